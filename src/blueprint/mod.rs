@@ -1,0 +1,1 @@
+//! A blueprint as its author wrote it: manifest, task files, variables, templates.

@@ -1,0 +1,1 @@
+//! One image build, from a plan to a tagged image.

@@ -1,0 +1,1 @@
+//! From a layer's key to the layer.

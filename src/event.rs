@@ -1,0 +1,59 @@
+//! What happens during a build, as values: everything that works reports here, only `cli::ui` prints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Ties the events of one transfer or one layer together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id(pub u64);
+
+impl Id {
+    /// An id no other event of this process carries.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// One thing that happened. Texts are complete sentences or noun phrases without a trailing newline.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Something worth one line.
+    Note(String),
+    /// Something the user should look at; the build goes on.
+    Warning(String),
+    /// Bytes begin to move; `total` in bytes where it is known.
+    TransferStarted { id: Id, name: String, total: Option<u64> },
+    /// `done` bytes have moved so far.
+    TransferProgress { id: Id, done: u64 },
+    /// The transfer ended, well or not.
+    TransferEnded { id: Id },
+    /// A layer (or the base) is begun. `cached` layers end at once.
+    LayerStarted { id: Id, name: String, index: usize, count: usize },
+    /// A task of a layer is begun.
+    TaskStarted { layer: Id, name: String },
+    /// A task did not run, and why.
+    TaskSkipped { layer: Id, name: String, reason: String },
+    /// A piece of what the running task prints, as it came.
+    TaskOutput { layer: Id, bytes: Vec<u8> },
+    /// A task is done.
+    TaskEnded { layer: Id },
+    /// A layer is done; `outcome` says how (`cached`, `built`, `no change`), `size` its compressed bytes.
+    LayerEnded { id: Id, outcome: &'static str, size: Option<u64> },
+}
+
+/// Where events go. Called from any thread; must not block for long.
+pub trait Report: Send + Sync {
+    /// Takes note of `event`.
+    fn event(&self, event: Event);
+}
+
+/// A shared reporter.
+pub type Reporter = Arc<dyn Report>;
+
+/// Drops every event.
+pub struct Silent;
+
+impl Report for Silent {
+    fn event(&self, _: Event) {}
+}

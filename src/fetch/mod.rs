@@ -1,0 +1,1 @@
+//! Downloads: verified, resumed, retried, kept by content.

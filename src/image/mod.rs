@@ -1,0 +1,1 @@
+//! Whole images: configs and manifests, and the forms they are read from and written to.

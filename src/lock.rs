@@ -1,0 +1,1 @@
+//! The lockfile, `alloy.lock.yml`.

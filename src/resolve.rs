@@ -1,0 +1,1 @@
+//! Names to digests: what a build needs from the outside before it can be planned.

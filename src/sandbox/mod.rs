@@ -1,0 +1,1 @@
+//! Namespaces, id maps, mounts and processes: the one home of `unsafe`.

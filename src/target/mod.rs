@@ -1,0 +1,1 @@
+//! Performing ops on a root.

@@ -2,21 +2,21 @@
 //!
 //! Modules are listed from the pure to the effectful; each imports only from those above it.
 
-pub mod event;
-pub mod yaml;
-pub mod op;
 pub mod action;
 pub mod blueprint;
+pub mod event;
 pub mod lock;
+pub mod op;
 pub mod plan;
+pub mod yaml;
 
-pub mod fetch;
+pub mod build;
+pub mod cache;
+pub mod cli;
 pub mod debian;
-pub mod registry;
+pub mod fetch;
 pub mod image;
+pub mod registry;
 pub mod resolve;
 pub mod sandbox;
 pub mod target;
-pub mod cache;
-pub mod build;
-pub mod cli;

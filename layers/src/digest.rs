@@ -29,9 +29,7 @@ impl Digest {
     /// Parses the bare 64 hexadecimal digits, either case, as `sha256:` fields of blueprints hold them.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         let mut raw = [0; 32];
-        hex::decode_to_slice(text, &mut raw)
-            .map(|()| Self(raw))
-            .map_err(|_| DigestError { text: text.to_owned() })
+        hex::decode_to_slice(text, &mut raw).map(|()| Self(raw)).map_err(|_| DigestError { text: text.to_owned() })
     }
 
     /// The 64 lower-case hexadecimal digits, without the algorithm.

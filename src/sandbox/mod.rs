@@ -1,1 +1,47 @@
 //! Namespaces, id maps, mounts and processes: the one home of `unsafe`.
+//!
+//! alloy re-executes itself three ways, so that every namespace is entered by a single-threaded process:
+//!
+//! ```text
+//! alloy ──spawns──▶ worker   user + mount namespace; unpacks, performs ops, diffs, deletes (`worker`)
+//!                     └─▶ shim   enters pid, ipc, uts and mount namespaces for one command (`shim`)
+//!                           └─▶ init   pid 1: mounts, pivots, drops privileges, runs it, reaps (`init`)
+//! ```
+//!
+//! Each dies with its parent, and a namespace goes with its last process: after a SIGKILL of alloy nothing runs
+//! and nothing stays mounted.
+
+mod channel;
+mod error;
+mod idmap;
+mod init;
+mod mounts;
+mod overlay;
+mod privilege;
+mod process;
+mod shim;
+mod spec;
+mod worker;
+
+pub use channel::{Channel, Frame};
+pub use error::SandboxError;
+pub use overlay::Overlay;
+pub use process::{Exit, Running, spawn};
+pub use spec::{Bind, Identity, RunSpec, Stdio};
+pub use worker::Worker;
+
+use std::process::ExitCode;
+
+/// Runs a hidden helper if this process was started as one; `serve` is the worker's loop.
+/// Must be called before any thread exists.
+pub fn dispatch(serve: fn(Channel) -> ExitCode) -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    let role = args.next()?;
+    let fd = args.next().and_then(|fd| fd.to_str()?.parse().ok());
+    match (role.to_str()?, fd) {
+        (worker::ROLE, Some(fd)) => Some(worker::main(fd, serve)),
+        (shim::ROLE, Some(fd)) => Some(shim::main(fd)),
+        (init::ROLE, Some(fd)) => Some(init::main(fd)),
+        _ => None,
+    }
+}

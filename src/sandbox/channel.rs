@@ -1,0 +1,118 @@
+//! Framed messages over a socket pair: values as JSON, and what commands print as raw bytes.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The largest frame taken; requests carry whole steps, with the files they write.
+const LIMIT: u32 = 256 << 20;
+const VALUE: u8 = 0;
+const OUTPUT: u8 = 1;
+
+/// One end of a socket pair. Frames may be sent from several threads; one thread receives.
+pub struct Channel {
+    reader: UnixStream,
+    writer: Mutex<UnixStream>,
+}
+
+/// What came over the channel.
+#[derive(Debug)]
+pub enum Frame<T> {
+    /// A value.
+    Value(T),
+    /// A piece of a command's output.
+    Output(Vec<u8>),
+}
+
+impl Channel {
+    /// A connected pair.
+    pub fn pair() -> io::Result<(Self, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((Self::from_stream(ours)?, theirs))
+    }
+
+    /// The inherited end.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        Self::from_stream(fd.into())
+    }
+
+    fn from_stream(reader: UnixStream) -> io::Result<Self> {
+        let writer = Mutex::new(reader.try_clone()?);
+        Ok(Self { reader, writer })
+    }
+
+    /// Sends a value.
+    pub fn send(&self, value: &impl Serialize) -> io::Result<()> {
+        self.frame(VALUE, &serde_json::to_vec(value)?)
+    }
+
+    /// Sends a piece of output.
+    pub fn send_output(&self, bytes: &[u8]) -> io::Result<()> {
+        self.frame(OUTPUT, bytes)
+    }
+
+    fn frame(&self, kind: u8, payload: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(payload.len()).ok().filter(|length| *length <= LIMIT);
+        let length = length.ok_or_else(|| io::Error::other("message too large"))?;
+        let mut head = [kind; 5];
+        head[1..].copy_from_slice(&length.to_le_bytes());
+        let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        writer.write_all(&head)?;
+        writer.write_all(payload)
+    }
+
+    /// The next frame; `None` when the other end is closed.
+    pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<Frame<T>>> {
+        let mut reader = &self.reader;
+        let mut head = [0; 5];
+        if let Err(error) = reader.read_exact(&mut head) {
+            let closed = matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+            return if closed { Ok(None) } else { Err(error) };
+        }
+        let [kind, length @ ..] = head;
+        let length = u32::from_le_bytes(length);
+        if length > LIMIT {
+            return Err(io::Error::other("message too large"));
+        }
+        let mut payload = vec![0; length as usize];
+        reader.read_exact(&mut payload)?;
+        match kind {
+            VALUE => Ok(Some(Frame::Value(serde_json::from_slice(&payload)?))),
+            OUTPUT => Ok(Some(Frame::Output(payload))),
+            other => Err(io::Error::other(format!("unknown frame kind {other}"))),
+        }
+    }
+
+    /// The next value, with output frames handed to `output`.
+    pub fn receive_value<T: DeserializeOwned>(&self, mut output: impl FnMut(Vec<u8>)) -> io::Result<Option<T>> {
+        loop {
+            match self.receive()? {
+                None => return Ok(None),
+                Some(Frame::Value(value)) => return Ok(Some(value)),
+                Some(Frame::Output(bytes)) => output(bytes),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_output_arrive_in_order() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let theirs = Channel::from_fd(theirs.into()).unwrap();
+        ours.send_output(b"hello").unwrap();
+        ours.send(&vec![1, 2, 3]).unwrap();
+        drop(ours);
+        let mut printed = Vec::new();
+        let value: Option<Vec<u32>> = theirs.receive_value(|bytes| printed.extend(bytes)).unwrap();
+        assert_eq!((value, printed.as_slice()), (Some(vec![1, 2, 3]), b"hello".as_slice()));
+        assert!(theirs.receive::<u32>().unwrap().is_none());
+    }
+}

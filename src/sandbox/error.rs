@@ -1,0 +1,123 @@
+//! Why the sandbox could not be set up, and what would help.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A failure of the sandbox itself, never of the command that runs in it.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The kernel refused a user namespace.
+    #[error("this machine does not allow a user namespace: {source}")]
+    UserNamespace {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refused a mount namespace to root.
+    #[error("this machine does not allow a mount namespace, not even to root: {source}")]
+    MountNamespace {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// No range of ids for this user.
+    #[error("{file} has no range for user `{user}` (at least {needed} ids)")]
+    NoRange {
+        /// `/etc/subuid` or `/etc/subgid`.
+        file: &'static str,
+        /// The user's name, or id where it has none.
+        user: String,
+        /// How many ids are needed.
+        needed: u32,
+    },
+    /// `newuidmap` or `newgidmap` is not installed.
+    #[error("`{program}` is not installed")]
+    NoMapper {
+        /// Which one.
+        program: &'static str,
+    },
+    /// `newuidmap` or `newgidmap` refused.
+    #[error("`{program}` failed: {message}")]
+    Mapper {
+        /// Which one.
+        program: &'static str,
+        /// What it printed.
+        message: String,
+    },
+    /// A step of the set-up failed.
+    #[error("sandbox: cannot {what}: {source}")]
+    Setup {
+        /// What was tried.
+        what: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The worker ended without an answer.
+    #[error("the sandbox's worker ended unexpectedly ({status})")]
+    WorkerLost {
+        /// How it ended.
+        status: String,
+    },
+    /// A user or group is not known in the root.
+    #[error("no {kind} `{name}` in the image")]
+    Unknown {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+    },
+    /// A directory to lend to a container does not exist.
+    #[error("{path} does not exist on this machine")]
+    NoSuchSource {
+        /// The path on the host.
+        path: PathBuf,
+    },
+}
+
+impl SandboxError {
+    /// A failed step: `what` completes "cannot …".
+    pub fn setup(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Setup { what: what.into(), source: source.into() }
+    }
+
+    /// The one command or setting that would help, if there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UserNamespace { .. } => Some(user_namespace_hint()),
+            Self::MountNamespace { .. } => {
+                Some("run alloy where it has CAP_SYS_ADMIN, or as an ordinary user with /etc/subuid".into())
+            }
+            Self::NoRange { user, .. } => {
+                Some(format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"))
+            }
+            Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
+            Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
+            _ => None,
+        }
+    }
+}
+
+fn denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+fn restricted_by_apparmor() -> bool {
+    sysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1")
+}
+
+fn sysctl(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn user_namespace_hint() -> String {
+    if restricted_by_apparmor() {
+        return "AppArmor restricts user namespaces here; as root: \
+                sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+            .into();
+    }
+    if sysctl("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        return "as root: sysctl -w kernel.unprivileged_userns_clone=1".into();
+    }
+    if sysctl("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        return "as root: sysctl -w user.max_user_namespaces=16384".into();
+    }
+    "inside a container, start it with a seccomp profile that allows `unshare`, or run alloy as root".into()
+}

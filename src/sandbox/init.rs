@@ -1,0 +1,102 @@
+//! Pid 1 of one command: mounts, pivots, drops privileges, runs the command, reaps orphans.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio as Std};
+
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::shim::read_spec;
+use super::spec::{Identity, RunSpec, Stdio};
+use super::worker::adopt;
+use super::{mounts, privilege, process};
+
+/// The hidden first argument that makes this process pid 1 of a sandbox.
+pub(super) const ROLE: &str = "@init";
+
+/// Signals that alloy's helpers ignore and commands get back.
+pub(super) const INTERRUPTS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+/// The init's `main`: exits as the command did.
+pub(super) fn main(fd: RawFd) -> ExitCode {
+    let result = prepare(fd).and_then(|spec| {
+        let command = start(&spec)?;
+        reap_until(command)
+    });
+    ExitCode::from(match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("alloy: {error}");
+            match error.kind() {
+                io::ErrorKind::NotFound => process::NOT_FOUND,
+                io::ErrorKind::PermissionDenied => process::NOT_EXECUTABLE,
+                _ => process::SETUP_FAILED,
+            }
+        }
+    })
+}
+
+fn prepare(fd: RawFd) -> io::Result<RunSpec> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let spec = read_spec(&adopt(fd)?)?;
+    let other = |error: super::SandboxError| io::Error::other(error.to_string());
+    mounts::enter(&spec).map_err(other)?;
+    rustix::system::sethostname(b"alloy")?;
+    privilege::restrict().map_err(other)?;
+    Ok(spec)
+}
+
+fn start(spec: &RunSpec) -> io::Result<Pid> {
+    let [program, args @ ..] = spec.argv.as_slice() else { return Err(io::Error::other("no command to run")) };
+    let mut command = Command::new(program);
+    command.args(args).env_clear().envs(&spec.env).current_dir(&spec.cwd);
+    let captured = spec.stdio == Stdio::Captured;
+    if captured {
+        command.stdin(Std::null());
+    }
+    become_user(&mut command, spec.identity.clone(), captured);
+    // Only these two can tell a missing directory from a missing program.
+    if let Err(error) = std::fs::metadata(&spec.cwd) {
+        return Err(io::Error::other(format!("working directory {}: {error}", spec.cwd)));
+    }
+    let child = command.spawn().map_err(|e| io::Error::new(e.kind(), format!("cannot run {program}: {e}")))?;
+    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("no process id"))
+}
+
+#[allow(unsafe_code)]
+fn become_user(command: &mut Command, identity: Identity, own_session: bool) {
+    let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
+    let gid = rustix::process::Gid::from_raw(identity.gid);
+    let uid = rustix::process::Uid::from_raw(identity.uid);
+    // SAFETY: only system calls, which are async-signal-safe; what they need was allocated above.
+    unsafe {
+        command.pre_exec(move || {
+            for signal in INTERRUPTS {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            if own_session {
+                rustix::process::setsid()?;
+            }
+            set_thread_groups(&groups)?;
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
+            Ok(())
+        });
+    }
+}
+
+/// Waits for `command`, taking in every orphan on the way. What still runs afterwards dies with this process.
+fn reap_until(command: Pid) -> io::Result<u8> {
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == command => {
+                let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+                return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX));
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

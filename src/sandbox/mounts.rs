@@ -1,0 +1,143 @@
+//! The file systems a command sees: its root, a minimal `/dev`, a fresh `/proc`, and what is lent to it.
+//!
+//! Every mount point is opened inside the root first: a link of the image cannot point a mount outside.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, mount_remount, unmount};
+use rustix::process::pivot_root;
+
+use super::SandboxError;
+use super::spec::{Bind, RunSpec, Stdio};
+
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEV_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Mounts everything below the root of `spec` and makes it this process's `/`.
+pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
+    let root = open_root(&spec.root)?;
+    proc(&root)?;
+    dev(&root, spec.stdio)?;
+    for bind in &spec.binds {
+        lend(&root, bind)?;
+    }
+    pivot(&spec.root)
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, SandboxError> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| SandboxError::setup(format!("open {}", path.display()), e))
+}
+
+fn open_in(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
+    openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve)
+}
+
+/// A mount point that exists: made where it is missing, a file for a file and a directory for a directory.
+fn mount_point(root: &OwnedFd, path: &Path, directory: bool) -> io::Result<OwnedFd> {
+    match open_in(root, path, OFlags::PATH) {
+        Ok(fd) => return Ok(fd),
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::other("no such directory"));
+    };
+    let parent = mount_point(root, parent, true)?;
+    if directory {
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        // Through the root again: the name may be a dangling link, whose target is then what is made.
+        drop(open_in(root, path, OFlags::CREATE | OFlags::WRONLY)?);
+    }
+    Ok(open_in(root, path, OFlags::PATH)?)
+}
+
+/// A path that names what `fd` refers to, for the mount calls that take paths only.
+fn by_descriptor(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}
+
+fn file_system(root: &OwnedFd, target: &str, kind: &str, flags: MountFlags, data: &str) -> Result<(), SandboxError> {
+    let failed = |e: io::Error| SandboxError::setup(format!("mount {target} ({kind})"), e);
+    let point = mount_point(root, Path::new(target), true).map_err(failed)?;
+    let data = std::ffi::CString::new(data).map_err(|e| failed(e.into()))?;
+    mount(kind, by_descriptor(&point), kind, flags, data.as_c_str()).map_err(|e| failed(e.into()))
+}
+
+fn proc(root: &OwnedFd) -> Result<(), SandboxError> {
+    file_system(root, "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, "")
+}
+
+fn dev(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    file_system(root, "/dev", "tmpfs", flags, "mode=0755,size=64m")?;
+    for name in DEVICES {
+        let source = Path::new("/dev").join(name);
+        // Without a controlling terminal there is no use for `tty`, and some machines have none.
+        if source.exists() && (name != "tty" || stdio == Stdio::Inherited) {
+            let target = source.clone();
+            lend(root, &Bind { source, target, read_only: false })?;
+        }
+    }
+    for directory in ["/dev/pts", "/dev/shm"] {
+        mount_point(root, Path::new(directory), true).map_err(|e| SandboxError::setup(directory, e))?;
+    }
+    file_system(root, "/dev/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+    file_system(root, "/dev/shm", "tmpfs", flags | MountFlags::NODEV, "mode=1777")?;
+    let dev = open_in(root, Path::new("/dev"), OFlags::PATH).map_err(|e| SandboxError::setup("open /dev", e))?;
+    for (name, target) in DEV_LINKS {
+        rustix::fs::symlinkat(target, &dev, name).map_err(|e| SandboxError::setup(format!("make /dev/{name}"), e))?;
+    }
+    Ok(())
+}
+
+fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
+    let metadata =
+        std::fs::metadata(&bind.source).map_err(|_| SandboxError::NoSuchSource { path: bind.source.clone() })?;
+    let failed =
+        |e: io::Error| SandboxError::setup(format!("lend {} as {}", bind.source.display(), bind.target.display()), e);
+    let point = mount_point(root, &bind.target, metadata.is_dir()).map_err(failed)?;
+    mount_bind_recursive(&bind.source, by_descriptor(&point)).map_err(|e| failed(e.into()))?;
+    if bind.read_only {
+        // The descriptor still names what is below the new mount.
+        let mounted = open_in(root, &bind.target, OFlags::PATH).map_err(|e| failed(e.into()))?;
+        let locked = locked_flags(&mounted);
+        mount_remount(by_descriptor(&mounted), MountFlags::BIND | MountFlags::RDONLY | locked, "")
+            .map_err(|e| failed(e.into()))?;
+    }
+    Ok(())
+}
+
+/// Flags of a mount that came from a more privileged namespace must be kept when it is remounted.
+fn locked_flags(mounted: &OwnedFd) -> MountFlags {
+    use rustix::fs::StatVfsMountFlags as Has;
+    let Ok(stat) = rustix::fs::fstatvfs(mounted) else { return MountFlags::empty() };
+    [(Has::NOSUID, MountFlags::NOSUID), (Has::NODEV, MountFlags::NODEV), (Has::NOEXEC, MountFlags::NOEXEC)]
+        .into_iter()
+        .filter(|(has, _)| stat.f_flag.contains(*has))
+        .fold(MountFlags::empty(), |flags, (_, keep)| flags | keep)
+}
+
+/// pivot_root(2), "pivot_root(".", ".")": the old root is stacked on the new one, then detached.
+fn pivot(root: &Path) -> Result<(), SandboxError> {
+    let failed = |e: rustix::io::Errno| SandboxError::setup("make the image the root", e);
+    rustix::process::chdir(root).map_err(failed)?;
+    pivot_root(".", ".").map_err(failed)?;
+    unmount(".", UnmountFlags::DETACH).map_err(failed)?;
+    rustix::process::chdir("/").map_err(failed)
+}

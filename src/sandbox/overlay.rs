@@ -1,0 +1,60 @@
+//! Overlay mounts made by the worker, in its own mount namespace.
+//!
+//! Linux `Documentation/filesystems/overlayfs.rst`: `userxattr` for what a user namespace may use, `volatile` because
+//! a build that is cut off starts over: syncing what dpkg asks to be synced would buy nothing.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::SandboxError;
+
+/// A mounted overlay; unmounted when dropped. The directories stay.
+pub struct Overlay {
+    merged: PathBuf,
+    upper: PathBuf,
+}
+
+impl Overlay {
+    /// Mounts `lowers` (topmost first) with a fresh upper directory below `scratch`, an empty directory.
+    pub fn mount(lowers: &[PathBuf], scratch: &Path) -> Result<Self, SandboxError> {
+        let failed = |what: &str| {
+            let what = format!("{what} in {}", scratch.display());
+            move |e: std::io::Error| SandboxError::setup(what, e)
+        };
+        for name in ["upper", "work", "merged"] {
+            std::fs::create_dir(scratch.join(name)).map_err(failed("make a directory"))?;
+        }
+        // Short relative names: the options of one mount have to fit in a page.
+        let mut names = Vec::new();
+        for (index, lower) in lowers.iter().enumerate() {
+            let name = format!("l{index}");
+            symlink(lower, scratch.join(&name)).map_err(failed("name a layer"))?;
+            names.push(name);
+        }
+        let options = format!("lowerdir={},upperdir=upper,workdir=work,userxattr,volatile", names.join(":"));
+        let options = std::ffi::CString::new(options).map_err(|e| failed("mount an overlay")(e.into()))?;
+        rustix::process::chdir(scratch).map_err(|e| failed("enter")(e.into()))?;
+        let mounted = mount("overlay", "merged", "overlay", MountFlags::empty(), options.as_c_str());
+        let _ = rustix::process::chdir("/");
+        mounted.map_err(|e| failed("mount an overlay")(e.into()))?;
+        Ok(Self { merged: scratch.join("merged"), upper: scratch.join("upper") })
+    }
+
+    /// The merged view.
+    pub fn merged(&self) -> &Path {
+        &self.merged
+    }
+
+    /// What was changed. Complete once the overlay is dropped.
+    pub fn upper(&self) -> &Path {
+        &self.upper
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let _ = unmount(&self.merged, UnmountFlags::DETACH);
+    }
+}

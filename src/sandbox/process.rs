@@ -1,0 +1,69 @@
+//! Starting a command from the worker, and learning how it ended.
+
+use std::io::{self, PipeReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio as Std};
+
+use rustix::fs::MemfdFlags;
+
+use super::spec::{RunSpec, Stdio};
+use super::worker::inherit;
+use super::{SandboxError, shim};
+
+/// Exit code when the sandbox itself failed, as podman and Docker have it.
+pub(super) const SETUP_FAILED: u8 = 125;
+/// Exit code of a program that cannot be executed.
+pub(super) const NOT_EXECUTABLE: u8 = 126;
+/// Exit code of a program that is not there.
+pub(super) const NOT_FOUND: u8 = 127;
+
+/// How a command ended: its exit code, or 128 and the signal that ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub i32);
+
+impl Exit {
+    /// Exit code 0.
+    pub fn success(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A command that was started.
+pub struct Running {
+    child: Child,
+    /// What it prints, when captured; ends when the last process of the sandbox is gone.
+    pub output: Option<PipeReader>,
+}
+
+/// Starts the command of `spec`. Called in the worker, from a thread that outlives the command.
+pub fn spawn(spec: &RunSpec) -> Result<Running, SandboxError> {
+    let failed = |e: io::Error| SandboxError::setup("start a command", e);
+    let bytes = serde_json::to_vec(spec).map_err(|e| failed(e.into()))?;
+    let memory = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    std::fs::File::from(memory.try_clone().map_err(failed)?).write_all(&bytes).map_err(failed)?;
+
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("alloy").arg(shim::ROLE).arg(memory.as_raw_fd().to_string());
+    inherit(&mut command, memory);
+    let output = match spec.stdio {
+        Stdio::Inherited => None,
+        Stdio::Captured => {
+            let (reader, writer) = io::pipe().map_err(failed)?;
+            let errors = writer.try_clone().map_err(failed)?;
+            command.stdin(Std::null()).stdout(writer).stderr(errors);
+            Some(reader)
+        }
+    };
+    let child = command.spawn().map_err(failed)?;
+    Ok(Running { child, output })
+}
+
+impl Running {
+    /// Waits for the end.
+    pub fn wait(mut self) -> Result<Exit, SandboxError> {
+        let status = self.child.wait().map_err(|e| SandboxError::setup("wait for a command", e))?;
+        // The shim is ended by a signal only when someone kills it: then its command died with it.
+        Ok(Exit(status.code().unwrap_or(128 + 9)))
+    }
+}

@@ -1,0 +1,60 @@
+//! What a command needs to run: a value, sent to the shim over a memory file, never over the command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Who a command runs as, by number; names were looked up in the root before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// A file or directory of the machine lent to the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// On the machine.
+    pub source: PathBuf,
+    /// Absolute, inside the root; made when it does not exist.
+    pub target: PathBuf,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
+/// Where a command's input and output go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdio {
+    /// Input empty, output and errors to one pipe.
+    Captured,
+    /// Those of alloy: an interactive `alloy run`.
+    Inherited,
+}
+
+/// One command in one root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The mounted root.
+    pub root: PathBuf,
+    /// Program (looked up in `PATH` of `env`, inside the root) and arguments.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<String, String>,
+    /// Working directory inside the root.
+    pub cwd: String,
+    /// Who it runs as.
+    pub identity: Identity,
+    /// What is lent, in order.
+    pub binds: Vec<Bind>,
+    /// Reach the network of the machine, or nothing but a loopback interface that is down.
+    pub network: bool,
+    /// Input and output.
+    pub stdio: Stdio,
+    /// Process id of the worker, so that the shim can tell that it is already orphaned.
+    pub parent: u32,
+}

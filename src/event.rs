@@ -15,30 +15,31 @@ impl Id {
     }
 }
 
-/// One thing that happened. Texts are complete sentences or noun phrases without a trailing newline.
+/// One thing that happened. Texts are sentences or noun phrases without a trailing newline; sizes are in bytes.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields say what they are")]
 pub enum Event {
     /// Something worth one line.
     Note(String),
     /// Something the user should look at; the build goes on.
     Warning(String),
-    /// Bytes begin to move; `total` in bytes where it is known.
+    /// Bytes begin to move; `total` where it is known.
     TransferStarted { id: Id, name: String, total: Option<u64> },
     /// `done` bytes have moved so far.
     TransferProgress { id: Id, done: u64 },
     /// The transfer ended, well or not.
     TransferEnded { id: Id },
-    /// A layer (or the base) is begun. `cached` layers end at once.
+    /// A layer (or the base) is begun; `index` counts from 1 to `count`, the base is 0.
     LayerStarted { id: Id, name: String, index: usize, count: usize },
     /// A task of a layer is begun.
     TaskStarted { layer: Id, name: String },
     /// A task did not run, and why.
     TaskSkipped { layer: Id, name: String, reason: String },
-    /// A piece of what the running task prints, as it came.
-    TaskOutput { layer: Id, bytes: Vec<u8> },
-    /// A task is done.
+    /// Whole lines of what the running task prints.
+    TaskOutput { layer: Id, text: String },
+    /// The running task is done.
     TaskEnded { layer: Id },
-    /// A layer is done; `outcome` says how (`cached`, `built`, `no change`), `size` its compressed bytes.
+    /// A layer is done; `outcome` says how (`cached`, `built`, `no change`), `size` its compressed length.
     LayerEnded { id: Id, outcome: &'static str, size: Option<u64> },
 }
 

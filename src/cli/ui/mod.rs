@@ -1,0 +1,48 @@
+//! The only printer. Progress goes to standard error; results that programs read go to standard output.
+
+mod json;
+mod plain;
+mod text;
+mod tty;
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use crate::event::Reporter;
+
+pub use text::{bytes, duration};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// A live view on a terminal, plain lines elsewhere and under `CI` or `TERM=dumb`
+    #[default]
+    Auto,
+    /// A live view
+    Tty,
+    /// One line for each start and end
+    Plain,
+    /// One JSON object a line
+    Json,
+}
+
+/// A reporter of the chosen kind.
+pub fn reporter(progress: Progress, quiet: bool) -> Reporter {
+    let live = std::io::stderr().is_terminal()
+        && std::env::var_os("CI").is_none()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    match progress {
+        _ if quiet => Arc::new(plain::WarningsOnly),
+        Progress::Json => Arc::new(json::Json::new()),
+        Progress::Tty => Arc::new(tty::Tty::new()),
+        Progress::Auto if live => Arc::new(tty::Tty::new()),
+        Progress::Auto | Progress::Plain => plain::Plain::start(),
+    }
+}
+
+/// True where colour is welcome on standard error (`NO_COLOR`, no-color.org).
+pub fn color() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

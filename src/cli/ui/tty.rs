@@ -1,0 +1,119 @@
+//! The live view: finished layers scroll up, what is under way stays at the bottom.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::text::{bytes, duration};
+use crate::event::{Event, Id, Report};
+
+/// Spinners for layers, bars for transfers.
+pub struct Tty {
+    bars: MultiProgress,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    layers: HashMap<Id, Layer>,
+    transfers: HashMap<Id, ProgressBar>,
+}
+
+struct Layer {
+    bar: ProgressBar,
+    label: String,
+    started: Instant,
+    task: String,
+}
+
+impl Tty {
+    /// An empty view.
+    pub fn new() -> Self {
+        Self { bars: MultiProgress::new(), state: Mutex::default() }
+    }
+
+    fn line(&self, text: impl AsRef<str>) {
+        let _ = self.bars.println(text);
+    }
+
+    fn transfer(&self, name: String, total: Option<u64>) -> ProgressBar {
+        let template = match total {
+            Some(_) => "  {bar:24} {bytes:>10} of {total_bytes:10} {bytes_per_sec:>12} {wide_msg}",
+            None => "  {spinner} {bytes:>10} {bytes_per_sec:>12} {wide_msg}",
+        };
+        let bar = self.bars.add(ProgressBar::new(total.unwrap_or_default()));
+        bar.set_style(style(template));
+        bar.set_message(name);
+        bar
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+impl Report for Tty {
+    fn event(&self, event: Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Note(text) => self.line(text),
+            Event::Warning(text) => self.line(format!("warning: {text}")),
+            Event::TransferStarted { id, name, total } => {
+                state.transfers.insert(id, self.transfer(name, total));
+            }
+            Event::TransferProgress { id, done } => {
+                if let Some(bar) = state.transfers.get(&id) {
+                    bar.set_position(done);
+                }
+            }
+            Event::TransferEnded { id } => {
+                if let Some(bar) = state.transfers.remove(&id) {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::LayerStarted { id, name, index, count } => {
+                let label = if index == 0 { format!("base {name}") } else { format!("{index}/{count} {name}") };
+                let bar = self.bars.add(ProgressBar::new_spinner());
+                bar.set_style(style("{spinner} {prefix} {wide_msg} {elapsed}"));
+                bar.set_prefix(label.clone());
+                bar.enable_steady_tick(Duration::from_millis(120));
+                state.layers.insert(id, Layer { bar, label, started: Instant::now(), task: String::new() });
+            }
+            Event::TaskStarted { layer, name } => {
+                if let Some(layer) = state.layers.get_mut(&layer) {
+                    layer.bar.set_message(format!("· {name}"));
+                    layer.task = name;
+                }
+            }
+            Event::TaskSkipped { layer, name, reason } => {
+                if let Some(layer) = state.layers.get(&layer) {
+                    layer.bar.set_message(format!("· {name}: skipped, {reason}"));
+                }
+            }
+            Event::TaskOutput { layer, text } => {
+                if let (Some(layer), Some(last)) = (state.layers.get(&layer), text.lines().last()) {
+                    layer.bar.set_message(format!("· {}: {}", layer.task, printable(last)));
+                }
+            }
+            Event::TaskEnded { layer } => {
+                if let Some(layer) = state.layers.get(&layer) {
+                    layer.bar.set_message("");
+                }
+            }
+            Event::LayerEnded { id, outcome, size } => {
+                if let Some(Layer { bar, label, started, .. }) = state.layers.remove(&id) {
+                    bar.finish_and_clear();
+                    let size = size.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
+                    self.line(format!("✓ {label}: {outcome}{size} ({})", duration(started.elapsed())));
+                }
+            }
+        }
+    }
+}
+
+/// What a program prints must not steer the terminal of the live view.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}

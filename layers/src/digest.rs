@@ -118,7 +118,7 @@ impl fmt::Display for ChainId {
 }
 
 /// A running SHA-256, fed through [`Write`].
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {

@@ -1,1 +1,53 @@
-//! From a layer's key to the layer.
+//! From a layer's key to the layer. Records are small; the layer itself is a blob of the store.
+
+use layers::store::{LayerBlob, Store, StoreError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::LayerKey;
+
+/// What is known of a layer that was built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Its name: the task file, or `base`.
+    pub name: String,
+    /// The layer; `None` when its tasks changed nothing.
+    pub layer: Option<LayerBlob>,
+    /// What the key was made of, to explain the next miss.
+    pub preimage: serde_json::Value,
+}
+
+const LAYERS: &str = "layers";
+
+/// The record of `key`, if its layer is really there.
+pub fn find(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
+    let record: Option<LayerRecord> = get(store, LAYERS, &key.hex())?;
+    Ok(record.filter(|record| record.layer.as_ref().is_none_or(|blob| store.contains(&blob.descriptor.digest))))
+}
+
+/// Keeps the record of `key`. The layer's blob must be in the store already.
+pub fn keep(store: &Store, key: &LayerKey, record: &LayerRecord) -> Result<(), StoreError> {
+    put(store, LAYERS, &key.hex(), record)
+}
+
+/// All records of layers, with their keys in hexadecimal digits.
+pub fn all(store: &Store) -> Result<Vec<(String, LayerRecord)>, StoreError> {
+    let records = store.records(LAYERS)?;
+    Ok(records.into_iter().filter_map(|(key, bytes)| Some((key, serde_json::from_slice(&bytes).ok()?))).collect())
+}
+
+/// Forgets a layer.
+pub fn forget(store: &Store, key: &str) -> Result<(), StoreError> {
+    store.remove_record(LAYERS, key)
+}
+
+/// A record of any kind; one that an older alloy wrote differently counts as absent.
+pub fn get<T: DeserializeOwned>(store: &Store, kind: &str, key: &str) -> Result<Option<T>, StoreError> {
+    Ok(store.record(kind, key)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Writes a record of any kind.
+pub fn put<T: Serialize>(store: &Store, kind: &str, key: &str, value: &T) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    store.put_record(kind, key, &bytes)
+}

@@ -1,1 +1,85 @@
 //! Performing ops on a root.
+//!
+//! The image target runs in the worker (`serve`), where ids are mapped and mounts are possible; the builder holds
+//! its [`image::ImageTarget`], which sends requests and receives answers.
+
+mod accounts;
+mod apt;
+mod attributes;
+pub mod image;
+mod layer;
+mod lent;
+mod perform;
+pub mod request;
+mod scratch;
+mod serve;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use layer::{DEFAULT_EPOCH, DEFAULT_PATH};
+pub use lent::Lent;
+pub use serve::serve;
+
+use crate::op::Source;
+use crate::sandbox::SandboxError;
+
+/// Why an op could not be performed.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// A file operation on the root failed.
+    #[error(transparent)]
+    Root(#[from] layers::root::RootError),
+    /// An archive could not be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] layers::apply::ApplyError),
+    /// The changes could not be written as a layer.
+    #[error(transparent)]
+    Diff(#[from] layers::diff::DiffError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] layers::store::StoreError),
+    /// The sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A base could not be made from packages.
+    #[error(transparent)]
+    Debian(#[from] crate::debian::DebianError),
+    /// A source that was not fetched before.
+    #[error("{source:?} was not fetched")]
+    NoSource {
+        /// Which.
+        source: Source,
+    },
+    /// A file of this machine.
+    #[error("cannot read {path}: {source}")]
+    Host {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Scratch space of the build.
+    #[error("cannot use the build's scratch directory: {0}")]
+    Scratch(#[source] io::Error),
+    /// The requests came in an order that makes no sense.
+    #[error("no layer was begun")]
+    NoLayer,
+    /// A command of alloy's own failed.
+    #[error("{what} ended with status {exit}; its last output:\n{output}")]
+    Command {
+        /// What was run.
+        what: &'static str,
+        /// Exit status.
+        exit: i32,
+        /// The end of what it printed.
+        output: String,
+    },
+}
+
+impl TargetError {
+    /// A failure of scratch space.
+    pub fn scratch(error: io::Error) -> Self {
+        Self::Scratch(error)
+    }
+}

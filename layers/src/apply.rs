@@ -1,0 +1,81 @@
+//! A layer's tar, put on a directory (OCI image-spec 1.1, "Applying Changesets").
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::diff::is_overlay_attribute;
+use crate::root::{Root, RootError};
+use crate::tar::{Kind, TarError, for_each};
+use crate::whiteout::{self, Name};
+
+mod extract;
+
+pub use extract::Ownership;
+pub(crate) use extract::{Extractor, Policy};
+
+/// What the directory is to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The layer on top of what is there: whiteouts delete.
+    Plain,
+    /// One layer by itself, for an overlay mount: whiteouts become overlay's own.
+    OverlayLower,
+}
+
+/// How a layer is applied.
+#[derive(Debug)]
+pub struct ApplyOptions<'a> {
+    /// What the directory is to become.
+    pub form: Form,
+    /// Trees below this one, topmost first: directories that the layer needs and does not have are like theirs.
+    pub parents: &'a [Root],
+    /// Who owns what is made.
+    pub ownership: Ownership,
+}
+
+/// What applying a layer came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Members of the layer.
+    pub entries: u64,
+    /// Device nodes that this user may not make.
+    pub skipped_devices: Vec<String>,
+    /// The layer left out directories it needs: the tree depends on what is below.
+    pub implied_parents: bool,
+}
+
+/// Why a layer cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The archive.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The directory.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+/// Applies the uncompressed tar in `reader` to `root`.
+pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
+    let policy = Policy {
+        ownership: options.ownership,
+        xattrs: true,
+        keep_directory_links: false,
+        parents: options.parents,
+    };
+    let mut extractor = Extractor::new(root, policy);
+    let entries = for_each::<_, ApplyError>(reader, |mut entry, content| {
+        // Overlay's own attributes in an image would be orders to our mount.
+        entry.xattrs.retain(|(name, _)| !is_overlay_attribute(name));
+        let parent = entry.path.parent().unwrap_or(Path::new("")).to_owned();
+        match whiteout::classify(crate::tar::file_name(&entry.path)) {
+            Name::Plain => extractor.place(&entry, content),
+            Name::Reserved => Ok(()),
+            Name::Opaque => extractor.opaque(&parent, options.form),
+            Name::Whiteout(name) if entry.kind == Kind::File => extractor.whiteout(&parent, name, options.form),
+            Name::Whiteout(_) => Ok(()),
+        }
+    })?;
+    let (skipped_devices, implied_parents) = extractor.finish()?;
+    Ok(Applied { entries, skipped_devices, implied_parents })
+}

@@ -1,0 +1,248 @@
+//! Making files from members of an archive, relative to handles of their parents.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{ApplyError, Form};
+use crate::root::{Directory, FileKind, Root, RootError};
+use crate::tar::{Entry, Kind, TarError, file_name, plain_directory};
+use crate::whiteout;
+
+/// Who owns what is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// The ids of the archive.
+    Archive,
+    /// Root.
+    Root,
+    /// Whoever runs this.
+    Invoker,
+}
+
+/// How members are treated.
+pub(crate) struct Policy<'a> {
+    pub(crate) ownership: Ownership,
+    /// Extended attributes are set; those that this user may not set are left out for [`Ownership::Invoker`].
+    pub(crate) xattrs: bool,
+    /// A directory of the archive does not replace a link to a directory: `/lib` stays a link to `usr/lib`.
+    pub(crate) keep_directory_links: bool,
+    /// Where directories that the archive left out are looked up.
+    pub(crate) parents: &'a [Root],
+}
+
+/// Makes files below a root. Directories get their times at the end, when nothing is put into them any more.
+pub(crate) struct Extractor<'a> {
+    root: &'a Root,
+    policy: Policy<'a>,
+    parent: Option<(PathBuf, Directory)>,
+    times: BTreeMap<PathBuf, (i64, u32)>,
+    made: HashSet<PathBuf>,
+    skipped: Vec<String>,
+    implied: bool,
+}
+
+impl<'a> Extractor<'a> {
+    pub(crate) fn new(root: &'a Root, policy: Policy<'a>) -> Self {
+        Self {
+            root,
+            policy,
+            parent: None,
+            times: BTreeMap::new(),
+            made: HashSet::new(),
+            skipped: Vec::new(),
+            implied: false,
+        }
+    }
+
+    /// The directory `path`, made as it is below where it is missing.
+    fn parent(&mut self, path: &Path) -> Result<&Directory, ApplyError> {
+        let known = self.parent.as_ref().is_some_and(|(known, _)| known == path);
+        if !known {
+            let directory = match self.root.directory(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.imply(path)?;
+                    self.root.directory(path)?
+                }
+                other => other?,
+            };
+            self.parent = Some((path.to_owned(), directory));
+        }
+        match &self.parent {
+            Some((_, directory)) => Ok(directory),
+            None => Err(RootError::new("open", path, io::Error::from(io::ErrorKind::NotFound)).into()),
+        }
+    }
+
+    fn imply(&mut self, path: &Path) -> Result<(), ApplyError> {
+        if let Some(parent) = path.parent()
+            && self.root.directory(parent).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
+            self.imply(parent)?;
+        }
+        self.implied = true;
+        let mut entry = plain_directory(path);
+        for below in self.policy.parents {
+            match below.metadata(path) {
+                Ok(found) if found.kind == FileKind::Directory => {
+                    (entry.mode, entry.uid, entry.gid, entry.mtime) = (found.mode, found.uid, found.gid, found.mtime);
+                    entry.xattrs = below.xattrs(path)?;
+                    entry.xattrs.retain(|(name, _)| !crate::diff::is_overlay_attribute(name));
+                    break;
+                }
+                Ok(_) => break,
+                Err(_) => {}
+            }
+        }
+        self.place(&entry, &mut io::empty())
+    }
+
+    /// Makes what `entry` says, in place of what is there.
+    pub(crate) fn place(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), ApplyError> {
+        let name = file_name(&entry.path).to_owned();
+        let parent_path = entry.path.parent().unwrap_or(Path::new("")).to_owned();
+        let keep_links = self.policy.keep_directory_links;
+        let at_root = entry.path.as_os_str().is_empty();
+        let followed_directory = keep_links
+            && entry.kind == Kind::Directory
+            && self.root.metadata_followed(&entry.path).is_ok_and(|found| found.kind == FileKind::Directory);
+        self.parent(&parent_path)?;
+        let Some((_, parent)) = &self.parent else { return Ok(()) };
+        let existing = parent.metadata(&name).ok().map(|found| found.kind);
+        if followed_directory && existing == Some(FileKind::Symlink) {
+            return Ok(());
+        }
+        let stays = at_root || (entry.kind == Kind::Directory && existing == Some(FileKind::Directory));
+        if existing.is_some() && !stays {
+            parent.remove_all(&name)?;
+        }
+        match entry.kind {
+            Kind::File => {
+                let mut file = parent.create_file(&name, 0o600)?;
+                let written = io::copy(&mut content.take(entry.size), &mut file).map_err(TarError::from)?;
+                if written != entry.size {
+                    return Err(TarError::from(io::Error::from(io::ErrorKind::UnexpectedEof)).into());
+                }
+            }
+            Kind::Directory => {
+                if !stays {
+                    parent.create_dir(&name, 0o700)?;
+                }
+            }
+            Kind::Symlink => parent.symlink(&name, &entry.link)?,
+            Kind::HardLink => {
+                let other = self.root.directory(entry.link.parent().unwrap_or(Path::new("")))?;
+                parent.hard_link(&name, &other, file_name(&entry.link))?;
+            }
+            Kind::Fifo => parent.node(&name, FileKind::Fifo, (0, 0))?,
+            Kind::CharDevice | Kind::BlockDevice => {
+                let kind = if entry.kind == Kind::CharDevice { FileKind::CharDevice } else { FileKind::BlockDevice };
+                match parent.node(&name, kind, entry.device) {
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        self.skipped.push(entry.path.to_string_lossy().into_owned());
+                        return Ok(());
+                    }
+                    other => other?,
+                }
+            }
+        }
+        if entry.kind != Kind::HardLink {
+            attributes(parent, &name, entry, &self.policy)?;
+        }
+        if self.parent.as_ref().is_some_and(|(path, _)| path.starts_with(&entry.path)) {
+            self.parent = None;
+        }
+        match entry.kind {
+            Kind::Directory => drop(self.times.insert(entry.path.clone(), entry.mtime)),
+            _ => drop(self.times.remove(&entry.path)),
+        }
+        self.made.insert(entry.path.clone());
+        Ok(())
+    }
+
+    /// Hides or deletes `name` of the layers below.
+    pub(super) fn whiteout(&mut self, parent: &Path, name: &OsStr, form: Form) -> Result<(), ApplyError> {
+        // A whiteout says nothing of its own layer, whatever the order of the members.
+        if self.made.contains(&parent.join(name)) {
+            return Ok(());
+        }
+        match form {
+            Form::Plain => Ok(self.root.remove_all(&parent.join(name))?),
+            Form::OverlayLower => {
+                let directory = self.parent(parent)?;
+                directory.remove_all(name)?;
+                Ok(directory.node(name, FileKind::CharDevice, (0, 0))?)
+            }
+        }
+    }
+
+    /// Hides or deletes all that the layers below have in `path`.
+    pub(super) fn opaque(&mut self, path: &Path, form: Form) -> Result<(), ApplyError> {
+        match form {
+            Form::OverlayLower => {
+                self.parent(path)?;
+                let value = b"y";
+                let (parent, name) = (path.parent().unwrap_or(Path::new("")), file_name(path));
+                self.root.directory(parent)?.set_xattr(name, OsStr::new(whiteout::OVERLAY_OPAQUE[0]), value)?;
+                Ok(())
+            }
+            Form::Plain => {
+                let Ok(directory) = self.root.directory(path) else { return Ok(()) };
+                for name in directory.names()? {
+                    self.clear_below(&directory, &path.join(&name), &name)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn clear_below(&self, directory: &Directory, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
+        if !self.made.contains(path) {
+            return Ok(directory.remove_all(name)?);
+        }
+        if directory.metadata(name)?.kind == FileKind::Directory {
+            let inner = directory.directory(name)?;
+            for name in inner.names()? {
+                self.clear_below(&inner, &path.join(&name), &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the times of directories. Gives the devices that were skipped, and whether directories were implied.
+    pub(crate) fn finish(mut self) -> Result<(Vec<String>, bool), ApplyError> {
+        for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
+            match self.root.directory(path.parent().unwrap_or(Path::new(""))) {
+                Ok(parent) => match parent.set_mtime(file_name(&path), mtime) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    other => other?,
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((self.skipped, self.implied))
+    }
+}
+
+/// Owner, then attributes (chown(2) drops capabilities), then mode (it drops set-id bits), then time.
+fn attributes(parent: &Directory, name: &OsStr, entry: &Entry, policy: &Policy<'_>) -> Result<(), RootError> {
+    match policy.ownership {
+        Ownership::Archive => parent.set_owner(name, Some(entry.uid), Some(entry.gid))?,
+        Ownership::Root => parent.set_owner(name, Some(0), Some(0))?,
+        Ownership::Invoker => {}
+    }
+    if policy.xattrs {
+        for (attribute, value) in &entry.xattrs {
+            match parent.set_xattr(name, attribute, value) {
+                Err(_) if policy.ownership == Ownership::Invoker => {}
+                other => other?,
+            }
+        }
+    }
+    if entry.kind != Kind::Symlink {
+        parent.set_mode(name, entry.mode)?;
+    }
+    if entry.kind == Kind::Directory { Ok(()) } else { parent.set_mtime(name, entry.mtime) }
+}

@@ -1,0 +1,252 @@
+//! Compression of layers, and decompression of whatever is met.
+//!
+//! Output depends on the input and the settings alone, never on the number of threads.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::media_type;
+
+mod gzip;
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// Not at all.
+    None,
+    /// RFC 1952, in independent members of 1 MiB.
+    Gzip,
+    /// RFC 8878, one frame.
+    Zstd,
+}
+
+/// An algorithm and its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compression {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Its level, in the algorithm's own scale.
+    pub level: i32,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { algorithm: Algorithm::Zstd, level: 3 }
+    }
+}
+
+impl Compression {
+    /// The media type of a layer compressed so.
+    pub fn media_type(self) -> &'static str {
+        match self.algorithm {
+            Algorithm::None => media_type::OCI_LAYER,
+            Algorithm::Gzip => media_type::OCI_LAYER_GZIP,
+            Algorithm::Zstd => media_type::OCI_LAYER_ZSTD,
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.algorithm {
+            Algorithm::None => f.write_str("none"),
+            Algorithm::Gzip => write!(f, "gzip:{}", self.level),
+            Algorithm::Zstd => write!(f, "zstd:{}", self.level),
+        }
+    }
+}
+
+/// Why a text is not a compression.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a compression: expected `zstd[:1-19]`, `gzip[:1-12]` or `none`")]
+pub struct CompressionError(String);
+
+impl FromStr for Compression {
+    type Err = CompressionError;
+
+    fn from_str(text: &str) -> Result<Self, CompressionError> {
+        let error = || CompressionError(text.to_owned());
+        let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
+        let (algorithm, default, levels) = match name {
+            "zstd" => (Algorithm::Zstd, 3, 1..=19),
+            "gzip" => (Algorithm::Gzip, 6, 1..=12),
+            "none" => (Algorithm::None, 0, 0..=0),
+            _ => return Err(error()),
+        };
+        let level = level.map_or(Ok(default), str::parse).map_err(|_| error())?;
+        if !levels.contains(&level) {
+            return Err(error());
+        }
+        Ok(Self { algorithm, level })
+    }
+}
+
+/// Compresses what is written to it.
+pub struct Encoder<W: Write>(Inner<W>);
+
+enum Inner<W: Write> {
+    None(W),
+    Gzip(gzip::Encoder<W>),
+    Zstd(zstd::Encoder<'static, W>),
+}
+
+impl<W: Write> Encoder<W> {
+    /// Compressed bytes go to `out`.
+    pub fn new(out: W, compression: Compression) -> io::Result<Self> {
+        Ok(Self(match compression.algorithm {
+            Algorithm::None => Inner::None(out),
+            Algorithm::Gzip => Inner::Gzip(gzip::Encoder::new(out, compression.level)?),
+            Algorithm::Zstd => {
+                let mut encoder = zstd::Encoder::new(out, compression.level)?;
+                encoder.include_checksum(false)?;
+                // Any number of workers from one up gives the same bytes; none at all gives others.
+                encoder.multithread(2)?;
+                Inner::Zstd(encoder)
+            }
+        }))
+    }
+
+    /// Writes the end, and gives the writer back.
+    pub fn finish(self) -> io::Result<W> {
+        match self.0 {
+            Inner::None(out) => Ok(out),
+            Inner::Gzip(encoder) => encoder.finish(),
+            Inner::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Inner::None(out) => out.write(buf),
+            Inner::Gzip(encoder) => encoder.write(buf),
+            Inner::Zstd(encoder) => encoder.write(buf),
+        }
+    }
+
+    /// Flushing in the middle would change the output; the end is written by [`Encoder::finish`].
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A compression found by content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// None that is known.
+    Plain,
+    /// gzip, any number of members.
+    Gzip,
+    /// zstd, any number of frames.
+    Zstd,
+    /// xz, any number of streams.
+    Xz,
+    /// bzip2, any number of streams.
+    Bzip2,
+    /// LZ4 frames.
+    Lz4,
+}
+
+impl Format {
+    /// Tells by the first bytes.
+    pub fn of(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// A decompressor never needs more than this, whatever the input asks for.
+const MEMORY_LIMIT: u64 = 256 << 20;
+/// 2^27 bytes: the most that zstd itself decodes without being asked (`ZSTD_WINDOWLOG_LIMIT_DEFAULT`).
+const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Decompresses `input` by its content; anything unknown comes through as it is.
+pub fn decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Box<dyn Read + Send + 'a>)> {
+    let mut input = BufReader::with_capacity(256 << 10, input);
+    let format = Format::of(input.fill_buf()?);
+    let reader: Box<dyn Read + Send + 'a> = match format {
+        Format::Plain => Box::new(input),
+        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Format::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(input)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        Format::Xz => {
+            let flags = liblzma::stream::CONCATENATED;
+            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, flags)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+        }
+        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Format::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
+    };
+    Ok((format, reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        (0..3_000_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect()
+    }
+
+    fn compressed(text: &str, data: &[u8], piece: usize) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), text.parse().unwrap()).unwrap();
+        for piece in data.chunks(piece) {
+            encoder.write_all(piece).unwrap();
+        }
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_compressed_comes_back_and_does_not_depend_on_the_writes() {
+        let data = sample();
+        for (text, format) in [("zstd", Format::Zstd), ("gzip:1", Format::Gzip), ("none", Format::Plain)] {
+            let bytes = compressed(text, &data, 1 << 20);
+            assert!(bytes == compressed(text, &data, 7777), "{text}");
+            let (found, mut reader) = decoder(bytes.as_slice()).unwrap();
+            let mut back = Vec::new();
+            reader.read_to_end(&mut back).unwrap();
+            assert_eq!(found, format);
+            assert!(back == data, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_layer_is_valid_too() {
+        for text in ["zstd", "gzip"] {
+            let bytes = compressed(text, &[], 1);
+            let mut back = Vec::new();
+            decoder(bytes.as_slice()).unwrap().1.read_to_end(&mut back).unwrap();
+            assert!(!bytes.is_empty() && back.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn levels_are_checked() {
+        assert_eq!("zstd:19".parse::<Compression>().unwrap().level, 19);
+        for bad in ["zstd:20", "gzip:0", "none:3", "xz", "zstd:", "zstd:x"] {
+            assert!(bad.parse::<Compression>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_stream_is_an_error() {
+        for text in ["zstd", "gzip"] {
+            let bytes = compressed(text, &sample(), 1 << 20);
+            let cut = &bytes[..bytes.len() / 2];
+            assert!(decoder(cut).unwrap().1.read_to_end(&mut Vec::new()).is_err(), "{text}");
+        }
+    }
+}

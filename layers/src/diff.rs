@@ -1,0 +1,241 @@
+//! What changed in an overlay, as a layer: from the upper directory alone, never from a walk of the whole root.
+//!
+//! The same changes give the same bytes: sorted by path, times clamped, nothing that only a machine could know.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::root::{Directory, FileKind, Metadata, Root, RootError};
+use crate::tar::{Entry, Kind, TarWriter, plain_directory};
+use crate::whiteout;
+
+mod exclude;
+mod pyc;
+
+pub use exclude::ExcludeSet;
+
+/// How a diff is taken.
+#[derive(Debug)]
+pub struct DiffOptions<'a> {
+    /// Times later than this, in seconds since 1970, become this.
+    pub mtime_max: u64,
+    /// What is left out.
+    pub exclude: &'a ExcludeSet,
+    /// What was below, topmost first: a directory that is there just as it is here, and holds nothing that changed,
+    /// is left out.
+    pub lowers: &'a [Root],
+}
+
+/// What a diff came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiffStats {
+    /// Members written.
+    pub entries: u64,
+    /// Bytes of file content written.
+    pub bytes: u64,
+}
+
+impl DiffStats {
+    /// Nothing was changed.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+}
+
+/// Why a diff failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DiffError {
+    /// The directory.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The layer could not be written.
+    #[error("cannot write the layer: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// True for attributes by which overlay keeps its books.
+pub fn is_overlay_attribute(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
+}
+
+/// Writes the upper directory `upper` to `out` as an uncompressed layer.
+pub fn diff(upper: &Root, out: impl Write, options: &DiffOptions<'_>) -> Result<DiffStats, DiffError> {
+    let mut differ = Differ {
+        tar: TarWriter::new(out),
+        options,
+        links: HashMap::new(),
+        pending: Vec::new(),
+        stats: DiffStats::default(),
+    };
+    let top = upper.directory(Path::new(""))?;
+    differ.children(&top, Path::new(""))?;
+    differ.tar.finish()?;
+    Ok(differ.stats)
+}
+
+struct Differ<'a, W: Write> {
+    tar: TarWriter<W>,
+    options: &'a DiffOptions<'a>,
+    /// First path of every file with more than one.
+    links: HashMap<(u64, u64), PathBuf>,
+    /// Directories that are written when something in them is.
+    pending: Vec<Entry>,
+    stats: DiffStats,
+}
+
+impl<W: Write> Differ<'_, W> {
+    fn children(&mut self, directory: &Directory, path: &Path) -> Result<(), DiffError> {
+        for name in directory.names()? {
+            let path = path.join(&name);
+            if !self.options.exclude.contains(&path) {
+                self.member(directory, &name, path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, parent: &Directory, name: &OsStr, path: PathBuf) -> Result<(), DiffError> {
+        let metadata = parent.metadata(name)?;
+        let mut xattrs = parent.xattrs(name)?;
+        let marked = |marks: [&str; 2]| {
+            let is = |(name, _): &(std::ffi::OsString, _)| marks.iter().any(|mark| name.as_os_str() == OsStr::new(mark));
+            xattrs.iter().any(is)
+        };
+        let opaque = marked(whiteout::OVERLAY_OPAQUE);
+        let gone = (metadata.kind == FileKind::CharDevice && metadata.device == (0, 0))
+            || (metadata.kind == FileKind::File && marked(whiteout::OVERLAY_WHITEOUT));
+        if gone {
+            return self.whiteout(&path);
+        }
+        xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
+        let mut entry = self.entry(path, &metadata);
+        entry.xattrs = xattrs;
+        match metadata.kind {
+            FileKind::Socket => return Ok(()),
+            FileKind::Directory => return self.directory(parent, name, entry, opaque),
+            FileKind::Symlink => entry.link = parent.read_link(name)?,
+            FileKind::File => return self.file(parent, name, entry, &metadata),
+            FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo => {}
+        }
+        self.write(&entry, &mut io::empty())
+    }
+
+    fn entry(&self, path: PathBuf, metadata: &Metadata) -> Entry {
+        let kind = match metadata.kind {
+            FileKind::File | FileKind::Socket => Kind::File,
+            FileKind::Directory => Kind::Directory,
+            FileKind::Symlink => Kind::Symlink,
+            FileKind::CharDevice => Kind::CharDevice,
+            FileKind::BlockDevice => Kind::BlockDevice,
+            FileKind::Fifo => Kind::Fifo,
+        };
+        let mtime_max = i64::try_from(self.options.mtime_max).unwrap_or(i64::MAX);
+        Entry {
+            kind,
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            mtime: (metadata.mtime.0.min(mtime_max), 0),
+            size: if kind == Kind::File { metadata.size } else { 0 },
+            device: metadata.device,
+            ..plain_directory(&path)
+        }
+    }
+
+    fn directory(&mut self, parent: &Directory, name: &OsStr, entry: Entry, opaque: bool) -> Result<(), DiffError> {
+        let path = entry.path.clone();
+        let below = self.below(&path);
+        let changed = opaque
+            || below.is_none_or(|(found, root)| {
+                (found.mode, found.uid, found.gid) != (entry.mode, entry.uid, entry.gid)
+                    || root.xattrs(&path).map_or(true, |mut xattrs| {
+                        xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
+                        xattrs != entry.xattrs
+                    })
+            });
+        self.pending.push(entry);
+        if changed {
+            self.write_pending()?;
+        }
+        if opaque {
+            let mark = self.mark(path.join(whiteout::OPAQUE));
+            self.write(&mark, &mut io::empty())?;
+        }
+        self.children(&parent.directory(name)?, &path)?;
+        // Still waiting: nothing in it was worth a member.
+        if self.pending.last().is_some_and(|last| last.path == path) {
+            self.pending.pop();
+        }
+        Ok(())
+    }
+
+    /// The directory that overlay showed at `path` before, if it was one.
+    fn below(&self, path: &Path) -> Option<(Metadata, &Root)> {
+        for root in self.options.lowers {
+            match root.metadata(path) {
+                Ok(found) => return (found.kind == FileKind::Directory).then_some((found, root)),
+                Err(_) => {
+                    // Hidden by a whiteout or another kind of file higher up.
+                    if path.ancestors().skip(1).any(|up| root.metadata(up).is_ok_and(|m| m.kind != FileKind::Directory)) {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn file(&mut self, parent: &Directory, name: &OsStr, mut entry: Entry, found: &Metadata) -> Result<(), DiffError> {
+        if found.links > 1 {
+            if let Some(first) = self.links.get(&found.inode) {
+                entry.kind = Kind::HardLink;
+                entry.link.clone_from(first);
+                entry.size = 0;
+                entry.xattrs.clear();
+                return self.write(&entry, &mut io::empty());
+            }
+            self.links.insert(found.inode, entry.path.clone());
+        }
+        if exclude::is_emptied(&entry.path) {
+            entry.size = 0;
+            return self.write(&entry, &mut io::empty());
+        }
+        let mut file = parent.open_file(name)?;
+        if entry.path.extension() == Some(OsStr::new("pyc")) {
+            let head = pyc::clamped_header(&mut file, self.options.mtime_max)?;
+            return self.write(&entry, &mut head.as_slice().chain(file));
+        }
+        self.write(&entry, &mut file)
+    }
+
+    fn whiteout(&mut self, path: &Path) -> Result<(), DiffError> {
+        let name = whiteout::of(crate::tar::file_name(path));
+        let mark = self.mark(path.with_file_name(name));
+        self.write(&mark, &mut io::empty())
+    }
+
+    /// An empty file of no particular time.
+    fn mark(&self, path: PathBuf) -> Entry {
+        Entry { kind: Kind::File, mode: 0o644, ..plain_directory(&path) }
+    }
+
+    fn write_pending(&mut self) -> Result<(), DiffError> {
+        for entry in std::mem::take(&mut self.pending) {
+            self.tar.append(&entry, &mut io::empty())?;
+            self.stats.entries += 1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), DiffError> {
+        self.write_pending()?;
+        self.tar.append(entry, content)?;
+        self.stats.entries += 1;
+        self.stats.bytes += entry.size;
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! What builds leave behind and no layer should hold.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// Patterns of paths, relative to the root. `*` stands for one whole element; a pattern that ends in `/` means
+/// all that is in the directory, not the directory itself.
+#[derive(Clone, Debug, Default)]
+pub struct ExcludeSet {
+    patterns: Vec<&'static str>,
+}
+
+/// Caches, logs, locks and backups of package managers; directories that live only while a system runs.
+const NORMAL: [&str; 25] = [
+    "dev/",
+    "etc/.pwd.lock",
+    "etc/group-",
+    "etc/gshadow-",
+    "etc/passwd-",
+    "etc/resolv.conf",
+    "etc/shadow-",
+    "home/*/.cache/pip",
+    "proc/",
+    "root/.cache/pip",
+    "run/",
+    "sys/",
+    "tmp/",
+    "var/cache/apt/",
+    "var/cache/debconf/*-old",
+    "var/cache/ldconfig/",
+    "var/lib/apt/lists/",
+    "var/lib/dpkg/*-old",
+    "var/lib/dpkg/lock",
+    "var/lib/dpkg/lock-frontend",
+    "var/lib/dpkg/triggers/Lock",
+    "var/log/alternatives.log",
+    "var/log/apt/",
+    "var/log/bootstrap.log",
+    "var/log/dpkg.log",
+];
+
+/// Files whose content is made anew by every machine, and which have to exist empty until then (machine-id(5)).
+const EMPTIED: [&str; 1] = ["etc/machine-id"];
+
+impl ExcludeSet {
+    /// What is left out of every layer that alloy builds.
+    pub fn normal() -> Self {
+        Self { patterns: NORMAL.to_vec() }
+    }
+
+    /// True if `path` is to be left out.
+    pub fn contains(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|pattern| matches(pattern, path))
+    }
+}
+
+/// True for a file that is written without its content.
+pub(super) fn is_emptied(path: &Path) -> bool {
+    EMPTIED.iter().any(|emptied| path == Path::new(emptied))
+}
+
+fn matches(pattern: &str, path: &Path) -> bool {
+    let (pattern, contents) = pattern.strip_suffix('/').map_or((pattern, false), |directory| (directory, true));
+    let mut elements = path.iter();
+    for wanted in pattern.split('/') {
+        if !elements.next().is_some_and(|element| element_matches(wanted, element)) {
+            return false;
+        }
+    }
+    // Of a directory, the walk asks for every element on the way down.
+    elements.next().is_some() == contents
+}
+
+fn element_matches(wanted: &str, element: &OsStr) -> bool {
+    match wanted.strip_prefix('*') {
+        None => element == wanted,
+        Some(end) => element.to_string_lossy().ends_with(end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_name_a_file_or_what_is_in_a_directory() {
+        let set = ExcludeSet::normal();
+        for path in ["tmp/x", "home/ann/.cache/pip", "var/lib/dpkg/status-old", "etc/passwd-", "var/log/apt/x"] {
+            assert!(set.contains(Path::new(path)), "{path}");
+        }
+        for path in ["tmp", "home/.cache/pip", "var/lib/dpkg/status", "etc/passwd", "var/tmp/x", "opt/tmp/x"] {
+            assert!(!set.contains(Path::new(path)), "{path}");
+        }
+        assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));
+    }
+}

@@ -1,0 +1,545 @@
+//! A directory as a root: no path and no link inside can lead out of it.
+//!
+//! Every operation opens the *parent* with `openat2(RESOLVE_IN_ROOT)` (openat2(2), Linux 5.6) and then works on the
+//! last name alone, without following it. Paths are relative to the root; a leading `/` is the root.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+mod xattr;
+
+/// A directory handle, and the path it was opened by, for messages.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// A failed operation on a path of a root.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}: {source}")]
+pub struct RootError {
+    what: &'static str,
+    path: String,
+    source: io::Error,
+}
+
+impl RootError {
+    /// An operation that failed on `path`.
+    pub fn new(what: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        let path = Path::new("/").join(path).to_string_lossy().into_owned();
+        Self { what, path, source: source.into() }
+    }
+
+    /// What the kernel said.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// What is known of a path without reading it; a link is itself, not its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, set-id and sticky included.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Length in bytes.
+    pub size: u64,
+    /// Modification time: seconds since 1970 and nanoseconds.
+    pub mtime: (i64, u32),
+    /// Number of hard links.
+    pub links: u64,
+    /// Device numbers, for device nodes.
+    pub device: (u32, u32),
+    /// Identifies the file on this machine.
+    pub inode: (u64, u64),
+}
+
+impl From<rustix::fs::Stat> for Metadata {
+    fn from(stat: rustix::fs::Stat) -> Self {
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::CharacterDevice => FileKind::CharDevice,
+            FileType::BlockDevice => FileKind::BlockDevice,
+            FileType::Fifo => FileKind::Fifo,
+            FileType::Socket => FileKind::Socket,
+            _ => FileKind::File,
+        };
+        Self {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mtime: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default()),
+            links: stat.st_nlink,
+            device: (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)),
+            inode: (stat.st_dev, stat.st_ino),
+        }
+    }
+}
+
+/// An open directory of a root, on whose names operations work without any resolution.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Root {
+    /// Opens the directory `path`.
+    pub fn open(path: &Path) -> Result<Self, RootError> {
+        let fd = rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| RootError::new("open", path, e))?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn openat(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    /// Opens a directory, following links inside the root.
+    pub fn directory(&self, path: &Path) -> Result<Directory, RootError> {
+        let fd = self.openat(path, DIRECTORY).map_err(|e| RootError::new("open", path, e))?;
+        Ok(Directory { fd, path: path.to_owned() })
+    }
+
+    /// The parent of `path`, opened, and the last name; for the root itself the name is `.`.
+    fn parent<'p>(&self, path: &'p Path) -> Result<(Directory, &'p OsStr), RootError> {
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok((self.directory(parent)?, name)),
+            _ => Ok((self.directory(Path::new(""))?, OsStr::new("."))),
+        }
+    }
+
+    /// True if something is at `path`, following links inside the root.
+    pub fn exists(&self, path: &Path) -> Result<bool, RootError> {
+        match self.openat(path, OFlags::PATH) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(error) => Err(RootError::new("look at", path, error)),
+        }
+    }
+
+    /// What is at `path`; a link is itself.
+    pub fn metadata(&self, path: &Path) -> Result<Metadata, RootError> {
+        let (parent, name) = self.parent(path)?;
+        parent.metadata(name)
+    }
+
+    /// What is at `path`, or where it links to inside the root.
+    pub fn metadata_followed(&self, path: &Path) -> Result<Metadata, RootError> {
+        let failed = |e| RootError::new("look at", path, e);
+        let fd = self.openat(path, OFlags::PATH).map_err(failed)?;
+        rustix::fs::fstat(fd).map(Metadata::from).map_err(failed)
+    }
+
+    /// Opens a regular file for reading, following links inside the root.
+    pub fn open_file(&self, path: &Path) -> Result<File, RootError> {
+        // Without NONBLOCK, opening a named pipe would wait for a writer.
+        let fd = self.openat(path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(|e| RootError::new("open", path, e))?;
+        let file = File::from(fd);
+        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        if !regular {
+            return Err(RootError::new("read", path, io::Error::other("not a regular file")));
+        }
+        Ok(file)
+    }
+
+    /// Reads a file of at most `limit` bytes.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, RootError> {
+        let failed = |e| RootError::new("read", path, e);
+        let mut bytes = Vec::new();
+        self.open_file(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
+            return Err(failed(io::Error::other(format!("larger than {limit} bytes"))));
+        }
+        Ok(bytes)
+    }
+
+    /// `mkdir -p`: what is missing is made, root-owned, with `mode`; links inside the root are followed.
+    pub fn create_dir_all(&self, path: &Path, mode: u32) -> Result<(), RootError> {
+        match self.openat(path, DIRECTORY) {
+            Ok(_) => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(RootError::new("make the directory", path, error)),
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        self.create_dir_all(parent, mode)?;
+        let parent = self.directory(parent)?;
+        parent.create_dir(name, mode)?;
+        parent.set_mode(name, mode)
+    }
+
+    /// Writes a file whole: a reader of the path sees the old or the new content. An existing file keeps its owner
+    /// and mode, a link is followed inside the root; a new file is root-owned with `mode`.
+    pub fn write_file(&self, path: &Path, content: &mut dyn Read, mode: u32) -> Result<(), RootError> {
+        let failed = |e| RootError::new("write", path, e);
+        let target = self.followed(path)?;
+        let (parent, name) = self.parent(&target)?;
+        let before = parent.metadata(name).ok();
+        if before.is_some_and(|before| before.kind == FileKind::Directory) {
+            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let temporary = temporary_name(name);
+        let mut file = parent.create_file(&temporary, 0o600)?;
+        let written = io::copy(content, &mut file).map_err(failed).and_then(|_| {
+            let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
+            parent.set_owner(&temporary, Some(uid), Some(gid))?;
+            parent.set_mode(&temporary, mode)?;
+            rustix::fs::renameat(&parent.fd, &temporary, &parent.fd, name).map_err(|e| failed(e.into()))
+        });
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(&parent.fd, &temporary, AtFlags::empty());
+        }
+        written
+    }
+
+    /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
+    fn followed(&self, path: &Path) -> Result<PathBuf, RootError> {
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            let (parent, name) = self.parent(&path)?;
+            match parent.metadata(name) {
+                Ok(metadata) if metadata.kind == FileKind::Symlink => {
+                    let link = parent.read_link(name)?;
+                    path = path.parent().unwrap_or(Path::new("")).join(link);
+                }
+                _ => return Ok(path),
+            }
+        }
+        Err(RootError::new("follow", &path, io::Error::from(Errno::LOOP)))
+    }
+
+    /// Sorted names in a directory, `.` and `..` left out.
+    pub fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, RootError> {
+        self.directory(path)?.names()
+    }
+
+    /// Where the link at `path` points.
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf, RootError> {
+        let (parent, name) = self.parent(path)?;
+        parent.read_link(name)
+    }
+
+    /// Sets owner and group of the path itself.
+    pub fn chown(&self, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
+        let (parent, name) = self.parent(path)?;
+        parent.set_owner(name, uid, gid)
+    }
+
+    /// Sets permission bits; not for links.
+    pub fn chmod(&self, path: &Path, mode: u32) -> Result<(), RootError> {
+        let (parent, name) = self.parent(path)?;
+        parent.set_mode(name, mode)
+    }
+
+    /// Extended attributes of the path itself, sorted by name.
+    pub fn xattrs(&self, path: &Path) -> Result<Vec<(OsString, Vec<u8>)>, RootError> {
+        let (parent, name) = self.parent(path)?;
+        parent.xattrs(name)
+    }
+
+    /// Deletes what is at `path`, with all below it. Nothing there is fine.
+    pub fn remove_all(&self, path: &Path) -> Result<(), RootError> {
+        match self.parent(path) {
+            Ok((parent, name)) => parent.remove_all(name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Directory {
+    fn failed(&self, what: &'static str, name: &OsStr) -> impl FnOnce(Errno) -> RootError {
+        let path = self.path.join(name);
+        move |errno| RootError::new(what, &path, errno)
+    }
+
+    /// Its path in the root.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A directory in this one; a link is not followed.
+    pub fn directory(&self, name: &OsStr) -> Result<Directory, RootError> {
+        let fd = rustix::fs::openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+        Ok(Directory { fd: fd.map_err(self.failed("open", name))?, path: self.path.join(name) })
+    }
+
+    /// What `name` is.
+    pub fn metadata(&self, name: &OsStr) -> Result<Metadata, RootError> {
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.map(Metadata::from).map_err(self.failed("look at", name))
+    }
+
+    /// Sorted names, `.` and `..` left out.
+    pub fn names(&self) -> Result<Vec<OsString>, RootError> {
+        let failed = |e| RootError::new("list", &self.path, e);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Opens a regular file for reading; a link is not followed.
+    pub fn open_file(&self, name: &OsStr) -> Result<File, RootError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(File::from).map_err(self.failed("open", name))
+    }
+
+    /// Makes a file that must not exist.
+    pub fn create_file(&self, name: &OsStr, mode: u32) -> Result<File, RootError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode));
+        fd.map(File::from).map_err(self.failed("make", name))
+    }
+
+    /// Makes a directory that must not exist.
+    pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<(), RootError> {
+        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)).map_err(self.failed("make", name))
+    }
+
+    /// Makes a symbolic link.
+    pub fn symlink(&self, name: &OsStr, target: &Path) -> Result<(), RootError> {
+        rustix::fs::symlinkat(target, &self.fd, name).map_err(self.failed("make the link", name))
+    }
+
+    /// Makes `name` a further name of `other_name` in `other`.
+    pub fn hard_link(&self, name: &OsStr, other: &Directory, other_name: &OsStr) -> Result<(), RootError> {
+        let linked = rustix::fs::linkat(&other.fd, other_name, &self.fd, name, AtFlags::empty());
+        linked.map_err(self.failed("make the hard link", name))
+    }
+
+    /// Makes a device node or a named pipe.
+    pub fn node(&self, name: &OsStr, kind: FileKind, device: (u32, u32)) -> Result<(), RootError> {
+        let kind = match kind {
+            FileKind::CharDevice => FileType::CharacterDevice,
+            FileKind::BlockDevice => FileType::BlockDevice,
+            _ => FileType::Fifo,
+        };
+        let device = rustix::fs::makedev(device.0, device.1);
+        let made = rustix::fs::mknodat(&self.fd, name, kind, Mode::from_raw_mode(0o600), device);
+        made.map_err(self.failed("make the node", name))
+    }
+
+    /// Where a link points.
+    pub fn read_link(&self, name: &OsStr) -> Result<PathBuf, RootError> {
+        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new()).map_err(self.failed("read the link", name))?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+    }
+
+    /// Sets owner and group; a link itself, not its target.
+    pub fn set_owner(&self, name: &OsStr, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
+        let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
+        let set = rustix::fs::chownat(&self.fd, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
+        set.map_err(self.failed("set the owner of", name))
+    }
+
+    /// Sets permission bits; `name` must not be a link.
+    pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<(), RootError> {
+        let set = rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty());
+        set.map_err(self.failed("set the mode of", name))
+    }
+
+    /// Sets the modification time (seconds and nanoseconds), and the access time with it.
+    pub fn set_mtime(&self, name: &OsStr, mtime: (i64, u32)) -> Result<(), RootError> {
+        let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
+        let times = Timestamps { last_access: time, last_modification: time };
+        let set = rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW);
+        set.map_err(self.failed("set the time of", name))
+    }
+
+    /// Extended attributes, sorted by name; a link's own.
+    pub fn xattrs(&self, name: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, RootError> {
+        xattr::read(&self.fd, name).map_err(self.failed("read the attributes of", name))
+    }
+
+    /// Sets an extended attribute; a link's own.
+    pub fn set_xattr(&self, name: &OsStr, attribute: &OsStr, value: &[u8]) -> Result<(), RootError> {
+        xattr::set(&self.fd, name, attribute, value).map_err(self.failed("set an attribute of", name))
+    }
+
+    /// Deletes `name` with all below it. Nothing there is fine.
+    pub fn remove_all(&self, name: &OsStr) -> Result<(), RootError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(error) => return Err(self.failed("delete", name)(error)),
+        }
+        self.clear(name)?;
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed("delete", name)(error)),
+        }
+    }
+
+    /// Deletes all that is in the directory `name`.
+    pub fn clear(&self, name: &OsStr) -> Result<(), RootError> {
+        let directory = match self.directory(name) {
+            // An owner without permission still may give it to himself.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.set_mode(name, 0o700)?;
+                self.directory(name)?
+            }
+            other => other?,
+        };
+        let names = match directory.names() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.set_mode(name, 0o700)?;
+                directory.names()?
+            }
+            other => other?,
+        };
+        names.iter().try_for_each(|name| directory.remove_all(name))
+    }
+}
+
+fn temporary_name(name: &OsStr) -> OsString {
+    let mut temporary = OsString::from(".");
+    let name = name.as_bytes();
+    temporary.push(OsStr::from_bytes(&name[..name.len().min(200)]));
+    temporary.push(format!(".alloy-{}", std::process::id()));
+    temporary
+}
+
+/// Deletes a directory with all in it, as far as permissions can be had. Nothing there is fine.
+pub fn remove_tree(path: &Path) -> Result<(), RootError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    match Root::open(parent) {
+        Ok(root) => root.remove_all(Path::new(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies all of `from` to `to`.
+pub fn copy(from: &mut File, to: &mut impl Write) -> io::Result<u64> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut total = 0;
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(total),
+            length => {
+                to.write_all(&buffer[..length])?;
+                total += length as u64;
+            }
+        }
+    }
+}
+
+/// A path by which calls that take no descriptor reach what `fd` refers to.
+fn by_descriptor(fd: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("root");
+        std::fs::create_dir(&path).unwrap();
+        let root = Root::open(&path).unwrap();
+        (directory, root)
+    }
+
+    #[test]
+    fn no_link_leads_out() {
+        let (outside, root) = root();
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        let top = root.directory(Path::new("")).unwrap();
+        top.symlink(OsStr::new("up"), Path::new("../..")).unwrap();
+        top.symlink(OsStr::new("abs"), outside.path()).unwrap();
+        top.symlink(OsStr::new("file"), &outside.path().join("secret")).unwrap();
+        assert!(root.read(Path::new("up/secret"), 10).is_err());
+        assert!(root.read(Path::new("abs/secret"), 10).is_err());
+        // Both lead to a file inside the root instead.
+        root.write_file(Path::new("up/secret"), &mut &b"mine"[..], 0o644).unwrap();
+        assert!(root.write_file(Path::new("file"), &mut &b"mine"[..], 0o644).is_err(), "its directory is not inside");
+        assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"s");
+        assert_eq!(std::fs::read(root.path().join("secret")).unwrap(), b"mine");
+        root.remove_all(Path::new("abs")).unwrap();
+        assert!(outside.path().join("secret").exists());
+    }
+
+    #[test]
+    fn writing_keeps_mode_and_leaves_no_temporary() {
+        let (_directory, root) = root();
+        let path = Path::new("/a/b/file");
+        root.create_dir_all(Path::new("/a/b"), 0o755).unwrap();
+        root.write_file(path, &mut &b"one"[..], 0o600).unwrap();
+        root.write_file(path, &mut &b"two"[..], 0o644).unwrap();
+        assert_eq!(root.read(path, 3).unwrap(), b"two");
+        assert!(root.read(path, 2).is_err());
+        assert_eq!(root.metadata(path).unwrap().mode, 0o600);
+        assert_eq!(root.read_dir(Path::new("a/b")).unwrap(), ["file"]);
+        assert!(root.write_file(Path::new("a"), &mut &b""[..], 0o644).is_err());
+    }
+
+    #[test]
+    fn whole_trees_are_deleted() {
+        let (directory, root) = root();
+        root.create_dir_all(Path::new("x/y/z"), 0o700).unwrap();
+        root.write_file(Path::new("x/y/f"), &mut &b""[..], 0o000).unwrap();
+        root.chmod(Path::new("x/y"), 0o000).unwrap();
+        remove_tree(&root.path().join("x")).unwrap();
+        remove_tree(&directory.path().join("nothing")).unwrap();
+        assert!(root.read_dir(Path::new("")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,57 @@
+//! Extended attributes of a name in an open directory.
+//!
+//! There are no `*at` calls for them before Linux 6.13; `/proc/self/fd/N/name` with the `l` calls is the same.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
+use rustix::io::{Errno, Result};
+
+/// xattr(7): the kernel's own bounds.
+const LIST_MAX: usize = 64 << 10;
+const VALUE_MAX: usize = 64 << 10;
+
+fn place(directory: &OwnedFd, name: &OsStr) -> PathBuf {
+    super::by_descriptor(directory.as_fd()).join(name)
+}
+
+/// All attributes, sorted by name; none where the file system has none.
+pub(super) fn read(directory: &OwnedFd, name: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>> {
+    let path = place(directory, name);
+    let mut list = [0_u8; 1024];
+    let names = match llistxattr(&path, &mut list[..]) {
+        Ok(length) => list[..length].to_vec(),
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Err(Errno::RANGE) => {
+            let mut list = vec![0; LIST_MAX];
+            let length = llistxattr(&path, &mut list[..])?;
+            list.truncate(length);
+            list
+        }
+        Err(error) => return Err(error),
+    };
+    let mut attributes = Vec::new();
+    for attribute in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let attribute = OsStr::from_bytes(attribute);
+        let mut value = vec![0; VALUE_MAX];
+        match lgetxattr(&path, attribute, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                value.shrink_to_fit();
+                attributes.push((attribute.to_owned(), value));
+            }
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    attributes.sort_unstable();
+    Ok(attributes)
+}
+
+/// Sets one.
+pub(super) fn set(directory: &OwnedFd, name: &OsStr, attribute: &OsStr, value: &[u8]) -> Result<()> {
+    lsetxattr(place(directory, name), attribute, value, XattrFlags::empty())
+}

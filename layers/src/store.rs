@@ -1,0 +1,512 @@
+//! A content store on disk, for any number of processes at once. A half-written thing never has its final name:
+//! everything is written under `tmp/`, synced, then renamed.
+//!
+//! ```text
+//! blobs/sha256/<hex>     content, by its digest
+//! records/<kind>/<key>   small values: what is known under a key
+//! trees/<name>           layers unpacked for overlays
+//! downloads/             downloads, by their digest
+//! cache/                 what builds keep for package managers
+//! work/  tmp/  locks/    what is under way
+//! ```
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::digest::{Digest, Hasher};
+use crate::verified::VerifiedReader;
+
+mod layer;
+
+pub use layer::{LayerBlob, LayerWriter};
+
+/// The version of the directory's layout.
+const VERSION: &str = "1";
+const PARTS: [&str; 8] = ["blobs/sha256", "records", "trees", "downloads", "cache", "work", "tmp", "locks"];
+
+/// Why the store cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error("store: cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Made by a later alloy.
+    #[error("the store {path} has layout {found}, this alloy knows {VERSION}: use a newer alloy or another --store")]
+    Version {
+        /// The store.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// A blob that is not there.
+    #[error("the store has no blob {0}")]
+    Missing(Digest),
+    /// Content that is not what its name says.
+    #[error("expected {expected}, found {found}")]
+    Mismatch {
+        /// What it should have been, digest and bytes.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A key that cannot be a file name.
+    #[error("`{0}` cannot be a key of the store")]
+    Key(String),
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { what, path: path.to_owned(), source }
+}
+
+/// An open store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// A lock that is held until it is dropped, or its process ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+
+/// A directory of one build's own, known as such while this value lives.
+#[derive(Debug)]
+pub struct WorkDir {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl WorkDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Store {
+    /// Opens the store at `root`, making it where there is none.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root: PathBuf = root.into();
+        let version = root.join("version");
+        match fs::read_to_string(&version) {
+            Ok(found) if found.trim() == VERSION => {}
+            Ok(found) => return Err(StoreError::Version { path: root, found: found.trim().to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&root).map_err(failed("make", &root))?;
+                fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
+                for part in PARTS {
+                    let path = root.join(part);
+                    fs::create_dir_all(&path).map_err(failed("make", &path))?;
+                }
+                // Last: without it the store is not complete.
+                let store = Self { root: root.clone() };
+                store.replace(&version, format!("{VERSION}\n").as_bytes())?;
+            }
+            Err(error) => return Err(failed("read", &version)(error)),
+        }
+        // Overlay mounts and helpers in other directories need it.
+        let root = root.canonicalize().map_err(failed("find", &root))?;
+        Ok(Self { root })
+    }
+
+    /// Its directory, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where downloads are kept.
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+
+    /// Where `digest` is or would be.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// True if the blob is there.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
+    /// Its length in bytes, if it is there.
+    pub fn blob_len(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.blob_path(digest);
+        match path.metadata() {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("look at", &path)(error)),
+        }
+    }
+
+    /// Opens a blob.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        let path = self.blob_path(digest);
+        File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing(*digest),
+            _ => failed("open", &path)(error),
+        })
+    }
+
+    /// Reads a blob of at most `limit` bytes, and checks it.
+    pub fn read_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        let path = self.blob_path(digest);
+        let size = self.blob_len(digest)?.ok_or(StoreError::Missing(*digest))?;
+        if size > limit {
+            let (expected, found) = (format!("at most {limit} bytes in {digest}"), format!("{size}"));
+            return Err(StoreError::Mismatch { expected, found });
+        }
+        let mut bytes = Vec::new();
+        let mut reader = VerifiedReader::new(self.open_blob(digest)?, *digest, size);
+        reader.read_to_end(&mut bytes).map_err(failed("read", &path))?;
+        Ok(bytes)
+    }
+
+    /// Stores `bytes`.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        if !self.contains(&digest) {
+            self.replace(&self.blob_path(&digest), bytes)?;
+        }
+        Ok(digest)
+    }
+
+    /// A writer of a blob whose digest is not known yet.
+    pub fn blob_writer(&self) -> Result<BlobWriter> {
+        Ok(BlobWriter { file: self.temporary()?, hasher: Hasher::new(), size: 0, store: self.clone() })
+    }
+
+    /// Deletes a blob; nothing there is fine. Gives the bytes that were freed.
+    pub fn remove_blob(&self, digest: &Digest) -> Result<u64> {
+        let size = self.blob_len(digest)?.unwrap_or_default();
+        remove_file(&self.blob_path(digest))?;
+        Ok(size)
+    }
+
+    /// Every blob, in no particular order.
+    pub fn blobs(&self) -> Result<Vec<Digest>> {
+        let names = list(&self.root.join("blobs/sha256"))?;
+        Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
+    }
+
+    fn record_path(&self, kind: &str, key: &str) -> Result<PathBuf> {
+        for part in [kind, key] {
+            let fits = !part.is_empty() && part.len() <= 200 && !part.starts_with('.');
+            if !fits || !part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+                return Err(StoreError::Key(part.to_owned()));
+            }
+        }
+        Ok(self.root.join("records").join(kind).join(key))
+    }
+
+    /// What is recorded under `key`.
+    pub fn record(&self, kind: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.record_path(kind, key)?;
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path)(error)),
+        }
+    }
+
+    /// Records `bytes` under `key`, in place of what was there.
+    pub fn put_record(&self, kind: &str, key: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.record_path(kind, key)?;
+        let directory = self.root.join("records").join(kind);
+        fs::create_dir_all(&directory).map_err(failed("make", &directory))?;
+        self.replace(&path, bytes)
+    }
+
+    /// Forgets a record; nothing there is fine.
+    pub fn remove_record(&self, kind: &str, key: &str) -> Result<()> {
+        remove_file(&self.record_path(kind, key)?)
+    }
+
+    /// All records of a kind, sorted by key.
+    pub fn records(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut records = Vec::new();
+        for key in list(&self.root.join("records").join(kind))? {
+            if let Some(bytes) = self.record(kind, &key)? {
+                records.push((key, bytes));
+            }
+        }
+        Ok(records)
+    }
+
+    /// The unpacked tree of that name, if it is complete.
+    pub fn tree(&self, name: &str) -> Option<PathBuf> {
+        let path = self.root.join("trees").join(name);
+        path.is_dir().then_some(path)
+    }
+
+    /// A new directory to unpack into.
+    pub fn stage_tree(&self) -> Result<PathBuf> {
+        let place = self.root.join("tmp");
+        let staged = tempfile::Builder::new().prefix("tree-").tempdir_in(&place).map_err(failed("write to", &place))?;
+        let path = staged.keep();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failed("protect", &path))?;
+        Ok(path)
+    }
+
+    /// Gives a staged tree its name. False if another process was first: the staged one is then the caller's to delete.
+    pub fn publish_tree(&self, staged: &Path, name: &str) -> Result<bool> {
+        let path = self.root.join("trees").join(name);
+        match rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            staged,
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::RenameFlags::NOREPLACE,
+        ) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
+            Err(error) => Err(failed("publish", &path)(error.into())),
+        }
+    }
+
+    /// Names of all trees.
+    pub fn trees(&self) -> Result<Vec<String>> {
+        list(&self.root.join("trees"))
+    }
+
+    /// Takes the lock `name`, waiting for it.
+    pub fn lock(&self, name: &str) -> Result<Lock> {
+        let (file, path) = self.lock_file(name)?;
+        file.lock().map_err(failed("lock", &path))?;
+        Ok(Lock(file))
+    }
+
+    /// Takes the lock `name`, unless somebody has it.
+    pub fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
+        let (file, path) = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
+        let path = self.root.join("locks").join(name);
+        Ok((File::create(&path).map_err(failed("open", &path))?, path))
+    }
+
+    /// A directory for one build.
+    pub fn work_dir(&self) -> Result<WorkDir> {
+        let place = self.root.join("work");
+        let made = tempfile::Builder::new().prefix("build-").tempdir_in(&place).map_err(failed("write to", &place))?;
+        let path = made.keep();
+        // A moment without a lock is harmless: an empty directory that somebody clears is noticed at once.
+        let lock = self.lock(&lock_of(&path))?;
+        Ok(WorkDir { path, _lock: lock })
+    }
+
+    /// What killed processes left behind: work directories nobody holds, and temporary files older than a day.
+    pub fn stale(&self) -> Result<Vec<PathBuf>> {
+        let mut stale = Vec::new();
+        for name in list(&self.root.join("work"))? {
+            let path = self.root.join("work").join(name);
+            if self.try_lock(&lock_of(&path))?.is_some() {
+                stale.push(path);
+            }
+        }
+        for name in list(&self.root.join("tmp"))? {
+            let path = self.root.join("tmp").join(name);
+            let age = path.symlink_metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
+            if age.is_some_and(|age| age.as_secs() > 24 * 3600) {
+                stale.push(path);
+            }
+        }
+        Ok(stale)
+    }
+
+    fn temporary(&self) -> Result<tempfile::NamedTempFile> {
+        let place = self.root.join("tmp");
+        tempfile::NamedTempFile::new_in(&place).map_err(failed("write to", &place))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut file = self.temporary()?;
+        file.write_all(bytes).map_err(failed("write", path))?;
+        persist(file, path)
+    }
+}
+
+fn lock_of(work: &Path) -> String {
+    work.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Syncs, renames, and syncs the directory: after a crash the name has either nothing or everything.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_data().map_err(failed("write", path))?;
+    fs::set_permissions(file.path(), Permissions::from_mode(0o644)).map_err(failed("protect", path))?;
+    file.persist(path).map_err(|error| failed("write", path)(error.error))?;
+    let Some(directory) = path.parent() else { return Ok(()) };
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
+}
+
+fn list(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("list", directory)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed("list", directory))?;
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a blob. Dropped without [`BlobWriter::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct BlobWriter {
+    file: tempfile::NamedTempFile,
+    hasher: Hasher,
+    size: u64,
+    store: Store,
+}
+
+impl BlobWriter {
+    /// Ends the blob. Where digest and size are known, anything else is an error and nothing is kept.
+    pub fn commit(self, expected: Option<(Digest, u64)>) -> Result<(Digest, u64)> {
+        let found = (self.hasher.finish(), self.size);
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            let text = |(digest, size): (Digest, u64)| format!("{digest} ({size} bytes)");
+            return Err(StoreError::Mismatch { expected: text(expected), found: text(found) });
+        }
+        let path = self.store.blob_path(&found.0);
+        if !path.is_file() {
+            persist(self.file, &path)?;
+        }
+        Ok(found)
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> u64 {
+        self.size
+    }
+
+    /// True before the first byte.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let length = self.file.write(buf)?;
+        self.hasher.update(&buf[..length]);
+        self.size += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        (directory, store)
+    }
+
+    fn temporaries(store: &Store) -> usize {
+        fs::read_dir(store.root().join("tmp")).unwrap().count()
+    }
+
+    #[test]
+    fn blobs_have_the_name_of_their_content() {
+        let (_directory, store) = store();
+        let mut writer = store.blob_writer().unwrap();
+        writer.write_all(b"hello").unwrap();
+        let (digest, size) = writer.commit(None).unwrap();
+        assert_eq!((digest, size), (Digest::of("hello"), 5));
+        assert_eq!(store.put_blob(b"hello").unwrap(), digest);
+        assert_eq!(store.read_blob(&digest, 5).unwrap(), b"hello");
+        assert!(store.read_blob(&digest, 4).is_err());
+        assert_eq!(store.blobs().unwrap(), [digest]);
+        assert_eq!(store.remove_blob(&digest).unwrap(), 5);
+        assert!(matches!(store.open_blob(&digest), Err(StoreError::Missing(_))));
+    }
+
+    #[test]
+    fn what_is_wrong_or_given_up_leaves_nothing() {
+        let (_directory, store) = store();
+        let mut writer = store.blob_writer().unwrap();
+        writer.write_all(b"hello").unwrap();
+        assert!(writer.commit(Some((Digest::of("other"), 5))).is_err());
+        drop(store.blob_writer().unwrap());
+        assert!(store.blobs().unwrap().is_empty());
+        assert_eq!(temporaries(&store), 0);
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let (_directory, store) = store();
+        let digest = store.put_blob(b"hello").unwrap();
+        fs::write(store.blob_path(&digest), "hellO").unwrap();
+        assert!(store.read_blob(&digest, 100).is_err());
+    }
+
+    #[test]
+    fn records_are_replaced_and_listed() {
+        let (_directory, store) = store();
+        store.put_record("layers", "b", b"1").unwrap();
+        store.put_record("layers", "b", b"2").unwrap();
+        store.put_record("layers", "a", b"3").unwrap();
+        let all = store.records("layers").unwrap();
+        assert_eq!(all, [("a".to_owned(), b"3".to_vec()), ("b".to_owned(), b"2".to_vec())]);
+        assert!(store.record("layers", "../../version").is_err());
+        assert!(store.record("none", "a").unwrap().is_none());
+    }
+
+    #[test]
+    fn the_first_tree_stays() {
+        let (_directory, store) = store();
+        let (first, second) = (store.stage_tree().unwrap(), store.stage_tree().unwrap());
+        assert!(store.publish_tree(&first, "t").unwrap());
+        assert!(!store.publish_tree(&second, "t").unwrap());
+        assert!(store.tree("t").is_some() && second.exists());
+    }
+
+    #[test]
+    fn only_directories_of_the_dead_are_stale() {
+        let (_directory, store) = store();
+        let alive = store.work_dir().unwrap();
+        let dead = store.work_dir().unwrap().path().to_owned();
+        assert_eq!(store.stale().unwrap(), [dead]);
+        drop(alive);
+    }
+
+    #[test]
+    fn a_later_layout_is_refused() {
+        let (_directory, store) = store();
+        fs::write(store.root().join("version"), "2\n").unwrap();
+        assert!(matches!(Store::open(store.root()), Err(StoreError::Version { .. })));
+    }
+}

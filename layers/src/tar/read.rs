@@ -1,0 +1,296 @@
+//! Reading members. The `tar` crate reads headers; extended headers are read here, since values may hold any byte,
+//! line ends included, and the crate's reader splits at those.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use tar::{EntryType, Header};
+
+use super::sparse::{self, Segment, SparseReader};
+use super::{Entry, Kind, TarError, XATTR};
+use crate::path;
+
+/// Bytes of one extended header or long name; attributes of 64 KiB fit several times.
+const MAX_EXTENDED: u64 = 4 << 20;
+const BLOCK: u64 = 512;
+
+/// What extended headers and long names said of the member that follows.
+#[derive(Default)]
+struct Ahead {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    size: Option<u64>,
+    mtime: Option<(i64, u32)>,
+    xattrs: Vec<(OsString, Vec<u8>)>,
+    sparse: sparse::Pax,
+}
+
+/// Hands members to `each`, one after the other, and gives their number. Memory is bounded by what a header may
+/// hold, never by what it claims. What follows the end of the archive is read, so that a checksum of it is checked.
+pub fn for_each<R: Read, E: From<TarError>>(
+    mut reader: R,
+    mut each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
+) -> Result<u64, E> {
+    let mut count = 0;
+    let mut ahead = Ahead::default();
+    while let Some(header) = next_header(&mut reader)? {
+        let size = header.entry_size().map_err(TarError::from)?;
+        match header.entry_type() {
+            EntryType::XHeader => ahead.read(&extended(&mut reader, size)?)?,
+            EntryType::GNULongName => ahead.path = Some(without_nul(extended(&mut reader, size)?)),
+            EntryType::GNULongLink => ahead.link = Some(without_nul(extended(&mut reader, size)?)),
+            EntryType::XGlobalHeader => drop(extended(&mut reader, size)?),
+            _ => {
+                let ahead = std::mem::take(&mut ahead);
+                let stored = ahead.size.unwrap_or(size);
+                // Its further blocks stand before the content, and are not counted in its size.
+                let gnu = match header.as_gnu() {
+                    Some(gnu) if header.entry_type() == EntryType::GNUSparse => {
+                        Some(sparse::gnu(gnu, &mut reader).map_err(TarError::from)?)
+                    }
+                    _ => None,
+                };
+                let mut padded = (&mut reader).take(padded(stored));
+                let mut content = (&mut padded).take(stored);
+                let (entry, segments) = member(&header, ahead, stored, gnu, &mut content)?;
+                count += 1;
+                match segments {
+                    None => each(entry, &mut content)?,
+                    Some(segments) => {
+                        let mut whole = SparseReader::new(&mut content, segments, entry.size);
+                        each(entry, &mut whole)?;
+                    }
+                }
+                // Whatever was not read, and the padding.
+                io::copy(&mut padded, &mut io::sink()).map_err(TarError::from)?;
+                if padded.limit() > 0 {
+                    return Err(TarError::from(io::Error::from(io::ErrorKind::UnexpectedEof)).into());
+                }
+            }
+        }
+    }
+    io::copy(&mut reader, &mut io::sink()).map_err(TarError::from)?;
+    Ok(count)
+}
+
+/// The next header; `None` at the end of the archive, which old tools write as nothing at all.
+fn next_header(reader: &mut impl Read) -> Result<Option<Header>, TarError> {
+    let mut header = Header::new_old();
+    let block = header.as_mut_bytes();
+    let mut filled = 0;
+    while filled < block.len() {
+        match reader.read(&mut block[filled..]) {
+            Ok(0) if filled == 0 => return Ok(None),
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if block.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    if !super::looks_like_tar(header.as_bytes()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "damaged: a header has a wrong checksum").into());
+    }
+    Ok(Some(header))
+}
+
+fn padded(size: u64) -> u64 {
+    size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX)
+}
+
+fn extended(reader: &mut impl Read, size: u64) -> Result<Vec<u8>, TarError> {
+    if size > MAX_EXTENDED {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "an extended header is too large").into());
+    }
+    let mut bytes = Vec::new();
+    reader.take(padded(size)).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < padded(size) {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    bytes.truncate(usize::try_from(size).unwrap_or_default());
+    Ok(bytes)
+}
+
+fn without_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+    bytes
+}
+
+impl Ahead {
+    /// pax(1), "pax Extended Header": `length key=value\n`, the length counting itself.
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), TarError> {
+        let malformed = || io::Error::new(io::ErrorKind::InvalidData, "an extended header is malformed");
+        while !bytes.is_empty() {
+            let space = bytes.iter().take(20).position(|byte| *byte == b' ').ok_or_else(malformed)?;
+            let length: usize =
+                std::str::from_utf8(&bytes[..space]).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+            let record = bytes.get(space + 1..length).ok_or_else(malformed)?;
+            bytes = &bytes[length..];
+            let record = record.strip_suffix(b"\n").ok_or_else(malformed)?;
+            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(malformed)?;
+            let (key, value) = (String::from_utf8_lossy(&record[..equals]), &record[equals + 1..]);
+            self.record(&key, value).ok_or_else(malformed)?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, key: &str, value: &[u8]) -> Option<()> {
+        match key {
+            "path" => self.path = Some(value.to_vec()),
+            "linkpath" => self.link = Some(value.to_vec()),
+            "uid" => self.uid = Some(number(value)?),
+            "gid" => self.gid = Some(number(value)?),
+            "size" => self.size = Some(number(value)?),
+            "mtime" => self.mtime = Some(time(value)?),
+            _ => match (key.strip_prefix(XATTR), key.strip_prefix("GNU.sparse.")) {
+                (Some(attribute), _) => self.xattrs.push((attribute.into(), value.to_vec())),
+                (_, Some(key)) => self.sparse.record(key, value)?,
+                _ => {}
+            },
+        }
+        Some(())
+    }
+}
+
+fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Seconds with an optional fraction.
+fn time(value: &[u8]) -> Option<(i64, u32)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{fraction:0<9}");
+    let mut nanoseconds: u32 = digits.get(..9)?.parse().ok()?;
+    let mut seconds: i64 = seconds.parse().ok()?;
+    if text.starts_with('-') && nanoseconds > 0 {
+        seconds = seconds.checked_sub(1)?;
+        nanoseconds = 1_000_000_000 - nanoseconds;
+    }
+    Some((seconds, nanoseconds))
+}
+
+/// The member as a value and, for a sparse file, where its data belongs.
+fn member(
+    header: &Header,
+    ahead: Ahead,
+    stored: u64,
+    gnu: Option<(u64, Vec<Segment>)>,
+    content: &mut impl Read,
+) -> Result<(Entry, Option<Vec<Segment>>), TarError> {
+    let name = ahead.sparse.name.clone().or(ahead.path).unwrap_or_else(|| header.path_bytes().into_owned());
+    let refuse = |problem| TarError::Member { path: String::from_utf8_lossy(&name).into_owned(), problem };
+    let kind = match header.entry_type() {
+        // Old archives mark a directory by the end of its name alone.
+        EntryType::Regular if name.ends_with(b"/") => Kind::Directory,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
+        EntryType::Link => Kind::HardLink,
+        EntryType::Symlink => Kind::Symlink,
+        EntryType::Directory => Kind::Directory,
+        EntryType::Char => Kind::CharDevice,
+        EntryType::Block => Kind::BlockDevice,
+        EntryType::Fifo => Kind::Fifo,
+        _ => return Err(refuse("is of a kind that alloy does not know")),
+    };
+    let id = |ahead: Option<u32>, header: io::Result<u64>| {
+        let id = ahead.or_else(|| header.ok().and_then(|id| u32::try_from(id).ok()));
+        id.ok_or_else(|| refuse("has an owner that cannot be read"))
+    };
+    let (uid, gid) = (id(ahead.uid, header.uid())?, id(ahead.gid, header.gid())?);
+    let mtime = ahead.mtime.unwrap_or_else(|| {
+        let seconds = header.mtime().ok().and_then(|seconds| i64::try_from(seconds).ok());
+        (seconds.unwrap_or_default(), 0)
+    });
+    let mode = header.mode().map_err(|_| refuse("has a mode that cannot be read"))? & 0o7777;
+    let number = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or_default();
+    let link = ahead.link.or_else(|| header.link_name_bytes().map(|link| link.into_owned())).unwrap_or_default();
+    if matches!(kind, Kind::HardLink | Kind::Symlink) && link.is_empty() {
+        return Err(refuse("is a link to nothing"));
+    }
+    let mut xattrs = ahead.xattrs;
+    xattrs.sort_unstable();
+    let sparse = match kind {
+        Kind::File if gnu.is_none() => ahead.sparse.segments(content)?,
+        _ => gnu,
+    };
+    let (size, segments) = match sparse {
+        Some((size, segments)) => (size, Some(segments)),
+        None => (if kind == Kind::File { stored } else { 0 }, None),
+    };
+    let entry = Entry {
+        path: path::clean(&name)?,
+        kind,
+        mode,
+        uid,
+        gid,
+        mtime,
+        size,
+        xattrs,
+        link: match kind {
+            Kind::HardLink => path::clean(&link)?,
+            _ => PathBuf::from(OsString::from_vec(link)),
+        },
+        device: (number(header.device_major()), number(header.device_minor())),
+    };
+    Ok((entry, segments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_with_a_fraction() {
+        assert_eq!(time(b"1350244992.023960108"), Some((1_350_244_992, 23_960_108)));
+        assert_eq!(time(b"-1.25"), Some((-2, 750_000_000)));
+        assert_eq!(time(b"12"), Some((12, 0)));
+        assert_eq!(time(b"x"), None);
+    }
+
+    /// What GNU tar makes of a sparse file, in each of its formats.
+    #[test]
+    fn sparse_files_have_their_holes() {
+        use std::io::Write;
+        use std::os::unix::fs::FileExt;
+        let directory = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(directory.path().join("sparse")).unwrap();
+        let mut expected = vec![0; 5_000_000];
+        for at in (0..40).map(|n| n * 100_000 + 4096) {
+            file.write_all_at(b"data", at).unwrap();
+            let at = usize::try_from(at).unwrap();
+            expected[at..at + 4].copy_from_slice(b"data");
+        }
+        file.set_len(5_000_000).unwrap();
+        (&file).flush().unwrap();
+        for arguments in [
+            &["--format=gnu"][..],
+            &["--format=posix", "--sparse-version=0.0"],
+            &["--format=posix", "--sparse-version=0.1"],
+            &["--format=posix", "--sparse-version=1.0"],
+        ] {
+            let output = std::process::Command::new("tar")
+                .args(["-C", directory.path().to_str().unwrap(), "-S", "-cf", "-"])
+                .args(arguments)
+                .arg("sparse")
+                .output()
+                .unwrap();
+            assert!(output.status.success());
+            assert!(output.stdout.len() < 1_000_000, "not sparse: {arguments:?}");
+            let mut found = Vec::new();
+            for_each::<_, TarError>(output.stdout.as_slice(), |entry, content| {
+                assert_eq!(entry.path.to_str(), Some("sparse"));
+                assert_eq!(entry.size, 5_000_000);
+                content.read_to_end(&mut found)?;
+                Ok(())
+            })
+            .unwrap();
+            assert!(found == expected, "{arguments:?}");
+        }
+    }
+}

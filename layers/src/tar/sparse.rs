@@ -1,0 +1,163 @@
+//! Sparse files, in GNU tar's own format and in its three PAX formats (GNU tar manual, "Storing Sparse Files").
+
+use std::io::{self, Read};
+
+use tar::GnuHeader;
+
+/// Data at an offset of the whole file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    offset: u64,
+    length: u64,
+}
+
+/// A map longer than this is not one of a file anybody has.
+const MAX_SEGMENTS: usize = 1 << 20;
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the map of a sparse file is malformed")
+}
+
+/// What PAX records say of a sparse file.
+#[derive(Default)]
+pub(super) struct Pax {
+    pub(super) name: Option<Vec<u8>>,
+    size: Option<u64>,
+    in_data: bool,
+    segments: Vec<Segment>,
+    offset: Option<u64>,
+}
+
+impl Pax {
+    /// One record, its key without `GNU.sparse.`.
+    pub(super) fn record(&mut self, key: &str, value: &[u8]) -> Option<()> {
+        let text = std::str::from_utf8(value).ok();
+        let number = || text?.parse::<u64>().ok();
+        match key {
+            "name" => self.name = Some(value.to_vec()),
+            "realsize" | "size" => self.size = Some(number()?),
+            "major" => self.in_data = number()? == 1,
+            "offset" => self.offset = Some(number()?),
+            "numbytes" => {
+                let offset = self.offset.take()?;
+                self.push(offset, number()?)?;
+            }
+            "map" => {
+                let numbers: Vec<u64> = text?.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?;
+                for pair in numbers.chunks(2) {
+                    self.push(pair[0], *pair.get(1)?)?;
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn push(&mut self, offset: u64, length: u64) -> Option<()> {
+        self.segments.push(Segment { offset, length });
+        (self.segments.len() <= MAX_SEGMENTS).then_some(())
+    }
+
+    /// The size of the whole file and its segments; `None` for a file that is not sparse. Format 1.0 has them at the
+    /// beginning of the content: as many as the first line says, numbers on lines, padded to a block.
+    pub(super) fn segments(self, content: &mut impl Read) -> io::Result<Option<(u64, Vec<Segment>)>> {
+        let Some(size) = self.size else { return Ok(None) };
+        if !self.in_data {
+            return Ok(Some((size, self.segments)));
+        }
+        let mut read = 0_u64;
+        let mut number = || -> io::Result<u64> {
+            let mut value = 0_u64;
+            loop {
+                let mut byte = [0];
+                content.read_exact(&mut byte)?;
+                read += 1;
+                match byte[0] {
+                    b'\n' => return Ok(value),
+                    digit @ b'0'..=b'9' => {
+                        let next = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0')));
+                        value = next.ok_or_else(malformed)?;
+                    }
+                    _ => return Err(malformed()),
+                }
+            }
+        };
+        let count = usize::try_from(number()?).ok().filter(|count| *count <= MAX_SEGMENTS).ok_or_else(malformed)?;
+        let mut segments = Vec::new();
+        for _ in 0..count {
+            segments.push(Segment { offset: number()?, length: number()? });
+        }
+        let padding = read.next_multiple_of(512) - read;
+        io::copy(&mut content.take(padding), &mut io::sink())?;
+        Ok(Some((size, segments)))
+    }
+}
+
+/// GNU's own format: four segments in the header, more in blocks of their own after it.
+pub(super) fn gnu(header: &GnuHeader, content: &mut impl Read) -> io::Result<(u64, Vec<Segment>)> {
+    let size = header.real_size()?;
+    let mut segments = Vec::new();
+    let mut add = |sparse: &tar::GnuSparseHeader| -> io::Result<()> {
+        if !sparse.is_empty() {
+            segments.push(Segment { offset: sparse.offset()?, length: sparse.length()? });
+        }
+        if segments.len() > MAX_SEGMENTS { Err(malformed()) } else { Ok(()) }
+    };
+    header.sparse.iter().try_for_each(&mut add)?;
+    let mut more = header.is_extended();
+    while more {
+        let mut block = tar::GnuExtSparseHeader::new();
+        content.read_exact(block.as_mut_bytes())?;
+        block.sparse().iter().try_for_each(&mut add)?;
+        more = block.is_extended();
+    }
+    Ok((size, segments))
+}
+
+/// The whole file: stored data where there is some, zeros elsewhere.
+pub(super) struct SparseReader<R> {
+    data: R,
+    segments: std::vec::IntoIter<Segment>,
+    current: Option<Segment>,
+    at: u64,
+    size: u64,
+}
+
+impl<R: Read> SparseReader<R> {
+    pub(super) fn new(data: R, segments: Vec<Segment>, size: u64) -> Self {
+        let mut segments = segments.into_iter();
+        let current = segments.next();
+        Self { data, segments, current, at: 0, size }
+    }
+}
+
+impl<R: Read> Read for SparseReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(segment) = self.current.filter(|segment| segment.length == 0) {
+            if segment.offset < self.at {
+                return Err(malformed());
+            }
+            self.current = self.segments.next();
+        }
+        let until = self.current.map_or(self.size, |segment| segment.offset.min(self.size));
+        if self.at < until {
+            let length = usize::try_from(until - self.at).unwrap_or(usize::MAX).min(buf.len());
+            buf[..length].fill(0);
+            self.at += length as u64;
+            return Ok(length);
+        }
+        let Some(segment) = &mut self.current else { return Ok(0) };
+        if segment.offset != self.at || segment.offset.checked_add(segment.length).is_none_or(|end| end > self.size) {
+            return Err(malformed());
+        }
+        let wanted = usize::try_from(segment.length).unwrap_or(usize::MAX).min(buf.len());
+        let length = self.data.read(&mut buf[..wanted])?;
+        if length == 0 && wanted > 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        segment.offset += length as u64;
+        segment.length -= length as u64;
+        self.at += length as u64;
+        Ok(length)
+    }
+}

@@ -1,0 +1,199 @@
+//! Archives that users bring: toolchains as tar in any compression, zip, or the data of a Debian package.
+//!
+//! Told apart by content. Names that look like whiteouts mean nothing here.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+use crate::apply::{ApplyError, Extractor, Ownership, Policy};
+use crate::compress::decoder;
+use crate::path::{self, strip};
+use crate::root::{Root, RootError};
+use crate::tar::{self, Entry, Kind, TarError};
+
+pub mod deb;
+mod zip;
+
+/// How an archive is unpacked.
+#[derive(Clone, Copy, Debug)]
+pub struct UnpackOptions {
+    /// Leading path elements to drop; members with fewer are left out.
+    pub strip: u32,
+    /// Who owns what is made.
+    pub ownership: Ownership,
+}
+
+/// Why an archive cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// An archive member, or the root.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The archive.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The root.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// Reading failed.
+    #[error("cannot read the archive: {0}")]
+    Read(#[from] io::Error),
+    /// The zip is broken.
+    #[error("cannot read the zip archive: {0}")]
+    Zip(#[from] ::zip::result::ZipError),
+    /// None of the formats.
+    #[error("not an archive that alloy knows (tar, also compressed with gzip, xz, bzip2, zstd or lz4; zip; deb)")]
+    UnknownFormat,
+    /// Every member has too few path elements.
+    #[error("nothing is left of the archive when {strip} leading path elements are dropped")]
+    NothingLeft {
+        /// How many.
+        strip: u32,
+    },
+}
+
+/// Unpacks `file` into the directory `dest` of `root`, which must exist. Gives the number of members made.
+pub fn unpack(mut file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<u64, UnpackError> {
+    let mut head = Vec::new();
+    (&mut file).take(8).read_to_end(&mut head)?;
+    file.rewind()?;
+    let mut sink = Sink::new(root, dest, *options);
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+        zip::members(file, &mut sink)?;
+    } else if head.starts_with(deb::MAGIC) {
+        deb::member(file, "data.tar", |data| sink.tar(data))?;
+    } else {
+        sink.tar(file)?;
+    }
+    sink.finish()
+}
+
+/// Unpacks the data of a Debian package with the owners and attributes it has. Links to directories stay: `/bin` of
+/// a merged-/usr system is not replaced by a package's directory of that name.
+pub fn unpack_deb(file: File, root: &Root) -> Result<u64, UnpackError> {
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Archive };
+    let mut sink = Sink::new(root, Path::new(""), options);
+    deb::member(file, "data.tar", |data| sink.tar(data))?;
+    sink.finish()
+}
+
+/// Where members go.
+struct Sink<'a> {
+    extractor: Extractor<'a>,
+    dest: &'a Path,
+    options: UnpackOptions,
+    seen: u64,
+    made: u64,
+}
+
+impl<'a> Sink<'a> {
+    fn new(root: &'a Root, dest: &'a Path, options: UnpackOptions) -> Self {
+        let policy = Policy { ownership: options.ownership, xattrs: true, keep_directory_links: true, parents: &[] };
+        Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: 0 }
+    }
+
+    fn tar(&mut self, input: impl Read + Send) -> Result<(), UnpackError> {
+        let (_, reader) = decoder(input)?;
+        let mut reader = BufReader::with_capacity(256 << 10, reader);
+        let mut head = Vec::new();
+        // A short read of a pipe is no reason to call it unknown.
+        (&mut reader).take(512).read_to_end(&mut head)?;
+        if !tar::looks_like_tar(&head) {
+            return Err(UnpackError::UnknownFormat);
+        }
+        tar::for_each(head.as_slice().chain(reader), |entry, content| self.place(entry, content))?;
+        Ok(())
+    }
+
+    fn place(&mut self, mut entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
+        let stripped = if self.options.strip == 0 { Some(entry.path.clone()) } else { strip(&entry.path, self.options.strip) };
+        // The archive's own top directory says nothing about the one that is there.
+        let top = entry.path.as_os_str().is_empty();
+        self.seen += u64::from(!top);
+        let Some(path) = stripped.filter(|_| !top) else { return Ok(()) };
+        if entry.kind == Kind::HardLink {
+            let Some(link) = strip_link(&entry.link, self.options.strip) else { return Ok(()) };
+            entry.link = self.dest_relative(&link)?;
+        }
+        entry.path = self.dest_relative(&path)?;
+        self.made += 1;
+        Ok(self.extractor.place(&entry, content)?)
+    }
+
+    fn dest_relative(&self, path: &Path) -> Result<std::path::PathBuf, UnpackError> {
+        use std::os::unix::ffi::OsStrExt;
+        let joined = Path::new("/").join(self.dest).join(path);
+        let joined: &OsStr = joined.as_os_str();
+        Ok(path::clean(joined.as_bytes()).map_err(TarError::from)?)
+    }
+
+    fn finish(self) -> Result<u64, UnpackError> {
+        if self.made == 0 && self.seen > 0 {
+            return Err(UnpackError::NothingLeft { strip: self.options.strip });
+        }
+        self.extractor.finish()?;
+        Ok(self.made)
+    }
+}
+
+fn strip_link(link: &Path, count: u32) -> Option<std::path::PathBuf> {
+    if count == 0 { Some(link.to_owned()) } else { strip(link, count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::compress::{Compression, Encoder};
+    use crate::tar::{TarWriter, plain_directory};
+
+    fn archive(compression: &str) -> Vec<u8> {
+        let mut tar = TarWriter::new(Vec::new());
+        let file = |path: &str| Entry { kind: Kind::File, mode: 0o4755, size: 2, ..plain_directory(Path::new(path)) };
+        tar.append(&plain_directory(Path::new("top")), &mut io::empty()).unwrap();
+        tar.append(&file("top/bin/gcc"), &mut &b"hi"[..]).unwrap();
+        let hard = Entry { kind: Kind::HardLink, link: "top/bin/gcc".into(), ..file("top/bin/cc") };
+        tar.append(&hard, &mut io::empty()).unwrap();
+        let link = Entry { kind: Kind::Symlink, link: "bin/gcc".into(), ..file("top/gcc") };
+        tar.append(&link, &mut io::empty()).unwrap();
+        tar.append(&file("README"), &mut &b"rd"[..]).unwrap();
+        let mut encoder = Encoder::new(Vec::new(), compression.parse::<Compression>().unwrap()).unwrap();
+        encoder.write_all(&tar.finish().unwrap()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(bytes: &[u8], strip: u32) -> (tempfile::TempDir, Result<u64, UnpackError>) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("opt")).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let result = unpack(file, &root, Path::new("opt"), &UnpackOptions { strip, ownership: Ownership::Invoker });
+        (directory, result)
+    }
+
+    #[test]
+    fn leading_elements_are_dropped() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        for compression in ["none", "gzip", "zstd"] {
+            let (directory, result) = unpacked(&archive(compression), 1);
+            assert_eq!(result.unwrap(), 3, "{compression}");
+            let gcc = directory.path().join("opt/bin/gcc").metadata().unwrap();
+            assert_eq!(gcc.permissions().mode() & 0o7777, 0o4755);
+            assert_eq!(gcc.nlink(), 2);
+            assert_eq!(std::fs::read(directory.path().join("opt/gcc")).unwrap(), b"hi");
+            assert!(!directory.path().join("opt/README").exists());
+        }
+    }
+
+    #[test]
+    fn dropping_everything_and_unknown_formats_are_errors() {
+        assert!(matches!(unpacked(&archive("none"), 9).1, Err(UnpackError::NothingLeft { strip: 9 })));
+        assert!(matches!(unpacked(&[7; 2000], 0).1, Err(UnpackError::UnknownFormat)));
+        assert!(matches!(unpacked(b"", 0).1, Err(UnpackError::UnknownFormat)));
+    }
+}

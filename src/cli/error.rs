@@ -1,0 +1,91 @@
+//! How a command fails: what kind of failure, what was wrong, and the next move.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// What went wrong, as far as a script needs to branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A task or a command failed, or something alloy does itself.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// The blueprint has errors.
+    Blueprint = 3,
+    /// A server could not be reached, refused, or sent something else than it should.
+    Network = 4,
+    /// This machine does not give the namespaces that are needed.
+    Sandbox = 5,
+    /// Interrupted by the user.
+    Interrupted = 130,
+}
+
+/// A failure on its way to the user.
+#[derive(Debug)]
+pub struct CommandError {
+    /// Picks the exit code.
+    pub kind: Kind,
+    /// What was wrong: complete, causes included.
+    pub message: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
+}
+
+impl CommandError {
+    /// A failure with a text.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new() }
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A failure from an error and all its causes.
+    pub fn from_error(kind: Kind, error: &dyn Error) -> Self {
+        Self::new(kind, chain(error))
+    }
+
+    /// With a next move.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        self.kind as u8
+    }
+}
+
+/// `error` and its causes on one line; a cause that its effect already quotes is not repeated.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            let _ = write!(text, ": {message}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the file")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = Outer(std::io::Error::other("disk on fire"));
+        assert_eq!(chain(&error), "cannot read the file: disk on fire");
+        assert_eq!(CommandError::from_error(Kind::Network, &error).code(), 4);
+    }
+}

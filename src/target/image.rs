@@ -1,0 +1,160 @@
+//! The builder's side of the image target.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use layers::compress::Compression;
+use layers::digest::Digest;
+use layers::store::{LayerBlob, Store, WorkDir};
+
+use super::lent::Lent;
+use super::request::{Interactive, Outcome, Reply, Request, Setup};
+use crate::debian::BasePlan;
+use crate::op::{Source, Step};
+use crate::sandbox::{SandboxError, Worker};
+
+/// A worker at work in the store; ends with everything it runs and has mounted when dropped.
+pub struct ImageTarget {
+    worker: Worker,
+    // Held, so that no other build takes the directory for left over; deleted by the worker.
+    work: WorkDir,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The sandbox, or the worker as a process.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] layers::store::StoreError),
+    /// The request itself.
+    #[error("{message}")]
+    Failed {
+        /// What was wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl ImageTarget {
+    /// Starts a worker with a directory of its own in `store`, and clears what killed builds left there.
+    pub fn start(store: &Store, lent: Lent) -> Result<Self, RequestError> {
+        let work = store.work_dir()?;
+        let mut worker = Worker::start()?;
+        worker.send(&Setup { store: store.root().to_owned(), work: work.path().to_owned(), lent })?;
+        let mut target = Self { worker, work };
+        target.reply(|_| ())?;
+        let stale = store.stale_work()?;
+        if !stale.is_empty() {
+            target.remove(stale)?;
+        }
+        Ok(target)
+    }
+
+    fn reply(&mut self, output: impl FnMut(Vec<u8>)) -> Result<Reply, RequestError> {
+        match self.worker.receive(output)? {
+            Reply::Error { message, hint } => Err(RequestError::Failed { message, hint }),
+            reply => Ok(reply),
+        }
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Reply, RequestError> {
+        self.worker.send(request)?;
+        self.reply(|_| ())
+    }
+
+    /// The worker's process id.
+    pub fn id(&self) -> u32 {
+        self.worker.id()
+    }
+
+    /// Unpacks a layer into a tree; returns what could not be made.
+    pub fn unpack(&mut self, blob: Digest, tree: String, parents: Vec<String>) -> Result<Vec<String>, RequestError> {
+        match self.ask(&Request::Unpack { blob, tree, parents })? {
+            Reply::Unpacked { skipped } => Ok(skipped),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Begins a layer on `trees`, topmost first.
+    pub fn begin(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
+        self.ask(&Request::Begin { trees, env }).map(drop)
+    }
+
+    /// Performs a step; what its commands print goes to `output`.
+    pub fn perform(
+        &mut self,
+        step: &Step,
+        files: Vec<(Source, PathBuf)>,
+        env: BTreeMap<String, String>,
+        output: impl FnMut(Vec<u8>),
+    ) -> Result<Outcome, RequestError> {
+        self.worker.send(&Request::Perform { step: Box::new(step.clone()), files, env })?;
+        match self.reply(output)? {
+            Reply::Step(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a base from packages.
+    pub fn assemble(&mut self, plan: &BasePlan, debs: Vec<PathBuf>) -> Result<(), RequestError> {
+        self.ask(&Request::Assemble { plan: Box::new(plan.clone()), debs }).map(drop)
+    }
+
+    /// Copies a directory of this machine into the layer.
+    pub fn copy_in(&mut self, source: PathBuf) -> Result<(), RequestError> {
+        self.ask(&Request::CopyIn { source }).map(drop)
+    }
+
+    /// Ends the layer and stores it; `None` when nothing was changed.
+    pub fn commit(
+        &mut self,
+        compression: Compression,
+        mtime_max: u64,
+        normalise: bool,
+    ) -> Result<Option<LayerBlob>, RequestError> {
+        match self.ask(&Request::Commit { compression, mtime_max, normalise })? {
+            Reply::Layer(layer) => Ok(layer),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends the layer and forgets it.
+    pub fn discard(&mut self) -> Result<(), RequestError> {
+        self.ask(&Request::Discard).map(drop)
+    }
+
+    /// The environment of a login shell in the layer that was begun.
+    pub fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, RequestError> {
+        match self.ask(&Request::LoginEnvironment { user: user.to_owned() })? {
+            Reply::Environment(env) => Ok(env),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Runs a command on the terminal; returns its exit code.
+    pub fn run(&mut self, run: Interactive) -> Result<i32, RequestError> {
+        match self.ask(&Request::Run(Box::new(run)))? {
+            Reply::Exit(code) => Ok(code),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes directories of the store.
+    pub fn remove(&mut self, paths: Vec<PathBuf>) -> Result<(), RequestError> {
+        self.ask(&Request::Remove { paths }).map(drop)
+    }
+
+    /// Deletes the build's directory and ends the worker.
+    pub fn finish(mut self) -> Result<(), RequestError> {
+        let path = self.work.path().to_owned();
+        self.remove(vec![path])
+    }
+}
+
+fn unexpected(reply: &Reply) -> RequestError {
+    RequestError::Failed { message: format!("the worker answered out of turn: {reply:?}"), hint: None }
+}

@@ -1,0 +1,200 @@
+//! One layer while it is being made: the mounted overlay, what commands in it see, and its end.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use layers::compress::Compression;
+use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::root::Root;
+use layers::store::{LayerBlob, Store};
+
+use super::TargetError;
+use super::accounts::{Account, Accounts};
+use super::apt::AptCache;
+use super::lent::Lent;
+use super::scratch::{APT_CONF_PATH, Scratch};
+use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn};
+
+/// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
+pub const DEFAULT_EPOCH: u64 = 1_577_836_800;
+
+/// `PATH` where the image has none.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A layer that was begun.
+pub struct Layer {
+    overlay: Overlay,
+    scratch: Scratch,
+    root: Root,
+    env: BTreeMap<String, String>,
+    lent: Lent,
+    apt: Option<AptCache>,
+    index_fresh: bool,
+}
+
+impl Layer {
+    /// Mounts `lowers`, topmost first, with everything that changes below `path`, which must not exist.
+    pub fn begin(
+        path: PathBuf,
+        lowers: &[PathBuf],
+        env: BTreeMap<String, String>,
+        lent: Lent,
+        apt: Option<AptCache>,
+        index_fresh: bool,
+    ) -> Result<Self, TargetError> {
+        let scratch = Scratch::create(path).map_err(TargetError::scratch)?;
+        let overlay = Overlay::mount(lowers, scratch.path())?;
+        let root = Root::open(overlay.merged())?;
+        Ok(Self { overlay, scratch, root, env, lent, apt, index_fresh })
+    }
+
+    /// The merged view.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Its users and groups, as they are now.
+    pub fn accounts(&self) -> Result<Accounts, TargetError> {
+        let read = |path: &str| self.root.read(Path::new(path), 16 << 20).unwrap_or_default();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Accounts::parse(&text(read("etc/passwd")), &text(read("etc/group"))))
+    }
+
+    /// True when apt's index was refreshed in this build.
+    pub fn index_is_fresh(&self) -> bool {
+        self.index_fresh
+    }
+
+    /// True when apt has an index at all.
+    pub fn has_index(&self) -> bool {
+        self.index_fresh || self.apt.as_ref().is_some_and(|apt| !apt.is_empty())
+    }
+
+    /// Notes that the index was refreshed.
+    pub fn index_refreshed(&mut self) {
+        self.index_fresh = true;
+    }
+
+    /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
+    fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        env.extend(self.env.clone());
+        env.extend(self.lent.env.clone());
+        env.extend(
+            [
+                ("APT_CONFIG", APT_CONF_PATH),
+                ("DEBIAN_FRONTEND", "noninteractive"),
+                ("HOME", &account.home),
+                ("LOGNAME", &account.name),
+                ("PYTHONHASHSEED", "0"),
+                ("SHELL", &account.shell),
+                ("USER", &account.name),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        env.extend(extra.clone());
+        env
+    }
+
+    /// Runs a command as `account`; what it prints goes to `output` piece by piece. Returns its exit status.
+    pub fn run(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        extra: &BTreeMap<String, String>,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError> {
+        let identity = self.accounts()?.identity(account);
+        let spec = self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured);
+        let mut running = spawn(&spec)?;
+        if let Some(mut pipe) = running.output.take() {
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                match pipe.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(length) => output(&buffer[..length]),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(TargetError::scratch(error)),
+                }
+            }
+        }
+        Ok(running.wait()?.0)
+    }
+
+    /// Runs a command on alloy's own terminal.
+    pub fn run_interactive(
+        &self,
+        argv: &[String],
+        account: &Account,
+        identity: Identity,
+        env: BTreeMap<String, String>,
+        cwd: &str,
+        binds: &[crate::sandbox::Bind],
+    ) -> Result<i32, TargetError> {
+        let mut all = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        all.extend(self.env.clone());
+        all.insert("HOME".to_owned(), account.home.clone());
+        all.extend(env);
+        let mut spec = self.spec(argv, all, identity, cwd, Stdio::Inherited);
+        spec.binds.extend_from_slice(binds);
+        Ok(spawn(&spec)?.wait()?.0)
+    }
+
+    fn spec(
+        &self,
+        argv: &[String],
+        env: BTreeMap<String, String>,
+        identity: Identity,
+        cwd: &str,
+        stdio: Stdio,
+    ) -> RunSpec {
+        let mut binds = self.scratch.binds().to_vec();
+        binds.extend(self.apt.iter().flat_map(AptCache::binds));
+        binds.extend(self.lent.binds.iter().cloned());
+        RunSpec {
+            root: self.overlay.merged().to_owned(),
+            argv: argv.to_vec(),
+            env,
+            cwd: cwd.to_owned(),
+            identity,
+            binds,
+            network: true,
+            stdio,
+            parent: std::process::id(),
+        }
+    }
+
+    /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was.
+    pub fn commit(
+        self,
+        store: &Store,
+        compression: Compression,
+        mtime_max: u64,
+        normalise: bool,
+    ) -> Result<(Option<LayerBlob>, Remains), TargetError> {
+        let upper = self.overlay.upper().to_owned();
+        let remains = self.discard();
+        let exclude = if normalise { ExcludeSet::normal() } else { ExcludeSet::default() };
+        let mut writer = store.layer_writer(compression)?;
+        let stats = diff(&Root::open(&upper)?, &mut writer, &DiffOptions { mtime_max, exclude: &exclude })?;
+        let layer = if stats.empty { None } else { Some(writer.finish()?) };
+        Ok((layer, remains))
+    }
+
+    /// Unmounts; the caller decides when to delete what remains.
+    pub fn discard(self) -> Remains {
+        Remains { path: self.scratch.path().to_owned(), apt: self.apt, index_fresh: self.index_fresh }
+    }
+}
+
+/// What is left of a layer that has ended.
+pub struct Remains {
+    /// Its directory, to be deleted.
+    pub path: PathBuf,
+    /// The package cache, for the next layer.
+    pub apt: Option<AptCache>,
+    /// Whether the index was refreshed.
+    pub index_fresh: bool,
+}

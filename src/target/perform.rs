@@ -1,0 +1,220 @@
+//! Ops on an open layer: files through the root's handle, commands in the sandbox.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use layers::apply::{UnpackOptions, unpack};
+use layers::root::Root;
+
+use super::accounts::{Account, Accounts};
+use super::attributes;
+use super::layer::Layer;
+use super::request::Outcome;
+use super::{TargetError, apt};
+use crate::op::{Archive, Command, Op, Source, Step};
+
+/// Performs steps in one layer.
+pub struct Performer<'a> {
+    /// The open layer.
+    pub layer: &'a mut Layer,
+    /// Where sources are on this machine.
+    pub files: &'a BTreeMap<Source, PathBuf>,
+    /// Variables the blueprint asked for.
+    pub env: &'a BTreeMap<String, String>,
+    /// Takes what commands print.
+    pub output: &'a dyn Fn(&[u8]),
+}
+
+/// A command that ended with another status than 0.
+const STATUS: &str = "the command failed";
+
+impl Performer<'_> {
+    /// Checks the guards in their order, then performs the ops one by one; the first that fails ends the step.
+    pub fn step(&mut self, step: &Step) -> Result<Outcome, TargetError> {
+        if let Some(condition) = &step.guards.skip_if {
+            let root = self.accounts()?.user("root")?;
+            if self.run(&shell(condition), &root, &BTreeMap::new(), None)? == 0 {
+                return Ok(Outcome::Skipped("`skip_if` holds".into()));
+            }
+        }
+        if let (false, Some(path)) = (step.guards.always_run, &step.guards.creates)
+            && self.root().exists(Path::new(path))?
+        {
+            return Ok(Outcome::Skipped(format!("{path} exists")));
+        }
+        for op in &step.ops {
+            if let Some(exit) = self.op(op)?.filter(|exit| *exit != 0) {
+                return Ok(Outcome::Failed { message: STATUS.into(), exit: Some(exit) });
+            }
+        }
+        Ok(Outcome::Ran)
+    }
+
+    fn root(&self) -> &Root {
+        self.layer.root()
+    }
+
+    /// The exit status for an op that is a command.
+    fn op(&mut self, op: &Op) -> Result<Option<i32>, TargetError> {
+        match op {
+            Op::MakeDir { path } => self.root().create_dir_all(Path::new(path), 0o755)?,
+            Op::WriteFile { path, content } => self.write(Path::new(path), content)?,
+            Op::PlaceBlob { source, path } => self.place(source, Path::new(path))?,
+            Op::Unpack { archive, dest, strip } => self.unpack(archive, Path::new(dest), *strip)?,
+            Op::SetAttributes { path, owner, mode, recursive } => {
+                let accounts = self.accounts()?;
+                let owner = owner.as_ref().map(|owner| accounts.owner(owner)).transpose()?;
+                attributes::set(self.root(), Path::new(path), owner, mode.as_ref(), *recursive)?;
+            }
+            Op::AptInstall { packages, recommends } => return self.apt_install(packages, *recommends).map(Some),
+            Op::Run { command, user, env, cwd } => {
+                if matches!(command, Command::Shell(text) if apt::mentions_apt(text)) {
+                    self.ensure_index()?;
+                }
+                return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);
+            }
+            Op::EnsureUser { name, uid } => return self.ensure_user(name, *uid).map(Some),
+        }
+        Ok(None)
+    }
+
+    fn accounts(&self) -> Result<Accounts, TargetError> {
+        self.layer.accounts()
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
+        let root = self.root();
+        // One byte more than expected is enough to tell.
+        if root.exists(path)? && root.read(path, content.len() as u64 + 1).is_ok_and(|has| has == content) {
+            return Ok(());
+        }
+        self.make_parent(path)?;
+        Ok(root.write_file(path, &mut &content[..], 0o644)?)
+    }
+
+    fn place(&self, source: &Source, path: &Path) -> Result<(), TargetError> {
+        let mut file = self.open(source)?;
+        self.make_parent(path)?;
+        Ok(self.root().write_file(path, &mut file, 0o644)?)
+    }
+
+    fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
+        match path.parent() {
+            Some(parent) => Ok(self.root().create_dir_all(parent, 0o755)?),
+            None => Ok(()),
+        }
+    }
+
+    fn open(&self, source: &Source) -> Result<File, TargetError> {
+        let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { source: source.clone() })?;
+        File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
+    }
+
+    fn unpack(&self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {
+        let file = match archive {
+            Archive::Source(source) => self.open(source)?,
+            Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
+        };
+        self.root().create_dir_all(dest, 0o755)?;
+        unpack(file, self.root(), dest, &UnpackOptions { strip, keep_owner: false })?;
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        command: &Command,
+        user: Option<&str>,
+        env: &BTreeMap<String, String>,
+        cwd: Option<&str>,
+    ) -> Result<i32, TargetError> {
+        let accounts = self.accounts()?;
+        let Some(user) = user else {
+            let root = accounts.user("root")?;
+            let argv = match command {
+                Command::Shell(text) => shell(text),
+                Command::Argv(argv) => argv.clone(),
+            };
+            return self.run(&argv, &root, env, cwd);
+        };
+        let account = accounts.user(user)?;
+        let mut argv = vec![account.shell.clone(), "-l".to_owned(), "-c".to_owned()];
+        match command {
+            Command::Shell(text) => argv.push(text.clone()),
+            Command::Argv(words) => {
+                argv.push(r#"exec "$0" "$@""#.to_owned());
+                argv.extend(words.iter().cloned());
+            }
+        }
+        let cwd = cwd.unwrap_or(&account.home).to_owned();
+        self.run(&argv, &account, env, Some(&cwd))
+    }
+
+    fn run(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        env: &BTreeMap<String, String>,
+        cwd: Option<&str>,
+    ) -> Result<i32, TargetError> {
+        let mut all = self.env.clone();
+        all.extend(env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.layer.run(argv, account, &all, cwd.unwrap_or("/"), self.output)
+    }
+
+    fn apt(&mut self, argv: &[String]) -> Result<i32, TargetError> {
+        let root = self.accounts()?.user("root")?;
+        self.run(argv, &root, &BTreeMap::new(), None)
+    }
+
+    fn apt_install(&mut self, packages: &[String], recommends: bool) -> Result<i32, TargetError> {
+        let status = self.root().read(Path::new("var/lib/dpkg/status"), 256 << 20).unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
+        let missing = apt::missing(packages, &status);
+        if missing.is_empty() && !packages.is_empty() {
+            return Ok(0);
+        }
+        if !self.layer.index_is_fresh() {
+            let exit = self.apt(&apt::update_command())?;
+            if exit != 0 {
+                return Ok(exit);
+            }
+            self.layer.index_refreshed();
+        }
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        self.apt(&apt::install_command(&missing, recommends))
+    }
+
+    /// A command that uses apt may count on an `apt-get update` of a layer that is cached by now.
+    fn ensure_index(&mut self) -> Result<(), TargetError> {
+        if self.layer.has_index() {
+            return Ok(());
+        }
+        // Its failure, if it is one, shows in the command that follows.
+        if self.apt(&apt::update_command())? == 0 {
+            self.layer.index_refreshed();
+        }
+        Ok(())
+    }
+
+    fn ensure_user(&mut self, name: &str, uid: u32) -> Result<i32, TargetError> {
+        let accounts = self.accounts()?;
+        if accounts.user(name).is_ok_and(|account| account.name == name) {
+            return Ok(0);
+        }
+        let mut argv: Vec<String> = ["useradd", "--create-home", "--shell", "/bin/bash"].map(str::to_owned).to_vec();
+        let taken = accounts.user(&uid.to_string()).is_ok_and(|account| account.name != uid.to_string());
+        if !taken {
+            argv.extend(["--uid".to_owned(), uid.to_string()]);
+        }
+        argv.push(name.to_owned());
+        let root = accounts.user("root")?;
+        self.run(&argv, &root, &BTreeMap::new(), None)
+    }
+}
+
+fn shell(text: &str) -> Vec<String> {
+    ["bash", "-c", text].map(str::to_owned).to_vec()
+}

@@ -1,0 +1,148 @@
+//! What is asked of the worker, and what it answers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use layers::compress::Compression;
+use layers::digest::Digest;
+use layers::store::LayerBlob;
+use serde::{Deserialize, Serialize};
+
+use super::lent::Lent;
+use crate::debian::BasePlan;
+use crate::op::{Source, Step};
+use crate::sandbox::Bind;
+
+/// The first request: where the worker works.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The store's directory.
+    pub store: PathBuf,
+    /// This build's own directory below it; emptied by the worker, removed by the caller.
+    pub work: PathBuf,
+    /// What the machine lends.
+    pub lent: Lent,
+}
+
+/// One request; each gets one answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Unpack a layer of the store into the tree `tree`, for overlays; `parents` are the trees below, topmost first.
+    Unpack {
+        /// The layer's blob.
+        blob: Digest,
+        /// The tree's name.
+        tree: String,
+        /// Trees below.
+        parents: Vec<String>,
+    },
+    /// Mount a fresh layer on `trees` (topmost first), for commands with this environment.
+    Begin {
+        /// Trees below, topmost first; none for a base that is made from packages.
+        trees: Vec<String>,
+        /// Environment of the image so far.
+        env: BTreeMap<String, String>,
+    },
+    /// Perform one step in the layer that was begun.
+    Perform {
+        /// The step.
+        step: Box<Step>,
+        /// Where its sources are on this machine.
+        files: Vec<(Source, PathBuf)>,
+        /// Variables the blueprint asked to have in the environment.
+        env: BTreeMap<String, String>,
+    },
+    /// Make a base from Debian packages in the layer that was begun.
+    Assemble {
+        /// What to make.
+        plan: Box<BasePlan>,
+        /// The packages, in the order of the plan.
+        debs: Vec<PathBuf>,
+    },
+    /// Copy a directory of this machine into the layer that was begun.
+    CopyIn {
+        /// The directory.
+        source: PathBuf,
+    },
+    /// End the layer and store it.
+    Commit {
+        /// How its blob is compressed.
+        compression: Compression,
+        /// Times later than this (seconds since 1970) become this.
+        mtime_max: u64,
+        /// Leave out what builds leave behind: off for trees that were made elsewhere.
+        normalise: bool,
+    },
+    /// End the layer and forget it.
+    Discard,
+    /// The environment that a login shell of `user` ends up with.
+    LoginEnvironment {
+        /// Name or id.
+        user: String,
+    },
+    /// Run a command of the user's in the layer that was begun, on alloy's own terminal.
+    Run(Box<Interactive>),
+    /// Delete directories of the store, whoever owns what is in them.
+    Remove {
+        /// Absolute paths below the store.
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// What `alloy run` asks for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Interactive {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Variables on top of the image's.
+    pub env: BTreeMap<String, String>,
+    /// Working directory.
+    pub cwd: String,
+    /// `user[:group]`.
+    pub user: String,
+    /// What is lent beside the usual.
+    pub binds: Vec<Bind>,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It ran.
+    Ran,
+    /// A guard held it back; the text says which.
+    Skipped(String),
+    /// It failed.
+    Failed {
+        /// What failed: a phrase without the step's name.
+        message: String,
+        /// Exit status of the command, where it was one.
+        exit: Option<i32>,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done; nothing to say.
+    Done,
+    /// How the step ended.
+    Step(Outcome),
+    /// The stored layer; `None` when nothing was changed.
+    Layer(Option<LayerBlob>),
+    /// Things the layer holds that could not be made here (device nodes, to an ordinary user).
+    Unpacked {
+        /// Their paths.
+        skipped: Vec<String>,
+    },
+    /// A login environment.
+    Environment(BTreeMap<String, String>),
+    /// The exit code of the user's command.
+    Exit(i32),
+    /// The request failed.
+    Error {
+        /// What was wrong, causes included.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}

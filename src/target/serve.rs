@@ -1,0 +1,266 @@
+//! The worker's loop: one request, one answer, in order.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use layers::apply::{ApplyOptions, Form, apply};
+use layers::compress::decoder;
+use layers::digest::Digest;
+use layers::root::{Root, remove_tree};
+use layers::store::Store;
+
+use super::TargetError;
+use super::apt::AptCache;
+use super::layer::Layer;
+use super::perform::Performer;
+use super::request::{Interactive, Reply, Request, Setup};
+use super::scratch;
+use crate::debian;
+use crate::op::Owner;
+use crate::sandbox::Channel;
+
+/// How much of a command's last output an error quotes.
+const QUOTED: usize = 4 << 10;
+
+/// Answers requests until the other end is closed.
+pub fn serve(channel: Channel) -> ExitCode {
+    let Ok(Some(setup)) = channel.receive_value::<Setup>(|_| ()) else { return ExitCode::FAILURE };
+    let mut session = match Session::new(&channel, setup) {
+        Ok(session) => session,
+        Err(error) => {
+            let _ = channel.send(&failure(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    if channel.send(&Reply::Done).is_err() {
+        return ExitCode::FAILURE;
+    }
+    while let Ok(Some(request)) = channel.receive_value::<Request>(|_| ()) {
+        let reply = session.answer(request).unwrap_or_else(|error| failure(&error));
+        if channel.send(&reply).is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn failure(error: &TargetError) -> Reply {
+    let hint = match error {
+        TargetError::Sandbox(error) => error.hint(),
+        _ => None,
+    };
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    Reply::Error { message, hint }
+}
+
+struct Session<'a> {
+    channel: &'a Channel,
+    store: Store,
+    setup: Setup,
+    layer: Option<Layer>,
+    begun: usize,
+    apt: Option<AptCache>,
+    index_fresh: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
+        let store = Store::open(&setup.store)?;
+        scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
+        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false })
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
+        Ok(match request {
+            Request::Unpack { blob, tree, parents } => self.unpack(blob, &tree, &parents)?,
+            Request::Begin { trees, env } => {
+                self.begin(&trees, env)?;
+                Reply::Done
+            }
+            Request::Perform { step, files, env } => {
+                let files = files.into_iter().collect();
+                let output = |bytes: &[u8]| self.print(bytes);
+                let layer = self.layer.as_mut().ok_or(TargetError::NoLayer)?;
+                // Borrowed apart from `self.layer`.
+                let channel = self.channel;
+                let _ = output;
+                let output = |bytes: &[u8]| {
+                    let _ = channel.send_output(bytes);
+                };
+                Reply::Step(Performer { layer, files: &files, env: &env, output: &output }.step(&step)?)
+            }
+            Request::Assemble { plan, debs } => {
+                let script = debian::assemble(self.open()?.root(), &plan, &debs)?;
+                self.run_own("configuring the base's packages", &script)?;
+                Reply::Done
+            }
+            Request::CopyIn { source } => {
+                layers::apply::copy_tree(&Root::open(&source)?, self.open()?.root())?;
+                Reply::Done
+            }
+            Request::Commit { compression, mtime_max, normalise } => {
+                let layer = self.layer.take().ok_or(TargetError::NoLayer)?;
+                let (blob, remains) = layer.commit(&self.store, compression, mtime_max, normalise)?;
+                self.end(remains);
+                Reply::Layer(blob)
+            }
+            Request::Discard => {
+                if let Some(layer) = self.layer.take() {
+                    self.end(layer.discard());
+                }
+                Reply::Done
+            }
+            Request::LoginEnvironment { user } => Reply::Environment(self.login_environment(&user)?),
+            Request::Run(run) => Reply::Exit(self.interactive(&run)?),
+            Request::Remove { paths } => {
+                for path in paths.iter().filter(|path| path.starts_with(self.store.root())) {
+                    remove_tree(path)?;
+                }
+                Reply::Done
+            }
+        })
+    }
+
+    fn open(&mut self) -> Result<&mut Layer, TargetError> {
+        self.layer.as_mut().ok_or(TargetError::NoLayer)
+    }
+
+    fn trees(&self, names: &[String]) -> Result<Vec<PathBuf>, TargetError> {
+        let missing = |name: &String| TargetError::Host {
+            path: PathBuf::from(name),
+            source: std::io::Error::from(std::io::ErrorKind::NotFound),
+        };
+        names.iter().map(|name| self.store.tree(name).ok_or_else(|| missing(name))).collect()
+    }
+
+    fn unpack(&mut self, blob: Digest, tree: &str, parents: &[String]) -> Result<Reply, TargetError> {
+        let parents = self.trees(parents)?;
+        let parents = parents.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let staged = self.store.stage_tree()?;
+        let (_, reader) = decoder(self.store.open_blob(&blob)?)
+            .map_err(|source| TargetError::Host { path: self.store.blob_path(&blob), source })?;
+        let options = ApplyOptions { form: Form::OverlayLower, parents: &parents };
+        let applied = apply(reader, &Root::open(&staged)?, &options)?;
+        if !self.store.publish_tree(&staged, tree)? {
+            remove_tree(&staged)?;
+        }
+        Ok(Reply::Unpacked { skipped: applied.skipped_devices })
+    }
+
+    fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>) -> Result<(), TargetError> {
+        let mut lowers = self.trees(trees)?;
+        if self.apt.is_none()
+            && let Some(base) = trees.last()
+        {
+            let place = self.store.root().join("cache").join("apt").join(base);
+            self.apt = Some(AptCache::take(&place).map_err(TargetError::scratch)?);
+        }
+        // A base that is made from packages makes all its directories itself.
+        let below = if trees.is_empty() { "empty" } else { "skeleton" };
+        lowers.push(self.setup.work.join(below));
+        if trees.is_empty() {
+            std::fs::create_dir_all(self.setup.work.join(below)).map_err(TargetError::scratch)?;
+        }
+        self.begun += 1;
+        let path = self.setup.work.join(format!("layer-{}", self.begun));
+        let lent = self.setup.lent.clone();
+        let apt = if trees.is_empty() { None } else { self.apt.take() };
+        self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index_fresh)?);
+        Ok(())
+    }
+
+    fn end(&mut self, remains: super::layer::Remains) {
+        self.index_fresh = remains.index_fresh;
+        self.apt = remains.apt.or(self.apt.take());
+        // What cannot be deleted now is deleted with the build's directory.
+        let _ = remove_tree(&remains.path);
+    }
+
+    fn print(&self, bytes: &[u8]) {
+        let _ = self.channel.send_output(bytes);
+    }
+
+    /// Runs a script of alloy's own as root; its output is shown only when it fails.
+    fn run_own(&mut self, what: &'static str, script: &str) -> Result<(), TargetError> {
+        let printed = RefCell::new(Vec::new());
+        let layer = self.open()?;
+        let root = layer.accounts()?.user("root")?;
+        let argv = ["/bin/sh", "-c", script].map(str::to_owned);
+        let exit = layer.run(&argv, &root, &BTreeMap::new(), "/", &|bytes| {
+            let mut printed = printed.borrow_mut();
+            printed.extend_from_slice(bytes);
+            let excess = printed.len().saturating_sub(QUOTED);
+            printed.drain(..excess);
+        })?;
+        if exit == 0 {
+            return Ok(());
+        }
+        let output = String::from_utf8_lossy(&printed.borrow()).trim_end().to_owned();
+        Err(TargetError::Command { what, exit, output })
+    }
+
+    fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, TargetError> {
+        let layer = self.open()?;
+        let account = layer.accounts()?.user(user)?;
+        let mut argv = vec![account.shell.clone(), "-l".to_owned(), "-c".to_owned()];
+        // A marker: profiles may print something of their own.
+        argv.push("printf '\\0alloy\\0'; env -0".to_owned());
+        let printed = RefCell::new(Vec::new());
+        let exit = layer.run(&argv, &account, &BTreeMap::new(), "/", &|bytes| {
+            let mut printed = printed.borrow_mut();
+            if printed.len() < 1 << 20 {
+                printed.extend_from_slice(bytes);
+            }
+        })?;
+        let printed = printed.into_inner();
+        if exit != 0 {
+            let output = String::from_utf8_lossy(&printed).trim_end().to_owned();
+            return Err(TargetError::Command { what: "reading the login environment", exit, output });
+        }
+        Ok(parse_environment(&printed))
+    }
+
+    fn interactive(&mut self, run: &Interactive) -> Result<i32, TargetError> {
+        let layer = self.open()?;
+        let accounts = layer.accounts()?;
+        let (user, group) = run.user.split_once(':').map_or((run.user.as_str(), None), |(u, g)| (u, Some(g)));
+        let account = accounts.user(user)?;
+        let mut identity = accounts.identity(&account);
+        let owner = Owner { user: user.to_owned(), group: group.map(str::to_owned) };
+        if let (_, Some(gid)) = accounts.owner(&owner)? {
+            identity.gid = gid;
+        }
+        layer.run_interactive(&run.argv, &account, identity, run.env.clone(), &run.cwd, &run.binds)
+    }
+}
+
+fn parse_environment(printed: &[u8]) -> BTreeMap<String, String> {
+    const MARKER: &[u8] = b"\0alloy\0";
+    let start = printed.windows(MARKER.len()).rposition(|window| window == MARKER);
+    let text = String::from_utf8_lossy(&printed[start.map_or(0, |start| start + MARKER.len())..]);
+    let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Makes sure a path given by a request is meant; used where a request names files to delete.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_profile_prints_is_not_environment() {
+        let env = parse_environment(b"Welcome A=B\n\0alloy\0PATH=/usr/bin\0X=a=b\nc\0");
+        assert_eq!(env, BTreeMap::from([("PATH".into(), "/usr/bin".into()), ("X".into(), "a=b\nc".into())]));
+        assert!(Path::new("/store/trees/x").starts_with("/store"));
+    }
+}

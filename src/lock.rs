@@ -1,1 +1,108 @@
-//! The lockfile, `alloy.lock.yml`.
+//! `alloy.lock.yml`: what names stand for, pinned.
+
+use std::collections::BTreeMap;
+
+use layers::digest::Digest;
+
+use crate::yaml::{Diagnostic, Mapping, Node};
+
+/// The archive a toolchain reference was resolved to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolchainPin {
+    /// Where it is.
+    pub url: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// Its version, if the lock says it.
+    pub version: Option<String>,
+}
+
+/// A lockfile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// Platform to reference to pin. The platform of the lock's `host` has the pins of its top level.
+    toolchains: BTreeMap<String, BTreeMap<String, ToolchainPin>>,
+    /// URL to digest, for tasks without `sha256`.
+    pub downloads: BTreeMap<String, Digest>,
+}
+
+type Result<T> = std::result::Result<T, Diagnostic>;
+
+impl Lock {
+    /// Reads the tree of a lockfile.
+    pub fn read(node: &Node) -> Result<Self> {
+        let mut lock = Self::default();
+        if node.is_null() {
+            return Ok(lock);
+        }
+        let mapping = node.mapping("alloy.lock.yml")?;
+        let host = mapping.get("host").map_or(Ok("linux/amd64"), |node| node.text("host"))?;
+        lock.toolchains.insert(host.to_owned(), toolchains(mapping)?);
+        if let Some(hosts) = mapping.get("hosts") {
+            for (key, node) in &hosts.mapping("hosts")?.entries {
+                lock.toolchains.insert(key.text.clone(), toolchains(node.mapping(&key.text)?)?);
+            }
+        }
+        if let Some(downloads) = mapping.get("downloads") {
+            for (key, node) in &downloads.mapping("downloads")?.entries {
+                lock.downloads.insert(key.text.clone(), digest(node.mapping(&key.text)?, node)?);
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The pin of a reference on a platform; `@stable` and no version are the same.
+    pub fn toolchain(&self, platform: &str, reference: &str) -> Option<&ToolchainPin> {
+        let pins = self.toolchains.get(platform)?;
+        let bare = reference.strip_suffix("@stable").unwrap_or(reference);
+        pins.get(reference).or_else(|| pins.get(bare)).or_else(|| pins.get(&format!("{bare}@stable"))).or_else(|| {
+            // Upstream's own lockfiles leave the version out of the key.
+            pins.get(reference.split('@').next()?)
+        })
+    }
+}
+
+fn toolchains(mapping: &Mapping) -> Result<BTreeMap<String, ToolchainPin>> {
+    let Some(node) = mapping.get("toolchains") else { return Ok(BTreeMap::new()) };
+    let entry = |(key, node): &(crate::yaml::Key, Node)| {
+        let fields = node.mapping(&key.text)?;
+        let url = fields.get("url").ok_or_else(|| missing(node, "url"))?.text("url")?.to_owned();
+        let version = fields.get("version").map(|node| node.text("version").map(str::to_owned)).transpose()?;
+        Ok((key.text.clone(), ToolchainPin { url, sha256: digest(fields, node)?, version }))
+    };
+    node.mapping("toolchains")?.entries.iter().map(entry).collect()
+}
+
+fn digest(fields: &Mapping, node: &Node) -> Result<Digest> {
+    let node = fields.get("sha256").ok_or_else(|| missing(node, "sha256"))?;
+    let text = node.text("sha256")?;
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text))
+        .map_err(|_| Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits"))
+}
+
+fn missing(node: &Node, field: &str) -> Diagnostic {
+    Diagnostic::error("lock", node.span, format!("this entry of the lockfile has no `{field}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{FileId, parse};
+
+    #[test]
+    fn both_spellings_of_a_key() {
+        let digits = "a".repeat(64);
+        for key in ["toolchain.arm-gnu.arm-none-eabi@stable", "toolchain.arm-gnu.arm-none-eabi"] {
+            let text = format!(
+                "host: linux/amd64\ntoolchains:\n  {key}: {{url: https://a.example/x, sha256: {digits}}}\n\
+                 downloads:\n  https://a.example/y: {{sha256: {digits}, size: 1}}\n"
+            );
+            let lock = Lock::read(&parse(FileId(0), &text).unwrap()).unwrap();
+            for asked in ["toolchain.arm-gnu.arm-none-eabi", "toolchain.arm-gnu.arm-none-eabi@stable"] {
+                assert_eq!(lock.toolchain("linux/amd64", asked).unwrap().url, "https://a.example/x");
+            }
+            assert!(lock.toolchain("linux/arm64", key).is_none());
+            assert_eq!(lock.downloads["https://a.example/y"].hex(), digits);
+        }
+    }
+}

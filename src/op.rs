@@ -3,18 +3,33 @@
 use std::collections::BTreeMap;
 
 use layers::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+mod fingerprint;
+mod secret;
+
+pub use fingerprint::Fingerprint;
+pub use secret::{Secrets, marker};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Source {
     /// A download. `sha256` is the author's or the lockfile's pin, if there is one.
-    Url { url: String, sha256: Option<Digest> },
+    Url {
+        /// `http`, `https` or, where that is allowed, `file`.
+        url: String,
+        /// The pin.
+        sha256: Option<Digest>,
+    },
     /// A file of the blueprint, relative to its directory.
-    Local { path: String },
+    Local {
+        /// With `/` between elements.
+        path: String,
+    },
 }
 
 /// Permission bits, as the author's `mode` says them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mode {
     /// Absolute bits, set-id and sticky included (`0o7777`).
     Octal(u32),
@@ -23,7 +38,7 @@ pub enum Mode {
 }
 
 /// `user[:group]`, each a name or a decimal id, looked up in the target's own `/etc/passwd` and `/etc/group`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// User name or id.
     pub user: String,
@@ -32,7 +47,7 @@ pub struct Owner {
 }
 
 /// Where an archive comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Archive {
     /// Downloaded, or a file of the blueprint.
     Source(Source),
@@ -41,7 +56,7 @@ pub enum Archive {
 }
 
 /// What a `Run` executes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
     /// Text for `bash -c`, or for the login shell of `user`.
     Shell(String),
@@ -50,7 +65,8 @@ pub enum Command {
 }
 
 /// One change to a root. Paths are absolute inside the target.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the fields say what they are")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     /// `mkdir -p`: root-owned 0755 for what is made, nothing changed where it exists.
     MakeDir { path: String },
@@ -73,7 +89,7 @@ pub enum Op {
 }
 
 /// Conditions checked in the target, in this order: `skip_if`, `always_run`, `creates`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guards {
     /// A shell expression; exit 0 skips the task.
     pub skip_if: Option<String>,
@@ -81,4 +97,31 @@ pub struct Guards {
     pub always_run: bool,
     /// A path; its existence skips the task.
     pub creates: Option<String>,
+}
+
+/// A task, lowered: all that is done, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The task's name.
+    pub name: String,
+    /// The action it came from.
+    pub action: String,
+    /// The task file, relative to the blueprint.
+    pub file: String,
+    /// The task's line in it, from 1.
+    pub line: usize,
+    /// When it is skipped.
+    pub guards: Guards,
+    /// What it does, in order.
+    pub ops: Vec<Op>,
+}
+
+impl Step {
+    /// Everything that has to be fetched before the step can run.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::PlaceBlob { source, .. } | Op::Unpack { archive: Archive::Source(source), .. } => Some(source),
+            _ => None,
+        })
+    }
 }

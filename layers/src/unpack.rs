@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::apply::{ApplyError, Extractor, Ownership, Policy};
 use crate::compress::decoder;
@@ -71,12 +71,15 @@ pub fn unpack(mut file: File, root: &Root, dest: &Path, options: &UnpackOptions)
 }
 
 /// Unpacks the data of a Debian package with the owners and attributes it has. Links to directories stay: `/bin` of
-/// a merged-/usr system is not replaced by a package's directory of that name.
-pub fn unpack_deb(file: File, root: &Root) -> Result<u64, UnpackError> {
+/// a merged-/usr system is not replaced by a package's directory of that name. Gives the paths in it, in their order.
+pub fn unpack_deb(file: File, root: &Root) -> Result<Vec<PathBuf>, UnpackError> {
     let options = UnpackOptions { strip: 0, ownership: Ownership::Archive };
     let mut sink = Sink::new(root, Path::new(""), options);
+    sink.paths = Some(Vec::new());
     deb::member(file, "data.tar", |data| sink.tar(data))?;
-    sink.finish()
+    let paths = sink.paths.take().unwrap_or_default();
+    sink.finish()?;
+    Ok(paths)
 }
 
 /// Where members go.
@@ -86,12 +89,13 @@ struct Sink<'a> {
     options: UnpackOptions,
     seen: u64,
     made: u64,
+    paths: Option<Vec<PathBuf>>,
 }
 
 impl<'a> Sink<'a> {
     fn new(root: &'a Root, dest: &'a Path, options: UnpackOptions) -> Self {
         let policy = Policy { ownership: options.ownership, xattrs: true, keep_directory_links: true, parents: &[] };
-        Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: 0 }
+        Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: 0, paths: None }
     }
 
     fn tar(&mut self, input: impl Read + Send) -> Result<(), UnpackError> {
@@ -119,10 +123,13 @@ impl<'a> Sink<'a> {
         }
         entry.path = self.dest_relative(&path)?;
         self.made += 1;
+        if let Some(paths) = &mut self.paths {
+            paths.push(entry.path.clone());
+        }
         Ok(self.extractor.place(&entry, content)?)
     }
 
-    fn dest_relative(&self, path: &Path) -> Result<std::path::PathBuf, UnpackError> {
+    fn dest_relative(&self, path: &Path) -> Result<PathBuf, UnpackError> {
         use std::os::unix::ffi::OsStrExt;
         let joined = Path::new("/").join(self.dest).join(path);
         let joined: &OsStr = joined.as_os_str();
@@ -138,7 +145,7 @@ impl<'a> Sink<'a> {
     }
 }
 
-fn strip_link(link: &Path, count: u32) -> Option<std::path::PathBuf> {
+fn strip_link(link: &Path, count: u32) -> Option<PathBuf> {
     if count == 0 { Some(link.to_owned()) } else { strip(link, count) }
 }
 

@@ -1,1 +1,95 @@
-//! A blueprint as its author wrote it: manifest, task files, variables, templates.
+//! A blueprint as it was written: manifest, variables, task files and lockfile, each value with its place.
+
+mod manifest;
+mod read;
+mod render;
+mod template;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::yaml::{Diagnostic, Mapping, Node, Sources, Span};
+
+pub use manifest::{ImageFields, Manifest, RequiredEnv, Toolchain};
+pub use read::{LOCK_FILE, MANIFEST_FILE, load};
+pub use render::{ARCHITECTURES, render_task};
+pub use variables::{Environment, Given};
+
+/// A value of `variables`, and where it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its text.
+    pub value: String,
+    /// Where.
+    pub span: Span,
+}
+
+/// Variables by name.
+pub type Variables = BTreeMap<String, Variable>;
+
+/// One task as it was written.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Where it begins.
+    pub span: Span,
+    /// Its fields.
+    pub fields: Mapping,
+}
+
+/// One task file.
+#[derive(Clone, Debug)]
+pub struct TaskFile {
+    /// Its path, relative to the blueprint.
+    pub path: String,
+    /// Its tasks in order.
+    pub tasks: Vec<Task>,
+}
+
+/// A blueprint that was read.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    /// Its directory, absolute.
+    pub directory: PathBuf,
+    /// The text of its files.
+    pub sources: Sources,
+    /// `manifest.yml`.
+    pub manifest: Manifest,
+    /// `variables.yml`, and over it the manifest's `variables`.
+    pub variables: Variables,
+    /// Task files, in `run_order`.
+    pub files: Vec<TaskFile>,
+    /// `alloy.lock.yml`, if there is one.
+    pub lock: Option<Node>,
+}
+
+/// All that is wrong with a blueprint, and the texts to show it in.
+#[derive(Clone, Debug)]
+pub struct Problems {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Where.
+    pub sources: Sources,
+}
+
+/// Why a blueprint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The directory has no manifest.
+    #[error("{path} is not a blueprint: it has no {MANIFEST_FILE}")]
+    NotABlueprint {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The blueprint has errors.
+    #[error("the blueprint has errors")]
+    Invalid(Problems),
+}

@@ -1,1 +1,77 @@
-//! The Debian archive: signed indexes, closures, and a base image made from them.
+//! A base straight from the signed Debian or Ubuntu archive: no debootstrap, no apt, no registry.
+//!
+//! `InRelease` is checked against a keyring, indexes against `InRelease`, packages against the indexes. The same
+//! indexes give the same base, bit for bit.
+
+mod assemble;
+mod closure;
+mod control;
+mod database;
+mod error;
+mod index;
+mod release;
+mod resolve;
+mod sources;
+
+use layers::digest::{Digest, Hasher};
+use serde::{Deserialize, Serialize};
+
+pub use assemble::assemble;
+pub use error::DebianError;
+pub use resolve::{BaseOptions, resolve};
+
+/// Raised when the same packages would give another base.
+const VERSION: u32 = 1;
+
+/// One package of a base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasePackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it is.
+    pub url: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A base, decided on: what it is made of, and in which order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasePlan {
+    /// `debian` or `ubuntu`.
+    pub distribution: String,
+    /// Code name.
+    pub suite: String,
+    /// Debian's name of the architecture.
+    pub architecture: String,
+    /// The packages, sorted by name.
+    pub packages: Vec<BasePackage>,
+    /// The base's own apt sources, in deb822 form without `Signed-By`.
+    pub sources: String,
+    /// `Date` of the archive's `Release`.
+    pub date: String,
+}
+
+impl BasePlan {
+    /// What the base will be, as a digest: everything that shows in its bytes, and nothing else.
+    pub fn identity(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(b"deb");
+        part(&VERSION.to_le_bytes());
+        part(self.distribution.as_bytes());
+        part(self.suite.as_bytes());
+        part(self.architecture.as_bytes());
+        part(self.sources.as_bytes());
+        for package in &self.packages {
+            part(package.sha256.as_bytes());
+        }
+        hasher.finish()
+    }
+}

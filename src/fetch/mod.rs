@@ -1,1 +1,125 @@
-//! Downloads: verified, resumed, retried, kept by content.
+//! Downloads: resumed, retried, checked, and kept by what they hold.
+//!
+//! `downloads/<sha256>` is complete and checked; `downloads/<hash of URL>.part` is on its way. What a URL held when it
+//! was fetched last is a record, so that a build without a digest works again without a network.
+
+mod client;
+mod error;
+mod progress;
+mod transfer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use layers::digest::Digest;
+use layers::store::Store;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OnceCell, Semaphore};
+
+pub use client::{Transport, retry};
+pub use error::{FetchError, describe};
+pub use progress::Transfer;
+
+use crate::event::Reporter;
+use crate::op::Secrets;
+
+/// Downloads under way at once.
+const PARALLEL: usize = 8;
+const RECORDS: &str = "downloads";
+
+/// What is to be fetched.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// From where; may hold markers of secrets.
+    pub url: String,
+    /// What it must be.
+    pub sha256: Option<Digest>,
+    /// Its length in bytes, where that is known.
+    pub size: Option<u64>,
+    /// Counted there, instead of being shown by itself.
+    pub part_of: Option<Arc<Transfer>>,
+}
+
+/// A file that is there and checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// What it holds.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Fetches into a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Fetcher {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    reporter: Reporter,
+    secrets: Secrets,
+    allow_file_urls: bool,
+    transport: OnceCell<Transport>,
+    permits: Semaphore,
+}
+
+impl Fetcher {
+    /// A fetcher into `store`. Nothing is opened before the first download.
+    pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool) -> Self {
+        let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
+        Self { inner: Arc::new(Inner { store, reporter, secrets, allow_file_urls, transport, permits }) }
+    }
+
+    /// Where a fetched file is.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.inner.store.downloads().join(digest.hex())
+    }
+
+    /// The file of that digest, if it was fetched before.
+    pub fn have(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// What `url` held when it was fetched last, if that is still here.
+    pub fn known(&self, url: &str) -> Option<Digest> {
+        let bytes = self.inner.store.record(RECORDS, &Digest::of(url).hex()).ok()??;
+        let fetched: Fetched = serde_json::from_slice(&bytes).ok()?;
+        self.have(&fetched.digest).then_some(fetched.digest)
+    }
+
+    /// The means of transport, opened on first use.
+    pub async fn transport(&self) -> Result<&Transport, FetchError> {
+        self.inner.transport.get_or_try_init(|| async { Transport::new() }).await
+    }
+
+    /// Who hears of progress.
+    pub fn reporter(&self) -> &Reporter {
+        &self.inner.reporter
+    }
+
+    /// The URL as it may be shown.
+    fn shown(&self, url: &str) -> String {
+        client::without_credentials(&self.inner.secrets.mask(url))
+    }
+
+    /// Fetches a small file whole, without keeping it.
+    pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        let _permit = self.inner.permits.acquire().await;
+        self.transport().await?.get(url, limit).await
+    }
+
+    /// Fetches a file into the store, unless it is there.
+    pub async fn fetch(&self, download: &Download) -> Result<Fetched, FetchError> {
+        if let Some(digest) = download.sha256
+            && let Ok(metadata) = self.path(&digest).metadata()
+        {
+            if let Some(transfer) = &download.part_of {
+                transfer.add(metadata.len());
+            }
+            return Ok(Fetched { digest, size: metadata.len() });
+        }
+        let _permit = self.inner.permits.acquire().await;
+        transfer::run(self, download).await
+    }
+}

@@ -1,1 +1,11 @@
-//! From a blueprint to layers with keys: pure, and without a choice left for execution.
+//! What will be done: layers of steps, and the key each layer is found under. Pure: no clock, no disk, no network.
+
+mod image;
+mod key;
+mod lower;
+mod platform;
+
+pub use image::ImageSpec;
+pub use key::{Inputs, LayerKey, Plan, PlannedLayer};
+pub use lower::{LoweredLayer, Lowered, Settings, USER_LAYER, lower};
+pub use platform::{Platform, PlatformError};

@@ -41,13 +41,13 @@ pub enum RequestError {
 
 impl ImageTarget {
     /// Starts a worker with a directory of its own in `store`, and clears what killed builds left there.
-    pub fn start(store: &Store, lent: Lent) -> Result<Self, RequestError> {
+    pub fn start(store: &Store, lent: Lent, epoch: u64) -> Result<Self, RequestError> {
         let work = store.work_dir()?;
         let mut worker = Worker::start()?;
-        worker.send(&Setup { store: store.root().to_owned(), work: work.path().to_owned(), lent })?;
+        worker.send(&Setup { store: store.root().to_owned(), work: work.path().to_owned(), lent, epoch })?;
         let mut target = Self { worker, work };
         target.reply(|_| ())?;
-        let stale = store.stale_work()?;
+        let stale = store.stale()?;
         if !stale.is_empty() {
             target.remove(stale)?;
         }
@@ -89,10 +89,9 @@ impl ImageTarget {
         &mut self,
         step: &Step,
         files: Vec<(Source, PathBuf)>,
-        env: BTreeMap<String, String>,
         output: impl FnMut(Vec<u8>),
     ) -> Result<Outcome, RequestError> {
-        self.worker.send(&Request::Perform { step: Box::new(step.clone()), files, env })?;
+        self.worker.send(&Request::Perform { step: Box::new(step.clone()), files })?;
         match self.reply(output)? {
             Reply::Step(outcome) => Ok(outcome),
             other => Err(unexpected(&other)),
@@ -104,19 +103,17 @@ impl ImageTarget {
         self.ask(&Request::Assemble { plan: Box::new(plan.clone()), debs }).map(drop)
     }
 
-    /// Copies a directory of this machine into the layer.
-    pub fn copy_in(&mut self, source: PathBuf) -> Result<(), RequestError> {
-        self.ask(&Request::CopyIn { source }).map(drop)
+    /// Stores a directory of this machine as a layer; `None` when it is empty.
+    pub fn capture(&mut self, source: PathBuf, compression: Compression) -> Result<Option<LayerBlob>, RequestError> {
+        match self.ask(&Request::Capture { source, compression })? {
+            Reply::Layer(layer) => Ok(layer),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Ends the layer and stores it; `None` when nothing was changed.
-    pub fn commit(
-        &mut self,
-        compression: Compression,
-        mtime_max: u64,
-        normalise: bool,
-    ) -> Result<Option<LayerBlob>, RequestError> {
-        match self.ask(&Request::Commit { compression, mtime_max, normalise })? {
+    pub fn commit(&mut self, compression: Compression, mtime_max: u64) -> Result<Option<LayerBlob>, RequestError> {
+        match self.ask(&Request::Commit { compression, mtime_max })? {
             Reply::Layer(layer) => Ok(layer),
             other => Err(unexpected(&other)),
         }

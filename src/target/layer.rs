@@ -25,12 +25,14 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// A layer that was begun.
 pub struct Layer {
     overlay: Overlay,
+    lowers: Vec<PathBuf>,
     scratch: Scratch,
     root: Root,
     env: BTreeMap<String, String>,
     lent: Lent,
     apt: Option<AptCache>,
     index_fresh: bool,
+    epoch: String,
 }
 
 impl Layer {
@@ -42,11 +44,13 @@ impl Layer {
         lent: Lent,
         apt: Option<AptCache>,
         index_fresh: bool,
+        epoch: u64,
     ) -> Result<Self, TargetError> {
+        let epoch = epoch.to_string();
         let scratch = Scratch::create(path).map_err(TargetError::scratch)?;
         let overlay = Overlay::mount(lowers, scratch.path())?;
         let root = Root::open(overlay.merged())?;
-        Ok(Self { overlay, scratch, root, env, lent, apt, index_fresh })
+        Ok(Self { overlay, lowers: lowers.to_vec(), scratch, root, env, lent, apt, index_fresh, epoch })
     }
 
     /// The merged view.
@@ -89,6 +93,7 @@ impl Layer {
                 ("LOGNAME", &account.name),
                 ("PYTHONHASHSEED", "0"),
                 ("SHELL", &account.shell),
+                ("SOURCE_DATE_EPOCH", &self.epoch),
                 ("USER", &account.name),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
@@ -172,14 +177,16 @@ impl Layer {
         store: &Store,
         compression: Compression,
         mtime_max: u64,
-        normalise: bool,
     ) -> Result<(Option<LayerBlob>, Remains), TargetError> {
         let upper = self.overlay.upper().to_owned();
+        let lowers = self.lowers.clone();
         let remains = self.discard();
-        let exclude = if normalise { ExcludeSet::normal() } else { ExcludeSet::default() };
-        let mut writer = store.layer_writer(compression)?;
-        let stats = diff(&Root::open(&upper)?, &mut writer, &DiffOptions { mtime_max, exclude: &exclude })?;
-        let layer = if stats.empty { None } else { Some(writer.finish()?) };
+        let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let layer = write_layer(store, &upper, compression, &DiffOptions {
+            mtime_max,
+            exclude: &ExcludeSet::normal(),
+            lowers: &lowers,
+        })?;
         Ok((layer, remains))
     }
 
@@ -187,6 +194,18 @@ impl Layer {
     pub fn discard(self) -> Remains {
         Remains { path: self.scratch.path().to_owned(), apt: self.apt, index_fresh: self.index_fresh }
     }
+}
+
+/// Stores the changes in `upper` as a layer; `None` when there are none.
+pub fn write_layer(
+    store: &Store,
+    upper: &Path,
+    compression: Compression,
+    options: &DiffOptions<'_>,
+) -> Result<Option<LayerBlob>, TargetError> {
+    let mut writer = store.layer_writer(compression)?;
+    let stats = diff(&Root::open(upper)?, &mut writer, options)?;
+    Ok(if stats.is_empty() { None } else { Some(writer.finish()?) })
 }
 
 /// What is left of a layer that has ended.

@@ -32,7 +32,10 @@ pub enum TargetError {
     Root(#[from] layers::root::RootError),
     /// An archive could not be unpacked.
     #[error(transparent)]
-    Unpack(#[from] layers::apply::ApplyError),
+    Unpack(#[from] layers::unpack::UnpackError),
+    /// A layer could not be unpacked.
+    #[error(transparent)]
+    Apply(#[from] layers::apply::ApplyError),
     /// The changes could not be written as a layer.
     #[error(transparent)]
     Diff(#[from] layers::diff::DiffError),
@@ -46,10 +49,10 @@ pub enum TargetError {
     #[error(transparent)]
     Debian(#[from] crate::debian::DebianError),
     /// A source that was not fetched before.
-    #[error("{source:?} was not fetched")]
+    #[error("{wanted:?} was not fetched")]
     NoSource {
         /// Which.
-        source: Source,
+        wanted: Source,
     },
     /// A file of this machine.
     #[error("cannot read {path}: {source}")]

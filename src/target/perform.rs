@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use layers::apply::{UnpackOptions, unpack};
+use layers::apply::Ownership;
 use layers::root::Root;
+use layers::unpack::{UnpackOptions, unpack};
 
 use super::accounts::{Account, Accounts};
 use super::attributes;
@@ -20,8 +21,6 @@ pub struct Performer<'a> {
     pub layer: &'a mut Layer,
     /// Where sources are on this machine.
     pub files: &'a BTreeMap<Source, PathBuf>,
-    /// Variables the blueprint asked for.
-    pub env: &'a BTreeMap<String, String>,
     /// Takes what commands print.
     pub output: &'a dyn Fn(&[u8]),
 }
@@ -107,7 +106,7 @@ impl Performer<'_> {
     }
 
     fn open(&self, source: &Source) -> Result<File, TargetError> {
-        let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { source: source.clone() })?;
+        let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { wanted: source.clone() })?;
         File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
     }
 
@@ -117,7 +116,7 @@ impl Performer<'_> {
             Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
         };
         self.root().create_dir_all(dest, 0o755)?;
-        unpack(file, self.root(), dest, &UnpackOptions { strip, keep_owner: false })?;
+        unpack(file, self.root(), dest, &UnpackOptions { strip, ownership: Ownership::Root })?;
         Ok(())
     }
 
@@ -157,9 +156,7 @@ impl Performer<'_> {
         env: &BTreeMap<String, String>,
         cwd: Option<&str>,
     ) -> Result<i32, TargetError> {
-        let mut all = self.env.clone();
-        all.extend(env.iter().map(|(name, value)| (name.clone(), value.clone())));
-        self.layer.run(argv, account, &all, cwd.unwrap_or("/"), self.output)
+        self.layer.run(argv, account, env, cwd.unwrap_or("/"), self.output)
     }
 
     fn apt(&mut self, argv: &[String]) -> Result<i32, TargetError> {

@@ -22,6 +22,8 @@ pub struct Setup {
     pub work: PathBuf,
     /// What the machine lends.
     pub lent: Lent,
+    /// `SOURCE_DATE_EPOCH` of commands, in seconds since 1970.
+    pub epoch: u64,
 }
 
 /// One request; each gets one answer.
@@ -49,8 +51,6 @@ pub enum Request {
         step: Box<Step>,
         /// Where its sources are on this machine.
         files: Vec<(Source, PathBuf)>,
-        /// Variables the blueprint asked to have in the environment.
-        env: BTreeMap<String, String>,
     },
     /// Make a base from Debian packages in the layer that was begun.
     Assemble {
@@ -59,10 +59,12 @@ pub enum Request {
         /// The packages, in the order of the plan.
         debs: Vec<PathBuf>,
     },
-    /// Copy a directory of this machine into the layer that was begun.
-    CopyIn {
+    /// Store a directory of this machine as a layer, as it is.
+    Capture {
         /// The directory.
         source: PathBuf,
+        /// How its blob is compressed.
+        compression: Compression,
     },
     /// End the layer and store it.
     Commit {
@@ -70,8 +72,6 @@ pub enum Request {
         compression: Compression,
         /// Times later than this (seconds since 1970) become this.
         mtime_max: u64,
-        /// Leave out what builds leave behind: off for trees that were made elsewhere.
-        normalise: bool,
     },
     /// End the layer and forget it.
     Discard,

@@ -1,0 +1,54 @@
+//! `apt_install`: packages from the distribution's archive.
+
+use super::{Action, Field, Fields, Lowered};
+use crate::op::Op;
+use crate::yaml::Diagnostic;
+
+pub(super) static ACTION: Action = Action {
+    name: "apt_install",
+    fields: &[Field::required("packages"), Field::optional("recommends")],
+    lower,
+};
+
+fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
+    let mut packages = Vec::new();
+    for (node, text) in fields.texts("packages")? {
+        if !is_package(&text) {
+            return Err(Diagnostic::error("package", node.span, format!("`{text}` is not the name of a package"))
+                .help("write `name`, `name=version` or `name:arch` (Debian policy 5.6.1)"));
+        }
+        packages.push(text);
+    }
+    packages.sort();
+    packages.dedup();
+    let recommends = fields.flag("recommends")?;
+    Ok(Lowered { ops: vec![Op::AptInstall { packages, recommends }], written: None })
+}
+
+/// Debian policy 5.6.1 and 5.6.12, with apt's `:arch` and `=version`.
+fn is_package(text: &str) -> bool {
+    let (name, version) = text.split_once('=').map_or((text, None), |(name, version)| (name, Some(version)));
+    let (name, arch) = name.split_once(':').map_or((name, None), |(name, arch)| (name, Some(arch)));
+    let of = |text: &str, more: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && of(name, "+-._")
+        && version.is_none_or(|version| of(version, ".+-:~*"))
+        && arch.is_none_or(|arch| of(arch, "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn package_names() {
+        for good in ["g++", "libstdc++-12-dev", "cmake=3.25.1-1", "libc6:armhf", "git=1:2.39.5-0+deb12u2"] {
+            assert!(is_package(good), "{good}");
+        }
+        for bad in ["", "-y", "a b", "git;reboot", "git=", "=1", "--allow-unauthenticated", "x:"] {
+            assert!(!is_package(bad), "{bad}");
+        }
+    }
+}

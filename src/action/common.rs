@@ -1,0 +1,89 @@
+//! Fields that every action takes, and the lowering of a whole task.
+
+use super::mode::parse_mode;
+use super::{Field, Fields, Outcome, Task};
+use crate::op::{Guards, Op, Owner, Secrets, Step};
+use crate::yaml::{Diagnostic, Span};
+
+/// Fields of every task.
+pub const COMMON: [Field; 10] = [
+    Field::required("name"),
+    Field::required("action"),
+    Field::optional("creates"),
+    Field { name: "skip_if", required: false, verbatim: true },
+    Field::optional("always_run"),
+    Field::optional("exclude"),
+    Field::optional("run_as"),
+    Field::optional("owner"),
+    Field::optional("mode"),
+    Field::optional("per_arch"),
+];
+
+/// Lowers a task. All that is wrong with it is reported, as far as it can be told.
+pub fn lower(task: &Task<'_>) -> Outcome {
+    let mut fields = Fields { task, warnings: Vec::new() };
+    unknown_fields(&mut fields);
+    let mut errors = Vec::new();
+    let guards = guards(&fields).map_err(|error| errors.push(error)).ok();
+    let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
+    let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
+    let name = fields.text("name").unwrap_or_else(|_| task.action.name.to_owned());
+    let mut diagnostics = fields.warnings;
+    diagnostics.append(&mut errors);
+    let (Some(guards), Some(mut lowered), Some(attributes)) = (guards, lowered, attributes) else {
+        return (None, diagnostics);
+    };
+    if let (Some(path), Some((owner, mode))) = (lowered.written, attributes) {
+        lowered.ops.push(Op::SetAttributes { path, owner, mode, recursive: true });
+    }
+    let action = task.action.name.to_owned();
+    let (file, line) = (task.file.to_owned(), task.span.line);
+    (Some(Step { name, action, file, line, guards, ops: lowered.ops }), diagnostics)
+}
+
+fn unknown_fields(fields: &mut Fields<'_>) {
+    let task = fields.task;
+    let known: Vec<&str> = COMMON.iter().chain(task.action.fields).map(|field| field.name).collect();
+    for (key, _) in &task.fields.entries {
+        if !known.contains(&key.text.as_str()) {
+            let message = format!("`{}` is not a field of `{}`; it is ignored", key.text, task.action.name);
+            fields.warn(
+                Diagnostic::warning("unknown-field", key.span, message)
+                    .label("unknown field")
+                    .suggest(&key.text, known.iter().copied()),
+            );
+        }
+    }
+}
+
+fn guards(fields: &Fields<'_>) -> Result<Guards, Diagnostic> {
+    Ok(Guards {
+        skip_if: fields.node("skip_if").map(|_| fields.text_or_secret("skip_if")).transpose()?,
+        always_run: fields.flag("always_run")?,
+        creates: fields.optional_path("creates")?,
+    })
+}
+
+type Attributes = Option<(Option<Owner>, Option<crate::op::Mode>)>;
+
+fn attributes(fields: &Fields<'_>) -> Result<Attributes, Diagnostic> {
+    let owner = match fields.node("owner") {
+        Some(node) => Some(parse_owner(&fields.text("owner")?, node.span)?),
+        // What a user's task writes is the user's.
+        None => fields.run_as()?.map(|user| Owner { user, group: None }),
+    };
+    let mode = match fields.node("mode") {
+        Some(node) => Some(parse_mode(node.text("mode")?.trim(), node.span)?),
+        None => None,
+    };
+    Ok((owner.is_some() || mode.is_some()).then_some((owner, mode)))
+}
+
+fn parse_owner(text: &str, span: Span) -> Result<Owner, Diagnostic> {
+    let (user, group) = text.trim().split_once(':').map_or((text.trim(), None), |(user, group)| (user, Some(group)));
+    let fits = |name: &str| !name.is_empty() && !name.contains([':', '/', ' ', '\n']) && !Secrets::in_text(name);
+    if !fits(user) || !group.is_none_or(fits) {
+        return Err(Diagnostic::error("owner", span, format!("`owner` must be `user` or `user:group`, not `{text}`")));
+    }
+    Ok(Owner { user: user.to_owned(), group: group.map(str::to_owned) })
+}

@@ -1,0 +1,182 @@
+//! Typed access to a task's fields, with the place of what is wrong.
+
+use std::collections::BTreeMap;
+
+use layers::digest::Digest;
+
+use super::Task;
+use crate::op::{Command, Op, Secrets, Source};
+use crate::yaml::{Diagnostic, Node};
+
+/// The fields of one task.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    pub(super) task: &'a Task<'a>,
+    /// What is worth saying without being an error.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+type Result<T> = std::result::Result<T, Diagnostic>;
+
+impl<'a> Fields<'a> {
+    /// The node of a field, if it is there.
+    pub fn node(&self, name: &str) -> Option<&'a Node> {
+        self.task.fields.get(name)
+    }
+
+    /// The node of a field that must be there.
+    pub fn required(&self, name: &str) -> Result<&'a Node> {
+        self.node(name).ok_or_else(|| {
+            let action = self.task.action.name;
+            let error = |message: String| Diagnostic::error("missing-field", self.task.span, message);
+            if self.task.arch_missing {
+                let arch = self.task.arch;
+                return error(format!("`{name}` is given for other architectures only, not for {arch}"))
+                    .label(format!("no `{name}` for {arch}"))
+                    .help(format!("add `{arch}:` to `per_arch`, or a `{name}` beside it"));
+            }
+            error(format!("`{action}` needs `{name}`")).label(format!("`{name}` is missing"))
+        })
+    }
+
+    /// A text that must be there and not be empty. Secrets are refused: it ends up in a layer.
+    pub fn text(&self, name: &str) -> Result<String> {
+        let text = self.text_or_secret(name)?;
+        self.no_secret(name, &text)?;
+        Ok(text)
+    }
+
+    /// A text that must be there, secrets allowed: it is used and not kept.
+    pub fn text_or_secret(&self, name: &str) -> Result<String> {
+        let node = self.required(name)?;
+        let text = node.text(name)?;
+        if text.trim().is_empty() {
+            return Err(Diagnostic::error("empty", node.span, format!("`{name}` is empty")));
+        }
+        Ok(text.to_owned())
+    }
+
+    /// A text that may be missing.
+    pub fn optional(&self, name: &str) -> Result<Option<String>> {
+        self.node(name).map(|_| self.text(name)).transpose()
+    }
+
+    fn no_secret(&self, name: &str, text: &str) -> Result<()> {
+        match self.node(name) {
+            Some(node) if Secrets::in_text(text) => {
+                Err(Diagnostic::error("secret", node.span, format!("`{name}` would write a secret into the image"))
+                    .label("holds the value of a secret variable")
+                    .help("secrets may be used in `command`, `skip_if` and `url`; everything else ends up in a layer"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Content of a file: may be empty.
+    pub fn content(&self, name: &str) -> Result<String> {
+        let node = self.required(name)?;
+        let text = node.text(name)?;
+        self.no_secret(name, text)?;
+        Ok(text.to_owned())
+    }
+
+    /// An absolute path in the target, in its shortest form.
+    pub fn path(&self, name: &str) -> Result<String> {
+        let text = self.text(name)?;
+        absolute(&text).map_err(|(message, help)| {
+            let node = self.node(name).map_or(self.task.span, |node| node.span);
+            Diagnostic::error("path", node, format!("`{name}` {message}")).help(help)
+        })
+    }
+
+    /// A path that may be missing.
+    pub fn optional_path(&self, name: &str) -> Result<Option<String>> {
+        self.node(name).map(|_| self.path(name)).transpose()
+    }
+
+    /// `true` or `false`; false when missing.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        self.node(name).map_or(Ok(false), |node| node.boolean(name))
+    }
+
+    /// A whole number; 0 when missing.
+    pub fn number(&self, name: &str) -> Result<u32> {
+        self.node(name).map_or(Ok(0), |node| node.number(name))
+    }
+
+    /// A list of texts.
+    pub fn texts(&self, name: &str) -> Result<Vec<(&'a Node, String)>> {
+        let items = self.required(name)?.sequence(name)?;
+        items.iter().map(|item| Ok((item, item.text(name)?.trim().to_owned()))).collect()
+    }
+
+    /// `url` and `sha256`.
+    pub fn download(&self) -> Result<Source> {
+        let url = self.text_or_secret("url")?;
+        let url = url.trim().to_owned();
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !matches!(scheme, "http" | "https" | "file") {
+            let span = self.required("url")?.span;
+            return Err(Diagnostic::error("url", span, "`url` must be an http or https URL")
+                .help("`file:` URLs work too, under `--allow-file-urls`"));
+        }
+        let sha256 = self.node("sha256").map(|node| {
+            let text = node.text("sha256")?.trim();
+            Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
+                Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits")
+                    .label(format!("{} characters", text.chars().count()))
+                    .help("take it from `sha256sum FILE`")
+            })
+        });
+        Ok(Source::Url { url, sha256: sha256.transpose()? })
+    }
+
+    /// The user the task runs as; root is `None`.
+    pub fn run_as(&self) -> Result<Option<String>> {
+        Ok(self.optional("run_as")?.filter(|user| user != "root"))
+    }
+
+    /// A command in the environment the blueprint asks for.
+    pub fn run(&self, command: Command, user: Option<String>, extra: &[(&str, &str)]) -> Op {
+        let mut env: BTreeMap<String, String> = self.task.env.clone();
+        env.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Op::Run { command, user, env, cwd: None }
+    }
+
+    /// Notes a warning, which is an error under `--strict`.
+    pub fn warn(&mut self, mut diagnostic: Diagnostic) {
+        if self.task.strict {
+            diagnostic.severity = crate::yaml::Severity::Error;
+        }
+        self.warnings.push(diagnostic);
+    }
+}
+
+/// An absolute path in its shortest form, or what is wrong with it and what to do.
+fn absolute(text: &str) -> std::result::Result<String, (String, &'static str)> {
+    if text.starts_with('~') {
+        return Err((format!("is `{text}`: `~` has no meaning here"), "write the home directory out"));
+    }
+    if !text.starts_with('/') {
+        return Err((format!("must be an absolute path, not `{text}`"), "begin it with `/`"));
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.contains(&"..") {
+        return Err((format!("must not hold `..`: `{text}`"), "write the path it leads to"));
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_take_their_shortest_form() {
+        assert_eq!(absolute("/opt//x/./y/").unwrap(), "/opt/x/y");
+        assert_eq!(absolute("/").unwrap(), "/");
+        for bad in ["opt/x", "~/x", "/opt/../etc", ""] {
+            assert!(absolute(bad).is_err(), "{bad}");
+        }
+    }
+}

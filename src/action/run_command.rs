@@ -1,0 +1,61 @@
+//! `run_command`: what no other action covers.
+
+use super::{Action, Field, Fields, Lowered};
+use crate::op::{Command, Op};
+use crate::yaml::Diagnostic;
+
+pub(super) static ACTION: Action = Action {
+    name: "run_command",
+    fields: &[Field::verbatim("command"), Field { name: "reason", required: false, verbatim: true }],
+    lower,
+};
+
+fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
+    let command = fields.text_or_secret("command")?;
+    if fields.node("reason").is_none() {
+        let span = fields.required("action")?.span;
+        fields.warn(
+            Diagnostic::warning("reason", span, "`run_command` should have a `reason`")
+                .help("add `reason:`, saying why no other action does it"),
+        );
+    }
+    let user = fields.run_as()?;
+    let ops = match literal_mkdir(&command).filter(|_| user.is_none()) {
+        Some(paths) => paths.into_iter().map(|path| Op::MakeDir { path }).collect(),
+        None => vec![fields.run(Command::Shell(command), user, &[])],
+    };
+    Ok(Lowered { ops, written: None })
+}
+
+/// The paths of a command that is nothing but `mkdir -p` of literal, absolute paths: such a command is declared, not
+/// run, and what it makes is known without running it.
+fn literal_mkdir(command: &str) -> Option<Vec<String>> {
+    let command = command.trim();
+    if command.contains('\n') {
+        return None;
+    }
+    let mut words = command.split_ascii_whitespace();
+    let mut next = || words.next();
+    (next()? == "mkdir" && next()? == "-p").then_some(())?;
+    let paths: Vec<String> = words.map(str::to_owned).collect();
+    let literal = |path: &String| {
+        path.starts_with('/')
+            && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c))
+            && !path.split('/').any(|part| part == "..")
+    };
+    (!paths.is_empty() && paths.iter().all(literal)).then_some(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_literal_paths_are_declared() {
+        assert_eq!(literal_mkdir("mkdir -p /opt/a /opt/b\n").unwrap(), ["/opt/a", "/opt/b"]);
+        for other in ["mkdir /opt/a", "mkdir -p $X", "mkdir -p /a && touch /a/b", "mkdir -p a", "mkdir -p", "mkdir -p /a\nls"]
+        {
+            assert!(literal_mkdir(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which variable has which value, and who said so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Blueprint, RequiredEnv};
+use crate::op::{Secrets, marker};
+use crate::yaml::{Diagnostic, nearest};
+
+/// What was given beside the blueprint, as values.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// `--var`.
+    pub vars: BTreeMap<String, String>,
+    /// `--env-file`.
+    pub env_file: BTreeMap<String, String>,
+    /// The environment of alloy's own process.
+    pub process: BTreeMap<String, String>,
+}
+
+/// The name under which blueprints ask for the user they are made for.
+const DEV_USERNAME: &str = "DEV_USERNAME";
+
+/// What an image build never takes from the process: who runs it, and where. The image's own values stand in.
+const PERSONAL: [(&str, Option<&str>); 10] = [
+    ("HOME", Some("/root")),
+    ("USER", Some("root")),
+    ("LOGNAME", Some("root")),
+    ("SHELL", Some("/bin/bash")),
+    ("PATH", None),
+    ("PWD", None),
+    ("OLDPWD", None),
+    ("SUDO_USER", None),
+    ("TMPDIR", None),
+    (DEV_USERNAME, None),
+];
+
+/// All variables of a build. Secrets are known by name; their values are kept apart.
+#[derive(Debug, Default)]
+pub struct Environment {
+    values: BTreeMap<String, String>,
+    process: BTreeMap<String, String>,
+    secret: BTreeSet<String>,
+    /// Values of the secrets that the build uses.
+    pub secrets: Secrets,
+    /// What commands have in their environment: `required_env` and the env file.
+    pub exported: BTreeMap<String, String>,
+    /// One line for each variable that the environment overrides.
+    pub notes: Vec<String>,
+}
+
+impl Environment {
+    /// Puts the layers together, lowest first: blueprint, process and env file, `--var`.
+    pub fn of_image(blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
+        let mut env = Self::default();
+        env.process = given.process.clone();
+        for (name, value) in PERSONAL {
+            env.process.remove(name);
+            env.process.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        }
+        let manifest = &blueprint.manifest;
+        let user = manifest.image.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
+        env.values.insert(DEV_USERNAME.to_owned(), user.to_owned());
+        for (name, variable) in &blueprint.variables {
+            env.values.insert(name.clone(), variable.value.clone());
+            let overriding = given.env_file.get(name).or_else(|| env.process.get(name));
+            if overriding.is_some_and(|value| *value != variable.value) && !given.vars.contains_key(name) {
+                env.notes.push(format!("{name} is taken from the environment, not from the blueprint"));
+            }
+            if let Some(value) = env.process.get(name) {
+                env.values.insert(name.clone(), value.clone());
+            }
+        }
+        env.values.extend(given.env_file.clone());
+        env.values.extend(given.vars.clone());
+        for required in manifest.required_env.iter().filter(|required| required.secret) {
+            env.secret.insert(required.name.clone());
+        }
+        env.require(&manifest.required_env)?;
+        let exported = manifest.required_env.iter().map(|required| &required.name).chain(given.env_file.keys());
+        let exported: BTreeSet<String> = exported.cloned().collect();
+        env.exported = exported.into_iter().filter_map(|name| Some((name.clone(), env.variable(&name)?))).collect();
+        Ok(env)
+    }
+
+    fn require(&self, required: &[RequiredEnv]) -> Result<(), Vec<Diagnostic>> {
+        let missing = required.iter().filter(|r| self.raw(&r.name).is_none_or(str::is_empty));
+        let errors: Vec<_> = missing
+            .map(|required| {
+                let name = &required.name;
+                let what = required.description.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+                Diagnostic::error("required-env", required.span, format!("{name} is not set{what}"))
+                    .help(format!("export {name}=…, or put `{name}=…` into a file and give it with --env-file"))
+            })
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn raw(&self, name: &str) -> Option<&str> {
+        self.values.get(name).or_else(|| self.process.get(name)).map(String::as_str)
+    }
+
+    /// The value of a variable, or the marker of a secret.
+    pub fn variable(&mut self, name: &str) -> Option<String> {
+        let value = self.raw(name)?.to_owned();
+        if !value.is_empty() && (self.secret.contains(name) || Secrets::is_secret_name(name)) {
+            self.secrets.insert(name, &value);
+            return Some(marker(name));
+        }
+        Some(value)
+    }
+
+    /// The name nearest to `wrong`: of the blueprint's variables first, since an environment has many.
+    pub fn nearest(&self, wrong: &str) -> Option<String> {
+        nearest(wrong, self.values.keys().map(String::as_str)).map(str::to_owned)
+    }
+}
+
+impl Environment {
+    /// Sets a variable that nothing overrides: what the lockfile says of a toolchain.
+    pub fn inject(&mut self, name: String, value: String) {
+        self.values.insert(name, value);
+    }
+}

@@ -1,0 +1,164 @@
+//! Everything that some packages need (Debian policy 7.2: `Depends` and `Pre-Depends`).
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use debversion::Version;
+
+use super::DebianError;
+use super::index::{Index, Package};
+
+/// Compares two versions (deb-version(7)).
+pub fn compare(a: &str, b: &str) -> Ordering {
+    match (a.parse::<Version>(), b.parse::<Version>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
+/// One alternative of a dependency: `name[:arch] [(op version)]`.
+struct Alternative<'a> {
+    name: &'a str,
+    constraint: Option<(&'a str, &'a str)>,
+}
+
+fn alternatives(clause: &str) -> impl Iterator<Item = Alternative<'_>> {
+    clause.split('|').filter_map(|text| {
+        let text = text.trim();
+        let (name, constraint) = match text.split_once('(') {
+            Some((name, rest)) => {
+                let rest = rest.trim().trim_end_matches(')').trim();
+                let end = rest.find(|c: char| !matches!(c, '<' | '>' | '=')).unwrap_or(rest.len());
+                (name.trim(), Some((&rest[..end], rest[end..].trim())))
+            }
+            None => (text, None),
+        };
+        let name = name.split(':').next().unwrap_or(name).trim();
+        (!name.is_empty()).then_some(Alternative { name, constraint })
+    })
+}
+
+fn satisfies(version: &str, constraint: Option<(&str, &str)>) -> bool {
+    let Some((operator, wanted)) = constraint else { return true };
+    let order = compare(version, wanted);
+    match operator {
+        "<<" => order.is_lt(),
+        "<=" | "<" => order.is_le(),
+        "=" => order.is_eq(),
+        ">>" => order.is_gt(),
+        _ => order.is_ge(),
+    }
+}
+
+/// Who provides a name, in which version.
+type Providers<'a> = HashMap<&'a str, Vec<(&'a Package, Option<&'a str>)>>;
+
+/// The closure of all essential packages and of `roots`, sorted by name.
+pub fn closure<'a>(index: &'a Index, roots: &[&str]) -> Result<Vec<&'a Package>, DebianError> {
+    let latest = index.latest();
+    let mut providers: Providers<'_> = HashMap::new();
+    for package in latest.values() {
+        for clause in package.provides.split(',') {
+            for Alternative { name, constraint } in alternatives(clause) {
+                providers.entry(name).or_default().push((package, constraint.map(|(_, version)| version)));
+            }
+        }
+    }
+    let mut chosen: BTreeMap<&str, &Package> = BTreeMap::new();
+    let mut queue: BTreeSet<&str> = latest.values().filter(|p| p.essential).map(|p| &*p.name).collect();
+    queue.extend(roots.iter().filter_map(|root| latest.get(root).map(|p| &*p.name)));
+    while let Some(name) = queue.pop_first() {
+        let Some(package) = latest.get(name) else { continue };
+        if chosen.insert(name, package).is_some() {
+            continue;
+        }
+        for clause in package.depends.split(',').filter(|clause| !clause.trim().is_empty()) {
+            let needed = choose(clause, &latest, &providers, &chosen).ok_or_else(|| DebianError::Unmet {
+                package: name.to_owned(),
+                dependency: clause.trim().to_owned(),
+            })?;
+            if !chosen.contains_key(needed) {
+                queue.insert(needed);
+            }
+        }
+    }
+    Ok(chosen.into_values().collect())
+}
+
+/// The package that a clause brings in: one that is there already, else the first alternative that exists, else the
+/// best provider of a virtual one.
+fn choose<'a>(
+    clause: &str,
+    latest: &HashMap<&'a str, &'a Package>,
+    providers: &Providers<'a>,
+    chosen: &BTreeMap<&'a str, &'a Package>,
+) -> Option<&'a str> {
+    let real = |wanted: &Alternative<'_>| {
+        latest.get(wanted.name).filter(|p| satisfies(&p.version, wanted.constraint)).map(|p| &*p.name)
+    };
+    let provided = |wanted: &Alternative<'_>| {
+        let fits = |version: &Option<&str>| match (wanted.constraint, version) {
+            (None, _) => true,
+            (constraint, Some(version)) => satisfies(version, constraint),
+            (Some(_), None) => false,
+        };
+        let all = providers.get(wanted.name).into_iter().flatten();
+        all.filter(|(_, version)| fits(version)).map(|(package, _)| *package).collect::<Vec<_>>()
+    };
+    for wanted in alternatives(clause) {
+        let there = real(&wanted).filter(|name| chosen.contains_key(name));
+        let there = there.or_else(|| provided(&wanted).into_iter().map(|p| &*p.name).find(|n| chosen.contains_key(n)));
+        if there.is_some() {
+            return there;
+        }
+    }
+    for wanted in alternatives(clause) {
+        let best = || provided(&wanted).into_iter().min_by_key(|p| (!p.essential, !p.required, &*p.name)).map(|p| &*p.name);
+        if let Some(name) = real(&wanted).or_else(best) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        let stanza = |text: &str| {
+            let digits = "0".repeat(64);
+            format!("{text}Architecture: amd64\nFilename: x\nSHA256: {digits}\nSize: 1\n\n")
+        };
+        let text: String = [
+            "Package: base\nVersion: 1\nEssential: yes\nPre-Depends: libc (>= 2.30)\nDepends: awk | never, sh-of-old (<< 2)\n",
+            "Package: libc\nVersion: 2.31\n",
+            "Package: libc\nVersion: 2.4\n",
+            "Package: mawk\nVersion: 1\nProvides: awk\nPriority: required\n",
+            "Package: gawk\nVersion: 1\nProvides: awk\n",
+            "Package: dash\nVersion: 5\nProvides: sh-of-old (= 1.5)\n",
+            "Package: apt\nVersion: 2\nDepends: base:any\n",
+        ]
+        .map(stanza)
+        .concat();
+        let mut index = Index::default();
+        index.read("http://a.example", text.as_bytes()).unwrap();
+        index
+    }
+
+    #[test]
+    fn alternatives_versions_and_virtual_packages() {
+        let index = index();
+        let closure = closure(&index, &["apt", "no-such-root"]).unwrap();
+        let names: Vec<String> = closure.iter().map(|p| format!("{}={}", p.name, p.version)).collect();
+        assert_eq!(names, ["apt=2", "base=1", "dash=5", "libc=2.31", "mawk=1"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let mut index = index();
+        index.packages.retain(|package| &*package.name != "dash");
+        let error = closure(&index, &[]).unwrap_err();
+        assert!(error.to_string().contains("`sh-of-old (<< 2)`, which base needs"), "{error}");
+    }
+}

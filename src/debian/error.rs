@@ -1,0 +1,55 @@
+//! Why a base cannot be had from an archive.
+
+use std::path::PathBuf;
+
+use crate::fetch::FetchError;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum DebianError {
+    #[error("no mirror is known for deb:{suite}: this machine's apt sources have none of its distribution")]
+    NoMirror { suite: String },
+    #[error("no keyring is known for deb:{suite}: looked for {looked}")]
+    NoKeyring { suite: String, looked: String },
+    #[error("cannot read the keyring {path}: {message}")]
+    Keyring { path: PathBuf, message: String },
+    #[error("{url} is not signed by a key of {keyrings}")]
+    Signature { url: String, keyrings: String },
+    #[error("{url}: {message}")]
+    Release { url: String, message: String },
+    #[error("{url}: {message}")]
+    Index { url: String, message: String },
+    #[error("the archive has no package for `{dependency}`, which {package} needs")]
+    Unmet { package: String, dependency: String },
+    #[error("the archive of {suite} has no essential packages for {architecture}")]
+    NothingEssential { suite: String, architecture: String },
+    #[error("cannot unpack {package}: {source}")]
+    Package { package: String, source: layers::unpack::UnpackError },
+    #[error("cannot write the base: {0}")]
+    Root(#[from] layers::root::RootError),
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+impl DebianError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoMirror { .. } => Some("name one with --mirror URL or ALLOY_MIRROR".into()),
+            Self::NoKeyring { .. } => {
+                Some("install debian-archive-keyring or ubuntu-keyring, or name one with --keyring FILE".into())
+            }
+            Self::Signature { .. } => Some(
+                "the keyring may be older than the archive's key: update it, or name another with --keyring FILE".into(),
+            ),
+            Self::Fetch(FetchError::Status { status: 404, .. }) => {
+                Some("is the suite's name right, and does the mirror carry it?".into())
+            }
+            Self::Fetch(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

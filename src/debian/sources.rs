@@ -1,0 +1,230 @@
+//! Which mirror and which keyring: from the command line, or as this machine's apt has them (sources.list(5)).
+
+use std::path::{Path, PathBuf};
+
+use super::DebianError;
+use super::control;
+
+/// Suites by distribution, so that a machine's sources can be told apart.
+const DEBIAN: [&str; 16] = [
+    "jessie", "stretch", "buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldoldstable",
+    "oldstable", "stable", "testing", "unstable", "experimental", "rc-buggy",
+];
+const UBUNTU: [&str; 14] = [
+    "trusty", "xenial", "bionic", "focal", "jammy", "kinetic", "lunar", "mantic", "noble", "oracular", "plucky",
+    "questing", "resolute", "devel",
+];
+
+/// Whose archive it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Debian.
+    Debian,
+    /// Ubuntu.
+    Ubuntu,
+}
+
+impl Distribution {
+    /// The distribution of a suite or one of its pockets. Names that nobody knows yet are Debian's unless an Ubuntu
+    /// machine says otherwise.
+    pub fn of(suite: &str) -> Option<Self> {
+        let bare = suite.split(['-', '/']).next().unwrap_or(suite);
+        match () {
+            () if DEBIAN.contains(&bare) => Some(Self::Debian),
+            () if UBUNTU.contains(&bare) => Some(Self::Ubuntu),
+            () => None,
+        }
+    }
+
+    /// In lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Ubuntu => "ubuntu",
+        }
+    }
+
+    /// Components of a base that this machine's sources do not describe.
+    fn components(self) -> &'static str {
+        match self {
+            Self::Debian => "main",
+            Self::Ubuntu => "main universe",
+        }
+    }
+}
+
+/// One source of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSource {
+    uri: String,
+    suite: String,
+    components: String,
+    signed_by: Option<PathBuf>,
+}
+
+/// Where a suite comes from, and who signs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Whose it is.
+    pub distribution: Distribution,
+    /// The archive, without a slash at its end.
+    pub main: String,
+    /// The archive of security updates.
+    pub security: Option<String>,
+    /// Components of the base's own sources.
+    pub components: String,
+    /// Files of keys.
+    pub keyrings: Vec<PathBuf>,
+}
+
+/// The sources of this machine, below `etc`.
+pub fn of_this_machine(etc: &Path) -> Vec<HostSource> {
+    let mut files = vec![etc.join("apt/sources.list")];
+    let entries = std::fs::read_dir(etc.join("apt/sources.list.d")).into_iter().flatten().flatten();
+    files.extend(entries.map(|entry| entry.path()));
+    files.sort();
+    let mut sources = Vec::new();
+    for file in files {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("list") => sources.extend(text.lines().filter_map(one_line)),
+            Some("sources") => sources.extend(deb822(&text)),
+            _ => {}
+        }
+    }
+    sources
+}
+
+fn deb822(text: &str) -> Vec<HostSource> {
+    let mut sources = Vec::new();
+    for stanza in control::parse(text) {
+        let words = |name: &str| stanza.get(name).unwrap_or_default().split_whitespace().map(str::to_owned);
+        let enabled = stanza.get("Enabled").is_none_or(|value| value != "no");
+        if !enabled || !words("Types").any(|kind| kind == "deb") {
+            continue;
+        }
+        let components = words("Components").collect::<Vec<_>>().join(" ");
+        let signed_by = stanza.get("Signed-By").filter(|value| value.starts_with('/')).map(PathBuf::from);
+        for uri in words("URIs") {
+            for suite in words("Suites") {
+                let (uri, components) = (uri.trim_end_matches('/').to_owned(), components.clone());
+                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone() });
+            }
+        }
+    }
+    sources
+}
+
+fn one_line(line: &str) -> Option<HostSource> {
+    let rest = line.split('#').next()?.trim().strip_prefix("deb")?;
+    let rest = rest.strip_prefix([' ', '\t'])?.trim();
+    let (options, rest) = match rest.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => ("", rest),
+    };
+    let mut words = rest.split_whitespace();
+    let uri = words.next()?.trim_end_matches('/').to_owned();
+    let suite = words.next()?.to_owned();
+    let components = words.collect::<Vec<_>>().join(" ");
+    let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
+    Some(HostSource { uri, suite, components, signed_by: signed_by.map(PathBuf::from) })
+}
+
+/// Decides on mirror and keyrings for `suite`.
+pub fn choose(
+    suite: &str,
+    mirror: Option<&str>,
+    keyring: Option<&Path>,
+    host: &[HostSource],
+) -> Result<Mirror, DebianError> {
+    let same = host.iter().find(|source| source.suite == suite);
+    let distribution = Distribution::of(suite).or_else(|| {
+        let mut known = host.iter().filter_map(|source| Distribution::of(&source.suite));
+        known.find(|_| same.is_some())
+    });
+    let distribution = distribution.unwrap_or(Distribution::Debian);
+    let ours = |source: &&HostSource| {
+        Distribution::of(&source.suite).map_or(source.suite == suite, |of| of == distribution)
+            && source.uri.starts_with("http")
+    };
+    let pocket = |source: &HostSource| source.suite.contains(['-', '/']);
+    let main = host.iter().filter(ours).find(|source| source.suite == suite);
+    let main = main.or_else(|| host.iter().filter(ours).find(|source| !pocket(source)));
+    let security = host.iter().filter(ours).find(|source| source.suite.contains("security"));
+    let (uri, security, components) = match (mirror, main) {
+        (Some(mirror), _) => {
+            let mirror = mirror.trim_end_matches('/').to_owned();
+            let security = match distribution {
+                Distribution::Debian => mirror.strip_suffix("/debian").map(|start| format!("{start}/debian-security")),
+                Distribution::Ubuntu => Some(mirror.clone()),
+            };
+            (mirror, security, distribution.components().to_owned())
+        }
+        (None, Some(main)) => {
+            (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone())
+        }
+        (None, None) => return Err(DebianError::NoMirror { suite: suite.to_owned() }),
+    };
+    let signed_by = main.and_then(|source| source.signed_by.clone()).filter(|_| mirror.is_none());
+    let keyrings = match keyring {
+        Some(keyring) => vec![keyring.to_owned()],
+        None => usual_keyrings(suite, distribution, signed_by)?,
+    };
+    Ok(Mirror { distribution, main: uri, security, components, keyrings })
+}
+
+fn usual_keyrings(
+    suite: &str,
+    distribution: Distribution,
+    signed_by: Option<PathBuf>,
+) -> Result<Vec<PathBuf>, DebianError> {
+    let name = distribution.name();
+    let usual = ["gpg", "pgp"].map(|kind| PathBuf::from(format!("/usr/share/keyrings/{name}-archive-keyring.{kind}")));
+    let looked: Vec<PathBuf> = signed_by.into_iter().chain(usual).collect();
+    let found: Vec<PathBuf> = looked.iter().filter(|path| path.is_file()).cloned().collect();
+    if found.is_empty() {
+        let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
+        return Err(DebianError::NoKeyring { suite: suite.to_owned(), looked: looked.join(", ") });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Vec<HostSource> {
+        let mut sources = deb822(
+            "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm bookworm-updates\nComponents: main\n\n\
+             Types: deb\nURIs: http://s.example/debian-security\nSuites: bookworm-security\nComponents: main\n\n\
+             Types: deb\nEnabled: no\nURIs: http://off.example/x\nSuites: trixie\nComponents: main\n",
+        );
+        sources.extend(one_line("deb [arch=amd64 signed-by=/k.gpg] https://node.example/repo nodistro main"));
+        sources
+    }
+
+    #[test]
+    fn another_suite_of_the_same_distribution_comes_from_the_same_place() {
+        let keyring = Path::new("/k.gpg");
+        for suite in ["bookworm", "trixie"] {
+            let mirror = choose(suite, None, Some(keyring), &host()).unwrap();
+            assert_eq!(mirror.main, "http://m.example/debian");
+            assert_eq!(mirror.security.as_deref(), Some("http://s.example/debian-security"));
+        }
+        assert!(matches!(choose("noble", None, Some(keyring), &host()), Err(DebianError::NoMirror { .. })));
+    }
+
+    #[test]
+    fn a_mirror_that_is_named_comes_first() {
+        let mirror = choose("noble", Some("http://x.example/ubuntu/"), Some(Path::new("/k")), &host()).unwrap();
+        assert_eq!((mirror.main.as_str(), mirror.distribution), ("http://x.example/ubuntu", Distribution::Ubuntu));
+        assert_eq!(mirror.security.as_deref(), Some("http://x.example/ubuntu"));
+    }
+
+    #[test]
+    fn comments_and_source_packages_are_passed_over() {
+        assert!(one_line("# deb http://a b c").is_none());
+        assert!(one_line("deb-src http://a b c").is_none());
+        assert!(one_line("").is_none());
+    }
+}

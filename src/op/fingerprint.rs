@@ -1,0 +1,233 @@
+//! The canonical encoding of ops, and its hash.
+//!
+//! Every value is written with its kind and its length, so that no two different steps share an encoding. What is
+//! hashed: guards and ops, all fields; a source by its digest, never by the URL or path it came from. What is not:
+//! the task's name, its file and line, the values of secrets.
+
+use std::collections::BTreeMap;
+
+use layers::digest::{Digest, Hasher};
+use serde::{Deserialize, Serialize};
+
+use super::{Archive, Command, Guards, Mode, Op, Owner, Source, Step};
+
+/// Raised when the encoding, or what an op does, changes: older layers are then no longer found.
+const VERSION: u64 = 1;
+
+/// What a step does, as a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub Digest);
+
+impl Fingerprint {
+    /// The fingerprint of `step`; `digests` has what every source holds. `None` if a digest is missing.
+    pub fn of(step: &Step, digests: &BTreeMap<Source, Digest>) -> Option<Self> {
+        let mut encoder = Encoder { hasher: Hasher::new(), digests, complete: true };
+        encoder.number(VERSION);
+        encoder.guards(&step.guards);
+        encoder.number(step.ops.len() as u64);
+        for op in &step.ops {
+            encoder.op(op);
+        }
+        encoder.complete.then(|| Self(encoder.hasher.finish()))
+    }
+}
+
+struct Encoder<'a> {
+    hasher: Hasher,
+    digests: &'a BTreeMap<Source, Digest>,
+    complete: bool,
+}
+
+impl Encoder<'_> {
+    fn number(&mut self, number: u64) {
+        self.hasher.update(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.hasher.update(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn flag(&mut self, flag: bool) {
+        self.number(u64::from(flag));
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        self.flag(text.is_some());
+        self.text(text.unwrap_or_default());
+    }
+
+    fn list<'s>(&mut self, texts: impl ExactSizeIterator<Item = &'s String>) {
+        self.number(texts.len() as u64);
+        texts.for_each(|text| self.text(text));
+    }
+
+    fn guards(&mut self, guards: &Guards) {
+        let Guards { skip_if, always_run, creates } = guards;
+        self.optional(skip_if.as_deref());
+        self.flag(*always_run);
+        self.optional(creates.as_deref());
+    }
+
+    fn op(&mut self, op: &Op) {
+        match op {
+            Op::MakeDir { path } => {
+                self.text("make-dir");
+                self.text(path);
+            }
+            Op::WriteFile { path, content } => {
+                self.text("write-file");
+                self.text(path);
+                self.bytes(content);
+            }
+            Op::PlaceBlob { source, path } => {
+                self.text("place-blob");
+                self.source(source);
+                self.text(path);
+            }
+            Op::Unpack { archive, dest, strip } => {
+                self.text("unpack");
+                match archive {
+                    Archive::Source(source) => self.source(source),
+                    Archive::InTarget(path) => {
+                        self.text("in-target");
+                        self.text(path);
+                    }
+                }
+                self.text(dest);
+                self.number(u64::from(*strip));
+            }
+            Op::SetAttributes { path, owner, mode, recursive } => {
+                self.text("set-attributes");
+                self.text(path);
+                self.owner(owner.as_ref());
+                self.mode(mode.as_ref());
+                self.flag(*recursive);
+            }
+            Op::AptInstall { packages, recommends } => {
+                self.text("apt-install");
+                self.list(packages.iter());
+                self.flag(*recommends);
+            }
+            Op::Run { command, user, env, cwd } => {
+                self.text("run");
+                self.command(command);
+                self.optional(user.as_deref());
+                self.number(env.len() as u64);
+                for (name, value) in env {
+                    self.text(name);
+                    self.text(value);
+                }
+                self.optional(cwd.as_deref());
+            }
+            Op::EnsureUser { name, uid } => {
+                self.text("ensure-user");
+                self.text(name);
+                self.number(u64::from(*uid));
+            }
+        }
+    }
+
+    fn source(&mut self, source: &Source) {
+        self.text("source");
+        match self.digests.get(source) {
+            Some(digest) => self.bytes(digest.as_bytes()),
+            None => self.complete = false,
+        }
+    }
+
+    fn owner(&mut self, owner: Option<&Owner>) {
+        self.flag(owner.is_some());
+        if let Some(Owner { user, group }) = owner {
+            self.text(user);
+            self.optional(group.as_deref());
+        }
+    }
+
+    fn mode(&mut self, mode: Option<&Mode>) {
+        match mode {
+            None => self.text("none"),
+            Some(Mode::Octal(bits)) => {
+                self.text("octal");
+                self.number(u64::from(*bits));
+            }
+            Some(Mode::Symbolic(text)) => {
+                self.text("symbolic");
+                self.text(text);
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
+        match command {
+            Command::Shell(text) => {
+                self.text("shell");
+                self.text(text);
+            }
+            Command::Argv(words) => {
+                self.text("argv");
+                self.list(words.iter());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(ops: Vec<Op>) -> Step {
+        let guards = Guards::default();
+        Step { name: "n".into(), action: "a".into(), file: "f.yml".into(), line: 1, guards, ops }
+    }
+
+    fn of(ops: Vec<Op>) -> String {
+        Fingerprint::of(&step(ops), &BTreeMap::new()).unwrap().0.hex()
+    }
+
+    fn run(words: &[&str]) -> Vec<Op> {
+        let command = Command::Argv(words.iter().map(|word| (*word).to_owned()).collect());
+        vec![Op::Run { command, user: None, env: BTreeMap::new(), cwd: None }]
+    }
+
+    /// The encoding is a promise: a change here makes every cached layer of every user unreachable.
+    #[test]
+    fn golden() {
+        let write = Op::WriteFile { path: "/etc/x".into(), content: b"y".to_vec() };
+        assert_eq!(of(vec![write]), "92c1d9dda82e8ccdde4b3a58eb3856fe61f1fe45ec23b1a750feb78598e2c34f");
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(of(run(&["ab", "c"])), of(run(&["a", "bc"])));
+        assert_ne!(of(run(&["a", "b"])), of(run(&["a b"])));
+        let dir = |path: &str| Op::MakeDir { path: path.into() };
+        assert_ne!(of(vec![dir("/a"), dir("/b")]), of(vec![dir("/b"), dir("/a")]));
+    }
+
+    #[test]
+    fn a_source_counts_by_what_it_holds() {
+        let place = |url: &str| {
+            let source = Source::Url { url: url.into(), sha256: None };
+            let digests = BTreeMap::from([(source.clone(), Digest::of("content"))]);
+            Fingerprint::of(&step(vec![Op::PlaceBlob { source, path: "/x".into() }]), &digests).unwrap()
+        };
+        assert_eq!(place("https://a.example/x"), place("https://b.example/x"));
+        let unknown = Source::Local { path: "x".into() };
+        let ops = vec![Op::PlaceBlob { source: unknown, path: "/x".into() }];
+        assert!(Fingerprint::of(&step(ops), &BTreeMap::new()).is_none());
+    }
+
+    #[test]
+    fn names_and_places_do_not_count() {
+        let one = step(run(&["true"]));
+        let other = Step { name: "other".into(), file: "g.yml".into(), line: 9, ..one.clone() };
+        let digests = BTreeMap::new();
+        assert_eq!(Fingerprint::of(&one, &digests), Fingerprint::of(&other, &digests));
+    }
+}

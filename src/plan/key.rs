@@ -1,0 +1,125 @@
+//! Keys: `H(version ‖ platform ‖ parent ‖ fingerprints)`, the first parent being the base.
+
+use std::collections::BTreeMap;
+
+use layers::compress::Compression;
+use layers::digest::{Digest, Hasher};
+use serde::{Deserialize, Serialize};
+
+use super::{LoweredLayer, Platform};
+use crate::op::{Fingerprint, Source, Step};
+
+/// Raised when the meaning of a key changes.
+const VERSION: u32 = 1;
+
+/// What a layer is found under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerKey(Digest);
+
+impl LayerKey {
+    /// As a name for records.
+    pub fn hex(&self) -> String {
+        self.0.hex()
+    }
+}
+
+/// What the world outside the blueprint is, as values.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Digest of the base.
+    pub base: Digest,
+    /// What every source holds.
+    pub sources: BTreeMap<Source, Digest>,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970.
+    pub epoch: u64,
+}
+
+/// A layer to be.
+#[derive(Clone, Debug)]
+pub struct PlannedLayer {
+    /// The task file.
+    pub name: String,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// What it is found under.
+    pub key: LayerKey,
+    /// What the key is made of, to explain a miss.
+    pub preimage: Preimage,
+}
+
+/// What a key is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preimage {
+    /// Meaning of keys.
+    pub version: u32,
+    /// What the image is for.
+    pub platform: Platform,
+    /// Compression of the layer.
+    pub compression: String,
+    /// Latest time in the layer.
+    pub epoch: u64,
+    /// Key of the layer below, or digest of the base.
+    pub parent: Digest,
+    /// The steps.
+    pub steps: Vec<Fingerprint>,
+}
+
+/// All layers, lowest first.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The layers.
+    pub layers: Vec<PlannedLayer>,
+}
+
+impl Plan {
+    /// Keys for `layers`. `Err` names a source without a digest.
+    pub fn new(layers: Vec<LoweredLayer>, platform: &Platform, inputs: &Inputs) -> Result<Self, Source> {
+        let mut parent = inputs.base;
+        let mut planned = Vec::new();
+        for LoweredLayer { name, steps } in layers {
+            let mut fingerprints = Vec::new();
+            for step in &steps {
+                let unknown = || step.sources().find(|source| !inputs.sources.contains_key(source)).cloned();
+                match Fingerprint::of(step, &inputs.sources) {
+                    Some(fingerprint) => fingerprints.push(fingerprint),
+                    None => return Err(unknown().unwrap_or(Source::Local { path: String::new() })),
+                }
+            }
+            let preimage = Preimage {
+                version: VERSION,
+                platform: platform.clone(),
+                compression: inputs.compression.to_string(),
+                epoch: inputs.epoch,
+                parent,
+                steps: fingerprints,
+            };
+            let key = preimage.key();
+            parent = key.0;
+            planned.push(PlannedLayer { name, steps, key, preimage });
+        }
+        Ok(Self { layers: planned })
+    }
+}
+
+impl Preimage {
+    /// Every part with its length, so that parts cannot run together.
+    fn key(&self) -> LayerKey {
+        let mut hasher = Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(&self.version.to_le_bytes());
+        part(self.platform.to_string().as_bytes());
+        part(self.compression.as_bytes());
+        part(&self.epoch.to_le_bytes());
+        part(self.parent.as_bytes());
+        for fingerprint in &self.steps {
+            part(fingerprint.0.as_bytes());
+        }
+        LayerKey(hasher.finish())
+    }
+}

@@ -1,0 +1,225 @@
+//! From a blueprint to layers of steps, for one platform and one set of variables.
+
+use std::collections::BTreeSet;
+
+use super::{ImageSpec, Platform};
+use crate::action::{self, Action, COMMON, NOT_YET};
+use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
+use crate::lock::Lock;
+use crate::op::{Archive, Guards, Op, Secrets, Source, Step};
+use crate::yaml::{Diagnostic, Node};
+
+/// The name of the layer that makes the image's own user.
+pub const USER_LAYER: &str = "user";
+
+/// The base of a blueprint that names none.
+const DEFAULT_BASE: &str = "deb:bookworm";
+
+/// Everything beside the blueprint that lowering depends on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the image is for.
+    pub platform: Platform,
+    /// Variables.
+    pub given: Given,
+    /// Environment tags that are on.
+    pub tags: BTreeSet<String>,
+    /// What is else a warning is an error.
+    pub strict: bool,
+    /// Build for a platform that the blueprint does not support.
+    pub ignore_supported_hosts: bool,
+    /// `--base`.
+    pub base: Option<String>,
+}
+
+/// The steps of one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoweredLayer {
+    /// The task file.
+    pub name: String,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+}
+
+/// A blueprint, lowered.
+#[derive(Debug)]
+pub struct Lowered {
+    /// Reference of the base.
+    pub base: String,
+    /// Layers, lowest first.
+    pub layers: Vec<LoweredLayer>,
+    /// The image's config.
+    pub image: ImageSpec,
+    /// Secrets that the steps use.
+    pub secrets: Secrets,
+    /// Lines worth showing.
+    pub notes: Vec<String>,
+    /// Warnings.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Lowers `blueprint`; all that is wrong is reported at once.
+pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Problems> {
+    let invalid = |diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() };
+    let manifest = &blueprint.manifest;
+    let mut problems = Vec::new();
+    problems.extend(unsupported(blueprint, settings));
+    let lock = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read).unwrap_or_else(|error| {
+        problems.push(error);
+        Lock::default()
+    });
+    let mut env = match Environment::of_image(blueprint, &settings.given) {
+        Ok(env) => env,
+        Err(errors) => {
+            problems.extend(errors);
+            return Err(invalid(problems));
+        }
+    };
+    let platform = settings.platform.to_string();
+    for toolchain in &manifest.toolchains {
+        let Some(alias) = &toolchain.alias else { continue };
+        let Some(pin) = lock.toolchain(&platform, &toolchain.reference) else { continue };
+        env.inject(format!("{alias}_URL"), pin.url.clone());
+        env.inject(format!("{alias}_SHA"), pin.sha256.hex());
+        if let Some(version) = &pin.version {
+            env.inject(format!("{alias}_VERSION"), version.clone());
+        }
+    }
+    let mut layers: Vec<LoweredLayer> = user_layer(blueprint).into_iter().collect();
+    for file in &blueprint.files {
+        let mut lowerer = Lowerer { blueprint, settings, lock: &lock, env: &mut env, problems: &mut problems };
+        let steps = lowerer.file(file);
+        layers.push(LoweredLayer { name: file.path.clone(), steps });
+    }
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(invalid(problems));
+    }
+    let base = settings.base.clone().or_else(|| manifest.image.base.clone().map(|(base, _)| base));
+    Ok(Lowered {
+        base: base.unwrap_or_else(|| DEFAULT_BASE.to_owned()),
+        layers,
+        image: ImageSpec::of(manifest),
+        secrets: env.secrets,
+        notes: env.notes,
+        warnings: problems,
+    })
+}
+
+fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic> {
+    let manifest = &blueprint.manifest;
+    let platform = &settings.platform;
+    let supports = |host: &String| host.parse::<Platform>().is_ok_and(|host| host == *platform);
+    let span = manifest.supported_hosts_span?;
+    if settings.ignore_supported_hosts || manifest.supported_hosts.iter().any(supports) {
+        return None;
+    }
+    let list = manifest.supported_hosts.join(", ");
+    let error = Diagnostic::error("supported-hosts", span, format!("the blueprint does not support {platform}"));
+    Some(error.label(format!("supports {list}")).help("build with --platform, or with --ignore-supported-hosts"))
+}
+
+/// The first layer makes the user the image runs as, so that every task can count on it.
+fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
+    let user = blueprint.manifest.image.user.as_deref()?.split(':').next()?;
+    if user == "root" || user.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let step = Step {
+        name: format!("Create the user {user}"),
+        action: USER_LAYER.to_owned(),
+        file: crate::blueprint::MANIFEST_FILE.to_owned(),
+        line: 1,
+        guards: Guards::default(),
+        ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
+    };
+    Some(LoweredLayer { name: USER_LAYER.to_owned(), steps: vec![step] })
+}
+
+struct Lowerer<'a> {
+    blueprint: &'a Blueprint,
+    settings: &'a Settings,
+    lock: &'a Lock,
+    env: &'a mut Environment,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Lowerer<'_> {
+    fn file(&mut self, file: &TaskFile) -> Vec<Step> {
+        file.tasks.iter().filter_map(|task| self.task(file, task)).collect()
+    }
+
+    /// `None` for a task that is excluded, or has errors.
+    fn task(&mut self, file: &TaskFile, task: &Task) -> Option<Step> {
+        let excluded = self.result(self.excluded(task))?;
+        let action_field = match task.fields.get("action") {
+            Some(node) => node,
+            None => {
+                let error = Diagnostic::error("missing-field", task.span, "a task needs `action`");
+                self.problems.push(error.label("no `action`"));
+                return None;
+            }
+        };
+        let name = self.result(action_field.text("action").map(str::to_owned))?;
+        if excluded && NOT_YET.contains(&name.as_str()) {
+            return None;
+        }
+        let action = self.result(Action::find(&name, action_field.span))?;
+        if excluded {
+            return None;
+        }
+        if task.fields.get("name").is_none() {
+            let error = Diagnostic::error("missing-field", task.span, "a task needs `name`");
+            self.problems.push(error.label("no `name`"));
+        }
+        let verbatim: Vec<&str> =
+            COMMON.iter().chain(action.fields).filter(|field| field.verbatim).map(|field| field.name).collect();
+        let arch = self.settings.platform.debian_arch();
+        let rendered = render_task(task, arch, &verbatim, self.env, &self.blueprint.sources);
+        let (fields, arch_missing) = match rendered {
+            Ok(rendered) => rendered,
+            Err(errors) => {
+                self.problems.extend(errors);
+                return None;
+            }
+        };
+        let (step, problems) = action::lower(&action::Task {
+            action,
+            fields: &fields,
+            span: task.span,
+            file: &file.path,
+            arch,
+            arch_missing,
+            strict: self.settings.strict,
+            env: &self.env.exported,
+        });
+        self.problems.extend(problems);
+        let mut step = step?;
+        self.pin(&mut step);
+        Some(step)
+    }
+
+    fn result<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|error| self.problems.push(error)).ok()
+    }
+
+    fn excluded(&self, task: &Task) -> Result<bool, Diagnostic> {
+        let Some(node) = task.fields.get("exclude") else { return Ok(false) };
+        let tag = |node: &Node| Ok(self.settings.tags.contains(node.text("exclude")?));
+        match node.text("exclude") {
+            Ok(_) => tag(node),
+            Err(_) => node.sequence("exclude")?.iter().try_fold(false, |any, node| Ok(tag(node)? || any)),
+        }
+    }
+
+    /// A download without a digest takes the lockfile's.
+    fn pin(&self, step: &mut Step) {
+        for op in &mut step.ops {
+            let (Op::PlaceBlob { source, .. } | Op::Unpack { archive: Archive::Source(source), .. }) = op else {
+                continue;
+            };
+            if let Source::Url { url, sha256: pin @ None } = source {
+                *pin = self.lock.downloads.get(url).copied();
+            }
+        }
+    }
+}

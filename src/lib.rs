@@ -1,13 +1,22 @@
-//! alloy
+//! alloy: a compiler from blueprints to layers, and an interpreter that can also point at a live host.
+//!
+//! Modules are listed from the pure to the effectful; each imports only from those above it.
+
 pub mod action;
 pub mod blueprint;
-pub mod cache;
-pub mod debian;
 pub mod event;
-pub mod fetch;
 pub mod lock;
 pub mod op;
 pub mod plan;
+pub mod yaml;
+
+pub mod build;
+pub mod cache;
+pub mod cli;
+pub mod debian;
+pub mod fetch;
+pub mod image;
+pub mod registry;
+pub mod resolve;
 pub mod sandbox;
 pub mod target;
-pub mod yaml;

@@ -1,1 +1,250 @@
-//! Names to digests: what a build needs from the outside before it can be planned.
+//! From names to digests: bases, downloads, files of the blueprint. The only part of a build that asks the network
+//! what something is; what it learns is recorded, so that the same build works again without one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use layers::compress::Compression;
+use layers::digest::{Digest, Hasher};
+use layers::media_type;
+use layers::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use crate::cache;
+use crate::debian::{self, BaseOptions, BasePlan, DebianError};
+use crate::event::{Event, Reporter};
+use crate::fetch::{Download, FetchError, Fetcher};
+use crate::image::{self, BaseRef, BaseRefError, Image, ImageError, Index, Manifest};
+use crate::op::{Source, Step};
+use crate::plan::Platform;
+use crate::registry::{Client, Keychain, Reference, RegistryError};
+
+mod rootfs;
+
+const BASES: &str = "bases";
+
+/// Why a name could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum ResolveError {
+    #[error(transparent)]
+    Base(#[from] BaseRefError),
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Target(#[from] crate::target::image::RequestError),
+    #[error("{task} ({place}): cannot read {path}: {message}")]
+    Local { task: String, place: String, path: String, message: String },
+    #[error("{task} ({place}): {url} has no sha256, and neither has the lockfile")]
+    Unpinned { task: String, place: String, url: String },
+}
+
+/// Where a base's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// In a registry, under this reference.
+    Registry(String),
+    /// To be made from packages.
+    Archive(BasePlan),
+    /// In the store.
+    Store,
+}
+
+/// A base, resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// What it is: the first parent of all keys.
+    pub identity: Digest,
+    /// Where it is.
+    pub origin: Origin,
+    /// Its config and layers; of a base that is made from packages, without the layer.
+    pub image: Image,
+}
+
+/// What resolving needs.
+pub struct Resolver<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// Downloads.
+    pub fetcher: &'a Fetcher,
+    /// Runs what waits for the network.
+    pub runtime: &'a Handle,
+    /// Who hears of it.
+    pub reporter: &'a Reporter,
+    /// Credentials.
+    pub keychain: &'a Keychain,
+    /// Registries that speak http.
+    pub insecure: &'a [String],
+    /// Where distributions are.
+    pub archive: &'a BaseOptions,
+    /// What the image is for.
+    pub platform: &'a Platform,
+    /// Of layers that are made from root file systems.
+    pub compression: Compression,
+    /// Ask again, whatever was learnt before.
+    pub pull: bool,
+    /// Downloads without a digest are refused.
+    pub locked: bool,
+    /// Now, in seconds since 1970.
+    pub now: i64,
+}
+
+type Result<T> = std::result::Result<T, ResolveError>;
+
+impl Resolver<'_> {
+    /// A client for a repository.
+    pub fn client(&self, reference: &Reference) -> Result<Client> {
+        let transport = self.runtime.block_on(self.fetcher.transport())?.clone();
+        let credentials = self.keychain.find(reference)?;
+        let insecure = self.insecure.contains(&reference.registry);
+        let (store, reporter) = (self.store.clone(), self.reporter.clone());
+        Ok(Client::new(transport, reference.clone(), credentials, insecure, store, reporter))
+    }
+
+    /// Resolves a base.
+    pub fn base(&self, text: &str) -> Result<Base> {
+        let reference: BaseRef = text.parse()?;
+        let recorded = matches!(reference, BaseRef::Registry(_) | BaseRef::Deb { .. });
+        let mut key = Hasher::new();
+        for part in [text, &self.platform.to_string(), self.archive.mirror.as_deref().unwrap_or_default()] {
+            key.update(&(part.len() as u64).to_le_bytes());
+            key.update(part.as_bytes());
+        }
+        let key = key.finish().hex();
+        if recorded
+            && !self.pull
+            && let Some(base) = cache::get(self.store, BASES, &key)?
+        {
+            return Ok(base);
+        }
+        let base = self.ask(&reference)?;
+        if recorded {
+            cache::put(self.store, BASES, &key, &base)?;
+        }
+        Ok(base)
+    }
+
+    fn ask(&self, reference: &BaseRef) -> Result<Base> {
+        let image = match reference {
+            BaseRef::Registry(reference) => {
+                self.reporter.event(Event::Note(format!("resolving {reference}")));
+                return self.registry(reference);
+            }
+            BaseRef::Deb { suite } => {
+                self.reporter.event(Event::Note(format!("resolving deb:{suite}")));
+                return self.archive(suite);
+            }
+            BaseRef::Oci { path, tag } => image::read_layout(self.store, path, tag.as_deref(), self.platform)?,
+            BaseRef::OciArchive(path) => self.unchanged(path, || {
+                Ok(image::read_layout_archive(self.store, path, self.platform)?)
+            })?,
+            BaseRef::DockerArchive(path) => {
+                self.unchanged(path, || Ok(image::read_docker_archive(self.store, path)?))?
+            }
+            BaseRef::Rootfs(path) if path.is_dir() => self.directory(path)?,
+            BaseRef::Rootfs(path) => self.unchanged(path, || self.rootfs(path))?,
+        };
+        Ok(Base { identity: image.identity, origin: Origin::Store, image })
+    }
+
+    fn registry(&self, reference: &Reference) -> Result<Base> {
+        let client = self.client(reference)?;
+        let what = reference.to_string();
+        let invalid = |error: serde_json::Error| ImageError::invalid(&what, error.to_string());
+        let (mut descriptor, mut bytes) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
+        if media_type::is_index(&descriptor.media_type) {
+            let index: Index = serde_json::from_slice(&bytes).map_err(invalid)?;
+            let entry = image::select(&what, &index, self.platform)?;
+            (descriptor, bytes) = self.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
+        self.runtime.block_on(client.blob(&manifest.config))?;
+        let config = self.store.read_blob(&manifest.config.digest, 16 << 20)?;
+        let image = Image::new(&what, descriptor.digest, &manifest, &config)?;
+        let architecture = image.config["architecture"].as_str().unwrap_or_default();
+        if architecture != self.platform.architecture {
+            let (platform, available) = (self.platform.to_string(), format!("linux/{architecture}"));
+            return Err(RegistryError::NoPlatform { reference: what, platform, available }.into());
+        }
+        Ok(Base { identity: descriptor.digest, origin: Origin::Registry(what), image })
+    }
+
+    fn archive(&self, suite: &str) -> Result<Base> {
+        let architecture = self.platform.debian_arch();
+        let plan = debian::resolve(self.fetcher, suite, architecture, self.archive, self.now);
+        let plan = self.runtime.block_on(plan)?;
+        let identity = plan.identity();
+        Ok(Base { identity, image: rootfs::image(identity, Vec::new()), origin: Origin::Archive(plan) })
+    }
+
+    /// Digests of all sources of `steps`. A download that nothing pins is fetched to know it.
+    pub fn sources(&self, directory: &Path, steps: &[&Step]) -> Result<BTreeMap<Source, Digest>> {
+        let mut digests = BTreeMap::new();
+        for step in steps {
+            for source in step.sources() {
+                if digests.contains_key(source) {
+                    continue;
+                }
+                let place = || format!("{}:{}", step.file, step.line);
+                let digest = match source {
+                    Source::Url { sha256: Some(digest), .. } => *digest,
+                    Source::Url { url, .. } if self.locked => {
+                        return Err(ResolveError::Unpinned { task: step.name.clone(), place: place(), url: url.clone() });
+                    }
+                    Source::Url { url, .. } => self.unpinned(url, &place())?,
+                    Source::Local { path } => {
+                        local(directory, path).and_then(|path| hash(&path)).map_err(|error| ResolveError::Local {
+                            task: step.name.clone(),
+                            place: place(),
+                            path: path.clone(),
+                            message: error.to_string(),
+                        })?
+                    }
+                };
+                digests.insert(source.clone(), digest);
+            }
+        }
+        Ok(digests)
+    }
+
+    fn unpinned(&self, url: &str, place: &str) -> Result<Digest> {
+        let known = if self.pull { None } else { self.fetcher.known(url) };
+        let digest = match known {
+            Some(digest) => digest,
+            None => {
+                let download = Download { url: url.to_owned(), sha256: None, size: None, part_of: None };
+                self.runtime.block_on(self.fetcher.fetch(&download))?.digest
+            }
+        };
+        let warning = format!("{place}: the download is not pinned; add `sha256: {}`", digest.hex());
+        self.reporter.event(Event::Warning(warning));
+        Ok(digest)
+    }
+}
+
+/// Where a file of the blueprint is. Links may not lead out of its directory.
+pub fn local(directory: &Path, path: &str) -> std::io::Result<PathBuf> {
+    let real = directory.join(path).canonicalize()?;
+    if !real.starts_with(directory) {
+        return Err(std::io::Error::other("it is outside the blueprint"));
+    }
+    if !real.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    Ok(real)
+}
+
+fn hash(path: &Path) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finish())
+}

@@ -296,6 +296,13 @@ impl Store {
         }
     }
 
+    /// Takes the lock `name` together with all others who take it so, waiting for one who has it alone.
+    pub fn lock_shared(&self, name: &str) -> Result<Lock> {
+        let (file, path) = self.lock_file(name)?;
+        file.lock_shared().map_err(failed("lock", &path))?;
+        Ok(Lock(file))
+    }
+
     fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
         let path = self.root.join("locks").join(name);
         Ok((File::create(&path).map_err(failed("open", &path))?, path))

@@ -1,3 +1,73 @@
-//! The command line: one file per subcommand, and the only printer.
+//! Commands: one file each. Results go to standard output, everything else to standard error through [`ui`].
 
+mod build;
+mod context;
+mod env_file;
+mod error;
+mod failure;
+mod images;
+mod inspect;
+mod interrupt;
+mod prune;
+mod push;
+mod run;
 pub mod ui;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::{CommandError, Kind};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 a task or alloy itself failed; 2 wrong command line; 3 the blueprint has errors;
+4 network or registry; 5 this machine gives no sandbox; 130 interrupted. `alloy run` ends as its command does.";
+
+/// Builds OCI images from blueprints: daemonless, rootless, cached layer by layer
+#[derive(Debug, Parser)]
+#[command(name = "alloy", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: context::Global,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Build(build::Args),
+    Push(push::Args),
+    Run(run::Args),
+    Images(images::Args),
+    Inspect(inspect::Args),
+    Prune(prune::Args),
+}
+
+/// Parses the command line, runs the command, prints its failure, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { Kind::Usage as u8 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let global = &cli.global;
+    let result = match &cli.command {
+        Command::Build(args) => build::run(args, global),
+        Command::Push(args) => push::run(args, global),
+        Command::Run(args) => run::run(args, global),
+        Command::Images(args) => images::run(args, global),
+        Command::Inspect(args) => inspect::run(args, global),
+        Command::Prune(args) => prune::run(args, global),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            ui::failure(&error);
+            ExitCode::from(error.code())
+        }
+    }
+}

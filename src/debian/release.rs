@@ -40,8 +40,6 @@ fn read_keys(path: &Path) -> Result<Vec<SignedPublicKey>, DebianError> {
         let keys = SignedPublicKey::from_bytes_many(bytes.as_slice()).map_err(|error| failed(error.to_string()))?;
         keys.filter_map(Result::ok).collect()
     };
-    // A key whose own signatures do not hold together signs nothing.
-    let keys: Vec<_> = keys.into_iter().filter(|key| key.verify_bindings().is_ok()).collect();
     if keys.is_empty() { Err(failed("no OpenPGP keys in it".into())) } else { Ok(keys) }
 }
 
@@ -92,7 +90,9 @@ pub fn verify(
 
 fn signed_by(message: &CleartextSignedMessage, key: &SignedPublicKey) -> bool {
     let text = message.signed_text();
-    by(message, &text, key) || key.public_subkeys.iter().any(|subkey| by(message, &text, subkey))
+    // The file of keys vouches for primary keys, and they for their subkeys.
+    let mut bound = key.public_subkeys.iter().filter(|subkey| subkey.verify_bindings(&key.primary_key).is_ok());
+    by(message, &text, key) || bound.any(|subkey| by(message, &text, subkey))
 }
 
 fn by(message: &CleartextSignedMessage, text: &str, key: &impl VerifyingKey) -> bool {

@@ -180,7 +180,8 @@ fn usual_keyrings(
 ) -> Result<Vec<PathBuf>, DebianError> {
     let name = distribution.name();
     let usual = ["gpg", "pgp"].map(|kind| PathBuf::from(format!("/usr/share/keyrings/{name}-archive-keyring.{kind}")));
-    let looked: Vec<PathBuf> = signed_by.into_iter().chain(usual).collect();
+    let usual = usual.into_iter().filter(|path| signed_by.as_ref() != Some(path));
+    let looked: Vec<PathBuf> = signed_by.clone().into_iter().chain(usual).collect();
     let found: Vec<PathBuf> = looked.iter().filter(|path| path.is_file()).cloned().collect();
     if found.is_empty() {
         let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();

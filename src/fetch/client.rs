@@ -87,8 +87,20 @@ pub(super) fn checked(url: &str, response: reqwest::Result<Response>) -> Result<
     Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after })
 }
 
+/// A failure that may be over when one asks again.
+pub trait Temporary {
+    /// True if it may be.
+    fn is_temporary(&self) -> bool;
+
+    /// How long the server asks to wait.
+    fn retry_after(&self) -> Option<Duration>;
+}
+
 /// Tries again, with growing pauses, as long as the failure may be a temporary one.
-pub async fn retry<T, F: Future<Output = Result<T, FetchError>>>(mut attempt: impl FnMut() -> F) -> Result<T, FetchError> {
+pub async fn retry<T, E: Temporary, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(300))
         .with_max_delay(Duration::from_secs(8))
@@ -97,10 +109,7 @@ pub async fn retry<T, F: Future<Output = Result<T, FetchError>>>(mut attempt: im
     for pause in pauses.build() {
         match attempt().await {
             Err(error) if error.is_temporary() => {
-                let asked = match &error {
-                    FetchError::Status { retry_after: Some(wait), .. } => (*wait).min(LONGEST_WAIT),
-                    _ => Duration::ZERO,
-                };
+                let asked = error.retry_after().unwrap_or_default().min(LONGEST_WAIT);
                 tokio::time::sleep(pause.max(asked)).await;
             }
             done => return done,

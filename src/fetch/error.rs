@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use layers::digest::Digest;
 
+use super::client::Temporary;
+
 /// Why a download failed. URLs are shown without credentials and secrets.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
@@ -30,15 +32,6 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// True if the same request may go well later.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Connection { .. } | Self::Size { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            _ => false,
-        }
-    }
-
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -51,6 +44,23 @@ impl FetchError {
                 Some("if a proxy re-signs traffic, add its CA to this machine, or point SSL_CERT_FILE at a bundle".into())
             }
             Self::Connection { .. } => Some("check the network, and http_proxy/https_proxy where a proxy is needed".into()),
+            _ => None,
+        }
+    }
+}
+
+impl Temporary for FetchError {
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Size { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

@@ -16,7 +16,7 @@ use layers::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
-pub use client::{Transport, retry};
+pub use client::{Temporary, Transport, retry};
 pub use error::{FetchError, describe};
 pub use progress::Transfer;
 

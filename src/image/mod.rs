@@ -1,1 +1,19 @@
-//! Whole images: configs and manifests, and the forms they are read from and written to.
+//! Images as values, and the forms they are read from and written to (OCI image-spec 1.1).
+
+mod base_ref;
+mod compose;
+mod docker;
+mod error;
+mod layout;
+mod local;
+mod manifest;
+mod output;
+
+pub use base_ref::{BaseRef, BaseRefError};
+pub use compose::{Composed, NewLayer, compose, config_env};
+pub use docker::read_docker_archive;
+pub use error::ImageError;
+pub use layout::{read_layout, read_layout_archive};
+pub use local::{LocalImage, forget, local, locals, tag};
+pub use manifest::{Image, Index, IndexEntry, Layer, Manifest, read_config, select};
+pub use output::{Output, OutputError, OutputKind, unpack_to, write};

@@ -18,6 +18,14 @@ const VERSION: u32 = 1;
 pub struct LayerKey(Digest);
 
 impl LayerKey {
+    /// The key of the layer that a base of this identity becomes.
+    pub fn of_base(identity: Digest, inputs: &Inputs) -> Self {
+        let mut hasher = Hasher::new();
+        let part = format!("base\0{identity}\0{}\0{}", inputs.compression, inputs.epoch);
+        hasher.update(part.as_bytes());
+        Self(hasher.finish())
+    }
+
     /// As a name for records.
     pub fn hex(&self) -> String {
         self.0.hex()

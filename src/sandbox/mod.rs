@@ -28,7 +28,7 @@ pub use error::SandboxError;
 pub use overlay::Overlay;
 pub use process::{Exit, Running, spawn};
 pub use spec::{Bind, Identity, RunSpec, Stdio};
-pub use worker::Worker;
+pub use worker::{Worker, kill_workers};
 
 use std::process::ExitCode;
 

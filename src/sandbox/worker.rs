@@ -7,10 +7,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode};
+use std::sync::Mutex;
 
 use rustix::io::FdFlags;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,21 @@ enum Hello {
     Refused { user_namespace: bool, errno: i32 },
 }
 
+/// Workers of this process, so that a signal can end them.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn running() -> std::sync::MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Ends all workers of this process, with everything they run and have mounted.
+pub fn kill_workers() {
+    for id in running().drain(..) {
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+        let _ = id.map(|id| rustix::process::kill_process(id, Signal::KILL));
+    }
+}
+
 /// The caller's side of the worker. Dropping it ends the worker, all it started and all it mounted.
 pub struct Worker {
     child: Child,
@@ -50,6 +66,7 @@ impl Worker {
         inherit(&mut command, theirs.into());
         let child = command.spawn().map_err(|e| SandboxError::setup("start the worker", e))?;
         drop(command);
+        running().push(child.id());
         let mut worker = Self { child, channel };
         loop {
             match worker.receive::<Hello>(|_| ())? {
@@ -101,6 +118,8 @@ impl Drop for Worker {
         // The worker may be in the middle of anything; its namespaces go with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let id = self.child.id();
+        running().retain(|other| *other != id);
     }
 }
 

@@ -111,6 +111,11 @@ impl ImageTarget {
         }
     }
 
+    /// Writes the root file system that layers make up, lowest first, as a tar.
+    pub fn export(&mut self, blobs: Vec<Digest>, dest: PathBuf) -> Result<(), RequestError> {
+        self.ask(&Request::Export { blobs, dest }).map(drop)
+    }
+
     /// Ends the layer and stores it; `None` when nothing was changed.
     pub fn commit(&mut self, compression: Compression, mtime_max: u64) -> Result<Option<LayerBlob>, RequestError> {
         match self.ask(&Request::Commit { compression, mtime_max })? {

@@ -171,7 +171,8 @@ impl Layer {
         }
     }
 
-    /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was.
+    /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was. What was changed becomes
+    /// the layer's tree as well: nobody has to unpack what is there already.
     pub fn commit(
         self,
         store: &Store,
@@ -187,6 +188,11 @@ impl Layer {
             exclude: &ExcludeSet::normal(),
             lowers: &lowers,
         })?;
+        if let Some(layer) = &layer {
+            ExcludeSet::normal().clear(&Root::open(&upper)?)?;
+            // False when another build was first: then it goes with the remains.
+            store.publish_tree(&upper, &layer.diff_id.0.hex())?;
+        }
         Ok((layer, remains))
     }
 

@@ -66,6 +66,13 @@ pub enum Request {
         /// How its blob is compressed.
         compression: Compression,
     },
+    /// Write the root file system that layers make up as a tar.
+    Export {
+        /// The layers' blobs, lowest first.
+        blobs: Vec<Digest>,
+        /// The file, absolute.
+        dest: PathBuf,
+    },
     /// End the layer and store it.
     Commit {
         /// How its blob is compressed.

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::compress::decoder;
-use layers::diff::{DiffOptions, ExcludeSet};
+use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
 use layers::root::{Root, remove_tree};
 use layers::store::Store;
@@ -108,6 +110,10 @@ impl<'a> Session<'a> {
                 let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
                 Reply::Layer(write_layer(&self.store, &source, compression, &options)?)
             }
+            Request::Export { blobs, dest } => {
+                self.export(&blobs, &dest)?;
+                Reply::Done
+            }
             Request::Commit { compression, mtime_max } => {
                 let layer = self.layer.take().ok_or(TargetError::NoLayer)?;
                 let (blob, remains) = layer.commit(&self.store, compression, mtime_max)?;
@@ -155,6 +161,27 @@ impl<'a> Session<'a> {
             remove_tree(&staged)?;
         }
         Ok(Reply::Unpacked { skipped: applied.skipped_devices })
+    }
+
+    fn export(&self, blobs: &[Digest], dest: &Path) -> Result<(), TargetError> {
+        let failed = |source| TargetError::Host { path: dest.to_owned(), source };
+        let staged = self.store.stage_tree()?;
+        let root = Root::open(&staged)?;
+        let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
+        for blob in blobs {
+            let (_, reader) = decoder(self.store.open_blob(blob)?).map_err(failed)?;
+            apply(reader, &root, &options)?;
+        }
+        let parent = dest.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
+        let exclude = ExcludeSet::default();
+        let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+        diff(&root, &mut out, &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] })?;
+        out.flush().map_err(failed)?;
+        drop(out);
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).map_err(failed)?;
+        file.persist(dest).map_err(|error| failed(error.error))?;
+        Ok(remove_tree(&staged)?)
     }
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>) -> Result<(), TargetError> {

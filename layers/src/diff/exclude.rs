@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::root::{FileKind, Root, RootError};
+
 /// Patterns of paths, relative to the root. `*` stands for one whole element; a pattern that ends in `/` means
 /// all that is in the directory, not the directory itself.
 #[derive(Clone, Debug, Default)]
@@ -48,10 +50,49 @@ impl ExcludeSet {
         Self { patterns: NORMAL.to_vec() }
     }
 
+    /// Deletes what would be left out, and empties what would be emptied, so that `root` is what a layer of it would
+    /// unpack to.
+    pub fn clear(&self, root: &Root) -> Result<(), RootError> {
+        for pattern in &self.patterns {
+            clear(root, Path::new(""), pattern)?;
+        }
+        for emptied in EMPTIED.map(Path::new) {
+            if root.metadata(emptied).is_ok_and(|metadata| metadata.kind == FileKind::File && metadata.size > 0) {
+                root.write_file(emptied, &mut std::io::empty(), 0o444)?;
+            }
+        }
+        Ok(())
+    }
+
     /// True if `path` is to be left out.
     pub fn contains(&self, path: &Path) -> bool {
         self.patterns.iter().any(|pattern| matches(pattern, path))
     }
+}
+
+fn clear(root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
+    let (element, rest) = match pattern.split_once('/') {
+        Some((element, rest)) => (element, Some(rest)),
+        None => (pattern, None),
+    };
+    // A directory's content goes; an element goes with all it holds.
+    if at != Path::new("") {
+        match root.metadata(at) {
+            Ok(metadata) if metadata.kind == FileKind::Directory => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    let names = root.read_dir(at)?.into_iter();
+    for name in names.filter(|name| element.is_empty() || element_matches(element, name)) {
+        let path = at.join(name);
+        match rest {
+            Some(rest) if !element.is_empty() => clear(root, &path, rest)?,
+            _ => root.remove_all(&path)?,
+        }
+    }
+    Ok(())
 }
 
 /// True for a file that is written without its content.
@@ -92,5 +133,32 @@ mod tests {
             assert!(!set.contains(Path::new(path)), "{path}");
         }
         assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));
+    }
+
+    #[test]
+    fn clearing_leaves_what_a_layer_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        for path in ["tmp/x/y", "home/ann/.cache/pip/z", "var/cache/debconf", "etc", "opt/tmp"] {
+            std::fs::create_dir_all(place.join(path)).unwrap();
+        }
+        for path in ["etc/passwd", "etc/passwd-", "var/cache/debconf/config.dat-old", "var/cache/debconf/config.dat"] {
+            std::fs::write(place.join(path), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("/etc", place.join("run")).unwrap();
+        ExcludeSet::normal().clear(&Root::open(place).unwrap()).unwrap();
+        for (path, there) in [
+            ("tmp", true),
+            ("tmp/x", false),
+            ("home/ann/.cache", true),
+            ("home/ann/.cache/pip", false),
+            ("etc/passwd", true),
+            ("etc/passwd-", false),
+            ("var/cache/debconf/config.dat-old", false),
+            ("var/cache/debconf/config.dat", true),
+            ("opt/tmp", true),
+        ] {
+            assert_eq!(place.join(path).exists(), there, "{path}");
+        }
     }
 }

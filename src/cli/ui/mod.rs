@@ -46,3 +46,27 @@ pub fn reporter(progress: Progress, quiet: bool) -> Reporter {
 pub fn color() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+
+/// Prints how a command failed.
+pub fn failure(error: &super::CommandError) {
+    let (red, cyan, plain) = if color() { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    eprintln!("{red}error:{plain} {}", error.message.trim_end());
+    for hint in &error.hints {
+        eprintln!("{cyan}hint:{plain} {hint}");
+    }
+}
+
+/// Says that alloy ends because it was told to.
+pub fn interrupted() {
+    eprintln!("\ninterrupted; what is built so far is kept");
+}
+
+/// Prints rows in columns on standard output.
+pub fn table<const N: usize>(rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("{}", cells.join("  ").trim_end());
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a build failed.
+
+use layers::media_type::Descriptor;
+use layers::store::{LayerBlob, StoreError};
+
+use crate::debian::DebianError;
+use crate::fetch::FetchError;
+use crate::image::ImageError;
+use crate::op::Source;
+use crate::registry::RegistryError;
+use crate::resolve::ResolveError;
+use crate::target::image::RequestError;
+
+/// A task that failed.
+#[derive(Debug)]
+pub struct TaskFailure {
+    /// The task's name.
+    pub task: String,
+    /// Its action.
+    pub action: String,
+    /// The layer it is in.
+    pub layer: String,
+    /// Its file.
+    pub file: String,
+    /// Its line.
+    pub line: usize,
+    /// What failed.
+    pub message: String,
+    /// Exit status of the command, where it was one.
+    pub exit: Option<i32>,
+    /// The end of what it printed.
+    pub output: Vec<String>,
+    /// What to do, where that is known.
+    pub hint: Option<String>,
+    /// What was there when it failed, as an image.
+    pub image: Option<Descriptor>,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum BuildError {
+    #[error("{}: {}", failure.task, failure.message)]
+    Task { failure: Box<TaskFailure>, partial: Option<LayerBlob> },
+    #[error("{task} ({file}:{line}): {error}")]
+    Download { task: String, file: String, line: usize, error: FetchError },
+    #[error("this machine cannot run {wanted} programs")]
+    Platform { wanted: String },
+    #[error("{0:?} has no digest")]
+    UnknownSource(Source),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,92 @@
+//! What a task prints, on its way to the user: whole lines, without secrets, the last of them kept.
+
+use std::collections::VecDeque;
+
+use crate::event::{Event, Id, Reporter};
+use crate::op::Secrets;
+
+/// Lines that an error quotes.
+const KEPT: usize = 25;
+/// A line that never ends is cut.
+const LONGEST: usize = 16 << 10;
+
+/// Takes pieces of output.
+pub(super) struct Lines<'a> {
+    reporter: &'a Reporter,
+    secrets: &'a Secrets,
+    layer: Id,
+    pending: Vec<u8>,
+    last: VecDeque<String>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(reporter: &'a Reporter, secrets: &'a Secrets, layer: Id) -> Self {
+        Self { reporter, secrets, layer, pending: Vec::new(), last: VecDeque::new() }
+    }
+
+    pub(super) fn take(&mut self, piece: &[u8]) {
+        self.pending.extend_from_slice(piece);
+        let end = self.pending.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        let end = end.or_else(|| (self.pending.len() > LONGEST).then_some(self.pending.len()));
+        if let Some(end) = end {
+            let rest = self.pending.split_off(end);
+            let whole = std::mem::replace(&mut self.pending, rest);
+            self.print(&whole);
+        }
+    }
+
+    fn print(&mut self, bytes: &[u8]) {
+        let text = self.secrets.mask(&String::from_utf8_lossy(bytes));
+        for line in text.lines() {
+            // Progress bars overwrite their line; what was last is what counts.
+            let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default().trim_end();
+            if self.last.len() == KEPT {
+                self.last.pop_front();
+            }
+            self.last.push_back(line.to_owned());
+        }
+        self.reporter.event(Event::TaskOutput { layer: self.layer, text });
+    }
+
+    /// The last lines.
+    pub(super) fn finish(mut self) -> Vec<String> {
+        let rest = std::mem::take(&mut self.pending);
+        if !rest.is_empty() {
+            self.print(&rest);
+        }
+        self.last.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event::Report;
+
+    #[derive(Default)]
+    struct Collect(Mutex<String>);
+
+    impl Report for Collect {
+        fn event(&self, event: Event) {
+            if let Event::TaskOutput { text, .. } = event {
+                self.0.lock().unwrap().push_str(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_across_two_pieces_is_masked() {
+        let collect = Arc::new(Collect::default());
+        let reporter: Reporter = collect.clone();
+        let mut secrets = Secrets::default();
+        secrets.insert("TOKEN", "hunter2");
+        let mut lines = Lines::new(&reporter, &secrets, Id(1));
+        lines.take(b"token is hun");
+        lines.take(b"ter2\n10%\r20%\rdone\nla");
+        lines.take(b"st");
+        assert_eq!(lines.finish(), ["token is ***", "done", "last"]);
+        assert!(!collect.0.lock().unwrap().contains("hunter2"));
+    }
+}

@@ -1,0 +1,153 @@
+//! What all commands share: the store, the reporter, the means to reach the network.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use layers::compress::Compression;
+use layers::store::{Lock, Store};
+use tokio::runtime::Runtime;
+
+use super::error::{CommandError, Kind};
+use super::ui::{self, Progress};
+use crate::debian::BaseOptions;
+use crate::event::Reporter;
+use crate::fetch::Fetcher;
+use crate::op::Secrets;
+use crate::plan::Platform;
+use crate::registry::{Keychain, Reference};
+use crate::resolve::Resolver;
+
+/// The lock that keeps `prune` and everybody else apart.
+const STORE_LOCK: &str = "store";
+
+/// Options of every command
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Where layers, images and downloads are kept [default: $XDG_DATA_HOME/alloy]
+    #[arg(long, global = true, value_name = "DIR", env = "ALLOY_HOME", hide_env_values = true)]
+    pub(super) store: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
+    pub(super) progress: Progress,
+    /// Show warnings and errors only
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+}
+
+/// Options of commands that reach registries
+#[derive(Debug, Default, Args)]
+pub(super) struct RegistryArgs {
+    /// Speak http to this registry (those on this machine need no leave)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) insecure_registry: Vec<String>,
+}
+
+/// An open store and who reports.
+pub(super) struct Context {
+    pub(super) store: Store,
+    pub(super) reporter: Reporter,
+    pub(super) runtime: Runtime,
+    _lock: Lock,
+}
+
+impl Context {
+    /// Opens the store; nothing is deleted from it as long as this lives.
+    pub(super) fn open(global: &Global) -> Result<Self, CommandError> {
+        let store = open_store(global)?;
+        let lock = store.lock_shared(STORE_LOCK)?;
+        let reporter = ui::reporter(global.progress, global.quiet);
+        Ok(Self { store, reporter, runtime: runtime()?, _lock: lock })
+    }
+
+    /// Opens the store alone, to delete from it.
+    pub(super) fn open_alone(global: &Global) -> Result<Self, CommandError> {
+        let store = open_store(global)?;
+        let Some(lock) = store.try_lock(STORE_LOCK)? else {
+            let message = format!("another alloy is working in {}", store.root().display());
+            return Err(CommandError::new(Kind::Failed, message).hint("wait until it is done"));
+        };
+        let reporter = ui::reporter(global.progress, global.quiet);
+        Ok(Self { store, reporter, runtime: runtime()?, _lock: lock })
+    }
+
+    /// A fetcher into the store.
+    pub(super) fn fetcher(&self, secrets: Secrets, allow_file_urls: bool) -> Fetcher {
+        Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls)
+    }
+}
+
+fn runtime() -> Result<Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| CommandError::new(Kind::Failed, format!("cannot start threads: {error}")))
+}
+
+fn open_store(global: &Global) -> Result<Store, CommandError> {
+    let path = match &global.store {
+        Some(path) => path.clone(),
+        None => {
+            let no_home = |_| {
+                CommandError::new(Kind::Failed, "there is no home directory to keep layers in")
+                    .hint("name a directory with --store or ALLOY_HOME")
+            };
+            let base = etcetera::base_strategy::Xdg::new().map_err(no_home)?;
+            etcetera::BaseStrategy::data_dir(&base).join("alloy")
+        }
+    };
+    Ok(Store::open(path)?)
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The credentials of whoever runs alloy.
+pub(super) fn keychain() -> Keychain {
+    Keychain::of_this_user(|name| std::env::var(name).ok())
+}
+
+/// What resolving needs beside the store, for commands that build nothing.
+pub(super) struct Network<'a> {
+    context: &'a Context,
+    fetcher: Fetcher,
+    keychain: Keychain,
+    archive: BaseOptions,
+    platform: Platform,
+    insecure: &'a [String],
+}
+
+impl<'a> Network<'a> {
+    pub(super) fn new(context: &'a Context, args: &'a RegistryArgs, platform: Platform) -> Self {
+        let fetcher = context.fetcher(Secrets::default(), false);
+        let (keychain, archive, insecure) = (keychain(), BaseOptions::default(), args.insecure_registry.as_slice());
+        Self { context, fetcher, keychain, archive, platform, insecure }
+    }
+
+    pub(super) fn resolver(&'a self) -> Resolver<'a> {
+        Resolver {
+            store: &self.context.store,
+            fetcher: &self.fetcher,
+            runtime: self.context.runtime.handle(),
+            reporter: &self.context.reporter,
+            keychain: &self.keychain,
+            insecure: self.insecure,
+            archive: &self.archive,
+            platform: &self.platform,
+            compression: Compression::default(),
+            pull: false,
+            locked: false,
+            now: now(),
+        }
+    }
+}
+
+/// An image name as the local store has it: with its tag.
+pub(super) fn image_name(text: &str) -> Result<Reference, CommandError> {
+    let reference: Reference = text.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    if reference.digest.is_some() {
+        return Err(CommandError::usage(format!("`{text}` has a digest: give the name of a local image")));
+    }
+    Ok(reference)
+}

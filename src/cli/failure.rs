@@ -1,0 +1,168 @@
+//! Errors of the parts as failures of a command: kind, text, hints.
+
+use std::fmt::Write as _;
+
+use layers::store::StoreError;
+
+use super::error::{CommandError, Kind};
+use super::ui;
+use crate::blueprint::{LoadError, Problems};
+use crate::build::BuildError;
+use crate::debian::DebianError;
+use crate::fetch::FetchError;
+use crate::image::ImageError;
+use crate::registry::RegistryError;
+use crate::resolve::ResolveError;
+use crate::sandbox::SandboxError;
+use crate::target::image::RequestError;
+use crate::yaml;
+
+fn with(kind: Kind, error: &dyn std::error::Error, hint: Option<String>) -> CommandError {
+    let mut failure = CommandError::from_error(kind, error);
+    failure.hints.extend(hint);
+    failure
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let full = matches!(&error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let hint = full.then(|| "the disk is full; `alloy prune` deletes what no image needs".to_owned());
+        with(Kind::Failed, &error, hint)
+    }
+}
+
+impl From<Problems> for CommandError {
+    fn from(problems: Problems) -> Self {
+        let count = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+        let text = yaml::render(&problems.diagnostics, &problems.sources, ui::color());
+        let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
+        Self::new(Kind::Blueprint, format!("the blueprint has {errors}\n\n{}", text.trim_end()))
+    }
+}
+
+impl From<LoadError> for CommandError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Invalid(problems) => problems.into(),
+            LoadError::NotABlueprint { .. } => {
+                with(Kind::Usage, &error, Some("name a blueprint's directory: `alloy build DIR -t NAME`".into()))
+            }
+            LoadError::Read { .. } => with(Kind::Usage, &error, None),
+        }
+    }
+}
+
+impl From<FetchError> for CommandError {
+    fn from(error: FetchError) -> Self {
+        let kind = if matches!(error, FetchError::Write { .. } | FetchError::Store(_)) { Kind::Failed } else { Kind::Network };
+        with(kind, &error, error.hint())
+    }
+}
+
+impl From<RegistryError> for CommandError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Fetch(error) => error.into(),
+            RegistryError::Store(error) => error.into(),
+            error => with(Kind::Network, &error, error.hint()),
+        }
+    }
+}
+
+impl From<DebianError> for CommandError {
+    fn from(error: DebianError) -> Self {
+        match error {
+            DebianError::NoMirror { .. } | DebianError::NoKeyring { .. } | DebianError::Keyring { .. } => {
+                with(Kind::Usage, &error, error.hint())
+            }
+            error => with(Kind::Network, &error, error.hint()),
+        }
+    }
+}
+
+impl From<ImageError> for CommandError {
+    fn from(error: ImageError) -> Self {
+        with(Kind::Failed, &error, None)
+    }
+}
+
+impl From<SandboxError> for CommandError {
+    fn from(error: SandboxError) -> Self {
+        with(Kind::Sandbox, &error, error.hint())
+    }
+}
+
+impl From<RequestError> for CommandError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Sandbox(error) => error.into(),
+            RequestError::Store(error) => error.into(),
+            RequestError::Failed { message, hint } => {
+                let mut failure = Self::new(Kind::Failed, message);
+                failure.hints.extend(hint);
+                failure
+            }
+        }
+    }
+}
+
+impl From<ResolveError> for CommandError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Base(error) => with(
+                Kind::Usage,
+                &error,
+                Some("a base is deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path".into()),
+            ),
+            ResolveError::Debian(error) => error.into(),
+            ResolveError::Registry(error) => error.into(),
+            ResolveError::Image(error) => error.into(),
+            ResolveError::Fetch(error) => error.into(),
+            ResolveError::Store(error) => error.into(),
+            ResolveError::Target(error) => error.into(),
+            error @ ResolveError::Local { .. } => with(Kind::Blueprint, &error, None),
+            error @ ResolveError::Unpinned { .. } => {
+                with(Kind::Blueprint, &error, Some("add `sha256:` to the task, or build without --locked".into()))
+            }
+        }
+    }
+}
+
+impl From<BuildError> for CommandError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Task { failure, .. } => {
+                let status = failure.exit.map_or(String::new(), |exit| format!(" (exit status {exit})"));
+                let mut message =
+                    format!("{}:{}: {}: {}{status}", failure.file, failure.line, failure.task, failure.message);
+                if !failure.output.is_empty() {
+                    message += "\n\nits last output:";
+                    for line in &failure.output {
+                        let _ = write!(message, "\n  {line}");
+                    }
+                    message += "\n";
+                }
+                let mut error = Self::new(Kind::Failed, message);
+                error.hints.extend(failure.hint);
+                error
+            }
+            BuildError::Download { task, file, line, error } => {
+                let place = format!("{file}:{line}: {task}: ");
+                let mut failure = Self::from(error);
+                failure.message.insert_str(0, &place);
+                failure
+            }
+            BuildError::Platform { .. } => {
+                let hint = "install qemu-user-static, which registers the architecture with the kernel";
+                with(Kind::Sandbox, &error, Some(hint.into()))
+            }
+            BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
+            BuildError::Resolve(error) => error.into(),
+            BuildError::Request(error) => error.into(),
+            BuildError::Debian(error) => error.into(),
+            BuildError::Registry(error) => error.into(),
+            BuildError::Image(error) => error.into(),
+            BuildError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What `image.base` and `--base` may say.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::registry::Reference;
+
+/// Where a base comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaseRef {
+    /// A registry.
+    Registry(Reference),
+    /// An OCI image layout.
+    Oci {
+        /// Its directory.
+        path: PathBuf,
+        /// `org.opencontainers.image.ref.name` of the image; needed where there is more than one.
+        tag: Option<String>,
+    },
+    /// An OCI image layout in a tar.
+    OciArchive(PathBuf),
+    /// What `docker save` writes.
+    DockerArchive(PathBuf),
+    /// A root file system: a directory, or a tar in any compression.
+    Rootfs(PathBuf),
+    /// Made from the signed archive of a distribution.
+    Deb {
+        /// Code name.
+        suite: String,
+    },
+}
+
+/// Not a base.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseRefError {
+    /// A scheme without what it needs.
+    #[error("`{text}` needs {what} behind the colon")]
+    Incomplete {
+        /// The text.
+        text: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Not an image reference either.
+    #[error(transparent)]
+    Reference(#[from] crate::registry::ReferenceError),
+}
+
+impl FromStr for BaseRef {
+    type Err = BaseRefError;
+
+    fn from_str(text: &str) -> Result<Self, BaseRefError> {
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+        let known = ["oci", "oci-archive", "docker-archive", "rootfs", "deb"].contains(&scheme);
+        if known && rest.is_empty() {
+            let what = if scheme == "deb" { "a suite, such as `bookworm`," } else { "a path" };
+            return Err(BaseRefError::Incomplete { text: text.to_owned(), what });
+        }
+        Ok(match scheme {
+            // `oci:5` could be an image called `oci`; a path is meant far more often.
+            "oci" => match rest.rsplit_once(':') {
+                Some((path, tag)) if !tag.contains('/') => Self::Oci { path: path.into(), tag: Some(tag.to_owned()) },
+                _ => Self::Oci { path: rest.into(), tag: None },
+            },
+            "oci-archive" => Self::OciArchive(rest.into()),
+            "docker-archive" => Self::DockerArchive(rest.into()),
+            "rootfs" => Self::Rootfs(rest.into()),
+            "deb" => Self::Deb { suite: rest.to_owned() },
+            _ => Self::Registry(text.parse()?),
+        })
+    }
+}
+
+impl fmt::Display for BaseRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(reference) => write!(f, "{reference}"),
+            Self::Oci { path, tag: Some(tag) } => write!(f, "oci:{}:{tag}", path.display()),
+            Self::Oci { path, tag: None } => write!(f, "oci:{}", path.display()),
+            Self::OciArchive(path) => write!(f, "oci-archive:{}", path.display()),
+            Self::DockerArchive(path) => write!(f, "docker-archive:{}", path.display()),
+            Self::Rootfs(path) => write!(f, "rootfs:{}", path.display()),
+            Self::Deb { suite } => write!(f, "deb:{suite}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_base() {
+        for (text, shown) in [
+            ("deb:bookworm", "deb:bookworm"),
+            ("oci:dir:v1", "oci:dir:v1"),
+            ("oci:/a/dir", "oci:/a/dir"),
+            ("oci-archive:a.tar", "oci-archive:a.tar"),
+            ("docker-archive:a.tar", "docker-archive:a.tar"),
+            ("rootfs:/srv/root", "rootfs:/srv/root"),
+            ("debian:bookworm", "debian:bookworm"),
+            ("r.example:5000/a/b", "r.example:5000/a/b:latest"),
+        ] {
+            assert_eq!(text.parse::<BaseRef>().unwrap().to_string(), shown);
+        }
+        for bad in ["deb:", "rootfs:", "NOT OK", ""] {
+            assert!(bad.parse::<BaseRef>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The config and manifest of a built image. Pure: the same parts give the same bytes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use layers::digest::Digest;
+use layers::media_type::{self, Descriptor};
+use serde_json::{Map, Value, json};
+
+use super::{Image, Layer, Manifest};
+use crate::plan::{ImageSpec, Platform};
+
+/// A layer that was built.
+#[derive(Clone, Debug)]
+pub struct NewLayer {
+    /// The task file.
+    pub name: String,
+    /// `None` when its tasks changed nothing.
+    pub layer: Option<Layer>,
+}
+
+/// An image, ready to be stored.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// The config's bytes.
+    pub config: Vec<u8>,
+    /// The manifest's bytes.
+    pub manifest: Vec<u8>,
+    /// The manifest's descriptor.
+    pub descriptor: Descriptor,
+}
+
+/// The environment of a config, in its order.
+pub fn config_env(config: &Value) -> Vec<(String, String)> {
+    let list = config["config"]["Env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let pairs = list.iter().filter_map(|item| item.as_str()?.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Puts an image together: `base`, the layers on it, what the blueprint says, and the environment of the profile.
+pub fn compose(
+    base: &Image,
+    layers: &[NewLayer],
+    spec: &ImageSpec,
+    profile: &BTreeMap<String, String>,
+    platform: &Platform,
+    epoch: u64,
+) -> Composed {
+    let created = timestamp(epoch);
+    let mut config = base.config.as_object().cloned().unwrap_or_default();
+    // The base's, and no more true.
+    for field in ["container", "container_config", "docker_version", "id", "parent", "throwaway"] {
+        config.remove(field);
+    }
+    config.insert("created".into(), json!(created));
+    config.insert("architecture".into(), json!(platform.architecture));
+    config.insert("os".into(), json!(platform.os));
+    match &platform.variant {
+        Some(variant) => config.insert("variant".into(), json!(variant)),
+        None => config.remove("variant"),
+    };
+    match &spec.author {
+        Some(author) => config.insert("author".into(), json!(author)),
+        None => config.remove("author"),
+    };
+    let runtime = runtime(base, spec, profile);
+    config.insert("config".into(), Value::Object(runtime));
+    let all: Vec<&Layer> = base.layers.iter().chain(layers.iter().filter_map(|new| new.layer.as_ref())).collect();
+    let diff_ids: Vec<String> = all.iter().map(|layer| layer.diff_id.to_string()).collect();
+    config.insert("rootfs".into(), json!({"type": "layers", "diff_ids": diff_ids}));
+    config.insert("history".into(), Value::Array(history(base, layers, &created)));
+    let config = bytes(&Value::Object(config));
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::OCI_MANIFEST.to_owned()),
+        config: Descriptor {
+            media_type: media_type::OCI_CONFIG.to_owned(),
+            digest: Digest::of(&config),
+            size: config.len() as u64,
+        },
+        layers: all.into_iter().map(|layer| layer.descriptor.clone()).collect(),
+        annotations: BTreeMap::new(),
+    };
+    let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
+    let descriptor = Descriptor {
+        media_type: media_type::OCI_MANIFEST.to_owned(),
+        digest: Digest::of(&manifest),
+        size: manifest.len() as u64,
+    };
+    Composed { config, manifest, descriptor }
+}
+
+fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -> Map<String, Value> {
+    let mut runtime = base.config["config"].as_object().cloned().unwrap_or_default();
+    runtime.remove("Image");
+    let mut env = config_env(&base.config);
+    for (name, value) in profile.iter().chain(&spec.env) {
+        match env.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) => old.clone_from(value),
+            None => env.push((name.clone(), value.clone())),
+        }
+    }
+    let env: Vec<String> = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    runtime.insert("Env".into(), json!(env));
+    if let Some(entrypoint) = &spec.entrypoint {
+        runtime.insert("Entrypoint".into(), json!(entrypoint));
+        // The base's arguments were for the base's entrypoint.
+        runtime.remove("Cmd");
+    }
+    for (field, value) in [("User", &spec.user), ("WorkingDir", &spec.workdir)] {
+        if let Some(value) = value {
+            runtime.insert(field.into(), json!(value));
+        }
+    }
+    if let Some(cmd) = &spec.cmd {
+        runtime.insert("Cmd".into(), json!(cmd));
+    }
+    if !spec.labels.is_empty() {
+        let mut labels = runtime.get("Labels").and_then(Value::as_object).cloned().unwrap_or_default();
+        labels.extend(spec.labels.iter().map(|(name, value)| (name.clone(), json!(value))));
+        runtime.insert("Labels".into(), Value::Object(labels));
+    }
+    runtime
+}
+
+/// One entry for every layer; for a base that tells nothing, entries that say so.
+fn history(base: &Image, layers: &[NewLayer], created: &str) -> Vec<Value> {
+    let mut history = base.config["history"].as_array().cloned().unwrap_or_default();
+    let told = history.iter().filter(|entry| entry["empty_layer"] != json!(true)).count();
+    for _ in told..base.layers.len() {
+        history.push(json!({"created": created, "created_by": "base"}));
+    }
+    for new in layers {
+        let mut entry = json!({"created": created, "created_by": format!("alloy {}", new.name)});
+        if new.layer.is_none() {
+            entry["empty_layer"] = json!(true);
+        }
+        history.push(entry);
+    }
+    history
+}
+
+/// RFC 3339, as configs have it.
+fn timestamp(epoch: u64) -> String {
+    let seconds = i64::try_from(epoch).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// JSON with sorted keys.
+fn bytes(value: &Value) -> Vec<u8> {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let entries: BTreeMap<String, Value> = map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+                Value::Object(entries.into_iter().collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    serde_json::to_vec(&sorted(value)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use layers::digest::DiffId;
+
+    fn layer(text: &str) -> Layer {
+        let descriptor =
+            Descriptor { media_type: media_type::OCI_LAYER_ZSTD.into(), digest: Digest::of(text), size: 1 };
+        Layer { descriptor, diff_id: DiffId(Digest::of(text)) }
+    }
+
+    fn composed(base: Value, spec: &ImageSpec) -> Value {
+        let base = Image { identity: Digest::of("b"), config: base, layers: vec![layer("b")] };
+        let new = [
+            NewLayer { name: "00-a.yml".into(), layer: Some(layer("a")) },
+            NewLayer { name: "10-b.yml".into(), layer: None },
+        ];
+        let profile = BTreeMap::from([("PATH".to_owned(), "/opt/bin:/bin".to_owned())]);
+        let platform = "linux/amd64".parse().unwrap();
+        let composed = compose(&base, &new, spec, &profile, &platform, 1_577_836_800);
+        assert_eq!(composed.descriptor.digest, Digest::of(&composed.manifest));
+        serde_json::from_slice(&composed.config).unwrap()
+    }
+
+    #[test]
+    fn the_blueprint_goes_over_the_base() {
+        let base = json!({
+            "config": {"Env": ["PATH=/bin", "LANG=C"], "Cmd": ["sh"], "Labels": {"a": "1"}, "StopSignal": "SIGINT"},
+            "container": "x",
+        });
+        let spec = ImageSpec {
+            env: BTreeMap::from([("LANG".into(), "C.UTF-8".into())]),
+            entrypoint: Some(vec!["/entry".into()]),
+            labels: BTreeMap::from([("b".into(), "2".into())]),
+            ..ImageSpec::default()
+        };
+        let config = composed(base, &spec);
+        assert_eq!(config["config"]["Env"], json!(["PATH=/opt/bin:/bin", "LANG=C.UTF-8"]));
+        assert_eq!(config["config"].get("Cmd"), None);
+        assert_eq!(config["config"]["Labels"], json!({"a": "1", "b": "2"}));
+        assert_eq!(config["config"]["StopSignal"], json!("SIGINT"));
+        assert_eq!(config["created"], json!("2020-01-01T00:00:00Z"));
+        assert_eq!(config.get("container"), None);
+    }
+
+    #[test]
+    fn history_and_layers_agree() {
+        let config = composed(json!({}), &ImageSpec::default());
+        let history = config["history"].as_array().unwrap();
+        let told = history.iter().filter(|entry| entry["empty_layer"] != json!(true)).count();
+        assert_eq!(told, config["rootfs"]["diff_ids"].as_array().unwrap().len());
+        assert_eq!(history.last().unwrap()["empty_layer"], json!(true));
+    }
+}

@@ -1,0 +1,39 @@
+//! Why an image cannot be read or written.
+
+use std::io;
+use std::path::PathBuf;
+
+use layers::digest::Digest;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum ImageError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{what}: {message}")]
+    Invalid { what: String, message: String },
+    #[error("{what} has no image for {platform}; it has {available}")]
+    NoPlatform { what: String, platform: String, available: String },
+    #[error("{path} exists and is not an OCI layout; alloy does not overwrite it")]
+    Occupied { path: PathBuf },
+    #[error("layer {digest} is {media_type}, which alloy cannot read")]
+    MediaType { digest: Digest, media_type: String },
+    #[error("cannot unpack layer {digest}: {source}")]
+    Apply { digest: Digest, source: layers::apply::ApplyError },
+    #[error(transparent)]
+    Tar(#[from] layers::tar::TarError),
+    #[error(transparent)]
+    Root(#[from] layers::root::RootError),
+    #[error(transparent)]
+    Store(#[from] layers::store::StoreError),
+}
+
+impl ImageError {
+    /// Something that is not what it should be.
+    pub fn invalid(what: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into(), message: message.into() }
+    }
+}

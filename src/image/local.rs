@@ -1,0 +1,53 @@
+//! Images by name in the local store.
+
+use layers::digest::Digest;
+use layers::media_type::Descriptor;
+use layers::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Platform;
+
+const KIND: &str = "images";
+
+/// A name and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalImage {
+    /// The name, with its tag.
+    pub name: String,
+    /// The manifest.
+    pub manifest: Descriptor,
+    /// What it runs on.
+    pub platform: Platform,
+    /// When the name was given, in seconds since 1970.
+    pub tagged_at: i64,
+    /// The registry reference that has the layers which were never pulled.
+    pub base: Option<String>,
+}
+
+fn key(name: &str) -> String {
+    Digest::of(name).hex()
+}
+
+/// Gives a name.
+pub fn tag(store: &Store, image: &LocalImage) -> Result<(), StoreError> {
+    store.put_record(KIND, &key(&image.name), &serde_json::to_vec(image).unwrap_or_default())
+}
+
+/// What a name stands for.
+pub fn local(store: &Store, name: &str) -> Result<Option<LocalImage>, StoreError> {
+    Ok(store.record(KIND, &key(name))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// All names, sorted.
+pub fn locals(store: &Store) -> Result<Vec<LocalImage>, StoreError> {
+    let records = store.records(KIND)?;
+    let mut all: Vec<LocalImage> =
+        records.into_iter().filter_map(|(_, bytes)| serde_json::from_slice(&bytes).ok()).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// Takes a name away.
+pub fn forget(store: &Store, name: &str) -> Result<(), StoreError> {
+    store.remove_record(KIND, &key(name))
+}

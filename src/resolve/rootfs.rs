@@ -1,0 +1,88 @@
+//! Bases that are files of this machine: read once, then known by size and time, as make knows its sources.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use layers::compress::decoder;
+use layers::digest::Digest;
+use layers::store::LayerBlob;
+use layers::tar::looks_like_tar;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Resolver, Result};
+use crate::cache;
+use crate::image::{Image, ImageError, Layer};
+use crate::target::image::ImageTarget;
+use crate::target::{DEFAULT_EPOCH, DEFAULT_PATH, Lent};
+
+const FILES: &str = "base-files";
+
+#[derive(Serialize, Deserialize)]
+struct Known {
+    size: u64,
+    mtime: (i64, i64),
+    inode: u64,
+    image: Image,
+}
+
+impl Resolver<'_> {
+    /// What `read` reads from the file at `path`, unless that was done before and the file is the same.
+    pub(super) fn unchanged(&self, path: &Path, read: impl FnOnce() -> Result<Image>) -> Result<Image> {
+        let failed = |source| ImageError::Read { path: path.to_owned(), source };
+        let absolute = path.canonicalize().map_err(failed)?;
+        let metadata = absolute.metadata().map_err(failed)?;
+        let key = format!("{} {} {}", absolute.display(), self.platform, self.compression);
+        let key = Digest::of(key).hex();
+        let (size, mtime, inode) = (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
+        if let Some(known) = cache::get::<Known>(self.store, FILES, &key)?
+            && (known.size, known.mtime, known.inode) == (size, mtime, inode)
+            && known.image.layers.iter().all(|layer| self.store.contains(&layer.descriptor.digest))
+        {
+            return Ok(known.image);
+        }
+        let image = read()?;
+        cache::put(self.store, FILES, &key, &Known { size, mtime, inode, image: image.clone() })?;
+        Ok(image)
+    }
+
+    /// A tar in any compression, as the one layer of an image.
+    pub(super) fn rootfs(&self, path: &Path) -> Result<Image> {
+        let failed = |source| ImageError::Read { path: path.to_owned(), source };
+        let (_, reader) = decoder(File::open(path).map_err(failed)?).map_err(failed)?;
+        let mut reader = BufReader::with_capacity(256 << 10, reader);
+        let mut head = Vec::new();
+        (&mut reader).take(512).read_to_end(&mut head).map_err(failed)?;
+        if !looks_like_tar(&head) {
+            return Err(ImageError::invalid(path.display().to_string(), "it is not a tar").into());
+        }
+        let mut writer = self.store.layer_writer(self.compression)?;
+        io::copy(&mut head.as_slice().chain(reader), &mut writer).map_err(failed)?;
+        Ok(single(writer.finish()?))
+    }
+
+    /// A directory, as the one layer of an image. Read anew every time: a directory does not tell that it has changed.
+    pub(super) fn directory(&self, path: &Path) -> Result<Image> {
+        let absolute = path.canonicalize().map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+        let mut target = ImageTarget::start(self.store, Lent::default(), DEFAULT_EPOCH)?;
+        let layer = target.capture(absolute, self.compression)?;
+        target.finish()?;
+        match layer {
+            Some(layer) => Ok(single(layer)),
+            None => Err(ImageError::invalid(path.display().to_string(), "the directory is empty").into()),
+        }
+    }
+}
+
+fn single(blob: LayerBlob) -> Image {
+    let layer = Layer { descriptor: blob.descriptor, diff_id: blob.diff_id };
+    image(layer.diff_id.0, vec![layer])
+}
+
+/// An image that is nothing but a root file system.
+pub(super) fn image(identity: Digest, layers: Vec<Layer>) -> Image {
+    let config = json!({"config": {"Env": [format!("PATH={DEFAULT_PATH}")], "Cmd": ["/bin/bash"]}});
+    Image { identity, config, layers }
+}

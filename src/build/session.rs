@@ -359,7 +359,12 @@ impl<'a> Session<'a> {
         session.begin()?;
         let target = session.target()?;
         let code = target.run(command)?;
-        let kept = if keep { target.commit(compression, epoch)? } else { None };
+        let kept = if keep {
+            target.commit(compression, epoch)?
+        } else {
+            target.discard()?;
+            None
+        };
         session.finish()?;
         Ok((code, kept))
     }

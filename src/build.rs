@@ -95,8 +95,7 @@ pub fn build(
     let mut base = resolver.base(&lowered.base)?;
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let sources = resolver.sources(directory, &steps)?;
-    let inputs =
-        Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
+    let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
     let plan = Plan::new(lowered.layers, resolver.platform, &inputs).map_err(BuildError::UnknownSource)?;
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found);

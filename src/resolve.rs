@@ -144,9 +144,9 @@ impl Resolver<'_> {
                 return self.archive(suite);
             }
             BaseRef::Oci { path, tag } => image::read_layout(self.store, path, tag.as_deref(), self.platform)?,
-            BaseRef::OciArchive(path) => self.unchanged(path, || {
-                Ok(image::read_layout_archive(self.store, path, self.platform)?)
-            })?,
+            BaseRef::OciArchive(path) => {
+                self.unchanged(path, || Ok(image::read_layout_archive(self.store, path, self.platform)?))?
+            }
             BaseRef::DockerArchive(path) => {
                 self.unchanged(path, || Ok(image::read_docker_archive(self.store, path)?))?
             }
@@ -198,7 +198,11 @@ impl Resolver<'_> {
                 let digest = match source {
                     Source::Url { sha256: Some(digest), .. } => *digest,
                     Source::Url { url, .. } if self.locked => {
-                        return Err(ResolveError::Unpinned { task: step.name.clone(), place: place(), url: url.clone() });
+                        return Err(ResolveError::Unpinned {
+                            task: step.name.clone(),
+                            place: place(),
+                            url: url.clone(),
+                        });
                     }
                     Source::Url { url, .. } => self.unpinned(url, &place())?,
                     Source::Local { path } => {

@@ -57,12 +57,8 @@ pub enum ApplyError {
 
 /// Applies the uncompressed tar in `reader` to `root`.
 pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
-    let policy = Policy {
-        ownership: options.ownership,
-        xattrs: true,
-        keep_directory_links: false,
-        parents: options.parents,
-    };
+    let policy =
+        Policy { ownership: options.ownership, xattrs: true, keep_directory_links: false, parents: options.parents };
     let mut extractor = Extractor::new(root, policy);
     let entries = for_each::<_, ApplyError>(reader, |mut entry, content| {
         // Overlay's own attributes in an image would be orders to our mount.

@@ -102,7 +102,8 @@ impl<W: Write> Differ<'_, W> {
         let metadata = parent.metadata(name)?;
         let mut xattrs = parent.xattrs(name)?;
         let marked = |marks: [&str; 2]| {
-            let is = |(name, _): &(std::ffi::OsString, _)| marks.iter().any(|mark| name.as_os_str() == OsStr::new(mark));
+            let is =
+                |(name, _): &(std::ffi::OsString, _)| marks.iter().any(|mark| name.as_os_str() == OsStr::new(mark));
             xattrs.iter().any(is)
         };
         let opaque = marked(whiteout::OVERLAY_OPAQUE);
@@ -180,7 +181,8 @@ impl<W: Write> Differ<'_, W> {
                 Ok(found) => return (found.kind == FileKind::Directory).then_some((found, root)),
                 Err(_) => {
                     // Hidden by a whiteout or another kind of file higher up.
-                    if path.ancestors().skip(1).any(|up| root.metadata(up).is_ok_and(|m| m.kind != FileKind::Directory)) {
+                    if path.ancestors().skip(1).any(|up| root.metadata(up).is_ok_and(|m| m.kind != FileKind::Directory))
+                    {
                         return None;
                     }
                 }

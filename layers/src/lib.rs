@@ -2,16 +2,16 @@
 //!
 //! From the pure to the effectful; each module uses only those above it.
 
+pub mod apply;
+pub mod compress;
+pub mod diff;
 pub mod digest;
 pub mod media_type;
 pub mod path;
-pub mod whiteout;
-pub mod compress;
-pub mod tar;
-pub mod verified;
 pub mod root;
-pub mod apply;
-pub mod diff;
 pub mod store;
+pub mod tar;
 pub mod tree;
 pub mod unpack;
+pub mod verified;
+pub mod whiteout;

@@ -414,6 +414,11 @@ impl Directory {
         xattr::set(&self.fd, name, attribute, value).map_err(self.failed("set an attribute of", name))
     }
 
+    /// Removes an extended attribute; a link's own. None there is fine.
+    pub fn remove_xattr(&self, name: &OsStr, attribute: &OsStr) -> Result<(), RootError> {
+        xattr::remove(&self.fd, name, attribute).map_err(self.failed("remove an attribute of", name))
+    }
+
     /// Deletes `name` with all below it. Nothing there is fine.
     pub fn remove_all(&self, name: &OsStr) -> Result<(), RootError> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {

@@ -229,7 +229,8 @@ pub fn looks_like_tar(head: &[u8]) -> bool {
         return true;
     }
     let header = Header::from_byte_slice(block);
-    let sum: u32 = block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { (*byte).into() }).sum();
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { (*byte).into() }).sum();
     header.cksum().is_ok_and(|expected| expected == sum)
 }
 

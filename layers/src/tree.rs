@@ -77,7 +77,11 @@ impl Reader {
             FileKind::Directory => path.clone(),
             _ => self.firsts.entry(metadata.inode).or_insert_with(|| path.clone()).clone(),
         };
-        let device = if matches!(metadata.kind, FileKind::CharDevice | FileKind::BlockDevice) { metadata.device } else { (0, 0) };
+        let device = if matches!(metadata.kind, FileKind::CharDevice | FileKind::BlockDevice) {
+            metadata.device
+        } else {
+            (0, 0)
+        };
         let node = Node {
             kind: metadata.kind,
             mode: metadata.mode,

@@ -112,7 +112,8 @@ impl<'a> Sink<'a> {
     }
 
     fn place(&mut self, mut entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
-        let stripped = if self.options.strip == 0 { Some(entry.path.clone()) } else { strip(&entry.path, self.options.strip) };
+        let stripped =
+            if self.options.strip == 0 { Some(entry.path.clone()) } else { strip(&entry.path, self.options.strip) };
         // The archive's own top directory says nothing about the one that is there.
         let top = entry.path.as_os_str().is_empty();
         self.seen += u64::from(!top);

@@ -4,11 +4,8 @@ use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
 use crate::yaml::Diagnostic;
 
-pub(super) static ACTION: Action = Action {
-    name: "apt_install",
-    fields: &[Field::required("packages"), Field::optional("recommends")],
-    lower,
-};
+pub(super) static ACTION: Action =
+    Action { name: "apt_install", fields: &[Field::required("packages"), Field::optional("recommends")], lower };
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let mut packages = Vec::new();

@@ -15,8 +15,9 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let path = fields.path("dest")?;
     if path == "/" || fields.text("dest")?.ends_with('/') {
         let span = fields.required("dest")?.span;
-        return Err(Diagnostic::error("path", span, "`dest` must name the file, not a directory")
-            .help("add the file's name"));
+        return Err(
+            Diagnostic::error("path", span, "`dest` must name the file, not a directory").help("add the file's name")
+        );
     }
     Ok(Lowered { ops: vec![Op::PlaceBlob { source, path: path.clone() }], written: Some(path) })
 }

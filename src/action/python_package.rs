@@ -4,11 +4,8 @@ use super::{Action, Field, Fields, Lowered};
 use crate::op::Command;
 use crate::yaml::Diagnostic;
 
-pub(super) static ACTION: Action = Action {
-    name: "python_package",
-    fields: &[Field::required("package"), Field::optional("version")],
-    lower,
-};
+pub(super) static ACTION: Action =
+    Action { name: "python_package", fields: &[Field::required("package"), Field::optional("version")], lower };
 
 /// Variables of pip. Older pips do not know the option to install beside the distribution's packages (PEP 668), but
 /// every pip passes over a variable it does not know. The cache would grow the layer.

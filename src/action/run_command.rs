@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn only_literal_paths_are_declared() {
         assert_eq!(literal_mkdir("mkdir -p /opt/a /opt/b\n").unwrap(), ["/opt/a", "/opt/b"]);
-        for other in ["mkdir /opt/a", "mkdir -p $X", "mkdir -p /a && touch /a/b", "mkdir -p a", "mkdir -p", "mkdir -p /a\nls"]
+        for other in
+            ["mkdir /opt/a", "mkdir -p $X", "mkdir -p /a && touch /a/b", "mkdir -p a", "mkdir -p", "mkdir -p /a\nls"]
         {
             assert!(literal_mkdir(other).is_none(), "{other}");
         }

@@ -85,8 +85,7 @@ const FIELDS: [&str; 12] = [
     "run_order",
 ];
 
-const IMAGE_FIELDS: [&str; 8] =
-    ["base", "env", "env_from_profile", "user", "workdir", "entrypoint", "cmd", "labels"];
+const IMAGE_FIELDS: [&str; 8] = ["base", "env", "env_from_profile", "user", "workdir", "entrypoint", "cmd", "labels"];
 
 type Result<T> = std::result::Result<T, Diagnostic>;
 
@@ -138,9 +137,12 @@ impl Manifest {
         manifest.required_env = list(mapping, "required_env", required_env, &mut errors);
         manifest.supported_hosts_span = mapping.get("supported_hosts").map(|node| node.span);
         manifest.supported_hosts = list(mapping, "supported_hosts", platform, &mut errors);
-        manifest.run_order = list(mapping, "run_order", |node| {
-            node.text("run_order").map(|text| (text.to_owned(), node.span))
-        }, &mut errors);
+        manifest.run_order = list(
+            mapping,
+            "run_order",
+            |node| node.text("run_order").map(|text| (text.to_owned(), node.span)),
+            &mut errors,
+        );
         if mapping.get("run_order").is_none() {
             errors.0.push(missing("run_order", node));
         }
@@ -156,12 +158,7 @@ fn missing(field: &str, node: &Node) -> Diagnostic {
     Diagnostic::error("missing-field", span, format!("the manifest needs `{field}`")).label(format!("no `{field}`"))
 }
 
-fn list<T>(
-    mapping: &Mapping,
-    field: &str,
-    read: impl Fn(&Node) -> Result<T>,
-    errors: &mut Collector<'_>,
-) -> Vec<T> {
+fn list<T>(mapping: &Mapping, field: &str, read: impl Fn(&Node) -> Result<T>, errors: &mut Collector<'_>) -> Vec<T> {
     let items = errors.optional(mapping.get(field), |node| node.sequence(field).map(<[Node]>::to_vec));
     items.unwrap_or_default().iter().filter_map(|item| errors.take(read(item))).collect()
 }
@@ -210,9 +207,9 @@ fn toolchain(node: &Node) -> Result<Toolchain> {
 
 fn required_env(node: &Node) -> Result<RequiredEnv> {
     let mapping = node.mapping("required_env")?;
-    let name = mapping.get("name").ok_or_else(|| {
-        Diagnostic::error("missing-field", node.span, "an entry of `required_env` needs `name`")
-    })?;
+    let name = mapping
+        .get("name")
+        .ok_or_else(|| Diagnostic::error("missing-field", node.span, "an entry of `required_env` needs `name`"))?;
     let text = name.text("name")?;
     if !is_name(text) {
         return Err(Diagnostic::error("variable", name.span, format!("`{text}` cannot be the name of a variable")));

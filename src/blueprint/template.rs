@@ -20,10 +20,7 @@ impl TemplateError {
 }
 
 /// Expands `{{.Vars.NAME}}`; `{{-` and `-}}` eat the white space beside them.
-pub(super) fn expand(
-    text: &str,
-    mut lookup: impl FnMut(&str) -> Option<String>,
-) -> Result<String, TemplateError> {
+pub(super) fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut nth = 0;
@@ -54,10 +51,7 @@ pub(super) fn expand(
 }
 
 /// Expands `$NAME` and `${NAME}`; `$$` is a dollar sign, and so is one that no name follows.
-pub(super) fn expand_env(
-    text: &str,
-    mut lookup: impl FnMut(&str) -> Option<String>,
-) -> Result<String, TemplateError> {
+pub(super) fn expand_env(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut nth = 0;
@@ -67,9 +61,9 @@ pub(super) fn expand_env(
         let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
         let plain = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
         let (name, tail) = braced.unwrap_or_else(|| after.split_at(plain));
-        if after.starts_with('$') {
+        if let Some(tail) = after.strip_prefix('$') {
             out.push('$');
-            rest = &after[1..];
+            rest = tail;
         } else if super::manifest::is_name(name) {
             let value = lookup(name).ok_or_else(|| TemplateError::Undefined { name: name.to_owned(), nth })?;
             out.push_str(&value);

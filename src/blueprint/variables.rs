@@ -51,8 +51,7 @@ pub struct Environment {
 impl Environment {
     /// Puts the layers together, lowest first: blueprint, process and env file, `--var`.
     pub fn of_image(blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
-        let mut env = Self::default();
-        env.process = given.process.clone();
+        let mut env = Self { process: given.process.clone(), ..Self::default() };
         for (name, value) in PERSONAL {
             env.process.remove(name);
             env.process.extend(value.map(|value| (name.to_owned(), value.to_owned())));

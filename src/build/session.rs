@@ -19,9 +19,9 @@ use crate::image::{Image, config_env};
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{Inputs, LayerKey, PlannedLayer, Platform};
 use crate::resolve::{Base, Origin, Resolver, local};
-use crate::target::{DEFAULT_EPOCH, Lent};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
+use crate::target::{DEFAULT_EPOCH, Lent};
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -260,9 +260,8 @@ impl<'a> Session<'a> {
                 BuildError::Download { task, file, line, error }
             };
             let path = match source {
-                Source::Local { path } => local(self.directory, path).map_err(|source| {
-                    failed(FetchError::Write { url: path.clone(), source })
-                })?,
+                Source::Local { path } => local(self.directory, path)
+                    .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
                 Source::Url { url, .. } => {
                     if let Some(task) = self.fetches.remove(source) {
                         joined(self.resolver.runtime.block_on(task)).map_err(failed)?;
@@ -334,8 +333,21 @@ impl<'a> Session<'a> {
         target.discard()?;
         let lent = Lent::by_this_machine(|name| std::env::var(name).ok()).env;
         let own: BTreeSet<&str> = [
-            "_", "APT_CONFIG", "DEBIAN_FRONTEND", "HOME", "HOSTNAME", "LOGNAME", "MAIL", "OLDPWD", "PWD",
-            "PYTHONHASHSEED", "SHELL", "SHLVL", "SOURCE_DATE_EPOCH", "TERM", "USER",
+            "_",
+            "APT_CONFIG",
+            "DEBIAN_FRONTEND",
+            "HOME",
+            "HOSTNAME",
+            "LOGNAME",
+            "MAIL",
+            "OLDPWD",
+            "PWD",
+            "PYTHONHASHSEED",
+            "SHELL",
+            "SHLVL",
+            "SOURCE_DATE_EPOCH",
+            "TERM",
+            "USER",
         ]
         .into();
         let changed = found?.into_iter().filter(|(name, value)| {
@@ -377,8 +389,7 @@ impl<'a> Session<'a> {
 
 /// Pulls those of `blobs` that are not in the store from `origin`, a registry reference.
 pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor], origin: Option<&str>) -> Result<()> {
-    let missing: Vec<&Descriptor> =
-        blobs.iter().filter(|blob| !resolver.store.contains(&blob.digest)).collect();
+    let missing: Vec<&Descriptor> = blobs.iter().filter(|blob| !resolver.store.contains(&blob.digest)).collect();
     let (Some(origin), false) = (origin, missing.is_empty()) else { return Ok(()) };
     let reference = origin.parse().map_err(|error| {
         BuildError::Resolve(crate::resolve::ResolveError::Base(crate::image::BaseRefError::Reference(error)))
@@ -393,7 +404,8 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor], origin: Optio
         .collect();
     for task in tasks {
         let done = resolver.runtime.block_on(task);
-        done.map_err(|error| FetchError::Transport(error.to_string())).map_err(crate::registry::RegistryError::from)??;
+        done.map_err(|error| FetchError::Transport(error.to_string()))
+            .map_err(crate::registry::RegistryError::from)??;
     }
     Ok(())
 }

@@ -106,7 +106,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let start = Instant::now();
     let names = args.tag.iter().map(|tag| image_name(tag)).collect::<Result<Vec<_>, _>>()?;
-    if args.push && let Some(name) = names.iter().find(|name| !name.names_registry()) {
+    if args.push
+        && let Some(name) = names.iter().find(|name| !name.names_registry())
+    {
         return Err(CommandError::usage(format!("`{name}` names no registry to push to"))
             .hint(format!("write it out: --tag REGISTRY/{name}")));
     }
@@ -181,7 +183,8 @@ fn settings(args: &Args, platform: Platform) -> Result<Settings, CommandError> {
         from_files.extend(env_file::read(file)?);
     }
     // Variables that are not text cannot be meant.
-    let process = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let process =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let given = Given { vars, env_file: from_files, process: process.collect() };
     let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
     // An image build is what the tag stands for.

@@ -54,7 +54,8 @@ impl From<LoadError> for CommandError {
 
 impl From<FetchError> for CommandError {
     fn from(error: FetchError) -> Self {
-        let kind = if matches!(error, FetchError::Write { .. } | FetchError::Store(_)) { Kind::Failed } else { Kind::Network };
+        let kind =
+            if matches!(error, FetchError::Write { .. } | FetchError::Store(_)) { Kind::Failed } else { Kind::Network };
         with(kind, &error, error.hint())
     }
 }

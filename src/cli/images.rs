@@ -27,7 +27,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         if args.json {
             let digest = image.manifest.digest;
             let (name, platform, tagged) = (&image.name, image.platform.to_string(), image.tagged_at);
-            println!("{}", serde_json::json!({"name": name, "digest": digest, "platform": platform, "size": size, "tagged_at": tagged}));
+            println!(
+                "{}",
+                serde_json::json!({"name": name, "digest": digest, "platform": platform, "size": size, "tagged_at": tagged})
+            );
             continue;
         }
         let age = std::time::Duration::from_secs(u64::try_from(now() - image.tagged_at).unwrap_or_default());

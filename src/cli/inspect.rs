@@ -22,7 +22,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = Context::open(global)?;
     let image = find(&context, &image_name(&args.image)?)?;
     let bytes = context.store.read_blob(&image.manifest.digest, 16 << 20)?;
-    let damaged = |error: serde_json::Error| CommandError::new(Kind::Failed, format!("{} is damaged: {error}", image.name));
+    let damaged =
+        |error: serde_json::Error| CommandError::new(Kind::Failed, format!("{} is damaged: {error}", image.name));
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(damaged)?;
     let config = context.store.read_blob(&manifest.config.digest, 16 << 20)?;
     let value = json!({

@@ -51,14 +51,26 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let needed = needed(&context, &kept);
     let layers: Vec<_> = cache::all(store)?
         .into_iter()
-        .filter(|(_, record)| record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest)))
+        .filter(|(_, record)| {
+            record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest))
+        })
         .collect();
     let blobs: Vec<Digest> = store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)).collect();
-    let trees: Vec<PathBuf> =
-        store.trees()?.into_iter().filter(|name| !needed.trees.contains(name)).filter_map(|name| store.tree(&name)).collect();
+    let trees: Vec<PathBuf> = store
+        .trees()?
+        .into_iter()
+        .filter(|name| !needed.trees.contains(name))
+        .filter_map(|name| store.tree(&name))
+        .collect();
     let caches = store.root().join("cache");
     let (downloads, stale) = (store.downloads(), store.stale()?);
-    let mut sizes = [("layers", 0), ("trees", 0), ("downloads", size(&downloads)), ("caches", size(&caches)), ("left by killed builds", 0)];
+    let mut sizes = [
+        ("layers", 0),
+        ("trees", 0),
+        ("downloads", size(&downloads)),
+        ("caches", size(&caches)),
+        ("left by killed builds", 0),
+    ];
     for digest in &blobs {
         sizes[0].1 += store.blob_len(digest)?.unwrap_or_default();
     }

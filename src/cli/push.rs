@@ -69,8 +69,9 @@ pub(super) fn find(context: &Context, name: &Reference) -> Result<LocalImage, Co
 pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Reference) -> Result<(), CommandError> {
     let start = std::time::Instant::now();
     let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes)
-        .map_err(|error| CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name)))?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+        CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
+    })?;
     let client = resolver.client(destination)?;
     // Layers that were never pulled are taken over from the base's own repository.
     let base: Option<Reference> = image.base.as_deref().and_then(|base| base.parse().ok());

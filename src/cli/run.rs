@@ -111,8 +111,8 @@ fn bind(text: &str) -> Result<Bind, CommandError> {
     if source.is_empty() || !target.is_absolute() {
         return Err(wrong());
     }
-    let source = std::path::Path::new(source).canonicalize().map_err(|error| {
-        CommandError::usage(format!("--volume {text}: cannot use {source}: {error}"))
-    })?;
+    let source = std::path::Path::new(source)
+        .canonicalize()
+        .map_err(|error| CommandError::usage(format!("--volume {text}: cannot use {source}: {error}")))?;
     Ok(Bind { source, target, read_only })
 }

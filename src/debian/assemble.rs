@@ -75,9 +75,8 @@ fn script(database: &Database) -> String {
          export DPKG_MAINTSCRIPT_NAME=preinst DPKG_RUNNING_VERSION=1.21.22 DPKG_ROOT= DPKG_ADMINDIR=/var/lib/dpkg\n",
     );
     for (package, architecture, preinst) in database.preinsts() {
-        script += &format!(
-            "DPKG_MAINTSCRIPT_PACKAGE={package} DPKG_MAINTSCRIPT_ARCH={architecture} {preinst} install\n"
-        );
+        script +=
+            &format!("DPKG_MAINTSCRIPT_PACKAGE={package} DPKG_MAINTSCRIPT_ARCH={architecture} {preinst} install\n");
     }
     script += "unset DPKG_MAINTSCRIPT_NAME DPKG_RUNNING_VERSION\n";
     let first: Vec<&str> =

@@ -73,10 +73,8 @@ pub fn closure<'a>(index: &'a Index, roots: &[&str]) -> Result<Vec<&'a Package>,
             continue;
         }
         for clause in package.depends.split(',').filter(|clause| !clause.trim().is_empty()) {
-            let needed = choose(clause, &latest, &providers, &chosen).ok_or_else(|| DebianError::Unmet {
-                package: name.to_owned(),
-                dependency: clause.trim().to_owned(),
-            })?;
+            let needed = choose(clause, &latest, &providers, &chosen)
+                .ok_or_else(|| DebianError::Unmet { package: name.to_owned(), dependency: clause.trim().to_owned() })?;
             if !chosen.contains_key(needed) {
                 queue.insert(needed);
             }
@@ -113,7 +111,8 @@ fn choose<'a>(
         }
     }
     for wanted in alternatives(clause) {
-        let best = || provided(&wanted).into_iter().min_by_key(|p| (!p.essential, !p.required, &*p.name)).map(|p| &*p.name);
+        let best =
+            || provided(&wanted).into_iter().min_by_key(|p| (!p.essential, !p.required, &*p.name)).map(|p| &*p.name);
         if let Some(name) = real(&wanted).or_else(best) {
             return Some(name);
         }

@@ -67,7 +67,12 @@ impl Control {
     fn lines(&self, name: &str) -> Vec<String> {
         let bytes = self.files.get(name).map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
         let lines = bytes.unwrap_or_default();
-        lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+        lines
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Its conffiles; those that are to be removed on upgrade are not there (deb-conffiles(5)).

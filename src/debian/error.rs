@@ -43,7 +43,8 @@ impl DebianError {
                 Some("install debian-archive-keyring or ubuntu-keyring, or name one with --keyring FILE".into())
             }
             Self::Signature { .. } => Some(
-                "the keyring may be older than the archive's key: update it, or name another with --keyring FILE".into(),
+                "the keyring may be older than the archive's key: update it, or name another with --keyring FILE"
+                    .into(),
             ),
             Self::Fetch(FetchError::Status { status: 404, .. }) => {
                 Some("is the suite's name right, and does the mirror carry it?".into())

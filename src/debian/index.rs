@@ -43,8 +43,17 @@ pub struct Index {
 }
 
 const FIELDS: [&str; 11] = [
-    "Package", "Version", "Architecture", "Pre-Depends", "Depends", "Provides", "Essential", "Priority", "Filename",
-    "SHA256", "Size",
+    "Package",
+    "Version",
+    "Architecture",
+    "Pre-Depends",
+    "Depends",
+    "Provides",
+    "Essential",
+    "Priority",
+    "Filename",
+    "SHA256",
+    "Size",
 ];
 
 impl Index {
@@ -54,26 +63,30 @@ impl Index {
         let archive = self.archives.len() - 1;
         let (_, reader) = decoder(file)?;
         let packages = &mut self.packages;
-        control::stanzas(BufReader::with_capacity(256 << 10, reader), |name| FIELDS.contains(&name), |stanza| {
-            let field = |name: &str| stanza.get(name).unwrap_or_default();
-            let depends = match (stanza.get("Pre-Depends"), stanza.get("Depends")) {
-                (Some(pre), Some(depends)) => format!("{pre}, {depends}"),
-                (pre, depends) => pre.or(depends).unwrap_or_default().to_owned(),
-            };
-            let (Ok(sha256), Ok(size)) = (Digest::from_hex(field("SHA256")), field("Size").parse()) else { return };
-            packages.push(Package {
-                name: field("Package").into(),
-                version: field("Version").into(),
-                depends: depends.into(),
-                provides: field("Provides").into(),
-                essential: field("Essential") == "yes",
-                required: field("Priority") == "required",
-                archive,
-                filename: field("Filename").into(),
-                sha256,
-                size,
-            });
-        })
+        control::stanzas(
+            BufReader::with_capacity(256 << 10, reader),
+            |name| FIELDS.contains(&name),
+            |stanza| {
+                let field = |name: &str| stanza.get(name).unwrap_or_default();
+                let depends = match (stanza.get("Pre-Depends"), stanza.get("Depends")) {
+                    (Some(pre), Some(depends)) => format!("{pre}, {depends}"),
+                    (pre, depends) => pre.or(depends).unwrap_or_default().to_owned(),
+                };
+                let (Ok(sha256), Ok(size)) = (Digest::from_hex(field("SHA256")), field("Size").parse()) else { return };
+                packages.push(Package {
+                    name: field("Package").into(),
+                    version: field("Version").into(),
+                    depends: depends.into(),
+                    provides: field("Provides").into(),
+                    essential: field("Essential") == "yes",
+                    required: field("Priority") == "required",
+                    archive,
+                    filename: field("Filename").into(),
+                    sha256,
+                    size,
+                });
+            },
+        )
     }
 
     /// Packages by name, of each the latest version.

@@ -34,7 +34,8 @@ fn read_keys(path: &Path) -> Result<Vec<SignedPublicKey>, DebianError> {
     let failed = |message: String| DebianError::Keyring { path: path.to_owned(), message };
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let keys: Vec<SignedPublicKey> = if bytes.starts_with(b"-----BEGIN") {
-        let (keys, _) = SignedPublicKey::from_armor_many(bytes.as_slice()).map_err(|error| failed(error.to_string()))?;
+        let (keys, _) =
+            SignedPublicKey::from_armor_many(bytes.as_slice()).map_err(|error| failed(error.to_string()))?;
         keys.filter_map(Result::ok).collect()
     } else {
         let keys = SignedPublicKey::from_bytes_many(bytes.as_slice()).map_err(|error| failed(error.to_string()))?;
@@ -73,7 +74,9 @@ pub fn verify(
     if let Some(until) = stanza.get("Valid-Until")
         && seconds(until).is_some_and(|until| until < now)
     {
-        return Err(failed(format!("the release was valid until {until}: the mirror is out of date, or the clock is wrong")));
+        return Err(failed(format!(
+            "the release was valid until {until}: the mirror is out of date, or the clock is wrong"
+        )));
     }
     let mut release =
         Release { date: field("Date").to_owned(), by_hash: field("Acquire-By-Hash") == "yes", ..Release::default() };

@@ -7,8 +7,22 @@ use super::control;
 
 /// Suites by distribution, so that a machine's sources can be told apart.
 const DEBIAN: [&str; 16] = [
-    "jessie", "stretch", "buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldoldstable",
-    "oldstable", "stable", "testing", "unstable", "experimental", "rc-buggy",
+    "jessie",
+    "stretch",
+    "buster",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+    "experimental",
+    "rc-buggy",
 ];
 const UBUNTU: [&str; 14] = [
     "trusty", "xenial", "bionic", "focal", "jammy", "kinetic", "lunar", "mantic", "noble", "oracular", "plucky",
@@ -160,9 +174,7 @@ pub fn choose(
             };
             (mirror, security, distribution.components().to_owned())
         }
-        (None, Some(main)) => {
-            (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone())
-        }
+        (None, Some(main)) => (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone()),
         (None, None) => return Err(DebianError::NoMirror { suite: suite.to_owned() }),
     };
     let signed_by = main.and_then(|source| source.signed_by.clone()).filter(|_| mirror.is_none());

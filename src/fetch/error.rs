@@ -39,11 +39,15 @@ impl FetchError {
                 Some("if the publisher replaced the file, check it and put the new digest into `sha256`".into())
             }
             Self::Status { status: 401 | 403, .. } => Some("the server wants credentials for this URL".into()),
-            Self::Status { status: 407, .. } => Some("the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST".into()),
-            Self::Connection { message, .. } if message.contains("certificate") => {
-                Some("if a proxy re-signs traffic, add its CA to this machine, or point SSL_CERT_FILE at a bundle".into())
+            Self::Status { status: 407, .. } => {
+                Some("the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST".into())
             }
-            Self::Connection { .. } => Some("check the network, and http_proxy/https_proxy where a proxy is needed".into()),
+            Self::Connection { message, .. } if message.contains("certificate") => Some(
+                "if a proxy re-signs traffic, add its CA to this machine, or point SSL_CERT_FILE at a bundle".into(),
+            ),
+            Self::Connection { .. } => {
+                Some("check the network, and http_proxy/https_proxy where a proxy is needed".into())
+            }
             _ => None,
         }
     }

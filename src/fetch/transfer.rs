@@ -44,9 +44,10 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
     }
     let shown = fetcher.shown(&download.url);
     let short = shown.split(['?', '#']).next().and_then(|url| url.rsplit('/').find(|part| !part.is_empty()));
-    let transfer = download.part_of.clone().unwrap_or_else(|| {
-        Transfer::start(fetcher.reporter(), short.unwrap_or(&shown).to_owned(), download.size)
-    });
+    let transfer = download
+        .part_of
+        .clone()
+        .unwrap_or_else(|| Transfer::start(fetcher.reporter(), short.unwrap_or(&shown).to_owned(), download.size));
     let place = fetcher.inner.store.downloads();
     let job = Job {
         fetcher,
@@ -85,7 +86,9 @@ impl Job<'_> {
         let result = retry(|| self.attempt()).await;
         match result {
             // Pieces of two different files may have met: once more from the start.
-            Err(FetchError::Digest { .. } | FetchError::Size { .. }) if self.part.with_extension("resumed").exists() => {
+            Err(FetchError::Digest { .. } | FetchError::Size { .. })
+                if self.part.with_extension("resumed").exists() =>
+            {
                 let _ = fs::remove_file(self.part.with_extension("resumed"));
                 retry(|| self.attempt()).await
             }

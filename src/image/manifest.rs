@@ -79,11 +79,11 @@ impl Image {
     /// Puts manifest and config together, and checks that they fit.
     pub fn new(what: &str, identity: Digest, manifest: &Manifest, config: &[u8]) -> Result<Self, ImageError> {
         let config = read_config(what, config)?;
-        let diff_ids: Vec<DiffId> = serde_json::from_value(config["rootfs"]["diff_ids"].clone())
-            .map_err(|error| ImageError::invalid(what, format!("its config has no usable `rootfs.diff_ids`: {error}")))?;
+        let diff_ids: Vec<DiffId> = serde_json::from_value(config["rootfs"]["diff_ids"].clone()).map_err(|error| {
+            ImageError::invalid(what, format!("its config has no usable `rootfs.diff_ids`: {error}"))
+        })?;
         if diff_ids.len() != manifest.layers.len() {
-            let message =
-                format!("its manifest has {} layers, its config {}", manifest.layers.len(), diff_ids.len());
+            let message = format!("its manifest has {} layers, its config {}", manifest.layers.len(), diff_ids.len());
             return Err(ImageError::invalid(what, message));
         }
         let mut layers = Vec::new();
@@ -106,10 +106,12 @@ pub fn read_config(what: &str, bytes: &[u8]) -> Result<Value, ImageError> {
 
 /// The entry of `index` for `platform`. An index of one image without a platform has it.
 pub fn select<'i>(what: &str, index: &'i Index, platform: &Platform) -> Result<&'i IndexEntry, ImageError> {
-    let images = || index.manifests.iter().filter(|entry| {
-        // Attestations of BuildKit are listed as images of an unknown platform.
-        entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
-    });
+    let images = || {
+        index.manifests.iter().filter(|entry| {
+            // Attestations of BuildKit are listed as images of an unknown platform.
+            entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
+        })
+    };
     let exact = images().find(|entry| entry.platform.as_ref() == Some(platform));
     let fits = |entry: &&IndexEntry| {
         entry.platform.as_ref().is_some_and(|other| {

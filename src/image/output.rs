@@ -143,7 +143,8 @@ impl Source<'_> {
         }
         let mut manifests = Vec::new();
         if !fresh {
-            let bytes = fs::read(&index_path).map_err(|source| ImageError::Read { path: index_path.clone(), source })?;
+            let bytes =
+                fs::read(&index_path).map_err(|source| ImageError::Read { path: index_path.clone(), source })?;
             let index: Index = serde_json::from_slice(&bytes)
                 .map_err(|error| ImageError::invalid(index_path.display().to_string(), error.to_string()))?;
             manifests = index.manifests;
@@ -264,8 +265,7 @@ pub fn unpack_to(store: &Store, layers: &[Layer], dest: &Path) -> Result<(), Ima
     for layer in layers {
         let digest = layer.descriptor.digest;
         let path = store.blob_path(&digest);
-        let (_, reader) =
-            decoder(store.open_blob(&digest)?).map_err(|source| ImageError::Read { path, source })?;
+        let (_, reader) = decoder(store.open_blob(&digest)?).map_err(|source| ImageError::Read { path, source })?;
         apply(reader, &directory, &options).map_err(|source| ImageError::Apply { digest, source })?;
     }
     let staged = staged.keep();

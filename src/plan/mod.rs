@@ -7,5 +7,5 @@ mod platform;
 
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer};
-pub use lower::{LoweredLayer, Lowered, Settings, USER_LAYER, lower};
+pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower};
 pub use platform::{Platform, PlatformError};

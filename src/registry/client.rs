@@ -65,14 +65,18 @@ impl Client {
     ) -> Result<Response, RegistryError> {
         let client = self.inner.transport.client();
         let known = self.inner.authorization.lock().await.clone();
-        let with = |authorization: Option<HeaderValue>| {
-            let request = make(client);
-            match authorization {
-                Some(value) => request.header(AUTHORIZATION, value),
-                None => request,
-            }
+        // Credentials are for the registry itself: it may send uploads to a host of somebody else's.
+        let own = |request: &reqwest::Request| {
+            url::Url::parse(&self.inner.base).is_ok_and(|base| base.origin() == request.url().origin())
         };
-        let response = with(known).send().await.map_err(|error| self.connection(&error))?;
+        let with = |authorization: Option<HeaderValue>| async {
+            let mut request = make(client).build()?;
+            if let Some(value) = authorization.filter(|_| own(&request)) {
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            client.execute(request).await
+        };
+        let response = with(known).await.map_err(|error| self.connection(&error))?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
@@ -81,7 +85,7 @@ impl Client {
         let Some(challenge) = challenge else { return Err(self.unauthorized(what, "")) };
         let authorization = self.answer(&challenge, what).await?;
         *self.inner.authorization.lock().await = Some(authorization.clone());
-        let response = with(Some(authorization)).send().await.map_err(|error| self.connection(&error))?;
+        let response = with(Some(authorization)).await.map_err(|error| self.connection(&error))?;
         if response.status() == StatusCode::UNAUTHORIZED {
             let detail = detail(response).await;
             return Err(self.unauthorized(what, &detail));
@@ -96,7 +100,8 @@ impl Client {
 
     async fn answer(&self, challenge: &Challenge, what: &str) -> Result<HeaderValue, RegistryError> {
         let secret = |text: String| {
-            let mut value = HeaderValue::from_str(&text).map_err(|_| self.unauthorized(what, "unusable credentials"))?;
+            let mut value =
+                HeaderValue::from_str(&text).map_err(|_| self.unauthorized(what, "unusable credentials"))?;
             value.set_sensitive(true);
             Ok(value)
         };

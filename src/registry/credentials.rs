@@ -58,6 +58,8 @@ struct Entry {
 /// The files that credentials are looked up in.
 #[derive(Clone, Debug, Default)]
 pub struct Keychain {
+    /// A file's content, as GitLab's runners have it in `DOCKER_AUTH_CONFIG`.
+    given: Option<String>,
     files: Vec<PathBuf>,
 }
 
@@ -74,14 +76,17 @@ impl Keychain {
                 .map(|path| path.join("containers/auth.json")),
             directory("DOCKER_CONFIG").or_else(|| home.map(|home| home.join(".docker"))).map(|p| p.join("config.json")),
         ];
-        Self { files: files.into_iter().flatten().collect() }
+        let given = var("DOCKER_AUTH_CONFIG").filter(|value| !value.is_empty());
+        Self { given, files: files.into_iter().flatten().collect() }
     }
 
     /// What is known for a reference; the first file that knows anything decides.
     pub fn find(&self, reference: &Reference) -> Result<Credentials, RegistryError> {
-        for path in &self.files {
-            let failed = |message: String| RegistryError::CredentialFile { path: path.display().to_string(), message };
-            let bytes = match std::fs::read(path) {
+        let given = self.given.iter().map(|text| ("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.clone().into_bytes())));
+        let files = self.files.iter().map(|path| (path.display().to_string(), std::fs::read(path)));
+        for (path, bytes) in given.chain(files) {
+            let failed = |message: String| RegistryError::CredentialFile { path: path.clone(), message };
+            let bytes = match bytes {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(error.to_string())),
@@ -120,7 +125,9 @@ impl AuthFile {
         keys.extend([registry.to_owned(), format!("https://{registry}"), format!("http://{registry}")]);
         keys.extend(is_default.then(|| DOCKER_KEY.to_owned()));
         let entry = keys.iter().find_map(|key| {
-            self.auths.get(key).or_else(|| self.auths.iter().find(|(k, _)| k.trim_end_matches('/') == key).map(|(_, e)| e))
+            self.auths
+                .get(key)
+                .or_else(|| self.auths.iter().find(|(k, _)| k.trim_end_matches('/') == key).map(|(_, e)| e))
         });
         if let Some(entry) = entry
             && let Some(credentials) = entry.credentials()?
@@ -186,7 +193,7 @@ mod tests {
     fn keychain(json: &str) -> (tempfile::NamedTempFile, Keychain) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), json).unwrap();
-        let keychain = Keychain { files: vec![PathBuf::from("/does/not/exist"), file.path().to_owned()] };
+        let keychain = Keychain { given: None, files: vec![PathBuf::from("/does/not/exist"), file.path().to_owned()] };
         (file, keychain)
     }
 

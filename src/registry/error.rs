@@ -44,11 +44,17 @@ impl RegistryError {
             Self::Connection { message, .. } if message.contains("certificate") => {
                 Some("add the registry's CA to this machine, or point SSL_CERT_FILE at a bundle that has it".into())
             }
-            Self::Connection { registry, message } if message.contains("InvalidContentType") || message.contains("corrupt message") => {
+            Self::Connection { registry, message }
+                if message.contains("InvalidContentType") || message.contains("corrupt message") =>
+            {
                 Some(format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}"))
             }
-            Self::Connection { .. } => Some("check the network, and http_proxy/https_proxy where a proxy is needed".into()),
-            Self::NotFound { .. } => Some("check name and tag; a private repository looks the same without credentials".into()),
+            Self::Connection { .. } => {
+                Some("check the network, and http_proxy/https_proxy where a proxy is needed".into())
+            }
+            Self::NotFound { .. } => {
+                Some("check name and tag; a private repository looks the same without credentials".into())
+            }
             Self::Fetch(error) => error.hint(),
             _ => None,
         }

@@ -45,7 +45,9 @@ impl Client {
             return Err(invalid(format!("the registry sent {digest} for {name}")));
         }
         if !media_type::is_index(&media_type) && !media_type::is_manifest(&media_type) {
-            return Err(invalid(format!("`{media_type}` is not an image: Docker's schema 1 and artifacts are not read")));
+            return Err(invalid(format!(
+                "`{media_type}` is not an image: Docker's schema 1 and artifacts are not read"
+            )));
         }
         self.inner.store.put_blob(&bytes)?;
         Ok((Descriptor { media_type, digest, size: bytes.len() as u64 }, bytes))

@@ -102,9 +102,8 @@ impl Client {
         let url = format!("{}/manifests/{name}", self.inner.base);
         let what = format!("push {}", self.reference());
         retry(|| async {
-            let response = self.send(&what, |client| {
-                client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec())
-            });
+            let response =
+                self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec()));
             let response = response.await?;
             if response.status().is_success() { Ok(()) } else { Err(self.failure(&what, response).await) }
         })
@@ -114,18 +113,19 @@ impl Client {
 
 /// The file, piece by piece as the connection takes it.
 fn body(file: std::fs::File, transfer: Arc<Transfer>) -> Body {
-    let stream = futures_util::stream::unfold((tokio::fs::File::from_std(file), transfer), |(mut file, transfer)| async {
-        use tokio::io::AsyncReadExt;
-        let mut buffer = vec![0; 256 << 10];
-        match file.read(&mut buffer).await {
-            Ok(0) => None,
-            Ok(length) => {
-                buffer.truncate(length);
-                transfer.add(length as u64);
-                Some((Ok(buffer), (file, transfer)))
+    let stream =
+        futures_util::stream::unfold((tokio::fs::File::from_std(file), transfer), |(mut file, transfer)| async {
+            use tokio::io::AsyncReadExt;
+            let mut buffer = vec![0; 256 << 10];
+            match file.read(&mut buffer).await {
+                Ok(0) => None,
+                Ok(length) => {
+                    buffer.truncate(length);
+                    transfer.add(length as u64);
+                    Some((Ok(buffer), (file, transfer)))
+                }
+                Err(error) => Some((Err(error), (file, transfer))),
             }
-            Err(error) => Some((Err(error), (file, transfer))),
-        }
-    });
+        });
     Body::wrap_stream(stream.fuse())
 }

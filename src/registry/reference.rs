@@ -98,7 +98,8 @@ impl FromStr for Reference {
         }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
-                let digest = digest.parse().map_err(|_| error("the digest must be `sha256:` and 64 hexadecimal digits"))?;
+                let digest =
+                    digest.parse().map_err(|_| error("the digest must be `sha256:` and 64 hexadecimal digits"))?;
                 (rest, Some(digest))
             }
             None => (text, None),
@@ -168,16 +169,22 @@ mod tests {
 
     #[test]
     fn what_is_not_a_reference() {
-        for bad in ["", "UPPER", "a//b", "a:b:c d", "https://r.example/x", "x@sha256:00", "-x", "x_", "a:", "r.example/"] {
+        for bad in
+            ["", "UPPER", "a//b", "a:b:c d", "https://r.example/x", "x@sha256:00", "-x", "x_", "a:", "r.example/"]
+        {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn loopback() {
-        for (text, loopback) in
-            [("localhost/x", true), ("127.0.0.1:5000/x", true), ("[::1]:5000/x", true), ("r.example/x", false), ("x", false)]
-        {
+        for (text, loopback) in [
+            ("localhost/x", true),
+            ("127.0.0.1:5000/x", true),
+            ("[::1]:5000/x", true),
+            ("r.example/x", false),
+            ("x", false),
+        ] {
             assert_eq!(text.parse::<Reference>().unwrap().is_loopback(), loopback, "{text}");
         }
     }

@@ -146,7 +146,8 @@ pub(super) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
 #[allow(unsafe_code)]
 pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: unsafe only for flags that unshare descriptors or memory under running threads; this process has one.
-    Ok(unsafe { rustix::thread::unshare_unsafe(flags)? })
+    unsafe { rustix::thread::unshare_unsafe(flags) }?;
+    Ok(())
 }
 
 /// Ctrl-C goes to the whole foreground group; the caller decides what it means, helpers do not die of it.

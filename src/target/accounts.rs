@@ -65,7 +65,7 @@ impl Accounts {
     /// What a login as `account` gets: its group and the groups that list it.
     pub fn identity(&self, account: &Account) -> Identity {
         let mut groups = vec![account.gid];
-        let listed = self.groups.iter().filter(|group| group.members.iter().any(|name| *name == account.name));
+        let listed = self.groups.iter().filter(|group| group.members.contains(&account.name));
         groups.extend(listed.map(|group| group.gid));
         groups.sort_unstable();
         groups.dedup();
@@ -108,8 +108,7 @@ fn parse_group(line: &str) -> Option<Group> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/bash\n# no\ndev:x:1000:1000::/home/dev:/bin/bash\nodd:x:7:7::/:\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n# no\ndev:x:1000:1000::/home/dev:/bin/bash\nodd:x:7:7::/:\n";
     const GROUP: &str = "root:x:0:\ndev:x:1000:\ndialout:x:20:dev,ann\n";
 
     #[test]

@@ -64,16 +64,10 @@ struct Installed<'a> {
 }
 
 fn parse(stanza: &str) -> Option<Installed<'_>> {
-    let field = |name: &str| {
-        stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim)
-    };
+    let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim);
     // deb822, dpkg's status: "want flag state".
     field("Status")?.ends_with(" installed").then_some(())?;
-    Some(Installed {
-        package: field("Package")?,
-        version: field("Version")?,
-        architecture: field("Architecture")?,
-    })
+    Some(Installed { package: field("Package")?, version: field("Version")?, architecture: field("Architecture")? })
 }
 
 impl Installed<'_> {
@@ -100,9 +94,9 @@ pub fn install_command(packages: &[&str], recommends: bool) -> Vec<String> {
 
 /// True for a command line that wants apt's index to be there.
 pub fn mentions_apt(command: &str) -> bool {
-    command.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).any(|word| {
-        matches!(word, "apt" | "apt-get" | "apt-cache" | "aptitude")
-    })
+    command
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
+        .any(|word| matches!(word, "apt" | "apt-get" | "apt-cache" | "aptitude"))
 }
 
 #[cfg(test)]

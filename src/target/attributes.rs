@@ -36,7 +36,7 @@ pub fn set(
 /// The syntax was checked when the blueprint was read; what is not understood changes nothing.
 fn symbolic(text: &str, mut mode: u32, directory: bool) -> u32 {
     for clause in text.split(',') {
-        let end_of_who = clause.find(|c| matches!(c, '+' | '-' | '=')).unwrap_or(clause.len());
+        let end_of_who = clause.find(['+', '-', '=']).unwrap_or(clause.len());
         let (who, mut actions) = clause.split_at(end_of_who);
         let named = who.chars().fold(0, |bits, c| {
             bits | match c {
@@ -50,7 +50,7 @@ fn symbolic(text: &str, mut mode: u32, directory: bool) -> u32 {
         let (who, masked) = if named == 0 { (0o7777, 0o022) } else { (named, 0) };
         while let Some(operator) = actions.chars().next() {
             actions = &actions[1..];
-            let end = actions.find(|c| matches!(c, '+' | '-' | '=')).unwrap_or(actions.len());
+            let end = actions.find(['+', '-', '=']).unwrap_or(actions.len());
             let (permissions, rest) = actions.split_at(end);
             actions = rest;
             let bits = permission_bits(permissions, mode, directory) & who & !masked;

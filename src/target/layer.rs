@@ -183,11 +183,12 @@ impl Layer {
         let lowers = self.lowers.clone();
         let remains = self.discard();
         let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let layer = write_layer(store, &upper, compression, &DiffOptions {
-            mtime_max,
-            exclude: &ExcludeSet::normal(),
-            lowers: &lowers,
-        })?;
+        let layer = write_layer(
+            store,
+            &upper,
+            compression,
+            &DiffOptions { mtime_max, exclude: &ExcludeSet::normal(), lowers: &lowers },
+        )?;
         if let Some(layer) = &layer {
             ExcludeSet::normal().clear(&Root::open(&upper)?)?;
             // False when another build was first: then it goes with the remains.

@@ -13,7 +13,10 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> Str
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(120).with_context_lines(1);
     let mut text = String::new();
-    for diagnostic in sorted {
+    for (index, diagnostic) in sorted.into_iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
         let rendered = handler.render_report(&mut text, report(diagnostic, sources).as_ref());
         if rendered.is_err() {
             let _ = writeln!(text, "{}: {}", sources.place(diagnostic.span), diagnostic.message);

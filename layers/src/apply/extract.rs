@@ -147,6 +147,9 @@ impl<'a> Extractor<'a> {
                 }
             }
         }
+        if stays && !at_root && self.policy.xattrs && !keep_links {
+            forget_attributes(parent, &name, entry)?;
+        }
         if entry.kind != Kind::HardLink {
             attributes(parent, &name, entry, &self.policy)?;
         }
@@ -224,6 +227,17 @@ impl<'a> Extractor<'a> {
         }
         Ok((self.skipped, self.implied))
     }
+}
+
+/// A directory that was there has the attributes of its entry and no others (image-spec 1.1, "Modifications").
+fn forget_attributes(parent: &Directory, name: &OsStr, entry: &Entry) -> Result<(), RootError> {
+    for (attribute, _) in parent.xattrs(name)? {
+        let ours = attribute != "security.selinux" && !crate::diff::is_overlay_attribute(&attribute);
+        if ours && !entry.xattrs.iter().any(|(other, _)| *other == attribute) {
+            parent.remove_xattr(name, &attribute)?;
+        }
+    }
+    Ok(())
 }
 
 /// Owner, then attributes (chown(2) drops capabilities), then mode (it drops set-id bits), then time.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
+use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lremovexattr, lsetxattr};
 use rustix::io::{Errno, Result};
 
 /// xattr(7): the kernel's own bounds.
@@ -49,6 +49,14 @@ pub(super) fn read(directory: &OwnedFd, name: &OsStr) -> Result<Vec<(OsString, V
     }
     attributes.sort_unstable();
     Ok(attributes)
+}
+
+/// Removes one; none there is fine.
+pub(super) fn remove(directory: &OwnedFd, name: &OsStr, attribute: &OsStr) -> Result<()> {
+    match lremovexattr(place(directory, name), attribute) {
+        Err(Errno::NODATA) => Ok(()),
+        other => other,
+    }
 }
 
 /// Sets one.

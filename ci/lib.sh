@@ -1,0 +1,35 @@
+# Functions of the scripts in this directory.
+
+need_root() {
+    if [ "$(id -u)" != 0 ]; then
+        echo "$0: run it as root: it installs packages and makes users to test with" >&2
+        exit 1
+    fi
+}
+
+# Installs the packages that are missing; asks the archive only if there are any.
+need_packages() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    echo "== installing$missing"
+    apt-get update -q
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+}
+
+need_cargo_deny() {
+    cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
+}
+
+# A name and a command; says how long it took.
+step() {
+    name=$1
+    shift
+    echo "== $name"
+    start=$(date +%s)
+    "$@"
+    echo "== $name: done in $(($(date +%s) - start)) s"
+}

@@ -1,0 +1,125 @@
+//! The main job: `examples/cortex-m`.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::registry::Registry;
+use crate::support::user::User;
+use crate::support::{cached, copy_of, digests, repository, run, shared, text, tool};
+
+/// Builds the example once, in the shared store.
+fn built() -> &'static Value {
+    static BUILT: OnceLock<Value> = OnceLock::new();
+    BUILT.get_or_init(|| shared().build(&[text(&repository("examples/cortex-m")), "-t", "arm-env"]))
+}
+
+#[test]
+fn root_and_an_ordinary_user_get_the_same_image() {
+    let ours = built();
+    let user = User::new();
+    let copy = copy_of("examples/cortex-m");
+    let wheels = std::env::var("PIP_FIND_LINKS").map_or(String::new(), |links| format!("PIP_FIND_LINKS={links} "));
+    let command =
+        format!("{wheels}alloy build {} -t arm-env --metadata-file ~/m.json --progress plain", text(copy.path()));
+    user.shell(&command).ok();
+    let theirs: Value = serde_json::from_slice(&std::fs::read(user.home().join("m.json")).unwrap()).unwrap();
+    assert_eq!(digests(ours), digests(&theirs));
+    // Two stores, two users: one image.
+    assert_eq!(ours["containerimage.digest"], theirs["containerimage.digest"]);
+    let version = user.shell("alloy run arm-env arm-none-eabi-gcc --version").ok().stdout;
+    assert!(version.starts_with("arm-none-eabi-gcc"), "{version}");
+    // Without a network, at once, and with the same result.
+    let offline = format!("{wheels}unshare -rn alloy build {} -t arm-env --progress plain", text(copy.path()));
+    let again = user.shell(&offline).ok().stdout;
+    assert!(again.contains(ours["containerimage.digest"].as_str().unwrap()), "{again}");
+}
+
+#[test]
+fn the_second_build_needs_no_network_and_makes_nothing() {
+    built();
+    let mut command = Command::new("unshare");
+    command.arg("-n").arg(crate::support::ALLOY).args([
+        "build",
+        text(&repository("examples/cortex-m")),
+        "-t",
+        "arm-env",
+    ]);
+    command.args(["--progress", "json"]).env("ALLOY_HOME", shared().path().join("store"));
+    let ended = run(&mut command).ok();
+    let outcomes: Vec<Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends: Vec<&Value> = outcomes.iter().filter(|event| event["event"] == "layer-ended").collect();
+    assert_eq!(ends.len(), 6, "{}", ended.stderr);
+    assert!(ends.iter().all(|event| event["outcome"] == "cached"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_change_in_the_last_file_makes_that_layer_alone() {
+    built();
+    let copy = copy_of("examples/cortex-m");
+    let file = copy.path().join("30-firmware.yml");
+    let source = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, source.replace("alloy on Cortex-M", "alloy, once more")).unwrap();
+    let metadata = shared().build(&[text(copy.path()), "-t", "arm-env-changed"]);
+    let cached = cached(&metadata);
+    let (last, before) = cached.split_last().unwrap();
+    assert_eq!(*last, ("30-firmware.yml".to_owned(), false));
+    assert!(before.iter().all(|(_, cached)| *cached), "{before:?}");
+}
+
+#[test]
+fn foreign_tools_read_what_was_pushed() {
+    built();
+    let registry = Registry::start();
+    let image = registry.image("team/arm-env:1");
+    shared().run(&["push", "arm-env", &image]).ok();
+    // Nothing is sent twice.
+    let again = shared().run(&["push", "arm-env", &image]).ok();
+    assert!(again.stderr.contains(": 0 B sent"), "{}", again.stderr);
+
+    let remote = format!("docker://{image}");
+    let inspected = tool("skopeo", &["inspect", "--tls-verify=false", &remote]).ok().stdout;
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["Digest"], built()["containerimage.digest"]);
+    assert_eq!(inspected["Labels"]["org.opencontainers.image.version"], "1.0.0");
+    let path = inspected["Env"].as_array().unwrap().iter().find(|v| v.as_str().unwrap().starts_with("PATH=")).unwrap();
+    assert!(path.as_str().unwrap().ends_with(":/opt/cortex-m/bin"), "{path}");
+
+    // Older tools know gzip alone: skopeo makes it of our zstd, and so reads every byte.
+    let place = tempfile::tempdir().unwrap();
+    let layout = format!("oci:{}/layout:arm-env", text(place.path()));
+    let gzip = ["--dest-compress", "--dest-compress-format", "gzip", "--dest-compress-level", "1"];
+    let mut copy = vec!["copy", "-q", "--src-tls-verify=false"];
+    copy.extend(gzip);
+    copy.extend([remote.as_str(), layout.as_str()]);
+    tool("skopeo", &copy).ok();
+    let layout = format!("{}/layout", text(place.path()));
+    tool("oci-image-tool", &["validate", "--type", "image", "--ref", "name=arm-env", &layout]).ok();
+    let bundle = format!("{}/bundle", text(place.path()));
+    tool("umoci", &["unpack", "--image", &format!("{layout}:arm-env"), &bundle]).ok();
+
+    // What a CI job has: no login shell, no `source`.
+    let config_path = format!("{bundle}/config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&config_path).unwrap()).unwrap();
+    assert_eq!(config["process"]["user"]["uid"], 1000);
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = serde_json::json!([
+        "sh",
+        "-c",
+        "arm-none-eabi-gcc -dumpmachine; fw-size --version; west --version; cat firmware/main.c"
+    ]);
+    config["process"].as_object_mut().unwrap().remove("rlimits");
+    config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    std::fs::write(&config_path, config.to_string()).unwrap();
+    // crun refuses some machines' control groups, and needs none here.
+    let name = format!("alloy-test-{}", std::process::id());
+    let script = format!(
+        "umount -R /sys/fs/cgroup 2>/dev/null; mount -t tmpfs none /sys/fs/cgroup; \
+         cd {bundle} && crun --cgroup-manager=disabled run {name}"
+    );
+    let printed = tool("unshare", &["-m", "sh", "-c", &script]).ok().stdout;
+    for wanted in ["arm-none-eabi", "GNU size", "West version", "alloy on Cortex-M"] {
+        assert!(printed.contains(wanted), "{wanted} is not in:\n{printed}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Builds that are cut off, interrupted, or not alone.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::{Store, repository, shared, tasks, text};
+
+/// Processes whose command line holds `mark`.
+fn running(mark: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).replace('\0', " ").contains(mark)).count()
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn killed_at_any_moment_and_repeated() {
+    let store = Store::new();
+    let hello = repository("examples/hello");
+    // The packages once, so that what follows is quick; then from the start each time.
+    let expected = store.build(&[text(&hello)]);
+    let downloads = store.path().join("store/downloads");
+    for (round, after) in [50, 150, 400, 900, 1600, 2500, 3500].into_iter().enumerate() {
+        let fresh = Store::new();
+        fresh.run(&["images"]).ok();
+        let copy = format!("cp -r {}/. {}/store/downloads/", text(&downloads), text(fresh.path()));
+        crate::support::tool("sh", &["-c", &copy]).ok();
+        let mut child =
+            fresh.alloy(&["build", text(&hello)]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let place = text(fresh.path()).to_owned();
+        let mounted = || std::fs::read_to_string("/proc/mounts").unwrap().contains(&place);
+        wait_until("nothing is mounted", || !mounted());
+        let metadata = fresh.build(&[text(&hello)]);
+        assert_eq!(metadata["containerimage.digest"], expected["containerimage.digest"], "round {round}");
+        let work = std::fs::read_dir(fresh.path().join("store/work")).unwrap().count();
+        assert_eq!(work, 0, "work of a killed build is left after round {round}");
+    }
+}
+
+#[test]
+fn two_builds_of_one_blueprint_at_once() {
+    let store = Store::new();
+    let hello = repository("examples/hello");
+    let spawn = || {
+        store
+            .alloy(&["build", text(&hello), "-t", "hello"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let children = [spawn(), spawn(), spawn()];
+    let outputs = children.map(|child| child.wait_with_output().unwrap());
+    for output in &outputs {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.stdout, outputs[0].stdout);
+    }
+    // One of them made the base, the others waited for it.
+    let made = outputs.iter().filter(|output| String::from_utf8_lossy(&output.stderr).contains("[base] built")).count();
+    assert_eq!(made, 1);
+}
+
+#[test]
+fn an_interrupt_ends_everything() {
+    let mark = format!("sleep 86399.{}", std::process::id());
+    let blueprint =
+        tasks(&format!("- {{name: wait, action: run_command, reason: test, command: '{mark} & wait; {mark}'}}\n"));
+    shared().build(&[text(&repository("examples/hello"))]);
+    let store = shared();
+    let child =
+        store.alloy(&["build", text(blueprint.path())]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the task runs", || running(&mark) > 0);
+    let pid = child.id().to_string();
+    crate::support::tool("kill", &["-INT", &pid]).ok();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    wait_until("the task's processes are gone", || running(&mark) == 0);
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(text(store.path())), "{mounts}");
+}
+
+#[test]
+fn a_task_that_fails_can_be_looked_into() {
+    let blueprint = tasks(
+        "- {name: first, action: write_env_file, file: /srv/first, content: there}\n\
+         - {name: Break, action: run_command, reason: test, command: 'echo half > /srv/half; for i in $(seq 100); do echo line $i; done; exit 7'}\n",
+    );
+    let store = Store::new();
+    let ended = store.run(&["build", text(blueprint.path())]).fails(1);
+    for wanted in ["tasks.yml:2: Break: the command failed (exit status 7)", "  line 100", "alloy run alloy-failed"] {
+        assert!(ended.stderr.contains(wanted), "{wanted} is not in:\n{}", ended.stderr);
+    }
+    let shown = store.run(&["run", "alloy-failed", "cat", "/srv/first", "/srv/half"]).ok();
+    assert_eq!(shown.stdout, "therehalf\n");
+}
+
+#[test]
+fn pruning_keeps_what_images_need() {
+    let store = Store::new();
+    let hello = repository("examples/hello");
+    store.build(&[text(&hello), "-t", "kept"]);
+    store.build(&[text(&hello), "--var", "GREETING=unused"]);
+    let count = || std::fs::read_dir(store.path().join("store/blobs/sha256")).unwrap().count();
+    let before = count();
+    assert!(store.run(&["prune", "--dry-run"]).ok().stdout.contains("would free"));
+    assert_eq!(count(), before);
+    assert!(store.run(&["prune"]).ok().stdout.contains("freed"));
+    // Layer, config and manifest of the unused one.
+    assert_eq!(count(), before - 3);
+    assert_eq!(store.run(&["run", "kept", "printenv", "GREETING"]).ok().stdout, "Hello from a layer\n");
+    store.run(&["prune", "--all"]).ok();
+    assert_eq!(count(), 0);
+    assert_eq!(std::fs::read_dir(store.path().join("store/trees")).unwrap().count(), 0);
+    store.build(&[text(&hello), "-t", "kept"]);
+}

@@ -1,0 +1,166 @@
+//! Running alloy and its neighbours.
+
+pub mod registry;
+pub mod user;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test.
+pub const ALLOY: &str = env!("CARGO_BIN_EXE_alloy");
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code; `None` for a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Fails the test unless the command went well.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless the command failed with `code`.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn run(command: &mut Command) -> Ended {
+    Ended::from(command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+}
+
+/// Runs a program of this machine.
+#[track_caller]
+pub fn tool(program: &str, arguments: &[&str]) -> Ended {
+    run(Command::new(program).args(arguments))
+}
+
+/// A store of a test's own.
+pub struct Store {
+    pub directory: TempDir,
+}
+
+impl Store {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// alloy on this store.
+    pub fn alloy(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(ALLOY);
+        command.args(arguments).arg("--progress=plain").env("ALLOY_HOME", self.path().join("store"));
+        command
+    }
+
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        // Before a possible `--`, options of alloy's own must come first.
+        let mut command = Command::new(ALLOY);
+        command.arg("--progress=plain").args(arguments).env("ALLOY_HOME", self.path().join("store"));
+        run(&mut command)
+    }
+
+    /// Builds, and gives what `--metadata-file` says.
+    #[track_caller]
+    pub fn build(&self, arguments: &[&str]) -> Value {
+        let metadata = self.path().join("metadata.json");
+        let mut all = vec!["build", "--metadata-file", metadata.to_str().unwrap()];
+        all.extend(arguments);
+        self.run(&all).ok();
+        serde_json::from_slice(&std::fs::read(metadata).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Nothing a build does may outlive it.
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let place = self.path().to_str().unwrap();
+        if !std::thread::panicking() {
+            assert!(!mounts.contains(place), "still mounted below {place}:\n{mounts}");
+        }
+    }
+}
+
+/// A store that all tests share, with the base already made: making it once is enough.
+pub fn shared() -> &'static Store {
+    static SHARED: OnceLock<Store> = OnceLock::new();
+    SHARED.get_or_init(Store::new)
+}
+
+/// Which layers were taken from the store.
+pub fn cached(metadata: &Value) -> Vec<(String, bool)> {
+    let layers = metadata["layers"].as_array().unwrap();
+    layers
+        .iter()
+        .map(|layer| (layer["name"].as_str().unwrap().to_owned(), layer["cached"].as_bool().unwrap()))
+        .collect()
+}
+
+/// Digests of the layers.
+pub fn digests(metadata: &Value) -> Vec<String> {
+    let layers = metadata["layers"].as_array().unwrap();
+    layers.iter().map(|layer| layer["digest"].to_string()).collect()
+}
+
+/// A blueprint of files.
+pub fn blueprint(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    // Ordinary users read it too.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), mode).unwrap();
+    directory
+}
+
+/// A blueprint of one task file.
+pub fn tasks(text: &str) -> TempDir {
+    blueprint(&[("manifest.yml", "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\n"), ("tasks.yml", text)])
+}
+
+/// A copy of a directory of the repository.
+pub fn copy_of(path: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let from = format!("{}/.", repository(path).display());
+    tool("cp", &["-r", &from, directory.path().to_str().unwrap()]).ok();
+    tool("chmod", &["-R", "a+rX", directory.path().to_str().unwrap()]).ok();
+    directory
+}
+
+/// A path as text.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

@@ -147,7 +147,7 @@ fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord
         resolver.reporter.event(Event::LayerEnded { id, outcome: "cached", size });
     };
     if found.len() == count {
-        cached(&format!("base {base}"), 0, None);
+        cached(base, 0, None);
     }
     for (index, record) in found.iter().enumerate() {
         cached(&record.name, index + 1, record.layer.as_ref().map(|layer| layer.descriptor.size));

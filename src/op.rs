@@ -84,6 +84,16 @@ pub enum Op {
     AptInstall { packages: Vec<String>, recommends: bool },
     /// Runs a command as root, or in the login environment of `user`.
     Run { command: Command, user: Option<String>, env: BTreeMap<String, String>, cwd: Option<String> },
+    /// Writes udev rules: `source` itself to `path`, or, if it is a Debian package, its `*.rules`: a single one to
+    /// `path`, several beside it under their own names.
+    PlaceRules { source: Source, path: String },
+    /// Asks udev to read its rules again; only where one runs that is not an image's.
+    ReloadUdev,
+    /// Lets the kernel start programs of another architecture with `interpreter` (binfmt_misc). Never in an image:
+    /// it is the machine that is changed.
+    RegisterBinfmt { architecture: String, interpreter: String },
+    /// Deletes `path` with all below it. Nothing there is fine.
+    Remove { path: String },
     /// Makes the image's own user, with a home and bash, when no user of that name exists.
     EnsureUser { name: String, uid: u32 },
 }
@@ -110,6 +120,9 @@ pub struct Step {
     pub file: String,
     /// The task's line in it, from 1.
     pub line: usize,
+    /// The task's fields as its author has them, variables put in: to say what changed. Not part of the fingerprint.
+    #[serde(default)]
+    pub fields: serde_json::Value,
     /// When it is skipped.
     pub guards: Guards,
     /// What it does, in order.
@@ -120,7 +133,9 @@ impl Step {
     /// Everything that has to be fetched before the step can run.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.ops.iter().filter_map(|op| match op {
-            Op::PlaceBlob { source, .. } | Op::Unpack { archive: Archive::Source(source), .. } => Some(source),
+            Op::PlaceBlob { source, .. }
+            | Op::PlaceRules { source, .. }
+            | Op::Unpack { archive: Archive::Source(source), .. } => Some(source),
             _ => None,
         })
     }

@@ -1,15 +1,34 @@
 //! `apt_install`: packages from the distribution's archive.
 
+use super::FieldKind::{Flag, Texts};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
 use crate::yaml::Diagnostic;
 
-pub(super) static ACTION: Action =
-    Action { name: "apt_install", fields: &[Field::required("packages"), Field::optional("recommends")], lower };
+pub(super) static ACTION: Action = Action {
+    name: "apt_install",
+    summary: "Packages from the distribution's archive: those that are missing",
+    fields: &[
+        Field::required(
+            "packages",
+            Texts,
+            "`name`, `name=version` or `name:arch`; an empty list only refreshes the index",
+        ),
+        Field::optional("recommends", Flag, "Install recommended packages too; false if missing"),
+    ],
+    lower,
+};
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
+    let packages = packages(fields, "packages")?;
+    let recommends = fields.flag("recommends")?;
+    Ok(Lowered { ops: vec![Op::AptInstall { packages, recommends }], written: None })
+}
+
+/// The packages of a field, sorted.
+pub(super) fn packages(fields: &Fields<'_>, name: &str) -> Result<Vec<String>, Diagnostic> {
     let mut packages = Vec::new();
-    for (node, text) in fields.texts("packages")? {
+    for (node, text) in fields.texts(name)? {
         if !is_package(&text) {
             return Err(Diagnostic::error("package", node.span, format!("`{text}` is not the name of a package"))
                 .help("write `name`, `name=version` or `name:arch` (Debian policy 5.6.1)"));
@@ -18,8 +37,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     }
     packages.sort();
     packages.dedup();
-    let recommends = fields.flag("recommends")?;
-    Ok(Lowered { ops: vec![Op::AptInstall { packages, recommends }], written: None })
+    Ok(packages)
 }
 
 /// Debian policy 5.6.1 and 5.6.12, with apt's `:arch` and `=version`.

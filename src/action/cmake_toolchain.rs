@@ -1,18 +1,20 @@
 //! `cmake_toolchain`: a toolchain file (cmake-toolchains(7)) for a cross compiler.
 
+use super::FieldKind::{Path, Text};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
     name: "cmake_toolchain",
+    summary: "A CMake toolchain file for a cross compiler",
     fields: &[
-        Field::required("file"),
-        Field::required("target_system"),
-        Field::required("target_processor"),
-        Field::required("compiler_prefix"),
-        Field::required("compiler_path"),
-        Field::optional("sysroot"),
+        Field::required("file", Path, "Where to write it"),
+        Field::required("target_system", Text, "CMAKE_SYSTEM_NAME, such as Generic or Linux"),
+        Field::required("target_processor", Text, "CMAKE_SYSTEM_PROCESSOR, such as arm"),
+        Field::required("compiler_prefix", Text, "Such as arm-none-eabi, with or without its trailing `-`"),
+        Field::required("compiler_path", Path, "Directory of the compiler's programs"),
+        Field::optional("sysroot", Path, "CMAKE_SYSROOT"),
     ],
     lower,
 };

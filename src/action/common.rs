@@ -1,5 +1,6 @@
 //! Fields that every action takes, and the lowering of a whole task.
 
+use super::FieldKind::{Flag, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
 use super::{Field, Fields, Outcome, Task};
 use crate::op::{Guards, Op, Owner, Secrets, Step};
@@ -7,16 +8,16 @@ use crate::yaml::{Diagnostic, Span};
 
 /// Fields of every task.
 pub const COMMON: [Field; 10] = [
-    Field::required("name"),
-    Field::required("action"),
-    Field::optional("creates"),
-    Field { name: "skip_if", required: false, verbatim: true },
-    Field::optional("always_run"),
-    Field::optional("exclude"),
-    Field::optional("run_as"),
-    Field::optional("owner"),
-    Field::optional("mode"),
-    Field::optional("per_arch"),
+    Field::required("name", Text, "What the task is called"),
+    Field::required("action", Text, "What it does"),
+    Field::optional("creates", Path, "Skip the task if this exists"),
+    Field::optional("skip_if", Text, "Skip the task if this shell expression exits 0").verbatim(),
+    Field::optional("always_run", Flag, "Run whatever `creates` says"),
+    Field::optional("exclude", Words, "Leave the task out where one of these tags is on: docker, wsl2"),
+    Field::optional("run_as", Text, "The user it runs as, in that user's login environment"),
+    Field::optional("owner", Text, "`user[:group]` of what was written, recursively"),
+    Field::optional("mode", Text, "Mode of what was written: \"0755\", USER_RWX GROUP_RX, or u+x"),
+    Field::optional("per_arch", PerArch, "Other `url`, `sha256`, `command` or `source` for amd64 or arm64"),
 ];
 
 /// Lowers a task. All that is wrong with it is reported, as far as it can be told.
@@ -38,7 +39,8 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     }
     let action = task.action.name.to_owned();
     let (file, line) = (task.file.to_owned(), task.span.line);
-    (Some(Step { name, action, file, line, guards, ops: lowered.ops }), diagnostics)
+    let fields = crate::yaml::Value::Mapping(task.fields.clone()).to_json();
+    (Some(Step { name, action, file, line, fields, guards, ops: lowered.ops }), diagnostics)
 }
 
 fn unknown_fields(fields: &mut Fields<'_>) {

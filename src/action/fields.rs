@@ -19,6 +19,11 @@ pub struct Fields<'a> {
 type Result<T> = std::result::Result<T, Diagnostic>;
 
 impl<'a> Fields<'a> {
+    /// Where the task stands.
+    pub fn span(&self) -> crate::yaml::Span {
+        self.task.span
+    }
+
     /// The node of a field, if it is there.
     pub fn node(&self, name: &str) -> Option<&'a Node> {
         self.task.fields.get(name)
@@ -110,25 +115,92 @@ impl<'a> Fields<'a> {
         items.iter().map(|item| Ok((item, item.text(name)?.trim().to_owned()))).collect()
     }
 
+    /// A list of texts, or the words of one text; nothing when missing.
+    pub fn words(&self, name: &str) -> Result<Vec<String>> {
+        let Some(node) = self.node(name) else { return Ok(Vec::new()) };
+        let words: Vec<String> = match node.text(name) {
+            Ok(text) => text.split_whitespace().map(str::to_owned).collect(),
+            Err(_) => self.texts(name)?.into_iter().map(|(_, text)| text).collect(),
+        };
+        words.iter().try_for_each(|word| self.no_secret(name, word))?;
+        Ok(words)
+    }
+
     /// `url` and `sha256`.
     pub fn download(&self) -> Result<Source> {
-        let url = self.text_or_secret("url")?;
-        let url = url.trim().to_owned();
-        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        if !matches!(scheme, "http" | "https" | "file") {
-            let span = self.required("url")?.span;
-            return Err(Diagnostic::error("url", span, "`url` must be an http or https URL")
-                .help("`file:` URLs work too, under `--allow-file-urls`"));
+        download(self.required("url")?, self.node("sha256"))
+    }
+
+    /// `url` and `sha256` in the mapping `name`.
+    pub fn nested_download(&self, name: &str) -> Result<Source> {
+        let node = self.required(name)?;
+        let mapping = node.mapping(name)?;
+        let missing = || Diagnostic::error("missing-field", node.span, format!("`{name}` needs `url`"));
+        download(mapping.get("url").ok_or_else(missing)?, mapping.get("sha256"))
+    }
+
+    /// One of some words.
+    pub fn one_of(&self, name: &str, known: &'static [&'static str]) -> Result<&'static str> {
+        let node = self.required(name)?;
+        let text = node.text(name)?;
+        known.iter().copied().find(|word| *word == text).ok_or_else(|| {
+            Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
+                .help(format!("it is one of {}", known.join(", ")))
+                .suggest(text, known.iter().copied())
+        })
+    }
+
+    /// What the blueprint around the task knows.
+    pub fn lookup(&self) -> &dyn super::Lookup {
+        self.task.lookup
+    }
+
+    /// A program of the image, in the login environment of whoever runs the task: it may be on the PATH of a profile.
+    pub fn tool(&self, words: &[&str], cwd: &str) -> Result<Op> {
+        let user = self.run_as()?.unwrap_or_else(|| "root".to_owned());
+        let command = Command::Argv(words.iter().map(|word| (*word).to_owned()).collect());
+        Ok(Op::Run { command, user: Some(user), env: self.task.env.clone(), cwd: Some(cwd.to_owned()) })
+    }
+
+    /// A directory that belongs to whoever runs the task.
+    pub fn own_directory(&self, path: &str) -> Result<Vec<Op>> {
+        let mut ops = vec![Op::MakeDir { path: path.to_owned() }];
+        if let Some(user) = self.run_as()? {
+            let owner = Some(crate::op::Owner { user, group: None });
+            ops.push(Op::SetAttributes { path: path.to_owned(), owner, mode: None, recursive: false });
         }
-        let sha256 = self.node("sha256").map(|node| {
-            let text = node.text("sha256")?.trim();
-            Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
-                Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits")
-                    .label(format!("{} characters", text.chars().count()))
-                    .help("take it from `sha256sum FILE`")
-            })
-        });
-        Ok(Source::Url { url, sha256: sha256.transpose()? })
+        Ok(ops)
+    }
+
+    /// A revision of a git repository, with its submodules, in `dest`.
+    pub fn git(&self, url: &str, revision: Option<&str>, dest: &str) -> Result<Vec<Op>> {
+        let mut ops = self.own_directory(dest)?;
+        ops.push(self.tool(&["git", "clone", "--", url, "."], dest)?);
+        if let Some(revision) = revision {
+            ops.push(self.tool(&["git", "-c", "advice.detachedHead=false", "checkout", revision, "--"], dest)?);
+        }
+        ops.push(self.tool(&["git", "submodule", "update", "--init", "--recursive"], dest)?);
+        Ok(ops)
+    }
+
+    /// `apt_install` of the field `name`, if it is there.
+    pub fn packages(&self, name: &str) -> Result<Option<Op>> {
+        if self.node(name).is_none() {
+            return Ok(None);
+        }
+        let packages = super::apt_install::packages(self, name)?;
+        Ok((!packages.is_empty()).then_some(Op::AptInstall { packages, recommends: false }))
+    }
+
+    /// A revision or URL that git does not take for an option.
+    pub fn git_word(&self, name: &str) -> Result<Option<String>> {
+        let text = self.optional(name)?.map(|text| text.trim().to_owned());
+        match (&text, self.node(name)) {
+            (Some(text), Some(node)) if text.starts_with('-') || text.contains(char::is_whitespace) => {
+                Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`")))
+            }
+            _ => Ok(text),
+        }
     }
 
     /// The user the task runs as; root is `None`.
@@ -150,6 +222,24 @@ impl<'a> Fields<'a> {
         }
         self.warnings.push(diagnostic);
     }
+}
+
+fn download(url: &Node, sha256: Option<&Node>) -> Result<Source> {
+    let text = url.text("url")?.trim().to_owned();
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    if !matches!(scheme, "http" | "https" | "file") {
+        return Err(Diagnostic::error("url", url.span, "`url` must be an http or https URL")
+            .help("`file:` URLs work too, under `--allow-file-urls`"));
+    }
+    let sha256 = sha256.map(|node| {
+        let text = node.text("sha256")?.trim();
+        Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
+            Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits")
+                .label(format!("{} characters", text.chars().count()))
+                .help("take it from `sha256sum FILE`")
+        })
+    });
+    Ok(Source::Url { url: text, sha256: sha256.transpose()? })
 }
 
 /// An absolute path in its shortest form, or what is wrong with it and what to do.

@@ -1,12 +1,18 @@
 //! `get_file`: one download to one path.
 
+use super::FieldKind::{Path, Sha256, Url};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
     name: "get_file",
-    fields: &[Field::required("url"), Field::required("dest"), Field::optional("sha256")],
+    summary: "One download to one path",
+    fields: &[
+        Field::required("url", Url, "Where it is"),
+        Field::required("dest", Path, "The file to write; its directory is made"),
+        Field::optional("sha256", Sha256, "What it must be"),
+    ],
     lower,
 };
 

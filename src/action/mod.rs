@@ -1,21 +1,48 @@
 //! One file per action: what fields it takes, and how it lowers to ops. An action never touches the world.
 //!
-//! A new action is one file and one line in [`ACTIONS`]; the parser and "did you mean" come from that slice.
+//! A new action is one file and one line in `actions!`: the parser, the reference, the schema and "did you mean" come
+//! from the slice that it makes.
 
-mod apt_install;
-mod cmake_toolchain;
 mod common;
 mod fields;
-mod get_file;
 mod mode;
-mod python_package;
-mod run_command;
-mod unarchive_from_url;
-mod unpack;
-mod write_env_file;
 
-use crate::op::{Op, Step};
+use crate::op::{Op, Source, Step};
 use crate::yaml::{Diagnostic, Mapping, Span};
+
+/// Declares the file of each action and the slice of all.
+macro_rules! actions {
+    ($($name:ident)*) => {
+        $(mod $name;)*
+
+        /// All actions.
+        pub static ACTIONS: &[&Action] = &[$(&$name::ACTION),*];
+    };
+}
+
+actions! {
+    apt_install
+    build_artifact
+    build_from_source
+    buildroot_config
+    cmake_toolchain
+    get_file
+    install_deb_to_sysroot
+    install_target_lib
+    mcu_sdk
+    pkg_config_env
+    python_package
+    register_binfmt
+    run_command
+    rust_package
+    sdk_install
+    udev_rules
+    unarchive_from_ref
+    unarchive_from_url
+    unpack
+    write_env_file
+    yocto_manifest
+}
 
 pub use common::{COMMON, lower};
 pub use fields::Fields;
@@ -25,23 +52,54 @@ pub use fields::Fields;
 pub struct Field {
     /// Its key.
     pub name: &'static str,
+    /// What it may hold.
+    pub kind: FieldKind,
+    /// What it is for.
+    pub summary: &'static str,
     /// Must be there.
     pub required: bool,
     /// Its text belongs to a shell or a file: `$NAME` in it is not expanded.
     pub verbatim: bool,
 }
 
+/// What a field may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// A text.
+    Text,
+    /// An absolute path in the image.
+    Path,
+    /// `http` or `https`.
+    Url,
+    /// 64 hexadecimal digits.
+    Sha256,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Number,
+    /// A list of texts.
+    Texts,
+    /// A list of texts, or one text of words.
+    Words,
+    /// A mapping of architectures to fields.
+    PerArch,
+    /// `url` and `sha256` in a mapping of their own.
+    Download,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
 impl Field {
-    const fn required(name: &'static str) -> Self {
-        Self { name, required: true, verbatim: false }
+    const fn required(name: &'static str, kind: FieldKind, summary: &'static str) -> Self {
+        Self { name, kind, summary, required: true, verbatim: false }
     }
 
-    const fn optional(name: &'static str) -> Self {
-        Self { name, required: false, verbatim: false }
+    const fn optional(name: &'static str, kind: FieldKind, summary: &'static str) -> Self {
+        Self { name, kind, summary, required: false, verbatim: false }
     }
 
-    const fn verbatim(name: &'static str) -> Self {
-        Self { name, required: true, verbatim: true }
+    const fn verbatim(self) -> Self {
+        Self { verbatim: true, ..self }
     }
 }
 
@@ -59,40 +117,13 @@ pub struct Lowered {
 pub struct Action {
     /// Its name in task files.
     pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
     /// Its own fields, beside the common ones.
     pub fields: &'static [Field],
     /// Checks the fields and lowers them. Warnings may be added to the slice of the fields.
     pub lower: fn(&mut Fields<'_>) -> Result<Lowered, Diagnostic>,
 }
-
-/// All actions of this version.
-pub static ACTIONS: &[&Action] = &[
-    &apt_install::ACTION,
-    &cmake_toolchain::ACTION,
-    &get_file::ACTION,
-    &python_package::ACTION,
-    &run_command::ACTION,
-    &unarchive_from_url::ACTION,
-    &unpack::ACTION,
-    &write_env_file::ACTION,
-];
-
-/// Actions of the format that this version does not have yet.
-pub const NOT_YET: [&str; 13] = [
-    "build_artifact",
-    "build_from_source",
-    "buildroot_config",
-    "install_deb_to_sysroot",
-    "install_target_lib",
-    "mcu_sdk",
-    "pkg_config_env",
-    "register_binfmt",
-    "rust_package",
-    "sdk_install",
-    "udev_rules",
-    "unarchive_from_ref",
-    "yocto_manifest",
-];
 
 impl Action {
     /// The action of that name.
@@ -105,12 +136,7 @@ impl Action {
         if let Some(action) = Self::named(name) {
             return Ok(action);
         }
-        if NOT_YET.contains(&name) {
-            return Err(Diagnostic::error("action", span, format!("this version of alloy cannot do `{name}` yet"))
-                .label("not available yet")
-                .help("take the task out, or `exclude: [docker]` it from image builds"));
-        }
-        let names = ACTIONS.iter().map(|action| action.name).chain(NOT_YET);
+        let names = ACTIONS.iter().map(|action| action.name);
         Err(Diagnostic::error("action", span, format!("there is no action `{name}`"))
             .label("unknown action")
             .help(format!("the actions are {}", ACTIONS.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")))
@@ -137,6 +163,23 @@ pub struct Task<'a> {
     pub strict: bool,
     /// Variables that commands have in their environment.
     pub env: &'a std::collections::BTreeMap<String, String>,
+    /// The blueprint around it.
+    pub lookup: &'a dyn Lookup,
+}
+
+/// What actions may ask of the blueprint around a task.
+pub trait Lookup {
+    /// The archive that the lockfile has for a toolchain reference on this platform.
+    fn toolchain(&self, reference: &str) -> Option<Source>;
+
+    /// The variable `SDK_SYSROOT`.
+    fn sysroot(&self) -> Option<String>;
+}
+
+impl std::fmt::Debug for dyn Lookup + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lookup")
+    }
 }
 
 /// A lowered task and what is to be said about it.

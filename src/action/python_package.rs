@@ -1,11 +1,19 @@
 //! `python_package`: one package from PyPI.
 
+use super::FieldKind::Text;
 use super::{Action, Field, Fields, Lowered};
 use crate::op::Command;
 use crate::yaml::Diagnostic;
 
-pub(super) static ACTION: Action =
-    Action { name: "python_package", fields: &[Field::required("package"), Field::optional("version")], lower };
+pub(super) static ACTION: Action = Action {
+    name: "python_package",
+    summary: "One package from PyPI, by pip3",
+    fields: &[
+        Field::required("package", Text, "Its name, with extras if need be"),
+        Field::optional("version", Text, "The exact version"),
+    ],
+    lower,
+};
 
 /// Variables of pip. Older pips do not know the option to install beside the distribution's packages (PEP 668), but
 /// every pip passes over a variable it does not know. The cache would grow the layer.

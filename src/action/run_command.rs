@@ -1,12 +1,17 @@
 //! `run_command`: what no other action covers.
 
+use super::FieldKind::Text;
 use super::{Action, Field, Fields, Lowered};
 use crate::op::{Command, Op};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
     name: "run_command",
-    fields: &[Field::verbatim("command"), Field { name: "reason", required: false, verbatim: true }],
+    summary: "A shell command: what no other action covers",
+    fields: &[
+        Field::required("command", Text, "For `bash -c`, or the login shell of `run_as`").verbatim(),
+        Field::optional("reason", Text, "Why no other action does it").verbatim(),
+    ],
     lower,
 };
 

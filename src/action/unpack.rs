@@ -1,12 +1,18 @@
 //! `unpack`: an archive of the blueprint (a relative path) or of the target (an absolute one).
 
+use super::FieldKind::{Number, Path, Text};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::{Archive, Op, Source};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
     name: "unpack",
-    fields: &[Field::required("source"), Field::required("dest"), Field::optional("strip_components")],
+    summary: "An archive of the blueprint, or of the image, unpacked",
+    fields: &[
+        Field::required("source", Text, "Absolute: in the image; relative: in the blueprint's directory"),
+        Field::required("dest", Path, "The directory to unpack into; it is made"),
+        Field::optional("strip_components", Number, "Leading path elements to drop"),
+    ],
     lower,
 };
 

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use crate::yaml::{Diagnostic, Mapping, Node, Sources, Span};
 
 pub use manifest::{ImageFields, Manifest, RequiredEnv, Toolchain};
-pub use read::{LOCK_FILE, MANIFEST_FILE, load};
-pub use render::{ARCHITECTURES, render_task};
+pub use read::{LOCK_FILE, MANIFEST_FILE, load, read};
+pub use render::{ARCHITECTURES, PER_ARCH_FIELDS, render_task};
 pub use variables::{Environment, Given};
 
 /// A value of `variables`, and where it was given.

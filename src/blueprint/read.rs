@@ -16,6 +16,14 @@ const VARIABLES_FILE: &str = "variables.yml";
 
 /// Reads the blueprint in `directory`. All errors of all files are reported together.
 pub fn load(directory: &Path) -> Result<Blueprint, LoadError> {
+    match read(directory)? {
+        (Some(blueprint), problems) if problems.diagnostics.is_empty() => Ok(blueprint),
+        (_, problems) => Err(LoadError::Invalid(problems)),
+    }
+}
+
+/// Reads as much of the blueprint in `directory` as can be read, and says what is wrong with the rest.
+pub fn read(directory: &Path) -> Result<(Option<Blueprint>, Problems), LoadError> {
     let absolute = directory.canonicalize().map_err(read_error(directory))?;
     if !absolute.join(MANIFEST_FILE).is_file() {
         return Err(LoadError::NotABlueprint { path: directory.to_owned() });
@@ -29,7 +37,7 @@ pub fn load(directory: &Path) -> Result<Blueprint, LoadError> {
     if let Some(node) = variables_node.filter(|node| !node.is_null()) {
         variables = super::manifest::variables(&node, VARIABLES_FILE, &mut reader.errors);
     }
-    let Some(manifest) = manifest else { return Err(reader.invalid()) };
+    let Some(manifest) = manifest else { return Ok((None, reader.problems())) };
     variables.extend(manifest.variables.clone());
     let mut files = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
@@ -44,10 +52,9 @@ pub fn load(directory: &Path) -> Result<Blueprint, LoadError> {
             files.push(TaskFile { path: name.clone(), tasks });
         }
     }
-    if !reader.errors.is_empty() {
-        return Err(reader.invalid());
-    }
-    Ok(Blueprint { directory: reader.directory, sources: reader.sources, manifest, variables, files, lock })
+    let problems = reader.problems();
+    let (directory, sources) = (reader.directory, reader.sources);
+    Ok((Some(Blueprint { directory, sources, manifest, variables, files, lock }), problems))
 }
 
 fn read_error(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
@@ -62,8 +69,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn invalid(self) -> LoadError {
-        LoadError::Invalid(Problems { diagnostics: self.errors, sources: self.sources })
+    fn problems(&self) -> Problems {
+        Problems { diagnostics: self.errors.clone(), sources: self.sources.clone() }
     }
 
     /// A file as it is shown: under the directory as the user named it.

@@ -6,7 +6,8 @@ use crate::yaml::{Diagnostic, Key, Mapping, Node, Sources, Span, Value};
 
 /// Architectures of `per_arch`, in Debian's words.
 pub const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
-const PER_ARCH_FIELDS: [&str; 4] = ["url", "sha256", "command", "source"];
+/// What an architecture's block may override.
+pub const PER_ARCH_FIELDS: [&str; 4] = ["url", "sha256", "command", "source"];
 
 /// Renders `task` for `arch`. Gives the fields, and whether a `per_arch` lacks this architecture.
 /// Fields in `verbatim` keep their `$NAME`.

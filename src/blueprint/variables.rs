@@ -15,6 +15,8 @@ pub struct Given {
     pub env_file: BTreeMap<String, String>,
     /// The environment of alloy's own process.
     pub process: BTreeMap<String, String>,
+    /// Variables that the environment must have may be missing: the blueprint is looked at, not built.
+    pub placeholders: bool,
 }
 
 /// The name under which blueprints ask for the user they are made for.
@@ -73,6 +75,11 @@ impl Environment {
         env.values.extend(given.vars.clone());
         for required in manifest.required_env.iter().filter(|required| required.secret) {
             env.secret.insert(required.name.clone());
+        }
+        if given.placeholders {
+            for required in &manifest.required_env {
+                env.values.entry(required.name.clone()).or_insert_with(|| "…".to_owned());
+            }
         }
         env.require(&manifest.required_env)?;
         let exported = manifest.required_env.iter().map(|required| &required.name).chain(given.env_file.keys());

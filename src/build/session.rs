@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
 
     fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<Option<LayerBlob>> {
         let id = Id::next();
-        let name = format!("base deb:{}", plan.suite);
+        let name = format!("deb:{}", plan.suite);
         self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
         let debs = self.debs(plan)?;
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);

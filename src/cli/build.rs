@@ -157,9 +157,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let cached = built.layers.iter().filter(|layer| layer.cached).count();
     context.reporter.event(Event::Note(format!(
-        "done in {}: {} layers, {cached} of them cached",
+        "done in {}: {}, {cached} of them cached",
         ui::duration(start.elapsed()),
-        built.layers.len()
+        if built.layers.len() == 1 { "1 layer".to_owned() } else { format!("{} layers", built.layers.len()) }
     )));
     // Printed last, and alone on standard output: for scripts.
     drop(context);
@@ -185,7 +185,7 @@ fn settings(args: &Args, platform: Platform) -> Result<Settings, CommandError> {
     // Variables that are not text cannot be meant.
     let process =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let given = Given { vars, env_file: from_files, process: process.collect() };
+    let given = Given { vars, env_file: from_files, process: process.collect(), placeholders: false };
     let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
     // An image build is what the tag stands for.
     let mut tags = BTreeSet::from(["docker".to_owned()]);

@@ -1,6 +1,8 @@
 //! Commands: one file each. Results go to standard output, everything else to standard error through [`ui`].
 
+mod actions;
 mod build;
+mod check;
 mod context;
 mod env_file;
 mod error;
@@ -11,6 +13,7 @@ mod interrupt;
 mod prune;
 mod push;
 mod run;
+mod schema;
 pub mod ui;
 
 use std::process::ExitCode;
@@ -20,8 +23,15 @@ use clap::{Parser, Subcommand};
 pub use error::{CommandError, Kind};
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 a task or alloy itself failed; 2 wrong command line; 3 the blueprint has errors;
-4 network or registry; 5 this machine gives no sandbox; 130 interrupted. `alloy run` ends as its command does.";
+Exit codes:
+  0    done
+  1    a task, or alloy itself, failed
+  2    the command line is wrong
+  3    the blueprint has errors
+  4    a server or registry was not reached, refused, or sent something else
+  5    this machine gives no sandbox
+  130  interrupted
+`alloy run` ends as its command does.";
 
 /// Builds OCI images from blueprints: daemonless, rootless, cached layer by layer
 #[derive(Debug, Parser)]
@@ -36,6 +46,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Args),
+    Check(check::Args),
+    Actions(actions::Args),
+    Schema(schema::Args),
     Push(push::Args),
     Run(run::Args),
     Images(images::Args),
@@ -57,6 +70,9 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     let result = match &cli.command {
         Command::Build(args) => build::run(args, global),
+        Command::Check(args) => check::run(args),
+        Command::Actions(args) => actions::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),

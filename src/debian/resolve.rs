@@ -9,7 +9,7 @@ use super::release::{self, Release};
 use super::sources::{self, Mirror};
 use super::{BasePackage, BasePlan, DebianError};
 use crate::event::Event;
-use crate::fetch::{Download, FetchError, Fetcher};
+use crate::fetch::{Download, FetchError, Fetcher, Transfer};
 
 /// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
 const ROOTS: [&str; 3] = ["apt", "base-files", "passwd"];
@@ -115,7 +115,10 @@ impl Archive<'_> {
         } else {
             format!("{dists}/{path}")
         };
-        let download = Download { url, sha256: Some(digest), size: Some(size), part_of: None };
+        let name = format!("index of {pocket}");
+        let missing = !self.fetcher.have(&digest);
+        let part_of = missing.then(|| Transfer::start(self.fetcher.reporter(), name, Some(size)));
+        let download = Download { url, sha256: Some(digest), size: Some(size), part_of };
         self.fetcher.fetch(&download).await?;
         let path = self.fetcher.path(&digest);
         let file = File::open(&path).map_err(|source| DebianError::Read { path, source })?;

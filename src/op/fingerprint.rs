@@ -125,6 +125,21 @@ impl Encoder<'_> {
                 }
                 self.optional(cwd.as_deref());
             }
+            Op::PlaceRules { source, path } => {
+                self.text("place-rules");
+                self.source(source);
+                self.text(path);
+            }
+            Op::ReloadUdev => self.text("reload-udev"),
+            Op::RegisterBinfmt { architecture, interpreter } => {
+                self.text("register-binfmt");
+                self.text(architecture);
+                self.text(interpreter);
+            }
+            Op::Remove { path } => {
+                self.text("remove");
+                self.text(path);
+            }
             Op::EnsureUser { name, uid } => {
                 self.text("ensure-user");
                 self.text(name);
@@ -183,7 +198,15 @@ mod tests {
 
     fn step(ops: Vec<Op>) -> Step {
         let guards = Guards::default();
-        Step { name: "n".into(), action: "a".into(), file: "f.yml".into(), line: 1, guards, ops }
+        Step {
+            name: "n".into(),
+            action: "a".into(),
+            file: "f.yml".into(),
+            line: 1,
+            fields: serde_json::Value::Null,
+            guards,
+            ops,
+        }
     }
 
     fn of(ops: Vec<Op>) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{ImageSpec, Platform};
-use crate::action::{self, Action, COMMON, NOT_YET};
+use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::Lock;
 use crate::op::{Archive, Guards, Op, Secrets, Source, Step};
@@ -129,10 +129,29 @@ fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
         action: USER_LAYER.to_owned(),
         file: crate::blueprint::MANIFEST_FILE.to_owned(),
         line: 1,
+        fields: serde_json::Value::Null,
         guards: Guards::default(),
         ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
     };
     Some(LoweredLayer { name: USER_LAYER.to_owned(), steps: vec![step] })
+}
+
+/// What actions may ask of the blueprint around a task.
+struct Around<'a> {
+    lock: &'a Lock,
+    platform: &'a str,
+    sysroot: Option<String>,
+}
+
+impl Lookup for Around<'_> {
+    fn toolchain(&self, reference: &str) -> Option<Source> {
+        let pin = self.lock.toolchain(self.platform, reference)?;
+        Some(Source::Url { url: pin.url.clone(), sha256: Some(pin.sha256) })
+    }
+
+    fn sysroot(&self) -> Option<String> {
+        self.sysroot.clone()
+    }
 }
 
 struct Lowerer<'a> {
@@ -160,9 +179,6 @@ impl Lowerer<'_> {
             }
         };
         let name = self.result(action_field.text("action").map(str::to_owned))?;
-        if excluded && NOT_YET.contains(&name.as_str()) {
-            return None;
-        }
         let action = self.result(Action::find(&name, action_field.span))?;
         if excluded {
             return None;
@@ -182,6 +198,8 @@ impl Lowerer<'_> {
                 return None;
             }
         };
+        let sysroot = self.env.variable("SDK_SYSROOT");
+        let platform = self.settings.platform.to_string();
         let (step, problems) = action::lower(&action::Task {
             action,
             fields: &fields,
@@ -191,9 +209,16 @@ impl Lowerer<'_> {
             arch_missing,
             strict: self.settings.strict,
             env: &self.env.exported,
+            lookup: &Around { lock: self.lock, platform: &platform, sysroot },
         });
         self.problems.extend(problems);
         let mut step = step?;
+        if step.ops.iter().any(|op| matches!(op, Op::RegisterBinfmt { .. })) {
+            let error =
+                Diagnostic::error("image", action_field.span, "`register_binfmt` changes the kernel, not the image");
+            self.problems.push(error.help("add `exclude: [docker]` to the task: image builds then leave it out"));
+            return None;
+        }
         self.pin(&mut step);
         Some(step)
     }
@@ -214,7 +239,10 @@ impl Lowerer<'_> {
     /// A download without a digest takes the lockfile's.
     fn pin(&self, step: &mut Step) {
         for op in &mut step.ops {
-            let (Op::PlaceBlob { source, .. } | Op::Unpack { archive: Archive::Source(source), .. }) = op else {
+            let (Op::PlaceBlob { source, .. }
+            | Op::PlaceRules { source, .. }
+            | Op::Unpack { archive: Archive::Source(source), .. }) = op
+            else {
                 continue;
             };
             if let Source::Url { url, sha256: pin @ None } = source {

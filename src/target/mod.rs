@@ -65,6 +65,15 @@ pub enum TargetError {
     /// Scratch space of the build.
     #[error("cannot use the build's scratch directory: {0}")]
     Scratch(#[source] io::Error),
+    /// Something that only a machine can do.
+    #[error("`{what}` cannot be done in an image")]
+    NotInAnImage {
+        /// The action.
+        what: &'static str,
+    },
+    /// A package without rules.
+    #[error("the Debian package has no `*.rules` in it")]
+    NoRules,
     /// The requests came in an order that makes no sense.
     #[error("no layer was begun")]
     NoLayer,

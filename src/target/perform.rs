@@ -1,12 +1,16 @@
 //! Ops on an open layer: files through the root's handle, commands in the sandbox.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
+use layers::compress::decoder;
 use layers::root::Root;
-use layers::unpack::{UnpackOptions, unpack};
+use layers::tar::{self, Kind};
+use layers::unpack::{UnpackError, UnpackOptions, deb, unpack};
 
 use super::accounts::{Account, Accounts};
 use super::attributes;
@@ -73,6 +77,11 @@ impl Performer<'_> {
                 }
                 return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);
             }
+            Op::PlaceRules { source, path } => self.place_rules(source, Path::new(path))?,
+            // No udev runs in an image, and its kernel is the machine's.
+            Op::ReloadUdev => {}
+            Op::RegisterBinfmt { .. } => return Err(TargetError::NotInAnImage { what: "register_binfmt" }),
+            Op::Remove { path } => self.root().remove_all(Path::new(path))?,
             Op::EnsureUser { name, uid } => return self.ensure_user(name, *uid).map(Some),
         }
         Ok(None)
@@ -96,6 +105,18 @@ impl Performer<'_> {
         let mut file = self.open(source)?;
         self.make_parent(path)?;
         Ok(self.root().write_file(path, &mut file, 0o644)?)
+    }
+
+    fn place_rules(&self, source: &Source, path: &Path) -> Result<(), TargetError> {
+        let rules = deb_rules(self.open(source)?)?;
+        let Some(rules) = rules else { return self.place(source, path) };
+        self.make_parent(path)?;
+        let single = rules.len() == 1;
+        for (name, content) in rules {
+            let path = if single { path.to_owned() } else { path.with_file_name(name) };
+            self.root().write_file(&path, &mut content.as_slice(), 0o644)?;
+        }
+        Ok(())
     }
 
     fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
@@ -210,6 +231,38 @@ impl Performer<'_> {
         let root = accounts.user("root")?;
         self.run(&argv, &root, &BTreeMap::new(), None)
     }
+}
+
+/// Rules are texts.
+const RULES_LIMIT: u64 = 4 << 20;
+
+/// A file's name and content.
+type NamedFile = (OsString, Vec<u8>);
+
+/// Names and contents of the rules in a Debian package; `None` for a file that is none.
+fn deb_rules(mut file: File) -> Result<Option<Vec<NamedFile>>, TargetError> {
+    let mut magic = Vec::new();
+    let failed = |error: std::io::Error| TargetError::Unpack(error.into());
+    (&mut file).take(deb::MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
+    if magic != deb::MAGIC {
+        return Ok(None);
+    }
+    file.rewind().map_err(failed)?;
+    let mut rules = Vec::new();
+    deb::member(file, "data.tar", |member| {
+        let (_, reader) = decoder(member)?;
+        tar::for_each::<_, UnpackError>(reader, |entry, content| {
+            let name = tar::file_name(&entry.path).to_owned();
+            if entry.kind == Kind::File && entry.path.extension().is_some_and(|extension| extension == "rules") {
+                let mut bytes = Vec::new();
+                content.take(RULES_LIMIT).read_to_end(&mut bytes)?;
+                rules.push((name, bytes));
+            }
+            Ok(())
+        })?;
+        Ok(())
+    })?;
+    if rules.is_empty() { Err(TargetError::NoRules) } else { Ok(Some(rules)) }
 }
 
 fn shell(text: &str) -> Vec<String> {

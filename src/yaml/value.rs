@@ -50,6 +50,20 @@ impl Mapping {
     }
 }
 
+impl Value {
+    /// The same as JSON: scalars are texts.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Scalar { text, .. } => text.clone().into(),
+            Self::Sequence(items) => items.iter().map(|item| item.value.to_json()).collect(),
+            Self::Mapping(mapping) => {
+                let entries = mapping.entries.iter().map(|(key, node)| (key.text.clone(), node.value.to_json()));
+                serde_json::Value::Object(entries.collect())
+            }
+        }
+    }
+}
+
 impl Node {
     /// True for `~`, `null` and nothing.
     pub fn is_null(&self) -> bool {

@@ -70,3 +70,13 @@ pub fn table<const N: usize>(rows: &[[String; N]]) {
         println!("{}", cells.join("  ").trim_end());
     }
 }
+
+/// True where colour is welcome on standard output.
+pub fn color_out() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A number and what is counted: `1 layer`, `2 layers`.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

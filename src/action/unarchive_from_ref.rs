@@ -1,0 +1,36 @@
+//! `unarchive_from_ref`: a toolchain of the catalog, as the lockfile pins it.
+
+use super::FieldKind::{Number, Path, Text};
+use super::{Action, Field, Fields, Lowered};
+use crate::op::{Archive, Op};
+use crate::yaml::Diagnostic;
+
+pub(super) static ACTION: Action = Action {
+    name: "unarchive_from_ref",
+    summary: "A toolchain of the catalog, unpacked; the lockfile says where it is",
+    fields: &[
+        Field::required("ref", Text, "`<kind>.<vendor>.<tool>[@version]`"),
+        Field::required("dest", Path, "The directory to unpack into; it is made"),
+        Field::optional("strip_components", Number, "Leading path elements to drop"),
+    ],
+    lower,
+};
+
+fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
+    let reference = fields.text("ref")?;
+    let node = fields.required("ref")?;
+    let parts = reference.split('@').next().unwrap_or_default().split('.').filter(|part| !part.is_empty()).count();
+    if parts < 3 {
+        return Err(Diagnostic::error("ref", node.span, format!("`{reference}` is not a reference of the catalog"))
+            .help("write `<kind>.<vendor>.<tool>[@version]`, such as toolchain.arm-gnu.arm-none-eabi@stable"));
+    }
+    let source = fields.lookup().toolchain(reference.trim()).ok_or_else(|| {
+        Diagnostic::error("lock", node.span, format!("alloy.lock.yml does not pin `{reference}` for this platform"))
+            .label("not pinned")
+            .help("add it to `toolchains` of alloy.lock.yml, with `url` and `sha256`")
+    })?;
+    let dest = fields.path("dest")?;
+    let strip = fields.number("strip_components")?;
+    let unpack = Op::Unpack { archive: Archive::Source(source), dest: dest.clone(), strip };
+    Ok(Lowered { ops: vec![unpack], written: Some(dest) })
+}

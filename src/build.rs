@@ -15,15 +15,17 @@ use crate::cache::{self, LayerRecord};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::{Secrets, Step};
-use crate::plan::{ImageSpec, Inputs, Lowered, Plan, PlannedLayer, Platform};
+use crate::plan::{ImageSpec, Inputs, Lowered, Plan, PlannedLayer, Platform, Trace};
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
 mod error;
+mod forecast;
 mod output;
 mod session;
 
 pub use error::BuildError;
+pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use session::{Session, ensure_blobs};
 
 const PROFILES: &str = "profiles";
@@ -89,17 +91,20 @@ pub struct Built {
 pub fn build(
     resolver: &Resolver<'_>,
     directory: &Path,
-    lowered: Lowered,
+    mut lowered: Lowered,
     options: &Options,
 ) -> Result<Built, BuildError> {
     let mut base = resolver.base(&lowered.base)?;
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let sources = resolver.sources(directory, &steps)?;
     let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
-    let plan = Plan::new(lowered.layers, resolver.platform, &inputs).map_err(BuildError::UnknownSource)?;
+    let plan = Plan::new(std::mem::take(&mut lowered.layers), resolver.platform, &inputs)
+        .map_err(BuildError::UnknownSource)?;
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found);
-    let mut session = Session::new(resolver, &mut base, directory, &lowered.secrets, &inputs, found.len());
+    let lasts = forecast::lasts(resolver, &lowered.name)?;
+    because(resolver, &plan, found.len(), &lowered.base, &inputs, &lasts)?;
+    let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     let mut done: Vec<BuiltLayer> = Vec::new();
     for record in found {
         session.stand_on(record.layer.as_ref());
@@ -114,6 +119,7 @@ pub fn build(
         session.stand_on(blob.as_ref());
         done.push(BuiltLayer { name: layer.name.clone(), cached, blob });
     }
+    forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
     let profile = profile(&mut session, &lowered.image)?;
     let image = session.image();
     session.finish()?;
@@ -152,6 +158,22 @@ fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord
     for (index, record) in found.iter().enumerate() {
         cached(&record.name, index + 1, record.layer.as_ref().map(|layer| layer.descriptor.size));
     }
+}
+
+/// Says why the first layer that is missing is missing; those above it follow.
+fn because(
+    resolver: &Resolver<'_>,
+    plan: &Plan,
+    first: usize,
+    base: &str,
+    inputs: &Inputs,
+    lasts: &forecast::Lasts,
+) -> Result<(), BuildError> {
+    let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
+    for reason in forecast::why(resolver, layer, base, inputs, lasts, None)? {
+        resolver.reporter.event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
+    }
+    Ok(())
 }
 
 fn composed(
@@ -252,7 +274,7 @@ fn revealed(step: &Step, secrets: &Secrets) -> Step {
 }
 
 /// What a record of a made layer says.
-fn record(layer: &PlannedLayer, blob: Option<LayerBlob>) -> LayerRecord {
-    let preimage = serde_json::to_value(&layer.preimage).unwrap_or_default();
+fn record(layer: &PlannedLayer, trace: &Trace, blob: Option<LayerBlob>) -> LayerRecord {
+    let preimage = serde_json::to_value(trace).unwrap_or_default();
     LayerRecord { name: layer.name.clone(), layer: blob, preimage }
 }

@@ -24,6 +24,8 @@ pub struct Lock {
     toolchains: BTreeMap<String, BTreeMap<String, ToolchainPin>>,
     /// URL to digest, for tasks without `sha256`.
     pub downloads: BTreeMap<String, Digest>,
+    /// URL to bytes, where the lock says them.
+    pub sizes: BTreeMap<String, u64>,
 }
 
 type Result<T> = std::result::Result<T, Diagnostic>;
@@ -45,7 +47,13 @@ impl Lock {
         }
         if let Some(downloads) = mapping.get("downloads") {
             for (key, node) in &downloads.mapping("downloads")?.entries {
-                lock.downloads.insert(key.text.clone(), digest(node.mapping(&key.text)?, node)?);
+                let fields = node.mapping(&key.text)?;
+                lock.downloads.insert(key.text.clone(), digest(fields, node)?);
+                if let Some(size) = fields.get("size") {
+                    let text = size.text("size")?;
+                    let error = || Diagnostic::error("lock", size.span, "`size` must be a number of bytes");
+                    lock.sizes.insert(key.text.clone(), text.parse().map_err(|_| error())?);
+                }
             }
         }
         Ok(lock)

@@ -1,7 +1,7 @@
 //! From names to digests: bases, downloads, files of the blueprint. The only part of a build that asks the network
 //! what something is; what it learns is recorded, so that the same build works again without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
@@ -23,6 +23,8 @@ use crate::registry::{Client, Keychain, Reference, RegistryError};
 mod rootfs;
 
 const BASES: &str = "bases";
+/// Of an OCI image layout.
+const INDEX: &str = "index.json";
 
 /// Why a name could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -114,12 +116,7 @@ impl Resolver<'_> {
     pub fn base(&self, text: &str) -> Result<Base> {
         let reference: BaseRef = text.parse()?;
         let recorded = matches!(reference, BaseRef::Registry(_) | BaseRef::Deb { .. });
-        let mut key = Hasher::new();
-        for part in [text, &self.platform.to_string(), self.archive.mirror.as_deref().unwrap_or_default()] {
-            key.update(&(part.len() as u64).to_le_bytes());
-            key.update(part.as_bytes());
-        }
-        let key = key.finish().hex();
+        let key = self.base_key(text);
         if recorded
             && !self.pull
             && let Some(base) = cache::get(self.store, BASES, &key)?
@@ -133,6 +130,30 @@ impl Resolver<'_> {
         Ok(base)
     }
 
+    /// What a base was found to be before. Asks nobody, and changes nothing.
+    pub fn known_base(&self, text: &str) -> Result<Option<Base>> {
+        let image = match &text.parse()? {
+            BaseRef::Registry(_) | BaseRef::Deb { .. } => {
+                return Ok(cache::get(self.store, BASES, &self.base_key(text))?);
+            }
+            BaseRef::Oci { path, tag } => self.read_before(&path.join(INDEX), tag.as_deref().unwrap_or_default())?,
+            BaseRef::Rootfs(path) if path.is_dir() => None,
+            BaseRef::OciArchive(path) | BaseRef::DockerArchive(path) | BaseRef::Rootfs(path) => {
+                self.read_before(path, "")?
+            }
+        };
+        Ok(image.map(|image| Base { identity: image.identity, origin: Origin::Store, image }))
+    }
+
+    fn base_key(&self, text: &str) -> String {
+        let mut key = Hasher::new();
+        for part in [text, &self.platform.to_string(), self.archive.mirror.as_deref().unwrap_or_default()] {
+            key.update(&(part.len() as u64).to_le_bytes());
+            key.update(part.as_bytes());
+        }
+        key.finish().hex()
+    }
+
     fn ask(&self, reference: &BaseRef) -> Result<Base> {
         let image = match reference {
             BaseRef::Registry(reference) => {
@@ -143,15 +164,18 @@ impl Resolver<'_> {
                 self.reporter.event(Event::Note(format!("resolving deb:{suite}")));
                 return self.archive(suite);
             }
-            BaseRef::Oci { path, tag } => image::read_layout(self.store, path, tag.as_deref(), self.platform)?,
+            BaseRef::Oci { path, tag } => {
+                let read = || Ok(image::read_layout(self.store, path, tag.as_deref(), self.platform)?);
+                self.unchanged(&path.join(INDEX), tag.as_deref().unwrap_or_default(), read)?
+            }
             BaseRef::OciArchive(path) => {
-                self.unchanged(path, || Ok(image::read_layout_archive(self.store, path, self.platform)?))?
+                self.unchanged(path, "", || Ok(image::read_layout_archive(self.store, path, self.platform)?))?
             }
             BaseRef::DockerArchive(path) => {
-                self.unchanged(path, || Ok(image::read_docker_archive(self.store, path)?))?
+                self.unchanged(path, "", || Ok(image::read_docker_archive(self.store, path)?))?
             }
             BaseRef::Rootfs(path) if path.is_dir() => self.directory(path)?,
-            BaseRef::Rootfs(path) => self.unchanged(path, || self.rootfs(path))?,
+            BaseRef::Rootfs(path) => self.unchanged(path, "", || self.rootfs(path))?,
         };
         Ok(Base { identity: image.identity, origin: Origin::Store, image })
     }
@@ -205,19 +229,35 @@ impl Resolver<'_> {
                         });
                     }
                     Source::Url { url, .. } => self.unpinned(url, &place())?,
-                    Source::Local { path } => {
-                        local(directory, path).and_then(|path| hash(&path)).map_err(|error| ResolveError::Local {
-                            task: step.name.clone(),
-                            place: place(),
-                            path: path.clone(),
-                            message: error.to_string(),
-                        })?
-                    }
+                    Source::Local { path } => local_digest(directory, step, path)?,
                 };
                 digests.insert(source.clone(), digest);
             }
         }
         Ok(digests)
+    }
+
+    /// Digests of the sources of `steps` as far as they are known here, and the downloads whose are not. Asks nobody.
+    pub fn known_sources(
+        &self,
+        directory: &Path,
+        steps: &[&Step],
+    ) -> Result<(BTreeMap<Source, Digest>, BTreeSet<Source>)> {
+        let (mut known, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+        for step in steps {
+            for source in step.sources() {
+                let digest = match source {
+                    Source::Url { sha256: Some(digest), .. } => Some(*digest),
+                    Source::Url { url, .. } => self.fetcher.known(url),
+                    Source::Local { path } => Some(local_digest(directory, step, path)?),
+                };
+                match digest {
+                    Some(digest) => drop(known.insert(source.clone(), digest)),
+                    None => drop(unknown.insert(source.clone())),
+                }
+            }
+        }
+        Ok((known, unknown))
     }
 
     fn unpinned(&self, url: &str, place: &str) -> Result<Digest> {
@@ -245,6 +285,15 @@ pub fn local(directory: &Path, path: &str) -> std::io::Result<PathBuf> {
         return Err(std::io::Error::other("it is not a file"));
     }
     Ok(real)
+}
+
+fn local_digest(directory: &Path, step: &Step, path: &str) -> Result<Digest> {
+    local(directory, path).and_then(|path| hash(&path)).map_err(|error| ResolveError::Local {
+        task: step.name.clone(),
+        place: format!("{}:{}", step.file, step.line),
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
 }
 
 fn hash(path: &Path) -> std::io::Result<Digest> {

@@ -119,6 +119,19 @@ impl Store {
         Ok(Self { root })
     }
 
+    /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
+    pub fn look(root: impl Into<PathBuf>) -> Result<Self> {
+        let root: PathBuf = root.into();
+        let version = root.join("version");
+        match fs::read_to_string(&version) {
+            Ok(found) if found.trim() != VERSION => {
+                Err(StoreError::Version { path: root, found: found.trim().to_owned() })
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("read", &version)(error)),
+            _ => Ok(Self { root: std::path::absolute(&root).map_err(failed("find", &root))? }),
+        }
+    }
+
     /// Its directory, absolute.
     pub fn root(&self) -> &Path {
         &self.root

@@ -16,8 +16,8 @@ use crate::debian::BasePlan;
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched, Transfer};
 use crate::image::{Image, config_env};
-use crate::op::{Secrets, Source, Step};
-use crate::plan::{Inputs, LayerKey, PlannedLayer, Platform};
+use crate::op::{Source, Step};
+use crate::plan::{Inputs, LayerKey, Lowered, PlannedLayer, Platform, Trace};
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
@@ -38,7 +38,7 @@ pub struct Session<'a> {
     resolver: &'a Resolver<'a>,
     base: &'a mut Base,
     directory: &'a Path,
-    secrets: &'a Secrets,
+    lowered: &'a Lowered,
     inputs: &'a Inputs,
     target: Option<ImageTarget>,
     fetches: BTreeMap<Source, JoinHandle<std::result::Result<Fetched, FetchError>>>,
@@ -54,12 +54,12 @@ impl<'a> Session<'a> {
         resolver: &'a Resolver<'a>,
         base: &'a mut Base,
         directory: &'a Path,
-        secrets: &'a Secrets,
+        lowered: &'a Lowered,
         inputs: &'a Inputs,
         found: usize,
     ) -> Self {
         let (fetches, made) = (BTreeMap::new(), Vec::new());
-        Self { resolver, base, directory, secrets, inputs, target: None, fetches, made, found }
+        Self { resolver, base, directory, lowered, inputs, target: None, fetches, made, found }
     }
 
     /// Who resolves.
@@ -207,7 +207,8 @@ impl<'a> Session<'a> {
         }
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
         let blob = self.target()?.commit(compression, epoch)?;
-        cache::keep(store, &planned.key, &record(planned, blob.clone()))?;
+        let trace = Trace::of(planned, &self.lowered.base, self.inputs);
+        cache::keep(store, &planned.key, &record(planned, &trace, blob.clone()))?;
         self.ended(id, if blob.is_some() { "built" } else { "no change" }, blob.as_ref());
         Ok((blob, false))
     }
@@ -216,7 +217,7 @@ impl<'a> Session<'a> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
         let files = self.files(step)?;
-        let secrets = self.secrets;
+        let secrets = &self.lowered.secrets;
         let mut lines = Lines::new(reporter, secrets, id);
         let outcome = self.target()?.perform(&revealed(step, secrets), files, |piece| lines.take(&piece));
         let output = lines.finish();
@@ -366,8 +367,8 @@ impl<'a> Session<'a> {
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
         let (compression, epoch) = (resolver.compression, DEFAULT_EPOCH);
         let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
-        let secrets = Secrets::default();
-        let mut session = Session::new(resolver, &mut base, Path::new("/"), &secrets, &inputs, 0);
+        let lowered = Lowered::default();
+        let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
         session.begin()?;
         let target = session.target()?;
         let code = target.run(command)?;

@@ -21,8 +21,13 @@ const LAYERS: &str = "layers";
 
 /// The record of `key`, if its layer is really there.
 pub fn find(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
-    let record: Option<LayerRecord> = get(store, LAYERS, &key.hex())?;
-    Ok(record.filter(|record| record.layer.as_ref().is_none_or(|blob| store.contains(&blob.descriptor.digest))))
+    Ok(record(store, key)?
+        .filter(|record| record.layer.as_ref().is_none_or(|blob| store.contains(&blob.descriptor.digest))))
+}
+
+/// What was recorded under `key`, its layer there or not.
+pub fn record(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
+    get(store, LAYERS, &key.hex())
 }
 
 /// Keeps the record of `key`. The layer's blob must be in the store already.

@@ -1,29 +1,26 @@
 //! `alloy build`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
-use layers::compress::Compression;
 use layers::media_type::Descriptor;
 
-use super::context::{Context, Global, RegistryArgs, image_name, keychain, now};
+use super::context::{Context, Global, image_name, now};
 use super::error::{CommandError, Kind};
+use super::inputs::InputArgs;
 use super::interrupt::{self, CtrlC};
-use super::{env_file, ui};
-use crate::blueprint::{self, Given};
+use super::ui;
 use crate::build::{self, BuildError, Built, NoCache, Options, ensure_blobs};
-use crate::debian::BaseOptions;
 use crate::event::Event;
 use crate::image::{self, LocalImage, Output, OutputKind};
-use crate::plan::{self, Lowered, Platform, Settings};
+use crate::plan::Platform;
 use crate::registry::Reference;
 use crate::resolve::{Origin, Resolver};
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
-use crate::yaml;
 
 /// The name under which a failed build can be looked into.
 const FAILED: &str = "alloy-failed:latest";
@@ -39,21 +36,12 @@ Examples:
   alloy build . -t arm-env -o type=oci,dest=arm-env.oci
   alloy build . -t arm-env --base registry.example/base:12 --var VERSION=13.3")]
 pub(super) struct Args {
-    /// The blueprint: a directory with a manifest.yml
-    #[arg(default_value = ".", value_name = "DIR")]
-    directory: PathBuf,
     /// Name of the image, [REGISTRY/]NAME[:TAG]; may be given more than once
     #[arg(long, short, value_name = "REF")]
     tag: Vec<String>,
     /// Push the image under every name given with --tag
     #[arg(long, requires = "tag")]
     push: bool,
-    /// The base: deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path
-    #[arg(long, value_name = "BASE")]
-    base: Option<String>,
-    /// What the image runs on, os/arch[/variant] [default: this machine]
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<Platform>,
     /// Also write the image: type=oci|oci-archive|docker-archive|tar|dir,dest=PATH
     #[arg(long, short, value_name = "OUTPUT")]
     output: Vec<Output>,
@@ -63,44 +51,11 @@ pub(super) struct Args {
     /// Ask again what tags, suites and downloads without a digest stand for
     #[arg(long)]
     pull: bool,
-    /// Read variables from a file of NAME=value lines
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
-    /// Set a variable of the blueprint
-    #[arg(long, value_name = "NAME=VALUE")]
-    var: Vec<String>,
     /// Write digests and layers as JSON
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
-    /// Compression of layers: zstd, gzip or none, with :LEVEL
-    #[arg(long, value_name = "HOW", default_value = "zstd:3")]
-    compression: Compression,
-    /// Mirror that deb: bases come from [default: this machine's apt sources]
-    #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
-    mirror: Option<String>,
-    /// Keys that sign the archive of deb: bases [default: this machine's]
-    #[arg(long, value_name = "FILE")]
-    keyring: Option<PathBuf>,
-    /// Refuse downloads that neither the blueprint nor the lockfile pins
-    #[arg(long)]
-    locked: bool,
-    /// Take warnings for errors
-    #[arg(long)]
-    strict: bool,
-    /// Build for a platform that the blueprint does not list
-    #[arg(long)]
-    ignore_supported_hosts: bool,
-    /// Allow file: URLs
-    #[arg(long)]
-    allow_file_urls: bool,
-    /// Switch on the tag `docker` of `exclude` (always on in image builds)
-    #[arg(long)]
-    docker: bool,
-    /// Switch on the tag `wsl2` of `exclude`
-    #[arg(long)]
-    wsl2: bool,
     #[command(flatten)]
-    registry: RegistryArgs,
+    inputs: InputArgs,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
@@ -112,41 +67,28 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{name}` names no registry to push to"))
             .hint(format!("write it out: --tag REGISTRY/{name}")));
     }
-    let epoch = epoch()?;
-    let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
-    let loaded = blueprint::load(&args.directory)?;
-    let lowered = plan::lower(&loaded, &settings(args, platform.clone())?)?;
+    let mut prepared = args.inputs.prepare()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
-    warn(&context, &lowered, &loaded.sources);
-    let fetcher = context.fetcher(lowered.secrets.clone(), args.allow_file_urls);
-    let resolver = Resolver {
-        store: &context.store,
-        fetcher: &fetcher,
-        runtime: context.runtime.handle(),
-        reporter: &context.reporter,
-        keychain: &keychain(),
-        insecure: &args.registry.insecure_registry,
-        archive: &BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() },
-        platform: &platform,
-        compression: args.compression,
-        pull: args.pull,
-        locked: args.locked,
-        now: now(),
-    };
+    prepared.warn(&context);
+    let mut network = args.inputs.network(&context, &prepared);
+    network.pull = args.pull;
+    let resolver = network.resolver();
+    let platform = prepared.platform.clone();
     let no_cache = match &args.no_cache {
         None => NoCache::Nothing,
         Some(files) if files.is_empty() => NoCache::Everything,
         Some(files) => {
-            let known = |file: &&String| lowered.layers.iter().any(|layer| layer.name == **file);
+            let known = |file: &&String| prepared.lowered.layers.iter().any(|layer| layer.name == **file);
             if let Some(file) = files.iter().find(|file| !known(file)) {
                 return Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`")));
             }
             NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())
         }
     };
-    let options = Options { compression: args.compression, epoch, no_cache };
-    let built = build::build(&resolver, &loaded.directory, lowered, &options)
+    let options = Options { compression: args.inputs.compression, epoch: prepared.epoch, no_cache };
+    let lowered = std::mem::take(&mut prepared.lowered);
+    let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
         .map_err(|error| explain(error, &context, &platform))?;
     for name in &names {
         image::tag(&context.store, &local(name.to_string(), &built.manifest, &platform, &built))?;
@@ -159,7 +101,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     context.reporter.event(Event::Note(format!(
         "done in {}: {}, {cached} of them cached",
         ui::duration(start.elapsed()),
-        if built.layers.len() == 1 { "1 layer".to_owned() } else { format!("{} layers", built.layers.len()) }
+        ui::count(built.layers.len(), "layer")
     )));
     // Printed last, and alone on standard output: for scripts.
     drop(context);
@@ -168,56 +110,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         None => println!("{}", built.manifest.digest),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn settings(args: &Args, platform: Platform) -> Result<Settings, CommandError> {
-    let mut vars = BTreeMap::new();
-    for pair in &args.var {
-        let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(CommandError::usage(format!("--var {pair}: not NAME=VALUE")));
-        };
-        vars.insert(name.to_owned(), value.to_owned());
-    }
-    let mut from_files = BTreeMap::new();
-    for file in &args.env_file {
-        from_files.extend(env_file::read(file)?);
-    }
-    // Variables that are not text cannot be meant.
-    let process =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let given = Given { vars, env_file: from_files, process: process.collect(), placeholders: false };
-    let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
-    // An image build is what the tag stands for.
-    let mut tags = BTreeSet::from(["docker".to_owned()]);
-    tags.extend((args.wsl2 || on("ALLOY_ENV_WSL2")).then(|| "wsl2".to_owned()));
-    Ok(Settings {
-        platform,
-        given,
-        tags,
-        strict: args.strict,
-        ignore_supported_hosts: args.ignore_supported_hosts,
-        base: args.base.clone(),
-    })
-}
-
-fn epoch() -> Result<u64, CommandError> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) if !text.is_empty() => text
-            .parse()
-            .map_err(|_| CommandError::usage(format!("SOURCE_DATE_EPOCH={text}: not a number of seconds since 1970"))),
-        _ => Ok(DEFAULT_EPOCH),
-    }
-}
-
-fn warn(context: &Context, lowered: &Lowered, sources: &yaml::Sources) {
-    for warning in &lowered.warnings {
-        let help = warning.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
-        let text = format!("{}: {}{help}", sources.place(warning.span), warning.message);
-        context.reporter.event(Event::Warning(text));
-    }
-    for note in &lowered.notes {
-        context.reporter.event(Event::Note(note.clone()));
-    }
 }
 
 fn local(name: String, manifest: &Descriptor, platform: &Platform, built: &Built) -> LocalImage {

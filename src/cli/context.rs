@@ -48,7 +48,7 @@ pub(super) struct Context {
     pub(super) store: Store,
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 impl Context {
@@ -57,7 +57,7 @@ impl Context {
         let store = open_store(global)?;
         let lock = store.lock_shared(STORE_LOCK)?;
         let reporter = ui::reporter(global.progress, global.quiet);
-        Ok(Self { store, reporter, runtime: runtime()?, _lock: lock })
+        Ok(Self { store, reporter, runtime: runtime()?, _lock: Some(lock) })
     }
 
     /// Opens the store alone, to delete from it.
@@ -68,7 +68,14 @@ impl Context {
             return Err(CommandError::new(Kind::Failed, message).hint("wait until it is done"));
         };
         let reporter = ui::reporter(global.progress, global.quiet);
-        Ok(Self { store, reporter, runtime: runtime()?, _lock: lock })
+        Ok(Self { store, reporter, runtime: runtime()?, _lock: Some(lock) })
+    }
+
+    /// The store as it is: nothing is made, locked or written.
+    pub(super) fn read_only(global: &Global) -> Result<Self, CommandError> {
+        let store = Store::look(store_path(global)?)?;
+        let reporter = ui::reporter(global.progress, global.quiet);
+        Ok(Self { store, reporter, runtime: runtime()?, _lock: None })
     }
 
     /// A fetcher into the store.
@@ -83,18 +90,19 @@ fn runtime() -> Result<Runtime, CommandError> {
 }
 
 fn open_store(global: &Global) -> Result<Store, CommandError> {
-    let path = match &global.store {
-        Some(path) => path.clone(),
-        None => {
-            let no_home = |_| {
-                CommandError::new(Kind::Failed, "there is no home directory to keep layers in")
-                    .hint("name a directory with --store or ALLOY_HOME")
-            };
-            let base = etcetera::base_strategy::Xdg::new().map_err(no_home)?;
-            etcetera::BaseStrategy::data_dir(&base).join("alloy")
-        }
+    Ok(Store::open(store_path(global)?)?)
+}
+
+fn store_path(global: &Global) -> Result<PathBuf, CommandError> {
+    if let Some(path) = &global.store {
+        return Ok(path.clone());
+    }
+    let no_home = |_| {
+        CommandError::new(Kind::Failed, "there is no home directory to keep layers in")
+            .hint("name a directory with --store or ALLOY_HOME")
     };
-    Ok(Store::open(path)?)
+    let base = etcetera::base_strategy::Xdg::new().map_err(no_home)?;
+    Ok(etcetera::BaseStrategy::data_dir(&base).join("alloy"))
 }
 
 /// Seconds since 1970.
@@ -108,21 +116,27 @@ pub(super) fn keychain() -> Keychain {
     Keychain::of_this_user(|name| std::env::var(name).ok())
 }
 
-/// What resolving needs beside the store, for commands that build nothing.
+/// What resolving needs beside the store.
 pub(super) struct Network<'a> {
     context: &'a Context,
-    fetcher: Fetcher,
+    pub(super) fetcher: Fetcher,
     keychain: Keychain,
-    archive: BaseOptions,
+    pub(super) archive: BaseOptions,
     platform: Platform,
     insecure: &'a [String],
+    pub(super) compression: Compression,
+    /// Ask again, whatever was learnt before.
+    pub(super) pull: bool,
+    /// Refuse what nothing pins.
+    pub(super) locked: bool,
 }
 
 impl<'a> Network<'a> {
     pub(super) fn new(context: &'a Context, args: &'a RegistryArgs, platform: Platform) -> Self {
         let fetcher = context.fetcher(Secrets::default(), false);
         let (keychain, archive, insecure) = (keychain(), BaseOptions::default(), args.insecure_registry.as_slice());
-        Self { context, fetcher, keychain, archive, platform, insecure }
+        let compression = Compression::default();
+        Self { context, fetcher, keychain, archive, platform, insecure, compression, pull: false, locked: false }
     }
 
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
@@ -135,9 +149,9 @@ impl<'a> Network<'a> {
             insecure: self.insecure,
             archive: &self.archive,
             platform: &self.platform,
-            compression: Compression::default(),
-            pull: false,
-            locked: false,
+            compression: self.compression,
+            pull: self.pull,
+            locked: self.locked,
             now: now(),
         }
     }

@@ -8,8 +8,10 @@ mod env_file;
 mod error;
 mod failure;
 mod images;
+mod inputs;
 mod inspect;
 mod interrupt;
+mod plan;
 mod prune;
 mod push;
 mod run;
@@ -46,6 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Args),
+    Plan(plan::Args),
     Check(check::Args),
     Actions(actions::Args),
     Schema(schema::Args),
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     let result = match &cli.command {
         Command::Build(args) => build::run(args, global),
+        Command::Plan(args) => plan::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),

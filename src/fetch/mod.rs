@@ -99,7 +99,7 @@ impl Fetcher {
     }
 
     /// The URL as it may be shown.
-    fn shown(&self, url: &str) -> String {
+    pub fn shown(&self, url: &str) -> String {
         client::without_credentials(&self.inner.secrets.mask(url))
     }
 

@@ -1,6 +1,6 @@
 //! From a blueprint to layers of steps, for one platform and one set of variables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImageSpec, Platform};
 use crate::action::{self, Action, COMMON, Lookup};
@@ -42,14 +42,18 @@ pub struct LoweredLayer {
 }
 
 /// A blueprint, lowered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lowered {
+    /// The blueprint's name.
+    pub name: String,
     /// Reference of the base.
     pub base: String,
     /// Layers, lowest first.
     pub layers: Vec<LoweredLayer>,
     /// The image's config.
     pub image: ImageSpec,
+    /// Bytes of downloads, by URL, where the lockfile says them.
+    pub sizes: BTreeMap<String, u64>,
     /// Secrets that the steps use.
     pub secrets: Secrets,
     /// Lines worth showing.
@@ -96,9 +100,11 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     }
     let base = settings.base.clone().or_else(|| manifest.image.base.clone().map(|(base, _)| base));
     Ok(Lowered {
+        name: manifest.name.clone(),
         base: base.unwrap_or_else(|| DEFAULT_BASE.to_owned()),
         layers,
         image: ImageSpec::of(manifest),
+        sizes: lock.sizes,
         secrets: env.secrets,
         notes: env.notes,
         warnings: problems,

@@ -1,11 +1,15 @@
 //! What will be done: layers of steps, and the key each layer is found under. Pure: no clock, no disk, no network.
 
+mod explain;
 mod image;
 mod key;
 mod lower;
 mod platform;
+mod trace;
 
+pub use explain::{Reason, explain};
 pub use image::ImageSpec;
-pub use key::{Inputs, LayerKey, Plan, PlannedLayer};
+pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower};
 pub use platform::{Platform, PlatformError};
+pub use trace::{StepTrace, Trace};

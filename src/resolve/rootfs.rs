@@ -28,24 +28,47 @@ struct Known {
     image: Image,
 }
 
+/// A file as it is now.
+struct State {
+    key: String,
+    size: u64,
+    mtime: (i64, i64),
+    inode: u64,
+}
+
 impl Resolver<'_> {
     /// What `read` reads from the file at `path`, unless that was done before and the file is the same.
-    pub(super) fn unchanged(&self, path: &Path, read: impl FnOnce() -> Result<Image>) -> Result<Image> {
+    /// `what` tells apart several things in one file.
+    pub(super) fn unchanged(&self, path: &Path, what: &str, read: impl FnOnce() -> Result<Image>) -> Result<Image> {
+        let state = self.state(path, what)?;
+        if let Some(image) = self.recorded(&state)? {
+            return Ok(image);
+        }
+        let image = read()?;
+        let State { key, size, mtime, inode } = state;
+        cache::put(self.store, FILES, &key, &Known { size, mtime, inode, image: image.clone() })?;
+        Ok(image)
+    }
+
+    /// What was read before, if the file is still the same.
+    pub(super) fn read_before(&self, path: &Path, what: &str) -> Result<Option<Image>> {
+        self.recorded(&self.state(path, what)?)
+    }
+
+    fn state(&self, path: &Path, what: &str) -> Result<State> {
         let failed = |source| ImageError::Read { path: path.to_owned(), source };
         let absolute = path.canonicalize().map_err(failed)?;
         let metadata = absolute.metadata().map_err(failed)?;
-        let key = format!("{} {} {}", absolute.display(), self.platform, self.compression);
-        let key = Digest::of(key).hex();
+        let key = format!("{} {what} {} {}", absolute.display(), self.platform, self.compression);
         let (size, mtime, inode) = (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
-        if let Some(known) = cache::get::<Known>(self.store, FILES, &key)?
-            && (known.size, known.mtime, known.inode) == (size, mtime, inode)
-            && known.image.layers.iter().all(|layer| self.store.contains(&layer.descriptor.digest))
-        {
-            return Ok(known.image);
-        }
-        let image = read()?;
-        cache::put(self.store, FILES, &key, &Known { size, mtime, inode, image: image.clone() })?;
-        Ok(image)
+        Ok(State { key: Digest::of(key).hex(), size, mtime, inode })
+    }
+
+    fn recorded(&self, state: &State) -> Result<Option<Image>> {
+        let known = cache::get::<Known>(self.store, FILES, &state.key)?;
+        let same = |known: &Known| (known.size, known.mtime, known.inode) == (state.size, state.mtime, state.inode);
+        let there = |image: &Image| image.layers.iter().all(|layer| self.store.contains(&layer.descriptor.digest));
+        Ok(known.filter(same).map(|known| known.image).filter(there))
     }
 
     /// A tar in any compression, as the one layer of an image.

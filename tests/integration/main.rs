@@ -6,6 +6,7 @@ mod blueprints;
 mod cortex_m;
 mod diagnostics;
 mod downloads;
+mod plan;
 mod registry;
 mod robustness;
 mod running;

@@ -1,0 +1,197 @@
+//! What a build would do, told without doing any of it: no network, no privileges, nothing written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use layers::digest::Digest;
+use layers::store::StoreError;
+
+use super::{BuildError, Options};
+use crate::cache::{self, LayerRecord};
+use crate::op::{Source, Step};
+use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Reason, Trace, explain};
+use crate::resolve::{Base, Origin, Resolver};
+
+const LASTS: &str = "lasts";
+
+/// Keys of a blueprint's layers when it was built last, by the layers' names.
+pub(super) type Lasts = BTreeMap<String, LayerKey>;
+
+/// What a build would do.
+#[derive(Debug)]
+pub struct Forecast {
+    /// Reference of the base.
+    pub base: String,
+    /// What it is, if that was asked before.
+    pub known: Option<Base>,
+    /// The base's own layers are here.
+    pub base_here: bool,
+    /// The blueprint's layers, lowest first.
+    pub layers: Vec<ForecastLayer>,
+    /// What would be fetched.
+    pub downloads: Vec<ForecastDownload>,
+}
+
+/// A layer to come.
+#[derive(Debug)]
+pub struct ForecastLayer {
+    /// What it is.
+    pub planned: PlannedLayer,
+    /// It is here, of this many bytes; `None` when it must be built.
+    pub here: Option<u64>,
+    /// Why it must be built.
+    pub reasons: Vec<Reason>,
+}
+
+/// Something to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForecastDownload {
+    /// What it is.
+    pub name: String,
+    /// Bytes, where they are known.
+    pub size: Option<u64>,
+}
+
+/// Foresees a build.
+pub fn forecast(
+    resolver: &Resolver<'_>,
+    directory: &Path,
+    mut lowered: Lowered,
+    options: &Options,
+) -> Result<Forecast, BuildError> {
+    let known = resolver.known_base(&lowered.base)?;
+    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+    let (mut sources, unknown) = resolver.known_sources(directory, &steps)?;
+    // Keys that depend on them are found under nothing.
+    sources.extend(unknown.iter().map(|source| (source.clone(), Digest::of(format!("unknown {source:?}")))));
+    let base = known.as_ref().map_or_else(|| Digest::of("unknown"), |base| base.identity);
+    let inputs = Inputs { base, sources, compression: options.compression, epoch: options.epoch };
+    let plan = Plan::new(std::mem::take(&mut lowered.layers), resolver.platform, &inputs)
+        .map_err(BuildError::UnknownSource)?;
+    let lasts = lasts(resolver, &lowered.name)?;
+    let mut layers: Vec<ForecastLayer> = Vec::new();
+    for planned in plan.layers {
+        let forced = options.no_cache.covers(&planned.name);
+        let record = cache::find(resolver.store, &planned.key)?.filter(|_| !forced);
+        let below = layers.last();
+        let here = record.map(|record| record.layer.map_or(0, |blob| blob.descriptor.size));
+        // A layer stands on those below: with one of them built anew, it is built anew.
+        let here = here.filter(|_| below.is_none_or(|below| below.here.is_some()));
+        let mut reasons = Vec::new();
+        if here.is_none() {
+            reasons.extend(forced.then(|| Reason::new("asked", "--no-cache asks for it")));
+            if known.is_none() && below.is_none() {
+                let what = format!("what the base {} is has not been asked yet", lowered.base);
+                reasons.push(Reason::new("base-unknown", what));
+            }
+            for source in planned.steps.iter().flat_map(Step::sources).filter(|source| unknown.contains(source)) {
+                let Source::Url { url, .. } = source else { continue };
+                let what = format!("{url} has no digest yet: neither the blueprint nor the lockfile pins it");
+                reasons.push(Reason::new("unpinned", what));
+            }
+            let unpinned = reasons.iter().any(|reason| reason.code == "unpinned");
+            if !forced && !reasons.iter().any(|reason| reason.code == "base-unknown") {
+                let more = why(resolver, &planned, &lowered.base, &inputs, &lasts, below)?;
+                // What nobody knows cannot be said to have changed.
+                reasons.extend(more.into_iter().filter(|reason| !unpinned || reason.code != "source"));
+            }
+        }
+        layers.push(ForecastLayer { planned, here, reasons });
+    }
+    let base_here = known.as_ref().is_some_and(|base| here(resolver, base, &inputs));
+    let built = layers.iter().any(|layer| layer.here.is_none());
+    let mut downloads = Vec::new();
+    if built && !base_here {
+        downloads.extend(known.as_ref().map(|base| base_downloads(resolver, base)).unwrap_or_default());
+    }
+    downloads.extend(files(resolver, &layers, &inputs, &unknown, &lowered.sizes));
+    Ok(Forecast { base: lowered.base, known, base_here, layers, downloads })
+}
+
+/// Why `planned` is not here.
+pub(super) fn why(
+    resolver: &Resolver<'_>,
+    planned: &PlannedLayer,
+    base: &str,
+    inputs: &Inputs,
+    lasts: &Lasts,
+    below: Option<&ForecastLayer>,
+) -> Result<Vec<Reason>, StoreError> {
+    let Some(last) = lasts.get(&planned.name) else {
+        return Ok(vec![Reason::new("new", "it was not built here before")]);
+    };
+    let record: Option<LayerRecord> = cache::record(resolver.store, last)?;
+    let trace = record.and_then(|record| serde_json::from_value::<Trace>(record.preimage).ok());
+    let (Some(trace), false) = (trace, *last == planned.key) else {
+        return Ok(vec![Reason::new("gone", "it is no longer in the store")]);
+    };
+    let below = below.map(|below| below.planned.name.as_str());
+    Ok(explain(&trace, &Trace::of(planned, base, inputs), below))
+}
+
+pub(super) fn lasts(resolver: &Resolver<'_>, name: &str) -> Result<Lasts, StoreError> {
+    Ok(cache::get(resolver.store, LASTS, &lasts_key(resolver, name))?.unwrap_or_default())
+}
+
+/// Remembers which keys a blueprint's layers have.
+pub(super) fn remember(resolver: &Resolver<'_>, name: &str, plan: &Plan, before: &Lasts) -> Result<(), StoreError> {
+    let now: Lasts = plan.layers.iter().map(|layer| (layer.name.clone(), layer.key)).collect();
+    if now == *before { Ok(()) } else { cache::put(resolver.store, LASTS, &lasts_key(resolver, name), &now) }
+}
+
+fn lasts_key(resolver: &Resolver<'_>, name: &str) -> String {
+    Digest::of(format!("{name}\0{}", resolver.platform)).hex()
+}
+
+fn here(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> bool {
+    match &base.origin {
+        Origin::Archive(_) => {
+            cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs)).is_ok_and(|found| found.is_some())
+        }
+        _ => base.image.layers.iter().all(|layer| resolver.store.contains(&layer.descriptor.digest)),
+    }
+}
+
+fn base_downloads(resolver: &Resolver<'_>, base: &Base) -> Vec<ForecastDownload> {
+    match &base.origin {
+        Origin::Archive(plan) => {
+            let missing = plan.packages.iter().filter(|package| !resolver.fetcher.have(&package.sha256));
+            let (count, size) = missing.fold((0, 0), |(count, size), package| (count + 1, size + package.size));
+            let name = format!("{count} packages of deb:{}", plan.suite);
+            if count == 0 { Vec::new() } else { vec![ForecastDownload { name, size: Some(size) }] }
+        }
+        Origin::Registry(reference) => {
+            let missing = base.image.layers.iter().filter(|layer| !resolver.store.contains(&layer.descriptor.digest));
+            missing
+                .map(|layer| ForecastDownload {
+                    name: format!("layer {} of {reference}", layer.descriptor.digest),
+                    size: Some(layer.descriptor.size),
+                })
+                .collect()
+        }
+        Origin::Store => Vec::new(),
+    }
+}
+
+fn files(
+    resolver: &Resolver<'_>,
+    layers: &[ForecastLayer],
+    inputs: &Inputs,
+    unknown: &BTreeSet<Source>,
+    sizes: &BTreeMap<String, u64>,
+) -> Vec<ForecastDownload> {
+    let mut seen = BTreeSet::new();
+    let mut downloads = Vec::new();
+    for step in layers.iter().filter(|layer| layer.here.is_none()).flat_map(|layer| &layer.planned.steps) {
+        for source in step.sources() {
+            let Source::Url { url, .. } = source else { continue };
+            let digest = inputs.sources.get(source).filter(|_| !unknown.contains(source));
+            let have = digest.is_some_and(|digest| resolver.fetcher.have(digest));
+            if !have && seen.insert(digest.map_or_else(|| url.clone(), Digest::hex)) {
+                let name = resolver.fetcher.shown(url);
+                downloads.push(ForecastDownload { name, size: sizes.get(url).copied() });
+            }
+        }
+    }
+    downloads
+}

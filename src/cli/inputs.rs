@@ -1,0 +1,147 @@
+//! What a build depends on, as options: the same for every command that builds, plans or compares.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+use layers::compress::Compression;
+
+use super::context::{Context, Network, RegistryArgs};
+use super::env_file;
+use super::error::CommandError;
+use crate::blueprint::{self, Blueprint, Given};
+use crate::debian::BaseOptions;
+use crate::event::Event;
+use crate::plan::{self, Lowered, Platform, Settings};
+use crate::target::DEFAULT_EPOCH;
+
+/// What a build depends on
+#[derive(Debug, Args)]
+pub(super) struct InputArgs {
+    /// The blueprint: a directory with a manifest.yml
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(super) directory: PathBuf,
+    /// The base: deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path
+    #[arg(long, value_name = "BASE")]
+    base: Option<String>,
+    /// What the image runs on, os/arch[/variant] [default: this machine]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Read variables from a file of NAME=value lines
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Set a variable of the blueprint
+    #[arg(long, value_name = "NAME=VALUE")]
+    var: Vec<String>,
+    /// Compression of layers: zstd, gzip or none, with :LEVEL
+    #[arg(long, value_name = "HOW", default_value = "zstd:3")]
+    pub(super) compression: Compression,
+    /// Mirror that deb: bases come from [default: this machine's apt sources]
+    #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
+    mirror: Option<String>,
+    /// Keys that sign the archive of deb: bases [default: this machine's]
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    /// Refuse downloads that neither the blueprint nor the lockfile pins
+    #[arg(long)]
+    locked: bool,
+    /// Take warnings for errors
+    #[arg(long)]
+    strict: bool,
+    /// Build for a platform that the blueprint does not list
+    #[arg(long)]
+    ignore_supported_hosts: bool,
+    /// Allow file: URLs
+    #[arg(long)]
+    allow_file_urls: bool,
+    /// Switch on the tag `docker` of `exclude` (always on in image builds)
+    #[arg(long)]
+    docker: bool,
+    /// Switch on the tag `wsl2` of `exclude`
+    #[arg(long)]
+    wsl2: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// A blueprint, read and lowered.
+pub(super) struct Prepared {
+    pub(super) blueprint: Blueprint,
+    pub(super) lowered: Lowered,
+    pub(super) platform: Platform,
+    pub(super) epoch: u64,
+}
+
+impl InputArgs {
+    /// Reads the blueprint.
+    pub(super) fn prepare(&self) -> Result<Prepared, CommandError> {
+        let epoch = epoch()?;
+        let platform = self.platform.clone().unwrap_or_else(Platform::of_this_machine);
+        let blueprint = blueprint::load(&self.directory)?;
+        let lowered = plan::lower(&blueprint, &self.settings(platform.clone())?)?;
+        Ok(Prepared { blueprint, lowered, platform, epoch })
+    }
+
+    /// What resolving `prepared` needs.
+    pub(super) fn network<'a>(&'a self, context: &'a Context, prepared: &Prepared) -> Network<'a> {
+        let mut network = Network::new(context, &self.registry, prepared.platform.clone());
+        network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls);
+        network.archive = BaseOptions { mirror: self.mirror.clone(), keyring: self.keyring.clone() };
+        network.compression = self.compression;
+        network.locked = self.locked;
+        network
+    }
+
+    fn settings(&self, platform: Platform) -> Result<Settings, CommandError> {
+        let mut vars = BTreeMap::new();
+        for pair in &self.var {
+            let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+                return Err(CommandError::usage(format!("--var {pair}: not NAME=VALUE")));
+            };
+            vars.insert(name.to_owned(), value.to_owned());
+        }
+        let mut from_files = BTreeMap::new();
+        for file in &self.env_file {
+            from_files.extend(env_file::read(file)?);
+        }
+        // Variables that are not text cannot be meant.
+        let process =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let given = Given { vars, env_file: from_files, process: process.collect(), placeholders: false };
+        let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
+        // An image build is what the tag stands for.
+        let mut tags = BTreeSet::from(["docker".to_owned()]);
+        tags.extend((self.wsl2 || on("ALLOY_ENV_WSL2")).then(|| "wsl2".to_owned()));
+        Ok(Settings {
+            platform,
+            given,
+            tags,
+            strict: self.strict,
+            ignore_supported_hosts: self.ignore_supported_hosts,
+            base: self.base.clone(),
+        })
+    }
+}
+
+impl Prepared {
+    /// Says what is worth saying before anything is done.
+    pub(super) fn warn(&self, context: &Context) {
+        for warning in &self.lowered.warnings {
+            let help = warning.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+            let text = format!("{}: {}{help}", self.blueprint.sources.place(warning.span), warning.message);
+            context.reporter.event(Event::Warning(text));
+        }
+        for note in &self.lowered.notes {
+            context.reporter.event(Event::Note(note.clone()));
+        }
+    }
+}
+
+fn epoch() -> Result<u64, CommandError> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => text
+            .parse()
+            .map_err(|_| CommandError::usage(format!("SOURCE_DATE_EPOCH={text}: not a number of seconds since 1970"))),
+        _ => Ok(DEFAULT_EPOCH),
+    }
+}

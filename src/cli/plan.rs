@@ -1,0 +1,116 @@
+//! `alloy plan`.
+
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde_json::{Value, json};
+
+use super::context::{Context, Global};
+use super::error::CommandError;
+use super::inputs::InputArgs;
+use super::ui;
+use crate::build::{self, Forecast, ForecastLayer, NoCache, Options};
+
+/// Says what a build would do, and why
+///
+/// For each layer: whether it is here, and if not, what changed since it was built last. Nothing is fetched, built or
+/// written, and no privileges are needed.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let prepared = args.inputs.prepare()?;
+    let context = Context::read_only(global)?;
+    prepared.warn(&context);
+    let network = args.inputs.network(&context, &prepared);
+    let resolver = network.resolver();
+    let options = Options { compression: args.inputs.compression, epoch: prepared.epoch, no_cache: NoCache::Nothing };
+    let forecast = build::forecast(&resolver, &prepared.blueprint.directory, prepared.lowered, &options)?;
+    match args.format {
+        Format::Human => human(&forecast),
+        Format::Json => println!("{}", as_json(&forecast)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn human(forecast: &Forecast) {
+    let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    let state = match (&forecast.known, forecast.base_here) {
+        (None, _) => "not asked for yet",
+        (Some(_), true) => "here",
+        (Some(_), false) if forecast.layers.iter().all(|layer| layer.here.is_some()) => "not needed",
+        (Some(_), false) => "to be made",
+    };
+    println!("base {bold}{}{plain}: {state}", forecast.base);
+    let count = forecast.layers.len();
+    for (index, layer) in forecast.layers.iter().enumerate() {
+        let state = match layer.here {
+            Some(0) => "cached, no change".to_owned(),
+            Some(size) => format!("cached, {}", ui::bytes(size)),
+            None => "to be built".to_owned(),
+        };
+        println!("[{}/{count}] {bold}{}{plain}: {state}", index + 1, layer.planned.name);
+        for reason in &layer.reasons {
+            println!("      because {reason}");
+        }
+        for step in layer.planned.steps.iter().filter(|_| layer.here.is_none()) {
+            println!("      {dim}{} {} ({}:{}){plain}", step.action, step.name, step.file, step.line);
+        }
+    }
+    for download in &forecast.downloads {
+        let size = download.size.map_or("size unknown".to_owned(), ui::bytes);
+        println!("download {}: {size}", download.name);
+    }
+    let built = forecast.layers.iter().filter(|layer| layer.here.is_none()).count();
+    println!("{} cached, {built} to be built, {}", count - built, ui::count(forecast.downloads.len(), "download"));
+}
+
+fn as_json(forecast: &Forecast) -> Value {
+    let layers: Vec<Value> = forecast.layers.iter().enumerate().map(|(index, layer)| of_layer(index, layer)).collect();
+    let downloads = forecast.downloads.iter().map(|download| json!({"name": download.name, "size": download.size}));
+    json!({
+        "base": {
+            "reference": forecast.base,
+            "identity": forecast.known.as_ref().map(|base| base.identity),
+            "here": forecast.base_here,
+        },
+        "layers": layers,
+        "downloads": downloads.collect::<Vec<_>>(),
+    })
+}
+
+fn of_layer(index: usize, layer: &ForecastLayer) -> Value {
+    let reasons = layer.reasons.iter().map(|reason| {
+        let (task, place) = reason.task.clone().unzip();
+        json!({"code": reason.code, "what": reason.what, "task": task, "place": place})
+    });
+    let steps = layer
+        .planned
+        .steps
+        .iter()
+        .map(|step| json!({"name": step.name, "action": step.action, "file": step.file, "line": step.line}));
+    json!({
+        "index": index + 1,
+        "name": layer.planned.name,
+        "key": layer.planned.key.hex(),
+        "state": if layer.here.is_some() { "local" } else { "miss" },
+        "size": layer.here,
+        "reasons": reasons.collect::<Vec<_>>(),
+        "steps": steps.collect::<Vec<_>>(),
+    })
+}

@@ -15,10 +15,11 @@ use crate::cache::{self, LayerRecord};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::{Secrets, Step};
-use crate::plan::{ImageSpec, Inputs, Lowered, Plan, PlannedLayer, Platform, Trace};
+use crate::plan::{self, ImageSpec, Inputs, Layering, Lowered, Plan, PlannedLayer, Platform, Trace};
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
+mod archives;
 mod error;
 mod forecast;
 mod output;
@@ -29,6 +30,8 @@ pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use session::{Session, ensure_blobs};
 
 const PROFILES: &str = "profiles";
+/// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).
+const MOST_LAYERS: usize = 127;
 
 /// What a build depends on beside the blueprint.
 #[derive(Clone, Debug)]
@@ -37,8 +40,10 @@ pub struct Options {
     pub compression: Compression,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970.
     pub epoch: u64,
-    /// Task files that are built anew, with everything on top of them.
+    /// Task files that are built anew.
     pub no_cache: NoCache,
+    /// How task files become layers.
+    pub layering: Layering,
 }
 
 /// Which layers are built although they are there.
@@ -54,11 +59,11 @@ pub enum NoCache {
 }
 
 impl NoCache {
-    fn covers(&self, name: &str) -> bool {
+    fn covers(&self, layer: &PlannedLayer) -> bool {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
-            Self::Files(files) => files.contains(name),
+            Self::Files(files) => layer.files.iter().any(|file| files.contains(file)),
         }
     }
 }
@@ -98,8 +103,7 @@ pub fn build(
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let sources = resolver.sources(directory, &steps)?;
     let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
-    let plan = Plan::new(std::mem::take(&mut lowered.layers), resolver.platform, &inputs)
-        .map_err(BuildError::UnknownSource)?;
+    let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
@@ -107,16 +111,15 @@ pub fn build(
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     let mut done: Vec<BuiltLayer> = Vec::new();
     for record in found {
-        session.stand_on(record.layer.as_ref());
+        session.stand_on(record.layer.as_ref(), record.archive);
         done.push(BuiltLayer { name: record.name, cached: true, blob: record.layer });
     }
+    session.prefetch(&plan.layers, done.len(), &options.no_cache);
     session.base_layer()?;
-    session.prefetch(&plan.layers[done.len()..]);
     for (index, layer) in plan.layers.iter().enumerate().skip(done.len()) {
-        let forced = options.no_cache.covers(&layer.name);
+        let forced = options.no_cache.covers(layer);
         let made = session.layer(layer, index + 1, plan.layers.len(), forced);
         let (blob, cached) = made.map_err(|error| failed(error, &session, &done, &lowered.image))?;
-        session.stand_on(blob.as_ref());
         done.push(BuiltLayer { name: layer.name.clone(), cached, blob });
     }
     forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
@@ -130,11 +133,25 @@ pub fn build(
     Ok(Built { manifest: composed.descriptor, config, base, layers: done })
 }
 
+/// Layers with their keys.
+fn planned(
+    lowered: &mut Lowered,
+    platform: &Platform,
+    inputs: &Inputs,
+    layering: Layering,
+    base: Option<&Base>,
+) -> Result<Plan, BuildError> {
+    // A base of packages is one layer, and so is what `alloy run --rw` keeps.
+    let below = base.map_or(1, |base| base.image.layers.len().max(1));
+    let layers = plan::split(std::mem::take(&mut lowered.layers), layering, MOST_LAYERS.saturating_sub(below + 1));
+    Plan::new(layers, platform, inputs).map_err(BuildError::UnknownSource)
+}
+
 /// The records of all layers from the lowest up to the first that is missing, or to be built anew.
 fn find(resolver: &Resolver<'_>, plan: &Plan, options: &Options) -> Result<Vec<LayerRecord>, BuildError> {
     let mut found = Vec::new();
     for layer in &plan.layers {
-        if options.no_cache.covers(&layer.name) {
+        if options.no_cache.covers(layer) {
             break;
         }
         match cache::find(resolver.store, &layer.key)? {
@@ -273,8 +290,8 @@ fn revealed(step: &Step, secrets: &Secrets) -> Step {
     step
 }
 
-/// What a record of a made layer says.
-fn record(layer: &PlannedLayer, trace: &Trace, blob: Option<LayerBlob>) -> LayerRecord {
+/// What a record of a layer says.
+fn record(layer: &PlannedLayer, trace: &Trace, made: &session::Made) -> LayerRecord {
     let preimage = serde_json::to_value(trace).unwrap_or_default();
-    LayerRecord { name: layer.name.clone(), layer: blob, preimage }
+    LayerRecord { name: layer.name.clone(), layer: made.blob.clone(), archive: made.archive.clone(), preimage }
 }

@@ -6,6 +6,7 @@ use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 mod fingerprint;
+mod mode;
 mod secret;
 
 pub use fingerprint::Fingerprint;

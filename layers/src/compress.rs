@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::media_type;
 
+mod ahead;
 mod gzip;
+mod xz;
+
+pub use ahead::read_ahead;
 
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,11 +186,7 @@ pub fn decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Box<dyn 
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
             Box::new(decoder)
         }
-        Format::Xz => {
-            let flags = liblzma::stream::CONCATENATED;
-            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, flags)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
-        }
+        Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         Format::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
     };

@@ -13,9 +13,10 @@ use crate::tar::{Entry, Kind, TarWriter, plain_directory};
 use crate::whiteout;
 
 mod exclude;
-mod pyc;
+pub(crate) mod pyc;
 
 pub use exclude::ExcludeSet;
+pub(crate) use exclude::is_emptied;
 
 /// How a diff is taken.
 #[derive(Debug)]

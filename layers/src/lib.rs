@@ -8,6 +8,7 @@ pub mod diff;
 pub mod digest;
 pub mod media_type;
 pub mod path;
+pub mod portable;
 pub mod root;
 pub mod store;
 pub mod tar;

@@ -4,11 +4,11 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::apply::{ApplyError, Extractor, Ownership, Policy};
-use crate::compress::decoder;
+use crate::compress::{decoder, read_ahead};
 use crate::path::{self, strip};
 use crate::root::{Root, RootError};
 use crate::tar::{self, Entry, Kind, TarError};
@@ -54,19 +54,41 @@ pub enum UnpackError {
     },
 }
 
-/// Unpacks `file` into the directory `dest` of `root`, which must exist. Gives the number of members made.
-pub fn unpack(mut file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<u64, UnpackError> {
+/// Takes the members of an archive, one after the other.
+pub(crate) type Each<'e> = &'e mut dyn FnMut(Entry, &mut dyn Read) -> Result<(), UnpackError>;
+
+/// Hands the members of an archive of any format to `each`.
+pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<(), UnpackError> {
     let mut head = Vec::new();
     (&mut file).take(8).read_to_end(&mut head)?;
     file.rewind()?;
-    let mut sink = Sink::new(root, dest, *options);
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        zip::members(file, &mut sink)?;
+        zip::members(file, each)
     } else if head.starts_with(deb::MAGIC) {
-        deb::member(file, "data.tar", |data| sink.tar(data))?;
+        deb::member(file, "data.tar", |data| tar_members(data, each))
     } else {
-        sink.tar(file)?;
+        tar_members(file, each)
     }
+}
+
+fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<(), UnpackError> {
+    let (_, reader) = decoder(input)?;
+    read_ahead(reader, |mut reader| {
+        let mut head = Vec::new();
+        // A short read of a pipe is no reason to call it unknown.
+        (&mut reader).take(512).read_to_end(&mut head)?;
+        if !tar::looks_like_tar(&head) {
+            return Err(UnpackError::UnknownFormat);
+        }
+        tar::for_each(head.as_slice().chain(reader), each)?;
+        Ok(())
+    })
+}
+
+/// Unpacks `file` into the directory `dest` of `root`, which must exist. Gives the number of members made.
+pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<u64, UnpackError> {
+    let mut sink = Sink::new(root, dest, *options);
+    members(file, &mut |entry, content| sink.place(entry, content))?;
     sink.finish()
 }
 
@@ -76,7 +98,7 @@ pub fn unpack_deb(file: File, root: &Root) -> Result<Vec<PathBuf>, UnpackError> 
     let options = UnpackOptions { strip: 0, ownership: Ownership::Archive };
     let mut sink = Sink::new(root, Path::new(""), options);
     sink.paths = Some(Vec::new());
-    deb::member(file, "data.tar", |data| sink.tar(data))?;
+    deb::member(file, "data.tar", |data| tar_members(data, &mut |entry, content| sink.place(entry, content)))?;
     let paths = sink.paths.take().unwrap_or_default();
     sink.finish()?;
     Ok(paths)
@@ -98,43 +120,15 @@ impl<'a> Sink<'a> {
         Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: 0, paths: None }
     }
 
-    fn tar(&mut self, input: impl Read + Send) -> Result<(), UnpackError> {
-        let (_, reader) = decoder(input)?;
-        let mut reader = BufReader::with_capacity(256 << 10, reader);
-        let mut head = Vec::new();
-        // A short read of a pipe is no reason to call it unknown.
-        (&mut reader).take(512).read_to_end(&mut head)?;
-        if !tar::looks_like_tar(&head) {
-            return Err(UnpackError::UnknownFormat);
-        }
-        tar::for_each(head.as_slice().chain(reader), |entry, content| self.place(entry, content))?;
-        Ok(())
-    }
-
-    fn place(&mut self, mut entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
-        let stripped =
-            if self.options.strip == 0 { Some(entry.path.clone()) } else { strip(&entry.path, self.options.strip) };
+    fn place(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
         // The archive's own top directory says nothing about the one that is there.
-        let top = entry.path.as_os_str().is_empty();
-        self.seen += u64::from(!top);
-        let Some(path) = stripped.filter(|_| !top) else { return Ok(()) };
-        if entry.kind == Kind::HardLink {
-            let Some(link) = strip_link(&entry.link, self.options.strip) else { return Ok(()) };
-            entry.link = self.dest_relative(&link)?;
-        }
-        entry.path = self.dest_relative(&path)?;
+        self.seen += u64::from(!entry.path.as_os_str().is_empty());
+        let Some(entry) = relocated(entry, self.options.strip, self.dest)? else { return Ok(()) };
         self.made += 1;
         if let Some(paths) = &mut self.paths {
             paths.push(entry.path.clone());
         }
         Ok(self.extractor.place(&entry, content)?)
-    }
-
-    fn dest_relative(&self, path: &Path) -> Result<PathBuf, UnpackError> {
-        use std::os::unix::ffi::OsStrExt;
-        let joined = Path::new("/").join(self.dest).join(path);
-        let joined: &OsStr = joined.as_os_str();
-        Ok(path::clean(joined.as_bytes()).map_err(TarError::from)?)
     }
 
     fn finish(self) -> Result<u64, UnpackError> {
@@ -146,8 +140,26 @@ impl<'a> Sink<'a> {
     }
 }
 
-fn strip_link(link: &Path, count: u32) -> Option<PathBuf> {
-    if count == 0 { Some(link.to_owned()) } else { strip(link, count) }
+/// The member with `count` leading path elements dropped, below `dest`; `None` for one with fewer.
+pub(crate) fn relocated(mut entry: Entry, count: u32, dest: &Path) -> Result<Option<Entry>, UnpackError> {
+    let stripped = |path: &Path| if count == 0 { Some(path.to_owned()) } else { strip(path, count) };
+    if entry.path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let Some(path) = stripped(&entry.path) else { return Ok(None) };
+    if entry.kind == Kind::HardLink {
+        let Some(link) = stripped(&entry.link) else { return Ok(None) };
+        entry.link = below(dest, &link)?;
+    }
+    entry.path = below(dest, &path)?;
+    Ok(Some(entry))
+}
+
+fn below(dest: &Path, path: &Path) -> Result<PathBuf, UnpackError> {
+    use std::os::unix::ffi::OsStrExt;
+    let joined = Path::new("/").join(dest).join(path);
+    let joined: &OsStr = joined.as_os_str();
+    Ok(path::clean(joined.as_bytes()).map_err(TarError::from)?)
 }
 
 #[cfg(test)]

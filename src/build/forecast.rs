@@ -66,17 +66,19 @@ pub fn forecast(
     sources.extend(unknown.iter().map(|source| (source.clone(), Digest::of(format!("unknown {source:?}")))));
     let base = known.as_ref().map_or_else(|| Digest::of("unknown"), |base| base.identity);
     let inputs = Inputs { base, sources, compression: options.compression, epoch: options.epoch };
-    let plan = Plan::new(std::mem::take(&mut lowered.layers), resolver.platform, &inputs)
-        .map_err(BuildError::UnknownSource)?;
+    let plan = super::planned(&mut lowered, resolver.platform, &inputs, options.layering, known.as_ref())?;
     let lasts = lasts(resolver, &lowered.name)?;
     let mut layers: Vec<ForecastLayer> = Vec::new();
     for planned in plan.layers {
-        let forced = options.no_cache.covers(&planned.name);
+        let forced = options.no_cache.covers(&planned);
         let record = cache::find(resolver.store, &planned.key)?.filter(|_| !forced);
         let below = layers.last();
         let here = record.map(|record| record.layer.map_or(0, |blob| blob.descriptor.size));
-        // A layer stands on those below: with one of them built anew, it is built anew.
-        let here = here.filter(|_| below.is_none_or(|below| below.here.is_some()));
+        // A layer stands on those below: with one of them built anew, it is built anew, unless it is an archive.
+        let mut here = here.filter(|_| below.is_none_or(|below| below.here.is_some()));
+        if here.is_none() && !forced {
+            here = shared(resolver, &planned, &inputs, lowered.image.user.as_deref())?;
+        }
         let mut reasons = Vec::new();
         if here.is_none() {
             reasons.extend(forced.then(|| Reason::new("asked", "--no-cache asks for it")));
@@ -106,6 +108,18 @@ pub fn forecast(
     }
     downloads.extend(files(resolver, &layers, &inputs, &unknown, &lowered.sizes));
     Ok(Forecast { base: lowered.base, known, base_here, layers, downloads })
+}
+
+/// Bytes of an archive's layer that is here, whatever is below it.
+fn shared(
+    resolver: &Resolver<'_>,
+    planned: &PlannedLayer,
+    inputs: &Inputs,
+    user: Option<&str>,
+) -> Result<Option<u64>, StoreError> {
+    let Some(step) = &planned.portable else { return Ok(None) };
+    let Some(key) = step.usual(user).and_then(|facts| step.key(&facts, inputs)) else { return Ok(None) };
+    Ok(cache::find_portable(resolver.store, &key)?.map(|record| record.layer.descriptor.size))
 }
 
 /// Why `planned` is not here.

@@ -3,35 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use layers::digest::{ChainId, DiffId};
-use layers::media_type::Descriptor;
+use layers::digest::DiffId;
 use layers::store::LayerBlob;
 use tokio::task::JoinHandle;
 
+use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::output::Lines;
-use super::{layer, record, revealed};
+use super::{NoCache, record, revealed};
+
 use crate::cache;
-use crate::debian::BasePlan;
 use crate::event::{Event, Id};
-use crate::fetch::{Download, FetchError, Fetched, Transfer};
+use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Inputs, LayerKey, Lowered, PlannedLayer, Platform, Trace};
+use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Platform, Trace};
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
-type Result<T> = std::result::Result<T, BuildError>;
+mod base;
+mod login;
+mod portable;
+mod trees;
 
-/// A layer below the one being made.
-#[derive(Clone, Debug)]
-struct Below {
-    /// Name of its tree.
-    tree: String,
-    blob: Descriptor,
-}
+pub use trees::ensure_blobs;
+
+type Result<T> = std::result::Result<T, BuildError>;
 
 /// One build at work.
 pub struct Session<'a> {
@@ -43,9 +42,24 @@ pub struct Session<'a> {
     target: Option<ImageTarget>,
     fetches: BTreeMap<Source, JoinHandle<std::result::Result<Fetched, FetchError>>>,
     /// Layers of the blueprint so far, lowest first.
-    made: Vec<LayerBlob>,
+    made: Vec<Standing>,
     /// Layers that were found and not made.
     found: usize,
+    /// A layer below came out with other bytes than it is recorded with.
+    moved: bool,
+    archives: Archives,
+}
+
+/// A layer of the blueprint that the next one stands on.
+struct Standing {
+    blob: LayerBlob,
+    archive: Option<Contents>,
+}
+
+/// A layer that was made or found.
+pub(super) struct Made {
+    pub(super) blob: Option<LayerBlob>,
+    pub(super) archive: Option<Contents>,
 }
 
 impl<'a> Session<'a> {
@@ -59,7 +73,19 @@ impl<'a> Session<'a> {
         found: usize,
     ) -> Self {
         let (fetches, made) = (BTreeMap::new(), Vec::new());
-        Self { resolver, base, directory, lowered, inputs, target: None, fetches, made, found }
+        Self {
+            resolver,
+            base,
+            directory,
+            lowered,
+            inputs,
+            target: None,
+            fetches,
+            made,
+            found,
+            moved: false,
+            archives: Archives::default(),
+        }
     }
 
     /// Who resolves.
@@ -80,12 +106,12 @@ impl<'a> Session<'a> {
     /// Of the whole stack, lowest first.
     pub fn diff_ids(&self) -> Vec<DiffId> {
         let base = self.base.image.layers.iter().map(|layer| layer.diff_id);
-        base.chain(self.made.iter().map(|blob| blob.diff_id)).collect()
+        base.chain(self.made.iter().map(|standing| standing.blob.diff_id)).collect()
     }
 
-    /// The next layer stands on this one.
-    pub fn stand_on(&mut self, layer: Option<&LayerBlob>) {
-        self.made.extend(layer.cloned());
+    /// The next layer stands on this one; `archive` says what is in it, where that is known.
+    pub fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
+        self.made.extend(layer.cloned().map(|blob| Standing { blob, archive }));
     }
 
     fn target(&mut self) -> Result<&mut ImageTarget> {
@@ -101,75 +127,15 @@ impl<'a> Session<'a> {
         self.target.as_mut().ok_or_else(|| lost().into())
     }
 
-    /// Fills in the layer of a base that is made from packages, and makes it where it is missing.
-    pub fn base_layer(&mut self) -> Result<()> {
-        let Origin::Archive(plan) = self.base.origin.clone() else { return Ok(()) };
-        if !self.base.image.layers.is_empty() {
-            return Ok(());
-        }
-        let key = LayerKey::of_base(self.base.identity, self.inputs);
-        let store = self.resolver.store;
-        let mut known = cache::find(store, &key)?.and_then(|record| record.layer);
-        if known.is_none() {
-            // Another build may be making the same one.
-            let _lock = store.lock(&format!("layer-{}", key.hex()))?;
-            known = cache::find(store, &key)?.and_then(|record| record.layer);
-            if known.is_none() {
-                known = self.assemble(&plan, &key)?;
-            }
-        }
-        self.base.image.layers.extend(known.as_ref().map(layer));
-        Ok(())
-    }
-
-    fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<Option<LayerBlob>> {
-        let id = Id::next();
-        let name = format!("deb:{}", plan.suite);
-        self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
-        let debs = self.debs(plan)?;
-        let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-        let target = self.target()?;
-        target.begin(Vec::new(), BTreeMap::new())?;
-        target.assemble(plan, debs)?;
-        let blob = target.commit(compression, epoch)?;
-        let preimage = serde_json::json!({"suite": plan.suite, "date": plan.date, "identity": plan.identity()});
-        let record = cache::LayerRecord { name: "base".into(), layer: blob.clone(), preimage };
-        cache::keep(self.resolver.store, key, &record)?;
-        self.ended(id, "built", blob.as_ref());
-        Ok(blob)
-    }
-
     fn ended(&self, id: Id, outcome: &'static str, blob: Option<&LayerBlob>) {
         let size = blob.map(|blob| blob.descriptor.size);
         self.resolver.reporter.event(Event::LayerEnded { id, outcome, size });
     }
 
-    /// All packages, shown as one transfer.
-    fn debs(&self, plan: &BasePlan) -> Result<Vec<PathBuf>> {
-        let fetcher = self.resolver.fetcher;
-        let total = plan.packages.iter().map(|package| package.size).sum();
-        let missing = plan.packages.iter().any(|package| !fetcher.have(&package.sha256));
-        let name = format!("{} packages", plan.packages.len());
-        let transfer = missing.then(|| Transfer::start(fetcher.reporter(), name, Some(total)));
-        let tasks: Vec<_> = plan
-            .packages
-            .iter()
-            .map(|package| {
-                let (url, sha256, size) = (package.url.clone(), Some(package.sha256), Some(package.size));
-                let download = Download { url, sha256, size, part_of: transfer.clone() };
-                let fetcher = fetcher.clone();
-                self.resolver.runtime.spawn(async move { fetcher.fetch(&download).await })
-            })
-            .collect();
-        for task in tasks {
-            joined(self.resolver.runtime.block_on(task)).map_err(crate::debian::DebianError::from)?;
-        }
-        Ok(plan.packages.iter().map(|package| fetcher.path(&package.sha256)).collect())
-    }
-
-    /// Begins to fetch all that `layers` need, side by side with whatever comes first.
-    pub fn prefetch(&mut self, layers: &[PlannedLayer]) {
-        for step in layers.iter().flat_map(|layer| &layer.steps) {
+    /// Begins what needs nothing of the layers below: downloads, and archives that become layers by themselves.
+    pub fn prefetch(&mut self, plan: &[PlannedLayer], done: usize, no_cache: &NoCache) {
+        let missing = &plan[done..];
+        for step in missing.iter().flat_map(|layer| &layer.steps) {
             for source in step.sources() {
                 let Source::Url { url, .. } = source else { continue };
                 let Some(digest) = self.inputs.sources.get(source) else { continue };
@@ -182,9 +148,18 @@ impl<'a> Session<'a> {
                 self.fetches.insert(source.clone(), task);
             }
         }
+        for (index, layer) in missing.iter().enumerate() {
+            let user = self.lowered.image.user.as_deref();
+            let Some(facts) = layer.portable.as_ref().and_then(|step| step.usual(user)) else { continue };
+            let forced = no_cache.covers(layer);
+            let known = !forced && matches!(cache::find(self.resolver.store, &layer.key), Ok(Some(_)));
+            if let Some(job) = self.job(layer, facts, done + index + 1, plan.len(), forced).filter(|_| !known) {
+                self.archives.start(layer.key, job);
+            }
+        }
     }
 
-    /// Makes a layer, unless another build was faster. True if it was there.
+    /// Makes a layer, unless it is there by now. True if it was.
     pub fn layer(
         &mut self,
         planned: &PlannedLayer,
@@ -194,23 +169,56 @@ impl<'a> Session<'a> {
     ) -> Result<(Option<LayerBlob>, bool)> {
         let store = self.resolver.store;
         let _lock = store.lock(&format!("layer-{}", planned.key.hex()))?;
-        let id = Id::next();
-        let name = planned.name.clone();
-        self.resolver.reporter.event(Event::LayerStarted { id, name, index, count });
-        if !forced && let Some(record) = cache::find(store, &planned.key)? {
-            self.ended(id, "cached", record.layer.as_ref());
-            return Ok((record.layer, true));
+        let before = cache::find(store, &planned.key)?;
+        let output = planned.preimage.output_key(&self.diff_ids());
+        // With other bytes below than when it was made, what it was then says nothing.
+        let mut found = before.clone().filter(|_| !self.moved);
+        if found.is_none() {
+            found = cache::find(store, &output)?;
         }
-        self.begin()?;
-        for step in &planned.steps {
-            self.step(step, planned, id)?;
-        }
-        let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-        let blob = self.target()?.commit(compression, epoch)?;
+        let (made, cached) = match found.filter(|_| !forced) {
+            Some(record) => {
+                self.cached(planned, index, count, record.layer.as_ref());
+                (Made { blob: record.layer, archive: record.archive }, true)
+            }
+            None => match self.portable(planned, index, count, forced)? {
+                Some(made) => made,
+                None => (Made { blob: self.run(planned, index, count)?, archive: None }, false),
+            },
+        };
         let trace = Trace::of(planned, &self.lowered.base, self.inputs);
-        cache::keep(store, &planned.key, &record(planned, &trace, blob.clone()))?;
+        let record = record(planned, &trace, &made);
+        if before.as_ref().map(|before| &before.layer) != Some(&record.layer) {
+            self.moved = self.moved || before.is_some();
+            cache::keep(store, &planned.key, &record)?;
+        }
+        cache::keep(store, &output, &record)?;
+        self.stand_on(made.blob.as_ref(), made.archive);
+        Ok((made.blob, cached))
+    }
+
+    /// Says that a layer was there.
+    fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, blob: Option<&LayerBlob>) {
+        let id = Id::next();
+        self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
+        self.ended(id, "cached", blob);
+    }
+
+    /// Performs the steps of a layer in the sandbox.
+    fn run(&mut self, planned: &PlannedLayer, index: usize, count: usize) -> Result<Option<LayerBlob>> {
+        let id = Id::next();
+        self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
+        let mut blob = None;
+        if !planned.steps.is_empty() {
+            self.begin()?;
+            for step in &planned.steps {
+                self.step(step, planned, id)?;
+            }
+            let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
+            blob = self.target()?.commit(compression, epoch)?;
+        }
         self.ended(id, if blob.is_some() { "built" } else { "no change" }, blob.as_ref());
-        Ok((blob, false))
+        Ok(blob)
     }
 
     fn step(&mut self, step: &Step, planned: &PlannedLayer, id: Id) -> Result<()> {
@@ -280,85 +288,13 @@ impl<'a> Session<'a> {
 
     /// Begins a layer on everything so far.
     fn begin(&mut self) -> Result<()> {
-        let trees = self.trees()?;
+        let trees = self.trees(&BTreeSet::new())?;
         let env = config_env(&self.base.image.config).into_iter().collect();
         Ok(self.target()?.begin(trees, env)?)
     }
 
-    /// Trees of all layers so far, topmost first; those that are missing are unpacked, those that cannot are pulled.
-    fn trees(&mut self) -> Result<Vec<String>> {
-        let foreign = !matches!(self.base.origin, Origin::Archive(_));
-        let mut stack: Vec<Below> = Vec::new();
-        let mut chain: Option<ChainId> = None;
-        for layer in &self.base.image.layers {
-            chain = Some(ChainId::extend(chain, layer.diff_id));
-            // A foreign layer may leave out directories: its tree takes them from what is below. Those of alloy do not.
-            let own = layer.diff_id.0.hex();
-            let name = match chain.filter(|_| foreign && self.resolver.store.tree(&own).is_none()) {
-                Some(chain) => format!("chain-{}", chain.0.hex()),
-                None => own,
-            };
-            stack.push(Below { tree: name, blob: layer.descriptor.clone() });
-        }
-        let made = self.made.iter();
-        stack.extend(made.map(|blob| Below { tree: blob.diff_id.0.hex(), blob: blob.descriptor.clone() }));
-        let missing: Vec<&Below> =
-            stack.iter().filter(|below| self.resolver.store.tree(&below.tree).is_none()).collect();
-        let blobs: Vec<Descriptor> = missing.iter().map(|below| below.blob.clone()).collect();
-        let origin = match &self.base.origin {
-            Origin::Registry(reference) => Some(reference.clone()),
-            _ => None,
-        };
-        ensure_blobs(self.resolver, &blobs, origin.as_deref())?;
-        for at in 0..stack.len() {
-            let below = stack[at].clone();
-            if self.resolver.store.tree(&below.tree).is_some() {
-                continue;
-            }
-            let parents = stack[..at].iter().rev().map(|below| below.tree.clone()).collect();
-            let skipped = self.target()?.unpack(below.blob.digest, below.tree, parents)?;
-            if !skipped.is_empty() {
-                let warning = format!("device nodes of the base cannot be made without root: {}", skipped.join(", "));
-                self.resolver.reporter.event(Event::Warning(warning));
-            }
-        }
-        Ok(stack.into_iter().rev().map(|below| below.tree).collect())
-    }
-
-    /// What a login shell of `user` changes of `env`.
-    pub fn login_environment(&mut self, user: &str, env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
-        let trees = self.trees()?;
-        let target = self.target()?;
-        target.begin(trees, env.clone())?;
-        let found = target.login_environment(user);
-        target.discard()?;
-        let lent = Lent::by_this_machine(|name| std::env::var(name).ok()).env;
-        let own: BTreeSet<&str> = [
-            "_",
-            "APT_CONFIG",
-            "DEBIAN_FRONTEND",
-            "HOME",
-            "HOSTNAME",
-            "LOGNAME",
-            "MAIL",
-            "OLDPWD",
-            "PWD",
-            "PYTHONHASHSEED",
-            "SHELL",
-            "SHLVL",
-            "SOURCE_DATE_EPOCH",
-            "TERM",
-            "USER",
-        ]
-        .into();
-        let changed = found?.into_iter().filter(|(name, value)| {
-            !own.contains(name.as_str()) && lent.get(name) != Some(value) && env.get(name) != Some(value)
-        });
-        Ok(changed.collect())
-    }
-
     /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed.
-    pub fn run(
+    pub fn run_in(
         resolver: &Resolver<'_>,
         image: &Image,
         command: Interactive,
@@ -386,29 +322,6 @@ impl<'a> Session<'a> {
     pub fn finish(mut self) -> Result<()> {
         self.target.take().map_or(Ok(()), |target| Ok(target.finish()?))
     }
-}
-
-/// Pulls those of `blobs` that are not in the store from `origin`, a registry reference.
-pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor], origin: Option<&str>) -> Result<()> {
-    let missing: Vec<&Descriptor> = blobs.iter().filter(|blob| !resolver.store.contains(&blob.digest)).collect();
-    let (Some(origin), false) = (origin, missing.is_empty()) else { return Ok(()) };
-    let reference = origin.parse().map_err(|error| {
-        BuildError::Resolve(crate::resolve::ResolveError::Base(crate::image::BaseRefError::Reference(error)))
-    })?;
-    let client = resolver.client(&reference)?;
-    let tasks: Vec<_> = missing
-        .into_iter()
-        .map(|blob| {
-            let (client, blob) = (client.clone(), blob.clone());
-            resolver.runtime.spawn(async move { client.blob(&blob).await })
-        })
-        .collect();
-    for task in tasks {
-        let done = resolver.runtime.block_on(task);
-        done.map_err(|error| FetchError::Transport(error.to_string()))
-            .map_err(crate::registry::RegistryError::from)??;
-    }
-    Ok(())
 }
 
 fn joined<T>(

@@ -1,10 +1,14 @@
 //! From a layer's key to the layer. Records are small; the layer itself is a blob of the store.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::LayerKey;
+use crate::plan::{Contents, LayerKey};
 
 /// What is known of a layer that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,11 +17,24 @@ pub struct LayerRecord {
     pub name: String,
     /// The layer; `None` when its tasks changed nothing.
     pub layer: Option<LayerBlob>,
+    /// What is in it, of an archive's layer.
+    #[serde(default)]
+    pub archive: Option<Contents>,
     /// What the key was made of, to explain the next miss.
     pub preimage: serde_json::Value,
 }
 
+/// A layer made of an archive alone, which other blueprints share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortableRecord {
+    /// The layer.
+    pub layer: LayerBlob,
+    /// Names that it has directly below its destination.
+    pub tops: BTreeSet<OsString>,
+}
+
 const LAYERS: &str = "layers";
+const PORTABLE: &str = "portable";
 
 /// The record of `key`, if its layer is really there.
 pub fn find(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
@@ -33,6 +50,28 @@ pub fn record(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, Stor
 /// Keeps the record of `key`. The layer's blob must be in the store already.
 pub fn keep(store: &Store, key: &LayerKey, record: &LayerRecord) -> Result<(), StoreError> {
     put(store, LAYERS, &key.hex(), record)
+}
+
+/// The record of a portable layer, if it is really there.
+pub fn find_portable(store: &Store, key: &LayerKey) -> Result<Option<PortableRecord>, StoreError> {
+    let record: Option<PortableRecord> = get(store, PORTABLE, &key.hex())?;
+    Ok(record.filter(|record| store.contains(&record.layer.descriptor.digest)))
+}
+
+/// Keeps the record of a portable layer.
+pub fn keep_portable(store: &Store, key: &LayerKey, record: &PortableRecord) -> Result<(), StoreError> {
+    put(store, PORTABLE, &key.hex(), record)
+}
+
+/// Forgets portable layers whose blob is not one of `kept`.
+pub fn forget_portable(store: &Store, kept: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
+    for (key, bytes) in store.records(PORTABLE)? {
+        let record: Option<PortableRecord> = serde_json::from_slice(&bytes).ok();
+        if !record.is_some_and(|record| kept(&record.layer.descriptor.digest)) {
+            store.remove_record(PORTABLE, &key)?;
+        }
+    }
+    Ok(())
 }
 
 /// All records of layers, with their keys in hexadecimal digits.

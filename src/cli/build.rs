@@ -86,7 +86,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())
         }
     };
-    let options = Options { compression: args.inputs.compression, epoch: prepared.epoch, no_cache };
+    let options =
+        Options { compression: args.inputs.compression, epoch: prepared.epoch, no_cache, layering: args.inputs.layers };
     let lowered = std::mem::take(&mut prepared.lowered);
     let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
         .map_err(|error| explain(error, &context, &platform))?;

@@ -12,7 +12,7 @@ use super::error::CommandError;
 use crate::blueprint::{self, Blueprint, Given};
 use crate::debian::BaseOptions;
 use crate::event::Event;
-use crate::plan::{self, Lowered, Platform, Settings};
+use crate::plan::{self, Layering, Lowered, Platform, Settings};
 use crate::target::DEFAULT_EPOCH;
 
 /// What a build depends on
@@ -36,6 +36,9 @@ pub(super) struct InputArgs {
     /// Compression of layers: zstd, gzip or none, with :LEVEL
     #[arg(long, value_name = "HOW", default_value = "zstd:3")]
     pub(super) compression: Compression,
+    /// How task files become layers
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(super) layers: Layering,
     /// Mirror that deb: bases come from [default: this machine's apt sources]
     #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
     mirror: Option<String>,

@@ -39,7 +39,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     prepared.warn(&context);
     let network = args.inputs.network(&context, &prepared);
     let resolver = network.resolver();
-    let options = Options { compression: args.inputs.compression, epoch: prepared.epoch, no_cache: NoCache::Nothing };
+    let options = Options {
+        compression: args.inputs.compression,
+        epoch: prepared.epoch,
+        no_cache: NoCache::Nothing,
+        layering: args.inputs.layers,
+    };
     let forecast = build::forecast(&resolver, &prepared.blueprint.directory, prepared.lowered, &options)?;
     match args.format {
         Format::Human => human(&forecast),
@@ -64,7 +69,8 @@ fn human(forecast: &Forecast) {
             Some(size) => format!("cached, {}", ui::bytes(size)),
             None => "to be built".to_owned(),
         };
-        println!("[{}/{count}] {bold}{}{plain}: {state}", index + 1, layer.planned.name);
+        let portable = if layer.planned.portable.is_some() { ", portable" } else { "" };
+        println!("[{}/{count}] {bold}{}{plain}: {state}{portable}", index + 1, layer.planned.name);
         for reason in &layer.reasons {
             println!("      because {reason}");
         }
@@ -109,6 +115,7 @@ fn of_layer(index: usize, layer: &ForecastLayer) -> Value {
         "name": layer.planned.name,
         "key": layer.planned.key.hex(),
         "state": if layer.here.is_some() { "local" } else { "miss" },
+        "portable": layer.planned.portable.is_some(),
         "size": layer.here,
         "reasons": reasons.collect::<Vec<_>>(),
         "steps": steps.collect::<Vec<_>>(),

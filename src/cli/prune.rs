@@ -84,6 +84,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         for (key, _) in &layers {
             cache::forget(store, key)?;
         }
+        cache::forget_portable(store, |digest| needed.blobs.contains(digest))?;
         for digest in &blobs {
             store.remove_blob(digest)?;
         }

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs, local.base.as_deref())?;
     let interactive = interactive(args, &image, volumes)?;
-    let (code, kept) = Session::run(&resolver, &image, interactive, args.rw)?;
+    let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
         crate::image::tag(&context.store, &crate::image::LocalImage { manifest: updated, ..local })?;

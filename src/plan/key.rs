@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use layers::compress::Compression;
-use layers::digest::{Digest, Hasher};
+use layers::digest::{DiffId, Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
-use super::{LoweredLayer, Platform};
+use super::{LoweredLayer, Platform, PortableStep};
 use crate::op::{Fingerprint, Source, Step};
 
 /// Raised when the meaning of a key changes.
@@ -24,6 +24,11 @@ impl LayerKey {
         let part = format!("base\0{identity}\0{}\0{}", inputs.compression, inputs.epoch);
         hasher.update(part.as_bytes());
         Self(hasher.finish())
+    }
+
+    /// A key that was hashed elsewhere in the plan.
+    pub(super) fn new(digest: Digest) -> Self {
+        Self(digest)
     }
 
     /// As a name for records.
@@ -48,10 +53,14 @@ pub struct Inputs {
 /// A layer to be.
 #[derive(Clone, Debug)]
 pub struct PlannedLayer {
-    /// The task file.
+    /// What it is called.
     pub name: String,
+    /// The task files it is made of.
+    pub files: Vec<String>,
     /// What is done, in order.
     pub steps: Vec<Step>,
+    /// Set for an archive that is made without looking at what is below.
+    pub portable: Option<PortableStep>,
     /// What it is found under.
     pub key: LayerKey,
     /// What the key is made of, to explain a miss.
@@ -87,7 +96,7 @@ impl Plan {
     pub fn new(layers: Vec<LoweredLayer>, platform: &Platform, inputs: &Inputs) -> Result<Self, Source> {
         let mut parent = inputs.base;
         let mut planned = Vec::new();
-        for LoweredLayer { name, steps } in layers {
+        for LoweredLayer { name, files, steps, portable } in layers {
             let mut fingerprints = Vec::new();
             for step in &steps {
                 let unknown = || step.sources().find(|source| !inputs.sources.contains_key(source)).cloned();
@@ -106,13 +115,24 @@ impl Plan {
             };
             let key = preimage.key();
             parent = key.0;
-            planned.push(PlannedLayer { name, steps, key, preimage });
+            planned.push(PlannedLayer { name, files, steps, portable, key, preimage });
         }
         Ok(Self { layers: planned })
     }
 }
 
 impl Preimage {
+    /// What the layer is also found under: the bytes of all below, in place of how they came about. A layer below that
+    /// is rebuilt and comes out the same leaves this as it is.
+    pub fn output_key(&self, below: &[DiffId]) -> LayerKey {
+        let mut hasher = Hasher::new();
+        hasher.update(b"output");
+        for DiffId(digest) in below {
+            hasher.update(digest.as_bytes());
+        }
+        Self { parent: hasher.finish(), ..self.clone() }.key()
+    }
+
     /// Every part with its length, so that parts cannot run together.
     fn key(&self) -> LayerKey {
         let mut hasher = Hasher::new();

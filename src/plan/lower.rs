@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform};
+use super::{ImageSpec, Platform, PortableStep};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::Lock;
@@ -35,10 +35,14 @@ pub struct Settings {
 /// The steps of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoweredLayer {
-    /// The task file.
+    /// What it is called: the task file, and the task where a file is several layers.
     pub name: String,
+    /// The task files it is made of.
+    pub files: Vec<String>,
     /// What is done, in order.
     pub steps: Vec<Step>,
+    /// Set when the layer is an archive that does not depend on what is below, but for what is said there.
+    pub portable: Option<PortableStep>,
 }
 
 /// A blueprint, lowered.
@@ -93,7 +97,8 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     for file in &blueprint.files {
         let mut lowerer = Lowerer { blueprint, settings, lock: &lock, env: &mut env, problems: &mut problems };
         let steps = lowerer.file(file);
-        layers.push(LoweredLayer { name: file.path.clone(), steps });
+        let name = file.path.clone();
+        layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
     }
     if problems.iter().any(Diagnostic::is_error) {
         return Err(invalid(problems));
@@ -139,7 +144,8 @@ fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
         guards: Guards::default(),
         ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
     };
-    Some(LoweredLayer { name: USER_LAYER.to_owned(), steps: vec![step] })
+    let name = USER_LAYER.to_owned();
+    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
 }
 
 /// What actions may ask of the blueprint around a task.

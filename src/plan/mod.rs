@@ -5,6 +5,8 @@ mod image;
 mod key;
 mod lower;
 mod platform;
+mod portable;
+mod split;
 mod trace;
 
 pub use explain::{Reason, explain};
@@ -12,4 +14,6 @@ pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower};
 pub use platform::{Platform, PlatformError};
+pub use portable::{Ancestor, Contents, Facts, PortableStep};
+pub use split::{Layering, split};
 pub use trace::{StepTrace, Trace};

@@ -7,6 +7,7 @@ use layers::compress::Compression;
 use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, WorkDir};
 
+use super::facts::{FactsRequest, World};
 use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use crate::debian::BasePlan;
@@ -94,6 +95,14 @@ impl ImageTarget {
         self.worker.send(&Request::Perform { step: Box::new(step.clone()), files })?;
         match self.reply(output)? {
             Reply::Step(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Looks at the world in the layer that was begun.
+    pub fn facts(&mut self, request: FactsRequest) -> Result<World, RequestError> {
+        match self.ask(&Request::Facts(Box::new(request)))? {
+            Reply::World(world) => Ok(world),
             other => Err(unexpected(&other)),
         }
     }

@@ -6,6 +6,7 @@
 mod accounts;
 mod apt;
 mod attributes;
+pub mod facts;
 pub mod image;
 mod layer;
 mod lent;

@@ -8,6 +8,7 @@ use layers::digest::Digest;
 use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{FactsRequest, World};
 use super::lent::Lent;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
@@ -52,6 +53,8 @@ pub enum Request {
         /// Where its sources are on this machine.
         files: Vec<(Source, PathBuf)>,
     },
+    /// Look at the world in the layer that was begun.
+    Facts(Box<FactsRequest>),
     /// Make a base from Debian packages in the layer that was begun.
     Assemble {
         /// What to make.
@@ -141,6 +144,8 @@ pub enum Reply {
         /// Their paths.
         skipped: Vec<String>,
     },
+    /// What the world is like.
+    World(World),
     /// A login environment.
     Environment(BTreeMap<String, String>),
     /// The exit code of the user's command.

@@ -19,7 +19,7 @@ use super::apt::AptCache;
 use super::layer::{Layer, write_layer};
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
-use super::scratch;
+use super::{facts, scratch};
 use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::Channel;
@@ -100,6 +100,7 @@ impl<'a> Session<'a> {
                 let layer = self.open()?;
                 Reply::Step(Performer { layer, files: &files, output: &output }.step(&step)?)
             }
+            Request::Facts(request) => Reply::World(facts::look(self.open()?, &request)?),
             Request::Assemble { plan, debs } => {
                 let script = debian::assemble(self.open()?.root(), &plan, &debs)?;
                 self.run_own("configuring the base's packages", &script)?;

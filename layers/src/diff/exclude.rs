@@ -96,7 +96,7 @@ fn clear(root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
 }
 
 /// True for a file that is written without its content.
-pub(super) fn is_emptied(path: &Path) -> bool {
+pub(crate) fn is_emptied(path: &Path) -> bool {
     EMPTIED.iter().any(|emptied| path == Path::new(emptied))
 }
 

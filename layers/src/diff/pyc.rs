@@ -7,7 +7,7 @@ const HEADER: u64 = 16;
 
 /// The first bytes of `file` with the time clamped to `mtime_max`; `file` then stands behind them. Files that are
 /// not bytecode, or that go by a hash of the source, come through unchanged.
-pub(super) fn clamped_header(file: &mut impl Read, mtime_max: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn clamped_header(file: &mut impl Read, mtime_max: u64) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.take(HEADER).read_to_end(&mut head)?;
     if let [_, _, b'\r', b'\n', 0, 0, 0, 0, a, b, c, d, ..] = head[..] {

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use zip::{DateTime, ZipArchive};
 
-use super::{Sink, UnpackError};
+use super::{Each, UnpackError};
 use crate::path;
 use crate::tar::{Entry, Kind, TarError, plain_directory};
 
 /// A link's target is a path; more is not one.
 const MAX_TARGET: u64 = 4096;
 
-pub(super) fn members(file: File, sink: &mut Sink<'_>) -> Result<(), UnpackError> {
+pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
     let mut archive = ZipArchive::new(BufReader::new(file))?;
     for index in 0..archive.len() {
         let mut member = archive.by_index(index)?;
@@ -34,11 +34,11 @@ pub(super) fn members(file: File, sink: &mut Sink<'_>) -> Result<(), UnpackError
                 let mut target = Vec::new();
                 member.take(MAX_TARGET).read_to_end(&mut target)?;
                 entry.link = PathBuf::from(OsString::from_vec(target));
-                sink.place(entry, &mut io::empty())?;
+                each(entry, &mut io::empty())?;
             }
             _ => {
                 entry.size = if kind == Kind::File { member.size() } else { 0 };
-                sink.place(entry, &mut member)?;
+                each(entry, &mut member)?;
             }
         }
     }

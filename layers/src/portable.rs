@@ -1,0 +1,244 @@
+//! An archive as a layer, without unpacking it: decompressed, rewritten, hashed and compressed in one pass.
+//!
+//! The layer is what unpacking the archive in a root would have left there, given what that root is like where it
+//! matters ([`Place`]). Archives for which that cannot be told from the archive alone are [`Unsuited`]: they have to be
+//! unpacked where they go.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::diff::{ExcludeSet, is_emptied, is_overlay_attribute, pyc};
+use crate::store::{LayerBlob, LayerWriter, StoreError};
+use crate::tar::{Entry, Kind, TarWriter, file_name, plain_directory};
+use crate::unpack::{UnpackError, members, relocated};
+use crate::whiteout::{self, Name};
+
+/// Names directly below the destination that are remembered; an archive with more is unpacked where it goes.
+const MAX_TOPS: usize = 4096;
+
+/// Where an archive goes, and what becomes of its members there.
+pub struct Place<'a> {
+    /// The destination, relative to the root, without links in it.
+    pub dest: &'a Path,
+    /// Directories down to the destination, itself included, that are there and are not root's with mode 0755.
+    pub ancestors: &'a [Entry],
+    /// Leading path elements to drop; members with fewer are left out.
+    pub strip: u32,
+    /// User, and group, of all that is made.
+    pub owner: Option<(u32, Option<u32>)>,
+    /// From the mode of a file, or of a directory (`true`), to the one it gets.
+    pub mode: Option<&'a dyn Fn(u32, bool) -> u32>,
+    /// Times later than this, in seconds since 1970, become this.
+    pub mtime_max: u64,
+}
+
+/// A layer made of an archive.
+#[derive(Clone, Debug)]
+pub struct Portable {
+    /// The layer.
+    pub blob: LayerBlob,
+    /// Names that it has directly below the destination.
+    pub tops: BTreeSet<OsString>,
+}
+
+/// Why there is no layer.
+#[derive(Debug, thiserror::Error)]
+pub enum PortableError {
+    /// What the archive's members come to depends on the root they are unpacked in.
+    #[error("the archive has to be unpacked in place: {0}")]
+    Unsuited(&'static str),
+    /// The archive, or the disk.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a layer of the archive `file`.
+pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Portable, PortableError> {
+    let mut rewriter = Rewriter {
+        tar: TarWriter::new(writer),
+        place,
+        made: HashMap::new(),
+        tops: BTreeSet::new(),
+        exclude: ExcludeSet::normal(),
+        unsuited: None,
+    };
+    rewriter.ancestors().map_err(UnpackError::from)?;
+    let rewritten = members(file, &mut |entry, content| {
+        let Some(entry) = relocated(entry, place.strip, place.dest)? else { return Ok(()) };
+        rewriter.member(entry, content)
+    });
+    if let Some(reason) = rewriter.unsuited {
+        return Err(PortableError::Unsuited(reason));
+    }
+    rewritten?;
+    if rewriter.tops.is_empty() {
+        // Nothing, or everything dropped: unpacking says what is wrong.
+        return Err(PortableError::Unsuited("nothing is in it"));
+    }
+    let tops = rewriter.tops;
+    let writer = rewriter.tar.finish().map_err(UnpackError::from)?;
+    Ok(Portable { blob: writer.finish()?, tops })
+}
+
+/// What became of a path, as far as later members depend on it.
+#[derive(Clone, Copy)]
+enum Made {
+    Directory,
+    File { mode: u32, mtime: i64 },
+    Other,
+}
+
+struct Rewriter<'a> {
+    tar: TarWriter<LayerWriter>,
+    place: &'a Place<'a>,
+    made: HashMap<PathBuf, Made>,
+    tops: BTreeSet<OsString>,
+    exclude: ExcludeSet,
+    unsuited: Option<&'static str>,
+}
+
+impl Rewriter<'_> {
+    /// The directories down to the destination, from the top.
+    fn ancestors(&mut self) -> io::Result<()> {
+        let mut paths: Vec<&Path> = self.place.dest.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+        paths.reverse();
+        for path in paths {
+            let known = self.place.ancestors.iter().find(|entry| entry.path == path);
+            let mut entry = known.cloned().unwrap_or_else(|| plain_directory(path));
+            entry.mtime = (self.mtime_max(), 0);
+            if path == self.place.dest {
+                self.attributes(&mut entry);
+            }
+            self.tar.append(&entry, &mut io::empty())?;
+            self.made.insert(path.to_owned(), Made::Directory);
+        }
+        Ok(())
+    }
+
+    fn mtime_max(&self) -> i64 {
+        i64::try_from(self.place.mtime_max).unwrap_or(i64::MAX)
+    }
+
+    fn member(&mut self, mut entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
+        if let Err(reason) = self.suited(&entry) {
+            self.unsuited = Some(reason);
+            return Err(io::Error::other(reason).into());
+        }
+        let parent = entry.path.parent().unwrap_or(Path::new("")).to_owned();
+        if let Err(reason) = self.imply(&parent)? {
+            self.unsuited = Some(reason);
+            return Err(io::Error::other(reason).into());
+        }
+        self.top(&entry.path);
+        (entry.uid, entry.gid) = (0, 0);
+        entry.mtime = (entry.mtime.0.min(self.mtime_max()), 0);
+        entry.xattrs.retain(|(name, _)| name != "security.selinux");
+        self.attributes(&mut entry);
+        let made = match entry.kind {
+            Kind::Directory => Made::Directory,
+            Kind::File => Made::File { mode: entry.mode, mtime: entry.mtime.0 },
+            Kind::HardLink => {
+                // One file: what its first name says goes for all.
+                if let Some(Made::File { mode, mtime }) = self.made.get(&entry.link) {
+                    (entry.mode, entry.mtime) = (*mode, (*mtime, 0));
+                }
+                entry.xattrs.clear();
+                Made::Other
+            }
+            _ => Made::Other,
+        };
+        if entry.kind == Kind::File && entry.path.extension() == Some(OsStr::new("pyc")) {
+            let head = pyc::clamped_header(&mut (&mut *content), self.place.mtime_max)?;
+            self.tar.append(&entry, &mut head.as_slice().chain(content))?;
+        } else {
+            self.tar.append(&entry, content)?;
+        }
+        self.made.insert(entry.path, made);
+        Ok(())
+    }
+
+    /// Says what keeps the member from meaning the same everywhere.
+    fn suited(&self, entry: &Entry) -> Result<(), &'static str> {
+        if !matches!(whiteout::classify(file_name(&entry.path)), Name::Plain) {
+            return Err("it has a name that would be a whiteout in a layer");
+        }
+        if self.exclude.contains(&entry.path) || is_emptied(&entry.path) {
+            return Err("it has files in a directory that layers leave out");
+        }
+        match (self.made.get(&entry.path), entry.kind) {
+            (None, _) | (Some(Made::Directory), Kind::Directory) => {}
+            (Some(_), _) => return Err("it has a name twice"),
+        }
+        let attribute = |name: &OsStr| {
+            let name = name.to_string_lossy();
+            is_overlay_attribute(OsStr::new(name.as_ref()))
+                || !["user.", "security.capability", "security.selinux"].iter().any(|known| name.starts_with(known))
+        };
+        if entry.xattrs.iter().any(|(name, _)| attribute(name)) {
+            return Err("it has extended attributes that not everybody may set");
+        }
+        match entry.kind {
+            Kind::CharDevice | Kind::BlockDevice => Err("it has device nodes"),
+            Kind::HardLink if !matches!(self.made.get(&entry.link), Some(Made::File { .. })) => {
+                Err("it has a hard link to something else than a file before it")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes sure that `path` is a directory of the layer.
+    fn imply(&mut self, path: &Path) -> Result<Result<(), &'static str>, UnpackError> {
+        match self.made.get(path) {
+            Some(Made::Directory) => return Ok(Ok(())),
+            Some(_) => return Ok(Err("it has members behind a link")),
+            None if path.as_os_str().is_empty() => return Ok(Ok(())),
+            None => {}
+        }
+        if let Err(reason) = self.imply(path.parent().unwrap_or(Path::new("")))? {
+            return Ok(Err(reason));
+        }
+        let mut entry = plain_directory(path);
+        if let Err(reason) = self.suited(&entry) {
+            return Ok(Err(reason));
+        }
+        self.top(path);
+        self.attributes(&mut entry);
+        self.tar.append(&entry, &mut io::empty())?;
+        self.made.insert(path.to_owned(), Made::Directory);
+        Ok(Ok(()))
+    }
+
+    fn top(&mut self, path: &Path) {
+        let below = path.strip_prefix(self.place.dest).unwrap_or(path);
+        let Some(first) = below.iter().next() else { return };
+        if !self.tops.contains(first) {
+            self.tops.insert(first.to_owned());
+            if self.tops.len() > MAX_TOPS {
+                self.unsuited = Some("it has very many names at its top");
+            }
+        }
+    }
+
+    /// Owner, then mode. chown(2) takes set-id bits and capabilities away; chmod(2) gives bits back.
+    fn attributes(&self, entry: &mut Entry) {
+        let before = entry.mode;
+        if let Some((uid, gid)) = self.place.owner {
+            entry.uid = uid;
+            entry.gid = gid.unwrap_or(entry.gid);
+            if matches!(entry.kind, Kind::File | Kind::Fifo) {
+                let group_executes = entry.mode & 0o010 != 0;
+                entry.mode &= if group_executes { !0o6000 } else { !0o4000 };
+                entry.xattrs.retain(|(name, _)| name != "security.capability");
+            }
+        }
+        if let Some(mode) = self.place.mode.filter(|_| entry.kind != Kind::Symlink) {
+            entry.mode = mode(before, entry.kind == Kind::Directory) & 0o7777;
+        }
+    }
+}

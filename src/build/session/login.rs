@@ -1,0 +1,40 @@
+//! What a login shell makes of the environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Result, Session};
+use crate::target::Lent;
+
+impl Session<'_> {
+    /// What a login shell of `user` changes of `env`.
+    pub fn login_environment(&mut self, user: &str, env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+        let trees = self.trees(&BTreeSet::new())?;
+        let target = self.target()?;
+        target.begin(trees, env.clone())?;
+        let found = target.login_environment(user);
+        target.discard()?;
+        let lent = Lent::by_this_machine(|name| std::env::var(name).ok()).env;
+        let own: BTreeSet<&str> = [
+            "_",
+            "APT_CONFIG",
+            "DEBIAN_FRONTEND",
+            "HOME",
+            "HOSTNAME",
+            "LOGNAME",
+            "MAIL",
+            "OLDPWD",
+            "PWD",
+            "PYTHONHASHSEED",
+            "SHELL",
+            "SHLVL",
+            "SOURCE_DATE_EPOCH",
+            "TERM",
+            "USER",
+        ]
+        .into();
+        let changed = found?.into_iter().filter(|(name, value)| {
+            !own.contains(name.as_str()) && lent.get(name) != Some(value) && env.get(name) != Some(value)
+        });
+        Ok(changed.collect())
+    }
+}

@@ -1,0 +1,168 @@
+//! Archives as layers of their own: what such a layer depends on, and the key that says so.
+//!
+//! A toolchain unpacked into `/opt/x` is the same layer on any base and in any blueprint. Its key holds the archive,
+//! what is done to it, and the few [`Facts`] of the world below that show in its bytes; not what stands below it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use layers::digest::Hasher;
+use serde::{Deserialize, Serialize};
+
+use super::{Inputs, LayerKey};
+use crate::op::{Archive, Mode, Op, Owner, Source, Step};
+
+/// Raised when the same archive would give other bytes.
+const VERSION: u64 = 1;
+
+/// A step that is nothing but an archive unpacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortableStep {
+    /// The archive.
+    pub archive: Source,
+    /// Where it goes: absolute, as the author wrote it.
+    pub dest: String,
+    /// Leading path elements to drop.
+    pub strip: u32,
+    /// Owner of all that is unpacked, and of the destination.
+    pub owner: Option<Owner>,
+    /// Mode of the same.
+    pub mode: Option<Mode>,
+    /// A path whose existence makes the step do nothing.
+    pub creates: Option<String>,
+}
+
+/// A directory that is not root's with mode 0755.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Relative to the root.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Extended attributes.
+    pub xattrs: Vec<(OsString, Vec<u8>)>,
+}
+
+/// What the world below is like, as far as it shows in the layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The destination, relative to the root, links followed.
+    pub dest: PathBuf,
+    /// Its directories that are there and not of the usual kind.
+    pub ancestors: Vec<Ancestor>,
+    /// Ids behind the owner's names.
+    pub owner: Option<(u32, Option<u32>)>,
+}
+
+impl PortableStep {
+    /// The archive of `step`, if that is all it is.
+    pub fn of(step: &Step) -> Option<Self> {
+        let ops: Vec<&Op> = step.ops.iter().collect();
+        let (unpack, attributes) = match ops.as_slice() {
+            [unpack] => (unpack, None),
+            [unpack, attributes] => (unpack, Some(attributes)),
+            _ => return None,
+        };
+        let Op::Unpack { archive: Archive::Source(archive), dest, strip } = unpack else { return None };
+        let (owner, mode) = match attributes {
+            None => (None, None),
+            Some(Op::SetAttributes { path, owner, mode, recursive: true }) if path == dest => {
+                (owner.clone(), mode.clone())
+            }
+            Some(_) => return None,
+        };
+        if step.guards.skip_if.is_some() || dest == "/" {
+            return None;
+        }
+        let creates = step.guards.creates.clone().filter(|_| !step.guards.always_run);
+        let (archive, dest) = (archive.clone(), dest.clone());
+        Some(Self { archive, dest, strip: *strip, owner, mode, creates })
+    }
+
+    /// What is below the root at `dest`, as it is most of the time: nothing out of the ordinary. `user` is the image's
+    /// own. `None` when ids cannot be guessed.
+    pub fn usual(&self, user: Option<&str>) -> Option<Facts> {
+        let id = |name: &str| match name {
+            "root" => Some(0),
+            name if Some(name) == user => Some(1000),
+            name => name.parse().ok(),
+        };
+        let owner = match &self.owner {
+            None => None,
+            Some(owner) => {
+                Some((id(&owner.user)?, owner.group.as_deref().map(|group| id(group).ok_or(())).transpose().ok()?))
+            }
+        };
+        let dest = Path::new(&self.dest).strip_prefix("/").ok()?.to_owned();
+        Some(Facts { dest, ancestors: Vec::new(), owner })
+    }
+
+    /// True if what it unpacks has attributes of its own: then nothing may be at the destination before.
+    pub fn sets_attributes(&self) -> bool {
+        self.owner.is_some() || self.mode.is_some()
+    }
+
+    /// What the layer is found under, wherever it is. `None` if the archive's digest is not known.
+    pub fn key(&self, facts: &Facts, inputs: &Inputs) -> Option<LayerKey> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut hasher = Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(b"portable");
+        part(&VERSION.to_le_bytes());
+        part(inputs.compression.to_string().as_bytes());
+        part(&inputs.epoch.to_le_bytes());
+        part(inputs.sources.get(&self.archive)?.as_bytes());
+        part(facts.dest.as_os_str().as_bytes());
+        part(&self.strip.to_le_bytes());
+        part(&serde_json::to_vec(&facts.owner).ok()?);
+        part(&serde_json::to_vec(&self.mode).ok()?);
+        for ancestor in &facts.ancestors {
+            part(&serde_json::to_vec(ancestor).ok()?);
+        }
+        Some(LayerKey::new(hasher.finish()))
+    }
+}
+
+/// What a portable layer holds, as far as other archives go by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    dest: PathBuf,
+    tops: BTreeSet<OsString>,
+    /// Its destination is not of the usual kind.
+    attributes: bool,
+}
+
+impl Contents {
+    /// What `step` leaves in a world like `facts`.
+    pub fn of(step: &PortableStep, facts: Facts, tops: BTreeSet<OsString>) -> Self {
+        let attributes = step.sets_attributes() || !facts.ancestors.is_empty();
+        Self { dest: facts.dest, tops, attributes }
+    }
+
+    /// True if an archive for `step`, with `tops` at its top, might turn out differently with this below it.
+    pub fn concerns(&self, step: &PortableStep, tops: Option<&BTreeSet<OsString>>) -> bool {
+        let inside = |path: &str| {
+            let path = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
+            path.strip_prefix(&self.dest)
+                .is_ok_and(|rest| rest.iter().next().is_none_or(|first| self.tops.contains(first)))
+        };
+        let dest = Path::new(&step.dest).strip_prefix("/").unwrap_or(Path::new(&step.dest));
+        let meets = match dest.strip_prefix(&self.dest) {
+            Ok(rest) if rest.as_os_str().is_empty() => {
+                self.attributes || step.sets_attributes() || tops.is_none_or(|tops| !tops.is_disjoint(&self.tops))
+            }
+            Ok(_) => self.attributes || inside(&step.dest),
+            // Theirs is further down: it makes directories in ours.
+            Err(_) => self.dest.starts_with(dest),
+        };
+        meets || step.creates.as_deref().is_some_and(inside) || self.dest.starts_with("etc")
+    }
+}

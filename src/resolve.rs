@@ -2,7 +2,7 @@
 //! what something is; what it learns is recorded, so that the same build works again without one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use layers::compress::Compression;
 use layers::digest::{Digest, Hasher};
@@ -20,7 +20,10 @@ use crate::op::{Source, Step};
 use crate::plan::Platform;
 use crate::registry::{Client, Keychain, Reference, RegistryError};
 
+mod files;
 mod rootfs;
+
+pub use files::local;
 
 const BASES: &str = "bases";
 /// Of an OCI image layout.
@@ -145,6 +148,16 @@ impl Resolver<'_> {
         Ok(image.map(|image| Base { identity: image.identity, origin: Origin::Store, image }))
     }
 
+    fn local_digest(&self, directory: &Path, step: &Step, path: &str, remember: bool) -> Result<Digest> {
+        let found = local(directory, path).and_then(|path| files::digest(self.store, &path, remember));
+        found.map_err(|error| ResolveError::Local {
+            task: step.name.clone(),
+            place: format!("{}:{}", step.file, step.line),
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
+    }
+
     fn base_key(&self, text: &str) -> String {
         let mut key = Hasher::new();
         for part in [text, &self.platform.to_string(), self.archive.mirror.as_deref().unwrap_or_default()] {
@@ -229,7 +242,7 @@ impl Resolver<'_> {
                         });
                     }
                     Source::Url { url, .. } => self.unpinned(url, &place())?,
-                    Source::Local { path } => local_digest(directory, step, path)?,
+                    Source::Local { path } => self.local_digest(directory, step, path, true)?,
                 };
                 digests.insert(source.clone(), digest);
             }
@@ -249,7 +262,7 @@ impl Resolver<'_> {
                 let digest = match source {
                     Source::Url { sha256: Some(digest), .. } => Some(*digest),
                     Source::Url { url, .. } => self.fetcher.known(url),
-                    Source::Local { path } => Some(local_digest(directory, step, path)?),
+                    Source::Local { path } => Some(self.local_digest(directory, step, path, false)?),
                 };
                 match digest {
                     Some(digest) => drop(known.insert(source.clone(), digest)),
@@ -273,31 +286,4 @@ impl Resolver<'_> {
         self.reporter.event(Event::Warning(warning));
         Ok(digest)
     }
-}
-
-/// Where a file of the blueprint is. Links may not lead out of its directory.
-pub fn local(directory: &Path, path: &str) -> std::io::Result<PathBuf> {
-    let real = directory.join(path).canonicalize()?;
-    if !real.starts_with(directory) {
-        return Err(std::io::Error::other("it is outside the blueprint"));
-    }
-    if !real.is_file() {
-        return Err(std::io::Error::other("it is not a file"));
-    }
-    Ok(real)
-}
-
-fn local_digest(directory: &Path, step: &Step, path: &str) -> Result<Digest> {
-    local(directory, path).and_then(|path| hash(&path)).map_err(|error| ResolveError::Local {
-        task: step.name.clone(),
-        place: format!("{}:{}", step.file, step.line),
-        path: path.to_owned(),
-        message: error.to_string(),
-    })
-}
-
-fn hash(path: &Path) -> std::io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok(hasher.finish())
 }

@@ -17,6 +17,7 @@ use crate::blueprint::{self, Given};
 use crate::build::{self, BuildError, Built, NoCache, Options, ensure_blobs};
 use crate::debian::BaseOptions;
 use crate::event::Event;
+use crate::fetch::proxy_passwords;
 use crate::image::{self, LocalImage, Output, OutputKind};
 use crate::plan::{self, Lowered, Platform, Settings};
 use crate::registry::Reference;
@@ -115,7 +116,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let epoch = epoch()?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let loaded = blueprint::load(&args.directory)?;
-    let lowered = plan::lower(&loaded, &settings(args, platform.clone())?)?;
+    let mut lowered = plan::lower(&loaded, &settings(args, platform.clone())?)?;
+    // Tasks have the proxies too, and may show them.
+    proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     warn(&context, &lowered, &loaded.sources);

@@ -13,7 +13,7 @@ use super::context::{Context, Global, RegistryArgs, image_name, keychain, now};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::{env_file, ui};
-use crate::blueprint::{self, Given};
+use crate::blueprint::{self, Given, Problems};
 use crate::build::{self, BuildError, Built, NoCache, Options, ensure_blobs};
 use crate::debian::BaseOptions;
 use crate::event::Event;
@@ -82,7 +82,7 @@ pub(super) struct Args {
     /// Keys that sign the archive of deb: bases [default: this machine's]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
-    /// Refuse downloads that neither the blueprint nor the lockfile pins
+    /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
     #[arg(long)]
     locked: bool,
     /// Take warnings for errors
@@ -117,6 +117,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let loaded = blueprint::load(&args.directory)?;
     let mut lowered = plan::lower(&loaded, &settings(args, platform.clone())?)?;
+    if args.locked {
+        let diagnostics = plan::not_locked(&loaded, &lowered, &platform);
+        if !diagnostics.is_empty() {
+            return Err(Problems { diagnostics, sources: loaded.sources }.into());
+        }
+    }
     // Tasks have the proxies too, and may show them.
     proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
     let context = Context::open(global)?;

@@ -7,6 +7,7 @@ mod cortex_m;
 mod diagnostics;
 mod downloads;
 mod downloads_at_once;
+mod locked;
 mod registry;
 mod robustness;
 mod running;

@@ -14,3 +14,4 @@ mod running;
 mod sandbox;
 mod support;
 mod transport;
+mod variables;

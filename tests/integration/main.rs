@@ -12,6 +12,7 @@ mod registry;
 mod robustness;
 mod running;
 mod sandbox;
+mod secrets;
 mod support;
 mod transport;
 mod variables;

@@ -36,18 +36,21 @@ impl Transport {
     pub fn new(stall: Duration) -> Result<Self, FetchError> {
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(stall))
-            .read_timeout(stall)
-            // A URL's query may hold a secret; the next server is not told.
-            .referer(false)
-            .redirect(Policy::custom(|attempt| match refusal(&attempt) {
-                Some(refusal) => attempt.error(refusal),
-                None => attempt.follow(),
-            }))
-            .build()
-            .map_err(|error| FetchError::Transport(describe(&error)))?;
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT.min(stall))
+                .read_timeout(stall)
+                // A URL's query may hold a secret; the next server is not told.
+                .referer(false)
+                .redirect(Policy::custom(|attempt| match refusal(&attempt) {
+                    Some(refusal) => attempt.error(refusal),
+                    None => attempt.follow(),
+                }))
+        };
+        // A machine without certificates can still speak http; https then trusts nobody.
+        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
         Ok(Self { client })
     }
 

@@ -55,15 +55,23 @@ impl FetchError {
             }
             Self::Connection { message, .. } if message.contains("proxy authorization") => PROXY_CREDENTIALS.into(),
             Self::Certificate { .. } => {
-                "if a proxy re-signs traffic, or the server has a CA of its own: add that CA to this machine \
-                 (update-ca-certificates), or point SSL_CERT_FILE at a bundle or SSL_CERT_DIR at a directory with it"
-                    .into()
+                let set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+                let set = set.filter_map(|name| Some(format!("; {name} is {}", std::env::var(name).ok()?)));
+                format!(
+                    "if a proxy re-signs traffic, or the server has a CA of its own: add that CA to this machine \
+                     (update-ca-certificates), or point SSL_CERT_FILE at a bundle or SSL_CERT_DIR at a directory with \
+                     it{}",
+                    set.collect::<String>()
+                )
             }
             Self::Stalled { .. } => {
                 "what came is kept, and the next build goes on there; --stall-timeout (ALLOY_STALL_TIMEOUT) waits longer"
                     .into()
             }
             Self::Size { expected, found, .. } if found < expected => "what came is kept, and the next build goes on there".into(),
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "the disk is full; `alloy prune` deletes what no image needs".into()
+            }
             Self::Redirect { .. } => "put the URL of the file itself into `url`".into(),
             Self::Connection { .. } => match proxies(|name| std::env::var(name).ok()).as_slice() {
                 [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),

@@ -19,6 +19,8 @@ use crate::event::Event;
 
 /// How often one looks whether another download of the same is done.
 const POLL: Duration = Duration::from_millis(100);
+/// How often in vain before it is told.
+const UNTOLD: usize = 20;
 
 /// One download under way.
 struct Job<'a> {
@@ -77,14 +79,14 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
 /// the kernel, where a build that ends could not be told.
 async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, FetchError> {
     let store: &Store = &fetcher.inner.store;
-    let mut told = false;
+    let mut waited = 0;
     loop {
         if let Some(lock) = store.try_lock(name)? {
             return Ok(lock);
         }
-        if !told {
+        waited += 1;
+        if waited == UNTOLD {
             fetcher.reporter().event(Event::Note(format!("waiting for another download of {shown}")));
-            told = true;
         }
         tokio::time::sleep(POLL).await;
     }

@@ -68,6 +68,17 @@ fn an_authority_of_one_s_own() {
 }
 
 #[test]
+fn without_any_certificate_only_http_is_spoken() {
+    let authority = Authority::new();
+    let server = Server::tls(&authority, |_, _, stream| whole(stream, b"x"));
+    let nowhere = "/nowhere/bundle.pem";
+    let ended = run(Downloads::one(&server.url(), None).command(&[]).env("SSL_CERT_FILE", nowhere)).fails(4);
+    assert!(ended.stderr.contains(&format!("SSL_CERT_FILE is {nowhere}")), "{}", ended.stderr);
+    let server = Server::start(|_, _, stream| whole(stream, b"x"));
+    run(Downloads::one(&server.url(), None).command(&[]).env("SSL_CERT_FILE", nowhere)).ok();
+}
+
+#[test]
 fn a_proxy_is_used_and_its_password_not_shown() {
     let proxy = Server::start(|_, asked, stream| match asked.line.starts_with("CONNECT") {
         true => send(stream, "407 Proxy Authentication Required", "Content-Length: 0\r\n", b""),

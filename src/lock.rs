@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use layers::digest::Digest;
 
-use crate::yaml::{Diagnostic, Mapping, Node};
+use crate::op::Secrets;
+use crate::yaml::{Diagnostic, Key, Mapping, Node};
 
 /// The archive a toolchain reference was resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Lock {
     /// Platform to reference to pin. The platform of the lock's `host` has the pins of its top level.
     toolchains: BTreeMap<String, BTreeMap<String, ToolchainPin>>,
     /// URL to digest, for tasks without `sha256`.
-    pub downloads: BTreeMap<String, Digest>,
+    downloads: BTreeMap<String, Digest>,
     /// URL to bytes, where the lock says them.
     pub sizes: BTreeMap<String, u64>,
 }
@@ -59,20 +60,42 @@ impl Lock {
         Ok(lock)
     }
 
+    /// The pin of a URL, which may hold markers of secrets: the lock has the templates that its author wrote.
+    pub fn download(&self, url: &str) -> Option<Digest> {
+        self.downloads.get(&Secrets::as_written(url)).copied()
+    }
+
     /// The pin of a reference on a platform; `@stable` and no version are the same.
     pub fn toolchain(&self, platform: &str, reference: &str) -> Option<&ToolchainPin> {
         let pins = self.toolchains.get(platform)?;
-        let bare = reference.strip_suffix("@stable").unwrap_or(reference);
-        pins.get(reference).or_else(|| pins.get(bare)).or_else(|| pins.get(&format!("{bare}@stable"))).or_else(|| {
-            // Upstream's own lockfiles leave the version out of the key.
-            pins.get(reference.split('@').next()?)
-        })
+        let exact = pins.get(reference);
+        exact.or_else(|| pins.iter().find(|(key, _)| same(key, reference)).map(|(_, pin)| pin))
     }
+}
+
+/// True if the key of a lock pins `reference`: `@stable` and no version are the same, and upstream's own lockfiles
+/// leave the version out of the key.
+pub fn same(key: &str, reference: &str) -> bool {
+    let bare = |text: &str| text.strip_suffix("@stable").unwrap_or(text).to_owned();
+    bare(key) == bare(reference) || Some(key) == reference.split('@').next()
+}
+
+/// The keys of a lockfile's tree: toolchain references of all platforms, and URLs.
+pub fn keys(node: &Node) -> (Vec<&Key>, Vec<&Key>) {
+    fn of<'a>(mapping: &'a Mapping, field: &str) -> impl Iterator<Item = &'a Key> {
+        let inner = mapping.get(field).and_then(|node| node.mapping(field).ok());
+        inner.into_iter().flat_map(|inner| &inner.entries).map(|(key, _)| key)
+    }
+    let Ok(mapping) = node.mapping("alloy.lock.yml") else { return Default::default() };
+    let hosts = mapping.get("hosts").and_then(|node| node.mapping("hosts").ok());
+    let hosts = hosts.into_iter().flat_map(|hosts| &hosts.entries).filter_map(|(_, node)| node.mapping("hosts").ok());
+    let toolchains = [mapping].into_iter().chain(hosts).flat_map(|host| of(host, "toolchains"));
+    (toolchains.collect(), of(mapping, "downloads").collect())
 }
 
 fn toolchains(mapping: &Mapping) -> Result<BTreeMap<String, ToolchainPin>> {
     let Some(node) = mapping.get("toolchains") else { return Ok(BTreeMap::new()) };
-    let entry = |(key, node): &(crate::yaml::Key, Node)| {
+    let entry = |(key, node): &(Key, Node)| {
         let fields = node.mapping(&key.text)?;
         let url = fields.get("url").ok_or_else(|| missing(node, "url"))?.text("url")?.to_owned();
         let version = fields.get("version").map(|node| node.text("version").map(str::to_owned)).transpose()?;
@@ -110,7 +133,17 @@ mod tests {
                 assert_eq!(lock.toolchain("linux/amd64", asked).unwrap().url, "https://a.example/x");
             }
             assert!(lock.toolchain("linux/arm64", key).is_none());
-            assert_eq!(lock.downloads["https://a.example/y"].hex(), digits);
+            assert_eq!(lock.download("https://a.example/y").unwrap().hex(), digits);
         }
+    }
+
+    #[test]
+    fn a_secret_in_a_url_is_pinned_as_it_is_written() {
+        let digits = "a".repeat(64);
+        let text = format!("downloads:\n  'https://a.example/x?t={{{{.Vars.A_TOKEN}}}}': {{sha256: {digits}}}\n");
+        let node = parse(FileId(0), &text).unwrap();
+        let url = format!("https://a.example/x?t={}", crate::op::marker("A_TOKEN"));
+        assert_eq!(Lock::read(&node).unwrap().download(&url).unwrap().hex(), digits);
+        assert_eq!(keys(&node).1.len(), 1);
     }
 }

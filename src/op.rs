@@ -6,10 +6,12 @@ use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 mod fingerprint;
+mod mask;
 mod mode;
 mod secret;
 
 pub use fingerprint::Fingerprint;
+pub use mask::{SHORTEST, percent_encoded};
 pub use secret::{Secrets, marker};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.

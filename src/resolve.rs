@@ -49,8 +49,10 @@ pub enum ResolveError {
     Target(#[from] crate::target::image::RequestError),
     #[error("{task} ({place}): cannot read {path}: {message}")]
     Local { task: String, place: String, path: String, message: String },
-    #[error("{task} ({place}): {url} has no sha256, and neither has the lockfile")]
-    Unpinned { task: String, place: String, url: String },
+    #[error("{place}: {task}: {error}")]
+    Download { task: String, place: String, error: FetchError },
+    #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
+    Unpinned(Vec<String>),
 }
 
 /// Where a base's bytes are.
@@ -223,30 +225,31 @@ impl Resolver<'_> {
         Ok(Base { identity, image: rootfs::image(identity, Vec::new()), origin: Origin::Archive(plan) })
     }
 
-    /// Digests of all sources of `steps`. A download that nothing pins is fetched to know it.
+    /// Digests of all sources of `steps`. Downloads that nothing pins are fetched to know them, side by side.
     pub fn sources(&self, directory: &Path, steps: &[&Step]) -> Result<BTreeMap<Source, Digest>> {
         let mut digests = BTreeMap::new();
-        for step in steps {
-            for source in step.sources() {
-                if digests.contains_key(source) {
+        let mut unpinned: Vec<(&Source, &Step, &str)> = Vec::new();
+        for (step, source) in steps.iter().flat_map(|step| step.sources().map(move |source| (*step, source))) {
+            if digests.contains_key(source) || unpinned.iter().any(|(other, ..)| *other == source) {
+                continue;
+            }
+            let digest = match source {
+                Source::Url { sha256: Some(digest), .. } => *digest,
+                Source::Url { url, .. } => {
+                    unpinned.push((source, step, url));
                     continue;
                 }
-                let place = || format!("{}:{}", step.file, step.line);
-                let digest = match source {
-                    Source::Url { sha256: Some(digest), .. } => *digest,
-                    Source::Url { url, .. } if self.locked => {
-                        return Err(ResolveError::Unpinned {
-                            task: step.name.clone(),
-                            place: place(),
-                            url: url.clone(),
-                        });
-                    }
-                    Source::Url { url, .. } => self.unpinned(url, &place())?,
-                    Source::Local { path } => self.local_digest(directory, step, path, true)?,
-                };
-                digests.insert(source.clone(), digest);
-            }
+                Source::Local { path } => self.local_digest(directory, step, path, true)?,
+            };
+            digests.insert(source.clone(), digest);
         }
+        if self.locked && !unpinned.is_empty() {
+            let need = |(_, step, url): &(_, &Step, &str)| {
+                format!("{}: {}: {}", place(step), step.name, self.fetcher.shown(url))
+            };
+            return Err(ResolveError::Unpinned(unpinned.iter().map(need).collect()));
+        }
+        self.unpinned(unpinned, &mut digests)?;
         Ok(digests)
     }
 
@@ -273,17 +276,34 @@ impl Resolver<'_> {
         Ok((known, unknown))
     }
 
-    fn unpinned(&self, url: &str, place: &str) -> Result<Digest> {
-        let known = if self.pull { None } else { self.fetcher.known(url) };
-        let digest = match known {
-            Some(digest) => digest,
-            None => {
-                let download = Download { url: url.to_owned(), sha256: None, size: None, part_of: None };
-                self.runtime.block_on(self.fetcher.fetch(&download))?.digest
-            }
+    fn unpinned(&self, unpinned: Vec<(&Source, &Step, &str)>, digests: &mut BTreeMap<Source, Digest>) -> Result<()> {
+        let ask = |(source, step, url): (&Source, &Step, &str)| {
+            let known = if self.pull { None } else { self.fetcher.known(url) };
+            let download = Download { url: url.to_owned(), sha256: None, size: None, part_of: None };
+            let fetcher = self.fetcher.clone();
+            let task = self.runtime.spawn(async move {
+                match known {
+                    Some(digest) => Ok(digest),
+                    None => fetcher.fetch(&download).await.map(|fetched| fetched.digest),
+                }
+            });
+            (source.clone(), step.name.clone(), place(step), task)
         };
-        let warning = format!("{place}: the download is not pinned; add `sha256: {}`", digest.hex());
-        self.reporter.event(Event::Warning(warning));
-        Ok(digest)
+        for (source, task, place, fetch) in unpinned.into_iter().map(ask).collect::<Vec<_>>() {
+            let joined = self.runtime.block_on(fetch).map_err(|error| FetchError::Transport(error.to_string()));
+            let digest = joined.and_then(|fetched| fetched).map_err(|error| ResolveError::Download {
+                task,
+                place: place.clone(),
+                error,
+            })?;
+            let warning = format!("{place}: the download is not pinned; add `sha256: {}`", digest.hex());
+            self.reporter.event(Event::Warning(warning));
+            digests.insert(source, digest);
+        }
+        Ok(())
     }
+}
+
+fn place(step: &Step) -> String {
+    format!("{}:{}", step.file, step.line)
 }

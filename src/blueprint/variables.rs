@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Blueprint, RequiredEnv};
-use crate::op::{Secrets, marker};
+use crate::op::{SHORTEST, Secrets, marker};
 use crate::yaml::{Diagnostic, nearest};
 
 /// What was given beside the blueprint, as values.
@@ -46,7 +46,7 @@ pub struct Environment {
     pub secrets: Secrets,
     /// What commands have in their environment: `required_env` and the env file.
     pub exported: BTreeMap<String, String>,
-    /// One line for each variable that the environment overrides.
+    /// One line for each variable that the environment overrides, and for each secret that is too short to mask.
     pub notes: Vec<String>,
 }
 
@@ -109,7 +109,10 @@ impl Environment {
     pub fn variable(&mut self, name: &str) -> Option<String> {
         let value = self.raw(name)?.to_owned();
         if !value.is_empty() && (self.secret.contains(name) || Secrets::is_secret_name(name)) {
-            self.secrets.insert(name, &value);
+            if self.secrets.insert(name, &value) && value.trim().len() < SHORTEST {
+                self.notes
+                    .push(format!("{name} has fewer than {SHORTEST} characters: output that holds it is not masked"));
+            }
             return Some(marker(name));
         }
         Some(value)

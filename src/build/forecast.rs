@@ -8,7 +8,7 @@ use layers::store::StoreError;
 
 use super::{BuildError, Options};
 use crate::cache::{self, LayerRecord};
-use crate::op::{Source, Step};
+use crate::op::{Secrets, Source, Step};
 use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Reason, Trace, explain};
 use crate::resolve::{Base, Origin, Resolver};
 
@@ -203,7 +203,7 @@ fn files(
             let have = digest.is_some_and(|digest| resolver.fetcher.have(digest));
             if !have && seen.insert(digest.map_or_else(|| url.clone(), Digest::hex)) {
                 let name = resolver.fetcher.shown(url);
-                downloads.push(ForecastDownload { name, size: sizes.get(url).copied() });
+                downloads.push(ForecastDownload { name, size: sizes.get(&Secrets::as_written(url)).copied() });
             }
         }
     }

@@ -27,8 +27,8 @@ impl<'a> Lines<'a> {
     pub(super) fn take(&mut self, piece: &[u8]) {
         self.pending.extend_from_slice(piece);
         let end = self.pending.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        let end = end.or_else(|| (self.pending.len() > LONGEST).then_some(self.pending.len()));
-        if let Some(end) = end {
+        let end = end.or_else(|| (self.pending.len() > LONGEST).then(|| self.secrets.cut(&self.pending)));
+        if let Some(end) = end.filter(|end| *end > 0) {
             let rest = self.pending.split_off(end);
             let whole = std::mem::replace(&mut self.pending, rest);
             self.print(&whole);
@@ -74,6 +74,21 @@ mod tests {
                 self.0.lock().unwrap().push_str(&text);
             }
         }
+    }
+
+    #[test]
+    fn a_secret_in_a_line_that_never_ends_is_masked() {
+        let collect = Arc::new(Collect::default());
+        let reporter: Reporter = collect.clone();
+        let mut secrets = Secrets::default();
+        secrets.insert("TOKEN", "hunter2");
+        let mut lines = Lines::new(&reporter, &secrets, Id(1));
+        let long = "hunter2 ".repeat(3 * LONGEST / 8);
+        long.as_bytes().chunks(LONGEST - 3).for_each(|piece| lines.take(piece));
+        lines.finish();
+        let printed = collect.0.lock().unwrap();
+        assert_eq!(printed.matches("***").count(), 3 * LONGEST / 8);
+        assert!(!printed.contains("hun"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What all commands share: the store, the reporter, the means to reach the network.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use layers::compress::Compression;
@@ -33,6 +33,17 @@ pub(super) struct Global {
     /// Show warnings and errors only
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
+    /// After so many seconds without a byte, a server counts as gone
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "ALLOY_STALL_TIMEOUT",
+        hide_env_values = true,
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(super) stall_timeout: u64,
 }
 
 /// Options of commands that reach registries
@@ -48,6 +59,7 @@ pub(super) struct Context {
     pub(super) store: Store,
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
+    stall: Duration,
     _lock: Option<Lock>,
 }
 
@@ -57,7 +69,8 @@ impl Context {
         let store = open_store(global)?;
         let lock = store.lock_shared(STORE_LOCK)?;
         let reporter = ui::reporter(global.progress, global.quiet);
-        Ok(Self { store, reporter, runtime: runtime()?, _lock: Some(lock) })
+        let stall = Duration::from_secs(global.stall_timeout);
+        Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: Some(lock) })
     }
 
     /// Opens the store alone, to delete from it.
@@ -68,19 +81,21 @@ impl Context {
             return Err(CommandError::new(Kind::Failed, message).hint("wait until it is done"));
         };
         let reporter = ui::reporter(global.progress, global.quiet);
-        Ok(Self { store, reporter, runtime: runtime()?, _lock: Some(lock) })
+        let stall = Duration::from_secs(global.stall_timeout);
+        Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: Some(lock) })
     }
 
     /// The store as it is: nothing is made, locked or written.
     pub(super) fn read_only(global: &Global) -> Result<Self, CommandError> {
         let store = Store::look(store_path(global)?)?;
         let reporter = ui::reporter(global.progress, global.quiet);
-        Ok(Self { store, reporter, runtime: runtime()?, _lock: None })
+        let stall = Duration::from_secs(global.stall_timeout);
+        Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: None })
     }
 
     /// A fetcher into the store.
     pub(super) fn fetcher(&self, secrets: Secrets, allow_file_urls: bool) -> Fetcher {
-        Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls)
+        Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls, self.stall)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `--env-file`: one `NAME=value` a line, as Docker and podman read it; quotes around a value are taken off.
+//! `--env-file`: one `NAME=value` a line, `export` before it or not; `#` begins a comment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,32 +9,78 @@ use super::error::{CommandError, Kind};
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, CommandError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| CommandError::new(Kind::Usage, format!("cannot read {}: {error}", path.display())))?;
-    parse(&text).map_err(|line| {
-        let place = format!("{}:{line}", path.display());
-        CommandError::usage(format!("{place}: not `NAME=value`"))
+    parse(&text).map_err(|(line, wrong)| {
+        CommandError::usage(format!("{}:{line}: {wrong}", path.display()))
+            .hint("a line is NAME=value; a value with spaces at its ends or ` #` in it stands in quotes")
     })
 }
 
-/// Parses the text; an error is the number of the wrong line.
-fn parse(text: &str) -> Result<BTreeMap<String, String>, usize> {
+/// Parses the text; an error is the number of the wrong line, and what is wrong with it. Never the line itself: it
+/// may hold a secret.
+fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, &'static str)> {
     let mut values = BTreeMap::new();
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let wrong = |what| (index + 1, what);
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let (name, value) = line.split_once('=').ok_or(index + 1)?;
+        let line = match line.strip_prefix("export") {
+            Some(rest) if rest.starts_with(char::is_whitespace) => rest.trim_start(),
+            _ => line,
+        };
+        let (name, rest) = line.split_once('=').ok_or(wrong("no `=`"))?;
         let name = name.trim();
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(index + 1);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_name) {
+            return Err(wrong("the name of a variable has letters, digits and `_`"));
         }
-        let value = value.trim();
-        let quoted = |quote| value.strip_prefix(quote).and_then(|value: &str| value.strip_suffix(quote));
-        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
-        values.insert(name.to_owned(), value.to_owned());
+        values.insert(name.to_owned(), value(rest).map_err(wrong)?);
     }
     Ok(values)
+}
+
+/// In `'` a value is as it is written; in `"` a backslash escapes; without quotes it ends before ` #`.
+fn value(text: &str) -> Result<String, &'static str> {
+    let trimmed = text.trim();
+    let (value, rest) = match trimmed.chars().next() {
+        Some('\'') => {
+            let (value, rest) = trimmed[1..].split_once('\'').ok_or("the quote is not closed")?;
+            (value.to_owned(), rest)
+        }
+        Some('"') => quoted(&trimmed[1..])?,
+        // What is left of a comment alone is no value: `A= # none`.
+        _ if text.starts_with(char::is_whitespace) && trimmed.starts_with('#') => return Ok(String::new()),
+        _ => {
+            let comment = trimmed.find(" #").into_iter().chain(trimmed.find("\t#")).min();
+            return Ok(trimmed[..comment.unwrap_or(trimmed.len())].trim_end().to_owned());
+        }
+    };
+    match rest.trim_start() {
+        "" => Ok(value),
+        rest if rest.starts_with('#') => Ok(value),
+        _ => Err("something follows the closing quote"),
+    }
+}
+
+fn quoted(text: &str) -> Result<(String, &str), &'static str> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => match chars.next() {
+                Some((_, 'n')) => value.push('\n'),
+                Some((_, 'r')) => value.push('\r'),
+                Some((_, 't')) => value.push('\t'),
+                Some((_, char @ ('"' | '\\' | '$'))) => value.push(char),
+                Some((_, other)) => value.extend(['\\', other]),
+                None => break,
+            },
+            char => value.push(char),
+        }
+    }
+    Err("the quote is not closed")
 }
 
 #[cfg(test)]
@@ -43,9 +89,34 @@ mod tests {
 
     #[test]
     fn lines_of_every_kind() {
-        let values = parse("# no\n\nA=1\nexport B = \"x y\"\nC='#'\nD=\nE=a=b\n").unwrap();
+        let text = "\u{feff}# no\n\nA=1\nexport B = \"x y\"\nC='#'\nD=\nE=a=b\r\nF=x # why\nG=a#b\n\
+                    H=\"a\\nb \\\"c\\\" \\d\" # why\nI='\\n'\n  export\tJ=1\nexport=2\nK= # none\nL=#x\nA=last\n";
+        let values = parse(text).unwrap();
         let pairs: Vec<(&str, &str)> = values.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        assert_eq!(pairs, [("A", "1"), ("B", "x y"), ("C", "#"), ("D", ""), ("E", "a=b")]);
-        assert_eq!(parse("A=1\nwhat is this"), Err(2));
+        let expected = [
+            ("A", "last"),
+            ("B", "x y"),
+            ("C", "#"),
+            ("D", ""),
+            ("E", "a=b"),
+            ("F", "x"),
+            ("G", "a#b"),
+            ("H", "a\nb \"c\" \\d"),
+            ("I", "\\n"),
+            ("J", "1"),
+            ("K", ""),
+            ("L", "#x"),
+            ("export", "2"),
+        ];
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_line() {
+        for (text, line) in
+            [("A=1\nwhat is this", 2), ("A-B=1", 1), ("\n\n1A=x", 3), ("A='x", 1), ("A=\"x\\\"", 1), ("A='x'y", 1)]
+        {
+            assert_eq!(parse(text).unwrap_err().0, line, "{text}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::build::BuildError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
+use crate::op::Secrets;
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
 use crate::sandbox::SandboxError;
@@ -35,6 +36,8 @@ impl From<Problems> for CommandError {
     fn from(problems: Problems) -> Self {
         let count = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
         let text = yaml::render(&problems.diagnostics, &problems.sources, ui::color());
+        // What a field holds may be quoted.
+        let text = Secrets::without_markers(&text);
         let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
         Self::new(Kind::Blueprint, format!("the blueprint has {errors}\n\n{}", text.trim_end()))
     }
@@ -122,7 +125,12 @@ impl From<ResolveError> for CommandError {
             ResolveError::Store(error) => error.into(),
             ResolveError::Target(error) => error.into(),
             error @ ResolveError::Local { .. } => with(Kind::Blueprint, &error, None),
-            error @ ResolveError::Unpinned { .. } => {
+            ResolveError::Download { task, place, error } => {
+                let mut failure = Self::from(error);
+                failure.message.insert_str(0, &format!("{place}: {task}: "));
+                failure
+            }
+            error @ ResolveError::Unpinned(_) => {
                 with(Kind::Blueprint, &error, Some("add `sha256:` to the task, or build without --locked".into()))
             }
         }

@@ -9,9 +9,10 @@ use layers::compress::Compression;
 use super::context::{Context, Network, RegistryArgs};
 use super::env_file;
 use super::error::CommandError;
-use crate::blueprint::{self, Blueprint, Given};
+use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::debian::BaseOptions;
 use crate::event::Event;
+use crate::fetch::proxy_passwords;
 use crate::plan::{self, Layering, Lowered, Platform, Settings};
 use crate::target::DEFAULT_EPOCH;
 
@@ -45,7 +46,7 @@ pub(super) struct InputArgs {
     /// Keys that sign the archive of deb: bases [default: this machine's]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
-    /// Refuse downloads that neither the blueprint nor the lockfile pins
+    /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
     #[arg(long)]
     locked: bool,
     /// Take warnings for errors
@@ -81,7 +82,15 @@ impl InputArgs {
         let epoch = epoch()?;
         let platform = self.platform.clone().unwrap_or_else(Platform::of_this_machine);
         let blueprint = blueprint::load(&self.directory)?;
-        let lowered = plan::lower(&blueprint, &self.settings(platform.clone())?)?;
+        let mut lowered = plan::lower(&blueprint, &self.settings(platform.clone())?)?;
+        if self.locked {
+            let diagnostics = plan::not_locked(&blueprint, &lowered, &platform);
+            if !diagnostics.is_empty() {
+                return Err(Problems { diagnostics, sources: blueprint.sources }.into());
+            }
+        }
+        // Tasks have the proxies too, and may show them.
+        proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
         Ok(Prepared { blueprint, lowered, platform, epoch })
     }
 

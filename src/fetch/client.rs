@@ -1,23 +1,29 @@
 //! The HTTP client: TLS with the machine's certificates, the environment's proxies, time limits and careful redirects.
 
-use std::future::Future;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::Timestamp;
 use reqwest::header::RETRY_AFTER;
-use reqwest::redirect::Policy;
+use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response, StatusCode};
-use url::Url;
 
+use super::address::without_credentials;
 use super::error::{FetchError, describe};
+use super::retry::{retry, retry_after};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Without a byte for this long, a transfer counts as broken.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 10;
-const ATTEMPTS: usize = 5;
-/// What a server may ask us to wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a redirect is not followed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum RedirectError {
+    #[error("the server redirects from https to http, where anybody can change the file")]
+    Downgrade,
+    #[error("the server redirects in a circle")]
+    Circle,
+    #[error("the server redirects more than {REDIRECTS} times")]
+    TooMany,
+}
 
 /// An open HTTP client.
 #[derive(Clone, Debug)]
@@ -26,25 +32,25 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// A client.
-    pub fn new() -> Result<Self, FetchError> {
+    /// A client. Without a byte for as long as `stall`, a transfer counts as broken.
+    pub fn new(stall: Duration) -> Result<Self, FetchError> {
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(Policy::custom(|attempt| {
-                let downgraded = attempt.url().scheme() != "https"
-                    && attempt.previous().last().is_some_and(|previous| previous.scheme() == "https");
-                match () {
-                    () if downgraded => attempt.error("a redirect from https to http"),
-                    () if attempt.previous().len() > REDIRECTS => attempt.error("too many redirects"),
-                    () => attempt.follow(),
-                }
-            }))
-            .build()
-            .map_err(|error| FetchError::Transport(describe(&error)))?;
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT.min(stall))
+                .read_timeout(stall)
+                // A URL's query may hold a secret; the next server is not told.
+                .referer(false)
+                .redirect(Policy::custom(|attempt| match refusal(&attempt) {
+                    Some(refusal) => attempt.error(refusal),
+                    None => attempt.follow(),
+                }))
+        };
+        // A machine without certificates can still speak http; https then trusts nobody.
+        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
         Ok(Self { client })
     }
 
@@ -72,59 +78,42 @@ impl Transport {
     }
 }
 
+fn refusal(attempt: &Attempt<'_>) -> Option<RedirectError> {
+    let (next, before) = (attempt.url(), attempt.previous());
+    match () {
+        () if next.scheme() != "https" && before.last().is_some_and(|last| last.scheme() == "https") => {
+            Some(RedirectError::Downgrade)
+        }
+        () if before.len() > REDIRECTS && before.contains(next) => Some(RedirectError::Circle),
+        () if before.len() > REDIRECTS => Some(RedirectError::TooMany),
+        () => None,
+    }
+}
+
 pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
-    FetchError::Connection { url: url.to_owned(), message: describe(error) }
+    let (url, message) = (url.to_owned(), describe(error));
+    match () {
+        () if error.is_redirect() => FetchError::Redirect { url, message },
+        () if error.is_builder() => FetchError::Url { url, message },
+        () if message.contains("certificate") => FetchError::Certificate { url, message },
+        () if error.is_timeout() && !error.is_connect() => FetchError::Stalled { url },
+        () => FetchError::Connection { url, message },
+    }
 }
 
 /// The response, if its status is a good one.
 pub(super) fn checked(url: &str, response: reqwest::Result<Response>) -> Result<Response, FetchError> {
     let response = response.map_err(|error| connection(url, &error))?;
-    if response.status().is_success() || response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+    let good = [
+        StatusCode::OK,
+        StatusCode::NON_AUTHORITATIVE_INFORMATION,
+        StatusCode::PARTIAL_CONTENT,
+        StatusCode::RANGE_NOT_SATISFIABLE,
+    ];
+    if good.contains(&response.status()) {
         return Ok(response);
     }
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let retry_after = retry_after.map(Duration::from_secs);
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
     Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after })
-}
-
-/// A failure that may be over when one asks again.
-pub trait Temporary {
-    /// True if it may be.
-    fn is_temporary(&self) -> bool;
-
-    /// How long the server asks to wait.
-    fn retry_after(&self) -> Option<Duration>;
-}
-
-/// Tries again, with growing pauses, as long as the failure may be a temporary one.
-pub async fn retry<T, E: Temporary, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(300))
-        .with_max_delay(Duration::from_secs(8))
-        .with_max_times(ATTEMPTS - 1)
-        .with_jitter();
-    for pause in pauses.build() {
-        match attempt().await {
-            Err(error) if error.is_temporary() => {
-                let asked = error.retry_after().unwrap_or_default().min(LONGEST_WAIT);
-                tokio::time::sleep(pause.max(asked)).await;
-            }
-            done => return done,
-        }
-    }
-    attempt().await
-}
-
-/// A URL without `user:password@`.
-pub(super) fn without_credentials(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
-            let cleared = parsed.set_username("").and_then(|()| parsed.set_password(None));
-            if cleared.is_ok() { parsed.to_string() } else { url.to_owned() }
-        }
-        _ => url.to_owned(),
-    }
 }

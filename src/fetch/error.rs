@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use layers::digest::Digest;
 
-use super::client::Temporary;
+use super::address::proxies;
+use super::retry::Temporary;
 
 /// Why a download failed. URLs are shown without credentials and secrets.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,14 @@ use super::client::Temporary;
 pub enum FetchError {
     #[error("cannot fetch {url}: {message}")]
     Connection { url: String, message: String },
+    #[error("cannot fetch {url}: the server sends nothing more")]
+    Stalled { url: String },
+    #[error("cannot fetch {url}: {message}")]
+    Certificate { url: String, message: String },
+    #[error("cannot fetch {url}: {message}")]
+    Redirect { url: String, message: String },
+    #[error("cannot fetch {url}: it is no URL: {message}")]
+    Url { url: String, message: String },
     #[error("cannot fetch {url}: the server answered {status}")]
     Status { url: String, status: u16, retry_after: Option<Duration> },
     #[error("{url} is not what it should be: expected sha256 {expected}, found {found}")]
@@ -34,29 +43,52 @@ pub enum FetchError {
 impl FetchError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
-        match self {
+        let text = match self {
             Self::Digest { .. } => {
-                Some("if the publisher replaced the file, check it and put the new digest into `sha256`".into())
+                "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
             }
-            Self::Status { status: 401 | 403, .. } => Some("the server wants credentials for this URL".into()),
-            Self::Status { status: 407, .. } => {
-                Some("the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST".into())
+            Self::Status { status: 401 | 403, .. } => "the server wants credentials for this URL".into(),
+            Self::Status { status: 404 | 410, .. } => "check the URL: the server has no such file".into(),
+            Self::Status { status: 407, .. } => PROXY_CREDENTIALS.into(),
+            Self::Status { status: 408 | 425 | 429 | 500..=599, .. } => {
+                "the server is in trouble: try again later, or name a mirror in `url`".into()
             }
-            Self::Connection { message, .. } if message.contains("certificate") => Some(
-                "if a proxy re-signs traffic, add its CA to this machine, or point SSL_CERT_FILE at a bundle".into(),
-            ),
-            Self::Connection { .. } => {
-                Some("check the network, and http_proxy/https_proxy where a proxy is needed".into())
+            Self::Connection { message, .. } if message.contains("proxy authorization") => PROXY_CREDENTIALS.into(),
+            Self::Certificate { .. } => {
+                let set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+                let set = set.filter_map(|name| Some(format!("; {name} is {}", std::env::var(name).ok()?)));
+                format!(
+                    "if a proxy re-signs traffic, or the server has a CA of its own: add that CA to this machine \
+                     (update-ca-certificates), or point SSL_CERT_FILE at a bundle or SSL_CERT_DIR at a directory with \
+                     it{}",
+                    set.collect::<String>()
+                )
             }
-            _ => None,
-        }
+            Self::Stalled { .. } => {
+                "what came is kept, and the next build goes on there; --stall-timeout (ALLOY_STALL_TIMEOUT) waits longer"
+                    .into()
+            }
+            Self::Size { expected, found, .. } if found < expected => "what came is kept, and the next build goes on there".into(),
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "the disk is full; `alloy prune` deletes what no image needs".into()
+            }
+            Self::Redirect { .. } => "put the URL of the file itself into `url`".into(),
+            Self::Connection { .. } => match proxies(|name| std::env::var(name).ok()).as_slice() {
+                [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
+                proxies => format!("check the network and the proxy: {}", proxies.join(", ")),
+            },
+            _ => return None,
+        };
+        Some(text)
     }
 }
+
+const PROXY_CREDENTIALS: &str = "the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST";
 
 impl Temporary for FetchError {
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Size { .. } => true,
+            Self::Connection { .. } | Self::Stalled { .. } | Self::Size { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }
@@ -72,20 +104,18 @@ impl Temporary for FetchError {
 
 /// An error of the HTTP client with its causes, without the URL it repeats.
 pub fn describe(error: &reqwest::Error) -> String {
-    let mut text = match () {
-        () if error.is_timeout() => "timed out".to_owned(),
-        () if error.is_connect() => "cannot connect".to_owned(),
-        () if error.is_redirect() => "redirected where it must not go".to_owned(),
-        () => "the connection failed".to_owned(),
-    };
     let mut cause = error.source();
     let mut last = String::new();
     while let Some(error) = cause {
         last = error.to_string();
         cause = error.source();
     }
-    if !last.is_empty() && last != text {
-        text = format!("{text}: {last}");
-    }
-    text
+    let text = match () {
+        () if error.is_redirect() && !last.is_empty() => return last,
+        () if error.is_timeout() && error.is_connect() => "timed out while connecting",
+        () if error.is_timeout() => "timed out",
+        () if error.is_connect() => "cannot connect",
+        () => "the connection failed",
+    };
+    if last.is_empty() || last == text { text.to_owned() } else { format!("{text}: {last}") }
 }

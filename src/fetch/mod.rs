@@ -3,22 +3,28 @@
 //! `downloads/<sha256>` is complete and checked; `downloads/<hash of URL>.part` is on its way. What a URL held when it
 //! was fetched last is a record, so that a build without a digest works again without a network.
 
+mod address;
 mod client;
 mod error;
+mod part;
 mod progress;
+mod retry;
 mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use layers::digest::Digest;
 use layers::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
-pub use client::{Temporary, Transport, retry};
+pub use address::proxy_passwords;
+pub use client::Transport;
 pub use error::{FetchError, describe};
 pub use progress::Transfer;
+pub use retry::{Temporary, retry};
 
 use crate::event::Reporter;
 use crate::op::Secrets;
@@ -60,15 +66,17 @@ struct Inner {
     reporter: Reporter,
     secrets: Secrets,
     allow_file_urls: bool,
+    stall: Duration,
     transport: OnceCell<Transport>,
     permits: Semaphore,
 }
 
 impl Fetcher {
-    /// A fetcher into `store`. Nothing is opened before the first download.
-    pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool) -> Self {
+    /// A fetcher into `store`. Nothing is opened before the first download. Without a byte for as long as `stall`, a
+    /// transfer counts as broken; no server is waited for longer, whatever it asks.
+    pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool, stall: Duration) -> Self {
         let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
-        Self { inner: Arc::new(Inner { store, reporter, secrets, allow_file_urls, transport, permits }) }
+        Self { inner: Arc::new(Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits }) }
     }
 
     /// Where a fetched file is.
@@ -90,7 +98,7 @@ impl Fetcher {
 
     /// The means of transport, opened on first use.
     pub async fn transport(&self) -> Result<&Transport, FetchError> {
-        self.inner.transport.get_or_try_init(|| async { Transport::new() }).await
+        self.inner.transport.get_or_try_init(|| async { Transport::new(self.inner.stall) }).await
     }
 
     /// Who hears of progress.
@@ -98,9 +106,9 @@ impl Fetcher {
         &self.inner.reporter
     }
 
-    /// The URL as it may be shown.
+    /// The URL as it may be shown: without secrets and credentials.
     pub fn shown(&self, url: &str) -> String {
-        client::without_credentials(&self.inner.secrets.mask(url))
+        address::shown(url, &self.inner.secrets)
     }
 
     /// Fetches a small file whole, without keeping it.
@@ -119,7 +127,6 @@ impl Fetcher {
             }
             return Ok(Fetched { digest, size: metadata.len() });
         }
-        let _permit = self.inner.permits.acquire().await;
         transfer::run(self, download).await
     }
 }

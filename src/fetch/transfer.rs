@@ -1,67 +1,95 @@
 //! One download into the store: by one process at a time, from where the last attempt stopped.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use layers::digest::{Digest, Hasher};
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
-use serde::{Deserialize, Serialize};
+use layers::digest::Digest;
+use layers::store::{Lock, Store};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
+use reqwest::{Response, StatusCode};
 
 use super::client::{checked, connection};
-use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, retry};
+use super::part::{Part, Place, Validator};
+use super::retry::{Patience, Temporary};
+use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
+use crate::event::Event;
 
-/// What the server said of a file that is on its way (RFC 9110, 8.8).
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Validator {
-    etag: Option<String>,
-    last_modified: Option<String>,
-}
+/// How often one looks whether another download of the same is done.
+const POLL: Duration = Duration::from_millis(100);
+/// How often in vain before it is told.
+const UNTOLD: usize = 20;
 
-/// One attempt's view of the files.
+/// One download under way.
 struct Job<'a> {
     fetcher: &'a Fetcher,
     url: String,
     shown: String,
-    part: PathBuf,
-    validator: PathBuf,
+    place: Place,
     download: &'a Download,
     transfer: Arc<Transfer>,
+    /// Pieces of several attempts are put together.
+    resumed: AtomicBool,
+    /// How far any attempt came, in bytes.
+    reached: AtomicU64,
 }
 
 pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetched, FetchError> {
-    let store = fetcher.inner.store.clone();
+    let store = &fetcher.inner.store;
+    let shown = fetcher.shown(&download.url);
     let key = Digest::of(&download.url).hex();
-    let name = format!("fetch-{key}");
-    // Another process may need a while for the same file.
-    let locked = tokio::task::spawn_blocking(move || store.lock(&name)).await;
-    let _lock = locked.map_err(|error| FetchError::Transport(error.to_string()))??;
-    if let Some(digest) = download.sha256.filter(|digest| fetcher.have(digest)) {
+    // The same content under two URLs comes once, and so does the same URL with and without a digest. The URL's lock
+    // is always the second, so that no two wait for each other.
+    let _content = match &download.sha256 {
+        Some(digest) => Some(alone(fetcher, &format!("fetch-{}", digest.hex()), &shown).await?),
+        None => None,
+    };
+    let before = fetcher.known(&download.url);
+    let _url = alone(fetcher, &format!("fetch-{key}"), &shown).await?;
+    // What somebody else has fetched meanwhile is as good as what would come now.
+    let meanwhile = fetcher.known(&download.url).filter(|digest| download.sha256.is_none() && before != Some(*digest));
+    if let Some(digest) = meanwhile.or(download.sha256).filter(|digest| fetcher.have(digest)) {
         let size = fetcher.path(&digest).metadata().map(|m| m.len()).unwrap_or_default();
+        download.part_of.iter().for_each(|transfer| transfer.add(size));
         return Ok(Fetched { digest, size });
     }
-    let shown = fetcher.shown(&download.url);
-    let short = shown.split(['?', '#']).next().and_then(|url| url.rsplit('/').find(|part| !part.is_empty()));
-    let transfer = download
-        .part_of
-        .clone()
-        .unwrap_or_else(|| Transfer::start(fetcher.reporter(), short.unwrap_or(&shown).to_owned(), download.size));
-    let place = fetcher.inner.store.downloads();
+    let _permit = fetcher.inner.permits.acquire().await;
+    let name = address::file_name(&shown).to_owned();
+    let transfer = download.part_of.clone();
+    let transfer = transfer.unwrap_or_else(|| Transfer::start(fetcher.reporter(), name, download.size));
     let job = Job {
         fetcher,
-        url: fetcher.inner.secrets.reveal(&download.url),
+        url: address::revealed(&download.url, &fetcher.inner.secrets),
         shown,
-        part: place.join(format!("{key}.part")),
-        validator: place.join(format!("{key}.validator")),
+        place: Place::new(&store.downloads(), &key),
         download,
         transfer,
+        resumed: AtomicBool::new(false),
+        reached: AtomicU64::new(0),
     };
     let fetched = if job.url.starts_with("file:") { job.copy() } else { job.repeated().await }?;
     let bytes = serde_json::to_vec(&fetched).unwrap_or_default();
-    fetcher.inner.store.put_record(RECORDS, &key, &bytes)?;
+    store.put_record(RECORDS, &key, &bytes)?;
     Ok(fetched)
+}
+
+/// The lock `name`, once nobody else has it: another process may need a while for the same file. Not waited for in
+/// the kernel, where a build that ends could not be told.
+async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, FetchError> {
+    let store: &Store = &fetcher.inner.store;
+    let mut waited = 0;
+    loop {
+        if let Some(lock) = store.try_lock(name)? {
+            return Ok(lock);
+        }
+        waited += 1;
+        if waited == UNTOLD {
+            fetcher.reporter().event(Event::Note(format!("waiting for another download of {shown}")));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 impl Job<'_> {
@@ -77,73 +105,78 @@ impl Job<'_> {
         let path = url::Url::parse(&self.url).ok().and_then(|url| url.to_file_path().ok());
         let path = path.ok_or(FetchError::Refused { url: self.shown.clone(), reason: "not a path of this machine" })?;
         let mut source = File::open(path).map_err(self.failed())?;
-        let mut out = Output::create(&self.part).map_err(self.failed())?;
+        let mut out = Part::create(&self.place.part).map_err(self.failed())?;
         io::copy(&mut source, &mut out).map_err(self.failed())?;
         self.finish(out)
     }
 
     async fn repeated(&self) -> Result<Fetched, FetchError> {
-        let result = retry(|| self.attempt()).await;
-        match result {
-            // Pieces of two different files may have met: once more from the start.
-            Err(FetchError::Digest { .. } | FetchError::Size { .. })
-                if self.part.with_extension("resumed").exists() =>
-            {
-                let _ = fs::remove_file(self.part.with_extension("resumed"));
-                retry(|| self.attempt()).await
+        let mut patience = Patience::new(self.fetcher.inner.stall);
+        loop {
+            let before = self.reached.load(Ordering::Relaxed);
+            match self.attempt().await {
+                // Pieces of two different files may have met: once more from the start.
+                Err(FetchError::Digest { .. }) if self.resumed.swap(false, Ordering::Relaxed) => {}
+                Err(error) if error.is_temporary() => {
+                    // A download that gets on does not run out of attempts.
+                    if self.reached.load(Ordering::Relaxed) > before {
+                        patience = Patience::new(self.fetcher.inner.stall);
+                    }
+                    if !patience.outlasts(&error).await {
+                        return Err(error);
+                    }
+                }
+                done => return done,
             }
-            other => other,
         }
     }
 
     async fn attempt(&self) -> Result<Fetched, FetchError> {
-        let transport = self.fetcher.transport().await?;
-        let mut out = Output::resume(&self.part).map_err(self.failed())?;
-        let validator = self.read_validator();
-        let condition = validator.etag.filter(|etag| !etag.starts_with("W/")).or(validator.last_modified);
+        let mut out = Part::resume(&self.place.part).map_err(self.failed())?;
+        let known = self.place.validator();
         // Without a validator only a known digest can tell that the pieces belong together.
-        if out.size > 0 && condition.is_none() && self.download.sha256.is_none() {
+        if out.size > 0 && known.condition().is_none() && self.download.sha256.is_none() {
             out.restart().map_err(self.failed())?;
         }
-        let mut request = transport.client().get(&self.url);
+        // The digest is that of the bytes as they lie there.
+        let mut request = self.fetcher.transport().await?.client().get(&self.url).header(ACCEPT_ENCODING, "identity");
         if out.size > 0 {
             request = request.header(RANGE, format!("bytes={}-", out.size));
-            if let Some(condition) = condition {
+            if let Some(condition) = known.condition() {
                 request = request.header(IF_RANGE, condition);
             }
         }
         let mut response = checked(&self.shown, request.send().await)?;
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let range = header(CONTENT_RANGE).unwrap_or_default();
-        let continued = response.status() == StatusCode::PARTIAL_CONTENT
-            && range.strip_prefix("bytes ").and_then(|range| range.split('-').next()?.parse().ok()) == Some(out.size);
-        let complete = response.status() == StatusCode::RANGE_NOT_SATISFIABLE
-            && range.strip_prefix("bytes */").and_then(|size| size.parse().ok()) == Some(out.size);
-        if complete {
-            return self.finish(out);
+        let found = Validator { etag: header(&response, &ETAG), last_modified: header(&response, &LAST_MODIFIED) };
+        let range = header(&response, &CONTENT_RANGE).unwrap_or_default();
+        let same = !known.contradicts(&found);
+        match response.status() {
+            StatusCode::RANGE_NOT_SATISFIABLE if same && size_of(&range) == Some(out.size) => return self.finish(out),
+            StatusCode::PARTIAL_CONTENT if same && start_of(&range) == Some(out.size) => {
+                self.resumed.store(out.size > 0, Ordering::Relaxed);
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT => {
+                self.place.clear();
+                let message = "the server goes on with another file than it began with".to_owned();
+                return Err(FetchError::Connection { url: self.shown.clone(), message });
+            }
+            _ => {
+                out.restart().map_err(self.failed())?;
+                self.resumed.store(false, Ordering::Relaxed);
+                self.place.remember(&found);
+            }
         }
-        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            out.restart().map_err(self.failed())?;
-            let message = "the server does not continue this file".to_owned();
-            return Err(FetchError::Connection { url: self.shown.clone(), message });
-        }
-        let validator = Validator { etag: header(ETAG), last_modified: header(LAST_MODIFIED) };
-        if continued {
-            let _ = File::create(self.part.with_extension("resumed"));
-        } else {
-            out.restart().map_err(self.failed())?;
-            let _ = fs::write(&self.validator, serde_json::to_vec(&validator).unwrap_or_default());
-        }
-        let before = out.size;
-        self.transfer.add(before);
-        let expected = response.content_length().map(|length| length + before);
+        self.transfer.add(out.size);
+        let expected = response.content_length().map(|length| length + out.size);
         let result = self.body(&mut response, &mut out).await;
-        let result = result.and_then(|()| match expected {
-            Some(expected) if expected != out.size => {
+        self.reached.fetch_max(out.size, Ordering::Relaxed);
+        // That the connection ended is known in other words, which do not say how much is missing.
+        let result = match (result, expected) {
+            (Ok(()) | Err(FetchError::Connection { .. }), Some(expected)) if expected > out.size => {
                 Err(FetchError::Size { url: self.shown.clone(), expected, found: out.size })
             }
-            _ => Ok(()),
-        });
+            (result, _) => result,
+        };
         match result {
             Ok(()) => self.finish(out),
             Err(error) => {
@@ -153,7 +186,7 @@ impl Job<'_> {
         }
     }
 
-    async fn body(&self, response: &mut reqwest::Response, out: &mut Output) -> Result<(), FetchError> {
+    async fn body(&self, response: &mut Response, out: &mut Part) -> Result<(), FetchError> {
         while let Some(piece) = response.chunk().await.map_err(|error| connection(&self.shown, &error))? {
             out.write_all(&piece).map_err(self.failed())?;
             self.transfer.add(piece.len() as u64);
@@ -161,80 +194,34 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn read_validator(&self) -> Validator {
-        fs::read(&self.validator).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    }
-
     /// Checks what came, and gives it its name.
-    fn finish(&self, out: Output) -> Result<Fetched, FetchError> {
+    fn finish(&self, out: Part) -> Result<Fetched, FetchError> {
         let (found, size) = (out.hasher.finish(), out.size);
-        let clean = || {
-            for path in [&self.part, &self.validator] {
-                let _ = fs::remove_file(path);
-            }
-        };
         if let Some(expected) = self.download.sha256.filter(|expected| *expected != found) {
-            clean();
+            self.place.clear();
             return Err(FetchError::Digest { url: self.shown.clone(), expected, found });
         }
         if let Some(expected) = self.download.size.filter(|expected| *expected != size) {
-            clean();
+            self.place.clear();
             return Err(FetchError::Size { url: self.shown.clone(), expected, found: size });
         }
         out.file.sync_data().map_err(self.failed())?;
-        fs::rename(&self.part, self.fetcher.path(&found)).map_err(self.failed())?;
-        clean();
-        let _ = fs::remove_file(self.part.with_extension("resumed"));
+        fs::rename(&self.place.part, self.fetcher.path(&found)).map_err(self.failed())?;
+        self.place.clear();
         Ok(Fetched { digest: found, size })
     }
 }
 
-/// A file that is hashed while it grows.
-struct Output {
-    file: File,
-    hasher: Hasher,
-    size: u64,
+fn header(response: &Response, name: &HeaderName) -> Option<String> {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-impl Output {
-    fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::create(path)?, hasher: Hasher::new(), size: 0 })
-    }
-
-    fn resume(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; 256 << 10];
-        let mut size = 0;
-        loop {
-            let length = file.read(&mut buffer)?;
-            if length == 0 {
-                break;
-            }
-            hasher.update(&buffer[..length]);
-            size += length as u64;
-        }
-        Ok(Self { file, hasher, size })
-    }
-
-    fn restart(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.hasher = Hasher::new();
-        self.size = 0;
-        Ok(())
-    }
+/// The first byte of a `Content-Range` (RFC 9110, 14.4).
+fn start_of(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }
 
-impl Write for Output {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(buf)?;
-        self.hasher.update(&buf[..length]);
-        self.size += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+/// The file's length, of an unsatisfied `Content-Range`.
+fn size_of(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes */")?.parse().ok()
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{StepTrace, Trace};
+use crate::op::Secrets;
 
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,10 +209,10 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| cut(&value.to_string()), cut)
 }
 
-/// Enough to recognise it; secrets by name.
+/// Enough to recognise it; secrets as the author wrote them.
 fn cut(text: &str) -> String {
     const MOST: usize = 60;
-    let shown: String = text.split('\0').map(|part| part.strip_prefix("secret:").unwrap_or(part)).collect();
+    let shown = Secrets::as_written(text);
     let mut short: String = shown.chars().take(MOST).collect();
     if short.len() < shown.len() {
         short.push('…');
@@ -256,6 +257,6 @@ mod tests {
     fn long_texts_by_their_first_line_and_secrets_by_name() {
         let was = json!({"command": "set -e\nmake"});
         let is = json!({"command": "set -e\nmake \0secret:TOKEN\0\nexit"});
-        assert_eq!(changes(was, is), ["`command` changed in line 2 from make to `make TOKEN`"]);
+        assert_eq!(changes(was, is), ["`command` changed in line 2 from make to `make {{.Vars.TOKEN}}`"]);
     }
 }

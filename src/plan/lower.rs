@@ -258,7 +258,7 @@ impl Lowerer<'_> {
                 continue;
             };
             if let Source::Url { url, sha256: pin @ None } = source {
-                *pin = self.lock.downloads.get(url).copied();
+                *pin = self.lock.download(url);
             }
         }
     }

@@ -3,6 +3,7 @@
 mod explain;
 mod image;
 mod key;
+mod locked;
 mod lower;
 mod platform;
 mod portable;
@@ -12,6 +13,7 @@ mod trace;
 pub use explain::{Reason, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
+pub use locked::not_locked;
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower};
 pub use platform::{Platform, PlatformError};
 pub use portable::{Ancestor, Contents, Facts, PortableStep};

@@ -1,153 +1,208 @@
-//! Downloads from servers that misbehave. The server is ours: no real one fails on request.
+//! Downloads from servers that misbehave.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crate::support::{Store, shared, tasks, text};
+use crate::support::download::{Downloads, content, sha256};
+use crate::support::http::{Asked, Server, ranged, send, until, whole};
 
-const SIZE: usize = 3 << 20;
+const SIZE: usize = 1 << 20;
+const TAG: &str = "ETag: \"v1\"\r\n";
 
-/// Of every test another: what one has fetched, the next would find in the store.
-fn content(seed: usize) -> Vec<u8> {
-    (0..SIZE).map(|at| u8::try_from(at * (seed + 31) % 251).unwrap()).collect()
-}
-
-/// What a client asked for.
-#[derive(Clone, Debug, Default)]
-struct Asked {
-    range: Option<usize>,
-    if_range: bool,
-}
-
-/// Serves `content` on loopback until the test ends: `each` sees the request's number and answers.
-struct Server {
-    address: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
-}
-
-impl Server {
-    fn start(each: impl Fn(usize, &Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let (log, count, each) = (Arc::clone(&asked), AtomicUsize::new(0), Arc::new(each));
-        // Bounded: no test needs more.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().take(32).flatten() {
-                let request = read(&stream);
-                let number = count.fetch_add(1, Ordering::SeqCst);
-                log.lock().unwrap().push(request.clone());
-                let mut stream = stream;
-                each(number, &request, &mut stream);
-            }
-        });
-        Self { address, asked }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/file.bin", self.address)
-    }
-}
-
-fn read(stream: &TcpStream) -> Asked {
-    let mut asked = Asked::default();
-    for line in BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
-        let line = line.to_ascii_lowercase();
-        if let Some(range) = line.strip_prefix("range: bytes=") {
-            asked.range = range.trim_end_matches('-').parse().ok();
-        }
-        asked.if_range |= line.starts_with("if-range:");
-    }
-    asked
-}
-
-fn send(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
-    // A client that hangs up is no failure of the server.
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n");
-    let _ = stream.write_all(body);
-}
-
-fn build(store: &Store, url: &str, sha256: Option<&str>) -> crate::support::Ended {
-    let pin = sha256.map_or(String::new(), |sha256| format!(", sha256: {sha256}"));
-    let blueprint = tasks(&format!("- {{name: get, action: get_file, url: '{url}', dest: /srv/file{pin}}}\n"));
-    store.run(&["build", text(blueprint.path()), "-t", "got"])
-}
-
-fn sha256(seed: usize) -> String {
-    layers::digest::Digest::of(content(seed)).hex()
+/// Half of `content` under the length of all of it, then the line goes dead.
+fn half(stream: &mut dyn Write, content: &[u8]) {
+    send(stream, "200 OK", &format!("{TAG}Content-Length: {SIZE}\r\n"), &content[..SIZE / 2]);
 }
 
 #[test]
 fn a_transfer_that_breaks_off_is_continued() {
-    let server = Server::start(|number, asked, stream| {
-        let content = content(1);
-        let start = asked.range.unwrap_or_default();
-        let etag = "ETag: \"v1\"\r\n";
-        match number {
-            // Half, then the line goes dead.
-            0 => send(stream, "200 OK", &format!("{etag}Content-Length: {SIZE}\r\n"), &content[..SIZE / 2]),
-            1 => send(stream, "503 Service Unavailable", "Retry-After: 0\r\nContent-Length: 0\r\n", b""),
-            _ => {
-                let headers = format!(
-                    "{etag}Content-Range: bytes {start}-{}/{SIZE}\r\nContent-Length: {}\r\n",
-                    SIZE - 1,
-                    SIZE - start
-                );
-                send(stream, "206 Partial Content", &headers, &content[start..]);
-            }
-        }
+    let server = Server::start(|number, asked, stream| match number {
+        0 => half(stream, &content(1)),
+        1 => send(stream, "503 Service Unavailable", "Retry-After: 0\r\nContent-Length: 0\r\n", b""),
+        _ => ranged(stream, asked, TAG, &content(1)),
     });
-    let ended = build(shared(), &server.url(), Some(&sha256(1))).ok();
-    let asked = server.asked.lock().unwrap().clone();
-    assert_eq!(asked.len(), 3, "{}", ended.stderr);
-    assert!(asked[2].range.is_some_and(|start| start > 0 && start <= SIZE / 2) && asked[2].if_range, "{asked:?}");
-    let sum = shared().run(&["run", "got", "sha256sum", "/srv/file"]).ok().stdout;
-    assert!(sum.starts_with(&sha256(1)), "{sum}");
+    let downloads = Downloads::one(&server.url(), None);
+    downloads.build(&[]).ok();
+    let asked = server.asked();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(asked[2].range().is_some_and(|start| start > 0 && start <= SIZE / 2), "{asked:?}");
+    assert_eq!(asked[2].header("if-range"), Some("\"v1\""));
+    assert_eq!(downloads.got(0), content(1));
+    assert_eq!(server.asked().len(), 3, "what is known is not fetched again");
+    assert!(downloads.kept(".part").is_empty() && downloads.kept(".validator").is_empty());
+}
+
+/// Breaks off once, then answers as `then` does. The right bytes must come, with a digest that says so and without.
+fn changed_meanwhile(then: fn(usize, &Asked, &mut dyn Write)) {
+    for pin in [Some(sha256(&content(2))), None] {
+        let server = Server::start(move |number, asked, stream| match number {
+            0 => send(stream, "200 OK", &format!("{TAG}Content-Length: {SIZE}\r\n"), &vec![7; SIZE / 3]),
+            _ => then(number, asked, stream),
+        });
+        let downloads = Downloads::one(&server.url(), pin.as_deref());
+        downloads.build(&[]).ok();
+        assert_eq!(downloads.got(0), content(2), "{pin:?}");
+    }
 }
 
 #[test]
-fn a_file_that_changed_meanwhile_is_fetched_anew() {
+fn a_server_that_ignores_ranges_begins_again() {
+    changed_meanwhile(|_, _, stream| whole(stream, &content(2)));
+}
+
+#[test]
+fn a_part_of_another_file_is_not_put_to_the_first() {
+    // Such a server passes over `If-Range`.
+    changed_meanwhile(|_, asked, stream| ranged(stream, asked, "ETag: \"v2\"\r\n", &content(2)));
+}
+
+#[test]
+fn a_part_from_another_place_is_not_taken() {
+    changed_meanwhile(|_, asked, stream| match asked.range() {
+        Some(_) => {
+            let headers = format!("{TAG}Content-Range: bytes 5-9/{SIZE}\r\nContent-Length: 5\r\n");
+            send(stream, "206 Partial Content", &headers, b"abcde");
+        }
+        None => whole(stream, &content(2)),
+    });
+}
+
+#[test]
+fn a_file_that_shrank_begins_again() {
+    changed_meanwhile(|_, asked, stream| match asked.range() {
+        Some(_) => send(stream, "416 Range Not Satisfiable", "Content-Range: bytes */5\r\nContent-Length: 0\r\n", b""),
+        None => whole(stream, &content(2)),
+    });
+}
+
+#[test]
+fn a_part_that_differs_in_silence_is_found_by_its_digest() {
+    let server = Server::start(|number, asked, stream| match number {
+        0 => send(stream, "200 OK", &format!("{TAG}Content-Length: {SIZE}\r\n"), &vec![7; SIZE / 3]),
+        _ => ranged(stream, asked, TAG, &content(3)),
+    });
+    let downloads = Downloads::one(&server.url(), Some(&sha256(&content(3))));
+    downloads.build(&[]).ok();
+    assert_eq!(server.asked().last().unwrap().range(), None, "from the start, once");
+}
+
+#[test]
+fn what_is_not_what_it_should_be_is_refused_and_deleted() {
+    let server = Server::start(|_, _, stream| whole(stream, b"evil"));
+    let downloads = Downloads::one(&server.url(), Some(&sha256(b"good")));
+    let ended = downloads.build(&[]).fails(4);
+    for part in [&sha256(b"evil"), &sha256(b"good"), &server.url(), "tasks.yml:1: get 0", "hint: if the publisher"] {
+        assert!(ended.stderr.contains(part), "no {part}: {}", ended.stderr);
+    }
+    assert!(downloads.kept("").is_empty(), "{:?}", downloads.kept(""));
+    assert_eq!(server.asked().len(), 1, "the same bytes would come again");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_asked_for_once() {
+    let server = Server::start(|_, _, stream| send(stream, "404 Not Found", "Content-Length: 0\r\n", b""));
+    for pin in [None, Some(sha256(b"x"))] {
+        let ended = Downloads::one(&server.url(), pin.as_deref()).build(&[]).fails(4);
+        let expected = format!("tasks.yml:1: get 0: cannot fetch {}: the server answered 404", server.url());
+        assert!(ended.stderr.contains(&expected) && ended.stderr.contains("hint: check the URL"), "{}", ended.stderr);
+    }
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
+fn a_body_that_is_always_cut_is_an_error_and_goes_on_later() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&broken);
+    let server = Server::start(move |_, asked, stream| match still.load(Ordering::SeqCst) {
+        true => half(stream, &content(4)),
+        false => ranged(stream, asked, TAG, &content(4)),
+    });
+    let downloads = Downloads::one(&server.url(), Some(&sha256(&content(4))));
+    let ended = downloads.build(&[]).fails(4);
+    let expected = format!("{} should have {SIZE} bytes, {} came", server.url(), SIZE / 2);
+    assert!(ended.stderr.contains(&expected) && ended.stderr.contains("hint: what came is kept"), "{}", ended.stderr);
+    assert_eq!(downloads.kept(".part").len(), 1);
+    broken.store(false, Ordering::SeqCst);
+    downloads.build(&[]).ok();
+    assert_eq!(server.asked().last().unwrap().range(), Some(SIZE / 2));
+    assert_eq!(downloads.got(0), content(4));
+}
+
+#[test]
+fn a_server_that_falls_silent_is_given_up() {
+    let server = Server::start(|number, asked, stream| match number {
+        // A part, and then nothing more for as long as anybody waits.
+        0 => {
+            half(stream, &content(5));
+            std::thread::sleep(Duration::from_secs(30));
+        }
+        _ => ranged(stream, asked, TAG, &content(5)),
+    });
+    let downloads = Downloads::one(&server.url(), None);
+    downloads.build(&["--stall-timeout=1"]).ok();
+    assert!(server.asked()[1].range().is_some());
+    assert_eq!(downloads.got(0), content(5));
+    let silent = Server::start(|_, _, _| std::thread::sleep(Duration::from_secs(30)));
+    let ended = Downloads::one(&silent.url(), None).build(&["--stall-timeout=1"]).fails(4);
+    let expected = format!("tasks.yml:1: get 0: cannot fetch {}: the server sends nothing more", silent.url());
+    assert!(ended.stderr.contains(&expected) && ended.stderr.contains("ALLOY_STALL_TIMEOUT"), "{}", ended.stderr);
+    downloads.build(&["--stall-timeout=0"]).fails(2);
+}
+
+#[test]
+fn a_busy_server_is_asked_again_when_it_says() {
     let server = Server::start(|number, _, stream| {
-        let content = content(2);
-        match number {
-            0 => send(stream, "200 OK", &format!("ETag: \"old\"\r\nContent-Length: {SIZE}\r\n"), &vec![7; SIZE / 3]),
-            _ => send(stream, "200 OK", &format!("ETag: \"new\"\r\nContent-Length: {SIZE}\r\n"), &content),
+        // A date that has passed, and a pause that nobody would wait for: it is cut to the stall timeout.
+        let later = ["Sun, 06 Nov 1994 08:49:37 GMT", "86400"];
+        match later.get(number) {
+            Some(later) => {
+                let headers = format!("Retry-After: {later}\r\nContent-Length: 0\r\n");
+                send(stream, "429 Too Many Requests", &headers, b"");
+            }
+            None => whole(stream, &content(6)),
         }
     });
-    build(shared(), &server.url(), Some(&sha256(2))).ok();
+    Downloads::one(&server.url(), Some(&sha256(&content(6)))).build(&[]).ok();
+    let broken = Server::start(|_, _, stream| send(stream, "502 Bad Gateway", "Content-Length: 0\r\n", b""));
+    let ended = Downloads::one(&broken.url(), None).build(&[]).fails(4);
+    assert!(ended.stderr.contains("the server answered 502") && ended.stderr.contains("hint: "), "{}", ended.stderr);
+    assert!(broken.asked().len() > 2);
 }
 
 #[test]
-fn what_is_not_what_it_should_be_is_refused() {
-    let server = Server::start(|_, _, stream| send(stream, "200 OK", "Content-Length: 4\r\n", b"evil"));
-    let store = shared();
-    let ended = build(store, &server.url(), Some(&sha256(3))).fails(4);
-    let found = layers::digest::Digest::of("evil").to_string();
-    assert!(ended.stderr.contains(&found) && ended.stderr.contains("tasks.yml:1"), "{}", ended.stderr);
-    let missing = Server::start(|_, _, stream| send(stream, "404 Not Found", "Content-Length: 0\r\n", b""));
-    let ended = build(store, &missing.url(), Some(&sha256(3))).fails(4);
-    assert!(ended.stderr.contains("answered 404"), "{}", ended.stderr);
-    assert_eq!(missing.asked.lock().unwrap().len(), 1, "a file that is not there is not asked for again");
-}
-
-#[test]
-fn a_download_without_a_digest_is_shown_and_kept() {
-    let server = Server::start(|_, _, stream| {
-        let content = content(4);
-        send(stream, "200 OK", &format!("Content-Length: {SIZE}\r\n"), &content);
+fn bytes_are_kept_as_they_come() {
+    // No length: the connection's end is the file's. An encoding is none of ours: a digest is of these bytes.
+    let server = Server::start(|_, asked, stream| match asked.line.contains("chunked") {
+        true => send(stream, "200 OK", "Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+        false => send(stream, "200 OK", "Content-Encoding: gzip\r\n", &content(7)),
     });
-    let store = shared();
-    let ended = build(store, &server.url(), None).ok();
-    assert!(ended.stderr.contains(&format!("add `sha256: {}`", sha256(4))), "{}", ended.stderr);
-    build(store, &server.url(), None).ok();
-    assert_eq!(server.asked.lock().unwrap().len(), 1, "what is known is not fetched again");
-    let blueprint = tasks(&format!("- {{name: get, action: get_file, url: '{}', dest: /srv/file}}\n", server.url()));
-    store.run(&["build", text(blueprint.path()), "--locked"]).fails(3);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "local").unwrap();
-    let url = format!("file://{}", text(file.path()));
-    let ended = build(store, &url, None).fails(4);
-    assert!(ended.stderr.contains("--allow-file-urls"), "{}", ended.stderr);
+    let files = [(server.path("a.gz"), Some(sha256(&content(7)))), (server.path("chunked"), None)];
+    let downloads = Downloads::new(&files);
+    downloads.build(&[]).ok();
+    assert_eq!((downloads.got(0), downloads.got(1)), (content(7), b"abcde".to_vec()));
+    assert!(server.asked().iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
+}
+
+#[test]
+fn ctrl_c_leaves_what_came() {
+    let server = Server::start(|number, asked, stream| match number {
+        0 => {
+            half(stream, &content(8));
+            std::thread::sleep(Duration::from_secs(30));
+        }
+        _ => ranged(stream, asked, TAG, &content(8)),
+    });
+    let downloads = Downloads::one(&server.url(), None);
+    let mut command = downloads.command(&["--stall-timeout=60"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let came = || downloads.kept(".part").iter().any(|part| part.metadata().is_ok_and(|m| m.len() == SIZE as u64 / 2));
+    until("nothing came", came);
+    crate::support::tool("kill", &["-INT", &child.id().to_string()]).ok();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    downloads.build(&[]).ok();
+    assert_eq!(server.asked()[1].range(), Some(SIZE / 2));
+    assert_eq!(downloads.got(0), content(8));
 }

@@ -1,5 +1,7 @@
 //! Running alloy and its neighbours.
 
+pub mod download;
+pub mod http;
 pub mod registry;
 pub mod user;
 

@@ -1,0 +1,121 @@
+//! `--locked`: what a build needs and the lockfile does not pin, and what the lockfile pins and nothing uses.
+
+use super::{Lowered, Platform};
+use crate::blueprint::Blueprint;
+use crate::lock::{Lock, keys, same};
+use crate::op::{Secrets, Source, Step};
+use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
+
+/// All that keeps the build of `lowered`, made from `blueprint`, from being the one that was locked.
+pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform) -> Vec<Diagnostic> {
+    let lock = blueprint.lock.as_ref().and_then(|node| Lock::read(node).ok()).unwrap_or_default();
+    let platform = platform.to_string();
+    let mut found = Vec::new();
+    for toolchain in &blueprint.manifest.toolchains {
+        if lock.toolchain(&platform, &toolchain.reference).is_none() {
+            let message = format!("alloy.lock.yml does not pin `{}` for {platform}", toolchain.reference);
+            let error = Diagnostic::error("lock", toolchain.span, message).label("not pinned");
+            found.push(error.help("add it to `toolchains` of alloy.lock.yml, with `url` and `sha256`"));
+        }
+    }
+    for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
+        let unpinned = step.sources().filter_map(|source| match source {
+            Source::Url { url, sha256: None } => Some(url),
+            _ => None,
+        });
+        for url in unpinned {
+            let message = format!("nothing pins the download of {}", Secrets::as_written(url));
+            let error = Diagnostic::error("lock", span(blueprint, step), message).label("no `sha256`");
+            found.push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml"));
+        }
+    }
+    found.extend(blueprint.lock.iter().flat_map(|node| stale(blueprint, node)));
+    found
+}
+
+/// Where a step was written.
+fn span(blueprint: &Blueprint, step: &Step) -> Span {
+    let file = blueprint.files.iter().find(|file| file.path == step.file);
+    let task = file.and_then(|file| file.tasks.iter().find(|task| task.span.line == step.line));
+    let url = task.map(|task| task.fields.get("url").map_or(task.span, |node| node.span));
+    url.or(blueprint.manifest.run_order.first().map(|(_, span)| *span))
+        .unwrap_or_else(|| Span::start_of(crate::yaml::FileId(0)))
+}
+
+/// Entries of the lockfile that neither the manifest nor a task uses: tasks of other architectures and tags count.
+fn stale(blueprint: &Blueprint, lock: &Node) -> Vec<Diagnostic> {
+    let (toolchains, downloads) = keys(lock);
+    let mut references: Vec<&str> = blueprint.manifest.toolchains.iter().map(|t| t.reference.as_str()).collect();
+    let mut urls = Vec::new();
+    for task in blueprint.files.iter().flat_map(|file| &file.tasks) {
+        collect(&task.fields, "ref", &mut references);
+        collect(&task.fields, "url", &mut urls);
+    }
+    let unused = |what: &str, span| {
+        Diagnostic::error("lock", span, format!("nothing uses this {what} of the lockfile"))
+            .label("not used")
+            .help("remove it: the blueprint has changed since it was locked")
+    };
+    let used = |key: &str| references.iter().any(|reference| same(key, reference) || covers(reference, key));
+    let toolchains = toolchains.into_iter().filter(|key| !used(&key.text)).map(|key| unused("toolchain", key.span));
+    let used = |key: &str| urls.iter().any(|url| covers(url, key));
+    let downloads = downloads.into_iter().filter(|key| !used(&key.text)).map(|key| unused("download", key.span));
+    toolchains.chain(downloads).collect()
+}
+
+/// Texts of all fields of that name, however deep.
+fn collect<'a>(mapping: &'a Mapping, name: &str, found: &mut Vec<&'a str>) {
+    for (key, node) in &mapping.entries {
+        match &node.value {
+            Value::Scalar { text, .. } if key.text == name => found.push(text.trim()),
+            Value::Mapping(inner) => collect(inner, name, found),
+            _ => {}
+        }
+    }
+}
+
+/// True if `template` can stand for `text`, whatever its variables hold.
+fn covers(template: &str, text: &str) -> bool {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some(at) = rest.find("{{").into_iter().chain(rest.find('$')).min() {
+        pieces.push(&rest[..at]);
+        let variable = &rest[at..];
+        let end = match (variable.find("}}"), variable.starts_with("{{"), variable.find('}')) {
+            (Some(end), true, _) => end + 2,
+            (_, false, Some(end)) if variable.starts_with("${") => end + 1,
+            _ => {
+                variable[1..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map_or(variable.len(), |n| n + 1)
+            }
+        };
+        rest = &variable[end..];
+    }
+    if pieces.is_empty() || template == text {
+        return template == text;
+    }
+    let mut left = match text.strip_prefix(pieces[0]).and_then(|left| left.strip_suffix(rest)) {
+        Some(left) => left,
+        None => return false,
+    };
+    for piece in &pieces[1..] {
+        let Some((_, after)) = left.split_once(piece) else { return false };
+        left = after;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_template_stands_for_what_it_can_become() {
+        assert!(covers("https://a.example/x", "https://a.example/x"));
+        assert!(covers("https://a.example/{{.Vars.V}}/x-$ARCH.tar", "https://a.example/1.2/x-amd64.tar"));
+        assert!(covers("{{.Vars.URL}}", "https://a.example/x") && covers("${HOST}/x", "https://a.example/x"));
+        assert!(covers("https://a.example/?t={{.Vars.T}}", "https://a.example/?t={{.Vars.T}}"));
+        assert!(!covers("https://a.example/{{.Vars.V}}/x", "https://a.example/1/y"));
+        assert!(!covers("https://a.example/x", "https://a.example/y"));
+        assert!(!covers("https://a.example/{{.Vars.V}}/b", "https://b.example/1/b"));
+    }
+}

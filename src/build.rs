@@ -16,6 +16,7 @@ use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::{Secrets, Step};
 use crate::plan::{self, ImageSpec, Inputs, Layering, Lowered, Plan, PlannedLayer, Platform, Trace};
+use crate::registry::Reference;
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
@@ -24,6 +25,7 @@ mod error;
 mod forecast;
 mod output;
 mod session;
+mod uploads;
 
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
@@ -44,6 +46,8 @@ pub struct Options {
     pub no_cache: NoCache,
     /// How task files become layers.
     pub layering: Layering,
+    /// Where finished layers are sent while later ones are made.
+    pub push: Vec<Reference>,
 }
 
 /// Which layers are built although they are there.
@@ -110,6 +114,9 @@ pub fn build(
     because(resolver, &plan, found.len(), &lowered.base, &inputs, &lasts)?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     let mut done: Vec<BuiltLayer> = Vec::new();
+    if found.len() < plan.layers.len() {
+        session.push_to(&options.push);
+    }
     for record in found {
         session.stand_on(record.layer.as_ref(), record.archive);
         done.push(BuiltLayer { name: record.name, cached: true, blob: record.layer });

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::output::Lines;
+use super::uploads::Uploads;
 use super::{NoCache, record, revealed};
 
 use crate::cache;
@@ -18,6 +19,7 @@ use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Platform, Trace};
+use crate::registry::Reference;
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
@@ -48,6 +50,7 @@ pub struct Session<'a> {
     /// A layer below came out with other bytes than it is recorded with.
     moved: bool,
     archives: Archives,
+    uploads: Option<Uploads<'a>>,
 }
 
 /// A layer of the blueprint that the next one stands on.
@@ -85,6 +88,7 @@ impl<'a> Session<'a> {
             found,
             moved: false,
             archives: Archives::default(),
+            uploads: None,
         }
     }
 
@@ -109,8 +113,18 @@ impl<'a> Session<'a> {
         base.chain(self.made.iter().map(|standing| standing.blob.diff_id)).collect()
     }
 
+    /// Sends layers from now on to the repositories of `references`, as soon as they are there.
+    pub fn push_to(&mut self, references: &[Reference]) {
+        // One that cannot be reached is told of by the push.
+        let clients = references.iter().filter_map(|reference| self.resolver.client(reference).ok()).collect();
+        self.uploads = Some(Uploads::new(self.resolver.runtime, clients));
+    }
+
     /// The next layer stands on this one; `archive` says what is in it, where that is known.
     pub fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
+        if let (Some(uploads), Some(layer)) = (&mut self.uploads, layer) {
+            uploads.start(&layer.descriptor);
+        }
         self.made.extend(layer.cloned().map(|blob| Standing { blob, archive }));
     }
 
@@ -318,9 +332,13 @@ impl<'a> Session<'a> {
         Ok((code, kept))
     }
 
-    /// Ends the worker.
+    /// Ends the worker, and waits for what is still sent.
     pub fn finish(mut self) -> Result<()> {
-        self.target.take().map_or(Ok(()), |target| Ok(target.finish()?))
+        let ended = self.target.take().map_or(Ok(()), |target| Ok(target.finish()?));
+        if let Some(uploads) = self.uploads.take() {
+            uploads.finish();
+        }
+        ended
     }
 }
 

@@ -86,8 +86,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())
         }
     };
-    let options =
-        Options { compression: args.inputs.compression, epoch: prepared.epoch, no_cache, layering: args.inputs.layers };
+    let push = if args.push { names.clone() } else { Vec::new() };
+    let options = Options {
+        compression: args.inputs.compression,
+        epoch: prepared.epoch,
+        no_cache,
+        layering: args.inputs.layers,
+        push,
+    };
     let lowered = std::mem::take(&mut prepared.lowered);
     let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
         .map_err(|error| explain(error, &context, &platform))?;

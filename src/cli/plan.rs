@@ -44,6 +44,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         epoch: prepared.epoch,
         no_cache: NoCache::Nothing,
         layering: args.inputs.layers,
+        push: Vec::new(),
     };
     let forecast = build::forecast(&resolver, &prepared.blueprint.directory, prepared.lowered, &options)?;
     match args.format {

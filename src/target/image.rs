@@ -9,7 +9,7 @@ use layers::store::{LayerBlob, Store, WorkDir};
 
 use super::facts::{FactsRequest, World};
 use super::lent::Lent;
-use super::request::{Interactive, Outcome, Reply, Request, Setup};
+use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{SandboxError, Worker};
@@ -72,9 +72,9 @@ impl ImageTarget {
         self.worker.id()
     }
 
-    /// Unpacks a layer into a tree; returns what could not be made.
-    pub fn unpack(&mut self, blob: Digest, tree: String, parents: Vec<String>) -> Result<Vec<String>, RequestError> {
-        match self.ask(&Request::Unpack { blob, tree, parents })? {
+    /// Unpacks layers, lowest first, into trees; returns what could not be made.
+    pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Vec<String>, RequestError> {
+        match self.ask(&Request::Unpack { layers })? {
             Reply::Unpacked { skipped } => Ok(skipped),
             other => Err(unexpected(&other)),
         }

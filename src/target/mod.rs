@@ -14,6 +14,7 @@ mod perform;
 pub mod request;
 mod scratch;
 mod serve;
+mod unpack;
 
 use std::io;
 use std::path::PathBuf;

@@ -30,14 +30,10 @@ pub struct Setup {
 /// One request; each gets one answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Unpack a layer of the store into the tree `tree`, for overlays; `parents` are the trees below, topmost first.
+    /// Unpack layers of the store into trees, for overlays; lowest first.
     Unpack {
-        /// The layer's blob.
-        blob: Digest,
-        /// The tree's name.
-        tree: String,
-        /// Trees below.
-        parents: Vec<String>,
+        /// The layers.
+        layers: Vec<Unpack>,
     },
     /// Mount a fresh layer on `trees` (topmost first), for commands with this environment.
     Begin {
@@ -97,6 +93,17 @@ pub enum Request {
         /// Absolute paths below the store.
         paths: Vec<PathBuf>,
     },
+}
+
+/// A layer to be unpacked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unpack {
+    /// The layer's blob.
+    pub blob: Digest,
+    /// The tree's name.
+    pub tree: String,
+    /// Trees below, topmost first.
+    pub parents: Vec<String>,
 }
 
 /// What `alloy run` asks for.

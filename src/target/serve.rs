@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
@@ -19,7 +19,7 @@ use super::apt::AptCache;
 use super::layer::{Layer, write_layer};
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
-use super::{facts, scratch};
+use super::{facts, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::Channel;
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
         Ok(match request {
-            Request::Unpack { blob, tree, parents } => self.unpack(blob, &tree, &parents)?,
+            Request::Unpack { layers } => Reply::Unpacked { skipped: unpack::all(&self.store, &layers)? },
             Request::Begin { trees, env } => {
                 self.begin(&trees, env)?;
                 Reply::Done
@@ -142,28 +142,6 @@ impl<'a> Session<'a> {
         self.layer.as_mut().ok_or(TargetError::NoLayer)
     }
 
-    fn trees(&self, names: &[String]) -> Result<Vec<PathBuf>, TargetError> {
-        let missing = |name: &String| TargetError::Host {
-            path: PathBuf::from(name),
-            source: std::io::Error::from(std::io::ErrorKind::NotFound),
-        };
-        names.iter().map(|name| self.store.tree(name).ok_or_else(|| missing(name))).collect()
-    }
-
-    fn unpack(&mut self, blob: Digest, tree: &str, parents: &[String]) -> Result<Reply, TargetError> {
-        let parents = self.trees(parents)?;
-        let parents = parents.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let staged = self.store.stage_tree()?;
-        let (_, reader) = decoder(self.store.open_blob(&blob)?)
-            .map_err(|source| TargetError::Host { path: self.store.blob_path(&blob), source })?;
-        let options = ApplyOptions { form: Form::OverlayLower, parents: &parents, ownership: Ownership::Archive };
-        let applied = apply(reader, &Root::open(&staged)?, &options)?;
-        if !self.store.publish_tree(&staged, tree)? {
-            remove_tree(&staged)?;
-        }
-        Ok(Reply::Unpacked { skipped: applied.skipped_devices })
-    }
-
     fn export(&self, blobs: &[Digest], dest: &Path) -> Result<(), TargetError> {
         let failed = |source| TargetError::Host { path: dest.to_owned(), source };
         let staged = self.store.stage_tree()?;
@@ -186,7 +164,7 @@ impl<'a> Session<'a> {
     }
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>) -> Result<(), TargetError> {
-        let mut lowers = self.trees(trees)?;
+        let mut lowers = unpack::trees(&self.store, trees)?;
         if self.apt.is_none()
             && let Some(base) = trees.last()
         {

@@ -9,6 +9,7 @@ mod downloads;
 mod downloads_at_once;
 mod locked;
 mod plan;
+mod portable;
 mod registry;
 mod robustness;
 mod running;

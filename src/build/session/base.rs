@@ -32,6 +32,9 @@ impl Session<'_> {
                 known = self.assemble(&plan, &key)?;
             }
         }
+        if let (Some(uploads), Some(known)) = (&mut self.uploads, &known) {
+            uploads.start(&known.descriptor);
+        }
         self.base.image.layers.extend(known.as_ref().map(layer));
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::build::BuildError;
 use crate::event::Event;
 use crate::fetch::FetchError;
 use crate::resolve::{Origin, Resolver};
+use crate::target::request::Unpack;
 
 /// A layer below the one being made.
 #[derive(Clone, Debug)]
@@ -47,13 +48,15 @@ impl Session<'_> {
             _ => None,
         };
         ensure_blobs(self.resolver, &blobs, origin.as_deref())?;
-        for at in 0..stack.len() {
-            let below = stack[at].clone();
-            if self.resolver.store.tree(&below.tree).is_some() {
-                continue;
-            }
-            let parents = stack[..at].iter().rev().map(|below| below.tree.clone()).collect();
-            let skipped = self.target()?.unpack(below.blob.digest, below.tree, parents)?;
+        let parents = |at: usize| stack[..at].iter().rev().map(|below| below.tree.clone()).collect();
+        let wanted: Vec<Unpack> = stack
+            .iter()
+            .enumerate()
+            .filter(|(_, below)| self.resolver.store.tree(&below.tree).is_none())
+            .map(|(at, below)| Unpack { blob: below.blob.digest, tree: below.tree.clone(), parents: parents(at) })
+            .collect();
+        if !wanted.is_empty() {
+            let skipped = self.target()?.unpack(wanted)?;
             if !skipped.is_empty() {
                 let warning = format!("device nodes of the base cannot be made without root: {}", skipped.join(", "));
                 self.resolver.reporter.event(Event::Warning(warning));

@@ -66,16 +66,33 @@ pub fn tool(program: &str, arguments: &[&str]) -> Ended {
 
 /// A store of a test's own.
 pub struct Store {
-    pub directory: TempDir,
+    directory: PathBuf,
+    _removed: Option<TempDir>,
 }
 
 impl Store {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory: directory.path().to_owned(), _removed: Some(directory) }
+    }
+
+    /// A store that outlives the tests: nothing is dropped at the end of a process. Those of earlier runs go now.
+    fn of_this_process() -> Self {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for entry in std::fs::read_dir(place).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let process = name.strip_prefix("shared-store-").map(|id| Path::new("/proc").join(id));
+            if process.is_some_and(|process| !process.exists()) {
+                tool("rm", &["-rf", text(&entry.path())]).ok();
+            }
+        }
+        let directory = place.join(format!("shared-store-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        Self { directory, _removed: None }
     }
 
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        &self.directory
     }
 
     /// alloy on this store.
@@ -118,7 +135,7 @@ impl Drop for Store {
 /// A store that all tests share, with the base already made: making it once is enough.
 pub fn shared() -> &'static Store {
     static SHARED: OnceLock<Store> = OnceLock::new();
-    SHARED.get_or_init(Store::new)
+    SHARED.get_or_init(Store::of_this_process)
 }
 
 /// Which layers were taken from the store.

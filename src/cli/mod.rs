@@ -12,6 +12,7 @@ mod inspect;
 mod interrupt;
 mod prune;
 mod push;
+mod report;
 mod run;
 mod schema;
 pub mod ui;

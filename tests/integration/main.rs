@@ -6,6 +6,8 @@ mod blueprints;
 mod cortex_m;
 mod diagnostics;
 mod downloads;
+mod hostile;
+mod properties;
 mod registry;
 mod robustness;
 mod running;

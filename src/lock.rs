@@ -29,11 +29,18 @@ pub struct Lock {
     pub sizes: BTreeMap<String, u64>,
 }
 
+/// Bytes of a URL: every task that uses a pin has its own copy.
+const MAX_URL: usize = 8192;
+
 type Result<T> = std::result::Result<T, Diagnostic>;
 
 impl Lock {
     /// Reads the tree of a lockfile.
     pub fn read(node: &Node) -> Result<Self> {
+        Self::of(node).map_err(|error| error.help("`alloy.lock.yml` is generated; make it anew"))
+    }
+
+    fn of(node: &Node) -> Result<Self> {
         let mut lock = Self::default();
         if node.is_null() {
             return Ok(lock);
@@ -97,7 +104,13 @@ fn toolchains(mapping: &Mapping) -> Result<BTreeMap<String, ToolchainPin>> {
     let Some(node) = mapping.get("toolchains") else { return Ok(BTreeMap::new()) };
     let entry = |(key, node): &(Key, Node)| {
         let fields = node.mapping(&key.text)?;
-        let url = fields.get("url").ok_or_else(|| missing(node, "url"))?.text("url")?.to_owned();
+        let url = fields.get("url").ok_or_else(|| missing(node, "url"))?;
+        let url = match url.text("url")? {
+            text if text.len() > MAX_URL => {
+                return Err(Diagnostic::error("lock", url.span, format!("`url` is longer than {MAX_URL} bytes")));
+            }
+            text => text.to_owned(),
+        };
         let version = fields.get("version").map(|node| node.text("version").map(str::to_owned)).transpose()?;
         Ok((key.text.clone(), ToolchainPin { url, sha256: digest(fields, node)?, version }))
     };
@@ -107,8 +120,10 @@ fn toolchains(mapping: &Mapping) -> Result<BTreeMap<String, ToolchainPin>> {
 fn digest(fields: &Mapping, node: &Node) -> Result<Digest> {
     let node = fields.get("sha256").ok_or_else(|| missing(node, "sha256"))?;
     let text = node.text("sha256")?;
-    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text))
-        .map_err(|_| Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits"))
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
+        Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits")
+            .label(format!("{} characters", text.chars().count()))
+    })
 }
 
 fn missing(node: &Node, field: &str) -> Diagnostic {

@@ -3,7 +3,7 @@
 use super::FieldKind::{Flag, Texts};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
-use crate::yaml::Diagnostic;
+use crate::yaml::{Diagnostic, MAX_PROBLEMS};
 
 pub(super) static ACTION: Action = Action {
     name: "apt_install",
@@ -26,14 +26,15 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
 }
 
 /// The packages of a field, sorted.
-pub(super) fn packages(fields: &Fields<'_>, name: &str) -> Result<Vec<String>, Diagnostic> {
+pub(super) fn packages(fields: &mut Fields<'_>, name: &str) -> Result<Vec<String>, Diagnostic> {
     let mut packages = Vec::new();
     for (node, text) in fields.texts(name)? {
-        if !is_package(&text) {
-            return Err(Diagnostic::error("package", node.span, format!("`{text}` is not the name of a package"))
-                .help("write `name`, `name=version` or `name:arch` (Debian policy 5.6.1)"));
+        if is_package(&text) {
+            packages.push(text);
+        } else if fields.warnings.len() < MAX_PROBLEMS {
+            let error = Diagnostic::error("package", node.span, format!("`{text}` is not the name of a package"));
+            fields.fail(error.help("write `name`, `name=version` or `name:arch` (Debian policy 5.6.1)"));
         }
-        packages.push(text);
     }
     packages.sort();
     packages.dedup();

@@ -1,10 +1,12 @@
 //! Fields that every action takes, and the lowering of a whole task.
 
+use std::collections::HashSet;
+
 use super::FieldKind::{Flag, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
 use super::{Field, Fields, Outcome, Task};
 use crate::op::{Guards, Op, Owner, Secrets, Step};
-use crate::yaml::{Diagnostic, Span};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span};
 
 /// Fields of every task.
 pub const COMMON: [Field; 10] = [
@@ -24,16 +26,26 @@ pub const COMMON: [Field; 10] = [
 pub fn lower(task: &Task<'_>) -> Outcome {
     let mut fields = Fields { task, warnings: Vec::new() };
     unknown_fields(&mut fields);
-    let mut errors = Vec::new();
+    let mut errors = super::check::check(&fields);
+    if errors.iter().any(|error| error.code == super::check::LONG) {
+        fields.warnings.append(&mut errors);
+        return (None, fields.warnings);
+    }
     let guards = guards(&fields).map_err(|error| errors.push(error)).ok();
     let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
     let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
     let name = fields.text("name").unwrap_or_else(|_| task.action.name.to_owned());
     let mut diagnostics = fields.warnings;
     diagnostics.append(&mut errors);
+    // What the table says, an action may find too.
+    let mut seen = HashSet::new();
+    diagnostics.retain(|diagnostic| seen.insert(diagnostic.clone()));
     let (Some(guards), Some(mut lowered), Some(attributes)) = (guards, lowered, attributes) else {
         return (None, diagnostics);
     };
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return (None, diagnostics);
+    }
     if let (Some(path), Some((owner, mode))) = (lowered.written, attributes) {
         lowered.ops.push(Op::SetAttributes { path, owner, mode, recursive: true });
     }
@@ -46,7 +58,7 @@ pub fn lower(task: &Task<'_>) -> Outcome {
 fn unknown_fields(fields: &mut Fields<'_>) {
     let task = fields.task;
     let known: Vec<&str> = COMMON.iter().chain(task.action.fields).map(|field| field.name).collect();
-    for (key, _) in &task.fields.entries {
+    for (key, _) in task.fields.entries.iter().take(MAX_PROBLEMS) {
         if !known.contains(&key.text.as_str()) {
             let message = format!("`{}` is not a field of `{}`; it is ignored", key.text, task.action.name);
             fields.warn(
@@ -85,7 +97,8 @@ fn parse_owner(text: &str, span: Span) -> Result<Owner, Diagnostic> {
     let (user, group) = text.trim().split_once(':').map_or((text.trim(), None), |(user, group)| (user, Some(group)));
     let fits = |name: &str| !name.is_empty() && !name.contains([':', '/', ' ', '\n']) && !Secrets::in_text(name);
     if !fits(user) || !group.is_none_or(fits) {
-        return Err(Diagnostic::error("owner", span, format!("`owner` must be `user` or `user:group`, not `{text}`")));
+        let error = Diagnostic::error("owner", span, format!("`owner` must be `user` or `user:group`, not `{text}`"));
+        return Err(error.help("write names or ids, such as `root:root` or `1000:1000`"));
     }
     Ok(Owner { user: user.to_owned(), group: group.map(str::to_owned) })
 }

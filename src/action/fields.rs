@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use layers::digest::Digest;
 
-use super::Task;
+use super::{COMMON, Task};
 use crate::op::{Command, Op, Secrets, Source};
-use crate::yaml::{Diagnostic, Node};
+use crate::yaml::{Diagnostic, Node, entry_of};
 
 /// The fields of one task.
 #[derive(Debug)]
@@ -33,14 +33,22 @@ impl<'a> Fields<'a> {
     pub fn required(&self, name: &str) -> Result<&'a Node> {
         self.node(name).ok_or_else(|| {
             let action = self.task.action.name;
-            let error = |message: String| Diagnostic::error("missing-field", self.task.span, message);
+            let bare = self.task.fields.bare(name);
+            let error = |message: String| Diagnostic::error("missing-field", bare.unwrap_or(self.task.span), message);
             if self.task.arch_missing {
                 let arch = self.task.arch;
                 return error(format!("`{name}` is given for other architectures only, not for {arch}"))
                     .label(format!("no `{name}` for {arch}"))
                     .help(format!("add `{arch}:` to `per_arch`, or a `{name}` beside it"));
             }
-            error(format!("`{action}` needs `{name}`")).label(format!("`{name}` is missing"))
+            let label = bare.map_or(format!("`{name}` is missing"), |_| "nothing stands behind it".to_owned());
+            let all = COMMON.iter().chain(self.task.action.fields);
+            let summary = all.into_iter().find(|field| field.name == name).map(|field| field.summary);
+            let error = error(format!("`{action}` needs `{name}`")).label(label);
+            match summary {
+                Some(summary) => error.help(format!("`{name}`: {summary}")),
+                None => error,
+            }
         })
     }
 
@@ -112,7 +120,7 @@ impl<'a> Fields<'a> {
     /// A list of texts.
     pub fn texts(&self, name: &str) -> Result<Vec<(&'a Node, String)>> {
         let items = self.required(name)?.sequence(name)?;
-        items.iter().map(|item| Ok((item, item.text(name)?.trim().to_owned()))).collect()
+        items.iter().map(|item| Ok((item, item.text(&entry_of(name))?.trim().to_owned()))).collect()
     }
 
     /// A list of texts, or the words of one text; nothing when missing.
@@ -120,7 +128,11 @@ impl<'a> Fields<'a> {
         let Some(node) = self.node(name) else { return Ok(Vec::new()) };
         let words: Vec<String> = match node.text(name) {
             Ok(text) => text.split_whitespace().map(str::to_owned).collect(),
-            Err(_) => self.texts(name)?.into_iter().map(|(_, text)| text).collect(),
+            Err(_) if node.sequence(name).is_ok() => self.texts(name)?.into_iter().map(|(_, text)| text).collect(),
+            Err(_) => {
+                let message = format!("`{name}` must be a list or a text, not {}", node.kind());
+                return Err(Diagnostic::error("type", node.span, message).label("expected a list or a text"));
+            }
         };
         words.iter().try_for_each(|word| self.no_secret(name, word))?;
         Ok(words)
@@ -136,7 +148,8 @@ impl<'a> Fields<'a> {
         let node = self.required(name)?;
         let mapping = node.mapping(name)?;
         let missing = || Diagnostic::error("missing-field", node.span, format!("`{name}` needs `url`"));
-        download(mapping.get("url").ok_or_else(missing)?, mapping.get("sha256"))
+        let help = "write `url:` and `sha256:` below it";
+        download(mapping.get("url").ok_or_else(|| missing().help(help))?, mapping.get("sha256"))
     }
 
     /// One of some words.
@@ -144,8 +157,12 @@ impl<'a> Fields<'a> {
         let node = self.required(name)?;
         let text = node.text(name)?;
         known.iter().copied().find(|word| *word == text).ok_or_else(|| {
+            let help = match known {
+                [word] => format!("it is always `{word}`"),
+                words => format!("it is one of {}", words.join(", ")),
+            };
             Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
-                .help(format!("it is one of {}", known.join(", ")))
+                .help(help)
                 .suggest(text, known.iter().copied())
         })
     }
@@ -184,7 +201,7 @@ impl<'a> Fields<'a> {
     }
 
     /// `apt_install` of the field `name`, if it is there.
-    pub fn packages(&self, name: &str) -> Result<Option<Op>> {
+    pub fn packages(&mut self, name: &str) -> Result<Option<Op>> {
         if self.node(name).is_none() {
             return Ok(None);
         }
@@ -197,7 +214,8 @@ impl<'a> Fields<'a> {
         let text = self.optional(name)?.map(|text| text.trim().to_owned());
         match (&text, self.node(name)) {
             (Some(text), Some(node)) if text.starts_with('-') || text.contains(char::is_whitespace) => {
-                Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`")))
+                Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
+                    .help("one word, with no `-` in front"))
             }
             _ => Ok(text),
         }
@@ -215,6 +233,11 @@ impl<'a> Fields<'a> {
         Op::Run { command, user, env, cwd: None }
     }
 
+    /// Notes one error of several.
+    pub fn fail(&mut self, error: Diagnostic) {
+        self.warnings.push(error);
+    }
+
     /// Notes a warning, which is an error under `--strict`.
     pub fn warn(&mut self, mut diagnostic: Diagnostic) {
         if self.task.strict {
@@ -226,20 +249,44 @@ impl<'a> Fields<'a> {
 
 fn download(url: &Node, sha256: Option<&Node>) -> Result<Source> {
     let text = url.text("url")?.trim().to_owned();
-    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-    if !matches!(scheme, "http" | "https" | "file") {
-        return Err(Diagnostic::error("url", url.span, "`url` must be an http or https URL")
-            .help("`file:` URLs work too, under `--allow-file-urls`"));
+    let wrong = |message: &str| Diagnostic::error("url", url.span, message);
+    match text.split_once("://").map(|(scheme, _)| scheme) {
+        Some("file") => {}
+        Some("http" | "https") => {
+            // The value of a secret may be any part of it.
+            let known: String =
+                text.split('\0').enumerate().map(|(i, part)| if i % 2 == 0 { part } else { "x" }).collect();
+            let host = known.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+            if host.is_none_or(str::is_empty) {
+                return Err(wrong("`url` has no host").help("write `https://HOST/PATH`"));
+            }
+            if let Err(error) = url::Url::parse(&known) {
+                return Err(wrong("`url` is not a URL").label(error.to_string()).help("write `https://HOST/PATH`"));
+            }
+        }
+        _ => {
+            return Err(wrong("`url` must be an http or https URL")
+                .help("write `https://…`; `file:` URLs work too, under `--allow-file-urls`"));
+        }
     }
-    let sha256 = sha256.map(|node| {
-        let text = node.text("sha256")?.trim();
-        Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
-            Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits")
-                .label(format!("{} characters", text.chars().count()))
-                .help("take it from `sha256sum FILE`")
-        })
-    });
+    let sha256 = sha256.filter(|node| !node.is_null()).map(self::sha256);
     Ok(Source::Url { url: text, sha256: sha256.transpose()? })
+}
+
+/// A digest.
+pub(super) fn sha256(node: &Node) -> Result<Digest> {
+    let text = node.text("sha256")?.trim();
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    Digest::from_hex(digits).map_err(|_| {
+        let label = match digits.chars().find(|c| !c.is_ascii_hexdigit()) {
+            _ if digits.is_empty() => "nothing".to_owned(),
+            Some(c) => format!("`{c}` is no such digit"),
+            None => format!("{} digits", digits.chars().count()),
+        };
+        Diagnostic::error("sha256", node.span, "`sha256` must be 64 hexadecimal digits")
+            .label(label)
+            .help("take it from `sha256sum FILE`")
+    })
 }
 
 /// An absolute path in its shortest form, or what is wrong with it and what to do.

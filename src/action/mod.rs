@@ -3,6 +3,7 @@
 //! A new action is one file and one line in `actions!`: the parser, the reference, the schema and "did you mean" come
 //! from the slice that it makes.
 
+mod check;
 mod common;
 mod fields;
 mod mode;
@@ -44,6 +45,7 @@ actions! {
     yocto_manifest
 }
 
+pub use check::check_reference;
 pub use common::{COMMON, lower};
 pub use fields::Fields;
 

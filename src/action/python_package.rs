@@ -41,7 +41,8 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         Some(version) if fits(&version, "._-+!*") => format!("{package}=={version}"),
         Some(version) => {
             let span = fields.required("version")?.span;
-            return Err(Diagnostic::error("version", span, format!("`{version}` is not an exact version")));
+            let error = Diagnostic::error("version", span, format!("`{version}` is not an exact version"));
+            return Err(error.help("write one version, such as `1.2.3`"));
         }
         None => package,
     };

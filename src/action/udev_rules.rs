@@ -28,7 +28,8 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
                 .help("the rules come from one of them; remove the other"));
         }
         (None, None) => {
-            return Err(Diagnostic::error("missing-field", fields.span(), "`udev_rules` needs `url` or `content`"));
+            let error = Diagnostic::error("missing-field", fields.span(), "`udev_rules` needs `url` or `content`");
+            return Err(error.label("no rules").help("write the rules below `content: |`, or say where they are"));
         }
     };
     Ok(Lowered { ops: vec![op, Op::ReloadUdev], written: Some(path) })

@@ -19,11 +19,7 @@ pub(super) static ACTION: Action = Action {
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let reference = fields.text("ref")?;
     let node = fields.required("ref")?;
-    let parts = reference.split('@').next().unwrap_or_default().split('.').filter(|part| !part.is_empty()).count();
-    if parts < 3 {
-        return Err(Diagnostic::error("ref", node.span, format!("`{reference}` is not a reference of the catalog"))
-            .help("write `<kind>.<vendor>.<tool>[@version]`, such as toolchain.arm-gnu.arm-none-eabi@stable"));
-    }
+    super::check_reference(&reference, node.span)?;
     let source = fields.lookup().toolchain(reference.trim()).ok_or_else(|| {
         Diagnostic::error("lock", node.span, format!("alloy.lock.yml does not pin `{reference}` for this platform"))
             .label("not pinned")

@@ -1,9 +1,8 @@
 //! `manifest.yml`, field by field.
 
-use std::collections::BTreeMap;
-
-use super::{Variable, Variables};
-use crate::yaml::{Diagnostic, Mapping, Node, Span};
+use super::{ImageFields, Variable, Variables};
+use crate::action::check_reference;
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, entry_of, nearest};
 
 /// A catalog reference of `toolchains`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,27 +26,6 @@ pub struct RequiredEnv {
     pub secret: bool,
     /// Where it is asked for.
     pub span: Span,
-}
-
-/// `image:`, as it was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImageFields {
-    /// Reference of the base, and where it is.
-    pub base: Option<(String, Option<Span>)>,
-    /// Added to the config's environment.
-    pub env: BTreeMap<String, String>,
-    /// Take over what a login shell sets; `None` is yes.
-    pub env_from_profile: Option<bool>,
-    /// Config `User`.
-    pub user: Option<String>,
-    /// Config `WorkingDir`.
-    pub workdir: Option<String>,
-    /// Config `Entrypoint`.
-    pub entrypoint: Option<Vec<String>>,
-    /// Config `Cmd`.
-    pub cmd: Option<Vec<String>>,
-    /// Config `Labels`.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// The manifest.
@@ -85,29 +63,38 @@ const FIELDS: [&str; 12] = [
     "run_order",
 ];
 
-const IMAGE_FIELDS: [&str; 8] = ["base", "env", "env_from_profile", "user", "workdir", "entrypoint", "cmd", "labels"];
+/// Entries of a list of the manifest that are looked at.
+const MAX_ITEMS: usize = 10_000;
 
-type Result<T> = std::result::Result<T, Diagnostic>;
+pub(super) type Result<T> = std::result::Result<T, Diagnostic>;
 
 /// Collects what is wrong, so that everything is reported at once.
-struct Collector<'e>(&'e mut Vec<Diagnostic>);
+pub(super) struct Collector<'e>(pub(super) &'e mut Vec<Diagnostic>);
 
 impl Collector<'_> {
-    fn take<T>(&mut self, result: Result<T>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.0.push(error)).ok()
     }
 
-    fn optional<T>(&mut self, node: Option<&Node>, read: impl FnOnce(&Node) -> Result<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, node: Option<&Node>, read: impl FnOnce(&Node) -> Result<T>) -> Option<T> {
         node.and_then(|node| self.take(read(node)))
     }
 
-    fn known(&mut self, mapping: &Mapping, known: &[&str], of: &str) {
-        for (key, _) in &mapping.entries {
+    pub(super) fn known(&mut self, mapping: &Mapping, known: &[&str], of: &str) {
+        for (key, _) in mapping.entries.iter().take(MAX_PROBLEMS) {
             if !known.contains(&key.text.as_str()) {
                 let error = Diagnostic::error("unknown-field", key.span, format!("{of} has no field `{}`", key.text));
                 let error = error.label("unknown field").help(format!("the fields are {}", known.join(", ")));
                 self.0.push(error.suggest(&key.text, known.iter().copied()));
             }
+        }
+    }
+
+    /// A field that is not there; one whose name is misspelt has been told already.
+    fn missing(&mut self, field: &str, mapping: &Mapping, node: &Node) {
+        let mut unknown = mapping.entries.iter().map(|(key, _)| key.text.as_str()).filter(|key| !FIELDS.contains(key));
+        if !unknown.any(|key| nearest(key, FIELDS) == Some(field)) {
+            self.0.push(missing(field, mapping, node));
         }
     }
 }
@@ -116,13 +103,17 @@ impl Manifest {
     /// Reads the tree of a manifest; `None` if it is no mapping at all.
     pub(super) fn read(node: &Node, errors: &mut Vec<Diagnostic>) -> Option<Self> {
         let mut errors = Collector(errors);
-        let mapping = errors.take(node.mapping("manifest.yml"))?;
+        let needs = "it needs `name`, `version` and `run_order`";
+        let mapping = errors.take(match node.is_null() {
+            true => Err(Diagnostic::error("empty", node.span, "the manifest is empty").help(needs)),
+            false => node.mapping("manifest.yml").map_err(|error| error.help(needs)),
+        })?;
         errors.known(mapping, &FIELDS, "the manifest");
         let mut manifest = Self::default();
         for (field, target) in [("name", &mut manifest.name), ("version", &mut manifest.version)] {
             match mapping.get(field) {
-                Some(node) => *target = errors.take(node.text(field)).unwrap_or_default().to_owned(),
-                None => errors.0.push(missing(field, node)),
+                Some(node) => *target = errors.take(filled(node, field)).unwrap_or_default().to_owned(),
+                None => errors.missing(field, mapping, node),
             }
         }
         let owned = |field: &'static str| move |node: &Node| node.text(field).map(str::to_owned);
@@ -131,57 +122,88 @@ impl Manifest {
         manifest.licenses = errors.optional(mapping.get("licenses"), owned("licenses"));
         manifest.authors = errors.optional(mapping.get("authors"), authors).unwrap_or_default();
         if let Some(node) = mapping.get("variables") {
-            manifest.variables = variables(node, "variables", errors.0);
+            manifest.variables = variables(node, "variables", errors.0).unwrap_or_default();
         }
         manifest.toolchains = list(mapping, "toolchains", toolchain, &mut errors);
         manifest.required_env = list(mapping, "required_env", required_env, &mut errors);
-        manifest.supported_hosts_span = mapping.get("supported_hosts").map(|node| node.span);
+        let wrong = errors.0.len();
         manifest.supported_hosts = list(mapping, "supported_hosts", platform, &mut errors);
-        manifest.run_order = list(
-            mapping,
-            "run_order",
-            |node| node.text("run_order").map(|text| (text.to_owned(), node.span)),
-            &mut errors,
-        );
+        // Nothing is held against a list that is itself wrong.
+        manifest.supported_hosts_span =
+            mapping.get("supported_hosts").filter(|_| errors.0.len() == wrong).map(|node| node.span);
+        let file = |node: &Node| node.text(&entry_of("run_order")).map(|text| (text.to_owned(), node.span));
+        manifest.run_order = list(mapping, "run_order", file, &mut errors);
         if mapping.get("run_order").is_none() {
-            errors.0.push(missing("run_order", node));
+            errors.missing("run_order", mapping, node);
         }
         if let Some(node) = mapping.get("image") {
-            manifest.image = image(node, &mut errors);
+            manifest.image = super::image::image(node, &mut errors);
         }
         Some(manifest)
     }
 }
 
-fn missing(field: &str, node: &Node) -> Diagnostic {
-    let span = Span { end: node.span.start, ..node.span };
-    Diagnostic::error("missing-field", span, format!("the manifest needs `{field}`")).label(format!("no `{field}`"))
+fn missing(field: &str, mapping: &Mapping, node: &Node) -> Diagnostic {
+    let (span, label) = match mapping.bare(field) {
+        Some(span) => (span, "nothing stands behind it".to_owned()),
+        None => (Span { end: node.span.start, ..node.span }, format!("no `{field}`")),
+    };
+    let help = match field {
+        "run_order" => "name the task files in the order they run: `run_order: [00-system.yml]`",
+        "version" => "add a line such as `version: 1.0.0`",
+        _ => "add a line such as `name: My environment`",
+    };
+    Diagnostic::error("missing-field", span, format!("the manifest needs `{field}`")).label(label).help(help)
+}
+
+pub(super) fn filled<'n>(node: &'n Node, field: &str) -> Result<&'n str> {
+    let text = node.text(field)?;
+    if text.trim().is_empty() {
+        return Err(Diagnostic::error("empty", node.span, format!("`{field}` is empty")));
+    }
+    Ok(text)
 }
 
 fn list<T>(mapping: &Mapping, field: &str, read: impl Fn(&Node) -> Result<T>, errors: &mut Collector<'_>) -> Vec<T> {
-    let items = errors.optional(mapping.get(field), |node| node.sequence(field).map(<[Node]>::to_vec));
-    items.unwrap_or_default().iter().filter_map(|item| errors.take(read(item))).collect()
+    let Some(node) = mapping.get(field) else { return Vec::new() };
+    let items = node.sequence(field).map_err(|error| match field {
+        "toolchains" => error.help(TOOLCHAIN_HELP),
+        "required_env" => error.help(REQUIRED_HELP),
+        _ => error,
+    });
+    let Some(items) = errors.take(items) else { return Vec::new() };
+    if items.is_empty() && matches!(field, "run_order" | "supported_hosts") {
+        let error = Diagnostic::error("empty", node.span, format!("`{field}` is empty"));
+        errors.0.push(error.help(match field {
+            "run_order" => "name at least one task file",
+            _ => "name a platform, such as `linux/amd64`; without the field, every platform is supported",
+        }));
+    }
+    items.iter().take(MAX_ITEMS).filter_map(|item| errors.take(read(item))).collect()
 }
 
-/// A flat map of scalars.
-pub(super) fn variables(node: &Node, what: &str, errors: &mut Vec<Diagnostic>) -> Variables {
+/// A flat map of scalars; `None` if it is no map.
+pub(super) fn variables(node: &Node, what: &str, errors: &mut Vec<Diagnostic>) -> Option<Variables> {
     let mut errors = Collector(errors);
-    let Some(mapping) = errors.take(node.mapping(what)) else { return Variables::new() };
+    let mapping = errors.take(node.mapping(what).map_err(|error| error.help("write a line `NAME: value` for each")))?;
     let mut variables = Variables::new();
     for (key, node) in &mapping.entries {
         if !is_name(&key.text) {
             let message = format!("`{}` cannot be the name of a variable", key.text);
-            errors.0.push(Diagnostic::error("variable", key.span, message).help("letters, digits and `_`"));
+            errors.0.push(Diagnostic::error("variable", key.span, message).help(NAME_HELP));
             continue;
         }
-        // A variable with nothing behind it is empty.
+        // A variable with nothing behind it is empty. Of one that is wrong, no task is to say that it is missing.
         let text = if node.is_null() { Some("") } else { errors.take(node.text(&key.text)) };
-        if let Some(text) = text {
-            variables.insert(key.text.clone(), Variable { value: text.to_owned(), span: node.span });
-        }
+        let value = text.unwrap_or(UNKNOWN).to_owned();
+        variables.insert(key.text.clone(), Variable { value, span: node.span });
     }
-    variables
+    Some(variables)
 }
+
+const TOOLCHAIN_HELP: &str = "write `- ref: <kind>.<vendor>.<tool>` for each";
+const REQUIRED_HELP: &str = "write `- name: SOME_VARIABLE` for each";
+const NAME_HELP: &str = "letters, digits and `_`; no digit in front";
 
 /// True for names that templates and shells know (POSIX.1-2024, 3.216 "Name").
 pub(super) fn is_name(text: &str) -> bool {
@@ -192,94 +214,95 @@ pub(super) fn is_name(text: &str) -> bool {
 fn authors(node: &Node) -> Result<Vec<String>> {
     match node.text("authors") {
         Ok(text) => Ok(vec![text.to_owned()]),
-        Err(_) => node.sequence("authors")?.iter().map(|item| item.text("authors").map(str::to_owned)).collect(),
+        Err(_) => match node.sequence("authors") {
+            Ok(items) => items.iter().map(|item| item.text(&entry_of("authors")).map(str::to_owned)).collect(),
+            Err(error) => Err(error.help("a text, or a list such as `[Somebody]`")),
+        },
     }
+}
+
+/// A field that is nearly one of those there are, in a mapping that may hold others.
+fn misspelt(mapping: &Mapping, known: &[&'static str]) -> Result<()> {
+    for (key, _) in mapping.entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
+        if let Some(near) = nearest(&key.text, known.iter().copied()) {
+            let error = Diagnostic::error("unknown-field", key.span, format!("there is no field `{}` here", key.text));
+            return Err(error.label("unknown field").help(format!("did you mean `{near}`?")));
+        }
+    }
+    Ok(())
 }
 
 fn toolchain(node: &Node) -> Result<Toolchain> {
-    let mapping = node.mapping("toolchains")?;
-    let reference = mapping.get("ref").ok_or_else(|| {
-        Diagnostic::error("missing-field", node.span, "a toolchain needs `ref`").help("`ref: <kind>.<vendor>.<tool>`")
-    })?;
-    let alias = mapping.get("alias").map(|node| node.text("alias").map(str::to_owned)).transpose()?;
-    Ok(Toolchain { reference: reference.text("ref")?.to_owned(), alias, span: reference.span })
+    let help = TOOLCHAIN_HELP;
+    let mapping = node.mapping(&entry_of("toolchains")).map_err(|error| error.help(help))?;
+    misspelt(mapping, &["ref", "alias"])?;
+    let reference = mapping
+        .get("ref")
+        .ok_or_else(|| Diagnostic::error("missing-field", node.span, "a toolchain needs `ref`").help(help))?;
+    let text = reference.text("ref")?;
+    check_reference(text, reference.span)?;
+    let alias = mapping.get("alias").map(|node| variable_name(node, "alias")).transpose()?;
+    Ok(Toolchain { reference: text.to_owned(), alias, span: reference.span })
+}
+
+fn variable_name(node: &Node, field: &str) -> Result<String> {
+    let text = node.text(field)?;
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("`{text}` cannot be the name of a variable");
+    Err(Diagnostic::error("variable", node.span, message).help(NAME_HELP))
 }
 
 fn required_env(node: &Node) -> Result<RequiredEnv> {
-    let mapping = node.mapping("required_env")?;
-    let name = mapping
-        .get("name")
-        .ok_or_else(|| Diagnostic::error("missing-field", node.span, "an entry of `required_env` needs `name`"))?;
-    let text = name.text("name")?;
-    if !is_name(text) {
-        return Err(Diagnostic::error("variable", name.span, format!("`{text}` cannot be the name of a variable")));
-    }
+    let help = REQUIRED_HELP;
+    let mapping = node.mapping(&entry_of("required_env")).map_err(|error| error.help(help))?;
+    misspelt(mapping, &["name", "description", "secret"])?;
+    let name = mapping.get("name").ok_or_else(|| {
+        Diagnostic::error("missing-field", node.span, "an entry of `required_env` needs `name`").help(help)
+    })?;
+    let text = variable_name(name, "name")?;
     let secret = mapping.get("secret").map(|node| node.boolean("secret")).transpose()?.unwrap_or_default();
     Ok(RequiredEnv {
-        name: text.to_owned(),
         description: mapping.get("description").map(|node| node.text("description").map(str::to_owned)).transpose()?,
-        secret: secret || crate::op::Secrets::is_secret_name(text),
+        secret: secret || crate::op::Secrets::is_secret_name(&text),
+        name: text,
         span: name.span,
     })
 }
 
+/// Operating systems and architectures as Go names them (go.dev/doc/install/source, "Environment variables"), and what
+/// uname calls the two that everybody has.
+const SYSTEMS: [&str; 6] = ["linux", "darwin", "windows", "freebsd", "netbsd", "openbsd"];
+const PROCESSORS: [&str; 14] = [
+    "amd64", "arm64", "arm", "386", "riscv64", "ppc64le", "ppc64", "s390x", "mips64le", "mips64", "mipsle", "mips",
+    "x86_64", "aarch64",
+];
+
 fn platform(node: &Node) -> Result<String> {
-    let text = node.text("supported_hosts")?;
-    if text.split('/').filter(|part| !part.is_empty()).count() < 2 {
-        return Err(Diagnostic::error("platform", node.span, format!("`{text}` is not a platform"))
-            .help("write `os/arch`, such as `linux/amd64`"));
-    }
-    Ok(text.to_owned())
-}
-
-fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
-    let Some(mapping) = errors.take(node.mapping("image")) else { return ImageFields::default() };
-    errors.known(mapping, &IMAGE_FIELDS, "`image`");
-    ImageFields {
-        base: errors.optional(mapping.get("base"), |node| Ok((node.text("base")?.to_owned(), Some(node.span)))),
-        env: errors.optional(mapping.get("env"), |node| texts(node, "env")).unwrap_or_default(),
-        env_from_profile: errors.optional(mapping.get("env_from_profile"), |node| node.boolean("env_from_profile")),
-        user: errors.optional(mapping.get("user"), user),
-        workdir: errors.optional(mapping.get("workdir"), absolute),
-        entrypoint: errors.optional(mapping.get("entrypoint"), |node| words(node, "entrypoint")),
-        cmd: errors.optional(mapping.get("cmd"), |node| words(node, "cmd")),
-        labels: errors.optional(mapping.get("labels"), |node| texts(node, "labels")).unwrap_or_default(),
-    }
-}
-
-/// Names that `useradd` takes (Debian's rule: policy 9.2, adduser.conf(5)), or an id.
-fn user(node: &Node) -> Result<String> {
-    let text = node.text("user")?;
-    let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
-    let fits = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
-            && name.len() <= 32
+    let text = node.text(&entry_of("supported_hosts"))?;
+    let parts: Vec<&str> = text.split('/').collect();
+    let wrong = || Diagnostic::error("platform", node.span, format!("`{text}` is not a platform"));
+    let (system, processor) = match parts.as_slice() {
+        [system, processor] => (*system, *processor),
+        [system, processor, variant] if variant.starts_with('v') && (2..=3).contains(&variant.len()) => {
+            (*system, *processor)
+        }
+        _ => return Err(wrong().help("write `os/arch`, such as `linux/amd64`")),
     };
-    if fits(name) && group.is_none_or(fits) {
+    if SYSTEMS.contains(&system) && PROCESSORS.contains(&processor) {
         return Ok(text.to_owned());
     }
-    Err(Diagnostic::error("user", node.span, format!("`{text}` cannot be the name of a user"))
-        .help("lower-case letters, digits, `_` and `-`"))
-}
-
-fn absolute(node: &Node) -> Result<String> {
-    let text = node.text("workdir")?;
-    if text.starts_with('/') {
-        return Ok(text.to_owned());
-    }
-    Err(Diagnostic::error("path", node.span, format!("`workdir` must be an absolute path, not `{text}`")))
-}
-
-fn texts(node: &Node, what: &str) -> Result<BTreeMap<String, String>> {
-    let entry = |(key, node): &(crate::yaml::Key, Node)| {
-        let text = if node.is_null() { String::new() } else { node.text(&key.text)?.to_owned() };
-        Ok((key.text.clone(), text))
+    let near = |word: &str, known: &[&'static str]| {
+        if known.contains(&word) {
+            Some(word.to_owned())
+        } else {
+            nearest(word, known.iter().copied()).map(str::to_owned)
+        }
     };
-    node.mapping(what)?.entries.iter().map(entry).collect()
-}
-
-fn words(node: &Node, what: &str) -> Result<Vec<String>> {
-    let items = node.sequence(what).map_err(|error| error.help("a list, such as `[/bin/bash, -l]`"))?;
-    items.iter().map(|item| item.text(what).map(str::to_owned)).collect()
+    let help = match (near(system, &SYSTEMS), near(processor, &PROCESSORS)) {
+        (Some(system), Some(processor)) => format!("did you mean `{system}/{processor}`?"),
+        _ => "write `os/arch` in Go's words, such as `linux/amd64`".to_owned(),
+    };
+    Err(wrong().help(help))
 }

@@ -1,5 +1,7 @@
 //! A blueprint as it was written: manifest, variables, task files and lockfile, each value with its place.
 
+mod files;
+mod image;
 mod manifest;
 mod read;
 mod render;
@@ -11,8 +13,9 @@ use std::path::PathBuf;
 
 use crate::yaml::{Diagnostic, Mapping, Node, Sources, Span};
 
-pub use manifest::{ImageFields, Manifest, RequiredEnv, Toolchain};
-pub use read::{LOCK_FILE, MANIFEST_FILE, load, read};
+pub use image::ImageFields;
+pub use manifest::{Manifest, RequiredEnv, Toolchain};
+pub use read::{LOCK_FILE, MANIFEST_FILE, load, read, read_texts};
 pub use render::{ARCHITECTURES, PER_ARCH_FIELDS, render_task};
 pub use variables::{Environment, Given};
 

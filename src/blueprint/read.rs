@@ -1,18 +1,21 @@
 //! Reading a blueprint's files: only those that are named, and none from outside its directory.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Component, Path, PathBuf};
 
+use super::files::{Disk, FileError, Files};
 use super::manifest::Manifest;
 use super::{Blueprint, LoadError, Problems, Task, TaskFile, Variables};
-use crate::yaml::{self, Diagnostic, Node, Sources, Span};
+use crate::yaml::{self, Budget, Diagnostic, Node, Sources, Span};
 
 /// The entry point of a blueprint.
 pub const MANIFEST_FILE: &str = "manifest.yml";
 /// Pins.
 pub const LOCK_FILE: &str = "alloy.lock.yml";
 const VARIABLES_FILE: &str = "variables.yml";
+
+/// Bytes of all files of a blueprint.
+const MAX_TEXT: usize = 8 << 20;
 
 /// Reads the blueprint in `directory`. All errors of all files are reported together.
 pub fn load(directory: &Path) -> Result<Blueprint, LoadError> {
@@ -24,143 +27,195 @@ pub fn load(directory: &Path) -> Result<Blueprint, LoadError> {
 
 /// Reads as much of the blueprint in `directory` as can be read, and says what is wrong with the rest.
 pub fn read(directory: &Path) -> Result<(Option<Blueprint>, Problems), LoadError> {
-    let absolute = directory.canonicalize().map_err(read_error(directory))?;
-    if !absolute.join(MANIFEST_FILE).is_file() {
-        return Err(LoadError::NotABlueprint { path: directory.to_owned() });
-    }
-    let mut reader = Reader { directory: absolute, shown: directory, sources: Sources::default(), errors: Vec::new() };
-    let manifest_node = reader.file(MANIFEST_FILE)?;
-    let variables_node = reader.optional(VARIABLES_FILE)?;
-    let lock = reader.optional(LOCK_FILE)?;
-    let manifest = manifest_node.and_then(|node| Manifest::read(&node, &mut reader.errors));
-    let mut variables = Variables::new();
-    if let Some(node) = variables_node.filter(|node| !node.is_null()) {
-        variables = super::manifest::variables(&node, VARIABLES_FILE, &mut reader.errors);
-    }
-    let Some(manifest) = manifest else { return Ok((None, reader.problems())) };
-    variables.extend(manifest.variables.clone());
-    let mut files = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for (name, span) in &manifest.run_order {
-        if seen.contains(&name.as_str()) {
-            let error = Diagnostic::error("run-order", *span, format!("`{name}` is listed twice"));
-            reader.errors.push(error.help("a task file runs once; remove one of the two lines"));
-            continue;
+    let unreadable = |path: &Path, source| LoadError::Read { path: path.to_owned(), source };
+    let absolute = directory.canonicalize().map_err(|error| unreadable(directory, error))?;
+    let files = Disk(&absolute);
+    match files.read(MANIFEST_FILE) {
+        Err(FileError::Missing | FileError::NotAFile) => {
+            return Err(LoadError::NotABlueprint { path: directory.to_owned() });
         }
-        seen.push(name);
-        if let Some(tasks) = reader.task_file(name, *span)? {
-            files.push(TaskFile { path: name.clone(), tasks });
-        }
+        Err(FileError::Unreadable(error)) => return Err(unreadable(&directory.join(MANIFEST_FILE), error)),
+        Err(FileError::Outside) | Ok(_) => {}
     }
-    let problems = reader.problems();
-    let (directory, sources) = (reader.directory, reader.sources);
-    Ok((Some(Blueprint { directory, sources, manifest, variables, files, lock }), problems))
+    let shown = directory.to_string_lossy();
+    let shown = if shown == "." { "" } else { shown.trim_end_matches('/') };
+    Ok(Reader::new(&files, shown).blueprint(absolute.clone()))
 }
 
-fn read_error(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
-    move |source| LoadError::Read { path: path.to_owned(), source }
+/// The same for files in memory, by their paths in the blueprint.
+pub fn read_texts(files: &BTreeMap<String, Vec<u8>>) -> (Option<Blueprint>, Problems) {
+    Reader::new(files, "").blueprint(PathBuf::new())
 }
 
 struct Reader<'a> {
-    directory: PathBuf,
-    shown: &'a Path,
+    files: &'a dyn Files,
+    /// The directory, as the user named it.
+    shown: &'a str,
     sources: Sources,
     errors: Vec<Diagnostic>,
+    trees: Budget,
+    text: usize,
 }
 
-impl Reader<'_> {
+/// A file that is there and may be used.
+struct Found {
+    node: Node,
+    /// What tells it from all others.
+    real: PathBuf,
+}
+
+impl<'a> Reader<'a> {
+    fn new(files: &'a dyn Files, shown: &'a str) -> Self {
+        let (sources, errors) = (Sources::default(), Vec::new());
+        Self { files, shown, sources, errors, trees: Budget::default(), text: MAX_TEXT }
+    }
+
+    fn blueprint(mut self, directory: PathBuf) -> (Option<Blueprint>, Problems) {
+        let manifest = self.file(MANIFEST_FILE).and_then(|found| Manifest::read(&found?.node, &mut self.errors));
+        // What is in a file that cannot be read would be missed everywhere: a blueprint without it is not looked into.
+        let mut complete = true;
+        let mut optional = |reader: &mut Self, name| match reader.file(name) {
+            Some(found) => found.map(|found| found.node),
+            None => {
+                complete = false;
+                None
+            }
+        };
+        let given = optional(&mut self, VARIABLES_FILE);
+        let lock = optional(&mut self, LOCK_FILE);
+        let mut variables = Variables::new();
+        if let Some(node) = given.filter(|node| !node.is_null()) {
+            match super::manifest::variables(&node, VARIABLES_FILE, &mut self.errors) {
+                Some(given) => variables = given,
+                None => complete = false,
+            }
+        }
+        let Some(manifest) = manifest else { return (None, self.problems()) };
+        variables.extend(manifest.variables.clone());
+        let mut files = Vec::new();
+        let mut seen = HashSet::new();
+        for (name, span) in &manifest.run_order {
+            if self.errors.len() >= yaml::MAX_PROBLEMS {
+                break;
+            }
+            let Some(found) = self.task_file(name, *span) else { continue };
+            if seen.insert(found.real) {
+                files.extend(self.tasks(&found.node).map(|tasks| TaskFile { path: name.clone(), tasks }));
+            } else {
+                let error = Diagnostic::error("run-order", *span, format!("`{name}` is listed twice"));
+                self.errors
+                    .push(error.label("the second one").help("a task file runs once; remove one of the two lines"));
+            }
+        }
+        let problems = self.problems();
+        let sources = self.sources;
+        let blueprint = Blueprint { directory, sources, manifest, variables, files, lock };
+        (complete.then_some(blueprint), problems)
+    }
+
     fn problems(&self) -> Problems {
         Problems { diagnostics: self.errors.clone(), sources: self.sources.clone() }
     }
 
-    /// A file as it is shown: under the directory as the user named it.
-    fn shown(&self, name: &str) -> String {
-        match self.shown.to_str() {
-            Some("." | "") | None => name.to_owned(),
-            Some(directory) => format!("{}/{name}", directory.trim_end_matches('/')),
-        }
-    }
-
-    fn optional(&mut self, name: &str) -> Result<Option<Node>, LoadError> {
-        if self.directory.join(name).exists() { self.file(name) } else { Ok(None) }
-    }
-
-    /// Reads and parses a file; `None` if it has errors.
-    fn file(&mut self, name: &str) -> Result<Option<Node>, LoadError> {
-        let path = self.directory.join(name);
-        let file = File::open(&path).map_err(read_error(&path))?;
-        let mut bytes = Vec::new();
-        file.take(yaml::MAX_FILE + 1).read_to_end(&mut bytes).map_err(read_error(&path))?;
-        let (text, encoding) = match String::from_utf8(bytes) {
-            Ok(text) => (text, None),
+    /// A file that the format names: `None` if it has errors, `Some(None)` if there is none.
+    #[expect(clippy::option_option, reason = "both say something")]
+    fn file(&mut self, name: &str) -> Option<Option<Found>> {
+        match self.files.read(name) {
+            Ok((bytes, real)) => self.parsed(name, bytes).map(|node| Some(Found { node, real })),
+            Err(FileError::Missing) if name != MANIFEST_FILE => Some(None),
             Err(error) => {
-                let valid = error.utf8_error().valid_up_to();
-                (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(valid))
+                let file = self.add(name, "");
+                let error = self.refused(name, Span::start_of(file), &error);
+                self.errors.push(Diagnostic { code: "file", help: None, ..error });
+                None
             }
-        };
-        let id = self.sources.add(self.shown(name), text.as_str());
-        if let Some(valid) = encoding {
-            let line = text[..valid].matches('\n').count() + 1;
-            let column = text[..valid].rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-            let span = Span { file: id, start: valid, end: valid, line, column };
-            self.errors.push(Diagnostic::error("encoding", span, "the file is not UTF-8").help("save it as UTF-8"));
-            return Ok(None);
         }
-        match yaml::parse(id, text.trim_start_matches('\u{feff}')) {
-            Ok(node) => Ok(Some(node)),
+    }
+
+    /// A file of `run_order`, named at `span`.
+    fn task_file(&mut self, name: &str, span: Span) -> Option<Found> {
+        let wrong = match lead_of(name) {
+            Lead::In => None,
+            Lead::Nowhere => Some("a file of `run_order` has no name".to_owned()),
+            Lead::Absolute => Some(format!("`{name}` is an absolute path")),
+            Lead::Out => Some(format!("`{name}` leads out of the blueprint")),
+        };
+        if let Some(message) = wrong {
+            let error = Diagnostic::error("run-order", span, message);
+            self.errors.push(error.help("name a file inside the blueprint's directory"));
+            return None;
+        }
+        match self.files.read(name) {
+            Ok((bytes, real)) => self.parsed(name, bytes).map(|node| Found { node, real }),
             Err(error) => {
+                let error = self.refused(name, span, &error);
                 self.errors.push(error);
-                Ok(None)
+                None
             }
         }
     }
 
-    fn task_file(&mut self, name: &str, span: Span) -> Result<Option<Vec<Task>>, LoadError> {
-        let outside = |message: String| {
-            Diagnostic::error("run-order", span, message).help("name a file inside the blueprint's directory")
-        };
-        let path = Path::new(name);
-        if path.is_absolute() {
-            self.errors.push(outside(format!("`{name}` is an absolute path")));
-            return Ok(None);
+    fn refused(&self, name: &str, span: Span, error: &FileError) -> Diagnostic {
+        let say = |message: String| Diagnostic::error("run-order", span, message);
+        let inside = "name a file inside the blueprint's directory";
+        match error {
+            FileError::Missing => say(format!("there is no file `{name}`"))
+                .label("not found")
+                .help(inside)
+                .suggest(name, self.files.names().iter().map(String::as_str)),
+            FileError::Outside => say(format!("`{name}` leads out of the blueprint, through a link")).help(inside),
+            FileError::NotAFile => say(format!("`{name}` is not a file")).help(inside),
+            FileError::Unreadable(error) => say(format!("cannot read `{name}`: {error}")),
         }
-        let real = match self.directory.join(path).canonicalize() {
-            Ok(real) => real,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let names = self.yaml_files();
-                let error = Diagnostic::error("run-order", span, format!("there is no file `{name}`"));
-                self.errors.push(error.label("not found").suggest(name, names.iter().map(String::as_str)));
-                return Ok(None);
-            }
-            Err(error) => return Err(read_error(&self.directory.join(path))(error)),
-        };
-        if !real.starts_with(&self.directory) {
-            self.errors.push(outside(format!("`{name}` is outside the blueprint")));
-            return Ok(None);
-        }
-        if !real.is_file() {
-            self.errors.push(outside(format!("`{name}` is not a file")));
-            return Ok(None);
-        }
-        Ok(self.file(name)?.and_then(|node| self.tasks(&node)))
     }
 
-    fn yaml_files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter(|name| name.ends_with(".yml") || name.ends_with(".yaml")).collect()
+    fn add(&mut self, name: &str, text: &str) -> yaml::FileId {
+        let shown = if self.shown.is_empty() { name.to_owned() } else { format!("{}/{name}", self.shown) };
+        self.sources.add(shown, text)
+    }
+
+    /// The tree of a file; `None` if it has errors.
+    fn parsed(&mut self, name: &str, bytes: Vec<u8>) -> Option<Node> {
+        let left = self.text.checked_sub(bytes.len()).filter(|_| bytes.len() as u64 <= yaml::MAX_FILE);
+        let Some(left) = left else {
+            let span = Span::start_of(self.add(name, ""));
+            let message = match bytes.len() as u64 > yaml::MAX_FILE {
+                true => format!("the file is larger than {} MiB", yaml::MAX_FILE >> 20),
+                false => format!("the files of the blueprint are larger than {} MiB together", MAX_TEXT >> 20),
+            };
+            self.errors.push(Diagnostic::error("size", span, message).help("is this a blueprint?"));
+            return None;
+        };
+        self.text = left;
+        // Editors do not count the mark of the encoding.
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        let parsed = match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                let file = self.add(name, text);
+                yaml::parse_within(file, text, &mut self.trees)
+            }
+            Err(error) => {
+                let text = String::from_utf8_lossy(bytes);
+                let (file, at) = (self.add(name, &text), error.valid_up_to());
+                // What stands there in place of what is no character.
+                let span = Span::of(file, &text, at, at + char::REPLACEMENT_CHARACTER.len_utf8());
+                let error = Diagnostic::error("encoding", span, "the file is not UTF-8").label("no character");
+                Err(error.help("save it as UTF-8"))
+            }
+        };
+        parsed.map_err(|error| self.errors.push(error)).ok()
     }
 
     fn tasks(&mut self, node: &Node) -> Option<Vec<Task>> {
         if node.is_null() {
             return Some(Vec::new());
         }
+        let help = "begin each task with `- name: …`; there is no wrapping key";
         let items = match node.sequence("tasks") {
             Ok(items) => items,
             Err(_) => {
-                let message = "a task file is a list of tasks";
-                let error = Diagnostic::error("type", first_line(node), message);
-                self.errors.push(error.help("begin each task with `- name: …`; there is no wrapping key"));
+                let error = Diagnostic::error("type", first_line(node), "a task file is a list of tasks");
+                self.errors.push(error.help(help));
                 return None;
             }
         };
@@ -168,11 +223,36 @@ impl Reader<'_> {
         for item in items {
             match item.mapping("task") {
                 Ok(fields) => tasks.push(Task { span: first_line(item), fields: fields.clone() }),
-                Err(error) => self.errors.push(error),
+                Err(_) => {
+                    let message = format!("a task must be a mapping, not {}", item.kind());
+                    self.errors.push(Diagnostic::error("type", item.span, message).label("no task").help(help));
+                }
             }
         }
         Some(tasks)
     }
+}
+
+/// Where a relative path leads, links aside.
+enum Lead {
+    In,
+    Out,
+    Absolute,
+    Nowhere,
+}
+
+fn lead_of(name: &str) -> Lead {
+    let mut depth = 0_usize;
+    for component in Path::new(name).components() {
+        match component {
+            Component::Prefix(_) | Component::RootDir => return Lead::Absolute,
+            Component::CurDir => {}
+            Component::Normal(_) => depth += 1,
+            Component::ParentDir if depth == 0 => return Lead::Out,
+            Component::ParentDir => depth -= 1,
+        }
+    }
+    if depth == 0 { Lead::Nowhere } else { Lead::In }
 }
 
 /// A long value is shown by where it begins.
@@ -180,6 +260,8 @@ fn first_line(node: &Node) -> Span {
     let mut span = node.span;
     if let crate::yaml::Value::Mapping(mapping) = &node.value
         && let Some((key, value)) = mapping.entries.first()
+        && key.span.line == span.line
+        && value.span.file == key.span.file
     {
         span = key.span;
         span.end = if value.span.line == key.span.line { value.span.end.max(span.end) } else { span.end };

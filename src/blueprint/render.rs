@@ -2,7 +2,7 @@
 
 use super::template::{TemplateError, expand, expand_env};
 use super::{Environment, Task};
-use crate::yaml::{Diagnostic, Key, Mapping, Node, Sources, Span, Value};
+use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node, Sources, Span, Value};
 
 /// Architectures of `per_arch`, in Debian's words.
 pub const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
@@ -41,14 +41,21 @@ fn merge(fields: &Mapping, arch: &str, errors: &mut Vec<Diagnostic>) -> (Mapping
             return (merged, false);
         }
     };
-    for (key, block) in &blocks.entries {
+    for (key, block) in blocks.entries.iter().take(MAX_PROBLEMS) {
         if !ARCHITECTURES.contains(&key.text.as_str()) {
             let error = Diagnostic::error("per-arch", key.span, format!("`per_arch` does not know `{}`", key.text));
-            errors.push(error.help(format!("the architectures are {}", ARCHITECTURES.join(" and "))));
+            let known = format!("the architectures are {}", ARCHITECTURES.join(" and "));
+            // What uname and Docker's users call them.
+            let meant = match key.text.as_str() {
+                "x86_64" | "x86-64" | "x64" | "linux/amd64" => "amd64",
+                "aarch64" | "armv8" | "linux/arm64" => "arm64",
+                other => other,
+            };
+            errors.push(error.label("unknown architecture").help(known).suggest(meant, ARCHITECTURES));
             continue;
         }
         match block.mapping(&key.text) {
-            Ok(block) => errors.extend(block.entries.iter().filter_map(|(key, _)| unknown(key))),
+            Ok(block) => errors.extend(block.entries.iter().take(MAX_PROBLEMS).filter_map(|(key, _)| unknown(key))),
             Err(error) => errors.push(error),
         }
     }
@@ -64,6 +71,7 @@ fn unknown(key: &Key) -> Option<Diagnostic> {
     let known = PER_ARCH_FIELDS.contains(&key.text.as_str());
     (!known).then(|| {
         Diagnostic::error("per-arch", key.span, format!("`per_arch` cannot override `{}`", key.text))
+            .label("not by architecture")
             .help(format!("it overrides {}", PER_ARCH_FIELDS.join(", ")))
             .suggest(&key.text, PER_ARCH_FIELDS)
     })
@@ -94,45 +102,71 @@ impl Renderer<'_> {
     }
 
     fn text(&mut self, text: &str, span: Span, from_environment: bool) -> String {
-        let given = text;
-        if text.contains('\0') {
-            self.errors.push(Diagnostic::error("nul", span, "a NUL character cannot be part of a text"));
+        if self.errors.len() >= MAX_PROBLEMS {
+            return String::new();
         }
-        let expanded = match expand(text, |name| self.env.variable(name)) {
+        if text.contains('\0') {
+            self.errors.push(
+                Diagnostic::error("nul", span, "a NUL character cannot be part of a text").help("remove the `\\0`"),
+            );
+        }
+        let expanded = match expand(text, |name| self.env.inserted(name)) {
             Ok(text) => text,
-            Err(error) => {
-                let place = nth(self.sources, span, "{{", error.nth());
-                let error = self.explain(error, place);
-                self.errors.push(error);
+            Err(errors) => {
+                for error in errors.into_iter().take(MAX_PROBLEMS) {
+                    let place = nth(self.sources, span, "{{", error.nth());
+                    let error = self.explain(error, place);
+                    self.errors.push(error);
+                }
                 return String::new();
             }
         };
-        if !from_environment || !expanded.contains('$') {
-            return expanded;
+        let given = text;
+        let expanded = match from_environment && expanded.contains('$') {
+            false => expanded,
+            true => expand_env(&expanded, |name| self.env.inserted(name)).unwrap_or_else(|errors| {
+                for error in errors.into_iter().take(MAX_PROBLEMS) {
+                    // A dollar sign of a variable's value has no place of its own.
+                    let place = if given.contains('$') { nth(self.sources, span, "$", error.nth()) } else { span };
+                    self.errors.extend(unset(&error, place));
+                }
+                String::new()
+            }),
+        };
+        if self.env.inserted_too_much() {
+            self.errors.push(
+                Diagnostic::error("size", span, "the variables of this blueprint expand to too much")
+                    .help("write what is long into a file of its own"),
+            );
+            return String::new();
         }
-        expand_env(&expanded, |name| self.env.variable(name)).unwrap_or_else(|error| {
-            // A dollar sign of a variable's value has no place of its own.
-            let place = if given.contains('$') { nth(self.sources, span, "$", error.nth()) } else { span };
-            let TemplateError::Undefined { name, .. } = error else { return String::new() };
-            let error = Diagnostic::error("variable", place, format!("`${name}` is not set in the environment"));
-            self.errors.push(error.help("set it, or write `$$` for a dollar sign"));
-            String::new()
-        })
+        expanded
     }
 
     fn explain(&self, error: TemplateError, span: Span) -> Diagnostic {
         match error {
             TemplateError::Undefined { name, .. } => {
                 let error = Diagnostic::error("variable", span, format!("there is no variable `{name}`"));
-                let help = match self.env.nearest(&name) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("give it in variables.yml, in the manifest's `variables`, or with --var {name}=…"),
+                let help = match (self.env.unpinned(&name), self.env.nearest(&name)) {
+                    (Some(reference), _) => {
+                        format!("it comes from alloy.lock.yml, which does not pin `{reference}` for this platform")
+                    }
+                    (None, Some(near)) => format!("did you mean `{near}`?"),
+                    (None, None) => {
+                        format!("give it in variables.yml, in the manifest's `variables`, or with --var {name}=…")
+                    }
                 };
                 error.label("undefined").help(help)
             }
             TemplateError::Construct { text, .. } => {
-                Diagnostic::error("template", span, format!("`{{{{{text}}}}}` is not a template that alloy knows"))
-                    .help("the only construct is `{{.Vars.NAME}}`")
+                let message = format!("`{{{{{text}}}}}` is not a template that alloy knows");
+                let meant = text.rsplit(['.', '$']).next().filter(|name| super::manifest::is_name(name));
+                let single = !text.contains(char::is_whitespace) && !matches!(text.as_str(), "end" | "else");
+                let help = match meant.filter(|_| single) {
+                    Some(name) => format!("did you mean `{{{{.Vars.{name}}}}}`? There is no other construct"),
+                    None => "the only construct is `{{.Vars.NAME}}`".to_owned(),
+                };
+                Diagnostic::error("template", span, message).label("not known").help(help)
             }
             TemplateError::Open { .. } => {
                 Diagnostic::error("template", span, "`{{` without `}}`").help("write `{{.Vars.NAME}}`")
@@ -141,25 +175,28 @@ impl Renderer<'_> {
     }
 }
 
+fn unset(error: &TemplateError, place: Span) -> Option<Diagnostic> {
+    let TemplateError::Undefined { name, .. } = error else { return None };
+    let error = Diagnostic::error("variable", place, format!("`${name}` is not set in the environment"));
+    Some(error.label("not set").help("set it, or write `$$` for a dollar sign"))
+}
+
 /// The place of the `index`-th `pattern` within `span`; the whole of it when the text was escaped away.
 fn nth(sources: &Sources, span: Span, pattern: &str, index: usize) -> Span {
     let source = sources.slice(span);
     let Some((at, _)) = source.match_indices(pattern).nth(index) else { return span };
     let rest = &source[at..];
-    let line_end = rest.find('\n').unwrap_or(rest.len());
+    // Of a long line, nobody looks for the end.
+    let rest = &rest[..rest.char_indices().nth(4096).map_or(rest.len(), |(at, _)| at)];
+    let line = rest.find(['\n', '\r']).unwrap_or(rest.len());
     let length = match rest.find("}}") {
-        Some(end) if pattern == "{{" => (end + 2).min(line_end),
+        Some(end) if pattern == "{{" => end + 2,
         _ if pattern == "$" => {
             let end = rest[1..].find(|c: char| !(c.is_ascii_alphanumeric() || "_{}".contains(c)));
-            end.map_or(rest.len(), |end| end + 1).min(line_end)
+            end.map_or(rest.len(), |end| end + 1)
         }
-        _ => line_end,
+        // The quote at the end is not part of the text.
+        _ => rest[..line].trim_end_matches(['"', '\'']).len(),
     };
-    let before = &source[..at];
-    let line = span.line + before.matches('\n').count();
-    let column = match before.rfind('\n') {
-        Some(end) => before[end + 1..].chars().count() + 1,
-        None => span.column + before.chars().count(),
-    };
-    Span { file: span.file, start: span.start + at, end: span.start + at + length, line, column }
+    span.part(source, at, at + length.min(line))
 }

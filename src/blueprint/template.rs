@@ -19,14 +19,18 @@ impl TemplateError {
     }
 }
 
-/// Expands `{{.Vars.NAME}}`; `{{-` and `-}}` eat the white space beside them.
-pub(super) fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, TemplateError> {
+/// Expands `{{.Vars.NAME}}`; `{{-` and `-}}` eat the white space beside them. All that is wrong is reported.
+pub(super) fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, Vec<TemplateError>> {
     let mut out = String::with_capacity(text.len());
+    let mut errors = Vec::new();
     let mut rest = text;
     let mut nth = 0;
     while let Some(start) = rest.find("{{") {
         let (before, after) = (&rest[..start], &rest[start + 2..]);
-        let end = after.find("}}").ok_or(TemplateError::Open { nth })?;
+        let Some(end) = after.find("}}") else {
+            errors.push(TemplateError::Open { nth });
+            break;
+        };
         let (inner, after) = (&after[..end], &after[end + 2..]);
         let (inner, trim_left) = match inner.strip_prefix('-') {
             Some(inner) if inner.starts_with(char::is_whitespace) => (inner, true),
@@ -37,22 +41,30 @@ pub(super) fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>)
             _ => (inner, false),
         };
         let name = inner.trim().strip_prefix(".Vars.").filter(|name| super::manifest::is_name(name));
-        let Some(name) = name else {
-            return Err(TemplateError::Construct { text: inner.trim().to_owned(), nth });
+        let value = match name {
+            Some(name) => lookup(name).ok_or_else(|| TemplateError::Undefined { name: name.to_owned(), nth }),
+            None => Err(TemplateError::Construct { text: inner.trim().to_owned(), nth }),
         };
-        let value = lookup(name).ok_or_else(|| TemplateError::Undefined { name: name.to_owned(), nth })?;
         out.push_str(if trim_left { before.trim_end() } else { before });
-        out.push_str(&value);
+        match value {
+            Ok(value) => out.push_str(&value),
+            Err(error) => errors.push(error),
+        }
         rest = if trim_right { after.trim_start() } else { after };
-        nth += 1;
+        // A `{{` within the braces is no further one, but it is there to be counted.
+        nth += 1 + inner.matches("{{").count();
     }
     out.push_str(rest);
-    Ok(out)
+    if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
 
 /// Expands `$NAME` and `${NAME}`; `$$` is a dollar sign, and so is one that no name follows.
-pub(super) fn expand_env(text: &str, mut lookup: impl FnMut(&str) -> Option<String>) -> Result<String, TemplateError> {
+pub(super) fn expand_env(
+    text: &str,
+    mut lookup: impl FnMut(&str) -> Option<String>,
+) -> Result<String, Vec<TemplateError>> {
     let mut out = String::with_capacity(text.len());
+    let mut errors = Vec::new();
     let mut rest = text;
     let mut nth = 0;
     while let Some(start) = rest.find('$') {
@@ -64,9 +76,12 @@ pub(super) fn expand_env(text: &str, mut lookup: impl FnMut(&str) -> Option<Stri
         if let Some(tail) = after.strip_prefix('$') {
             out.push('$');
             rest = tail;
+            nth += 1;
         } else if super::manifest::is_name(name) {
-            let value = lookup(name).ok_or_else(|| TemplateError::Undefined { name: name.to_owned(), nth })?;
-            out.push_str(&value);
+            match lookup(name) {
+                Some(value) => out.push_str(&value),
+                None => errors.push(TemplateError::Undefined { name: name.to_owned(), nth }),
+            }
             rest = tail;
         } else {
             out.push('$');
@@ -75,7 +90,7 @@ pub(super) fn expand_env(text: &str, mut lookup: impl FnMut(&str) -> Option<Stri
         nth += 1;
     }
     out.push_str(rest);
-    Ok(out)
+    if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
 
 #[cfg(test)]
@@ -95,17 +110,35 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        let undefined = TemplateError::Undefined { name: "B".into(), nth: 1 };
-        assert_eq!(expand("{{.Vars.A}}{{.Vars.B}}", vars), Err(undefined));
+        let undefined = |nth| TemplateError::Undefined { name: "B".into(), nth };
+        assert_eq!(expand("{{.Vars.A}}{{.Vars.B}} {{.Vars.B}}", vars), Err(vec![undefined(1), undefined(2)]));
         for construct in ["{{ if .Vars.A }}", "{{.Env.A}}", "{{.Vars.A | upper}}", "{{}}"] {
-            assert!(matches!(expand(construct, vars), Err(TemplateError::Construct { nth: 0, .. })), "{construct}");
+            let errors = expand(construct, vars).unwrap_err();
+            assert!(matches!(errors.as_slice(), [TemplateError::Construct { nth: 0, .. }]), "{construct}");
         }
-        assert_eq!(expand("{{.Vars.A", vars), Err(TemplateError::Open { nth: 0 }));
+        assert_eq!(expand("{{.Vars.A", vars), Err(vec![TemplateError::Open { nth: 0 }]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_a_template(text in "([ -~\\n\\PCö€]{0,6}|\\{\\{-?|-?\\}\\}| ?\\.Vars\\.[AB] ?|\\$\\{?|\\}){0,12}") {
+            for errors in [expand(&text, vars).err(), expand_env(&text, vars).err()].into_iter().flatten() {
+                let places = text.matches("{{").count().max(text.matches('$').count());
+                proptest::prop_assert!(errors.iter().all(|error| error.nth() < places.max(1)), "{:?}", errors);
+            }
+            if !text.contains("{{") {
+                proptest::prop_assert_eq!(&expand(&text, vars).unwrap(), &text);
+            }
+            if !text.contains('$') {
+                proptest::prop_assert_eq!(&expand_env(&text, vars).unwrap(), &text);
+            }
+        }
     }
 
     #[test]
     fn the_environment() {
         assert_eq!(expand_env("$A/${A}x $$A 5$", vars).unwrap(), "x/xx $A 5$");
-        assert!(expand_env("$B", vars).is_err());
+        let undefined = |nth| TemplateError::Undefined { name: "B".into(), nth };
+        assert_eq!(expand_env("$$ $B ${B}", vars), Err(vec![undefined(2), undefined(3)]));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Blueprint, RequiredEnv};
 use crate::op::{SHORTEST, Secrets, marker};
-use crate::yaml::{Diagnostic, nearest};
+use crate::yaml::{Diagnostic, UNKNOWN, nearest};
 
 /// What was given beside the blueprint, as values.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,8 @@ pub struct Given {
     pub env_file: BTreeMap<String, String>,
     /// The environment of alloy's own process.
     pub process: BTreeMap<String, String>,
-    /// Variables that the environment must have may be missing: the blueprint is looked at, not built.
+    /// Variables that the environment must have may be missing, and are [`UNKNOWN`] then: the blueprint is looked at,
+    /// not built.
     pub placeholders: bool,
 }
 
@@ -48,7 +49,14 @@ pub struct Environment {
     pub exported: BTreeMap<String, String>,
     /// One line for each variable that the environment overrides, and for each secret that is too short to mask.
     pub notes: Vec<String>,
+    /// Variables that the lockfile would give, and the reference that it lacks.
+    unpinned: BTreeMap<String, String>,
+    /// Bytes that variables have put into texts.
+    inserted: usize,
 }
+
+/// Bytes that variables may put into the texts of one blueprint.
+const MAX_INSERTED: usize = 16 << 20;
 
 impl Environment {
     /// Puts the layers together, lowest first: blueprint, process and env file, `--var`.
@@ -78,7 +86,7 @@ impl Environment {
         }
         if given.placeholders {
             for required in &manifest.required_env {
-                env.values.entry(required.name.clone()).or_insert_with(|| "…".to_owned());
+                env.values.entry(required.name.clone()).or_insert_with(|| UNKNOWN.to_owned());
             }
         }
         env.require(&manifest.required_env)?;
@@ -125,6 +133,33 @@ impl Environment {
 }
 
 impl Environment {
+    /// [`Self::variable`], as a part of a text. Once there is too much of it, nothing is put in any more.
+    pub(super) fn inserted(&mut self, name: &str) -> Option<String> {
+        if self.inserted_too_much() {
+            return self.raw(name).map(|_| String::new());
+        }
+        let value = self.variable(name)?;
+        self.inserted = self.inserted.saturating_add(value.len());
+        Some(value)
+    }
+
+    /// True once variables have put more into texts than anybody means.
+    pub(super) fn inserted_too_much(&self) -> bool {
+        self.inserted > MAX_INSERTED
+    }
+
+    /// Notes that nothing pins `reference`, which would have given the variables of `alias`.
+    pub fn miss(&mut self, alias: &str, reference: &str) {
+        for ending in ["URL", "SHA", "VERSION"] {
+            self.unpinned.insert(format!("{alias}_{ending}"), reference.to_owned());
+        }
+    }
+
+    /// The reference that would have given a variable.
+    pub(super) fn unpinned(&self, name: &str) -> Option<&str> {
+        self.unpinned.get(name).map(String::as_str)
+    }
+
     /// Sets a variable that nothing overrides: what the lockfile says of a toolchain.
     pub fn inject(&mut self, name: String, value: String) {
         self.values.insert(name, value);

@@ -1,17 +1,18 @@
 //! `alloy check`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use serde_json::{Value, json};
 
 use super::error::CommandError;
-use super::ui;
-use crate::blueprint::{self, Given, Problems};
-use crate::plan::{self, Platform, Settings};
-use crate::yaml::{self, Diagnostic, Sources};
+use super::{report, ui};
+use crate::blueprint::{self, Blueprint, Given, Problems};
+use crate::image::BaseRef;
+use crate::op::{Archive, Op, Source, Step};
+use crate::plan::{self, Lowered, Platform, Settings};
+use crate::yaml::{self, Diagnostic, MAX_PROBLEMS, Node, Span};
 
 /// Says everything that is wrong with blueprints
 ///
@@ -44,34 +45,46 @@ enum Format {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     let mut all = Vec::new();
+    let mut failed = None;
     for directory in &args.directories {
-        all.push(check(directory, args.strict)?);
+        match check(directory, args.strict) {
+            Ok(problems) => all.push(problems),
+            // The others are looked at all the same.
+            Err(error) => failed.replace(error).iter().for_each(ui::failure),
+        }
     }
     let errors: usize = all.iter().flat_map(|problems| &problems.diagnostics).filter(|d| d.is_error()).count();
     match args.format {
         Format::Human => {
+            let mut text = String::new();
             for problems in all.iter().filter(|problems| !problems.diagnostics.is_empty()) {
-                print!("{}", yaml::render(&problems.diagnostics, &problems.sources, ui::color_out()));
-                println!();
+                text += &yaml::render(&problems.diagnostics, &problems.sources, ui::color_out());
+                text.push('\n');
             }
             let warnings: usize = all.iter().map(|problems| problems.diagnostics.len()).sum::<usize>() - errors;
-            println!(
-                "{} checked: {}, {}",
-                ui::count(all.len(), "blueprint"),
-                ui::count(errors, "error"),
-                ui::count(warnings, "warning")
-            );
+            let (checked, errors) = (ui::count(all.len(), "blueprint"), ui::count(errors, "error"));
+            ui::out(&format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning")));
         }
-        Format::Json => println!("{}", Value::Array(each(&all, as_json).collect())),
-        Format::Sarif => println!("{}", sarif(each(&all, as_result).collect())),
+        Format::Json => ui::out(&format!("{}\n", report::json(&all))),
+        Format::Sarif => ui::out(&format!("{}\n", report::sarif(&all))),
     }
-    Ok(ExitCode::from(u8::from(errors > 0)))
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(ExitCode::from(u8::from(errors > 0))),
+    }
 }
 
 /// Everything that is wrong with the blueprint in `directory`.
 fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
     let (read, mut problems) = blueprint::read(directory)?;
     let Some(read) = read else { return Ok(problems) };
+    let mut seen: HashSet<Diagnostic> = problems.diagnostics.iter().cloned().collect();
+    let mut add = |diagnostic: Diagnostic| {
+        if problems.diagnostics.len() < MAX_PROBLEMS && seen.insert(diagnostic.clone()) {
+            problems.diagnostics.push(diagnostic);
+        }
+    };
+    base(&read).into_iter().for_each(&mut add);
     let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();
     if platforms.is_empty() {
@@ -87,63 +100,55 @@ fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
             ignore_supported_hosts: false,
             base: None,
         };
-        let found = match plan::lower(&read, &settings) {
-            Ok(lowered) => lowered.warnings,
-            Err(found) => found.diagnostics,
-        };
-        for diagnostic in found {
-            if !problems.diagnostics.contains(&diagnostic) {
-                problems.diagnostics.push(diagnostic);
+        match plan::lower(&read, &settings) {
+            Ok(lowered) => {
+                missing_files(&read, &lowered).into_iter().for_each(&mut add);
+                lowered.warnings.into_iter().for_each(&mut add);
             }
+            Err(found) => found.diagnostics.into_iter().for_each(&mut add),
         }
     }
     problems.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     Ok(problems)
 }
 
-fn each<'a>(
-    all: &'a [Problems],
-    form: impl Fn(&Diagnostic, &Sources) -> Value + Copy + 'a,
-) -> impl Iterator<Item = Value> + 'a {
-    all.iter().flat_map(move |problems| problems.diagnostics.iter().map(move |d| form(d, &problems.sources)))
+/// What is wrong with `image.base`.
+fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
+    let (text, span) = blueprint.manifest.image.base.as_ref()?;
+    let error = text.parse::<BaseRef>().err()?;
+    let help = "a base is deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
+    Some(Diagnostic::error("base", (*span)?, error.to_string()).help(help))
 }
 
-fn severity(diagnostic: &Diagnostic) -> &'static str {
-    if diagnostic.is_error() { "error" } else { "warning" }
+/// Files of the blueprint that a task wants and that are not there.
+fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
+        for op in &step.ops {
+            let Op::Unpack { archive: Archive::Source(Source::Local { path }), .. } = op else { continue };
+            let real = blueprint.directory.join(path).canonicalize();
+            let message = match real {
+                Ok(real) if !real.starts_with(&blueprint.directory) => {
+                    format!("`{path}` leads out of the blueprint, through a link")
+                }
+                Ok(real) if real.is_file() => continue,
+                Ok(_) => format!("`{path}` is not a file"),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    format!("there is no file `{path}` in the blueprint")
+                }
+                Err(error) => format!("cannot read `{path}`: {error}"),
+            };
+            let Some(span) = source_of(blueprint, step) else { continue };
+            let help = "name a file inside the blueprint's directory, or an absolute path in the image";
+            found.push(Diagnostic::error("source", span, message).help(help));
+        }
+    }
+    found
 }
 
-fn as_json(diagnostic: &Diagnostic, sources: &Sources) -> Value {
-    json!({
-        "code": diagnostic.code,
-        "severity": severity(diagnostic),
-        "message": diagnostic.message,
-        "file": sources.name(diagnostic.span.file),
-        "line": diagnostic.span.line,
-        "column": diagnostic.span.column,
-        "help": diagnostic.help,
-    })
-}
-
-fn as_result(diagnostic: &Diagnostic, sources: &Sources) -> Value {
-    let help = diagnostic.help.as_ref().map_or(String::new(), |help| format!("\n{help}"));
-    json!({
-        "ruleId": diagnostic.code,
-        "level": severity(diagnostic),
-        "message": {"text": format!("{}{help}", diagnostic.message)},
-        "locations": [{"physicalLocation": {
-            "artifactLocation": {"uri": sources.name(diagnostic.span.file)},
-            "region": {"startLine": diagnostic.span.line, "startColumn": diagnostic.span.column},
-        }}],
-    })
-}
-
-fn sarif(results: Vec<Value>) -> Value {
-    let rules: BTreeSet<String> = results.iter().filter_map(|r| r["ruleId"].as_str().map(str::to_owned)).collect();
-    let rules: Vec<Value> = rules.into_iter().map(|id| json!({"id": id})).collect();
-    let driver = json!({"name": "alloy", "version": env!("CARGO_PKG_VERSION"), "rules": rules});
-    json!({
-        "version": "2.1.0",
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
-    })
+/// The place of a step's `source`, or of the step.
+fn source_of(blueprint: &Blueprint, step: &Step) -> Option<Span> {
+    let file = blueprint.files.iter().find(|file| file.path == step.file)?;
+    let task = file.tasks.iter().find(|task| task.span.line == step.line)?;
+    Some(task.fields.get("source").map_or(task.span, |node: &Node| node.span))
 }

@@ -14,6 +14,7 @@ mod interrupt;
 mod plan;
 mod prune;
 mod push;
+mod report;
 mod run;
 mod schema;
 pub mod ui;

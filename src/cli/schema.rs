@@ -1,11 +1,15 @@
 //! `alloy schema`: JSON Schema (draft 2020-12) from the same slices as the parser.
 
+mod catalog;
+mod manifest;
+
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::error::CommandError;
+use super::ui;
 use crate::action::{ACTIONS, COMMON, Field, FieldKind};
 use crate::blueprint::{ARCHITECTURES, PER_ARCH_FIELDS};
 
@@ -30,17 +34,23 @@ enum FileKind {
     Variables,
     /// alloy.lock.yml
     Lock,
+    /// index.yaml of a tool in a catalog
+    CatalogIndex,
+    /// The file of one version in a catalog
+    CatalogVersion,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     let mut schema = match args.kind {
-        FileKind::Manifest => manifest(),
+        FileKind::Manifest => manifest::manifest(),
         FileKind::Tasks => tasks(),
-        FileKind::Variables => variables(),
-        FileKind::Lock => lock(),
+        FileKind::Variables => manifest::variables(),
+        FileKind::Lock => manifest::lock(),
+        FileKind::CatalogIndex => catalog::index(),
+        FileKind::CatalogVersion => catalog::version(),
     };
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    println!("{schema:#}");
+    ui::out(&format!("{schema:#}\n"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,12 +59,15 @@ fn text() -> Value {
     json!({"type": ["string", "number", "boolean"]})
 }
 
-fn variables() -> Value {
-    json!({
-        "type": ["object", "null"],
-        "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
-        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-    })
+/// A digest, with or without its algorithm.
+fn sha256() -> Value {
+    json!({"description": "SHA-256: 64 hexadecimal digits", "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$"})
+}
+
+/// `schema` with what an editor shows beside it.
+fn described(mut schema: Value, description: &str) -> Value {
+    schema["description"] = json!(description);
+    schema
 }
 
 fn field(field: &Field) -> Value {
@@ -63,7 +76,7 @@ fn field(field: &Field) -> Value {
         FieldKind::Text => text(),
         FieldKind::Path => json!({"type": "string", "pattern": "^(/|.*\\{\\{|.*\\$)"}),
         FieldKind::Url => json!({"type": "string", "minLength": 1}),
-        FieldKind::Sha256 => json!({"anyOf": [{"type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$"}, template]}),
+        FieldKind::Sha256 => json!({"anyOf": [sha256(), template]}),
         FieldKind::Flag => json!({"type": "boolean"}),
         FieldKind::Number => {
             json!({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}, template]})
@@ -73,23 +86,25 @@ fn field(field: &Field) -> Value {
         FieldKind::Download => json!({
             "type": "object",
             "required": ["url"],
-            "properties": {"url": {"type": "string"}, "sha256": {"type": "string"}},
+            "properties": {
+                "url": described(json!({"type": "string"}), "Where it is"),
+                "sha256": {"anyOf": [sha256(), template]},
+            },
         }),
         FieldKind::PerArch => {
             let fields: Map<String, Value> = PER_ARCH_FIELDS.iter().map(|name| ((*name).to_owned(), text())).collect();
             let block = json!({"type": "object", "properties": fields, "additionalProperties": false});
-            let arches: Map<String, Value> =
-                ARCHITECTURES.iter().map(|arch| ((*arch).to_owned(), block.clone())).collect();
+            let of = |arch: &str| (arch.to_owned(), described(block.clone(), &format!("What differs on {arch}")));
+            let arches: Map<String, Value> = ARCHITECTURES.iter().map(|arch| of(arch)).collect();
             json!({"type": "object", "properties": arches, "additionalProperties": false})
         }
         FieldKind::OneOf(words) => json!({"anyOf": [{"enum": words}, template]}),
     };
     // `mode: 0755` is a number to YAML.
-    if matches!(field.name, "mode" | "content") {
-        schema = text();
+    if field.name == "mode" {
+        schema = json!({"type": ["string", "integer"]});
     }
-    schema["description"] = json!(field.summary);
-    schema
+    described(schema, field.summary)
 }
 
 fn tasks() -> Value {
@@ -120,85 +135,13 @@ fn tasks() -> Value {
         .collect();
     json!({
         "title": "alloy task file",
+        "description": "Tasks, in the order they run",
         "type": ["array", "null"],
         "items": {
             "type": "object",
             "required": ["name", "action"],
-            "properties": {"action": {"enum": names}},
+            "properties": {"action": described(json!({"enum": names}), "What the task does")},
             "allOf": conditions,
-        },
-    })
-}
-
-fn manifest() -> Value {
-    let texts = json!({"type": "array", "items": text()});
-    let map = json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}});
-    let name = json!({"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"});
-    json!({
-        "title": "alloy manifest",
-        "type": "object",
-        "required": ["name", "version", "run_order"],
-        "additionalProperties": false,
-        "properties": {
-            "name": {"description": "Name of the environment", "type": ["string", "number"]},
-            "version": {"description": "Semantic version", "type": ["string", "number"]},
-            "description": text(),
-            "authors": {"anyOf": [text(), texts]},
-            "vendor": text(),
-            "licenses": {"description": "SPDX expression", "type": "string"},
-            "variables": variables(),
-            "toolchains": {"type": "array", "items": {
-                "type": "object",
-                "required": ["ref"],
-                "properties": {"ref": {"type": "string"}, "alias": {"type": "string"}},
-            }},
-            "required_env": {"type": "array", "items": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {"name": name, "description": text(), "secret": {"type": "boolean"}},
-            }},
-            "supported_hosts": {"type": "array", "items": {"type": "string", "pattern": "^[^/]+/[^/]+"}},
-            "image": {
-                "type": "object",
-                "additionalProperties": false,
-                "properties": {
-                    "base": {"type": "string"},
-                    "env": map,
-                    "env_from_profile": {"type": "boolean"},
-                    "user": {"type": ["string", "number"]},
-                    "workdir": {"type": "string", "pattern": "^/"},
-                    "entrypoint": texts,
-                    "cmd": texts,
-                    "labels": map,
-                },
-            },
-            "run_order": {"description": "Task files, in the order they run", "type": "array", "items": {"type": "string"}, "uniqueItems": true},
-        },
-    })
-}
-
-fn lock() -> Value {
-    let sha256 = json!({"type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$"});
-    let pin = json!({
-        "type": "object",
-        "required": ["url", "sha256"],
-        "properties": {"url": {"type": "string"}, "sha256": sha256, "method": {"type": "string"}, "version": text()},
-    });
-    let toolchains = json!({"type": "object", "additionalProperties": pin});
-    let download = json!({
-        "type": "object",
-        "required": ["sha256"],
-        "properties": {"sha256": sha256, "size": {"type": "integer", "minimum": 0}},
-    });
-    json!({
-        "title": "alloy lockfile",
-        "type": ["object", "null"],
-        "properties": {
-            "resolved_at": {"type": "string"},
-            "host": {"type": "string"},
-            "toolchains": toolchains,
-            "hosts": {"type": "object", "additionalProperties": {"type": "object", "properties": {"toolchains": toolchains}}},
-            "downloads": {"type": "object", "additionalProperties": download},
         },
     })
 }

@@ -7,7 +7,7 @@ use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::Lock;
 use crate::op::{Archive, Guards, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, Node};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
 
 /// The name of the layer that makes the image's own user.
 pub const USER_LAYER: &str = "user";
@@ -72,10 +72,8 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     let manifest = &blueprint.manifest;
     let mut problems = Vec::new();
     problems.extend(unsupported(blueprint, settings));
-    let lock = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read).unwrap_or_else(|error| {
-        problems.push(error);
-        Lock::default()
-    });
+    let lock = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read);
+    let lock = lock.map_err(|error| problems.push(error)).ok();
     let mut env = match Environment::of_image(blueprint, &settings.given) {
         Ok(env) => env,
         Err(errors) => {
@@ -86,7 +84,16 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     let platform = settings.platform.to_string();
     for toolchain in &manifest.toolchains {
         let Some(alias) = &toolchain.alias else { continue };
-        let Some(pin) = lock.toolchain(&platform, &toolchain.reference) else { continue };
+        let Some(pin) = lock.as_ref().and_then(|lock| lock.toolchain(&platform, &toolchain.reference)) else {
+            if lock.is_none() {
+                // It is the lock that is wrong, not what uses it.
+                for ending in ["URL", "SHA", "VERSION"] {
+                    env.inject(format!("{alias}_{ending}"), UNKNOWN.to_owned());
+                }
+            }
+            env.miss(alias, &toolchain.reference);
+            continue;
+        };
         env.inject(format!("{alias}_URL"), pin.url.clone());
         env.inject(format!("{alias}_SHA"), pin.sha256.hex());
         if let Some(version) = &pin.version {
@@ -94,8 +101,10 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
         }
     }
     let mut layers: Vec<LoweredLayer> = user_layer(blueprint).into_iter().collect();
+    let mut carried = 0;
     for file in &blueprint.files {
-        let mut lowerer = Lowerer { blueprint, settings, lock: &lock, env: &mut env, problems: &mut problems };
+        let (lock, env, problems, carried) = (lock.as_ref(), &mut env, &mut problems, &mut carried);
+        let mut lowerer = Lowerer { blueprint, settings, lock, env, problems, carried };
         let steps = lowerer.file(file);
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
@@ -109,7 +118,7 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
         base: base.unwrap_or_else(|| DEFAULT_BASE.to_owned()),
         layers,
         image: ImageSpec::of(manifest),
-        sizes: lock.sizes,
+        sizes: lock.map(|lock| lock.sizes).unwrap_or_default(),
         secrets: env.secrets,
         notes: env.notes,
         warnings: problems,
@@ -150,14 +159,16 @@ fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
 
 /// What actions may ask of the blueprint around a task.
 struct Around<'a> {
-    lock: &'a Lock,
+    lock: Option<&'a Lock>,
     platform: &'a str,
     sysroot: Option<String>,
 }
 
 impl Lookup for Around<'_> {
     fn toolchain(&self, reference: &str) -> Option<Source> {
-        let pin = self.lock.toolchain(self.platform, reference)?;
+        // It is the lock that is wrong then, not what uses it.
+        let Some(lock) = self.lock else { return Some(Source::Url { url: UNKNOWN.to_owned(), sha256: None }) };
+        let pin = lock.toolchain(self.platform, reference)?;
         Some(Source::Url { url: pin.url.clone(), sha256: Some(pin.sha256) })
     }
 
@@ -169,35 +180,56 @@ impl Lookup for Around<'_> {
 struct Lowerer<'a> {
     blueprint: &'a Blueprint,
     settings: &'a Settings,
-    lock: &'a Lock,
+    lock: Option<&'a Lock>,
     env: &'a mut Environment,
     problems: &'a mut Vec<Diagnostic>,
+    /// Bytes of the environment that commands carry along so far, at the most.
+    carried: &'a mut usize,
 }
+
+/// Bytes of environment that the commands of one blueprint may carry along, each its own copy.
+const MAX_CARRIED: usize = 64 << 20;
 
 impl Lowerer<'_> {
     fn file(&mut self, file: &TaskFile) -> Vec<Step> {
-        file.tasks.iter().filter_map(|task| self.task(file, task)).collect()
+        let mut steps = Vec::new();
+        for task in &file.tasks {
+            if self.problems.len() >= MAX_PROBLEMS {
+                break;
+            }
+            steps.extend(self.task(file, task));
+        }
+        steps
     }
 
     /// `None` for a task that is excluded, or has errors.
     fn task(&mut self, file: &TaskFile, task: &Task) -> Option<Step> {
-        let excluded = self.result(self.excluded(task))?;
+        let excluded = self.excluded(task);
         let action_field = match task.fields.get("action") {
             Some(node) => node,
             None => {
-                let error = Diagnostic::error("missing-field", task.span, "a task needs `action`");
-                self.problems.push(error.label("no `action`"));
+                let span = task.fields.bare("action").unwrap_or(task.span);
+                let error = Diagnostic::error("missing-field", span, "a task needs `action`");
+                let error = error.label("no `action`").help("`alloy actions` lists them");
+                let near = nearest("action", task.fields.entries.iter().map(|(key, _)| key.text.as_str()));
+                let misspelt = task.fields.entries.iter().find(|(key, _)| near == Some(key.text.as_str()));
+                self.problems.push(match misspelt.filter(|(key, _)| key.text != "action") {
+                    Some((key, _)) => Diagnostic { span: key.span, ..error }.help("did you mean `action`?"),
+                    None => error,
+                });
                 return None;
             }
         };
         let name = self.result(action_field.text("action").map(str::to_owned))?;
         let action = self.result(Action::find(&name, action_field.span))?;
-        if excluded {
+        // What is only looked at is looked at whole.
+        if excluded && !self.settings.given.placeholders {
             return None;
         }
         if task.fields.get("name").is_none() {
-            let error = Diagnostic::error("missing-field", task.span, "a task needs `name`");
-            self.problems.push(error.label("no `name`"));
+            let span = task.fields.bare("name").unwrap_or(task.span);
+            let error = Diagnostic::error("missing-field", span, "a task needs `name`");
+            self.problems.push(error.label("no `name`").help("say in a few words what the task is for"));
         }
         let verbatim: Vec<&str> =
             COMMON.iter().chain(action.fields).filter(|field| field.verbatim).map(|field| field.name).collect();
@@ -212,7 +244,14 @@ impl Lowerer<'_> {
         };
         let sysroot = self.env.variable("SDK_SYSROOT");
         let platform = self.settings.platform.to_string();
-        let (step, problems) = action::lower(&action::Task {
+        *self.carried += size(&fields) * self.env.exported.iter().map(|(k, v)| k.len() + v.len() + 64).sum::<usize>();
+        if *self.carried > MAX_CARRIED {
+            let message = "the commands of this blueprint carry too much environment along";
+            let error = Diagnostic::error("size", task.span, message).help("ask for less in `required_env`");
+            self.problems.extend(self.problems.iter().all(|other| other.code != "size").then_some(error));
+            return None;
+        }
+        let (step, mut problems) = action::lower(&action::Task {
             action,
             fields: &fields,
             span: task.span,
@@ -223,8 +262,12 @@ impl Lowerer<'_> {
             env: &self.env.exported,
             lookup: &Around { lock: self.lock, platform: &platform, sysroot },
         });
+        // Nothing can be said of a value that nobody knows yet.
+        let mut unknown = Vec::new();
+        fields.entries.iter().for_each(|(_, node)| unknown_places(node, &mut unknown));
+        problems.retain(|problem| !unknown.contains(&problem.span));
         self.problems.extend(problems);
-        let mut step = step?;
+        let mut step = step.filter(|_| !excluded)?;
         if step.ops.iter().any(|op| matches!(op, Op::RegisterBinfmt { .. })) {
             let error =
                 Diagnostic::error("image", action_field.span, "`register_binfmt` changes the kernel, not the image");
@@ -239,13 +282,11 @@ impl Lowerer<'_> {
         result.map_err(|error| self.problems.push(error)).ok()
     }
 
-    fn excluded(&self, task: &Task) -> Result<bool, Diagnostic> {
-        let Some(node) = task.fields.get("exclude") else { return Ok(false) };
-        let tag = |node: &Node| Ok(self.settings.tags.contains(node.text("exclude")?));
-        match node.text("exclude") {
-            Ok(_) => tag(node),
-            Err(_) => node.sequence("exclude")?.iter().try_fold(false, |any, node| Ok(tag(node)? || any)),
-        }
+    /// What is wrong with the field is said where all fields are checked.
+    fn excluded(&self, task: &Task) -> bool {
+        let tag = |node: &Node| node.text("exclude").is_ok_and(|tag| self.settings.tags.contains(tag));
+        let all = |node: &Node| tag(node) || node.sequence("exclude").is_ok_and(|tags| tags.iter().any(tag));
+        task.fields.get("exclude").is_some_and(all)
     }
 
     /// A download without a digest takes the lockfile's.
@@ -258,8 +299,30 @@ impl Lowerer<'_> {
                 continue;
             };
             if let Source::Url { url, sha256: pin @ None } = source {
-                *pin = self.lock.download(url);
+                *pin = self.lock.and_then(|lock| lock.download(url));
             }
         }
+    }
+}
+
+/// How many values a task is made of: no action makes more commands of them.
+fn size(fields: &Mapping) -> usize {
+    fields.entries.iter().map(|(_, node)| count(node)).sum()
+}
+
+fn count(node: &Node) -> usize {
+    match &node.value {
+        Value::Scalar { .. } => 1,
+        Value::Sequence(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Mapping(mapping) => 1 + size(mapping),
+    }
+}
+
+fn unknown_places(node: &Node, places: &mut Vec<Span>) {
+    match &node.value {
+        Value::Scalar { text, .. } if text.contains(UNKNOWN) => places.push(node.span),
+        Value::Scalar { .. } => {}
+        Value::Sequence(items) => items.iter().for_each(|item| unknown_places(item, places)),
+        Value::Mapping(mapping) => mapping.entries.iter().for_each(|(_, node)| unknown_places(node, places)),
     }
 }

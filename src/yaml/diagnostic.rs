@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::plain::plain;
+
 /// A file of a [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub usize);
@@ -29,7 +31,7 @@ impl Span {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// The blueprint cannot be used.
     Error,
@@ -37,8 +39,11 @@ pub enum Severity {
     Warning,
 }
 
+/// How many problems are worth saying: whoever reads them stops long before, and finding near names takes time.
+pub const MAX_PROBLEMS: usize = 1000;
+
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// A stable name for the kind of problem.
     pub code: &'static str,
@@ -57,8 +62,8 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
-        let (message, label) = (message.into(), String::new());
-        Self { code, severity: Severity::Error, message, span, label, help: None }
+        let message = plain(&message.into()).into_owned();
+        Self { code, severity: Severity::Error, message, span, label: String::new(), help: None }
     }
 
     /// A warning.
@@ -69,14 +74,14 @@ impl Diagnostic {
     /// With words at the underlined place.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = plain(&label.into()).into_owned();
         self
     }
 
     /// With what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(plain(&help.into()).into_owned());
         self
     }
 

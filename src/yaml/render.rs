@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Report};
 
+use super::window::Window;
 use super::{Diagnostic, Severity, Sources};
 
 /// Renders all of `diagnostics`, in the order of files and lines.
@@ -22,20 +23,27 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> Str
             let _ = writeln!(text, "{}: {}", sources.place(diagnostic.span), diagnostic.message);
         }
     }
-    text
+    // Trailing white space of the source is of no use at the end of a line.
+    let mut out: String = text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+    out.truncate(out.len() - usize::from(!text.ends_with('\n') && !text.is_empty()));
+    out
 }
 
 fn report(diagnostic: &Diagnostic, sources: &Sources) -> Report {
     let span = diagnostic.span;
     let label = (!diagnostic.label.is_empty()).then(|| diagnostic.label.clone());
-    let length = span.end.saturating_sub(span.start);
     let mut value = MietteDiagnostic::new(diagnostic.message.clone()).with_code(diagnostic.code);
     value.severity = Some(match diagnostic.severity {
         Severity::Error => miette::Severity::Error,
         Severity::Warning => miette::Severity::Warning,
     });
     value.help.clone_from(&diagnostic.help);
-    let value = value.with_label(LabeledSpan::new_primary_with_span(label, (span.start, length)));
-    let text = sources.text(span.file).to_string();
-    Report::new(value).with_source_code(NamedSource::new(sources.name(span.file), text))
+    let window = Window::new(span, &sources.text(span.file), sources.name(span.file));
+    if window.is_empty() {
+        // There is nothing to underline.
+        value.message = format!("{}: {}", sources.name(span.file), diagnostic.message);
+        return Report::new(value);
+    }
+    let value = value.with_label(LabeledSpan::new_primary_with_span(label, window.mark()));
+    Report::new(value).with_source_code(window)
 }

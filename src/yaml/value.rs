@@ -48,6 +48,11 @@ impl Mapping {
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node).filter(|node| !node.is_null())
     }
+
+    /// The place of `key` where nothing stands behind it.
+    pub fn bare(&self, key: &str) -> Option<Span> {
+        self.entries.iter().find(|(k, node)| k.text == key && node.is_null()).map(|(key, _)| key.span)
+    }
 }
 
 impl Value {
@@ -65,6 +70,11 @@ impl Value {
 }
 
 impl Node {
+    /// Nothing, at a place.
+    pub fn null(span: Span) -> Self {
+        Self { span, value: Value::Scalar { text: String::new(), plain: true } }
+    }
+
     /// True for `~`, `null` and nothing.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
@@ -81,7 +91,16 @@ impl Node {
     }
 
     fn wrong(&self, what: &str, expected: &str) -> Diagnostic {
-        Diagnostic::error("type", self.span, format!("`{what}` must be {expected}, not {}", self.kind()))
+        let got = match &self.value {
+            // A text, where a number, or something of more parts, is what was wanted.
+            Value::Scalar { text, .. } if !self.is_null() && text.chars().count() <= 40 && !text.contains('\0') => {
+                format!("`{text}`")
+            }
+            _ => self.kind().to_owned(),
+        };
+        // A name of its own has its quotes: "an entry of `packages`".
+        let what = if what.contains('`') { what.to_owned() } else { format!("`{what}`") };
+        Diagnostic::error("type", self.span, format!("{what} must be {expected}, not {got}"))
             .label(format!("expected {expected}"))
     }
 
@@ -95,21 +114,31 @@ impl Node {
 
     /// `true` or `false`.
     pub fn boolean(&self, what: &str) -> Result<bool, Diagnostic> {
+        let wrong = || self.wrong(what, "`true` or `false`");
         match &self.value {
             Value::Scalar { text, plain: true } => match text.as_str() {
                 "true" | "True" | "TRUE" => Ok(true),
                 "false" | "False" | "FALSE" => Ok(false),
-                _ => Err(self.wrong(what, "`true` or `false`")),
+                _ => Err(match text.to_lowercase().as_str() {
+                    "yes" | "on" | "y" => wrong().help("write `true`"),
+                    "no" | "off" | "n" => wrong().help("write `false`"),
+                    _ => wrong(),
+                }),
             },
-            _ => Err(self.wrong(what, "`true` or `false`")),
+            Value::Scalar { text, .. } if matches!(text.as_str(), "true" | "false") => {
+                let what = if what.contains('`') { what.to_owned() } else { format!("`{what}`") };
+                let message = format!("{what} must be `true` or `false`, not a text between quotes");
+                Err(Diagnostic::error("type", self.span, message).label("a text").help("write it without quotes"))
+            }
+            _ => Err(wrong()),
         }
     }
 
     /// A whole number, not negative.
     pub fn number(&self, what: &str) -> Result<u32, Diagnostic> {
         match &self.value {
-            Value::Scalar { text, .. } => text.parse().map_err(|_| self.wrong(what, "a whole number")),
-            _ => Err(self.wrong(what, "a whole number")),
+            Value::Scalar { text, .. } => text.parse().map_err(|_| self.wrong(what, "a whole number, 0 or more")),
+            _ => Err(self.wrong(what, "a whole number, 0 or more")),
         }
     }
 
@@ -117,6 +146,9 @@ impl Node {
     pub fn sequence(&self, what: &str) -> Result<&[Node], Diagnostic> {
         match &self.value {
             Value::Sequence(items) => Ok(items),
+            Value::Scalar { text, .. } if !self.is_null() && text.len() <= 40 && !text.contains(['\n', '\0']) => {
+                Err(self.wrong(what, "a list").help(format!("write `{what}: [{text}]`")))
+            }
             _ => Err(self.wrong(what, "a list")),
         }
     }
@@ -128,4 +160,9 @@ impl Node {
             _ => Err(self.wrong(what, "a mapping")),
         }
     }
+}
+
+/// What a value of the list `field` is called in messages.
+pub fn entry_of(field: &str) -> String {
+    format!("an entry of `{field}`")
 }

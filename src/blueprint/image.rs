@@ -1,0 +1,96 @@
+//! `image:` of the manifest.
+
+use std::collections::BTreeMap;
+
+use super::manifest::{Collector, Result, filled};
+use crate::yaml::{Diagnostic, Node, Span, entry_of};
+
+/// `image:`, as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFields {
+    /// Reference of the base, and where it is.
+    pub base: Option<(String, Option<Span>)>,
+    /// Added to the config's environment.
+    pub env: BTreeMap<String, String>,
+    /// Take over what a login shell sets; `None` is yes.
+    pub env_from_profile: Option<bool>,
+    /// Config `User`.
+    pub user: Option<String>,
+    /// Config `WorkingDir`.
+    pub workdir: Option<String>,
+    /// Config `Entrypoint`.
+    pub entrypoint: Option<Vec<String>>,
+    /// Config `Cmd`.
+    pub cmd: Option<Vec<String>>,
+    /// Config `Labels`.
+    pub labels: BTreeMap<String, String>,
+}
+
+const IMAGE_FIELDS: [&str; 8] = ["base", "env", "env_from_profile", "user", "workdir", "entrypoint", "cmd", "labels"];
+
+/// Reads the fields of `image`.
+pub(super) fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
+    let Some(mapping) = errors.take(node.mapping("image")) else { return ImageFields::default() };
+    errors.known(mapping, &IMAGE_FIELDS, "`image`");
+    ImageFields {
+        base: errors.optional(mapping.get("base"), |node| Ok((filled(node, "base")?.to_owned(), Some(node.span)))),
+        env: errors.optional(mapping.get("env"), environment).unwrap_or_default(),
+        env_from_profile: errors.optional(mapping.get("env_from_profile"), |node| node.boolean("env_from_profile")),
+        user: errors.optional(mapping.get("user"), user),
+        workdir: errors.optional(mapping.get("workdir"), absolute),
+        entrypoint: errors.optional(mapping.get("entrypoint"), |node| words(node, "entrypoint")),
+        cmd: errors.optional(mapping.get("cmd"), |node| words(node, "cmd")),
+        labels: errors.optional(mapping.get("labels"), |node| texts(node, "labels")).unwrap_or_default(),
+    }
+}
+
+/// Names that `useradd` takes (Debian's rule: policy 9.2, adduser.conf(5)), or an id.
+fn user(node: &Node) -> Result<String> {
+    let text = node.text("user")?;
+    let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
+    let fits = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+            && name.len() <= 32
+    };
+    if fits(name) && group.is_none_or(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(Diagnostic::error("user", node.span, format!("`{text}` cannot be the name of a user"))
+        .help("lower-case letters, digits, `_` and `-`"))
+}
+
+fn absolute(node: &Node) -> Result<String> {
+    let text = node.text("workdir")?;
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    let error = Diagnostic::error("path", node.span, format!("`workdir` must be an absolute path, not `{text}`"));
+    Err(error.help("begin it with `/`"))
+}
+
+/// Names of the environment: what the config would otherwise take apart wrongly.
+fn environment(node: &Node) -> Result<BTreeMap<String, String>> {
+    let env = texts(node, "env")?;
+    let keys = node.mapping("env")?.entries.iter().map(|(key, _)| key);
+    match keys.into_iter().find(|key| key.text.is_empty() || key.text.contains(['=', '\0'])) {
+        Some(key) => {
+            let message = format!("`{}` cannot be the name of a variable", key.text);
+            Err(Diagnostic::error("variable", key.span, message).help("write `NAME: value`"))
+        }
+        None => Ok(env),
+    }
+}
+
+fn texts(node: &Node, what: &str) -> Result<BTreeMap<String, String>> {
+    let entry = |(key, node): &(crate::yaml::Key, Node)| {
+        let text = if node.is_null() { String::new() } else { node.text(&key.text)?.to_owned() };
+        Ok((key.text.clone(), text))
+    };
+    node.mapping(what)?.entries.iter().map(entry).collect()
+}
+
+fn words(node: &Node, what: &str) -> Result<Vec<String>> {
+    let items = node.sequence(what).map_err(|error| error.help("a list, such as `[/bin/bash, -l]`"))?;
+    items.iter().map(|item| item.text(&entry_of(what)).map(str::to_owned)).collect()
+}

@@ -1,0 +1,143 @@
+//! Schemas of what surrounds the tasks: the manifest, the variables and the lockfile.
+
+use serde_json::{Value, json};
+
+use super::{described, sha256, text};
+
+/// A name that templates and shells know.
+const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+/// `variables.yml`, and `variables` of a manifest.
+pub(super) fn variables() -> Value {
+    json!({
+        "title": "alloy variables",
+        "description": "Variables, for `{{.Vars.NAME}}` in tasks",
+        "type": ["object", "null"],
+        "propertyNames": {"pattern": NAME},
+        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+    })
+}
+
+/// `manifest.yml`.
+pub(super) fn manifest() -> Value {
+    let texts = json!({"type": "array", "items": text()});
+    let file = json!({"type": "string", "pattern": "^(?!/)(?!(.*/)?\\.\\.(/|$)).+$"});
+    let hosts = json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^[a-z]+/[a-z0-9_]+(/v[0-9]+)?$"}});
+    json!({
+        "title": "alloy manifest",
+        "type": "object",
+        "required": ["name", "version", "run_order"],
+        "additionalProperties": false,
+        "properties": {
+            "name": {"description": "Name of the environment", "type": ["string", "number"], "minLength": 1},
+            "version": {"description": "Its version, such as 1.0.0", "type": ["string", "number"], "minLength": 1},
+            "description": described(text(), "What the environment is for"),
+            "authors": {"description": "Who wrote it", "anyOf": [text(), texts]},
+            "vendor": described(text(), "Who offers it"),
+            "licenses": {"description": "SPDX expression, such as Apache-2.0 OR MIT", "type": "string"},
+            "variables": variables(),
+            "toolchains": {"description": "Entries of the catalog, pinned in alloy.lock.yml", "type": "array", "items": toolchain()},
+            "required_env": {"description": "Variables that the environment must have", "type": "array", "items": required_env()},
+            "supported_hosts": described(hosts, "Platforms, as os/arch; without it, all"),
+            "image": image(),
+            "run_order": {
+                "description": "Task files, in the order they run",
+                "type": "array",
+                "minItems": 1,
+                "items": file,
+                "uniqueItems": true,
+            },
+        },
+    })
+}
+
+fn toolchain() -> Value {
+    let reference = "^(toolchain|sdk|tool)\\.[^.@\\s]+\\.[^@\\s]+(@[^@\\s]+)?$";
+    json!({
+        "type": "object",
+        "required": ["ref"],
+        "properties": {
+            "ref": {"description": "<kind>.<vendor>.<tool>[@version]", "type": "string", "pattern": reference},
+            "alias": {"description": "Gives the variables ALIAS_URL, ALIAS_SHA and ALIAS_VERSION", "type": "string", "pattern": NAME},
+        },
+    })
+}
+
+fn required_env() -> Value {
+    json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "name": {"description": "Name of the variable", "type": "string", "pattern": NAME},
+            "description": described(text(), "What it is for: shown where it is missing"),
+            "secret": {"description": "Its value is masked in logs and never kept", "type": "boolean"},
+        },
+    })
+}
+
+fn image() -> Value {
+    let words = |what: &str| json!({"description": what, "type": "array", "items": text()});
+    let map = |what: &str| {
+        json!({
+            "description": what,
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        })
+    };
+    json!({
+        "description": "The image that a build makes",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "base": {
+                "description": "deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path",
+                "type": "string",
+                "pattern": "^[^\\s]+$",
+            },
+            "env": map("Environment of the image"),
+            "env_from_profile": {"description": "Take over what a login shell sets; true if missing", "type": "boolean"},
+            "user": {"description": "Who the image runs as; made if missing", "type": ["string", "number"], "pattern": "^[a-z0-9_][a-z0-9_-]*(:[a-z0-9_][a-z0-9_-]*)?$"},
+            "workdir": {"description": "Where it starts", "type": "string", "pattern": "^/"},
+            "entrypoint": words("Program that always runs, and its arguments"),
+            "cmd": words("Program that runs by default, and its arguments"),
+            "labels": map("Labels of the image"),
+        },
+    })
+}
+
+/// `alloy.lock.yml`.
+pub(super) fn lock() -> Value {
+    let pin = json!({
+        "type": "object",
+        "required": ["url", "sha256"],
+        "properties": {
+            "url": {"description": "Where the archive is", "type": "string"},
+            "sha256": sha256(),
+            "method": {"description": "How it is installed", "type": "string"},
+            "version": described(text(), "The version that the reference stood for"),
+        },
+    });
+    let toolchains =
+        json!({"description": "By reference, with or without @version", "type": "object", "additionalProperties": pin});
+    let download = json!({
+        "type": "object",
+        "required": ["sha256"],
+        "properties": {
+            "sha256": sha256(),
+            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
+        },
+    });
+    let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
+    json!({
+        "title": "alloy lockfile",
+        "description": "Generated, and committed: what names stand for",
+        "type": ["object", "null"],
+        "properties": {
+            "resolved_at": {"description": "When", "type": "string"},
+            "host": {"description": "The platform of `toolchains`", "type": "string"},
+            "toolchains": toolchains,
+            "hosts": {"description": "Toolchains of further platforms", "type": "object", "additionalProperties": host},
+            "downloads": {"description": "By URL, for tasks without sha256", "type": "object", "additionalProperties": download},
+        },
+    })
+}

@@ -1,0 +1,60 @@
+//! Text of a blueprint on its way to a terminal: nothing in it may steer the terminal, or flood it.
+
+use std::borrow::Cow;
+
+/// Characters of a message.
+const MAX_MESSAGE: usize = 400;
+
+/// Stands for a value that is not known while a blueprint is only looked at. No character (Unicode 23.7), so that no
+/// author's text has it.
+pub const UNKNOWN: &str = "\u{fdd0}";
+
+/// How the marker of a secret begins.
+const SECRET: &str = "\0secret:";
+
+/// True for characters that do not show as themselves: controls, and those that turn the direction of text around.
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// `text` as part of a message: hidden characters as their escapes, and cut where it gets long.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    let long = text.char_indices().nth(MAX_MESSAGE).map(|(at, _)| at);
+    if long.is_none() && !text.contains(|c| is_hidden(c) || UNKNOWN.contains(c)) {
+        return Cow::Borrowed(text);
+    }
+    // The value of a secret stands between two NUL characters that no text of an author holds.
+    if text.contains(SECRET) {
+        let shown: Vec<&str> =
+            text.split('\0').map(|part| if part.starts_with("secret:") { "***" } else { part }).collect();
+        return Cow::Owned(plain(&shown.concat()).into_owned());
+    }
+    let mut out = String::new();
+    for c in text[..long.unwrap_or(text.len())].chars() {
+        match c {
+            c if UNKNOWN.contains(c) => out.push('…'),
+            c if is_hidden(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    if long.is_some() {
+        out.push('…');
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(plain("as it is: ö"), "as it is: ö");
+        assert_eq!(plain("\u{1b}[2J\n"), "\\u{1b}[2J\\n");
+        assert_eq!(plain("\u{202e}x"), "\\u{202e}x");
+        assert_eq!(plain("`a \0secret:TOKEN\0 b`"), "`a *** b`");
+        assert_eq!(plain(&format!("`{UNKNOWN}/x`")), "`…/x`");
+        assert_eq!(plain(&"x".repeat(1 << 20)).chars().count(), MAX_MESSAGE + 1);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod common;
 mod fields;
+mod git;
 mod mode;
 
 use crate::op::{Op, Source, Step};

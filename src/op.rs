@@ -103,6 +103,9 @@ pub enum Op {
 pub struct Guards {
     /// A shell expression; exit 0 skips the task.
     pub skip_if: Option<String>,
+    /// Variables that `skip_if` has in its environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
     /// Runs whatever `creates` says.
     pub always_run: bool,
     /// A path; its existence skips the task.

@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Flag, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
-use super::{Field, Fields, Outcome, Task};
+use super::{Field, Fields, Lowered, Outcome, Task};
 use crate::op::{Guards, Op, Owner, Secrets, Step};
 use crate::yaml::{Diagnostic, Span};
 
@@ -29,6 +29,9 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
     let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
     let name = fields.text("name").unwrap_or_else(|_| task.action.name.to_owned());
+    if let Some(lowered) = &lowered {
+        without_effect(&mut fields, lowered);
+    }
     let mut diagnostics = fields.warnings;
     diagnostics.append(&mut errors);
     let (Some(guards), Some(mut lowered), Some(attributes)) = (guards, lowered, attributes) else {
@@ -58,8 +61,29 @@ fn unknown_fields(fields: &mut Fields<'_>) {
     }
 }
 
+/// Says which fields do nothing, since it is not known what the action writes, or no user is asked for.
+fn without_effect(fields: &mut Fields<'_>, lowered: &Lowered) {
+    let commands = lowered.ops.iter().any(|op| matches!(op, Op::Run { .. }));
+    for name in ["owner", "mode", "run_as"] {
+        let Some(node) = fields.node(name).filter(|_| lowered.written.is_none()) else { continue };
+        if name == "run_as" && (commands || fields.run_as().is_ok_and(|user| user.is_none())) {
+            continue;
+        }
+        let action = fields.task.action.name;
+        let warning = Diagnostic::warning("no-effect", node.span, format!("`{name}` has no effect on `{action}`"));
+        fields.warn(match name {
+            "run_as" => warning.help("root does it"),
+            _ => warning.help("which files it writes is not known: set it in a `run_command` that follows"),
+        });
+    }
+}
+
 fn guards(fields: &Fields<'_>) -> Result<Guards, Diagnostic> {
+    // Secrets are for commands: a condition that needs one has to name it, `{{.Vars.NAME}}`.
+    let env = fields.task.env.iter().filter(|(_, value)| !Secrets::in_text(value));
+    let env = env.filter(|_| fields.node("skip_if").is_some());
     Ok(Guards {
+        env: env.map(|(name, value)| (name.clone(), value.clone())).collect(),
         skip_if: fields.node("skip_if").map(|_| fields.text_or_secret("skip_if")).transpose()?,
         always_run: fields.flag("always_run")?,
         creates: fields.optional_path("creates")?,

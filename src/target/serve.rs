@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
                     let _ = channel.send_output(bytes);
                 };
                 let layer = self.open()?;
-                Reply::Step(Performer { layer, files: &files, output: &output }.step(&step)?)
+                Reply::Step(Performer::new(layer, &files, &output).step(&step)?)
             }
             Request::Assemble { plan, debs } => {
                 let script = debian::assemble(self.open()?.root(), &plan, &debs)?;

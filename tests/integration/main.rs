@@ -2,6 +2,8 @@
 //! wrote. Runs as root on a machine that `ci/test` has prepared.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a failing test panics")]
 
+mod actions;
+mod archives;
 mod blueprints;
 mod cortex_m;
 mod diagnostics;

@@ -1,5 +1,6 @@
 //! Running alloy and its neighbours.
 
+pub mod files;
 pub mod registry;
 pub mod user;
 

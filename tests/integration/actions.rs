@@ -1,0 +1,1 @@
+//! Every action at work.

@@ -96,7 +96,7 @@ fn attributes(fields: &Fields<'_>) -> Result<Attributes, Diagnostic> {
     let owner = match fields.node("owner") {
         Some(node) => Some(parse_owner(&fields.text("owner")?, node.span)?),
         // What a user's task writes is the user's.
-        None => fields.run_as()?.map(|user| Owner { user, group: None }),
+        None => fields.run_as()?.map(Owner::login),
     };
     let mode = match fields.node("mode") {
         Some(node) => Some(parse_mode(node.text("mode")?.trim(), node.span)?),
@@ -108,7 +108,7 @@ fn attributes(fields: &Fields<'_>) -> Result<Attributes, Diagnostic> {
 fn parse_owner(text: &str, span: Span) -> Result<Owner, Diagnostic> {
     let (user, group) = text.trim().split_once(':').map_or((text.trim(), None), |(user, group)| (user, Some(group)));
     let fits = |name: &str| !name.is_empty() && !name.contains([':', '/', ' ', '\n']) && !Secrets::in_text(name);
-    if !fits(user) || !group.is_none_or(fits) {
+    if !fits(user) || !group.is_none_or(|group| group.is_empty() || fits(group)) {
         return Err(Diagnostic::error("owner", span, format!("`owner` must be `user` or `user:group`, not `{text}`")));
     }
     Ok(Owner { user: user.to_owned(), group: group.map(str::to_owned) })

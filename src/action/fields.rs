@@ -166,7 +166,7 @@ impl<'a> Fields<'a> {
     pub fn own_directory(&self, path: &str) -> Result<Vec<Op>> {
         let mut ops = vec![Op::MakeDir { path: path.to_owned() }];
         if let Some(user) = self.run_as()? {
-            let owner = Some(crate::op::Owner { user, group: None });
+            let owner = Some(crate::op::Owner::login(user));
             ops.push(Op::SetAttributes { path: path.to_owned(), owner, mode: None, recursive: false });
         }
         Ok(ops)

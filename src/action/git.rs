@@ -5,8 +5,8 @@ use super::Fields;
 use crate::op::Op;
 use crate::yaml::Diagnostic;
 
-/// Settings for every git that a task starts, by whatever tool (git-config(1), `GIT_CONFIG_COUNT`). Logs of
-/// references hold the time of day; a collection of garbage in the background might be cut off in its middle; nobody
+/// Settings for every git that a task starts, by whatever tool hands them on (git-config(1), `GIT_CONFIG_COUNT`). Logs
+/// of references hold the time of day; a collection of garbage in the background might be cut off in its middle; nobody
 /// is there to be asked for a password.
 const ENV: [(&str, &str); 8] = [
     ("GIT_CONFIG_COUNT", "3"),
@@ -25,12 +25,12 @@ git -c advice.detachedHead=false checkout --quiet \"$1\" -- && exit
 echo \"$0 has no \\`$1\\`; its newest tags:\" $(git tag --sort=-creatordate | head -n 5)
 exit 1";
 
-/// Writes the indexes of all repositories below anew, without times and inode numbers: those of the machine that
-/// clones are no use to the one that runs the image, where git looks at the files themselves the first time.
+/// Deletes logs of references, and writes the indexes of all repositories below anew, without times and inode numbers:
+/// those of the machine that clones are no use where the image runs, and git there looks at the files themselves.
 const TIMELESS: &str = "\
 find . -name .git -prune | sort | while read -r found; do
-    cd \"${found%/.git}\" && git rev-parse --quiet --verify HEAD >/dev/null && rm -f \"$(git rev-parse --git-path index)\" &&
-        git read-tree HEAD
+    cd \"${found%/.git}\" && rm -rf \"$(git rev-parse --git-path logs)\"
+    git rev-parse --quiet --verify HEAD >/dev/null && rm -f \"$(git rev-parse --git-path index)\" && git read-tree HEAD
     cd \"$OLDPWD\"
 done";
 

@@ -22,6 +22,10 @@ const PLACE: &str = "/tmp/alloy-cargo";
 /// Installs where cargo would, by its own rules (`cargo help install`), but keeps what it downloads and what it
 /// compiles on the way elsewhere: neither is wanted in the layer, and paths that programs are built in get into them.
 const INSTALL: &str = "\
+command -v cargo >/dev/null || {
+    echo \"\\`cargo\\` is not on the PATH of $USER ($PATH): an earlier task has to install it\"
+    exit 127
+}
 own=${CARGO_HOME:-$HOME/.cargo}
 export CARGO_INSTALL_ROOT=\"${CARGO_INSTALL_ROOT:-$own}\" CARGO_HOME=$0 CARGO_TARGET_DIR=$0/target
 for file in config config.toml credentials.toml; do

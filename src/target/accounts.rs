@@ -58,8 +58,13 @@ impl Accounts {
 
     /// User and group ids of an owner; the group stays `None` where the owner names none.
     pub fn owner(&self, owner: &Owner) -> Result<(u32, Option<u32>), SandboxError> {
-        let gid = owner.group.as_deref().map(|group| self.gid(group)).transpose()?;
-        Ok((self.user(&owner.user)?.uid, gid))
+        let user = self.user(&owner.user)?;
+        let gid = match owner.group.as_deref() {
+            None => None,
+            Some("") => Some(user.gid),
+            Some(group) => Some(self.gid(group)?),
+        };
+        Ok((user.uid, gid))
     }
 
     /// What a login as `account` gets: its group and the groups that list it.
@@ -119,6 +124,12 @@ mod tests {
         assert_eq!(accounts.user("odd").unwrap().shell, "/bin/sh");
         assert_eq!(accounts.gid("dialout").unwrap(), 20);
         assert_eq!(accounts.user("1234").unwrap().home, "/");
+        let owner = |user: &str, group: Option<&str>| {
+            accounts.owner(&Owner { user: user.into(), group: group.map(str::to_owned) }).unwrap()
+        };
+        assert_eq!(owner("odd", None), (7, None));
+        assert_eq!(owner("odd", Some("")), (7, Some(7)));
+        assert_eq!(owner("odd", Some("dialout")), (7, Some(20)));
         assert!(accounts.user("eve").is_err());
         assert!(accounts.gid("wheel").is_err());
         let dev = accounts.user("dev").unwrap();

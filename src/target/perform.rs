@@ -30,6 +30,16 @@ pub struct Performer<'a> {
 /// A command that ended with another status than 0.
 const STATUS: &str = "the command failed";
 
+/// Runs a program in a login shell; one that is missing is named, with the place where it was looked for.
+const EXEC: &str = r#"case $0 in
+    */*) ;;
+    *) command -v "$0" >/dev/null || {
+        echo "\`$0\` is not on the PATH of $USER ($PATH): an earlier task has to install it"
+        exit 127
+    } ;;
+esac
+exec "$0" "$@""#;
+
 impl<'a> Performer<'a> {
     /// Performs in `layer`; `files` says where sources are on this machine, `output` takes what commands print.
     pub fn new(layer: &'a mut Layer, files: &'a BTreeMap<Source, PathBuf>, output: &'a dyn Fn(&[u8])) -> Self {
@@ -182,7 +192,7 @@ impl<'a> Performer<'a> {
         match command {
             Command::Shell(text) => argv.push(text.clone()),
             Command::Argv(words) => {
-                argv.push(r#"exec "$0" "$@""#.to_owned());
+                argv.push(EXEC.to_owned());
                 argv.extend(words.iter().cloned());
             }
         }

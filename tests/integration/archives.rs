@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::files::Files;
 use crate::support::user::User;
-use crate::support::{digests, shared, tasks, text};
+use crate::support::{digests, readable, shared, tasks, text, with_tools};
 
 /// A tree with all that archives of toolchains hold: links of both kinds, set-id bits, long names, holes.
 const TREE: &str = r"
@@ -119,8 +119,48 @@ fn every_format_gives_the_same_files() {
     assert_eq!(digests(&ours), digests(&theirs));
 }
 
-/// The path of a blueprint that everybody may read.
-fn readable(blueprint: &tempfile::TempDir) -> &str {
-    crate::support::tool("chmod", &["-R", "a+rX", text(blueprint.path())]).ok();
-    text(blueprint.path())
+#[test]
+fn packages_and_libraries_go_into_a_sysroot() {
+    let files = Files::serve();
+    files.script(
+        "mkdir -p deb/DEBIAN deb/lib/x86_64-linux-gnu deb/usr/lib/pkgconfig
+        printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n' > deb/DEBIAN/control
+        echo library > deb/lib/x86_64-linux-gnu/libx.so.1
+        printf 'Name: x\nDescription: x\nVersion: 1\nLibs: -L/usr/lib -lx\nCflags: -I/usr/include/x\n' > deb/usr/lib/pkgconfig/x.pc
+        dpkg-deb -b deb x.deb > /dev/null; echo '<html>' > page.deb",
+    );
+    let (url, sha256) = (files.url("x.deb"), files.sha256("x.deb"));
+    let tasks_of = |last: &str| {
+        format!(
+            "- {{name: merged, action: run_command, reason: test, command: mkdir -p /opt/a/usr/lib && ln -s usr/lib /opt/a/lib}}
+- {{name: a, action: install_target_lib, url: '{url}', sha256: {sha256}, sysroot: /opt/a, dest: /opt/unused}}
+- {{name: b, action: install_target_lib, url: '{url}', dest: /opt/b, owner: '12:34'}}
+- {{name: c, action: install_target_lib, url: '{url}', sha256: {sha256}}}
+- {{name: d, action: install_deb_to_sysroot, url: '{url}', sha256: {sha256}, sysroot: '{{{{.Vars.SDK_SYSROOT}}}}/d'}}
+- {{name: e, action: pkg_config_env, sysroot: /opt/a, env_file: /etc/profile.d/50-pkgconfig.sh, mode: READ_ALL}}
+{last}"
+        )
+    };
+    let check = "- {name: f, action: run_command, reason: test, run_as: dev, \
+                 command: 'test \"$(echo $(pkg-config --libs --cflags x))\" = \"-I/opt/a/usr/include/x -L/opt/a/usr/lib -lx\"'}\n";
+    let blueprint = with_tools(&tasks_of(check));
+    shared().build(&[text(blueprint.path()), "-t", "sysroot", "--var", "SDK_SYSROOT=/opt/c"]);
+    let library = "x86_64-linux-gnu/libx.so.1";
+    let script = format!(
+        "stat -c '%n %U' /opt/a/usr/lib/{library} /opt/c/lib/{library} /opt/c/d/lib/{library}
+        stat -c '%n %u:%g' /opt/b/lib/{library}; readlink /opt/a/lib; stat -c %a /etc/profile.d/50-pkgconfig.sh
+        ls -d /opt/unused /var/lib/dpkg/info/x.list 2>/dev/null"
+    );
+    let shown = shared().run(&["run", "sysroot", "--", "sh", "-c", &script]);
+    let expected = format!(
+        "/opt/a/usr/lib/{library} root\n/opt/c/lib/{library} root\n/opt/c/d/lib/{library} root\n/opt/b/lib/{library} 12:34\nusr/lib\n444\n"
+    );
+    assert_eq!(shown.fails(2).stdout, expected);
+
+    let ended = shared().run(&["build", text(blueprint.path())]).fails(3);
+    assert!(ended.stderr.contains("set the variable SDK_SYSROOT to an absolute path"), "{}", ended.stderr);
+    let page =
+        tasks(&format!("- {{name: a, action: install_target_lib, url: '{}', dest: /opt}}\n", files.url("page.deb")));
+    let ended = shared().run(&["build", text(page.path())]).fails(1);
+    assert!(ended.stderr.contains("tasks.yml:1: a: not an archive that alloy knows"), "{}", ended.stderr);
 }

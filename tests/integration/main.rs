@@ -12,4 +12,5 @@ mod registry;
 mod robustness;
 mod running;
 mod sandbox;
+mod sources;
 mod support;

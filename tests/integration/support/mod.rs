@@ -165,3 +165,20 @@ pub fn copy_of(path: &str) -> TempDir {
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// What compiles and clones; one layer for all tests that need it.
+pub const TOOLS: &str = "- {name: tools, action: apt_install, packages: \
+                     [ca-certificates, gcc, git, libc6-dev, make, pkg-config, python3-pip]}\n\
+                     - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
+
+/// A blueprint of one task file on top of compilers, git, pip, and a user `dev`.
+pub fn with_tools(text: &str) -> TempDir {
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, tasks.yml]\n";
+    blueprint(&[("manifest.yml", manifest), ("tools.yml", TOOLS), ("tasks.yml", text)])
+}
+
+/// The path of a blueprint, which everybody may read.
+pub fn readable(blueprint: &TempDir) -> &str {
+    tool("chmod", &["-R", "a+rX", text(blueprint.path())]).ok();
+    text(blueprint.path())
+}

@@ -19,6 +19,14 @@ pub struct Account {
     pub shell: String,
 }
 
+impl Account {
+    /// The shell that runs commands: accounts of services have one that only says no (nologin(8)).
+    pub fn command_shell(&self) -> &str {
+        let refuses = self.shell.ends_with("/nologin") || self.shell.ends_with("/false");
+        if refuses { "/bin/sh" } else { &self.shell }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Group {
     name: String,
@@ -113,7 +121,8 @@ fn parse_group(line: &str) -> Option<Group> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n# no\ndev:x:1000:1000::/home/dev:/bin/bash\nodd:x:7:7::/:\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n# no\ndev:x:1000:1000::/home/dev:/bin/bash\nodd:x:7:7::/:\n\
+                          service:x:9:9::/:/usr/sbin/nologin\n";
     const GROUP: &str = "root:x:0:\ndev:x:1000:\ndialout:x:20:dev,ann\n";
 
     #[test]
@@ -122,6 +131,8 @@ mod tests {
         assert_eq!(accounts.user("dev").unwrap().uid, 1000);
         assert_eq!(accounts.user("1000").unwrap().home, "/home/dev");
         assert_eq!(accounts.user("odd").unwrap().shell, "/bin/sh");
+        assert_eq!(accounts.user("service").unwrap().command_shell(), "/bin/sh");
+        assert_eq!(accounts.user("dev").unwrap().command_shell(), "/bin/bash");
         assert_eq!(accounts.gid("dialout").unwrap(), 20);
         assert_eq!(accounts.user("1234").unwrap().home, "/");
         let owner = |user: &str, group: Option<&str>| {

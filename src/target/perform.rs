@@ -188,7 +188,7 @@ impl<'a> Performer<'a> {
             return self.run(&argv, &root, env, cwd);
         };
         let account = accounts.user(user)?;
-        let mut argv = vec![account.shell.clone(), "-l".to_owned(), "-c".to_owned()];
+        let mut argv = vec![account.command_shell().to_owned(), "-l".to_owned(), "-c".to_owned()];
         match command {
             Command::Shell(text) => argv.push(text.clone()),
             Command::Argv(words) => {

@@ -8,6 +8,7 @@ mod blueprints;
 mod cortex_m;
 mod diagnostics;
 mod downloads;
+mod image_config;
 mod registry;
 mod robustness;
 mod running;

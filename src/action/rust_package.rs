@@ -31,6 +31,8 @@ export CARGO_INSTALL_ROOT=\"${CARGO_INSTALL_ROOT:-$own}\" CARGO_HOME=$0 CARGO_TA
 for file in config config.toml credentials.toml; do
     if [ -f \"$own/$file\" ]; then cp \"$own/$file\" \"$0\" || exit; fi
 done
+# The registries of the site that builds, if it has its own.
+if [ -f /run/alloy/cargo.toml ]; then set -- --config /run/alloy/cargo.toml \"$@\"; fi
 exec cargo install --locked \"$@\"";
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {

@@ -49,7 +49,7 @@ impl Layer {
         epoch: u64,
     ) -> Result<Self, TargetError> {
         let epoch = epoch.to_string();
-        let scratch = Scratch::create(path).map_err(TargetError::scratch)?;
+        let scratch = Scratch::create(path, &lent.files).map_err(TargetError::scratch)?;
         let overlay = Overlay::mount(lowers, scratch.path())?;
         let root = Root::open(overlay.merged())?;
         // Files that a task places there are for the commands that follow. A base that is still to be made has no such

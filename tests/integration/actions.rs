@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::files::Files;
 use crate::support::user::User;
-use crate::support::{blueprint, digests, readable, run, shared, tasks, text, tool, with_tools};
+use crate::support::{blueprint, digests, readable, run, shared, tasks, text, tool};
 
 #[track_caller]
 fn shown(image: &str, script: &str) -> String {
@@ -246,51 +246,4 @@ fn every_architecture_has_its_own() {
     assert!(said.contains(&format!("given for other architectures only, not for {machine}")), "{said}");
     let said = refused(3, "action: run_command, command: a, reason: b, per_arch: {x86: {command: b}}");
     assert!(said.contains("the architectures are amd64 and arm64"), "{said}");
-}
-
-#[test]
-fn packages_of_languages_come_from_their_registries() {
-    let blueprint = with_tools(
-        "- {name: root, action: python_package, package: six, version: 1.16.0}
-- {name: extras, action: python_package, package: 'colorlog[development]', version: '6.8.2', skip_if: 'true'}
-- {name: user, action: python_package, package: colorama, version: 0.4.6, run_as: dev, creates: /home/dev/.local/lib/python3.11/site-packages/colorama}
-",
-    );
-    let build = || shared().build(&[text(blueprint.path()), "-t", "python", "--no-cache=tasks.yml"]);
-    let (first, second) = (build(), build());
-    assert_eq!(digests(&first), digests(&second), "bytecode, records and caches have to be the same twice");
-    let script = "cd /; python3 -c 'import six; print(six.__version__, six.__file__)'; python3 -c 'import colorama' 2>/dev/null || echo not for root
-        su dev -c \"python3 -c 'import colorama, os; print(colorama.__file__, os.stat(colorama.__file__).st_uid)'\"; find / -xdev -path '*/.cache/*' -name '*.whl'; pip3 list 2>/dev/null | grep -c colorlog";
-    let said = shared().run(&["run", "python", "--", "bash", "-c", script]).fails(1).stdout;
-    assert_eq!(
-        said,
-        "1.16.0 /usr/local/lib/python3.11/dist-packages/six.py\nnot for root\n\
-         /home/dev/.local/lib/python3.11/site-packages/colorama/__init__.py 1000\n0\n"
-    );
-}
-
-#[test]
-fn crates_are_built_and_leave_nothing_but_themselves() {
-    // The oldest cargo that reads the registry without a clone of its index is that of trixie.
-    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, tasks.yml]\nimage: {base: 'deb:trixie'}\n";
-    let tools = "- {name: tools, action: apt_install, packages: [ca-certificates, cargo]}\n\
-                 - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
-    let task = |features: &str| {
-        format!(
-            "- {{name: root, action: rust_package, package: genpasswd, version: 1.0.0}}\n\
-             - {{name: user, action: rust_package, package: genpasswd, version: 1.0.0, run_as: dev{features}}}\n"
-        )
-    };
-    let of = |task: &str| blueprint(&[("manifest.yml", manifest), ("tools.yml", tools), ("tasks.yml", task)]);
-    let blueprint = of(&task(""));
-    let build = || shared().build(&[text(blueprint.path()), "-t", "crates", "--no-cache=tasks.yml"]);
-    let (first, second) = (build(), build());
-    assert_eq!(digests(&first), digests(&second));
-    let script = "/root/.cargo/bin/genpasswd | wc -l; su dev -c '~/.cargo/bin/genpasswd | wc -l'; find /root/.cargo /home/dev/.cargo -type f | sort; stat -c %U /home/dev/.cargo/bin";
-    let expected = "1\n1\n/home/dev/.cargo/.crates.toml\n/home/dev/.cargo/.crates2.json\n/home/dev/.cargo/bin/genpasswd\n\
-                    /root/.cargo/.crates.toml\n/root/.cargo/.crates2.json\n/root/.cargo/bin/genpasswd\ndev\n";
-    assert_eq!(shown("crates", script), expected);
-    let blueprint = of(&task(", features: [one, two]"));
-    let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
-    assert!(said.contains("tasks.yml:2: user") && said.contains("one, two") || said.contains("feature"), "{said}");
 }

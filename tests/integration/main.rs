@@ -9,6 +9,7 @@ mod cortex_m;
 mod diagnostics;
 mod downloads;
 mod image_config;
+mod packages;
 mod registry;
 mod robustness;
 mod running;

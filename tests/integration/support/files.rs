@@ -94,10 +94,16 @@ fn answer(root: &Path, mut stream: TcpStream) {
     lines.for_each(drop);
     let path = request.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
     let path: PathBuf = root.join(path.trim_start_matches('/'));
-    let content = if path.components().any(|part| part.as_os_str() == "..") { None } else { std::fs::read(path).ok() };
+    let path = if path.is_dir() { path.join("index.html") } else { path };
+    let content = if path.components().any(|part| part.as_os_str() == "..") { None } else { std::fs::read(&path).ok() };
     let (status, body) = content.map_or(("404 Not Found", Vec::new()), |content| ("200 OK", content));
+    let kind = if path.extension().is_some_and(|end| end == "html") { "text/html" } else { "application/octet-stream" };
     // A client that hangs up is no failure of the server.
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     if !request.starts_with("HEAD") {
         let _ = stream.write_all(&body);
     }

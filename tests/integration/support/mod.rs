@@ -5,7 +5,7 @@ pub mod registry;
 pub mod user;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -116,8 +116,17 @@ impl Drop for Store {
 
 /// A store that all tests share, with the base already made: making it once is enough.
 pub fn shared() -> &'static Store {
-    static SHARED: OnceLock<Store> = OnceLock::new();
-    SHARED.get_or_init(Store::new)
+    static SHARED: OnceLock<(Store, Child)> = OnceLock::new();
+    let (store, _) = SHARED.get_or_init(|| {
+        let store = Store::new();
+        // Nothing drops what is static: whoever reads from this process until its end deletes what is left.
+        let script = "cat > /dev/null; rm -rf \"$0\"";
+        let mut sweeper = Command::new("sh");
+        sweeper.args(["-c", script, text(store.path())]).stdin(Stdio::piped());
+        let sweeper = sweeper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        (store, sweeper)
+    });
+    store
 }
 
 /// Which layers were taken from the store.

@@ -286,6 +286,7 @@ fn revealed(step: &Step, secrets: &Secrets) -> Step {
     use crate::op::{Command, Op};
     let mut step = step.clone();
     step.guards.skip_if = step.guards.skip_if.map(|text| secrets.reveal(&text));
+    step.guards.env.values_mut().for_each(|value| *value = secrets.reveal(value));
     for op in &mut step.ops {
         let Op::Run { command, env, .. } = op else { continue };
         match command {

@@ -45,8 +45,15 @@ pub enum Mode {
 pub struct Owner {
     /// User name or id.
     pub user: String,
-    /// Group name or id; the group stays as it is when absent.
+    /// Group name or id; the group stays as it is when absent, and becomes the user's own when empty (chown(1)).
     pub group: Option<String>,
+}
+
+impl Owner {
+    /// The user and the group of a login as that user.
+    pub fn login(user: String) -> Self {
+        Self { user, group: Some(String::new()) }
+    }
 }
 
 /// Where an archive comes from.
@@ -106,6 +113,9 @@ pub enum Op {
 pub struct Guards {
     /// A shell expression; exit 0 skips the task.
     pub skip_if: Option<String>,
+    /// Variables that `skip_if` has in its environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
     /// Runs whatever `creates` says.
     pub always_run: bool,
     /// A path; its existence skips the task.

@@ -46,6 +46,16 @@ pub enum UnpackError {
     /// None of the formats.
     #[error("not an archive that alloy knows (tar, also compressed with gzip, xz, bzip2, zstd or lz4; zip; deb)")]
     UnknownFormat,
+    /// A hard link to a member that is left out.
+    #[error("`{path}` is a hard link to `{link}`, which is left out when {strip} leading path elements are dropped")]
+    LinkLeftOut {
+        /// The link.
+        path: PathBuf,
+        /// What it is another name of.
+        link: PathBuf,
+        /// How many.
+        strip: u32,
+    },
     /// Every member has too few path elements.
     #[error("nothing is left of the archive when {strip} leading path elements are dropped")]
     NothingLeft {
@@ -148,7 +158,9 @@ pub(crate) fn relocated(mut entry: Entry, count: u32, dest: &Path) -> Result<Opt
     }
     let Some(path) = stripped(&entry.path) else { return Ok(None) };
     if entry.kind == Kind::HardLink {
-        let Some(link) = stripped(&entry.link) else { return Ok(None) };
+        let Some(link) = stripped(&entry.link) else {
+            return Err(UnpackError::LinkLeftOut { path: entry.path, link: entry.link, strip: count });
+        };
         entry.link = below(dest, &link)?;
     }
     entry.path = below(dest, &path)?;
@@ -208,6 +220,17 @@ mod tests {
             assert_eq!(std::fs::read(directory.path().join("opt/gcc")).unwrap(), b"hi");
             assert!(!directory.path().join("opt/README").exists());
         }
+    }
+
+    #[test]
+    fn a_link_to_what_is_dropped_is_an_error() {
+        let mut tar = TarWriter::new(Vec::new());
+        let file = Entry { kind: Kind::File, size: 1, ..plain_directory(Path::new("top")) };
+        tar.append(&file, &mut &b"x"[..]).unwrap();
+        let hard = Entry { kind: Kind::HardLink, link: "top".into(), ..plain_directory(Path::new("dir/link")) };
+        tar.append(&hard, &mut io::empty()).unwrap();
+        let (_directory, result) = unpacked(&tar.finish().unwrap(), 1);
+        assert!(matches!(result, Err(UnpackError::LinkLeftOut { strip: 1, .. })), "{result:?}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     // Source archives have one directory at their top.
     ops.push(Op::Unpack { archive, dest: PLACE.to_owned(), strip: 1 });
     if let Some(user) = fields.run_as()? {
-        let owner = Some(crate::op::Owner { user, group: None });
+        let owner = Some(crate::op::Owner::login(user));
         ops.push(Op::SetAttributes { path: PLACE.to_owned(), owner, mode: None, recursive: true });
     }
     let prefix = destination.as_ref().map(|path| format!("--prefix={path}"));

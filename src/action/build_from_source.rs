@@ -26,7 +26,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let mut ops = vec![Op::Unpack { archive, dest: dest.clone(), strip }];
     let user = fields.run_as()?;
     if let Some(user) = &user {
-        let owner = Some(crate::op::Owner { user: user.clone(), group: None });
+        let owner = Some(crate::op::Owner::login(user.clone()));
         ops.push(Op::SetAttributes { path: dest.clone(), owner, mode: None, recursive: true });
     }
     let Op::Run { command, user, env, .. } = fields.run(command, user, &[]) else { return Ok(Lowered::default()) };

@@ -30,6 +30,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     if let Some(url) = &tree {
         ops.extend(fields.git(url, None, &external)?);
     }
+    ops.push(fields.git_timeless(&dest)?);
     if let Some(defconfig) = fields.git_word("defconfig")? {
         let option = tree.map(|_| format!("BR2_EXTERNAL={external}"));
         let mut make = vec!["make"];

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::FieldKind::{Flag, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
-use super::{Field, Fields, Outcome, Task};
+use super::{Field, Fields, Lowered, Outcome, Task};
 use crate::op::{Guards, Op, Owner, Secrets, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span};
 
@@ -35,6 +35,9 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
     let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
     let name = fields.text("name").unwrap_or_else(|_| task.action.name.to_owned());
+    if let Some(lowered) = &lowered {
+        without_effect(&mut fields, lowered);
+    }
     let mut diagnostics = fields.warnings;
     diagnostics.append(&mut errors);
     // What the table says, an action may find too.
@@ -70,8 +73,27 @@ fn unknown_fields(fields: &mut Fields<'_>) {
     }
 }
 
+/// Says which fields do nothing, since it is not known what the action writes, or no user is asked for.
+fn without_effect(fields: &mut Fields<'_>, lowered: &Lowered) {
+    let commands = lowered.ops.iter().any(|op| matches!(op, Op::Run { .. }));
+    for name in ["owner", "mode", "run_as"] {
+        let Some(node) = fields.node(name).filter(|_| lowered.written.is_none()) else { continue };
+        if name == "run_as" && (commands || fields.run_as().is_ok_and(|user| user.is_none())) {
+            continue;
+        }
+        let action = fields.task.action.name;
+        let warning = Diagnostic::warning("no-effect", node.span, format!("`{name}` has no effect on `{action}`"));
+        fields.warn(match name {
+            "run_as" => warning.help("root does it"),
+            _ => warning.help("which files it writes is not known: set it in a `run_command` that follows"),
+        });
+    }
+}
+
 fn guards(fields: &Fields<'_>) -> Result<Guards, Diagnostic> {
+    let env = fields.task.env.iter().filter(|_| fields.node("skip_if").is_some());
     Ok(Guards {
+        env: env.map(|(name, value)| (name.clone(), value.clone())).collect(),
         skip_if: fields.node("skip_if").map(|_| fields.text_or_secret("skip_if")).transpose()?,
         always_run: fields.flag("always_run")?,
         creates: fields.optional_path("creates")?,
@@ -84,7 +106,7 @@ fn attributes(fields: &Fields<'_>) -> Result<Attributes, Diagnostic> {
     let owner = match fields.node("owner") {
         Some(node) => Some(parse_owner(&fields.text("owner")?, node.span)?),
         // What a user's task writes is the user's.
-        None => fields.run_as()?.map(|user| Owner { user, group: None }),
+        None => fields.run_as()?.map(Owner::login),
     };
     let mode = match fields.node("mode") {
         Some(node) => Some(parse_mode(node.text("mode")?.trim(), node.span)?),
@@ -96,7 +118,7 @@ fn attributes(fields: &Fields<'_>) -> Result<Attributes, Diagnostic> {
 fn parse_owner(text: &str, span: Span) -> Result<Owner, Diagnostic> {
     let (user, group) = text.trim().split_once(':').map_or((text.trim(), None), |(user, group)| (user, Some(group)));
     let fits = |name: &str| !name.is_empty() && !name.contains([':', '/', ' ', '\n']) && !Secrets::in_text(name);
-    if !fits(user) || !group.is_none_or(fits) {
+    if !fits(user) || !group.is_none_or(|group| group.is_empty() || fits(group)) {
         let error = Diagnostic::error("owner", span, format!("`owner` must be `user` or `user:group`, not `{text}`"));
         return Err(error.help("write names or ids, such as `root:root` or `1000:1000`"));
     }

@@ -183,20 +183,9 @@ impl<'a> Fields<'a> {
     pub fn own_directory(&self, path: &str) -> Result<Vec<Op>> {
         let mut ops = vec![Op::MakeDir { path: path.to_owned() }];
         if let Some(user) = self.run_as()? {
-            let owner = Some(crate::op::Owner { user, group: None });
+            let owner = Some(crate::op::Owner::login(user));
             ops.push(Op::SetAttributes { path: path.to_owned(), owner, mode: None, recursive: false });
         }
-        Ok(ops)
-    }
-
-    /// A revision of a git repository, with its submodules, in `dest`.
-    pub fn git(&self, url: &str, revision: Option<&str>, dest: &str) -> Result<Vec<Op>> {
-        let mut ops = self.own_directory(dest)?;
-        ops.push(self.tool(&["git", "clone", "--", url, "."], dest)?);
-        if let Some(revision) = revision {
-            ops.push(self.tool(&["git", "-c", "advice.detachedHead=false", "checkout", revision, "--"], dest)?);
-        }
-        ops.push(self.tool(&["git", "submodule", "update", "--init", "--recursive"], dest)?);
         Ok(ops)
     }
 
@@ -207,18 +196,6 @@ impl<'a> Fields<'a> {
         }
         let packages = super::apt_install::packages(self, name)?;
         Ok((!packages.is_empty()).then_some(Op::AptInstall { packages, recommends: false }))
-    }
-
-    /// A revision or URL that git does not take for an option.
-    pub fn git_word(&self, name: &str) -> Result<Option<String>> {
-        let text = self.optional(name)?.map(|text| text.trim().to_owned());
-        match (&text, self.node(name)) {
-            (Some(text), Some(node)) if text.starts_with('-') || text.contains(char::is_whitespace) => {
-                Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
-                    .help("one word, with no `-` in front"))
-            }
-            _ => Ok(text),
-        }
     }
 
     /// The user the task runs as; root is `None`.

@@ -32,8 +32,8 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let mut ops: Vec<Op> = fields.packages("packages")?.into_iter().collect();
     if method == "west" {
         ops.extend(fields.own_directory(&dest)?);
-        ops.push(fields.tool(&["west", "init", "-m", &url, "--mr", &version, "."], &dest)?);
-        ops.push(fields.tool(&["west", "update"], &dest)?);
+        ops.push(fields.git_tool(&["west", "init", "-m", &url, "--mr", &version, "."], &dest)?);
+        ops.push(fields.git_tool(&["west", "update"], &dest)?);
     } else {
         ops.extend(fields.git(&url, Some(&version), &dest)?);
     }
@@ -42,7 +42,8 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         let program = format!("./{}", file.trim_start_matches("./"));
         let mut words = vec![program.as_str()];
         words.extend(arguments.iter().map(String::as_str));
-        ops.push(fields.tool(&words, &dest)?);
+        ops.push(fields.git_tool(&words, &dest)?);
     }
+    ops.push(fields.git_timeless(&dest)?);
     Ok(Lowered { ops, written: Some(dest) })
 }

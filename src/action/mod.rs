@@ -6,6 +6,7 @@
 mod check;
 mod common;
 mod fields;
+mod git;
 mod mode;
 
 use crate::op::{Op, Source, Step};

@@ -2,7 +2,7 @@
 
 use super::FieldKind::Text;
 use super::{Action, Field, Fields, Lowered};
-use crate::op::Command;
+use crate::op::Op;
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -46,10 +46,12 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         }
         None => package,
     };
-    let user = fields.run_as()?;
-    let mut argv = vec!["pip3".to_owned(), "install".to_owned()];
-    argv.extend(user.as_ref().map(|_| "--user".to_owned()));
-    argv.push(requirement);
-    let run = fields.run(Command::Argv(argv), user, &ENV);
+    let mut words = vec!["pip3", "install"];
+    words.extend(fields.run_as()?.map(|_| "--user"));
+    words.push(&requirement);
+    let mut run = fields.tool(&words, "/")?;
+    if let Op::Run { env, .. } = &mut run {
+        env.extend(ENV.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     Ok(Lowered { ops: vec![run], written: None })
 }

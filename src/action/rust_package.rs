@@ -2,6 +2,7 @@
 
 use super::FieldKind::{Text, Words};
 use super::{Action, Field, Fields, Lowered};
+use crate::op::Op;
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -15,16 +16,38 @@ pub(super) static ACTION: Action = Action {
     lower,
 };
 
+/// Not part of a layer.
+const PLACE: &str = "/tmp/alloy-cargo";
+
+/// Installs where cargo would, by its own rules (`cargo help install`), but keeps what it downloads and what it
+/// compiles on the way elsewhere: neither is wanted in the layer, and paths that programs are built in get into them.
+const INSTALL: &str = "\
+command -v cargo >/dev/null || {
+    echo \"\\`cargo\\` is not on the PATH of $USER ($PATH): an earlier task has to install it\"
+    exit 127
+}
+own=${CARGO_HOME:-$HOME/.cargo}
+export CARGO_INSTALL_ROOT=\"${CARGO_INSTALL_ROOT:-$own}\" CARGO_HOME=$0 CARGO_TARGET_DIR=$0/target
+for file in config config.toml credentials.toml; do
+    if [ -f \"$own/$file\" ]; then cp \"$own/$file\" \"$0\" || exit; fi
+done
+# The registries of the site that builds, if it has its own.
+if [ -f /run/alloy/cargo.toml ]; then set -- --config /run/alloy/cargo.toml \"$@\"; fi
+exec cargo install --locked \"$@\"";
+
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     fields.required("package")?;
     fields.required("version")?;
     let package = fields.git_word("package")?.unwrap_or_default();
     let version = fields.git_word("version")?.unwrap_or_default();
     let features = fields.words("features")?.join(",");
-    let mut words = vec!["cargo", "install", "--locked", "--version", &version];
+    let mut words = vec!["sh", "-c", INSTALL, PLACE, "--version", &version];
     if !features.is_empty() {
         words.extend(["--features", &features]);
     }
     words.push(&package);
-    Ok(Lowered { ops: vec![fields.tool(&words, "/")?], written: None })
+    let mut ops = fields.own_directory(PLACE)?;
+    ops.push(fields.tool(&words, "/")?);
+    ops.push(Op::Remove { path: PLACE.to_owned() });
+    Ok(Lowered { ops, written: None })
 }

@@ -67,9 +67,25 @@ impl Encoder<'_> {
         texts.for_each(|text| self.text(text));
     }
 
+    fn pairs(&mut self, pairs: &BTreeMap<String, String>) {
+        self.number(pairs.len() as u64);
+        for (name, value) in pairs {
+            self.text(name);
+            self.text(value);
+        }
+    }
+
     fn guards(&mut self, guards: &Guards) {
-        let Guards { skip_if, always_run, creates } = guards;
-        self.optional(skip_if.as_deref());
+        let Guards { skip_if, env, always_run, creates } = guards;
+        match skip_if {
+            // A kind of its own: conditions without variables keep the encoding they have always had.
+            Some(condition) if !env.is_empty() => {
+                self.number(2);
+                self.text(condition);
+                self.pairs(env);
+            }
+            _ => self.optional(skip_if.as_deref()),
+        }
         self.flag(*always_run);
         self.optional(creates.as_deref());
     }
@@ -118,11 +134,7 @@ impl Encoder<'_> {
                 self.text("run");
                 self.command(command);
                 self.optional(user.as_deref());
-                self.number(env.len() as u64);
-                for (name, value) in env {
-                    self.text(name);
-                    self.text(value);
-                }
+                self.pairs(env);
                 self.optional(cwd.as_deref());
             }
             Op::PlaceRules { source, path } => {

@@ -88,6 +88,10 @@ impl SandboxError {
             Self::NoRange { user, .. } => {
                 Some(format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"))
             }
+            Self::Unknown { kind: "user", name } => Some(format!(
+                "make it in an earlier task (`useradd --create-home {name}`), or with `user: {name}` in the manifest's `image`"
+            )),
+            Self::Unknown { kind, name } => Some(format!("make it in an earlier task (`{kind}add {name}`)")),
             Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
             Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             _ => None,

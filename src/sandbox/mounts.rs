@@ -33,7 +33,7 @@ pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
     pivot(&spec.root)
 }
 
-fn open_root(path: &Path) -> Result<OwnedFd, SandboxError> {
+pub(super) fn open_root(path: &Path) -> Result<OwnedFd, SandboxError> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| SandboxError::setup(format!("open {}", path.display()), e))
 }
@@ -106,7 +106,8 @@ fn dev(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
+/// Mounts what is lent at its place in `root`, made where it is missing.
+pub(super) fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
     let metadata =
         std::fs::metadata(&bind.source).map_err(|_| SandboxError::NoSuchSource { path: bind.source.clone() })?;
     let failed =

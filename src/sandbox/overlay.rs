@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use super::SandboxError;
+use super::spec::Bind;
+use super::{SandboxError, mounts};
 
 /// A mounted overlay; unmounted when dropped. The directories stay.
 pub struct Overlay {
@@ -40,6 +41,11 @@ impl Overlay {
         let _ = rustix::process::chdir("/");
         mounted.map_err(|e| failed("mount an overlay")(e.into()))?;
         Ok(Self { merged: scratch.join("merged"), upper: scratch.join("upper") })
+    }
+
+    /// Mounts `bind` inside the merged view, for all that looks at it until the overlay is dropped.
+    pub fn lend(&self, bind: &Bind) -> Result<(), SandboxError> {
+        mounts::lend(&mounts::open_root(&self.merged)?, bind)
     }
 
     /// The merged view.

@@ -19,6 +19,14 @@ pub struct Account {
     pub shell: String,
 }
 
+impl Account {
+    /// The shell that runs commands: accounts of services have one that only says no (nologin(8)).
+    pub fn command_shell(&self) -> &str {
+        let refuses = self.shell.ends_with("/nologin") || self.shell.ends_with("/false");
+        if refuses { "/bin/sh" } else { &self.shell }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Group {
     name: String,
@@ -58,8 +66,13 @@ impl Accounts {
 
     /// User and group ids of an owner; the group stays `None` where the owner names none.
     pub fn owner(&self, owner: &Owner) -> Result<(u32, Option<u32>), SandboxError> {
-        let gid = owner.group.as_deref().map(|group| self.gid(group)).transpose()?;
-        Ok((self.user(&owner.user)?.uid, gid))
+        let user = self.user(&owner.user)?;
+        let gid = match owner.group.as_deref() {
+            None => None,
+            Some("") => Some(user.gid),
+            Some(group) => Some(self.gid(group)?),
+        };
+        Ok((user.uid, gid))
     }
 
     /// What a login as `account` gets: its group and the groups that list it.
@@ -108,7 +121,8 @@ fn parse_group(line: &str) -> Option<Group> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n# no\ndev:x:1000:1000::/home/dev:/bin/bash\nodd:x:7:7::/:\n";
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n# no\ndev:x:1000:1000::/home/dev:/bin/bash\nodd:x:7:7::/:\n\
+                          service:x:9:9::/:/usr/sbin/nologin\n";
     const GROUP: &str = "root:x:0:\ndev:x:1000:\ndialout:x:20:dev,ann\n";
 
     #[test]
@@ -117,8 +131,16 @@ mod tests {
         assert_eq!(accounts.user("dev").unwrap().uid, 1000);
         assert_eq!(accounts.user("1000").unwrap().home, "/home/dev");
         assert_eq!(accounts.user("odd").unwrap().shell, "/bin/sh");
+        assert_eq!(accounts.user("service").unwrap().command_shell(), "/bin/sh");
+        assert_eq!(accounts.user("dev").unwrap().command_shell(), "/bin/bash");
         assert_eq!(accounts.gid("dialout").unwrap(), 20);
         assert_eq!(accounts.user("1234").unwrap().home, "/");
+        let owner = |user: &str, group: Option<&str>| {
+            accounts.owner(&Owner { user: user.into(), group: group.map(str::to_owned) }).unwrap()
+        };
+        assert_eq!(owner("odd", None), (7, None));
+        assert_eq!(owner("odd", Some("")), (7, Some(7)));
+        assert_eq!(owner("odd", Some("dialout")), (7, Some(20)));
         assert!(accounts.user("eve").is_err());
         assert!(accounts.gid("wheel").is_err());
         let dev = accounts.user("dev").unwrap();

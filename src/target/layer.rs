@@ -27,6 +27,8 @@ pub struct Layer {
     overlay: Overlay,
     lowers: Vec<PathBuf>,
     scratch: Scratch,
+    /// Scratch space is mounted already, for file operations as well as for commands.
+    placed: bool,
     root: Root,
     env: BTreeMap<String, String>,
     lent: Lent,
@@ -47,10 +49,16 @@ impl Layer {
         epoch: u64,
     ) -> Result<Self, TargetError> {
         let epoch = epoch.to_string();
-        let scratch = Scratch::create(path).map_err(TargetError::scratch)?;
+        let scratch = Scratch::create(path, &lent.files).map_err(TargetError::scratch)?;
         let overlay = Overlay::mount(lowers, scratch.path())?;
         let root = Root::open(overlay.merged())?;
-        Ok(Self { overlay, lowers: lowers.to_vec(), scratch, root, env, lent, apt, index_fresh, epoch })
+        // Files that a task places there are for the commands that follow. A base that is still to be made has no such
+        // directories, and has to make its own.
+        let placed = ["tmp", "run"].iter().all(|name| root.exists(Path::new(name)).unwrap_or_default());
+        if placed {
+            scratch.binds().iter().try_for_each(|bind| overlay.lend(bind))?;
+        }
+        Ok(Self { overlay, lowers: lowers.to_vec(), scratch, placed, root, env, lent, apt, index_fresh, epoch })
     }
 
     /// The merged view.
@@ -155,7 +163,7 @@ impl Layer {
         cwd: &str,
         stdio: Stdio,
     ) -> RunSpec {
-        let mut binds = self.scratch.binds().to_vec();
+        let mut binds = if self.placed { Vec::new() } else { self.scratch.binds().to_vec() };
         binds.extend(self.apt.iter().flat_map(AptCache::binds));
         binds.extend(self.lent.binds.iter().cloned());
         RunSpec {

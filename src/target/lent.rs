@@ -1,4 +1,5 @@
-//! What the machine lends to a sandbox and no layer ever holds: resolver, CA bundle, proxies, package caches.
+//! What the machine lends to a sandbox and no layer ever holds: resolver, CA bundle, proxies, and the site's own
+//! mirrors of PyPI and crates.io.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::Bind;
+
+mod cargo;
+mod pip;
 
 /// Where lent files appear; below `/run`, which is not part of a layer.
 pub const PLACE: &str = "/run/alloy";
@@ -30,8 +34,23 @@ const CA_VARIABLES: [&str; 7] = [
 ];
 
 /// Variables handed on as they are: how this site reaches the network.
-const HANDED_ON: [&str; 7] =
-    ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"];
+const HANDED_ON: [&str; 12] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "CARGO_HTTP_CHECK_REVOKE",
+    "CARGO_HTTP_MULTIPLEXING",
+    "CARGO_HTTP_PROXY",
+    "CARGO_HTTP_TIMEOUT",
+    "CARGO_NET_GIT_FETCH_WITH_CLI",
+    "CARGO_NET_RETRY",
+    "CARGO_REGISTRIES_CRATES_IO_PROTOCOL",
+];
+
+/// The file of [`PLACE`] that has the registries of cargo; cargo reads it where `rust_package` points to it.
+const CARGO_CONFIG: &str = "cargo.toml";
 
 /// Loans of this machine, as a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +59,8 @@ pub struct Lent {
     pub env: BTreeMap<String, String>,
     /// Files and directories for every command.
     pub binds: Vec<Bind>,
+    /// Names in [`PLACE`], and contents, of files that are made for the sandbox.
+    pub files: BTreeMap<String, String>,
 }
 
 impl Lent {
@@ -64,7 +85,42 @@ impl Lent {
             lent.env.extend(CA_VARIABLES.map(|name| (name.to_owned(), target.clone())));
             lent.lend(bundle, target);
         }
+        lent.pip(&var);
+        lent.cargo(&var);
         lent
+    }
+
+    fn pip(&mut self, var: &impl Fn(&str) -> Option<String>) {
+        let home = |path: &str| var("HOME").map(|home| format!("{home}/{path}"));
+        let config = var("XDG_CONFIG_HOME").map(|config| format!("{config}/pip/pip.conf"));
+        let places = [var("PIP_CONFIG_FILE"), config.or_else(|| home(".config/pip/pip.conf")), home(".pip/pip.conf")];
+        let places = places.into_iter().flatten().chain(["/etc/pip.conf".to_owned()]);
+        let files: Vec<String> = places.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        let mut variables = pip::variables(var, &files);
+        if let Some(links) = variables.remove("PIP_FIND_LINKS") {
+            // Directories of this machine have another place in the sandbox.
+            let links: Vec<String> = links.split_whitespace().map(|link| self.link(link)).collect();
+            variables.insert("PIP_FIND_LINKS".to_owned(), links.join(" "));
+        }
+        self.env.extend(variables);
+    }
+
+    fn link(&mut self, link: &str) -> String {
+        if !Path::new(link).is_dir() {
+            return link.to_owned();
+        }
+        let target = format!("{PLACE}/wheels-{}", self.binds.len());
+        self.lend(link, target.clone());
+        target
+    }
+
+    fn cargo(&mut self, var: &impl Fn(&str) -> Option<String>) {
+        let Some(home) = var("CARGO_HOME").or_else(|| var("HOME").map(|home| format!("{home}/.cargo"))) else { return };
+        let read = |name: &str| std::fs::read_to_string(Path::new(&home).join(name)).ok();
+        let text = read("config.toml").or_else(|| read("config"));
+        if let Some(registries) = text.as_deref().and_then(cargo::registries) {
+            self.files.insert(CARGO_CONFIG.to_owned(), registries);
+        }
     }
 
     fn lend(&mut self, source: impl Into<PathBuf>, target: impl Into<PathBuf>) {
@@ -87,6 +143,27 @@ mod tests {
         assert_eq!(lent.env["https_proxy"], "http://proxy.example.com:3128");
         assert_eq!(lent.env["NO_PROXY"], "localhost");
         assert!(!lent.env.contains_key("HOME"));
+    }
+
+    #[test]
+    fn mirrors_of_the_site_are_lent() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join(".config/pip")).unwrap();
+        std::fs::create_dir_all(home.path().join(".cargo")).unwrap();
+        let wheels = home.path().to_str().unwrap();
+        std::fs::write(home.path().join(".config/pip/pip.conf"), "[global]\nindex-url = https://pip.example\n")
+            .unwrap();
+        std::fs::write(home.path().join(".cargo/config.toml"), "[source.crates-io]\nreplace-with = 'x'\n").unwrap();
+        let lent = Lent::by_this_machine(|name| match name {
+            "HOME" => Some(wheels.to_owned()),
+            "PIP_FIND_LINKS" => Some(format!("https://links.example {wheels}")),
+            _ => None,
+        });
+        assert_eq!(lent.env["PIP_INDEX_URL"], "https://pip.example");
+        let bind = lent.binds.iter().find(|bind| bind.source == home.path()).unwrap();
+        let target = bind.target.to_str().unwrap();
+        assert_eq!(lent.env["PIP_FIND_LINKS"], format!("https://links.example {target}"));
+        assert_eq!(lent.files["cargo.toml"], "[source.crates-io]\nreplace-with = 'x'\n");
     }
 
     #[test]

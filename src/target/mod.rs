@@ -12,6 +12,7 @@ mod layer;
 mod lent;
 mod perform;
 pub mod request;
+mod rules;
 mod scratch;
 mod serve;
 mod unpack;

@@ -1,43 +1,56 @@
 //! Ops on an open layer: files through the root's handle, commands in the sandbox.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
-use layers::compress::decoder;
 use layers::root::Root;
-use layers::tar::{self, Kind};
-use layers::unpack::{UnpackError, UnpackOptions, deb, unpack};
+use layers::unpack::{UnpackOptions, unpack};
 
 use super::accounts::{Account, Accounts};
 use super::attributes;
 use super::layer::Layer;
 use super::request::Outcome;
-use super::{TargetError, apt};
+use super::{TargetError, apt, rules};
 use crate::op::{Archive, Command, Op, Source, Step};
 
 /// Performs steps in one layer.
 pub struct Performer<'a> {
     /// The open layer.
-    pub layer: &'a mut Layer,
+    layer: &'a mut Layer,
     /// Where sources are on this machine.
-    pub files: &'a BTreeMap<Source, PathBuf>,
+    files: &'a BTreeMap<Source, PathBuf>,
     /// Takes what commands print.
-    pub output: &'a dyn Fn(&[u8]),
+    output: &'a dyn Fn(&[u8]),
+    /// Rules of a package that this step has placed.
+    beside: Vec<PathBuf>,
 }
 
 /// A command that ended with another status than 0.
 const STATUS: &str = "the command failed";
 
-impl Performer<'_> {
+/// Runs a program in a login shell; one that is missing is named, with the place where it was looked for.
+const EXEC: &str = r#"case $0 in
+    */*) ;;
+    *) command -v "$0" >/dev/null || {
+        echo "\`$0\` is not on the PATH of $USER ($PATH): an earlier task has to install it"
+        exit 127
+    } ;;
+esac
+exec "$0" "$@""#;
+
+impl<'a> Performer<'a> {
+    /// Performs in `layer`; `files` says where sources are on this machine, `output` takes what commands print.
+    pub fn new(layer: &'a mut Layer, files: &'a BTreeMap<Source, PathBuf>, output: &'a dyn Fn(&[u8])) -> Self {
+        Self { layer, files, output, beside: Vec::new() }
+    }
+
     /// Checks the guards in their order, then performs the ops one by one; the first that fails ends the step.
     pub fn step(&mut self, step: &Step) -> Result<Outcome, TargetError> {
         if let Some(condition) = &step.guards.skip_if {
             let root = self.accounts()?.user("root")?;
-            if self.run(&shell(condition), &root, &BTreeMap::new(), None)? == 0 {
+            if self.run(&shell(condition), &root, &step.guards.env, None)? == 0 {
                 return Ok(Outcome::Skipped("`skip_if` holds".into()));
             }
         }
@@ -45,6 +58,18 @@ impl Performer<'_> {
             && self.root().exists(Path::new(path))?
         {
             return Ok(Outcome::Skipped(format!("{path} exists")));
+        }
+        self.beside.clear();
+        // Half a task for a user that does not exist is worse than none.
+        let accounts = self.accounts()?;
+        let commands = step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. }));
+        for op in &step.ops {
+            match op {
+                Op::Run { user: Some(user), .. } => drop(accounts.user(user)?),
+                // A command may make the owner.
+                Op::SetAttributes { owner: Some(owner), .. } if !commands => drop(accounts.owner(owner)?),
+                _ => {}
+            }
         }
         for op in &step.ops {
             if let Some(exit) = self.op(op)?.filter(|exit| *exit != 0) {
@@ -68,7 +93,12 @@ impl Performer<'_> {
             Op::SetAttributes { path, owner, mode, recursive } => {
                 let accounts = self.accounts()?;
                 let owner = owner.as_ref().map(|owner| accounts.owner(owner)).transpose()?;
-                attributes::set(self.root(), Path::new(path), owner, mode.as_ref(), *recursive)?;
+                // Rules that came several in a package stand beside the path they were asked for at.
+                let named = [PathBuf::from(path)];
+                let paths = if self.beside.is_empty() { named.as_slice() } else { self.beside.as_slice() };
+                for path in paths {
+                    attributes::set(self.root(), path, owner, mode.as_ref(), *recursive)?;
+                }
             }
             Op::AptInstall { packages, recommends } => return self.apt_install(packages, *recommends).map(Some),
             Op::Run { command, user, env, cwd } => {
@@ -107,14 +137,14 @@ impl Performer<'_> {
         Ok(self.root().write_file(path, &mut file, 0o644)?)
     }
 
-    fn place_rules(&self, source: &Source, path: &Path) -> Result<(), TargetError> {
-        let rules = deb_rules(self.open(source)?)?;
-        let Some(rules) = rules else { return self.place(source, path) };
+    fn place_rules(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
+        let Some(rules) = rules::of_package(self.open(source)?)? else { return self.place(source, path) };
         self.make_parent(path)?;
         let single = rules.len() == 1;
         for (name, content) in rules {
             let path = if single { path.to_owned() } else { path.with_file_name(name) };
             self.root().write_file(&path, &mut content.as_slice(), 0o644)?;
+            self.beside.push(path);
         }
         Ok(())
     }
@@ -158,11 +188,11 @@ impl Performer<'_> {
             return self.run(&argv, &root, env, cwd);
         };
         let account = accounts.user(user)?;
-        let mut argv = vec![account.shell.clone(), "-l".to_owned(), "-c".to_owned()];
+        let mut argv = vec![account.command_shell().to_owned(), "-l".to_owned(), "-c".to_owned()];
         match command {
             Command::Shell(text) => argv.push(text.clone()),
             Command::Argv(words) => {
-                argv.push(r#"exec "$0" "$@""#.to_owned());
+                argv.push(EXEC.to_owned());
                 argv.extend(words.iter().cloned());
             }
         }
@@ -231,38 +261,6 @@ impl Performer<'_> {
         let root = accounts.user("root")?;
         self.run(&argv, &root, &BTreeMap::new(), None)
     }
-}
-
-/// Rules are texts.
-const RULES_LIMIT: u64 = 4 << 20;
-
-/// A file's name and content.
-type NamedFile = (OsString, Vec<u8>);
-
-/// Names and contents of the rules in a Debian package; `None` for a file that is none.
-fn deb_rules(mut file: File) -> Result<Option<Vec<NamedFile>>, TargetError> {
-    let mut magic = Vec::new();
-    let failed = |error: std::io::Error| TargetError::Unpack(error.into());
-    (&mut file).take(deb::MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
-    if magic != deb::MAGIC {
-        return Ok(None);
-    }
-    file.rewind().map_err(failed)?;
-    let mut rules = Vec::new();
-    deb::member(file, "data.tar", |member| {
-        let (_, reader) = decoder(member)?;
-        tar::for_each::<_, UnpackError>(reader, |entry, content| {
-            let name = tar::file_name(&entry.path).to_owned();
-            if entry.kind == Kind::File && entry.path.extension().is_some_and(|extension| extension == "rules") {
-                let mut bytes = Vec::new();
-                content.take(RULES_LIMIT).read_to_end(&mut bytes)?;
-                rules.push((name, bytes));
-            }
-            Ok(())
-        })?;
-        Ok(())
-    })?;
-    if rules.is_empty() { Err(TargetError::NoRules) } else { Ok(Some(rules)) }
 }
 
 fn shell(text: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! The directories behind one layer while it is being made.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -45,14 +46,17 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the directories below `path`, which must not exist yet.
-    pub fn create(path: PathBuf) -> io::Result<Self> {
+    /// Makes the directories below `path`, which must not exist yet, and in `/run/alloy` the files `lent`.
+    pub fn create(path: PathBuf, lent: &BTreeMap<String, String>) -> io::Result<Self> {
         fs::create_dir(&path)?;
         for (name, mode) in [("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777), ("run/alloy", 0o755)] {
             fs::create_dir(path.join(name))?;
             fs::set_permissions(path.join(name), Permissions::from_mode(mode))?;
         }
         fs::write(path.join("run/alloy/apt.conf"), APT_CONF)?;
+        for (name, content) in lent {
+            fs::write(path.join("run/alloy").join(name), content)?;
+        }
         Ok(Self { path })
     }
 

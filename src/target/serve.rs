@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
                     let _ = channel.send_output(bytes);
                 };
                 let layer = self.open()?;
-                Reply::Step(Performer { layer, files: &files, output: &output }.step(&step)?)
+                Reply::Step(Performer::new(layer, &files, &output).step(&step)?)
             }
             Request::Facts(request) => Reply::World(facts::look(self.open()?, &request)?),
             Request::Assemble { plan, debs } => {
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
     fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, TargetError> {
         let layer = self.open()?;
         let account = layer.accounts()?.user(user)?;
-        let mut argv = vec![account.shell.clone(), "-l".to_owned(), "-c".to_owned()];
+        let mut argv = vec![account.command_shell().to_owned(), "-l".to_owned(), "-c".to_owned()];
         // A marker: profiles may print something of their own.
         argv.push("printf '\\0alloy\\0'; env -0".to_owned());
         let printed = RefCell::new(Vec::new());

@@ -2,13 +2,17 @@
 //! wrote. Runs as root on a machine that `ci/test` has prepared.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a failing test panics")]
 
+mod actions;
+mod archives;
 mod blueprints;
 mod cortex_m;
 mod diagnostics;
 mod downloads;
 mod downloads_at_once;
 mod hostile;
+mod image_config;
 mod locked;
+mod packages;
 mod plan;
 mod portable;
 mod properties;
@@ -18,6 +22,7 @@ mod running;
 mod sandbox;
 mod schemas;
 mod secrets;
+mod sources;
 mod support;
 mod transport;
 mod variables;

@@ -25,8 +25,10 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
             (_, true) => Kind::Symlink,
             _ => Kind::File,
         };
+        // The crate's own answer lacks the set-id bits, and makes what Windows packed writable for the group.
+        let unix = (member.external_attributes() >> 16) & 0o7777;
         let default = if kind == Kind::Directory { 0o755 } else { 0o644 };
-        let mode = member.unix_mode().map_or(default, |mode| mode & 0o7777);
+        let mode = if unix == 0 { default } else { unix };
         let mtime = (member.last_modified().map_or(0, seconds), 0);
         let mut entry = Entry { kind, mode, mtime, ..plain_directory(&path) };
         match kind {

@@ -1,12 +1,13 @@
 //! Running alloy and its neighbours.
 
 pub mod download;
+pub mod files;
 pub mod http;
 pub mod registry;
 pub mod user;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -66,33 +67,16 @@ pub fn tool(program: &str, arguments: &[&str]) -> Ended {
 
 /// A store of a test's own.
 pub struct Store {
-    directory: PathBuf,
-    _removed: Option<TempDir>,
+    pub directory: TempDir,
 }
 
 impl Store {
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        Self { directory: directory.path().to_owned(), _removed: Some(directory) }
-    }
-
-    /// A store that outlives the tests: nothing is dropped at the end of a process. Those of earlier runs go now.
-    fn of_this_process() -> Self {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        for entry in std::fs::read_dir(place).unwrap().map(Result::unwrap) {
-            let name = entry.file_name().into_string().unwrap();
-            let process = name.strip_prefix("shared-store-").map(|id| Path::new("/proc").join(id));
-            if process.is_some_and(|process| !process.exists()) {
-                tool("rm", &["-rf", text(&entry.path())]).ok();
-            }
-        }
-        let directory = place.join(format!("shared-store-{}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
-        Self { directory, _removed: None }
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn path(&self) -> &Path {
-        &self.directory
+        self.directory.path()
     }
 
     /// alloy on this store.
@@ -134,8 +118,17 @@ impl Drop for Store {
 
 /// A store that all tests share, with the base already made: making it once is enough.
 pub fn shared() -> &'static Store {
-    static SHARED: OnceLock<Store> = OnceLock::new();
-    SHARED.get_or_init(Store::of_this_process)
+    static SHARED: OnceLock<(Store, Child)> = OnceLock::new();
+    let (store, _) = SHARED.get_or_init(|| {
+        let store = Store::new();
+        // Nothing drops what is static: whoever reads from this process until its end deletes what is left.
+        let script = "cat > /dev/null; rm -rf \"$0\"";
+        let mut sweeper = Command::new("sh");
+        sweeper.args(["-c", script, text(store.path())]).stdin(Stdio::piped());
+        let sweeper = sweeper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        (store, sweeper)
+    });
+    store
 }
 
 /// Which layers were taken from the store.
@@ -182,4 +175,21 @@ pub fn copy_of(path: &str) -> TempDir {
 /// A path as text.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// What compiles and clones; one layer for all tests that need it.
+pub const TOOLS: &str = "- {name: tools, action: apt_install, packages: \
+                     [ca-certificates, gcc, git, libc6-dev, make, pkg-config, python3-pip]}\n\
+                     - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
+
+/// A blueprint of one task file on top of compilers, git, pip, and a user `dev`.
+pub fn with_tools(text: &str) -> TempDir {
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, tasks.yml]\n";
+    blueprint(&[("manifest.yml", manifest), ("tools.yml", TOOLS), ("tasks.yml", text)])
+}
+
+/// The path of a blueprint, which everybody may read.
+pub fn readable(blueprint: &TempDir) -> &str {
+    tool("chmod", &["-R", "a+rX", text(blueprint.path())]).ok();
+    text(blueprint.path())
 }

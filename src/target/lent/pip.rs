@@ -1,0 +1,71 @@
+//! Where this site's Python packages come from: pip's variables, and its configuration files (pip documentation,
+//! "Configuration"). Of a file, what says how to reach packages; what says where to install them is the image's affair.
+
+use std::collections::BTreeMap;
+
+/// Options that count, as configuration files name them.
+const OPTIONS: [&str; 6] = ["index-url", "extra-index-url", "trusted-host", "find-links", "timeout", "retries"];
+
+/// Variables with what the environment says, else what `files` say, the most particular first.
+pub fn variables(var: impl Fn(&str) -> Option<String>, files: &[String]) -> BTreeMap<String, String> {
+    let configured: Vec<_> = files.iter().map(|text| options(text)).collect();
+    let variable = |option: &str| {
+        let name = format!("PIP_{}", option.replace('-', "_").to_uppercase());
+        let value = var(&name).filter(|value| !value.is_empty());
+        let value = value.or_else(|| configured.iter().find_map(|file| file.get(option).cloned()))?;
+        Some((name, value))
+    };
+    OPTIONS.into_iter().filter_map(variable).collect()
+}
+
+/// The options of a file that are for `pip install`. Values may go on on indented lines.
+fn options(text: &str) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let (mut section, mut last) = (String::new(), None);
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let (true, Some(value)) = (line.starts_with([' ', '\t']), last.as_ref().and_then(|key| found.get_mut(key))) {
+            value.push(' ');
+            value.push_str(trimmed);
+            continue;
+        }
+        last = None;
+        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.trim().clone_into(&mut section);
+            continue;
+        }
+        let Some((key, value)) = trimmed.split_once(['=', ':']) else { continue };
+        let key = key.trim().to_ascii_lowercase().replace('_', "-");
+        // `install` is read after `global`, and wins over it.
+        let counts = section == "install" || (section == "global" && !found.contains_key(&key));
+        if counts && OPTIONS.contains(&key.as_str()) {
+            found.insert(key.clone(), value.trim().to_owned());
+            last = Some(key);
+        }
+    }
+    found.values_mut().for_each(|value| *value = value.trim().to_owned());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_where_packages_are_and_nothing_else() {
+        let user = "[install]\nindex-url = https://a.example/simple\n[global]\nindex_url=https://g.example\nuser = true\n\
+                    trusted-host =\n    a.example\n    b.example\n# no\ncert = /etc/ssl/x\n";
+        let machine = "[global]\nindex-url: https://m.example\nretries = 9\n[list]\ntimeout = 5\n";
+        let files = [user.to_owned(), machine.to_owned()];
+        let found = variables(|name| (name == "PIP_RETRIES").then(|| "2".into()), &files);
+        let expected = [
+            ("PIP_INDEX_URL", "https://a.example/simple"),
+            ("PIP_RETRIES", "2"),
+            ("PIP_TRUSTED_HOST", "a.example b.example"),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+}

@@ -1,0 +1,47 @@
+//! Rules for udev that come in a Debian package, as vendors of probes ship them.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+
+use layers::compress::decoder;
+use layers::tar::{self, Kind};
+use layers::unpack::{UnpackError, deb};
+
+use super::TargetError;
+
+/// Rules are texts.
+const RULES_LIMIT: u64 = 4 << 20;
+
+/// A file's name and content.
+pub type NamedFile = (OsString, Vec<u8>);
+
+/// Names and contents of the rules in a Debian package; `None` for a file that is none.
+pub fn of_package(mut file: File) -> Result<Option<Vec<NamedFile>>, TargetError> {
+    let mut magic = Vec::new();
+    let failed = |error: std::io::Error| TargetError::Unpack(error.into());
+    (&mut file).take(deb::MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
+    if magic != deb::MAGIC {
+        return Ok(None);
+    }
+    file.rewind().map_err(failed)?;
+    let mut rules = Vec::new();
+    deb::member(file, "data.tar", |member| {
+        let (_, reader) = decoder(member)?;
+        tar::for_each::<_, UnpackError>(reader, |entry, content| {
+            if entry.kind == Kind::File && entry.path.extension().is_some_and(|extension| extension == "rules") {
+                let active = entry.path.parent().is_some_and(|parent| parent.ends_with("rules.d"));
+                let mut bytes = Vec::new();
+                content.take(RULES_LIMIT).read_to_end(&mut bytes)?;
+                rules.push((active, tar::file_name(&entry.path).to_owned(), bytes));
+            }
+            Ok(())
+        })?;
+        Ok(())
+    })?;
+    // Beside rules that are meant for udev, those of examples are not.
+    let active = rules.iter().any(|(active, ..)| *active);
+    let rules: Vec<NamedFile> =
+        rules.into_iter().filter(|rule| rule.0 || !active).map(|(_, name, content)| (name, content)).collect();
+    if rules.is_empty() { Err(TargetError::NoRules) } else { Ok(Some(rules)) }
+}

@@ -1,0 +1,125 @@
+//! `image:` of the manifest, and the user a blueprint is made for.
+
+use serde_json::{Value, json};
+
+use crate::support::{blueprint, run, shared, text};
+
+fn config(image: &str) -> Value {
+    let inspected = shared().run(&["inspect", image]).ok().stdout;
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    inspected["config"]["config"].clone()
+}
+
+fn env(config: &Value) -> Vec<&str> {
+    config["Env"].as_array().unwrap().iter().map(|pair| pair.as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_manifest_says_what_the_image_is() {
+    let manifest = |profile: &str| {
+        format!(
+            "name: Board\nversion: 1.2.3\nvendor: acme\nlicenses: Apache-2.0\nauthors: [Ann, Bob]\nrun_order: [tasks.yml]\n\
+             image:\n  {profile}env: {{LEVEL: '3', PATH_OF: '$HOME:/x'}}\n  user: dev\n  workdir: /work\n  \
+             entrypoint: [/bin/sh, -c]\n  cmd: ['echo $0 $LEVEL $(id -un) $PWD']\n  labels: {{org.example.board: x, \
+             org.opencontainers.image.vendor: other}}\n"
+        )
+    };
+    let task = "- {name: profile, action: write_env_file, file: /etc/profile.d/tools.sh, content: 'export PATH=$PATH:/opt/tools/bin TOOLS=/opt/tools LEVEL=9'}
+- {name: of the user, action: run_command, reason: test, run_as: dev, command: 'echo \"export OWN=$(id -un)\" >> ~/.profile'}
+- {name: workdir, action: run_command, reason: test, command: 'mkdir -p /work && echo noise >> /etc/profile'}
+";
+    let with = blueprint(&[("manifest.yml", &manifest("")), ("tasks.yml", task)]);
+    shared().build(&[text(with.path()), "-t", "board"]);
+    let found = config("board");
+    let mut all = env(&found);
+    all.sort_unstable();
+    // What the manifest says goes over what a profile says.
+    assert_eq!(
+        all[..4],
+        [
+            "LEVEL=3",
+            "OWN=dev",
+            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/opt/tools/bin",
+            "PATH_OF=$HOME:/x"
+        ]
+    );
+    assert_eq!(all[4..], ["TOOLS=/opt/tools"]);
+    assert_eq!((&found["User"], &found["WorkingDir"]), (&json!("dev"), &json!("/work")));
+    assert_eq!(found["Entrypoint"], json!(["/bin/sh", "-c"]));
+    let labels = [
+        ("title", "Board"),
+        ("version", "1.2.3"),
+        ("vendor", "other"),
+        ("licenses", "Apache-2.0"),
+        ("authors", "Ann, Bob"),
+    ];
+    for (name, value) in labels {
+        assert_eq!(found["Labels"][format!("org.opencontainers.image.{name}")], value, "{name}");
+    }
+    assert_eq!(found["Labels"]["org.example.board"], "x");
+    assert_eq!(shared().run(&["run", "board"]).ok().stdout, "/bin/sh 3 dev /work\n");
+    let passwd = shared().run(&["run", "board", "--", "grep ^dev: /etc/passwd; stat -c '%U %a' ~"]).ok().stdout;
+    assert_eq!(passwd, "dev:x:1000:1000::/home/dev:/bin/bash\ndev 755\n");
+
+    let without = blueprint(&[("manifest.yml", &manifest("env_from_profile: false\n  ")), ("tasks.yml", task)]);
+    shared().build(&[text(without.path()), "-t", "board-plain"]);
+    let found = config("board-plain");
+    assert!(env(&found).contains(&"LEVEL=3") && !env(&found).iter().any(|pair| pair.contains("/opt/tools")), "{found}");
+}
+
+#[test]
+fn a_user_that_the_base_has_is_not_made_again() {
+    for (user, expected) in
+        [("games", "games:x:5:60:games:/usr/games:/usr/sbin/nologin\n"), ("1234:60", ""), ("root", "")]
+    {
+        let manifest = format!("name: U\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {{user: '{user}'}}\n");
+        let task = "- {name: a, action: run_command, reason: test, run_as: games, command: 'test $(id -un):$0 = games:/bin/sh'}\n";
+        let blueprint = blueprint(&[("manifest.yml", &manifest), ("tasks.yml", task)]);
+        let image = format!("user-{}", user.replace(':', "-"));
+        shared().build(&[text(blueprint.path()), "-t", &image]);
+        assert_eq!(config(&image)["User"], user);
+        let shown = shared()
+            .run(&["run", "-u", "root", &image, "--", "sh", "-c", "grep -E '^games:x:5|:1000:' /etc/passwd"])
+            .ok()
+            .stdout;
+        assert!(shown.starts_with(expected) && !shown.contains(":1000:"), "{shown}");
+    }
+}
+
+#[test]
+fn the_user_of_a_blueprint_is_never_who_builds_it() {
+    let task = "- {name: who, action: run_command, reason: test, command: 'echo {{.Vars.DEV_USERNAME}} > /srv/who'}\n\
+                - {name: field, action: write_env_file, file: '/srv/$DEV_USERNAME-$USER', content: ''}\n\
+                - {name: home, action: write_env_file, file: '/srv/home$HOME', content: ''}\n";
+    let manifest = |more: &str| format!("name: D\nversion: 1.0.0\nrun_order: [tasks.yml]\n{more}");
+    let plain = blueprint(&[("manifest.yml", &manifest("")), ("tasks.yml", task)]);
+    let user = blueprint(&[("manifest.yml", &manifest("image: {user: dev}\n")), ("tasks.yml", task)]);
+    let variable = blueprint(&[
+        ("manifest.yml", &manifest("image: {user: dev}\nvariables: {DEV_USERNAME: ann}\n")),
+        ("tasks.yml", task),
+    ]);
+    let env_file = plain.path().join("build.env");
+    std::fs::write(&env_file, "DEV_USERNAME=file\n").unwrap();
+    for (blueprint, options, expected) in [
+        (&plain, &[][..], "root"),
+        (&user, &[], "dev"),
+        (&variable, &[], "ann"),
+        (&user, &["--env-file", text(&env_file)], "file"),
+        (&variable, &["--env-file", text(&env_file), "--var", "DEV_USERNAME=bob"], "bob"),
+    ] {
+        let mut all = vec!["build", text(blueprint.path()), "-t", "who"];
+        all.extend(options);
+        let mut command = shared().alloy(&all);
+        for name in ["USER", "LOGNAME", "SUDO_USER", "DEV_USERNAME"] {
+            command.env(name, "invoker");
+        }
+        run(command.env("HOME", "/home/invoker")).ok();
+        let shown = shared()
+            .run(&["run", "-u", "root", "who", "--", "sh", "-c", "cat /srv/who; ls -d /srv/*-root; ls /srv/home"])
+            .ok()
+            .stdout;
+        assert_eq!(shown, format!("{expected}\n/srv/{expected}-root\nroot\n"));
+        let everything = shared().run(&["inspect", "who"]).ok().stdout;
+        assert!(!everything.contains("invoker"), "{everything}");
+    }
+}

@@ -1,0 +1,221 @@
+//! What is built, cloned or installed by a vendor's own tools.
+
+use crate::support::files::Files;
+use crate::support::{TOOLS, blueprint, digests, shared, tasks, text, with_tools};
+
+/// Repositories as vendors have them, served without any program of git's.
+struct Repositories {
+    _files: Files,
+    sdk: String,
+    west: String,
+    buildroot: String,
+    kas: String,
+}
+
+fn repositories() -> Repositories {
+    let files = Files::serve();
+    let hal = files.repository("hal", "echo hal > hal.c; commit v1");
+    let sdk = files.repository(
+        "sdk",
+        &format!(
+            "echo one > sdk.c; printf '#!/bin/sh\\necho $# $1 > installed\\n' > install.sh; chmod 755 install.sh
+            git submodule --quiet add {hal} hal; commit v1; echo two > sdk.c; commit v2"
+        ),
+    );
+    let west = files.repository(
+        "manifest",
+        &format!(
+            "printf 'manifest:\\n  self: {{path: app}}\\n  projects: [{{name: hal, url: \"{hal}\", revision: v1, path: modules/hal}}]\\n' > west.yml
+            commit v1; echo broken > west.yml; commit v2"
+        ),
+    );
+    let buildroot = files.repository(
+        "buildroot",
+        "mkdir configs; echo BR2_arm=y > configs/board_defconfig
+        printf '%%_defconfig:\\n\\tcp configs/$@ .config && echo EXTERNAL=$(BR2_EXTERNAL) >> .config\\n' > Makefile
+        commit 2024.02; git rm -q Makefile; commit 2024.05",
+    );
+    let meta = files.repository(
+        "meta",
+        "printf 'export BUILDDIR=$1\\n' > oe-init-build-env; mkdir conf; echo > conf/layer.conf; commit v1",
+    );
+    let kas = files.repository(
+        "kas",
+        &format!(
+            "mkdir conf; printf 'header: {{version: 14}}\\nmachine: board\\ndistro: poky\\nrepos:\\n  self: {{layers: {{.: disabled}}}}\\n  meta: {{url: \"{meta}\", branch: main}}\\n' > conf/board.yml
+            commit v1; git rm -q conf/board.yml; commit v2"
+        ),
+    );
+    Repositories { _files: files, sdk, west, buildroot, kas }
+}
+
+#[test]
+fn repositories_are_the_same_twice() {
+    let served = repositories();
+    let Repositories { sdk, west, buildroot, kas, .. } = &served;
+    let pinned = crate::support::tool("git", &["ls-remote", kas, "refs/tags/v1"]).ok().stdout;
+    let pinned = pinned.split_whitespace().next().unwrap();
+    let tools = "- {name: west, action: python_package, package: west, version: 1.2.0}\n\
+                 - {name: kas, action: python_package, package: kas, version: '4.7'}\n";
+    let work = format!(
+        "- {{name: git, action: mcu_sdk, method: git, url: '{sdk}', version: v1, dest: /opt/sdk, file: install.sh, install_args: [a b], packages: [patch]}}
+- {{name: workspace, action: mcu_sdk, method: west, url: '{west}', version: v1, dest: /opt/ws, run_as: dev}}
+- {{name: buildroot, action: buildroot_config, url: '{buildroot}', version: '2024.02', dest: /opt/br, defconfig: board_defconfig, external_tree: '{sdk}', owner: dev}}
+- {{name: yocto, action: yocto_manifest, tool: kas, url: '{kas}', commit_hash: {pinned}, version: v2, dest: /opt/yocto, kas_file: conf/board.yml, run_as: dev}}
+"
+    );
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, pip.yml, tasks.yml]\n";
+    let files = [("manifest.yml", manifest), ("tools.yml", TOOLS), ("pip.yml", tools), ("tasks.yml", &work)];
+    let blueprint = blueprint(&files);
+    let build = || shared().build(&[text(blueprint.path()), "-t", "cloned", "--no-cache=tasks.yml"]);
+    let (first, second) = (build(), build());
+    assert_eq!(digests(&first), digests(&second), "nothing of a clone may depend on when it was made");
+
+    let root = |script: &str| shared().run(&["run", "cloned", "--", "bash", "-euc", script]).ok().stdout;
+    assert_eq!(root("cd /opt/sdk; cat sdk.c hal/hal.c installed"), "one\nhal\n1 a b\n");
+    assert_eq!(
+        root(
+            "cd /opt/sdk; git status --short; git -C hal status --short; git describe --tags; patch --version | head -c 9"
+        ),
+        "?? installed\nv1\nGNU patch"
+    );
+    assert_eq!(
+        root("cd /opt/br; cat .config external/sdk.c; stat -c %U .config"),
+        "BR2_arm=y\nEXTERNAL=/opt/br/external\ntwo\ndev\n"
+    );
+    let dev = |script: &str| shared().run(&["run", "-u", "dev", "cloned", "--", "bash", "-euc", script]).ok().stdout;
+    assert_eq!(
+        dev(
+            "cd /opt/ws; west list -f '{name} {path}'; cat modules/hal/hal.c; west forall -c 'git status --short' | { ! grep -v ===; }"
+        ),
+        "manifest app\nhal modules/hal\nhal\n"
+    );
+    assert_eq!(
+        dev(
+            "cd /opt/yocto; git status --short; grep MACHINE build/conf/local.conf; git -C meta status --short; stat -c %U:%G meta"
+        ),
+        "?? build/\n?? meta/\nMACHINE ??= \"board\"\ndev:dev\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_cloned_is_explained() {
+    let served = repositories();
+    let Repositories { sdk, .. } = &served;
+    for (fields, code, wanted) in [
+        (
+            format!("action: mcu_sdk, method: git, url: '{sdk}x', version: v1, dest: /opt/sdk"),
+            1,
+            "sdk.gitx/' not found",
+        ),
+        (
+            format!("action: mcu_sdk, method: git, url: '{sdk}', version: v9, dest: /opt/sdk"),
+            1,
+            "sdk.git has no `v9`; its newest tags: v1 v2",
+        ),
+        (
+            format!("action: mcu_sdk, method: git, url: '{sdk}', version: v1, dest: /etc"),
+            1,
+            "already exists and is not an empty directory",
+        ),
+        (
+            format!("action: mcu_sdk, method: svn, url: '{sdk}', version: v1, dest: /opt/sdk"),
+            3,
+            "it is one of west, git",
+        ),
+        (
+            format!("action: mcu_sdk, method: west, url: '{sdk}', version: v1, dest: /opt/sdk"),
+            1,
+            "`west` is not on the PATH of root",
+        ),
+        (format!("action: yocto_manifest, url: '{sdk}', tool: repo, dest: /opt/sdk"), 3, "it is one of kas"),
+        (
+            "action: mcu_sdk, method: git, url: '--upload-pack=x', version: v1, dest: /opt/sdk".into(),
+            3,
+            "one word that does not begin with `-`",
+        ),
+        ("action: rust_package, package: genpasswd, version: 1.0.0".into(), 1, "`cargo` is not on the PATH of root"),
+        (
+            "action: python_package, package: west, version: 0.0.0.1".into(),
+            1,
+            "No matching distribution found for west==0.0.0.1",
+        ),
+        ("action: python_package, package: './west'".into(), 3, "write `name` or `name[extra]`"),
+    ] {
+        let blueprint = with_tools(&format!("- {{name: task, {fields}}}\n"));
+        let ended = shared().run(&["build", text(blueprint.path())]).fails(code);
+        assert!(ended.stderr.contains(wanted) && ended.stderr.contains("tasks.yml:1"), "{wanted}: {}", ended.stderr);
+    }
+}
+
+/// A source with what autotools make: arguments of `configure` and targets of `make` leave their marks.
+fn sources() -> Files {
+    let files = Files::serve();
+    files.script(
+        r#"mkdir -p tiny-1.0 && cd tiny-1.0
+        printf '#!/bin/sh\nprefix=/usr/local\nfor word; do case $word in --prefix=*) prefix=${word#*=};; --fail) echo "no such option" >&2; exit 3;; esac; done\nprintf "PREFIX = $prefix\\nARGUMENTS = $*\\n" > config.mk\n' > configure
+        chmod 755 configure; echo 'int main(void) { return 7; }' > tiny.c
+        printf 'include config.mk\nall: tiny\ntiny: tiny.c\n\tcc -o $@ $<\ninstall:\n\tmkdir -p $(PREFIX)/bin && cp tiny $(PREFIX)/bin/ && echo "$(ARGUMENTS)" > $(PREFIX)/arguments && id -un > $(PREFIX)/user\n' > Makefile
+        cd ..; tar cjf tiny.tar.bz2 tiny-1.0; rm -r tiny-1.0
+        printf '#!/bin/bash\nset -e\ntest "$1 $2" = "-y -d"\nmkdir -p $3/bin\necho "export SDK=$3" > $3/environment-setup\nid -un > $3/user\n' > installer.sh
+        printf '#!/bin/sh\necho no space for an SDK; exit 9\n' > broken.sh"#,
+    );
+    files
+}
+
+#[test]
+fn sources_are_built_and_installers_run() {
+    let files = sources();
+    let of = |name: &str| format!("url: '{}', sha256: {}", files.url(name), files.sha256(name));
+    let (tiny, installer) = (of("tiny.tar.bz2"), of("installer.sh"));
+    let blueprint = with_tools(&format!(
+        "- {{name: plain, action: build_artifact, artifact_source: {{{tiny}}}, make_targets: [all, install]}}
+- {{name: all, action: build_artifact, artifact_source: {{{tiny}}}, dependencies: [patch, make], configure_flags: [--with-x=a b, --quiet], make_targets: [all, install], destination: /opt/tiny, owner: 'games:games', mode: go-w}}
+- {{name: words, action: build_artifact, artifact_source: {{{tiny}}}, configure_flags: --prefix=/home/dev/tiny --quiet, make_targets: [all, install], run_as: dev}}
+- {{name: source, action: build_from_source, {tiny}, dest: /opt/source, strip_components: 1, command: './configure --prefix=$PWD/out && make all install && ! make clean 2>/dev/null', run_as: dev}}
+- {{name: sdk, action: sdk_install, {installer}, dest: /opt/sdk}}
+- {{name: sdk of a user, action: sdk_install, {installer}, dest: /opt/sdks/own, run_as: dev, creates: /opt/sdks/own/environment-setup}}
+- {{name: once, action: sdk_install, {installer}, dest: /opt/sdks/own, creates: /opt/sdks/own/environment-setup}}
+"
+    ));
+    let build = || shared().build(&[text(blueprint.path()), "-t", "made", "--no-cache=tasks.yml"]);
+    let (first, second) = (build(), build());
+    assert_eq!(digests(&first), digests(&second));
+    let script = "for prefix in /usr/local /opt/tiny /home/dev/tiny /opt/source/out; do \
+                      $prefix/bin/tiny; echo $? $(stat -c %U:%G $prefix/bin/tiny) $(cat $prefix/user): $(cat $prefix/arguments); done; \
+                  cat /opt/sdk/environment-setup /opt/sdks/own/user; stat -c %U:%G /opt/sdk/bin /opt/sdks /opt/sdks/own /opt/source/tiny.c; \
+                  patch --version >/dev/null && ls -A /tmp";
+    let shown = shared().run(&["run", "made", "--", "bash", "-c", script]).ok().stdout;
+    assert_eq!(
+        shown,
+        "7 root:root root:\n7 games:games root: --prefix=/opt/tiny --with-x=a b --quiet\n\
+         7 dev:dev dev: --prefix=/home/dev/tiny --quiet\n7 dev:dev dev: --prefix=/opt/source/out\n\
+         export SDK=/opt/sdk\ndev\nroot:root\nroot:root\ndev:dev\ndev:dev\n"
+    );
+    let (broken, page) = (of("broken.sh"), of("installer.sh"));
+    for (fields, wanted) in [
+        (
+            format!(
+                "action: build_artifact, artifact_source: {{{tiny}}}, configure_flags: --fail, make_targets: [all]"
+            ),
+            "no such option",
+        ),
+        (
+            format!("action: build_artifact, artifact_source: {{{tiny}}}, make_targets: [nothing]"),
+            "No rule to make target 'nothing'",
+        ),
+        (
+            format!("action: build_artifact, artifact_source: {{{page}}}, make_targets: [all]"),
+            "not an archive that alloy knows",
+        ),
+        (format!("action: sdk_install, {broken}, dest: /opt/sdk"), "no space for an SDK"),
+    ] {
+        let blueprint = with_tools(&format!("- {{name: task, {fields}}}\n"));
+        let ended = shared().run(&["build", text(blueprint.path())]).fails(1);
+        assert!(ended.stderr.contains(wanted) && ended.stderr.contains("tasks.yml:1"), "{wanted}: {}", ended.stderr);
+    }
+    let unpinned =
+        tasks(&format!("- {{name: a, action: sdk_install, url: '{}', dest: /opt}}\n", files.url("installer.sh")));
+    let ended = shared().run(&["build", text(unpinned.path())]).fails(3);
+    assert!(ended.stderr.contains("`sdk_install` needs `sha256`"), "{}", ended.stderr);
+}

@@ -111,7 +111,7 @@ pub fn build(
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
-    because(resolver, &plan, found.len(), &lowered.base, &inputs, &lasts)?;
+    because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     let mut done: Vec<BuiltLayer> = Vec::new();
     if found.len() < plan.layers.len() {
@@ -189,12 +189,12 @@ fn because(
     resolver: &Resolver<'_>,
     plan: &Plan,
     first: usize,
-    base: &str,
+    lowered: &Lowered,
     inputs: &Inputs,
     lasts: &forecast::Lasts,
 ) -> Result<(), BuildError> {
     let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
-    for reason in forecast::why(resolver, layer, base, inputs, lasts, None)? {
+    for reason in forecast::why(resolver, layer, lowered, inputs, lasts, None)? {
         resolver.reporter.event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
     }
     Ok(())

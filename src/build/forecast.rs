@@ -93,7 +93,7 @@ pub fn forecast(
             }
             let unpinned = reasons.iter().any(|reason| reason.code == "unpinned");
             if !forced && !reasons.iter().any(|reason| reason.code == "base-unknown") {
-                let more = why(resolver, &planned, &lowered.base, &inputs, &lasts, below)?;
+                let more = why(resolver, &planned, &lowered, &inputs, &lasts, below)?;
                 // What nobody knows cannot be said to have changed.
                 reasons.extend(more.into_iter().filter(|reason| !unpinned || reason.code != "source"));
             }
@@ -126,7 +126,7 @@ fn shared(
 pub(super) fn why(
     resolver: &Resolver<'_>,
     planned: &PlannedLayer,
-    base: &str,
+    lowered: &Lowered,
     inputs: &Inputs,
     lasts: &Lasts,
     below: Option<&ForecastLayer>,
@@ -140,7 +140,7 @@ pub(super) fn why(
         return Ok(vec![Reason::new("gone", "it is no longer in the store")]);
     };
     let below = below.map(|below| below.planned.name.as_str());
-    Ok(explain(&trace, &Trace::of(planned, base, inputs), below))
+    Ok(explain(&trace, &Trace::of(planned, lowered, inputs), below))
 }
 
 pub(super) fn lasts(resolver: &Resolver<'_>, name: &str) -> Result<Lasts, StoreError> {

@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
                 None => (Made { blob: self.run(planned, index, count)?, archive: None }, false),
             },
         };
-        let trace = Trace::of(planned, &self.lowered.base, self.inputs);
+        let trace = Trace::of(planned, self.lowered, self.inputs);
         let record = record(planned, &trace, &made);
         if before.as_ref().map(|before| &before.layer) != Some(&record.layer) {
             self.moved = self.moved || before.is_some();

@@ -64,6 +64,13 @@ impl Secrets {
         replaced(text, |name| Some(format!("{{{{.Vars.{name}}}}}")))
     }
 
+    /// `text` with `***` in place of every value; markers stay. What may be kept, and told apart again.
+    pub fn mask_values(&self, text: &str) -> String {
+        let parts = text.split(MARK).enumerate();
+        let parts = parts.map(|(at, part)| if at % 2 == 1 { part.to_owned() } else { self.mask(part) });
+        parts.collect::<Vec<_>>().join(&MARK.to_string())
+    }
+
     /// `text` with `***` in place of every marker.
     pub fn without_markers(text: &str) -> String {
         replaced(text, |_| Some(SHOWN.to_owned()))

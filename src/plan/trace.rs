@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Inputs, PlannedLayer, Preimage};
-use crate::op::{Fingerprint, Op, Source, Step};
+use super::{Inputs, Lowered, PlannedLayer, Preimage};
+use crate::op::{Fingerprint, Op, Secrets, Source, Step};
 
 /// What was known when a layer was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct StepTrace {
     /// Its file and line.
     pub place: String,
     /// Its fields, variables put in.
-    pub fields: serde_json::Value,
+    pub fields: Value,
     /// What it does.
     pub fingerprint: Fingerprint,
     /// What its downloads and files hold.
@@ -40,31 +41,43 @@ pub struct StepTrace {
 }
 
 impl Trace {
-    /// What is known of `layer`.
-    pub fn of(layer: &PlannedLayer, base: &str, inputs: &Inputs) -> Self {
+    /// What is known of `layer`, without the values of secrets, wherever an author may have written them.
+    pub fn of(layer: &PlannedLayer, lowered: &Lowered, inputs: &Inputs) -> Self {
+        let (base, secrets) = (lowered.base.clone(), &lowered.secrets);
         let steps = layer.steps.iter().zip(&layer.preimage.steps);
-        let steps = steps.map(|(step, fingerprint)| StepTrace::of(step, *fingerprint, inputs)).collect();
-        Self { base: base.to_owned(), preimage: layer.preimage.clone(), steps }
+        let steps = steps.map(|(step, fingerprint)| StepTrace::of(step, *fingerprint, inputs, secrets)).collect();
+        Self { base, preimage: layer.preimage.clone(), steps }
     }
 }
 
 impl StepTrace {
-    fn of(step: &Step, fingerprint: Fingerprint, inputs: &Inputs) -> Self {
-        let digest = |source: &Source| Some((name(source).to_owned(), *inputs.sources.get(source)?));
+    fn of(step: &Step, fingerprint: Fingerprint, inputs: &Inputs, secrets: &Secrets) -> Self {
+        let digest = |source: &Source| Some((secrets.mask_values(name(source)), *inputs.sources.get(source)?));
         let mut variables = BTreeMap::new();
         for op in &step.ops {
             let Op::Run { env, .. } = op else { continue };
-            variables.extend(env.iter().map(|(name, value)| (name.clone(), value.clone())));
+            variables.extend(env.iter().map(|(name, value)| (name.clone(), secrets.mask_values(value))));
         }
         Self {
-            name: step.name.clone(),
+            name: secrets.mask_values(&step.name),
             action: step.action.clone(),
             place: format!("{}:{}", step.file, step.line),
-            fields: step.fields.clone(),
+            fields: masked(&step.fields, secrets),
             fingerprint,
             sources: step.sources().filter_map(digest).collect(),
             variables,
         }
+    }
+}
+
+fn masked(value: &Value, secrets: &Secrets) -> Value {
+    match value {
+        Value::String(text) => Value::String(secrets.mask_values(text)),
+        Value::Array(items) => items.iter().map(|item| masked(item, secrets)).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), masked(value, secrets))).collect())
+        }
+        other => other.clone(),
     }
 }
 

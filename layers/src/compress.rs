@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::media_type;
 
 mod ahead;
+mod frames;
 mod gzip;
 mod xz;
 
@@ -181,11 +182,7 @@ pub fn decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Box<dyn 
     let reader: Box<dyn Read + Send + 'a> = match format {
         Format::Plain => Box::new(input),
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        Format::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(input)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
-        }
+        Format::Zstd => Box::new(frames::Decoder::new(input, ZSTD_WINDOW_LOG)),
         Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         Format::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),

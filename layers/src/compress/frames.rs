@@ -1,0 +1,207 @@
+//! zstd by as many cores as it has small frames for (`pzstd` and seekable formats write such); a large frame is
+//! decoded as a stream (RFC 8878, 3.1).
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Chain, Cursor, Read};
+
+use rayon::prelude::*;
+
+/// A frame of more content than this, or of content that it does not tell, is decoded as a stream.
+const MAX_CONTENT: u64 = 16 << 20;
+/// Compressed bytes of such a frame; a liar's frame is decoded as a stream.
+const MAX_FRAME: usize = 20 << 20;
+/// Content decoded side by side: bounds memory, has no influence on the output.
+const BATCH: u64 = 32 << 20;
+
+const MAGIC: u32 = 0xfd2f_b528;
+const SKIPPABLE: u32 = 0x184d_2a50;
+
+type Streamed<R> = zstd::Decoder<'static, Chain<Cursor<Vec<u8>>, R>>;
+
+/// Decodes frames, one after the other.
+pub(super) struct Decoder<R: BufRead> {
+    state: State<R>,
+    /// Content that was decoded and not read yet.
+    ready: VecDeque<Cursor<Vec<u8>>>,
+    window_log: u32,
+}
+
+enum State<R: BufRead> {
+    Between(R),
+    Within(Box<Streamed<R>>),
+    Ended,
+}
+
+/// The next frame, as far as it was read.
+enum Next {
+    /// Whole.
+    Small(Vec<u8>, usize),
+    /// Its beginning.
+    Large(Vec<u8>),
+    End,
+}
+
+impl<R: BufRead> Decoder<R> {
+    /// A decoder that refuses windows of more than `2^window_log` bytes.
+    pub(super) fn new(input: R, window_log: u32) -> Self {
+        Self { state: State::Between(input), ready: VecDeque::new(), window_log }
+    }
+
+    /// Decodes what can be decoded side by side; a large frame behind it is begun.
+    fn batch(&mut self, mut input: R) -> io::Result<()> {
+        let (mut frames, mut content) = (Vec::new(), 0);
+        let last = loop {
+            if content >= BATCH {
+                break State::Between(input);
+            }
+            match next(&mut input)? {
+                Next::Small(frame, size) => {
+                    content += size as u64;
+                    frames.push((frame, size));
+                }
+                Next::Large(head) => {
+                    let mut decoder = zstd::Decoder::with_buffer(Cursor::new(head).chain(input))?.single_frame();
+                    decoder.window_log_max(self.window_log)?;
+                    break State::Within(Box::new(decoder));
+                }
+                Next::End => break State::Ended,
+            }
+        };
+        let decoded: io::Result<Vec<_>> =
+            frames.par_iter().map(|(frame, size)| zstd::bulk::decompress(frame, *size)).collect();
+        self.ready.extend(decoded?.into_iter().map(Cursor::new));
+        self.state = last;
+        Ok(())
+    }
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            while let Some(front) = self.ready.front_mut() {
+                let length = front.read(buf)?;
+                if length > 0 || buf.is_empty() {
+                    return Ok(length);
+                }
+                self.ready.pop_front();
+            }
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Ok(0),
+                State::Between(input) => self.batch(input)?,
+                State::Within(mut decoder) => {
+                    let length = decoder.read(buf)?;
+                    if length > 0 {
+                        self.state = State::Within(decoder);
+                        return Ok(length);
+                    }
+                    let (_, input) = decoder.finish().into_inner();
+                    self.state = State::Between(input);
+                }
+            }
+        }
+    }
+}
+
+/// Reads a frame, unless it is a large one; skippable frames are passed over.
+fn next(input: &mut impl BufRead) -> io::Result<Next> {
+    loop {
+        if input.fill_buf()?.is_empty() {
+            return Ok(Next::End);
+        }
+        let mut frame = Vec::new();
+        let magic = number(take(input, &mut frame, 4)?);
+        if magic & !0xf == u64::from(SKIPPABLE) {
+            let size = number(take(input, &mut frame, 4)?);
+            let skipped = io::copy(&mut input.take(size), &mut io::sink())?;
+            if skipped < size {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            continue;
+        }
+        if magic != u64::from(MAGIC) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is something behind the zstd frame"));
+        }
+        // 3.1.1.1: descriptor, window, dictionary, content size.
+        let descriptor = take(input, &mut frame, 1)?[0];
+        let single = descriptor & 0x20 != 0;
+        take(input, &mut frame, usize::from(!single) + [0, 1, 2, 4][usize::from(descriptor & 3)])?;
+        let content = match (descriptor >> 6, single) {
+            (0, false) => None,
+            (0, true) => Some(number(take(input, &mut frame, 1)?)),
+            (1, _) => Some(number(take(input, &mut frame, 2)?) + 256),
+            (2, _) => Some(number(take(input, &mut frame, 4)?)),
+            _ => Some(number(take(input, &mut frame, 8)?)),
+        };
+        let Some(content) = content.filter(|content| *content <= MAX_CONTENT) else { return Ok(Next::Large(frame)) };
+        // 3.1.1.2: blocks, each with three bytes of size, kind and "last".
+        loop {
+            if frame.len() > MAX_FRAME {
+                return Ok(Next::Large(frame));
+            }
+            let header = number(take(input, &mut frame, 3)?);
+            let repeated = (header >> 1) & 3 == 1;
+            let size = if repeated { 1 } else { usize::try_from(header >> 3).unwrap_or(usize::MAX) };
+            take(input, &mut frame, size)?;
+            if header & 1 == 1 {
+                break;
+            }
+        }
+        take(input, &mut frame, if descriptor & 4 != 0 { 4 } else { 0 })?;
+        return Ok(Next::Small(frame, usize::try_from(content).unwrap_or_default()));
+    }
+}
+
+/// The next `count` bytes, appended to `frame`.
+fn take<'f>(input: &mut impl BufRead, frame: &'f mut Vec<u8>, count: usize) -> io::Result<&'f [u8]> {
+    let start = frame.len();
+    input.take(count as u64).read_to_end(frame)?;
+    if frame.len() - start < count {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    Ok(&frame[start..])
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut back = Vec::new();
+        Decoder::new(BufReader::with_capacity(333, bytes), 27).read_to_end(&mut back)?;
+        Ok(back)
+    }
+
+    fn data(size: u32) -> Vec<u8> {
+        (0..size).map(|n| (n.wrapping_mul(2_654_435_761) >> 27) as u8).collect()
+    }
+
+    #[test]
+    fn small_large_empty_and_skippable_frames() {
+        let (small, large) = (data(100_000), data(17 << 20));
+        let frame = |data: &[u8]| zstd::bulk::compress(data, 1).unwrap();
+        // As a stream, a frame does not tell its size.
+        let untold = zstd::encode_all(small.as_slice(), 1).unwrap();
+        let skippable = [&SKIPPABLE.to_le_bytes()[..], &3_u32.to_le_bytes(), b"abc"].concat();
+        let zeros = vec![0; 300_000];
+        let all = [frame(&small), skippable, frame(b""), frame(&large), untold, frame(&zeros), frame(&small)].concat();
+        let expected = [&small[..], &large, &small, &zeros, &small].concat();
+        assert!(decoded(&all).unwrap() == expected);
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let good =
+            [zstd::bulk::compress(&data(50_000), 3).unwrap(), zstd::bulk::compress(&data(9), 3).unwrap()].concat();
+        assert!(decoded(&good).is_ok());
+        for cut in [3, 5, 100, good.len() - 1] {
+            assert!(decoded(&good[..cut]).is_err(), "{cut}");
+        }
+        assert!(decoded(&[good.as_slice(), b"rest"].concat()).is_err());
+    }
+}

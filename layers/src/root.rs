@@ -5,16 +5,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+mod directory;
 mod resolve;
 mod xattr;
+
+pub use directory::Directory;
 
 /// A directory handle, and the path it was opened by, for messages.
 #[derive(Debug)]
@@ -110,13 +113,6 @@ impl From<rustix::fs::Stat> for Metadata {
             inode: (stat.st_dev, stat.st_ino),
         }
     }
-}
-
-/// An open directory of a root, on whose names operations work without any resolution.
-#[derive(Debug)]
-pub struct Directory {
-    fd: OwnedFd,
-    path: PathBuf,
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -297,164 +293,6 @@ impl AsFd for Root {
     }
 }
 
-impl Directory {
-    fn failed(&self, what: &'static str, name: &OsStr) -> impl FnOnce(Errno) -> RootError {
-        let path = self.path.join(name);
-        move |errno| RootError::new(what, &path, errno)
-    }
-
-    /// Its path in the root.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A directory in this one; a link is not followed.
-    pub fn directory(&self, name: &OsStr) -> Result<Directory, RootError> {
-        let fd = rustix::fs::openat(&self.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
-        Ok(Directory { fd: fd.map_err(self.failed("open", name))?, path: self.path.join(name) })
-    }
-
-    /// What `name` is.
-    pub fn metadata(&self, name: &OsStr) -> Result<Metadata, RootError> {
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
-        stat.map(Metadata::from).map_err(self.failed("look at", name))
-    }
-
-    /// Sorted names, `.` and `..` left out.
-    pub fn names(&self) -> Result<Vec<OsString>, RootError> {
-        let failed = |e| RootError::new("list", &self.path, e);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed)?;
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(fd).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                names.push(OsStr::from_bytes(name).to_owned());
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Opens a regular file for reading; a link is not followed.
-    pub fn open_file(&self, name: &OsStr) -> Result<File, RootError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(File::from).map_err(self.failed("open", name))
-    }
-
-    /// Makes a file that must not exist.
-    pub fn create_file(&self, name: &OsStr, mode: u32) -> Result<File, RootError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode));
-        fd.map(File::from).map_err(self.failed("make", name))
-    }
-
-    /// Makes a directory that must not exist.
-    pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<(), RootError> {
-        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)).map_err(self.failed("make", name))
-    }
-
-    /// Makes a symbolic link.
-    pub fn symlink(&self, name: &OsStr, target: &Path) -> Result<(), RootError> {
-        rustix::fs::symlinkat(target, &self.fd, name).map_err(self.failed("make the link", name))
-    }
-
-    /// Makes `name` a further name of `other_name` in `other`.
-    pub fn hard_link(&self, name: &OsStr, other: &Directory, other_name: &OsStr) -> Result<(), RootError> {
-        let linked = rustix::fs::linkat(&other.fd, other_name, &self.fd, name, AtFlags::empty());
-        linked.map_err(self.failed("make the hard link", name))
-    }
-
-    /// Makes a device node or a named pipe.
-    pub fn node(&self, name: &OsStr, kind: FileKind, device: (u32, u32)) -> Result<(), RootError> {
-        let kind = match kind {
-            FileKind::CharDevice => FileType::CharacterDevice,
-            FileKind::BlockDevice => FileType::BlockDevice,
-            _ => FileType::Fifo,
-        };
-        let device = rustix::fs::makedev(device.0, device.1);
-        let made = rustix::fs::mknodat(&self.fd, name, kind, Mode::from_raw_mode(0o600), device);
-        made.map_err(self.failed("make the node", name))
-    }
-
-    /// Where a link points.
-    pub fn read_link(&self, name: &OsStr) -> Result<PathBuf, RootError> {
-        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new()).map_err(self.failed("read the link", name))?;
-        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
-    }
-
-    /// Sets owner and group; a link itself, not its target.
-    pub fn set_owner(&self, name: &OsStr, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
-        let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
-        let set = rustix::fs::chownat(&self.fd, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
-        set.map_err(self.failed("set the owner of", name))
-    }
-
-    /// Sets permission bits; `name` must not be a link.
-    pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<(), RootError> {
-        let set = rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty());
-        set.map_err(self.failed("set the mode of", name))
-    }
-
-    /// Sets the modification time (seconds and nanoseconds), and the access time with it.
-    pub fn set_mtime(&self, name: &OsStr, mtime: (i64, u32)) -> Result<(), RootError> {
-        let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
-        let times = Timestamps { last_access: time, last_modification: time };
-        let set = rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW);
-        set.map_err(self.failed("set the time of", name))
-    }
-
-    /// Extended attributes, sorted by name; a link's own.
-    pub fn xattrs(&self, name: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, RootError> {
-        xattr::read(&self.fd, name).map_err(self.failed("read the attributes of", name))
-    }
-
-    /// Sets an extended attribute; a link's own.
-    pub fn set_xattr(&self, name: &OsStr, attribute: &OsStr, value: &[u8]) -> Result<(), RootError> {
-        xattr::set(&self.fd, name, attribute, value).map_err(self.failed("set an attribute of", name))
-    }
-
-    /// Removes an extended attribute; a link's own. None there is fine.
-    pub fn remove_xattr(&self, name: &OsStr, attribute: &OsStr) -> Result<(), RootError> {
-        xattr::remove(&self.fd, name, attribute).map_err(self.failed("remove an attribute of", name))
-    }
-
-    /// Deletes `name` with all below it. Nothing there is fine.
-    pub fn remove_all(&self, name: &OsStr) -> Result<(), RootError> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(error) => return Err(self.failed("delete", name)(error)),
-        }
-        self.clear(name)?;
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(self.failed("delete", name)(error)),
-        }
-    }
-
-    /// Deletes all that is in the directory `name`.
-    pub fn clear(&self, name: &OsStr) -> Result<(), RootError> {
-        let directory = match self.directory(name) {
-            // An owner without permission still may give it to himself.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.set_mode(name, 0o700)?;
-                self.directory(name)?
-            }
-            other => other?,
-        };
-        let names = match directory.names() {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.set_mode(name, 0o700)?;
-                directory.names()?
-            }
-            other => other?,
-        };
-        names.iter().try_for_each(|name| directory.remove_all(name))
-    }
-}
-
 fn temporary_name(name: &OsStr) -> OsString {
     let mut temporary = OsString::from(".");
     let name = name.as_bytes();
@@ -470,21 +308,6 @@ pub fn remove_tree(path: &Path) -> Result<(), RootError> {
         Ok(root) => root.remove_all(Path::new(name)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// Copies all of `from` to `to`.
-pub fn copy(from: &mut File, to: &mut impl Write) -> io::Result<u64> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut total = 0;
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(total),
-            length => {
-                to.write_all(&buffer[..length])?;
-                total += length as u64;
-            }
-        }
     }
 }
 

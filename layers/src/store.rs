@@ -15,12 +15,16 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::verified::VerifiedReader;
 
+mod blob;
 mod layer;
+mod work;
 
+pub use blob::BlobWriter;
 pub use layer::{LayerBlob, LayerWriter};
+pub use work::WorkDir;
 
 /// The version of the directory's layout.
 const VERSION: &str = "1";
@@ -78,20 +82,6 @@ pub struct Store {
 /// A lock that is held until it is dropped, or its process ends.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
-
-/// A directory of one build's own, known as such while this value lives.
-#[derive(Debug)]
-pub struct WorkDir {
-    path: PathBuf,
-    _lock: Lock,
-}
-
-impl WorkDir {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
 
 impl Store {
     /// Opens the store at `root`, making it where there is none.
@@ -192,11 +182,6 @@ impl Store {
             self.replace(&self.blob_path(&digest), bytes)?;
         }
         Ok(digest)
-    }
-
-    /// A writer of a blob whose digest is not known yet.
-    pub fn blob_writer(&self) -> Result<BlobWriter> {
-        Ok(BlobWriter { file: self.temporary()?, hasher: Hasher::new(), size: 0, store: self.clone() })
     }
 
     /// Deletes a blob; nothing there is fine. Gives the bytes that were freed.
@@ -321,35 +306,6 @@ impl Store {
         Ok((File::create(&path).map_err(failed("open", &path))?, path))
     }
 
-    /// A directory for one build.
-    pub fn work_dir(&self) -> Result<WorkDir> {
-        let place = self.root.join("work");
-        let made = tempfile::Builder::new().prefix("build-").tempdir_in(&place).map_err(failed("write to", &place))?;
-        let path = made.keep();
-        // A moment without a lock is harmless: an empty directory that somebody clears is noticed at once.
-        let lock = self.lock(&lock_of(&path))?;
-        Ok(WorkDir { path, _lock: lock })
-    }
-
-    /// What killed processes left behind: work directories nobody holds, and temporary files older than a day.
-    pub fn stale(&self) -> Result<Vec<PathBuf>> {
-        let mut stale = Vec::new();
-        for name in list(&self.root.join("work"))? {
-            let path = self.root.join("work").join(name);
-            if self.try_lock(&lock_of(&path))?.is_some() {
-                stale.push(path);
-            }
-        }
-        for name in list(&self.root.join("tmp"))? {
-            let path = self.root.join("tmp").join(name);
-            let age = path.symlink_metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
-            if age.is_some_and(|age| age.as_secs() > 24 * 3600) {
-                stale.push(path);
-            }
-        }
-        Ok(stale)
-    }
-
     fn temporary(&self) -> Result<tempfile::NamedTempFile> {
         let place = self.root.join("tmp");
         tempfile::NamedTempFile::new_in(&place).map_err(failed("write to", &place))
@@ -360,10 +316,6 @@ impl Store {
         file.write_all(bytes).map_err(failed("write", path))?;
         persist(file, path)
     }
-}
-
-fn lock_of(work: &Path) -> String {
-    work.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Syncs, renames, and syncs the directory: after a crash the name has either nothing or everything.
@@ -394,54 +346,6 @@ fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", path)(error)),
         _ => Ok(()),
-    }
-}
-
-/// Writes a blob. Dropped without [`BlobWriter::commit`], it leaves nothing.
-#[derive(Debug)]
-pub struct BlobWriter {
-    file: tempfile::NamedTempFile,
-    hasher: Hasher,
-    size: u64,
-    store: Store,
-}
-
-impl BlobWriter {
-    /// Ends the blob. Where digest and size are known, anything else is an error and nothing is kept.
-    pub fn commit(self, expected: Option<(Digest, u64)>) -> Result<(Digest, u64)> {
-        let found = (self.hasher.finish(), self.size);
-        if let Some(expected) = expected.filter(|expected| *expected != found) {
-            let text = |(digest, size): (Digest, u64)| format!("{digest} ({size} bytes)");
-            return Err(StoreError::Mismatch { expected: text(expected), found: text(found) });
-        }
-        let path = self.store.blob_path(&found.0);
-        if !path.is_file() {
-            persist(self.file, &path)?;
-        }
-        Ok(found)
-    }
-
-    /// Bytes written so far.
-    pub fn len(&self) -> u64 {
-        self.size
-    }
-
-    /// True before the first byte.
-    pub fn is_empty(&self) -> bool {
-        self.size == 0
-    }
-}
-
-impl Write for BlobWriter {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(buf)?;
-        self.hasher.update(&buf[..length]);
-        self.size += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -89,12 +89,16 @@ const MAX_NAME: usize = 100;
 /// Writes members.
 pub struct TarWriter<W: Write> {
     out: W,
+    buffer: Vec<u8>,
 }
+
+/// Content passes through in pieces of this many bytes.
+const PIECE: usize = 128 << 10;
 
 impl<W: Write> TarWriter<W> {
     /// Members go to `out`.
     pub fn new(out: W) -> Self {
-        Self { out }
+        Self { out, buffer: vec![0; PIECE] }
     }
 
     /// Writes a member, with exactly `entry.size` bytes of `content` for a file.
@@ -143,12 +147,27 @@ impl<W: Write> TarWriter<W> {
         header.set_cksum();
         self.out.write_all(header.as_bytes())?;
         if size > 0 {
-            let written = io::copy(&mut content.take(size), &mut self.out)?;
-            if written != size {
-                let text = format!("{} shrank while it was read", entry.path.display());
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-            }
+            self.content(&mut content.take(size), size, entry)?;
             self.pad(size)?;
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, content: &mut dyn Read, size: u64, entry: &Entry) -> io::Result<()> {
+        let mut left = size;
+        while left > 0 {
+            match content.read(&mut self.buffer) {
+                Ok(0) => {
+                    let text = format!("{} shrank while it was read", entry.path.display());
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                }
+                Ok(length) => {
+                    self.out.write_all(&self.buffer[..length])?;
+                    left -= length as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod downloads;
 mod downloads_at_once;
 mod hostile;
 mod image_config;
+mod large;
 mod locked;
 mod packages;
 mod plan;

@@ -42,12 +42,7 @@ struct Members {
 }
 
 /// Compares `left` and `right`; of the differences, `limit` are told. `spill` is an empty directory for contents.
-pub fn compare(
-    left: &dyn Source,
-    right: &dyn Source,
-    limit: usize,
-    spill: &Path,
-) -> Result<Comparison, TarError> {
+pub fn compare(left: &dyn Source, right: &dyn Source, limit: usize, spill: &Path) -> Result<Comparison, TarError> {
     let members = (Members::read(left)?, Members::read(right)?);
     let mut found = fields(&members.0, &members.1);
     if found.is_empty() {

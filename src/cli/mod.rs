@@ -17,6 +17,7 @@ mod push;
 mod run;
 mod schema;
 pub mod ui;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ struct Cli {
 enum Command {
     Build(build::Args),
     Plan(plan::Args),
+    Verify(verify::Args),
     Check(check::Args),
     Actions(actions::Args),
     Schema(schema::Args),
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Build(args) => build::run(args, global),
         Command::Plan(args) => plan::run(args, global),
+        Command::Verify(args) => verify::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),

@@ -17,3 +17,4 @@ mod secrets;
 mod support;
 mod transport;
 mod variables;
+mod verify;

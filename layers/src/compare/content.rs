@@ -1,6 +1,6 @@
 //! Where two contents differ: the line of a text, the byte of anything else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ pub(super) const FIELD: &str = "content";
 const LINE: usize = 160;
 const BYTES: usize = 8;
 
-/// Says of every content that differs where it does.
+/// Says of every content that differs where it does, and what it is there; of files that not everybody may read, only
+/// where.
 pub(super) fn explain(
     left: &dyn Source,
     right: &dyn Source,
@@ -30,10 +31,15 @@ pub(super) fn explain(
     let wanted: BTreeMap<PathBuf, usize> =
         wanted.iter().enumerate().map(|(index, path)| ((*path).to_owned(), index)).collect();
     let place = |side: char, index: usize| spill.join(format!("{side}{index}"));
+    let mut private = BTreeSet::new();
     for (side, source) in [('a', left), ('b', right)] {
         for_each::<_, TarError>(source.open()?, |entry, reader| {
             if let (Some(index), Kind::File) = (wanted.get(&entry.path), entry.kind) {
                 io::copy(reader, &mut File::create(place(side, *index))?)?;
+                // Keys and hashes of passwords have no place in a terminal, or in the log of a CI job.
+                if entry.mode & 0o004 == 0 {
+                    private.insert(*index);
+                }
             }
             Ok(())
         })?;
@@ -44,7 +50,10 @@ pub(super) fn explain(
         // A link in place of a file has no content: the digests stay.
         if a.exists() && b.exists() {
             if let Some((field, left, right)) = first(&a, &b)? {
-                (found.field, found.left, found.right) = (field, left, right);
+                found.field = field;
+                if !private.contains(index) {
+                    (found.left, found.right) = (left, right);
+                }
             }
         }
         for path in [a, b] {

@@ -60,6 +60,14 @@ fn the_first_differing_line_or_byte_is_told() {
 }
 
 #[test]
+fn what_not_everybody_may_read_is_not_shown() {
+    let key = |content: &'static [u8]| layer(&[(Entry { mode: 0o640, ..file("key", content) }, content)]);
+    let found = told(&compared(&key(b"head\nhunter2\n"), &key(b"head\nsecret7\n"), 9));
+    assert_eq!(found[0][1], "line 2");
+    assert!(found[0][2..].iter().all(|value| value.starts_with("sha256:")), "{found:?}");
+}
+
+#[test]
 fn every_field_is_told() {
     let base = file("x", b"");
     let with = |change: &dyn Fn(&mut Entry)| {
@@ -89,7 +97,8 @@ fn order_and_headers_are_the_last_things_looked_at() {
     let mut other = ordered.0.clone();
     // The name of the owner, which is not read; the checksum follows.
     other[265] = b'r';
-    let sum: u32 = other[..512].iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
+    let sum: u32 =
+        other[..512].iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
     other[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     let told_ = told(&compared(&ordered, &Bytes(other), 9));
     assert_eq!(told_[0][1], "tar headers");

@@ -29,7 +29,7 @@ mod verify;
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use session::{Session, ensure_blobs};
-pub use verify::{LayerVerdict, Verdict, changed, verify};
+pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
 const PROFILES: &str = "profiles";
 /// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).

@@ -4,19 +4,15 @@
 //! Shared are downloads, which have digests, and what the base is, with its blobs where it is not made here. The real
 //! store stays as it is.
 
-use std::io::{self, Read};
+use std::path::Path;
 
-use layers::compare::{self, Source};
-use layers::compress::decoder;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
-use layers::store::Store;
 use layers::tree::Difference;
-use serde_json::Value;
 
 use super::{BuildError, NoCache, Options, Resolved, make};
 use crate::event::Event;
-use crate::image::{Image, ImageError, Layer, Manifest};
+use crate::image::Layer;
 use crate::plan::{Lowered, PlannedLayer};
 use crate::resolve::{Origin, Resolver};
 
@@ -24,12 +20,26 @@ mod cause;
 mod changed;
 mod document;
 mod scratch;
+mod side;
 
 pub use changed::changed;
 use scratch::Scratch;
+use side::{Side, differences};
 
-/// Configs and manifests are small.
-const JSON_LIMIT: u64 = 16 << 20;
+/// What is built once more.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The blueprint's directory.
+    pub directory: &'a Path,
+    /// What it asks for.
+    pub lowered: Lowered,
+    /// What the names in it stand for.
+    pub resolved: Resolved,
+    /// How it was built.
+    pub options: Options,
+    /// What came of it.
+    pub manifest: Descriptor,
+}
 
 /// What a comparison came to.
 #[derive(Debug)]
@@ -75,19 +85,11 @@ impl Verdict {
     }
 }
 
-/// Builds `lowered` anew and compares it with the image `manifest` of the store. Of each layer, at most `limit`
-/// differences are told.
-pub fn verify(
-    resolver: &Resolver<'_>,
-    directory: &std::path::Path,
-    lowered: Lowered,
-    resolved: &Resolved,
-    options: &Options,
-    manifest: &Descriptor,
-    limit: usize,
-) -> Result<Verdict, BuildError> {
+/// Builds `subject` anew and compares it with the image that the store has. Of each layer, at most `limit` differences
+/// are told.
+pub fn verify(resolver: &Resolver<'_>, subject: Subject<'_>, limit: usize) -> Result<Verdict, BuildError> {
     let scratch = Scratch::new(resolver.store)?;
-    let verdict = compared(resolver, directory, lowered, resolved, options, manifest, limit, &scratch);
+    let verdict = compared(resolver, subject, limit, &scratch);
     // Whatever came of it; but what went wrong first is what is told.
     let removed = scratch.remove(resolver.store);
     let verdict = verdict?;
@@ -95,17 +97,13 @@ pub fn verify(
     Ok(verdict)
 }
 
-#[expect(clippy::too_many_arguments, reason = "as above, and where")]
 fn compared(
     resolver: &Resolver<'_>,
-    directory: &std::path::Path,
-    lowered: Lowered,
-    resolved: &Resolved,
-    options: &Options,
-    manifest: &Descriptor,
+    subject: Subject<'_>,
     limit: usize,
     scratch: &Scratch,
 ) -> Result<Verdict, BuildError> {
+    let Subject { directory, lowered, resolved, options, manifest } = subject;
     let base = &resolved.base;
     if !matches!(base.origin, Origin::Archive(_)) {
         let blobs: Vec<Descriptor> = base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
@@ -113,9 +111,9 @@ fn compared(
     }
     resolver.reporter.event(Event::Note("building everything anew, to compare".to_owned()));
     let anew = Resolver { store: &scratch.store, ..*resolver };
-    let options = Options { no_cache: NoCache::Nothing, ..options.clone() };
+    let options = Options { no_cache: NoCache::Nothing, ..options };
     let secrets = lowered.secrets.clone();
-    let built = make(&anew, directory, lowered, resolved.clone(), &options)?;
+    let built = make(&anew, directory, lowered, resolved, &options)?;
     let sides = [Side::read(resolver.store, manifest.digest)?, Side::read(&scratch.store, built.manifest.digest)?];
     let mut layers = Vec::new();
     for index in 0..sides[0].layers.len().max(sides[1].layers.len()) {
@@ -160,75 +158,4 @@ impl LayerVerdict {
             more: 0,
         }
     }
-}
-
-/// An image of a store.
-struct Side<'a> {
-    store: &'a Store,
-    manifest: Value,
-    config: Value,
-    /// Every layer that the history tells of, with those that hold nothing.
-    layers: Vec<(String, Option<Layer>)>,
-}
-
-impl<'a> Side<'a> {
-    fn read(store: &'a Store, digest: Digest) -> Result<Self, BuildError> {
-        let what = digest.to_string();
-        let bytes = store.read_blob(&digest, JSON_LIMIT)?;
-        let invalid = |error: serde_json::Error| ImageError::invalid(what.clone(), error.to_string());
-        let value: Value = serde_json::from_slice(&bytes).map_err(invalid)?;
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
-        let config = store.read_blob(&manifest.config.digest, JSON_LIMIT)?;
-        let image = Image::new(&what, digest, &manifest, &config)?;
-        let mut blobs = image.layers.into_iter();
-        let mut layers = Vec::new();
-        for entry in image.config["history"].as_array().into_iter().flatten() {
-            let by = entry["created_by"].as_str().unwrap_or_default();
-            let name = by.strip_prefix("alloy ").unwrap_or("base").to_owned();
-            let blob = if entry["empty_layer"] == Value::Bool(true) { None } else { blobs.next() };
-            layers.push((name, blob));
-        }
-        layers.extend(blobs.map(|blob| (String::new(), Some(blob))));
-        Ok(Self { store, manifest: value, config: image.config, layers })
-    }
-
-    /// How many of the layers are not the blueprint's.
-    fn base(&self, planned: &[PlannedLayer]) -> usize {
-        self.layers.len().saturating_sub(planned.len())
-    }
-}
-
-/// A layer of a store, or one that holds nothing.
-struct Blob<'a> {
-    store: &'a Store,
-    layer: Option<&'a Layer>,
-}
-
-impl Source for Blob<'_> {
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        let Some(layer) = self.layer else { return Ok(Box::new(io::empty())) };
-        let blob = self.store.open_blob(&layer.descriptor.digest).map_err(io::Error::other)?;
-        Ok(decoder(blob)?.1)
-    }
-}
-
-fn differences(
-    sides: [&Side<'_>; 2],
-    pair: [Option<&Layer>; 2],
-    limit: usize,
-    spill: &std::path::Path,
-) -> Result<(Vec<Difference>, usize), BuildError> {
-    let [left, right] = [0, 1].map(|side| Blob { store: sides[side].store, layer: pair[side] });
-    if let [Some(one), Some(other)] = pair
-        && one.diff_id == other.diff_id
-    {
-        let say = |layer: &Layer| {
-            let blob = &layer.descriptor;
-            format!("{} bytes of {}, {}", blob.size, blob.media_type, blob.digest)
-        };
-        let (field, path) = ("compression".to_owned(), std::path::PathBuf::new());
-        return Ok((vec![Difference { path, field, left: say(one), right: say(other) }], 0));
-    }
-    let comparison = compare::compare(&left, &right, limit, spill).map_err(ImageError::from)?;
-    Ok((comparison.differences, comparison.more))
 }

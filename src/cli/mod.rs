@@ -28,7 +28,7 @@ pub use error::{CommandError, Kind};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    a task, or alloy itself, failed
+  1    a task, or alloy itself, failed; `alloy verify` found a difference
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else

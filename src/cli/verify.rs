@@ -11,7 +11,7 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::find;
-use crate::build::{self, NoCache, Options, Resolved};
+use crate::build::{self, NoCache, Options, Resolved, Subject};
 use crate::image::{BuiltFrom, LocalImage};
 use crate::resolve::Resolver;
 
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     };
     let limit = if args.all { usize::MAX } else { SHOWN };
     let lowered = std::mem::take(&mut prepared.lowered);
-    let verdict = build::verify(&resolver, directory, lowered, &resolved, &options, &manifest, limit)?;
+    let verdict = build::verify(&resolver, Subject { directory, lowered, resolved, options, manifest }, limit)?;
     match args.format {
         Format::Human => report::human(&verdict),
         Format::Json => println!("{}", report::as_json(&verdict)),

@@ -1,6 +1,7 @@
 //! `alloy verify`, and what it stands for: the same blueprint is the same image.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -63,14 +64,51 @@ fn a_clean_build_is_identical_and_the_store_stays_as_it_was() {
     assert_eq!(store.run(&["verify", text(&hello)]).ok().stdout, expected);
     assert_eq!(store.run(&["verify", "hello"]).ok().stdout, expected);
     assert_eq!(kept(&store), before);
-    // What fails leaves nothing either.
-    let broken =
-        tasks("- {name: Once, action: run_command, reason: test, command: 'test ! -e /srv/x && touch /srv/x'}\n");
-    store.build(&[text(broken.path()), "-t", "once"]);
-    std::fs::remove_dir_all(broken.path()).unwrap();
-    let ended = store.run(&["verify", "once"]).fails(1);
-    assert!(ended.stderr.contains("the blueprint of once:latest is gone"), "{}", ended.stderr);
-    assert_eq!(std::fs::read_dir(store.path().join("store/work")).unwrap().count(), 0);
+}
+
+/// A task that depends on a secret, whose value counts for no layer: it can be made to do anything the second time.
+const FICKLE: &str =
+    "- {name: Fickle, action: run_command, reason: test, command: 'echo it begins; $ONCE_KEY; echo 1 > /srv/one'}\n";
+
+fn fickle(store: &Store) -> tempfile::TempDir {
+    let blueprint = tasks(FICKLE);
+    let manifest =
+        "name: Fickle\nversion: 1.0.0\nrun_order: [tasks.yml]\nrequired_env: [{name: ONCE_KEY, description: test}]\n";
+    std::fs::write(blueprint.path().join("manifest.yml"), manifest).unwrap();
+    run(store.alloy(&["build", text(blueprint.path()), "-t", "fickle"]).env("ONCE_KEY", "true")).ok();
+    blueprint
+}
+
+fn left_behind(store: &Store) -> usize {
+    std::fs::read_dir(store.path().join("store/work")).unwrap().count()
+}
+
+#[test]
+fn a_rebuild_that_fails_leaves_nothing() {
+    let store = Store::new();
+    let blueprint = fickle(&store);
+    let before = kept(&store);
+    let ended = run(store.alloy(&["verify", "fickle"]).env("ONCE_KEY", "exit 7")).fails(1);
+    assert!(ended.stderr.contains("Fickle: the command failed (exit status 7)"), "{}", ended.stderr);
+    assert_eq!((left_behind(&store), kept(&store)), (0, before));
+    std::fs::remove_dir_all(blueprint.path()).unwrap();
+    let ended = run(store.alloy(&["verify", "fickle"]).env("ONCE_KEY", "true")).fails(1);
+    assert!(ended.stderr.contains("the blueprint of fickle:latest is gone"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_an_interrupt_leaves_goes_with_the_next_build() {
+    let store = Store::new();
+    let blueprint = fickle(&store);
+    let mut child = store.alloy(&["verify", "fickle"]);
+    let mut child = child.env("ONCE_KEY", "sleep 600").stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.map(Result::unwrap).any(|line| line.contains("it begins")));
+    tool("kill", &["-INT", &child.id().to_string()]).ok();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(left_behind(&store) > 0);
+    run(store.alloy(&["build", text(blueprint.path()), "--no-cache"]).env("ONCE_KEY", "true")).ok();
+    assert_eq!(left_behind(&store), 0);
 }
 
 #[test]

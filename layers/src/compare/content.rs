@@ -48,12 +48,13 @@ pub(super) fn explain(
         let Some(index) = wanted.get(&found.path) else { continue };
         let (a, b) = (place('a', *index), place('b', *index));
         // A link in place of a file has no content: the digests stay.
-        if a.exists() && b.exists() {
-            if let Some((field, left, right)) = first(&a, &b)? {
-                found.field = field;
-                if !private.contains(index) {
-                    (found.left, found.right) = (left, right);
-                }
+        if a.exists()
+            && b.exists()
+            && let Some((field, left, right)) = first(&a, &b)?
+        {
+            found.field = field;
+            if !private.contains(index) {
+                (found.left, found.right) = (left, right);
             }
         }
         for path in [a, b] {

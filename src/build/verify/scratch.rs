@@ -1,11 +1,11 @@
 //! A store that lasts as long as one verification: below the real one, so that it is on the same disk, and so that the
 //! next build deletes it if this one is killed.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use layers::media_type::Descriptor;
-use layers::store::{Store, WorkDir};
+use layers::store::{Store, StoreError, WorkDir};
 
 use crate::build::BuildError;
 use crate::target::image::ImageTarget;
@@ -26,7 +26,7 @@ impl Scratch {
         let work = real.work_dir()?;
         let store = Store::open(work.path().join("store"))?;
         let spill = store.root().join("tmp/spill");
-        fs::create_dir(&spill).map_err(crate::target::TargetError::scratch).map_err(failed)?;
+        fs::create_dir(&spill).map_err(failed("make", &spill))?;
         Ok(Self { work, store, spill })
     }
 
@@ -36,7 +36,7 @@ impl Scratch {
             let (from, to) = (real.blob_path(&blob.digest), self.store.blob_path(&blob.digest));
             // Not every file system has links.
             let shared = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
-            shared.map_err(crate::target::TargetError::scratch).map_err(failed)?;
+            shared.map_err(failed("share", &from))?;
         }
         Ok(())
     }
@@ -49,6 +49,6 @@ impl Scratch {
     }
 }
 
-fn failed(error: crate::target::TargetError) -> BuildError {
-    crate::target::image::RequestError::Failed { message: error.to_string(), hint: None }.into()
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { what, path: path.to_owned(), source }
 }

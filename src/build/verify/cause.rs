@@ -48,6 +48,9 @@ pub(super) fn likely(difference: &Difference) -> Option<&'static str> {
     None
 }
 
+/// As date(1) has them in the C locale.
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 /// True for a text with a time of day, a date, or seconds since 1970.
 fn holds_time(text: &str) -> bool {
     // Digits as 0, all else as it is: shapes are looked for.
@@ -57,7 +60,8 @@ fn holds_time(text: &str) -> bool {
         // From 2001 to 2286.
         numbers.any(|number| number.len() == 10 && !number.starts_with('0'))
     };
-    shape.contains("00:00:00") || shape.contains("0000-00-00") || shape.contains("00 0000") || seconds()
+    let month = |month: &&str| shape.contains(&format!("{month} 0")) || shape.contains(&format!("0 {month}"));
+    shape.contains("00:00:00") || shape.contains("0000-00-00") || MONTHS.iter().any(|name| month(&name)) || seconds()
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ fn holds_time(text: &str) -> bool {
         numbers.any(|number| number.len() == 10 && !number.starts_with('0'))
     };
     let month = |month: &&str| shape.contains(&format!("{month} 0")) || shape.contains(&format!("0 {month}"));
-    shape.contains("00:00:00") || shape.contains("0000-00-00") || MONTHS.iter().any(|name| month(&name)) || seconds()
+    shape.contains("00:00:00") || shape.contains("0000-00-00") || MONTHS.iter().any(month) || seconds()
 }
 
 #[cfg(test)]

@@ -26,10 +26,12 @@ mod forecast;
 mod output;
 mod session;
 mod uploads;
+mod verify;
 
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use session::{Session, ensure_blobs};
+pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
 const PROFILES: &str = "profiles";
 /// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).
@@ -94,19 +96,53 @@ pub struct Built {
     pub base: Base,
     /// The blueprint's layers, lowest first.
     pub layers: Vec<BuiltLayer>,
+    /// What was to be done.
+    pub plan: Plan,
+}
+
+/// What names stand for.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The base.
+    pub base: Base,
+    /// All else, as values.
+    pub inputs: Inputs,
+}
+
+/// Finds out what the names in `lowered` stand for; `directory` is the blueprint's.
+pub fn resolve(
+    resolver: &Resolver<'_>,
+    directory: &Path,
+    lowered: &Lowered,
+    options: &Options,
+) -> Result<Resolved, BuildError> {
+    let base = resolver.base(&lowered.base)?;
+    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+    let sources = resolver.sources(directory, &steps)?;
+    let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
+    Ok(Resolved { base, inputs })
 }
 
 /// Builds what `lowered` asks for; `directory` is the blueprint's.
 pub fn build(
     resolver: &Resolver<'_>,
     directory: &Path,
-    mut lowered: Lowered,
+    lowered: Lowered,
     options: &Options,
 ) -> Result<Built, BuildError> {
-    let mut base = resolver.base(&lowered.base)?;
-    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
-    let sources = resolver.sources(directory, &steps)?;
-    let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
+    let resolved = resolve(resolver, directory, &lowered, options)?;
+    make(resolver, directory, lowered, resolved, options)
+}
+
+/// Builds it from what names were found to stand for.
+pub fn make(
+    resolver: &Resolver<'_>,
+    directory: &Path,
+    mut lowered: Lowered,
+    resolved: Resolved,
+    options: &Options,
+) -> Result<Built, BuildError> {
+    let Resolved { mut base, inputs } = resolved;
     let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found);
@@ -137,7 +173,7 @@ pub fn build(
     store(resolver, &composed)?;
     let config = Digest::of(&composed.config);
     base.image = image;
-    Ok(Built { manifest: composed.descriptor, config, base, layers: done })
+    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan })
 }
 
 /// Layers with their keys.

@@ -105,7 +105,7 @@ pub struct Difference {
     /// Relative path.
     pub path: PathBuf,
     /// Name of the field; `existence` for a path that only one tree has.
-    pub field: &'static str,
+    pub field: String,
     /// Value in the first tree.
     pub left: String,
     /// Value in the second.
@@ -119,9 +119,9 @@ pub fn difference(a: &Tree, b: &Tree) -> Vec<Difference> {
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
-        let mut add = |field, left: String, right: String| {
+        let mut add = |field: &str, left: String, right: String| {
             if left != right {
-                found.push(Difference { path: path.clone(), field, left, right });
+                found.push(Difference { path: path.clone(), field: field.to_owned(), left, right });
             }
         };
         let (Some(left), Some(right)) = (a.get(path), b.get(path)) else {

@@ -10,12 +10,12 @@ use layers::media_type::Descriptor;
 
 use super::context::{Context, Global, image_name, now};
 use super::error::{CommandError, Kind};
-use super::inputs::InputArgs;
+use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::build::{self, BuildError, Built, NoCache, Options, ensure_blobs};
 use crate::event::Event;
-use crate::image::{self, LocalImage, Output, OutputKind};
+use crate::image::{self, BuiltFrom, LocalImage, Output, OutputKind};
 use crate::plan::Platform;
 use crate::registry::Reference;
 use crate::resolve::{Origin, Resolver};
@@ -97,8 +97,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let lowered = std::mem::take(&mut prepared.lowered);
     let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
         .map_err(|error| explain(error, &context, &platform))?;
+    let from = built_from(&args.inputs, &prepared, &built);
     for name in &names {
-        image::tag(&context.store, &local(name.to_string(), &built.manifest, &platform, &built))?;
+        let image = local(name.to_string(), &built.manifest, &platform, &built);
+        image::tag(&context.store, &LocalImage { from: Some(from.clone()), ..image })?;
     }
     deliver(args, &resolver, &built, &names, &platform)?;
     if let Some(path) = &args.metadata_file {
@@ -124,7 +126,18 @@ fn local(name: String, manifest: &Descriptor, platform: &Platform, built: &Built
         Origin::Registry(reference) => Some(reference.clone()),
         _ => None,
     };
-    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), base }
+    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), base, from: None }
+}
+
+/// What `alloy verify` needs to build the image once more.
+fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
+    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint));
+    if !options.iter().any(|option| option.starts_with("--platform=")) {
+        options.push(format!("--platform={}", prepared.platform));
+    }
+    let directory = prepared.blueprint.directory.clone();
+    let layers = built.plan.layers.iter().map(|layer| (layer.name.clone(), layer.key)).collect();
+    BuiltFrom { directory, options, withheld, epoch: prepared.epoch, base: built.base.identity, layers }
 }
 
 /// Gives what a failed build left a name, and says how to look into it.
@@ -136,7 +149,7 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
         let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
-        let image = LocalImage { name, manifest, platform, tagged_at, base: None };
+        let image = LocalImage { name, manifest, platform, tagged_at, base: None, from: None };
         if image::tag(&context.store, &image).is_ok() {
             let name = FAILED.trim_end_matches(":latest");
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));

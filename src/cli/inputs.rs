@@ -16,6 +16,8 @@ use crate::fetch::proxy_passwords;
 use crate::plan::{self, Layering, Lowered, Platform, Settings};
 use crate::target::DEFAULT_EPOCH;
 
+mod recorded;
+
 /// What a build depends on
 #[derive(Debug, Args)]
 pub(super) struct InputArgs {

@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod schema;
 pub mod ui;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ pub use error::{CommandError, Kind};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    a task, or alloy itself, failed
+  1    a task, or alloy itself, failed; `alloy verify` found a difference
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
@@ -50,6 +51,7 @@ struct Cli {
 enum Command {
     Build(build::Args),
     Plan(plan::Args),
+    Verify(verify::Args),
     Check(check::Args),
     Actions(actions::Args),
     Schema(schema::Args),
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Build(args) => build::run(args, global),
         Command::Plan(args) => plan::run(args, global),
+        Command::Verify(args) => verify::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),

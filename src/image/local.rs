@@ -1,11 +1,14 @@
 //! Images by name in the local store.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Platform;
+use crate::plan::{LayerKey, Platform};
 
 const KIND: &str = "images";
 
@@ -22,6 +25,27 @@ pub struct LocalImage {
     pub tagged_at: i64,
     /// The registry reference that has the layers which were never pulled.
     pub base: Option<String>,
+    /// What it was built from; `None` for what was not built here alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<BuiltFrom>,
+}
+
+/// What an image was built from, to build it once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltFrom {
+    /// The blueprint's directory, absolute.
+    pub directory: PathBuf,
+    /// Options of the build, without values of secrets.
+    pub options: Vec<String>,
+    /// Variables whose values were left out of the options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<String>,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970.
+    pub epoch: u64,
+    /// What the base was.
+    pub base: Digest,
+    /// Keys of the blueprint's layers, by their names.
+    pub layers: BTreeMap<String, LayerKey>,
 }
 
 fn key(name: &str) -> String {

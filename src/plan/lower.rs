@@ -46,7 +46,7 @@ pub struct LoweredLayer {
 }
 
 /// A blueprint, lowered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lowered {
     /// The blueprint's name.
     pub name: String,

@@ -27,3 +27,4 @@ mod sources;
 mod support;
 mod transport;
 mod variables;
+mod verify;

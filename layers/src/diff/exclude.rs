@@ -12,8 +12,9 @@ pub struct ExcludeSet {
     patterns: Vec<&'static str>,
 }
 
-/// Caches, logs, locks and backups of package managers; directories that live only while a system runs.
-const NORMAL: [&str; 25] = [
+/// Caches, logs, locks and backups of package managers; directories that live only while a system runs; the id that
+/// D-Bus gives a machine which has none (dbus-uuidgen(1): it is made where it is missing, and refused where it is empty).
+const NORMAL: [&str; 28] = [
     "dev/",
     "etc/.pwd.lock",
     "etc/group-",
@@ -21,6 +22,8 @@ const NORMAL: [&str; 25] = [
     "etc/passwd-",
     "etc/resolv.conf",
     "etc/shadow-",
+    "etc/subgid-",
+    "etc/subuid-",
     "home/*/.cache/pip",
     "proc/",
     "root/.cache/pip",
@@ -31,6 +34,7 @@ const NORMAL: [&str; 25] = [
     "var/cache/debconf/*-old",
     "var/cache/ldconfig/",
     "var/lib/apt/lists/",
+    "var/lib/dbus/machine-id",
     "var/lib/dpkg/*-old",
     "var/lib/dpkg/lock",
     "var/lib/dpkg/lock-frontend",
@@ -126,7 +130,15 @@ mod tests {
     #[test]
     fn patterns_name_a_file_or_what_is_in_a_directory() {
         let set = ExcludeSet::normal();
-        for path in ["tmp/x", "home/ann/.cache/pip", "var/lib/dpkg/status-old", "etc/passwd-", "var/log/apt/x"] {
+        for path in [
+            "tmp/x",
+            "home/ann/.cache/pip",
+            "var/lib/dpkg/status-old",
+            "etc/passwd-",
+            "etc/subuid-",
+            "var/lib/dbus/machine-id",
+            "var/log/apt/x",
+        ] {
             assert!(set.contains(Path::new(path)), "{path}");
         }
         for path in ["tmp", "home/.cache/pip", "var/lib/dpkg/status", "etc/passwd", "var/tmp/x", "opt/tmp/x"] {

@@ -5,7 +5,7 @@ mod plain;
 mod text;
 mod tty;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -58,7 +58,8 @@ pub fn failure(error: &super::CommandError) {
 
 /// Says that alloy ends because it was told to.
 pub fn interrupted() {
-    eprintln!("\ninterrupted; what is built so far is kept");
+    // Whoever read it may be gone; alloy ends all the same.
+    let _ = writeln!(std::io::stderr(), "\ninterrupted; what is built so far is kept");
 }
 
 /// Prints rows in columns on standard output.

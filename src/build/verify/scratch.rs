@@ -1,0 +1,54 @@
+//! A store that lasts as long as one verification: below the real one, so that it is on the same disk, and so that the
+//! next build deletes it if this one is killed.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use layers::media_type::Descriptor;
+use layers::store::{Store, StoreError, WorkDir};
+
+use crate::build::BuildError;
+use crate::target::image::ImageTarget;
+use crate::target::{DEFAULT_EPOCH, Lent};
+
+/// A store of its own, with a directory beside it.
+pub(super) struct Scratch {
+    work: WorkDir,
+    /// The store.
+    pub(super) store: Store,
+    /// For contents that are looked at.
+    pub(super) spill: PathBuf,
+}
+
+impl Scratch {
+    /// Makes one below `real`, which has to live longer.
+    pub(super) fn new(real: &Store) -> Result<Self, BuildError> {
+        let work = real.work_dir()?;
+        let store = Store::open(work.path().join("store"))?;
+        let spill = store.root().join("tmp/spill");
+        fs::create_dir(&spill).map_err(failed("make", &spill))?;
+        Ok(Self { work, store, spill })
+    }
+
+    /// Has those of `blobs` here that `real` has, without taking their space twice.
+    pub(super) fn share(&self, real: &Store, blobs: &[Descriptor]) -> Result<(), BuildError> {
+        for blob in blobs.iter().filter(|blob| real.contains(&blob.digest)) {
+            let (from, to) = (real.blob_path(&blob.digest), self.store.blob_path(&blob.digest));
+            // Not every file system has links.
+            let shared = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
+            shared.map_err(failed("share", &from))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes all of it. Files of the image's users are not ours to delete: the worker of `real` does it.
+    pub(super) fn remove(self, real: &Store) -> Result<(), BuildError> {
+        let mut target = ImageTarget::start(real, Lent::default(), DEFAULT_EPOCH)?;
+        target.remove(vec![self.work.path().to_owned()])?;
+        Ok(target.finish()?)
+    }
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { what, path: path.to_owned(), source }
+}

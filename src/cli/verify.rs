@@ -1,0 +1,131 @@
+//! `alloy verify`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use layers::media_type::Descriptor;
+
+use super::context::{Context, Global, image_name};
+use super::error::{CommandError, Kind};
+use super::inputs::{InputArgs, Prepared};
+use super::interrupt::{self, CtrlC};
+use super::push::find;
+use crate::build::{self, NoCache, Options, Resolved, Subject};
+use crate::image::{BuiltFrom, LocalImage};
+use crate::resolve::Resolver;
+
+mod report;
+
+/// Differences of a layer that are told without --all.
+const SHOWN: usize = 20;
+
+/// Builds an image once more, without the cache, and says what comes out differently
+///
+/// Of a blueprint: the image that the store has for it, built first where it is missing. Of an image: from the blueprint
+/// and with the options that it was built with. Everything is built anew in a store of its own, which is deleted
+/// afterwards; downloads and what the base is stay the same. Equal: exit code 0. Else exit code 1 and, layer by layer,
+/// which file differs, in which field, both values, and the task file that wrote it.
+#[derive(Debug, ClapArgs)]
+#[command(
+    mut_arg("directory", |arg| arg
+        .value_name("REF|DIR")
+        .help("An image of the store, or a blueprint: a directory with a manifest.yml")),
+    after_help = "\
+Examples:
+  alloy verify examples/cortex-m
+  alloy verify arm-env
+  alloy verify arm-env --var VENDOR_TOKEN=…     (values of secrets are not remembered)
+  alloy verify . --format json --all"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// List all differences, however many
+    #[arg(long)]
+    all: bool,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let image = if is_blueprint(&args.inputs.directory) { None } else { Some(image(args, &context)?) };
+    let remembered = image.as_ref().map(|(image, from)| args.inputs.remembered(&image.name, from)).transpose()?;
+    let inputs = remembered.as_ref().unwrap_or(&args.inputs);
+    let mut prepared = inputs.prepare()?;
+    if let Some((_, from)) = &image {
+        prepared.epoch = from.epoch;
+    }
+    prepared.warn(&context);
+    let network = inputs.network(&context, &prepared);
+    let resolver = network.resolver();
+    let options = Options {
+        compression: inputs.compression,
+        epoch: prepared.epoch,
+        no_cache: NoCache::Nothing,
+        layering: inputs.layers,
+        push: Vec::new(),
+    };
+    let directory = &prepared.blueprint.directory;
+    let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
+    let manifest = match &image {
+        Some((image, from)) => same(&resolver, &prepared, &resolved, &options, image, from)?,
+        None => build::make(&resolver, directory, prepared.lowered.clone(), resolved.clone(), &options)?.manifest,
+    };
+    let limit = if args.all { usize::MAX } else { SHOWN };
+    let lowered = std::mem::take(&mut prepared.lowered);
+    let verdict = build::verify(&resolver, Subject { directory, lowered, resolved, options, manifest }, limit)?;
+    match args.format {
+        Format::Human => report::human(&verdict),
+        Format::Json => println!("{}", report::as_json(&verdict)),
+    }
+    Ok(if verdict.is_identical() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What looks like a path, or is a blueprint, is no image.
+fn is_blueprint(given: &Path) -> bool {
+    let text = given.to_string_lossy();
+    text.starts_with(['.', '/']) || given.join("manifest.yml").is_file()
+}
+
+/// The image that was asked for, and what it was built from.
+fn image(args: &Args, context: &Context) -> Result<(LocalImage, BuiltFrom), CommandError> {
+    let name = image_name(&args.inputs.directory.to_string_lossy())?;
+    let image = find(context, &name).map_err(|error| error.hint("or name a directory with a manifest.yml"))?;
+    let Some(from) = image.from.clone() else {
+        let message = format!("{name} does not say what it was built from: it was changed by hand, or is older");
+        return Err(CommandError::new(Kind::Failed, message).hint(format!("build it again: alloy build DIR -t {name}")));
+    };
+    Ok((image, from))
+}
+
+/// The image's manifest, if it can be built once more from what it was built from.
+fn same(
+    resolver: &Resolver<'_>,
+    prepared: &Prepared,
+    resolved: &Resolved,
+    options: &Options,
+    image: &LocalImage,
+    from: &BuiltFrom,
+) -> Result<Descriptor, CommandError> {
+    let changes = build::changed(resolver, &prepared.lowered, resolved, options, from)?;
+    if changes.is_empty() {
+        return Ok(image.manifest.clone());
+    }
+    let changes: String = changes.iter().map(|change| format!("\n  {change}")).collect();
+    let message = format!("{} was built from something else than is there now:{changes}", image.name);
+    let directory = from.directory.display();
+    Err(CommandError::new(Kind::Failed, message).hint(format!("verify what is there now: alloy verify {directory}")))
+}

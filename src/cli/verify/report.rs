@@ -1,0 +1,86 @@
+//! A verdict, told.
+
+use layers::tree::Difference;
+use serde_json::{Value, json};
+
+use crate::build::{LayerVerdict, Verdict};
+use crate::cli::ui;
+
+/// For people.
+pub(super) fn human(verdict: &Verdict) {
+    let count = verdict.layers.len();
+    let [ours, anew] = &verdict.manifests;
+    if verdict.is_identical() {
+        println!("identical: {}, manifest {ours}", ui::count(count, "layer"));
+        return;
+    }
+    let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    for (index, layer) in verdict.layers.iter().enumerate().filter(|(_, layer)| !layer.is_identical()) {
+        println!("[{}/{count}] {bold}{}{plain} differs{}", index + 1, layer.name, writer(layer));
+        for (difference, cause) in &layer.differences {
+            told(difference);
+            if let Some(cause) = cause {
+                println!("        {dim}{cause}{plain}");
+            }
+        }
+        if layer.more > 0 {
+            println!("    and {} more; --all lists them", layer.more);
+        }
+    }
+    verdict.documents.iter().for_each(told);
+    let differ = verdict.layers.iter().filter(|layer| !layer.is_identical()).count();
+    println!("different: {differ} of {}; manifest {ours}, built anew {anew}", ui::count(count, "layer"));
+}
+
+fn told(difference: &Difference) {
+    let (path, field) = (difference.path.display(), &difference.field);
+    let path = if difference.path.as_os_str().is_empty() { "the whole".to_owned() } else { path.to_string() };
+    println!("    {path}: {field}");
+    println!("        was    {}", difference.left);
+    println!("        anew   {}", difference.right);
+}
+
+fn writer(layer: &LayerVerdict) -> String {
+    match (&layer.task, layer.files.as_slice()) {
+        (Some((task, place)), _) => format!(", written by {place} ({task})"),
+        (None, []) => ", the base".to_owned(),
+        (None, files) => format!(", written by {}", files.join(", ")),
+    }
+}
+
+/// For programs.
+pub(super) fn as_json(verdict: &Verdict) -> Value {
+    let pair = |difference: &Difference, cause: Option<&str>| {
+        json!({
+            "path": difference.path.to_string_lossy(),
+            "field": difference.field,
+            "was": difference.left,
+            "anew": difference.right,
+            "cause": cause,
+        })
+    };
+    let layer = |(index, layer): (usize, &LayerVerdict)| {
+        let (task, place) = layer.task.clone().unzip();
+        let differences = layer.differences.iter().map(|(difference, cause)| pair(difference, *cause));
+        json!({
+            "index": index + 1,
+            "name": layer.name,
+            "files": layer.files,
+            "task": task,
+            "place": place,
+            "identical": layer.is_identical(),
+            "compression_only": layer.compression_only,
+            "was": layer.blobs[0],
+            "anew": layer.blobs[1],
+            "differences": differences.collect::<Vec<_>>(),
+            "more": layer.more,
+        })
+    };
+    json!({
+        "identical": verdict.is_identical(),
+        "was": verdict.manifests[0],
+        "anew": verdict.manifests[1],
+        "layers": verdict.layers.iter().enumerate().map(layer).collect::<Vec<_>>(),
+        "documents": verdict.documents.iter().map(|difference| pair(difference, None)).collect::<Vec<_>>(),
+    })
+}

@@ -39,7 +39,7 @@ pub struct Compression {
 
 impl Default for Compression {
     fn default() -> Self {
-        Self { algorithm: Algorithm::Zstd, level: 3 }
+        Self { algorithm: Algorithm::Zstd, level: 2 }
     }
 }
 
@@ -76,7 +76,7 @@ impl FromStr for Compression {
         let error = || CompressionError(text.to_owned());
         let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
         let (algorithm, default, levels) = match name {
-            "zstd" => (Algorithm::Zstd, 3, 1..=19),
+            "zstd" => (Algorithm::Zstd, 2, 1..=19),
             "gzip" => (Algorithm::Gzip, 6, 1..=12),
             "none" => (Algorithm::None, 0, 0..=0),
             _ => return Err(error()),

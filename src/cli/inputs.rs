@@ -37,7 +37,7 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "NAME=VALUE")]
     var: Vec<String>,
     /// Compression of layers: zstd, gzip or none, with :LEVEL
-    #[arg(long, value_name = "HOW", default_value = "zstd:3")]
+    #[arg(long, value_name = "HOW", default_value = "zstd:2")]
     pub(super) compression: Compression,
     /// How task files become layers
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]

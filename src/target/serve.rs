@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
@@ -45,6 +45,11 @@ pub fn serve(channel: Channel) -> ExitCode {
         if channel.send(&reply).is_err() {
             return ExitCode::FAILURE;
         }
+        // Nobody waits for this: the builder goes on meanwhile. What cannot be deleted now is deleted with the build's
+        // directory.
+        for path in session.remains.drain(..) {
+            let _ = remove_tree(&path);
+        }
     }
     ExitCode::SUCCESS
 }
@@ -74,13 +79,15 @@ struct Session<'a> {
     begun: usize,
     apt: Option<AptCache>,
     index_fresh: bool,
+    /// Directories of ended layers, to be deleted.
+    remains: Vec<PathBuf>,
 }
 
 impl<'a> Session<'a> {
     fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
         let store = Store::open(&setup.store)?;
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
-        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false })
+        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false, remains: Vec::new() })
     }
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
@@ -188,8 +195,7 @@ impl<'a> Session<'a> {
     fn end(&mut self, remains: super::layer::Remains) {
         self.index_fresh = remains.index_fresh;
         self.apt = remains.apt.or(self.apt.take());
-        // What cannot be deleted now is deleted with the build's directory.
-        let _ = remove_tree(&remains.path);
+        self.remains.push(remains.path);
     }
 
     /// Runs a script of alloy's own as root; its output is shown only when it fails.

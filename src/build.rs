@@ -60,6 +60,8 @@ pub enum NoCache {
     Nothing,
     /// All of the blueprint's.
     Everything,
+    /// Those with a task that says `always_run`.
+    AlwaysRun,
     /// Those of these task files.
     Files(BTreeSet<String>),
 }
@@ -69,6 +71,7 @@ impl NoCache {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
+            Self::AlwaysRun => layer.steps.iter().any(|step| step.guards.always_run),
             Self::Files(files) => layer.files.iter().any(|file| files.contains(file)),
         }
     }

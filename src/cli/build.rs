@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Build all layers anew, or those of these task files
     #[arg(long, value_name = "FILE", num_args = 0.., require_equals = true, value_delimiter = ',')]
     no_cache: Option<Vec<String>>,
+    /// Build those layers anew that have a task with `always_run`
+    #[arg(long, conflicts_with = "no_cache")]
+    refresh: bool,
     /// Ask again what tags, suites and downloads without a digest stand for
     #[arg(long)]
     pull: bool,
@@ -76,6 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let resolver = network.resolver();
     let platform = prepared.platform.clone();
     let no_cache = match &args.no_cache {
+        None if args.refresh => NoCache::AlwaysRun,
         None => NoCache::Nothing,
         Some(files) if files.is_empty() => NoCache::Everything,
         Some(files) => {

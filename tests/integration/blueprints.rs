@@ -93,6 +93,14 @@ fn only_what_counts_changes_a_layer() {
     let metadata = store.build(&[text(before.path()), "--no-cache=b.yml"]);
     assert_eq!(cached(&metadata).iter().map(|(_, cached)| *cached).collect::<Vec<_>>(), [true, false]);
     store.run(&["build", text(before.path()), "--no-cache=c.yml"]).fails(2);
+    // `always_run` alone does not undo the cache; asked for, it does.
+    let always = second.clone() + "  always_run: true\n";
+    let refreshed = blueprint(&[("manifest.yml", one), ("a.yml", &first), ("b.yml", &always)]);
+    store.build(&[text(refreshed.path())]);
+    for (arguments, expected) in [(vec![], [true, true]), (vec!["--refresh"], [true, false])] {
+        let metadata = store.build(&[vec![text(refreshed.path())], arguments].concat());
+        assert_eq!(cached(&metadata).iter().map(|(_, cached)| *cached).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]

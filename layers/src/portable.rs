@@ -1,8 +1,8 @@
 //! An archive as a layer, without unpacking it: decompressed, rewritten, hashed and compressed in one pass.
 //!
 //! The layer is what unpacking the archive in a root would have left there, given what that root is like where it
-//! matters ([`Place`]). Archives for which that cannot be told from the archive alone are [`Unsuited`]: they have to be
-//! unpacked where they go.
+//! matters ([`Place`]). Archives for which that cannot be told from the archive alone are unsuited
+//! ([`PortableError::Unsuited`]): they have to be unpacked where they go.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};

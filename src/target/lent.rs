@@ -59,7 +59,7 @@ pub struct Lent {
     pub env: BTreeMap<String, String>,
     /// Files and directories for every command.
     pub binds: Vec<Bind>,
-    /// Names in [`PLACE`], and contents, of files that are made for the sandbox.
+    /// Names in `PLACE`, and contents, of files that are made for the sandbox.
     pub files: BTreeMap<String, String>,
 }
 

@@ -1,7 +1,7 @@
 //! `alloy build`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,18 +9,19 @@ use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
 use super::context::{Context, Global, image_name, now};
-use super::error::{CommandError, Kind};
+use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::ui;
-use crate::build::{self, BuildError, Built, NoCache, Options, ensure_blobs};
+use crate::build::{self, BuildError, Built, NoCache, Options};
 use crate::event::Event;
-use crate::image::{self, BuiltFrom, LocalImage, Output, OutputKind};
+use crate::image::{self, BuiltFrom, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
-use crate::resolve::{Origin, Resolver};
-use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::resolve::Origin;
+
+mod deliver;
+mod metadata;
 
 /// The name under which a failed build can be looked into.
 const FAILED: &str = "alloy-failed:latest";
@@ -106,9 +107,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         let image = local(name.to_string(), &built.manifest, &platform, &built);
         image::tag(&context.store, &LocalImage { from: Some(from.clone()), ..image })?;
     }
-    deliver(args, &resolver, &built, &names, &platform)?;
+    deliver::deliver(args, &resolver, &built, &names, &platform)?;
     if let Some(path) = &args.metadata_file {
-        write_metadata(path, &metadata(&built, &names))?;
+        metadata::write(path, &metadata::of(&built, &names))?;
     }
     let cached = built.layers.iter().filter(|layer| layer.cached).count();
     context.reporter.event(Event::Note(format!(
@@ -160,91 +161,4 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
         }
     }
     failure
-}
-
-/// Writes outputs and pushes.
-fn deliver(
-    args: &Args,
-    resolver: &Resolver<'_>,
-    built: &Built,
-    names: &[Reference],
-    platform: &Platform,
-) -> Result<(), CommandError> {
-    if !args.output.is_empty() {
-        let blobs: Vec<Descriptor> = built.base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        let origin = match &built.base.origin {
-            Origin::Registry(reference) => Some(reference.as_str()),
-            _ => None,
-        };
-        ensure_blobs(resolver, &blobs, origin)?;
-    }
-    let name = names.first().map_or_else(|| "image:latest".to_owned(), Reference::to_string);
-    for output in &args.output {
-        match output.kind {
-            OutputKind::Dir => {
-                image::unpack_to(resolver.store, &layers(built), &output.dest)?;
-            }
-            OutputKind::Tar => {
-                let failed = |error| CommandError::new(Kind::Failed, format!("{}: {error}", output.dest.display()));
-                let dest = std::path::absolute(&output.dest).map_err(failed)?;
-                let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
-                let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
-                target.export(blobs, dest)?;
-                target.finish()?;
-            }
-            _ => image::write(resolver.store, &built.manifest, &name, platform, output)?,
-        }
-        resolver.reporter.event(Event::Note(format!("wrote {}", output.dest.display())));
-    }
-    if args.push {
-        for name in names {
-            super::push::push(resolver, &local(name.to_string(), &built.manifest, platform, built), name)?;
-        }
-    }
-    Ok(())
-}
-
-fn layers(built: &Built) -> Vec<image::Layer> {
-    let new = built.layers.iter().filter_map(|layer| layer.blob.as_ref());
-    let new = new.map(|blob| image::Layer { descriptor: blob.descriptor.clone(), diff_id: blob.diff_id });
-    built.base.image.layers.iter().cloned().chain(new).collect()
-}
-
-/// Keys as BuildKit names them, where it has them.
-fn metadata(built: &Built, names: &[Reference]) -> serde_json::Value {
-    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
-    let layers: Vec<serde_json::Value> = built
-        .layers
-        .iter()
-        .map(|layer| {
-            let blob = layer.blob.as_ref();
-            serde_json::json!({
-                "name": layer.name,
-                "cached": layer.cached,
-                "digest": blob.map(|blob| blob.descriptor.digest),
-                "diff_id": blob.map(|blob| blob.diff_id),
-                "size": blob.map(|blob| blob.descriptor.size),
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "containerimage.digest": built.manifest.digest,
-        "containerimage.config.digest": built.config,
-        "containerimage.descriptor": built.manifest,
-        "image.name": names.join(","),
-        "base": {"identity": built.base.identity, "layers": built.base.image.layers},
-        "layers": layers,
-    })
-}
-
-fn write_metadata(path: &Path, value: &serde_json::Value) -> Result<(), CommandError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
-    };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
-    serde_json::to_writer_pretty(&mut file, value).map_err(|error| failed(&error))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
-    file.persist(path).map(drop).map_err(|error| failed(&error.error))
 }

@@ -1,0 +1,46 @@
+//! `--metadata-file`: what was built, for scripts.
+
+use std::path::Path;
+
+use super::super::error::{CommandError, Kind};
+use crate::build::Built;
+use crate::registry::Reference;
+
+/// Keys as BuildKit names them, where it has them.
+pub(super) fn of(built: &Built, names: &[Reference]) -> serde_json::Value {
+    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
+    let layers: Vec<serde_json::Value> = built
+        .layers
+        .iter()
+        .map(|layer| {
+            let blob = layer.blob.as_ref();
+            serde_json::json!({
+                "name": layer.name,
+                "cached": layer.cached,
+                "digest": blob.map(|blob| blob.descriptor.digest),
+                "diff_id": blob.map(|blob| blob.diff_id),
+                "size": blob.map(|blob| blob.descriptor.size),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "containerimage.digest": built.manifest.digest,
+        "containerimage.config.digest": built.config,
+        "containerimage.descriptor": built.manifest,
+        "image.name": names.join(","),
+        "base": {"identity": built.base.identity, "layers": built.base.image.layers},
+        "layers": layers,
+    })
+}
+
+pub(super) fn write(path: &Path, value: &serde_json::Value) -> Result<(), CommandError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
+    serde_json::to_writer_pretty(&mut file, value).map_err(|error| failed(&error))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
+    file.persist(path).map(drop).map_err(|error| failed(&error.error))
+}

@@ -1,4 +1,12 @@
-//! From a layer's key to the layer. Records are small; the layer itself is a blob of the store.
+//! From a layer's key to the layer. Records are small; the layer itself is a blob of the store, or of a registry that
+//! is known to have it.
+
+mod directory;
+pub mod elsewhere;
+mod entry;
+mod place;
+mod remote;
+mod team;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -7,6 +15,12 @@ use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub use directory::{Directory, DirectoryError};
+pub use entry::{Entry, EntryError, Known, TAG_PREFIX, Wanted, Written};
+pub use place::{Place, PlaceError};
+pub use remote::{Remote, RemoteError};
+pub use team::Team;
 
 use crate::plan::{Contents, LayerKey};
 
@@ -36,10 +50,10 @@ pub struct PortableRecord {
 const LAYERS: &str = "layers";
 const PORTABLE: &str = "portable";
 
-/// The record of `key`, if its layer is really there.
+/// The record of `key`, if its layer is here, or somebody is known to have it.
 pub fn find(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
     Ok(record(store, key)?
-        .filter(|record| record.layer.as_ref().is_none_or(|blob| store.contains(&blob.descriptor.digest))))
+        .filter(|record| record.layer.as_ref().is_none_or(|blob| elsewhere::reachable(store, &blob.descriptor.digest))))
 }
 
 /// What was recorded under `key`, its layer there or not.
@@ -52,10 +66,10 @@ pub fn keep(store: &Store, key: &LayerKey, record: &LayerRecord) -> Result<(), S
     put(store, LAYERS, &key.hex(), record)
 }
 
-/// The record of a portable layer, if it is really there.
+/// The record of a portable layer, if that is here, or somebody is known to have it.
 pub fn find_portable(store: &Store, key: &LayerKey) -> Result<Option<PortableRecord>, StoreError> {
     let record: Option<PortableRecord> = get(store, PORTABLE, &key.hex())?;
-    Ok(record.filter(|record| store.contains(&record.layer.descriptor.digest)))
+    Ok(record.filter(|record| elsewhere::reachable(store, &record.layer.descriptor.digest)))
 }
 
 /// Keeps the record of a portable layer.

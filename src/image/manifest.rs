@@ -55,6 +55,13 @@ pub struct IndexEntry {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Index {
+    /// An OCI index of `manifests`.
+    pub fn of(manifests: Vec<IndexEntry>) -> Self {
+        Self { schema_version: 2, media_type: Some(media_type::OCI_INDEX.to_owned()), manifests }
+    }
+}
+
 /// One layer of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {

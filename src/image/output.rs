@@ -9,7 +9,7 @@ use std::str::FromStr;
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::compress::decoder;
 use layers::digest::DiffId;
-use layers::media_type::{self, Descriptor};
+use layers::media_type::Descriptor;
 use layers::root::Root;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
@@ -103,7 +103,8 @@ struct Source<'a> {
     platform: &'a Platform,
 }
 
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
+pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Source<'_> {
     fn parsed(&self) -> Result<Manifest, ImageError> {
@@ -155,8 +156,7 @@ impl Source<'_> {
         };
         manifests.retain(|entry| !same(entry));
         manifests.push(self.entry());
-        let media_type = Some(media_type::OCI_INDEX.to_owned());
-        let index = serde_json::to_vec(&Index { schema_version: 2, media_type, manifests }).unwrap_or_default();
+        let index = serde_json::to_vec(&Index::of(manifests)).unwrap_or_default();
         replace(&index_path, |file| file.write_all(&index))?;
         // Last: it is what makes the directory a layout.
         replace(&dest.join("oci-layout"), |file| file.write_all(LAYOUT))
@@ -188,8 +188,7 @@ impl Source<'_> {
     }
 
     fn oci(&self, tar: &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError> {
-        let media_type = Some(media_type::OCI_INDEX.to_owned());
-        let index = Index { schema_version: 2, media_type, manifests: vec![self.entry()] };
+        let index = Index::of(vec![self.entry()]);
         member(tar, "oci-layout", LAYOUT)?;
         member(tar, "index.json", &serde_json::to_vec(&index).unwrap_or_default())?;
         for path in ["blobs", "blobs/sha256"] {

@@ -31,6 +31,11 @@ impl LayerKey {
         Self(digest)
     }
 
+    /// As what it was hashed to.
+    pub fn digest(&self) -> Digest {
+        self.0
+    }
+
     /// As a name for records.
     pub fn hex(&self) -> String {
         self.0.hex()

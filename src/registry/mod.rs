@@ -1,5 +1,6 @@
 //! Images in registries (OCI distribution-spec 1.1): references, credentials, pull and push.
 
+mod artifact;
 mod auth;
 mod client;
 mod credentials;

@@ -9,7 +9,7 @@ use layers::store::{LayerBlob, Store, WorkDir};
 
 use super::facts::{FactsRequest, World};
 use super::lent::Lent;
-use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack};
+use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{SandboxError, Worker};
@@ -72,10 +72,10 @@ impl ImageTarget {
         self.worker.id()
     }
 
-    /// Unpacks layers, lowest first, into trees; returns what could not be made.
-    pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Vec<String>, RequestError> {
+    /// Unpacks layers, lowest first, into trees.
+    pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Unpacked, RequestError> {
         match self.ask(&Request::Unpack { layers })? {
-            Reply::Unpacked { skipped } => Ok(skipped),
+            Reply::Unpacked(unpacked) => Ok(unpacked),
             other => Err(unexpected(&other)),
         }
     }

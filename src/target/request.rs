@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use layers::compress::Compression;
-use layers::digest::Digest;
+use layers::digest::{DiffId, Digest};
 use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,17 @@ pub struct Unpack {
     pub tree: String,
     /// Trees below, topmost first.
     pub parents: Vec<String>,
+    /// What its tar must be, of a layer that somebody else made.
+    pub claimed: Option<DiffId>,
+}
+
+/// What came of unpacking layers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// Device nodes that could not be made.
+    pub skipped: Vec<String>,
+    /// Blobs that are not what they were claimed to be, and what they are instead.
+    pub wrong: Vec<(Digest, String)>,
 }
 
 /// What `alloy run` asks for.
@@ -147,10 +158,7 @@ pub enum Reply {
     /// The stored layer; `None` when nothing was changed.
     Layer(Option<LayerBlob>),
     /// Things the layer holds that could not be made here (device nodes, to an ordinary user).
-    Unpacked {
-        /// Their paths.
-        skipped: Vec<String>,
-    },
+    Unpacked(Unpacked),
     /// What the world is like.
     World(World),
     /// A login environment.

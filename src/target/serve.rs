@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
         Ok(match request {
-            Request::Unpack { layers } => Reply::Unpacked { skipped: unpack::all(&self.store, &layers)? },
+            Request::Unpack { layers } => Reply::Unpacked(unpack::all(&self.store, &layers)?),
             Request::Begin { trees, env } => {
                 self.begin(&trees, env)?;
                 Reply::Done

@@ -1,0 +1,157 @@
+//! Small things under tags that are no images: cache entries.
+
+use std::collections::BTreeSet;
+
+use layers::digest::Digest;
+use layers::media_type::{self, Descriptor};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, LINK};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::{Client, RegistryError};
+use crate::fetch::retry;
+
+/// What a manifest of an artifact may have: registries need not take more (distribution-spec 1.1, "Pushing Manifests").
+const LIMIT: usize = 4 << 20;
+/// Tags asked for at once.
+const PAGE: usize = 1000;
+
+#[derive(Deserialize)]
+struct Tags {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// The manifest under `tag`, if there is one. Nothing is stored.
+    pub async fn artifact(&self, tag: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let url = format!("{}/manifests/{tag}", self.inner.base);
+        let what = format!("ask {} for {tag}", self.repository());
+        retry(|| async {
+            let response = self.send(&what, |client| client.get(&url).header(ACCEPT, media_type::OCI_MANIFEST)).await?;
+            match response.status() {
+                StatusCode::OK => Ok(Some(self.bounded(response).await?)),
+                StatusCode::NOT_FOUND => Ok(None),
+                _ => Err(self.failure(&what, response).await),
+            }
+        })
+        .await
+    }
+
+    async fn bounded(&self, mut response: Response) -> Result<Vec<u8>, RegistryError> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.connection(&error))? {
+            if bytes.len() + piece.len() > LIMIT {
+                let message = format!("a manifest is larger than {LIMIT} bytes");
+                return Err(RegistryError::Invalid { reference: self.repository(), message });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes of a blob, if the registry has it.
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, RegistryError> {
+        let url = format!("{}/blobs/{digest}", self.inner.base);
+        let what = format!("ask {} for {digest}", self.repository());
+        retry(|| async {
+            let response = self.send(&what, |client| client.head(&url)).await?;
+            match response.status() {
+                // The length of what GET would send (RFC 9110, 9.3.2).
+                StatusCode::OK => {
+                    let length = response.headers().get(CONTENT_LENGTH);
+                    Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()))
+                }
+                StatusCode::NOT_FOUND => Ok(None),
+                _ => Err(self.failure(&what, response).await),
+            }
+        })
+        .await
+    }
+
+    /// All tags (distribution-spec 1.1, "Listing Tags"); none of a repository that is not there.
+    pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+        let what = format!("list the tags of {}", self.repository());
+        let first = format!("{}/tags/list?n={PAGE}", self.inner.base);
+        let (mut next, mut all) = (url::Url::parse(&first).ok(), Vec::new());
+        while let Some(url) = next.take() {
+            let (page, link) = retry(|| async {
+                let response = self.send(&what, |client| client.get(url.clone())).await?;
+                match response.status() {
+                    StatusCode::OK => {}
+                    StatusCode::NOT_FOUND => return Ok((Vec::new(), None)),
+                    _ => return Err(self.failure(&what, response).await),
+                }
+                let link = response.headers().get(LINK).and_then(|value| following(value.to_str().ok()?));
+                let bytes = self.bounded(response).await?;
+                let tags: Tags = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
+                    reference: self.repository(),
+                    message: format!("its list of tags is damaged: {error}"),
+                })?;
+                Ok((tags.tags.unwrap_or_default(), link))
+            })
+            .await?;
+            // A registry that goes in circles is not followed.
+            let fresh = page.last() != all.last();
+            all.extend(page);
+            next = link.filter(|_| fresh).and_then(|link| url.join(&link).ok()).filter(|next| next.origin() == url.origin());
+        }
+        Ok(all)
+    }
+
+    /// Makes sure that the registry has a blob of a few bytes.
+    pub async fn push_small(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), RegistryError> {
+        self.inner.store.put_blob(bytes)?;
+        self.push_blob(descriptor).await.map(drop)
+    }
+
+    /// Deletes the manifests under `tags` (distribution-spec 1.1, "Deleting Manifests"); those that are not there are
+    /// fine. By digest: few registries delete by tag.
+    pub async fn delete_tags(&self, tags: &[String]) -> Result<(), RegistryError> {
+        let mut deleted = BTreeSet::new();
+        for tag in tags {
+            let Some(manifest) = self.artifact(tag).await? else { continue };
+            let digest = Digest::of(&manifest);
+            if deleted.insert(digest) {
+                self.delete_manifest(&digest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_manifest(&self, digest: &Digest) -> Result<(), RegistryError> {
+        let url = format!("{}/manifests/{digest}", self.inner.base);
+        let what = format!("delete {digest} of {}", self.repository());
+        retry(|| async {
+            let response = self.send(&what, |client| client.delete(&url)).await?;
+            match response.status() {
+                StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
+                _ => Err(self.failure(&what, response).await),
+            }
+        })
+        .await
+    }
+
+    /// Registry and repository, without a tag.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.reference().registry, self.reference().repository)
+    }
+}
+
+/// The next page of a `Link` (RFC 8288): `<URL>; rel="next"`.
+fn following(link: &str) -> Option<String> {
+    let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    rest.contains("next").then(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_the_next_page() {
+        assert_eq!(following("</v2/a/tags/list?last=b&n=1>; rel=\"next\""), Some("/v2/a/tags/list?last=b&n=1".into()));
+        assert_eq!(following("<x>; rel=\"prev\""), None);
+        assert_eq!(following("x"), None);
+    }
+}

@@ -5,35 +5,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use layers::compress::Compression;
 use layers::digest::{Digest, Hasher};
 use layers::media_type::Descriptor;
 use layers::store::LayerBlob;
 
-use crate::cache::{self, LayerRecord};
+use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::{Secrets, Step};
-use crate::plan::{self, ImageSpec, Inputs, Layering, Lowered, Plan, PlannedLayer, Platform, Trace};
+use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
 use crate::registry::Reference;
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
 mod archives;
+mod blobs;
 mod error;
 mod forecast;
 mod output;
 mod session;
+mod team;
 mod uploads;
 mod verify;
 
+pub use blobs::ensure_blobs;
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
-pub use session::{Session, ensure_blobs};
+pub use session::Session;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
 const PROFILES: &str = "profiles";
+/// What they are called among a team.
+const PROFILE: &str = "profile";
+/// How a layer ended that nobody here had, but the team.
+const SHARED: &str = "cached by the team";
 /// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).
 const MOST_LAYERS: usize = 127;
 
@@ -77,13 +85,28 @@ impl NoCache {
     }
 }
 
+/// How a layer came to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hit {
+    /// It was here.
+    Local,
+    /// A cache of the team knew it.
+    Team(Place),
+    /// It was made.
+    Built,
+}
+
 /// One layer of a built image.
 #[derive(Clone, Debug)]
 pub struct BuiltLayer {
     /// The task file.
     pub name: String,
-    /// It was there.
-    pub cached: bool,
+    /// What it is found under; `None` for what a failed build left.
+    pub key: Option<LayerKey>,
+    /// How it came to be there.
+    pub hit: Hit,
+    /// How long that took.
+    pub elapsed: Duration,
     /// `None` when its tasks changed nothing.
     pub blob: Option<LayerBlob>,
 }
@@ -126,15 +149,27 @@ pub fn resolve(
     Ok(Resolved { base, inputs })
 }
 
-/// Builds what `lowered` asks for; `directory` is the blueprint's.
+/// Builds what `lowered` asks for; `directory` is the blueprint's. What a cache promised and does not keep is made here.
 pub fn build(
     resolver: &Resolver<'_>,
     directory: &Path,
     lowered: Lowered,
     options: &Options,
 ) -> Result<Built, BuildError> {
-    let resolved = resolve(resolver, directory, &lowered, options)?;
-    make(resolver, directory, lowered, resolved, options)
+    loop {
+        let resolved = resolve(resolver, directory, &lowered, options)?;
+        let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
+        match make(resolver, directory, lowered.clone(), resolved, options) {
+            // Of every layer at most once: it is not believed again.
+            Err(error @ BuildError::Lost { digest, .. }) if !base.contains(&digest) => {
+                resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));
+            }
+            Err(error @ BuildError::Claim { .. }) => {
+                resolver.reporter.event(Event::Warning(format!("{error}; the archive is believed")));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Builds it from what names were found to stand for.
@@ -147,26 +182,32 @@ pub fn make(
 ) -> Result<Built, BuildError> {
     let Resolved { mut base, inputs } = resolved;
     let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
+    let brought = team::bring(resolver, &plan, &base, &lowered, &inputs, options)?;
     let found = find(resolver, &plan, options)?;
-    report(resolver, &lowered.base, &plan, &found);
+    report(resolver, &lowered.base, &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
-    let mut done: Vec<BuiltLayer> = Vec::new();
-    if found.len() < plan.layers.len() {
-        session.push_to(&options.push);
-    }
-    for record in found {
-        session.stand_on(record.layer.as_ref(), record.archive);
-        done.push(BuiltLayer { name: record.name, cached: true, blob: record.layer });
-    }
-    session.prefetch(&plan.layers, done.len(), &options.no_cache);
+    session.upload(&options.push, brought);
+    session.prefetch(&plan.layers, found.len(), &options.no_cache);
     session.base_layer()?;
+    let mut done: Vec<BuiltLayer> = Vec::new();
+    for (planned, record) in plan.layers.iter().zip(found) {
+        let (key, hit) = (Some(planned.key), session.hit(&planned.key));
+        done.push(BuiltLayer {
+            name: record.name.clone(),
+            key,
+            hit,
+            elapsed: Duration::ZERO,
+            blob: record.layer.clone(),
+        });
+        session.take(planned, record)?;
+    }
     for (index, layer) in plan.layers.iter().enumerate().skip(done.len()) {
-        let forced = options.no_cache.covers(layer);
+        let (forced, start) = (options.no_cache.covers(layer), Instant::now());
         let made = session.layer(layer, index + 1, plan.layers.len(), forced);
-        let (blob, cached) = made.map_err(|error| failed(error, &session, &done, &lowered.image))?;
-        done.push(BuiltLayer { name: layer.name.clone(), cached, blob });
+        let (blob, hit) = made.map_err(|error| failed(error, &session, &done, &lowered.image))?;
+        done.push(BuiltLayer { name: layer.name.clone(), key: Some(layer.key), hit, elapsed: start.elapsed(), blob });
     }
     forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
     let profile = profile(&mut session, &lowered.image)?;
@@ -208,18 +249,19 @@ fn find(resolver: &Resolver<'_>, plan: &Plan, options: &Options) -> Result<Vec<L
     Ok(found)
 }
 
-fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord]) {
+fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord], brought: &team::Brought) {
     let count = plan.layers.len();
-    let cached = |name: &str, index, size| {
+    let cached = |name: &str, index, outcome, size| {
         let id = Id::next();
         resolver.reporter.event(Event::LayerStarted { id, name: name.to_owned(), index, count });
-        resolver.reporter.event(Event::LayerEnded { id, outcome: "cached", size });
+        resolver.reporter.event(Event::LayerEnded { id, outcome, size });
     };
     if found.len() == count {
-        cached(base, 0, None);
+        cached(base, 0, "cached", None);
     }
-    for (index, record) in found.iter().enumerate() {
-        cached(&record.name, index + 1, record.layer.as_ref().map(|layer| layer.descriptor.size));
+    for (index, (record, planned)) in found.iter().zip(&plan.layers).enumerate() {
+        let outcome = if brought.contains_key(&planned.key.digest()) { SHARED } else { "cached" };
+        cached(&record.name, index + 1, outcome, record.layer.as_ref().map(|layer| layer.descriptor.size));
     }
 }
 
@@ -266,7 +308,7 @@ fn failed(error: BuildError, session: &Session<'_>, done: &[BuiltLayer], spec: &
     let BuildError::Task { mut failure, partial } = error else { return error };
     let mut layers = done.to_vec();
     let name = failure.layer.clone();
-    layers.push(BuiltLayer { name, cached: false, blob: partial.clone() });
+    layers.push(BuiltLayer { name, key: None, hit: Hit::Built, elapsed: Duration::ZERO, blob: partial.clone() });
     let resolver = session.resolver();
     let composed = composed(&session.image(), &layers, spec, &BTreeMap::new(), resolver, session.epoch());
     if store(resolver, &composed).is_ok() {
@@ -297,14 +339,7 @@ fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<Strin
     for diff_id in session.diff_ids() {
         part(diff_id.0.as_bytes());
     }
-    let key = key.finish().hex();
-    let store = session.resolver().store;
-    if let Some(known) = cache::get(store, PROFILES, &key)? {
-        return Ok(known);
-    }
-    let found = session.login_environment(user, env)?;
-    cache::put(store, PROFILES, &key, &found)?;
-    Ok(found)
+    session.value(PROFILES, PROFILE, key.finish(), |session| session.login_environment(user, env))
 }
 
 /// `image` with one more layer, stored: what `alloy run --rw` keeps.
@@ -335,10 +370,4 @@ fn revealed(step: &Step, secrets: &Secrets) -> Step {
         env.values_mut().for_each(|value| *value = secrets.reveal(value));
     }
     step
-}
-
-/// What a record of a layer says.
-fn record(layer: &PlannedLayer, trace: &Trace, made: &session::Made) -> LayerRecord {
-    let preimage = serde_json::to_value(trace).unwrap_or_default();
-    LayerRecord { name: layer.name.clone(), layer: made.blob.clone(), archive: made.archive.clone(), preimage }
 }

@@ -1,5 +1,6 @@
 //! Why a build failed.
 
+use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::store::{LayerBlob, StoreError};
 
@@ -46,6 +47,10 @@ pub enum BuildError {
     Download { task: String, file: String, line: usize, error: FetchError },
     #[error("this machine cannot run {wanted} programs")]
     Platform { wanted: String },
+    #[error("layer {digest} cannot be had: {reason}")]
+    Lost { digest: Digest, reason: String },
+    #[error("what deb:{suite} is made of is not what the cache says")]
+    Claim { suite: String },
     #[error("{0:?} has no digest")]
     UnknownSource(Source),
     #[error(transparent)]

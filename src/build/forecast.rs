@@ -118,8 +118,8 @@ fn shared(
     user: Option<&str>,
 ) -> Result<Option<u64>, StoreError> {
     let Some(step) = &planned.portable else { return Ok(None) };
-    let Some(key) = step.usual(user).and_then(|facts| step.key(&facts, inputs)) else { return Ok(None) };
-    Ok(cache::find_portable(resolver.store, &key)?.map(|record| record.layer.descriptor.size))
+    let Some(preimage) = step.usual(user).and_then(|facts| step.preimage(&facts, inputs)) else { return Ok(None) };
+    Ok(cache::find_portable(resolver.store, &preimage.key())?.map(|record| record.layer.descriptor.size))
 }
 
 /// Why `planned` is not here.
@@ -168,7 +168,8 @@ fn here(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> bool {
 
 fn base_downloads(resolver: &Resolver<'_>, base: &Base) -> Vec<ForecastDownload> {
     match &base.origin {
-        Origin::Archive(plan) => {
+        Origin::Archive(from) => {
+            let plan = &from.plan;
             let missing = plan.packages.iter().filter(|package| !resolver.fetcher.have(&package.sha256));
             let (count, size) = missing.fold((0, 0), |(count, size), package| (count + 1, size + package.size));
             let name = format!("{count} packages of deb:{}", plan.suite);

@@ -3,22 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use layers::digest::DiffId;
+use layers::digest::{ChainId, DiffId, Digest};
 use layers::store::LayerBlob;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::output::Lines;
+use super::team::{self, Brought};
 use super::uploads::Uploads;
-use super::{NoCache, record, revealed};
+use super::{Hit, NoCache, SHARED, revealed};
 
-use crate::cache;
+use crate::cache::{self, Entry, Known, LayerRecord};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Platform, Trace};
+use crate::plan::{Contents, Inputs, LayerKey, Lowered, PlannedLayer, Platform, Trace};
 use crate::registry::Reference;
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
@@ -29,8 +32,6 @@ mod base;
 mod login;
 mod portable;
 mod trees;
-
-pub use trees::ensure_blobs;
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -50,6 +51,8 @@ pub struct Session<'a> {
     /// A layer below came out with other bytes than it is recorded with.
     moved: bool,
     archives: Archives,
+    /// Records that the team's caches had.
+    brought: Brought,
     uploads: Option<Uploads<'a>>,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Session<'a> {
             found,
             moved: false,
             archives: Archives::default(),
+            brought: Brought::new(),
             uploads: None,
         }
     }
@@ -113,19 +117,78 @@ impl<'a> Session<'a> {
         base.chain(self.made.iter().map(|standing| standing.blob.diff_id)).collect()
     }
 
-    /// Sends layers from now on to the repositories of `references`, as soon as they are there.
-    pub fn push_to(&mut self, references: &[Reference]) {
-        // One that cannot be reached is told of by the push.
-        let clients = references.iter().filter_map(|reference| self.resolver.client(reference).ok()).collect();
-        self.uploads = Some(Uploads::new(self.resolver.runtime, clients));
+    /// Sends layers from now on to the repositories of `references`, and with what is known of them to the team's caches,
+    /// as soon as they are there. `brought` is what came from those.
+    pub fn upload(&mut self, references: &[Reference], brought: Brought) {
+        self.uploads = Some(Uploads::new(self.resolver, references));
+        self.brought = brought;
     }
 
     /// The next layer stands on this one; `archive` says what is in it, where that is known.
-    pub fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
+    fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
         if let (Some(uploads), Some(layer)) = (&mut self.uploads, layer) {
             uploads.start(&layer.descriptor);
         }
         self.made.extend(layer.cloned().map(|blob| Standing { blob, archive }));
+    }
+
+    /// Takes a layer that was found.
+    pub fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
+        let output = planned.preimage.output_key(&self.diff_ids());
+        let known = record.output == Some(output);
+        self.stand_on(record.layer.as_ref(), record.archive.clone());
+        let record = LayerRecord { output: Some(output), chain: self.chain(), ..record };
+        if !known {
+            cache::keep(self.resolver.store, &planned.key, &record)?;
+        }
+        self.share(&planned.key, &record);
+        Ok(())
+    }
+
+    /// How a layer that was found came to be there.
+    pub fn hit(&self, key: &LayerKey) -> Hit {
+        self.brought.get(&key.digest()).map_or(Hit::Local, |place| Hit::Team(place.clone()))
+    }
+
+    fn chain(&self) -> Option<ChainId> {
+        self.diff_ids().into_iter().fold(None, |chain, diff_id| Some(ChainId::extend(chain, diff_id)))
+    }
+
+    /// Tells the team.
+    fn share(&mut self, key: &LayerKey, record: &LayerRecord) {
+        if let (Some(uploads), Some(entry)) = (&mut self.uploads, record.entry(key)) {
+            uploads.share(&entry, self.brought.get(&key.digest()));
+        }
+    }
+
+    /// Something that depends on `key` alone: known here, by the team, or found out by `find` and told to both.
+    pub(super) fn value<T: Serialize + DeserializeOwned>(
+        &mut self,
+        kind: &str,
+        what: &'static str,
+        key: Digest,
+        find: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let store = self.resolver.store;
+        let here: Option<T> = cache::get(store, kind, &key.hex())?;
+        let value = match here {
+            Some(value) => value,
+            None => {
+                let shared = self.resolver.shared_value(what, key);
+                let value = shared.map_or_else(|| find(self), Ok)?;
+                cache::put(store, kind, &key.hex(), &value)?;
+                value
+            }
+        };
+        self.share_value(what, key, &value);
+        Ok(value)
+    }
+
+    fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize) {
+        if let (Some(uploads), Ok(value)) = (&mut self.uploads, serde_json::to_value(value)) {
+            let known = Known::Value { what: what.to_owned(), value };
+            uploads.share(&Entry { key, preimage: serde_json::Value::Null, known }, None);
+        }
     }
 
     fn target(&mut self) -> Result<&mut ImageTarget> {
@@ -173,49 +236,72 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Makes a layer, unless it is there by now. True if it was.
+    /// Makes a layer, unless it is there by now.
     pub fn layer(
         &mut self,
         planned: &PlannedLayer,
         index: usize,
         count: usize,
         forced: bool,
-    ) -> Result<(Option<LayerBlob>, bool)> {
+    ) -> Result<(Option<LayerBlob>, Hit)> {
         let store = self.resolver.store;
         let _lock = store.lock(&format!("layer-{}", planned.key.hex()))?;
         let before = cache::find(store, &planned.key)?;
         let output = planned.preimage.output_key(&self.diff_ids());
+        let trace = Trace::of(planned, self.lowered, self.inputs);
+        let mut hit = self.hit(&planned.key);
         // With other bytes below than when it was made, what it was then says nothing.
         let mut found = before.clone().filter(|_| !self.moved);
-        if found.is_none() {
+        if found.is_none() && !forced {
+            hit = Hit::Local;
             found = cache::find(store, &output)?;
         }
-        let (made, cached) = match found.filter(|_| !forced) {
+        if found.is_none()
+            && !forced
+            && let Some((record, place)) = team::bring_output(self.resolver, planned, output, &trace)?
+        {
+            hit = Hit::Team(place);
+            found = Some(record);
+        }
+        let made = match found.filter(|_| !forced) {
             Some(record) => {
-                self.cached(planned, index, count, record.layer.as_ref());
-                (Made { blob: record.layer, archive: record.archive }, true)
+                self.cached(planned, index, count, &hit, record.layer.as_ref());
+                Made { blob: record.layer, archive: record.archive }
             }
             None => match self.portable(planned, index, count, forced)? {
-                Some(made) => made,
-                None => (Made { blob: self.run(planned, index, count)?, archive: None }, false),
+                Some((made, how)) => {
+                    hit = how;
+                    made
+                }
+                None => {
+                    hit = Hit::Built;
+                    Made { blob: self.run(planned, index, count)?, archive: None }
+                }
             },
         };
-        let trace = Trace::of(planned, self.lowered, self.inputs);
-        let record = record(planned, &trace, &made);
+        self.stand_on(made.blob.as_ref(), made.archive.clone());
+        let record = LayerRecord {
+            name: planned.name.clone(),
+            layer: made.blob.clone(),
+            archive: made.archive,
+            preimage: serde_json::to_value(trace).unwrap_or_default(),
+            output: Some(output),
+            chain: self.chain(),
+        };
         if before.as_ref().map(|before| &before.layer) != Some(&record.layer) {
             self.moved = self.moved || before.is_some();
             cache::keep(store, &planned.key, &record)?;
         }
         cache::keep(store, &output, &record)?;
-        self.stand_on(made.blob.as_ref(), made.archive);
-        Ok((made.blob, cached))
+        self.share(&planned.key, &record);
+        Ok((made.blob, hit))
     }
 
     /// Says that a layer was there.
-    fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, blob: Option<&LayerBlob>) {
+    fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, hit: &Hit, blob: Option<&LayerBlob>) {
         let id = Id::next();
         self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
-        self.ended(id, "cached", blob);
+        self.ended(id, if matches!(hit, Hit::Team(_)) { SHARED } else { "cached" }, blob);
     }
 
     /// Performs the steps of a layer in the sandbox.

@@ -169,7 +169,8 @@ impl Directory {
             .into_iter()
             .partition(|entry| entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(tag)));
         let manifests: Vec<Digest> = gone.iter().map(|entry| entry.descriptor.digest).collect();
-        let foreign = kept.iter().any(|entry| !entry.annotations.get(REF_NAME).is_some_and(|t| t.starts_with(TAG_PREFIX)));
+        let foreign =
+            kept.iter().any(|entry| !entry.annotations.get(REF_NAME).is_some_and(|t| t.starts_with(TAG_PREFIX)));
         let needed = self.needed(&kept);
         self.put_index(kept)?;
         let mut blobs = manifests.clone();

@@ -183,7 +183,8 @@ impl Entry {
 
     /// The manifest; `signature` is of [`Entry::record`], in base64.
     pub fn manifest(&self, created: &str, signature: Option<&str>) -> Vec<u8> {
-        let mut annotations = BTreeMap::from([(RECORD.to_owned(), self.record()), (CREATED.to_owned(), created.to_owned())]);
+        let mut annotations =
+            BTreeMap::from([(RECORD.to_owned(), self.record()), (CREATED.to_owned(), created.to_owned())]);
         annotations.extend(signature.map(|signature| (SIGNATURE.to_owned(), signature.to_owned())));
         let empty = empty();
         let artifact = Artifact {
@@ -201,7 +202,8 @@ impl Entry {
 impl Written {
     /// Reads a manifest.
     pub fn read(manifest: &[u8]) -> Result<Self, EntryError> {
-        let artifact: Artifact = serde_json::from_slice(manifest).map_err(|error| EntryError::Form(error.to_string()))?;
+        let artifact: Artifact =
+            serde_json::from_slice(manifest).map_err(|error| EntryError::Form(error.to_string()))?;
         if artifact.artifact_type != ARTIFACT_TYPE {
             return Err(EntryError::Form(format!("its type is `{}`", artifact.artifact_type)));
         }
@@ -239,7 +241,9 @@ impl Wanted {
         }
         let comparable = |preimage: &Value| {
             let mut preimage = preimage.clone();
-            if self.any_parent && let Some(fields) = preimage.as_object_mut() {
+            if self.any_parent
+                && let Some(fields) = preimage.as_object_mut()
+            {
                 fields.remove("parent");
             }
             preimage

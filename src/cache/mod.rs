@@ -4,6 +4,7 @@
 mod directory;
 pub mod elsewhere;
 mod entry;
+mod export;
 mod place;
 mod remote;
 mod team;
@@ -11,18 +12,19 @@ mod team;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use layers::digest::Digest;
+use layers::digest::{ChainId, Digest};
 use layers::store::{LayerBlob, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use directory::{Directory, DirectoryError};
 pub use entry::{Entry, EntryError, Known, TAG_PREFIX, Wanted, Written};
+pub use export::{BASE, base_preimage, entries, keep_entry};
 pub use place::{Place, PlaceError};
 pub use remote::{Remote, RemoteError};
 pub use team::Team;
 
-use crate::plan::{Contents, LayerKey};
+use crate::plan::{Contents, LayerKey, PortablePreimage};
 
 /// What is known of a layer that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,12 @@ pub struct LayerRecord {
     pub archive: Option<Contents>,
     /// What the key was made of, to explain the next miss.
     pub preimage: serde_json::Value,
+    /// What it is also found under: the bytes below in place of how they came about.
+    #[serde(default)]
+    pub output: Option<LayerKey>,
+    /// Of the stack with it on top.
+    #[serde(default)]
+    pub chain: Option<ChainId>,
 }
 
 /// A layer made of an archive alone, which other blueprints share.
@@ -45,6 +53,8 @@ pub struct PortableRecord {
     pub layer: LayerBlob,
     /// Names that it has directly below its destination.
     pub tops: BTreeSet<OsString>,
+    /// What the key was made of.
+    pub preimage: PortablePreimage,
 }
 
 const LAYERS: &str = "layers";

@@ -39,7 +39,7 @@ pub enum PlaceError {
 impl Place {
     /// The repository of an image.
     pub fn beside(image: &Reference) -> Self {
-        Self::Registry(Reference { tag: None, digest: None, ..image.clone() })
+        Self::Registry(image.bare())
     }
 
     /// A repository of the same registry.
@@ -127,7 +127,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), shown);
         }
-        for bad in ["", "cache", "team/cache", "type=gha", "type=local", "dest=x", "type=registry,dest=x", "type=local,x"] {
+        for bad in
+            ["", "cache", "team/cache", "type=gha", "type=local", "dest=x", "type=registry,dest=x", "type=local,x"]
+        {
             assert!(bad.parse::<Place>().is_err(), "{bad}");
         }
     }

@@ -124,7 +124,8 @@ impl Remote {
         let (manifest, tags) = (entry.manifest(created, signature), entry.tags());
         match self {
             Self::Registry(client, prepared) => {
-                prepared.get_or_try_init(|| client.push_small(&empty(), EMPTY)).await?;
+                let nothing = empty();
+                prepared.get_or_try_init(|| client.push_small(&nothing, EMPTY)).await?;
                 for tag in tags {
                     client.push_manifest(&tag, media_type::OCI_MANIFEST, &manifest).await?;
                 }

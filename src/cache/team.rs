@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use layers::digest::Digest;
 
 use super::Place;
+use crate::sign::{SigningKey, VerifyingKey};
 
 /// The caches of a team.
 #[derive(Debug, Default)]
@@ -14,6 +17,10 @@ pub struct Team {
     pub from: Vec<Place>,
     /// Where entries are left.
     pub to: Vec<Place>,
+    /// Who must have signed an entry.
+    pub verify: Option<VerifyingKey>,
+    /// Who signs entries.
+    pub sign: Option<SigningKey>,
     /// Layers that turned out to be something else than was said, or nothing.
     distrusted: Mutex<BTreeSet<Digest>>,
 }
@@ -21,7 +28,12 @@ pub struct Team {
 impl Team {
     /// Shares with these places.
     pub fn new(from: Vec<Place>, to: Vec<Place>) -> Self {
-        Self { from, to, distrusted: Mutex::default() }
+        Self { from, to, ..Self::default() }
+    }
+
+    /// The signature of `record` in base64, where entries are signed.
+    pub fn signature(&self, record: &str) -> Option<String> {
+        self.sign.as_ref().map(|key| STANDARD.encode(key.sign(record.as_bytes())))
     }
 
     /// Entries that lead to this layer are not used any more.

@@ -9,16 +9,18 @@ use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
 use super::context::{Context, Global, image_name, now};
-use super::error::CommandError;
+use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
+use super::team::{CacheFrom, places};
 use super::ui;
-use crate::build::{self, BuildError, Built, NoCache, Options};
+use crate::build::{self, BuildError, Built, Hit, NoCache, Options};
+use crate::cache::Team;
 use crate::event::Event;
 use crate::image::{self, BuiltFrom, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
-use crate::resolve::Origin;
+use crate::sign::SigningKey;
 
 mod deliver;
 mod metadata;
@@ -58,6 +60,15 @@ pub(super) struct Args {
     /// Write digests and layers as JSON
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
+    /// Leave layers for others there: REGISTRY/REPOSITORY or type=local,dest=DIR; `none` for nowhere [default with
+    /// --push: beside the image]
+    #[arg(long, value_name = "CACHE", env = "ALLOY_CACHE_TO", hide_env_values = true, value_delimiter = ' ')]
+    cache_to: Vec<String>,
+    /// Sign cache entries with this private key
+    #[arg(long, value_name = "FILE", env = "ALLOY_SIGN_KEY", hide_env_values = true)]
+    sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    cache_from: CacheFrom,
     #[command(flatten)]
     inputs: InputArgs,
 }
@@ -77,6 +88,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     prepared.warn(&context);
     let mut network = args.inputs.network(&context, &prepared);
     network.pull = args.pull;
+    network.team = team(args, if args.push { &names } else { &[] })?;
     let resolver = network.resolver();
     let platform = prepared.platform.clone();
     let no_cache = match &args.no_cache {
@@ -104,14 +116,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         .map_err(|error| explain(error, &context, &platform))?;
     let from = built_from(&args.inputs, &prepared, &built);
     for name in &names {
-        let image = local(name.to_string(), &built.manifest, &platform, &built);
+        let image = local(name.to_string(), &built.manifest, &platform);
         image::tag(&context.store, &LocalImage { from: Some(from.clone()), ..image })?;
     }
     deliver::deliver(args, &resolver, &built, &names, &platform)?;
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &metadata::of(&built, &names))?;
     }
-    let cached = built.layers.iter().filter(|layer| layer.cached).count();
+    let cached = built.layers.iter().filter(|layer| layer.hit != Hit::Built).count();
     context.reporter.event(Event::Note(format!(
         "done in {}: {}, {cached} of them cached",
         ui::duration(start.elapsed()),
@@ -126,12 +138,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     Ok(ExitCode::SUCCESS)
 }
 
-fn local(name: String, manifest: &Descriptor, platform: &Platform, built: &Built) -> LocalImage {
-    let base = match &built.base.origin {
-        Origin::Registry(reference) => Some(reference.clone()),
-        _ => None,
-    };
-    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), base, from: None }
+fn team(args: &Args, images: &[Reference]) -> Result<Team, CommandError> {
+    let mut team = args.cache_from.team(images)?;
+    team.to = places("--cache-to", &args.cache_to, images)?;
+    let key = args.sign_key.as_deref().map(SigningKey::read).transpose();
+    team.sign = key.map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    Ok(team)
+}
+
+fn local(name: String, manifest: &Descriptor, platform: &Platform) -> LocalImage {
+    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), from: None }
 }
 
 /// What `alloy verify` needs to build the image once more.
@@ -154,7 +170,7 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
         let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
-        let image = LocalImage { name, manifest, platform, tagged_at, base: None, from: None };
+        let image = LocalImage { name, manifest, platform, tagged_at, from: None };
         if image::tag(&context.store, &image).is_ok() {
             let name = FAILED.trim_end_matches(":latest");
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));

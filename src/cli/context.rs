@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::error::{CommandError, Kind};
 use super::ui::{self, Progress};
+use crate::cache::Team;
 use crate::debian::BaseOptions;
 use crate::event::Reporter;
 use crate::fetch::Fetcher;
@@ -144,14 +145,16 @@ pub(super) struct Network<'a> {
     pub(super) pull: bool,
     /// Refuse what nothing pins.
     pub(super) locked: bool,
+    /// Who shares caches.
+    pub(super) team: Team,
 }
 
 impl<'a> Network<'a> {
     pub(super) fn new(context: &'a Context, args: &'a RegistryArgs, platform: Platform) -> Self {
         let fetcher = context.fetcher(Secrets::default(), false);
         let (keychain, archive, insecure) = (keychain(), BaseOptions::default(), args.insecure_registry.as_slice());
-        let compression = Compression::default();
-        Self { context, fetcher, keychain, archive, platform, insecure, compression, pull: false, locked: false }
+        let (compression, team) = (Compression::default(), Team::default());
+        Self { context, fetcher, keychain, archive, platform, insecure, compression, pull: false, locked: false, team }
     }
 
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
@@ -167,6 +170,7 @@ impl<'a> Network<'a> {
             compression: self.compression,
             pull: self.pull,
             locked: self.locked,
+            team: &self.team,
             now: now(),
         }
     }

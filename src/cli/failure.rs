@@ -165,6 +165,11 @@ impl From<BuildError> for CommandError {
                 let hint = "install qemu-user-static, which registers the architecture with the kernel";
                 with(Kind::Sandbox, &error, Some(hint.into()))
             }
+            BuildError::Lost { .. } => {
+                let hint = "a build makes it again; the registry it came from may have deleted it";
+                with(Kind::Network, &error, Some(hint.into()))
+            }
+            BuildError::Claim { .. } => with(Kind::Network, &error, None),
             BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
             BuildError::Resolve(error) => error.into(),
             BuildError::Request(error) => error.into(),

@@ -30,7 +30,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         "name": image.name,
         "digest": image.manifest.digest,
         "platform": image.platform.to_string(),
-        "base": image.base,
         "manifest": serde_json::from_slice::<Value>(&bytes).map_err(damaged)?,
         "config": serde_json::from_slice::<Value>(&config).map_err(damaged)?,
     });

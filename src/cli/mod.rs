@@ -17,6 +17,7 @@ mod push;
 mod report;
 mod run;
 mod schema;
+mod team;
 pub mod ui;
 mod verify;
 

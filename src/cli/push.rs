@@ -9,6 +9,7 @@ use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::build::ensure_blobs;
+use crate::cache::elsewhere;
 use crate::event::Event;
 use crate::image::{self, LocalImage, Manifest};
 use crate::registry::{Pushed, Reference, RegistryError};
@@ -73,25 +74,27 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
         CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
     })?;
     let client = resolver.client(destination)?;
-    // Layers that were never pulled are taken over from the base's own repository.
-    let base: Option<Reference> = image.base.as_deref().and_then(|base| base.parse().ok());
-    let from = base.as_ref().filter(|base| base.registry == destination.registry).map(|base| base.repository.clone());
     let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
-    let tasks: Vec<_> = blobs
-        .into_iter()
-        .map(|blob| {
-            let (client, here) = (client.clone(), resolver.store.contains(&blob.digest));
-            let from = from.clone().filter(|_| !here);
-            resolver.runtime.spawn(async move {
-                let pushed = match from {
-                    Some(from) => client.mount(&blob, &from).await?,
-                    None if here => Some(client.push_blob(&blob).await?),
-                    None => None,
-                };
-                Ok((blob, pushed))
-            })
-        })
-        .collect();
+    let mut tasks = Vec::new();
+    for blob in blobs {
+        let (client, here) = (client.clone(), resolver.store.contains(&blob.digest));
+        // Layers that were never pulled are taken over from where they are.
+        let places = elsewhere::places(resolver.store, &blob.digest)?;
+        let from: Vec<String> = places.iter().filter_map(|it| it.mounts_to(destination).map(str::to_owned)).collect();
+        tasks.push(resolver.runtime.spawn(async move {
+            let mut pushed = None;
+            for from in from.iter().filter(|_| !here) {
+                pushed = client.mount(&blob, from).await?;
+                if pushed.is_some() {
+                    break;
+                }
+            }
+            if pushed.is_none() && here {
+                pushed = Some(client.push_blob(&blob).await?);
+            }
+            Ok((blob, pushed))
+        }));
+    }
     let mut sent = 0;
     for task in tasks {
         let done = resolver.runtime.block_on(task);
@@ -99,7 +102,7 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
             done.map_err(|error| CommandError::new(Kind::Failed, error.to_string()))?;
         let (blob, pushed) = done?;
         if pushed.is_none() {
-            ensure_blobs(resolver, std::slice::from_ref(&blob), image.base.as_deref())?;
+            ensure_blobs(resolver, std::slice::from_ref(&blob))?;
             resolver.runtime.block_on(client.push_blob(&blob))?;
         }
         if matches!(pushed, None | Some(Pushed::Sent)) {

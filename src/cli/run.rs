@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let network = Network::new(&context, &args.registry, local.platform.clone());
     let resolver = network.resolver();
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-    ensure_blobs(&resolver, &blobs, local.base.as_deref())?;
+    ensure_blobs(&resolver, &blobs)?;
     let interactive = interactive(args, &image, volumes)?;
     let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw)?;
     if let Some(layer) = kept {

@@ -16,7 +16,7 @@ use super::{Image, ImageError, Index, IndexEntry, Manifest};
 use crate::plan::Platform;
 
 /// The annotation that holds a tag.
-pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Manifests, indexes and configs are small.
 const JSON_LIMIT: u64 = 16 << 20;
 

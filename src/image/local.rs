@@ -23,8 +23,6 @@ pub struct LocalImage {
     pub platform: Platform,
     /// When the name was given, in seconds since 1970.
     pub tagged_at: i64,
-    /// The registry reference that has the layers which were never pulled.
-    pub base: Option<String>,
     /// What it was built from; `None` for what was not built here alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<BuiltFrom>,

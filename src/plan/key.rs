@@ -26,11 +26,6 @@ impl LayerKey {
         Self(hasher.finish())
     }
 
-    /// A key that was hashed elsewhere in the plan.
-    pub(super) fn new(digest: Digest) -> Self {
-        Self(digest)
-    }
-
     /// As what it was hashed to.
     pub fn digest(&self) -> Digest {
         self.0
@@ -39,6 +34,13 @@ impl LayerKey {
     /// As a name for records.
     pub fn hex(&self) -> String {
         self.0.hex()
+    }
+}
+
+/// Of a key that somebody wrote down.
+impl From<Digest> for LayerKey {
+    fn from(digest: Digest) -> Self {
+        Self(digest)
     }
 }
 
@@ -138,8 +140,8 @@ impl Preimage {
         Self { parent: hasher.finish(), ..self.clone() }.key()
     }
 
-    /// Every part with its length, so that parts cannot run together.
-    fn key(&self) -> LayerKey {
+    /// The key. Every part goes in with its length, so that parts cannot run together.
+    pub fn key(&self) -> LayerKey {
         let mut hasher = Hasher::new();
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());

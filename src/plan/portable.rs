@@ -160,7 +160,7 @@ impl PortablePreimage {
         for ancestor in &self.ancestors {
             part(&json(serde_json::to_vec(ancestor)));
         }
-        LayerKey::new(hasher.finish())
+        hasher.finish().into()
     }
 }
 

@@ -94,7 +94,10 @@ impl Client {
             // A registry that goes in circles is not followed.
             let fresh = page.last() != all.last();
             all.extend(page);
-            next = link.filter(|_| fresh).and_then(|link| url.join(&link).ok()).filter(|next| next.origin() == url.origin());
+            next = link
+                .filter(|_| fresh)
+                .and_then(|link| url.join(&link).ok())
+                .filter(|next| next.origin() == url.origin());
         }
         Ok(all)
     }

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::image::{self, OutputKind};
 use crate::plan::Platform;
 use crate::registry::Reference;
-use crate::resolve::{Origin, Resolver};
+use crate::resolve::Resolver;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -22,12 +22,8 @@ pub(super) fn deliver(
     platform: &Platform,
 ) -> Result<(), CommandError> {
     if !args.output.is_empty() {
-        let blobs: Vec<Descriptor> = built.base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        let origin = match &built.base.origin {
-            Origin::Registry(reference) => Some(reference.as_str()),
-            _ => None,
-        };
-        ensure_blobs(resolver, &blobs, origin)?;
+        let blobs: Vec<Descriptor> = layers(built).into_iter().map(|layer| layer.descriptor).collect();
+        ensure_blobs(resolver, &blobs)?;
     }
     let name = names.first().map_or_else(|| "image:latest".to_owned(), Reference::to_string);
     for output in &args.output {
@@ -49,7 +45,7 @@ pub(super) fn deliver(
     }
     if args.push {
         for name in names {
-            super::super::push::push(resolver, &local(name.to_string(), &built.manifest, platform, built), name)?;
+            super::super::push::push(resolver, &local(name.to_string(), &built.manifest, platform), name)?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::error::{CommandError, Kind};
-use crate::build::Built;
+use crate::build::{Built, Hit};
 use crate::registry::Reference;
 
 /// Keys as BuildKit names them, where it has them.
@@ -16,7 +16,14 @@ pub(super) fn of(built: &Built, names: &[Reference]) -> serde_json::Value {
             let blob = layer.blob.as_ref();
             serde_json::json!({
                 "name": layer.name,
-                "cached": layer.cached,
+                "key": layer.key.map(|key| key.hex()),
+                "cached": layer.hit != Hit::Built,
+                "hit": match &layer.hit {
+                    Hit::Local => Some("local".to_owned()),
+                    Hit::Team(place) => Some(place.to_string()),
+                    Hit::Built => None,
+                },
+                "seconds": layer.elapsed.as_secs_f64(),
                 "digest": blob.map(|blob| blob.descriptor.digest),
                 "diff_id": blob.map(|blob| blob.diff_id),
                 "size": blob.map(|blob| blob.descriptor.size),

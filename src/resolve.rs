@@ -251,7 +251,7 @@ impl Resolver<'_> {
         let identity = releases.identity();
         let known: Option<BasePlan> = cache::get(self.store, SUITES, &identity.hex())?;
         let claimed = known.is_none();
-        let known = known.or_else(|| self.shared_value(SUITE, identity));
+        let known = known.or_else(|| Some(self.shared_value(SUITE, identity)?.0));
         match known.filter(|plan| self.team.trusts(&plan.identity())) {
             Some(plan) => Ok(from_archive(FromArchive { plan, releases: identity, claimed })),
             None => self.planned(&releases),

@@ -16,7 +16,7 @@ use super::team::{self, Brought};
 use super::uploads::Uploads;
 use super::{Hit, NoCache, SHARED, revealed};
 
-use crate::cache::{self, Entry, Known, LayerRecord};
+use crate::cache::{self, Entry, Known, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
@@ -171,23 +171,25 @@ impl<'a> Session<'a> {
     ) -> Result<T> {
         let store = self.resolver.store;
         let here: Option<T> = cache::get(store, kind, &key.hex())?;
-        let value = match here {
-            Some(value) => value,
+        let (value, place) = match here {
+            Some(value) => (value, None),
             None => {
-                let shared = self.resolver.shared_value(what, key);
-                let value = shared.map_or_else(|| find(self), Ok)?;
+                let (value, place) = match self.resolver.shared_value(what, key) {
+                    Some((value, place)) => (value, Some(place)),
+                    None => (find(self)?, None),
+                };
                 cache::put(store, kind, &key.hex(), &value)?;
-                value
+                (value, place)
             }
         };
-        self.share_value(what, key, &value);
+        self.share_value(what, key, &value, place.as_ref());
         Ok(value)
     }
 
-    fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize) {
+    fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize, found: Option<&Place>) {
         if let (Some(uploads), Ok(value)) = (&mut self.uploads, serde_json::to_value(value)) {
             let known = Known::Value { what: what.to_owned(), value };
-            uploads.share(&Entry { key, preimage: serde_json::Value::Null, known }, None);
+            uploads.share(&Entry { key, preimage: serde_json::Value::Null, known }, found);
         }
     }
 

@@ -96,12 +96,12 @@ impl Resolver<'_> {
         if key.verify(written.record.as_bytes(), &signature) { Ok(()) } else { Err(EntryError::Signature) }
     }
 
-    /// What the team knows of that kind under `key`.
-    pub fn shared_value<T: DeserializeOwned>(&self, what: &'static str, key: Digest) -> Option<T> {
+    /// What the team knows of that kind under `key`, and who said so.
+    pub fn shared_value<T: DeserializeOwned>(&self, what: &'static str, key: Digest) -> Option<(T, Place)> {
         let wanted = Wanted { kind: what, key, preimage: serde_json::Value::Null, any_parent: false };
-        let (entry, _) = self.ask(std::slice::from_ref(&wanted)).pop()??;
+        let (entry, place) = self.ask(std::slice::from_ref(&wanted)).pop()??;
         match entry.known {
-            Known::Value { value, .. } => serde_json::from_value(value).ok(),
+            Known::Value { value, .. } => Some((serde_json::from_value(value).ok()?, place)),
             _ => None,
         }
     }

@@ -38,7 +38,7 @@ impl Session<'_> {
         self.base.image.layers.extend(known.layer.as_ref().map(layer));
         self.share(&key, &known);
         if !from.claimed {
-            self.share_value(SUITE, from.releases, &from.plan);
+            self.share_value(SUITE, from.releases, &from.plan, None);
         }
         Ok(())
     }

@@ -73,6 +73,12 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
         CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
     })?;
     let client = resolver.client(destination)?;
+    let (name, media_type) = (destination.manifest(), &image.manifest.media_type);
+    let there = resolver.runtime.block_on(client.manifest_digest(&name, media_type))?;
+    if there == Some(image.manifest.digest) {
+        resolver.reporter.event(Event::Note(format!("{destination} is there already")));
+        return Ok(());
+    }
     // Layers that were never pulled are taken over from the base's own repository.
     let base: Option<Reference> = image.base.as_deref().and_then(|base| base.parse().ok());
     let from = base.as_ref().filter(|base| base.registry == destination.registry).map(|base| base.repository.clone());
@@ -106,8 +112,7 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
             sent += blob.size;
         }
     }
-    let name = destination.manifest();
-    let put = client.push_manifest(&name, &image.manifest.media_type, &bytes);
+    let put = client.push_manifest(&name, media_type, &bytes);
     resolver.runtime.block_on(put).map_err(ResolveError::from)?;
     let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
     resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));

@@ -63,6 +63,11 @@ impl Reference {
         self.explicit
     }
 
+    /// The same image in another place.
+    pub(super) fn moved(&self, registry: &str, repository: &str) -> Self {
+        Self { registry: registry.to_owned(), repository: repository.to_owned(), ..self.clone() }
+    }
+
     /// Two names of one repository.
     pub fn same_repository(&self, other: &Self) -> bool {
         self.registry == other.registry && self.repository == other.repository

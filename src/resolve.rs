@@ -18,7 +18,7 @@ use crate::fetch::{Download, FetchError, Fetcher};
 use crate::image::{self, BaseRef, BaseRefError, Image, ImageError, Index, Manifest};
 use crate::op::{Source, Step};
 use crate::plan::Platform;
-use crate::registry::{Client, Keychain, Reference, RegistryError};
+use crate::registry::{Client, Reference, Registries, RegistryError};
 
 mod files;
 mod rootfs;
@@ -103,10 +103,8 @@ pub struct Resolver<'a> {
     pub runtime: &'a Handle,
     /// Who hears of it.
     pub reporter: &'a Reporter,
-    /// Credentials.
-    pub keychain: &'a Keychain,
-    /// Registries that speak http.
-    pub insecure: &'a [String],
+    /// Registries, and how they are reached.
+    pub registries: &'a Registries,
     /// Where distributions are.
     pub archive: &'a BaseOptions,
     /// What the image is for.
@@ -128,11 +126,7 @@ type Result<T> = std::result::Result<T, ResolveError>;
 impl Resolver<'_> {
     /// A client for a repository.
     pub fn client(&self, reference: &Reference) -> Result<Client> {
-        let transport = self.runtime.block_on(self.fetcher.transport())?.clone();
-        let credentials = self.keychain.find(reference)?;
-        let insecure = self.insecure.contains(&reference.registry);
-        let (store, reporter) = (self.store.clone(), self.reporter.clone());
-        Ok(Client::new(transport, reference.clone(), credentials, insecure, store, reporter))
+        Ok(self.registries.client(reference, self.store, self.reporter)?)
     }
 
     /// Resolves a base.

@@ -11,6 +11,9 @@ mod images;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod login;
+mod logout;
+mod password;
 mod plan;
 mod prune;
 mod push;
@@ -57,6 +60,8 @@ enum Command {
     Actions(actions::Args),
     Schema(schema::Args),
     Push(push::Args),
+    Login(login::Args),
+    Logout(logout::Args),
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
@@ -83,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
+        Command::Login(args) => login::run(args, global),
+        Command::Logout(args) => logout::run(args),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),

@@ -74,6 +74,12 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
         CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
     })?;
     let client = resolver.client(destination)?;
+    let (name, media_type) = (destination.manifest(), &image.manifest.media_type);
+    let there = resolver.runtime.block_on(client.manifest_digest(&name, media_type))?;
+    if there == Some(image.manifest.digest) {
+        resolver.reporter.event(Event::Note(format!("{destination} is there already")));
+        return Ok(());
+    }
     let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
     let mut tasks = Vec::new();
     for blob in blobs {
@@ -109,8 +115,7 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
             sent += blob.size;
         }
     }
-    let name = destination.manifest();
-    let put = client.push_manifest(&name, &image.manifest.media_type, &bytes);
+    let put = client.push_manifest(&name, media_type, &bytes);
     resolver.runtime.block_on(put).map_err(ResolveError::from)?;
     let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
     resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));

@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
 pub use address::proxy_passwords;
-pub use client::Transport;
+pub use client::{Transport, Trust};
 pub use error::{FetchError, describe};
 pub use progress::Transfer;
-pub use retry::{Temporary, retry};
+pub use retry::{Patience, Temporary, retry, retry_after};
 
 use crate::event::Reporter;
 use crate::op::Secrets;

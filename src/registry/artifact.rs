@@ -40,7 +40,7 @@ impl Client {
 
     async fn bounded(&self, mut response: Response) -> Result<Vec<u8>, RegistryError> {
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.connection(&error))? {
+        while let Some(piece) = response.chunk().await.map_err(|error| self.inner.origin.connection(&error))? {
             if bytes.len() + piece.len() > LIMIT {
                 let message = format!("a manifest is larger than {LIMIT} bytes");
                 return Err(RegistryError::Invalid { reference: self.repository(), message });
@@ -59,6 +59,7 @@ impl Client {
             match response.status() {
                 // The length of what GET would send (RFC 9110, 9.3.2).
                 StatusCode::OK => {
+                    self.inner.origin.host.keeps(&self.reference().repository, digest);
                     let length = response.headers().get(CONTENT_LENGTH);
                     Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()))
                 }

@@ -1,16 +1,34 @@
-//! Images in registries (OCI distribution-spec 1.1): references, credentials, pull and push.
+//! Images in registries (OCI distribution-spec 1.1): references, credentials, mirrors, pull and push.
 
+mod answer;
 mod artifact;
 mod auth;
+mod auth_file;
+mod authority;
+mod certificates;
 mod client;
 mod credentials;
+mod endpoint;
 mod error;
+mod helper;
+mod host;
+mod login;
+mod mirrors;
 mod pull;
 mod push;
 mod reference;
+mod registries;
+mod scope;
+mod upload;
 
+pub use certificates::CertificateFiles;
 pub use client::Client;
-pub use credentials::{Credentials, Keychain};
+pub use credentials::{Credentials, Keychain, Known};
 pub use error::RegistryError;
+pub use login::Checked;
+pub use mirrors::ConfigFiles;
 pub use push::Pushed;
 pub use reference::{Reference, ReferenceError};
+pub use registries::{Registries, Settings};
+
+use error::connection;

@@ -68,6 +68,11 @@ impl Reference {
     pub fn bare(&self) -> Self {
         Self { tag: None, digest: None, ..self.clone() }
     }
+
+    /// The same image in another place.
+    pub(super) fn moved(&self, registry: &str, repository: &str) -> Self {
+        Self { registry: registry.to_owned(), repository: repository.to_owned(), ..self.clone() }
+    }
 }
 
 /// OCI distribution-spec 1.1, "Pulling manifests": `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` between slashes.

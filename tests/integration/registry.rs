@@ -39,7 +39,7 @@ fn a_base_from_a_registry_with_a_password() {
     };
     let refused = build(shared(), &["-t", &image, "--push"], false).fails(4);
     assert!(
-        refused.stderr.contains("wants credentials") && refused.stderr.contains("skopeo login"),
+        refused.stderr.contains("wants credentials") && refused.stderr.contains("alloy login"),
         "{}",
         refused.stderr
     );

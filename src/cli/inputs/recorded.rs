@@ -21,7 +21,8 @@ struct Alone {
 }
 
 /// Options that may be given beside remembered ones: what is not remembered, and how to reach the network.
-const BESIDE: [&str; 4] = ["--env-file=", "--insecure-registry=", "--mirror=", "--var="];
+const BESIDE: [&str; 6] =
+    ["--cert-dir=", "--env-file=", "--insecure-registry=", "--mirror=", "--registry-config=", "--var="];
 
 impl InputArgs {
     /// All options but the directory, each in one word; and the names of those variables whose values are left out.
@@ -69,6 +70,8 @@ impl InputArgs {
         mirror.iter().filter(|mirror| !has_password(mirror)).for_each(|mirror| word("mirror", mirror));
         keyring.iter().for_each(|path| word("keyring", &absolute(path)));
         registry.insecure_registry.iter().for_each(|host| word("insecure-registry", host));
+        registry.registry_config.iter().for_each(|path| word("registry-config", &absolute(path)));
+        registry.cert_dir.iter().for_each(|path| word("cert-dir", &absolute(path)));
         for (name, on) in [
             ("locked", *locked),
             ("strict", *strict),
@@ -116,6 +119,8 @@ impl InputArgs {
         all.env_file.extend(self.env_file.iter().cloned());
         all.var.extend(self.var.iter().cloned());
         all.registry.insecure_registry.extend(self.registry.insecure_registry.iter().cloned());
+        all.registry.registry_config = self.registry.registry_config.clone().or(all.registry.registry_config);
+        all.registry.cert_dir = self.registry.cert_dir.clone().or(all.registry.cert_dir);
         all.mirror = all.mirror.or_else(|| self.mirror.clone());
         Ok(all)
     }
@@ -162,6 +167,8 @@ mod tests {
             "--mirror=https://mirror.example/debian",
             "--keyring=/a/keys",
             "--insecure-registry=r.example:5000",
+            "--registry-config=/a/registries.conf",
+            "--cert-dir=/a/certs",
             "--locked",
             "--strict",
             "--ignore-supported-hosts",

@@ -3,6 +3,7 @@
 pub mod download;
 pub mod files;
 pub mod http;
+pub mod proxy;
 pub mod registry;
 pub mod user;
 

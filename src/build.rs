@@ -35,11 +35,9 @@ pub use blobs::ensure_blobs;
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use session::Session;
+pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
-const PROFILES: &str = "profiles";
-/// What they are called among a team.
-const PROFILE: &str = "profile";
 /// How a layer ended that nobody here had, but the team.
 const SHARED: &str = "cached by the team";
 /// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).
@@ -339,7 +337,7 @@ fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<Strin
     for diff_id in session.diff_ids() {
         part(diff_id.0.as_bytes());
     }
-    session.value(PROFILES, PROFILE, key.finish(), |session| session.login_environment(user, env))
+    session.value(cache::PROFILES, cache::PROFILE, key.finish(), |session| session.login_environment(user, env))
 }
 
 /// `image` with one more layer, stored: what `alloy run --rw` keeps.

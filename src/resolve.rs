@@ -11,7 +11,7 @@ use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use crate::cache::{self, Place, Team, elsewhere};
+use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
 use crate::debian::{self, BaseOptions, BasePlan, DebianError, Releases};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Download, FetchError, Fetcher};
@@ -27,10 +27,6 @@ mod team;
 pub use files::local;
 
 const BASES: &str = "bases";
-/// Plans of bases by the archive's indexes.
-const SUITES: &str = "suites";
-/// What they are called among a team.
-pub const SUITE: &str = "suite";
 /// Of an OCI image layout.
 const INDEX: &str = "index.json";
 

@@ -4,6 +4,7 @@ use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::store::{LayerBlob, StoreError};
 
+use crate::cache::{Place, RemoteError};
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
@@ -49,6 +50,8 @@ pub enum BuildError {
     Platform { wanted: String },
     #[error("layer {digest} cannot be had: {reason}")]
     Lost { digest: Digest, reason: String },
+    #[error("the cache {place} does not have everything: {error}")]
+    Cache { place: Place, error: RemoteError },
     #[error("what deb:{suite} is made of is not what the cache says")]
     Claim { suite: String },
     #[error("{0:?} has no digest")]

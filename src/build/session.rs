@@ -135,12 +135,16 @@ impl<'a> Session<'a> {
     /// Takes a layer that was found.
     pub fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
         let output = planned.preimage.output_key(&self.diff_ids());
-        let known = record.output == Some(output);
+        // One that was imported lacks what explains it.
+        let known = record.output == Some(output) && record.preimage.get("steps").is_some();
         self.stand_on(record.layer.as_ref(), record.archive.clone());
-        let record = LayerRecord { output: Some(output), chain: self.chain(), ..record };
-        if !known {
-            cache::keep(self.resolver.store, &planned.key, &record)?;
+        if known {
+            self.share(&planned.key, &record);
+            return Ok(());
         }
+        let preimage = serde_json::to_value(Trace::of(planned, self.lowered, self.inputs)).unwrap_or_default();
+        let record = LayerRecord { output: Some(output), chain: self.chain(), preimage, ..record };
+        cache::keep(self.resolver.store, &planned.key, &record)?;
         self.share(&planned.key, &record);
         Ok(())
     }
@@ -424,7 +428,10 @@ impl<'a> Session<'a> {
     pub fn finish(mut self) -> Result<()> {
         let ended = self.target.take().map_or(Ok(()), |target| Ok(target.finish()?));
         if let Some(uploads) = self.uploads.take() {
-            uploads.finish();
+            for (place, error) in uploads.finish() {
+                let warning = format!("the cache {place} does not have everything: {error}");
+                self.resolver.reporter.event(Event::Warning(warning));
+            }
         }
         ended
     }

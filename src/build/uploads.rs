@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
+use layers::store::LayerBlob;
 use tokio::task::JoinHandle;
 
+use super::BuildError;
 use crate::cache::{self, Entry, Place, Remote, RemoteError, elsewhere};
-use crate::event::Event;
 use crate::registry::{Client, Reference};
 use crate::resolve::Resolver;
 
@@ -104,8 +105,9 @@ impl<'a> Uploads<'a> {
         }
     }
 
-    /// Waits until all are done.
-    pub(super) fn finish(self) {
+    /// Waits until all are done. Gives the caches that do not have everything, and why.
+    pub(super) fn finish(self) -> Vec<(Place, RemoteError)> {
+        let mut failed = Vec::new();
         for upload in self.running {
             let _ = self.resolver.runtime.block_on(upload);
         }
@@ -117,11 +119,10 @@ impl<'a> Uploads<'a> {
                 // That it is not known next time costs a few requests.
                 let _ = cache::put(self.resolver.store, SHARED, &record(&place), &known);
             }
-            if let Some(error) = &*cache.failed.lock().unwrap_or_else(PoisonError::into_inner) {
-                let warning = format!("the cache {place} does not have everything: {error}");
-                self.resolver.reporter.event(Event::Warning(warning));
-            }
+            let error = cache.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            failed.extend(error.map(|error| (place, error)));
         }
+        failed
     }
 }
 
@@ -155,5 +156,22 @@ impl Job {
             source.pull(blob, &self.store).await?;
         }
         to.push(blob, &self.store).await
+    }
+}
+
+/// Tells the team's caches everything that the store knows. Gives how many entries that are.
+pub fn export(resolver: &Resolver<'_>) -> Result<usize, BuildError> {
+    let mut uploads = Uploads::new(resolver, &[]);
+    let mut count = 0;
+    for entry in cache::entries(resolver.store)? {
+        let there = |layer: &LayerBlob| elsewhere::reachable(resolver.store, &layer.descriptor.digest);
+        if entry.known.layer().is_none_or(there) {
+            uploads.share(&entry, None);
+            count += 1;
+        }
+    }
+    match uploads.finish().into_iter().next() {
+        Some((place, error)) => Err(BuildError::Cache { place, error }),
+        None => Ok(count),
     }
 }

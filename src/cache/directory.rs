@@ -88,12 +88,13 @@ impl Directory {
         serde_json::from_slice(&bytes).map_err(|error| DirectoryError::Index { path, message: error.to_string() })
     }
 
-    /// The manifest of `tag`, if there is one.
-    pub fn manifest(&self, tag: &str) -> Result<Option<Vec<u8>>> {
+    /// The manifest under `name`, a tag or digest, if there is one.
+    pub fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let index = self.index()?;
-        let named = |entry: &&IndexEntry| entry.annotations.get(REF_NAME).map(String::as_str) == Some(tag);
-        let Some(entry) = index.manifests.iter().find(named) else { return Ok(None) };
-        let path = self.blob(&entry.descriptor.digest);
+        let named = |entry: &&IndexEntry| entry.annotations.get(REF_NAME).map(String::as_str) == Some(name);
+        let tagged = index.manifests.iter().find(named).map(|entry| entry.descriptor.digest);
+        let Some(digest) = name.parse().ok().or(tagged) else { return Ok(None) };
+        let path = self.blob(&digest);
         let bytes = match fs::metadata(&path) {
             Ok(metadata) if metadata.len() <= LIMIT => fs::read(&path).map_err(failed("read", &path))?,
             Ok(_) => return Ok(None),
@@ -101,7 +102,7 @@ impl Directory {
             Err(error) => return Err(failed("read", &path)(error)),
         };
         // One that was changed is none.
-        Ok((Digest::of(&bytes) == entry.descriptor.digest).then_some(bytes))
+        Ok((Digest::of(&bytes) == digest).then_some(bytes))
     }
 
     /// Bytes of a blob, if it is there.

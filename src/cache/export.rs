@@ -5,7 +5,20 @@ use layers::store::{Store, StoreError};
 use serde_json::{Value, json};
 
 use super::{Entry, Known, LayerRecord, PORTABLE, PortableRecord, Wanted};
-use crate::plan::{Inputs, LayerKey, PlannedLayer, PortablePreimage, Preimage, Trace};
+use crate::plan::{Inputs, LayerKey, PlannedLayer, PortablePreimage, Preimage};
+
+/// Records of what was found out, and what they are called among a team.
+pub const VALUES: [(&str, &str); 2] = [(PROFILES, PROFILE), (SUITES, SUITE)];
+/// What a login shell sets, by all that it depends on.
+pub const PROFILES: &str = "profiles";
+/// The same among a team.
+pub const PROFILE: &str = "profile";
+/// What bases are made of, by the archive's indexes.
+pub const SUITES: &str = "suites";
+/// The same among a team.
+pub const SUITE: &str = "suite";
+/// In a record, beside what explains it.
+const PREIMAGE: &str = "preimage";
 
 /// Name of a base's record.
 pub const BASE: &str = "base";
@@ -23,7 +36,7 @@ impl LayerRecord {
             return Some(Entry { key: key.digest(), preimage: self.preimage.clone(), known: Known::Base { layer } });
         }
         // Of what its author wrote, the fingerprints are enough.
-        let preimage: Preimage = serde_json::from_value::<Trace>(self.preimage.clone()).ok()?.preimage;
+        let preimage: Preimage = serde_json::from_value(self.preimage[PREIMAGE].clone()).ok()?;
         if preimage.key() != *key {
             return None;
         }
@@ -44,15 +57,22 @@ impl PortableRecord {
 
 /// All that the store could tell others.
 pub fn entries(store: &Store) -> Result<Vec<Entry>, StoreError> {
+    let mut values = Vec::new();
+    for (kind, what) in VALUES {
+        for (key, bytes) in store.records(kind)? {
+            let (Ok(key), Ok(value)) = (Digest::from_hex(&key), serde_json::from_slice(&bytes)) else { continue };
+            values.push(Entry { key, preimage: Value::Null, known: Known::Value { what: what.to_owned(), value } });
+        }
+    }
     let parsed = |key: &str| Digest::from_hex(key).ok().map(LayerKey::from);
     let layers = super::all(store)?.into_iter().filter_map(|(key, record)| record.entry(&parsed(&key)?));
     let portable = store.records(PORTABLE)?.into_iter();
     let portable =
         portable.filter_map(|(_, bytes)| Some(serde_json::from_slice::<PortableRecord>(&bytes).ok()?.entry()));
-    Ok(layers.chain(portable).collect())
+    Ok(layers.chain(portable).chain(values).collect())
 }
 
-/// Keeps what somebody else knows: the record alone. Values are for whoever asked for them.
+/// Keeps what somebody else knows: the record alone.
 pub fn keep_entry(store: &Store, entry: &Entry, preimage: Value) -> Result<(), StoreError> {
     let key = LayerKey::from(entry.key);
     match &entry.known {
@@ -73,7 +93,41 @@ pub fn keep_entry(store: &Store, entry: &Entry, preimage: Value) -> Result<(), S
             }
             Err(_) => Ok(()),
         },
-        Known::Value { .. } => Ok(()),
+        Known::Value { what, value } => match VALUES.iter().find(|(_, known)| known == what) {
+            Some((kind, _)) => super::put(store, kind, &entry.key.hex(), value),
+            None => Ok(()),
+        },
+    }
+}
+
+impl Entry {
+    /// What it is found under if what it says it is made of is true; `None` if that says nothing.
+    fn computed(&self) -> Option<Digest> {
+        match &self.known {
+            Known::Layer { .. } => Some(serde_json::from_value::<Preimage>(self.preimage.clone()).ok()?.key().digest()),
+            Known::Portable { .. } => {
+                Some(serde_json::from_value::<PortablePreimage>(self.preimage.clone()).ok()?.key().digest())
+            }
+            Known::Base { .. } => {
+                let field = |name: &str| self.preimage.get(name);
+                let identity: Digest = serde_json::from_value(field("base")?.clone()).ok()?;
+                let key = LayerKey::base(identity, field("compression")?.as_str()?, field("epoch")?.as_u64()?);
+                Some(key.digest())
+            }
+            Known::Value { .. } => Some(self.key),
+        }
+    }
+
+    /// Keeps an entry that nobody asked for: what it says it is made of must be what its key is made of.
+    pub fn import(&self, store: &Store) -> Result<bool, StoreError> {
+        if self.computed() != Some(self.key) {
+            return Ok(false);
+        }
+        let preimage = match &self.known {
+            Known::Layer { .. } => json!({PREIMAGE: self.preimage}),
+            _ => self.preimage.clone(),
+        };
+        keep_entry(store, self, preimage).map(|()| true)
     }
 }
 

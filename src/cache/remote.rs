@@ -1,9 +1,12 @@
 //! A place for cache entries, opened: what can be done with it, whatever it is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
 use layers::store::Store;
+use serde::Deserialize;
 
 use tokio::sync::OnceCell;
 
@@ -11,6 +14,18 @@ use super::directory::{Directory, DirectoryError};
 use super::entry::{EMPTY, Entry, Written, empty};
 use super::{EntryError, Place};
 use crate::registry::{Client, Pushed, RegistryError};
+
+/// Of one tag.
+const MOST_MANIFESTS: usize = 100;
+
+/// What a manifest or index leads to.
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
 
 /// An opened place. Cheap to clone.
 #[derive(Clone)]
@@ -76,11 +91,10 @@ impl Remote {
 
     /// True if the blob is there, of the right size.
     pub async fn has(&self, blob: &Descriptor) -> Result<bool> {
-        let size = match self {
-            Self::Registry(client, _) => client.blob_size(&blob.digest).await?,
-            Self::Directory(directory) => directory.blob_size(&blob.digest),
-        };
-        Ok(size == Some(blob.size))
+        match self {
+            Self::Registry(client, _) => Ok(client.keeps_blob(blob).await?),
+            Self::Directory(directory) => Ok(directory.blob_size(&blob.digest) == Some(blob.size)),
+        }
     }
 
     /// Brings the blob into `store`, checked.
@@ -138,17 +152,39 @@ impl Remote {
         }
     }
 
-    /// Tags of all entries.
+    /// All tags: of entries, and of images beside them.
     pub async fn tags(&self) -> Result<Vec<String>> {
-        let mut tags = match self {
+        Ok(match self {
             Self::Registry(client, _) => client.tags().await?,
             Self::Directory(directory) => {
                 let directory = directory.clone();
                 aside(move || directory.tags()).await?
             }
-        };
-        tags.retain(|tag| tag.starts_with(super::entry::TAG_PREFIX));
-        Ok(tags)
+        })
+    }
+
+    /// Digests of all layers that the image under `tag` has, for every platform.
+    pub async fn layers(&self, tag: &str) -> Result<BTreeSet<Digest>> {
+        let (mut layers, mut waiting) = (BTreeSet::new(), vec![tag.to_owned()]);
+        // An index of indexes of indexes is nothing that anybody makes.
+        for _ in 0..MOST_MANIFESTS {
+            let Some(name) = waiting.pop() else { break };
+            let Some(bytes) = self.any_manifest(&name).await? else { continue };
+            let Ok(parts) = serde_json::from_slice::<Parts>(&bytes) else { continue };
+            layers.extend(parts.layers.into_iter().map(|layer| layer.digest));
+            waiting.extend(parts.manifests.into_iter().map(|manifest| manifest.digest.to_string()));
+        }
+        Ok(layers)
+    }
+
+    async fn any_manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Registry(client, _) => Ok(client.any_manifest(name).await?),
+            Self::Directory(directory) => {
+                let (directory, name) = (directory.clone(), name.to_owned());
+                aside(move || directory.manifest(&name)).await
+            }
+        }
     }
 
     /// Deletes what is under `tags`.

@@ -9,10 +9,10 @@ use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
 use super::context::{Context, Global, image_name, now};
-use super::error::{CommandError, Kind};
+use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
-use super::team::{CacheFrom, places};
+use super::team::{CacheFrom, places, signing_key};
 use super::ui;
 use crate::build::{self, BuildError, Built, Hit, NoCache, Options};
 use crate::cache::Team;
@@ -20,7 +20,6 @@ use crate::event::Event;
 use crate::image::{self, BuiltFrom, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
-use crate::sign::SigningKey;
 
 mod deliver;
 mod metadata;
@@ -141,8 +140,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 fn team(args: &Args, images: &[Reference]) -> Result<Team, CommandError> {
     let mut team = args.cache_from.team(images)?;
     team.to = places("--cache-to", &args.cache_to, images)?;
-    let key = args.sign_key.as_deref().map(SigningKey::read).transpose();
-    team.sign = key.map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    team.sign = signing_key(args.sign_key.as_deref())?;
     Ok(team)
 }
 

@@ -8,6 +8,7 @@ use super::error::{CommandError, Kind};
 use super::ui;
 use crate::blueprint::{LoadError, Problems};
 use crate::build::BuildError;
+use crate::cache::RemoteError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
@@ -69,6 +70,16 @@ impl From<RegistryError> for CommandError {
             RegistryError::Fetch(error) => error.into(),
             RegistryError::Store(error) => error.into(),
             error => with(Kind::Network, &error, error.hint()),
+        }
+    }
+}
+
+impl From<RemoteError> for CommandError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Registry(error) => error.into(),
+            RemoteError::Directory(_) | RemoteError::Thread(_) => with(Kind::Failed, &error, None),
+            RemoteError::Entry(_) => with(Kind::Network, &error, None),
         }
     }
 }
@@ -170,6 +181,11 @@ impl From<BuildError> for CommandError {
                 with(Kind::Network, &error, Some(hint.into()))
             }
             BuildError::Claim { .. } => with(Kind::Network, &error, None),
+            BuildError::Cache { error, place } => {
+                let mut failure = Self::from(error);
+                failure.message = format!("the cache {place}: {}", failure.message);
+                failure
+            }
             BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
             BuildError::Resolve(error) => error.into(),
             BuildError::Request(error) => error.into(),

@@ -2,6 +2,7 @@
 
 mod actions;
 mod build;
+mod cache;
 mod check;
 mod context;
 mod env_file;
@@ -65,6 +66,7 @@ enum Command {
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
+    Cache(cache::Args),
     Prune(prune::Args),
 }
 
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),
+        Command::Cache(args) => cache::run(args, global),
         Command::Prune(args) => prune::run(args, global),
     };
     match result {

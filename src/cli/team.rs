@@ -1,13 +1,13 @@
 //! Caches of a team, as options.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::error::{CommandError, Kind};
 use crate::cache::{Place, Team};
 use crate::registry::Reference;
-use crate::sign::{KeyError, VerifyingKey};
+use crate::sign::{KeyError, SigningKey, VerifyingKey};
 
 /// The word for no cache at all.
 const NONE: &str = "none";
@@ -28,10 +28,23 @@ impl CacheFrom {
     /// The caches; those beside `images` where nothing is said.
     pub(super) fn team(&self, images: &[Reference]) -> Result<Team, CommandError> {
         let mut team = Team::new(places("--cache-from", &self.cache_from, images)?, Vec::new());
-        let key = self.cache_verify_key.as_deref().map(VerifyingKey::read).transpose();
-        team.verify = key.map_err(|error: KeyError| CommandError::from_error(Kind::Usage, &error))?;
+        team.verify = verifying_key(self.cache_verify_key.as_deref())?;
         Ok(team)
     }
+}
+
+/// The public key in a file.
+pub(super) fn verifying_key(path: Option<&Path>) -> Result<Option<VerifyingKey>, CommandError> {
+    path.map(VerifyingKey::read).transpose().map_err(|error| key_error(&error))
+}
+
+/// The private key in a file.
+pub(super) fn signing_key(path: Option<&Path>) -> Result<Option<SigningKey>, CommandError> {
+    path.map(SigningKey::read).transpose().map_err(|error| key_error(&error))
+}
+
+fn key_error(error: &KeyError) -> CommandError {
+    CommandError::from_error(Kind::Usage, error).hint(error.hint())
 }
 
 /// Places that options name; those beside `images` where they name none.

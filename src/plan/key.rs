@@ -20,8 +20,13 @@ pub struct LayerKey(Digest);
 impl LayerKey {
     /// The key of the layer that a base of this identity becomes.
     pub fn of_base(identity: Digest, inputs: &Inputs) -> Self {
+        Self::base(identity, &inputs.compression.to_string(), inputs.epoch)
+    }
+
+    /// The same, of what its key is made of.
+    pub fn base(identity: Digest, compression: &str, epoch: u64) -> Self {
         let mut hasher = Hasher::new();
-        let part = format!("base\0{identity}\0{}\0{}", inputs.compression, inputs.epoch);
+        let part = format!("base\0{identity}\0{compression}\0{epoch}");
         hasher.update(part.as_bytes());
         Self(hasher.finish())
     }

@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_LENGTH, LINK};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
+use super::pull::ACCEPTED;
 use super::{Client, RegistryError};
 use crate::fetch::retry;
 
@@ -23,12 +24,22 @@ struct Tags {
 }
 
 impl Client {
-    /// The manifest under `tag`, if there is one. Nothing is stored.
+    /// The artifact's manifest under `tag`, if there is one. Nothing is stored.
     pub async fn artifact(&self, tag: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.small_manifest(tag, &[media_type::OCI_MANIFEST]).await
+    }
+
+    /// The manifest or index of whatever is under `name`, a tag or digest. Nothing is stored.
+    pub async fn any_manifest(&self, name: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.small_manifest(name, &ACCEPTED).await
+    }
+
+    async fn small_manifest(&self, tag: &str, accepted: &[&str]) -> Result<Option<Vec<u8>>, RegistryError> {
+        let accepted = accepted.join(", ");
         let url = format!("{}/manifests/{tag}", self.inner.base);
         let what = format!("ask {} for {tag}", self.repository());
         retry(|| async {
-            let response = self.send(&what, |client| client.get(&url).header(ACCEPT, media_type::OCI_MANIFEST)).await?;
+            let response = self.send(&what, |client| client.get(&url).header(ACCEPT, &accepted)).await?;
             match response.status() {
                 StatusCode::OK => Ok(Some(self.bounded(response).await?)),
                 StatusCode::NOT_FOUND => Ok(None),
@@ -50,24 +61,28 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Bytes of a blob, if the registry has it.
-    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, RegistryError> {
-        let url = format!("{}/blobs/{digest}", self.inner.base);
-        let what = format!("ask {} for {digest}", self.repository());
-        retry(|| async {
+    /// True if the registry has the blob, of the right length; true, too, if it does not tell the length.
+    pub async fn keeps_blob(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
+        let url = format!("{}/blobs/{}", self.inner.base, blob.digest);
+        let what = format!("ask {} for {}", self.repository(), blob.digest);
+        let there = retry(|| async {
             let response = self.send(&what, |client| client.head(&url)).await?;
             match response.status() {
                 // The length of what GET would send (RFC 9110, 9.3.2).
                 StatusCode::OK => {
-                    self.inner.origin.host.keeps(&self.reference().repository, digest);
                     let length = response.headers().get(CONTENT_LENGTH);
-                    Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()))
+                    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                    Ok(length.is_none_or(|length| length == blob.size))
                 }
-                StatusCode::NOT_FOUND => Ok(None),
+                StatusCode::NOT_FOUND => Ok(false),
                 _ => Err(self.failure(&what, response).await),
             }
-        })
-        .await
+        });
+        let there = there.await?;
+        if there {
+            self.inner.origin.host.keeps(&self.reference().repository, &blob.digest);
+        }
+        Ok(there)
     }
 
     /// All tags (distribution-spec 1.1, "Listing Tags"); none of a repository that is not there.

@@ -89,7 +89,8 @@ impl Resolver<'_> {
         Ok(Some(written.entry))
     }
 
-    fn signed(&self, written: &Written) -> Result<(), EntryError> {
+    /// Fails unless whoever is trusted has signed the entry.
+    pub fn signed(&self, written: &Written) -> Result<(), EntryError> {
         let Some(key) = &self.team.verify else { return Ok(()) };
         let signature = written.signature.as_ref().ok_or(EntryError::Unsigned)?;
         let signature = STANDARD.decode(signature).map_err(|_| EntryError::Signature)?;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use super::{Result, Session, joined};
 use crate::build::{BuildError, layer};
-use crate::cache::{self, LayerRecord};
+use crate::cache::{self, LayerRecord, SUITE};
 use crate::debian::BasePlan;
 use crate::event::{Event, Id};
 use crate::fetch::{Download, Transfer};
 use crate::plan::LayerKey;
-use crate::resolve::{FromArchive, Origin, SUITE};
+use crate::resolve::{FromArchive, Origin};
 
 impl Session<'_> {
     /// Fills in the layer of a base that is made from packages, and makes it where it is missing.

@@ -25,29 +25,12 @@ pub(super) fn bring(
     if resolver.team.from.is_empty() {
         return Ok(brought);
     }
-    let store = resolver.store;
-    let mut wanted = Vec::new();
-    // Whose record it becomes: a layer's needs more than the entry tells.
-    let mut layers: Vec<Option<&PlannedLayer>> = Vec::new();
-    let mut want = |one: Wanted, layer| {
-        wanted.push(one);
-        layers.push(layer);
-    };
+    let (mut wanted, mut layers) = wanted(resolver, plan, lowered, inputs, options)?;
     if matches!(base.origin, Origin::Archive(_))
-        && cache::find(store, &LayerKey::of_base(base.identity, inputs))?.is_none()
+        && cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs))?.is_none()
     {
-        want(Wanted::base(base.identity, inputs), None);
-    }
-    for layer in plan.layers.iter().filter(|layer| !options.no_cache.covers(layer)) {
-        if cache::find(store, &layer.key)?.is_some() {
-            continue;
-        }
-        want(Wanted::layer(layer), Some(layer));
-        let facts = layer.portable.as_ref().and_then(|step| Some((step, step.usual(lowered.image.user.as_deref())?)));
-        let portable = facts.and_then(|(step, facts)| step.preimage(&facts, inputs));
-        if let Some(preimage) = portable.filter(|it| matches!(cache::find_portable(store, &it.key()), Ok(None))) {
-            want(Wanted::portable(&preimage), None);
-        }
+        wanted.push(Wanted::base(base.identity, inputs));
+        layers.push(None);
     }
     for ((entry, wanted), layer) in resolver.ask(&wanted).into_iter().zip(&wanted).zip(layers) {
         let Some((entry, place)) = entry else { continue };
@@ -59,6 +42,52 @@ pub(super) fn bring(
         brought.insert(entry.key, place);
     }
     Ok(brought)
+}
+
+/// Questions, and the layers whose records the answers become.
+type Questions<'p> = (Vec<Wanted>, Vec<Option<&'p PlannedLayer>>);
+
+fn wanted<'p>(
+    resolver: &Resolver<'_>,
+    plan: &'p Plan,
+    lowered: &Lowered,
+    inputs: &Inputs,
+    options: &Options,
+) -> Result<Questions<'p>, BuildError> {
+    let store = resolver.store;
+    let (mut wanted, mut layers) = Questions::default();
+    for layer in plan.layers.iter().filter(|layer| !options.no_cache.covers(layer)) {
+        if cache::find(store, &layer.key)?.is_some() {
+            continue;
+        }
+        wanted.push(Wanted::layer(layer));
+        layers.push(Some(layer));
+        let facts = layer.portable.as_ref().and_then(|step| Some((step, step.usual(lowered.image.user.as_deref())?)));
+        let portable = facts.and_then(|(step, facts)| step.preimage(&facts, inputs));
+        if let Some(preimage) = portable.filter(|it| matches!(cache::find_portable(store, &it.key()), Ok(None))) {
+            wanted.push(Wanted::portable(&preimage));
+            layers.push(None);
+        }
+    }
+    Ok((wanted, layers))
+}
+
+/// Which layers of `plan` the team has and the store has not: their bytes, and where they are. Nothing is written.
+pub(super) fn known(
+    resolver: &Resolver<'_>,
+    plan: &Plan,
+    lowered: &Lowered,
+    inputs: &Inputs,
+    options: &Options,
+) -> Result<BTreeMap<LayerKey, (u64, Place)>, BuildError> {
+    let (wanted, layers) = wanted(resolver, plan, lowered, inputs, options)?;
+    let answers = resolver.ask(&wanted).into_iter().zip(layers);
+    let known = answers.filter_map(|(answer, layer)| {
+        let ((entry, place), layer) = (answer?, layer?);
+        let size = entry.known.layer().map_or(0, |layer| layer.descriptor.size);
+        Some((layer.key, (size, place)))
+    });
+    Ok(known.collect())
 }
 
 fn keep(resolver: &Resolver<'_>, entry: &Entry, place: &Place, preimage: serde_json::Value) -> Result<(), BuildError> {

@@ -8,17 +8,20 @@ use serde_json::{Value, json};
 use super::context::{Context, Global};
 use super::error::CommandError;
 use super::inputs::InputArgs;
+use super::team::CacheFrom;
 use super::ui;
 use crate::build::{self, Forecast, ForecastLayer, NoCache, Options};
 
 /// Says what a build would do, and why
 ///
 /// For each layer: whether it is here, and if not, what changed since it was built last. Nothing is fetched, built or
-/// written, and no privileges are needed.
+/// written, and no privileges are needed. With --cache-from, the team's caches are asked for what is not here.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
+    #[command(flatten)]
+    cache_from: CacheFrom,
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
@@ -37,7 +40,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let prepared = args.inputs.prepare()?;
     let context = Context::read_only(global)?;
     prepared.warn(&context);
-    let network = args.inputs.network(&context, &prepared);
+    let mut network = args.inputs.network(&context, &prepared);
+    network.team = args.cache_from.team(&[])?;
     let resolver = network.resolver();
     let options = Options {
         compression: args.inputs.compression,
@@ -66,6 +70,7 @@ fn human(forecast: &Forecast) {
     let count = forecast.layers.len();
     for (index, layer) in forecast.layers.iter().enumerate() {
         let state = match layer.here {
+            Some(size) if let Some(place) = &layer.team => format!("cached in {place}, {}", ui::bytes(size)),
             Some(0) => "cached, no change".to_owned(),
             Some(size) => format!("cached, {}", ui::bytes(size)),
             None => "to be built".to_owned(),
@@ -115,7 +120,11 @@ fn of_layer(index: usize, layer: &ForecastLayer) -> Value {
         "index": index + 1,
         "name": layer.planned.name,
         "key": layer.planned.key.hex(),
-        "state": if layer.here.is_some() { "local" } else { "miss" },
+        "state": match (&layer.team, layer.here) {
+            (Some(_), _) => "remote",
+            (None, Some(_)) => "local",
+            (None, None) => "miss",
+        },
         "portable": layer.planned.portable.is_some(),
         "size": layer.here,
         "reasons": reasons.collect::<Vec<_>>(),

@@ -67,6 +67,7 @@ pub(super) fn connection(registry: &str, error: &reqwest::Error) -> RegistryErro
     match () {
         () if message.to_ascii_lowercase().contains("certificate") => RegistryError::Certificate { registry, message },
         () if error.is_timeout() && !error.is_connect() => RegistryError::Stalled { registry },
+        () if error.is_redirect() => RegistryError::Invalid { reference: registry, message },
         () => RegistryError::Connection { registry, message },
     }
 }

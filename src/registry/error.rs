@@ -97,7 +97,7 @@ impl RegistryError {
                     "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"
                 )
             }
-            Self::Certificate { registry, message } if message.contains("Required") => format!(
+            Self::Certificate { registry, message } if message.contains("received fatal alert") => format!(
                 "put a certificate and its key into /etc/containers/certs.d/{registry}/client.cert and client.key, or \
                  name their directory with --cert-dir"
             ),

@@ -86,11 +86,8 @@ fn some_mirrors_are_for_digests_only() {
     );
     let config = written(place.path(), &config);
     build(&origin.image("base:1"), &config).ok();
-    assert_eq!(
-        (mirrored.count("GET", "/manifests/"), mirrored.count("GET", "/blobs/")),
-        (0, 0),
-        "the tag came from the registry"
-    );
+    assert_eq!(mirrored.count("GET", "/manifests/"), 0, "the tag came from the registry");
+    mirrored.reset();
     let pinned = format!("{}@{}", origin.image("base"), images().digest("small:1"));
     build(&pinned, &config).ok();
     assert_eq!((mirrored.count("GET", "/manifests/"), mirrored.count("GET", "/blobs/")), (1, 3));

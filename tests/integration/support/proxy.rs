@@ -36,11 +36,6 @@ impl Exchange {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
-
-    /// `METHOD target`.
-    pub fn line(&self) -> String {
-        format!("{} {}", self.method, self.target)
-    }
 }
 
 #[derive(Default)]

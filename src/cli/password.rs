@@ -47,7 +47,7 @@ pub(super) fn ask_password() -> Result<String, CommandError> {
     let before = tcgetattr(&terminal).map_err(|error| failed(&error.into()))?;
     let typed = write!(terminal, "Password: ").and_then(|()| {
         tcsetattr(&terminal, OptionalActions::Flush, &silent(&before))?;
-        typed(&mut terminal)
+        typed(&terminal)
     });
     // Whatever happened: a terminal without echo is of no use to anybody.
     let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);
@@ -68,9 +68,9 @@ fn silent(before: &Termios) -> Termios {
 }
 
 /// A line; `None` after Ctrl-C.
-fn typed(terminal: &mut impl Read) -> io::Result<Option<String>> {
+fn typed(terminal: impl Read) -> io::Result<Option<String>> {
     let mut line = Vec::new();
-    for byte in terminal.bytes() {
+    for byte in BufReader::new(terminal).bytes() {
         match byte? {
             b'\n' | b'\r' | CTRL_D => break,
             CTRL_C => return Ok(None),
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn keys_that_correct_are_obeyed() {
-        let line = |keys: &str| typed(&mut keys.as_bytes()).unwrap();
+        let line = |keys: &str| typed(keys.as_bytes()).unwrap();
         assert_eq!(line("secret\rmore").as_deref(), Some("secret"));
         assert_eq!(line("wrong\u{15}sé\u{7f}ecx\u{8}ret\n").as_deref(), Some("secret"));
         assert_eq!(line("\u{7f}a\u{4}").as_deref(), Some("a"));

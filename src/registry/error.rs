@@ -67,6 +67,7 @@ pub(super) fn connection(registry: &str, error: &reqwest::Error) -> RegistryErro
     match () {
         () if message.to_ascii_lowercase().contains("certificate") => RegistryError::Certificate { registry, message },
         () if error.is_timeout() && !error.is_connect() => RegistryError::Stalled { registry },
+        () if error.is_redirect() => RegistryError::Invalid { reference: registry, message },
         () => RegistryError::Connection { registry, message },
     }
 }
@@ -96,7 +97,7 @@ impl RegistryError {
                     "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"
                 )
             }
-            Self::Certificate { registry, message } if message.contains("Required") => format!(
+            Self::Certificate { registry, message } if message.contains("received fatal alert") => format!(
                 "put a certificate and its key into /etc/containers/certs.d/{registry}/client.cert and client.key, or \
                  name their directory with --cert-dir"
             ),

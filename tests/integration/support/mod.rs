@@ -1,8 +1,10 @@
 //! Running alloy and its neighbours.
 
 pub mod download;
+pub mod faults;
 pub mod files;
 pub mod http;
+pub mod images;
 pub mod proxy;
 pub mod registry;
 pub mod user;

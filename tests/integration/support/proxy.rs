@@ -10,6 +10,7 @@ mod rule;
 mod serve;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,11 +36,6 @@ impl Exchange {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
-
-    /// `METHOD target`.
-    pub fn line(&self) -> String {
-        format!("{} {}", self.method, self.target)
-    }
 }
 
 #[derive(Default)]
@@ -48,6 +44,8 @@ struct Shared {
     address: String,
     rules: Mutex<Vec<Rule>>,
     tokens: Option<Tokens>,
+    /// Uploads of which the registry has a part that the client does not know of: path, and where it goes on.
+    continued: Mutex<BTreeMap<String, String>>,
     log: Mutex<Vec<Exchange>>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -130,6 +128,16 @@ impl Proxy {
     /// Faults that never happened.
     pub fn left(&self) -> Vec<Rule> {
         self.shared.rules.lock().unwrap().iter().filter(|rule| !rule.happened()).cloned().collect()
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn calm(&self) {
+        self.shared.rules.lock().unwrap().clear();
+    }
+
+    /// The token server, where there is one.
+    pub fn tokens(&self) -> &Tokens {
+        self.shared.tokens.as_ref().unwrap()
     }
 }
 

@@ -9,6 +9,9 @@ pub enum Fault {
     Reset,
     /// The connection is reset after so many bytes of the request's body.
     CutUpload(u64),
+    /// As [`Fault::CutUpload`], and the registry keeps what it got, and says so when it is asked: what the
+    /// distribution-spec wants of it. The real one forgets uploads that break off.
+    KeepUpload(u64),
     /// The registry does as it was asked, and the answer gets lost.
     LoseAnswer,
     /// Nobody answers.
@@ -35,8 +38,6 @@ pub enum Fault {
     NoLength,
     /// The answer's body is this one.
     Body(Vec<u8>),
-    /// The answer's status is another one.
-    Status(u16),
 }
 
 impl Fault {

@@ -146,6 +146,13 @@ fn pass(
     if let Some(Fault::WithoutHeader(name)) = fault {
         head.remove(name);
     }
+    let path = exchange.target.split('?').next().unwrap_or_default().to_owned();
+    if let Some(target) = shared.continued.lock().unwrap().get(&path).filter(|_| exchange.method == "GET") {
+        head.first = format!("GET {target} HTTP/1.1");
+    }
+    if let Some(Fault::KeepUpload(length)) = fault {
+        shorten(head, *length);
+    }
     head.write(registry.get_mut())?;
     let mut framing = Framing::of_request(head);
     while let Some(mut piece) = framing.next(client)? {
@@ -165,10 +172,23 @@ fn pass(
     }
     framing.end(registry.get_mut())?;
     let Some(head) = Head::read(&mut registry)? else { return Ok(Then::Close) };
-    if matches!(fault, Some(Fault::LoseAnswer)) {
+    if let Some(Fault::KeepUpload(_)) = fault {
+        let next = head.get("location").and_then(|location| url::Url::parse(location).ok()).unwrap();
+        let next = format!("{}?{}", next.path(), next.query().unwrap_or_default());
+        shared.continued.lock().unwrap().insert(path, next);
+    }
+    if matches!(fault, Some(Fault::LoseAnswer | Fault::KeepUpload(_))) {
         return Ok(Then::Reset);
     }
     back(client, stream, &mut registry, head, fault, exchange)
+}
+
+/// Of the chunk, the registry hears of the first `length` bytes only.
+fn shorten(head: &mut Head, length: u64) {
+    let start = head.get("content-range").and_then(|range| range.split('-').next()?.parse::<u64>().ok());
+    let start = start.unwrap_or_default();
+    head.set("Content-Range", &format!("{start}-{}", start + length - 1));
+    head.set("Content-Length", &length.to_string());
 }
 
 fn flip(piece: &mut [u8], before: u64, at: u64) {
@@ -199,7 +219,6 @@ fn back(
                 None => head.remove(name),
             }
         }
-        Some(Fault::Status(status)) => head.first = format!("HTTP/1.1 {status} Asked-For"),
         Some(Fault::NoLength) => {
             head.remove("Content-Length");
             head.set("Connection", "close");

@@ -348,6 +348,13 @@ impl Resolver<'_> {
     }
 }
 
+/// Layers of all bases that were asked for before.
+pub fn base_layers(store: &Store) -> std::result::Result<BTreeSet<Digest>, StoreError> {
+    let bases = store.records(BASES)?.into_iter();
+    let bases = bases.filter_map(|(_, bytes)| serde_json::from_slice::<Base>(&bytes).ok());
+    Ok(bases.flat_map(|base| base.image.layers).map(|layer| layer.descriptor.digest).collect())
+}
+
 fn from_archive(from: FromArchive) -> Base {
     let identity = from.plan.identity();
     Base { identity, image: rootfs::image(identity, Vec::new()), origin: Origin::Archive(Box::new(from)) }

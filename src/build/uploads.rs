@@ -45,15 +45,16 @@ fn record(place: &Place) -> String {
 impl<'a> Uploads<'a> {
     /// Uploads to the repositories of `references`, and to the team's caches.
     pub(super) fn new(resolver: &'a Resolver<'a>, references: &[Reference]) -> Self {
-        // A cache beside the image brings the layers there already.
-        let apart = |reference: &&Reference| !resolver.team.to.contains(&Place::beside(reference));
+        // What a cache of the same registry has, the push takes over from there.
+        let apart = |reference: &&Reference| !resolver.team.to.iter().any(|place| place.shares_registry(reference));
         // One that cannot be reached is told of by the push.
         let clients = references.iter().filter(apart).filter_map(|reference| resolver.client(reference).ok()).collect();
         let cache = |remote: Remote| {
             let known = cache::get(resolver.store, SHARED, &record(&remote.place())).ok().flatten().unwrap_or_default();
             Arc::new(Cache { remote, known, written: Mutex::default(), failed: Mutex::default() })
         };
-        let caches = resolver.remotes(&resolver.team.to).into_iter().map(cache).collect();
+        let places: Vec<Place> = resolver.team.to.iter().filter(|place| resolver.team.asks(place)).cloned().collect();
+        let caches = resolver.remotes(&places).into_iter().map(cache).collect();
         Self { resolver, clients, caches, running: Vec::new() }
     }
 
@@ -142,7 +143,12 @@ impl Job {
         if let Some(layer) = self.entry.known.layer() {
             self.blob(&layer.descriptor, to).await?;
         }
-        to.write(&self.entry, &self.created, self.signature.as_deref()).await
+        to.write(&self.entry, &self.created, self.signature.as_deref()).await?;
+        if let Some(layer) = self.entry.known.layer() {
+            // That it is not known costs sending it once more.
+            let _ = elsewhere::note(&self.store, &layer.descriptor.digest, &to.place());
+        }
+        Ok(())
     }
 
     async fn blob(&self, blob: &Descriptor, to: &Remote) -> Result<(), RemoteError> {

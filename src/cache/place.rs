@@ -42,10 +42,17 @@ impl Place {
         Self::Registry(image.bare())
     }
 
-    /// A repository of the same registry.
+    /// True for a repository of the same registry.
+    pub fn shares_registry(&self, other: &Reference) -> bool {
+        matches!(self, Self::Registry(reference) if reference.registry == other.registry)
+    }
+
+    /// The repository, if `other` is another one of the same registry.
     pub fn mounts_to(&self, other: &Reference) -> Option<&str> {
         match self {
-            Self::Registry(reference) if reference.registry == other.registry => Some(&reference.repository),
+            Self::Registry(reference) if self.shares_registry(other) && reference.repository != other.repository => {
+                Some(&reference.repository)
+            }
             _ => None,
         }
     }

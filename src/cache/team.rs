@@ -23,6 +23,8 @@ pub struct Team {
     pub sign: Option<SigningKey>,
     /// Layers that turned out to be something else than was said, or nothing.
     distrusted: Mutex<BTreeSet<Digest>>,
+    /// Places that did not answer: asking them again takes long.
+    silent: Mutex<BTreeSet<Place>>,
 }
 
 impl Team {
@@ -39,6 +41,16 @@ impl Team {
     /// Entries that lead to this layer are not used any more.
     pub fn distrust(&self, digest: Digest) {
         self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    }
+
+    /// The place is not asked any more. True the first time.
+    pub fn give_up(&self, place: &Place) -> bool {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone())
+    }
+
+    /// True if the place was not given up.
+    pub fn asks(&self, place: &Place) -> bool {
+        !self.silent.lock().unwrap_or_else(PoisonError::into_inner).contains(place)
     }
 
     /// True if an entry that leads to this layer may be used.

@@ -11,8 +11,9 @@ use super::context::{Context, Global};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
-use crate::cache;
+use crate::cache::{self, elsewhere};
 use crate::image::{self, Image, Manifest};
+use crate::resolve;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -85,6 +86,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             cache::forget(store, key)?;
         }
         cache::forget_portable(store, |digest| needed.blobs.contains(digest))?;
+        let bases = resolve::base_layers(store)?;
+        elsewhere::retain(store, |digest| needed.blobs.contains(digest) || bases.contains(digest))?;
         for digest in &blobs {
             store.remove_blob(digest)?;
         }

@@ -84,12 +84,12 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
     let mut tasks = Vec::new();
     for blob in blobs {
         let (client, here) = (client.clone(), resolver.store.contains(&blob.digest));
-        // Layers that were never pulled are taken over from where they are.
+        // What another repository of the registry has is taken over from there.
         let places = elsewhere::places(resolver.store, &blob.digest)?;
         let from: Vec<String> = places.iter().filter_map(|it| it.mounts_to(destination).map(str::to_owned)).collect();
         tasks.push(resolver.runtime.spawn(async move {
             let mut pushed = None;
-            for from in from.iter().filter(|_| !here) {
+            for from in &from {
                 pushed = client.mount(&blob, from).await?;
                 if pushed.is_some() {
                     break;

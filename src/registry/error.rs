@@ -141,6 +141,8 @@ impl Temporary for RegistryError {
             | Self::Digest { .. }
             | Self::UploadLost { .. }
             | Self::Damaged { .. } => true,
+            // A registry may be writing the same blob for somebody else just now.
+            Self::Status { status: 400 | 404, detail, .. } => detail.contains("BLOB_UNKNOWN"),
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Fetch(error) => error.is_temporary(),
             _ => false,

@@ -37,7 +37,9 @@ impl Resolver<'_> {
     }
 
     fn not_used(&self, place: &Place, error: &dyn std::fmt::Display) {
-        self.reporter.event(Event::Warning(format!("the cache {place} is not used: {error}")));
+        if self.team.give_up(place) {
+            self.reporter.event(Event::Warning(format!("the cache {place} is not used: {error}")));
+        }
     }
 
     /// What the team knows of each of `wanted`, and where it was found. The first place that has a good answer counts.
@@ -46,7 +48,8 @@ impl Resolver<'_> {
         if wanted.is_empty() || self.team.from.is_empty() {
             return found;
         }
-        let remotes = self.remotes(&self.team.from);
+        let places: Vec<Place> = self.team.from.iter().filter(|place| self.team.asks(place)).cloned().collect();
+        let remotes = self.remotes(&places);
         let questions =
             remotes.iter().flat_map(|remote| wanted.iter().enumerate().map(move |(at, one)| (remote, at, one)));
         let questions = questions.collect::<Vec<_>>();

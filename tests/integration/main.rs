@@ -31,6 +31,7 @@ mod schemas;
 mod secrets;
 mod sources;
 mod support;
+mod team_cache;
 mod transport;
 mod variables;
 mod verify;

@@ -7,6 +7,7 @@ pub mod http;
 pub mod images;
 pub mod proxy;
 pub mod registry;
+pub mod team;
 pub mod user;
 
 use std::path::{Path, PathBuf};

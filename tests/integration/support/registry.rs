@@ -48,7 +48,7 @@ impl Registry {
         let config = directory.path().join("config.yml");
         let data = directory.path().join("data");
         let text = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n{}",
+            "version: 0.1\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n{}",
             data.display(),
             auth(&directory)
         );

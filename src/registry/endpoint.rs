@@ -98,7 +98,7 @@ impl Endpoint {
         let tls = match &response {
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => self.host.turns_out_tls().await?,
             Ok(_) => self.host.speaks_http(),
-            Err(error) if error.is_connect() || self.connection(error).is_no_http() => {
+            Err(error) if (error.is_connect() && self.host.has_two_ports()) || self.connection(error).is_no_http() => {
                 self.host.turns_out_tls().await?
             }
             Err(_) => false,

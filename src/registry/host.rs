@@ -11,7 +11,7 @@ use url::Url;
 use super::authority::Authority;
 use super::certificates::CertificateFiles;
 use super::credentials::Known;
-use super::{RegistryError, connection};
+use super::{Reference, RegistryError, connection};
 use crate::fetch::{Transport, Trust};
 
 /// Blobs under way at once, both ways.
@@ -101,8 +101,8 @@ impl Host {
 
     fn trust(&self) -> Result<Trust, RegistryError> {
         let trust = self.files.trust(&self.registry)?;
-        let (anyone, direct) = (self.security == Security::Anything, self.security == Security::Loopback);
-        Ok(Trust { anyone, direct, ..trust })
+        let loopback = format!("{}/any", self.registry).parse().is_ok_and(|any: Reference| any.is_loopback());
+        Ok(Trust { anyone: self.security == Security::Anything, direct: loopback, ..trust })
     }
 
     /// Leave to move one more blob.
@@ -143,13 +143,20 @@ impl Host {
         let client = self.client().await?;
         let url = format!("https://{}/v2/", self.name);
         let ask = || async {
-            match client.get(&url).timeout(PROBE.min(self.stall)).send().await {
-                Ok(_) => true,
+            match client.get(&url).timeout(PROBE).send().await {
+                Ok(_) => Ok(true),
                 // Only who speaks TLS has certificates.
-                Err(error) => connection(&self.name, &error).is_certificate(),
+                Err(error) if connection(&self.name, &error).is_certificate() => Ok(true),
+                // It may be too busy to say: the next request finds out.
+                Err(error) => Err(error),
             }
         };
-        Ok(*self.tls.get_or_init(ask).await)
+        Ok(self.tls.get_or_try_init(ask).await.is_ok_and(|tls| *tls))
+    }
+
+    /// True if http and https are at different ports: where one is closed, the other may be open.
+    pub(super) fn has_two_ports(&self) -> bool {
+        Url::parse(&format!("{}://{}", self.scheme(), self.name)).is_ok_and(|url| url.port().is_none())
     }
 
     /// Remembers that a repository has a blob.
@@ -180,6 +187,7 @@ mod tests {
         assert_eq!(strict.secured(url("http://r.example/a?b")).as_str(), "https://r.example/a?b");
         assert_eq!(strict.secured(url("http://x.example/a")).as_str(), "http://x.example/a");
         let loopback = host("127.0.0.1:5000", Security::Loopback);
+        assert!(strict.has_two_ports() && !loopback.has_two_ports());
         assert_eq!(loopback.secured(url("http://127.0.0.1:5000/a")).as_str(), "http://127.0.0.1:5000/a");
     }
 }

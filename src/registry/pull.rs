@@ -177,7 +177,7 @@ impl Client {
         transfer: &Transfer,
         patient: bool,
     ) -> Result<(), RegistryError> {
-        let Some(_permit) = from.host.permit().await else { return Ok(()) };
+        let _permit = from.host.permit().await;
         let mut patience = Patience::new(from.host.stall);
         loop {
             let before = writer.len();

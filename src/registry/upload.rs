@@ -136,6 +136,22 @@ impl<'a> Upload<'a> {
         RegistryError::UploadLost { registry: self.client.reference().registry.clone(), what: self.what.clone() }
     }
 
+    fn invalid(&self, message: &str) -> RegistryError {
+        RegistryError::Invalid { reference: self.client.reference().to_string(), message: message.to_owned() }
+    }
+
+    /// Where to go on, if the registry says so; may be relative to where the answer is from.
+    fn next(&self, response: &Response) -> Result<Option<Url>, RegistryError> {
+        let location = header(response, LOCATION.as_str()).and_then(|text| response.url().join(text).ok());
+        let Some(location) = location.map(|location| self.client.inner.origin.host.secured(location)) else {
+            return Ok(None);
+        };
+        if response.url().scheme() == "https" && location.scheme() != "https" {
+            return Err(self.invalid("the registry wants it sent by http, where anybody can read it"));
+        }
+        Ok(Some(location))
+    }
+
     /// Asks where to send it.
     async fn begin(&mut self) -> Result<(), RegistryError> {
         let base = format!("{}/blobs/uploads/", self.client.inner.base);
@@ -147,10 +163,8 @@ impl<'a> Upload<'a> {
         if let Some(least) = least.filter(|_| self.manner == Manner::Stream) {
             self.manner = Manner::Chunks(least.max(CHUNK));
         }
-        let location = next(&response).ok_or_else(|| RegistryError::Invalid {
-            reference: self.client.reference().to_string(),
-            message: "the registry does not say where to upload to".into(),
-        })?;
+        let location = self.next(&response)?;
+        let location = location.ok_or_else(|| self.invalid("the registry does not say where to upload to"))?;
         self.session = Some(Session { location, offset: 0 });
         Ok(())
     }
@@ -170,7 +184,7 @@ impl<'a> Upload<'a> {
         if has <= start || has > end {
             return Err(self.lost());
         }
-        let location = next(&response).unwrap_or(location);
+        let location = self.next(&response)?.unwrap_or(location);
         self.session = Some(Session { location, offset: has });
         self.settle(has);
         Ok(())
@@ -213,8 +227,9 @@ impl<'a> Upload<'a> {
             && let Ok(response) = self.client.send(&self.what, |client| client.get(session.location.clone())).await
             && response.status() == StatusCode::NO_CONTENT
             && let Some(offset) = received(&response).filter(|offset| *offset <= self.blob.size)
+            && let Ok(location) = self.next(&response)
         {
-            let location = next(&response).unwrap_or(session.location);
+            let location = location.unwrap_or(session.location);
             self.session = Some(Session { location, offset });
         }
         self.settle(self.session.as_ref().map_or(0, |session| session.offset));
@@ -328,11 +343,6 @@ async fn stalled(moved: &AtomicU64, patience: Duration) {
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Where to go on; may be relative.
-fn next(response: &Response) -> Option<Url> {
-    response.url().join(header(response, LOCATION.as_str())?).ok()
 }
 
 /// Bytes that the registry says it has.

@@ -136,7 +136,7 @@ fn helpers_are_asked_and_named_when_they_fail() {
     push(&own, good).ok();
     push(all, good).ok();
     for (setting, script, parts) in [
-        (own.as_str(), "sleep 1000", ["`credHelpers` in", "does not answer within 1 s"]),
+        (own.as_str(), "sleep 1000", ["`credHelpers` in", "does not answer within 3 s"]),
         (own.as_str(), "echo the keyring is locked; exit 1", ["docker-credential-test", "the keyring is locked"]),
         (all, "echo nonsense", ["`credsStore` in", "not what a helper should"]),
         (all, "echo credentials not found in native keychain; exit 1", ["wants credentials", "alloy login"]),

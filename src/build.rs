@@ -23,6 +23,7 @@ use crate::target::DEFAULT_EPOCH;
 mod archives;
 mod error;
 mod forecast;
+mod foreign;
 mod output;
 mod session;
 mod uploads;
@@ -30,6 +31,7 @@ mod verify;
 
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
+pub use foreign::{Need, foresee};
 pub use session::{Session, ensure_blobs};
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
@@ -150,6 +152,7 @@ pub fn make(
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
+    foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     let mut done: Vec<BuiltLayer> = Vec::new();

@@ -10,7 +10,8 @@ use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::event::Event;
-use crate::image::{self, LocalImage, Manifest};
+use crate::image::{self, Local, LocalImage, Manifest};
+use crate::plan::Platform;
 use crate::registry::{Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
@@ -41,21 +42,21 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let image = find(&context, &name)?;
-    let network = Network::new(&context, &args.registry, image.platform.clone());
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine());
     push(&network.resolver(), &image, &destination)?;
     drop(network);
     drop(context);
-    println!("{destination}@{}", image.manifest.digest);
+    println!("{destination}@{}", image.descriptor().digest);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The local image of that name.
-pub(super) fn find(context: &Context, name: &Reference) -> Result<LocalImage, CommandError> {
+/// What that name stands for in the store.
+pub(super) fn find(context: &Context, name: &Reference) -> Result<Local, CommandError> {
     let name = name.to_string();
     match image::local(&context.store, &name)? {
         Some(image) => Ok(image),
         None => {
-            let known: Vec<String> = image::locals(&context.store)?.into_iter().map(|image| image.name).collect();
+            let known: Vec<String> = image::locals(&context.store)?.into_iter().map(|image| image.name().to_owned()).collect();
             let error = CommandError::new(Kind::Failed, format!("there is no image `{name}` in the store"));
             Err(match crate::yaml::nearest(&name, known.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -65,9 +66,36 @@ pub(super) fn find(context: &Context, name: &Reference) -> Result<LocalImage, Co
     }
 }
 
-/// Pushes what the registry does not have, the manifest last.
-pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Reference) -> Result<(), CommandError> {
+/// Pushes what the registry does not have. The tag is moved last, when all is there.
+pub(super) fn push(resolver: &Resolver<'_>, image: &Local, destination: &Reference) -> Result<(), CommandError> {
     let start = std::time::Instant::now();
+    let tag = destination.manifest();
+    let sent = match image {
+        Local::Image(image) => send(resolver, image, destination, &tag)?,
+        Local::Index(index) => {
+            let mut sent = 0;
+            for image in &index.images {
+                sent += send(resolver, image, destination, &image.manifest.digest.to_string())?;
+            }
+            let bytes = resolver.store.read_blob(&index.index.digest, 16 << 20)?;
+            let client = resolver.client(destination)?;
+            resolver.runtime.block_on(client.push_manifest(&tag, &index.index.media_type, &bytes))?;
+            sent
+        }
+    };
+    let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
+    resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
+    Ok(())
+}
+
+/// Sends what the registry does not have of an image, its manifest last and under `name`, a tag or digest. Gives the
+/// bytes that were sent.
+pub(super) fn send(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    destination: &Reference,
+    name: &str,
+) -> Result<u64, CommandError> {
     let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
         CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
@@ -106,10 +134,7 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
             sent += blob.size;
         }
     }
-    let name = destination.manifest();
-    let put = client.push_manifest(&name, &image.manifest.media_type, &bytes);
+    let put = client.push_manifest(name, &image.manifest.media_type, &bytes);
     resolver.runtime.block_on(put).map_err(ResolveError::from)?;
-    let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
-    resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
-    Ok(())
+    Ok(sent)
 }

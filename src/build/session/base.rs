@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use layers::store::LayerBlob;
 
 use super::{Result, Session, joined};
+use crate::build::foreign::{self, Need};
 use crate::build::layer;
 use crate::cache;
 use crate::debian::BasePlan;
@@ -42,6 +43,7 @@ impl Session<'_> {
     fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<Option<LayerBlob>> {
         let id = Id::next();
         let name = format!("deb:{}", plan.suite);
+        foreign::ensure(self.resolver, || Need::Base { reference: name.clone() })?;
         self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
         let debs = self.debs(plan)?;
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);

@@ -165,7 +165,9 @@ impl From<BuildError> for CommandError {
                 let failure = Self::new(Kind::Sandbox, format!("{error}; {need}"));
                 let failure = error.hint().into_iter().fold(failure, Self::hint);
                 match need {
-                    Need::LoginShell => failure.hint("or do without: `env_from_profile: false` in the manifest's `image`"),
+                    Need::LoginShell => {
+                        failure.hint("or do without: `env_from_profile: false` in the manifest's `image`")
+                    }
                     _ => failure,
                 }
             }

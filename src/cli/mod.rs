@@ -11,6 +11,7 @@ mod images;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod manifest;
 mod plan;
 mod prune;
 mod push;
@@ -56,6 +57,7 @@ enum Command {
     Actions(actions::Args),
     Schema(schema::Args),
     Push(push::Args),
+    Manifest(manifest::Args),
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
+        Command::Manifest(args) => manifest::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),

@@ -56,7 +56,8 @@ pub(super) fn find(context: &Context, name: &Reference) -> Result<Local, Command
     match image::local(&context.store, &name)? {
         Some(image) => Ok(image),
         None => {
-            let known: Vec<String> = image::locals(&context.store)?.into_iter().map(|image| image.name().to_owned()).collect();
+            let known: Vec<String> =
+                image::locals(&context.store)?.into_iter().map(|image| image.name().to_owned()).collect();
             let error = CommandError::new(Kind::Failed, format!("there is no image `{name}` in the store"));
             Err(match crate::yaml::nearest(&name, known.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -114,7 +115,7 @@ pub(super) fn send(
                 let pushed = match from {
                     Some(from) => client.mount(&blob, &from).await?,
                     None if here => Some(client.push_blob(&blob).await?),
-                    None => None,
+                    None => client.has_blob(&blob.digest).await?.then_some(Pushed::There),
                 };
                 Ok((blob, pushed))
             })

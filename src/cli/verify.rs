@@ -12,6 +12,7 @@ use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::find;
 use crate::build::{self, NoCache, Options, Resolved, Subject, Verdict};
+use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage};
 use crate::plan::Platform;
 use crate::resolve::Resolver;
@@ -67,17 +68,21 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if is_blueprint(&args.inputs.directory) {
         let prepared = args.inputs.prepare()?;
         Prepared::warn(&prepared, &context);
+        let several = prepared.len() > 1;
         for one in prepared {
+            announce(&context, several, &one.platform);
             verdicts.push(verify(args, &context, &args.inputs, one, None)?);
         }
     } else {
-        for (image, from) in images(args, &context)? {
-            let inputs = args.inputs.remembered(&image.name, &from)?;
+        let images = images(args, &context)?;
+        for (image, from) in &images {
+            announce(&context, images.len() > 1, &image.platform);
+            let inputs = args.inputs.remembered(&image.name, from)?;
             let prepared = inputs.prepare()?;
             Prepared::warn(&prepared, &context);
             for one in prepared {
                 let one = Prepared { epoch: from.epoch, ..one };
-                verdicts.push(verify(args, &context, &inputs, one, Some((&image, &from)))?);
+                verdicts.push(verify(args, &context, &inputs, one, Some((image, from)))?);
             }
         }
     }
@@ -87,6 +92,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let identical = verdicts.iter().all(|(_, verdict)| verdict.is_identical());
     Ok(if identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says which of several platforms it is.
+fn announce(context: &Context, several: bool, platform: &Platform) {
+    if several {
+        context.reporter.event(Event::Platform(platform.to_string()));
+    }
 }
 
 /// Builds `prepared` once more: what `image` is, or else what the store has for it, built now where it is missing.

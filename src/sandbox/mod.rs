@@ -12,6 +12,7 @@
 //! and nothing stays mounted.
 
 mod channel;
+mod compat;
 mod emulator;
 mod error;
 mod idmap;

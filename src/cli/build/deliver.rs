@@ -28,12 +28,7 @@ pub(super) fn check(outputs: &[Output], platforms: usize) -> Result<(), CommandE
 }
 
 /// Writes outputs and pushes.
-pub(super) fn deliver(
-    args: &Args,
-    parts: &[Part<'_>],
-    image: &Local,
-    names: &[Reference],
-) -> Result<(), CommandError> {
+pub(super) fn deliver(args: &Args, parts: &[Part<'_>], image: &Local, names: &[Reference]) -> Result<(), CommandError> {
     let Some(Part { resolver, .. }) = parts.first() else { return Ok(()) };
     if !args.output.is_empty() {
         parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;

@@ -29,9 +29,9 @@ pub(super) fn build<'a>(
     options: &Options,
 ) -> Result<Vec<Part<'a>>, CommandError> {
     let several = prepared.len() > 1;
-    let of = |platform: &Platform, error: CommandError| match several {
-        true => CommandError { message: format!("{platform}: {}", error.message), ..error },
-        false => error,
+    let of = |platform: &Platform, error: CommandError| {
+        let told = !several || error.message.contains(&platform.to_string());
+        if told { error } else { CommandError { message: format!("{platform}: {}", error.message), ..error } }
     };
     let mut ready = Vec::new();
     for (one, network) in prepared.into_iter().zip(networks) {

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn the_command_is_that_of_the_distribution() {
         assert_eq!(install("NAME=x\nID=debian\n", true), "apt-get install qemu-user-static");
-        assert_eq!(install("ID=mint\nID_LIKE=\"ubuntu debian\"\n", false), "apt-get install qemu-user-static binfmt-support");
+        assert_eq!(
+            install("ID=mint\nID_LIKE=\"ubuntu debian\"\n", false),
+            "apt-get install qemu-user-static binfmt-support"
+        );
         assert_eq!(install("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", true), "dnf install qemu-user-static");
         assert!(install("", true).starts_with("install qemu-user"));
     }

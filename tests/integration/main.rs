@@ -15,6 +15,7 @@ mod large;
 mod locked;
 mod packages;
 mod plan;
+mod platforms;
 mod portable;
 mod properties;
 mod registry;

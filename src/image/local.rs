@@ -16,6 +16,7 @@ const KIND: &str = "images";
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as there are names")]
 pub enum Local {
     /// An index of several platforms. First: its record has a field more than that of an image.
     Index(LocalIndex),

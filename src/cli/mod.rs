@@ -34,7 +34,7 @@ Exit codes:
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
-  5    this machine gives no sandbox
+  5    this machine gives no sandbox, or no emulator
   130  interrupted
 `alloy run` ends as its command does.";
 

@@ -9,6 +9,7 @@ mod cortex_m;
 mod diagnostics;
 mod downloads;
 mod downloads_at_once;
+mod emulators;
 mod hostile;
 mod image_config;
 mod large;

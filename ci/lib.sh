@@ -20,6 +20,14 @@ need_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
 }
 
+# Lets the kernel start programs of an architecture, by qemu's name of it, where it may be told to. Where it may not, the
+# tests check that alloy says so.
+need_emulator() {
+    place=/proc/sys/fs/binfmt_misc
+    [ -e "$place/status" ] || mount -t binfmt_misc binfmt_misc "$place" 2>/dev/null || true
+    [ -e "$place/qemu-$1" ] || cat "/usr/lib/binfmt.d/qemu-$1.conf" 2>/dev/null >"$place/register" || true
+}
+
 need_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
 }

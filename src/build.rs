@@ -25,6 +25,7 @@ mod archives;
 mod blobs;
 mod error;
 mod forecast;
+mod foreign;
 mod output;
 mod session;
 mod team;
@@ -34,6 +35,7 @@ mod verify;
 pub use blobs::ensure_blobs;
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
+pub use foreign::{Need, foresee};
 pub use session::Session;
 pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
@@ -147,31 +149,33 @@ pub fn resolve(
     Ok(Resolved { base, inputs })
 }
 
-/// Builds what `lowered` asks for; `directory` is the blueprint's. What a cache promised and does not keep is made here.
+/// Builds what `lowered` asks for from what names were found to stand for; `directory` is the blueprint's. What a cache
+/// promised and does not keep is made here.
 pub fn build(
     resolver: &Resolver<'_>,
     directory: &Path,
     lowered: Lowered,
+    mut resolved: Resolved,
     options: &Options,
 ) -> Result<Built, BuildError> {
+    let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
     loop {
-        let resolved = resolve(resolver, directory, &lowered, options)?;
-        let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
-        match make(resolver, directory, lowered.clone(), resolved, options) {
+        match make(resolver, directory, lowered.clone(), resolved.clone(), options) {
             // Of every layer at most once: it is not believed again.
             Err(error @ BuildError::Lost { digest, .. }) if !base.contains(&digest) => {
                 resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));
             }
             Err(error @ BuildError::Claim { .. }) => {
                 resolver.reporter.event(Event::Warning(format!("{error}; the archive is believed")));
+                resolved = resolve(resolver, directory, &lowered, options)?;
             }
             done => return done,
         }
     }
 }
 
-/// Builds it from what names were found to stand for.
-pub fn make(
+/// One attempt at it.
+fn make(
     resolver: &Resolver<'_>,
     directory: &Path,
     mut lowered: Lowered,
@@ -184,6 +188,7 @@ pub fn make(
     let found = find(resolver, &plan, options)?;
     report(resolver, &lowered.base, &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
+    foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     session.upload(&options.push, brought);

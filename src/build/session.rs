@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
+use super::foreign::{self, Need};
 use super::output::Lines;
 use super::team::{self, Brought};
 use super::uploads::Uploads;
@@ -21,7 +22,7 @@ use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Contents, Inputs, LayerKey, Lowered, PlannedLayer, Platform, Trace};
+use crate::plan::{Contents, Inputs, LayerKey, Lowered, PlannedLayer, Trace};
 use crate::registry::Reference;
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
@@ -199,10 +200,6 @@ impl<'a> Session<'a> {
 
     fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
-            let wanted = self.resolver.platform;
-            if !can_run(wanted) {
-                return Err(BuildError::Platform { wanted: wanted.to_string() });
-            }
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
             self.target = Some(ImageTarget::start(self.resolver.store, lent, self.inputs.epoch)?);
         }
@@ -315,6 +312,9 @@ impl<'a> Session<'a> {
         let id = Id::next();
         self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
         let mut blob = None;
+        if let Some(need) = planned.steps.iter().find_map(Need::of) {
+            foreign::ensure(self.resolver, || need)?;
+        }
         if !planned.steps.is_empty() {
             self.begin()?;
             for step in &planned.steps {
@@ -406,6 +406,7 @@ impl<'a> Session<'a> {
         command: Interactive,
         keep: bool,
     ) -> Result<(i32, Option<LayerBlob>)> {
+        foreign::ensure(resolver, || Need::Command)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
         let (compression, epoch) = (resolver.compression, DEFAULT_EPOCH);
         let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
@@ -441,19 +442,4 @@ fn joined<T>(
     done: std::result::Result<std::result::Result<T, FetchError>, tokio::task::JoinError>,
 ) -> std::result::Result<T, FetchError> {
     done.map_err(|error| FetchError::Transport(error.to_string()))?
-}
-
-/// True if programs of the platform run here, natively or by binfmt_misc.
-fn can_run(platform: &Platform) -> bool {
-    let native = Platform::of_this_machine();
-    if platform.architecture == native.architecture {
-        return true;
-    }
-    let qemu = match platform.architecture.as_str() {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        "386" => return native.architecture == "amd64",
-        other => other,
-    };
-    Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{qemu}")).exists()
 }

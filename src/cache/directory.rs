@@ -82,7 +82,7 @@ impl Directory {
         let path = self.index_path();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::of(Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(Vec::new())),
             Err(error) => return Err(failed("read", &path)(error)),
         };
         serde_json::from_slice(&bytes).map_err(|error| DirectoryError::Index { path, message: error.to_string() })
@@ -237,7 +237,7 @@ impl Directory {
     }
 
     fn put_index(&self, manifests: Vec<IndexEntry>) -> Result<()> {
-        let index = serde_json::to_vec(&Index::of(manifests)).unwrap_or_default();
+        let index = Index::new(manifests).bytes();
         self.replace(&self.index_path(), |file| file.write_all(&index))
     }
 

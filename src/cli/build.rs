@@ -6,26 +6,29 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
-use layers::media_type::Descriptor;
 
-use super::context::{Context, Global, image_name, now};
+use super::context::{Context, Global, Network, image_name, now};
 use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::team::{CacheFrom, places, signing_key};
 use super::ui;
-use crate::build::{self, BuildError, Built, Hit, NoCache, Options};
+use crate::build::{BuildError, Hit, NoCache, Options};
 use crate::cache::Team;
 use crate::event::Event;
-use crate::image::{self, BuiltFrom, LocalImage, Output};
+use crate::image::{self, Local, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
+use crate::target::DEFAULT_EPOCH;
 
 mod deliver;
 mod metadata;
+mod platforms;
 
 /// The name under which a failed build can be looked into.
 const FAILED: &str = "alloy-failed:latest";
+/// The name inside of files, where none is given.
+const UNNAMED: &str = "image:latest";
 
 /// Builds an image from a blueprint
 ///
@@ -36,6 +39,7 @@ Examples:
   alloy build examples/hello -t hello
   alloy build . -t registry.example/team/arm-env:1.2 --push
   alloy build . -t arm-env -o type=oci,dest=arm-env.oci
+  alloy build . -t registry.example/team/arm-env:1.2 --platform linux/amd64,linux/arm64 --push
   alloy build . -t arm-env --base registry.example/base:12 --var VERSION=13.3")]
 pub(super) struct Args {
     /// Name of the image, [REGISTRY/]NAME[:TAG]; may be given more than once
@@ -81,58 +85,48 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{name}` names no registry to push to"))
             .hint(format!("write it out: --tag REGISTRY/{name}")));
     }
-    let mut prepared = args.inputs.prepare()?;
+    let prepared = args.inputs.prepare()?;
+    deliver::check(&args.output, prepared.len())?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
-    prepared.warn(&context);
-    let mut network = args.inputs.network(&context, &prepared);
-    network.pull = args.pull;
-    network.team = team(args, if args.push { &names } else { &[] })?;
-    let resolver = network.resolver();
-    let platform = prepared.platform.clone();
-    let no_cache = match &args.no_cache {
-        None if args.refresh => NoCache::AlwaysRun,
-        None => NoCache::Nothing,
-        Some(files) if files.is_empty() => NoCache::Everything,
-        Some(files) => {
-            let known = |file: &&String| prepared.lowered.layers.iter().any(|layer| layer.name == **file);
-            if let Some(file) = files.iter().find(|file| !known(file)) {
-                return Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`")));
-            }
-            NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())
-        }
-    };
-    let push = if args.push { names.clone() } else { Vec::new() };
+    Prepared::warn(&prepared, &context);
+    let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
+    for network in &mut networks {
+        network.pull = args.pull;
+        network.team = team(args, if args.push { &names } else { &[] })?;
+    }
     let options = Options {
         compression: args.inputs.compression,
-        epoch: prepared.epoch,
-        no_cache,
+        epoch: prepared.first().map_or(DEFAULT_EPOCH, |one| one.epoch),
+        no_cache: no_cache(args, &prepared)?,
         layering: args.inputs.layers,
-        push,
+        push: if args.push { names.clone() } else { Vec::new() },
     };
-    let lowered = std::mem::take(&mut prepared.lowered);
-    let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
-        .map_err(|error| explain(error, &context, &platform))?;
-    let from = built_from(&args.inputs, &prepared, &built);
+    let parts = platforms::build(&context, &args.inputs, prepared, &networks, &options)?;
+    let image_as = |name: &str| platforms::named(&context.store, name, &parts);
     for name in &names {
-        let image = local(name.to_string(), &built.manifest, &platform);
-        image::tag(&context.store, &LocalImage { from: Some(from.clone()), ..image })?;
+        image::tag(&context.store, &image_as(&name.to_string())?)?;
     }
-    deliver::deliver(args, &resolver, &built, &names, &platform)?;
+    let image = image_as(&names.first().map_or_else(|| UNNAMED.to_owned(), Reference::to_string))?;
+    deliver::deliver(args, &parts, &image, &names)?;
     if let Some(path) = &args.metadata_file {
-        metadata::write(path, &metadata::of(&built, &names))?;
+        metadata::write(path, &metadata::of(&image, &parts, &names))?;
     }
-    let cached = built.layers.iter().filter(|layer| layer.hit != Hit::Built).count();
+    let layers = || parts.iter().flat_map(|part| &part.built.layers);
+    let cached = layers().filter(|layer| layer.hit != Hit::Built).count();
     context.reporter.event(Event::Note(format!(
         "done in {}: {}, {cached} of them cached",
         ui::duration(start.elapsed()),
-        ui::count(built.layers.len(), "layer")
+        ui::count(layers().count(), "layer")
     )));
+    drop(parts);
+    drop(networks);
     // Printed last, and alone on standard output: for scripts.
     drop(context);
+    let digest = image.descriptor().digest;
     match names.first() {
-        Some(name) => println!("{name}@{}", built.manifest.digest),
-        None => println!("{}", built.manifest.digest),
+        Some(name) => println!("{name}@{digest}"),
+        None => println!("{digest}"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -144,19 +138,19 @@ fn team(args: &Args, images: &[Reference]) -> Result<Team, CommandError> {
     Ok(team)
 }
 
-fn local(name: String, manifest: &Descriptor, platform: &Platform) -> LocalImage {
-    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), from: None }
-}
-
-/// What `alloy verify` needs to build the image once more.
-fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
-    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint));
-    if !options.iter().any(|option| option.starts_with("--platform=")) {
-        options.push(format!("--platform={}", prepared.platform));
+/// What `--no-cache` and `--refresh` ask for.
+fn no_cache(args: &Args, prepared: &[Prepared]) -> Result<NoCache, CommandError> {
+    let Some(files) = &args.no_cache else {
+        return Ok(if args.refresh { NoCache::AlwaysRun } else { NoCache::Nothing });
+    };
+    if files.is_empty() {
+        return Ok(NoCache::Everything);
     }
-    let directory = prepared.blueprint.directory.clone();
-    let layers = built.plan.layers.iter().map(|layer| (layer.name.clone(), layer.key)).collect();
-    BuiltFrom { directory, options, withheld, epoch: prepared.epoch, base: built.base.identity, layers }
+    let layers = || prepared.iter().flat_map(|one| &one.lowered.layers);
+    match files.iter().find(|file| !layers().any(|layer| layer.name == **file)) {
+        Some(file) => Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`"))),
+        None => Ok(NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())),
+    }
 }
 
 /// Gives what a failed build left a name, and says how to look into it.
@@ -169,7 +163,7 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
     if let Some(manifest) = partial {
         let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
         let image = LocalImage { name, manifest, platform, tagged_at, from: None };
-        if image::tag(&context.store, &image).is_ok() {
+        if image::tag(&context.store, &Local::Image(image)).is_ok() {
             let name = FAILED.trim_end_matches(":latest");
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));
         }

@@ -7,7 +7,7 @@ use layers::store::StoreError;
 use super::error::{CommandError, Kind};
 use super::ui;
 use crate::blueprint::{LoadError, Problems};
-use crate::build::BuildError;
+use crate::build::{BuildError, Need};
 use crate::cache::RemoteError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
@@ -172,9 +172,15 @@ impl From<BuildError> for CommandError {
                 failure.message.insert_str(0, &place);
                 failure
             }
-            BuildError::Platform { .. } => {
-                let hint = "install qemu-user-static, which registers the architecture with the kernel";
-                with(Kind::Sandbox, &error, Some(hint.into()))
+            BuildError::Foreign { need, error } => {
+                let failure = Self::new(Kind::Sandbox, format!("{error}; {need}"));
+                let failure = error.hint().into_iter().fold(failure, Self::hint);
+                match need {
+                    Need::LoginShell => {
+                        failure.hint("or do without: `env_from_profile: false` in the manifest's `image`")
+                    }
+                    _ => failure,
+                }
             }
             BuildError::Lost { .. } => {
                 let hint = "a build makes it again; the registry it came from may have deleted it";

@@ -14,6 +14,7 @@ mod inspect;
 mod interrupt;
 mod login;
 mod logout;
+mod manifest;
 mod password;
 mod plan;
 mod prune;
@@ -38,7 +39,7 @@ Exit codes:
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
-  5    this machine gives no sandbox
+  5    this machine gives no sandbox, or no emulator
   130  interrupted
 `alloy run` ends as its command does.";
 
@@ -63,6 +64,7 @@ enum Command {
     Push(push::Args),
     Login(login::Args),
     Logout(logout::Args),
+    Manifest(manifest::Args),
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Push(args) => push::run(args, global),
         Command::Login(args) => login::run(args, global),
         Command::Logout(args) => logout::run(args),
+        Command::Manifest(args) => manifest::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),

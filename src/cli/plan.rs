@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::context::{Context, Global};
 use super::error::CommandError;
-use super::inputs::InputArgs;
+use super::inputs::{InputArgs, Prepared};
 use super::team::CacheFrom;
 use super::ui;
 use crate::build::{self, Forecast, ForecastLayer, NoCache, Options};
@@ -39,21 +39,34 @@ enum Format {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let prepared = args.inputs.prepare()?;
     let context = Context::read_only(global)?;
-    prepared.warn(&context);
-    let mut network = args.inputs.network(&context, &prepared);
-    network.team = args.cache_from.team(&[])?;
-    let resolver = network.resolver();
-    let options = Options {
-        compression: args.inputs.compression,
-        epoch: prepared.epoch,
-        no_cache: NoCache::Nothing,
-        layering: args.inputs.layers,
-        push: Vec::new(),
-    };
-    let forecast = build::forecast(&resolver, &prepared.blueprint.directory, prepared.lowered, &options)?;
-    match args.format {
-        Format::Human => human(&forecast),
-        Format::Json => println!("{}", as_json(&forecast)),
+    Prepared::warn(&prepared, &context);
+    let mut forecasts = Vec::new();
+    for one in prepared {
+        let mut network = args.inputs.network(&context, &one);
+        network.team = args.cache_from.team(&[])?;
+        let options = Options {
+            compression: args.inputs.compression,
+            epoch: one.epoch,
+            no_cache: NoCache::Nothing,
+            layering: args.inputs.layers,
+            push: Vec::new(),
+        };
+        let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, &options)?;
+        forecasts.push((one.platform, forecast));
+    }
+    match (args.format, forecasts.as_slice()) {
+        (Format::Human, [(_, forecast)]) => human(forecast),
+        (Format::Human, forecasts) => {
+            for (platform, forecast) in forecasts {
+                println!("{platform}:");
+                human(forecast);
+            }
+        }
+        (Format::Json, [(_, forecast)]) => println!("{}", as_json(forecast)),
+        (Format::Json, forecasts) => {
+            let each = forecasts.iter().map(|(platform, forecast)| (platform.to_string(), as_json(forecast)));
+            println!("{}", json!({"platforms": each.collect::<Map<_, _>>()}));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,8 @@ use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::elsewhere;
 use crate::event::Event;
-use crate::image::{self, LocalImage, Manifest};
+use crate::image::{self, Local, LocalImage, Manifest};
+use crate::plan::Platform;
 use crate::registry::{Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
@@ -42,21 +43,22 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let image = find(&context, &name)?;
-    let network = Network::new(&context, &args.registry, image.platform.clone());
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine());
     push(&network.resolver(), &image, &destination)?;
     drop(network);
     drop(context);
-    println!("{destination}@{}", image.manifest.digest);
+    println!("{destination}@{}", image.descriptor().digest);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The local image of that name.
-pub(super) fn find(context: &Context, name: &Reference) -> Result<LocalImage, CommandError> {
+/// What that name stands for in the store.
+pub(super) fn find(context: &Context, name: &Reference) -> Result<Local, CommandError> {
     let name = name.to_string();
     match image::local(&context.store, &name)? {
         Some(image) => Ok(image),
         None => {
-            let known: Vec<String> = image::locals(&context.store)?.into_iter().map(|image| image.name).collect();
+            let known: Vec<String> =
+                image::locals(&context.store)?.into_iter().map(|image| image.name().to_owned()).collect();
             let error = CommandError::new(Kind::Failed, format!("there is no image `{name}` in the store"));
             Err(match crate::yaml::nearest(&name, known.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -66,20 +68,46 @@ pub(super) fn find(context: &Context, name: &Reference) -> Result<LocalImage, Co
     }
 }
 
-/// Pushes what the registry does not have, the manifest last.
-pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Reference) -> Result<(), CommandError> {
+/// Pushes what the registry does not have. The tag is moved last, when all is there.
+pub(super) fn push(resolver: &Resolver<'_>, image: &Local, destination: &Reference) -> Result<(), CommandError> {
     let start = std::time::Instant::now();
+    let (tag, client) = (destination.manifest(), resolver.client(destination)?);
+    let descriptor = image.descriptor();
+    let there = resolver.runtime.block_on(client.manifest_digest(&tag, &descriptor.media_type))?;
+    if there == Some(descriptor.digest) {
+        resolver.reporter.event(Event::Note(format!("{destination} is there already")));
+        return Ok(());
+    }
+    let sent = match image {
+        Local::Image(image) => send(resolver, image, destination, &tag)?,
+        Local::Index(index) => {
+            let mut sent = 0;
+            for image in &index.images {
+                sent += send(resolver, image, destination, &image.manifest.digest.to_string())?;
+            }
+            let bytes = resolver.store.read_blob(&index.index.digest, 16 << 20)?;
+            resolver.runtime.block_on(client.push_manifest(&tag, &index.index.media_type, &bytes))?;
+            sent
+        }
+    };
+    let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
+    resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
+    Ok(())
+}
+
+/// Sends what the registry does not have of an image, its manifest last and under `name`, a tag or digest. Gives the
+/// bytes that were sent.
+pub(super) fn send(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    destination: &Reference,
+    name: &str,
+) -> Result<u64, CommandError> {
     let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
         CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
     })?;
     let client = resolver.client(destination)?;
-    let (name, media_type) = (destination.manifest(), &image.manifest.media_type);
-    let there = resolver.runtime.block_on(client.manifest_digest(&name, media_type))?;
-    if there == Some(image.manifest.digest) {
-        resolver.reporter.event(Event::Note(format!("{destination} is there already")));
-        return Ok(());
-    }
     let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
     let mut tasks = Vec::new();
     for blob in blobs {
@@ -95,8 +123,11 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
                     break;
                 }
             }
-            if pushed.is_none() && here {
-                pushed = Some(client.push_blob(&blob).await?);
+            if pushed.is_none() {
+                pushed = match here {
+                    true => Some(client.push_blob(&blob).await?),
+                    false => client.has_blob(&blob.digest).await?.then_some(Pushed::There),
+                };
             }
             Ok((blob, pushed))
         }));
@@ -115,9 +146,7 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
             sent += blob.size;
         }
     }
-    let put = client.push_manifest(&name, media_type, &bytes);
+    let put = client.push_manifest(name, &image.manifest.media_type, &bytes);
     resolver.runtime.block_on(put).map_err(ResolveError::from)?;
-    let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
-    resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
-    Ok(())
+    Ok(sent)
 }

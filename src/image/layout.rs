@@ -11,8 +11,7 @@ use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use layers::tar::{Kind, for_each};
 
-use super::manifest::select;
-use super::{Image, ImageError, Index, IndexEntry, Manifest};
+use super::{Image, ImageError, Index, IndexEntry, Manifest, select};
 use crate::plan::Platform;
 
 /// The annotation that holds a tag.

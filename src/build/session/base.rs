@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Result, Session, joined};
+use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
 use crate::cache::{self, LayerRecord, SUITE};
 use crate::debian::BasePlan;
@@ -60,6 +61,7 @@ impl Session<'_> {
     fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<LayerRecord> {
         let id = Id::next();
         let name = format!("deb:{}", plan.suite);
+        foreign::ensure(self.resolver, || Need::Base { reference: name.clone() })?;
         self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
         let debs = self.debs(plan)?;
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);

@@ -1,54 +1,80 @@
 //! Where a built image goes: files, registries.
 
+use std::path::Path;
+
 use layers::media_type::Descriptor;
 
 use super::super::error::{CommandError, Kind};
-use super::{Args, local};
+use super::super::push::push;
+use super::Args;
+use super::platforms::{Part, named};
 use crate::build::{Built, ensure_blobs};
 use crate::event::Event;
-use crate::image::{self, OutputKind};
-use crate::plan::Platform;
+use crate::image::{self, Local, Output, OutputKind};
 use crate::registry::Reference;
 use crate::resolve::Resolver;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
-/// Writes outputs and pushes.
-pub(super) fn deliver(
-    args: &Args,
-    resolver: &Resolver<'_>,
-    built: &Built,
-    names: &[Reference],
-    platform: &Platform,
-) -> Result<(), CommandError> {
-    if !args.output.is_empty() {
-        let blobs: Vec<Descriptor> = layers(built).into_iter().map(|layer| layer.descriptor).collect();
-        ensure_blobs(resolver, &blobs)?;
+/// An error if an output cannot hold that many platforms.
+pub(super) fn check(outputs: &[Output], platforms: usize) -> Result<(), CommandError> {
+    match outputs.iter().find(|output| platforms > 1 && !output.kind.takes_several()) {
+        Some(output) => {
+            let message = format!("--output type={} holds one platform, not {platforms}", output.kind.name());
+            Err(CommandError::usage(message).hint("write type=oci or oci-archive, or build each platform by itself"))
+        }
+        None => Ok(()),
     }
-    let name = names.first().map_or_else(|| "image:latest".to_owned(), Reference::to_string);
+}
+
+/// Writes outputs and pushes.
+pub(super) fn deliver(args: &Args, parts: &[Part<'_>], image: &Local, names: &[Reference]) -> Result<(), CommandError> {
+    let Some(Part { resolver, .. }) = parts.first() else { return Ok(()) };
+    if !args.output.is_empty() {
+        parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
+    }
     for output in &args.output {
-        match output.kind {
-            OutputKind::Dir => {
-                image::unpack_to(resolver.store, &layers(built), &output.dest)?;
+        match (output.kind, parts) {
+            (OutputKind::Dir, [part]) => image::unpack_to(resolver.store, &layers(&part.built), &output.dest)?,
+            (OutputKind::Dir, parts) => {
+                for part in parts {
+                    let directory = output.dest.join(part.platform.to_string().replace('/', "_"));
+                    std::fs::create_dir_all(&output.dest).map_err(|error| failed(&output.dest, &error))?;
+                    image::unpack_to(resolver.store, &layers(&part.built), &directory)?;
+                }
             }
-            OutputKind::Tar => {
-                let failed = |error| CommandError::new(Kind::Failed, format!("{}: {error}", output.dest.display()));
-                let dest = std::path::absolute(&output.dest).map_err(failed)?;
-                let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
-                let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
-                target.export(blobs, dest)?;
-                target.finish()?;
+            (OutputKind::Tar, parts) => parts.iter().try_for_each(|part| tar(resolver, &part.built, &output.dest))?,
+            _ => {
+                let platform = if let [part] = parts { Some(&part.platform) } else { None };
+                image::write(resolver.store, image.descriptor(), image.name(), platform, output)?;
             }
-            _ => image::write(resolver.store, &built.manifest, &name, platform, output)?,
         }
         resolver.reporter.event(Event::Note(format!("wrote {}", output.dest.display())));
     }
     if args.push {
         for name in names {
-            super::super::push::push(resolver, &local(name.to_string(), &built.manifest, platform), name)?;
+            push(resolver, &named(resolver.store, &name.to_string(), parts)?, name)?;
         }
     }
     Ok(())
+}
+
+/// Makes sure that layers are here which were never pulled.
+fn whole(resolver: &Resolver<'_>, built: &Built) -> Result<(), CommandError> {
+    let blobs: Vec<Descriptor> = layers(built).into_iter().map(|layer| layer.descriptor).collect();
+    Ok(ensure_blobs(resolver, &blobs)?)
+}
+
+fn tar(resolver: &Resolver<'_>, built: &Built, dest: &Path) -> Result<(), CommandError> {
+    let dest = std::path::absolute(dest).map_err(|error| failed(dest, &error))?;
+    let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
+    let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
+    target.export(blobs, dest)?;
+    Ok(target.finish()?)
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::new(Kind::Failed, format!("{}: {error}", path.display()))
 }
 
 fn layers(built: &Built) -> Vec<image::Layer> {

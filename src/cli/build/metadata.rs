@@ -2,19 +2,39 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::super::error::{CommandError, Kind};
+use super::platforms::Part;
 use crate::build::{Built, Hit};
+use crate::image::Local;
 use crate::registry::Reference;
 
-/// Keys as BuildKit names them, where it has them.
-pub(super) fn of(built: &Built, names: &[Reference]) -> serde_json::Value {
+/// Keys as BuildKit names them, where it has them. Of several platforms: the index, and each image below `platforms`.
+pub(super) fn of(image: &Local, parts: &[Part<'_>], names: &[Reference]) -> Value {
     let names: Vec<String> = names.iter().map(Reference::to_string).collect();
-    let layers: Vec<serde_json::Value> = built
+    let mut value = match parts {
+        [part] => of_part(&part.built),
+        parts => {
+            let each = parts.iter().map(|part| (part.platform.to_string(), of_part(&part.built)));
+            json!({
+                "containerimage.digest": image.descriptor().digest,
+                "containerimage.descriptor": image.descriptor(),
+                "platforms": each.collect::<serde_json::Map<_, _>>(),
+            })
+        }
+    };
+    value["image.name"] = json!(names.join(","));
+    value
+}
+
+fn of_part(built: &Built) -> Value {
+    let layers: Vec<Value> = built
         .layers
         .iter()
         .map(|layer| {
             let blob = layer.blob.as_ref();
-            serde_json::json!({
+            json!({
                 "name": layer.name,
                 "key": layer.key.map(|key| key.hex()),
                 "cached": layer.hit != Hit::Built,
@@ -30,17 +50,16 @@ pub(super) fn of(built: &Built, names: &[Reference]) -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({
+    json!({
         "containerimage.digest": built.manifest.digest,
         "containerimage.config.digest": built.config,
         "containerimage.descriptor": built.manifest,
-        "image.name": names.join(","),
         "base": {"identity": built.base.identity, "layers": built.base.image.layers},
         "layers": layers,
     })
 }
 
-pub(super) fn write(path: &Path, value: &serde_json::Value) -> Result<(), CommandError> {
+pub(super) fn write(path: &Path, value: &Value) -> Result<(), CommandError> {
     let failed = |error: &dyn std::fmt::Display| {
         CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
     };

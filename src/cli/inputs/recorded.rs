@@ -20,9 +20,10 @@ struct Alone {
     inputs: InputArgs,
 }
 
-/// Options that may be given beside remembered ones: what is not remembered, and how to reach the network.
-const BESIDE: [&str; 6] =
-    ["--cert-dir=", "--env-file=", "--insecure-registry=", "--mirror=", "--registry-config=", "--var="];
+/// Options that may be given beside remembered ones: what is not remembered, which of several platforms is meant, and
+/// how to reach the network.
+const BESIDE: [&str; 7] =
+    ["--cert-dir=", "--env-file=", "--insecure-registry=", "--mirror=", "--platform=", "--registry-config=", "--var="];
 
 impl InputArgs {
     /// All options but the directory, each in one word; and the names of those variables whose values are left out.
@@ -52,7 +53,10 @@ impl InputArgs {
         let (mut words, mut withheld) = (Vec::new(), Vec::new());
         let mut word = |name: &str, value: &str| words.push(format!("--{name}={value}"));
         base.iter().for_each(|base| word("base", &absolute_base(base)));
-        platform.iter().for_each(|platform| word("platform", &platform.to_string()));
+        if !platform.is_empty() {
+            let platforms: Vec<String> = platform.iter().map(ToString::to_string).collect();
+            word("platform", &platforms.join(","));
+        }
         env_file.iter().for_each(|path| word("env-file", &absolute(path)));
         for pair in var {
             match pair.split_once('=') {
@@ -159,7 +163,7 @@ mod tests {
     fn options_come_back_as_they_were_given() {
         let words = [
             "--base=deb:trixie",
-            "--platform=linux/arm64",
+            "--platform=linux/arm64,linux/arm/v7",
             "--env-file=/a/env",
             "--var=A=b=c",
             "--compression=gzip:9",

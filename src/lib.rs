@@ -8,6 +8,7 @@ pub mod event;
 pub mod lock;
 pub mod op;
 pub mod plan;
+pub mod sign;
 pub mod yaml;
 
 pub mod build;

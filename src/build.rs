@@ -23,12 +23,14 @@ use crate::target::DEFAULT_EPOCH;
 mod archives;
 mod error;
 mod forecast;
+mod inventory;
 mod output;
 mod session;
 mod uploads;
 mod verify;
 
 pub use error::BuildError;
+pub use inventory::{INVENTORIES, inventory, inventory_key};
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use session::{Session, ensure_blobs};
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};

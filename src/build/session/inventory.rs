@@ -1,0 +1,38 @@
+//! What is in a finished image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::{Result, Session};
+use crate::image::Image;
+use crate::plan::{Inputs, Lowered, Platform};
+use crate::resolve::{Base, Origin, Resolver};
+use crate::target::DEFAULT_EPOCH;
+use crate::target::inventory::Inventory;
+
+impl Session<'_> {
+    /// Looks into the trees of `image`; those that are missing are unpacked, from layers that may have to be pulled
+    /// from `origin`.
+    pub(in crate::build) fn inventory(
+        resolver: &Resolver<'_>,
+        image: &Image,
+        origin: Option<&str>,
+    ) -> Result<Inventory> {
+        // Nothing is run: this machine can look at an image of any platform.
+        let native = Platform::of_this_machine();
+        let resolver = &Resolver { platform: &native, ..*resolver };
+        let origin = origin.map_or(Origin::Store, |origin| Origin::Registry(origin.to_owned()));
+        let mut base = Base { identity: image.identity, origin, image: image.clone() };
+        let (compression, sources) = (resolver.compression, BTreeMap::new());
+        let inputs = Inputs { base: image.identity, sources, compression, epoch: DEFAULT_EPOCH };
+        let lowered = Lowered::default();
+        let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
+        let trees = session.trees(&BTreeSet::new())?;
+        let target = session.target()?;
+        target.begin(trees, BTreeMap::new())?;
+        let found = target.inventory();
+        target.discard()?;
+        session.finish()?;
+        Ok(found?)
+    }
+}

@@ -30,8 +30,8 @@ mod uploads;
 mod verify;
 
 pub use error::BuildError;
-pub use inventory::{INVENTORIES, inventory, inventory_key};
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
+pub use inventory::{INVENTORIES, inventory, inventory_key};
 pub use session::{Session, ensure_blobs};
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
@@ -103,6 +103,10 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// What was to be done.
     pub plan: Plan,
+    /// What it was done with.
+    pub inputs: Inputs,
+    /// The blueprint, its layers taken out.
+    pub lowered: Lowered,
 }
 
 /// What names stand for.
@@ -178,7 +182,7 @@ pub fn make(
     store(resolver, &composed)?;
     let config = Digest::of(&composed.config);
     base.image = image;
-    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan })
+    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
 }
 
 /// Layers with their keys.

@@ -9,15 +9,16 @@ use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
 use super::context::{Context, Global, image_name, now};
+use super::documents;
 use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
+use super::push::AttachArgs;
 use super::ui;
 use crate::build::{self, BuildError, Built, NoCache, Options};
 use crate::event::Event;
 use crate::image::{self, BuiltFrom, LocalImage, Output};
 use crate::plan::Platform;
-use crate::registry::Reference;
 use crate::resolve::Origin;
 
 mod deliver;
@@ -59,6 +60,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
     #[command(flatten)]
+    attach: AttachArgs,
+    #[command(flatten)]
     inputs: InputArgs,
 }
 
@@ -71,6 +74,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{name}` names no registry to push to"))
             .hint(format!("write it out: --tag REGISTRY/{name}")));
     }
+    let attach = args.attach.read()?;
     let mut prepared = args.inputs.prepare()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
@@ -103,11 +107,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
         .map_err(|error| explain(error, &context, &platform))?;
     let from = built_from(&args.inputs, &prepared, &built);
+    let documents = match args.attach.no_attest {
+        true => None,
+        false => Some(documents::of_build(&context.store, &built, &prepared, &from)?),
+    };
+    let mut images = Vec::new();
     for name in &names {
         let image = local(name.to_string(), &built.manifest, &platform, &built);
-        image::tag(&context.store, &LocalImage { from: Some(from.clone()), ..image })?;
+        images.push(LocalImage { from: Some(from.clone()), documents: documents.clone(), ..image });
     }
-    deliver::deliver(args, &resolver, &built, &names, &platform)?;
+    images.iter().try_for_each(|image| image::tag(&context.store, image))?;
+    deliver::deliver(args, &resolver, &built, &names, &images, &attach)?;
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &metadata::of(&built, &names))?;
     }
@@ -131,7 +141,8 @@ fn local(name: String, manifest: &Descriptor, platform: &Platform, built: &Built
         Origin::Registry(reference) => Some(reference.clone()),
         _ => None,
     };
-    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), base, from: None }
+    let (manifest, platform, tagged_at) = (manifest.clone(), platform.clone(), now());
+    LocalImage { name, manifest, platform, tagged_at, base, from: None, documents: None }
 }
 
 /// What `alloy verify` needs to build the image once more.
@@ -154,7 +165,7 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
         let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
-        let image = LocalImage { name, manifest, platform, tagged_at, base: None, from: None };
+        let image = LocalImage { name, manifest, platform, tagged_at, base: None, from: None, documents: None };
         if image::tag(&context.store, &image).is_ok() {
             let name = FAILED.trim_end_matches(":latest");
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));

@@ -4,6 +4,7 @@ mod actions;
 mod build;
 mod check;
 mod context;
+mod documents;
 mod env_file;
 mod error;
 mod failure;
@@ -12,10 +13,12 @@ mod inputs;
 mod inspect;
 mod interrupt;
 mod plan;
+mod provenance;
 mod prune;
 mod push;
 mod report;
 mod run;
+mod sbom;
 mod schema;
 pub mod ui;
 mod verify;
@@ -56,6 +59,8 @@ enum Command {
     Actions(actions::Args),
     Schema(schema::Args),
     Push(push::Args),
+    Sbom(sbom::Args),
+    Provenance(provenance::Args),
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
@@ -82,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
+        Command::Sbom(args) => sbom::run(args, global),
+        Command::Provenance(args) => provenance::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),

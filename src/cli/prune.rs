@@ -12,7 +12,7 @@ use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::cache;
-use crate::image::{self, Image, Manifest};
+use crate::image::{self, Documents, Image, Manifest};
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -113,6 +113,7 @@ fn needed(context: &Context, images: &[image::LocalImage]) -> Needed {
     let mut needed = Needed::default();
     for local in images {
         needed.blobs.insert(local.manifest.digest);
+        needed.blobs.extend(local.documents.iter().flat_map(Documents::blobs).map(|document| document.digest));
         let read = |digest: &Digest| context.store.read_blob(digest, 16 << 20).ok();
         let manifest: Option<Manifest> =
             read(&local.manifest.digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -14,6 +14,10 @@ use crate::image::{self, LocalImage, Manifest};
 use crate::registry::{Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
+mod attach;
+
+pub(super) use attach::{Attach, AttachArgs};
+
 /// Pushes a built image to a registry
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -28,6 +32,8 @@ pub(super) struct Args {
     #[arg(value_name = "REF")]
     destination: Option<String>,
     #[command(flatten)]
+    attach: AttachArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -38,11 +44,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{destination}` names no registry"))
             .hint(format!("say where to: alloy push {name} REGISTRY/{destination}")));
     }
+    let attach = args.attach.read()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let image = find(&context, &name)?;
     let network = Network::new(&context, &args.registry, image.platform.clone());
-    push(&network.resolver(), &image, &destination)?;
+    push(&network.resolver(), &image, &destination, &attach)?;
     drop(network);
     drop(context);
     println!("{destination}@{}", image.manifest.digest);
@@ -65,8 +72,13 @@ pub(super) fn find(context: &Context, name: &Reference) -> Result<LocalImage, Co
     }
 }
 
-/// Pushes what the registry does not have, the manifest last.
-pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Reference) -> Result<(), CommandError> {
+/// Pushes what the registry does not have and what goes with it, the manifest last.
+pub(super) fn push(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    destination: &Reference,
+    attach: &Attach,
+) -> Result<(), CommandError> {
     let start = std::time::Instant::now();
     let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
@@ -106,6 +118,7 @@ pub(super) fn push(resolver: &Resolver<'_>, image: &LocalImage, destination: &Re
             sent += blob.size;
         }
     }
+    attach::attach(resolver, &client, image, destination, attach)?;
     let name = destination.manifest();
     let put = client.push_manifest(&name, &image.manifest.media_type, &bytes);
     resolver.runtime.block_on(put).map_err(ResolveError::from)?;

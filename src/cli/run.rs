@@ -69,7 +69,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
-        crate::image::tag(&context.store, &crate::image::LocalImage { manifest: updated, from: None, ..local })?;
+        crate::image::tag(
+            &context.store,
+            &crate::image::LocalImage { manifest: updated, from: None, documents: None, ..local },
+        )?;
     }
     // Codes beyond a byte do not exist (wait(2)).
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))

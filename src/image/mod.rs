@@ -14,6 +14,6 @@ pub use compose::{Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
 pub use error::ImageError;
 pub use layout::{read_layout, read_layout_archive};
-pub use local::{BuiltFrom, LocalImage, forget, local, locals, tag};
+pub use local::{BuiltFrom, Documents, LocalImage, forget, local, locals, tag};
 pub use manifest::{Image, Index, IndexEntry, Layer, Manifest, read_config, select};
 pub use output::{Output, OutputError, OutputKind, unpack_to, write};

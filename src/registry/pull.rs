@@ -11,7 +11,7 @@ use super::{Client, RegistryError};
 use crate::fetch::{Transfer, retry};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
-const MANIFEST_LIMIT: u64 = 8 << 20;
+pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
 const ACCEPTED: [&str; 4] =
     [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
 /// Times that a transfer is continued after it broke off.

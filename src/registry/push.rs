@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Body, StatusCode};
 use url::Url;
 
@@ -99,13 +99,26 @@ impl Client {
 
     /// Puts a manifest or index under `name`, a tag or digest.
     pub async fn push_manifest(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+        self.put_manifest(name, media_type, bytes).await.map(drop)
+    }
+
+    /// The same; gives the headers of the answer.
+    pub(super) async fn put_manifest(
+        &self,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<HeaderMap, RegistryError> {
         let url = format!("{}/manifests/{name}", self.inner.base);
         let what = format!("push {}", self.reference());
         retry(|| async {
             let response =
                 self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec()));
             let response = response.await?;
-            if response.status().is_success() { Ok(()) } else { Err(self.failure(&what, response).await) }
+            if !response.status().is_success() {
+                return Err(self.failure(&what, response).await);
+            }
+            Ok(response.headers().clone())
         })
         .await
     }

@@ -3,11 +3,11 @@
 use layers::media_type::Descriptor;
 
 use super::super::error::{CommandError, Kind};
-use super::{Args, local};
+use super::super::push::{Attach, push};
+use super::Args;
 use crate::build::{Built, ensure_blobs};
 use crate::event::Event;
-use crate::image::{self, OutputKind};
-use crate::plan::Platform;
+use crate::image::{self, LocalImage, OutputKind};
 use crate::registry::Reference;
 use crate::resolve::{Origin, Resolver};
 use crate::target::image::ImageTarget;
@@ -19,7 +19,8 @@ pub(super) fn deliver(
     resolver: &Resolver<'_>,
     built: &Built,
     names: &[Reference],
-    platform: &Platform,
+    images: &[LocalImage],
+    attach: &Attach,
 ) -> Result<(), CommandError> {
     if !args.output.is_empty() {
         let blobs: Vec<Descriptor> = built.base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
@@ -43,13 +44,13 @@ pub(super) fn deliver(
                 target.export(blobs, dest)?;
                 target.finish()?;
             }
-            _ => image::write(resolver.store, &built.manifest, &name, platform, output)?,
+            _ => image::write(resolver.store, &built.manifest, &name, resolver.platform, output)?,
         }
         resolver.reporter.event(Event::Note(format!("wrote {}", output.dest.display())));
     }
     if args.push {
-        for name in names {
-            super::super::push::push(resolver, &local(name.to_string(), &built.manifest, platform, built), name)?;
+        for (name, image) in names.iter().zip(images) {
+            push(resolver, image, name, attach)?;
         }
     }
     Ok(())

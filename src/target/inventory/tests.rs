@@ -45,7 +45,10 @@ fn python_anywhere_but_what_dpkg_owns() {
     let own = "usr/lib/python3/dist-packages/six-1.16.0.egg-info";
     let (_directory, root) = root(&[
         ("opt/tool/venv/lib/python3.11/site-packages/PyYAML-6.0.dist-info/METADATA", "Name: PyYAML\nVersion: 6.0\n"),
-        ("home/dev/.local/lib/python3.11/site-packages/a-1.egg-info", "name: a\nversion: 1\nHome-page: http://a.example\n"),
+        (
+            "home/dev/.local/lib/python3.11/site-packages/a-1.egg-info",
+            "name: a\nversion: 1\nHome-page: http://a.example\n",
+        ),
         ("usr/local/lib/python3.11/dist-packages/b.egg-info/PKG-INFO", "Name: b\nVersion: 2\n\nName: c\n"),
         ("srv/broken-1.dist-info/METADATA", "Summary: nothing\n\nName: x\nVersion: 1\n"),
         ("srv/evil-1.dist-info/METADATA", "Name: \u{1b}[31m\nVersion: 1\n"),

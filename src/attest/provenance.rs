@@ -106,7 +106,7 @@ fn base(built: &Built) -> Vec<Dependency> {
                 Dependency::new("package", &package.name, Some(public(&url)), Some(&package.sha256))
                     .with("version", &package.version)
             });
-            std::iter::once(suite.with("date", &plan.date)).chain(packages).collect()
+            std::iter::once(suite).chain(packages).collect()
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod download;
 pub mod files;
 pub mod http;
+pub mod memory_registry;
 pub mod registry;
 pub mod user;
 

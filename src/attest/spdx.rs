@@ -82,7 +82,7 @@ struct Ids(BTreeSet<String>);
 
 impl Ids {
     /// An id of letters, digits, `.` and `-` alone (SPDX 2.3, 7.2), of which there is no other.
-    fn new(&mut self, parts: &[&str]) -> String {
+    fn give(&mut self, parts: &[&str]) -> String {
         let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
         let name: String = parts.join("-").chars().map(allowed).collect();
         let mut id = format!("SPDXRef-{name}");
@@ -123,7 +123,7 @@ fn homepage(package: &mut Value, text: Option<&str>) {
 
 fn of_debian(ids: &mut Ids, debian: &DebianPackage, distribution: Option<&Distribution>) -> Value {
     let DebianPackage { name, version, architecture, source, maintainer, homepage: page } = debian;
-    let id = ids.new(&["deb", name, version, architecture]);
+    let id = ids.give(&["deb", name, version, architecture]);
     let mut value = package(&id, name, version);
     let vendor = distribution.map_or("debian", |distribution| distribution.id.as_str());
     let distro = distribution.map(|distribution| match &distribution.version {
@@ -153,7 +153,7 @@ fn organization(maintainer: &str) -> String {
 }
 
 fn of_python(ids: &mut Ids, python: &PythonPackage) -> Value {
-    let mut value = package(&ids.new(&["pypi", &python.name, &python.version]), &python.name, &python.version);
+    let mut value = package(&ids.give(&["pypi", &python.name, &python.version]), &python.name, &python.version);
     let normal = python.name.to_lowercase().replace('_', "-");
     refer(&mut value, &purl("pypi", None, &normal, &python.version, &[]));
     homepage(&mut value, python.homepage.as_deref());
@@ -161,7 +161,7 @@ fn of_python(ids: &mut Ids, python: &PythonPackage) -> Value {
 }
 
 fn of_cargo(ids: &mut Ids, cargo: &CargoPackage) -> Value {
-    let mut value = package(&ids.new(&["cargo", &cargo.name, &cargo.version]), &cargo.name, &cargo.version);
+    let mut value = package(&ids.give(&["cargo", &cargo.name, &cargo.version]), &cargo.name, &cargo.version);
     // One that was built from a directory has only its name in common with what crates.io has.
     let kind = if cargo.from_registry { "cargo" } else { "generic" };
     refer(&mut value, &purl(kind, None, &cargo.name, &cargo.version, &[]));
@@ -171,7 +171,7 @@ fn of_cargo(ids: &mut Ids, cargo: &CargoPackage) -> Value {
 fn of_download(ids: &mut Ids, download: &Dependency) -> Value {
     let sha256 = download.digest.get("sha256").map(String::as_str).unwrap_or_default();
     let name = if download.name.is_empty() { "download" } else { &download.name };
-    let mut value = package(&ids.new(&["download", name]), name, "");
+    let mut value = package(&ids.give(&["download", name]), name, "");
     if let Some(fields) = value.as_object_mut() {
         fields.remove("versionInfo");
     }

@@ -269,6 +269,43 @@ fn signatures_verify_and_add_up() {
     tool("skopeo", &["inspect", "--config", "--tls-verify=false", &signatures]).ok();
 }
 
+/// bookworm's skopeo verifies no such signatures; trixie's does.
+const SKOPEO: &str = "- {name: skopeo, action: apt_install, packages: [skopeo]}\n";
+
+#[test]
+fn policies_of_foreign_tools_accept_the_right_key_alone() {
+    let (registry, keys) = (Registry::start(), keys());
+    let manifest = "name: Skopeo\nversion: 1.0.0\nrun_order: [tasks.yml]\n\
+                    image: {base: \"deb:trixie\", env_from_profile: false}\n";
+    let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", SKOPEO)]);
+    shared().build(&[text(blueprint.path()), "-t", "skopeo"]);
+    let (signed, unsigned) = (registry.image("team/policy:signed"), registry.image("team/policy:unsigned"));
+    let hello = repository("examples/hello");
+    let key = keys.path().join("one.pem");
+    shared().build(&[text(&hello), "-t", &signed, "--push", "--sign-key", text(&key)]);
+    shared().build(&[text(&hello), "--var", "GREETING=unsigned", "-t", &unsigned, "--push"]);
+    let address = &registry.address;
+    let configuration = format!("docker:\n  {address}:\n    use-sigstore-attachments: true\n");
+    std::fs::create_dir(keys.path().join("registries.d")).unwrap();
+    std::fs::write(keys.path().join("registries.d/test.yaml"), configuration).unwrap();
+    let copy = |key: &str, image: &str| {
+        let path = format!("/keys/{key}.pub");
+        let identity = json!({"type": "matchRepository"});
+        let rule = json!([{"type": "sigstoreSigned", "keyPath": path, "signedIdentity": identity}]);
+        let policy = json!({"default": [{"type": "reject"}], "transports": {"docker": {address: rule}}});
+        std::fs::write(keys.path().join("policy.json"), policy.to_string()).unwrap();
+        let (volume, source) = (format!("{}:/keys", text(keys.path())), format!("docker://{image}"));
+        let skopeo = ["skopeo", "--policy=/keys/policy.json", "--registries.d=/keys/registries.d", "copy"];
+        let ends = ["--src-tls-verify=false", &source, "dir:/tmp/copy"];
+        shared().run(&[&["run", "-v", &volume, "skopeo"], &skopeo[..], &ends].concat())
+    };
+    copy("one", &signed).ok();
+    let wrong = copy("two", &signed).fails(1);
+    assert!(wrong.stderr.contains("invalid signature"), "{}", wrong.stderr);
+    let none = copy("one", &unsigned).fails(1);
+    assert!(none.stderr.contains("no signature exists"), "{}", none.stderr);
+}
+
 #[test]
 fn a_key_that_is_of_no_use_is_said_before_the_build() {
     let directory = tempfile::tempdir().unwrap();

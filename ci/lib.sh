@@ -32,6 +32,14 @@ need_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
 }
 
+# Tools that Debian does not have, in a virtual environment that is made once.
+need_python_tools() {
+    [ -x target/python/bin/pyspdxtools ] && return 0
+    echo "== installing tools from PyPI into target/python"
+    python3 -m venv target/python
+    target/python/bin/pip install --quiet --disable-pip-version-check spdx-tools==0.8.5
+}
+
 # A name and a command; says how long it took.
 step() {
     name=$1

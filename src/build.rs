@@ -26,6 +26,7 @@ mod blobs;
 mod error;
 mod forecast;
 mod foreign;
+mod inventory;
 mod output;
 mod session;
 mod team;
@@ -36,6 +37,7 @@ pub use blobs::ensure_blobs;
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use foreign::{Need, foresee};
+pub use inventory::inventory;
 pub use session::Session;
 pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
@@ -58,6 +60,8 @@ pub struct Options {
     pub layering: Layering,
     /// Where finished layers are sent while later ones are made.
     pub push: Vec<Reference>,
+    /// Whether somebody will want to know what is in the image.
+    pub inventory: bool,
 }
 
 /// Which layers are built although they are there.
@@ -124,6 +128,10 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// What was to be done.
     pub plan: Plan,
+    /// What it was done with.
+    pub inputs: Inputs,
+    /// The blueprint, its layers taken out.
+    pub lowered: Lowered,
 }
 
 /// What names stand for.
@@ -214,13 +222,18 @@ fn make(
     }
     forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
     let profile = profile(&mut session, &lowered.image)?;
+    // Of an image that was there before, it is there, too, or can be had from those who made it.
+    if options.inventory && done.iter().any(|layer| layer.hit == Hit::Built) {
+        let key = inventory::key(session.diff_ids());
+        session.value(cache::INVENTORIES, cache::INVENTORY, key, Session::inventory)?;
+    }
     let image = session.image();
     session.finish()?;
     let composed = composed(&image, &done, &lowered.image, &profile, resolver, options.epoch);
     store(resolver, &composed)?;
     let config = Digest::of(&composed.config);
     base.image = image;
-    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan })
+    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
 }
 
 /// Layers with their keys.

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod sign;
 pub mod yaml;
 
+pub mod attest;
 pub mod build;
 pub mod cache;
 pub mod cli;

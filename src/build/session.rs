@@ -30,6 +30,7 @@ use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
 mod base;
+mod inventory;
 mod login;
 mod portable;
 mod trees;

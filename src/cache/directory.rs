@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
-use layers::media_type::{self, Descriptor};
+use layers::media_type::{self, Descriptor, EMPTY};
 use layers::store::{Store, StoreError};
 
-use super::entry::{EMPTY, TAG_PREFIX};
+use super::entry::TAG_PREFIX;
 use crate::image::{Index, IndexEntry, LAYOUT, REF_NAME};
 
 /// What a manifest may have, as for those in registries.

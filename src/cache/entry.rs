@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use layers::digest::{ChainId, Digest};
-use layers::media_type::{self, Descriptor};
+use layers::media_type::{self, Descriptor, empty};
 use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -134,14 +134,6 @@ struct Artifact {
     layers: Vec<Descriptor>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
-}
-
-/// A value with nothing in it (OCI image-spec 1.1, "Guidance for an Empty Descriptor").
-pub const EMPTY: &[u8] = b"{}";
-
-/// Its descriptor.
-pub fn empty() -> Descriptor {
-    Descriptor { media_type: media_type::OCI_EMPTY.to_owned(), digest: Digest::of(EMPTY), size: EMPTY.len() as u64 }
 }
 
 impl Known {

@@ -8,11 +8,15 @@ use super::{Entry, Known, LayerRecord, PORTABLE, PortableRecord, Wanted};
 use crate::plan::{Inputs, LayerKey, PlannedLayer, PortablePreimage, Preimage};
 
 /// Records of what was found out, and what they are called among a team.
-pub const VALUES: [(&str, &str); 2] = [(PROFILES, PROFILE), (SUITES, SUITE)];
+pub const VALUES: [(&str, &str); 3] = [(PROFILES, PROFILE), (INVENTORIES, INVENTORY), (SUITES, SUITE)];
 /// What a login shell sets, by all that it depends on.
 pub const PROFILES: &str = "profiles";
 /// The same among a team.
 pub const PROFILE: &str = "profile";
+/// What is in images, by their layers.
+pub const INVENTORIES: &str = "inventories";
+/// The same among a team.
+pub const INVENTORY: &str = "inventory";
 /// What bases are made of, by the archive's indexes.
 pub const SUITES: &str = "suites";
 /// The same among a team.

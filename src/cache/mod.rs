@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use directory::{Directory, DirectoryError};
 pub use entry::{Entry, EntryError, Known, TAG_PREFIX, Wanted, Written};
-pub use export::{BASE, PROFILE, PROFILES, SUITE, SUITES, base_preimage, entries, keep_entry};
+pub use export::{BASE, INVENTORIES, INVENTORY, PROFILE, PROFILES, SUITE, SUITES, base_preimage, entries, keep_entry};
 pub use place::{Place, PlaceError};
 pub use remote::{Remote, RemoteError};
 pub use team::Team;

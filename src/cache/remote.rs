@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use layers::digest::Digest;
-use layers::media_type::{self, Descriptor};
+use layers::media_type::{self, Descriptor, EMPTY, empty};
 use layers::store::Store;
 use serde::Deserialize;
 
 use tokio::sync::OnceCell;
 
 use super::directory::{Directory, DirectoryError};
-use super::entry::{EMPTY, Entry, Written, empty};
+use super::entry::{Entry, Written};
 use super::{EntryError, Place};
 use crate::registry::{Client, Pushed, RegistryError};
 

@@ -11,7 +11,8 @@ use super::context::{Context, Global, Network, image_name, now};
 use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
-use super::team::{CacheFrom, places, signing_key};
+use super::push::{Attach, AttachArgs};
+use super::team::{CacheFrom, places};
 use super::ui;
 use crate::build::{BuildError, Hit, NoCache, Options};
 use crate::cache::Team;
@@ -67,11 +68,10 @@ pub(super) struct Args {
     /// --push: beside the image]
     #[arg(long, value_name = "CACHE", env = "ALLOY_CACHE_TO", hide_env_values = true, value_delimiter = ' ')]
     cache_to: Vec<String>,
-    /// Sign cache entries with this private key
-    #[arg(long, value_name = "FILE", env = "ALLOY_SIGN_KEY", hide_env_values = true)]
-    sign_key: Option<PathBuf>,
     #[command(flatten)]
     cache_from: CacheFrom,
+    #[command(flatten)]
+    attach: AttachArgs,
     #[command(flatten)]
     inputs: InputArgs,
 }
@@ -85,6 +85,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{name}` names no registry to push to"))
             .hint(format!("write it out: --tag REGISTRY/{name}")));
     }
+    let attach = args.attach.read()?;
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
     let context = Context::open(global)?;
@@ -93,7 +94,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
     for network in &mut networks {
         network.pull = args.pull;
-        network.team = team(args, if args.push { &names } else { &[] })?;
+        network.team = team(args, if args.push { &names } else { &[] }, &attach)?;
     }
     let options = Options {
         compression: args.inputs.compression,
@@ -101,14 +102,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         no_cache: no_cache(args, &prepared)?,
         layering: args.inputs.layers,
         push: if args.push { names.clone() } else { Vec::new() },
+        inventory: args.push && !args.attach.no_attest,
     };
-    let parts = platforms::build(&context, &args.inputs, prepared, &networks, &options)?;
+    let parts = platforms::build(&context, args, prepared, &networks, &options)?;
     let image_as = |name: &str| platforms::named(&context.store, name, &parts);
     for name in &names {
         image::tag(&context.store, &image_as(&name.to_string())?)?;
     }
     let image = image_as(&names.first().map_or_else(|| UNNAMED.to_owned(), Reference::to_string))?;
-    deliver::deliver(args, &parts, &image, &names)?;
+    deliver::deliver(args, &parts, &image, &names, &attach)?;
     if let Some(path) = &args.metadata_file {
         metadata::write(path, &metadata::of(&image, &parts, &names))?;
     }
@@ -131,10 +133,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     Ok(ExitCode::SUCCESS)
 }
 
-fn team(args: &Args, images: &[Reference]) -> Result<Team, CommandError> {
+fn team(args: &Args, images: &[Reference], attach: &Attach) -> Result<Team, CommandError> {
     let mut team = args.cache_from.team(images)?;
     team.to = places("--cache-to", &args.cache_to, images)?;
-    team.sign = signing_key(args.sign_key.as_deref())?;
+    team.sign.clone_from(&attach.key);
     Ok(team)
 }
 
@@ -162,7 +164,7 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
         let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
-        let image = LocalImage { name, manifest, platform, tagged_at, from: None };
+        let image = LocalImage { name, manifest, platform, tagged_at, from: None, documents: None };
         if image::tag(&context.store, &Local::Image(image)).is_ok() {
             let name = FAILED.trim_end_matches(":latest");
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));

@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod check;
 mod context;
+mod documents;
 mod env_file;
 mod error;
 mod failure;
@@ -17,10 +18,12 @@ mod logout;
 mod manifest;
 mod password;
 mod plan;
+mod provenance;
 mod prune;
 mod push;
 mod report;
 mod run;
+mod sbom;
 mod schema;
 mod team;
 pub mod ui;
@@ -65,6 +68,8 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Manifest(manifest::Args),
+    Sbom(sbom::Args),
+    Provenance(provenance::Args),
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
@@ -95,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Login(args) => login::run(args, global),
         Command::Logout(args) => logout::run(args),
         Command::Manifest(args) => manifest::run(args, global),
+        Command::Sbom(args) => sbom::run(args, global),
+        Command::Provenance(args) => provenance::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),

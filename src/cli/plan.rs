@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             no_cache: NoCache::Nothing,
             layering: args.inputs.layers,
             push: Vec::new(),
+            inventory: false,
         };
         let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, &options)?;
         forecasts.push((one.platform, forecast));

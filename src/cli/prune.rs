@@ -12,7 +12,7 @@ use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::cache::{self, elsewhere};
-use crate::image::{self, Image, Local, Manifest};
+use crate::image::{self, Documents, Image, Local, Manifest};
 use crate::resolve;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
@@ -117,6 +117,7 @@ fn needed(context: &Context, kept: &[Local]) -> Needed {
     needed.blobs.extend(kept.iter().map(|local| local.descriptor().digest));
     for local in kept.iter().flat_map(Local::images) {
         needed.blobs.insert(local.manifest.digest);
+        needed.blobs.extend(local.documents.iter().flat_map(Documents::blobs).map(|document| document.digest));
         let read = |digest: &Digest| context.store.read_blob(digest, 16 << 20).ok();
         let manifest: Option<Manifest> =
             read(&local.manifest.digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());

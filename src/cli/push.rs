@@ -16,6 +16,10 @@ use crate::plan::Platform;
 use crate::registry::{Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
+mod attach;
+
+pub(super) use attach::{Attach, AttachArgs, sign};
+
 /// Pushes a built image to a registry
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -30,6 +34,8 @@ pub(super) struct Args {
     #[arg(value_name = "REF")]
     destination: Option<String>,
     #[command(flatten)]
+    attach: AttachArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -40,11 +46,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{destination}` names no registry"))
             .hint(format!("say where to: alloy push {name} REGISTRY/{destination}")));
     }
+    let attach = args.attach.read()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let image = find(&context, &name)?;
     let network = Network::new(&context, &args.registry, Platform::of_this_machine());
-    push(&network.resolver(), &image, &destination)?;
+    push(&network.resolver(), &image, &destination, &attach)?;
     drop(network);
     drop(context);
     println!("{destination}@{}", image.descriptor().digest);
@@ -68,24 +75,36 @@ pub(super) fn find(context: &Context, name: &Reference) -> Result<Local, Command
     }
 }
 
-/// Pushes what the registry does not have. The tag is moved last, when all is there.
-pub(super) fn push(resolver: &Resolver<'_>, image: &Local, destination: &Reference) -> Result<(), CommandError> {
+/// Pushes what the registry does not have and what goes with it. The tag is moved last, when all is there.
+pub(super) fn push(
+    resolver: &Resolver<'_>,
+    image: &Local,
+    destination: &Reference,
+    attach: &Attach,
+) -> Result<(), CommandError> {
     let start = std::time::Instant::now();
     let (tag, client) = (destination.manifest(), resolver.client(destination)?);
     let descriptor = image.descriptor();
     let there = resolver.runtime.block_on(client.manifest_digest(&tag, &descriptor.media_type))?;
     if there == Some(descriptor.digest) {
         resolver.reporter.event(Event::Note(format!("{destination} is there already")));
-        return Ok(());
+        for image in image.images() {
+            attach::complete(resolver, &client, image, destination, attach)?;
+        }
+        return match image {
+            Local::Index(index) => sign(resolver, &client, &index.index.digest, destination, attach),
+            Local::Image(_) => Ok(()),
+        };
     }
     let sent = match image {
-        Local::Image(image) => send(resolver, image, destination, &tag)?,
+        Local::Image(image) => send(resolver, image, destination, &tag, attach)?,
         Local::Index(index) => {
             let mut sent = 0;
             for image in &index.images {
-                sent += send(resolver, image, destination, &image.manifest.digest.to_string())?;
+                sent += send(resolver, image, destination, &image.manifest.digest.to_string(), attach)?;
             }
             let bytes = resolver.store.read_blob(&index.index.digest, 16 << 20)?;
+            sign(resolver, &client, &index.index.digest, destination, attach)?;
             resolver.runtime.block_on(client.push_manifest(&tag, &index.index.media_type, &bytes))?;
             sent
         }
@@ -102,6 +121,7 @@ pub(super) fn send(
     image: &LocalImage,
     destination: &Reference,
     name: &str,
+    attach: &Attach,
 ) -> Result<u64, CommandError> {
     let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
@@ -146,6 +166,7 @@ pub(super) fn send(
             sent += blob.size;
         }
     }
+    attach::attach(resolver, &client, image, destination, attach)?;
     let put = client.push_manifest(name, &image.manifest.media_type, &bytes);
     resolver.runtime.block_on(put).map_err(ResolveError::from)?;
     Ok(sent)

@@ -74,8 +74,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
-        let updated = found.with(&context.store, LocalImage { manifest: updated, from: None, ..local.clone() })?;
-        image::tag(&context.store, &updated)?;
+        let image = LocalImage { manifest: updated, from: None, documents: None, ..local.clone() };
+        image::tag(&context.store, &found.with(&context.store, image)?)?;
     }
     // Codes beyond a byte do not exist (wait(2)).
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))

@@ -117,6 +117,7 @@ fn verify(
         no_cache: NoCache::Nothing,
         layering: inputs.layers,
         push: Vec::new(),
+        inventory: false,
     };
     let directory = &prepared.blueprint.directory;
     let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;

@@ -17,6 +17,7 @@ use layers::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 pub use assemble::assemble;
+pub use control::{Stanza, stanzas};
 pub use error::DebianError;
 pub use resolve::{BaseOptions, Releases, releases};
 

@@ -20,7 +20,7 @@ use layers::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
-pub use address::proxy_passwords;
+pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust};
 pub use error::{FetchError, describe};
 pub use progress::Transfer;

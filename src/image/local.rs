@@ -51,6 +51,25 @@ pub struct LocalImage {
     /// What it was built from; `None` for what was not built here alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<BuiltFrom>,
+    /// What is said of it; `None` where that was not wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Documents>,
+}
+
+/// What is said of an image: blobs of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Documents {
+    /// What it was made from.
+    pub provenance: Descriptor,
+    /// What is in it; `None` until somebody wants to know.
+    pub sbom: Option<Descriptor>,
+}
+
+impl Documents {
+    /// Their blobs.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.provenance).chain(&self.sbom)
+    }
 }
 
 /// What an image was built from, to build it once more.
@@ -175,6 +194,7 @@ mod tests {
             platform: platform.parse().unwrap(),
             tagged_at: 7,
             from: None,
+            documents: None,
         }
     }
 

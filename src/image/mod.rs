@@ -16,6 +16,6 @@ pub use docker::read_docker_archive;
 pub use error::ImageError;
 pub use index::{Index, IndexEntry, select};
 pub use layout::{REF_NAME, read_layout, read_layout_archive};
-pub use local::{BuiltFrom, Local, LocalImage, LocalIndex, forget, local, locals, tag};
+pub use local::{BuiltFrom, Documents, Local, LocalImage, LocalIndex, forget, local, locals, tag};
 pub use manifest::{Image, Layer, Manifest, read_config};
 pub use output::{LAYOUT, Output, OutputError, OutputKind, unpack_to, write};

@@ -7,6 +7,7 @@ use layers::media_type::{self, Descriptor};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, LINK};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use url::Url;
 
 use super::pull::ACCEPTED;
 use super::{Client, RegistryError};
@@ -49,7 +50,8 @@ impl Client {
         .await
     }
 
-    async fn bounded(&self, mut response: Response) -> Result<Vec<u8>, RegistryError> {
+    /// The body of an answer that is not large.
+    pub(super) async fn bounded(&self, mut response: Response) -> Result<Vec<u8>, RegistryError> {
         let mut bytes = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.inner.origin.connection(&error))? {
             if bytes.len() + piece.len() > LIMIT {
@@ -89,31 +91,28 @@ impl Client {
     pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
         let what = format!("list the tags of {}", self.repository());
         let first = format!("{}/tags/list?n={PAGE}", self.inner.base);
-        let (mut next, mut all) = (url::Url::parse(&first).ok(), Vec::new());
+        let (mut next, mut all) = (Url::parse(&first).ok(), Vec::new());
         while let Some(url) = next.take() {
-            let (page, link) = retry(|| async {
+            let (page, following) = retry(|| async {
                 let response = self.send(&what, |client| client.get(url.clone())).await?;
                 match response.status() {
                     StatusCode::OK => {}
                     StatusCode::NOT_FOUND => return Ok((Vec::new(), None)),
                     _ => return Err(self.failure(&what, response).await),
                 }
-                let link = response.headers().get(LINK).and_then(|value| following(value.to_str().ok()?));
+                let next = next_page(url.as_str(), &response);
                 let bytes = self.bounded(response).await?;
                 let tags: Tags = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
                     reference: self.repository(),
                     message: format!("its list of tags is damaged: {error}"),
                 })?;
-                Ok((tags.tags.unwrap_or_default(), link))
+                Ok((tags.tags.unwrap_or_default(), next))
             })
             .await?;
             // A registry that goes in circles is not followed.
             let fresh = page.last() != all.last();
             all.extend(page);
-            next = link
-                .filter(|_| fresh)
-                .and_then(|link| url.join(&link).ok())
-                .filter(|next| next.origin() == url.origin());
+            next = following.filter(|_| fresh);
         }
         Ok(all)
     }
@@ -157,10 +156,16 @@ impl Client {
     }
 }
 
-/// The next page of a `Link` (RFC 8288): `<URL>; rel="next"`.
-fn following(link: &str) -> Option<String> {
-    let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    rest.contains("next").then(|| url.to_owned())
+/// The next page that an answer of `url` tells of: `Link: <URL>; rel="next"` (RFC 8288), of the same server.
+pub(super) fn next_page(url: &str, response: &Response) -> Option<Url> {
+    following(url, response.headers().get(LINK)?.to_str().ok()?)
+}
+
+fn following(url: &str, link: &str) -> Option<Url> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let url = Url::parse(url).ok()?;
+    let next = url.join(target).ok()?;
+    (parameters.contains("next") && next.origin() == url.origin()).then_some(next)
 }
 
 #[cfg(test)]
@@ -168,9 +173,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_to_the_next_page() {
-        assert_eq!(following("</v2/a/tags/list?last=b&n=1>; rel=\"next\""), Some("/v2/a/tags/list?last=b&n=1".into()));
-        assert_eq!(following("<x>; rel=\"prev\""), None);
-        assert_eq!(following("x"), None);
+    fn the_next_page_is_of_the_same_server() {
+        let url = "https://r.example/v2/a/tags/list";
+        let link = |target: &str| following(url, &format!("<{target}>; rel=\"next\""));
+        assert_eq!(link("/v2/a/tags/list?n=1").unwrap().as_str(), "https://r.example/v2/a/tags/list?n=1");
+        assert_eq!(link("https://evil.example/x"), None);
+        assert_eq!(following(url, "</v2/a>; rel=\"prev\""), None);
+        assert_eq!(following(url, "nonsense"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Images in registries (OCI distribution-spec 1.1): references, credentials, mirrors, pull and push.
 
+mod amend;
 mod answer;
 mod artifact;
 mod auth;
@@ -17,8 +18,10 @@ mod mirrors;
 mod pull;
 mod push;
 mod reference;
+mod referrers;
 mod registries;
 mod scope;
+mod signatures;
 mod upload;
 
 pub use certificates::CertificateFiles;
@@ -29,6 +32,8 @@ pub use login::Checked;
 pub use mirrors::ConfigFiles;
 pub use push::Pushed;
 pub use reference::{Reference, ReferenceError};
+pub use referrers::{Artifact, Referrer};
 pub use registries::{Registries, Settings};
+pub use signatures::Signed;
 
 use error::connection;

@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::fetch::{Patience, Temporary, Transfer, retry};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
-const MANIFEST_LIMIT: u64 = 8 << 20;
+pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
 pub(super) const ACCEPTED: [&str; 4] =
     [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
 /// What a registry says of a manifest's or blob's content.

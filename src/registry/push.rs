@@ -2,7 +2,7 @@
 
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Response, StatusCode};
 
 use super::pull::CONTENT_DIGEST;
@@ -122,6 +122,16 @@ impl Client {
 
     /// Puts a manifest or index under `name`, a tag or digest.
     pub async fn push_manifest(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+        self.put_manifest(name, media_type, bytes).await.map(drop)
+    }
+
+    /// The same; gives the headers of the answer.
+    pub(super) async fn put_manifest(
+        &self,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<HeaderMap, RegistryError> {
         let url = format!("{}/manifests/{name}", self.inner.base);
         let what = format!("push {}", self.reference());
         let digest = Digest::of(bytes);
@@ -129,11 +139,11 @@ impl Client {
             let response =
                 self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec()));
             let response = response.await?;
-            if response.status().is_success() {
-                self.keeps_what_was_sent(&response, &digest)
-            } else {
-                Err(self.failure(&what, response).await)
+            if !response.status().is_success() {
+                return Err(self.failure(&what, response).await);
             }
+            self.keeps_what_was_sent(&response, &digest)?;
+            Ok(response.headers().clone())
         })
         .await
     }

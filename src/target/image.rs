@@ -8,6 +8,7 @@ use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, WorkDir};
 
 use super::facts::{FactsRequest, World};
+use super::inventory::Inventory;
 use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
@@ -103,6 +104,14 @@ impl ImageTarget {
     pub fn facts(&mut self, request: FactsRequest) -> Result<World, RequestError> {
         match self.ask(&Request::Facts(Box::new(request)))? {
             Reply::World(world) => Ok(world),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The packages in the layer that was begun, and below.
+    pub fn inventory(&mut self) -> Result<Inventory, RequestError> {
+        match self.ask(&Request::Inventory)? {
+            Reply::Inventory(inventory) => Ok(*inventory),
             other => Err(unexpected(&other)),
         }
     }

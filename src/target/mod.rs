@@ -8,6 +8,7 @@ mod apt;
 mod attributes;
 pub mod facts;
 pub mod image;
+pub mod inventory;
 mod layer;
 mod lent;
 mod perform;

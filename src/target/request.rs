@@ -9,6 +9,7 @@ use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{FactsRequest, World};
+use super::inventory::Inventory;
 use super::lent::Lent;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
@@ -51,6 +52,8 @@ pub enum Request {
     },
     /// Look at the world in the layer that was begun.
     Facts(Box<FactsRequest>),
+    /// Say which packages are in the layer that was begun, and below.
+    Inventory,
     /// Make a base from Debian packages in the layer that was begun.
     Assemble {
         /// What to make.
@@ -161,6 +164,8 @@ pub enum Reply {
     Unpacked(Unpacked),
     /// What the world is like.
     World(World),
+    /// What is installed.
+    Inventory(Box<Inventory>),
     /// A login environment.
     Environment(BTreeMap<String, String>),
     /// The exit code of the user's command.

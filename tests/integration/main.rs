@@ -4,6 +4,7 @@
 
 mod actions;
 mod archives;
+mod attestations;
 mod blueprints;
 mod cortex_m;
 mod diagnostics;

@@ -5,7 +5,7 @@ use std::path::Path;
 use layers::media_type::Descriptor;
 
 use super::super::error::{CommandError, Kind};
-use super::super::push::push;
+use super::super::push::{Attach, push};
 use super::Args;
 use super::platforms::{Part, named};
 use crate::build::{Built, ensure_blobs};
@@ -28,7 +28,13 @@ pub(super) fn check(outputs: &[Output], platforms: usize) -> Result<(), CommandE
 }
 
 /// Writes outputs and pushes.
-pub(super) fn deliver(args: &Args, parts: &[Part<'_>], image: &Local, names: &[Reference]) -> Result<(), CommandError> {
+pub(super) fn deliver(
+    args: &Args,
+    parts: &[Part<'_>],
+    image: &Local,
+    names: &[Reference],
+    attach: &Attach,
+) -> Result<(), CommandError> {
     let Some(Part { resolver, .. }) = parts.first() else { return Ok(()) };
     if !args.output.is_empty() {
         parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
@@ -53,7 +59,7 @@ pub(super) fn deliver(args: &Args, parts: &[Part<'_>], image: &Local, names: &[R
     }
     if args.push {
         for name in names {
-            push(resolver, &named(resolver.store, &name.to_string(), parts)?, name)?;
+            push(resolver, &named(resolver.store, &name.to_string(), parts)?, name, attach)?;
         }
     }
     Ok(())

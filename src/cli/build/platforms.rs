@@ -3,12 +3,13 @@
 use layers::store::{Store, StoreError};
 
 use super::super::context::{Context, Network, now};
+use super::super::documents;
 use super::super::error::CommandError;
 use super::super::inputs::{InputArgs, Prepared};
-use super::explain;
+use super::{Args, explain};
 use crate::build::{self, Built, Options};
 use crate::event::Event;
-use crate::image::{BuiltFrom, Local, LocalImage, LocalIndex};
+use crate::image::{BuiltFrom, Documents, Local, LocalImage, LocalIndex};
 use crate::plan::Platform;
 use crate::resolve::Resolver;
 
@@ -18,12 +19,13 @@ pub(super) struct Part<'a> {
     pub(super) platform: Platform,
     pub(super) built: Built,
     from: BuiltFrom,
+    documents: Option<Documents>,
 }
 
 /// Builds each of `prepared`, for which `networks` are.
 pub(super) fn build<'a>(
     context: &Context,
-    inputs: &InputArgs,
+    args: &Args,
     prepared: Vec<Prepared>,
     networks: &'a [Network<'a>],
     options: &Options,
@@ -52,8 +54,12 @@ pub(super) fn build<'a>(
         let lowered = std::mem::take(&mut one.lowered);
         let built = build::build(&resolver, &one.blueprint.directory, lowered, resolved, options)
             .map_err(|error| of(&one.platform, explain(error, context, &one.platform)))?;
-        let from = built_from(inputs, &one, &built);
-        parts.push(Part { resolver, platform: one.platform, built, from });
+        let from = built_from(&args.inputs, &one, &built);
+        let documents = match args.attach.no_attest {
+            true => None,
+            false => Some(documents::of_build(&context.store, &built, &one, &from)?),
+        };
+        parts.push(Part { resolver, platform: one.platform, built, from, documents });
     }
     Ok(parts)
 }
@@ -66,6 +72,7 @@ pub(super) fn named(store: &Store, name: &str, parts: &[Part<'_>]) -> Result<Loc
         platform: part.platform.clone(),
         tagged_at: now(),
         from: Some(part.from.clone()),
+        documents: part.documents.clone(),
     };
     Ok(match parts {
         [part] => Local::Image(image(part)),

@@ -9,7 +9,7 @@ use super::source::{Joined, find};
 use crate::cli::context::{Context, Global, Network, RegistryArgs, image_name};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::interrupt::{self, CtrlC};
-use crate::cli::push::send;
+use crate::cli::push::{AttachArgs, send, sign};
 use crate::event::Event;
 use crate::image::Index;
 use crate::plan::Platform;
@@ -31,6 +31,8 @@ pub(super) struct Args {
     #[arg(value_name = "REF", required = true)]
     images: Vec<String>,
     #[command(flatten)]
+    attach: AttachArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -40,6 +42,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{destination}` names no registry to push to"))
             .hint(format!("write it out: alloy manifest create REGISTRY/{destination} …")));
     }
+    let attach = args.attach.read()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let network = Network::new(&context, &args.registry, Platform::of_this_machine());
@@ -52,11 +55,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     for Joined { named, image, place, .. } in &joined {
         let (platform, digest) = (&image.platform, image.manifest.digest);
         context.reporter.event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
-        send(&resolver, image, &destination, &digest.to_string())?;
+        send(&resolver, image, &destination, &digest.to_string(), &attach)?;
     }
     let index = Index::new(joined.into_iter().map(Joined::into_entry).collect()).put(&context.store)?;
     let bytes = context.store.read_blob(&index.digest, 16 << 20)?;
     let client = resolver.client(&destination)?;
+    sign(&resolver, &client, &index.digest, &destination, &attach)?;
     context.runtime.block_on(client.push_manifest(&destination.manifest(), &index.media_type, &bytes))?;
     drop(network);
     drop(context);

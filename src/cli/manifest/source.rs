@@ -84,7 +84,7 @@ fn remote(
             elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
         }
         let (name, tagged_at) = (reference.to_string(), now());
-        let image = LocalImage { name, manifest: descriptor, platform, tagged_at, from: None };
+        let image = LocalImage { name, manifest: descriptor, platform, tagged_at, from: None, documents: None };
         Ok(Joined { named: text.to_owned(), place: "the registry", image, annotations })
     });
     images.collect()

@@ -5,6 +5,7 @@ pub mod faults;
 pub mod files;
 pub mod http;
 pub mod images;
+pub mod memory_registry;
 pub mod proxy;
 pub mod registry;
 pub mod team;

@@ -93,7 +93,8 @@ fn request(shared: &Shared, client: &mut Client<'_>, stream: &TcpStream) -> io::
     let number = shared.count.fetch_add(1, Ordering::Relaxed);
     shared.log.lock().unwrap().push((number, exchange.clone()));
     let note = |exchange: &Exchange| shared.note(number, exchange);
-    let fault = shared.rules.lock().unwrap().iter_mut().find_map(|rule| rule.applies(&method, &target));
+    let length = head.get("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    let fault = shared.rules.lock().unwrap().iter_mut().find_map(|rule| rule.applies(&method, &target, length));
     let refused = shared.tokens.as_ref().and_then(|tokens| tokens.check(&shared.address, &head));
     let result = match (fault, refused) {
         (Some(Fault::Answer { status, headers, body }), _) | (None, Some((status, headers, body))) => {

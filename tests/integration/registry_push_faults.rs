@@ -62,13 +62,16 @@ fn small(elsewhere: &str) -> Vec<Case> {
         ),
         works("PUT of a blob fails", [on("PUT", UPLOADS, Fault::status(502)).times(2)]),
         works("PUT of a blob breaks off before it begins", [on("PUT", UPLOADS, Fault::Reset)]),
-        works("PUT of a blob breaks off in its middle", [on("PUT", UPLOADS, Fault::CutUpload(100_000)).times(2)]),
+        works(
+            "PUT of a blob breaks off in its middle",
+            [on("PUT", UPLOADS, Fault::CutUpload(100_000)).of_size(100_001).times(2)],
+        ),
         works("the answer of PUT is lost", [on("PUT", UPLOADS, Fault::LoseAnswer)]),
         works("nobody answers PUT", [on("PUT", UPLOADS, Fault::Silence)]),
         works("the session is gone", [on("PUT", UPLOADS, Fault::error(404, "BLOB_UPLOAD_UNKNOWN", "unknown"))]),
         works("a byte changes on the way", [on("PUT", UPLOADS, Fault::FlipUpload(100))]),
         fails("a byte changes every time", [on("PUT", UPLOADS, Fault::FlipUpload(100)).always()], "it arrived damaged"),
-        works("PUT is too large", [on("PUT", UPLOADS, Fault::status(413))]),
+        works("PUT is too large", [on("PUT", UPLOADS, Fault::status(413)).of_size(100_000)]),
         fails(
             "everything is too large",
             [on("PUT", UPLOADS, Fault::status(413)).always(), on("PATCH", UPLOADS, Fault::status(413)).always()],

@@ -46,10 +46,21 @@ struct Shared {
     tokens: Option<Tokens>,
     /// Uploads of which the registry has a part that the client does not know of: path, and where it goes on.
     continued: Mutex<BTreeMap<String, String>>,
-    log: Mutex<Vec<Exchange>>,
+    /// With the number of each.
+    log: Mutex<Vec<(u64, Exchange)>>,
+    count: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     ended: AtomicBool,
+}
+
+impl Shared {
+    /// Notes what is known of a request. Before its answer goes: who has the answer may look at once.
+    fn note(&self, number: u64, exchange: &Exchange) {
+        if let Some((_, known)) = self.log.lock().unwrap().iter_mut().rev().find(|(known, _)| *known == number) {
+            known.clone_from(exchange);
+        }
+    }
 }
 
 /// A running proxy; ends with the test.
@@ -98,9 +109,9 @@ impl Proxy {
         format!("{}/{name}", self.address)
     }
 
-    /// All requests so far, in the order in which they were answered.
+    /// All requests so far, in the order in which they came.
     pub fn requests(&self) -> Vec<Exchange> {
-        self.shared.log.lock().unwrap().clone()
+        self.shared.log.lock().unwrap().iter().map(|(_, exchange)| exchange.clone()).collect()
     }
 
     /// How many of them have this method and this in their target.

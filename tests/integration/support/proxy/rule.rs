@@ -66,18 +66,24 @@ pub struct Rule {
     skip: usize,
     times: usize,
     happened: usize,
+    least: u64,
     fault: Fault,
 }
 
 impl Rule {
     /// For the first request of this method with `part` in its target. `*` is any method.
     pub fn on(method: &'static str, part: &'static str, fault: Fault) -> Self {
-        Self { method, part, skip: 0, times: 1, happened: 0, fault }
+        Self { method, part, skip: 0, times: 1, happened: 0, least: 0, fault }
     }
 
     /// Not for the first `count` of them.
     pub fn after(self, count: usize) -> Self {
         Self { skip: count, ..self }
+    }
+
+    /// Only for those that send so many bytes: which blob comes first is chance.
+    pub fn of_size(self, least: u64) -> Self {
+        Self { least, ..self }
     }
 
     /// For so many of them.
@@ -95,8 +101,11 @@ impl Rule {
     }
 
     /// The fault, if this request is to have it.
-    pub(super) fn applies(&mut self, method: &str, target: &str) -> Option<Fault> {
+    pub(super) fn applies(&mut self, method: &str, target: &str, length: u64) -> Option<Fault> {
         if (self.method != "*" && self.method != method) || !target.contains(self.part) {
+            return None;
+        }
+        if length < self.least {
             return None;
         }
         if self.skip > 0 {

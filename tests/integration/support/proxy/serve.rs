@@ -21,9 +21,12 @@ impl Read for Counted<'_> {
 
 impl Write for Counted<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let length = self.0.write(buffer)?;
-        self.2.fetch_add(length as u64, Ordering::Relaxed);
-        Ok(length)
+        // Before it goes: who has it may look at the count at once.
+        self.2.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        let written = self.0.write(buffer);
+        let unsent = buffer.len() - written.as_ref().map_or(0, |length| *length);
+        self.2.fetch_sub(unsent as u64, Ordering::Relaxed);
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -87,19 +90,25 @@ fn request(shared: &Shared, client: &mut Client<'_>, stream: &TcpStream) -> io::
         sent: 0,
         status: 0,
     };
-    let fault = shared.rules.lock().unwrap().iter_mut().find_map(|rule| rule.applies(&method, &target));
+    let number = shared.count.fetch_add(1, Ordering::Relaxed);
+    shared.log.lock().unwrap().push((number, exchange.clone()));
+    let note = |exchange: &Exchange| shared.note(number, exchange);
+    let length = head.get("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    let fault = shared.rules.lock().unwrap().iter_mut().find_map(|rule| rule.applies(&method, &target, length));
     let refused = shared.tokens.as_ref().and_then(|tokens| tokens.check(&shared.address, &head));
     let result = match (fault, refused) {
         (Some(Fault::Answer { status, headers, body }), _) | (None, Some((status, headers, body))) => {
-            answer(client, &head, &mut exchange, (status, headers, &body))
+            answer(client, &head, &mut exchange, &note, (status, headers, &body))
         }
         (Some(Fault::Reset), _) => Ok(Then::Reset),
         (Some(Fault::Silence), _) => Ok(Then::Hold),
         // A fault is for a request that may pass.
-        (Some(_), Some((status, headers, body))) => answer(client, &head, &mut exchange, (status, headers, &body)),
-        (fault, None) => pass(shared, client, stream, &mut head, fault.as_ref(), &mut exchange),
+        (Some(_), Some((status, headers, body))) => {
+            answer(client, &head, &mut exchange, &note, (status, headers, &body))
+        }
+        (fault, None) => pass(shared, client, stream, &mut head, fault.as_ref(), &mut exchange, &note),
     };
-    shared.log.lock().unwrap().push(exchange);
+    note(&exchange);
     result
 }
 
@@ -108,6 +117,7 @@ fn answer(
     client: &mut Client<'_>,
     head: &Head,
     exchange: &mut Exchange,
+    note: &dyn Fn(&Exchange),
     (status, headers, body): (u16, Vec<(&'static str, String)>, &[u8]),
 ) -> io::Result<Then> {
     let mut framing = Framing::of_request(head);
@@ -115,6 +125,7 @@ fn answer(
         exchange.sent += piece.len() as u64;
     }
     exchange.status = status;
+    note(exchange);
     let headers =
         headers.into_iter().map(|(name, value)| (name.to_owned(), value.replace("{target}", &exchange.target)));
     let mut answer = Head { first: format!("HTTP/1.1 {status} Asked-For"), headers: headers.collect() };
@@ -134,6 +145,7 @@ fn pass(
     head: &mut Head,
     fault: Option<&Fault>,
     exchange: &mut Exchange,
+    note: &dyn Fn(&Exchange),
 ) -> io::Result<Then> {
     let upstream = TcpStream::connect(&shared.upstream)?;
     upstream.set_nodelay(true)?;
@@ -180,7 +192,7 @@ fn pass(
     if matches!(fault, Some(Fault::LoseAnswer | Fault::KeepUpload(_))) {
         return Ok(Then::Reset);
     }
-    back(client, stream, &mut registry, head, fault, exchange)
+    back(client, stream, &mut registry, head, fault, exchange, note)
 }
 
 /// Of the chunk, the registry hears of the first `length` bytes only.
@@ -205,6 +217,7 @@ fn back(
     mut head: Head,
     fault: Option<&Fault>,
     exchange: &mut Exchange,
+    note: &dyn Fn(&Exchange),
 ) -> io::Result<Then> {
     let mut framing = Framing::of_answer(&head, &exchange.method);
     head.remove("Connection");
@@ -235,6 +248,7 @@ fn back(
         _ => {}
     }
     exchange.status = head.word(1).parse().unwrap_or_default();
+    note(exchange);
     head.write(client.get_mut())?;
     if let Some(Fault::Body(body)) = fault {
         client.get_mut().write_all(body)?;

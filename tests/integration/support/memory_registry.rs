@@ -17,6 +17,8 @@ pub struct State {
     pub manifests: BTreeMap<String, Vec<u8>>,
     /// Method and path of each request.
     pub asked: Vec<String>,
+    /// What came so far, by where it is sent to.
+    uploads: BTreeMap<String, Vec<u8>>,
     /// Lists referrers.
     api: bool,
     /// What somebody else puts over the next index.
@@ -100,9 +102,15 @@ fn respond(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> Answer
     let nothing = || Answer("404 Not Found", String::new(), Vec::new());
     let name = path.rsplit('/').next().unwrap_or_default();
     match method {
-        "POST" => Answer("202 Accepted", format!("Location: {path}here\r\n"), Vec::new()),
+        "POST" => Answer("202 Accepted", format!("Location: {path}{}\r\n", state.asked.len()), Vec::new()),
+        "PATCH" => {
+            state.uploads.entry(path.to_owned()).or_default().extend(body);
+            Answer("202 Accepted", format!("Location: {path}\r\n"), Vec::new())
+        }
         "PUT" if path.contains("/uploads/") => {
-            state.blobs.insert(Digest::of(&body).to_string(), body);
+            let mut blob = state.uploads.remove(path.split('?').next().unwrap_or_default()).unwrap_or_default();
+            blob.extend(body);
+            state.blobs.insert(Digest::of(&blob).to_string(), blob);
             Answer("201 Created", String::new(), Vec::new())
         }
         "PUT" => put(state, name, body),

@@ -39,14 +39,15 @@ impl Client {
     }
 
     async fn found(&self, tag: &str, media_type: &str) -> Result<Option<Value>, RegistryError> {
-        let (descriptor, bytes) = match self.manifest(tag).await {
-            Ok(found) => found,
-            Err(RegistryError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        // As it is where it is written: mirrors may be late.
+        let Some(bytes) = self.any_manifest(tag).await? else { return Ok(None) };
         // What is not of that kind is somebody's image, and not ours to write over.
-        let same = media_type::is_index(media_type) == media_type::is_index(&descriptor.media_type);
-        let value = serde_json::from_slice(&bytes).ok().filter(|_| same);
+        let kind = |value: &Value| {
+            value["mediaType"]
+                .as_str()
+                .is_none_or(|found| media_type::is_index(found) == media_type::is_index(media_type))
+        };
+        let value = serde_json::from_slice(&bytes).ok().filter(kind);
         value.map(Some).ok_or_else(|| self.unusable(tag, "the tag is taken by something else"))
     }
 

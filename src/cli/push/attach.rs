@@ -12,11 +12,15 @@ use layers::media_type::Descriptor;
 use super::super::documents;
 use super::super::error::{CommandError, Kind};
 use crate::attest;
+use crate::cache;
 use crate::event::Event;
 use crate::image::{Documents, LocalImage};
 use crate::registry::{Artifact, Client, Reference, Signed};
 use crate::resolve::{ResolveError, Resolver};
 use crate::sign::SigningKey;
+
+/// Images whose documents a registry is known to have.
+const ATTACHED: &str = "attached";
 
 /// Options of commands that push
 #[derive(Debug, Default, Args)]
@@ -54,8 +58,13 @@ pub(super) fn complete(
     destination: &Reference,
     wanted: &Attach,
 ) -> Result<(), CommandError> {
-    if wanted.documents && documents::are_attached(resolver, client, &image.manifest.digest)? && wanted.key.is_none() {
+    if wanted.key.is_none() && (!wanted.documents || image.documents.is_none()) {
         return Ok(());
+    }
+    let record = Digest::of(format!("{} {}", client.repository(), image.manifest.digest)).hex();
+    let known = cache::get(resolver.store, ATTACHED, &record)?.unwrap_or_default();
+    if wanted.key.is_none() && (known || documents::are_attached(resolver, client, &image.manifest.digest)?) {
+        return Ok(if known { () } else { cache::put(resolver.store, ATTACHED, &record, &true)? });
     }
     attach(resolver, client, image, destination, wanted)
 }

@@ -25,6 +25,8 @@ pub struct Team {
     pub proxy: Proxy,
     pub blueprint: TempDir,
     base: String,
+    /// Images are pushed with documents about them.
+    pub attest: bool,
 }
 
 impl Team {
@@ -32,7 +34,7 @@ impl Team {
         let registry = Registry::start();
         let proxy = Proxy::start(&registry.address);
         let directory = blueprint(&[("manifest.yml", MANIFEST)]);
-        let team = Self { base: proxy.image("team/base:1"), registry, proxy, blueprint: directory };
+        let team = Self { base: proxy.image("team/base:1"), registry, proxy, blueprint: directory, attest: false };
         for (seed, name) in ["a", "b", "c"].into_iter().enumerate() {
             team.task(name, &noise(seed));
         }
@@ -45,7 +47,8 @@ impl Team {
             ("a.yml", "- {name: base, action: write_env_file, file: /etc/base, content: base}\n"),
         ]);
         let base = format!("rootfs:{}", text(&root));
-        let arguments = ["--base", &base, "-t", &team.base, "--push", "--cache-to=none", "--cache-from=none"];
+        let arguments =
+            ["--base", &base, "-t", &team.base, "--push", "--no-attest", "--cache-to=none", "--cache-from=none"];
         store.run(&[&["build", text(bare.path())], &arguments[..]].concat()).ok();
         team.proxy.reset();
         team
@@ -67,6 +70,9 @@ impl Team {
     pub fn command(&self, store: &Store, arguments: &[&str]) -> Command {
         let metadata = store.path().join("metadata.json");
         let mut command = store.alloy(&["build", text(self.blueprint.path()), "--base", &self.base]);
+        if !self.attest {
+            command.arg("--no-attest");
+        }
         command.args(arguments).arg("--metadata-file").arg(metadata);
         quiet(&mut command);
         command

@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn records_of_one_platform_are_as_they_always_were() {
         let old = format!(
-            r#"{{"name":"x:latest","manifest":{{"mediaType":"{}","digest":"{}","size":1}},"platform":{{"os":"linux","architecture":"arm64"}},"tagged_at":7,"base":null}}"#,
+            r#"{{"name":"x:latest","manifest":{{"mediaType":"{}","digest":"{}","size":1}},"platform":{{"os":"linux","architecture":"arm64"}},"tagged_at":7}}"#,
             layers::media_type::OCI_MANIFEST,
             Digest::of("linux/arm64"),
         );

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use layers::digest::{ChainId, DiffId, Digest};
+use layers::digest::DiffId;
 use layers::store::LayerBlob;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use super::archives::Archives;
@@ -17,13 +15,12 @@ use super::team::{self, Brought};
 use super::uploads::Uploads;
 use super::{Hit, NoCache, SHARED, revealed};
 
-use crate::cache::{self, Entry, Known, LayerRecord, Place};
+use crate::cache::{self, LayerRecord};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Contents, Inputs, LayerKey, Lowered, PlannedLayer, Trace};
-use crate::registry::Reference;
+use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
@@ -33,6 +30,7 @@ mod base;
 mod inventory;
 mod login;
 mod portable;
+mod share;
 mod trees;
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -119,13 +117,6 @@ impl<'a> Session<'a> {
         base.chain(self.made.iter().map(|standing| standing.blob.diff_id)).collect()
     }
 
-    /// Sends layers from now on to the repositories of `references`, and with what is known of them to the team's caches,
-    /// as soon as they are there. `brought` is what came from those.
-    pub fn upload(&mut self, references: &[Reference], brought: Brought) {
-        self.uploads = Some(Uploads::new(self.resolver, references));
-        self.brought = brought;
-    }
-
     /// The next layer stands on this one; `archive` says what is in it, where that is known.
     fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
         if let (Some(uploads), Some(layer)) = (&mut self.uploads, layer) {
@@ -149,54 +140,6 @@ impl<'a> Session<'a> {
         cache::keep(self.resolver.store, &planned.key, &record)?;
         self.share(&planned.key, &record);
         Ok(())
-    }
-
-    /// How a layer that was found came to be there.
-    pub fn hit(&self, key: &LayerKey) -> Hit {
-        self.brought.get(&key.digest()).map_or(Hit::Local, |place| Hit::Team(place.clone()))
-    }
-
-    fn chain(&self) -> Option<ChainId> {
-        self.diff_ids().into_iter().fold(None, |chain, diff_id| Some(ChainId::extend(chain, diff_id)))
-    }
-
-    /// Tells the team.
-    fn share(&mut self, key: &LayerKey, record: &LayerRecord) {
-        if let (Some(uploads), Some(entry)) = (&mut self.uploads, record.entry(key)) {
-            uploads.share(&entry, self.brought.get(&key.digest()));
-        }
-    }
-
-    /// Something that depends on `key` alone: known here, by the team, or found out by `find` and told to both.
-    pub(super) fn value<T: Serialize + DeserializeOwned>(
-        &mut self,
-        kind: &str,
-        what: &'static str,
-        key: Digest,
-        find: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<T> {
-        let store = self.resolver.store;
-        let here: Option<T> = cache::get(store, kind, &key.hex())?;
-        let (value, place) = match here {
-            Some(value) => (value, None),
-            None => {
-                let (value, place) = match self.resolver.shared_value(what, key) {
-                    Some((value, place)) => (value, Some(place)),
-                    None => (find(self)?, None),
-                };
-                cache::put(store, kind, &key.hex(), &value)?;
-                (value, place)
-            }
-        };
-        self.share_value(what, key, &value, place.as_ref());
-        Ok(value)
-    }
-
-    fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize, found: Option<&Place>) {
-        if let (Some(uploads), Ok(value)) = (&mut self.uploads, serde_json::to_value(value)) {
-            let known = Known::Value { what: what.to_owned(), value };
-            uploads.share(&Entry { key, preimage: serde_json::Value::Null, known }, found);
-        }
     }
 
     fn target(&mut self) -> Result<&mut ImageTarget> {

@@ -115,6 +115,9 @@ impl From<rustix::fs::Stat> for Metadata {
     }
 }
 
+/// Between a file's name and the number of the process that writes it.
+const WRITING: &str = ".alloy-";
+
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Root {
@@ -232,6 +235,23 @@ impl Root {
         written
     }
 
+    /// Deletes what killed processes left of writing `path`. Nobody may be writing it.
+    pub fn sweep(&self, path: &Path) -> Result<(), RootError> {
+        let target = self.followed(path);
+        // Nothing was ever written in a directory that is not there.
+        let Ok((parent, name)) = target.as_ref().map_or_else(|_| self.parent(path), |target| self.parent(target)) else {
+            return Ok(());
+        };
+        let left = hidden(name);
+        for name in parent.names()? {
+            let number = name.as_bytes().strip_prefix(left.as_bytes());
+            if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
+                parent.remove_all(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
     fn followed(&self, path: &Path) -> Result<PathBuf, RootError> {
         let mut path = path.to_owned();
@@ -294,11 +314,18 @@ impl AsFd for Root {
 }
 
 fn temporary_name(name: &OsStr) -> OsString {
-    let mut temporary = OsString::from(".");
-    let name = name.as_bytes();
-    temporary.push(OsStr::from_bytes(&name[..name.len().min(200)]));
-    temporary.push(format!(".alloy-{}", std::process::id()));
+    let mut temporary = hidden(name);
+    temporary.push(std::process::id().to_string());
     temporary
+}
+
+/// The beginning of a temporary name.
+fn hidden(name: &OsStr) -> OsString {
+    let mut hidden = OsString::from(".");
+    let name = name.as_bytes();
+    hidden.push(OsStr::from_bytes(&name[..name.len().min(200)]));
+    hidden.push(WRITING);
+    hidden
 }
 
 /// Deletes a directory with all in it, as far as permissions can be had. Nothing there is fine.
@@ -359,6 +386,17 @@ mod tests {
         assert_eq!(root.metadata(path).unwrap().mode, 0o600);
         assert_eq!(root.read_dir(Path::new("a/b")).unwrap(), ["file"]);
         assert!(root.write_file(Path::new("a"), &mut &b""[..], 0o644).is_err());
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept() {
+        let (_directory, root) = root();
+        for name in [".file.alloy-12", ".file.alloy-x", ".other.alloy-12", "file"] {
+            root.write_file(Path::new(name), &mut &b""[..], 0o644).unwrap();
+        }
+        root.sweep(Path::new("/file")).unwrap();
+        root.sweep(Path::new("/nowhere/file")).unwrap();
+        assert_eq!(root.read_dir(Path::new("")).unwrap(), [".file.alloy-x", ".other.alloy-12", "file"]);
     }
 
     #[test]

@@ -349,7 +349,7 @@ fn joined<T>(
 }
 
 /// True if programs of the platform run here, natively or by binfmt_misc.
-fn can_run(platform: &Platform) -> bool {
+pub fn can_run(platform: &Platform) -> bool {
     let native = Platform::of_this_machine();
     if platform.architecture == native.architecture {
         return true;

@@ -2,6 +2,7 @@
 
 pub mod download;
 pub mod files;
+pub mod host;
 pub mod http;
 pub mod registry;
 pub mod user;

@@ -237,11 +237,9 @@ impl Root {
 
     /// Deletes what killed processes left of writing `path`. Nobody may be writing it.
     pub fn sweep(&self, path: &Path) -> Result<(), RootError> {
-        let target = self.followed(path);
         // Nothing was ever written in a directory that is not there.
-        let Ok((parent, name)) = target.as_ref().map_or_else(|_| self.parent(path), |target| self.parent(target)) else {
-            return Ok(());
-        };
+        let Ok(target) = self.followed(path) else { return Ok(()) };
+        let (parent, name) = self.parent(&target)?;
         let left = hidden(name);
         for name in parent.names()? {
             let number = name.as_bytes().strip_prefix(left.as_bytes());

@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn two_that_do_the_same_have_a_record_each() {
         let traces = [trace("one", "x"), trace("two", "x"), trace("three", "y")];
-        let (found, left) = matched(&traces, vec![record(&traces[0], Ending::Done), record(&trace("o", "z"), Ending::Done)]);
+        let (found, left) =
+            matched(&traces, vec![record(&traces[0], Ending::Done), record(&trace("o", "z"), Ending::Done)]);
         assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(left.len(), 1);
     }

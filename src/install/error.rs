@@ -64,7 +64,9 @@ impl InstallError {
         Some(match self {
             Self::NotRoot { .. } => "sudo alloy install …; `alloy install --dry-run` needs no privileges".into(),
             Self::Distribution { .. } => "alloy installs with apt; `alloy build` makes an image on any Linux".into(),
-            Self::Platform { .. } => "install qemu-user-static, which registers the architecture with the kernel".into(),
+            Self::Platform { .. } => {
+                "install qemu-user-static, which registers the architecture with the kernel".into()
+            }
             Self::Users { .. } => {
                 "make the user, in an earlier task or by hand, or name another: --var DEV_USERNAME=NAME".into()
             }

@@ -50,8 +50,9 @@ impl<'a> Fetches<'a> {
         let mut files = BTreeMap::new();
         for source in step.sources() {
             let path = match (source, self.download(source)) {
-                (Source::Local { path }, _) => local(self.directory, path)
-                    .map_err(|source| FetchError::Write { url: path.clone(), source })?,
+                (Source::Local { path }, _) => {
+                    local(self.directory, path).map_err(|source| FetchError::Write { url: path.clone(), source })?
+                }
                 (Source::Url { .. }, Some(download)) => {
                     let fetched = match self.started.remove(source) {
                         Some(task) => {

@@ -110,9 +110,8 @@ impl<'a> Ledger<'a> {
             _ => &[],
         });
         let asked: Vec<&str> = asked.filter_map(|package| package.split('=').next()).collect();
-        let counts = |(name, version): &(&String, &String)| {
-            before.get(*name) != Some(version) || asked.contains(&name.as_str())
-        };
+        let counts =
+            |(name, version): &(&String, &String)| before.get(*name) != Some(version) || asked.contains(&name.as_str());
         now.iter().filter(counts).map(|(name, version)| (name.clone(), version.clone())).collect()
     }
 }

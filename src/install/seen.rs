@@ -121,11 +121,7 @@ impl FromStr for Seen {
                 _ => return None,
             };
             let (uid, gid) = owner.split_once(':')?;
-            Some(Self {
-                mode: u32::from_str_radix(mode, 8).ok()?,
-                owner: (uid.parse().ok()?, gid.parse().ok()?),
-                what,
-            })
+            Some(Self { mode: u32::from_str_radix(mode, 8).ok()?, owner: (uid.parse().ok()?, gid.parse().ok()?), what })
         };
         read().ok_or_else(|| SeenError(text.to_owned()))
     }

@@ -115,7 +115,8 @@ fn copy(pipe: &OwnedFd, ended: &OwnedFd, output: &dyn Fn(&[u8])) -> io::Result<(
             Ok(length) => output(&buffer[..length]),
             Err(rustix::io::Errno::AGAIN) if over => return Ok(()),
             Err(rustix::io::Errno::AGAIN) => {
-                let mut waited = [PollFd::new(pipe, PollFlags::IN), PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
+                let mut waited =
+                    [PollFd::new(pipe, PollFlags::IN), PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
                 match poll(&mut waited, None) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),

@@ -128,7 +128,8 @@ impl TargetError {
         match self {
             Self::Sandbox(error) => error.hint(),
             Self::Binfmt { .. } => Some(
-                "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2".into(),
+                "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
+                    .into(),
             ),
             _ => None,
         }

@@ -17,7 +17,7 @@ const SYSTEM: &str = "- {name: Packages, action: apt_install, packages: [tree]}\
                       - {name: Make ann, action: run_command, reason: test, command: 'id ann || useradd -m -u 1500 -s /bin/bash ann'}\n";
 const FILES: &str = "- {name: Tools, action: unpack, source: tools.tar.gz, dest: /opt/tools, owner: ann, mode: u+w}\n\
                      - {name: Profile, action: write_env_file, file: /etc/profile.d/tools.sh, content: 'export PATH=$PATH:/opt/tools/bin', mode: READ_ALL}\n\
-                     - {name: Home, action: run_command, reason: test, run_as: ann, command: 'mkdir -p ~/work && echo hi > ~/work/note && ln -s note ~/work/link'}\n\
+                     - {name: Home, action: run_command, reason: test, run_as: ann, command: 'mkdir -p ~/work && echo hi > ~/work/note && ln -sf note ~/work/link'}\n\
                      - {name: Patch, action: run_command, reason: test, command: 'echo patched >> /opt/tools/bin/tool'}\n";
 
 fn both() -> tempfile::TempDir {
@@ -38,7 +38,14 @@ fn reason(found: &Difference) -> Option<&'static str> {
     if below(&["var/lib/alloy"]) {
         return Some("the host's name, by which its state file knows it");
     }
-    if below(&["var/lib/apt", "var/cache/apt", "var/cache/debconf", "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend", "var/lib/dpkg/triggers"]) {
+    if below(&[
+        "var/lib/apt",
+        "var/cache/apt",
+        "var/cache/debconf",
+        "var/lib/dpkg/lock",
+        "var/lib/dpkg/lock-frontend",
+        "var/lib/dpkg/triggers",
+    ]) {
         return Some("apt is the host's own: nothing is cleaned up");
     }
     if below(&["var/log"]) {

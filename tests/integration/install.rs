@@ -66,7 +66,11 @@ fn what_is_done_is_not_done_again_and_what_changed_is() {
     // A task that is gone is forgotten, and what it did stays.
     std::fs::write(place.join("one.yml"), ONE.lines().next().unwrap()).unwrap();
     let ended = host.install(&store, place, &[]).ok();
-    assert!(ended.stderr.contains("the blueprint no longer has Word (one.yml:3); what it did stays"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the blueprint no longer has Word (one.yml:3); what it did stays"),
+        "{}",
+        ended.stderr
+    );
     assert!(!state(place).contains("Word") && host.at("etc/profile.d/word.sh").exists());
 }
 
@@ -116,18 +120,22 @@ fn what_cannot_work_is_said_before_anything_is_done() {
     };
     let touch = "- {name: Touch, action: run_command, reason: test, command: touch /srv/touched}\n";
     // A user that nobody makes; one that an earlier task makes is fine.
-    let nobody = tasks(&format!("{touch}- {{name: Login, action: run_command, reason: test, run_as: eve, command: 'true'}}\n"));
+    let nobody =
+        tasks(&format!("{touch}- {{name: Login, action: run_command, reason: test, run_as: eve, command: 'true'}}\n"));
     let ended = host.install(&store, nobody.path(), &[]).fails(3);
     assert!(ended.stderr.contains("no user `eve` (tasks.yml:2: Login) on this host"), "{}", ended.stderr);
     untouched(nobody.path());
     let made = tasks(
-        "- {name: Make, action: run_command, reason: test, command: useradd eve}\n\
+        "- {name: Make, action: run_command, reason: test, command: useradd -m eve}\n\
          - {name: Login, action: run_command, reason: test, run_as: eve, command: 'true'}\n",
     );
     host.install(&store, made.path(), &[]).ok();
 
     let variables = blueprint(&[
-        ("manifest.yml", "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nrequired_env: [{name: SITE_TOKEN, description: from the site}]\n"),
+        (
+            "manifest.yml",
+            "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nrequired_env: [{name: SITE_TOKEN, description: from the site}]\n",
+        ),
         ("a.yml", touch),
     ]);
     let ended = host.install(&store, variables.path(), &[]).fails(3);
@@ -154,7 +162,11 @@ fn what_cannot_work_is_said_before_anything_is_done() {
     tool("chmod", &["a+rx", text(host.path())]).ok();
     let place = format!("--blueprint-dir {} --root {}", text(plain.path()), text(host.path()));
     let ended = user.shell(&format!("alloy install {place}")).fails(2);
-    assert!(ended.stderr.contains("only root can install") && ended.stderr.contains("sudo alloy install"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("only root can install") && ended.stderr.contains("sudo alloy install"),
+        "{}",
+        ended.stderr
+    );
     let ended = user.shell(&format!("alloy install {place} --dry-run")).ok();
     assert!(ended.stdout.ends_with("1 to run, 0 to skip\n"), "{}", ended.stdout);
     untouched(plain.path());
@@ -192,7 +204,10 @@ fn a_host_is_no_container_unless_it_says_so() {
     let before = rules();
     host.install(&store, blueprint.path(), &[]).ok();
     let rule = host.read("etc/binfmt.d/qemu-arm.conf");
-    assert!(rule.starts_with(r":qemu-arm:M::\x7f\x45\x4c\x46\x01\x01\x01") && rule.ends_with(":/usr/bin/qemu-arm-static:F\n"));
+    assert!(
+        rule.starts_with(r":qemu-arm:M::\x7f\x45\x4c\x46\x01\x01\x01")
+            && rule.ends_with(":/usr/bin/qemu-arm-static:F\n")
+    );
     assert_eq!(rules(), before);
     assert_eq!(host.read("etc/udev/rules.d/99-probe.rules"), "# rules");
 }
@@ -219,9 +234,22 @@ fn secrets_are_masked_and_kept_nowhere() {
 
 /// alloy on a machine of its own: `/` is a throw-away root, with its own processes.
 fn within(host: &Host, script: &str) -> Command {
-    let inside = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && exec chroot \"$0\" /bin/bash -c \"$1\"";
+    let inside =
+        "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && exec chroot \"$0\" /bin/bash -c \"$1\"";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts", "sh", "-c", inside, text(host.path()), script]);
+    command.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--ipc",
+        "--uts",
+        "sh",
+        "-c",
+        inside,
+        text(host.path()),
+        script,
+    ]);
     command
 }
 

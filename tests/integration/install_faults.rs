@@ -121,7 +121,7 @@ fn killed_in_the_middle_of_anything_nothing_is_half_done() {
     (0..6).for_each(|n| fs::write(host.at(&format!("srv/blob-{n}")), &old).unwrap());
     let mut cut = 0;
     for moment in 0..40 {
-        let mut command = host.command(&store, blueprint.path(), &["--allow-file-urls", "--progress=plain"]);
+        let mut command = host.command(&store, blueprint.path(), &["--allow-file-urls"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // No moment in particular: whatever it is, what follows must hold.
         std::thread::sleep(Duration::from_millis(moment));
@@ -198,7 +198,7 @@ fn a_full_disk_leaves_the_state_as_it_was() {
         ("a.yml", "- {name: First, action: write_env_file, file: /srv/first, content: x}\n"),
         ("b.yml", "[]\n"),
     ]);
-    let mut command = host.command(&store, Path::new("."), &[]);
+    let command = host.command(&store, Path::new("."), &[]);
     let install: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_str().unwrap().to_owned())
@@ -209,9 +209,15 @@ fn a_full_disk_leaves_the_state_as_it_was() {
                   [ $code = 1 ] && [ \"$sum\" = \"$(sha256sum alloy.state.yml)\" ] && [ ! -e .alloy.state.yml.new ] && rm fill && \"$@\"";
     let mut unshare = std::process::Command::new("unshare");
     unshare.args(["--mount", "sh", "-c", script, text(blueprint.path())]).args(install);
-    unshare.envs(command.env_remove("none").get_envs().filter_map(|(name, value)| Some((name, value?))));
+    unshare.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ended = run(&mut unshare).ok();
-    assert!(ended.stderr.contains("cannot write ./alloy.state.yml: No space left on device (os error 28); it stays as it was"), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains("cannot write ./alloy.state.yml: No space left on device (os error 28); it stays as it was"),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stderr.contains("hint: the disk is full"), "{}", ended.stderr);
     assert!(ended.stdout.contains("\n1 done, 1 skipped (1 done before) in "), "{}", ended.stdout);
     assert_eq!(host.read("srv/second"), "y");

@@ -63,9 +63,7 @@ pub fn image(store: &Store, image: &Image, root: &Root, native: &str) -> Result<
         let is = versions.get(&package)?.clone();
         Some((package, Expected { is, by }))
     });
-    let own = |path: &Path| {
-        OWN.iter().any(|own| path.starts_with(own)) || path.iter().any(|part| part == BYTECODE)
-    };
+    let own = |path: &Path| OWN.iter().any(|own| path.starts_with(own)) || path.iter().any(|part| part == BYTECODE);
     let paths = paths.into_iter().filter(|(path, _)| !own(path));
     let paths = paths.filter_map(|(path, expected)| Some((format!("/{}", path.to_str()?), expected)));
     let mut found = Vec::new();

@@ -112,8 +112,8 @@ mod tests {
     use layers::digest::Digest;
     use serde_json::json;
 
-    use super::super::read::{Problem, read};
     use super::super::Ending;
+    use super::super::read::{Problem, read};
     use super::*;
     use crate::op::Fingerprint;
 

@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn names_of_elsewhere_are_added() {
-        let names = Names { passwd: "ann:*:5001:5000::/home/ann:/bin/bash\n".into(), group: "gid-77:x:77:ann\n".into() };
+        let names =
+            Names { passwd: "ann:*:5001:5000::/home/ann:/bin/bash\n".into(), group: "gid-77:x:77:ann\n".into() };
         let accounts = names.added_to(Accounts::parse("root:x:0:0::/root:/bin/sh\n", "root:x:0:\n"));
         let ann = accounts.user("ann").unwrap();
         assert_eq!(accounts.identity(&ann).groups, [77, 5000]);

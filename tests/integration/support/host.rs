@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::{Ended, Store, repository, run, shared, text, tool};
+use super::{ALLOY, Ended, Store, repository, run, shared, text, tool};
 
 /// A root of a test's own.
 pub struct Host {
@@ -63,8 +63,9 @@ impl Host {
 
     /// `alloy install` of a blueprint to it, as its owner would have called it: not by sudo.
     pub fn command(&self, store: &Store, blueprint: &Path, more: &[&str]) -> Command {
-        let mut command = store.alloy(&["install", "--blueprint-dir", text(blueprint), "--root", text(self.path())]);
-        command.args(more).env_remove("SUDO_USER").env("USER", "root");
+        let mut command = Command::new(ALLOY);
+        command.args(["install", "--blueprint-dir", text(blueprint), "--root", text(self.path())]).args(more);
+        command.env("ALLOY_HOME", store.path().join("store")).env_remove("SUDO_USER").env("USER", "root");
         command
     }
 

@@ -49,9 +49,14 @@ impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(problems) => problems.into(),
-            LoadError::NotABlueprint { .. } => {
-                with(Kind::Usage, &error, Some("name a blueprint's directory: `alloy build DIR -t NAME`".into()))
-            }
+            LoadError::NotABlueprint { .. } => with(
+                Kind::Usage,
+                &error,
+                Some(
+                    "name a blueprint's directory: `alloy build DIR -t NAME`, `alloy install --blueprint-dir DIR`"
+                        .into(),
+                ),
+            ),
             LoadError::Read { .. } => with(Kind::Usage, &error, None),
         }
     }

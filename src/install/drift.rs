@@ -66,7 +66,7 @@ pub fn host(store: &Store, root: &Root, file: &StateFile, native: &str) -> Resul
             found.push(Finding { what, field: "list of its files", was, is, by: by.clone() });
         }
         for (path, seen) in there {
-            paths.insert(path, Expected { is: Some(seen), by: by.clone() });
+            paths.insert(path, Expected { is: seen, by: by.clone() });
         }
         for (package, version) in record.wrote.packages.clone() {
             packages.insert(package, Expected { is: version, by: by.clone() });
@@ -79,18 +79,12 @@ pub fn host(store: &Store, root: &Root, file: &StateFile, native: &str) -> Resul
 fn compare(
     root: &Root,
     native: &str,
-    paths: BTreeMap<String, Expected<Option<Seen>>>,
+    paths: BTreeMap<String, Expected<Seen>>,
     packages: BTreeMap<String, Expected<String>>,
     found: &mut Vec<Finding>,
 ) -> Result<(), InstallError> {
     for (path, Expected { is: expected, by }) in paths {
-        let now = Seen::at(root, Path::new(&path))?;
-        let differences = match (&expected, &now) {
-            (Some(expected), now) => expected.differences(now.as_ref()),
-            (None, Some(_)) => vec![("existence", "absent".to_owned(), "there".to_owned())],
-            (None, None) => Vec::new(),
-        };
-        for (field, was, is) in differences {
+        for (field, was, is) in expected.differences(&Seen::at(root, Path::new(&path))?) {
             found.push(Finding { what: Subject::Path(path.clone()), field, was, is, by: by.clone() });
         }
     }

@@ -75,6 +75,9 @@ impl InstallError {
             Self::State(error) => return error.hint(),
             Self::Target(error) => return error.hint(),
             Self::Download { error, .. } => return error.hint(),
+            Self::Root(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                "not everything on a host is everybody's to read: sudo alloy …".into()
+            }
             _ => return None,
         })
     }

@@ -85,7 +85,10 @@ impl<'a> Ledger<'a> {
         for path in &written {
             // A name that is no text cannot stand in the state file.
             let Some(name) = path.to_str() else { continue };
-            if let Some(seen) = Seen::at(root, path)? {
+            let seen = Seen::at(root, path)?;
+            // What is written and gone at once was never put there; what was known is news.
+            let known = self.known.as_ref().is_some_and(|known| known.contains_key(path));
+            if seen != Seen::ABSENT || known {
                 files.insert(format!("/{name}"), seen);
             }
         }

@@ -63,6 +63,10 @@ impl<'a> Run<'a> {
     }
 
     fn files(&mut self) -> Result<()> {
+        if self.prepared.pending(self.host.files())?.contains(&true) {
+            // What cannot be recorded is not begun.
+            self.save()?;
+        }
         let count = self.lowered.layers.len();
         let mut at = 0;
         for (index, layer) in self.lowered.layers.iter().enumerate() {

@@ -31,15 +31,17 @@ pub enum What {
     Link(String),
     /// A device, named pipe or socket.
     Special,
+    /// Nothing: a task has deleted what another put there.
+    Absent,
 }
 
 impl Seen {
-    /// What is at `path`, a link as itself; `None` if nothing is.
-    pub fn at(root: &Root, path: &Path) -> Result<Option<Self>, RootError> {
+    /// What is at `path`, a link as itself.
+    pub fn at(root: &Root, path: &Path) -> Result<Self, RootError> {
         let found = match root.metadata(path) {
             Ok(found) => found,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
+                return Ok(Self::ABSENT);
             }
             Err(error) => return Err(error),
         };
@@ -54,14 +56,18 @@ impl Seen {
             FileKind::Symlink => What::Link(root.read_link(path)?.to_string_lossy().into_owned()),
             _ => What::Special,
         };
-        Ok(Some(Self { mode: found.mode, owner: (found.uid, found.gid), what }))
+        Ok(Self { mode: found.mode, owner: (found.uid, found.gid), what })
     }
 
+    /// Nothing.
+    pub const ABSENT: Self = Self { mode: 0, owner: (0, 0), what: What::Absent };
+
     /// How `now` differs, field by field: name, what it was, what it is.
-    pub fn differences(&self, now: Option<&Self>) -> Vec<(&'static str, String, String)> {
-        let Some(now) = now else { return vec![("existence", self.what.kind().to_owned(), "absent".to_owned())] };
-        if self.what.kind() != now.what.kind() {
-            return vec![("kind", self.what.kind().to_owned(), now.what.kind().to_owned())];
+    pub fn differences(&self, now: &Self) -> Vec<(&'static str, String, String)> {
+        let kinds = (self.what.kind(), now.what.kind());
+        if kinds.0 != kinds.1 {
+            let absent = self.what == What::Absent || now.what == What::Absent;
+            return vec![(if absent { "existence" } else { "kind" }, kinds.0.to_owned(), kinds.1.to_owned())];
         }
         let owner = |seen: &Self| format!("{}:{}", seen.owner.0, seen.owner.1);
         // A link's own mode means nothing.
@@ -86,17 +92,21 @@ impl What {
             Self::Directory => "directory",
             Self::Link(_) => "link",
             Self::Special => "special",
+            Self::Absent => "absent",
         }
     }
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.what == What::Absent {
+            return f.write_str(self.what.kind());
+        }
         write!(f, "{} {:04o} {}:{}", self.what.kind(), self.mode, self.owner.0, self.owner.1)?;
         match &self.what {
             What::File(digest) => write!(f, " {digest}"),
             What::Link(target) => write!(f, " {target}"),
-            What::Directory | What::Special => Ok(()),
+            What::Directory | What::Special | What::Absent => Ok(()),
         }
     }
 }
@@ -110,6 +120,9 @@ impl FromStr for Seen {
     type Err = SeenError;
 
     fn from_str(text: &str) -> Result<Self, SeenError> {
+        if text == What::Absent.kind() {
+            return Ok(Self::ABSENT);
+        }
         let read = || {
             let mut parts = text.splitn(4, ' ');
             let (kind, mode, owner) = (parts.next()?, parts.next()?, parts.next()?);
@@ -145,12 +158,12 @@ mod tests {
         std::fs::create_dir(directory.path().join("dir")).unwrap();
         let root = Root::open(directory.path()).unwrap();
         for name in ["file", "link", "dir"] {
-            let seen = Seen::at(&root, Path::new(name)).unwrap().unwrap();
+            let seen = Seen::at(&root, Path::new(name)).unwrap();
             assert_eq!(seen.to_string().parse::<Seen>().unwrap(), seen);
-            assert!(seen.differences(Some(&seen)).is_empty());
-            assert_eq!(seen.differences(None)[0].0, "existence");
+            assert!(seen.differences(&seen).is_empty());
+            assert_eq!(seen.differences(&Seen::ABSENT)[0].0, "existence");
         }
-        assert_eq!(Seen::at(&root, Path::new("file/x")).unwrap(), None);
+        assert_eq!(Seen::at(&root, Path::new("file/x")).unwrap(), "absent".parse().unwrap());
         assert!("file 0644 0:0".parse::<Seen>().is_err() && "".parse::<Seen>().is_err());
     }
 
@@ -158,7 +171,7 @@ mod tests {
     fn every_field_counts() {
         let was: Seen = format!("file 0644 0:0 {}", Digest::of("a")).parse().unwrap();
         let is: Seen = format!("file 0600 1:0 {}", Digest::of("b")).parse().unwrap();
-        let fields: Vec<_> = was.differences(Some(&is)).into_iter().map(|(field, ..)| field).collect();
+        let fields: Vec<_> = was.differences(&is).into_iter().map(|(field, ..)| field).collect();
         assert_eq!(fields, ["mode", "owner", "content"]);
     }
 }

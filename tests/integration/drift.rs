@@ -18,11 +18,11 @@ const SYSTEM: &str = "- {name: Packages, action: apt_install, packages: [tree]}\
 const FILES: &str = "- {name: Tools, action: unpack, source: tools.tar.gz, dest: /opt/tools, owner: ann, mode: u+w}\n\
                      - {name: Profile, action: write_env_file, file: /etc/profile.d/tools.sh, content: 'export PATH=$PATH:/opt/tools/bin', mode: READ_ALL}\n\
                      - {name: Home, action: run_command, reason: test, run_as: ann, command: 'mkdir -p ~/work && echo hi > ~/work/note && ln -sf note ~/work/link'}\n\
-                     - {name: Patch, action: run_command, reason: test, command: 'echo patched >> /opt/tools/bin/tool'}\n";
+                     - {name: Patch, action: run_command, reason: test, command: 'echo patched >> /opt/tools/bin/tool; rm /opt/tools/bin/setup'}\n";
 
 fn both() -> tempfile::TempDir {
     let blueprint = blueprint(&[("manifest.yml", MANIFEST), ("system.yml", SYSTEM), ("files.yml", FILES)]);
-    let script = "mkdir -p tools/bin && echo '#!/bin/sh' > tools/bin/tool && chmod 755 tools/bin/tool && ln -s tool tools/bin/alias && \
+    let script = "mkdir -p tools/bin && echo '#!/bin/sh' > tools/bin/tool && chmod 755 tools/bin/tool && cp tools/bin/tool tools/bin/setup && ln -s tool tools/bin/alias && \
                   mkdir -m 750 tools/private && tar -C tools -czf tools.tar.gz . && rm -r tools";
     tool("sh", &["-c", &format!("cd {} && {script}", text(blueprint.path()))]).ok();
     blueprint

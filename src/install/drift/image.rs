@@ -89,7 +89,7 @@ pub fn blueprint_layers(image: &Image) -> Vec<(String, &Layer)> {
 /// What layers put into an image, one over the other.
 #[derive(Default)]
 struct Tree {
-    paths: BTreeMap<PathBuf, Expected<Option<Seen>>>,
+    paths: BTreeMap<PathBuf, Expected<Seen>>,
     packages: BTreeMap<String, String>,
     status: Vec<u8>,
 }
@@ -109,7 +109,7 @@ impl Tree {
             Name::Whiteout(name) => {
                 let path = entry.path.with_file_name(name);
                 below(self, &path);
-                self.paths.insert(path, Expected { is: None, by });
+                self.paths.insert(path, Expected { is: Seen::ABSENT, by });
                 return Ok(());
             }
             Name::Opaque | Name::Reserved => return Ok(()),
@@ -130,7 +130,7 @@ impl Tree {
                 What::File(hasher.finish())
             }
             Kind::HardLink => match self.paths.get(&entry.link) {
-                Some(Expected { is: Some(seen), .. }) => seen.what.clone(),
+                Some(Expected { is: seen, .. }) => seen.what.clone(),
                 // Of a file that is left out, or of another layer.
                 _ => return Ok(()),
             },
@@ -139,7 +139,7 @@ impl Tree {
             Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => What::Special,
         };
         let seen = Seen { mode: entry.mode, owner: (entry.uid, entry.gid), what };
-        self.paths.insert(entry.path, Expected { is: Some(seen), by });
+        self.paths.insert(entry.path, Expected { is: seen, by });
         Ok(())
     }
 }

@@ -34,10 +34,11 @@ mod uploads;
 mod verify;
 
 pub use blobs::ensure_blobs;
-pub use error::BuildError;
+pub use error::{BuildError, TaskFailure};
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use foreign::{Need, foresee};
 pub use inventory::inventory;
+pub(crate) use output::Lines;
 pub use session::Session;
 pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
@@ -371,8 +372,8 @@ pub fn extended(
     Ok(composed.descriptor)
 }
 
-/// The steps with the values of secrets in place of their markers, for the worker alone.
-fn revealed(step: &Step, secrets: &Secrets) -> Step {
+/// The step with the values of secrets in place of their markers, for whoever performs it alone.
+pub(crate) fn revealed(step: &Step, secrets: &Secrets) -> Step {
     use crate::op::{Command, Op};
     let mut step = step.clone();
     step.guards.skip_if = step.guards.skip_if.map(|text| secrets.reveal(&text));

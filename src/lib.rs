@@ -18,6 +18,7 @@ pub mod cli;
 pub mod debian;
 pub mod fetch;
 pub mod image;
+pub mod install;
 pub mod registry;
 pub mod resolve;
 pub mod sandbox;

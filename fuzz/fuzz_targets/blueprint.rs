@@ -26,6 +26,7 @@ fuzz_target!(|data: &[u8]| {
             strict: true,
             ignore_supported_hosts: true,
             base: None,
+            host: false,
         };
         let found =
             lower(&blueprint, &settings).map_or_else(|problems| problems.diagnostics, |lowered| lowered.warnings);

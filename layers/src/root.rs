@@ -7,14 +7,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 mod directory;
 mod resolve;
+mod write;
 mod xattr;
 
 pub use directory::Directory;
@@ -208,46 +208,6 @@ impl Root {
         parent.set_mode(name, mode)
     }
 
-    /// Writes a file whole: a reader of the path sees the old or the new content. An existing file keeps its owner
-    /// and mode, a link is followed inside the root; a new file is root-owned with `mode`.
-    pub fn write_file(&self, path: &Path, content: &mut dyn Read, mode: u32) -> Result<(), RootError> {
-        let failed = |e| RootError::new("write", path, e);
-        let target = self.followed(path)?;
-        let (parent, name) = self.parent(&target)?;
-        let before = parent.metadata(name).ok();
-        if before.is_some_and(|before| before.kind == FileKind::Directory) {
-            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
-        }
-        let temporary = temporary_name(name);
-        let mut file = parent.create_file(&temporary, 0o600)?;
-        let written = io::copy(content, &mut file).map_err(failed).and_then(|_| {
-            let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
-            parent.set_owner(&temporary, Some(uid), Some(gid))?;
-            parent.set_mode(&temporary, mode)?;
-            rustix::fs::renameat(&parent.fd, &temporary, &parent.fd, name).map_err(|e| failed(e.into()))
-        });
-        if written.is_err() {
-            let _ = rustix::fs::unlinkat(&parent.fd, &temporary, AtFlags::empty());
-        }
-        written
-    }
-
-    /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
-    fn followed(&self, path: &Path) -> Result<PathBuf, RootError> {
-        let mut path = path.to_owned();
-        for _ in 0..40 {
-            let (parent, name) = self.parent(&path)?;
-            match parent.metadata(name) {
-                Ok(metadata) if metadata.kind == FileKind::Symlink => {
-                    let link = parent.read_link(name)?;
-                    path = path.parent().unwrap_or(Path::new("")).join(link);
-                }
-                _ => return Ok(path),
-            }
-        }
-        Err(RootError::new("follow", &path, io::Error::from(Errno::LOOP)))
-    }
-
     /// Sorted names in a directory, `.` and `..` left out.
     pub fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, RootError> {
         self.directory(path)?.names()
@@ -291,14 +251,6 @@ impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-fn temporary_name(name: &OsStr) -> OsString {
-    let mut temporary = OsString::from(".");
-    let name = name.as_bytes();
-    temporary.push(OsStr::from_bytes(&name[..name.len().min(200)]));
-    temporary.push(format!(".alloy-{}", std::process::id()));
-    temporary
 }
 
 /// Deletes a directory with all in it, as far as permissions can be had. Nothing there is fine.
@@ -345,20 +297,6 @@ mod tests {
         assert_eq!(std::fs::read(root.path().join("secret")).unwrap(), b"mine");
         root.remove_all(Path::new("abs")).unwrap();
         assert!(outside.path().join("secret").exists());
-    }
-
-    #[test]
-    fn writing_keeps_mode_and_leaves_no_temporary() {
-        let (_directory, root) = root();
-        let path = Path::new("/a/b/file");
-        root.create_dir_all(Path::new("/a/b"), 0o755).unwrap();
-        root.write_file(path, &mut &b"one"[..], 0o600).unwrap();
-        root.write_file(path, &mut &b"two"[..], 0o644).unwrap();
-        assert_eq!(root.read(path, 3).unwrap(), b"two");
-        assert!(root.read(path, 2).is_err());
-        assert_eq!(root.metadata(path).unwrap().mode, 0o600);
-        assert_eq!(root.read_dir(Path::new("a/b")).unwrap(), ["file"]);
-        assert!(root.write_file(Path::new("a"), &mut &b""[..], 0o644).is_err());
     }
 
     #[test]

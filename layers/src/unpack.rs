@@ -95,8 +95,9 @@ fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<(), UnpackErro
     })
 }
 
-/// Unpacks `file` into the directory `dest` of `root`, which must exist. Gives the number of members made.
-pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<u64, UnpackError> {
+/// Unpacks `file` into the directory `dest` of `root`, which must exist. Gives the paths of what was made, in the
+/// archive's order.
+pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<Vec<PathBuf>, UnpackError> {
     let mut sink = Sink::new(root, dest, *options);
     members(file, &mut |entry, content| sink.place(entry, content))?;
     sink.finish()
@@ -107,11 +108,8 @@ pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> 
 pub fn unpack_deb(file: File, root: &Root) -> Result<Vec<PathBuf>, UnpackError> {
     let options = UnpackOptions { strip: 0, ownership: Ownership::Archive };
     let mut sink = Sink::new(root, Path::new(""), options);
-    sink.paths = Some(Vec::new());
     deb::member(file, "data.tar", |data| tar_members(data, &mut |entry, content| sink.place(entry, content)))?;
-    let paths = sink.paths.take().unwrap_or_default();
-    sink.finish()?;
-    Ok(paths)
+    sink.finish()
 }
 
 /// Where members go.
@@ -120,29 +118,25 @@ struct Sink<'a> {
     dest: &'a Path,
     options: UnpackOptions,
     seen: u64,
-    made: u64,
-    paths: Option<Vec<PathBuf>>,
+    made: Vec<PathBuf>,
 }
 
 impl<'a> Sink<'a> {
     fn new(root: &'a Root, dest: &'a Path, options: UnpackOptions) -> Self {
         let policy = Policy { ownership: options.ownership, xattrs: true, keep_directory_links: true, parents: &[] };
-        Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: 0, paths: None }
+        Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: Vec::new() }
     }
 
     fn place(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
         // The archive's own top directory says nothing about the one that is there.
         self.seen += u64::from(!entry.path.as_os_str().is_empty());
         let Some(entry) = relocated(entry, self.options.strip, self.dest)? else { return Ok(()) };
-        self.made += 1;
-        if let Some(paths) = &mut self.paths {
-            paths.push(entry.path.clone());
-        }
+        self.made.push(entry.path.clone());
         Ok(self.extractor.place(&entry, content)?)
     }
 
-    fn finish(self) -> Result<u64, UnpackError> {
-        if self.made == 0 && self.seen > 0 {
+    fn finish(self) -> Result<Vec<PathBuf>, UnpackError> {
+        if self.made.is_empty() && self.seen > 0 {
             return Err(UnpackError::NothingLeft { strip: self.options.strip });
         }
         self.extractor.finish()?;
@@ -197,7 +191,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn unpacked(bytes: &[u8], strip: u32) -> (tempfile::TempDir, Result<u64, UnpackError>) {
+    fn unpacked(bytes: &[u8], strip: u32) -> (tempfile::TempDir, Result<Vec<PathBuf>, UnpackError>) {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("opt")).unwrap();
         let mut file = tempfile::tempfile().unwrap();
@@ -213,7 +207,7 @@ mod tests {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         for compression in ["none", "gzip", "zstd"] {
             let (directory, result) = unpacked(&archive(compression), 1);
-            assert_eq!(result.unwrap(), 3, "{compression}");
+            assert_eq!(result.unwrap(), ["opt/bin/gcc", "opt/bin/cc", "opt/gcc"].map(PathBuf::from), "{compression}");
             let gcc = directory.path().join("opt/bin/gcc").metadata().unwrap();
             assert_eq!(gcc.permissions().mode() & 0o7777, 0o4755);
             assert_eq!(gcc.nlink(), 2);

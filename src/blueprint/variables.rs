@@ -49,6 +49,8 @@ pub struct Environment {
     pub exported: BTreeMap<String, String>,
     /// One line for each variable that the environment overrides, and for each secret that is too short to mask.
     pub notes: Vec<String>,
+    /// Who the user is that the blueprint is made for, to be told once it is asked for.
+    chosen: Option<String>,
     /// Variables that the lockfile would give, and the reference that it lacks.
     unpinned: BTreeMap<String, String>,
     /// Bytes that variables have put into texts.
@@ -66,13 +68,28 @@ impl Environment {
             env.process.remove(name);
             env.process.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         }
-        let manifest = &blueprint.manifest;
-        let user = manifest.image.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
+        let user = blueprint.manifest.image.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
         env.values.insert(DEV_USERNAME.to_owned(), user.to_owned());
+        env.filled(blueprint, given)
+    }
+
+    /// The same for a live host: there, whoever runs alloy is who the blueprint is made for.
+    pub fn of_host(blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
+        let mut env = Self { process: given.process.clone(), ..Self::default() };
+        let (user, source) = dev_user(blueprint, given);
+        env.process.insert(DEV_USERNAME.to_owned(), user.clone());
+        env.values.insert(DEV_USERNAME.to_owned(), user.clone());
+        env.chosen = Some(format!("{DEV_USERNAME} is {user}, from {source}"));
+        env.filled(blueprint, given)
+    }
+
+    fn filled(self, blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
+        let (mut env, manifest) = (self, &blueprint.manifest);
         for (name, variable) in &blueprint.variables {
             env.values.insert(name.clone(), variable.value.clone());
             let overriding = given.env_file.get(name).or_else(|| env.process.get(name));
-            if overriding.is_some_and(|value| *value != variable.value) && !given.vars.contains_key(name) {
+            let told = env.chosen.is_some() && name == DEV_USERNAME;
+            if overriding.is_some_and(|value| *value != variable.value) && !given.vars.contains_key(name) && !told {
                 env.notes.push(format!("{name} is taken from the environment, not from the blueprint"));
             }
             if let Some(value) = env.process.get(name) {
@@ -116,6 +133,9 @@ impl Environment {
     /// The value of a variable, or the marker of a secret.
     pub fn variable(&mut self, name: &str) -> Option<String> {
         let value = self.raw(name)?.to_owned();
+        if name == DEV_USERNAME {
+            self.notes.extend(self.chosen.take());
+        }
         if !value.is_empty() && (self.secret.contains(name) || Secrets::is_secret_name(name)) {
             if self.secrets.insert(name, &value) && value.trim().len() < SHORTEST {
                 self.notes
@@ -163,5 +183,47 @@ impl Environment {
     /// Sets a variable that nothing overrides: what the lockfile says of a toolchain.
     pub fn inject(&mut self, name: String, value: String) {
         self.values.insert(name, value);
+    }
+}
+
+/// The user a blueprint is made for on a live host, and who says so.
+fn dev_user(blueprint: &Blueprint, given: &Given) -> (String, &'static str) {
+    let process = |name: &str| given.process.get(name).filter(|value| !value.is_empty());
+    let variable = blueprint.variables.get(DEV_USERNAME).map(|variable| &variable.value);
+    let places = [
+        (given.vars.get(DEV_USERNAME), "--var"),
+        (given.env_file.get(DEV_USERNAME), "the env file"),
+        (process(DEV_USERNAME), "the environment"),
+        (process("SUDO_USER"), "SUDO_USER"),
+        (process("USER").filter(|user| *user != "root"), "USER"),
+        (variable, "the blueprint"),
+    ];
+    let found = places.into_iter().find_map(|(user, source)| Some((user?.clone(), source)));
+    found.unwrap_or_else(|| ("root".to_owned(), "who runs alloy"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(process: &[(&str, &str)], variables: &str) -> (String, Vec<String>) {
+        let manifest = format!("name: x\nversion: 1.0.0\nrun_order: []\nvariables: {{{variables}}}\n");
+        let files = BTreeMap::from([(super::super::MANIFEST_FILE.to_owned(), manifest.into_bytes())]);
+        let (blueprint, _) = super::super::read_texts(&files);
+        let process = process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let given = Given { process, ..Given::default() };
+        let mut env = Environment::of_host(&blueprint.unwrap(), &given).unwrap();
+        (env.variable(DEV_USERNAME).unwrap(), env.notes)
+    }
+
+    #[test]
+    fn a_live_host_knows_who_it_is_for() {
+        let all = [("DEV_USERNAME", "eve"), ("SUDO_USER", "ann"), ("USER", "root")];
+        let said = |user: &str, source: &str| (user.to_owned(), vec![format!("DEV_USERNAME is {user}, from {source}")]);
+        assert_eq!(user(&all, "DEV_USERNAME: vagrant"), said("eve", "the environment"));
+        assert_eq!(user(&all[1..], "DEV_USERNAME: vagrant"), said("ann", "SUDO_USER"));
+        assert_eq!(user(&[("USER", "bob")], ""), said("bob", "USER"));
+        assert_eq!(user(&all[2..], "DEV_USERNAME: vagrant"), said("vagrant", "the blueprint"));
+        assert_eq!(user(&all[2..], ""), said("root", "who runs alloy"));
     }
 }

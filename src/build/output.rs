@@ -11,7 +11,7 @@ const KEPT: usize = 25;
 const LONGEST: usize = 16 << 10;
 
 /// Takes pieces of output.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     reporter: &'a Reporter,
     secrets: &'a Secrets,
     layer: Id,
@@ -20,11 +20,13 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(reporter: &'a Reporter, secrets: &'a Secrets, layer: Id) -> Self {
+    /// For the task that runs in `layer`.
+    pub(crate) fn new(reporter: &'a Reporter, secrets: &'a Secrets, layer: Id) -> Self {
         Self { reporter, secrets, layer, pending: Vec::new(), last: VecDeque::new() }
     }
 
-    pub(super) fn take(&mut self, piece: &[u8]) {
+    /// Takes a piece, and reports the lines that it completes.
+    pub(crate) fn take(&mut self, piece: &[u8]) {
         self.pending.extend_from_slice(piece);
         let end = self.pending.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
         let end = end.or_else(|| (self.pending.len() > LONGEST).then(|| self.secrets.cut(&self.pending)));
@@ -49,7 +51,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The last lines.
-    pub(super) fn finish(mut self) -> Vec<String> {
+    pub(crate) fn finish(mut self) -> Vec<String> {
         let rest = std::mem::take(&mut self.pending);
         if !rest.is_empty() {
             self.print(&rest);

@@ -99,6 +99,7 @@ fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
             strict,
             ignore_supported_hosts: false,
             base: None,
+            host: false,
         };
         match plan::lower(&read, &settings) {
             Ok(lowered) => {

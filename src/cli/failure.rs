@@ -7,15 +7,17 @@ use layers::store::StoreError;
 use super::error::{CommandError, Kind};
 use super::ui;
 use crate::blueprint::{LoadError, Problems};
-use crate::build::{BuildError, Need};
+use crate::build::{BuildError, Need, TaskFailure};
 use crate::cache::RemoteError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
+use crate::install::InstallError;
 use crate::op::Secrets;
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
 use crate::sandbox::SandboxError;
+use crate::target::TargetError;
 use crate::target::image::RequestError;
 use crate::yaml;
 
@@ -48,9 +50,14 @@ impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(problems) => problems.into(),
-            LoadError::NotABlueprint { .. } => {
-                with(Kind::Usage, &error, Some("name a blueprint's directory: `alloy build DIR -t NAME`".into()))
-            }
+            LoadError::NotABlueprint { .. } => with(
+                Kind::Usage,
+                &error,
+                Some(
+                    "name a blueprint's directory: `alloy build DIR -t NAME`, `alloy install --blueprint-dir DIR`"
+                        .into(),
+                ),
+            ),
             LoadError::Read { .. } => with(Kind::Usage, &error, None),
         }
     }
@@ -148,30 +155,57 @@ impl From<ResolveError> for CommandError {
     }
 }
 
+/// A task that failed, with what it printed last.
+fn task(failure: TaskFailure) -> CommandError {
+    let status = failure.exit.map_or(String::new(), |exit| format!(" (exit status {exit})"));
+    let mut message = format!("{}:{}: {}: {}{status}", failure.file, failure.line, failure.task, failure.message);
+    if !failure.output.is_empty() {
+        message += "\n\nits last output:";
+        for line in &failure.output {
+            let _ = write!(message, "\n  {line}");
+        }
+        message += "\n";
+    }
+    let mut error = CommandError::new(Kind::Failed, message);
+    error.hints.extend(failure.hint);
+    error
+}
+
+/// A download that a task waited for in vain.
+fn download(task: &str, file: &str, line: usize, error: FetchError) -> CommandError {
+    let mut failure = CommandError::from(error);
+    failure.message.insert_str(0, &format!("{file}:{line}: {task}: "));
+    failure
+}
+
+impl From<InstallError> for CommandError {
+    fn from(error: InstallError) -> Self {
+        let hint = error.hint();
+        match error {
+            InstallError::Task(failure) => task(*failure),
+            InstallError::Download { task, file, line, error } => download(&task, &file, line, error),
+            InstallError::Resolve(error) => error.into(),
+            InstallError::Build(error) => error.into(),
+            InstallError::Store(error) => error.into(),
+            InstallError::Users { .. } => with(Kind::Blueprint, &error, hint),
+            InstallError::NotRoot { .. } | InstallError::NothingInstalled { .. } => with(Kind::Usage, &error, hint),
+            InstallError::Platform(_) => with(Kind::Sandbox, &error, hint),
+            InstallError::Target(TargetError::Sandbox(error)) => error.into(),
+            InstallError::Interrupted { .. } => with(
+                Kind::Interrupted,
+                &error,
+                Some("what was done is recorded; the same command goes on from there".into()),
+            ),
+            error => with(Kind::Failed, &error, hint),
+        }
+    }
+}
+
 impl From<BuildError> for CommandError {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Task { failure, .. } => {
-                let status = failure.exit.map_or(String::new(), |exit| format!(" (exit status {exit})"));
-                let mut message =
-                    format!("{}:{}: {}: {}{status}", failure.file, failure.line, failure.task, failure.message);
-                if !failure.output.is_empty() {
-                    message += "\n\nits last output:";
-                    for line in &failure.output {
-                        let _ = write!(message, "\n  {line}");
-                    }
-                    message += "\n";
-                }
-                let mut error = Self::new(Kind::Failed, message);
-                error.hints.extend(failure.hint);
-                error
-            }
-            BuildError::Download { task, file, line, error } => {
-                let place = format!("{file}:{line}: {task}: ");
-                let mut failure = Self::from(error);
-                failure.message.insert_str(0, &place);
-                failure
-            }
+            BuildError::Task { failure, .. } => task(*failure),
+            BuildError::Download { task, file, line, error } => download(&task, &file, line, error),
             BuildError::Foreign { need, error } => {
                 let failure = Self::new(Kind::Sandbox, format!("{error}; {need}"));
                 let failure = error.hint().into_iter().fold(failure, Self::hint);

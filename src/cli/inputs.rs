@@ -1,7 +1,7 @@
 //! What a build depends on, as options: the same for every command that builds, plans or compares.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -117,16 +117,7 @@ impl InputArgs {
     }
 
     fn lower(&self, blueprint: &Blueprint, settings: Settings) -> Result<Lowered, Vec<Diagnostic>> {
-        let mut lowered = plan::lower(blueprint, &settings).map_err(|problems| problems.diagnostics)?;
-        if self.locked {
-            let diagnostics = plan::not_locked(blueprint, &lowered, &settings.platform);
-            if !diagnostics.is_empty() {
-                return Err(diagnostics);
-            }
-        }
-        // Tasks have the proxies too, and may show them.
-        proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
-        Ok(lowered)
+        lower(blueprint, &settings, self.locked)
     }
 
     /// What resolving `prepared` needs.
@@ -141,21 +132,7 @@ impl InputArgs {
 
     /// For this machine.
     fn settings(&self) -> Result<Settings, CommandError> {
-        let mut vars = BTreeMap::new();
-        for pair in &self.var {
-            let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-                return Err(CommandError::usage(format!("--var {pair}: not NAME=VALUE")));
-            };
-            vars.insert(name.to_owned(), value.to_owned());
-        }
-        let mut from_files = BTreeMap::new();
-        for file in &self.env_file {
-            from_files.extend(env_file::read(file)?);
-        }
-        // Variables that are not text cannot be meant.
-        let process =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let given = Given { vars, env_file: from_files, process: process.collect(), placeholders: false };
+        let given = given(&self.var, &self.env_file)?;
         let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
         // An image build is what the tag stands for.
         let mut tags = BTreeSet::from(["docker".to_owned()]);
@@ -167,8 +144,50 @@ impl InputArgs {
             strict: self.strict,
             ignore_supported_hosts: self.ignore_supported_hosts,
             base: self.base.clone(),
+            host: false,
         })
     }
+}
+
+/// Reads the blueprint in `directory`; with `locked`, it must need nothing that its lockfile does not pin.
+pub(super) fn prepare(directory: &Path, settings: &Settings, locked: bool) -> Result<Prepared, CommandError> {
+    let blueprint = Arc::new(blueprint::load(directory)?);
+    match lower(&blueprint, settings, locked) {
+        Ok(lowered) => Ok(Prepared { blueprint, lowered, platform: settings.platform.clone(), epoch: DEFAULT_EPOCH }),
+        Err(diagnostics) => Err(Problems { diagnostics, sources: blueprint.sources.clone() }.into()),
+    }
+}
+
+fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Lowered, Vec<Diagnostic>> {
+    let mut lowered = plan::lower(blueprint, settings).map_err(|problems| problems.diagnostics)?;
+    if locked {
+        let diagnostics = plan::not_locked(blueprint, &lowered, &settings.platform);
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
+        }
+    }
+    // Tasks have the proxies too, and may show them.
+    proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
+    Ok(lowered)
+}
+
+/// What `--var`, `--env-file` and the environment give.
+pub(super) fn given(pairs: &[String], env_files: &[PathBuf]) -> Result<Given, CommandError> {
+    let mut vars = BTreeMap::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(CommandError::usage(format!("--var {pair}: not NAME=VALUE")));
+        };
+        vars.insert(name.to_owned(), value.to_owned());
+    }
+    let mut env_file = BTreeMap::new();
+    for file in env_files {
+        env_file.extend(env_file::read(file)?);
+    }
+    // Variables that are not text cannot be meant.
+    let process =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Given { vars, env_file, process: process.collect(), placeholders: false })
 }
 
 impl Prepared {

@@ -6,12 +6,14 @@ mod cache;
 mod check;
 mod context;
 mod documents;
+mod drift;
 mod env_file;
 mod error;
 mod failure;
 mod images;
 mod inputs;
 mod inspect;
+mod install;
 mod interrupt;
 mod login;
 mod logout;
@@ -38,7 +40,7 @@ pub use error::{CommandError, Kind};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    a task, or alloy itself, failed; `alloy verify` found a difference
+  1    a task, or alloy itself, failed; `alloy verify` or `alloy drift` found a difference
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
@@ -60,6 +62,8 @@ struct Cli {
 enum Command {
     Build(build::Args),
     Plan(plan::Args),
+    Install(install::Args),
+    Drift(drift::Args),
     Verify(verify::Args),
     Check(check::Args),
     Actions(actions::Args),
@@ -92,6 +96,8 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Build(args) => build::run(args, global),
         Command::Plan(args) => plan::run(args, global),
+        Command::Install(args) => install::run(args, global),
+        Command::Drift(args) => drift::run(args, global),
         Command::Verify(args) => verify::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),

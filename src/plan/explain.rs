@@ -74,6 +74,13 @@ fn short(hex: &str) -> String {
     hex.chars().take(12).collect()
 }
 
+/// What makes the steps of `new` others than those of `old`, each told with the step it is about.
+pub fn changes(old: &[StepTrace], new: &[StepTrace]) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    steps(old, new, &mut reasons);
+    reasons
+}
+
 /// Pairs what is the same, then what has the same name, then what has the same action; the rest came or went.
 fn steps(old: &[StepTrace], new: &[StepTrace], reasons: &mut Vec<Reason>) {
     let mut left: Vec<Option<&StepTrace>> = old.iter().map(Some).collect();
@@ -226,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    fn changes(was: Value, is: Value) -> Vec<String> {
+    fn told(was: Value, is: Value) -> Vec<String> {
         let mut changes = Vec::new();
         fields("", &was, &is, &mut changes);
         changes.into_iter().map(|(_, what)| what).collect()
@@ -242,21 +249,21 @@ mod tests {
             "`per.url` changed from a to b",
             "`owner` is gone",
         ];
-        let mut found = changes(was, is);
+        let mut found = told(was, is);
         found.sort_by_key(|what| expected.iter().position(|other| other == what));
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_list_that_grows_says_what_is_new() {
-        assert_eq!(changes(json!({"p": ["a", "c"]}), json!({"p": ["a", "b", "c"]})), ["`p[1]` is new: b"]);
-        assert_eq!(changes(json!({"p": ["a", "b"]}), json!({"p": ["b"]})), ["`p` no longer has a"]);
+        assert_eq!(told(json!({"p": ["a", "c"]}), json!({"p": ["a", "b", "c"]})), ["`p[1]` is new: b"]);
+        assert_eq!(told(json!({"p": ["a", "b"]}), json!({"p": ["b"]})), ["`p` no longer has a"]);
     }
 
     #[test]
     fn long_texts_by_their_first_line_and_secrets_by_name() {
         let was = json!({"command": "set -e\nmake"});
         let is = json!({"command": "set -e\nmake \0secret:TOKEN\0\nexit"});
-        assert_eq!(changes(was, is), ["`command` changed in line 2 from make to `make {{.Vars.TOKEN}}`"]);
+        assert_eq!(told(was, is), ["`command` changed in line 2 from make to `make {{.Vars.TOKEN}}`"]);
     }
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub ignore_supported_hosts: bool,
     /// `--base`.
     pub base: Option<String>,
+    /// For a live host, not for an image.
+    pub host: bool,
 }
 
 /// The steps of one layer.
@@ -74,7 +76,8 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     problems.extend(unsupported(blueprint, settings));
     let lock = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read);
     let lock = lock.map_err(|error| problems.push(error)).ok();
-    let mut env = match Environment::of_image(blueprint, &settings.given) {
+    let env = if settings.host { Environment::of_host } else { Environment::of_image };
+    let mut env = match env(blueprint, &settings.given) {
         Ok(env) => env,
         Err(errors) => {
             problems.extend(errors);
@@ -100,7 +103,7 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
             env.inject(format!("{alias}_VERSION"), version.clone());
         }
     }
-    let mut layers: Vec<LoweredLayer> = user_layer(blueprint).into_iter().collect();
+    let mut layers: Vec<LoweredLayer> = user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
     let mut carried = 0;
     for file in &blueprint.files {
         let (lock, env, problems, carried) = (lock.as_ref(), &mut env, &mut problems, &mut carried);
@@ -272,7 +275,7 @@ impl Lowerer<'_> {
         problems.retain(|problem| !unknown.contains(&problem.span));
         self.problems.extend(problems);
         let mut step = step.filter(|_| !excluded)?;
-        if step.ops.iter().any(|op| matches!(op, Op::RegisterBinfmt { .. })) {
+        if !self.settings.host && step.ops.iter().any(|op| matches!(op, Op::RegisterBinfmt { .. })) {
             let error =
                 Diagnostic::error("image", action_field.span, "`register_binfmt` changes the kernel, not the image");
             self.problems.push(error.help("add `exclude: [docker]` to the task: image builds then leave it out"));

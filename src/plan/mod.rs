@@ -10,7 +10,7 @@ mod portable;
 mod split;
 mod trace;
 
-pub use explain::{Reason, explain};
+pub use explain::{Reason, changes, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use locked::not_locked;

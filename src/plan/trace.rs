@@ -45,14 +45,16 @@ impl Trace {
     pub fn of(layer: &PlannedLayer, lowered: &Lowered, inputs: &Inputs) -> Self {
         let (base, secrets) = (lowered.base.clone(), &lowered.secrets);
         let steps = layer.steps.iter().zip(&layer.preimage.steps);
-        let steps = steps.map(|(step, fingerprint)| StepTrace::of(step, *fingerprint, inputs, secrets)).collect();
+        let steps =
+            steps.map(|(step, fingerprint)| StepTrace::of(step, *fingerprint, &inputs.sources, secrets)).collect();
         Self { base, preimage: layer.preimage.clone(), steps }
     }
 }
 
 impl StepTrace {
-    fn of(step: &Step, fingerprint: Fingerprint, inputs: &Inputs, secrets: &Secrets) -> Self {
-        let digest = |source: &Source| Some((secrets.mask_values(name(source)), *inputs.sources.get(source)?));
+    /// What is known of `step`; `sources` has what its downloads and files hold.
+    pub fn of(step: &Step, fingerprint: Fingerprint, sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Self {
+        let digest = |source: &Source| Some((secrets.mask_values(name(source)), *sources.get(source)?));
         let mut variables = BTreeMap::new();
         for op in &step.ops {
             let Op::Run { env, .. } = op else { continue };

@@ -66,8 +66,9 @@ fn start(spec: &RunSpec) -> io::Result<Pid> {
     Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("no process id"))
 }
 
+/// Makes the child of `command` a user of the root, with signals as they are by default.
 #[allow(unsafe_code)]
-fn become_user(command: &mut Command, identity: Identity, own_session: bool) {
+pub(super) fn become_user(command: &mut Command, identity: Identity, own_session: bool) {
     let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
     let gid = rustix::process::Gid::from_raw(identity.gid);
     let uid = rustix::process::Uid::from_raw(identity.uid);

@@ -8,11 +8,15 @@
 //!                           └─▶ init   pid 1: mounts, pivots, drops privileges, runs it, reaps (`init`)
 //! ```
 //!
+//! Commands of a live host have no namespaces: a session of their own, started by alloy itself (`direct`). Those of
+//! another root have a shim, and no worker.
+//!
 //! Each dies with its parent, and a namespace goes with its last process: after a SIGKILL of alloy nothing runs
 //! and nothing stays mounted.
 
 mod channel;
 mod compat;
+mod direct;
 mod emulator;
 mod error;
 mod idmap;
@@ -26,6 +30,7 @@ mod spec;
 mod worker;
 
 pub use channel::{Channel, Frame};
+pub use direct::{end_commands, ending, spawn_directly};
 pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
 pub use overlay::Overlay;

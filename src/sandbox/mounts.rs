@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, openat2, statx};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, mount_remount, unmount};
 use rustix::process::pivot_root;
 
@@ -24,6 +24,7 @@ const DEV_LINKS: [(&str, &str); 5] = [
 
 /// Mounts everything below the root of `spec` and makes it this process's `/`.
 pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
+    own_mount(&spec.root)?;
     let root = open_root(&spec.root)?;
     proc(&root)?;
     dev(&root, spec.stdio)?;
@@ -31,6 +32,16 @@ pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
         lend(&root, bind)?;
     }
     pivot(&spec.root)
+}
+
+/// pivot_root(2) takes nothing but mounts: a plain directory becomes one, for this namespace alone.
+fn own_mount(root: &Path) -> Result<(), SandboxError> {
+    let failed = |e| SandboxError::setup(format!("mount {}", root.display()), e);
+    let found = statx(CWD, root, AtFlags::empty(), StatxFlags::BASIC_STATS).map_err(failed)?;
+    if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(());
+    }
+    mount_bind_recursive(root, root).map_err(failed)
 }
 
 pub(super) fn open_root(path: &Path) -> Result<OwnedFd, SandboxError> {

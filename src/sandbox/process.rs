@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio as Std};
 
 use rustix::fs::MemfdFlags;
@@ -31,7 +31,7 @@ impl Exit {
 
 /// A command that was started.
 pub struct Running {
-    child: Child,
+    pub(super) child: Child,
     /// What it prints, when captured; ends when the last process of the sandbox is gone.
     pub output: Option<PipeReader>,
 }
@@ -64,6 +64,7 @@ impl Running {
     pub fn wait(mut self) -> Result<Exit, SandboxError> {
         let status = self.child.wait().map_err(|e| SandboxError::setup("wait for a command", e))?;
         // The shim is ended by a signal only when someone kills it: then its command died with it.
-        Ok(Exit(status.code().unwrap_or(128 + 9)))
+        let signal = status.signal().unwrap_or_default();
+        Ok(Exit(status.code().unwrap_or(128 + signal)))
     }
 }

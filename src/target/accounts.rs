@@ -50,6 +50,13 @@ impl Accounts {
         }
     }
 
+    /// These, then those of `others`.
+    pub fn with(mut self, others: Self) -> Self {
+        self.users.extend(others.users);
+        self.groups.extend(others.groups);
+        self
+    }
+
     /// The user of that name, or of that decimal id; root is known even where there is no passwd file.
     pub fn user(&self, name: &str) -> Result<Account, SandboxError> {
         let id = name.parse().ok();

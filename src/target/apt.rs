@@ -1,5 +1,6 @@
 //! `apt_install` in a root: what is missing, the index refreshed once, and caches that outlive the build.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,16 @@ pub fn missing<'a>(packages: &'a [String], status: &str) -> Vec<&'a str> {
     packages.iter().map(String::as_str).filter(|wanted| !installed.iter().any(|has| has.satisfies(wanted))).collect()
 }
 
+/// Versions of what dpkg's `status` has installed, by name; with `:arch` for one of another architecture than `native`.
+pub fn installed(status: &str, native: &str) -> BTreeMap<String, String> {
+    let all = status.split("\n\n").filter_map(parse).map(|has| {
+        let own = has.architecture == native || has.architecture == "all";
+        let name = if own { has.package.to_owned() } else { format!("{}:{}", has.package, has.architecture) };
+        (name, has.version.to_owned())
+    });
+    all.collect()
+}
+
 struct Installed<'a> {
     package: &'a str,
     version: &'a str,
@@ -111,6 +122,12 @@ mod tests {
         let packages = ["cmake", "cmake=3.25.1-1", "cmake=3.26", "cmake:amd64", "cmake:arm64", "git", "ninja-build"];
         let packages = packages.map(str::to_owned);
         assert_eq!(missing(&packages, STATUS), ["cmake=3.26", "cmake:arm64", "git", "ninja-build"]);
+    }
+
+    #[test]
+    fn what_is_installed_has_a_version() {
+        assert_eq!(installed(STATUS, "amd64"), BTreeMap::from([("cmake".into(), "3.25.1-1".into())]));
+        assert_eq!(installed(STATUS, "arm64").keys().collect::<Vec<_>>(), ["cmake:amd64"]);
     }
 
     #[test]

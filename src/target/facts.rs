@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TargetError;
 use super::layer::Layer;
+use super::site::Site;
 use crate::op::Owner;
 use crate::plan::{Ancestor, Facts, PortableStep};
 

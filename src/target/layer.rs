@@ -10,10 +10,11 @@ use layers::root::Root;
 use layers::store::{LayerBlob, Store};
 
 use super::TargetError;
-use super::accounts::{Account, Accounts};
+use super::accounts::Account;
 use super::apt::AptCache;
 use super::lent::Lent;
 use super::scratch::{APT_CONF_PATH, Scratch};
+use super::site::Site;
 use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn};
 
 /// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
@@ -61,33 +62,6 @@ impl Layer {
         Ok(Self { overlay, lowers: lowers.to_vec(), scratch, placed, root, env, lent, apt, index_fresh, epoch })
     }
 
-    /// The merged view.
-    pub fn root(&self) -> &Root {
-        &self.root
-    }
-
-    /// Its users and groups, as they are now.
-    pub fn accounts(&self) -> Result<Accounts, TargetError> {
-        let read = |path: &str| self.root.read(Path::new(path), 16 << 20).unwrap_or_default();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Accounts::parse(&text(read("etc/passwd")), &text(read("etc/group"))))
-    }
-
-    /// True when apt's index was refreshed in this build.
-    pub fn index_is_fresh(&self) -> bool {
-        self.index_fresh
-    }
-
-    /// True when apt has an index at all.
-    pub fn has_index(&self) -> bool {
-        self.index_fresh || self.apt.as_ref().is_some_and(|apt| !apt.is_empty())
-    }
-
-    /// Notes that the index was refreshed.
-    pub fn index_refreshed(&mut self) {
-        self.index_fresh = true;
-    }
-
     /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
     fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
@@ -108,32 +82,6 @@ impl Layer {
         );
         env.extend(extra.clone());
         env
-    }
-
-    /// Runs a command as `account`; what it prints goes to `output` piece by piece. Returns its exit status.
-    pub fn run(
-        &mut self,
-        argv: &[String],
-        account: &Account,
-        extra: &BTreeMap<String, String>,
-        cwd: &str,
-        output: &dyn Fn(&[u8]),
-    ) -> Result<i32, TargetError> {
-        let identity = self.accounts()?.identity(account);
-        let spec = self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured);
-        let mut running = spawn(&spec)?;
-        if let Some(mut pipe) = running.output.take() {
-            let mut buffer = vec![0; 64 << 10];
-            loop {
-                match pipe.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(length) => output(&buffer[..length]),
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(TargetError::scratch(error)),
-                }
-            }
-        }
-        Ok(running.wait()?.0)
     }
 
     /// Runs a command on alloy's own terminal.
@@ -208,6 +156,54 @@ impl Layer {
     /// Unmounts; the caller decides when to delete what remains.
     pub fn discard(self) -> Remains {
         Remains { path: self.scratch.path().to_owned(), apt: self.apt, index_fresh: self.index_fresh }
+    }
+}
+
+impl Site for Layer {
+    /// The merged view.
+    fn root(&self) -> &Root {
+        &self.root
+    }
+
+    fn run(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        extra: &BTreeMap<String, String>,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError> {
+        let identity = self.accounts()?.identity(account);
+        let spec = self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured);
+        let mut running = spawn(&spec)?;
+        if let Some(mut pipe) = running.output.take() {
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                match pipe.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(length) => output(&buffer[..length]),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(TargetError::scratch(error)),
+                }
+            }
+        }
+        Ok(running.wait()?.0)
+    }
+
+    fn index_is_fresh(&self) -> bool {
+        self.index_fresh
+    }
+
+    fn has_index(&self) -> bool {
+        self.index_fresh || self.apt.as_ref().is_some_and(|apt| !apt.is_empty())
+    }
+
+    fn index_refreshed(&mut self) {
+        self.index_fresh = true;
+    }
+
+    fn register_binfmt(&mut self, _: &str, _: &str) -> Result<PathBuf, TargetError> {
+        Err(TargetError::NotInAnImage { what: "register_binfmt" })
     }
 }
 

@@ -1,12 +1,14 @@
 //! Performing ops on a root.
 //!
 //! The image target runs in the worker (`serve`), where ids are mapped and mounts are possible; the builder holds
-//! its [`image::ImageTarget`], which sends requests and receives answers.
+//! its [`image::ImageTarget`], which sends requests and receives answers. The live host needs neither: a
+//! [`host::Host`] works in alloy's own process. Both perform by the same `perform`.
 
 mod accounts;
 mod apt;
 mod attributes;
 pub mod facts;
+pub mod host;
 pub mod image;
 pub mod inventory;
 mod layer;
@@ -16,6 +18,7 @@ pub mod request;
 mod rules;
 mod scratch;
 mod serve;
+mod site;
 mod unpack;
 
 use std::io;
@@ -78,6 +81,14 @@ pub enum TargetError {
         /// The action.
         what: &'static str,
     },
+    /// The kernel does not take programs of another architecture.
+    #[error("cannot register programs of {architecture} with the kernel: {source}")]
+    Binfmt {
+        /// Of the programs.
+        architecture: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A package without rules.
     #[error("the Debian package has no `*.rules` in it")]
     NoRules,
@@ -100,5 +111,31 @@ impl TargetError {
     /// A failure of scratch space.
     pub fn scratch(error: io::Error) -> Self {
         Self::Scratch(error)
+    }
+
+    /// What was wrong, causes included.
+    pub fn told(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        message
+    }
+
+    /// What to do, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sandbox(error) => error.hint(),
+            Self::Binfmt { .. } => Some(
+                "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
+                    .into(),
+            ),
+            _ => None,
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! Ops on an open layer: files through the root's handle, commands in the sandbox.
+//! Ops at a site: files through the root's handle, commands as the site runs them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
@@ -10,21 +11,23 @@ use layers::unpack::{UnpackOptions, unpack};
 
 use super::accounts::{Account, Accounts};
 use super::attributes;
-use super::layer::Layer;
 use super::request::Outcome;
+use super::site::Site;
 use super::{TargetError, apt, rules};
 use crate::op::{Archive, Command, Op, Source, Step};
 
-/// Performs steps in one layer.
+/// Performs steps at one site.
 pub struct Performer<'a> {
-    /// The open layer.
-    layer: &'a mut Layer,
+    /// Where.
+    site: &'a mut dyn Site,
     /// Where sources are on this machine.
     files: &'a BTreeMap<Source, PathBuf>,
     /// Takes what commands print.
     output: &'a dyn Fn(&[u8]),
     /// Rules of a package that this step has placed.
     beside: Vec<PathBuf>,
+    /// What this step has put there, but for what its commands did.
+    written: Vec<PathBuf>,
 }
 
 /// A command that ended with another status than 0.
@@ -41,9 +44,14 @@ esac
 exec "$0" "$@""#;
 
 impl<'a> Performer<'a> {
-    /// Performs in `layer`; `files` says where sources are on this machine, `output` takes what commands print.
-    pub fn new(layer: &'a mut Layer, files: &'a BTreeMap<Source, PathBuf>, output: &'a dyn Fn(&[u8])) -> Self {
-        Self { layer, files, output, beside: Vec::new() }
+    /// Performs at `site`; `files` says where sources are on this machine, `output` takes what commands print.
+    pub fn new(site: &'a mut dyn Site, files: &'a BTreeMap<Source, PathBuf>, output: &'a dyn Fn(&[u8])) -> Self {
+        Self { site, files, output, beside: Vec::new(), written: Vec::new() }
+    }
+
+    /// Paths that the last step has put there, relative to the root; what its commands did is not known.
+    pub fn written(self) -> Vec<PathBuf> {
+        self.written
     }
 
     /// Checks the guards in their order, then performs the ops one by one; the first that fails ends the step.
@@ -60,6 +68,7 @@ impl<'a> Performer<'a> {
             return Ok(Outcome::Skipped(format!("{path} exists")));
         }
         self.beside.clear();
+        self.written.clear();
         // Half a task for a user that does not exist is worse than none.
         let accounts = self.accounts()?;
         let commands = step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. }));
@@ -80,13 +89,16 @@ impl<'a> Performer<'a> {
     }
 
     fn root(&self) -> &Root {
-        self.layer.root()
+        self.site.root()
     }
 
     /// The exit status for an op that is a command.
     fn op(&mut self, op: &Op) -> Result<Option<i32>, TargetError> {
         match op {
-            Op::MakeDir { path } => self.root().create_dir_all(Path::new(path), 0o755)?,
+            Op::MakeDir { path } => {
+                self.root().create_dir_all(Path::new(path), 0o755)?;
+                self.wrote(Path::new(path));
+            }
             Op::WriteFile { path, content } => self.write(Path::new(path), content)?,
             Op::PlaceBlob { source, path } => self.place(source, Path::new(path))?,
             Op::Unpack { archive, dest, strip } => self.unpack(archive, Path::new(dest), *strip)?,
@@ -108,20 +120,36 @@ impl<'a> Performer<'a> {
                 return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);
             }
             Op::PlaceRules { source, path } => self.place_rules(source, Path::new(path))?,
-            // No udev runs in an image, and its kernel is the machine's.
-            Op::ReloadUdev => {}
-            Op::RegisterBinfmt { .. } => return Err(TargetError::NotInAnImage { what: "register_binfmt" }),
-            Op::Remove { path } => self.root().remove_all(Path::new(path))?,
+            Op::ReloadUdev => {
+                let Some(command) = self.site.udev_reload() else { return Ok(None) };
+                return self.as_root(&command).map(Some);
+            }
+            Op::RegisterBinfmt { architecture, interpreter } => {
+                let path = self.site.register_binfmt(architecture, interpreter)?;
+                self.wrote(&path);
+            }
+            Op::Remove { path } => {
+                let path = Path::new(path);
+                self.root().remove_all(path)?;
+                let path = path.strip_prefix("/").unwrap_or(path);
+                self.written.retain(|written| !written.starts_with(path));
+            }
             Op::EnsureUser { name, uid } => return self.ensure_user(name, *uid).map(Some),
         }
         Ok(None)
     }
 
     fn accounts(&self) -> Result<Accounts, TargetError> {
-        self.layer.accounts()
+        self.site.accounts()
     }
 
-    fn write(&self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
+    /// Notes a path that is of this step's making.
+    fn wrote(&mut self, path: &Path) {
+        self.written.push(path.strip_prefix("/").unwrap_or(path).to_owned());
+    }
+
+    fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
+        self.wrote(path);
         let root = self.root();
         // One byte more than expected is enough to tell.
         if root.exists(path)? && root.read(path, content.len() as u64 + 1).is_ok_and(|has| has == content) {
@@ -131,19 +159,39 @@ impl<'a> Performer<'a> {
         Ok(root.write_file(path, &mut &content[..], 0o644)?)
     }
 
-    fn place(&self, source: &Source, path: &Path) -> Result<(), TargetError> {
+    fn place(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
+        self.wrote(path);
         let mut file = self.open(source)?;
+        if self.root().metadata_followed(path).is_ok() && self.same(&mut file, path)? {
+            return Ok(());
+        }
         self.make_parent(path)?;
         Ok(self.root().write_file(path, &mut file, 0o644)?)
     }
 
+    /// True if `path` holds what `file` holds. Both are read once, side by side.
+    fn same(&self, file: &mut File, path: &Path) -> Result<bool, TargetError> {
+        let failed = |error| TargetError::Unpack(layers::unpack::UnpackError::Read(error));
+        let Ok(there) = self.root().open_file(path) else { return Ok(false) };
+        let length = |file: &File| file.metadata().map(|metadata| metadata.len()).map_err(failed);
+        if length(file)? != length(&there)? {
+            return Ok(false);
+        }
+        let (mut one, mut other) = (BufReader::new(&*file).bytes(), BufReader::new(there).bytes());
+        let mut same = true;
+        while let (true, Some(byte)) = (same, one.next()) {
+            same = matches!((byte, other.next()), (Ok(a), Some(Ok(b))) if a == b);
+        }
+        file.rewind().map_err(failed)?;
+        Ok(same)
+    }
+
     fn place_rules(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
         let Some(rules) = rules::of_package(self.open(source)?)? else { return self.place(source, path) };
-        self.make_parent(path)?;
         let single = rules.len() == 1;
         for (name, content) in rules {
             let path = if single { path.to_owned() } else { path.with_file_name(name) };
-            self.root().write_file(&path, &mut content.as_slice(), 0o644)?;
+            self.write(&path, &content)?;
             self.beside.push(path);
         }
         Ok(())
@@ -161,13 +209,14 @@ impl<'a> Performer<'a> {
         File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
     }
 
-    fn unpack(&self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {
+    fn unpack(&mut self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {
         let file = match archive {
             Archive::Source(source) => self.open(source)?,
             Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
         };
         self.root().create_dir_all(dest, 0o755)?;
-        unpack(file, self.root(), dest, &UnpackOptions { strip, ownership: Ownership::Root })?;
+        let made = unpack(file, self.root(), dest, &UnpackOptions { strip, ownership: Ownership::Root })?;
+        self.written.extend(made);
         Ok(())
     }
 
@@ -207,10 +256,10 @@ impl<'a> Performer<'a> {
         env: &BTreeMap<String, String>,
         cwd: Option<&str>,
     ) -> Result<i32, TargetError> {
-        self.layer.run(argv, account, env, cwd.unwrap_or("/"), self.output)
+        self.site.run(argv, account, env, cwd.unwrap_or("/"), self.output)
     }
 
-    fn apt(&mut self, argv: &[String]) -> Result<i32, TargetError> {
+    fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
         let root = self.accounts()?.user("root")?;
         self.run(argv, &root, &BTreeMap::new(), None)
     }
@@ -222,27 +271,27 @@ impl<'a> Performer<'a> {
         if missing.is_empty() && !packages.is_empty() {
             return Ok(0);
         }
-        if !self.layer.index_is_fresh() {
-            let exit = self.apt(&apt::update_command())?;
+        if !self.site.index_is_fresh() {
+            let exit = self.as_root(&apt::update_command())?;
             if exit != 0 {
                 return Ok(exit);
             }
-            self.layer.index_refreshed();
+            self.site.index_refreshed();
         }
         if missing.is_empty() {
             return Ok(0);
         }
-        self.apt(&apt::install_command(&missing, recommends))
+        self.as_root(&apt::install_command(&missing, recommends))
     }
 
     /// A command that uses apt may count on an `apt-get update` of a layer that is cached by now.
     fn ensure_index(&mut self) -> Result<(), TargetError> {
-        if self.layer.has_index() {
+        if self.site.has_index() {
             return Ok(());
         }
         // Its failure, if it is one, shows in the command that follows.
-        if self.apt(&apt::update_command())? == 0 {
-            self.layer.index_refreshed();
+        if self.as_root(&apt::update_command())? == 0 {
+            self.site.index_refreshed();
         }
         Ok(())
     }

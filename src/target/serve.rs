@@ -19,6 +19,7 @@ use super::apt::AptCache;
 use super::layer::{Layer, write_layer};
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
+use super::site::Site;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
@@ -55,20 +56,7 @@ pub fn serve(channel: Channel) -> ExitCode {
 }
 
 fn failure(error: &TargetError) -> Reply {
-    let hint = match error {
-        TargetError::Sandbox(error) => error.hint(),
-        _ => None,
-    };
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = error.source();
-    }
-    Reply::Error { message, hint }
+    Reply::Error { message: error.told(), hint: error.hint() }
 }
 
 struct Session<'a> {

@@ -23,6 +23,7 @@ fn survives(files: &Files) -> Result<Vec<Diagnostic>, TestCaseError> {
             strict: true,
             ignore_supported_hosts: true,
             base: None,
+            host: false,
         };
         let found =
             lower(&blueprint, &settings).map_or_else(|problems| problems.diagnostics, |lowered| lowered.warnings);

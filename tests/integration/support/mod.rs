@@ -3,6 +3,7 @@
 pub mod download;
 pub mod faults;
 pub mod files;
+pub mod host;
 pub mod http;
 pub mod images;
 pub mod memory_registry;

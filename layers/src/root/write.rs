@@ -1,0 +1,122 @@
+//! Files written whole, under a temporary name first.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::{FileKind, Root, RootError};
+
+/// Between a file's name and the number of the process that writes it.
+const WRITING: &str = ".alloy-";
+
+impl Root {
+    /// Writes a file whole: a reader of the path sees the old or the new content. An existing file keeps its owner
+    /// and mode, a link is followed inside the root; a new file is root-owned with `mode`.
+    pub fn write_file(&self, path: &Path, content: &mut dyn Read, mode: u32) -> Result<(), RootError> {
+        let failed = |e| RootError::new("write", path, e);
+        let target = self.followed(path)?;
+        let (parent, name) = self.parent(&target)?;
+        let before = parent.metadata(name).ok();
+        if before.is_some_and(|before| before.kind == FileKind::Directory) {
+            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let temporary = temporary_name(name);
+        let mut file = parent.create_file(&temporary, 0o600)?;
+        let written = io::copy(content, &mut file).map_err(failed).and_then(|_| {
+            let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
+            parent.set_owner(&temporary, Some(uid), Some(gid))?;
+            parent.set_mode(&temporary, mode)?;
+            rustix::fs::renameat(&parent.fd, &temporary, &parent.fd, name).map_err(|e| failed(e.into()))
+        });
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(&parent.fd, &temporary, AtFlags::empty());
+        }
+        written
+    }
+
+    /// Deletes what killed processes left of writing `path`. Nobody may be writing it.
+    pub fn sweep(&self, path: &Path) -> Result<(), RootError> {
+        // Nothing was ever written in a directory that is not there.
+        let Ok(target) = self.followed(path) else { return Ok(()) };
+        let (parent, name) = self.parent(&target)?;
+        let left = hidden(name);
+        for name in parent.names()? {
+            let number = name.as_bytes().strip_prefix(left.as_bytes());
+            if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
+                parent.remove_all(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
+    fn followed(&self, path: &Path) -> Result<PathBuf, RootError> {
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            let (parent, name) = self.parent(&path)?;
+            match parent.metadata(name) {
+                Ok(metadata) if metadata.kind == FileKind::Symlink => {
+                    let link = parent.read_link(name)?;
+                    path = path.parent().unwrap_or(Path::new("")).join(link);
+                }
+                _ => return Ok(path),
+            }
+        }
+        Err(RootError::new("follow", &path, io::Error::from(Errno::LOOP)))
+    }
+}
+
+fn temporary_name(name: &OsStr) -> OsString {
+    let mut temporary = hidden(name);
+    temporary.push(std::process::id().to_string());
+    temporary
+}
+
+/// The beginning of a temporary name.
+fn hidden(name: &OsStr) -> OsString {
+    let mut hidden = OsString::from(".");
+    let name = name.as_bytes();
+    hidden.push(OsStr::from_bytes(&name[..name.len().min(200)]));
+    hidden.push(WRITING);
+    hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        (directory, root)
+    }
+
+    #[test]
+    fn writing_keeps_mode_and_leaves_no_temporary() {
+        let (_directory, root) = root();
+        let path = Path::new("/a/b/file");
+        root.create_dir_all(Path::new("/a/b"), 0o755).unwrap();
+        root.write_file(path, &mut &b"one"[..], 0o600).unwrap();
+        root.write_file(path, &mut &b"two"[..], 0o644).unwrap();
+        assert_eq!(root.read(path, 3).unwrap(), b"two");
+        assert!(root.read(path, 2).is_err());
+        assert_eq!(root.metadata(path).unwrap().mode, 0o600);
+        assert_eq!(root.read_dir(Path::new("a/b")).unwrap(), ["file"]);
+        assert!(root.write_file(Path::new("a"), &mut &b""[..], 0o644).is_err());
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept() {
+        let (_directory, root) = root();
+        for name in [".file.alloy-12", ".file.alloy-x", ".other.alloy-12", "file"] {
+            root.write_file(Path::new(name), &mut &b""[..], 0o644).unwrap();
+        }
+        root.sweep(Path::new("/file")).unwrap();
+        root.sweep(Path::new("/nowhere/file")).unwrap();
+        assert_eq!(root.read_dir(Path::new("")).unwrap(), [".file.alloy-x", ".other.alloy-12", "file"]);
+    }
+}

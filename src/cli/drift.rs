@@ -1,0 +1,138 @@
+//! `alloy drift`.
+
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use layers::root::Root;
+use serde_json::{Value, json};
+
+use super::context::{Context, Global, Network, RegistryArgs, image_name};
+use super::error::{CommandError, Kind};
+use super::install::PlaceArgs;
+use super::interrupt::{self, CtrlC};
+use super::push::find;
+use super::ui;
+use crate::build::ensure_blobs;
+use crate::image::{BaseRef, Image, Manifest};
+use crate::install::drift::{self, Finding, Subject};
+use crate::install::state::StateFile;
+use crate::plan::Platform;
+use crate::resolve::Resolver;
+
+/// Says what on this machine is no longer as a blueprint put it there
+///
+/// Files that were changed or deleted, modes, owners, packages that are gone or of another version: against the state
+/// file of `alloy install` or, with --image, against what a blueprint put into an image. `alloy install --forget` puts
+/// right what tasks can put right.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  sudo alloy drift --blueprint-dir examples/cortex-m
+  sudo alloy drift --image arm-env
+  sudo alloy drift --image oci-archive:arm-env.tar --format json
+
+Exit codes: 0 all is as it was; 1 something is not")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Compare with an image: of the store, of a registry, or oci:, oci-archive:, docker-archive: and a path
+    #[arg(long, value_name = "REF", conflicts_with = "state")]
+    image: Option<String>,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let failed = |error: &dyn std::error::Error| CommandError::from_error(Kind::Failed, error);
+    let root = Root::open(&args.place.root).map_err(|error| failed(&error))?;
+    let platform = Platform::of_this_machine();
+    let native = platform.debian_arch();
+    let found = match &args.image {
+        None => {
+            let context = Context::read_only(global)?;
+            drift::host(&context.store, &root, &StateFile::new(args.place.state()), native)?
+        }
+        Some(name) => {
+            let context = Context::open(global)?;
+            interrupt::obey(&context.runtime, CtrlC::Ours);
+            let network = Network::new(&context, &args.registry, platform.clone());
+            let image = image(&context, &network.resolver(), name)?;
+            drift::image(&context.store, &image, &root, native)?
+        }
+    };
+    match args.format {
+        Format::Human => human(&found),
+        Format::Json => println!("{}", as_json(&found)),
+    }
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The image of that name, the layers of its blueprint in the store.
+fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image, CommandError> {
+    let elsewhere = match text.parse::<BaseRef>() {
+        Ok(BaseRef::Registry(name)) => name.names_registry() && crate::image::local(&context.store, text)?.is_none(),
+        Ok(BaseRef::Oci { .. } | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
+        Ok(BaseRef::Deb { .. } | BaseRef::Rootfs(_)) | Err(_) => false,
+    };
+    let image = if elsewhere {
+        resolver.base(text)?.image
+    } else {
+        let local = find(context, &image_name(text)?)?;
+        let local = local.select(None)?;
+        let damaged = |error: &dyn std::error::Error| {
+            CommandError::new(Kind::Failed, format!("{} is damaged: {error}", local.name))
+        };
+        let bytes = context.store.read_blob(&local.manifest.digest, 16 << 20)?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        let config = context.store.read_blob(&manifest.config.digest, 16 << 20)?;
+        Image::new(&local.name, local.manifest.digest, &manifest, &config)?
+    };
+    let layers = drift::blueprint_layers(&image);
+    if layers.is_empty() {
+        let message = format!("{text} was not built from a blueprint: its history tells of no task file");
+        return Err(CommandError::new(Kind::Failed, message));
+    }
+    let blobs: Vec<_> = layers.into_iter().map(|(_, layer)| layer.descriptor.clone()).collect();
+    ensure_blobs(resolver, &blobs)?;
+    Ok(image)
+}
+
+fn human(found: &[Finding]) {
+    let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    for finding in found {
+        let what = match &finding.what {
+            Subject::Path(path) => path.clone(),
+            Subject::Package(name) => format!("package {name}"),
+        };
+        println!("{bold}{what}{plain}: {}   {dim}{}{plain}", finding.field, finding.by);
+        println!("    was  {}", finding.was);
+        println!("    is   {}", finding.is);
+    }
+    match found.len() {
+        0 => println!("no drift"),
+        count => println!("{}", ui::count(count, "difference")),
+    }
+}
+
+fn as_json(found: &[Finding]) -> Value {
+    let one = |finding: &Finding| {
+        let (kind, name) = match &finding.what {
+            Subject::Path(path) => ("path", path),
+            Subject::Package(name) => ("package", name),
+        };
+        json!({kind: name, "field": finding.field, "was": finding.was, "is": finding.is, "by": finding.by})
+    };
+    json!({"drift": !found.is_empty(), "differences": found.iter().map(one).collect::<Vec<_>>()})
+}

@@ -1,0 +1,103 @@
+//! A blueprint on a live host: the same steps as an image's, performed where they are, each one recorded when it is done.
+//!
+//! What has to hold is checked before anything is done. Then a task runs unless its guards, or the record of an earlier
+//! run, say that there is nothing to do. The state file is written after each task: wherever a run ends, the next one
+//! goes on from there.
+
+use std::path::Path;
+
+use crate::plan::Lowered;
+use crate::resolve::Resolver;
+use crate::sandbox::runs_here;
+use crate::target::host::Host;
+
+mod check;
+mod claim;
+mod decide;
+pub mod drift;
+mod error;
+mod fetches;
+mod ledger;
+mod prepared;
+mod run;
+mod seen;
+pub mod state;
+mod summary;
+
+use claim::Claim;
+pub use decide::{Decision, Skipped};
+pub use error::InstallError;
+use fetches::Fetches;
+use prepared::Prepared;
+pub use prepared::{Foreseen, forecast};
+use run::Run;
+use state::{State, StateError, StateFile};
+pub use summary::Summary;
+
+/// Where a blueprint is installed to.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The host's root directory.
+    pub root: &'a Path,
+    /// Its state file.
+    pub state: &'a Path,
+    /// Start anew, whatever the state file says.
+    pub forget: bool,
+}
+
+/// Installs what `lowered` asks for; `directory` is the blueprint's. A task that fails is part of the summary.
+pub fn install(
+    resolver: &Resolver<'_>,
+    directory: &Path,
+    lowered: &Lowered,
+    options: &Options<'_>,
+) -> Result<Summary, InstallError> {
+    check::privileges(options.root)?;
+    runs_here(resolver.platform)?;
+    // What is made is everybody's to read, whoever calls.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let mut host = Host::open(options.root, |name| std::env::var(name).ok())?;
+    check::distribution(host.files())?;
+    let claim = Claim::take(host.files())?;
+    let file = StateFile::new(options.state);
+    let state = earlier(&file, options, resolver, Some(&claim.host))?;
+    let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);
+    let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
+    let prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file)?;
+    let pending = prepared.pending(host.files())?;
+    check::users(&mut host, &prepared.steps, |at| pending[at])?;
+    let to_run = prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
+    let fetches = Fetches::start(resolver, directory, &sources, to_run);
+    let state = State {
+        blueprint: lowered.name.clone(),
+        platform: resolver.platform.to_string(),
+        host: claim.host.clone(),
+        tasks: Vec::new(),
+    };
+    Ok(Run::new(resolver, lowered, prepared, host, fetches, file, state).all())
+}
+
+/// What the state file says of earlier runs on `host`; nothing if there is none.
+fn earlier(
+    file: &StateFile,
+    options: &Options<'_>,
+    resolver: &Resolver<'_>,
+    host: Option<&str>,
+) -> Result<Option<State>, InstallError> {
+    if options.forget {
+        return Ok(None);
+    }
+    let Some(state) = file.load()? else { return Ok(None) };
+    let (host, platform) = (host.unwrap_or("one that was never installed to"), resolver.platform.to_string());
+    let other = |what: &'static str, found: &str, wanted: &str| {
+        let (path, found, wanted) = (file.path().to_owned(), found.to_owned(), wanted.to_owned());
+        Err(StateError::Other { path, what, found, wanted }.into())
+    };
+    if state.host != host {
+        return other("host", &state.host, host);
+    }
+    if state.platform != platform {
+        return other("platform", &state.platform, &platform);
+    }
+    Ok(Some(state))
+}

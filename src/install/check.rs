@@ -1,0 +1,107 @@
+//! What must hold before anything is done.
+
+use std::path::Path;
+
+use layers::root::Root;
+
+use super::InstallError;
+use crate::op::{Command, Op, Owner, Step};
+use crate::target::host::{Host, Names};
+
+/// Only root may be everybody.
+pub fn privileges(root: &Path) -> Result<(), InstallError> {
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => Err(InstallError::NotRoot { root: root.to_owned() }),
+    }
+}
+
+/// The root is of a distribution that has apt (os-release(5)).
+pub fn distribution(root: &Root) -> Result<(), InstallError> {
+    let read = |path: &str| root.read(Path::new(path), 64 << 10).ok();
+    let text = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
+    let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let found = match text.as_deref().map(os) {
+        Some((_, true)) => return Ok(()),
+        Some((name, false)) => format!("it is {name}"),
+        None => "it has no os-release".to_owned(),
+    };
+    Err(InstallError::Distribution { root: root.path().to_owned(), found })
+}
+
+/// The system's name, and whether it is Debian, Ubuntu or made from one of them.
+fn os(text: &str) -> (String, bool) {
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.trim().trim_matches(['"', '\'']).to_owned())
+    };
+    let ids = format!("{} {}", field("ID").unwrap_or_default(), field("ID_LIKE").unwrap_or_default());
+    let name = field("PRETTY_NAME").or_else(|| field("ID")).unwrap_or_else(|| "something else".to_owned());
+    (name, ids.split_whitespace().any(|id| matches!(id, "debian" | "ubuntu")))
+}
+
+/// Lets `host` know the users and groups that `steps` name; those that are not there, and that no step before seems to
+/// make, are an error.
+pub fn users(host: &mut Host, steps: &[&Step], pending: impl Fn(usize) -> bool) -> Result<(), InstallError> {
+    let owners = || steps.iter().flat_map(|step| &step.ops).filter_map(owner);
+    let mut names: Vec<&str> = owners().map(|owner| owner.user.as_str()).collect();
+    names.extend(steps.iter().flat_map(|step| &step.ops).filter_map(user));
+    names.sort_unstable();
+    names.dedup();
+    if host.is_own() {
+        let groups: Vec<&str> = owners().filter_map(|owner| owner.group.as_deref()).collect();
+        let asked = Names::ask(&host.users(), &names, &groups);
+        host.learn(asked);
+    }
+    let accounts = host.users();
+    let mut unknown: Vec<(String, String)> = Vec::new();
+    for (at, step) in steps.iter().enumerate().filter(|(at, _)| pending(*at)) {
+        for name in step.ops.iter().filter_map(user) {
+            let made = steps[..at].iter().enumerate().any(|(before, step)| pending(before) && mentions(step, name));
+            let told = unknown.iter().any(|(other, _)| other == name);
+            if accounts.user(name).is_err() && !made && !told {
+                unknown.push((name.to_owned(), format!("{}:{}: {}", step.file, step.line, step.name)));
+            }
+        }
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(InstallError::Users { names: unknown }) }
+}
+
+fn user(op: &Op) -> Option<&str> {
+    match op {
+        Op::Run { user, .. } => user.as_deref(),
+        _ => None,
+    }
+}
+
+fn owner(op: &Op) -> Option<&Owner> {
+    match op {
+        Op::SetAttributes { owner, .. } => owner.as_ref(),
+        _ => None,
+    }
+}
+
+/// True if a step has a command, or a package, that speaks of `name`: it may well be what makes the user.
+fn mentions(step: &Step, name: &str) -> bool {
+    step.ops.iter().any(|op| match op {
+        Op::Run { user: Some(user), .. } if user != "root" => false,
+        Op::Run { command: Command::Shell(text), .. } => text.contains(name),
+        Op::Run { command: Command::Argv(words), .. } => words.iter().any(|word| word.contains(name)),
+        Op::AptInstall { packages, .. } => packages.iter().any(|package| package.contains(name)),
+        Op::EnsureUser { name: made, .. } => made == name,
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systems_made_from_debian_have_apt() {
+        assert_eq!(os("ID=raspbian\nID_LIKE=debian\nPRETTY_NAME=\"Raspbian 12\"\n"), ("Raspbian 12".into(), true));
+        assert!(os("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n").1);
+        assert_eq!(os("NAME=Fedora\nID=fedora\nPRETTY_NAME='Fedora 40'\n"), ("Fedora 40".into(), false));
+        assert_eq!(os(""), ("something else".into(), false));
+    }
+}

@@ -1,0 +1,99 @@
+//! `/var/lib/alloy` of a host: its name, by which a state file is told from another host's, and the lock that keeps two
+//! installations apart.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use layers::root::Root;
+
+use super::InstallError;
+
+const PLACE: &str = "var/lib/alloy";
+const HOST: &str = "var/lib/alloy/host";
+const NAME_LIMIT: u64 = 64;
+
+/// A host that this run alone installs to, as long as this value lives.
+pub struct Claim {
+    /// The host's name.
+    pub host: String,
+    _lock: File,
+}
+
+impl Claim {
+    /// Takes the host with this root; one that has no name yet gets one.
+    pub fn take(root: &Root) -> Result<Self, InstallError> {
+        root.create_dir_all(Path::new(PLACE), 0o755)?;
+        let path = root.path().join(PLACE);
+        let failed = |source| InstallError::Claim { path: path.clone(), source };
+        let lock = File::open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let inode = lock.metadata().map_err(failed)?.ino();
+                let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+                return Err(InstallError::Busy { pid: holder(&locks, inode) });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let host = match name(root)? {
+            Some(name) => name,
+            None => {
+                let name = fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(failed)?;
+                root.write_file(Path::new(HOST), &mut name.as_bytes(), 0o644)?;
+                name.trim().to_owned()
+            }
+        };
+        Ok(Self { host, _lock: lock })
+    }
+}
+
+/// The name of the host with this root, if anything was ever installed to it.
+pub fn name(root: &Root) -> Result<Option<String>, InstallError> {
+    if !root.exists(Path::new(HOST))? {
+        return Ok(None);
+    }
+    let bytes = root.read(Path::new(HOST), NAME_LIMIT)?;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    if text.is_empty() {
+        let source = io::Error::other("it is empty: delete it, and the host gets a new name");
+        return Err(InstallError::Claim { path: root.path().join(HOST), source });
+    }
+    Ok(Some(text))
+}
+
+/// The process that holds the lock on a file (proc(5), `/proc/locks`); those of other containers have no number here.
+fn holder(locks: &str, inode: u64) -> Option<u32> {
+    let ending = format!(":{inode}");
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else { return None };
+        file.ends_with(&ending).then(|| pid.parse().ok().filter(|pid| *pid > 0))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_the_other_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let first = Claim::take(&root).unwrap();
+        let Err(InstallError::Busy { pid }) = Claim::take(&root) else { panic!("taken twice") };
+        assert_eq!(pid, Some(std::process::id()));
+        let host = first.host.clone();
+        drop(first);
+        assert_eq!(Claim::take(&root).unwrap().host, host);
+    }
+
+    #[test]
+    fn the_holder_is_found_among_all_locks() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 fe:01:42 0 EOF\n2: FLOCK  ADVISORY  WRITE 22 fe:01:142 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 44 fe:01:42 0 EOF\n3: FLOCK  ADVISORY  WRITE 33 fe:01:42 0 EOF\n";
+        assert_eq!(holder(locks, 42), Some(33));
+        assert_eq!(holder(locks, 7), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! What is to be done with a task, and why: guards and records, in the order of the blueprint format.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use layers::root::{Root, RootError};
+
+use super::state::{Ending, Record};
+use crate::op::Step;
+use crate::plan::{StepTrace, changes};
+
+/// Whether a task runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It does not.
+    Skip(Skipped),
+    /// It does; its `skip_if` may still hold it back. Why, as far as there is more to say than that it never ran.
+    Run(Option<String>),
+}
+
+/// Why a task does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// Its `creates` is there.
+    Exists(String),
+    /// The state file has it, done at this time.
+    Done(String),
+    /// What a guard said when it was asked.
+    Guard(String),
+}
+
+impl Skipped {
+    /// In a few words.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Exists(path) => format!("{path} exists"),
+            Self::Done(at) => format!("done {at}"),
+            Self::Guard(reason) => reason.clone(),
+        }
+    }
+}
+
+/// Decides on `step`: `always_run`, then `creates`, then what was recorded. `skip_if`, which comes before all of them, is
+/// a command: it is asked when the step is performed, and only if anything else would let it run. `reason` says what
+/// changed since.
+pub fn decide(
+    step: &Step,
+    record: Option<&Record>,
+    root: &Root,
+    reason: Option<&String>,
+) -> Result<Decision, RootError> {
+    if step.guards.always_run {
+        return Ok(Decision::Run(Some("`always_run`".into())));
+    }
+    if let Some(path) = &step.guards.creates
+        && root.exists(Path::new(path))?
+    {
+        return Ok(Decision::Skip(Skipped::Exists(path.clone())));
+    }
+    Ok(match (record, &step.guards.creates) {
+        (Some(Record { outcome: Ending::Done, .. }), Some(path)) => Decision::Run(Some(format!("{path} is gone"))),
+        (Some(Record { outcome: Ending::Done, at, .. }), None) => Decision::Skip(Skipped::Done(at.clone())),
+        (Some(Record { outcome: Ending::Failed, .. }), _) => Decision::Run(Some("it failed".into())),
+        (Some(Record { outcome: Ending::Skipped, .. }), _) => Decision::Run(None),
+        (None, _) => Decision::Run(reason.cloned()),
+    })
+}
+
+/// The records of `traces`, by what the tasks do: the first of two that do the same has the first record. And the
+/// records that are of none of them.
+pub fn matched(traces: &[StepTrace], records: Vec<Record>) -> (Vec<Option<Record>>, Vec<Record>) {
+    let mut left: Vec<Option<Record>> = records.into_iter().map(Some).collect();
+    let of = |trace: &StepTrace| {
+        let same = |record: &&mut Option<Record>| {
+            record.as_ref().is_some_and(|record| record.fingerprint == trace.fingerprint)
+        };
+        left.iter_mut().find(same).and_then(Option::take)
+    };
+    let found = traces.iter().map(of).collect();
+    (found, left.into_iter().flatten().collect())
+}
+
+/// What changed about each task since `records`, in terms of the blueprint's text, by the task's name and place.
+pub fn reasons(records: &[Record], traces: &[StepTrace]) -> BTreeMap<(String, String), String> {
+    let old: Vec<StepTrace> = records.iter().map(Record::trace).collect();
+    let mut found: BTreeMap<(String, String), String> = BTreeMap::new();
+    for reason in changes(&old, traces) {
+        let Some(task) = reason.task.filter(|_| reason.code != "task-gone") else { continue };
+        found.entry(task).and_modify(|text| *text += &format!(", {}", reason.what)).or_insert(reason.what);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use layers::digest::Digest;
+
+    use super::super::state::Wrote;
+    use super::*;
+    use crate::op::{Fingerprint, Guards};
+
+    fn trace(name: &str, what: &str) -> StepTrace {
+        StepTrace {
+            name: name.into(),
+            action: "a".into(),
+            place: format!("f.yml:{}", name.len()),
+            fields: serde_json::json!({ "command": what }),
+            fingerprint: Fingerprint(Digest::of(what)),
+            sources: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    fn record(trace: &StepTrace, outcome: Ending) -> Record {
+        Record::new(trace, outcome, "why".into(), Wrote::default())
+    }
+
+    #[test]
+    fn guards_come_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("there"), "").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let step = |always_run, creates: Option<&str>| Step {
+            name: "n".into(),
+            action: "a".into(),
+            file: "f.yml".into(),
+            line: 1,
+            fields: serde_json::Value::Null,
+            guards: Guards { always_run, creates: creates.map(str::to_owned), ..Guards::default() },
+            ops: Vec::new(),
+        };
+        let done = record(&trace("n", "x"), Ending::Done);
+        let failed = record(&trace("n", "x"), Ending::Failed);
+        let decision = |always, creates, record| decide(&step(always, creates), record, &root, None).unwrap();
+        let run = |why: &str| Decision::Run(Some(why.to_owned()));
+        assert_eq!(decision(true, Some("/there"), Some(&done)), run("`always_run`"));
+        assert_eq!(decision(false, Some("/there"), None), Decision::Skip(Skipped::Exists("/there".into())));
+        assert_eq!(decision(false, None, Some(&done)), Decision::Skip(Skipped::Done(done.at.clone())));
+        assert_eq!(decision(false, Some("/gone"), Some(&done)), run("/gone is gone"));
+        assert_eq!(decision(false, None, Some(&failed)), run("it failed"));
+        assert_eq!(decision(false, None, None), Decision::Run(None));
+    }
+
+    #[test]
+    fn two_that_do_the_same_have_a_record_each() {
+        let traces = [trace("one", "x"), trace("two", "x"), trace("three", "y")];
+        let (found, left) =
+            matched(&traces, vec![record(&traces[0], Ending::Done), record(&trace("o", "z"), Ending::Done)]);
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn reasons_are_told_of_the_task_that_changed() {
+        let records = [record(&trace("one", "x"), Ending::Done), record(&trace("two", "y"), Ending::Done)];
+        let now = [trace("one", "x"), trace("two", "z")];
+        let found = reasons(&records, &now);
+        let task = ("two".to_owned(), "f.yml:3".to_owned());
+        assert_eq!(found, BTreeMap::from([(task, "`command` changed from y to z".to_owned())]));
+    }
+}

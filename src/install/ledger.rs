@@ -1,0 +1,144 @@
+//! What a task put on the host: what it says that it writes, the packages that came with it, and what its commands made
+//! of files that earlier tasks had put there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use layers::digest::Digest;
+use layers::root::{Metadata, Root};
+use layers::store::Store;
+
+use super::InstallError;
+use super::seen::Seen;
+use super::state::{Record, Wrote};
+use crate::op::{Op, Step};
+use crate::target::host::Packages;
+
+/// More paths than this are no longer for people: they go to a record of the store.
+const MOST: usize = 200;
+const LISTINGS: &str = "listings";
+/// Directories whose content does not last.
+const PASSING: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
+
+/// Paths, and what was there.
+pub type Files = BTreeMap<String, Seen>;
+
+/// Keeps account of what tasks put on one host.
+pub struct Ledger<'a> {
+    store: &'a Store,
+    native: String,
+    packages: Packages,
+    /// What was recorded so far, and what its files are like; read when the first command is about to run.
+    known: Option<BTreeMap<PathBuf, Option<Metadata>>>,
+}
+
+/// What was there before a task.
+pub struct Before {
+    packages: Option<BTreeMap<String, String>>,
+}
+
+impl<'a> Ledger<'a> {
+    /// An account that begins now; `native` is dpkg's name of the host's architecture.
+    pub fn new(store: &'a Store, native: &str) -> Self {
+        Self { store, native: native.to_owned(), packages: Packages::default(), known: None }
+    }
+
+    /// Looks at the host before `step` is performed; `records` are those so far.
+    pub fn before<'r>(
+        &mut self,
+        root: &Root,
+        step: &Step,
+        records: impl Iterator<Item = &'r Record>,
+    ) -> Result<Before, InstallError> {
+        if !runs_commands(step) {
+            return Ok(Before { packages: None });
+        }
+        if self.known.is_none() {
+            let mut known = BTreeMap::new();
+            for record in records {
+                known.extend(files(self.store, &record.wrote)?.into_keys().map(|path| (relative(&path), None)));
+            }
+            self.known = Some(known);
+        }
+        for (path, metadata) in self.known.iter_mut().flatten() {
+            *metadata = root.metadata(path).ok();
+        }
+        Ok(Before { packages: Some(self.packages.read(root, &self.native).clone()) })
+    }
+
+    /// What `step` did; `written` are the paths that are known to be of its making.
+    pub fn after(
+        &mut self,
+        root: &Root,
+        step: &Step,
+        before: Before,
+        mut written: Vec<PathBuf>,
+    ) -> Result<Wrote, InstallError> {
+        written.extend(step.guards.creates.iter().map(|path| relative(path)));
+        if before.packages.is_some() {
+            let changed = self.known.iter().flatten();
+            let changed = changed.filter(|(path, was)| was.is_some() && root.metadata(path).ok() != **was);
+            written.extend(changed.map(|(path, _)| path.clone()));
+        }
+        written.retain(|path| !path.as_os_str().is_empty() && !PASSING.iter().any(|place| path.starts_with(place)));
+        let mut files = Files::new();
+        for path in &written {
+            // A name that is no text cannot stand in the state file.
+            let Some(name) = path.to_str() else { continue };
+            let seen = Seen::at(root, path)?;
+            // What is written and gone at once was never put there; what was known is news.
+            let known = self.known.as_ref().is_some_and(|known| known.contains_key(path));
+            if seen != Seen::ABSENT || known {
+                files.insert(format!("/{name}"), seen);
+            }
+        }
+        if let Some(known) = &mut self.known {
+            known.extend(written.into_iter().map(|path| (path, None)));
+        }
+        let packages = before.packages.map_or_else(BTreeMap::new, |before| self.added(root, step, &before));
+        if files.len() <= MOST {
+            return Ok(Wrote { files, listing: None, packages });
+        }
+        let text: String = files.iter().map(|(path, seen)| format!("{seen}\0{path}\0")).collect();
+        let listing = Digest::of(&text);
+        self.store.put_record(LISTINGS, &listing.hex(), text.as_bytes())?;
+        Ok(Wrote { files: Files::new(), listing: Some(listing), packages })
+    }
+
+    /// Packages that `step` asks for, and all that came with them.
+    fn added(&mut self, root: &Root, step: &Step, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let now = self.packages.read(root, &self.native);
+        let asked = step.ops.iter().flat_map(|op| match op {
+            Op::AptInstall { packages, .. } => packages.as_slice(),
+            _ => &[],
+        });
+        let asked: Vec<&str> = asked.filter_map(|package| package.split('=').next()).collect();
+        let counts =
+            |(name, version): &(&String, &String)| before.get(*name) != Some(version) || asked.contains(&name.as_str());
+        now.iter().filter(counts).map(|(name, version)| (name.clone(), version.clone())).collect()
+    }
+}
+
+fn runs_commands(step: &Step) -> bool {
+    step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. } | Op::EnsureUser { .. }))
+}
+
+fn relative(path: &str) -> PathBuf {
+    let path = Path::new(path);
+    path.strip_prefix("/").unwrap_or(path).to_owned()
+}
+
+/// All that a task wrote, its listing included. A listing that is gone from the store is as one that never was.
+pub fn files(store: &Store, wrote: &Wrote) -> Result<Files, InstallError> {
+    let mut files = wrote.files.clone();
+    let listing = match &wrote.listing {
+        Some(digest) => store.record(LISTINGS, &digest.hex())?.filter(|bytes| Digest::of(bytes) == *digest),
+        None => None,
+    };
+    let text = String::from_utf8(listing.unwrap_or_default()).unwrap_or_default();
+    let mut parts = text.split_terminator('\0');
+    while let (Some(seen), Some(path)) = (parts.next(), parts.next()) {
+        files.extend(seen.parse().ok().map(|seen| (path.to_owned(), seen)));
+    }
+    Ok(files)
+}

@@ -1,0 +1,113 @@
+//! Tasks beside what is known of them: pure, but for a look at what is there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use layers::digest::Digest;
+use layers::root::{Root, RootError};
+
+use super::decide::{Decision, decide, matched, reasons};
+use super::state::{Record, State, StateError, StateFile, plain};
+use super::{InstallError, Options, claim, earlier};
+use crate::op::{Fingerprint, Source, Step};
+use crate::plan::{Lowered, StepTrace};
+use crate::resolve::Resolver;
+
+/// The tasks of a blueprint, each with what is known of it.
+pub struct Prepared<'a> {
+    /// In the order they run.
+    pub steps: Vec<&'a Step>,
+    /// The same, as the state file has them; `None` for one whose sources nobody knows yet.
+    pub traces: Vec<Option<StepTrace>>,
+    /// What was recorded of each.
+    pub records: Vec<Option<Record>>,
+    /// Records of tasks that the blueprint has no more, or has changed.
+    pub left: Vec<Record>,
+    reasons: BTreeMap<(String, String), String>,
+}
+
+impl<'a> Prepared<'a> {
+    /// The tasks of `lowered`, whose sources hold `sources`, and what `state`, of that file, has of them.
+    pub fn new(
+        lowered: &'a Lowered,
+        sources: &BTreeMap<Source, Digest>,
+        state: State,
+        file: &StateFile,
+    ) -> Result<Self, StateError> {
+        let records = state.tasks;
+        let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+        let trace = |step: &&Step| {
+            let fingerprint = Fingerprint::of(step, sources)?;
+            Some(plain(StepTrace::of(step, fingerprint, sources, &lowered.secrets)))
+        };
+        let traces: Vec<Option<StepTrace>> = steps.iter().map(trace).collect();
+        let known: Vec<StepTrace> = traces.iter().flatten().cloned().collect();
+        let reasons = if records.is_empty() { BTreeMap::new() } else { reasons(&records, &known) };
+        let (found, left) = matched(&known, records);
+        let mut found = found.into_iter();
+        let records: Vec<Option<Record>> =
+            traces.iter().map(|trace| trace.as_ref().and_then(|_| found.next().flatten())).collect();
+        // A blueprint may get another name; one that shares nothing with what was recorded is another blueprint.
+        if state.blueprint != lowered.name && !left.is_empty() && records.iter().all(Option::is_none) {
+            let (path, found, wanted) = (file.path().to_owned(), state.blueprint, lowered.name.clone());
+            return Err(StateError::Other { path, what: "blueprint", found, wanted });
+        }
+        Ok(Self { steps, traces, records, left, reasons })
+    }
+
+    /// What is to be done with the task `at`, as the host is now.
+    pub fn decide(&self, at: usize, root: &Root) -> Result<Decision, RootError> {
+        let reason = match &self.traces[at] {
+            Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),
+            None => Some("what it downloads is not known yet: nothing pins it".to_owned()),
+        };
+        decide(self.steps[at], self.records[at].as_ref(), root, reason.as_ref())
+    }
+
+    /// Which tasks would run, as the host is now.
+    pub fn pending(&self, root: &Root) -> Result<Vec<bool>, RootError> {
+        (0..self.steps.len()).map(|at| Ok(matches!(self.decide(at, root)?, Decision::Run(_)))).collect()
+    }
+}
+
+/// A task, and what would be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// Its line.
+    pub line: usize,
+    /// Whether it would run, and why.
+    pub decision: Decision,
+    /// It has a `skip_if`, which is not asked now.
+    pub guarded: bool,
+}
+
+/// What [`super::install`] would do, as the host is now. Nothing runs, is fetched or written, and it takes no privileges.
+pub fn forecast(
+    resolver: &Resolver<'_>,
+    directory: &Path,
+    lowered: &Lowered,
+    options: &Options<'_>,
+) -> Result<Vec<Foreseen>, InstallError> {
+    let root = Root::open(options.root)?;
+    super::check::distribution(&root)?;
+    let host = claim::name(&root)?;
+    let file = StateFile::new(options.state);
+    let state = earlier(&file, options, resolver, host.as_deref())?;
+    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+    let (sources, _) = resolver.known_sources(directory, &steps)?;
+    let prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file)?;
+    let foresee = |(at, step): (usize, &&Step)| {
+        Ok(Foreseen {
+            name: lowered.secrets.mask(&step.name),
+            file: step.file.clone(),
+            line: step.line,
+            decision: prepared.decide(at, &root)?,
+            guarded: step.guards.skip_if.is_some(),
+        })
+    };
+    prepared.steps.iter().enumerate().map(foresee).collect()
+}

@@ -1,0 +1,222 @@
+//! The tasks, one after the other, and what is recorded of each.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use super::decide::{Decision, Skipped};
+use super::fetches::Fetches;
+use super::ledger::Ledger;
+use super::prepared::Prepared;
+use super::state::{Ending, Record, State, StateFile, Wrote};
+use super::{InstallError, Summary};
+use crate::build::{Lines, TaskFailure, revealed};
+use crate::event::{Event, Id, Reporter};
+use crate::op::Step;
+use crate::plan::Lowered;
+use crate::resolve::Resolver;
+use crate::sandbox::ending;
+use crate::target::host::Host;
+use crate::target::request::Outcome;
+
+type Result<T> = std::result::Result<T, InstallError>;
+
+/// An installation at work.
+pub struct Run<'a> {
+    reporter: &'a Reporter,
+    lowered: &'a Lowered,
+    prepared: Prepared<'a>,
+    host: Host,
+    fetches: Fetches<'a>,
+    ledger: Ledger<'a>,
+    file: StateFile,
+    state: State,
+    summary: Summary,
+    /// The state file does not say yet what is known.
+    unsaved: bool,
+}
+
+impl<'a> Run<'a> {
+    /// One that has done nothing yet; `state` says what it is of.
+    pub fn new(
+        resolver: &'a Resolver<'a>,
+        lowered: &'a Lowered,
+        prepared: Prepared<'a>,
+        host: Host,
+        fetches: Fetches<'a>,
+        file: StateFile,
+        state: State,
+    ) -> Self {
+        let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch());
+        let (reporter, summary) = (resolver.reporter, Summary::default());
+        Self { reporter, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
+    }
+
+    /// Does what is to be done, up to the first failure.
+    pub fn all(mut self) -> Summary {
+        let started = Instant::now();
+        self.summary.failure = self.files().and_then(|()| self.finish()).err();
+        let reached = self.summary.done + self.summary.skipped.values().sum::<usize>();
+        let failed = usize::from(matches!(&self.summary.failure, Some(failure) if of_a_task(failure)));
+        self.summary.left = self.prepared.steps.len() - reached - failed;
+        self.summary.took = started.elapsed();
+        self.summary
+    }
+
+    fn files(&mut self) -> Result<()> {
+        if self.prepared.pending(self.host.files())?.contains(&true) {
+            // What cannot be recorded is not begun.
+            self.save()?;
+        }
+        let count = self.lowered.layers.len();
+        let mut at = 0;
+        for (index, layer) in self.lowered.layers.iter().enumerate() {
+            let (id, before) = (Id::next(), self.summary.done);
+            self.reporter.event(Event::LayerStarted { id, name: layer.name.clone(), index: index + 1, count });
+            let ended = layer.steps.iter().try_for_each(|step| {
+                at += 1;
+                self.task(at - 1, step, &layer.name, id)
+            });
+            let outcome = match &ended {
+                Err(_) => "failed",
+                Ok(()) if self.summary.done > before => "done",
+                Ok(()) => "nothing to do",
+            };
+            self.reporter.event(Event::LayerEnded { id, outcome, size: None });
+            ended?;
+        }
+        Ok(())
+    }
+
+    fn task(&mut self, at: usize, step: &Step, layer: &str, id: Id) -> Result<()> {
+        if ending() {
+            return Err(InstallError::Interrupted { task: None });
+        }
+        match self.prepared.decide(at, self.host.files())? {
+            Decision::Skip(skipped) => self.skip(at, step, skipped, id),
+            Decision::Run(reason) => {
+                if let Some(reason) = reason.filter(|_| !step.guards.always_run) {
+                    self.reporter.event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
+                }
+                self.reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
+                self.perform(at, step, layer, id)
+            }
+        }
+    }
+
+    fn shown(&self, step: &Step) -> String {
+        self.lowered.secrets.mask(&step.name)
+    }
+
+    fn skip(&mut self, at: usize, step: &Step, skipped: Skipped, id: Id) -> Result<()> {
+        let reason = self.lowered.secrets.mask(&skipped.reason());
+        self.summary.skip(&skipped);
+        self.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
+        // What was done stays so, whatever holds it back now.
+        let done = |record: &Record| record.outcome == Ending::Done;
+        if self.prepared.records[at].as_ref().is_some_and(done) {
+            return Ok(());
+        }
+        // A task that was changed and is held back has left there what it did before.
+        let name = &step.name;
+        let before = self.prepared.left.iter().find(|record| record.name == *name && done(record));
+        let wrote = before.map(|record| record.wrote.clone()).unwrap_or_default();
+        self.record(at, Ending::Skipped, reason, wrote)
+    }
+
+    fn perform(&mut self, at: usize, step: &Step, layer: &str, id: Id) -> Result<()> {
+        let files = match self.fetches.files(step) {
+            Ok(files) => files,
+            Err(error) => {
+                self.record(at, Ending::Failed, error.to_string(), Wrote::default())?;
+                let (task, file, line) = (self.shown(step), step.file.clone(), step.line);
+                return Err(InstallError::Download { task, file, line, error });
+            }
+        };
+        let secrets = &self.lowered.secrets;
+        let before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten())?;
+        let lines = RefCell::new(Lines::new(self.reporter, secrets, id));
+        let output = |piece: &[u8]| lines.borrow_mut().take(piece);
+        let (outcome, written) = self.host.perform(&revealed(step, secrets), &files, &output);
+        let output = lines.into_inner().finish();
+        let (message, exit, hint) = match outcome {
+            Ok(Outcome::Ran) => {
+                let wrote = self.ledger.after(self.host.files(), step, before, written)?;
+                self.record(at, Ending::Done, String::new(), wrote)?;
+                self.summary.done += 1;
+                self.reporter.event(Event::TaskEnded { layer: id });
+                return Ok(());
+            }
+            Ok(Outcome::Skipped(reason)) => return self.skip(at, step, Skipped::Guard(reason), id),
+            Ok(Outcome::Failed { message, exit }) => (message, exit, None),
+            Err(error) => (error.told(), None, error.hint()),
+        };
+        let message = secrets.mask(&message);
+        let why = if ending() { "interrupted".to_owned() } else { message.clone() };
+        self.record(at, Ending::Failed, why, Wrote::default())?;
+        if ending() {
+            return Err(InstallError::Interrupted { task: Some(self.shown(step)) });
+        }
+        let (task, action, file, line) = (self.shown(step), step.action.clone(), step.file.clone(), step.line);
+        let layer = layer.to_owned();
+        Err(InstallError::Task(Box::new(TaskFailure {
+            task,
+            action,
+            layer,
+            file,
+            line,
+            message,
+            exit,
+            output,
+            hint,
+            image: None,
+        })))
+    }
+
+    /// Records how the task `at` ended, if that is news.
+    fn record(&mut self, at: usize, outcome: Ending, why: String, wrote: Wrote) -> Result<()> {
+        let Some(trace) = &self.prepared.traces[at] else { return Ok(()) };
+        let before = self.prepared.records[at].take();
+        let wrote = before.as_ref().map_or_else(|| wrote.clone(), |before| before.wrote.clone().and(wrote.clone()));
+        let record = Record::new(trace, outcome, why, wrote);
+        let news = before.is_none_or(|before| !before.says(&record) || outcome == Ending::Done);
+        if outcome == Ending::Done {
+            self.prepared.left.retain(|left| left.name != record.name);
+        }
+        self.prepared.records[at] = Some(record);
+        if news { self.save() } else { Ok(()) }
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let records = self.prepared.records.iter().flatten().chain(&self.prepared.left);
+        self.state.tasks = records.cloned().collect();
+        self.unsaved = false;
+        Ok(self.file.save(&self.state)?)
+    }
+
+    /// Tasks that are no more are forgotten, and those that were moved or renamed are known as they are now.
+    fn finish(&mut self) -> Result<()> {
+        for record in std::mem::take(&mut self.prepared.left) {
+            if record.outcome == Ending::Done {
+                let note = format!("the blueprint no longer has {} ({}); what it did stays", record.name, record.place);
+                self.reporter.event(Event::Note(note));
+            }
+            self.unsaved = true;
+        }
+        for (record, trace) in self.prepared.records.iter_mut().zip(&self.prepared.traces) {
+            let (Some(record), Some(trace)) = (record, trace) else { continue };
+            let now = Record { name: trace.name.clone(), place: trace.place.clone(), ..record.clone() };
+            self.unsaved |= now != *record;
+            *record = now;
+        }
+        if self.unsaved { self.save() } else { Ok(()) }
+    }
+}
+
+/// True for what is counted as a task that failed.
+fn of_a_task(failure: &InstallError) -> bool {
+    match failure {
+        InstallError::Task(_) | InstallError::Download { .. } => true,
+        InstallError::Interrupted { task } => task.is_some(),
+        _ => false,
+    }
+}

@@ -1,0 +1,168 @@
+//! `alloy.state.yml`: what was done on a host, task by task. Written after each one, so that whatever happens next, what
+//! was done is known.
+
+use std::collections::BTreeMap;
+
+use layers::digest::Digest;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::seen::Seen;
+use crate::op::{Fingerprint, Secrets};
+use crate::plan::StepTrace;
+
+mod file;
+mod read;
+mod write;
+
+pub use file::{StateError, StateFile};
+
+/// The name of the file beside a blueprint.
+pub const STATE_FILE: &str = "alloy.state.yml";
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The blueprint's name.
+    pub blueprint: String,
+    /// What it was installed for.
+    pub platform: String,
+    /// Which host: the name that it has in its own `/var/lib/alloy`.
+    pub host: String,
+    /// Its tasks, in the order of the blueprint; then those that the blueprint has no more.
+    pub tasks: Vec<Record>,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// It ran.
+    Done,
+    /// A guard held it back.
+    Skipped,
+    /// It is to be tried again.
+    Failed,
+}
+
+impl Ending {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is known of one task. No value of a secret is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Its name.
+    pub name: String,
+    /// Its file and line.
+    pub place: String,
+    /// Its action.
+    pub action: String,
+    /// What it does.
+    pub fingerprint: Fingerprint,
+    /// How it ended.
+    pub outcome: Ending,
+    /// Why it was skipped or failed.
+    #[serde(default)]
+    pub why: String,
+    /// When (RFC 3339).
+    pub at: String,
+    /// What it wrote.
+    #[serde(default)]
+    pub wrote: Wrote,
+    /// What its downloads and files held.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Digest>,
+    /// Variables that its commands saw.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Its fields, variables put in.
+    #[serde(default)]
+    pub fields: Value,
+}
+
+/// What a task put on the host, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wrote {
+    /// Paths, absolute, and what was there afterwards.
+    #[serde(default)]
+    pub files: BTreeMap<String, Seen>,
+    /// The same of an archive, as a record of the store: it is too long for people.
+    #[serde(default)]
+    pub listing: Option<Digest>,
+    /// Packages and their versions.
+    #[serde(default)]
+    pub packages: BTreeMap<String, String>,
+}
+
+impl Wrote {
+    /// This, and over it what was written `later`.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.files.extend(later.files);
+        self.packages.extend(later.packages);
+        self.listing = later.listing.or(self.listing);
+        self
+    }
+}
+
+impl Record {
+    /// A record of the task of `trace`.
+    pub fn new(trace: &StepTrace, outcome: Ending, why: String, wrote: Wrote) -> Self {
+        let StepTrace { name, action, place, fields, fingerprint, sources, variables } = trace.clone();
+        let at = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default().to_string();
+        Self { name, place, action, fingerprint, outcome, why, at, wrote, sources, variables, fields }
+    }
+
+    /// What it says of the task itself.
+    pub fn trace(&self) -> StepTrace {
+        StepTrace {
+            name: self.name.clone(),
+            action: self.action.clone(),
+            place: self.place.clone(),
+            fields: self.fields.clone(),
+            fingerprint: self.fingerprint,
+            sources: self.sources.clone(),
+            variables: self.variables.clone(),
+        }
+    }
+
+    /// True if `other` says the same, at whatever time.
+    pub fn says(&self, other: &Self) -> bool {
+        Self { at: other.at.clone(), ..self.clone() } == *other
+    }
+}
+
+/// A trace as the state file has it: secrets as their author wrote them, no field that is nothing.
+pub fn plain(trace: StepTrace) -> StepTrace {
+    let StepTrace { fields, sources, variables, .. } = &trace;
+    let fields = written(fields);
+    let written = |text: &String| Secrets::as_written(text);
+    let sources = sources.iter().map(|(name, digest)| (written(name), *digest)).collect();
+    let variables = variables.iter().map(|(name, value)| (name.clone(), written(value))).collect();
+    StepTrace { name: written(&trace.name), fields, sources, variables, ..trace }
+}
+
+/// Bytes of a field that are kept: enough to say what changed. Of a longer one, its digest is.
+const LONG: usize = 4 << 10;
+
+fn written(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > LONG => Value::String(Digest::of(text).to_string()),
+        Value::String(text) => Value::String(Secrets::as_written(text)),
+        Value::Array(items) => items.iter().map(written).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), written(value))).collect())
+        }
+        other => other.clone(),
+    }
+}

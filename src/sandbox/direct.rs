@@ -1,0 +1,171 @@
+//! Commands on the machine itself: no namespaces, but a session of their own, so that they can be ended as a whole.
+//! And the list of what runs, of other roots as well, for whoever has to end it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio as Std};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+
+use super::init::become_user;
+use super::process::Running;
+use super::spec::Identity;
+use super::{Exit, SandboxError};
+
+/// A command that runs: its process, and whether it leads a session.
+static RUNNING: Mutex<Vec<(Pid, bool)>> = Mutex::new(Vec::new());
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+fn running() -> MutexGuard<'static, Vec<(Pid, bool)>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends what runs, and lets nothing new be started. Commands of the machine are asked to end, each with its whole
+/// process group, or `killed`; those of another root go at once. True while anything is left.
+pub fn end_commands(killed: bool) -> bool {
+    // Under the lock: a command is either seen here, or sees this.
+    let running = running();
+    ENDING.store(true, Ordering::SeqCst);
+    for (pid, session) in running.iter() {
+        let signal = if killed { Signal::KILL } else { Signal::TERM };
+        // One that has just ended is no failure.
+        let _ = match session {
+            true => rustix::process::kill_process_group(*pid, signal),
+            false => rustix::process::kill_process(*pid, Signal::KILL),
+        };
+    }
+    !running.is_empty()
+}
+
+/// True once [`end_commands`] was called.
+pub fn ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Starts a command on this machine, with `env` for its whole environment; its output is captured.
+pub fn spawn_directly(
+    argv: &[String],
+    env: &std::collections::BTreeMap<String, String>,
+    cwd: &str,
+    identity: &Identity,
+) -> Result<Running, SandboxError> {
+    let [program, args @ ..] = argv else {
+        return Err(SandboxError::setup("run a command", io::Error::other("it is empty")));
+    };
+    // Only this can tell a missing directory from a missing program.
+    std::fs::metadata(cwd).map_err(|e| SandboxError::setup(format!("enter {cwd}"), e))?;
+    let failed = |e: io::Error| SandboxError::setup(format!("run {program}"), e);
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(args).env_clear().envs(env).current_dir(cwd).stdin(Std::null());
+    command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+    become_user(&mut command, identity.clone(), true);
+    end_with_parent(&mut command);
+    let child = command.spawn().map_err(failed)?;
+    Ok(Running { child, output: Some(reader) })
+}
+
+/// A command that nobody follows any more is asked to end.
+#[allow(unsafe_code)]
+fn end_with_parent(command: &mut Command) {
+    // SAFETY: one system call, which is async-signal-safe. It comes after the change of credentials, which would undo it.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?));
+    }
+}
+
+impl Running {
+    /// Hands what is printed to `output` until the command has ended. A service that it has started may keep its end of
+    /// the pipe for ever: nobody waits for that. `session` says that it leads one.
+    pub fn finish(mut self, session: bool, output: &dyn Fn(&[u8])) -> Result<Exit, SandboxError> {
+        let failed = |e: io::Error| SandboxError::setup("follow a command", e);
+        let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) else { return self.wait() };
+        let ended = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
+        if !register(pid, session) {
+            let _ = self.child.kill();
+        }
+        let copied = self.output.take().map_or(Ok(()), |pipe| copy(&pipe.into(), &ended, output));
+        let exit = self.wait();
+        running().retain(|(other, _)| *other != pid);
+        copied.map_err(failed)?;
+        exit
+    }
+}
+
+/// Adds a command to those that run; false if everything is to end.
+fn register(pid: Pid, session: bool) -> bool {
+    let mut running = running();
+    running.push((pid, session));
+    !ending()
+}
+
+/// Copies from `pipe` until its end, or until what it held when `ended` became readable.
+fn copy(pipe: &OwnedFd, ended: &OwnedFd, output: &dyn Fn(&[u8])) -> io::Result<()> {
+    rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut over = false;
+    loop {
+        match rustix::io::read(pipe, &mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => output(&buffer[..length]),
+            Err(rustix::io::Errno::AGAIN) if over => return Ok(()),
+            Err(rustix::io::Errno::AGAIN) => {
+                let mut waited =
+                    [PollFd::new(pipe, PollFlags::IN), PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
+                match poll(&mut waited, None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                over = !waited[1].revents().is_empty();
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn identity() -> Identity {
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        Identity { uid, gid, groups: Vec::new() }
+    }
+
+    fn shell(script: &str) -> Option<(Exit, String)> {
+        // Changing groups takes root.
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let printed = RefCell::new(Vec::new());
+        let running = spawn_directly(&argv, &env, "/", &identity()).unwrap();
+        let exit = running.finish(true, &|bytes| printed.borrow_mut().extend_from_slice(bytes)).unwrap();
+        Some((exit, String::from_utf8(printed.into_inner()).unwrap()))
+    }
+
+    #[test]
+    fn a_service_does_not_hold_up_whoever_started_it() {
+        let Some((exit, printed)) = shell("sleep 600 & echo started; echo $!; exit 3") else { return };
+        let (said, pid) = printed.trim().split_once('\n').unwrap();
+        assert_eq!((exit, said), (Exit(3), "started"));
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn a_signal_is_told_as_shells_tell_it() {
+        let Some((exit, _)) = shell("kill -9 $$") else { return };
+        assert_eq!(exit, Exit(137));
+    }
+}

@@ -1,0 +1,202 @@
+//! A live host, or the root of one that is not running: steps are performed on it as it is.
+//!
+//! On `/` commands run directly, with the machine's own apt and its own services. Another root gets namespaces for each
+//! command, as layers of an image do, and is lent a resolver; nothing is started or reloaded there.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use layers::root::Root;
+
+use super::TargetError;
+use super::accounts::{Account, Accounts};
+use super::layer::DEFAULT_PATH;
+use super::lent::Lent;
+use super::perform::Performer;
+use super::request::Outcome;
+use super::site::{Site, read_accounts};
+use crate::op::{Op, Source, Step};
+use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
+
+mod binfmt;
+mod elsewhere;
+mod names;
+mod packages;
+
+use elsewhere::Elsewhere;
+pub use names::Names;
+pub use packages::Packages;
+
+/// What apt is told in every command: nobody is there to be asked, and others may be at work with packages.
+const APT_CONF: &str = "\
+DPkg::Lock::Timeout \"300\";
+Dpkg::Use-Pty \"false\";
+Dpkg::Options:: \"--force-confdef\";
+Dpkg::Options:: \"--force-confold\";
+";
+
+/// A machine to install to.
+pub struct Host {
+    root: Root,
+    /// Set for a root that is not this machine's own.
+    elsewhere: Option<Elsewhere>,
+    env: BTreeMap<String, String>,
+    names: Names,
+    index_fresh: bool,
+    /// Holds apt's configuration.
+    _scratch: tempfile::TempDir,
+}
+
+impl Host {
+    /// The machine whose root is `path`; `var` reads the environment of whoever runs alloy.
+    pub fn open(path: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
+        let failed = |source| TargetError::Host { path: path.to_owned(), source };
+        let path = path.canonicalize().map_err(failed)?;
+        let root = Root::open(&path)?;
+        let scratch = tempfile::Builder::new().prefix("alloy-").tempdir().map_err(TargetError::scratch)?;
+        // Users of tasks read what is in it.
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(scratch.path(), readable).map_err(TargetError::scratch)?;
+        let own = path == Path::new("/");
+        let (mut env, elsewhere) = if own {
+            (Lent::environment(var), None)
+        } else {
+            let lent = Lent::by_this_machine(var);
+            (lent.env.clone(), Some(Elsewhere::lend(&root, &lent, scratch.path())?))
+        };
+        let conf = scratch.path().join(elsewhere::LENT).join("apt.conf");
+        conf.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(TargetError::scratch)?;
+        std::fs::write(&conf, APT_CONF).map_err(TargetError::scratch)?;
+        let conf = if own { conf } else { Path::new(super::lent::PLACE).join("apt.conf") };
+        for (name, value) in [
+            ("APT_CONFIG", conf.display().to_string()),
+            ("DEBIAN_FRONTEND", "noninteractive".to_owned()),
+            ("PATH", DEFAULT_PATH.to_owned()),
+        ] {
+            env.insert(name.to_owned(), value);
+        }
+        let names = Names::default();
+        Ok(Self { root, elsewhere, env, names, index_fresh: false, _scratch: scratch })
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &Root {
+        &self.root
+    }
+
+    /// True for the machine that alloy runs on.
+    pub fn is_own(&self) -> bool {
+        self.elsewhere.is_none()
+    }
+
+    /// Learns of users and groups that the machine knows from elsewhere than its files.
+    pub fn learn(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// Its users and groups, as they are now.
+    pub fn users(&self) -> Accounts {
+        self.names.added_to(read_accounts(&self.root))
+    }
+
+    /// Performs a step; what its commands print goes to `output`. Gives how it ended, and the paths that it has put
+    /// there, relative to the root.
+    pub fn perform(
+        &mut self,
+        step: &Step,
+        files: &BTreeMap<Source, PathBuf>,
+        output: &dyn Fn(&[u8]),
+    ) -> (Result<Outcome, TargetError>, Vec<PathBuf>) {
+        for op in &step.ops {
+            if let Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } | Op::PlaceRules { path, .. } = op
+                && let Err(error) = self.root.sweep(Path::new(path))
+            {
+                return (Err(error.into()), Vec::new());
+            }
+        }
+        let mut performer = Performer::new(self, files, output);
+        let outcome = performer.step(step);
+        (outcome, performer.written())
+    }
+
+    /// The environment of a command: the machine's, the account's, then `extra`.
+    fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut env = self.env.clone();
+        let login =
+            [("HOME", &account.home), ("LOGNAME", &account.name), ("SHELL", &account.shell), ("USER", &account.name)];
+        env.extend(login.map(|(name, value)| (name.to_owned(), value.clone())));
+        env.extend(extra.clone());
+        env
+    }
+}
+
+impl Site for Host {
+    fn root(&self) -> &Root {
+        &self.root
+    }
+
+    fn accounts(&self) -> Result<Accounts, TargetError> {
+        Ok(self.users())
+    }
+
+    fn run(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        extra: &BTreeMap<String, String>,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError> {
+        let env = self.environment(account, extra);
+        let identity = self.users().identity(account);
+        let Some(elsewhere) = &self.elsewhere else {
+            return Ok(spawn_directly(argv, &env, cwd, &identity)?.finish(true, output)?.0);
+        };
+        let running = spawn(&RunSpec {
+            root: self.root.path().to_owned(),
+            argv: argv.to_vec(),
+            env,
+            cwd: cwd.to_owned(),
+            identity,
+            binds: elsewhere.binds().to_vec(),
+            network: true,
+            stdio: Stdio::Captured,
+            parent: std::process::id(),
+        })?;
+        Ok(running.finish(false, output)?.0)
+    }
+
+    fn index_is_fresh(&self) -> bool {
+        self.index_fresh
+    }
+
+    fn has_index(&self) -> bool {
+        let lists = self.root.read_dir(Path::new("var/lib/apt/lists")).unwrap_or_default();
+        self.index_fresh || lists.iter().any(|name| name.to_string_lossy().contains("Release"))
+    }
+
+    fn index_refreshed(&mut self) {
+        self.index_fresh = true;
+    }
+
+    fn udev_reload(&self) -> Option<Vec<String>> {
+        let runs = self.is_own() && Path::new("/run/udev/control").exists();
+        let script = "udevadm control --reload && udevadm trigger";
+        runs.then(|| ["sh", "-c", script].map(str::to_owned).to_vec())
+    }
+
+    fn register_binfmt(&mut self, architecture: &str, interpreter: &str) -> Result<PathBuf, TargetError> {
+        let failed = |error: io::Error| TargetError::Binfmt { architecture: architecture.to_owned(), source: error };
+        let rule = binfmt::rule(architecture, interpreter)
+            .ok_or_else(|| failed(io::Error::other("its programs have no known magic number")))?;
+        let place = PathBuf::from(format!("etc/binfmt.d/{}.conf", binfmt::name(architecture)));
+        self.root.create_dir_all(Path::new("etc/binfmt.d"), 0o755)?;
+        self.root.write_file(&place, &mut format!("{rule}\n").as_bytes(), 0o644)?;
+        // A machine that does not run registers it when it starts.
+        if self.is_own() {
+            binfmt::register(architecture, interpreter, &rule).map_err(failed)?;
+        }
+        Ok(place)
+    }
+}

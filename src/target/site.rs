@@ -1,0 +1,55 @@
+//! Where ops are performed: a layer of an image that is being made, or a machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use layers::root::Root;
+
+use super::TargetError;
+use super::accounts::{Account, Accounts};
+
+/// A root, and the means to run commands in it.
+pub trait Site {
+    /// Its files.
+    fn root(&self) -> &Root;
+
+    /// Its users and groups, as they are now.
+    fn accounts(&self) -> Result<Accounts, TargetError> {
+        Ok(read_accounts(self.root()))
+    }
+
+    /// Runs a command as `account`, with `extra` over the usual environment; what it prints goes to `output` piece by
+    /// piece. Returns its exit status.
+    fn run(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        extra: &BTreeMap<String, String>,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError>;
+
+    /// True when apt's index was refreshed in this run.
+    fn index_is_fresh(&self) -> bool;
+
+    /// True when apt has an index at all.
+    fn has_index(&self) -> bool;
+
+    /// Notes that the index was refreshed.
+    fn index_refreshed(&mut self);
+
+    /// The command that makes udev read its rules again, where one runs.
+    fn udev_reload(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Lets the kernel start programs of `architecture` with `interpreter`. Gives the path of what says so.
+    fn register_binfmt(&mut self, architecture: &str, interpreter: &str) -> Result<PathBuf, TargetError>;
+}
+
+/// The users and groups in the files of a root.
+pub fn read_accounts(root: &Root) -> Accounts {
+    let read = |path: &str| root.read(Path::new(path), 16 << 20).unwrap_or_default();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Accounts::parse(&text(read("etc/passwd")), &text(read("etc/group")))
+}

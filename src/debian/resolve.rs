@@ -42,8 +42,8 @@ struct Pocket {
     uri: String,
     name: String,
     date: String,
-    /// Of the index of `main`.
-    url: String,
+    /// Of the index of `main`, below the suite's directory: the best one first.
+    paths: Vec<String>,
     sha256: Digest,
     size: u64,
 }
@@ -139,11 +139,20 @@ impl Releases {
 
 impl Pocket {
     async fn fetch(&self, fetcher: &Fetcher) -> Result<File, DebianError> {
-        let Self { url, sha256, size, .. } = self;
-        let name = format!("index of {}", self.name);
-        let part_of = (!fetcher.have(sha256)).then(|| Transfer::start(fetcher.reporter(), name, Some(*size)));
-        let download = Download { url: url.clone(), sha256: Some(*sha256), size: Some(*size), part_of };
-        fetcher.fetch(&download).await?;
+        let Self { uri, name, paths, sha256, size, .. } = self;
+        let mut result = Ok(());
+        for path in paths {
+            let url = format!("{uri}/dists/{name}/{path}");
+            let shown = || Transfer::start(fetcher.reporter(), format!("index of {name}"), Some(*size));
+            let part_of = (!fetcher.have(sha256)).then(shown);
+            let download = Download { url, sha256: Some(*sha256), size: Some(*size), part_of };
+            result = fetcher.fetch(&download).await.map(drop);
+            // A mirror that is being updated may have an index under one name and not yet under the other.
+            if !matches!(result, Err(FetchError::Status { status: 404, .. })) {
+                break;
+            }
+        }
+        result?;
         let path = fetcher.path(sha256);
         File::open(&path).map_err(|source| DebianError::Read { path, source })
     }
@@ -174,11 +183,8 @@ impl Archive<'_> {
             let architecture = self.architecture;
             DebianError::Release { url: url.clone(), message: format!("it has no packages for {architecture}") }
         })?;
-        let url = if release.by_hash {
-            format!("{dists}/{directory}/by-hash/SHA256/{}", sha256.hex())
-        } else {
-            format!("{dists}/{path}")
-        };
-        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, url, sha256, size })
+        let by_hash = format!("{directory}/by-hash/SHA256/{}", sha256.hex());
+        let paths = if release.by_hash { vec![by_hash, path] } else { vec![path] };
+        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, paths, sha256, size })
     }
 }

@@ -5,35 +5,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use layers::compress::Compression;
 use layers::digest::{Digest, Hasher};
 use layers::media_type::Descriptor;
 use layers::store::LayerBlob;
 
-use crate::cache::{self, LayerRecord};
+use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::{Secrets, Step};
-use crate::plan::{self, ImageSpec, Inputs, Layering, Lowered, Plan, PlannedLayer, Platform, Trace};
+use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
 use crate::registry::Reference;
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
 mod archives;
+mod blobs;
 mod error;
 mod forecast;
+mod foreign;
+mod inventory;
 mod output;
 mod session;
+mod team;
 mod uploads;
 mod verify;
 
+pub use blobs::ensure_blobs;
 pub use error::BuildError;
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
-pub use session::{Session, ensure_blobs};
+pub use foreign::{Need, foresee};
+pub use inventory::inventory;
+pub use session::Session;
+pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 
-const PROFILES: &str = "profiles";
+/// How a layer ended that nobody here had, but the team.
+const SHARED: &str = "cached by the team";
 /// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).
 const MOST_LAYERS: usize = 127;
 
@@ -50,6 +60,8 @@ pub struct Options {
     pub layering: Layering,
     /// Where finished layers are sent while later ones are made.
     pub push: Vec<Reference>,
+    /// Whether somebody will want to know what is in the image.
+    pub inventory: bool,
 }
 
 /// Which layers are built although they are there.
@@ -77,13 +89,28 @@ impl NoCache {
     }
 }
 
+/// How a layer came to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hit {
+    /// It was here.
+    Local,
+    /// A cache of the team knew it.
+    Team(Place),
+    /// It was made.
+    Built,
+}
+
 /// One layer of a built image.
 #[derive(Clone, Debug)]
 pub struct BuiltLayer {
     /// The task file.
     pub name: String,
-    /// It was there.
-    pub cached: bool,
+    /// What it is found under; `None` for what a failed build left.
+    pub key: Option<LayerKey>,
+    /// How it came to be there.
+    pub hit: Hit,
+    /// How long that took.
+    pub elapsed: Duration,
     /// `None` when its tasks changed nothing.
     pub blob: Option<LayerBlob>,
 }
@@ -101,6 +128,10 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// What was to be done.
     pub plan: Plan,
+    /// What it was done with.
+    pub inputs: Inputs,
+    /// The blueprint, its layers taken out.
+    pub lowered: Lowered,
 }
 
 /// What names stand for.
@@ -126,19 +157,33 @@ pub fn resolve(
     Ok(Resolved { base, inputs })
 }
 
-/// Builds what `lowered` asks for; `directory` is the blueprint's.
+/// Builds what `lowered` asks for from what names were found to stand for; `directory` is the blueprint's. What a cache
+/// promised and does not keep is made here.
 pub fn build(
     resolver: &Resolver<'_>,
     directory: &Path,
     lowered: Lowered,
+    mut resolved: Resolved,
     options: &Options,
 ) -> Result<Built, BuildError> {
-    let resolved = resolve(resolver, directory, &lowered, options)?;
-    make(resolver, directory, lowered, resolved, options)
+    let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
+    loop {
+        match make(resolver, directory, lowered.clone(), resolved.clone(), options) {
+            // Of every layer at most once: it is not believed again.
+            Err(error @ BuildError::Lost { digest, .. }) if !base.contains(&digest) => {
+                resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));
+            }
+            Err(error @ BuildError::Claim { .. }) => {
+                resolver.reporter.event(Event::Warning(format!("{error}; the archive is believed")));
+                resolved = resolve(resolver, directory, &lowered, options)?;
+            }
+            done => return done,
+        }
+    }
 }
 
-/// Builds it from what names were found to stand for.
-pub fn make(
+/// One attempt at it.
+fn make(
     resolver: &Resolver<'_>,
     directory: &Path,
     mut lowered: Lowered,
@@ -147,36 +192,48 @@ pub fn make(
 ) -> Result<Built, BuildError> {
     let Resolved { mut base, inputs } = resolved;
     let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
+    let brought = team::bring(resolver, &plan, &base, &lowered, &inputs, options)?;
     let found = find(resolver, &plan, options)?;
-    report(resolver, &lowered.base, &plan, &found);
+    report(resolver, &lowered.base, &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
+    foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
-    let mut done: Vec<BuiltLayer> = Vec::new();
-    if found.len() < plan.layers.len() {
-        session.push_to(&options.push);
-    }
-    for record in found {
-        session.stand_on(record.layer.as_ref(), record.archive);
-        done.push(BuiltLayer { name: record.name, cached: true, blob: record.layer });
-    }
-    session.prefetch(&plan.layers, done.len(), &options.no_cache);
+    session.upload(&options.push, brought);
+    session.prefetch(&plan.layers, found.len(), &options.no_cache);
     session.base_layer()?;
+    let mut done: Vec<BuiltLayer> = Vec::new();
+    for (planned, record) in plan.layers.iter().zip(found) {
+        let (key, hit) = (Some(planned.key), session.hit(&planned.key));
+        done.push(BuiltLayer {
+            name: record.name.clone(),
+            key,
+            hit,
+            elapsed: Duration::ZERO,
+            blob: record.layer.clone(),
+        });
+        session.take(planned, record)?;
+    }
     for (index, layer) in plan.layers.iter().enumerate().skip(done.len()) {
-        let forced = options.no_cache.covers(layer);
+        let (forced, start) = (options.no_cache.covers(layer), Instant::now());
         let made = session.layer(layer, index + 1, plan.layers.len(), forced);
-        let (blob, cached) = made.map_err(|error| failed(error, &session, &done, &lowered.image))?;
-        done.push(BuiltLayer { name: layer.name.clone(), cached, blob });
+        let (blob, hit) = made.map_err(|error| failed(error, &session, &done, &lowered.image))?;
+        done.push(BuiltLayer { name: layer.name.clone(), key: Some(layer.key), hit, elapsed: start.elapsed(), blob });
     }
     forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
     let profile = profile(&mut session, &lowered.image)?;
+    // Of an image that was there before, it is there, too, or can be had from those who made it.
+    if options.inventory && done.iter().any(|layer| layer.hit == Hit::Built) {
+        let key = inventory::key(session.diff_ids());
+        session.value(cache::INVENTORIES, cache::INVENTORY, key, Session::inventory)?;
+    }
     let image = session.image();
     session.finish()?;
     let composed = composed(&image, &done, &lowered.image, &profile, resolver, options.epoch);
     store(resolver, &composed)?;
     let config = Digest::of(&composed.config);
     base.image = image;
-    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan })
+    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
 }
 
 /// Layers with their keys.
@@ -208,18 +265,19 @@ fn find(resolver: &Resolver<'_>, plan: &Plan, options: &Options) -> Result<Vec<L
     Ok(found)
 }
 
-fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord]) {
+fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord], brought: &team::Brought) {
     let count = plan.layers.len();
-    let cached = |name: &str, index, size| {
+    let cached = |name: &str, index, outcome, size| {
         let id = Id::next();
         resolver.reporter.event(Event::LayerStarted { id, name: name.to_owned(), index, count });
-        resolver.reporter.event(Event::LayerEnded { id, outcome: "cached", size });
+        resolver.reporter.event(Event::LayerEnded { id, outcome, size });
     };
     if found.len() == count {
-        cached(base, 0, None);
+        cached(base, 0, "cached", None);
     }
-    for (index, record) in found.iter().enumerate() {
-        cached(&record.name, index + 1, record.layer.as_ref().map(|layer| layer.descriptor.size));
+    for (index, (record, planned)) in found.iter().zip(&plan.layers).enumerate() {
+        let outcome = if brought.contains_key(&planned.key.digest()) { SHARED } else { "cached" };
+        cached(&record.name, index + 1, outcome, record.layer.as_ref().map(|layer| layer.descriptor.size));
     }
 }
 
@@ -266,7 +324,7 @@ fn failed(error: BuildError, session: &Session<'_>, done: &[BuiltLayer], spec: &
     let BuildError::Task { mut failure, partial } = error else { return error };
     let mut layers = done.to_vec();
     let name = failure.layer.clone();
-    layers.push(BuiltLayer { name, cached: false, blob: partial.clone() });
+    layers.push(BuiltLayer { name, key: None, hit: Hit::Built, elapsed: Duration::ZERO, blob: partial.clone() });
     let resolver = session.resolver();
     let composed = composed(&session.image(), &layers, spec, &BTreeMap::new(), resolver, session.epoch());
     if store(resolver, &composed).is_ok() {
@@ -297,14 +355,7 @@ fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<Strin
     for diff_id in session.diff_ids() {
         part(diff_id.0.as_bytes());
     }
-    let key = key.finish().hex();
-    let store = session.resolver().store;
-    if let Some(known) = cache::get(store, PROFILES, &key)? {
-        return Ok(known);
-    }
-    let found = session.login_environment(user, env)?;
-    cache::put(store, PROFILES, &key, &found)?;
-    Ok(found)
+    session.value(cache::PROFILES, cache::PROFILE, key.finish(), |session| session.login_environment(user, env))
 }
 
 /// `image` with one more layer, stored: what `alloy run --rw` keeps.
@@ -335,10 +386,4 @@ fn revealed(step: &Step, secrets: &Secrets) -> Step {
         env.values_mut().for_each(|value| *value = secrets.reveal(value));
     }
     step
-}
-
-/// What a record of a layer says.
-fn record(layer: &PlannedLayer, trace: &Trace, made: &session::Made) -> LayerRecord {
-    let preimage = serde_json::to_value(trace).unwrap_or_default();
-    LayerRecord { name: layer.name.clone(), layer: made.blob.clone(), archive: made.archive.clone(), preimage }
 }

@@ -23,6 +23,8 @@ pub enum Event {
     Note(String),
     /// Something the user should look at; the build goes on.
     Warning(String),
+    /// What follows is for this platform. Only said where there are several.
+    Platform(String),
     /// Bytes begin to move; `total` where it is known.
     TransferStarted { id: Id, name: String, total: Option<u64> },
     /// `done` bytes have moved so far.

@@ -8,8 +8,10 @@ pub mod event;
 pub mod lock;
 pub mod op;
 pub mod plan;
+pub mod sign;
 pub mod yaml;
 
+pub mod attest;
 pub mod build;
 pub mod cache;
 pub mod cli;

@@ -143,6 +143,12 @@ pub struct Step {
 }
 
 impl Step {
+    /// True if it runs programs of the image: it needs a machine, or an emulator, of the image's architecture.
+    pub fn runs_programs(&self) -> bool {
+        let runs = |op: &Op| matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. });
+        self.guards.skip_if.is_some() || self.ops.iter().any(runs)
+    }
+
     /// Everything that has to be fetched before the step can run.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.ops.iter().filter_map(|op| match op {

@@ -11,17 +11,18 @@ use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use crate::cache;
-use crate::debian::{self, BaseOptions, BasePlan, DebianError};
+use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
+use crate::debian::{self, BaseOptions, BasePlan, DebianError, Releases};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::image::{self, BaseRef, BaseRefError, Image, ImageError, Index, Manifest};
 use crate::op::{Source, Step};
 use crate::plan::Platform;
-use crate::registry::{Client, Keychain, Reference, RegistryError};
+use crate::registry::{Client, Reference, Registries, RegistryError};
 
 mod files;
 mod rootfs;
+mod team;
 
 pub use files::local;
 
@@ -61,9 +62,20 @@ pub enum Origin {
     /// In a registry, under this reference.
     Registry(String),
     /// To be made from packages.
-    Archive(BasePlan),
+    Archive(Box<FromArchive>),
     /// In the store.
     Store,
+}
+
+/// A base that is made from packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromArchive {
+    /// What it is made of.
+    pub plan: BasePlan,
+    /// The archive's indexes that say so.
+    pub releases: Digest,
+    /// Somebody else says that they do; the indexes were not read here.
+    pub claimed: bool,
 }
 
 /// A base, resolved.
@@ -87,10 +99,8 @@ pub struct Resolver<'a> {
     pub runtime: &'a Handle,
     /// Who hears of it.
     pub reporter: &'a Reporter,
-    /// Credentials.
-    pub keychain: &'a Keychain,
-    /// Registries that speak http.
-    pub insecure: &'a [String],
+    /// Registries, and how they are reached.
+    pub registries: &'a Registries,
     /// Where distributions are.
     pub archive: &'a BaseOptions,
     /// What the image is for.
@@ -101,6 +111,8 @@ pub struct Resolver<'a> {
     pub pull: bool,
     /// Downloads without a digest are refused.
     pub locked: bool,
+    /// Who shares caches.
+    pub team: &'a Team,
     /// Now, in seconds since 1970.
     pub now: i64,
 }
@@ -110,11 +122,7 @@ type Result<T> = std::result::Result<T, ResolveError>;
 impl Resolver<'_> {
     /// A client for a repository.
     pub fn client(&self, reference: &Reference) -> Result<Client> {
-        let transport = self.runtime.block_on(self.fetcher.transport())?.clone();
-        let credentials = self.keychain.find(reference)?;
-        let insecure = self.insecure.contains(&reference.registry);
-        let (store, reporter) = (self.store.clone(), self.reporter.clone());
-        Ok(Client::new(transport, reference.clone(), credentials, insecure, store, reporter))
+        Ok(self.registries.client(reference, self.store, self.reporter)?)
     }
 
     /// Resolves a base.
@@ -124,15 +132,21 @@ impl Resolver<'_> {
         let key = self.base_key(text);
         if recorded
             && !self.pull
-            && let Some(base) = cache::get(self.store, BASES, &key)?
+            && let Some(base) = cache::get::<Base>(self.store, BASES, &key)?
+            && self.reachable(&base)
         {
             return Ok(base);
         }
-        let base = self.ask(&reference)?;
+        let base = self.look_up(&reference)?;
         if recorded {
             cache::put(self.store, BASES, &key, &base)?;
         }
         Ok(base)
+    }
+
+    /// True unless layers of the base are nowhere, as far as is known.
+    fn reachable(&self, base: &Base) -> bool {
+        base.image.layers.iter().all(|layer| elsewhere::reachable(self.store, &layer.descriptor.digest))
     }
 
     /// What a base was found to be before. Asks nobody, and changes nothing.
@@ -169,7 +183,7 @@ impl Resolver<'_> {
         key.finish().hex()
     }
 
-    fn ask(&self, reference: &BaseRef) -> Result<Base> {
+    fn look_up(&self, reference: &BaseRef) -> Result<Base> {
         let image = match reference {
             BaseRef::Registry(reference) => {
                 self.reporter.event(Event::Note(format!("resolving {reference}")));
@@ -214,15 +228,45 @@ impl Resolver<'_> {
             let (platform, available) = (self.platform.to_string(), format!("linux/{architecture}"));
             return Err(RegistryError::NoPlatform { reference: what, platform, available }.into());
         }
+        for layer in image.layers.iter().filter(|layer| !self.store.contains(&layer.descriptor.digest)) {
+            elsewhere::note(self.store, &layer.descriptor.digest, &Place::beside(reference))?;
+        }
         Ok(Base { identity: descriptor.digest, origin: Origin::Registry(what), image })
     }
 
+    /// What a suite is made of today. Reading the indexes takes longest: whoever read the same ones is believed, until
+    /// the base itself has to be made.
     fn archive(&self, suite: &str) -> Result<Base> {
+        let releases = self.releases(suite)?;
+        let identity = releases.identity();
+        let known: Option<BasePlan> = cache::get(self.store, SUITES, &identity.hex())?;
+        let claimed = known.is_none();
+        let known = known.or_else(|| Some(self.shared_value(SUITE, identity)?.0));
+        match known.filter(|plan| self.team.trusts(&plan.identity())) {
+            Some(plan) => Ok(from_archive(FromArchive { plan, releases: identity, claimed })),
+            None => self.planned(&releases),
+        }
+    }
+
+    fn releases(&self, suite: &str) -> Result<Releases> {
         let architecture = self.platform.debian_arch();
-        let plan = debian::resolve(self.fetcher, suite, architecture, self.archive, self.now);
-        let plan = self.runtime.block_on(plan)?;
-        let identity = plan.identity();
-        Ok(Base { identity, image: rootfs::image(identity, Vec::new()), origin: Origin::Archive(plan) })
+        let releases = debian::releases(self.fetcher, suite, architecture, self.archive, self.now);
+        Ok(self.runtime.block_on(releases)?)
+    }
+
+    fn planned(&self, releases: &Releases) -> Result<Base> {
+        let plan = self.runtime.block_on(releases.plan(self.fetcher))?;
+        let identity = releases.identity();
+        cache::put(self.store, SUITES, &identity.hex(), &plan)?;
+        Ok(from_archive(FromArchive { plan, releases: identity, claimed: false }))
+    }
+
+    /// What the base `text` is made of by the archive itself, whatever others say.
+    pub fn confirmed(&self, text: &str) -> Result<Base> {
+        let BaseRef::Deb { suite } = text.parse()? else { return self.base(text) };
+        let base = self.planned(&self.releases(&suite)?)?;
+        cache::put(self.store, BASES, &self.base_key(text), &base)?;
+        Ok(base)
     }
 
     /// Digests of all sources of `steps`. Downloads that nothing pins are fetched to know them, side by side.
@@ -302,6 +346,18 @@ impl Resolver<'_> {
         }
         Ok(())
     }
+}
+
+/// Layers of all bases that were asked for before.
+pub fn base_layers(store: &Store) -> std::result::Result<BTreeSet<Digest>, StoreError> {
+    let bases = store.records(BASES)?.into_iter();
+    let bases = bases.filter_map(|(_, bytes)| serde_json::from_slice::<Base>(&bytes).ok());
+    Ok(bases.flat_map(|base| base.image.layers).map(|layer| layer.descriptor.digest).collect())
+}
+
+fn from_archive(from: FromArchive) -> Base {
+    let identity = from.plan.identity();
+    Base { identity, image: rootfs::image(identity, Vec::new()), origin: Origin::Archive(Box::new(from)) }
 }
 
 fn place(step: &Step) -> String {

@@ -10,6 +10,8 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// `application/vnd.oci.image.config.v1+json`
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// `{}`, where something has to be and there is nothing (OCI image-spec 1.1, "Guidance for an Empty Descriptor").
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// An uncompressed layer.
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// A gzip-compressed layer.
@@ -45,6 +47,14 @@ pub fn oci_layer(media_type: &str) -> Option<&'static str> {
         OCI_LAYER_ZSTD => Some(OCI_LAYER_ZSTD),
         _ => None,
     }
+}
+
+/// What [`OCI_EMPTY`] is.
+pub const EMPTY: &[u8] = b"{}";
+
+/// The descriptor of [`EMPTY`].
+pub fn empty() -> Descriptor {
+    Descriptor { media_type: OCI_EMPTY.to_owned(), digest: Digest::of(EMPTY), size: EMPTY.len() as u64 }
 }
 
 /// A reference to content by type, digest and size in bytes (OCI image-spec 1.1, "Content Descriptors").

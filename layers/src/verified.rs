@@ -43,6 +43,33 @@ impl<R: Read> Read for VerifiedReader<R> {
     }
 }
 
+/// Passes bytes on, and tells their digest in the end.
+pub struct HashingReader<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> HashingReader<R> {
+    /// Nothing is expected of `inner`.
+    pub fn new(inner: R) -> Self {
+        Self { inner, hasher: Hasher::new() }
+    }
+
+    /// Reads what is left, and gives the digest of all.
+    pub fn finish(mut self) -> io::Result<Digest> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(self.hasher.finish())
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buf)?;
+        self.hasher.update(&buf[..length]);
+        Ok(length)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

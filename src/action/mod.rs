@@ -172,7 +172,10 @@ pub struct Task<'a> {
 
 /// What actions may ask of the blueprint around a task.
 pub trait Lookup {
-    /// The archive that the lockfile has for a toolchain reference on this platform.
+    /// What is built for, os/arch[/variant].
+    fn platform(&self) -> &str;
+
+    /// The archive that the lockfile has for a toolchain reference on that platform.
     fn toolchain(&self, reference: &str) -> Option<Source>;
 
     /// The variable `SDK_SYSROOT`.

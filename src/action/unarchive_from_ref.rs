@@ -20,8 +20,10 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let reference = fields.text("ref")?;
     let node = fields.required("ref")?;
     super::check_reference(&reference, node.span)?;
-    let source = fields.lookup().toolchain(reference.trim()).ok_or_else(|| {
-        Diagnostic::error("lock", node.span, format!("alloy.lock.yml does not pin `{reference}` for this platform"))
+    let lookup = fields.lookup();
+    let source = lookup.toolchain(reference.trim()).ok_or_else(|| {
+        let message = format!("alloy.lock.yml does not pin `{reference}` for {}", lookup.platform());
+        Diagnostic::error("lock", node.span, message)
             .label("not pinned")
             .help("add it to `toolchains` of alloy.lock.yml, with `url` and `sha256`")
     })?;

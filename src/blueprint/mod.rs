@@ -66,6 +66,16 @@ pub struct Blueprint {
     pub lock: Option<Node>,
 }
 
+impl Blueprint {
+    /// The texts of its files, by their paths in it.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        // Sources have the names that the user gave them, the manifest first.
+        let shown =
+            self.sources.all().next().and_then(|(name, _)| name.strip_suffix(MANIFEST_FILE)).unwrap_or_default();
+        self.sources.all().map(move |(name, text)| (name.strip_prefix(shown).unwrap_or(name), text))
+    }
+}
+
 /// All that is wrong with a blueprint, and the texts to show it in.
 #[derive(Clone, Debug)]
 pub struct Problems {

@@ -149,7 +149,7 @@ impl Renderer<'_> {
                 let error = Diagnostic::error("variable", span, format!("there is no variable `{name}`"));
                 let help = match (self.env.unpinned(&name), self.env.nearest(&name)) {
                     (Some(reference), _) => {
-                        format!("it comes from alloy.lock.yml, which does not pin `{reference}` for this platform")
+                        format!("it comes from alloy.lock.yml, which does not pin {reference}")
                     }
                     (None, Some(near)) => format!("did you mean `{near}`?"),
                     (None, None) => {

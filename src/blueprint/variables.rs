@@ -149,13 +149,13 @@ impl Environment {
     }
 
     /// Notes that nothing pins `reference`, which would have given the variables of `alias`.
-    pub fn miss(&mut self, alias: &str, reference: &str) {
+    pub fn miss(&mut self, alias: &str, reference: &str, platform: &str) {
         for ending in ["URL", "SHA", "VERSION"] {
-            self.unpinned.insert(format!("{alias}_{ending}"), reference.to_owned());
+            self.unpinned.insert(format!("{alias}_{ending}"), format!("`{reference}` for {platform}"));
         }
     }
 
-    /// The reference that would have given a variable.
+    /// The reference and the platform that would have given a variable.
     pub(super) fn unpinned(&self, name: &str) -> Option<&str> {
         self.unpinned.get(name).map(String::as_str)
     }

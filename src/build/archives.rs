@@ -15,7 +15,7 @@ use crate::cache::{self, PortableRecord};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::op::Source;
-use crate::plan::{Facts, Inputs, LayerKey, PlannedLayer, PortableStep};
+use crate::plan::{Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
 use crate::resolve::{Resolver, local};
 
 /// Why a job gave no layer.
@@ -79,7 +79,7 @@ impl Queue {
 pub(super) struct Job {
     step: PortableStep,
     facts: Facts,
-    key: LayerKey,
+    preimage: PortablePreimage,
     inputs: Inputs,
     fetcher: Fetcher,
     store: Store,
@@ -108,7 +108,7 @@ impl Job {
     ) -> Option<Self> {
         let step = planned.portable.clone()?;
         Some(Self {
-            key: step.key(&facts, inputs)?,
+            preimage: step.preimage(&facts, inputs)?,
             step,
             facts,
             inputs: inputs.clone(),
@@ -139,13 +139,14 @@ impl Job {
     }
 
     fn try_make(&self) -> Result<Ready, JobError> {
-        let found = || if self.forced { Ok(None) } else { cache::find_portable(&self.store, &self.key) };
+        let key = self.preimage.key();
+        let found = || if self.forced { Ok(None) } else { cache::find_portable(&self.store, &key) };
         if let Some(record) = found()? {
             return Ok((record, true));
         }
         let path = self.file()?;
         // Another build may be making the same one.
-        let _lock = self.store.lock(&format!("portable-{}", self.key.hex()))?;
+        let _lock = self.store.lock(&format!("portable-{}", key.hex()))?;
         if let Some(record) = found()? {
             return Ok((record, true));
         }
@@ -161,7 +162,7 @@ impl Job {
         };
         reporter.event(Event::LayerEnded { id, outcome, size });
         let record = made?;
-        cache::keep_portable(&self.store, &self.key, &record)?;
+        cache::keep_portable(&self.store, &key, &record)?;
         Ok((record, false))
     }
 
@@ -202,7 +203,7 @@ impl Job {
             mtime_max: self.inputs.epoch,
         };
         let made = portable(file, &place, self.store.layer_writer(self.inputs.compression)?)?;
-        Ok(PortableRecord { layer: made.blob, tops: made.tops })
+        Ok(PortableRecord { layer: made.blob, tops: made.tops, preimage: self.preimage.clone() })
     }
 }
 

@@ -1,14 +1,18 @@
 //! Why a build failed.
 
+use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::store::{LayerBlob, StoreError};
 
+use super::foreign::Need;
+use crate::cache::{Place, RemoteError};
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
 use crate::op::Source;
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
+use crate::sandbox::NoEmulator;
 use crate::target::image::RequestError;
 
 /// A task that failed.
@@ -44,8 +48,14 @@ pub enum BuildError {
     Task { failure: Box<TaskFailure>, partial: Option<LayerBlob> },
     #[error("{task} ({file}:{line}): {error}")]
     Download { task: String, file: String, line: usize, error: FetchError },
-    #[error("this machine cannot run {wanted} programs")]
-    Platform { wanted: String },
+    #[error("layer {digest} cannot be had: {reason}")]
+    Lost { digest: Digest, reason: String },
+    #[error("the cache {place} does not have everything: {error}")]
+    Cache { place: Place, error: RemoteError },
+    #[error("what deb:{suite} is made of is not what the cache says")]
+    Claim { suite: String },
+    #[error("{error}; {need}")]
+    Foreign { need: Need, error: NoEmulator },
     #[error("{0:?} has no digest")]
     UnknownSource(Source),
     #[error(transparent)]

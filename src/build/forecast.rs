@@ -6,8 +6,8 @@ use std::path::Path;
 use layers::digest::Digest;
 use layers::store::StoreError;
 
-use super::{BuildError, Options};
-use crate::cache::{self, LayerRecord};
+use super::{BuildError, Options, team};
+use crate::cache::{self, LayerRecord, Place};
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Reason, Trace, explain};
 use crate::resolve::{Base, Origin, Resolver};
@@ -37,8 +37,10 @@ pub struct Forecast {
 pub struct ForecastLayer {
     /// What it is.
     pub planned: PlannedLayer,
-    /// It is here, of this many bytes; `None` when it must be built.
+    /// It is here or known to be elsewhere, of this many bytes; `None` when it must be built.
     pub here: Option<u64>,
+    /// The team's cache that has it, where nobody else is known to.
+    pub team: Option<Place>,
     /// Why it must be built.
     pub reasons: Vec<Reason>,
 }
@@ -68,6 +70,7 @@ pub fn forecast(
     let inputs = Inputs { base, sources, compression: options.compression, epoch: options.epoch };
     let plan = super::planned(&mut lowered, resolver.platform, &inputs, options.layering, known.as_ref())?;
     let lasts = lasts(resolver, &lowered.name)?;
+    let mut shared = team::known(resolver, &plan, &lowered, &inputs, options)?;
     let mut layers: Vec<ForecastLayer> = Vec::new();
     for planned in plan.layers {
         let forced = options.no_cache.covers(&planned);
@@ -76,8 +79,16 @@ pub fn forecast(
         let here = record.map(|record| record.layer.map_or(0, |blob| blob.descriptor.size));
         // A layer stands on those below: with one of them built anew, it is built anew, unless it is an archive.
         let mut here = here.filter(|_| below.is_none_or(|below| below.here.is_some()));
+        let mut team = None;
+        if here.is_none()
+            && !forced
+            && let Some((size, place)) = shared.remove(&planned.key)
+            && below.is_none_or(|below| below.here.is_some())
+        {
+            (here, team) = (Some(size), Some(place));
+        }
         if here.is_none() && !forced {
-            here = shared(resolver, &planned, &inputs, lowered.image.user.as_deref())?;
+            here = portable(resolver, &planned, &inputs, lowered.image.user.as_deref())?;
         }
         let mut reasons = Vec::new();
         if here.is_none() {
@@ -98,7 +109,7 @@ pub fn forecast(
                 reasons.extend(more.into_iter().filter(|reason| !unpinned || reason.code != "source"));
             }
         }
-        layers.push(ForecastLayer { planned, here, reasons });
+        layers.push(ForecastLayer { planned, here, team, reasons });
     }
     let base_here = known.as_ref().is_some_and(|base| here(resolver, base, &inputs));
     let built = layers.iter().any(|layer| layer.here.is_none());
@@ -111,15 +122,15 @@ pub fn forecast(
 }
 
 /// Bytes of an archive's layer that is here, whatever is below it.
-fn shared(
+fn portable(
     resolver: &Resolver<'_>,
     planned: &PlannedLayer,
     inputs: &Inputs,
     user: Option<&str>,
 ) -> Result<Option<u64>, StoreError> {
     let Some(step) = &planned.portable else { return Ok(None) };
-    let Some(key) = step.usual(user).and_then(|facts| step.key(&facts, inputs)) else { return Ok(None) };
-    Ok(cache::find_portable(resolver.store, &key)?.map(|record| record.layer.descriptor.size))
+    let Some(preimage) = step.usual(user).and_then(|facts| step.preimage(&facts, inputs)) else { return Ok(None) };
+    Ok(cache::find_portable(resolver.store, &preimage.key())?.map(|record| record.layer.descriptor.size))
 }
 
 /// Why `planned` is not here.
@@ -168,7 +179,8 @@ fn here(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> bool {
 
 fn base_downloads(resolver: &Resolver<'_>, base: &Base) -> Vec<ForecastDownload> {
     match &base.origin {
-        Origin::Archive(plan) => {
+        Origin::Archive(from) => {
+            let plan = &from.plan;
             let missing = plan.packages.iter().filter(|package| !resolver.fetcher.have(&package.sha256));
             let (count, size) = missing.fold((0, 0), |(count, size), package| (count + 1, size + package.size));
             let name = format!("{count} packages of deb:{}", plan.suite);

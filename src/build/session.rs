@@ -9,28 +9,29 @@ use tokio::task::JoinHandle;
 
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
+use super::foreign::{self, Need};
 use super::output::Lines;
+use super::team::{self, Brought};
 use super::uploads::Uploads;
-use super::{NoCache, record, revealed};
+use super::{Hit, NoCache, SHARED, revealed};
 
-use crate::cache;
+use crate::cache::{self, LayerRecord};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Platform, Trace};
-use crate::registry::Reference;
+use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Origin, Resolver, local};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
 mod base;
+mod inventory;
 mod login;
 mod portable;
+mod share;
 mod trees;
-
-pub use trees::ensure_blobs;
 
 type Result<T> = std::result::Result<T, BuildError>;
 
@@ -50,6 +51,8 @@ pub struct Session<'a> {
     /// A layer below came out with other bytes than it is recorded with.
     moved: bool,
     archives: Archives,
+    /// Records that the team's caches had.
+    brought: Brought,
     uploads: Option<Uploads<'a>>,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Session<'a> {
             found,
             moved: false,
             archives: Archives::default(),
+            brought: Brought::new(),
             uploads: None,
         }
     }
@@ -113,27 +117,33 @@ impl<'a> Session<'a> {
         base.chain(self.made.iter().map(|standing| standing.blob.diff_id)).collect()
     }
 
-    /// Sends layers from now on to the repositories of `references`, as soon as they are there.
-    pub fn push_to(&mut self, references: &[Reference]) {
-        // One that cannot be reached is told of by the push.
-        let clients = references.iter().filter_map(|reference| self.resolver.client(reference).ok()).collect();
-        self.uploads = Some(Uploads::new(self.resolver.runtime, clients));
-    }
-
     /// The next layer stands on this one; `archive` says what is in it, where that is known.
-    pub fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
+    fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
         if let (Some(uploads), Some(layer)) = (&mut self.uploads, layer) {
             uploads.start(&layer.descriptor);
         }
         self.made.extend(layer.cloned().map(|blob| Standing { blob, archive }));
     }
 
+    /// Takes a layer that was found.
+    pub fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
+        let output = planned.preimage.output_key(&self.diff_ids());
+        // One that was imported lacks what explains it.
+        let known = record.output == Some(output) && record.preimage.get("steps").is_some();
+        self.stand_on(record.layer.as_ref(), record.archive.clone());
+        if known {
+            self.share(&planned.key, &record);
+            return Ok(());
+        }
+        let preimage = serde_json::to_value(Trace::of(planned, self.lowered, self.inputs)).unwrap_or_default();
+        let record = LayerRecord { output: Some(output), chain: self.chain(), preimage, ..record };
+        cache::keep(self.resolver.store, &planned.key, &record)?;
+        self.share(&planned.key, &record);
+        Ok(())
+    }
+
     fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
-            let wanted = self.resolver.platform;
-            if !can_run(wanted) {
-                return Err(BuildError::Platform { wanted: wanted.to_string() });
-            }
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
             self.target = Some(ImageTarget::start(self.resolver.store, lent, self.inputs.epoch)?);
         }
@@ -173,49 +183,72 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Makes a layer, unless it is there by now. True if it was.
+    /// Makes a layer, unless it is there by now.
     pub fn layer(
         &mut self,
         planned: &PlannedLayer,
         index: usize,
         count: usize,
         forced: bool,
-    ) -> Result<(Option<LayerBlob>, bool)> {
+    ) -> Result<(Option<LayerBlob>, Hit)> {
         let store = self.resolver.store;
         let _lock = store.lock(&format!("layer-{}", planned.key.hex()))?;
         let before = cache::find(store, &planned.key)?;
         let output = planned.preimage.output_key(&self.diff_ids());
+        let trace = Trace::of(planned, self.lowered, self.inputs);
+        let mut hit = self.hit(&planned.key);
         // With other bytes below than when it was made, what it was then says nothing.
         let mut found = before.clone().filter(|_| !self.moved);
-        if found.is_none() {
+        if found.is_none() && !forced {
+            hit = Hit::Local;
             found = cache::find(store, &output)?;
         }
-        let (made, cached) = match found.filter(|_| !forced) {
+        if found.is_none()
+            && !forced
+            && let Some((record, place)) = team::bring_output(self.resolver, planned, output, &trace)?
+        {
+            hit = Hit::Team(place);
+            found = Some(record);
+        }
+        let made = match found.filter(|_| !forced) {
             Some(record) => {
-                self.cached(planned, index, count, record.layer.as_ref());
-                (Made { blob: record.layer, archive: record.archive }, true)
+                self.cached(planned, index, count, &hit, record.layer.as_ref());
+                Made { blob: record.layer, archive: record.archive }
             }
             None => match self.portable(planned, index, count, forced)? {
-                Some(made) => made,
-                None => (Made { blob: self.run(planned, index, count)?, archive: None }, false),
+                Some((made, how)) => {
+                    hit = how;
+                    made
+                }
+                None => {
+                    hit = Hit::Built;
+                    Made { blob: self.run(planned, index, count)?, archive: None }
+                }
             },
         };
-        let trace = Trace::of(planned, self.lowered, self.inputs);
-        let record = record(planned, &trace, &made);
+        self.stand_on(made.blob.as_ref(), made.archive.clone());
+        let record = LayerRecord {
+            name: planned.name.clone(),
+            layer: made.blob.clone(),
+            archive: made.archive,
+            preimage: serde_json::to_value(trace).unwrap_or_default(),
+            output: Some(output),
+            chain: self.chain(),
+        };
         if before.as_ref().map(|before| &before.layer) != Some(&record.layer) {
             self.moved = self.moved || before.is_some();
             cache::keep(store, &planned.key, &record)?;
         }
         cache::keep(store, &output, &record)?;
-        self.stand_on(made.blob.as_ref(), made.archive);
-        Ok((made.blob, cached))
+        self.share(&planned.key, &record);
+        Ok((made.blob, hit))
     }
 
     /// Says that a layer was there.
-    fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, blob: Option<&LayerBlob>) {
+    fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, hit: &Hit, blob: Option<&LayerBlob>) {
         let id = Id::next();
         self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
-        self.ended(id, "cached", blob);
+        self.ended(id, if matches!(hit, Hit::Team(_)) { SHARED } else { "cached" }, blob);
     }
 
     /// Performs the steps of a layer in the sandbox.
@@ -223,6 +256,9 @@ impl<'a> Session<'a> {
         let id = Id::next();
         self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
         let mut blob = None;
+        if let Some(need) = planned.steps.iter().find_map(Need::of) {
+            foreign::ensure(self.resolver, || need)?;
+        }
         if !planned.steps.is_empty() {
             self.begin()?;
             for step in &planned.steps {
@@ -314,6 +350,7 @@ impl<'a> Session<'a> {
         command: Interactive,
         keep: bool,
     ) -> Result<(i32, Option<LayerBlob>)> {
+        foreign::ensure(resolver, || Need::Command)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
         let (compression, epoch) = (resolver.compression, DEFAULT_EPOCH);
         let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
@@ -336,7 +373,10 @@ impl<'a> Session<'a> {
     pub fn finish(mut self) -> Result<()> {
         let ended = self.target.take().map_or(Ok(()), |target| Ok(target.finish()?));
         if let Some(uploads) = self.uploads.take() {
-            uploads.finish();
+            for (place, error) in uploads.finish() {
+                let warning = format!("the cache {place} does not have everything: {error}");
+                self.resolver.reporter.event(Event::Warning(warning));
+            }
         }
         ended
     }
@@ -346,19 +386,4 @@ fn joined<T>(
     done: std::result::Result<std::result::Result<T, FetchError>, tokio::task::JoinError>,
 ) -> std::result::Result<T, FetchError> {
     done.map_err(|error| FetchError::Transport(error.to_string()))?
-}
-
-/// True if programs of the platform run here, natively or by binfmt_misc.
-fn can_run(platform: &Platform) -> bool {
-    let native = Platform::of_this_machine();
-    if platform.architecture == native.architecture {
-        return true;
-    }
-    let qemu = match platform.architecture.as_str() {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        "386" => return native.architecture == "amd64",
-        other => other,
-    };
-    Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{qemu}")).exists()
 }

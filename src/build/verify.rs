@@ -10,7 +10,7 @@ use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::tree::Difference;
 
-use super::{BuildError, NoCache, Options, Resolved, make};
+use super::{BuildError, NoCache, Options, Resolved, ensure_blobs, make};
 use crate::event::Event;
 use crate::image::Layer;
 use crate::plan::{Lowered, PlannedLayer};
@@ -107,6 +107,7 @@ fn compared(
     let base = &resolved.base;
     if !matches!(base.origin, Origin::Archive(_)) {
         let blobs: Vec<Descriptor> = base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+        ensure_blobs(resolver, &blobs)?;
         scratch.share(resolver.store, &blobs)?;
     }
     resolver.reporter.event(Event::Note("building everything anew, to compare".to_owned()));
@@ -124,6 +125,7 @@ fn compared(
         let planned = above.and_then(|index| built.plan.layers.get(index));
         let mut verdict = LayerVerdict::new(name, planned, pair);
         if !verdict.is_identical() {
+            ensure_blobs(resolver, &pair[0].map(|layer| layer.descriptor.clone()).into_iter().collect::<Vec<_>>())?;
             let (found, more) = differences([&sides[0], &sides[1]], pair, limit, &scratch.spill)?;
             verdict.compression_only = pair[0].map(|layer| layer.diff_id) == pair[1].map(|layer| layer.diff_id);
             verdict.more = more;

@@ -1,14 +1,30 @@
-//! From a layer's key to the layer. Records are small; the layer itself is a blob of the store.
+//! From a layer's key to the layer. Records are small; the layer itself is a blob of the store, or of a registry that
+//! is known to have it.
+
+mod directory;
+pub mod elsewhere;
+mod entry;
+mod export;
+mod place;
+mod remote;
+mod team;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use layers::digest::Digest;
+use layers::digest::{ChainId, Digest};
 use layers::store::{LayerBlob, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Contents, LayerKey};
+pub use directory::{Directory, DirectoryError};
+pub use entry::{Entry, EntryError, Known, TAG_PREFIX, Wanted, Written};
+pub use export::{BASE, INVENTORIES, INVENTORY, PROFILE, PROFILES, SUITE, SUITES, base_preimage, entries, keep_entry};
+pub use place::{Place, PlaceError};
+pub use remote::{Remote, RemoteError};
+pub use team::Team;
+
+use crate::plan::{Contents, LayerKey, PortablePreimage};
 
 /// What is known of a layer that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +38,12 @@ pub struct LayerRecord {
     pub archive: Option<Contents>,
     /// What the key was made of, to explain the next miss.
     pub preimage: serde_json::Value,
+    /// What it is also found under: the bytes below in place of how they came about.
+    #[serde(default)]
+    pub output: Option<LayerKey>,
+    /// Of the stack with it on top.
+    #[serde(default)]
+    pub chain: Option<ChainId>,
 }
 
 /// A layer made of an archive alone, which other blueprints share.
@@ -31,15 +53,17 @@ pub struct PortableRecord {
     pub layer: LayerBlob,
     /// Names that it has directly below its destination.
     pub tops: BTreeSet<OsString>,
+    /// What the key was made of.
+    pub preimage: PortablePreimage,
 }
 
 const LAYERS: &str = "layers";
 const PORTABLE: &str = "portable";
 
-/// The record of `key`, if its layer is really there.
+/// The record of `key`, if its layer is here, or somebody is known to have it.
 pub fn find(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
     Ok(record(store, key)?
-        .filter(|record| record.layer.as_ref().is_none_or(|blob| store.contains(&blob.descriptor.digest))))
+        .filter(|record| record.layer.as_ref().is_none_or(|blob| elsewhere::reachable(store, &blob.descriptor.digest))))
 }
 
 /// What was recorded under `key`, its layer there or not.
@@ -52,10 +76,10 @@ pub fn keep(store: &Store, key: &LayerKey, record: &LayerRecord) -> Result<(), S
     put(store, LAYERS, &key.hex(), record)
 }
 
-/// The record of a portable layer, if it is really there.
+/// The record of a portable layer, if that is here, or somebody is known to have it.
 pub fn find_portable(store: &Store, key: &LayerKey) -> Result<Option<PortableRecord>, StoreError> {
     let record: Option<PortableRecord> = get(store, PORTABLE, &key.hex())?;
-    Ok(record.filter(|record| store.contains(&record.layer.descriptor.digest)))
+    Ok(record.filter(|record| elsewhere::reachable(store, &record.layer.descriptor.digest)))
 }
 
 /// Keeps the record of a portable layer.

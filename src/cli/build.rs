@@ -1,29 +1,35 @@
 //! `alloy build`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
-use layers::media_type::Descriptor;
 
-use super::context::{Context, Global, image_name, now};
-use super::error::{CommandError, Kind};
+use super::context::{Context, Global, Network, image_name, now};
+use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
+use super::push::{Attach, AttachArgs};
+use super::team::{CacheFrom, places};
 use super::ui;
-use crate::build::{self, BuildError, Built, NoCache, Options, ensure_blobs};
+use crate::build::{BuildError, Hit, NoCache, Options};
+use crate::cache::Team;
 use crate::event::Event;
-use crate::image::{self, BuiltFrom, LocalImage, Output, OutputKind};
+use crate::image::{self, Local, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
-use crate::resolve::{Origin, Resolver};
-use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::target::DEFAULT_EPOCH;
+
+mod deliver;
+mod metadata;
+mod platforms;
 
 /// The name under which a failed build can be looked into.
 const FAILED: &str = "alloy-failed:latest";
+/// The name inside of files, where none is given.
+const UNNAMED: &str = "image:latest";
 
 /// Builds an image from a blueprint
 ///
@@ -34,6 +40,7 @@ Examples:
   alloy build examples/hello -t hello
   alloy build . -t registry.example/team/arm-env:1.2 --push
   alloy build . -t arm-env -o type=oci,dest=arm-env.oci
+  alloy build . -t registry.example/team/arm-env:1.2 --platform linux/amd64,linux/arm64 --push
   alloy build . -t arm-env --base registry.example/base:12 --var VERSION=13.3")]
 pub(super) struct Args {
     /// Name of the image, [REGISTRY/]NAME[:TAG]; may be given more than once
@@ -57,6 +64,14 @@ pub(super) struct Args {
     /// Write digests and layers as JSON
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
+    /// Leave layers for others there: REGISTRY/REPOSITORY or type=local,dest=DIR; `none` for nowhere [default with
+    /// --push: beside the image]
+    #[arg(long, value_name = "CACHE", env = "ALLOY_CACHE_TO", hide_env_values = true, value_delimiter = ' ')]
+    cache_to: Vec<String>,
+    #[command(flatten)]
+    cache_from: CacheFrom,
+    #[command(flatten)]
+    attach: AttachArgs,
     #[command(flatten)]
     inputs: InputArgs,
 }
@@ -70,78 +85,75 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(format!("`{name}` names no registry to push to"))
             .hint(format!("write it out: --tag REGISTRY/{name}")));
     }
-    let mut prepared = args.inputs.prepare()?;
+    let attach = args.attach.read()?;
+    let prepared = args.inputs.prepare()?;
+    deliver::check(&args.output, prepared.len())?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
-    prepared.warn(&context);
-    let mut network = args.inputs.network(&context, &prepared);
-    network.pull = args.pull;
-    let resolver = network.resolver();
-    let platform = prepared.platform.clone();
-    let no_cache = match &args.no_cache {
-        None if args.refresh => NoCache::AlwaysRun,
-        None => NoCache::Nothing,
-        Some(files) if files.is_empty() => NoCache::Everything,
-        Some(files) => {
-            let known = |file: &&String| prepared.lowered.layers.iter().any(|layer| layer.name == **file);
-            if let Some(file) = files.iter().find(|file| !known(file)) {
-                return Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`")));
-            }
-            NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())
-        }
-    };
-    let push = if args.push { names.clone() } else { Vec::new() };
+    Prepared::warn(&prepared, &context);
+    let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
+    for network in &mut networks {
+        network.pull = args.pull;
+        network.team = team(args, if args.push { &names } else { &[] }, &attach)?;
+    }
     let options = Options {
         compression: args.inputs.compression,
-        epoch: prepared.epoch,
-        no_cache,
+        epoch: prepared.first().map_or(DEFAULT_EPOCH, |one| one.epoch),
+        no_cache: no_cache(args, &prepared)?,
         layering: args.inputs.layers,
-        push,
+        push: if args.push { names.clone() } else { Vec::new() },
+        // Whoever pushes what the cache has will want it.
+        inventory: !args.attach.no_attest && (args.push || networks.iter().any(|network| !network.team.to.is_empty())),
     };
-    let lowered = std::mem::take(&mut prepared.lowered);
-    let built = build::build(&resolver, &prepared.blueprint.directory, lowered, &options)
-        .map_err(|error| explain(error, &context, &platform))?;
-    let from = built_from(&args.inputs, &prepared, &built);
+    let parts = platforms::build(&context, args, prepared, &networks, &options)?;
+    let image_as = |name: &str| platforms::named(&context.store, name, &parts);
     for name in &names {
-        let image = local(name.to_string(), &built.manifest, &platform, &built);
-        image::tag(&context.store, &LocalImage { from: Some(from.clone()), ..image })?;
+        image::tag(&context.store, &image_as(&name.to_string())?)?;
     }
-    deliver(args, &resolver, &built, &names, &platform)?;
+    let image = image_as(&names.first().map_or_else(|| UNNAMED.to_owned(), Reference::to_string))?;
+    deliver::deliver(args, &parts, &image, &names, &attach)?;
     if let Some(path) = &args.metadata_file {
-        write_metadata(path, &metadata(&built, &names))?;
+        metadata::write(path, &metadata::of(&image, &parts, &names))?;
     }
-    let cached = built.layers.iter().filter(|layer| layer.cached).count();
+    let layers = || parts.iter().flat_map(|part| &part.built.layers);
+    let cached = layers().filter(|layer| layer.hit != Hit::Built).count();
     context.reporter.event(Event::Note(format!(
         "done in {}: {}, {cached} of them cached",
         ui::duration(start.elapsed()),
-        ui::count(built.layers.len(), "layer")
+        ui::count(layers().count(), "layer")
     )));
+    drop(parts);
+    drop(networks);
     // Printed last, and alone on standard output: for scripts.
     drop(context);
+    let digest = image.descriptor().digest;
     match names.first() {
-        Some(name) => println!("{name}@{}", built.manifest.digest),
-        None => println!("{}", built.manifest.digest),
+        Some(name) => println!("{name}@{digest}"),
+        None => println!("{digest}"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn local(name: String, manifest: &Descriptor, platform: &Platform, built: &Built) -> LocalImage {
-    let base = match &built.base.origin {
-        Origin::Registry(reference) => Some(reference.clone()),
-        _ => None,
-    };
-    LocalImage { name, manifest: manifest.clone(), platform: platform.clone(), tagged_at: now(), base, from: None }
+fn team(args: &Args, images: &[Reference], attach: &Attach) -> Result<Team, CommandError> {
+    let mut team = args.cache_from.team(images)?;
+    team.to = places("--cache-to", &args.cache_to, images)?;
+    team.sign.clone_from(&attach.key);
+    Ok(team)
 }
 
-/// What `alloy verify` needs to build the image once more.
-fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
-    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint));
-    if !options.iter().any(|option| option.starts_with("--platform=")) {
-        options.push(format!("--platform={}", prepared.platform));
+/// What `--no-cache` and `--refresh` ask for.
+fn no_cache(args: &Args, prepared: &[Prepared]) -> Result<NoCache, CommandError> {
+    let Some(files) = &args.no_cache else {
+        return Ok(if args.refresh { NoCache::AlwaysRun } else { NoCache::Nothing });
+    };
+    if files.is_empty() {
+        return Ok(NoCache::Everything);
     }
-    let directory = prepared.blueprint.directory.clone();
-    let layers = built.plan.layers.iter().map(|layer| (layer.name.clone(), layer.key)).collect();
-    BuiltFrom { directory, options, withheld, epoch: prepared.epoch, base: built.base.identity, layers }
+    let layers = || prepared.iter().flat_map(|one| &one.lowered.layers);
+    match files.iter().find(|file| !layers().any(|layer| layer.name == **file)) {
+        Some(file) => Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`"))),
+        None => Ok(NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())),
+    }
 }
 
 /// Gives what a failed build left a name, and says how to look into it.
@@ -153,98 +165,11 @@ fn explain(error: BuildError, context: &Context, platform: &Platform) -> Command
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
         let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
-        let image = LocalImage { name, manifest, platform, tagged_at, base: None, from: None };
-        if image::tag(&context.store, &image).is_ok() {
+        let image = LocalImage { name, manifest, platform, tagged_at, from: None, documents: None };
+        if image::tag(&context.store, &Local::Image(image)).is_ok() {
             let name = FAILED.trim_end_matches(":latest");
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));
         }
     }
     failure
-}
-
-/// Writes outputs and pushes.
-fn deliver(
-    args: &Args,
-    resolver: &Resolver<'_>,
-    built: &Built,
-    names: &[Reference],
-    platform: &Platform,
-) -> Result<(), CommandError> {
-    if !args.output.is_empty() {
-        let blobs: Vec<Descriptor> = built.base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        let origin = match &built.base.origin {
-            Origin::Registry(reference) => Some(reference.as_str()),
-            _ => None,
-        };
-        ensure_blobs(resolver, &blobs, origin)?;
-    }
-    let name = names.first().map_or_else(|| "image:latest".to_owned(), Reference::to_string);
-    for output in &args.output {
-        match output.kind {
-            OutputKind::Dir => {
-                image::unpack_to(resolver.store, &layers(built), &output.dest)?;
-            }
-            OutputKind::Tar => {
-                let failed = |error| CommandError::new(Kind::Failed, format!("{}: {error}", output.dest.display()));
-                let dest = std::path::absolute(&output.dest).map_err(failed)?;
-                let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
-                let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
-                target.export(blobs, dest)?;
-                target.finish()?;
-            }
-            _ => image::write(resolver.store, &built.manifest, &name, platform, output)?,
-        }
-        resolver.reporter.event(Event::Note(format!("wrote {}", output.dest.display())));
-    }
-    if args.push {
-        for name in names {
-            super::push::push(resolver, &local(name.to_string(), &built.manifest, platform, built), name)?;
-        }
-    }
-    Ok(())
-}
-
-fn layers(built: &Built) -> Vec<image::Layer> {
-    let new = built.layers.iter().filter_map(|layer| layer.blob.as_ref());
-    let new = new.map(|blob| image::Layer { descriptor: blob.descriptor.clone(), diff_id: blob.diff_id });
-    built.base.image.layers.iter().cloned().chain(new).collect()
-}
-
-/// Keys as BuildKit names them, where it has them.
-fn metadata(built: &Built, names: &[Reference]) -> serde_json::Value {
-    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
-    let layers: Vec<serde_json::Value> = built
-        .layers
-        .iter()
-        .map(|layer| {
-            let blob = layer.blob.as_ref();
-            serde_json::json!({
-                "name": layer.name,
-                "cached": layer.cached,
-                "digest": blob.map(|blob| blob.descriptor.digest),
-                "diff_id": blob.map(|blob| blob.diff_id),
-                "size": blob.map(|blob| blob.descriptor.size),
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "containerimage.digest": built.manifest.digest,
-        "containerimage.config.digest": built.config,
-        "containerimage.descriptor": built.manifest,
-        "image.name": names.join(","),
-        "base": {"identity": built.base.identity, "layers": built.base.image.layers},
-        "layers": layers,
-    })
-}
-
-fn write_metadata(path: &Path, value: &serde_json::Value) -> Result<(), CommandError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
-    };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
-    serde_json::to_writer_pretty(&mut file, value).map_err(|error| failed(&error))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
-    file.persist(path).map(drop).map_err(|error| failed(&error.error))
 }

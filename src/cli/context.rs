@@ -10,12 +10,13 @@ use tokio::runtime::Runtime;
 
 use super::error::{CommandError, Kind};
 use super::ui::{self, Progress};
+use crate::cache::Team;
 use crate::debian::BaseOptions;
 use crate::event::Reporter;
 use crate::fetch::Fetcher;
 use crate::op::Secrets;
 use crate::plan::Platform;
-use crate::registry::{Keychain, Reference};
+use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
 use crate::resolve::Resolver;
 
 /// The lock that keeps `prune` and everybody else apart.
@@ -49,9 +50,33 @@ pub(super) struct Global {
 /// Options of commands that reach registries
 #[derive(Debug, Default, Args)]
 pub(super) struct RegistryArgs {
-    /// Speak http to this registry (those on this machine need no leave)
+    /// Speak http to this registry, or https with any certificate (http to those on this machine needs no leave)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(super) insecure_registry: Vec<String>,
+    /// Mirrors, as containers-registries.conf(5) has them [default: $CONTAINERS_REGISTRIES_CONF,
+    /// ~/.config/containers/registries.conf, /etc/containers/registries.conf]
+    #[arg(long, value_name = "FILE")]
+    pub(super) registry_config: Option<PathBuf>,
+    /// Certificates for registries: *.crt, and *.cert with *.key [default: HOST[:PORT] in ~/.config/containers/certs.d,
+    /// /etc/containers/certs.d, /etc/docker/certs.d]
+    #[arg(long, value_name = "DIR")]
+    pub(super) cert_dir: Option<PathBuf>,
+}
+
+impl RegistryArgs {
+    /// Registries as these options and the environment say.
+    pub(super) fn registries(&self, stall: Duration) -> Registries {
+        let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let config_home = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
+        let given = self.registry_config.clone().or_else(|| path("CONTAINERS_REGISTRIES_CONF"));
+        Registries::new(Settings {
+            keychain: keychain().patient(stall),
+            insecure: self.insecure_registry.clone(),
+            config: ConfigFiles { given, config_home: config_home.clone() },
+            certificates: CertificateFiles { given: self.cert_dir.clone(), config_home },
+            stall,
+        })
+    }
 }
 
 /// An open store and who reports.
@@ -99,7 +124,7 @@ impl Context {
     }
 }
 
-fn runtime() -> Result<Runtime, CommandError> {
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| CommandError::new(Kind::Failed, format!("cannot start threads: {error}")))
 }
@@ -135,23 +160,24 @@ pub(super) fn keychain() -> Keychain {
 pub(super) struct Network<'a> {
     context: &'a Context,
     pub(super) fetcher: Fetcher,
-    keychain: Keychain,
+    registries: Registries,
     pub(super) archive: BaseOptions,
     platform: Platform,
-    insecure: &'a [String],
     pub(super) compression: Compression,
     /// Ask again, whatever was learnt before.
     pub(super) pull: bool,
     /// Refuse what nothing pins.
     pub(super) locked: bool,
+    /// Who shares caches.
+    pub(super) team: Team,
 }
 
 impl<'a> Network<'a> {
-    pub(super) fn new(context: &'a Context, args: &'a RegistryArgs, platform: Platform) -> Self {
+    pub(super) fn new(context: &'a Context, args: &RegistryArgs, platform: Platform) -> Self {
         let fetcher = context.fetcher(Secrets::default(), false);
-        let (keychain, archive, insecure) = (keychain(), BaseOptions::default(), args.insecure_registry.as_slice());
-        let compression = Compression::default();
-        Self { context, fetcher, keychain, archive, platform, insecure, compression, pull: false, locked: false }
+        let (registries, archive) = (args.registries(context.stall), BaseOptions::default());
+        let (compression, team) = (Compression::default(), Team::default());
+        Self { context, fetcher, registries, archive, platform, compression, pull: false, locked: false, team }
     }
 
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
@@ -160,13 +186,13 @@ impl<'a> Network<'a> {
             fetcher: &self.fetcher,
             runtime: self.context.runtime.handle(),
             reporter: &self.context.reporter,
-            keychain: &self.keychain,
-            insecure: self.insecure,
+            registries: &self.registries,
             archive: &self.archive,
             platform: &self.platform,
             compression: self.compression,
             pull: self.pull,
             locked: self.locked,
+            team: &self.team,
             now: now(),
         }
     }

@@ -7,7 +7,8 @@ use layers::store::StoreError;
 use super::error::{CommandError, Kind};
 use super::ui;
 use crate::blueprint::{LoadError, Problems};
-use crate::build::BuildError;
+use crate::build::{BuildError, Need};
+use crate::cache::RemoteError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
@@ -69,6 +70,16 @@ impl From<RegistryError> for CommandError {
             RegistryError::Fetch(error) => error.into(),
             RegistryError::Store(error) => error.into(),
             error => with(Kind::Network, &error, error.hint()),
+        }
+    }
+}
+
+impl From<RemoteError> for CommandError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Registry(error) => error.into(),
+            RemoteError::Directory(_) | RemoteError::Thread(_) => with(Kind::Failed, &error, None),
+            RemoteError::Entry(_) => with(Kind::Network, &error, None),
         }
     }
 }
@@ -161,9 +172,25 @@ impl From<BuildError> for CommandError {
                 failure.message.insert_str(0, &place);
                 failure
             }
-            BuildError::Platform { .. } => {
-                let hint = "install qemu-user-static, which registers the architecture with the kernel";
-                with(Kind::Sandbox, &error, Some(hint.into()))
+            BuildError::Foreign { need, error } => {
+                let failure = Self::new(Kind::Sandbox, format!("{error}; {need}"));
+                let failure = error.hint().into_iter().fold(failure, Self::hint);
+                match need {
+                    Need::LoginShell => {
+                        failure.hint("or do without: `env_from_profile: false` in the manifest's `image`")
+                    }
+                    _ => failure,
+                }
+            }
+            BuildError::Lost { .. } => {
+                let hint = "a build makes it again; the registry it came from may have deleted it";
+                with(Kind::Network, &error, Some(hint.into()))
+            }
+            BuildError::Claim { .. } => with(Kind::Network, &error, None),
+            BuildError::Cache { error, place } => {
+                let mut failure = Self::from(error);
+                failure.message = format!("the cache {place}: {}", failure.message);
+                failure
             }
             BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
             BuildError::Resolve(error) => error.into(),

@@ -1,13 +1,15 @@
 //! `alloy images`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use serde_json::{Value, json};
 
 use super::context::{Context, Global, now};
 use super::error::CommandError;
 use super::ui;
-use crate::image::{self, Manifest};
+use crate::image::{self, Local, LocalImage, Manifest};
 
 /// Lists the images in the store
 #[derive(Debug, ClapArgs)]
@@ -20,24 +22,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
     let mut rows = vec![["NAME", "DIGEST", "PLATFORM", "SIZE", "TAGGED"].map(str::to_owned)];
-    for image in image::locals(&context.store)? {
-        let manifest = context.store.read_blob(&image.manifest.digest, 16 << 20).ok();
-        let manifest: Option<Manifest> = manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let size = manifest.map(|manifest| manifest.layers.iter().map(|layer| layer.size).sum::<u64>());
+    for local in image::locals(&context.store)? {
+        let sizes: Vec<Option<u64>> = local.images().iter().map(|image| size(&context, image)).collect();
+        // Layers that platforms share are counted for each: that is what each of them pulls.
+        let size = sizes.iter().copied().sum::<Option<u64>>();
         if args.json {
-            let digest = image.manifest.digest;
-            let (name, platform, tagged) = (&image.name, image.platform.to_string(), image.tagged_at);
-            println!(
-                "{}",
-                serde_json::json!({"name": name, "digest": digest, "platform": platform, "size": size, "tagged_at": tagged})
-            );
+            println!("{}", as_json(&local, &sizes, size));
             continue;
         }
-        let age = std::time::Duration::from_secs(u64::try_from(now() - image.tagged_at).unwrap_or_default());
+        let age = Duration::from_secs(u64::try_from(now() - local.tagged_at()).unwrap_or_default());
+        let platforms: Vec<String> = local.images().iter().map(|image| image.platform.to_string()).collect();
         rows.push([
-            image.name,
-            format!("sha256:{}", &image.manifest.digest.hex()[..12]),
-            image.platform.to_string(),
+            local.name().to_owned(),
+            format!("sha256:{}", &local.descriptor().digest.hex()[..12]),
+            platforms.join(","),
             size.map_or_else(|| "damaged".to_owned(), ui::bytes),
             format!("{} ago", ui::duration(age)),
         ]);
@@ -46,4 +44,26 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         ui::table(&rows);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Bytes of an image's layers; `None` if its manifest is damaged.
+fn size(context: &Context, image: &LocalImage) -> Option<u64> {
+    let manifest = context.store.read_blob(&image.manifest.digest, 16 << 20).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&manifest).ok()?;
+    Some(manifest.layers.iter().map(|layer| layer.size).sum())
+}
+
+fn as_json(local: &Local, sizes: &[Option<u64>], size: Option<u64>) -> Value {
+    let (name, digest, tagged_at) = (local.name(), local.descriptor().digest, local.tagged_at());
+    let mut value = json!({"name": name, "digest": digest, "size": size, "tagged_at": tagged_at});
+    match local {
+        Local::Image(image) => value["platform"] = json!(image.platform.to_string()),
+        Local::Index(index) => {
+            let each = index.images.iter().zip(sizes).map(|(image, size)| {
+                json!({"platform": image.platform.to_string(), "digest": image.manifest.digest, "size": size})
+            });
+            value["platforms"] = each.collect();
+        }
+    }
+    value
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use layers::compress::Compression;
@@ -15,6 +16,7 @@ use crate::event::Event;
 use crate::fetch::proxy_passwords;
 use crate::plan::{self, Layering, Lowered, Platform, Settings};
 use crate::target::DEFAULT_EPOCH;
+use crate::yaml::Diagnostic;
 
 mod recorded;
 
@@ -27,9 +29,9 @@ pub(super) struct InputArgs {
     /// The base: deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path
     #[arg(long, value_name = "BASE")]
     base: Option<String>,
-    /// What the image runs on, os/arch[/variant] [default: this machine]
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<Platform>,
+    /// What the image runs on, os/arch[/variant]; several make an index [default: this machine]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub(super) platform: Vec<Platform>,
     /// Read variables from a file of NAME=value lines
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
@@ -70,30 +72,61 @@ pub(super) struct InputArgs {
     registry: RegistryArgs,
 }
 
-/// A blueprint, read and lowered.
+/// A blueprint, read and lowered for one platform.
 pub(super) struct Prepared {
-    pub(super) blueprint: Blueprint,
+    pub(super) blueprint: Arc<Blueprint>,
     pub(super) lowered: Lowered,
     pub(super) platform: Platform,
     pub(super) epoch: u64,
 }
 
 impl InputArgs {
-    /// Reads the blueprint.
-    pub(super) fn prepare(&self) -> Result<Prepared, CommandError> {
+    /// Reads the blueprint, once for each platform. What is wrong on any of them is told together.
+    pub(super) fn prepare(&self) -> Result<Vec<Prepared>, CommandError> {
         let epoch = epoch()?;
-        let platform = self.platform.clone().unwrap_or_else(Platform::of_this_machine);
-        let blueprint = blueprint::load(&self.directory)?;
-        let mut lowered = plan::lower(&blueprint, &self.settings(platform.clone())?)?;
+        let blueprint = Arc::new(blueprint::load(&self.directory)?);
+        let settings = self.settings()?;
+        let (mut all, mut problems) = (Vec::new(), Vec::new());
+        for platform in self.platforms() {
+            match self.lower(&blueprint, Settings { platform: platform.clone(), ..settings.clone() }) {
+                Ok(lowered) => all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch }),
+                Err(found) => {
+                    for diagnostic in found {
+                        if !problems.contains(&diagnostic) {
+                            problems.push(diagnostic);
+                        }
+                    }
+                }
+            }
+        }
+        if problems.is_empty() {
+            return Ok(all);
+        }
+        Err(Problems { diagnostics: problems, sources: blueprint.sources.clone() }.into())
+    }
+
+    /// Each platform once, in the order asked.
+    fn platforms(&self) -> Vec<Platform> {
+        let mut platforms = Vec::new();
+        for platform in &self.platform {
+            if !platforms.contains(platform) {
+                platforms.push(platform.clone());
+            }
+        }
+        if platforms.is_empty() { vec![Platform::of_this_machine()] } else { platforms }
+    }
+
+    fn lower(&self, blueprint: &Blueprint, settings: Settings) -> Result<Lowered, Vec<Diagnostic>> {
+        let mut lowered = plan::lower(blueprint, &settings).map_err(|problems| problems.diagnostics)?;
         if self.locked {
-            let diagnostics = plan::not_locked(&blueprint, &lowered, &platform);
+            let diagnostics = plan::not_locked(blueprint, &lowered, &settings.platform);
             if !diagnostics.is_empty() {
-                return Err(Problems { diagnostics, sources: blueprint.sources }.into());
+                return Err(diagnostics);
             }
         }
         // Tasks have the proxies too, and may show them.
         proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
-        Ok(Prepared { blueprint, lowered, platform, epoch })
+        Ok(lowered)
     }
 
     /// What resolving `prepared` needs.
@@ -106,7 +139,8 @@ impl InputArgs {
         network
     }
 
-    fn settings(&self, platform: Platform) -> Result<Settings, CommandError> {
+    /// For this machine.
+    fn settings(&self) -> Result<Settings, CommandError> {
         let mut vars = BTreeMap::new();
         for pair in &self.var {
             let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -127,7 +161,7 @@ impl InputArgs {
         let mut tags = BTreeSet::from(["docker".to_owned()]);
         tags.extend((self.wsl2 || on("ALLOY_ENV_WSL2")).then(|| "wsl2".to_owned()));
         Ok(Settings {
-            platform,
+            platform: Platform::of_this_machine(),
             given,
             tags,
             strict: self.strict,
@@ -138,15 +172,20 @@ impl InputArgs {
 }
 
 impl Prepared {
-    /// Says what is worth saying before anything is done.
-    pub(super) fn warn(&self, context: &Context) {
-        for warning in &self.lowered.warnings {
-            let help = warning.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
-            let text = format!("{}: {}{help}", self.blueprint.sources.place(warning.span), warning.message);
-            context.reporter.event(Event::Warning(text));
-        }
-        for note in &self.lowered.notes {
-            context.reporter.event(Event::Note(note.clone()));
+    /// Says what is worth saying before anything is done; what holds for several platforms once.
+    pub(super) fn warn(all: &[Self], context: &Context) {
+        let (mut warnings, mut notes) = (BTreeSet::new(), BTreeSet::new());
+        for Self { blueprint, lowered, .. } in all {
+            for warning in &lowered.warnings {
+                let help = warning.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+                let text = format!("{}: {}{help}", blueprint.sources.place(warning.span), warning.message);
+                if warnings.insert(text.clone()) {
+                    context.reporter.event(Event::Warning(text));
+                }
+            }
+            for note in lowered.notes.iter().filter(|note| notes.insert((*note).clone())) {
+                context.reporter.event(Event::Note(note.clone()));
+            }
         }
     }
 }

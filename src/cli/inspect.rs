@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::context::{Context, Global, image_name};
 use super::error::{CommandError, Kind};
 use super::push::find;
-use crate::image::Manifest;
+use crate::image::{Local, LocalImage, Manifest};
+use crate::plan::Platform;
 
 /// Shows the manifest and config of an image in the store as JSON
 #[derive(Debug, ClapArgs)]
@@ -16,24 +17,41 @@ pub(super) struct Args {
     /// The local image
     #[arg(value_name = "IMAGE")]
     image: String,
+    /// One of several platforms [default: all]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
-    let image = find(&context, &image_name(&args.image)?)?;
+    let local = find(&context, &image_name(&args.image)?)?;
+    let value = match (&local, &args.platform) {
+        (Local::Index(index), None) => {
+            let images = index.images.iter().map(|image| of(&context, image)).collect::<Result<Vec<_>, _>>()?;
+            let bytes = context.store.read_blob(&index.index.digest, 16 << 20)?;
+            let index: Value = serde_json::from_slice(&bytes).map_err(|error| damaged(local.name(), &error))?;
+            json!({"name": local.name(), "digest": local.descriptor().digest, "index": index, "images": images})
+        }
+        (_, platform) => of(&context, local.select(platform.as_ref())?)?,
+    };
+    println!("{value:#}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of(context: &Context, image: &LocalImage) -> Result<Value, CommandError> {
     let bytes = context.store.read_blob(&image.manifest.digest, 16 << 20)?;
-    let damaged =
-        |error: serde_json::Error| CommandError::new(Kind::Failed, format!("{} is damaged: {error}", image.name));
+    let damaged = |error: serde_json::Error| damaged(&image.name, &error);
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(damaged)?;
     let config = context.store.read_blob(&manifest.config.digest, 16 << 20)?;
-    let value = json!({
+    Ok(json!({
         "name": image.name,
         "digest": image.manifest.digest,
         "platform": image.platform.to_string(),
-        "base": image.base,
         "manifest": serde_json::from_slice::<Value>(&bytes).map_err(damaged)?,
         "config": serde_json::from_slice::<Value>(&config).map_err(damaged)?,
-    });
-    println!("{}", serde_json::to_string_pretty(&value).map_err(damaged)?);
-    Ok(ExitCode::SUCCESS)
+    }))
+}
+
+fn damaged(name: &str, error: &serde_json::Error) -> CommandError {
+    CommandError::new(Kind::Failed, format!("{name} is damaged: {error}"))
 }

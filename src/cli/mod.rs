@@ -2,8 +2,10 @@
 
 mod actions;
 mod build;
+mod cache;
 mod check;
 mod context;
+mod documents;
 mod env_file;
 mod error;
 mod failure;
@@ -11,12 +13,19 @@ mod images;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod login;
+mod logout;
+mod manifest;
+mod password;
 mod plan;
+mod provenance;
 mod prune;
 mod push;
 mod report;
 mod run;
+mod sbom;
 mod schema;
+mod team;
 pub mod ui;
 mod verify;
 
@@ -33,7 +42,7 @@ Exit codes:
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
-  5    this machine gives no sandbox
+  5    this machine gives no sandbox, or no emulator
   130  interrupted
 `alloy run` ends as its command does.";
 
@@ -56,9 +65,15 @@ enum Command {
     Actions(actions::Args),
     Schema(schema::Args),
     Push(push::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Manifest(manifest::Args),
+    Sbom(sbom::Args),
+    Provenance(provenance::Args),
     Run(run::Args),
     Images(images::Args),
     Inspect(inspect::Args),
+    Cache(cache::Args),
     Prune(prune::Args),
 }
 
@@ -82,9 +97,15 @@ pub fn main() -> ExitCode {
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
+        Command::Login(args) => login::run(args, global),
+        Command::Logout(args) => logout::run(args),
+        Command::Manifest(args) => manifest::run(args, global),
+        Command::Sbom(args) => sbom::run(args, global),
+        Command::Provenance(args) => provenance::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),
+        Command::Cache(args) => cache::run(args, global),
         Command::Prune(args) => prune::run(args, global),
     };
     match result {

@@ -3,22 +3,25 @@
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::context::{Context, Global};
 use super::error::CommandError;
-use super::inputs::InputArgs;
+use super::inputs::{InputArgs, Prepared};
+use super::team::CacheFrom;
 use super::ui;
 use crate::build::{self, Forecast, ForecastLayer, NoCache, Options};
 
 /// Says what a build would do, and why
 ///
 /// For each layer: whether it is here, and if not, what changed since it was built last. Nothing is fetched, built or
-/// written, and no privileges are needed.
+/// written, and no privileges are needed. With --cache-from, the team's caches are asked for what is not here.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
+    #[command(flatten)]
+    cache_from: CacheFrom,
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
@@ -36,20 +39,35 @@ enum Format {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let prepared = args.inputs.prepare()?;
     let context = Context::read_only(global)?;
-    prepared.warn(&context);
-    let network = args.inputs.network(&context, &prepared);
-    let resolver = network.resolver();
-    let options = Options {
-        compression: args.inputs.compression,
-        epoch: prepared.epoch,
-        no_cache: NoCache::Nothing,
-        layering: args.inputs.layers,
-        push: Vec::new(),
-    };
-    let forecast = build::forecast(&resolver, &prepared.blueprint.directory, prepared.lowered, &options)?;
-    match args.format {
-        Format::Human => human(&forecast),
-        Format::Json => println!("{}", as_json(&forecast)),
+    Prepared::warn(&prepared, &context);
+    let mut forecasts = Vec::new();
+    for one in prepared {
+        let mut network = args.inputs.network(&context, &one);
+        network.team = args.cache_from.team(&[])?;
+        let options = Options {
+            compression: args.inputs.compression,
+            epoch: one.epoch,
+            no_cache: NoCache::Nothing,
+            layering: args.inputs.layers,
+            push: Vec::new(),
+            inventory: false,
+        };
+        let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, &options)?;
+        forecasts.push((one.platform, forecast));
+    }
+    match (args.format, forecasts.as_slice()) {
+        (Format::Human, [(_, forecast)]) => human(forecast),
+        (Format::Human, forecasts) => {
+            for (platform, forecast) in forecasts {
+                println!("{platform}:");
+                human(forecast);
+            }
+        }
+        (Format::Json, [(_, forecast)]) => println!("{}", as_json(forecast)),
+        (Format::Json, forecasts) => {
+            let each = forecasts.iter().map(|(platform, forecast)| (platform.to_string(), as_json(forecast)));
+            println!("{}", json!({"platforms": each.collect::<Map<_, _>>()}));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -66,6 +84,7 @@ fn human(forecast: &Forecast) {
     let count = forecast.layers.len();
     for (index, layer) in forecast.layers.iter().enumerate() {
         let state = match layer.here {
+            Some(size) if let Some(place) = &layer.team => format!("cached in {place}, {}", ui::bytes(size)),
             Some(0) => "cached, no change".to_owned(),
             Some(size) => format!("cached, {}", ui::bytes(size)),
             None => "to be built".to_owned(),
@@ -115,7 +134,11 @@ fn of_layer(index: usize, layer: &ForecastLayer) -> Value {
         "index": index + 1,
         "name": layer.planned.name,
         "key": layer.planned.key.hex(),
-        "state": if layer.here.is_some() { "local" } else { "miss" },
+        "state": match (&layer.team, layer.here) {
+            (Some(_), _) => "remote",
+            (None, Some(_)) => "local",
+            (None, None) => "miss",
+        },
         "portable": layer.planned.portable.is_some(),
         "size": layer.here,
         "reasons": reasons.collect::<Vec<_>>(),

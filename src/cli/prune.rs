@@ -11,8 +11,9 @@ use super::context::{Context, Global};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
-use crate::cache;
-use crate::image::{self, Image, Manifest};
+use crate::cache::{self, elsewhere};
+use crate::image::{self, Documents, Image, Local, Manifest};
+use crate::resolve;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let store = &context.store;
     let given: BTreeSet<String> = given.iter().map(ToString::to_string).collect();
     let (dropped, kept): (Vec<_>, Vec<_>) =
-        image::locals(store)?.into_iter().partition(|image| args.all || given.contains(&image.name));
+        image::locals(store)?.into_iter().partition(|image| args.all || given.contains(image.name()));
     let needed = needed(&context, &kept);
     let layers: Vec<_> = cache::all(store)?
         .into_iter()
@@ -78,13 +79,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     sizes[4].1 = stale.iter().map(|path| size(path)).sum();
     if !args.dry_run {
         for image in &dropped {
-            image::forget(store, &image.name)?;
+            image::forget(store, image.name())?;
         }
         // Records first: one without its layer would be a lie, a layer without its record is only unused.
         for (key, _) in &layers {
             cache::forget(store, key)?;
         }
         cache::forget_portable(store, |digest| needed.blobs.contains(digest))?;
+        let bases = resolve::base_layers(store)?;
+        elsewhere::retain(store, |digest| needed.blobs.contains(digest) || bases.contains(digest))?;
         for digest in &blobs {
             store.remove_blob(digest)?;
         }
@@ -109,10 +112,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     Ok(ExitCode::SUCCESS)
 }
 
-fn needed(context: &Context, images: &[image::LocalImage]) -> Needed {
+fn needed(context: &Context, kept: &[Local]) -> Needed {
     let mut needed = Needed::default();
-    for local in images {
+    needed.blobs.extend(kept.iter().map(|local| local.descriptor().digest));
+    for local in kept.iter().flat_map(Local::images) {
         needed.blobs.insert(local.manifest.digest);
+        needed.blobs.extend(local.documents.iter().flat_map(Documents::blobs).map(|document| document.digest));
         let read = |digest: &Digest| context.store.read_blob(digest, 16 << 20).ok();
         let manifest: Option<Manifest> =
             read(&local.manifest.digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());

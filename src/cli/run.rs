@@ -11,7 +11,8 @@ use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::push::find;
 use crate::build::{Session, ensure_blobs};
-use crate::image::{Image, Manifest, config_env};
+use crate::image::{self, Image, LocalImage, Manifest, config_env};
+use crate::plan::Platform;
 use crate::sandbox::Bind;
 use crate::target::request::Interactive;
 
@@ -46,6 +47,9 @@ pub(super) struct Args {
     /// User or id, with :GROUP [default: the image's]
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
+    /// Which of several platforms [default: this machine's]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -55,7 +59,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let volumes = args.volume.iter().map(|text| bind(text)).collect::<Result<Vec<_>, _>>()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Theirs);
-    let local = find(&context, &name)?;
+    let found = find(&context, &name)?;
+    let local = found.select(args.platform.as_ref())?;
     let damaged = |error: String| CommandError::new(Kind::Failed, format!("{name} is damaged: {error}"));
     let bytes = context.store.read_blob(&local.manifest.digest, 16 << 20)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -64,12 +69,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let network = Network::new(&context, &args.registry, local.platform.clone());
     let resolver = network.resolver();
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-    ensure_blobs(&resolver, &blobs, local.base.as_deref())?;
+    ensure_blobs(&resolver, &blobs)?;
     let interactive = interactive(args, &image, volumes)?;
     let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
-        crate::image::tag(&context.store, &crate::image::LocalImage { manifest: updated, from: None, ..local })?;
+        let image = LocalImage { manifest: updated, from: None, documents: None, ..local.clone() };
+        image::tag(&context.store, &found.with(&context.store, image)?)?;
     }
     // Codes beyond a byte do not exist (wait(2)).
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))

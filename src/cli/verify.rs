@@ -11,8 +11,10 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::find;
-use crate::build::{self, NoCache, Options, Resolved, Subject};
+use crate::build::{self, NoCache, Options, Resolved, Subject, Verdict};
+use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage};
+use crate::plan::Platform;
 use crate::resolve::Resolver;
 
 mod report;
@@ -24,8 +26,9 @@ const SHOWN: usize = 20;
 ///
 /// Of a blueprint: the image that the store has for it, built first where it is missing. Of an image: from the blueprint
 /// and with the options that it was built with. Everything is built anew in a store of its own, which is deleted
-/// afterwards; downloads and what the base is stay the same. Equal: exit code 0. Else exit code 1 and, layer by layer,
-/// which file differs, in which field, both values, and the task file that wrote it.
+/// afterwards; downloads and what the base is stay the same. Of several platforms, each is built. Equal: exit code 0.
+/// Else exit code 1 and, layer by layer, which file differs, in which field, both values, and the task file that wrote
+/// it.
 #[derive(Debug, ClapArgs)]
 #[command(
     mut_arg("directory", |arg| arg
@@ -61,15 +64,52 @@ enum Format {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
-    let image = if is_blueprint(&args.inputs.directory) { None } else { Some(image(args, &context)?) };
-    let remembered = image.as_ref().map(|(image, from)| args.inputs.remembered(&image.name, from)).transpose()?;
-    let inputs = remembered.as_ref().unwrap_or(&args.inputs);
-    let mut prepared = inputs.prepare()?;
-    if let Some((_, from)) = &image {
-        prepared.epoch = from.epoch;
+    let mut verdicts = Vec::new();
+    if is_blueprint(&args.inputs.directory) {
+        let prepared = args.inputs.prepare()?;
+        Prepared::warn(&prepared, &context);
+        let several = prepared.len() > 1;
+        for one in prepared {
+            announce(&context, several, &one.platform);
+            verdicts.push(verify(args, &context, &args.inputs, one, None)?);
+        }
+    } else {
+        let images = images(args, &context)?;
+        for (image, from) in &images {
+            announce(&context, images.len() > 1, &image.platform);
+            let inputs = args.inputs.remembered(&image.name, from)?;
+            let prepared = inputs.prepare()?;
+            Prepared::warn(&prepared, &context);
+            for one in prepared {
+                let one = Prepared { epoch: from.epoch, ..one };
+                verdicts.push(verify(args, &context, &inputs, one, Some((image, from)))?);
+            }
+        }
     }
-    prepared.warn(&context);
-    let network = inputs.network(&context, &prepared);
+    match args.format {
+        Format::Human => report::human(&verdicts),
+        Format::Json => println!("{}", report::as_json(&verdicts)),
+    }
+    let identical = verdicts.iter().all(|(_, verdict)| verdict.is_identical());
+    Ok(if identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says which of several platforms it is.
+fn announce(context: &Context, several: bool, platform: &Platform) {
+    if several {
+        context.reporter.event(Event::Platform(platform.to_string()));
+    }
+}
+
+/// Builds `prepared` once more: what `image` is, or else what the store has for it, built now where it is missing.
+fn verify(
+    args: &Args,
+    context: &Context,
+    inputs: &InputArgs,
+    mut prepared: Prepared,
+    image: Option<(&LocalImage, &BuiltFrom)>,
+) -> Result<(Platform, Verdict), CommandError> {
+    let network = inputs.network(context, &prepared);
     let resolver = network.resolver();
     let options = Options {
         compression: inputs.compression,
@@ -77,21 +117,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         no_cache: NoCache::Nothing,
         layering: inputs.layers,
         push: Vec::new(),
+        inventory: false,
     };
     let directory = &prepared.blueprint.directory;
     let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
-    let manifest = match &image {
+    let manifest = match image {
         Some((image, from)) => same(&resolver, &prepared, &resolved, &options, image, from)?,
-        None => build::make(&resolver, directory, prepared.lowered.clone(), resolved.clone(), &options)?.manifest,
+        None => build::build(&resolver, directory, prepared.lowered.clone(), resolved.clone(), &options)?.manifest,
     };
     let limit = if args.all { usize::MAX } else { SHOWN };
     let lowered = std::mem::take(&mut prepared.lowered);
     let verdict = build::verify(&resolver, Subject { directory, lowered, resolved, options, manifest }, limit)?;
-    match args.format {
-        Format::Human => report::human(&verdict),
-        Format::Json => println!("{}", report::as_json(&verdict)),
-    }
-    Ok(if verdict.is_identical() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((prepared.platform, verdict))
 }
 
 /// What looks like a path, or is a blueprint, is no image.
@@ -100,15 +137,22 @@ fn is_blueprint(given: &Path) -> bool {
     text.starts_with(['.', '/']) || given.join("manifest.yml").is_file()
 }
 
-/// The image that was asked for, and what it was built from.
-fn image(args: &Args, context: &Context) -> Result<(LocalImage, BuiltFrom), CommandError> {
+/// The image that was asked for, for each platform or those asked for, and what each was built from.
+fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>, CommandError> {
     let name = image_name(&args.inputs.directory.to_string_lossy())?;
-    let image = find(context, &name).map_err(|error| error.hint("or name a directory with a manifest.yml"))?;
-    let Some(from) = image.from.clone() else {
-        let message = format!("{name} does not say what it was built from: it was changed by hand, or is older");
-        return Err(CommandError::new(Kind::Failed, message).hint(format!("build it again: alloy build DIR -t {name}")));
+    let local = find(context, &name).map_err(|error| error.hint("or name a directory with a manifest.yml"))?;
+    let images: Vec<&LocalImage> = match args.inputs.platform.as_slice() {
+        [] => local.images().iter().collect(),
+        platforms => platforms.iter().map(|platform| local.select(Some(platform))).collect::<Result<_, _>>()?,
     };
-    Ok((image, from))
+    let from = |image: &LocalImage| match image.from.clone() {
+        Some(from) => Ok((image.clone(), from)),
+        None => {
+            let message = format!("{name} does not say what it was built from: it was changed by hand, or is older");
+            Err(CommandError::new(Kind::Failed, message).hint(format!("build it again: alloy build DIR -t {name}")))
+        }
+    };
+    images.into_iter().map(from).collect()
 }
 
 /// The image's manifest, if it can be built once more from what it was built from.

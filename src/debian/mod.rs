@@ -17,8 +17,9 @@ use layers::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 pub use assemble::assemble;
+pub use control::{Stanza, stanzas};
 pub use error::DebianError;
-pub use resolve::{BaseOptions, resolve};
+pub use resolve::{BaseOptions, Releases, releases};
 
 /// Raised when the same packages would give another base.
 const VERSION: u32 = 1;

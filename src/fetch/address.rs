@@ -16,7 +16,7 @@ pub(super) fn without_credentials(url: &str) -> String {
 }
 
 /// `url` as it may be shown: markers of secrets, their values and credentials are masked.
-pub(super) fn shown(url: &str, secrets: &Secrets) -> String {
+pub fn shown(url: &str, secrets: &Secrets) -> String {
     without_credentials(&secrets.mask(url))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Certificate, Client, Identity, Response, StatusCode};
 
 use super::address::without_credentials;
 use super::error::{FetchError, describe};
@@ -25,6 +25,19 @@ pub(super) enum RedirectError {
     TooMany,
 }
 
+/// Whom a client trusts, and how it shows itself, where that is not the same for all servers.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Authorities beside the machine's own.
+    pub roots: Vec<Certificate>,
+    /// What the server may ask for.
+    pub identity: Option<Identity>,
+    /// Any certificate is as good as another.
+    pub anyone: bool,
+    /// The environment's proxies are not for this server.
+    pub direct: bool,
+}
+
 /// An open HTTP client.
 #[derive(Clone, Debug)]
 pub struct Transport {
@@ -34,19 +47,32 @@ pub struct Transport {
 impl Transport {
     /// A client. Without a byte for as long as `stall`, a transfer counts as broken.
     pub fn new(stall: Duration) -> Result<Self, FetchError> {
+        Self::with(stall, Some(stall), &Trust::default())
+    }
+
+    /// A client with a trust of its own. Without `read`, whoever sends for longer than that has to watch over it.
+    pub fn with(stall: Duration, read: Option<Duration>, trust: &Trust) -> Result<Self, FetchError> {
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
-            Client::builder()
+            let mut builder = Client::builder()
                 .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT.min(stall))
-                .read_timeout(stall)
+                .tls_certs_merge(trust.roots.iter().cloned())
+                .tls_danger_accept_invalid_certs(trust.anyone)
                 // A URL's query may hold a secret; the next server is not told.
                 .referer(false)
                 .redirect(Policy::custom(|attempt| match refusal(&attempt) {
                     Some(refusal) => attempt.error(refusal),
                     None => attempt.follow(),
-                }))
+                }));
+            if let Some(read) = read {
+                builder = builder.read_timeout(read);
+            }
+            if let Some(identity) = &trust.identity {
+                builder = builder.identity(identity.clone());
+            }
+            if trust.direct { builder.no_proxy() } else { builder }
         };
         // A machine without certificates can still speak http; https then trusts nobody.
         let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());

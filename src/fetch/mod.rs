@@ -20,11 +20,11 @@ use layers::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
-pub use address::proxy_passwords;
-pub use client::Transport;
+pub use address::{proxy_passwords, shown};
+pub use client::{Transport, Trust};
 pub use error::{FetchError, describe};
 pub use progress::Transfer;
-pub use retry::{Temporary, retry};
+pub use retry::{Patience, Temporary, retry, retry_after};
 
 use crate::event::Reporter;
 use crate::op::Secrets;

@@ -21,14 +21,14 @@ pub trait Temporary {
 }
 
 /// What is left of the attempts.
-pub(super) struct Patience {
+pub struct Patience {
     pauses: ExponentialBackoff,
     longest: Duration,
 }
 
 impl Patience {
     /// All attempts; a server may ask for pauses of up to `longest`.
-    pub(super) fn new(longest: Duration) -> Self {
+    pub fn new(longest: Duration) -> Self {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(300))
             .with_max_delay(Duration::from_secs(8))
@@ -38,7 +38,7 @@ impl Patience {
     }
 
     /// Waits before the next attempt. False if `error` will stay, or if there was no attempt left.
-    pub(super) async fn outlasts(&mut self, error: &impl Temporary) -> bool {
+    pub async fn outlasts(&mut self, error: &impl Temporary) -> bool {
         match self.pauses.next().filter(|_| error.is_temporary()) {
             Some(own) => {
                 tokio::time::sleep(pause(own, error.retry_after(), self.longest)).await;
@@ -68,7 +68,7 @@ where
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
-pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

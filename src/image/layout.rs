@@ -11,12 +11,11 @@ use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use layers::tar::{Kind, for_each};
 
-use super::manifest::select;
-use super::{Image, ImageError, Index, IndexEntry, Manifest};
+use super::{Image, ImageError, Index, IndexEntry, Manifest, select};
 use crate::plan::Platform;
 
 /// The annotation that holds a tag.
-pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Manifests, indexes and configs are small.
 const JSON_LIMIT: u64 = 16 << 20;
 

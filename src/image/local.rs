@@ -8,11 +8,36 @@ use layers::media_type::Descriptor;
 use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
+use super::{ImageError, Index, IndexEntry, select};
 use crate::plan::{LayerKey, Platform};
 
 const KIND: &str = "images";
 
-/// A name and what it stands for.
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as there are names")]
+pub enum Local {
+    /// An index of several platforms. First: its record has a field more than that of an image.
+    Index(LocalIndex),
+    /// An image for one platform.
+    Image(LocalImage),
+}
+
+/// Images for several platforms under one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalIndex {
+    /// The name, with its tag.
+    pub name: String,
+    /// The index, stored.
+    pub index: Descriptor,
+    /// When the name was given, in seconds since 1970.
+    pub tagged_at: i64,
+    /// What the index lists, in its order. Each has the name of the index.
+    pub images: Vec<LocalImage>,
+}
+
+/// An image for one platform, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalImage {
     /// The name, with its tag.
@@ -23,11 +48,28 @@ pub struct LocalImage {
     pub platform: Platform,
     /// When the name was given, in seconds since 1970.
     pub tagged_at: i64,
-    /// The registry reference that has the layers which were never pulled.
-    pub base: Option<String>,
     /// What it was built from; `None` for what was not built here alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<BuiltFrom>,
+    /// What is said of it; `None` where that was not wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Documents>,
+}
+
+/// What is said of an image: blobs of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Documents {
+    /// What it was made from.
+    pub provenance: Descriptor,
+    /// What is in it; `None` until somebody wants to know.
+    pub sbom: Option<Descriptor>,
+}
+
+impl Documents {
+    /// Their blobs.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.provenance).chain(&self.sbom)
+    }
 }
 
 /// What an image was built from, to build it once more.
@@ -48,30 +90,141 @@ pub struct BuiltFrom {
     pub layers: BTreeMap<String, LayerKey>,
 }
 
+impl Local {
+    /// The name, with its tag.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Index(index) => &index.name,
+            Self::Image(image) => &image.name,
+        }
+    }
+
+    /// The index, or the one manifest.
+    pub fn descriptor(&self) -> &Descriptor {
+        match self {
+            Self::Index(index) => &index.index,
+            Self::Image(image) => &image.manifest,
+        }
+    }
+
+    /// When the name was given, in seconds since 1970.
+    pub fn tagged_at(&self) -> i64 {
+        match self {
+            Self::Index(index) => index.tagged_at,
+            Self::Image(image) => image.tagged_at,
+        }
+    }
+
+    /// One image for each platform.
+    pub fn images(&self) -> &[LocalImage] {
+        match self {
+            Self::Index(index) => &index.images,
+            Self::Image(image) => std::slice::from_ref(image),
+        }
+    }
+
+    /// The image for `platform`. With `None`: the only one, else the one for this machine.
+    pub fn select(&self, platform: Option<&Platform>) -> Result<&LocalImage, ImageError> {
+        if let (Self::Image(image), None) = (self, platform) {
+            return Ok(image);
+        }
+        let platform = platform.cloned().unwrap_or_else(Platform::of_this_machine);
+        let entries = self.images().iter().map(IndexEntry::of).collect();
+        let index = Index::new(entries);
+        let digest = select(self.name(), &index, &platform)?.descriptor.digest;
+        let found = self.images().iter().find(|image| image.manifest.digest == digest);
+        found.ok_or_else(|| ImageError::invalid(self.name(), "it is empty"))
+    }
+
+    /// The same with `image` in place of the one of its platform; a new index is stored.
+    pub fn with(&self, store: &Store, image: LocalImage) -> Result<Self, StoreError> {
+        let Self::Index(index) = self else { return Ok(Self::Image(image)) };
+        let mut images = index.images.clone();
+        images.iter_mut().filter(|other| other.platform == image.platform).for_each(|other| other.clone_from(&image));
+        Ok(Self::Index(LocalIndex::store(store, &index.name, images, index.tagged_at)?))
+    }
+}
+
+impl LocalIndex {
+    /// Puts `images` under one name, in their order, and stores the index.
+    pub fn store(store: &Store, name: &str, images: Vec<LocalImage>, tagged_at: i64) -> Result<Self, StoreError> {
+        let index = Index::new(images.iter().map(IndexEntry::of).collect()).put(store)?;
+        let images = images.into_iter().map(|image| LocalImage { name: name.to_owned(), ..image }).collect();
+        Ok(Self { name: name.to_owned(), index, tagged_at, images })
+    }
+}
+
 fn key(name: &str) -> String {
     Digest::of(name).hex()
 }
 
 /// Gives a name.
-pub fn tag(store: &Store, image: &LocalImage) -> Result<(), StoreError> {
-    store.put_record(KIND, &key(&image.name), &serde_json::to_vec(image).unwrap_or_default())
+pub fn tag(store: &Store, local: &Local) -> Result<(), StoreError> {
+    store.put_record(KIND, &key(local.name()), &serde_json::to_vec(local).unwrap_or_default())
 }
 
 /// What a name stands for.
-pub fn local(store: &Store, name: &str) -> Result<Option<LocalImage>, StoreError> {
+pub fn local(store: &Store, name: &str) -> Result<Option<Local>, StoreError> {
     Ok(store.record(KIND, &key(name))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// All names, sorted.
-pub fn locals(store: &Store) -> Result<Vec<LocalImage>, StoreError> {
+pub fn locals(store: &Store) -> Result<Vec<Local>, StoreError> {
     let records = store.records(KIND)?;
-    let mut all: Vec<LocalImage> =
+    let mut all: Vec<Local> =
         records.into_iter().filter_map(|(_, bytes)| serde_json::from_slice(&bytes).ok()).collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all.sort_by(|a, b| a.name().cmp(b.name()));
     Ok(all)
 }
 
 /// Takes a name away.
 pub fn forget(store: &Store, name: &str) -> Result<(), StoreError> {
     store.remove_record(KIND, &key(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(platform: &str) -> LocalImage {
+        let media_type = layers::media_type::OCI_MANIFEST.to_owned();
+        LocalImage {
+            name: "x:latest".into(),
+            manifest: Descriptor { media_type, digest: Digest::of(platform), size: 1 },
+            platform: platform.parse().unwrap(),
+            tagged_at: 7,
+            from: None,
+            documents: None,
+        }
+    }
+
+    #[test]
+    fn records_of_one_platform_are_as_they_always_were() {
+        let old = format!(
+            r#"{{"name":"x:latest","manifest":{{"mediaType":"{}","digest":"{}","size":1}},"platform":{{"os":"linux","architecture":"arm64"}},"tagged_at":7}}"#,
+            layers::media_type::OCI_MANIFEST,
+            Digest::of("linux/arm64"),
+        );
+        let local = Local::Image(image("linux/arm64"));
+        assert_eq!(serde_json::from_str::<Local>(&old).unwrap(), local);
+        assert_eq!(serde_json::to_string(&local).unwrap(), old);
+    }
+
+    #[test]
+    fn an_index_has_an_image_for_each_platform() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        let images = vec![image("linux/s390x"), image("linux/arm/v7")];
+        let local = Local::Index(LocalIndex::store(&store, "y:1", images, 8).unwrap());
+        tag(&store, &local).unwrap();
+        assert_eq!(super::local(&store, "y:1").unwrap().as_ref(), Some(&local));
+        assert!(store.contains(&local.descriptor().digest));
+        let found = local.select(Some(&"linux/arm/v7".parse().unwrap())).unwrap();
+        assert_eq!((found.name.as_str(), found.manifest.digest), ("y:1", Digest::of("linux/arm/v7")));
+        let error = local.select(Some(&"linux/riscv64".parse().unwrap())).unwrap_err();
+        assert_eq!(error.to_string(), "y:1 has no image for linux/riscv64; it has linux/s390x, linux/arm/v7");
+        // A single image is what was asked for, wherever it runs.
+        assert!(Local::Image(image("linux/s390x")).select(None).is_ok());
+        assert!(Local::Image(image("linux/s390x")).select(Some(&"linux/arm64".parse().unwrap())).is_err());
+    }
 }

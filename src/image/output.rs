@@ -13,6 +13,7 @@ use layers::media_type::{self, Descriptor};
 use layers::root::Root;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
+use serde::de::DeserializeOwned;
 
 use super::layout::REF_NAME;
 use super::{ImageError, Index, IndexEntry, Layer, Manifest};
@@ -50,6 +51,24 @@ pub struct OutputError {
     reason: String,
 }
 
+impl OutputKind {
+    /// As the author writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oci => "oci",
+            Self::OciArchive => "oci-archive",
+            Self::DockerArchive => "docker-archive",
+            Self::Tar => "tar",
+            Self::Dir => "dir",
+        }
+    }
+
+    /// True for a form that holds images of several platforms, or that can be written once for each.
+    pub fn takes_several(self) -> bool {
+        !matches!(self, Self::DockerArchive | Self::Tar)
+    }
+}
+
 impl FromStr for Output {
     type Err = OutputError;
 
@@ -77,13 +96,13 @@ fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {
     move |source| ImageError::Write { path: path.to_owned(), source }
 }
 
-/// Writes the image of `manifest` under `name`, which has a tag. All its blobs are in the store. Not for `tar` and
-/// `dir`.
+/// Writes the image of `manifest` under `name`, which has a tag; `platform` is `None` for an index. All its blobs are
+/// in the store. Not for `tar` and `dir`.
 pub fn write(
     store: &Store,
     manifest: &Descriptor,
     name: &str,
-    platform: &Platform,
+    platform: Option<&Platform>,
     output: &Output,
 ) -> Result<(), ImageError> {
     let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
@@ -100,28 +119,37 @@ struct Source<'a> {
     manifest: &'a Descriptor,
     name: &'a str,
     tag: &'a str,
-    platform: &'a Platform,
+    platform: Option<&'a Platform>,
 }
 
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
+pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Source<'_> {
-    fn parsed(&self) -> Result<Manifest, ImageError> {
-        let bytes = self.store.read_blob(&self.manifest.digest, 16 << 20)?;
+    fn read<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, ImageError> {
+        let bytes = self.store.read_blob(&descriptor.digest, 16 << 20)?;
         serde_json::from_slice(&bytes).map_err(|error| ImageError::invalid("the manifest", error.to_string()))
     }
 
     /// Every blob once, in an order that says nothing about this machine.
     fn blobs(&self) -> Result<Vec<Descriptor>, ImageError> {
-        let manifest = self.parsed()?;
+        let mut all = vec![self.manifest.clone()];
+        let manifests = if media_type::is_index(&self.manifest.media_type) {
+            self.read::<Index>(self.manifest)?.manifests.into_iter().map(|entry| entry.descriptor).collect()
+        } else {
+            vec![self.manifest.clone()]
+        };
+        for descriptor in manifests {
+            let manifest: Manifest = self.read(&descriptor)?;
+            all.extend([descriptor, manifest.config].into_iter().chain(manifest.layers));
+        }
         let mut seen = BTreeSet::new();
-        let all = [self.manifest.clone(), manifest.config].into_iter().chain(manifest.layers);
-        Ok(all.filter(|descriptor| seen.insert(descriptor.digest)).collect())
+        Ok(all.into_iter().filter(|descriptor| seen.insert(descriptor.digest)).collect())
     }
 
     fn entry(&self) -> IndexEntry {
         let annotations = [(REF_NAME.to_owned(), self.tag.to_owned())].into();
-        IndexEntry { descriptor: self.manifest.clone(), platform: Some(self.platform.clone()), annotations }
+        IndexEntry { descriptor: self.manifest.clone(), platform: self.platform.cloned(), annotations }
     }
 
     /// Adds to a layout that is there, or makes one.
@@ -151,12 +179,11 @@ impl Source<'_> {
         }
         let same = |entry: &IndexEntry| {
             entry.annotations.get(REF_NAME).map(String::as_str) == Some(self.tag)
-                && entry.platform.as_ref().is_none_or(|platform| platform == self.platform)
+                && entry.platform.as_ref().is_none_or(|other| self.platform.is_none_or(|own| own == other))
         };
         manifests.retain(|entry| !same(entry));
         manifests.push(self.entry());
-        let media_type = Some(media_type::OCI_INDEX.to_owned());
-        let index = serde_json::to_vec(&Index { schema_version: 2, media_type, manifests }).unwrap_or_default();
+        let index = Index::new(manifests).bytes();
         replace(&index_path, |file| file.write_all(&index))?;
         // Last: it is what makes the directory a layout.
         replace(&dest.join("oci-layout"), |file| file.write_all(LAYOUT))
@@ -188,10 +215,8 @@ impl Source<'_> {
     }
 
     fn oci(&self, tar: &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError> {
-        let media_type = Some(media_type::OCI_INDEX.to_owned());
-        let index = Index { schema_version: 2, media_type, manifests: vec![self.entry()] };
         member(tar, "oci-layout", LAYOUT)?;
-        member(tar, "index.json", &serde_json::to_vec(&index).unwrap_or_default())?;
+        member(tar, "index.json", &Index::new(vec![self.entry()]).bytes())?;
         for path in ["blobs", "blobs/sha256"] {
             tar.append(&plain_directory(Path::new(path)), &mut io::empty()).map_err(write_error(Path::new(path)))?;
         }
@@ -205,7 +230,7 @@ impl Source<'_> {
 
     /// Layers uncompressed, since `docker load` does not read zstd.
     fn docker(&self, tar: &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError> {
-        let manifest = self.parsed()?;
+        let manifest: Manifest = self.read(self.manifest)?;
         let config = self.store.read_blob(&manifest.config.digest, 16 << 20)?;
         let value: serde_json::Value = super::read_config("the config", &config)?;
         let diff_ids: Vec<DiffId> = serde_json::from_value(value["rootfs"]["diff_ids"].clone()).unwrap_or_default();

@@ -20,20 +20,32 @@ pub struct LayerKey(Digest);
 impl LayerKey {
     /// The key of the layer that a base of this identity becomes.
     pub fn of_base(identity: Digest, inputs: &Inputs) -> Self {
+        Self::base(identity, &inputs.compression.to_string(), inputs.epoch)
+    }
+
+    /// The same, of what its key is made of.
+    pub fn base(identity: Digest, compression: &str, epoch: u64) -> Self {
         let mut hasher = Hasher::new();
-        let part = format!("base\0{identity}\0{}\0{}", inputs.compression, inputs.epoch);
+        let part = format!("base\0{identity}\0{compression}\0{epoch}");
         hasher.update(part.as_bytes());
         Self(hasher.finish())
     }
 
-    /// A key that was hashed elsewhere in the plan.
-    pub(super) fn new(digest: Digest) -> Self {
-        Self(digest)
+    /// As what it was hashed to.
+    pub fn digest(&self) -> Digest {
+        self.0
     }
 
     /// As a name for records.
     pub fn hex(&self) -> String {
         self.0.hex()
+    }
+}
+
+/// Of a key that somebody wrote down.
+impl From<Digest> for LayerKey {
+    fn from(digest: Digest) -> Self {
+        Self(digest)
     }
 }
 
@@ -133,8 +145,8 @@ impl Preimage {
         Self { parent: hasher.finish(), ..self.clone() }.key()
     }
 
-    /// Every part with its length, so that parts cannot run together.
-    fn key(&self) -> LayerKey {
+    /// The key. Every part goes in with its length, so that parts cannot run together.
+    pub fn key(&self) -> LayerKey {
         let mut hasher = Hasher::new();
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());

@@ -91,7 +91,7 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
                     env.inject(format!("{alias}_{ending}"), UNKNOWN.to_owned());
                 }
             }
-            env.miss(alias, &toolchain.reference);
+            env.miss(alias, &toolchain.reference, &platform);
             continue;
         };
         env.inject(format!("{alias}_URL"), pin.url.clone());
@@ -165,6 +165,10 @@ struct Around<'a> {
 }
 
 impl Lookup for Around<'_> {
+    fn platform(&self) -> &str {
+        self.platform
+    }
+
     fn toolchain(&self, reference: &str) -> Option<Source> {
         // It is the lock that is wrong then, not what uses it.
         let Some(lock) = self.lock else { return Some(Source::Url { url: UNKNOWN.to_owned(), sha256: None }) };

@@ -16,6 +16,6 @@ pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use locked::not_locked;
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower};
 pub use platform::{Platform, PlatformError};
-pub use portable::{Ancestor, Contents, Facts, PortableStep};
+pub use portable::{Ancestor, Contents, Facts, PortablePreimage, PortableStep};
 pub use split::{Layering, split};
 pub use trace::{StepTrace, Trace};

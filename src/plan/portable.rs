@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use layers::digest::Hasher;
+use layers::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::{Inputs, LayerKey};
@@ -107,27 +107,60 @@ impl PortableStep {
         self.owner.is_some() || self.mode.is_some()
     }
 
-    /// What the layer is found under, wherever it is. `None` if the archive's digest is not known.
-    pub fn key(&self, facts: &Facts, inputs: &Inputs) -> Option<LayerKey> {
+    /// What the layer's key is made of. `None` if the archive's digest is not known.
+    pub fn preimage(&self, facts: &Facts, inputs: &Inputs) -> Option<PortablePreimage> {
+        Some(PortablePreimage {
+            version: VERSION,
+            compression: inputs.compression.to_string(),
+            epoch: inputs.epoch,
+            archive: *inputs.sources.get(&self.archive)?,
+            dest: facts.dest.clone(),
+            strip: self.strip,
+            owner: facts.owner,
+            mode: self.mode.clone(),
+            ancestors: facts.ancestors.clone(),
+        })
+    }
+}
+
+/// What the key of a portable layer is made of: all that shows in its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortablePreimage {
+    version: u64,
+    compression: String,
+    epoch: u64,
+    archive: Digest,
+    dest: PathBuf,
+    strip: u32,
+    owner: Option<(u32, Option<u32>)>,
+    mode: Option<Mode>,
+    ancestors: Vec<Ancestor>,
+}
+
+impl PortablePreimage {
+    /// What the layer is found under, wherever it is.
+    pub fn key(&self) -> LayerKey {
         use std::os::unix::ffi::OsStrExt;
         let mut hasher = Hasher::new();
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
+        // Of values, which always can be written.
+        let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
         part(b"portable");
-        part(&VERSION.to_le_bytes());
-        part(inputs.compression.to_string().as_bytes());
-        part(&inputs.epoch.to_le_bytes());
-        part(inputs.sources.get(&self.archive)?.as_bytes());
-        part(facts.dest.as_os_str().as_bytes());
+        part(&self.version.to_le_bytes());
+        part(self.compression.as_bytes());
+        part(&self.epoch.to_le_bytes());
+        part(self.archive.as_bytes());
+        part(self.dest.as_os_str().as_bytes());
         part(&self.strip.to_le_bytes());
-        part(&serde_json::to_vec(&facts.owner).ok()?);
-        part(&serde_json::to_vec(&self.mode).ok()?);
-        for ancestor in &facts.ancestors {
-            part(&serde_json::to_vec(ancestor).ok()?);
+        part(&json(serde_json::to_vec(&self.owner)));
+        part(&json(serde_json::to_vec(&self.mode)));
+        for ancestor in &self.ancestors {
+            part(&json(serde_json::to_vec(ancestor)));
         }
-        Some(LayerKey::new(hasher.finish()))
+        hasher.finish().into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a registry asks for with `WWW-Authenticate` (RFC 9110, 11; distribution's token authentication).
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// One challenge.
@@ -48,14 +50,24 @@ fn parameters(text: &str) -> Vec<(String, String)> {
     all
 }
 
+/// How long a token is good for that does not say so, in seconds (distribution's token specification).
+const UNSAID: u64 = 60;
+
 /// The answer of a token server.
 #[derive(Deserialize)]
 pub(super) struct Token {
     token: Option<String>,
     access_token: Option<String>,
+    expires_in: Option<u64>,
 }
 
 impl Token {
+    /// How long it may be used. It is renewed before it ends, so that no request dies of it on the way.
+    pub(super) fn lasts(&self) -> Duration {
+        let all = Duration::from_secs(self.expires_in.filter(|seconds| *seconds > 0).unwrap_or(UNSAID));
+        all - (all / 4).min(Duration::from_secs(10))
+    }
+
     pub(super) fn value(self) -> Option<String> {
         self.token.or(self.access_token).filter(|token| !token.is_empty())
     }
@@ -78,5 +90,13 @@ mod tests {
             })
         );
         assert_eq!(Challenge::parse("Negotiate"), None);
+    }
+
+    #[test]
+    fn tokens_end_a_little_early() {
+        let lasts = |json: &str| serde_json::from_str::<Token>(json).unwrap().lasts().as_secs();
+        assert_eq!(lasts(r#"{"token": "x", "expires_in": 300}"#), 290);
+        assert_eq!(lasts(r#"{"token": "x", "expires_in": 4}"#), 3);
+        assert_eq!(lasts(r#"{"token": "x"}"#), 50);
     }
 }

@@ -1,18 +1,15 @@
-//! Credentials as Docker, podman and skopeo keep them (containers-auth.json(5)).
+//! Who we are to registries, as Docker, podman and skopeo keep it.
 
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-
+use super::auth_file::{AuthFile, Found, key};
+use super::helper::Helper;
 use super::{Reference, RegistryError};
 
-/// The key Docker keeps its own registry under.
-const DOCKER_KEY: &str = "https://index.docker.io/v1/";
+/// A helper that asks somebody needs a while.
+const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who we are to a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,27 +37,24 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct AuthFile {
-    auths: BTreeMap<String, Entry>,
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Entry {
-    auth: Option<String>,
-    identitytoken: Option<String>,
+/// Credentials, and where they are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Who we are.
+    pub credentials: Credentials,
+    /// Of which entry of which file; for people.
+    pub used: Option<String>,
 }
 
 /// The files that credentials are looked up in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Keychain {
     /// A file's content, as GitLab's runners have it in `DOCKER_AUTH_CONFIG`.
     given: Option<String>,
     files: Vec<PathBuf>,
+    /// The one of them that is written.
+    pub(super) own: Option<PathBuf>,
+    patience: Duration,
 }
 
 impl Keychain {
@@ -68,132 +62,74 @@ impl Keychain {
     pub fn of_this_user(var: impl Fn(&str) -> Option<String>) -> Self {
         let directory = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = directory("HOME");
+        let named = directory("REGISTRY_AUTH_FILE");
+        let docker = directory("DOCKER_CONFIG").or_else(|| home.clone().map(|home| home.join(".docker")));
+        let docker = docker.map(|directory| directory.join("config.json"));
         let files = [
-            directory("REGISTRY_AUTH_FILE"),
+            named.clone(),
             directory("XDG_RUNTIME_DIR").map(|path| path.join("containers/auth.json")),
             directory("XDG_CONFIG_HOME")
-                .or_else(|| home.clone().map(|home| home.join(".config")))
+                .or_else(|| home.map(|home| home.join(".config")))
                 .map(|path| path.join("containers/auth.json")),
-            directory("DOCKER_CONFIG").or_else(|| home.map(|home| home.join(".docker"))).map(|p| p.join("config.json")),
+            docker.clone(),
         ];
         let given = var("DOCKER_AUTH_CONFIG").filter(|value| !value.is_empty());
-        Self { given, files: files.into_iter().flatten().collect() }
+        let files = files.into_iter().flatten().collect();
+        Self { given, files, own: named.or(docker), patience: HELPER_PATIENCE }
+    }
+
+    /// With less patience for helpers.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience: self.patience.min(patience), ..self }
     }
 
     /// What is known for a reference; the first file that knows anything decides.
-    pub fn find(&self, reference: &Reference) -> Result<Credentials, RegistryError> {
+    pub fn find(&self, reference: &Reference) -> Result<Known, RegistryError> {
         let given = self.given.iter().map(|text| ("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.clone().into_bytes())));
         let files = self.files.iter().map(|path| (path.display().to_string(), std::fs::read(path)));
         for (path, bytes) in given.chain(files) {
             let failed = |message: String| RegistryError::CredentialFile { path: path.clone(), message };
             let bytes = match bytes {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(error.to_string())),
             };
-            let file: AuthFile = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-            if let Some(credentials) = file.find(reference).map_err(|error| match error {
-                Lookup::Entry => failed("an entry of `auths` is not base64 of `user:password`".into()),
-                Lookup::Helper(error) => error,
-            })? {
-                return Ok(credentials);
+            for found in AuthFile::parse(&bytes).and_then(|file| file.find(reference)).map_err(failed)? {
+                let (credentials, used) = match found {
+                    Found::Entry(key, credentials) => (Some(credentials), format!("`{key}` in {path}")),
+                    Found::Helper(name, field) => {
+                        let helper = self.helper(name, field, &path);
+                        let used = format!("docker-credential-{} ({})", helper.name, helper.place);
+                        (helper.get(key(&reference.registry))?, used)
+                    }
+                };
+                if let Some(credentials) = credentials {
+                    let used = Some(format!("the credentials from {used}"));
+                    return Ok(Known { credentials, used });
+                }
             }
         }
-        Ok(Credentials::Anonymous)
+        Ok(Known { credentials: Credentials::Anonymous, used: None })
     }
-}
 
-enum Lookup {
-    Entry,
-    Helper(RegistryError),
-}
-
-impl AuthFile {
-    fn find(&self, reference: &Reference) -> Result<Option<Credentials>, Lookup> {
-        let registry = reference.registry.as_str();
-        let is_default = reference.host() != registry;
-        let helper_key = if is_default { DOCKER_KEY } else { registry };
-        if let Some(helper) = self.cred_helpers.get(registry).or_else(|| self.cred_helpers.get(helper_key)) {
-            return ask_helper(helper, helper_key).map_err(Lookup::Helper);
-        }
-        // Most specific first: `registry/namespace/repository`, `registry/namespace`, `registry`.
-        let mut keys = vec![];
-        let mut key = format!("{registry}/{}", reference.repository);
-        while let Some((shorter, _)) = key.clone().rsplit_once('/') {
-            keys.push(std::mem::replace(&mut key, shorter.to_owned()));
-        }
-        keys.extend([registry.to_owned(), format!("https://{registry}"), format!("http://{registry}")]);
-        keys.extend(is_default.then(|| DOCKER_KEY.to_owned()));
-        let entry = keys.iter().find_map(|key| {
-            self.auths
-                .get(key)
-                .or_else(|| self.auths.iter().find(|(k, _)| k.trim_end_matches('/') == key).map(|(_, e)| e))
-        });
-        if let Some(entry) = entry
-            && let Some(credentials) = entry.credentials()?
-        {
-            return Ok(Some(credentials));
-        }
-        match &self.creds_store {
-            Some(helper) => ask_helper(helper, helper_key).map_err(Lookup::Helper),
-            None => Ok(None),
-        }
+    pub(super) fn helper(&self, name: String, field: &str, path: &str) -> Helper {
+        Helper { name, place: format!("`{field}` in {path}"), patience: self.patience }
     }
-}
-
-impl Entry {
-    fn credentials(&self) -> Result<Option<Credentials>, Lookup> {
-        if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
-            return Ok(Some(Credentials::Identity(token.clone())));
-        }
-        let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) else { return Ok(None) };
-        let bytes = STANDARD.decode(auth.trim()).map_err(|_| Lookup::Entry)?;
-        let text = String::from_utf8(bytes).map_err(|_| Lookup::Entry)?;
-        let (username, password) = text.split_once(':').ok_or(Lookup::Entry)?;
-        // Docker pads with NUL.
-        let (username, password) = (username.to_owned(), password.trim_end_matches('\0').to_owned());
-        Ok(Some(Credentials::Basic { username, password }))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HelperAnswer {
-    username: String,
-    secret: String,
-}
-
-/// The protocol of Docker's credential helpers: the server on standard input, JSON on standard output.
-fn ask_helper(helper: &str, server: &str) -> Result<Option<Credentials>, RegistryError> {
-    let program = format!("docker-credential-{helper}");
-    let failed = |message: String| RegistryError::Helper { helper: program.clone(), message };
-    let mut command = Command::new(&program);
-    let spawned = command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = spawned.map_err(|error| failed(error.to_string()))?;
-    if let Some(mut input) = child.stdin.take() {
-        input.write_all(server.as_bytes()).map_err(|error| failed(error.to_string()))?;
-    }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let unknown = text.contains("not found");
-        return if unknown { Ok(None) } else { Err(failed(text.trim().to_owned())) };
-    }
-    let answer: HelperAnswer = serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))?;
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credentials::Identity(answer.secret),
-        _ => Credentials::Basic { username: answer.username, password: answer.secret },
-    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn keychain(json: &str) -> (tempfile::NamedTempFile, Keychain) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), json).unwrap();
-        let keychain = Keychain { given: None, files: vec![PathBuf::from("/does/not/exist"), file.path().to_owned()] };
+        let files = vec![PathBuf::from("/does/not/exist"), file.path().to_owned()];
+        let keychain = Keychain { given: None, files, own: None, patience: Duration::from_secs(1) };
         (file, keychain)
     }
 
@@ -207,19 +143,44 @@ mod tests {
             auth("b:2:3"),
             auth("hub:x")
         );
-        let (_file, keychain) = keychain(&json);
+        let (file, keychain) = keychain(&json);
         let find = |text: &str| keychain.find(&text.parse().unwrap()).unwrap();
         let basic = |u: &str, p: &str| Credentials::Basic { username: u.into(), password: p.into() };
-        assert_eq!(find("r.example/x"), basic("a", "1"));
-        assert_eq!(find("r.example/team/x"), basic("b", "2:3"));
-        assert_eq!(find("debian"), basic("hub", "x"));
-        assert_eq!(find("other.example/x"), Credentials::Anonymous);
+        assert_eq!(find("r.example/x").credentials, basic("a", "1"));
+        assert_eq!(find("r.example/team/x").credentials, basic("b", "2:3"));
+        assert_eq!(find("debian").credentials, basic("hub", "x"));
+        assert_eq!(find("other.example/x"), Known { credentials: Credentials::Anonymous, used: None });
+        let used = format!("the credentials from `r.example/team` in {}", file.path().display());
+        assert_eq!(find("r.example/team/x").used, Some(used));
     }
 
     #[test]
     fn a_damaged_file_is_named() {
-        let (file, keychain) = keychain("{");
-        let error = keychain.find(&"r.example/x".parse().unwrap()).unwrap_err();
-        assert!(error.to_string().contains(file.path().to_str().unwrap()));
+        for (json, part) in [("{", "EOF"), (r#"{"auths": {"r.example": {"auth": "%"}}}"#, "the entry `r.example`")] {
+            let (file, keychain) = keychain(json);
+            let error = keychain.find(&"r.example/x".parse().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(file.path().to_str().unwrap()) && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_helper_that_is_missing_is_named_with_its_place() {
+        let (file, keychain) = keychain(r#"{"credHelpers": {"r.example": "no-such-helper"}}"#);
+        let error = keychain.find(&"r.example/x".parse().unwrap()).unwrap_err().to_string();
+        let place = format!("docker-credential-no-such-helper, which `credHelpers` in {}", file.path().display());
+        assert!(error.contains(&place) && error.contains("no such program"), "{error}");
+        assert_eq!(keychain.find(&"o.example/x".parse().unwrap()).unwrap().credentials, Credentials::Anonymous);
+    }
+
+    #[test]
+    fn login_writes_where_docker_does_unless_a_file_is_named() {
+        let own = |vars: &[(&str, &str)]| {
+            let find = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            Keychain::of_this_user(find).own.map(|path| path.display().to_string())
+        };
+        assert_eq!(own(&[("HOME", "/h")]).unwrap(), "/h/.docker/config.json");
+        assert_eq!(own(&[("HOME", "/h"), ("DOCKER_CONFIG", "/d")]).unwrap(), "/d/config.json");
+        assert_eq!(own(&[("HOME", "/h"), ("REGISTRY_AUTH_FILE", "/a.json")]).unwrap(), "/a.json");
+        assert_eq!(own(&[]), None);
     }
 }

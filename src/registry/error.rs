@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use layers::digest::Digest;
 
-use crate::fetch::{FetchError, Temporary};
+use crate::fetch::{FetchError, Temporary, describe};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -12,59 +12,137 @@ use crate::fetch::{FetchError, Temporary};
 pub enum RegistryError {
     #[error("{registry}: {message}")]
     Connection { registry: String, message: String },
+    #[error("{registry}: {message}")]
+    Certificate { registry: String, message: String },
+    #[error("{registry} sends nothing more")]
+    Stalled { registry: String },
     #[error("{what}: {registry} answered {status}{detail}")]
     Status { what: String, registry: String, status: u16, detail: String, retry_after: Option<Duration> },
-    #[error("{registry} wants credentials for {what}")]
-    Unauthorized { registry: String, what: String, detail: String },
+    #[error("{}", unauthorized(registry, what, used.as_ref(), detail))]
+    Unauthorized { registry: String, what: String, used: Option<String>, detail: String },
+    #[error("{what}: {registry} does not allow it{}{detail}", used.as_ref().map_or(String::new(), |used| format!(" to {used}")))]
+    Denied { registry: String, what: String, used: Option<String>, detail: String },
+    #[error("{registry} is blocked by {path}")]
+    Blocked { registry: String, path: String },
     #[error("{reference} was not found")]
     NotFound { reference: String },
     #[error("{reference} has no image for {platform}; it has {available}")]
     NoPlatform { reference: String, platform: String, available: String },
     #[error("{reference}: {message}")]
     Invalid { reference: String, message: String },
+    #[error("{reference}: the registry sent {found} for {expected}")]
+    Digest { reference: String, expected: String, found: String },
     #[error("{digest} of {reference} broke off after {done} of {size} bytes")]
     Short { reference: String, digest: Digest, done: u64, size: u64 },
-    #[error("credential helper {helper}: {message}")]
-    Helper { helper: String, message: String },
+    #[error("{what}: {registry} lost the upload")]
+    UploadLost { registry: String, what: String },
+    #[error("{what}: it arrived damaged at {registry}")]
+    Damaged { registry: String, what: String },
+    #[error("cannot ask {helper}, which {place} names: {message}")]
+    Helper { helper: String, place: String, message: String },
     #[error("cannot read {path}: {message}")]
     CredentialFile { path: String, message: String },
+    #[error("cannot write {path}: {message}")]
+    WriteCredentials { path: String, message: String },
+    #[error("{path}: {message}")]
+    Certificates { path: String, message: String },
+    #[error("{path}: {message}")]
+    Config { path: String, message: String },
     #[error(transparent)]
     Store(#[from] layers::store::StoreError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
 
+fn unauthorized(registry: &str, what: &str, used: Option<&String>, detail: &str) -> String {
+    match used {
+        Some(used) => format!("{what}: {registry} does not accept {used}{detail}"),
+        None => format!("{registry} wants credentials for {what}{detail}"),
+    }
+}
+
+/// What became of a connection to a registry.
+pub(super) fn connection(registry: &str, error: &reqwest::Error) -> RegistryError {
+    let (registry, message) = (registry.to_owned(), describe(error));
+    match () {
+        () if message.to_ascii_lowercase().contains("certificate") => RegistryError::Certificate { registry, message },
+        () if error.is_timeout() && !error.is_connect() => RegistryError::Stalled { registry },
+        () if error.is_redirect() => RegistryError::Invalid { reference: registry, message },
+        () => RegistryError::Connection { registry, message },
+    }
+}
+
 impl RegistryError {
+    /// True if whoever answered speaks TLS.
+    pub(super) fn is_certificate(&self) -> bool {
+        matches!(self, Self::Certificate { .. })
+    }
+
+    /// True if what was answered is no HTTP.
+    pub(super) fn is_no_http(&self) -> bool {
+        matches!(self, Self::Connection { message, .. } if message.contains("invalid HTTP"))
+    }
+
+    /// True if there is nothing of the name.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
+    }
+
     /// What to do.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unauthorized { registry, .. } => Some(format!(
-                "log in with any tool that writes ~/.docker/config.json or $REGISTRY_AUTH_FILE (`skopeo login {registry}`)"
-            )),
-            Self::Connection { message, .. } if message.contains("certificate") => {
-                Some("add the registry's CA to this machine, or point SSL_CERT_FILE at a bundle that has it".into())
+        let text = match self {
+            Self::Unauthorized { registry, .. } => format!("log in: alloy login {registry}"),
+            Self::Denied { registry, .. } => {
+                format!(
+                    "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"
+                )
             }
+            Self::Certificate { registry, message } if message.contains("received fatal alert") => format!(
+                "put a certificate and its key into /etc/containers/certs.d/{registry}/client.cert and client.key, or \
+                 name their directory with --cert-dir"
+            ),
+            Self::Certificate { registry, .. } => format!(
+                "put the registry's CA into /etc/containers/certs.d/{registry}/ca.crt, or name its directory with \
+                 --cert-dir; SSL_CERT_FILE and this machine's CAs count, too"
+            ),
             Self::Connection { registry, message }
                 if message.contains("InvalidContentType") || message.contains("corrupt message") =>
             {
-                Some(format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}"))
+                format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
             }
-            Self::Connection { .. } => {
-                Some("check the network, and http_proxy/https_proxy where a proxy is needed".into())
+            Self::Connection { .. } => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
+            Self::Stalled { .. } => "--stall-timeout (ALLOY_STALL_TIMEOUT) waits longer".into(),
+            Self::Status { status: 413, .. } => {
+                "the registry, or a proxy in front of it, takes no more at once: raise its limit".into()
+            }
+            Self::Status { status: 408 | 425 | 429 | 500..=599, .. } => {
+                "the registry is in trouble: try again later".into()
             }
             Self::NotFound { .. } => {
-                Some("check name and tag; a private repository looks the same without credentials".into())
+                "check name and tag; a private repository looks the same without credentials".into()
             }
-            Self::Fetch(error) => error.hint(),
-            _ => None,
-        }
+            Self::Digest { .. } => {
+                "something between here and the registry changes what is sent, or it is damaged".into()
+            }
+            Self::Helper { place, .. } => format!("install it and see that it works, or take it out of {place}"),
+            Self::Fetch(error) => return error.hint(),
+            _ => return None,
+        };
+        Some(text)
     }
 }
 
 impl Temporary for RegistryError {
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Short { .. } => true,
+            Self::Connection { .. }
+            | Self::Stalled { .. }
+            | Self::Short { .. }
+            | Self::Digest { .. }
+            | Self::UploadLost { .. }
+            | Self::Damaged { .. } => true,
+            // A registry may be writing the same blob for somebody else just now.
+            Self::Status { status: 400 | 404, detail, .. } => detail.contains("BLOB_UNKNOWN"),
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Fetch(error) => error.is_temporary(),
             _ => false,

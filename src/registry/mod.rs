@@ -1,15 +1,39 @@
-//! Images in registries (OCI distribution-spec 1.1): references, credentials, pull and push.
+//! Images in registries (OCI distribution-spec 1.1): references, credentials, mirrors, pull and push.
 
+mod amend;
+mod answer;
+mod artifact;
 mod auth;
+mod auth_file;
+mod authority;
+mod certificates;
 mod client;
 mod credentials;
+mod endpoint;
 mod error;
+mod helper;
+mod host;
+mod login;
+mod mirrors;
 mod pull;
 mod push;
 mod reference;
+mod referrers;
+mod registries;
+mod scope;
+mod signatures;
+mod upload;
 
+pub use certificates::CertificateFiles;
 pub use client::Client;
-pub use credentials::{Credentials, Keychain};
+pub use credentials::{Credentials, Keychain, Known};
 pub use error::RegistryError;
+pub use login::Checked;
+pub use mirrors::ConfigFiles;
 pub use push::Pushed;
 pub use reference::{Reference, ReferenceError};
+pub use referrers::{Artifact, Referrer};
+pub use registries::{Registries, Settings};
+pub use signatures::Signed;
+
+use error::connection;

@@ -1,49 +1,107 @@
-//! Manifests and blobs, from the registry into the store.
+//! Manifests and blobs, from the registry or its mirrors into the store.
 
 use std::io::Write;
+use std::sync::atomic::Ordering;
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RANGE};
+use layers::store::{BlobWriter, StoreError};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
 
+use super::client::Source;
+use super::endpoint::Endpoint;
 use super::{Client, RegistryError};
-use crate::fetch::{Transfer, retry};
+use crate::event::Event;
+use crate::fetch::{Patience, Temporary, Transfer, retry};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
-const MANIFEST_LIMIT: u64 = 8 << 20;
-const ACCEPTED: [&str; 4] =
+pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
+pub(super) const ACCEPTED: [&str; 4] =
     [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
-/// Times that a transfer is continued after it broke off.
-const CONTINUED: u32 = 8;
+/// What a registry says of a manifest's or blob's content.
+pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
+/// Times that a blob is fetched whole, and is another one.
+const WRONG: usize = 2;
+
+/// What a manifest says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnType {
+    media_type: Option<String>,
+}
 
 impl Client {
     /// The manifest or index `name` (a tag or digest): its descriptor and its bytes, stored as a blob.
     pub async fn manifest(&self, name: &str) -> Result<(Descriptor, Vec<u8>), RegistryError> {
-        retry(|| self.manifest_once(name)).await
+        let sources = self.sources(name.contains(':'));
+        for (at, source) in &sources[..sources.len() - 1] {
+            // A mirror gets one chance: there is somebody else to ask.
+            match self.manifest_from(&source.endpoint, name).await {
+                Err(error) => self.passed_over(source, &error),
+                found => return self.answered(*at, found),
+            }
+        }
+        let (at, last) = sources[sources.len() - 1];
+        self.answered(at, retry(|| self.manifest_from(&last.endpoint, name)).await)
     }
 
-    async fn manifest_once(&self, name: &str) -> Result<(Descriptor, Vec<u8>), RegistryError> {
+    /// Sources that may be asked, the registry itself last. Never none.
+    fn sources(&self, by_digest: bool) -> Vec<(usize, &Source)> {
+        let best = self.inner.best.load(Ordering::Relaxed);
+        let all: Vec<_> = self.inner.sources.iter().enumerate().skip(best).collect();
+        let last = all.len() - 1;
+        let may = |(at, source): &(usize, &Source)| {
+            *at == last + best || if by_digest { source.by_digest } else { source.by_tag }
+        };
+        all.into_iter().filter(may).collect()
+    }
+
+    /// What comes next is asked for where this came from.
+    fn answered<T>(&self, at: usize, found: Result<T, RegistryError>) -> Result<T, RegistryError> {
+        if found.is_ok() {
+            self.inner.best.store(at, Ordering::Relaxed);
+        }
+        found
+    }
+
+    fn passed_over(&self, source: &Source, error: &RegistryError) {
+        // A pull-through cache that has nothing of the name is nothing to tell.
+        if !error.is_missing() {
+            let note = format!("the mirror {} is passed over: {error}", source.endpoint.named());
+            self.inner.reporter.event(Event::Note(note));
+        }
+    }
+
+    async fn manifest_from(&self, from: &Endpoint, name: &str) -> Result<(Descriptor, Vec<u8>), RegistryError> {
         let reference = self.reference().to_string();
-        let url = format!("{}/manifests/{name}", self.inner.base);
+        let url = format!("{}/manifests/{name}", from.base);
         let what = format!("pull {reference}");
-        let response = self.send(&what, |client| client.get(&url).header(ACCEPT, ACCEPTED.join(", "))).await?;
+        let response = from.send(&what, |client| client.get(&url).header(ACCEPT, ACCEPTED.join(", "))).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(RegistryError::NotFound { reference }),
-            _ => return Err(self.failure(&what, response).await),
+            _ => return Err(from.failure(&what, response).await),
         }
         let invalid = |message: String| RegistryError::Invalid { reference: reference.clone(), message };
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
-        if response.content_length().is_some_and(|length| length > MANIFEST_LIMIT) {
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let said = header(CONTENT_TYPE.as_str()).and_then(|text| text.split(';').next()).unwrap_or_default();
+        let (said, promised) = (said.trim().to_owned(), header(CONTENT_DIGEST).map(str::to_owned));
+        let Some(bytes) = whole(from, response, MANIFEST_LIMIT).await? else {
             return Err(invalid(format!("its manifest is larger than {MANIFEST_LIMIT} bytes")));
-        }
-        let bytes = response.bytes().await.map_err(|error| self.connection(&error))?.to_vec();
+        };
         let digest = Digest::of(&bytes);
-        if name.contains(':') && name != digest.to_string() {
-            return Err(invalid(format!("the registry sent {digest} for {name}")));
+        let expected = Some(name.to_owned()).filter(|name| name.contains(':')).or(promised);
+        if let Some(expected) = expected.filter(|expected| expected.starts_with("sha256:"))
+            && expected != digest.to_string()
+        {
+            return Err(RegistryError::Digest { reference, expected, found: digest.to_string() });
         }
+        // What stands in the manifest is part of its digest; a header is only what the server thinks.
+        let own =
+            serde_json::from_slice::<OwnType>(&bytes).map_err(|error| invalid(format!("not a manifest: {error}")))?;
+        let media_type = own.media_type.unwrap_or(said);
         if !media_type::is_index(&media_type) && !media_type::is_manifest(&media_type) {
             return Err(invalid(format!(
                 "`{media_type}` is not an image: Docker's schema 1 and artifacts are not read"
@@ -71,42 +129,100 @@ impl Client {
         }
         let name = format!("{} {}", self.reference(), &descriptor.digest.hex()[..12]);
         let transfer = Transfer::start(&self.inner.reporter, name, Some(descriptor.size));
+        let sources = self.sources(true);
+        let mut wrong = 0;
         let mut writer = store.blob_writer()?;
-        for _ in 0..CONTINUED {
-            let before = writer.len();
-            match self.blob_part(descriptor, &mut writer, &transfer).await {
-                Ok(()) => break,
-                // As long as something comes, it is worth going on.
-                Err(RegistryError::Connection { .. } | RegistryError::Short { .. }) if writer.len() > before => {}
-                Err(error) => return Err(error),
+        for (position, (at, source)) in sources.iter().enumerate() {
+            let last = position + 1 == sources.len();
+            loop {
+                let done = match self.continued(&source.endpoint, descriptor, &mut writer, &transfer, last).await {
+                    Ok(()) => self.committed(std::mem::replace(&mut writer, store.blob_writer()?), descriptor),
+                    Err(error) => Err(error),
+                };
+                match done {
+                    Ok(()) => return self.answered(*at, Ok(())),
+                    // Pieces of an honest and of a damaged answer may have met: once more, from the start.
+                    Err(RegistryError::Digest { .. }) if wrong + 1 < WRONG => {
+                        wrong += 1;
+                        transfer.take_back(descriptor.size);
+                    }
+                    Err(error) if last => return Err(error),
+                    Err(error) => {
+                        self.passed_over(source, &error);
+                        break;
+                    }
+                }
             }
         }
-        writer.commit(Some((descriptor.digest, descriptor.size)))?;
         Ok(())
     }
 
-    async fn blob_part(
+    /// Gives a blob its name, if it is what it should be.
+    fn committed(&self, writer: BlobWriter, descriptor: &Descriptor) -> Result<(), RegistryError> {
+        match writer.commit(Some((descriptor.digest, descriptor.size))) {
+            Ok(_) => Ok(()),
+            Err(StoreError::Mismatch { expected, found }) => {
+                Err(RegistryError::Digest { reference: self.reference().to_string(), expected, found })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is missing of a blob. As long as something comes, it is worth going on.
+    async fn continued(
         &self,
+        from: &Endpoint,
         descriptor: &Descriptor,
-        writer: &mut layers::store::BlobWriter,
+        writer: &mut BlobWriter,
+        transfer: &Transfer,
+        patient: bool,
+    ) -> Result<(), RegistryError> {
+        let _permit = from.host.permit().await;
+        let mut patience = Patience::new(from.host.stall);
+        loop {
+            let before = writer.len();
+            let Err(error) = self.part(from, descriptor, writer, transfer).await else { return Ok(()) };
+            if writer.len() > before {
+                patience = Patience::new(from.host.stall);
+            }
+            if !error.is_temporary() || !patient || !patience.outlasts(&error).await {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn part(
+        &self,
+        from: &Endpoint,
+        descriptor: &Descriptor,
+        writer: &mut BlobWriter,
         transfer: &Transfer,
     ) -> Result<(), RegistryError> {
-        let url = format!("{}/blobs/{}", self.inner.base, descriptor.digest);
+        let url = format!("{}/blobs/{}", from.base, descriptor.digest);
         let what = format!("pull {} of {}", descriptor.digest, self.reference());
         let start = writer.len();
-        let response = retry(|| async {
-            let response = self.send(&what, |client| match start {
-                0 => client.get(&url),
-                _ => client.get(&url).header(RANGE, format!("bytes={start}-")),
-            });
-            let response = response.await?;
-            if response.status().is_success() { Ok(response) } else { Err(self.failure(&what, response).await) }
+        // The last one sent all, and more.
+        if start > 0 && start == descriptor.size {
+            return Ok(());
+        }
+        let response = from.send(&what, |client| {
+            // The digest is that of the bytes as they lie there.
+            let request = client.get(&url).header(ACCEPT_ENCODING, "identity");
+            if start == 0 { request } else { request.header(RANGE, format!("bytes={start}-")) }
         });
         let mut response = response.await?;
-        let mut skip = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { start };
+        let mut skip = match response.status() {
+            StatusCode::PARTIAL_CONTENT if begins_at(&response) == Some(start) => 0,
+            StatusCode::OK => start,
+            StatusCode::PARTIAL_CONTENT => {
+                let message = "it sends another part of the blob than the one it was asked for".to_owned();
+                return Err(RegistryError::Connection { registry: from.named(), message });
+            }
+            _ => return Err(from.failure(&what, response).await),
+        };
         loop {
-            let chunk = response.chunk().await.map_err(|error| self.connection(&error))?;
-            let Some(chunk) = chunk else { break };
+            let chunk = response.chunk().await.map_err(|error| from.connection(&error));
+            let Some(chunk) = self.short(chunk, descriptor, writer)? else { break };
             let skipped = skip.min(chunk.len() as u64);
             skip -= skipped;
             let fresh = &chunk[usize::try_from(skipped).unwrap_or(chunk.len())..];
@@ -114,17 +230,47 @@ impl Client {
                 let message = format!("{} is longer than {} bytes", descriptor.digest, descriptor.size);
                 return Err(RegistryError::Invalid { reference: self.reference().to_string(), message });
             }
-            writer.write_all(fresh).map_err(|source| layers::store::StoreError::Io {
+            writer.write_all(fresh).map_err(|source| StoreError::Io {
                 what: "write a blob to",
                 path: self.inner.store.root().to_owned(),
                 source,
             })?;
             transfer.add(fresh.len() as u64);
         }
-        if writer.len() < descriptor.size {
-            let (digest, done, size) = (descriptor.digest, writer.len(), descriptor.size);
-            return Err(RegistryError::Short { reference: self.reference().to_string(), digest, done, size });
-        }
-        Ok(())
+        self.short(Ok(None::<()>), descriptor, writer).map(drop)
     }
+
+    /// That a connection ended says less than how much is missing.
+    fn short<T>(
+        &self,
+        piece: Result<Option<T>, RegistryError>,
+        descriptor: &Descriptor,
+        writer: &BlobWriter,
+    ) -> Result<Option<T>, RegistryError> {
+        let (digest, done, size) = (descriptor.digest, writer.len(), descriptor.size);
+        match piece {
+            Ok(None) | Err(RegistryError::Connection { .. }) if done < size => {
+                Err(RegistryError::Short { reference: self.reference().to_string(), digest, done, size })
+            }
+            piece => piece,
+        }
+    }
+}
+
+/// A body; `None` if it is longer than `limit` bytes.
+async fn whole(from: &Endpoint, mut response: Response, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| from.connection(&error))? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() as u64 > limit {
+            return Ok(None);
+        }
+    }
+    Ok(Some(bytes))
+}
+
+/// The first byte of a part (RFC 9110, 14.4).
+fn begins_at(response: &Response) -> Option<u64> {
+    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }

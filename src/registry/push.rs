@@ -1,16 +1,15 @@
 //! Blobs and manifests, from the store into the registry. What is there already is not sent.
 
-use std::sync::Arc;
-
-use futures_util::StreamExt;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use reqwest::{Body, StatusCode};
-use url::Url;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::{Response, StatusCode};
 
+use super::pull::CONTENT_DIGEST;
+use super::scope::Scope;
+use super::upload::Upload;
 use super::{Client, RegistryError};
-use crate::fetch::{Transfer, retry};
+use crate::fetch::{Temporary, retry};
 
 /// How a blob came to be in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,32 +23,49 @@ pub enum Pushed {
 }
 
 impl Client {
-    /// True if the registry has the blob.
+    /// True if the registry has the blob; false, too, if it does not answer that question.
     pub async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let origin = &self.inner.origin;
+        if origin.host.kept(&origin.repository, digest) {
+            return Ok(true);
+        }
         let url = format!("{}/blobs/{digest}", self.inner.base);
         let what = format!("push to {}", self.reference());
-        retry(|| async {
-            let response = self.send(&what, |client| client.head(&url)).await?;
+        // What follows needs more than to read.
+        let need = Scope::push(&origin.repository);
+        let there = retry(|| async {
+            let client = origin.host.client().await?;
+            let response = origin.send_for(&need, &what, client, |client| client.head(&url)).await?;
             match response.status() {
                 StatusCode::OK => Ok(true),
-                StatusCode::NOT_FOUND => Ok(false),
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(false),
                 _ => Err(self.failure(&what, response).await),
             }
-        })
-        .await
+        });
+        let there = there.await?;
+        if there {
+            origin.host.keeps(&origin.repository, digest);
+        }
+        Ok(there)
     }
 
     /// Makes sure that the registry has the blob, which is in the store.
     pub async fn push_blob(&self, descriptor: &Descriptor) -> Result<Pushed, RegistryError> {
+        let origin = &self.inner.origin;
+        let _permit = origin.host.permit().await;
         if self.has_blob(&descriptor.digest).await? {
             return Ok(Pushed::There);
         }
-        retry(|| self.upload(descriptor)).await
+        let pushed = Upload::new(self, descriptor)?.run().await?;
+        origin.host.keeps(&origin.repository, &descriptor.digest);
+        Ok(pushed)
     }
 
     /// Takes the blob over from another repository of the registry (distribution-spec 1.1, "Mounting a blob from another
     /// repository"). `None` if the registry would rather have it sent.
     pub async fn mount(&self, descriptor: &Descriptor, from: &str) -> Result<Option<Pushed>, RegistryError> {
+        let origin = &self.inner.origin;
+        let _permit = origin.host.permit().await;
         if self.has_blob(&descriptor.digest).await? {
             return Ok(Some(Pushed::There));
         }
@@ -59,73 +75,90 @@ impl Client {
             .append_pair("from", from)
             .finish();
         let url = format!("{}/blobs/uploads/?{query}", self.inner.base);
-        let response = self.send(&what, |client| client.post(&url).header(CONTENT_LENGTH, 0)).await?;
-        Ok((response.status() == StatusCode::CREATED).then_some(Pushed::Mounted))
-    }
-
-    /// distribution-spec 1.1, "Pushing a blob monolithically: POST then PUT".
-    async fn upload(&self, descriptor: &Descriptor) -> Result<Pushed, RegistryError> {
-        let what = format!("push {} to {}", descriptor.digest, self.reference());
-        let url = format!("{}/blobs/uploads/", self.inner.base);
-        let response = self.send(&what, |client| client.post(&url).header(CONTENT_LENGTH, 0)).await?;
-        if response.status() != StatusCode::ACCEPTED {
-            return Err(self.failure(&what, response).await);
-        }
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let location = location.and_then(|location| Url::parse(&url).ok()?.join(&location).ok());
-        let mut location = location.ok_or_else(|| RegistryError::Invalid {
-            reference: self.reference().to_string(),
-            message: "the registry does not say where to upload to".into(),
-        })?;
-        location.query_pairs_mut().append_pair("digest", &descriptor.digest.to_string());
-        let name = format!("{} {}", self.reference(), &descriptor.digest.hex()[..12]);
-        let transfer = Transfer::start(&self.inner.reporter, name, Some(descriptor.size));
-        let file = self.inner.store.open_blob(&descriptor.digest)?;
-        let response = self.send(&what, |client| {
-            let request = client.put(location.clone()).header(CONTENT_TYPE, "application/octet-stream");
-            let request = request.header(CONTENT_LENGTH, descriptor.size);
-            // A second attempt reads the file once more from its start.
-            match file.try_clone().and_then(|mut file| std::io::Seek::rewind(&mut file).map(|()| file)) {
-                Ok(file) => request.body(body(file, Arc::clone(&transfer))),
-                Err(_) => request,
+        let need = Scope::push(&origin.repository).and(&Scope::pull(from));
+        let response = retry(|| async {
+            let client = origin.host.client().await?;
+            let response =
+                origin.send_for(&need, &what, client, |client| client.post(&url).header(CONTENT_LENGTH, 0)).await?;
+            match response.status() {
+                StatusCode::CREATED => self.keeps_what_was_sent(&response, &descriptor.digest).map(|()| true),
+                status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                    Err(self.failure(&what, response).await)
+                }
+                _ => Ok(false),
             }
         });
-        let response = response.await?;
-        match response.status() {
-            StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(Pushed::Sent),
-            _ => Err(self.failure(&what, response).await),
+        match response.await {
+            Ok(true) => {
+                origin.host.keeps(&origin.repository, &descriptor.digest);
+                Ok(Some(Pushed::Mounted))
+            }
+            // It only spares a transfer: that it may not be read there is no reason to fail.
+            Ok(false) | Err(RegistryError::Unauthorized { .. } | RegistryError::Status { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The digest of the manifest `name` (a tag or digest), without reading it. `None` if there is none, or the registry
+    /// does not say.
+    pub async fn manifest_digest(&self, name: &str, media_type: &str) -> Result<Option<Digest>, RegistryError> {
+        let origin = &self.inner.origin;
+        let url = format!("{}/manifests/{name}", self.inner.base);
+        let what = format!("push {}", self.reference());
+        let need = Scope::push(&origin.repository);
+        let client = origin.host.client().await?;
+        let ask = origin.send_for(&need, &what, client, |client| client.head(&url).header(ACCEPT, media_type));
+        match ask.await {
+            Ok(response) if response.status() == StatusCode::OK => {
+                let digest = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+                Ok(digest.and_then(|text| text.parse().ok()))
+            }
+            Ok(_) => Ok(None),
+            // It only spares requests: what comes next tries again.
+            Err(error) if error.is_temporary() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Puts a manifest or index under `name`, a tag or digest.
     pub async fn push_manifest(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+        self.put_manifest(name, media_type, bytes).await.map(drop)
+    }
+
+    /// The same; gives the headers of the answer.
+    pub(super) async fn put_manifest(
+        &self,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<HeaderMap, RegistryError> {
         let url = format!("{}/manifests/{name}", self.inner.base);
         let what = format!("push {}", self.reference());
+        let digest = Digest::of(bytes);
         retry(|| async {
             let response =
                 self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec()));
             let response = response.await?;
-            if response.status().is_success() { Ok(()) } else { Err(self.failure(&what, response).await) }
+            if !response.status().is_success() {
+                return Err(self.failure(&what, response).await);
+            }
+            self.keeps_what_was_sent(&response, &digest)?;
+            Ok(response.headers().clone())
         })
         .await
     }
-}
 
-/// The file, piece by piece as the connection takes it.
-fn body(file: std::fs::File, transfer: Arc<Transfer>) -> Body {
-    let stream =
-        futures_util::stream::unfold((tokio::fs::File::from_std(file), transfer), |(mut file, transfer)| async {
-            use tokio::io::AsyncReadExt;
-            let mut buffer = vec![0; 256 << 10];
-            match file.read(&mut buffer).await {
-                Ok(0) => None,
-                Ok(length) => {
-                    buffer.truncate(length);
-                    transfer.add(length as u64);
-                    Some((Ok(buffer), (file, transfer)))
-                }
-                Err(error) => Some((Err(error), (file, transfer))),
-            }
-        });
-    Body::wrap_stream(stream.fuse())
+    /// An error if the registry says that it keeps something else than what was sent.
+    pub(super) fn keeps_what_was_sent(&self, response: &Response, sent: &Digest) -> Result<(), RegistryError> {
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let place = header(LOCATION.as_str()).and_then(|location| location.split('?').next()?.rsplit('/').next());
+        let named = [header(CONTENT_DIGEST), place.filter(|part| part.starts_with("sha256:"))];
+        match named.into_iter().flatten().find(|found| *found != sent.to_string()) {
+            None => Ok(()),
+            Some(found) => Err(RegistryError::Invalid {
+                reference: self.reference().to_string(),
+                message: format!("{sent} was sent, and the registry keeps {found}"),
+            }),
+        }
+    }
 }

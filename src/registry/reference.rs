@@ -63,9 +63,15 @@ impl Reference {
         self.explicit
     }
 
-    /// Two names of one repository.
-    pub fn same_repository(&self, other: &Self) -> bool {
-        self.registry == other.registry && self.repository == other.repository
+    /// The repository alone.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { tag: None, digest: None, ..self.clone() }
+    }
+
+    /// The same image in another place.
+    pub(super) fn moved(&self, registry: &str, repository: &str) -> Self {
+        Self { registry: registry.to_owned(), repository: repository.to_owned(), ..self.clone() }
     }
 }
 

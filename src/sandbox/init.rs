@@ -11,7 +11,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::shim::read_spec;
 use super::spec::{Identity, RunSpec, Stdio};
 use super::worker::adopt;
-use super::{mounts, privilege, process};
+use super::{compat, mounts, privilege, process};
 
 /// The hidden first argument that makes this process pid 1 of a sandbox.
 pub(super) const ROLE: &str = "@init";
@@ -44,6 +44,7 @@ fn prepare(fd: RawFd) -> io::Result<RunSpec> {
     let other = |error: super::SandboxError| io::Error::other(error.to_string());
     mounts::enter(&spec).map_err(other)?;
     rustix::system::sethostname(b"alloy")?;
+    compat::adopt_personality();
     privilege::restrict().map_err(other)?;
     Ok(spec)
 }

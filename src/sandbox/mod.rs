@@ -12,6 +12,8 @@
 //! and nothing stays mounted.
 
 mod channel;
+mod compat;
+mod emulator;
 mod error;
 mod idmap;
 mod init;
@@ -24,6 +26,7 @@ mod spec;
 mod worker;
 
 pub use channel::{Channel, Frame};
+pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
 pub use overlay::Overlay;
 pub use process::{Exit, Running, spawn};

@@ -5,7 +5,7 @@
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use super::SandboxError;
+use super::{SandboxError, compat};
 
 /// What package installation needs: capabilities(7).
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -65,7 +65,9 @@ fn filter_system_calls() -> Result<(), SandboxError> {
     let refused = REFUSED.into_iter().map(|call| (call, Vec::new())).collect();
     let eperm = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let filter = SeccompFilter::new(refused, SeccompAction::Allow, eperm, arch).map_err(failed)?;
-    install(&filter.try_into().map_err(failed)?)
+    let native: BpfProgram = filter.try_into().map_err(failed)?;
+    let compat = compat::filter(libc::EPERM.cast_unsigned());
+    install(&compat.into_iter().chain(native).collect())
 }
 
 /// seccompiler's own `apply_filter` would also set `no_new_privs`.

@@ -8,8 +8,9 @@ use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, WorkDir};
 
 use super::facts::{FactsRequest, World};
+use super::inventory::Inventory;
 use super::lent::Lent;
-use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack};
+use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{SandboxError, Worker};
@@ -72,10 +73,10 @@ impl ImageTarget {
         self.worker.id()
     }
 
-    /// Unpacks layers, lowest first, into trees; returns what could not be made.
-    pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Vec<String>, RequestError> {
+    /// Unpacks layers, lowest first, into trees.
+    pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Unpacked, RequestError> {
         match self.ask(&Request::Unpack { layers })? {
-            Reply::Unpacked { skipped } => Ok(skipped),
+            Reply::Unpacked(unpacked) => Ok(unpacked),
             other => Err(unexpected(&other)),
         }
     }
@@ -103,6 +104,14 @@ impl ImageTarget {
     pub fn facts(&mut self, request: FactsRequest) -> Result<World, RequestError> {
         match self.ask(&Request::Facts(Box::new(request)))? {
             Reply::World(world) => Ok(world),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The packages in the layer that was begun, and below.
+    pub fn inventory(&mut self) -> Result<Inventory, RequestError> {
+        match self.ask(&Request::Inventory)? {
+            Reply::Inventory(inventory) => Ok(*inventory),
             other => Err(unexpected(&other)),
         }
     }

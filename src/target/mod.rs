@@ -8,6 +8,7 @@ mod apt;
 mod attributes;
 pub mod facts;
 pub mod image;
+pub mod inventory;
 mod layer;
 mod lent;
 mod perform;
@@ -39,6 +40,9 @@ pub enum TargetError {
     /// A layer could not be unpacked.
     #[error(transparent)]
     Apply(#[from] layers::apply::ApplyError),
+    /// A layer that is not what it should be.
+    #[error("{0}")]
+    Layer(String),
     /// The changes could not be written as a layer.
     #[error(transparent)]
     Diff(#[from] layers::diff::DiffError),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use layers::compress::Compression;
-use layers::digest::Digest;
+use layers::digest::{DiffId, Digest};
 use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{FactsRequest, World};
+use super::inventory::Inventory;
 use super::lent::Lent;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
@@ -51,6 +52,8 @@ pub enum Request {
     },
     /// Look at the world in the layer that was begun.
     Facts(Box<FactsRequest>),
+    /// Say which packages are in the layer that was begun, and below.
+    Inventory,
     /// Make a base from Debian packages in the layer that was begun.
     Assemble {
         /// What to make.
@@ -104,6 +107,17 @@ pub struct Unpack {
     pub tree: String,
     /// Trees below, topmost first.
     pub parents: Vec<String>,
+    /// What its tar must be, of a layer that somebody else made.
+    pub claimed: Option<DiffId>,
+}
+
+/// What came of unpacking layers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// Device nodes that could not be made.
+    pub skipped: Vec<String>,
+    /// Blobs that are not what they were claimed to be, and what they are instead.
+    pub wrong: Vec<(Digest, String)>,
 }
 
 /// What `alloy run` asks for.
@@ -147,12 +161,11 @@ pub enum Reply {
     /// The stored layer; `None` when nothing was changed.
     Layer(Option<LayerBlob>),
     /// Things the layer holds that could not be made here (device nodes, to an ordinary user).
-    Unpacked {
-        /// Their paths.
-        skipped: Vec<String>,
-    },
+    Unpacked(Unpacked),
     /// What the world is like.
     World(World),
+    /// What is installed.
+    Inventory(Box<Inventory>),
     /// A login environment.
     Environment(BTreeMap<String, String>),
     /// The exit code of the user's command.

@@ -19,7 +19,7 @@ use super::apt::AptCache;
 use super::layer::{Layer, write_layer};
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
-use super::{facts, scratch, unpack};
+use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::Channel;
@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
         Ok(match request {
-            Request::Unpack { layers } => Reply::Unpacked { skipped: unpack::all(&self.store, &layers)? },
+            Request::Unpack { layers } => Reply::Unpacked(unpack::all(&self.store, &layers)?),
             Request::Begin { trees, env } => {
                 self.begin(&trees, env)?;
                 Reply::Done
@@ -108,6 +108,7 @@ impl<'a> Session<'a> {
                 Reply::Step(Performer::new(layer, &files, &output).step(&step)?)
             }
             Request::Facts(request) => Reply::World(facts::look(self.open()?, &request)?),
+            Request::Inventory => Reply::Inventory(Box::new(inventory::look(self.open()?.root()))),
             Request::Assemble { plan, debs } => {
                 let script = debian::assemble(self.open()?.root(), &plan, &debs)?;
                 self.run_own("configuring the base's packages", &script)?;

@@ -1,16 +1,17 @@
 //! Layers of the store into trees, several at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use layers::apply::{Applied, ApplyOptions, Form, Ownership, apply};
+use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply};
 use layers::compress::{decoder, read_ahead};
 use layers::root::{Root, remove_tree};
 use layers::store::Store;
+use layers::verified::HashingReader;
 
 use super::TargetError;
-use super::request::Unpack;
+use super::request::{Unpack, Unpacked};
 
 /// Where the trees of these names are.
 pub fn trees(store: &Store, names: &[String]) -> Result<Vec<PathBuf>, TargetError> {
@@ -21,13 +22,23 @@ pub fn trees(store: &Store, names: &[String]) -> Result<Vec<PathBuf>, TargetErro
     names.iter().map(|name| store.tree(name).ok_or_else(|| missing(name))).collect()
 }
 
-/// Unpacks `layers`, lowest first, side by side. Gives what could not be made.
+/// What came of one layer.
+enum One {
+    /// A tree, without these device nodes.
+    Tree(Vec<String>),
+    /// Nothing: it leaves out directories that are to come from below.
+    Incomplete,
+    /// Nothing: it is not what it was claimed to be.
+    Wrong(String),
+}
+
+/// Unpacks `layers`, lowest first, side by side.
 ///
 /// A layer that leaves out directories takes them from the trees below it, which are not there yet: such layers are
 /// unpacked once more, one after the other.
-pub fn all(store: &Store, layers: &[Unpack]) -> Result<Vec<String>, TargetError> {
-    let (next, skipped, failure) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(None));
-    let incomplete = Mutex::new(Vec::new());
+pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<One, TargetError>)>> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(layers.len());
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -35,43 +46,71 @@ pub fn all(store: &Store, layers: &[Unpack]) -> Result<Vec<String>, TargetError>
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(layer) = layers.get(at) else { break };
-                    match one(store, layer, &[]) {
-                        Ok(Some(mut devices)) => {
-                            skipped.lock().unwrap_or_else(PoisonError::into_inner).append(&mut devices)
-                        }
-                        Ok(None) => incomplete.lock().unwrap_or_else(PoisonError::into_inner).push(at),
-                        Err(error) => *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
-                    }
+                    let one = one(store, layer, &[]);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, one));
                 }
             });
         }
     });
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    let mut unpacked = Unpacked::default();
+    for (at, result) in done {
+        let layer = &layers[at];
+        let result = match result? {
+            // With a wrong one below, what it would take from there is not there.
+            One::Incomplete if unpacked.wrong.is_empty() => {
+                let parents = trees(store, &layer.parents)?;
+                let parents = parents.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
+                one(store, layer, &parents)?
+            }
+            first => first,
+        };
+        match result {
+            One::Tree(mut devices) => unpacked.skipped.append(&mut devices),
+            One::Wrong(reason) => unpacked.wrong.push((layer.blob, reason)),
+            One::Incomplete => {}
+        }
     }
-    let mut skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut incomplete = incomplete.into_inner().unwrap_or_else(PoisonError::into_inner);
-    incomplete.sort_unstable();
-    for at in incomplete {
-        let parents = trees(store, &layers[at].parents)?;
-        let parents = parents.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
-        skipped.extend(one(store, &layers[at], &parents)?.unwrap_or_default());
-    }
-    skipped.sort_unstable();
-    Ok(skipped)
+    unpacked.skipped.sort_unstable();
+    Ok(unpacked)
 }
 
-/// Unpacks a layer. `None`, and nothing done, if it needs directories of `parents` and there are none.
-fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<Option<Vec<String>>, TargetError> {
+/// Unpacks a layer.
+fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetError> {
     let staged = store.stage_tree()?;
-    let failed = |source| TargetError::Host { path: store.blob_path(&layer.blob), source };
-    let (_, reader) = decoder(store.open_blob(&layer.blob)?).map_err(failed)?;
-    let options = ApplyOptions { form: Form::OverlayLower, parents, ownership: Ownership::Archive };
-    let root = Root::open(&staged)?;
-    let Applied { skipped_devices, implied_parents, .. } = read_ahead(reader, |reader| apply(reader, &root, &options))?;
-    let incomplete = implied_parents && parents.is_empty() && !layer.parents.is_empty();
+    let applied = match applied(store, layer, parents, &staged) {
+        Ok(applied) => applied,
+        // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
+        Err(error @ (TargetError::Apply(ApplyError::Tar(_)) | TargetError::Layer(_))) if layer.claimed.is_some() => {
+            remove_tree(&staged)?;
+            return Ok(One::Wrong(error.to_string()));
+        }
+        Err(error) => return Err(error),
+    };
+    let incomplete = applied.implied_parents && parents.is_empty() && !layer.parents.is_empty();
     if incomplete || !store.publish_tree(&staged, &layer.tree)? {
         remove_tree(&staged)?;
     }
-    Ok((!incomplete).then_some(skipped_devices))
+    Ok(if incomplete { One::Incomplete } else { One::Tree(applied.skipped_devices) })
+}
+
+fn applied(store: &Store, layer: &Unpack, parents: &[Root], staged: &Path) -> Result<Applied, TargetError> {
+    let failed = |source: std::io::Error| match layer.claimed {
+        Some(_) => TargetError::Layer(source.to_string()),
+        None => TargetError::Host { path: store.blob_path(&layer.blob), source },
+    };
+    let (_, reader) = decoder(store.open_blob(&layer.blob)?).map_err(failed)?;
+    let options = ApplyOptions { form: Form::OverlayLower, parents, ownership: Ownership::Archive };
+    let root = Root::open(staged)?;
+    read_ahead(reader, |reader| {
+        let Some(claimed) = layer.claimed else { return Ok(apply(reader, &root, &options)?) };
+        let mut reader = HashingReader::new(reader);
+        let applied = apply(&mut reader, &root, &options)?;
+        let found = reader.finish().map_err(|error| TargetError::Layer(error.to_string()))?;
+        if found != claimed.0 {
+            return Err(TargetError::Layer(format!("its diff ID is {found}, not {}", claimed.0)));
+        }
+        Ok(applied)
+    })
 }

@@ -113,6 +113,11 @@ impl Sources {
         FileId(self.files.len() - 1)
     }
 
+    /// All files: their names and texts.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, text)| (name.as_str(), &**text))
+    }
+
     /// The name of a file.
     pub fn name(&self, file: FileId) -> &str {
         self.files.get(file.0).map_or("", |(name, _)| name)

@@ -76,7 +76,7 @@ fn foreign_tools_read_what_was_pushed() {
     shared().run(&["push", "arm-env", &image]).ok();
     // Nothing is sent twice.
     let again = shared().run(&["push", "arm-env", &image]).ok();
-    assert!(again.stderr.contains(": 0 B sent"), "{}", again.stderr);
+    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
 
     let remote = format!("docker://{image}");
     let inspected = tool("skopeo", &["inspect", "--tls-verify=false", &remote]).ok().stdout;

@@ -39,7 +39,7 @@ fn a_base_from_a_registry_with_a_password() {
     };
     let refused = build(shared(), &["-t", &image, "--push"], false).fails(4);
     assert!(
-        refused.stderr.contains("wants credentials") && refused.stderr.contains("skopeo login"),
+        refused.stderr.contains("wants credentials") && refused.stderr.contains("alloy login"),
         "{}",
         refused.stderr
     );
@@ -99,8 +99,9 @@ fn nothing_is_pulled_when_every_layer_is_there() {
     let greet = tasks("- {name: one, action: write_env_file, file: /srv/x, content: x}\n");
     let store = Store::new();
     let derived = registry.image("team/derived:1");
-    store.build(&[text(greet.path()), "--base", &base]);
-    // A colleague's store, with the layers of the blueprint alone: the base stays where it is.
+    store.build(&[text(greet.path()), "--base", &base, "-t", &registry.image("team/first:1"), "--push"]);
+    // A colleague's store, with the layers of the blueprint alone: the base stays where it is. What is in the image is
+    // known, too.
     tool("sh", &["-c", &format!("cd {}/store && find blobs -size +1M -delete && rm -rf trees", text(store.path()))])
         .ok();
     store.build(&[text(greet.path()), "--base", &base, "-t", &derived, "--push"]);

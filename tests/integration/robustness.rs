@@ -115,8 +115,8 @@ fn pruning_keeps_what_images_need() {
     assert!(store.run(&["prune", "--dry-run"]).ok().stdout.contains("would free"));
     assert_eq!(count(), before);
     assert!(store.run(&["prune"]).ok().stdout.contains("freed"));
-    // Layer, config and manifest of the unused one.
-    assert_eq!(count(), before - 3);
+    // Layer, config, manifest and provenance of the unused one.
+    assert_eq!(count(), before - 4);
     assert_eq!(store.run(&["run", "kept", "printenv", "GREETING"]).ok().stdout, "Hello from a layer\n");
     store.run(&["prune", "--all"]).ok();
     assert_eq!(count(), 0);

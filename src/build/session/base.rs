@@ -3,45 +3,65 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use layers::store::LayerBlob;
-
 use super::{Result, Session, joined};
-use crate::build::layer;
-use crate::cache;
+use crate::build::foreign::{self, Need};
+use crate::build::{BuildError, layer};
+use crate::cache::{self, LayerRecord, SUITE};
 use crate::debian::BasePlan;
 use crate::event::{Event, Id};
 use crate::fetch::{Download, Transfer};
 use crate::plan::LayerKey;
-use crate::resolve::Origin;
+use crate::resolve::{FromArchive, Origin};
 
 impl Session<'_> {
     /// Fills in the layer of a base that is made from packages, and makes it where it is missing.
     pub fn base_layer(&mut self) -> Result<()> {
-        let Origin::Archive(plan) = self.base.origin.clone() else { return Ok(()) };
+        let Origin::Archive(from) = self.base.origin.clone() else { return Ok(()) };
         if !self.base.image.layers.is_empty() {
             return Ok(());
         }
         let key = LayerKey::of_base(self.base.identity, self.inputs);
         let store = self.resolver.store;
-        let mut known = cache::find(store, &key)?.and_then(|record| record.layer);
+        let mut known = cache::find(store, &key)?;
         if known.is_none() {
             // Another build may be making the same one.
             let _lock = store.lock(&format!("layer-{}", key.hex()))?;
-            known = cache::find(store, &key)?.and_then(|record| record.layer);
+            known = cache::find(store, &key)?;
             if known.is_none() {
-                known = self.assemble(&plan, &key)?;
+                self.confirm(&from)?;
+                known = Some(self.assemble(&from.plan, &key)?);
             }
         }
-        if let (Some(uploads), Some(known)) = (&mut self.uploads, &known) {
-            uploads.start(&known.descriptor);
+        let Some(known) = known else { return Ok(()) };
+        if let (Some(uploads), Some(blob)) = (&mut self.uploads, &known.layer) {
+            uploads.start(&blob.descriptor);
         }
-        self.base.image.layers.extend(known.as_ref().map(layer));
+        self.base.image.layers.extend(known.layer.as_ref().map(layer));
+        self.share(&key, &known);
+        if !from.claimed {
+            self.share_value(SUITE, from.releases, &from.plan, None);
+        }
         Ok(())
     }
 
-    fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<Option<LayerBlob>> {
+    /// Packages are installed that the signed archive names, not those that a cache names.
+    fn confirm(&mut self, from: &FromArchive) -> Result<()> {
+        if !from.claimed {
+            return Ok(());
+        }
+        let confirmed = self.resolver.confirmed(&self.lowered.base)?;
+        if confirmed.identity == self.base.identity {
+            self.base.origin = confirmed.origin;
+            return Ok(());
+        }
+        self.resolver.team.distrust(self.base.identity);
+        Err(BuildError::Claim { suite: from.plan.suite.clone() })
+    }
+
+    fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<LayerRecord> {
         let id = Id::next();
         let name = format!("deb:{}", plan.suite);
+        foreign::ensure(self.resolver, || Need::Base { reference: name.clone() })?;
         self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
         let debs = self.debs(plan)?;
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
@@ -49,11 +69,11 @@ impl Session<'_> {
         target.begin(Vec::new(), BTreeMap::new())?;
         target.assemble(plan, debs)?;
         let blob = target.commit(compression, epoch)?;
-        let preimage = serde_json::json!({"suite": plan.suite, "date": plan.date, "identity": plan.identity()});
-        let record = cache::LayerRecord { name: "base".into(), layer: blob.clone(), archive: None, preimage };
-        cache::keep(self.resolver.store, key, &record)?;
         self.ended(id, "built", blob.as_ref());
-        Ok(blob)
+        let (name, preimage) = (cache::BASE.to_owned(), cache::base_preimage(self.base.identity, self.inputs));
+        let record = LayerRecord { name, layer: blob, archive: None, preimage, output: None, chain: None };
+        cache::keep(self.resolver.store, key, &record)?;
+        Ok(record)
     }
 
     /// All packages, shown as one transfer.

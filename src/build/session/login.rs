@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Result, Session};
+use crate::build::foreign::{self, Need};
 use crate::target::Lent;
 
 impl Session<'_> {
     /// What a login shell of `user` changes of `env`.
     pub fn login_environment(&mut self, user: &str, env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+        foreign::ensure(self.resolver, || Need::LoginShell)?;
         let trees = self.trees(&BTreeSet::new())?;
         let target = self.target()?;
         target.begin(trees, env.clone())?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use super::{Made, Result, Session, Standing};
+use crate::build::Hit;
 use crate::build::archives::Job;
 use crate::event::{Event, Id};
 use crate::plan::{Contents, Facts, PlannedLayer, PortableStep};
@@ -22,14 +23,14 @@ impl Session<'_> {
         Job::new(self.resolver, planned, facts, self.inputs, self.directory, index, count, forced)
     }
 
-    /// Makes a layer of an archive. True if it was there; `None` if it has to be unpacked where it goes.
+    /// Makes a layer of an archive; `None` if it has to be unpacked where it goes.
     pub(super) fn portable(
         &mut self,
         planned: &PlannedLayer,
         index: usize,
         count: usize,
         forced: bool,
-    ) -> Result<Option<(Made, bool)>> {
+    ) -> Result<Option<(Made, Hit)>> {
         let Some(step) = &planned.portable else { return Ok(None) };
         let (assumed, mut ready) = match self.archives.take(&planned.key) {
             Some((facts, Some(ready))) => (Some(facts), Some(ready)),
@@ -47,7 +48,7 @@ impl Session<'_> {
                 let name = planned.steps.last().map(|step| step.name.clone()).unwrap_or_default();
                 reporter.event(Event::TaskSkipped { layer: id, name, reason });
                 self.ended(id, "no change", None);
-                return Ok(Some((Made { blob: None, archive: None }, false)));
+                return Ok(Some((Made { blob: None, archive: None }, Hit::Built)));
             }
             World::InPlace => return Ok(None),
             World::Facts(facts) => facts,
@@ -56,11 +57,16 @@ impl Session<'_> {
             ready = self.job(planned, facts.clone(), index, count, forced).and_then(|job| job.make());
         }
         let Some((record, found)) = ready else { return Ok(None) };
+        let hit = if found { self.hit(&record.preimage.key()) } else { Hit::Built };
         if found {
-            self.cached(planned, index, count, Some(&record.layer));
+            self.cached(planned, index, count, &hit, Some(&record.layer));
+        }
+        if let Some(uploads) = &mut self.uploads {
+            let entry = record.entry();
+            uploads.share(&entry, self.brought.get(&entry.key));
         }
         let archive = Contents::of(step, facts, record.tops);
-        Ok(Some((Made { blob: Some(record.layer), archive: Some(archive) }, found)))
+        Ok(Some((Made { blob: Some(record.layer), archive: Some(archive) }, hit)))
     }
 
     /// What the world below is like for `step`. Archives below that do not matter to it are not unpacked for that.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use layers::digest::ChainId;
+use layers::digest::{ChainId, DiffId};
 use layers::media_type::Descriptor;
 
 use super::{Result, Session};
-use crate::build::BuildError;
+use crate::build::blobs::{ensure_blobs, lose};
+use crate::cache::elsewhere;
 use crate::event::Event;
-use crate::fetch::FetchError;
-use crate::resolve::{Origin, Resolver};
-use crate::target::request::Unpack;
+use crate::resolve::Origin;
+use crate::target::request::{Unpack, Unpacked};
 
 /// A layer below the one being made.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ struct Below {
     /// Name of its tree.
     tree: String,
     blob: Descriptor,
+    diff_id: DiffId,
 }
 
 impl Session<'_> {
@@ -35,56 +36,41 @@ impl Session<'_> {
                 Some(chain) => format!("chain-{}", chain.0.hex()),
                 None => own,
             };
-            stack.push(Below { tree: name, blob: layer.descriptor.clone() });
+            stack.push(Below { tree: name, blob: layer.descriptor.clone(), diff_id: layer.diff_id });
         }
         let made = self.made.iter().map(|standing| &standing.blob);
-        stack.extend(made.map(|blob| Below { tree: blob.diff_id.0.hex(), blob: blob.descriptor.clone() }));
+        stack.extend(made.map(|blob| Below {
+            tree: blob.diff_id.0.hex(),
+            blob: blob.descriptor.clone(),
+            diff_id: blob.diff_id,
+        }));
         stack.retain(|below| !without.contains(&below.tree));
         let missing: Vec<&Below> =
             stack.iter().filter(|below| self.resolver.store.tree(&below.tree).is_none()).collect();
         let blobs: Vec<Descriptor> = missing.iter().map(|below| below.blob.clone()).collect();
-        let origin = match &self.base.origin {
-            Origin::Registry(reference) => Some(reference.clone()),
-            _ => None,
-        };
-        ensure_blobs(self.resolver, &blobs, origin.as_deref())?;
+        ensure_blobs(self.resolver, &blobs)?;
         let parents = |at: usize| stack[..at].iter().rev().map(|below| below.tree.clone()).collect();
-        let wanted: Vec<Unpack> = stack
-            .iter()
-            .enumerate()
-            .filter(|(_, below)| self.resolver.store.tree(&below.tree).is_none())
-            .map(|(at, below)| Unpack { blob: below.blob.digest, tree: below.tree.clone(), parents: parents(at) })
-            .collect();
+        let mut wanted: Vec<Unpack> = Vec::new();
+        for (at, below) in stack.iter().enumerate() {
+            if self.resolver.store.tree(&below.tree).is_some() {
+                continue;
+            }
+            // What was made here is what it is.
+            let foreign = !elsewhere::places(self.resolver.store, &below.blob.digest)?.is_empty();
+            let claimed = foreign.then_some(below.diff_id);
+            let (blob, tree) = (below.blob.digest, below.tree.clone());
+            wanted.push(Unpack { blob, tree, parents: parents(at), claimed });
+        }
         if !wanted.is_empty() {
-            let skipped = self.target()?.unpack(wanted)?;
+            let Unpacked { skipped, wrong } = self.target()?.unpack(wanted)?;
             if !skipped.is_empty() {
                 let warning = format!("device nodes of the base cannot be made without root: {}", skipped.join(", "));
                 self.resolver.reporter.event(Event::Warning(warning));
             }
+            if let Some((digest, reason)) = wrong.into_iter().next() {
+                return Err(lose(self.resolver, digest, reason)?);
+            }
         }
         Ok(stack.into_iter().rev().map(|below| below.tree).collect())
     }
-}
-
-/// Pulls those of `blobs` that are not in the store from `origin`, a registry reference.
-pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor], origin: Option<&str>) -> Result<()> {
-    let missing: Vec<&Descriptor> = blobs.iter().filter(|blob| !resolver.store.contains(&blob.digest)).collect();
-    let (Some(origin), false) = (origin, missing.is_empty()) else { return Ok(()) };
-    let reference = origin.parse().map_err(|error| {
-        BuildError::Resolve(crate::resolve::ResolveError::Base(crate::image::BaseRefError::Reference(error)))
-    })?;
-    let client = resolver.client(&reference)?;
-    let tasks: Vec<_> = missing
-        .into_iter()
-        .map(|blob| {
-            let (client, blob) = (client.clone(), blob.clone());
-            resolver.runtime.spawn(async move { client.blob(&blob).await })
-        })
-        .collect();
-    for task in tasks {
-        let done = resolver.runtime.block_on(task);
-        done.map_err(|error| FetchError::Transport(error.to_string()))
-            .map_err(crate::registry::RegistryError::from)??;
-    }
-    Ok(())
 }

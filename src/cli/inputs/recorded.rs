@@ -20,8 +20,10 @@ struct Alone {
     inputs: InputArgs,
 }
 
-/// Options that may be given beside remembered ones: what is not remembered, and how to reach the network.
-const BESIDE: [&str; 4] = ["--env-file=", "--insecure-registry=", "--mirror=", "--var="];
+/// Options that may be given beside remembered ones: what is not remembered, which of several platforms is meant, and
+/// how to reach the network.
+const BESIDE: [&str; 7] =
+    ["--cert-dir=", "--env-file=", "--insecure-registry=", "--mirror=", "--platform=", "--registry-config=", "--var="];
 
 impl InputArgs {
     /// All options but the directory, each in one word; and the names of those variables whose values are left out.
@@ -51,7 +53,10 @@ impl InputArgs {
         let (mut words, mut withheld) = (Vec::new(), Vec::new());
         let mut word = |name: &str, value: &str| words.push(format!("--{name}={value}"));
         base.iter().for_each(|base| word("base", &absolute_base(base)));
-        platform.iter().for_each(|platform| word("platform", &platform.to_string()));
+        if !platform.is_empty() {
+            let platforms: Vec<String> = platform.iter().map(ToString::to_string).collect();
+            word("platform", &platforms.join(","));
+        }
         env_file.iter().for_each(|path| word("env-file", &absolute(path)));
         for pair in var {
             match pair.split_once('=') {
@@ -69,6 +74,8 @@ impl InputArgs {
         mirror.iter().filter(|mirror| !has_password(mirror)).for_each(|mirror| word("mirror", mirror));
         keyring.iter().for_each(|path| word("keyring", &absolute(path)));
         registry.insecure_registry.iter().for_each(|host| word("insecure-registry", host));
+        registry.registry_config.iter().for_each(|path| word("registry-config", &absolute(path)));
+        registry.cert_dir.iter().for_each(|path| word("cert-dir", &absolute(path)));
         for (name, on) in [
             ("locked", *locked),
             ("strict", *strict),
@@ -116,6 +123,8 @@ impl InputArgs {
         all.env_file.extend(self.env_file.iter().cloned());
         all.var.extend(self.var.iter().cloned());
         all.registry.insecure_registry.extend(self.registry.insecure_registry.iter().cloned());
+        all.registry.registry_config = self.registry.registry_config.clone().or(all.registry.registry_config);
+        all.registry.cert_dir = self.registry.cert_dir.clone().or(all.registry.cert_dir);
         all.mirror = all.mirror.or_else(|| self.mirror.clone());
         Ok(all)
     }
@@ -154,7 +163,7 @@ mod tests {
     fn options_come_back_as_they_were_given() {
         let words = [
             "--base=deb:trixie",
-            "--platform=linux/arm64",
+            "--platform=linux/arm64,linux/arm/v7",
             "--env-file=/a/env",
             "--var=A=b=c",
             "--compression=gzip:9",
@@ -162,6 +171,8 @@ mod tests {
             "--mirror=https://mirror.example/debian",
             "--keyring=/a/keys",
             "--insecure-registry=r.example:5000",
+            "--registry-config=/a/registries.conf",
+            "--cert-dir=/a/certs",
             "--locked",
             "--strict",
             "--ignore-supported-hosts",

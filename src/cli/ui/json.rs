@@ -1,6 +1,7 @@
 //! One JSON object a line, for programs. Field names are stable; `ms` counts from the start of alloy.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -8,19 +9,31 @@ use serde_json::{Value, json};
 use crate::event::{Event, Report};
 
 /// JSON lines, to standard error.
-pub struct Json(Instant);
+pub struct Json {
+    start: Instant,
+    /// What layers are for, where there are several platforms.
+    platform: Mutex<Option<String>>,
+}
 
 impl Json {
     /// Starts the clock.
     pub fn new() -> Self {
-        Self(Instant::now())
+        Self { start: Instant::now(), platform: Mutex::default() }
     }
 }
 
 impl Report for Json {
     fn event(&self, event: Event) {
+        let mut platform = self.platform.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::Platform(name) = &event {
+            *platform = Some(name.clone());
+        }
+        let of_layer = matches!(event, Event::LayerStarted { .. });
         let mut value = object(event);
-        value["ms"] = json!(self.0.elapsed().as_millis());
+        if let Some(name) = platform.as_ref().filter(|_| of_layer) {
+            value["platform"] = json!(name);
+        }
+        value["ms"] = json!(self.start.elapsed().as_millis());
         // One write a line, so that lines of several threads do not mix.
         let _ = std::io::stderr().write_all(format!("{value}\n").as_bytes());
     }
@@ -30,6 +43,7 @@ fn object(event: Event) -> Value {
     match event {
         Event::Note(text) => json!({"event": "note", "text": text}),
         Event::Warning(text) => json!({"event": "warning", "text": text}),
+        Event::Platform(name) => json!({"event": "platform", "name": name}),
         Event::TransferStarted { id, name, total } => {
             json!({"event": "transfer-started", "id": id.0, "name": name, "total": total})
         }

@@ -20,6 +20,8 @@ pub struct Plain(Mutex<State>);
 struct State {
     layers: HashMap<Id, Layer>,
     transfers: HashMap<Id, Transfer>,
+    /// What every label begins with.
+    platform: String,
 }
 
 struct Layer {
@@ -75,6 +77,7 @@ impl State {
         match event {
             Event::Note(text) => eprintln!("{text}"),
             Event::Warning(text) => eprintln!("warning: {text}"),
+            Event::Platform(name) => self.platform = format!("{name} "),
             Event::TransferStarted { id, name, .. } => {
                 self.transfers.insert(id, Transfer { name, done: 0, started: Instant::now() });
             }
@@ -91,7 +94,9 @@ impl State {
                 }
             }
             Event::LayerStarted { id, name, index, count } => {
-                let label = if index == 0 { "[base]".to_owned() } else { format!("[{index}/{count}]") };
+                let platform = &self.platform;
+                let label =
+                    if index == 0 { format!("[{platform}base]") } else { format!("[{platform}{index}/{count}]") };
                 eprintln!("{label} {name}");
                 let now = Instant::now();
                 self.layers.insert(id, Layer { label, started: now, task: None, next_beat: now + HEARTBEAT });

@@ -19,6 +19,8 @@ pub struct Tty {
 struct State {
     layers: HashMap<Id, Layer>,
     transfers: HashMap<Id, ProgressBar>,
+    /// What every label begins with.
+    platform: String,
 }
 
 struct Layer {
@@ -60,6 +62,7 @@ impl Report for Tty {
         match event {
             Event::Note(text) => self.line(text),
             Event::Warning(text) => self.line(format!("warning: {text}")),
+            Event::Platform(name) => state.platform = format!("{name} "),
             Event::TransferStarted { id, name, total } => {
                 state.transfers.insert(id, self.transfer(name, total));
             }
@@ -74,7 +77,11 @@ impl Report for Tty {
                 }
             }
             Event::LayerStarted { id, name, index, count } => {
-                let label = if index == 0 { format!("base {name}") } else { format!("{index}/{count} {name}") };
+                let platform = &state.platform;
+                let label = match index {
+                    0 => format!("{platform}base {name}"),
+                    _ => format!("{platform}{index}/{count} {name}"),
+                };
                 let bar = self.bars.add(ProgressBar::new_spinner());
                 bar.set_style(style("{spinner} {prefix} {wide_msg} {elapsed}"));
                 bar.set_prefix(label.clone());

@@ -1,13 +1,23 @@
 //! A verdict, told.
 
 use layers::tree::Difference;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::build::{LayerVerdict, Verdict};
 use crate::cli::ui;
+use crate::plan::Platform;
 
 /// For people.
-pub(super) fn human(verdict: &Verdict) {
+pub(super) fn human(verdicts: &[(Platform, Verdict)]) {
+    for (platform, verdict) in verdicts {
+        if verdicts.len() > 1 {
+            println!("{platform}:");
+        }
+        human_one(verdict);
+    }
+}
+
+fn human_one(verdict: &Verdict) {
     let count = verdict.layers.len();
     let [ours, anew] = &verdict.manifests;
     if verdict.is_identical() {
@@ -49,7 +59,16 @@ fn writer(layer: &LayerVerdict) -> String {
 }
 
 /// For programs.
-pub(super) fn as_json(verdict: &Verdict) -> Value {
+pub(super) fn as_json(verdicts: &[(Platform, Verdict)]) -> Value {
+    if let [(_, verdict)] = verdicts {
+        return one_as_json(verdict);
+    }
+    let each = verdicts.iter().map(|(platform, verdict)| (platform.to_string(), one_as_json(verdict)));
+    let identical = verdicts.iter().all(|(_, verdict)| verdict.is_identical());
+    json!({"identical": identical, "platforms": each.collect::<Map<_, _>>()})
+}
+
+fn one_as_json(verdict: &Verdict) -> Value {
     let pair = |difference: &Difference, cause: Option<&str>| {
         json!({
             "path": difference.path.to_string_lossy(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::pem::PemObject;
@@ -149,6 +149,9 @@ impl Authority {
             new -x509 -days 2 -subj /CN=alloy-test -keyout ca.key -out ca.pem \
                 -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
             new -subj /CN=server -keyout server.key -out server.csr
+            new -subj /CN=client -keyout client.key -out client.csr
+            printf 'extendedKeyUsage=clientAuth\\n' > client
+            openssl x509 -req -days 2 -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile client -out client.pem
             printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > extensions
             openssl x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out server.pem
             mkdir hashed; cp ca.pem \"hashed/$(openssl x509 -hash -noout -in ca.pem).0\"";
@@ -164,6 +167,24 @@ impl Authority {
     /// Its certificate in a directory, under its hash.
     pub fn hashed(&self) -> PathBuf {
         self.directory.path().join("hashed")
+    }
+
+    /// A server's certificate, and its key.
+    pub fn certificate(&self) -> (PathBuf, PathBuf) {
+        (self.directory.path().join("server.pem"), self.directory.path().join("server.key"))
+    }
+
+    /// A directory below `place` as containers-certs.d(5) has them, with a client's certificate or without.
+    pub fn certs(&self, place: &Path, client: bool) -> PathBuf {
+        let directory = place.join("certs");
+        std::fs::create_dir_all(&directory).unwrap();
+        let copy = |from: &str, to: &str| std::fs::copy(self.directory.path().join(from), directory.join(to)).unwrap();
+        copy("ca.pem", "ca.crt");
+        if client {
+            copy("client.pem", "client.cert");
+            copy("client.key", "client.key");
+        }
+        directory
     }
 
     fn server(&self) -> Arc<ServerConfig> {

@@ -1,9 +1,14 @@
 //! Running alloy and its neighbours.
 
 pub mod download;
+pub mod faults;
 pub mod files;
 pub mod http;
+pub mod images;
+pub mod memory_registry;
+pub mod proxy;
 pub mod registry;
+pub mod team;
 pub mod user;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,190 @@
+//! What is in an image, as SPDX 2.3 in JSON.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::purl::purl;
+use super::statement::{Dependency, Statement};
+use crate::target::inventory::{CargoPackage, DebianPackage, Distribution, Inventory, PythonPackage};
+
+const NOTHING_SAID: &str = "NOASSERTION";
+const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+const IMAGE: &str = "SPDXRef-image";
+
+/// The SBOM of the image that `provenance` is about and `inventory` was found in.
+pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
+    let definition = &provenance.predicate.build_definition;
+    let blueprint = &definition.external_parameters.blueprint;
+    let seconds = i64::try_from(definition.internal_parameters.source_date_epoch).unwrap_or(i64::MAX);
+    let created = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string();
+    let manifest = provenance.manifest();
+    let mut document = Document::default();
+    let mut image = package(IMAGE, &blueprint.name, &blueprint.version);
+    image["primaryPackagePurpose"] = json!("CONTAINER");
+    image["checksums"] = json!([{"algorithm": "SHA256", "checksumValue": manifest}]);
+    document.packages.push(image);
+    document.relate(DOCUMENT, "DESCRIBES", IMAGE);
+    for debian in &inventory.debian {
+        document.add("CONTAINS", |ids| of_debian(ids, debian, inventory.distribution.as_ref()));
+    }
+    for python in &inventory.python {
+        document.add("CONTAINS", |ids| of_python(ids, python));
+    }
+    for cargo in &inventory.cargo {
+        document.add("CONTAINS", |ids| of_cargo(ids, cargo));
+    }
+    for download in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("download")) {
+        document.add("DEPENDS_ON", |ids| of_download(ids, download));
+    }
+    let text = json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": DOCUMENT,
+        "name": blueprint.name,
+        "documentNamespace": format!("https://spdx.org/spdxdocs/alloy-{manifest}"),
+        "creationInfo": {
+            "created": created,
+            "creators": [format!("Tool: alloy-{}", env!("CARGO_PKG_VERSION"))],
+        },
+        "packages": document.packages,
+        "relationships": document.relationships,
+    });
+    serde_json::to_vec(&text).unwrap_or_default()
+}
+
+#[derive(Default)]
+struct Document {
+    packages: Vec<Value>,
+    relationships: Vec<Value>,
+    ids: Ids,
+}
+
+impl Document {
+    fn relate(&mut self, from: &str, kind: &str, to: &str) {
+        self.relationships.push(json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to}));
+    }
+
+    /// Adds a package that the image has to do with.
+    fn add(&mut self, relation: &str, package: impl FnOnce(&mut Ids) -> Value) {
+        let package = package(&mut self.ids);
+        let id = package["SPDXID"].as_str().unwrap_or_default().to_owned();
+        self.relate(IMAGE, relation, &id);
+        self.packages.push(package);
+    }
+}
+
+/// Ids that were given.
+#[derive(Default)]
+struct Ids(BTreeSet<String>);
+
+impl Ids {
+    /// An id of letters, digits, `.` and `-` alone (SPDX 2.3, 7.2), of which there is no other.
+    fn give(&mut self, parts: &[&str]) -> String {
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+        let name: String = parts.join("-").chars().map(allowed).collect();
+        let mut id = format!("SPDXRef-{name}");
+        let mut number = 1;
+        while !self.0.insert(id.clone()) {
+            number += 1;
+            id = format!("SPDXRef-{name}-{number}");
+        }
+        id
+    }
+}
+
+fn package(id: &str, name: &str, version: &str) -> Value {
+    json!({
+        "SPDXID": id,
+        "name": name,
+        "versionInfo": version,
+        "downloadLocation": NOTHING_SAID,
+        "filesAnalyzed": false,
+        "licenseConcluded": NOTHING_SAID,
+        "licenseDeclared": NOTHING_SAID,
+        "copyrightText": NOTHING_SAID,
+    })
+}
+
+fn refer(package: &mut Value, purl: &str) {
+    package["externalRefs"] =
+        json!([{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}]);
+}
+
+/// Whoever wrote the package wrote this as well: only what is a link for browsers counts.
+fn homepage(package: &mut Value, text: Option<&str>) {
+    let url = text.and_then(|text| Url::parse(text).ok());
+    if let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) {
+        package["homepage"] = json!(url.as_str());
+    }
+}
+
+fn of_debian(ids: &mut Ids, debian: &DebianPackage, distribution: Option<&Distribution>) -> Value {
+    let DebianPackage { name, version, architecture, source, maintainer, homepage: page } = debian;
+    let id = ids.give(&["deb", name, version, architecture]);
+    let mut value = package(&id, name, version);
+    let vendor = distribution.map_or("debian", |distribution| distribution.id.as_str());
+    let distro = distribution.map(|distribution| match &distribution.version {
+        Some(version) => format!("{}-{version}", distribution.id),
+        None => distribution.id.clone(),
+    });
+    let mut qualifiers = vec![("arch", architecture.as_str())];
+    qualifiers.extend(distro.as_ref().map(|distro| ("distro", distro.as_str())));
+    refer(&mut value, &purl("deb", Some(vendor), name, version, &qualifiers));
+    value["supplier"] = json!(maintainer.as_deref().map_or_else(|| NOTHING_SAID.to_owned(), organization));
+    if let Some((source, version)) = source {
+        value["sourceInfo"] = json!(format!("built from the source package {source} {version}"));
+    }
+    homepage(&mut value, page.as_deref());
+    value
+}
+
+/// `Name <address>` as SPDX has it.
+fn organization(maintainer: &str) -> String {
+    let (name, address) = maintainer.split_once('<').unwrap_or((maintainer, ""));
+    let clean = |text: &str| text.replace(['(', ')', '<', '>'], "").trim().to_owned();
+    match (clean(name), clean(address)) {
+        (name, _) if name.is_empty() => NOTHING_SAID.to_owned(),
+        (name, address) if address.is_empty() => format!("Organization: {name}"),
+        (name, address) => format!("Organization: {name} ({address})"),
+    }
+}
+
+fn of_python(ids: &mut Ids, python: &PythonPackage) -> Value {
+    let mut value = package(&ids.give(&["pypi", &python.name, &python.version]), &python.name, &python.version);
+    let normal = python.name.to_lowercase().replace('_', "-");
+    refer(&mut value, &purl("pypi", None, &normal, &python.version, &[]));
+    homepage(&mut value, python.homepage.as_deref());
+    value
+}
+
+fn of_cargo(ids: &mut Ids, cargo: &CargoPackage) -> Value {
+    let mut value = package(&ids.give(&["cargo", &cargo.name, &cargo.version]), &cargo.name, &cargo.version);
+    // One that was built from a directory has only its name in common with what crates.io has.
+    let kind = if cargo.from_registry { "cargo" } else { "generic" };
+    refer(&mut value, &purl(kind, None, &cargo.name, &cargo.version, &[]));
+    value
+}
+
+fn of_download(ids: &mut Ids, download: &Dependency) -> Value {
+    let sha256 = download.digest.get("sha256").map(String::as_str).unwrap_or_default();
+    let name = if download.name.is_empty() { "download" } else { &download.name };
+    let mut value = package(&ids.give(&["download", name]), name, "");
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("versionInfo");
+    }
+    let checksum = format!("sha256:{sha256}");
+    let url = download.uri.as_deref().unwrap_or_default();
+    // Where something was masked, nobody can fetch it.
+    let location = Url::parse(url).ok().filter(|_| !url.contains("***"));
+    value["downloadLocation"] = json!(location.as_ref().map_or(NOTHING_SAID, Url::as_str));
+    value["checksums"] = json!([{"algorithm": "SHA256", "checksumValue": sha256}]);
+    value["primaryPackagePurpose"] = json!("ARCHIVE");
+    refer(&mut value, &purl("generic", None, name, "", &[("checksum", &checksum), ("download_url", url)]));
+    value
+}
+
+#[cfg(test)]
+mod tests;

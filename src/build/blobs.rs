@@ -1,0 +1,57 @@
+//! Blobs that are known and not here, brought here.
+
+use layers::digest::Digest;
+use layers::media_type::Descriptor;
+
+use super::BuildError;
+use crate::cache::{RemoteError, elsewhere};
+use crate::fetch::FetchError;
+use crate::registry::RegistryError;
+use crate::resolve::Resolver;
+
+/// Brings those of `blobs` that are not in the store there, from wherever they are known to be.
+pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(), BuildError> {
+    let mut tasks = Vec::new();
+    for blob in blobs.iter().filter(|blob| !resolver.store.contains(&blob.digest)) {
+        let places: Vec<_> = elsewhere::places(resolver.store, &blob.digest)?.into_iter().collect();
+        let remotes = resolver.remotes(&places);
+        let (wanted, store) = (blob.clone(), resolver.store.clone());
+        let task = resolver.runtime.spawn(async move {
+            let mut last = None;
+            for remote in remotes {
+                match remote.pull(&wanted, &store).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => last = Some(error),
+                }
+            }
+            Err(last)
+        });
+        tasks.push((blob.digest, task));
+    }
+    let mut lost = None;
+    for (digest, task) in tasks {
+        let done = resolver.runtime.block_on(task);
+        let done = done
+            .unwrap_or_else(|error| Err(Some(RegistryError::from(FetchError::Transport(error.to_string())).into())));
+        // All of them are waited for: none goes on behind the back of a build that has failed.
+        if let Err(error) = done {
+            lost = lost.or(Some((digest, error)));
+        }
+    }
+    match lost {
+        None => Ok(()),
+        Some((digest, error)) => Err(lose(resolver, digest, error.map_or_else(|| "nobody has it".into(), said))?),
+    }
+}
+
+fn said(error: RemoteError) -> String {
+    error.to_string()
+}
+
+/// Forgets a layer that is not where it was said to be, or not what: it has to be made again.
+pub(super) fn lose(resolver: &Resolver<'_>, digest: Digest, reason: String) -> Result<BuildError, BuildError> {
+    elsewhere::forget(resolver.store, &digest)?;
+    resolver.store.remove_blob(&digest)?;
+    resolver.team.distrust(digest);
+    Ok(BuildError::Lost { digest, reason })
+}

@@ -1,0 +1,107 @@
+//! Builds for another architecture: only what runs programs of the image needs an emulator. Files are written, archives
+//! unpacked and layers found without one.
+
+use std::fmt;
+
+use layers::store::StoreError;
+
+use super::forecast::{self, Lasts};
+use super::{BuildError, NoCache, Options, Resolved, find, planned, team};
+use crate::cache;
+use crate::op::Step;
+use crate::plan::{Inputs, LayerKey, Lowered, PlannedLayer};
+use crate::resolve::{Base, Origin, Resolver};
+use crate::sandbox::runs_here;
+
+/// What has to run a program of the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum Need {
+    /// A base that is made from packages: their scripts.
+    Base { reference: String },
+    /// A task.
+    Task { name: String, file: String, line: usize },
+    /// `env_from_profile`.
+    LoginShell,
+    /// The command of `alloy run`.
+    Command,
+}
+
+impl Need {
+    /// Of a step; `None` if it runs nothing.
+    pub(super) fn of(step: &Step) -> Option<Self> {
+        let task = || Self::Task { name: step.name.clone(), file: step.file.clone(), line: step.line };
+        step.runs_programs().then(task)
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base { reference } => write!(f, "the base {reference}, which is made from packages, needs it"),
+            Self::Task { name, file, line } => write!(f, "{file}:{line} needs it ({name})"),
+            Self::LoginShell => f.write_str("the login shell that `env_from_profile` asks needs it"),
+            Self::Command => f.write_str("the command needs it"),
+        }
+    }
+}
+
+/// An error if programs of the resolver's platform do not run here; `need` says what for.
+pub(super) fn ensure(resolver: &Resolver<'_>, need: impl FnOnce() -> Need) -> Result<(), BuildError> {
+    runs_here(resolver.platform).map_err(|error| BuildError::Foreign { need: need(), error })
+}
+
+/// Tells before anything is built if it will have to run a program that does not run here.
+pub fn foresee(
+    resolver: &Resolver<'_>,
+    lowered: &Lowered,
+    resolved: &Resolved,
+    options: &Options,
+) -> Result<(), BuildError> {
+    if runs_here(resolver.platform).is_ok() {
+        return Ok(());
+    }
+    let Resolved { base, inputs } = resolved;
+    let plan = planned(&mut lowered.clone(), resolver.platform, inputs, options.layering, Some(base))?;
+    // What the team has needs no emulator here.
+    team::bring(resolver, &plan, base, lowered, inputs, options)?;
+    let found = find(resolver, &plan, options)?.len();
+    let lasts = forecast::lasts(resolver, &lowered.name)?;
+    before(resolver, lowered, base, inputs, &plan.layers[found..], &lasts, &options.no_cache)
+}
+
+/// The same of a build that has `missing` to make.
+pub(super) fn before(
+    resolver: &Resolver<'_>,
+    lowered: &Lowered,
+    base: &Base,
+    inputs: &Inputs,
+    missing: &[PlannedLayer],
+    lasts: &Lasts,
+    no_cache: &NoCache,
+) -> Result<(), BuildError> {
+    if runs_here(resolver.platform).is_ok() {
+        return Ok(());
+    }
+    if to_be_made(resolver, base, inputs)? {
+        ensure(resolver, || Need::Base { reference: lowered.base.clone() })?;
+    }
+    // A layer that was built before may yet be found by what comes out below it.
+    let certain = missing.iter().filter(|layer| no_cache.covers(layer) || !lasts.contains_key(&layer.name));
+    if let Some(need) = certain.flat_map(|layer| &layer.steps).find_map(Need::of) {
+        ensure(resolver, || need)?;
+    }
+    if lowered.image.env_from_profile && lasts.is_empty() && !missing.is_empty() {
+        ensure(resolver, || Need::LoginShell)?;
+    }
+    Ok(())
+}
+
+/// True for a base of packages whose layer is not there.
+fn to_be_made(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> Result<bool, StoreError> {
+    if !matches!(base.origin, Origin::Archive(_)) || !base.image.layers.is_empty() {
+        return Ok(false);
+    }
+    let record = cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs))?;
+    Ok(record.is_none_or(|record| record.layer.is_none()))
+}

@@ -1,0 +1,45 @@
+//! What is in an image, known by what it depends on: it is looked into once, and an image of the same layers never
+//! again, on whatever machine the record comes to.
+
+use layers::digest::{DiffId, Digest, Hasher};
+
+use super::{BuildError, Session};
+use crate::cache::{self, INVENTORIES, INVENTORY};
+use crate::event::Event;
+use crate::image::Image;
+use crate::resolve::Resolver;
+use crate::target::inventory::Inventory;
+
+/// Raised when more is found in the same trees.
+const VERSION: u32 = 1;
+
+/// What the inventory of a stack of layers is recorded under.
+pub(super) fn key(layers: impl IntoIterator<Item = DiffId>) -> Digest {
+    let mut key = Hasher::new();
+    key.update(format!("inventory {VERSION}\0").as_bytes());
+    layers.into_iter().for_each(|layer| key.update(layer.0.as_bytes()));
+    key.finish()
+}
+
+/// What is in `image`.
+pub fn inventory(resolver: &Resolver<'_>, image: &Image) -> Result<Inventory, BuildError> {
+    let key = key(image.layers.iter().map(|layer| layer.diff_id));
+    if let Some(known) = cache::get(resolver.store, INVENTORIES, &key.hex())? {
+        return Ok(known);
+    }
+    let found = match resolver.shared_value(INVENTORY, key) {
+        Some((shared, _)) => shared,
+        None => Session::look_into(resolver, image)?,
+    };
+    cache::put(resolver.store, INVENTORIES, &key.hex(), &found)?;
+    Ok(found)
+}
+
+/// Says so if there was more than is looked at.
+pub(super) fn complete(resolver: &Resolver<'_>, inventory: Inventory) -> Inventory {
+    if !inventory.complete {
+        let warning = "the image is too large to look at all of it: its SBOM is not complete";
+        resolver.reporter.event(Event::Warning(warning.into()));
+    }
+    inventory
+}

@@ -1,0 +1,70 @@
+//! What a build tells others, and what they told it.
+
+use layers::digest::{ChainId, Digest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Result, Session};
+use crate::build::Hit;
+use crate::build::team::Brought;
+use crate::build::uploads::Uploads;
+use crate::cache::{self, Entry, Known, LayerRecord, Place};
+use crate::plan::LayerKey;
+use crate::registry::Reference;
+
+impl Session<'_> {
+    /// Sends layers from now on to the repositories of `references`, and with what is known of them to the team's caches,
+    /// as soon as they are there. `brought` is what came from those.
+    pub fn upload(&mut self, references: &[Reference], brought: Brought) {
+        self.uploads = Some(Uploads::new(self.resolver, references));
+        self.brought = brought;
+    }
+
+    /// How a layer that was found came to be there.
+    pub fn hit(&self, key: &LayerKey) -> Hit {
+        self.brought.get(&key.digest()).map_or(Hit::Local, |place| Hit::Team(place.clone()))
+    }
+
+    pub(super) fn chain(&self) -> Option<ChainId> {
+        self.diff_ids().into_iter().fold(None, |chain, diff_id| Some(ChainId::extend(chain, diff_id)))
+    }
+
+    /// Tells the team.
+    pub(super) fn share(&mut self, key: &LayerKey, record: &LayerRecord) {
+        if let (Some(uploads), Some(entry)) = (&mut self.uploads, record.entry(key)) {
+            uploads.share(&entry, self.brought.get(&key.digest()));
+        }
+    }
+
+    /// Something that depends on `key` alone: known here, by the team, or found out by `find` and told to both.
+    pub(in crate::build) fn value<T: Serialize + DeserializeOwned>(
+        &mut self,
+        kind: &str,
+        what: &'static str,
+        key: Digest,
+        find: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let store = self.resolver.store;
+        let here: Option<T> = cache::get(store, kind, &key.hex())?;
+        let (value, place) = match here {
+            Some(value) => (value, None),
+            None => {
+                let (value, place) = match self.resolver.shared_value(what, key) {
+                    Some((value, place)) => (value, Some(place)),
+                    None => (find(self)?, None),
+                };
+                cache::put(store, kind, &key.hex(), &value)?;
+                (value, place)
+            }
+        };
+        self.share_value(what, key, &value, place.as_ref());
+        Ok(value)
+    }
+
+    pub(super) fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize, found: Option<&Place>) {
+        if let (Some(uploads), Ok(value)) = (&mut self.uploads, serde_json::to_value(value)) {
+            let known = Known::Value { what: what.to_owned(), value };
+            uploads.share(&Entry { key, preimage: serde_json::Value::Null, known }, found);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a team's caches know of a build, brought into the store before anything is made.
+
+use std::collections::BTreeMap;
+
+use layers::digest::Digest;
+
+use super::{BuildError, Options};
+use crate::cache::{self, Entry, Known, Place, Wanted, elsewhere};
+use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Trace};
+use crate::resolve::{Base, Origin, Resolver};
+
+/// Where the records came from that were brought, by their keys.
+pub(super) type Brought = BTreeMap<Digest, Place>;
+
+/// Asks for everything at once that the build may use and the store does not know.
+pub(super) fn bring(
+    resolver: &Resolver<'_>,
+    plan: &Plan,
+    base: &Base,
+    lowered: &Lowered,
+    inputs: &Inputs,
+    options: &Options,
+) -> Result<Brought, BuildError> {
+    let mut brought = Brought::new();
+    if resolver.team.from.is_empty() {
+        return Ok(brought);
+    }
+    let (mut wanted, mut layers) = wanted(resolver, plan, lowered, inputs, options)?;
+    if matches!(base.origin, Origin::Archive(_))
+        && cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs))?.is_none()
+    {
+        wanted.push(Wanted::base(base.identity, inputs));
+        layers.push(None);
+    }
+    for ((entry, wanted), layer) in resolver.ask(&wanted).into_iter().zip(&wanted).zip(layers) {
+        let Some((entry, place)) = entry else { continue };
+        let preimage = match layer {
+            Some(layer) => serde_json::to_value(Trace::of(layer, lowered, inputs)).unwrap_or_default(),
+            None => wanted.preimage.clone(),
+        };
+        keep(resolver, &entry, &place, preimage)?;
+        brought.insert(entry.key, place);
+    }
+    Ok(brought)
+}
+
+/// Questions, and the layers whose records the answers become.
+type Questions<'p> = (Vec<Wanted>, Vec<Option<&'p PlannedLayer>>);
+
+fn wanted<'p>(
+    resolver: &Resolver<'_>,
+    plan: &'p Plan,
+    lowered: &Lowered,
+    inputs: &Inputs,
+    options: &Options,
+) -> Result<Questions<'p>, BuildError> {
+    let store = resolver.store;
+    let (mut wanted, mut layers) = Questions::default();
+    for layer in plan.layers.iter().filter(|layer| !options.no_cache.covers(layer)) {
+        if cache::find(store, &layer.key)?.is_some() {
+            continue;
+        }
+        wanted.push(Wanted::layer(layer));
+        layers.push(Some(layer));
+        let facts = layer.portable.as_ref().and_then(|step| Some((step, step.usual(lowered.image.user.as_deref())?)));
+        let portable = facts.and_then(|(step, facts)| step.preimage(&facts, inputs));
+        if let Some(preimage) = portable.filter(|it| matches!(cache::find_portable(store, &it.key()), Ok(None))) {
+            wanted.push(Wanted::portable(&preimage));
+            layers.push(None);
+        }
+    }
+    Ok((wanted, layers))
+}
+
+/// Which layers of `plan` the team has and the store has not: their bytes, and where they are. Nothing is written.
+pub(super) fn known(
+    resolver: &Resolver<'_>,
+    plan: &Plan,
+    lowered: &Lowered,
+    inputs: &Inputs,
+    options: &Options,
+) -> Result<BTreeMap<LayerKey, (u64, Place)>, BuildError> {
+    let (wanted, layers) = wanted(resolver, plan, lowered, inputs, options)?;
+    let answers = resolver.ask(&wanted).into_iter().zip(layers);
+    let known = answers.filter_map(|(answer, layer)| {
+        let ((entry, place), layer) = (answer?, layer?);
+        let size = entry.known.layer().map_or(0, |layer| layer.descriptor.size);
+        Some((layer.key, (size, place)))
+    });
+    Ok(known.collect())
+}
+
+fn keep(resolver: &Resolver<'_>, entry: &Entry, place: &Place, preimage: serde_json::Value) -> Result<(), BuildError> {
+    if let Some(layer) = entry.known.layer() {
+        elsewhere::note(resolver.store, &layer.descriptor.digest, place)?;
+    }
+    Ok(cache::keep_entry(resolver.store, entry, preimage)?)
+}
+
+/// Asks for a layer by the bytes below it, and keeps the answer under that key.
+pub(super) fn bring_output(
+    resolver: &Resolver<'_>,
+    planned: &PlannedLayer,
+    output: LayerKey,
+    trace: &Trace,
+) -> Result<Option<(cache::LayerRecord, Place)>, BuildError> {
+    let Some((entry, place)) = resolver.ask(&[Wanted::output(planned, output)]).pop().flatten() else {
+        return Ok(None);
+    };
+    if let Some(layer) = entry.known.layer() {
+        elsewhere::note(resolver.store, &layer.descriptor.digest, &place)?;
+    }
+    let Known::Layer { name, layer, archive, chain, .. } = entry.known else { return Ok(None) };
+    let preimage = serde_json::to_value(trace).unwrap_or_default();
+    let record = cache::LayerRecord { name, layer, archive, preimage, output: Some(output), chain };
+    cache::keep(resolver.store, &output, &record)?;
+    Ok(Some((record, place)))
+}

@@ -1,0 +1,255 @@
+//! Cache entries in a directory: an OCI image layout, so that other tools can look into it and copy it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use layers::digest::Digest;
+use layers::media_type::{self, Descriptor, EMPTY};
+use layers::store::{Store, StoreError};
+
+use super::entry::TAG_PREFIX;
+use crate::image::{Index, IndexEntry, LAYOUT, REF_NAME};
+
+/// What a manifest may have, as for those in registries.
+const LIMIT: u64 = 4 << 20;
+
+/// An OCI image layout.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+/// Why it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file operation failed.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Something else is there.
+    #[error("{path} is not empty, and no OCI image layout")]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The index cannot be read.
+    #[error("{path} is damaged: {message}")]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Result<T> = std::result::Result<T, DirectoryError>;
+
+fn failed(what: &'static str, path: &Path) -> impl Fn(io::Error) -> DirectoryError {
+    let path = path.to_owned();
+    move |source| DirectoryError::Io { what, path: path.clone(), source }
+}
+
+impl Directory {
+    /// The layout at `path`, there or not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.path.join("blobs/sha256").join(digest.hex())
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.path.join("index.json")
+    }
+
+    fn index(&self) -> Result<Index> {
+        let path = self.index_path();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(Vec::new())),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        serde_json::from_slice(&bytes).map_err(|error| DirectoryError::Index { path, message: error.to_string() })
+    }
+
+    /// The manifest under `name`, a tag or digest, if there is one.
+    pub fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let index = self.index()?;
+        let named = |entry: &&IndexEntry| entry.annotations.get(REF_NAME).map(String::as_str) == Some(name);
+        let tagged = index.manifests.iter().find(named).map(|entry| entry.descriptor.digest);
+        let Some(digest) = name.parse().ok().or(tagged) else { return Ok(None) };
+        let path = self.blob(&digest);
+        let bytes = match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() <= LIMIT => fs::read(&path).map_err(failed("read", &path))?,
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        // One that was changed is none.
+        Ok((Digest::of(&bytes) == digest).then_some(bytes))
+    }
+
+    /// Bytes of a blob, if it is there.
+    pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
+        self.blob(digest).metadata().ok().map(|metadata| metadata.len())
+    }
+
+    /// Brings a blob into `store`, checked.
+    pub fn pull(&self, blob: &Descriptor, store: &Store) -> Result<()> {
+        if store.contains(&blob.digest) {
+            return Ok(());
+        }
+        let path = self.blob(&blob.digest);
+        let mut from = File::open(&path).map_err(failed("read", &path))?;
+        let mut writer = store.blob_writer()?;
+        io::copy(&mut from, &mut writer).map_err(failed("read", &path))?;
+        writer.commit(Some((blob.digest, blob.size)))?;
+        Ok(())
+    }
+
+    /// Brings a blob here from `store`.
+    pub fn push(&self, blob: &Descriptor, store: &Store) -> Result<()> {
+        self.begin()?;
+        if self.blob_size(&blob.digest) == Some(blob.size) {
+            return Ok(());
+        }
+        let mut from = store.open_blob(&blob.digest)?;
+        self.replace(&self.blob(&blob.digest), |file| io::copy(&mut from, file).map(drop))
+    }
+
+    /// Writes a manifest under `tags`.
+    pub fn write(&self, tags: &[String], manifest: &[u8]) -> Result<()> {
+        self.begin()?;
+        let _lock = self.lock()?;
+        let descriptor = Descriptor {
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            digest: Digest::of(manifest),
+            size: manifest.len() as u64,
+        };
+        for bytes in [EMPTY, manifest] {
+            self.replace(&self.blob(&Digest::of(bytes)), |file| file.write_all(bytes))?;
+        }
+        let mut manifests = self.index()?.manifests;
+        manifests.retain(|entry| !entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(tag)));
+        manifests.extend(tags.iter().map(|tag| IndexEntry {
+            descriptor: descriptor.clone(),
+            platform: None,
+            annotations: [(REF_NAME.to_owned(), tag.clone())].into(),
+        }));
+        self.put_index(manifests)
+    }
+
+    /// All tags.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        let tags = self.index()?.manifests.into_iter().filter_map(|entry| entry.annotations.get(REF_NAME).cloned());
+        Ok(tags.collect())
+    }
+
+    /// Deletes what is under `tags`, and the blobs that only entries had which are gone.
+    pub fn delete(&self, tags: &[String]) -> Result<()> {
+        let _lock = self.lock()?;
+        let (gone, kept): (Vec<_>, Vec<_>) = self
+            .index()?
+            .manifests
+            .into_iter()
+            .partition(|entry| entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(tag)));
+        let manifests: Vec<Digest> = gone.iter().map(|entry| entry.descriptor.digest).collect();
+        let foreign =
+            kept.iter().any(|entry| !entry.annotations.get(REF_NAME).is_some_and(|t| t.starts_with(TAG_PREFIX)));
+        let needed = self.needed(&kept);
+        self.put_index(kept)?;
+        let mut blobs = manifests.clone();
+        // Blobs of other people's images cannot be told from ours.
+        if !foreign {
+            blobs.extend(manifests.iter().flat_map(|digest| self.layers(digest)));
+        }
+        for digest in blobs.into_iter().filter(|digest| !needed.contains(digest)) {
+            let path = self.blob(&digest);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("delete", &path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn needed(&self, entries: &[IndexEntry]) -> Vec<Digest> {
+        let manifests = entries.iter().map(|entry| entry.descriptor.digest);
+        let mut needed = vec![Digest::of(EMPTY)];
+        needed.extend(manifests.clone().chain(manifests.flat_map(|digest| self.layers(&digest))));
+        needed
+    }
+
+    fn layers(&self, manifest: &Digest) -> Vec<Digest> {
+        #[derive(serde::Deserialize)]
+        struct Layers {
+            layers: Vec<Descriptor>,
+        }
+        let bytes = fs::read(self.blob(manifest)).unwrap_or_default();
+        let layers = serde_json::from_slice::<Layers>(&bytes).map(|manifest| manifest.layers).unwrap_or_default();
+        layers.into_iter().map(|layer| layer.digest).collect()
+    }
+
+    /// Makes the layout where there is none.
+    fn begin(&self) -> Result<()> {
+        let marker = self.path.join("oci-layout");
+        if marker.is_file() {
+            return Ok(());
+        }
+        let blobs = self.path.join("blobs/sha256");
+        // What begins with a dot is on its way.
+        let foreign = |name: &str| !name.starts_with('.') && !["blobs", "index.json"].contains(&name);
+        let mut names = fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        if names.any(|name| foreign(&name.to_string_lossy())) {
+            return Err(DirectoryError::Occupied { path: self.path.clone() });
+        }
+        fs::create_dir_all(&blobs).map_err(failed("make", &blobs))?;
+        let _lock = self.lock()?;
+        if !self.index_path().is_file() {
+            self.put_index(Vec::new())?;
+        }
+        // Last: it is what makes the directory a layout.
+        self.replace(&marker, |file| file.write_all(LAYOUT))
+    }
+
+    /// Writers of the index, one after the other.
+    fn lock(&self) -> Result<File> {
+        let path = self.path.join(".lock");
+        let file = File::create(&path).map_err(failed("open", &path))?;
+        file.lock().map_err(failed("lock", &path))?;
+        Ok(file)
+    }
+
+    fn put_index(&self, manifests: Vec<IndexEntry>) -> Result<()> {
+        let index = Index::new(manifests).bytes();
+        self.replace(&self.index_path(), |file| file.write_all(&index))
+    }
+
+    /// Writes a file beside `path`, and renames it when it is complete.
+    fn replace(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+        let failed = failed("write", path);
+        let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(&failed)?;
+        write(file.as_file_mut()).map_err(&failed)?;
+        file.as_file().sync_data().map_err(&failed)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        fs::set_permissions(file.path(), mode).map_err(&failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! `--metadata-file`: what was built, for scripts.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::error::{CommandError, Kind};
+use super::platforms::Part;
+use crate::build::{Built, Hit};
+use crate::image::Local;
+use crate::registry::Reference;
+
+/// Keys as BuildKit names them, where it has them. Of several platforms: the index, and each image below `platforms`.
+pub(super) fn of(image: &Local, parts: &[Part<'_>], names: &[Reference]) -> Value {
+    let names: Vec<String> = names.iter().map(Reference::to_string).collect();
+    let mut value = match parts {
+        [part] => of_part(&part.built),
+        parts => {
+            let each = parts.iter().map(|part| (part.platform.to_string(), of_part(&part.built)));
+            json!({
+                "containerimage.digest": image.descriptor().digest,
+                "containerimage.descriptor": image.descriptor(),
+                "platforms": each.collect::<serde_json::Map<_, _>>(),
+            })
+        }
+    };
+    value["image.name"] = json!(names.join(","));
+    value
+}
+
+fn of_part(built: &Built) -> Value {
+    let layers: Vec<Value> = built
+        .layers
+        .iter()
+        .map(|layer| {
+            let blob = layer.blob.as_ref();
+            json!({
+                "name": layer.name,
+                "key": layer.key.map(|key| key.hex()),
+                "cached": layer.hit != Hit::Built,
+                "hit": match &layer.hit {
+                    Hit::Local => Some("local".to_owned()),
+                    Hit::Team(place) => Some(place.to_string()),
+                    Hit::Built => None,
+                },
+                "seconds": layer.elapsed.as_secs_f64(),
+                "digest": blob.map(|blob| blob.descriptor.digest),
+                "diff_id": blob.map(|blob| blob.diff_id),
+                "size": blob.map(|blob| blob.descriptor.size),
+            })
+        })
+        .collect();
+    json!({
+        "containerimage.digest": built.manifest.digest,
+        "containerimage.config.digest": built.config,
+        "containerimage.descriptor": built.manifest,
+        "base": {"identity": built.base.identity, "layers": built.base.image.layers},
+        "layers": layers,
+    })
+}
+
+pub(super) fn write(path: &Path, value: &Value) -> Result<(), CommandError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
+    serde_json::to_writer_pretty(&mut file, value).map_err(|error| failed(&error))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
+    file.persist(path).map(drop).map_err(|error| failed(&error.error))
+}

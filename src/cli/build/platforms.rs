@@ -1,0 +1,92 @@
+//! One build for each platform, one after the other. All of them are known to be possible before the first is begun.
+
+use layers::store::{Store, StoreError};
+
+use super::super::context::{Context, Network, now};
+use super::super::documents;
+use super::super::error::CommandError;
+use super::super::inputs::{InputArgs, Prepared};
+use super::{Args, explain};
+use crate::build::{self, Built, Options};
+use crate::event::Event;
+use crate::image::{BuiltFrom, Documents, Local, LocalImage, LocalIndex};
+use crate::plan::Platform;
+use crate::resolve::Resolver;
+
+/// What was built for one platform.
+pub(super) struct Part<'a> {
+    pub(super) resolver: Resolver<'a>,
+    pub(super) platform: Platform,
+    pub(super) built: Built,
+    from: BuiltFrom,
+    documents: Option<Documents>,
+}
+
+/// Builds each of `prepared`, for which `networks` are.
+pub(super) fn build<'a>(
+    context: &Context,
+    args: &Args,
+    prepared: Vec<Prepared>,
+    networks: &'a [Network<'a>],
+    options: &Options,
+) -> Result<Vec<Part<'a>>, CommandError> {
+    let several = prepared.len() > 1;
+    let of = |platform: &Platform, error: CommandError| {
+        let told = !several || error.message.contains(&platform.to_string());
+        if told { error } else { CommandError { message: format!("{platform}: {}", error.message), ..error } }
+    };
+    let mut ready = Vec::new();
+    for (one, network) in prepared.into_iter().zip(networks) {
+        let resolver = network.resolver();
+        let resolved = build::resolve(&resolver, &one.blueprint.directory, &one.lowered, options)
+            .and_then(|resolved| {
+                build::foresee(&resolver, &one.lowered, &resolved, options)?;
+                Ok(resolved)
+            })
+            .map_err(|error| of(&one.platform, error.into()))?;
+        ready.push((one, resolver, resolved));
+    }
+    let mut parts = Vec::new();
+    for (mut one, resolver, resolved) in ready {
+        if several {
+            context.reporter.event(Event::Platform(one.platform.to_string()));
+        }
+        let lowered = std::mem::take(&mut one.lowered);
+        let built = build::build(&resolver, &one.blueprint.directory, lowered, resolved, options)
+            .map_err(|error| of(&one.platform, explain(error, context, &one.platform)))?;
+        let from = built_from(&args.inputs, &one, &built);
+        let documents = match args.attach.no_attest {
+            true => None,
+            false => Some(documents::of_build(&context.store, &built, &one, &from)?),
+        };
+        parts.push(Part { resolver, platform: one.platform, built, from, documents });
+    }
+    Ok(parts)
+}
+
+/// What `parts` are under `name`: an image, or, of several platforms, an index, which is stored.
+pub(super) fn named(store: &Store, name: &str, parts: &[Part<'_>]) -> Result<Local, StoreError> {
+    let image = |part: &Part<'_>| LocalImage {
+        name: name.to_owned(),
+        manifest: part.built.manifest.clone(),
+        platform: part.platform.clone(),
+        tagged_at: now(),
+        from: Some(part.from.clone()),
+        documents: part.documents.clone(),
+    };
+    Ok(match parts {
+        [part] => Local::Image(image(part)),
+        parts => Local::Index(LocalIndex::store(store, name, parts.iter().map(image).collect(), now())?),
+    })
+}
+
+/// What `alloy verify` needs to build the image once more.
+fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
+    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint));
+    // One of several, or this machine's.
+    options.retain(|option| !option.starts_with("--platform="));
+    options.push(format!("--platform={}", prepared.platform));
+    let directory = prepared.blueprint.directory.clone();
+    let layers = built.plan.layers.iter().map(|layer| (layer.name.clone(), layer.key)).collect();
+    BuiltFrom { directory, options, withheld, epoch: prepared.epoch, base: built.base.identity, layers }
+}

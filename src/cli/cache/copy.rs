@@ -1,0 +1,99 @@
+//! `alloy cache export` and `alloy cache import`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+
+use super::super::context::{Context, Global};
+use super::super::error::{CommandError, Kind};
+use super::super::interrupt::{self, CtrlC};
+use super::super::team::{signing_key, verifying_key};
+use super::super::ui;
+use super::{CacheArg, entries, open, told};
+use crate::build;
+use crate::cache::{Team, elsewhere};
+use crate::event::Event;
+
+/// Leaves everything that the store knows of layers in a cache, with the layers
+#[derive(Debug, ClapArgs)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    cache: CacheArg,
+    /// Sign the entries with this private key
+    #[arg(long, value_name = "FILE", env = "ALLOY_SIGN_KEY", hide_env_values = true)]
+    sign_key: Option<PathBuf>,
+}
+
+/// Brings everything that a cache has into the store, with the layers
+#[derive(Debug, ClapArgs)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    cache: CacheArg,
+    /// Bring what is known of layers, and the layers themselves when they are needed
+    #[arg(long)]
+    lazy: bool,
+    /// Use only what the owner of this public key has signed
+    #[arg(long, value_name = "FILE", env = "ALLOY_CACHE_VERIFY_KEY", hide_env_values = true)]
+    cache_verify_key: Option<PathBuf>,
+}
+
+pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, CommandError> {
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let mut network = args.cache.network(&context);
+    network.team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
+    network.team.sign = signing_key(args.sign_key.as_deref())?;
+    let count = build::export(&network.resolver())?;
+    println!("{} has {}", args.cache.cache, told(count));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, CommandError> {
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let mut network = args.cache.network(&context);
+    network.team.verify = verifying_key(args.cache_verify_key.as_deref())?;
+    let resolver = network.resolver();
+    let remote = open(&network, &args.cache.cache)?;
+    let place = remote.place();
+    let (mut count, mut bytes) = (0, 0);
+    for listed in entries(&context, &remote)?.0 {
+        let key = listed.written.entry.key;
+        let refused = |reason: &dyn std::fmt::Display| {
+            context.reporter.event(Event::Warning(format!("{key} of {place} is not brought: {reason}")));
+        };
+        if let Err(error) = resolver.signed(&listed.written) {
+            refused(&error);
+            continue;
+        }
+        if let Some(layer) = listed.written.entry.known.layer() {
+            let blob = &layer.descriptor;
+            // Before the record, which would be a lie without it.
+            match context.runtime.block_on(async {
+                if args.lazy { remote.has(blob).await } else { remote.pull(blob, &context.store).await.map(|()| true) }
+            }) {
+                Ok(true) => elsewhere::note(&context.store, &blob.digest, &place)?,
+                Ok(false) => {
+                    refused(&"its layer is not there");
+                    continue;
+                }
+                Err(error) => {
+                    refused(&error);
+                    continue;
+                }
+            }
+            bytes += if args.lazy { 0 } else { blob.size };
+        }
+        if listed.written.entry.import(&context.store)? {
+            count += 1;
+        } else {
+            refused(&"its key is not made of what it says");
+        }
+    }
+    if count == 0 {
+        return Err(CommandError::new(Kind::Failed, format!("{place} has nothing to bring")));
+    }
+    println!("brought {} and {} from {place}", told(count), ui::bytes(bytes));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! `alloy cache ls`.
+
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde_json::json;
+
+use super::super::context::{Context, Global};
+use super::super::error::CommandError;
+use super::{CacheArg, entries, open, table};
+
+/// Lists what a cache has
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    cache: CacheArg,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table
+    #[default]
+    Human,
+    /// A JSON list
+    Json,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let context = Context::open(global)?;
+    let network = args.cache.network(&context);
+    let remote = open(&network, &args.cache.cache)?;
+    let (listed, _) = entries(&context, &remote)?;
+    match args.format {
+        Format::Human => table(&listed.iter().collect::<Vec<_>>()),
+        Format::Json => {
+            let listed = listed.iter().map(|one| {
+                json!({
+                    "kind": one.written.entry.known.kind(),
+                    "key": one.written.entry.key,
+                    "created": one.written.created,
+                    "tags": one.tags,
+                    "signed": one.written.signature.is_some(),
+                    "layer": one.written.entry.known.layer(),
+                })
+            });
+            println!("{}", json!(listed.collect::<Vec<_>>()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

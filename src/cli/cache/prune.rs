@@ -1,0 +1,97 @@
+//! `alloy cache prune`.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use jiff::{SpanRelativeTo, Timestamp};
+use layers::digest::Digest;
+
+use super::super::context::{Context, Global, now};
+use super::super::error::CommandError;
+use super::super::ui;
+use super::{CacheArg, Listed, entries, open, table, told};
+
+/// Deletes entries of a cache; without --yes it says which
+///
+/// With both conditions, an entry goes that meets both. Registries free the space of layers when they collect garbage.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    cache: CacheArg,
+    /// Entries that were written longer ago than this: 30d, 2w, 12h
+    #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "unreferenced")]
+    older_than: Option<Age>,
+    /// Entries whose layer no image in the same place has
+    #[arg(long)]
+    unreferenced: bool,
+    /// Delete them
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Seconds.
+#[derive(Clone, Copy, Debug)]
+struct Age(i64);
+
+fn age(text: &str) -> Result<Age, String> {
+    let span: jiff::Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    if duration.is_negative() { Err("an age is not negative".into()) } else { Ok(Age(duration.as_secs())) }
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let context = Context::open(global)?;
+    let network = args.cache.network(&context);
+    let remote = open(&network, &args.cache.cache)?;
+    let (listed, images) = entries(&context, &remote)?;
+    let mut needed: BTreeSet<Digest> = BTreeSet::new();
+    if args.unreferenced {
+        for tag in &images {
+            needed.extend(context.runtime.block_on(remote.layers(tag))?);
+        }
+    }
+    let goes = |one: &&Listed| {
+        // What leads to no layer is not referenced by anything: of it, age decides.
+        let free = match one.layer() {
+            Some((digest, _)) => !needed.contains(&digest),
+            None => args.older_than.is_some(),
+        };
+        let old = args.older_than.is_none_or(|age| written(one).is_none_or(|at| at < now() - age.0));
+        old && (free || !args.unreferenced)
+    };
+    let gone: Vec<&Listed> = listed.iter().filter(goes).collect();
+    table(&gone);
+    if args.yes {
+        let tags: Vec<String> = gone.iter().flat_map(|one| one.tags.clone()).collect();
+        context.runtime.block_on(remote.delete(&tags))?;
+    }
+    let count = told(gone.len());
+    let layers: BTreeSet<(Digest, u64)> = gone.iter().filter_map(|one| one.layer()).collect();
+    let size = ui::bytes(layers.iter().map(|(_, size)| size).sum());
+    match args.yes {
+        true => println!("deleted {count} with layers of {size}"),
+        false => println!("would delete {count} with layers of {size}; --yes does it"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// When it was written, in seconds since 1970; an entry that does not say is as old as can be.
+fn written(one: &Listed) -> Option<i64> {
+    one.written.created.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        for (text, seconds) in [("30d", 30 * 86_400), ("2w", 14 * 86_400), ("12h", 43_200), ("1d 12h", 129_600)] {
+            assert_eq!(age(text).unwrap().0, seconds, "{text}");
+        }
+        for bad in ["", "30", "-1d", "soon"] {
+            assert!(age(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What is said of an image: made when it is built or when somebody asks, kept in the store, found in registries.
+
+use std::io::Write;
+
+use clap::Args;
+use layers::digest::Digest;
+use layers::media_type::{self, Descriptor};
+use layers::store::Store;
+use serde::Deserialize;
+
+use super::context::{Context, Global, Network, RegistryArgs};
+use super::error::{CommandError, Kind};
+use super::inputs::Prepared;
+use super::interrupt::{self, CtrlC};
+use super::push::find;
+use crate::attest::{self, Statement};
+use crate::build::{self, Built};
+use crate::event::Event;
+use crate::image::{self, BuiltFrom, Documents, Image, ImageError, Index, Local, LocalImage, Manifest};
+use crate::plan::Platform;
+use crate::registry::{Client, Reference, Referrer};
+use crate::resolve::{ResolveError, Resolver};
+
+/// Bytes of a document.
+const LIMIT: u64 = 64 << 20;
+
+/// Which of the documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Sbom,
+    Provenance,
+}
+
+/// Options of commands that show a document
+#[derive(Debug, Args)]
+pub(super) struct DocumentArgs {
+    /// An image of the store, or one in a registry
+    #[arg(value_name = "REF")]
+    image: String,
+    /// Which image of an index, os/arch[/variant] [default: this machine]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl Which {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sbom => "SBOM",
+            Self::Provenance => "provenance",
+        }
+    }
+
+    fn is(self, referrer: &Referrer) -> bool {
+        let kind = referrer.artifact_type.as_deref();
+        match self {
+            Self::Sbom => kind == Some(attest::SPDX),
+            Self::Provenance => {
+                let predicate = referrer.annotations.get(attest::PREDICATE);
+                kind == Some(attest::IN_TOTO) && predicate.is_none_or(|predicate| predicate == attest::PREDICATE_TYPE)
+            }
+        }
+    }
+}
+
+/// Stores a document.
+pub(super) fn put(store: &Store, media_type: &str, bytes: &[u8]) -> Result<Descriptor, CommandError> {
+    let digest = store.put_blob(bytes)?;
+    Ok(Descriptor { media_type: media_type.to_owned(), digest, size: bytes.len() as u64 })
+}
+
+/// A document of the store.
+pub(super) fn read(store: &Store, document: &Descriptor) -> Result<Vec<u8>, CommandError> {
+    Ok(store.read_blob(&document.digest, LIMIT)?)
+}
+
+/// True if the registry has an SBOM and a provenance statement of `subject`.
+pub(super) fn are_attached(resolver: &Resolver<'_>, client: &Client, subject: &Digest) -> Result<bool, CommandError> {
+    let referrers = resolver.runtime.block_on(client.referrers(subject)).map_err(ResolveError::from)?;
+    Ok([Which::Sbom, Which::Provenance].iter().all(|which| referrers.iter().any(|referrer| which.is(referrer))))
+}
+
+/// What is said of an image that was just built. What is in it is looked at when somebody wants to know.
+pub(super) fn of_build(
+    store: &Store,
+    built: &Built,
+    prepared: &Prepared,
+    from: &BuiltFrom,
+) -> Result<Documents, CommandError> {
+    let statement = attest::provenance(built, &prepared.blueprint, &prepared.platform, from);
+    Ok(Documents { provenance: put(store, attest::IN_TOTO, &statement.bytes())?, sbom: None })
+}
+
+/// The SBOM of `image`, made if need be.
+pub(super) fn sbom(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    documents: &Documents,
+) -> Result<Descriptor, CommandError> {
+    let store = resolver.store;
+    if let Some(sbom) = documents.sbom.as_ref().filter(|sbom| store.contains(&sbom.digest)) {
+        return Ok(sbom.clone());
+    }
+    let damaged = |error: serde_json::Error| {
+        let message = format!("what the store has of {} is damaged: {error}", image.name);
+        CommandError::new(Kind::Failed, message).hint("build it again")
+    };
+    let statement: Statement = serde_json::from_slice(&read(store, &documents.provenance)?).map_err(damaged)?;
+    let manifest: Manifest = serde_json::from_slice(&read(store, &image.manifest)?).map_err(damaged)?;
+    let contents = Image::new(&image.name, image.manifest.digest, &manifest, &read(store, &manifest.config)?)?;
+    let inventory = build::inventory(resolver, &contents)?;
+    let sbom = put(store, attest::SPDX, &attest::sbom(&statement, &inventory))?;
+    // The name may stand for another image by now.
+    let same = |named: &Local| named.images().iter().any(|named| named.manifest == image.manifest);
+    if let Some(named) = image::local(store, &image.name)?.filter(same) {
+        let documents = Documents { sbom: Some(sbom.clone()), ..documents.clone() };
+        image::tag(store, &named.with(store, LocalImage { documents: Some(documents), ..image.clone() })?)?;
+    }
+    Ok(sbom)
+}
+
+/// Prints a document on standard output, as it is stored: its digest is what was signed and attached.
+pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result<(), CommandError> {
+    let name: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
+    let network = Network::new(&context, &args.registry, platform);
+    let resolver = network.resolver();
+    let local = image::local(&context.store, &name.to_string())?;
+    let local = local.as_ref().and_then(|local| local.select(args.platform.as_ref()).ok());
+    let document = match local.and_then(|local| Some((local, local.documents.as_ref()?))) {
+        Some((local, documents)) => match which {
+            Which::Sbom => sbom(&resolver, local, documents)?,
+            Which::Provenance => documents.provenance.clone(),
+        },
+        None if name.names_registry() => attached(&resolver, &name, which)?,
+        None => {
+            let local = find(&context, &name)?;
+            let message = format!("there is no {} of {}: it was built without", which.name(), local.name());
+            return Err(CommandError::new(Kind::Failed, message).hint("build it again, without --no-attest"));
+        }
+    };
+    let mut bytes = read(&context.store, &document)?;
+    drop(network);
+    drop(context);
+    bytes.extend((!bytes.ends_with(b"\n")).then_some(b'\n'));
+    let written = std::io::stdout().lock().write_all(&bytes);
+    written.map_err(|error| CommandError::new(Kind::Failed, format!("cannot print it: {error}")))
+}
+
+/// The document that is attached to the image `name` of a registry, brought into the store.
+fn attached(resolver: &Resolver<'_>, name: &Reference, which: Which) -> Result<Descriptor, CommandError> {
+    let client = resolver.client(name)?;
+    let subject = manifest(resolver, &client, name)?;
+    let referrers = resolver.runtime.block_on(client.referrers(&subject)).map_err(ResolveError::from)?;
+    let mut fitting: Vec<Referrer> = referrers.into_iter().filter(|referrer| which.is(referrer)).collect();
+    let count = fitting.len();
+    let Some(referrer) = fitting.pop() else {
+        let message = format!("no {} is attached to {name} ({subject})", which.name());
+        return Err(CommandError::new(Kind::Failed, message).hint("`alloy build --push` and `alloy push` attach it"));
+    };
+    if count > 1 {
+        let note =
+            format!("{count} documents of that kind are attached to {name}; this is {}", referrer.descriptor.digest);
+        resolver.reporter.event(Event::Note(note));
+    }
+    let document = content(resolver, &client, &referrer.descriptor.digest, &subject)?;
+    if document.size > LIMIT {
+        let message = format!("the {} of {name} is larger than {LIMIT} bytes", which.name());
+        return Err(CommandError::new(Kind::Network, message));
+    }
+    resolver.runtime.block_on(client.blob(&document)).map_err(ResolveError::from)?;
+    Ok(document)
+}
+
+/// The digest of the image that `name` stands for on the resolver's platform.
+fn manifest(resolver: &Resolver<'_>, client: &Client, name: &Reference) -> Result<Digest, CommandError> {
+    let found = resolver.runtime.block_on(client.manifest(&name.manifest())).map_err(ResolveError::from)?;
+    let (descriptor, bytes) = found;
+    if !media_type::is_index(&descriptor.media_type) {
+        return Ok(descriptor.digest);
+    }
+    let what = name.to_string();
+    let index: Index = serde_json::from_slice(&bytes).map_err(|error| ImageError::invalid(&what, error.to_string()))?;
+    Ok(image::select(&what, &index, resolver.platform)?.descriptor.digest)
+}
+
+#[derive(Deserialize)]
+struct Attached {
+    subject: Option<Descriptor>,
+    layers: Vec<Descriptor>,
+}
+
+/// The document of the artifact `digest`, which says itself that it is about `subject`.
+fn content(
+    resolver: &Resolver<'_>,
+    client: &Client,
+    digest: &Digest,
+    subject: &Digest,
+) -> Result<Descriptor, CommandError> {
+    let (_, bytes) = resolver.runtime.block_on(client.manifest(&digest.to_string())).map_err(ResolveError::from)?;
+    let attached = serde_json::from_slice(&bytes).ok().filter(|attached: &Attached| {
+        attached.subject.as_ref().is_some_and(|about| about.digest == *subject) && attached.layers.len() == 1
+    });
+    let document = attached.and_then(|attached| attached.layers.into_iter().next());
+    document.ok_or_else(|| {
+        let message = format!("{digest} is listed as attached to {subject}, and is nothing of the kind");
+        CommandError::new(Kind::Network, message)
+    })
+}

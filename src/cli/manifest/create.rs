@@ -1,0 +1,83 @@
+//! `alloy manifest create`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+
+use super::source::{Joined, find};
+use crate::cli::context::{Context, Global, Network, RegistryArgs, image_name};
+use crate::cli::error::{CommandError, Kind};
+use crate::cli::interrupt::{self, CtrlC};
+use crate::cli::push::{AttachArgs, send, sign};
+use crate::event::Event;
+use crate::image::Index;
+use crate::plan::Platform;
+
+/// Joins images for several platforms, built on several machines, under one name, and pushes it
+///
+/// What the registry of INDEX does not have is sent: from the store, or taken over from where it is. An image is looked
+/// for in the store first. The index lists the images in the order given; its name is moved last, when all is there.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy manifest create registry.example/team/arm-env:1.2 \\
+      registry.example/team/arm-env:1.2-amd64 registry.example/team/arm-env:1.2-arm64")]
+pub(super) struct Args {
+    /// The name to give, REGISTRY/NAME[:TAG]
+    #[arg(value_name = "INDEX")]
+    index: String,
+    /// Images of the store or of a registry; of an index, all it lists
+    #[arg(value_name = "REF", required = true)]
+    images: Vec<String>,
+    #[command(flatten)]
+    attach: AttachArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let destination = image_name(&args.index)?;
+    if !destination.names_registry() {
+        return Err(CommandError::usage(format!("`{destination}` names no registry to push to"))
+            .hint(format!("write it out: alloy manifest create REGISTRY/{destination} …")));
+    }
+    let attach = args.attach.read()?;
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine());
+    let resolver = network.resolver();
+    let mut joined = Vec::new();
+    for image in &args.images {
+        joined.extend(find(&context, &resolver, image)?);
+    }
+    distinct(&joined)?;
+    for Joined { named, image, place, .. } in &joined {
+        let (platform, digest) = (&image.platform, image.manifest.digest);
+        context.reporter.event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
+        send(&resolver, image, &destination, &digest.to_string(), &attach)?;
+    }
+    let index = Index::new(joined.into_iter().map(Joined::into_entry).collect()).put(&context.store)?;
+    let bytes = context.store.read_blob(&index.digest, 16 << 20)?;
+    let client = resolver.client(&destination)?;
+    sign(&resolver, &client, &index.digest, &destination, &attach)?;
+    context.runtime.block_on(client.push_manifest(&destination.manifest(), &index.media_type, &bytes))?;
+    drop(network);
+    drop(context);
+    println!("{destination}@{}", index.digest);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An error if two images are for the same platform.
+fn distinct(joined: &[Joined]) -> Result<(), CommandError> {
+    let mut seen: BTreeMap<Platform, &str> = BTreeMap::new();
+    for Joined { named, image, .. } in joined.iter().filter(|joined| !joined.is_attestation()) {
+        // arm64 is the same with its only variant written out.
+        let platform = image.platform.to_string().parse().unwrap_or_else(|_| image.platform.clone());
+        if let Some(other) = seen.insert(platform.clone(), named) {
+            let message = format!("`{other}` and `{named}` are both for {platform}");
+            return Err(CommandError::new(Kind::Usage, message).hint("name one image for each platform"));
+        }
+    }
+    Ok(())
+}

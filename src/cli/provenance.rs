@@ -1,0 +1,26 @@
+//! `alloy provenance`.
+
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+
+use super::context::Global;
+use super::documents::{DocumentArgs, Which, show};
+use super::error::CommandError;
+
+/// Prints what an image was made from: an in-toto statement with SLSA provenance
+///
+/// Of an image of the store, or of one in a registry that it is attached to.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy provenance arm-env
+  alloy provenance registry.example/team/arm-env:1.2 | jq .predicate.buildDefinition.resolvedDependencies")]
+pub(super) struct Args {
+    #[command(flatten)]
+    document: DocumentArgs,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    show(Which::Provenance, &args.document, global).map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,26 @@
+//! `alloy sbom`.
+
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+
+use super::context::Global;
+use super::documents::{DocumentArgs, Which, show};
+use super::error::CommandError;
+
+/// Prints what is in an image: packages and downloads, as SPDX 2.3 in JSON
+///
+/// Of an image of the store, or of one in a registry that it is attached to.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy sbom arm-env
+  alloy sbom registry.example/team/arm-env:1.2 --platform linux/arm64 | jq -r '.packages[].name'")]
+pub(super) struct Args {
+    #[command(flatten)]
+    document: DocumentArgs,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    show(Which::Sbom, &args.document, global).map(|()| ExitCode::SUCCESS)
+}

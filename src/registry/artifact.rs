@@ -1,0 +1,184 @@
+//! Small things under tags that are no images: cache entries.
+
+use std::collections::BTreeSet;
+
+use layers::digest::Digest;
+use layers::media_type::{self, Descriptor};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, LINK};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use url::Url;
+
+use super::pull::ACCEPTED;
+use super::{Client, RegistryError};
+use crate::fetch::retry;
+
+/// What a manifest of an artifact may have: registries need not take more (distribution-spec 1.1, "Pushing Manifests").
+const LIMIT: usize = 4 << 20;
+/// Tags asked for at once.
+const PAGE: usize = 1000;
+
+#[derive(Deserialize)]
+struct Tags {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// The artifact's manifest under `tag`, if there is one. Nothing is stored.
+    pub async fn artifact(&self, tag: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.small_manifest(tag, &[media_type::OCI_MANIFEST]).await
+    }
+
+    /// The manifest or index of whatever is under `name`, a tag or digest. Nothing is stored.
+    pub async fn any_manifest(&self, name: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.small_manifest(name, &ACCEPTED).await
+    }
+
+    async fn small_manifest(&self, tag: &str, accepted: &[&str]) -> Result<Option<Vec<u8>>, RegistryError> {
+        let accepted = accepted.join(", ");
+        let url = format!("{}/manifests/{tag}", self.inner.base);
+        let what = format!("ask {} for {tag}", self.repository());
+        retry(|| async {
+            let response = self.send(&what, |client| client.get(&url).header(ACCEPT, &accepted)).await?;
+            match response.status() {
+                StatusCode::OK => Ok(Some(self.bounded(response).await?)),
+                StatusCode::NOT_FOUND => Ok(None),
+                _ => Err(self.failure(&what, response).await),
+            }
+        })
+        .await
+    }
+
+    /// The body of an answer that is not large.
+    pub(super) async fn bounded(&self, mut response: Response) -> Result<Vec<u8>, RegistryError> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.inner.origin.connection(&error))? {
+            if bytes.len() + piece.len() > LIMIT {
+                let message = format!("a manifest is larger than {LIMIT} bytes");
+                return Err(RegistryError::Invalid { reference: self.repository(), message });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// True if the registry has the blob, of the right length; true, too, if it does not tell the length.
+    pub async fn keeps_blob(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
+        let url = format!("{}/blobs/{}", self.inner.base, blob.digest);
+        let what = format!("ask {} for {}", self.repository(), blob.digest);
+        let there = retry(|| async {
+            let response = self.send(&what, |client| client.head(&url)).await?;
+            match response.status() {
+                // The length of what GET would send (RFC 9110, 9.3.2).
+                StatusCode::OK => {
+                    let length = response.headers().get(CONTENT_LENGTH);
+                    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                    Ok(length.is_none_or(|length| length == blob.size))
+                }
+                StatusCode::NOT_FOUND => Ok(false),
+                _ => Err(self.failure(&what, response).await),
+            }
+        });
+        let there = there.await?;
+        if there {
+            self.inner.origin.host.keeps(&self.reference().repository, &blob.digest);
+        }
+        Ok(there)
+    }
+
+    /// All tags (distribution-spec 1.1, "Listing Tags"); none of a repository that is not there.
+    pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+        let what = format!("list the tags of {}", self.repository());
+        let first = format!("{}/tags/list?n={PAGE}", self.inner.base);
+        let (mut next, mut all) = (Url::parse(&first).ok(), Vec::new());
+        while let Some(url) = next.take() {
+            let (page, following) = retry(|| async {
+                let response = self.send(&what, |client| client.get(url.clone())).await?;
+                match response.status() {
+                    StatusCode::OK => {}
+                    StatusCode::NOT_FOUND => return Ok((Vec::new(), None)),
+                    _ => return Err(self.failure(&what, response).await),
+                }
+                let next = next_page(url.as_str(), &response);
+                let bytes = self.bounded(response).await?;
+                let tags: Tags = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
+                    reference: self.repository(),
+                    message: format!("its list of tags is damaged: {error}"),
+                })?;
+                Ok((tags.tags.unwrap_or_default(), next))
+            })
+            .await?;
+            // A registry that goes in circles is not followed.
+            let fresh = page.last() != all.last();
+            all.extend(page);
+            next = following.filter(|_| fresh);
+        }
+        Ok(all)
+    }
+
+    /// Makes sure that the registry has a blob of a few bytes.
+    pub async fn push_small(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), RegistryError> {
+        self.inner.store.put_blob(bytes)?;
+        self.push_blob(descriptor).await.map(drop)
+    }
+
+    /// Deletes the manifests under `tags` (distribution-spec 1.1, "Deleting Manifests"); those that are not there are
+    /// fine. By digest: few registries delete by tag.
+    pub async fn delete_tags(&self, tags: &[String]) -> Result<(), RegistryError> {
+        let mut deleted = BTreeSet::new();
+        for tag in tags {
+            let Some(manifest) = self.artifact(tag).await? else { continue };
+            let digest = Digest::of(&manifest);
+            if deleted.insert(digest) {
+                self.delete_manifest(&digest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_manifest(&self, digest: &Digest) -> Result<(), RegistryError> {
+        let url = format!("{}/manifests/{digest}", self.inner.base);
+        let what = format!("delete {digest} of {}", self.repository());
+        retry(|| async {
+            let response = self.send(&what, |client| client.delete(&url)).await?;
+            match response.status() {
+                StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
+                _ => Err(self.failure(&what, response).await),
+            }
+        })
+        .await
+    }
+
+    /// Registry and repository, without a tag.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.reference().registry, self.reference().repository)
+    }
+}
+
+/// The next page that an answer of `url` tells of: `Link: <URL>; rel="next"` (RFC 8288), of the same server.
+pub(super) fn next_page(url: &str, response: &Response) -> Option<Url> {
+    following(url, response.headers().get(LINK)?.to_str().ok()?)
+}
+
+fn following(url: &str, link: &str) -> Option<Url> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let url = Url::parse(url).ok()?;
+    let next = url.join(target).ok()?;
+    (parameters.contains("next") && next.origin() == url.origin()).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_of_the_same_server() {
+        let url = "https://r.example/v2/a/tags/list";
+        let link = |target: &str| following(url, &format!("<{target}>; rel=\"next\""));
+        assert_eq!(link("/v2/a/tags/list?n=1").unwrap().as_str(), "https://r.example/v2/a/tags/list?n=1");
+        assert_eq!(link("https://evil.example/x"), None);
+        assert_eq!(following(url, "</v2/a>; rel=\"prev\""), None);
+        assert_eq!(following(url, "nonsense"), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! The right to do something at a registry: what it asked for, and the tokens it gave.
+//!
+//! All requests of one user to one registry share them. Whoever needs a token that is not there asks for it; everybody
+//! else waits, and uses the same.
+
+use std::time::Instant;
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use tokio::sync::Mutex;
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+use super::answer::{detail, failure};
+use super::auth::{Challenge, Token};
+use super::credentials::{Credentials, Known};
+use super::scope::Scope;
+use super::{RegistryError, connection};
+
+/// One user of one registry.
+pub(super) struct Authority {
+    pub(super) registry: String,
+    pub(super) known: Known,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the registry asked for last.
+    challenge: Option<Challenge>,
+    tokens: Vec<Held>,
+}
+
+struct Held {
+    value: HeaderValue,
+    scope: Scope,
+    until: Instant,
+}
+
+/// What is sent along with a request.
+#[derive(Clone)]
+pub(super) struct Authorization {
+    pub(super) value: HeaderValue,
+    /// Nothing better can be had: a registry that refuses it refuses the user.
+    pub(super) last: bool,
+}
+
+impl Authority {
+    pub(super) fn new(registry: String, known: Known) -> Self {
+        Self { registry, known, state: Mutex::default() }
+    }
+
+    /// The registry asks for this.
+    pub(super) async fn learn(&self, challenge: Challenge) {
+        self.state.lock().await.challenge = Some(challenge);
+    }
+
+    /// True if the registry asked who we are.
+    pub(super) async fn was_asked(&self) -> bool {
+        self.state.lock().await.challenge.is_some()
+    }
+
+    /// What a request for `need` takes along; nothing as long as the registry has not asked. Not `refused`, which the
+    /// registry did not accept.
+    pub(super) async fn authorization(
+        &self,
+        client: &reqwest::Client,
+        secure: bool,
+        what: &str,
+        need: &Scope,
+        refused: Option<&Authorization>,
+    ) -> Result<Option<Authorization>, RegistryError> {
+        let mut state = self.state.lock().await;
+        let Some(challenge) = state.challenge.clone() else { return Ok(None) };
+        let Challenge::Bearer { realm, service, scope } = challenge else {
+            let Credentials::Basic { username, password } = &self.known.credentials else {
+                return Err(self.unauthorized(what, ""));
+            };
+            let value = self.header(what, format!("Basic {}", encode(username, password)))?;
+            return Ok(Some(Authorization { value, last: true }));
+        };
+        state.tokens.retain(|held| held.until > Instant::now() && refused.is_none_or(|it| it.value != held.value));
+        if let Some(held) = state.tokens.iter().find(|held| held.scope.covers(need)) {
+            return Ok(Some(Authorization { value: held.value.clone(), last: false }));
+        }
+        if secure && !realm.starts_with("https://") {
+            return Err(self.unauthorized(what, "its token server would get the credentials over http"));
+        }
+        // What it named last may be for another request: it only adds.
+        let asked = scope.map(|text| Scope::parse(&text)).filter(|_| refused.is_some() || state.tokens.is_empty());
+        let scope = need.clone().and(&asked.unwrap_or_default());
+        let token = self.token(client, what, &realm, service.as_deref(), &scope).await?;
+        let until = Instant::now() + token.lasts();
+        let value = token.value().ok_or_else(|| self.unauthorized(what, "its token server sent no token"))?;
+        let value = self.header(what, format!("Bearer {value}"))?;
+        state.tokens.push(Held { value: value.clone(), scope, until });
+        Ok(Some(Authorization { value, last: true }))
+    }
+
+    /// Asks a token server (distribution's token and OAuth2 specifications).
+    async fn token(
+        &self,
+        client: &reqwest::Client,
+        what: &str,
+        realm: &str,
+        service: Option<&str>,
+        scope: &Scope,
+    ) -> Result<Token, RegistryError> {
+        let request = match &self.known.credentials {
+            Credentials::Identity(token) => {
+                let scopes = scope.parts().collect::<Vec<_>>().join(" ");
+                let mut form = Serializer::new(String::new());
+                form.extend_pairs([("grant_type", "refresh_token"), ("client_id", "alloy"), ("refresh_token", token)]);
+                form.extend_pairs(service.map(|service| ("service", service)));
+                form.extend_pairs((!scopes.is_empty()).then_some(("scope", scopes.as_str())));
+                client.post(realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+            }
+            other => {
+                let mut url = Url::parse(realm).map_err(|error| self.unauthorized(what, &error.to_string()))?;
+                url.query_pairs_mut()
+                    .extend_pairs(service.map(|service| ("service", service)))
+                    .extend_pairs(scope.parts().map(|part| ("scope", part)));
+                match other {
+                    Credentials::Basic { username, password } => client.get(url).basic_auth(username, Some(password)),
+                    _ => client.get(url),
+                }
+            }
+        };
+        let failed = |error: reqwest::Error| connection(&self.registry, &error);
+        let response = request.send().await.map_err(failed)?;
+        if matches!(response.status().as_u16(), 400 | 401 | 403) {
+            let detail = detail(response).await;
+            return Err(self.unauthorized(what, &detail));
+        }
+        if !response.status().is_success() {
+            return Err(failure(&self.registry, &self.known, &format!("get a token to {what}"), response).await);
+        }
+        let bytes = response.bytes().await.map_err(failed)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| self.unauthorized(what, &format!("its token server sent no token: {error}")))
+    }
+
+    /// The registry does not let this user do that.
+    pub(super) fn unauthorized(&self, what: &str, detail: &str) -> RegistryError {
+        RegistryError::Unauthorized {
+            registry: self.registry.clone(),
+            what: what.to_owned(),
+            used: self.known.used.clone(),
+            detail: colon(detail),
+        }
+    }
+
+    fn header(&self, what: &str, text: String) -> Result<HeaderValue, RegistryError> {
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| self.unauthorized(what, "they cannot be sent in a header"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// A detail behind what it belongs to.
+pub(super) fn colon(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+fn encode(username: &str, password: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"))
+}

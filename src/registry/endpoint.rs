@@ -1,0 +1,130 @@
+//! One repository at one server, and requests to it.
+
+use std::sync::Arc;
+
+use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+
+use super::answer::{detail, failure};
+use super::auth::Challenge;
+use super::authority::{Authority, Authorization};
+use super::host::Host;
+use super::scope::Scope;
+use super::{RegistryError, connection};
+
+/// Rounds of authorisation; a token that others use up while it is on its way is no reason to give up at once.
+const ROUNDS: usize = 4;
+
+/// One repository at one server. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) host: Arc<Host>,
+    pub(super) authority: Arc<Authority>,
+    pub(super) repository: String,
+    /// `scheme://host/v2/repository`.
+    pub(super) base: String,
+}
+
+impl Endpoint {
+    pub(super) fn new(host: Arc<Host>, authority: Arc<Authority>, repository: &str) -> Self {
+        let base = format!("{}://{}/v2/{repository}", host.scheme(), host.name);
+        Self { host, authority, repository: repository.to_owned(), base }
+    }
+
+    /// As [`Endpoint::send_for`], for what the method of the request needs.
+    pub(super) async fn send(
+        &self,
+        what: &str,
+        make: impl Fn(&reqwest::Client) -> RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        let client = self.host.client().await?;
+        let method = make(client).build().map_err(|error| self.connection(&error))?.method().clone();
+        let reads = method == Method::GET || method == Method::HEAD;
+        let need = if reads { Scope::pull(&self.repository) } else { Scope::push(&self.repository) };
+        self.send_for(&need, what, client, make).await
+    }
+
+    /// Sends what `make` makes, with the authorisation that `need` needs. `make` may be called more than once. Statuses
+    /// are the caller's, but for 401.
+    pub(super) async fn send_for(
+        &self,
+        need: &Scope,
+        what: &str,
+        client: &reqwest::Client,
+        make: impl Fn(&reqwest::Client) -> RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        let mut refused: Option<Authorization> = None;
+        let mut explanation = String::new();
+        for _ in 0..ROUNDS {
+            let secure = self.host.secured(self.url()?).scheme() == "https";
+            let asked = self.host.client().await?;
+            let authorization = self.authority.authorization(asked, secure, what, need, refused.as_ref()).await?;
+            let response = self.once(client, authorization.as_ref(), &make).await?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            let own = self.host.owns(response.url());
+            let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+            let challenge = challenges.filter_map(|value| Challenge::parse(value.to_str().ok()?)).next();
+            explanation = detail(response).await;
+            match challenge {
+                // Credentials are for the registry itself, not for whom it sends us to.
+                Some(challenge) if own && !authorization.as_ref().is_some_and(|it| it.last) => {
+                    self.authority.learn(challenge).await;
+                }
+                _ => break,
+            }
+            refused = authorization.or(refused);
+        }
+        Err(self.authority.unauthorized(what, &explanation))
+    }
+
+    async fn once(
+        &self,
+        client: &reqwest::Client,
+        authorization: Option<&Authorization>,
+        make: impl Fn(&reqwest::Client) -> RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        let attempt = || async {
+            let mut request = make(client).build()?;
+            *request.url_mut() = self.host.secured(request.url().clone());
+            // A registry may send uploads to a host of somebody else's.
+            if let Some(authorization) = authorization.filter(|_| self.host.owns(request.url())) {
+                request.headers_mut().insert(AUTHORIZATION, authorization.value.clone());
+            }
+            client.execute(request).await
+        };
+        let response = attempt().await;
+        let tls = match &response {
+            Ok(response) if response.status() == StatusCode::BAD_REQUEST => self.host.turns_out_tls().await?,
+            Ok(_) => self.host.speaks_http(),
+            Err(error) if (error.is_connect() && self.host.has_two_ports()) || self.connection(error).is_no_http() => {
+                self.host.turns_out_tls().await?
+            }
+            Err(_) => false,
+        };
+        let response = if tls { attempt().await } else { response };
+        response.map_err(|error| self.connection(&error))
+    }
+
+    fn url(&self) -> Result<url::Url, RegistryError> {
+        url::Url::parse(&self.base).map_err(|error| RegistryError::Invalid {
+            reference: self.named(),
+            message: format!("{} is no URL: {error}", self.base),
+        })
+    }
+
+    /// `HOST/REPOSITORY`.
+    pub(super) fn named(&self) -> String {
+        format!("{}/{}", self.host.name, self.repository)
+    }
+
+    pub(super) fn connection(&self, error: &reqwest::Error) -> RegistryError {
+        connection(&self.authority.registry, error)
+    }
+
+    /// An error from a response that is not a good one.
+    pub(super) async fn failure(&self, what: &str, response: Response) -> RegistryError {
+        failure(&self.authority.registry, &self.authority.known, what, response).await
+    }
+}

@@ -1,0 +1,354 @@
+//! One blob on its way into the registry (distribution-spec 1.1, "Pushing blobs"): whole where it is small, else as a
+//! stream that goes on where it broke off, or in chunks where the registry wants them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use layers::digest::Hasher;
+use layers::media_type::Descriptor;
+use layers::store::StoreError;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use reqwest::{Body, RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use super::scope::Scope;
+use super::{Client, Pushed, RegistryError};
+use crate::fetch::{Patience, Temporary, Transfer};
+
+/// Larger blobs are worth going on with.
+const LARGE: u64 = 32 << 20;
+/// What is sent at once where a registry does not take all.
+const CHUNK: u64 = 16 << 20;
+/// Smaller ones than this no registry asks for.
+const SMALLEST: u64 = 16 << 10;
+/// What is sent within any time limit.
+const SOON: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
+/// The least that a chunk may hold.
+const MIN_LENGTH: &str = "oci-chunk-min-length";
+
+/// How the blob is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Whole,
+    Stream,
+    Chunks(u64),
+}
+
+/// An upload that the registry knows of.
+struct Session {
+    location: Url,
+    /// Bytes that the registry has.
+    offset: u64,
+}
+
+/// A blob on its way.
+pub(super) struct Upload<'a> {
+    client: &'a Client,
+    blob: &'a Descriptor,
+    what: String,
+    file: Arc<File>,
+    transfer: Arc<Transfer>,
+    manner: Manner,
+    session: Option<Session>,
+    /// Bytes that are shown as sent, up to the last word of the registry.
+    settled: u64,
+    /// Bytes that went since.
+    moved: Arc<AtomicU64>,
+}
+
+impl<'a> Upload<'a> {
+    pub(super) fn new(client: &'a Client, blob: &'a Descriptor) -> Result<Self, RegistryError> {
+        let file = Arc::new(client.inner.store.open_blob(&blob.digest)?);
+        let name = format!("{} {}", client.reference(), &blob.digest.hex()[..12]);
+        Ok(Self {
+            what: format!("push {} to {}", blob.digest, client.reference()),
+            transfer: Transfer::start(&client.inner.reporter, name, Some(blob.size)),
+            manner: if blob.size > LARGE { Manner::Stream } else { Manner::Whole },
+            session: None,
+            settled: 0,
+            moved: Arc::default(),
+            client,
+            blob,
+            file,
+        })
+    }
+
+    /// Sends it, as often as it takes.
+    pub(super) async fn run(mut self) -> Result<Pushed, RegistryError> {
+        let stall = self.client.inner.origin.host.stall;
+        let mut patience = Patience::new(stall);
+        let mut reached = 0;
+        loop {
+            let Err(error) = self.attempt().await else { return Ok(Pushed::Sent) };
+            if matches!(error, RegistryError::Status { status: 413, .. }) && self.smaller() {
+                self.forget();
+                continue;
+            }
+            if !error.is_temporary() {
+                return Err(error);
+            }
+            let offset = self.session.as_ref().map_or(0, |session| session.offset);
+            if offset > reached {
+                // An upload that gets on does not run out of attempts.
+                (reached, patience) = (offset, Patience::new(stall));
+            }
+            if !patience.outlasts(&error).await {
+                return Err(error);
+            }
+            self.find_again(&error).await;
+            // It may be that only the answer was lost.
+            if self.session.is_none() && self.client.has_blob(&self.blob.digest).await? {
+                return Ok(Pushed::Sent);
+            }
+        }
+    }
+
+    /// From where the registry is to the end.
+    async fn attempt(&mut self) -> Result<(), RegistryError> {
+        if self.session.is_none() {
+            self.begin().await?;
+        }
+        let most = match self.manner {
+            Manner::Whole => 0,
+            Manner::Stream => self.blob.size,
+            Manner::Chunks(size) => size,
+        };
+        while let Some(session) = &self.session
+            && most > 0
+            && session.offset < self.blob.size
+        {
+            let (start, length) = (session.offset, most.min(self.blob.size - session.offset));
+            self.chunk(start, length).await?;
+        }
+        self.close().await
+    }
+
+    fn location(&self) -> Result<&Session, RegistryError> {
+        self.session.as_ref().ok_or_else(|| self.lost())
+    }
+
+    fn lost(&self) -> RegistryError {
+        RegistryError::UploadLost { registry: self.client.reference().registry.clone(), what: self.what.clone() }
+    }
+
+    fn invalid(&self, message: &str) -> RegistryError {
+        RegistryError::Invalid { reference: self.client.reference().to_string(), message: message.to_owned() }
+    }
+
+    /// Where to go on, if the registry says so; may be relative to where the answer is from.
+    fn next(&self, response: &Response) -> Result<Option<Url>, RegistryError> {
+        let location = header(response, LOCATION.as_str()).and_then(|text| response.url().join(text).ok());
+        let Some(location) = location.map(|location| self.client.inner.origin.host.secured(location)) else {
+            return Ok(None);
+        };
+        if response.url().scheme() == "https" && location.scheme() != "https" {
+            return Err(self.invalid("the registry wants it sent by http, where anybody can read it"));
+        }
+        Ok(Some(location))
+    }
+
+    /// Asks where to send it.
+    async fn begin(&mut self) -> Result<(), RegistryError> {
+        let base = format!("{}/blobs/uploads/", self.client.inner.base);
+        let response = self.client.send(&self.what, |client| client.post(&base).header(CONTENT_LENGTH, 0)).await?;
+        if response.status() != StatusCode::ACCEPTED {
+            return Err(self.client.failure(&self.what, response).await);
+        }
+        let least: Option<u64> = header(&response, MIN_LENGTH).and_then(|text| text.parse().ok());
+        if let Some(least) = least.filter(|_| self.manner == Manner::Stream) {
+            self.manner = Manner::Chunks(least.max(CHUNK));
+        }
+        let location = self.next(&response)?;
+        let location = location.ok_or_else(|| self.invalid("the registry does not say where to upload to"))?;
+        self.session = Some(Session { location, offset: 0 });
+        Ok(())
+    }
+
+    /// Sends bytes of the middle.
+    async fn chunk(&mut self, start: u64, length: u64) -> Result<(), RegistryError> {
+        let (location, end) = (self.location()?.location.clone(), start + length);
+        let range = format!("{start}-{}", end - 1);
+        let response = self.send(start, length, |client| client.patch(location.clone()).header(CONTENT_RANGE, &range));
+        let response = response.await?;
+        match response.status() {
+            StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED => {}
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => return Err(self.lost()),
+            _ => return Err(self.client.failure(&self.what, response).await),
+        }
+        let has = received(&response).unwrap_or(end);
+        if has <= start || has > end {
+            return Err(self.lost());
+        }
+        let location = self.next(&response)?.unwrap_or(location);
+        self.session = Some(Session { location, offset: has });
+        self.settle(has);
+        Ok(())
+    }
+
+    /// Sends what is left, and says what it all is.
+    async fn close(&mut self) -> Result<(), RegistryError> {
+        let session = self.location()?;
+        let (mut location, offset) = (session.location.clone(), session.offset);
+        location.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
+        let response = self.send(offset, self.blob.size - offset, |client| client.put(location.clone())).await?;
+        match response.status() {
+            StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
+                self.client.keeps_what_was_sent(&response, &self.blob.digest)
+            }
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => Err(self.lost()),
+            status => {
+                let error = self.client.failure(&self.what, response).await;
+                let damaged =
+                    matches!(&error, RegistryError::Status { detail, .. } if detail.contains("DIGEST_INVALID"));
+                if status != StatusCode::BAD_REQUEST || !damaged {
+                    return Err(error);
+                }
+                // Sent once more if it is what it should be here.
+                self.verify().await?;
+                Err(RegistryError::Damaged {
+                    registry: self.client.reference().registry.clone(),
+                    what: self.what.clone(),
+                })
+            }
+        }
+    }
+
+    /// After a failure: what the registry has, or a new start where it does not say.
+    async fn find_again(&mut self, error: &RegistryError) {
+        let known = self.session.take().filter(|_| self.manner != Manner::Whole);
+        // One that was answered has come to its end.
+        let known = known.filter(|_| !matches!(error, RegistryError::Damaged { .. }));
+        if let Some(session) = known
+            && let Ok(response) = self.client.send(&self.what, |client| client.get(session.location.clone())).await
+            && response.status() == StatusCode::NO_CONTENT
+            && let Some(offset) = received(&response).filter(|offset| *offset <= self.blob.size)
+            && let Ok(location) = self.next(&response)
+        {
+            let location = location.unwrap_or(session.location);
+            self.session = Some(Session { location, offset });
+        }
+        self.settle(self.session.as_ref().map_or(0, |session| session.offset));
+    }
+
+    /// Sends `length` bytes of the blob from `start` on with what `make` makes.
+    async fn send(
+        &self,
+        start: u64,
+        length: u64,
+        make: impl Fn(&reqwest::Client) -> RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        let origin = &self.client.inner.origin;
+        let client = if length > SOON { origin.host.uploads().await? } else { origin.host.client().await? };
+        let make = |client: &reqwest::Client| {
+            // Once more after a new token: what went before counts no longer.
+            self.transfer.take_back(self.moved.swap(0, Ordering::Relaxed));
+            let request = make(client).header(CONTENT_TYPE, "application/octet-stream").header(CONTENT_LENGTH, length);
+            if length == 0 { request } else { request.body(self.body(start, length)) }
+        };
+        let need = Scope::push(&origin.repository);
+        tokio::select! {
+            response = origin.send_for(&need, &self.what, client, make) => response,
+            () = stalled(&self.moved, origin.host.stall) => {
+                Err(RegistryError::Stalled { registry: self.client.reference().registry.clone() })
+            }
+        }
+    }
+
+    /// Bytes of the file, piece by piece as the connection takes them.
+    fn body(&self, start: u64, length: u64) -> Body {
+        let (moved, transfer) = (Arc::clone(&self.moved), Arc::clone(&self.transfer));
+        let first = (Arc::clone(&self.file), start, length);
+        let stream = futures_util::stream::try_unfold(first, move |(file, at, left)| {
+            let (moved, transfer) = (Arc::clone(&moved), Arc::clone(&transfer));
+            async move {
+                if left == 0 {
+                    return Ok::<_, io::Error>(None);
+                }
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut piece = vec![0; usize::try_from(PIECE.min(left)).unwrap_or_default()];
+                    file.read_exact_at(&mut piece, at).map(|()| (piece, file))
+                });
+                let (piece, file) = read.await.map_err(io::Error::other)??;
+                let length = piece.len() as u64;
+                moved.fetch_add(length, Ordering::Relaxed);
+                transfer.add(length);
+                Ok(Some((piece, (file, at + length, left - length))))
+            }
+        });
+        Body::wrap_stream(stream)
+    }
+
+    /// The registry has this much.
+    fn settle(&mut self, offset: u64) {
+        let shown = self.settled + self.moved.swap(0, Ordering::Relaxed);
+        if shown > offset {
+            self.transfer.take_back(shown - offset);
+        } else {
+            self.transfer.add(offset - shown);
+        }
+        self.settled = offset;
+    }
+
+    /// An error if the blob is not what its name says.
+    async fn verify(&self) -> Result<(), RegistryError> {
+        let (store, digest) = (self.client.inner.store.clone(), self.blob.digest);
+        let hashed = tokio::task::spawn_blocking(move || {
+            let mut hasher = Hasher::new();
+            io::copy(&mut store.open_blob(&digest)?, &mut hasher)
+                .map(|_| hasher.finish())
+                .map_err(|source| StoreError::Io { what: "read", path: store.blob_path(&digest), source })
+        });
+        let found = hashed.await.map_err(|error| RegistryError::Connection {
+            registry: self.client.reference().registry.clone(),
+            message: error.to_string(),
+        })??;
+        if found == self.blob.digest {
+            return Ok(());
+        }
+        Err(StoreError::Mismatch { expected: self.blob.digest.to_string(), found: found.to_string() }.into())
+    }
+
+    fn forget(&mut self) {
+        self.session = None;
+        self.settle(0);
+    }
+
+    /// Less at once. False where that makes no sense any more.
+    fn smaller(&mut self) -> bool {
+        let size = match self.manner {
+            Manner::Whole | Manner::Stream => CHUNK.min(self.blob.size / 2),
+            Manner::Chunks(size) => size / 2,
+        };
+        self.manner = Manner::Chunks(size);
+        size >= SMALLEST
+    }
+}
+
+/// Ends when nothing has moved for `patience`, or a little longer.
+async fn stalled(moved: &AtomicU64, patience: Duration) {
+    let mut before = None;
+    loop {
+        let now = moved.load(Ordering::Relaxed);
+        if before.replace(now) == Some(now) {
+            return;
+        }
+        tokio::time::sleep(patience).await;
+    }
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Bytes that the registry says it has.
+fn received(response: &Response) -> Option<u64> {
+    let range = header(response, RANGE.as_str())?;
+    let (_, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
+    // Of nothing, too, registries say `0-0`.
+    last.parse::<u64>().ok().map(|last| if last == 0 { 0 } else { last + 1 })
+}

@@ -1,0 +1,141 @@
+//! What is in an image: packages of Debian, Python and Cargo, as their own records in the root have them.
+//!
+//! The records may say anything: whoever built the image wrote them. So everything is bounded, what is odd is passed
+//! over, and nothing here fails a build.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use layers::root::{FileKind, Root};
+use serde::{Deserialize, Serialize};
+
+mod cargo;
+mod dpkg;
+mod python;
+mod walk;
+
+/// Of each kind; no image has as many.
+const MOST_PACKAGES: usize = 50_000;
+const LONGEST: usize = 256;
+
+/// The packages of an image, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// What `os-release` calls the distribution.
+    pub distribution: Option<Distribution>,
+    /// Packages that dpkg has installed.
+    pub debian: BTreeSet<DebianPackage>,
+    /// Distributions that pip or another installer has installed, dpkg's own left out.
+    pub python: BTreeSet<PythonPackage>,
+    /// Crates that `cargo install` has installed.
+    pub cargo: BTreeSet<CargoPackage>,
+    /// False when the root is too large to look at all of it.
+    pub complete: bool,
+}
+
+/// `ID` and `VERSION_ID` of os-release(5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// `debian`.
+    pub id: String,
+    /// `12`; rolling distributions have none.
+    pub version: Option<String>,
+}
+
+/// A package that dpkg knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DebianPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture, `all` included.
+    pub architecture: String,
+    /// The source package, where it is called or counted otherwise: name, and version.
+    pub source: Option<(String, String)>,
+    /// `Name <address>`.
+    pub maintainer: Option<String>,
+    /// A URL.
+    pub homepage: Option<String>,
+}
+
+/// A Python distribution.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PythonPackage {
+    /// Its name, as its author writes it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// A URL.
+    pub homepage: Option<String>,
+}
+
+/// A crate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CargoPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// True if it comes from crates.io.
+    pub from_registry: bool,
+}
+
+/// Looks at `root`.
+pub fn look(root: &Root) -> Inventory {
+    let mut inventory = Inventory { distribution: distribution(root), ..Inventory::default() };
+    inventory.debian = dpkg::installed(root);
+    let mut metadata: Vec<(PathBuf, FileKind)> = Vec::new();
+    inventory.complete = walk::walk(root, |path, name, kind| {
+        if python::is_metadata(name, kind) {
+            metadata.push((path.to_owned(), kind));
+        } else if name == cargo::RECORD && kind == FileKind::File {
+            inventory.cargo.extend(cargo::installed(root, path));
+        }
+        inventory.cargo.len() + metadata.len() < 2 * MOST_PACKAGES
+    });
+    if !metadata.is_empty() {
+        let owned = dpkg::owned(root, |name| python::is_metadata(name, FileKind::Directory));
+        metadata.retain(|(path, _)| !owned.contains(path));
+    }
+    inventory.python = metadata.iter().filter_map(|(path, kind)| python::package(root, path, *kind)).collect();
+    inventory
+}
+
+fn distribution(root: &Root) -> Option<Distribution> {
+    let text = head(root, Path::new("etc/os-release"), 64 << 10)
+        .or_else(|| head(root, Path::new("usr/lib/os-release"), 64 << 10))?;
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        plain(value.trim().trim_matches(['"', '\'']))
+    };
+    Some(Distribution { id: field("ID")?, version: field("VERSION_ID") })
+}
+
+/// The first `limit` bytes of a file as text; `None` if there is none.
+fn head(root: &Root, path: &Path, limit: u64) -> Option<String> {
+    let mut bytes = Vec::new();
+    root.open_file(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A short text on one line; `None` for anything else.
+fn plain(text: &str) -> Option<String> {
+    let fits = !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
+/// A name or version: no spaces either.
+fn word(text: &str) -> Option<String> {
+    plain(text).filter(|text| !text.contains(char::is_whitespace))
+}
+
+/// A name that ends so.
+fn ends_with(name: &OsStr, end: &str) -> bool {
+    name.as_encoded_bytes().ends_with(end.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use super::*;
+
+fn root(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::open(directory.path()).unwrap();
+    for (path, text) in files {
+        let path = Path::new(path);
+        root.create_dir_all(path.parent().unwrap(), 0o755).unwrap();
+        root.write_file(path, &mut text.as_bytes(), 0o644).unwrap();
+    }
+    (directory, root)
+}
+
+const STATUS: &str = "\
+Package: zlib1g\nStatus: install ok installed\nMaintainer: Mark Brown <broonie@debian.example>\nArchitecture: amd64
+Source: zlib\nVersion: 1:1.2.13.dfsg-1\nHomepage: http://zlib.example/\nDescription: compression\n more\n
+Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n
+Package: gcc\nStatus: install ok half-configured\nArchitecture: amd64\nVersion: 4:12.2\nSource: gcc-defaults (1.203)\n
+Package: bad name\nStatus: install ok installed\nVersion: 1\n
+Package: no-version\nStatus: install ok installed\n";
+
+#[test]
+fn what_dpkg_has_installed() {
+    let (_directory, root) = root(&[
+        ("var/lib/dpkg/status", STATUS),
+        ("var/lib/dpkg/status.d/base", "Package: base-files\nVersion: 12\nArchitecture: arm64\n"),
+        ("var/lib/dpkg/status.d/base.md5sums", "Package: not-one\nVersion: 1\n"),
+        ("etc/os-release", "NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n"),
+    ]);
+    let inventory = look(&root);
+    let distribution = inventory.distribution.unwrap();
+    assert_eq!((distribution.id.as_str(), distribution.version.as_deref()), ("debian", Some("12")));
+    let names: Vec<&str> = inventory.debian.iter().map(|package| package.name.as_str()).collect();
+    assert_eq!(names, ["base-files", "gcc", "zlib1g"]);
+    let zlib = inventory.debian.last().unwrap();
+    assert_eq!(zlib.source, Some(("zlib".into(), "1:1.2.13.dfsg-1".into())));
+    assert_eq!(zlib.maintainer.as_deref(), Some("Mark Brown <broonie@debian.example>"));
+    assert_eq!(zlib.homepage.as_deref(), Some("http://zlib.example/"));
+    assert_eq!(inventory.debian.iter().nth(1).unwrap().source, Some(("gcc-defaults".into(), "1.203".into())));
+    assert!(inventory.complete);
+}
+
+#[test]
+fn python_anywhere_but_what_dpkg_owns() {
+    let own = "usr/lib/python3/dist-packages/six-1.16.0.egg-info";
+    let (_directory, root) = root(&[
+        ("opt/tool/venv/lib/python3.11/site-packages/PyYAML-6.0.dist-info/METADATA", "Name: PyYAML\nVersion: 6.0\n"),
+        (
+            "home/dev/.local/lib/python3.11/site-packages/a-1.egg-info",
+            "name: a\nversion: 1\nHome-page: http://a.example\n",
+        ),
+        ("usr/local/lib/python3.11/dist-packages/b.egg-info/PKG-INFO", "Name: b\nVersion: 2\n\nName: c\n"),
+        ("srv/broken-1.dist-info/METADATA", "Summary: nothing\n\nName: x\nVersion: 1\n"),
+        ("srv/evil-1.dist-info/METADATA", "Name: \u{1b}[31m\nVersion: 1\n"),
+        (&format!("{own}/PKG-INFO"), "Name: six\nVersion: 1.16.0\n"),
+        ("var/lib/dpkg/info/python3-six.list", &format!("/.\n/usr\n/{own}\n/{own}/PKG-INFO\n")),
+    ]);
+    let found = look(&root).python;
+    let found: Vec<(&str, &str)> = found.iter().map(|p| (p.name.as_str(), p.version.as_str())).collect();
+    assert_eq!(found, [("PyYAML", "6.0"), ("a", "1"), ("b", "2")]);
+}
+
+#[test]
+fn crates_of_every_cargo_home() {
+    let record = r#"{"installs": {
+        "ripgrep 14.1.0 (registry+https://github.com/rust-lang/crates.io-index)": {"bins": ["rg"]},
+        "own 0.1.0 (path+file:///srv/own)": {}, "nonsense": {}}}"#;
+    let (_directory, root) =
+        root(&[("usr/local/cargo/.crates2.json", record), ("home/dev/.cargo/.crates2.json", "not JSON")]);
+    let found = look(&root).cargo;
+    let found: Vec<_> = found.iter().map(|c| (c.name.as_str(), c.version.as_str(), c.from_registry)).collect();
+    assert_eq!(found, [("own", "0.1.0", false), ("ripgrep", "14.1.0", true)]);
+}
+
+#[test]
+fn odd_files_are_passed_over() {
+    let (directory, root) = root(&[("srv/x", ""), ("proc/p-1.egg-info", "Name: p\nVersion: 1\n")]);
+    let site = root.directory(Path::new("srv")).unwrap();
+    site.symlink(OsStr::new("loop-1.egg-info"), Path::new("loop-1.egg-info")).unwrap();
+    site.symlink(OsStr::new("up"), Path::new("/")).unwrap();
+    // Reading it would wait for ever.
+    site.create_dir(OsStr::new("pipe-1.dist-info"), 0o755).unwrap();
+    let pipe = root.directory(Path::new("srv/pipe-1.dist-info")).unwrap();
+    pipe.node(OsStr::new("METADATA"), FileKind::Fifo, (0, 0)).unwrap();
+    root.create_dir_all(Path::new("var/lib/dpkg/status"), 0o755).unwrap();
+    std::fs::write(directory.path().join("srv/.crates2.json"), vec![b'['; 1 << 20]).unwrap();
+    assert_eq!(look(&root), Inventory { complete: true, ..Inventory::default() });
+}

@@ -1,0 +1,78 @@
+//! Registries that speak TLS, with an authority of their own, and those that want to see a certificate.
+
+use crate::support::http::Authority;
+use crate::support::images::{images, quiet};
+use crate::support::registry::Registry;
+use crate::support::{Ended, Store, run, text};
+
+fn push(registry: &Registry, name: &str, more: &[&str]) -> Ended {
+    run(images().push_command("small:1", &registry.image(name)).args(more))
+}
+
+#[test]
+fn an_authority_of_its_own() {
+    let authority = Authority::new();
+    let registry = Registry::tls(&authority, "", None);
+    let home = tempfile::tempdir().unwrap();
+    let unknown = push(&registry, "tls:1", &[]).fails(4);
+    for part in ["certificate", "/etc/containers/certs.d/", "ca.crt", "--cert-dir", "SSL_CERT_FILE"] {
+        assert!(unknown.stderr.contains(part), "no {part}: {}", unknown.stderr);
+    }
+    let certificates = authority.certs(home.path(), false);
+    push(&registry, "tls:1", &["--cert-dir", text(&certificates)]).ok();
+    push(&registry, "tls:2", &["--insecure-registry", &registry.address]).ok();
+    // Where containers' tools look for it.
+    let place = home.path().join(".config/containers/certs.d").join(&registry.address);
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::copy(certificates.join("ca.crt"), place.join("ca.crt")).unwrap();
+    run(images().push_command("small:1", &registry.image("tls:3")).env("HOME", home.path())).ok();
+    run(images().push_command("small:1", &registry.image("tls:4")).env("SSL_CERT_FILE", authority.bundle())).ok();
+    // And bases come the same way, large blobs go.
+    let store = Store::new();
+    let mut build = images().build_command(&store, &registry.image("tls:1"));
+    run(build.args(["--cert-dir", text(&certificates)])).ok();
+    let mut large = images().push_command("large:1", &registry.image("tls:5"));
+    run(large.args(["--cert-dir", text(&certificates)])).ok();
+}
+
+#[test]
+fn a_certificate_for_who_asks() {
+    let authority = Authority::new();
+    let registry = Registry::mutual(&authority);
+    let home = tempfile::tempdir().unwrap();
+    let without = authority.certs(home.path(), false);
+    let refused = push(&registry, "mutual:1", &["--cert-dir", text(&without)]).fails(4);
+    assert!(refused.stderr.contains("client.cert"), "{}", refused.stderr);
+    let with = authority.certs(&home.path().join("both"), true);
+    push(&registry, "mutual:1", &["--cert-dir", text(&with)]).ok();
+    let store = Store::new();
+    let mut build = images().build_command(&store, &registry.image("mutual:1"));
+    run(build.args(["--cert-dir", text(&with)])).ok();
+    std::fs::remove_file(with.join("client.key")).unwrap();
+    let half = push(&registry, "mutual:2", &["--cert-dir", text(&with)]).fails(4);
+    assert!(half.stderr.contains("client.cert: its key"), "{}", half.stderr);
+    let nowhere = push(&registry, "mutual:2", &["--cert-dir", "/nowhere"]).fails(4);
+    assert!(nowhere.stderr.contains("/nowhere"), "{}", nowhere.stderr);
+}
+
+#[test]
+fn this_machine_is_not_asked_through_a_proxy() {
+    let registry = Registry::start();
+    let mut push = images().push_command("small:1", &registry.image("direct:1"));
+    run(push.env("http_proxy", "http://127.0.0.1:9")).ok();
+}
+
+#[test]
+fn a_build_remembers_how_its_registry_is_reached() {
+    let authority = Authority::new();
+    let registry = Registry::tls(&authority, "", None);
+    let home = tempfile::tempdir().unwrap();
+    let certificates = authority.certs(home.path(), false);
+    push(&registry, "base:1", &["--cert-dir", text(&certificates)]).ok();
+    let store = Store::new();
+    let mut build = images().build_command(&store, &registry.image("base:1"));
+    run(build.args(["--cert-dir", text(&certificates), "-t", "remembers"])).ok();
+    let mut verify = store.alloy(&["verify", "remembers"]);
+    quiet(&mut verify);
+    run(&mut verify).ok();
+}

@@ -63,8 +63,11 @@ pub(super) fn complete(
     }
     let record = Digest::of(format!("{} {}", client.repository(), image.manifest.digest)).hex();
     let known = cache::get(resolver.store, ATTACHED, &record)?.unwrap_or_default();
-    if wanted.key.is_none() && (known || documents::are_attached(resolver, client, &image.manifest.digest)?) {
-        return Ok(if known { () } else { cache::put(resolver.store, ATTACHED, &record, &true)? });
+    if wanted.key.is_none() && known {
+        return Ok(());
+    }
+    if wanted.key.is_none() && documents::are_attached(resolver, client, &image.manifest.digest)? {
+        return Ok(cache::put(resolver.store, ATTACHED, &record, &true)?);
     }
     attach(resolver, client, image, destination, wanted)
 }

@@ -32,7 +32,7 @@ pub const FILES: &str = "application/vnd.alloy.blueprint.files.v1.tar+gzip";
 pub const HOST: &str = "vnd.alloy.blueprint.host";
 
 /// Files and directories of a blueprint.
-const MOST_MEMBERS: u64 = 10_000;
+const MOST_MEMBERS: u64 = 1_000;
 /// Bytes of a layer, packed.
 const MOST_PACKED: u64 = 4 << 30;
 /// Bytes of an archive, unpacked.

@@ -137,14 +137,17 @@ fn checked(
     }
     let mut seen = std::collections::HashSet::new();
     unpinned.retain(|diagnostic| seen.insert((diagnostic.span, diagnostic.message.clone())));
-    let place = |diagnostic: &Diagnostic| format!("{}: {}", sources.place(diagnostic.span), diagnostic.message);
+    let told = |diagnostic: &Diagnostic| {
+        let help = diagnostic.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+        format!("{}: {}{help}", sources.place(diagnostic.span), diagnostic.message)
+    };
     if !unpinned.is_empty() && !allow_unpinned {
         let error = CommandError::from(Problems { diagnostics: unpinned, sources: sources.clone() });
         let hint = "`alloy lock` pins what it needs; --allow-unpinned publishes it as it is";
         return Err(error.hint(hint));
     }
     for diagnostic in others.iter().chain(&unpinned) {
-        reporter.event(Event::Warning(place(diagnostic)));
+        reporter.event(Event::Warning(told(diagnostic)));
     }
     Ok(())
 }

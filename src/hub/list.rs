@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use futures_util::{StreamExt, stream};
+use layers::media_type::Descriptor;
 use serde::Deserialize;
 
 use super::artifact::Annotations;
@@ -35,6 +36,7 @@ pub struct Listed {
 struct Head {
     artifact_type: Option<String>,
     annotations: Annotations,
+    manifests: Vec<Descriptor>,
 }
 
 /// The blueprints of `project`, which its user calls `name`: a repository, or the first part of the names of several.
@@ -72,7 +74,13 @@ async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryEr
     tags.sort_by(|a, b| newest_first(a, b));
     let Some(newest) = tags.first() else { return Ok(None) };
     let Some(bytes) = client.any_manifest(newest).await? else { return Ok(None) };
-    let head: Head = serde_json::from_slice(&bytes).unwrap_or_default();
+    let mut head: Head = serde_json::from_slice(&bytes).unwrap_or_default();
+    // Who copies an index may write it anew, without what image-spec 1.0 does not know.
+    if let (None, Some(first)) = (&head.artifact_type, head.manifests.first())
+        && let Some(bytes) = client.any_manifest(&first.digest.to_string()).await?
+    {
+        head = serde_json::from_slice(&bytes).unwrap_or_default();
+    }
     if head.artifact_type.as_deref() != Some(BLUEPRINT) {
         return Ok(None);
     }

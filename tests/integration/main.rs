@@ -12,6 +12,8 @@ mod downloads;
 mod downloads_at_once;
 mod emulators;
 mod hostile;
+mod hub;
+mod hub_hostile;
 mod image_config;
 mod large;
 mod locked;

@@ -4,6 +4,7 @@ pub mod download;
 pub mod faults;
 pub mod files;
 pub mod http;
+pub mod hub;
 pub mod images;
 pub mod memory_registry;
 pub mod proxy;

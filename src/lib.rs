@@ -17,6 +17,7 @@ pub mod cache;
 pub mod cli;
 pub mod debian;
 pub mod fetch;
+pub mod hub;
 pub mod image;
 pub mod install;
 pub mod registry;

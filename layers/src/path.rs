@@ -11,10 +11,18 @@ const MAX_NAME: usize = 255;
 
 /// Why a member's name is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("archive member `{}` {problem}", String::from_utf8_lossy(.name))]
+#[error("archive member `{}` {problem}", shown(.name))]
 pub struct PathError {
     name: Vec<u8>,
     problem: &'static str,
+}
+
+/// A name goes to terminals: what would steer them does not.
+pub(crate) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name)
+        .chars()
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 /// A relative path without `.`, `..` and empty elements; empty for the root itself.
@@ -43,6 +51,23 @@ pub fn clean(name: &[u8]) -> Result<PathBuf, PathError> {
     Ok(path)
 }
 
+/// The same for names that nobody has a reason to write in another way: absolute names, `..`, control characters and
+/// what is not UTF-8 are refused. What such a name is joined to, and shown on, is as it was meant.
+pub fn plain(name: &[u8]) -> Result<PathBuf, PathError> {
+    let refuse = |problem| Err(PathError { name: name[..name.len().min(256)].to_vec(), problem });
+    let Ok(text) = std::str::from_utf8(name) else { return refuse("has a name that is not UTF-8") };
+    if text.contains(char::is_control) {
+        return refuse("has a control character in its name");
+    }
+    if text.starts_with('/') {
+        return refuse("has an absolute name");
+    }
+    if text.split('/').any(|element| element == "..") {
+        return refuse("has `..` in its name");
+    }
+    clean(name)
+}
+
 /// `path` without its first `count` elements; `None` when nothing is left.
 pub fn strip(path: &Path, count: u32) -> Option<PathBuf> {
     let mut elements = path.components();
@@ -64,6 +89,16 @@ mod tests {
         }
         for name in [&b".."[..], b"a/../../b", b"/..", b"a\0b", &[b'a'; 300], &[b'/'; 40_000]] {
             assert!(clean(name).is_err());
+        }
+    }
+
+    #[test]
+    fn plain_names_are_what_they_seem() {
+        assert_eq!(plain(b"./tasks/10-base.yml").unwrap(), Path::new("tasks/10-base.yml"));
+        assert_eq!(plain("tools/größe.tar".as_bytes()).unwrap(), Path::new("tools/größe.tar"));
+        for name in [&b"/etc/passwd"[..], b"a/../b", b"..", b"a\nb", b"\x1b[2J", b"a\xff", "a\u{9b}".as_bytes()] {
+            let error = plain(name).unwrap_err().to_string();
+            assert!(!error.contains(char::is_control), "{error:?}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::path::PathError;
 mod read;
 mod sparse;
 
-pub use read::for_each;
+pub use read::{for_each, for_each_plain};
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -146,7 +146,9 @@ impl Renderer<'_> {
     fn explain(&self, error: TemplateError, span: Span) -> Diagnostic {
         match error {
             TemplateError::Undefined { name, .. } => {
-                let error = Diagnostic::error("variable", span, format!("there is no variable `{name}`"));
+                // What a pin would give is not misspelt.
+                let code = if self.env.unpinned(&name).is_some() { "lock" } else { "variable" };
+                let error = Diagnostic::error(code, span, format!("there is no variable `{name}`"));
                 let help = match (self.env.unpinned(&name), self.env.nearest(&name)) {
                     (Some(reference), _) => {
                         format!("it comes from alloy.lock.yml, which does not pin {reference}")

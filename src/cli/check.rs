@@ -76,15 +76,31 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
 
 /// Everything that is wrong with the blueprint in `directory`.
 fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
-    let (read, mut problems) = blueprint::read(directory)?;
-    let Some(read) = read else { return Ok(problems) };
+    let (read, problems) = blueprint::read(directory)?;
+    Ok(match read {
+        Some(read) => look(&read, problems, strict).problems,
+        None => problems,
+    })
+}
+
+/// A blueprint that was looked at, on every platform it supports.
+pub(super) struct Looked {
+    /// All that is wrong with it.
+    pub(super) problems: Problems,
+    /// What it is on platforms on which nothing is.
+    pub(super) lowered: Vec<(Platform, Lowered)>,
+}
+
+/// Looks at `read`, of which `problems` are known.
+pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Looked {
+    let mut all = Vec::new();
     let mut seen: HashSet<Diagnostic> = problems.diagnostics.iter().cloned().collect();
     let mut add = |diagnostic: Diagnostic| {
         if problems.diagnostics.len() < MAX_PROBLEMS && seen.insert(diagnostic.clone()) {
             problems.diagnostics.push(diagnostic);
         }
     };
-    base(&read).into_iter().for_each(&mut add);
+    base(read).into_iter().for_each(&mut add);
     let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();
     if platforms.is_empty() {
@@ -93,7 +109,7 @@ fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
     for platform in platforms {
         let given = Given { process: BTreeMap::new(), placeholders: true, ..Given::default() };
         let settings = Settings {
-            platform,
+            platform: platform.clone(),
             given,
             tags: BTreeSet::from(["docker".to_owned()]),
             strict,
@@ -101,16 +117,17 @@ fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
             base: None,
             host: false,
         };
-        match plan::lower(&read, &settings) {
+        match plan::lower(read, &settings) {
             Ok(lowered) => {
-                missing_files(&read, &lowered).into_iter().for_each(&mut add);
-                lowered.warnings.into_iter().for_each(&mut add);
+                missing_files(read, &lowered).into_iter().for_each(&mut add);
+                lowered.warnings.iter().cloned().for_each(&mut add);
+                all.push((platform, lowered));
             }
             Err(found) => found.diagnostics.into_iter().for_each(&mut add),
         }
     }
     problems.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
-    Ok(problems)
+    Looked { problems, lowered: all }
 }
 
 /// What is wrong with `image.base`.

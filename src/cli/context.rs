@@ -48,7 +48,7 @@ pub(super) struct Global {
 }
 
 /// Options of commands that reach registries
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct RegistryArgs {
     /// Speak http to this registry, or https with any certificate (http to those on this machine needs no leave)
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -61,6 +61,25 @@ pub(super) struct RegistryArgs {
     /// /etc/containers/certs.d, /etc/docker/certs.d]
     #[arg(long, value_name = "DIR")]
     pub(super) cert_dir: Option<PathBuf>,
+    /// Who we are to one registry, whatever the credential files say.
+    #[arg(skip)]
+    pub(super) user: Option<User>,
+}
+
+/// A user of one registry.
+#[derive(Clone)]
+pub(super) struct User {
+    pub(super) registry: String,
+    pub(super) name: String,
+    pub(super) password: String,
+    /// Where that is from.
+    pub(super) place: &'static str,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl RegistryArgs {
@@ -69,8 +88,12 @@ impl RegistryArgs {
         let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let config_home = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
         let given = self.registry_config.clone().or_else(|| path("CONTAINERS_REGISTRIES_CONF"));
+        let keychain = match self.user.clone() {
+            Some(user) => keychain().with_user(&user.registry, user.name, user.password, user.place),
+            None => keychain(),
+        };
         Registries::new(Settings {
-            keychain: keychain().patient(stall),
+            keychain: keychain.patient(stall),
             insecure: self.insecure_registry.clone(),
             config: ConfigFiles { given, config_home: config_home.clone() },
             certificates: CertificateFiles { given: self.cert_dir.clone(), config_home },

@@ -11,6 +11,7 @@ use crate::build::{BuildError, Need, TaskFailure};
 use crate::cache::RemoteError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
+use crate::hub::HubError;
 use crate::image::ImageError;
 use crate::install::InstallError;
 use crate::op::Secrets;
@@ -198,6 +199,24 @@ impl From<InstallError> for CommandError {
             ),
             error => with(Kind::Failed, &error, hint),
         }
+    }
+}
+
+impl From<HubError> for CommandError {
+    fn from(error: HubError) -> Self {
+        let kind = match error {
+            HubError::Registry(error) => return error.into(),
+            HubError::Resolve(error) => return error.into(),
+            HubError::Store(error) => return error.into(),
+            HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Occupied { .. } => Kind::Usage,
+            HubError::Contents(_) => Kind::Blueprint,
+            HubError::File { .. } => Kind::Failed,
+            HubError::NotABlueprint { .. }
+            | HubError::NoHost { .. }
+            | HubError::Refused { .. }
+            | HubError::NotListed { .. } => Kind::Network,
+        };
+        with(kind, &error, error.hint())
     }
 }
 

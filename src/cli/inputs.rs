@@ -209,7 +209,8 @@ impl Prepared {
     }
 }
 
-fn epoch() -> Result<u64, CommandError> {
+/// `SOURCE_DATE_EPOCH`.
+pub(super) fn epoch() -> Result<u64, CommandError> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) if !text.is_empty() => text
             .parse()

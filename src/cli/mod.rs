@@ -4,12 +4,14 @@ mod actions;
 mod build;
 mod cache;
 mod check;
+mod clone;
 mod context;
 mod documents;
 mod drift;
 mod env_file;
 mod error;
 mod failure;
+mod hub;
 mod images;
 mod inputs;
 mod inspect;
@@ -22,6 +24,7 @@ mod password;
 mod plan;
 mod provenance;
 mod prune;
+mod publish;
 mod push;
 mod report;
 mod run;
@@ -69,6 +72,8 @@ enum Command {
     Actions(actions::Args),
     Schema(schema::Args),
     Push(push::Args),
+    Publish(publish::Args),
+    Clone(clone::Args),
     Login(login::Args),
     Logout(logout::Args),
     Manifest(manifest::Args),
@@ -103,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
+        Command::Publish(args) => publish::run(args, global),
+        Command::Clone(args) => clone::run(args, global),
         Command::Login(args) => login::run(args, global),
         Command::Logout(args) => logout::run(args),
         Command::Manifest(args) => manifest::run(args, global),

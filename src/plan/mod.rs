@@ -7,6 +7,7 @@ mod locked;
 mod lower;
 mod platform;
 mod portable;
+mod reads;
 mod split;
 mod trace;
 
@@ -17,5 +18,6 @@ pub use locked::not_locked;
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower};
 pub use platform::{Platform, PlatformError};
 pub use portable::{Ancestor, Contents, Facts, PortablePreimage, PortableStep};
+pub use reads::files_read;
 pub use split::{Layering, split};
 pub use trace::{StepTrace, Trace};

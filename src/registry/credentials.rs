@@ -49,6 +49,8 @@ pub struct Known {
 /// The files that credentials are looked up in.
 #[derive(Clone, Debug)]
 pub struct Keychain {
+    /// Who we are to one registry, whatever the files say; and who says so.
+    named: Option<(String, Known)>,
     /// A file's content, as GitLab's runners have it in `DOCKER_AUTH_CONFIG`.
     given: Option<String>,
     files: Vec<PathBuf>,
@@ -75,7 +77,7 @@ impl Keychain {
         ];
         let given = var("DOCKER_AUTH_CONFIG").filter(|value| !value.is_empty());
         let files = files.into_iter().flatten().collect();
-        Self { given, files, own: named.or(docker), patience: HELPER_PATIENCE }
+        Self { named: None, given, files, own: named.or(docker), patience: HELPER_PATIENCE }
     }
 
     /// With less patience for helpers.
@@ -84,8 +86,20 @@ impl Keychain {
         Self { patience: self.patience.min(patience), ..self }
     }
 
+    /// With a user of `registry` who counts more than what the files say. `place` says where that is from.
+    #[must_use]
+    pub fn with_user(self, registry: &str, username: String, password: String, place: &str) -> Self {
+        let credentials = Credentials::Basic { username, password };
+        let used = Some(format!("the credentials from {place}"));
+        Self { named: Some((registry.to_owned(), Known { credentials, used })), ..self }
+    }
+
     /// What is known for a reference; the first file that knows anything decides.
     pub fn find(&self, reference: &Reference) -> Result<Known, RegistryError> {
+        // Mirrors are other registries.
+        if let Some((_, known)) = self.named.as_ref().filter(|(registry, _)| *registry == reference.registry) {
+            return Ok(known.clone());
+        }
         let given = self.given.iter().map(|text| ("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.clone().into_bytes())));
         let files = self.files.iter().map(|path| (path.display().to_string(), std::fs::read(path)));
         for (path, bytes) in given.chain(files) {
@@ -129,7 +143,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), json).unwrap();
         let files = vec![PathBuf::from("/does/not/exist"), file.path().to_owned()];
-        let keychain = Keychain { given: None, files, own: None, patience: Duration::from_secs(1) };
+        let keychain = Keychain { named: None, given: None, files, own: None, patience: Duration::from_secs(1) };
         (file, keychain)
     }
 
@@ -170,6 +184,16 @@ mod tests {
         let place = format!("docker-credential-no-such-helper, which `credHelpers` in {}", file.path().display());
         assert!(error.contains(&place) && error.contains("no such program"), "{error}");
         assert_eq!(keychain.find(&"o.example/x".parse().unwrap()).unwrap().credentials, Credentials::Anonymous);
+    }
+
+    #[test]
+    fn a_user_is_of_one_registry() {
+        let (_file, keychain) = keychain("{");
+        let keychain = keychain.with_user("r.example", "ann".into(), "pw".into(), "A and B");
+        let known = keychain.find(&"r.example/x".parse().unwrap()).unwrap();
+        assert_eq!(known.credentials, Credentials::Basic { username: "ann".into(), password: "pw".into() });
+        assert_eq!(known.used.unwrap(), "the credentials from A and B");
+        assert!(keychain.find(&"o.example/x".parse().unwrap()).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod artifact;
 mod auth;
 mod auth_file;
 mod authority;
+mod catalog;
 mod certificates;
 mod client;
 mod credentials;

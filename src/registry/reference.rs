@@ -91,7 +91,8 @@ fn is_tag(text: &str) -> bool {
 
 fn is_host(text: &str) -> bool {
     let text = text.trim_start_matches('[');
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-:]".contains(c))
+    text.contains(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-:]".contains(c))
 }
 
 impl FromStr for Reference {
@@ -175,9 +176,19 @@ mod tests {
 
     #[test]
     fn what_is_not_a_reference() {
-        for bad in
-            ["", "UPPER", "a//b", "a:b:c d", "https://r.example/x", "x@sha256:00", "-x", "x_", "a:", "r.example/"]
-        {
+        for bad in [
+            "",
+            "UPPER",
+            "a//b",
+            "a:b:c d",
+            "https://r.example/x",
+            "x@sha256:00",
+            "-x",
+            "x_",
+            "a:",
+            "r.example/",
+            "../x",
+        ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }
     }

@@ -13,6 +13,8 @@ mod downloads_at_once;
 mod drift;
 mod emulators;
 mod hostile;
+mod hub;
+mod hub_hostile;
 mod image_config;
 mod install;
 mod install_faults;

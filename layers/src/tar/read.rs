@@ -10,11 +10,14 @@ use tar::{EntryType, Header};
 
 use super::sparse::{self, Segment, SparseReader};
 use super::{Entry, Kind, TarError, XATTR};
-use crate::path;
+use crate::path::{self, PathError};
 
 /// Bytes of one extended header or long name; attributes of 64 KiB fit several times.
 const MAX_EXTENDED: u64 = 4 << 20;
 const BLOCK: u64 = 512;
+
+/// How names of members become paths.
+type Clean = fn(&[u8]) -> Result<PathBuf, PathError>;
 
 /// What extended headers and long names said of the member that follows.
 #[derive(Default)]
@@ -32,7 +35,23 @@ struct Ahead {
 /// Hands members to `each`, one after the other, and gives their number. Memory is bounded by what a header may
 /// hold, never by what it claims. What follows the end of the archive is read, so that a checksum of it is checked.
 pub fn for_each<R: Read, E: From<TarError>>(
+    reader: R,
+    each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
+) -> Result<u64, E> {
+    walk(reader, path::clean, each)
+}
+
+/// The same, for archives of which nobody expects more than [`path::plain`] names.
+pub fn for_each_plain<R: Read, E: From<TarError>>(
+    reader: R,
+    each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
+) -> Result<u64, E> {
+    walk(reader, path::plain, each)
+}
+
+fn walk<R: Read, E: From<TarError>>(
     mut reader: R,
+    clean: Clean,
     mut each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
 ) -> Result<u64, E> {
     let mut count = 0;
@@ -56,7 +75,7 @@ pub fn for_each<R: Read, E: From<TarError>>(
                 };
                 let mut padded = (&mut reader).take(padded(stored));
                 let mut content = (&mut padded).take(stored);
-                let (entry, segments) = member(&header, ahead, stored, gnu, &mut content)?;
+                let (entry, segments) = member(&header, ahead, stored, gnu, clean, &mut content)?;
                 count += 1;
                 match segments {
                     None => each(entry, &mut content)?,
@@ -182,10 +201,11 @@ fn member(
     ahead: Ahead,
     stored: u64,
     gnu: Option<(u64, Vec<Segment>)>,
+    clean: Clean,
     content: &mut impl Read,
 ) -> Result<(Entry, Option<Vec<Segment>>), TarError> {
     let name = ahead.sparse.name.clone().or(ahead.path).unwrap_or_else(|| header.path_bytes().into_owned());
-    let refuse = |problem| TarError::Member { path: String::from_utf8_lossy(&name).into_owned(), problem };
+    let refuse = |problem| TarError::Member { path: path::shown(&name), problem };
     let kind = match header.entry_type() {
         // Old archives mark a directory by the end of its name alone.
         EntryType::Regular if name.ends_with(b"/") => Kind::Directory,
@@ -224,7 +244,7 @@ fn member(
         None => (if kind == Kind::File { stored } else { 0 }, None),
     };
     let entry = Entry {
-        path: path::clean(&name)?,
+        path: clean(&name)?,
         kind,
         mode,
         uid,
@@ -233,7 +253,7 @@ fn member(
         size,
         xattrs,
         link: match kind {
-            Kind::HardLink => path::clean(&link)?,
+            Kind::HardLink => clean(&link)?,
             _ => PathBuf::from(OsString::from_vec(link)),
         },
         device: (number(header.device_major()), number(header.device_minor())),

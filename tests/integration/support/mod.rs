@@ -5,6 +5,7 @@ pub mod faults;
 pub mod files;
 pub mod host;
 pub mod http;
+pub mod hub;
 pub mod images;
 pub mod memory_registry;
 pub mod proxy;

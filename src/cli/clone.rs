@@ -1,0 +1,116 @@
+//! `alloy clone`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde_json::json;
+
+use super::context::{Context, Global};
+use super::error::CommandError;
+use super::hub::HubArgs;
+use super::interrupt::{self, CtrlC};
+use super::ui;
+use crate::event::Event;
+use crate::hub;
+use crate::plan::Platform;
+
+/// Fetches a blueprint from a registry, to be read, changed and built
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy clone registry.example/community/arm/cortex-m:1.2.0
+  alloy clone community/arm/cortex-m -o my-board --registry registry.example
+  alloy clone --list community --registry registry.example")]
+pub(super) struct Args {
+    /// The blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
+    #[arg(value_name = "NAME", required_unless_present = "list", conflicts_with = "list")]
+    name: Option<String>,
+    /// Where to put it: not there yet, or empty [default: the last part of its name]
+    #[arg(long, short, value_name = "DIR", conflicts_with = "list")]
+    output: Option<PathBuf>,
+    /// List the blueprints whose names begin with this one
+    #[arg(long, value_name = "[REGISTRY/]PROJECT")]
+    list: Option<String>,
+    /// How to list them
+    #[arg(long, value_enum, default_value_t, value_name = "FORM", requires = "list")]
+    format: Format,
+    /// For which host, os/arch[/variant] [default: this machine]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "list")]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table
+    #[default]
+    Human,
+    /// A JSON list
+    Json,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    match (&args.list, &args.name) {
+        (Some(project), _) => list(project, args, global)?,
+        (None, Some(name)) => clone(name, args, global)?,
+        // clap wants one of them.
+        (None, None) => return Err(CommandError::usage("name a blueprint")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
+    let reference = args.hub.reference(name)?;
+    let last = reference.repository.rsplit('/').next().unwrap_or_default();
+    let directory = args.output.as_deref().unwrap_or(Path::new(last));
+    // Before anybody is asked.
+    hub::free(directory)?;
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
+    let network = args.hub.network(&context, &reference, platform)?;
+    let resolver = network.resolver();
+    let found = hub::find(&resolver, &reference)?;
+    found.unpack(&resolver, directory)?;
+    let version = found.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
+    let title = found.title.as_deref().unwrap_or(name);
+    let note = format!("{title}{version} from {reference}@{}", found.digest);
+    context.reporter.event(Event::Note(note));
+    drop(network);
+    drop(context);
+    println!("{}", directory.display());
+    Ok(())
+}
+
+fn list(project: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
+    let name = project.trim_end_matches('/');
+    let reference = args.hub.reference(name)?;
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let network = args.hub.network(&context, &reference, Platform::of_this_machine())?;
+    let listed = hub::list(&network.resolver(), &reference, name)?;
+    drop(network);
+    drop(context);
+    match args.format {
+        Format::Human => {
+            let rows =
+                listed.into_iter().map(|one| [one.name, one.tags.join(" "), one.description.unwrap_or_default()]);
+            let header = ["NAME", "TAGS", "DESCRIPTION"].map(str::to_owned);
+            ui::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>());
+        }
+        Format::Json => {
+            let listed = listed.iter().map(|one| {
+                json!({
+                    "name": one.name,
+                    "repository": one.repository,
+                    "tags": one.tags,
+                    "description": one.description,
+                })
+            });
+            println!("{}", json!(listed.collect::<Vec<_>>()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! What commands share that reach blueprints in registries.
+
+use clap::Args;
+
+use super::context::{Context, Network, RegistryArgs, User};
+use super::error::CommandError;
+use crate::hub;
+use crate::plan::Platform;
+use crate::registry::Reference;
+
+const USERNAME: &str = "ALLOY_REGISTRY_USERNAME";
+const PASSWORD: &str = "ALLOY_REGISTRY_PASSWORD";
+
+/// Options of commands that reach blueprints in registries
+#[derive(Debug, Args)]
+pub(super) struct HubArgs {
+    /// The registry of blueprints whose names begin with none, with or without a path
+    #[arg(long, value_name = "HOST[:PORT]", env = "ALLOY_REGISTRY", hide_env_values = true)]
+    registry: Option<String>,
+    #[command(flatten)]
+    transport: RegistryArgs,
+}
+
+impl HubArgs {
+    /// The blueprint of that name.
+    pub(super) fn reference(&self, name: &str) -> Result<Reference, CommandError> {
+        Ok(hub::reference(name, self.registry.as_deref())?)
+    }
+
+    /// What reaching `reference` needs.
+    pub(super) fn network<'a>(
+        &self,
+        context: &'a Context,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<Network<'a>, CommandError> {
+        let transport = RegistryArgs { user: self.user(reference)?, ..self.transport.clone() };
+        Ok(Network::new(context, &transport, platform))
+    }
+
+    /// The user of the environment: of the registry that is set, else of the one that the name begins with. No other
+    /// one hears of the password.
+    fn user(&self, reference: &Reference) -> Result<Option<User>, CommandError> {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (name, password) = match (var(USERNAME), var(PASSWORD)) {
+            (None, None) => return Ok(None),
+            (Some(name), Some(password)) => (name, password),
+            (Some(_), None) => return Err(CommandError::usage(format!("{USERNAME} is set, and {PASSWORD} is not"))),
+            (None, Some(_)) => return Err(CommandError::usage(format!("{PASSWORD} is set, and {USERNAME} is not"))),
+        };
+        let set = self.registry.as_deref().filter(|registry| !registry.is_empty());
+        let registry = match set {
+            Some(registry) => registry.split('/').next().unwrap_or_default().to_owned(),
+            None => reference.registry.clone(),
+        };
+        let place = "ALLOY_REGISTRY_USERNAME and ALLOY_REGISTRY_PASSWORD";
+        Ok(Some(User { registry, name, password, place }))
+    }
+}

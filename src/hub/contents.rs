@@ -1,0 +1,114 @@
+//! Which files belong to a blueprint: its own texts, what its tasks read, and what its readers want to know.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use layers::path::plain;
+
+use super::{ContentError, HubError};
+use crate::blueprint::Blueprint;
+use crate::resolve::local;
+
+/// Files for people, with any ending.
+const FOR_PEOPLE: [&str; 5] = ["README", "LICENSE", "LICENCE", "COPYING", "NOTICE"];
+/// What is of one machine or person, whoever names it.
+const PRIVATE: [&str; 2] = [".env", "alloy.state.yml"];
+const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// As it was read, and checked.
+    Text(String),
+    /// On disk.
+    File(PathBuf),
+}
+
+/// The files of a blueprint, by their paths in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents(pub(super) BTreeMap<PathBuf, Content>);
+
+impl Contents {
+    /// The files of `blueprint`, of which tasks read `read`.
+    pub fn of(blueprint: &Blueprint, read: impl IntoIterator<Item = String>) -> Result<Self, HubError> {
+        let mut contents = Self(BTreeMap::new());
+        for (path, text) in blueprint.texts() {
+            contents.add(path, Content::Text(text.to_owned()))?;
+        }
+        let directory = &blueprint.directory;
+        for path in read.into_iter().chain(for_people(directory)?) {
+            let file = local(directory, &path).map_err(failed("read", &directory.join(&path)))?;
+            // A task may unpack what is a text, too.
+            if !contents.0.contains_key(Path::new(&path)) {
+                contents.add(&path, Content::File(file))?;
+            }
+        }
+        Ok(contents)
+    }
+
+    fn add(&mut self, path: &str, content: Content) -> Result<(), HubError> {
+        let clean = plain(path.as_bytes()).map_err(|error| HubError::Contents(error.into()))?;
+        let named = |names: &[&str], part: &std::ffi::OsStr| names.iter().any(|name| part == *name);
+        let private = clean.file_name().is_some_and(|name| named(&PRIVATE, name))
+            || clean.iter().any(|part| named(&VERSION_CONTROL, part));
+        if private {
+            let problem = "is of one machine or person, and is not published";
+            return Err(HubError::Contents(ContentError::Member { path: path.to_owned(), problem }));
+        }
+        self.0.insert(clean, content);
+        Ok(())
+    }
+
+    /// Their paths.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+}
+
+fn for_people(directory: &Path) -> Result<Vec<String>, HubError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed("list", directory))? {
+        let entry = entry.map_err(failed("list", directory))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let stem = name.split(['.', '-']).next().unwrap_or_default();
+        // A link that leads elsewhere is not the blueprint's.
+        if FOR_PEOPLE.iter().any(|known| stem.eq_ignore_ascii_case(known)) && local(directory, &name).is_ok() {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> HubError {
+    move |source| HubError::File { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blueprint_has_what_it_needs_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("manifest.yml", "name: x\nversion: 1.0.0\nrun_order: [./tasks/a.yml]\n");
+        for name in ["README.md", "license-MIT", "tools.tar", ".env", ".git/config", "notes.txt", "alloy.state.yml"] {
+            write(name, "x");
+        }
+        write("tasks/a.yml", "- {name: a, action: unpack, source: tools.tar, dest: /opt/a}\n");
+        write("tasks/b.yml", "[]\n");
+        std::os::unix::fs::symlink("/etc/hostname", directory.path().join("COPYING")).unwrap();
+        let blueprint = crate::blueprint::load(directory.path()).unwrap();
+        let contents = |read: &str| Contents::of(&blueprint, [read.to_owned()]);
+        let all = contents("tools.tar").unwrap();
+        let paths: Vec<_> = all.paths().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(paths, ["README.md", "license-MIT", "manifest.yml", "tasks/a.yml", "tools.tar"]);
+        for private in [".env", ".git/config", "alloy.state.yml", "missing"] {
+            assert!(contents(private).is_err(), "{private}");
+        }
+    }
+}

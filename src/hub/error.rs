@@ -1,0 +1,85 @@
+//! Why a blueprint cannot be published or fetched.
+
+use std::io;
+use std::path::PathBuf;
+
+use layers::path::PathError;
+use layers::store::StoreError;
+use layers::tar::TarError;
+
+use crate::registry::{ReferenceError, RegistryError};
+use crate::resolve::ResolveError;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum HubError {
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    #[error("`{name}` names no registry")]
+    NoRegistry { name: String },
+    #[error("{reference} is no blueprint: it is {found}")]
+    NotABlueprint { reference: String, found: String },
+    #[error("{reference} is not for {platform}; it is for {available}")]
+    NoHost { reference: String, platform: String, available: String },
+    #[error("{reference} is not used: {error}")]
+    Refused { reference: String, error: ContentError },
+    #[error("{path} is there already")]
+    Occupied { path: PathBuf },
+    #[error("the blueprint cannot be published: {0}")]
+    Contents(ContentError),
+    #[error("{registry} does not say what it has, and has no repository {name}")]
+    NotListed { registry: String, name: String },
+    #[error("cannot {what} {path}: {source}")]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is wrong with the files of a blueprint, on their way in or out.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum ContentError {
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    #[error(transparent)]
+    Name(#[from] PathError),
+    #[error("`{path}` {problem}")]
+    Member { path: String, problem: &'static str },
+    #[error("it has more than {0} files and directories")]
+    Many(u64),
+    #[error("{0} bytes are more than a blueprint may have")]
+    Large(u64),
+    #[error("it unpacks to more than {0} bytes, which its size does not bear out")]
+    Bomb(u64),
+    #[error("it is not compressed with gzip or zstd")]
+    Format,
+    #[error("it has no {}", crate::blueprint::MANIFEST_FILE)]
+    NoManifest,
+    #[error("cannot {what} {path}: {source}")]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl HubError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NoRegistry { name } => {
+                format!("say where it is: --registry HOST, ALLOY_REGISTRY=HOST, or the whole name, HOST/{name}")
+            }
+            Self::NoHost { .. } => "--platform picks another host's".to_owned(),
+            Self::Occupied { .. } => "name a directory that is empty, or not there, with -o".to_owned(),
+            Self::Refused { .. } => {
+                "whoever published it should do it again, with `alloy publish`; nothing of it was kept".to_owned()
+            }
+            Self::NotListed { .. } => "name the whole repository, or log in: alloy login".to_owned(),
+            Self::Registry(error) | Self::Resolve(ResolveError::Registry(error)) => return error.hint(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}

@@ -1,0 +1,118 @@
+//! The files of a blueprint as one layer, the same bytes from every machine; and what is said of them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use jiff::Timestamp;
+use layers::compress::{Algorithm, Compression};
+use layers::media_type::Descriptor;
+use layers::store::Store;
+use layers::tar::{Entry, Kind, TarWriter, plain_directory};
+
+use super::artifact::{Annotations, Index, Manifest};
+use super::contents::{Content, failed};
+use super::{ContentError, Contents, FILES, HOST, HubError, MOST_MEMBERS, MOST_PACKED, most_unpacked};
+use crate::blueprint;
+use crate::plan::Platform;
+
+/// Any tool can read gzip; a blueprint is small.
+const COMPRESSION: Compression = Compression { algorithm: Algorithm::Gzip, level: 9 };
+
+/// A blueprint, ready to be sent.
+#[derive(Debug)]
+pub struct Package {
+    /// Its files, in the store.
+    pub(super) layer: Descriptor,
+    /// One for each host.
+    pub(super) manifests: Vec<(Option<Platform>, Vec<u8>)>,
+    /// The index of the manifests.
+    pub(super) index: Vec<u8>,
+}
+
+/// Puts a blueprint's `contents` into the store, with a manifest for each of `hosts`; with none, for every host.
+/// `epoch` is when all of it was made.
+pub fn pack(
+    store: &Store,
+    contents: &Contents,
+    manifest: &blueprint::Manifest,
+    hosts: &[Platform],
+    epoch: u64,
+) -> Result<Package, HubError> {
+    let layer = layer(store, contents, epoch)?;
+    let annotations = annotations(manifest, epoch);
+    let hosts: Vec<_> = match hosts {
+        [] => vec![None],
+        hosts => hosts.iter().cloned().map(Some).collect(),
+    };
+    let manifests = hosts.into_iter().map(|host| {
+        let mut annotations = annotations.clone();
+        // It tells the manifests apart: an index should list none twice.
+        annotations.extend(host.as_ref().map(|host| (HOST.to_owned(), host.to_string())));
+        let bytes = Manifest::new(&layer, annotations).bytes();
+        (host, bytes)
+    });
+    let manifests: Vec<_> = manifests.collect();
+    let index = Index::new(&manifests, annotations).bytes();
+    Ok(Package { layer, manifests, index })
+}
+
+fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, HubError> {
+    let mtime = (i64::try_from(epoch).unwrap_or(i64::MAX), 0);
+    // Directories stand before what is in them: paths are sorted element by element.
+    let mut members: BTreeMap<&Path, Option<&Content>> = BTreeMap::new();
+    for (path, content) in &contents.0 {
+        members.extend(path.ancestors().skip(1).filter(|parent| *parent != Path::new("")).map(|parent| (parent, None)));
+        members.insert(path, Some(content));
+    }
+    if members.len() as u64 > MOST_MEMBERS {
+        return Err(HubError::Contents(ContentError::Many(MOST_MEMBERS)));
+    }
+    let mut tar = TarWriter::new(store.layer_writer(COMPRESSION)?);
+    for (path, content) in members {
+        let directory = Entry { mtime, ..plain_directory(path) };
+        let file = |size| Entry { kind: Kind::File, mode: 0o644, size, ..directory.clone() };
+        let written = match content {
+            None => tar.append(&directory, &mut io::empty()),
+            Some(Content::Text(text)) => tar.append(&file(text.len() as u64), &mut text.as_bytes()),
+            Some(Content::File(real)) => {
+                let (size, mut reader) = open(real).map_err(failed("read", real))?;
+                tar.append(&file(size), &mut reader)
+            }
+        };
+        written.map_err(failed("pack", path))?;
+    }
+    let blob = tar.finish().map_err(failed("pack", Path::new(blueprint::MANIFEST_FILE)))?.finish()?;
+    // What nobody would take need not be sent.
+    if blob.descriptor.size > MOST_PACKED {
+        return Err(HubError::Contents(ContentError::Large(blob.descriptor.size)));
+    }
+    let most = most_unpacked(blob.descriptor.size);
+    if blob.uncompressed_size > most {
+        return Err(HubError::Contents(ContentError::Bomb(most)));
+    }
+    Ok(Descriptor { media_type: FILES.to_owned(), ..blob.descriptor })
+}
+
+fn open(path: &Path) -> io::Result<(u64, impl Read)> {
+    let file = File::open(path)?;
+    Ok((file.metadata()?.len(), file))
+}
+
+/// OCI image-spec 1.1, "Pre-Defined Annotation Keys".
+fn annotations(manifest: &blueprint::Manifest, epoch: u64) -> Annotations {
+    let created = i64::try_from(epoch).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let all = [
+        ("title", manifest.name.clone()),
+        ("version", manifest.version.clone()),
+        ("description", text(&manifest.description)),
+        ("authors", manifest.authors.join(", ")),
+        ("vendor", text(&manifest.vendor)),
+        ("licenses", text(&manifest.licenses)),
+        ("created", created.map(|created| created.to_string()).unwrap_or_default()),
+    ];
+    let said = all.into_iter().filter(|(_, value)| !value.is_empty());
+    said.map(|(key, value)| (format!("org.opencontainers.image.{key}"), value)).collect()
+}

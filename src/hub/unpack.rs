@@ -1,0 +1,195 @@
+//! The files of a layer that somebody else has made. It may hold files and directories with plain names, each once, and
+//! no more of them than a blueprint has.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use layers::compress::{Format, decoder};
+use layers::tar::{Kind, for_each_plain};
+
+use super::{ContentError, MOST_MEMBERS, most_unpacked};
+use crate::blueprint::MANIFEST_FILE;
+
+const PIECE: usize = 64 << 10;
+
+/// Unpacks `layer`, of `packed` bytes, into the empty directory `into`. After an error, what is there is of no use.
+pub(super) fn unpack(layer: impl Read + Send, packed: u64, into: &Path) -> Result<(), ContentError> {
+    let most = most_unpacked(packed);
+    let (format, reader) = decoder(layer).map_err(|error| ContentError::Tar(error.into()))?;
+    if !matches!(format, Format::Gzip | Format::Zstd) {
+        return Err(ContentError::Format);
+    }
+    // What stands between and behind the members counts, too: reading it takes time.
+    let mut reader = Bounded { inner: reader, left: most, over: false };
+    let mut seen = HashSet::new();
+    let mut unpacked = 0_u64;
+    let done = for_each_plain(&mut reader, |entry, content| {
+        if seen.len() as u64 >= MOST_MEMBERS {
+            return Err(ContentError::Many(MOST_MEMBERS));
+        }
+        // Holes of a sparse file are in no archive.
+        unpacked = unpacked.saturating_add(entry.size);
+        if unpacked > most {
+            return Err(ContentError::Bomb(most));
+        }
+        member(into, entry.kind, &entry.path, content)?;
+        if seen.insert(entry.path.clone()) { Ok(()) } else { Err(refused(&entry.path, "is there twice")) }
+    });
+    if reader.over {
+        return Err(ContentError::Bomb(most));
+    }
+    done?;
+    // A link cannot have been made.
+    if into.join(MANIFEST_FILE).is_file() { Ok(()) } else { Err(ContentError::NoManifest) }
+}
+
+fn member(into: &Path, kind: Kind, path: &Path, content: &mut dyn Read) -> Result<(), ContentError> {
+    let place = into.join(path);
+    match kind {
+        Kind::Directory => fs::create_dir_all(&place).map_err(written(path)),
+        _ if path == Path::new("") => Err(refused(path, "has no name")),
+        Kind::File => {
+            fs::create_dir_all(place.parent().unwrap_or(into)).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => refused(path, "is inside of a file"),
+                _ => written(path)(error),
+            })?;
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&place).map_err(written(path))?;
+            copy(content, &mut file, path)?;
+            // The directory gets its name when all is in it, and it must be in it after a crash, too.
+            file.sync_all().map_err(written(path))
+        }
+        Kind::Symlink | Kind::HardLink => Err(refused(path, "is a link; a blueprint has none")),
+        Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => Err(refused(path, "is a device or a pipe")),
+    }
+}
+
+/// Tells what is wrong with the archive from what is wrong with the disk.
+fn copy(content: &mut dyn Read, file: &mut File, path: &Path) -> Result<(), ContentError> {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => file.write_all(&buffer[..length]).map_err(written(path))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ContentError::Tar(error.into())),
+        }
+    }
+}
+
+fn refused(path: &Path, problem: &'static str) -> ContentError {
+    ContentError::Member { path: path.display().to_string(), problem }
+}
+
+/// Where nothing was before, only an earlier member can be in the way.
+fn written(path: &Path) -> impl Fn(io::Error) -> ContentError {
+    let path = path.to_owned();
+    move |source| match source.kind() {
+        io::ErrorKind::AlreadyExists => refused(&path, "is there twice"),
+        io::ErrorKind::NotADirectory => refused(&path, "is inside of a file"),
+        _ => ContentError::File { what: "write", path: path.clone(), source },
+    }
+}
+
+/// Passes so many bytes on, and no more.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    over: bool,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buf)?;
+        match self.left.checked_sub(length as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(length)
+            }
+            None => {
+                self.over = true;
+                Err(io::Error::other("there is no end of it"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use layers::compress::Encoder;
+    use layers::tar::{Entry, TarWriter, plain_directory};
+
+    use super::*;
+
+    fn compressed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), "gzip".parse().unwrap()).unwrap();
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn archive(members: &[(Kind, &str, &str)]) -> Vec<u8> {
+        let mut tar = TarWriter::new(Vec::new());
+        for (kind, path, text) in members {
+            let link = if matches!(kind, Kind::Symlink | Kind::HardLink) { *text } else { "" };
+            let entry =
+                Entry { kind: *kind, size: text.len() as u64, link: link.into(), ..plain_directory(Path::new(path)) };
+            tar.append(&entry, &mut text.as_bytes()).unwrap();
+        }
+        compressed(&tar.finish().unwrap())
+    }
+
+    fn tried(layer: &[u8]) -> Result<Vec<String>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        unpack(layer, layer.len() as u64, directory.path()).map_err(|error| error.to_string())?;
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    const MANIFEST: (Kind, &str, &str) = (Kind::File, MANIFEST_FILE, "name: x\n");
+
+    #[test]
+    fn files_and_directories_come_out() {
+        let layer = archive(&[(Kind::Directory, "", ""), MANIFEST, (Kind::File, "tasks/a.yml", "[]\n")]);
+        assert_eq!(tried(&layer).unwrap(), ["manifest.yml", "tasks"]);
+    }
+
+    #[test]
+    fn what_no_blueprint_has_is_refused() {
+        for (member, part) in [
+            ((Kind::File, "/etc/cron.d/x", "x"), "absolute"),
+            ((Kind::File, "../x", "x"), "`..`"),
+            ((Kind::File, "a\x1b[2J", "x"), "control character"),
+            ((Kind::Symlink, "out", "/etc"), "is a link"),
+            ((Kind::HardLink, "hard", "manifest.yml"), "is a link"),
+            ((Kind::CharDevice, "null", ""), "is a device"),
+            ((Kind::Fifo, "pipe", ""), "is a device or a pipe"),
+            (MANIFEST, "is there twice"),
+            ((Kind::Directory, "manifest.yml", ""), "is there twice"),
+            ((Kind::File, "manifest.yml/x", "x"), "inside of a file"),
+        ] {
+            let error = tried(&archive(&[MANIFEST, member])).unwrap_err();
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(tried(&archive(&[(Kind::File, "x", "x")])).unwrap_err().contains("has no manifest.yml"));
+        assert!(tried(b"name: x\n").unwrap_err().contains("not compressed"));
+        let layer = archive(&[MANIFEST]);
+        assert!(tried(&layer[..layer.len() - 9]).unwrap_err().contains("cannot read the archive"));
+    }
+
+    #[test]
+    fn a_bomb_does_not_go_off() {
+        let zeros = "\0".repeat(32 << 20);
+        let error = tried(&archive(&[MANIFEST, (Kind::File, "zeros", &zeros)])).unwrap_err();
+        assert!(error.contains("it unpacks to more than"), "{error}");
+        // Behind the end of the archive.
+        let mut tar = TarWriter::new(Vec::new()).finish().unwrap();
+        tar.extend_from_slice(zeros.as_bytes());
+        assert!(tried(&compressed(&tar)).unwrap_err().contains("it unpacks to more than"));
+        let many: Vec<String> = (0..=MOST_MEMBERS).map(|number| format!("d{number}")).collect();
+        let many: Vec<_> = many.iter().map(|name| (Kind::Directory, name.as_str(), "")).collect();
+        assert!(tried(&archive(&many)).unwrap_err().contains("more than 1000 files"));
+    }
+}

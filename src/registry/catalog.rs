@@ -1,0 +1,63 @@
+//! What a registry has (distribution's `/v2/_catalog`, which no specification asks for: many have none, or do not let
+//! everybody read it).
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use url::Url;
+
+use super::artifact::next_page;
+use super::scope::Scope;
+use super::{Client, RegistryError};
+use crate::fetch::retry;
+
+/// More names than these nobody wants to read.
+const MOST: usize = 100_000;
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    repositories: Option<Vec<String>>,
+}
+
+impl Client {
+    /// All repositories of the client's registry; `None` if it does not say.
+    pub async fn catalog(&self) -> Result<Option<Vec<String>>, RegistryError> {
+        let origin = &self.inner.origin;
+        let registry = &self.reference().registry;
+        let what = format!("list the repositories of {registry}");
+        let need = Scope::parse("registry:catalog:*");
+        // The length of a page is the registry's to choose: some refuse a longer one.
+        let first = format!("{}://{}/v2/_catalog", origin.host.scheme(), origin.host.name);
+        let (mut next, mut all) = (Url::parse(&first).ok(), Vec::new());
+        while let Some(url) = next.take() {
+            let answer = retry(|| async {
+                let client = origin.host.client().await?;
+                let response = match origin.send_for(&need, &what, client, |client| client.get(url.clone())).await {
+                    Err(RegistryError::Unauthorized { .. }) => return Ok(None),
+                    response => response?,
+                };
+                match response.status() {
+                    StatusCode::OK => {}
+                    StatusCode::FORBIDDEN
+                    | StatusCode::NOT_FOUND
+                    | StatusCode::METHOD_NOT_ALLOWED
+                    | StatusCode::NOT_IMPLEMENTED => return Ok(None),
+                    _ => return Err(self.failure(&what, response).await),
+                }
+                let next = next_page(url.as_str(), &response);
+                let bytes = self.bounded(response).await?;
+                let page: Page = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
+                    reference: registry.clone(),
+                    message: format!("its list of repositories is damaged: {error}"),
+                })?;
+                Ok(Some((page.repositories.unwrap_or_default(), next)))
+            });
+            let Some((page, following)) = answer.await? else { return Ok(None) };
+            // A registry that goes in circles is not followed.
+            let fresh = page.last() != all.last() && all.len() < MOST;
+            all.extend(page);
+            next = following.filter(|_| fresh);
+        }
+        Ok(Some(all))
+    }
+}

@@ -116,6 +116,14 @@ impl Catalog {
     }
 }
 
+/// Reads the file of a version that is in no catalog yet.
+pub fn check_version(name: &str, bytes: &[u8]) -> Result<Version, Problems> {
+    let (mut sources, mut diagnostics) = (Sources::default(), Vec::new());
+    let node = parse(name, bytes, &mut sources).map_err(|error| diagnostics.push(error)).ok();
+    let version = node.and_then(|node| Version::read(&node, None, &mut diagnostics));
+    version.ok_or(Problems { diagnostics, sources })
+}
+
 /// The tree of a text, which is added to `sources` under a name.
 pub(super) fn parse(name: &str, bytes: &[u8], sources: &mut Sources) -> Result<Node, Diagnostic> {
     let start = |file: FileId| Span::start_of(file);

@@ -5,6 +5,7 @@
 //! is broken is named with its place, and hides nothing else.
 
 mod artifact;
+mod edit;
 mod error;
 mod fields;
 mod files;
@@ -17,8 +18,9 @@ mod tests;
 mod version;
 
 pub use artifact::{Artifact, Method};
+pub use edit::{edited_index, new_index};
 pub use error::CatalogError;
-pub use files::Catalog;
+pub use files::{Catalog, check_version};
 pub use index::{Index, Listed};
 pub use reference::{DEFAULT_ALIAS, Id, KINDS, Reference};
 pub use resolve::Resolved;

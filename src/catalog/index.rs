@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Id;
 use super::fields::{filled, id, required, spec_version, take, text, version};
-use crate::yaml::{Diagnostic, Node, Span, entry_of};
+use super::{CatalogError, Id};
+use crate::yaml::{Diagnostic, Node, Span, entry_of, nearest};
 
 /// A version of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,6 +66,16 @@ impl Index {
     /// The version itself, or the one that an alias stands for.
     pub fn find(&self, asked: &str) -> Option<&Listed> {
         self.listed(asked).or_else(|| self.listed(self.aliases.get(asked)?))
+    }
+
+    /// The same, or what there is in place of it.
+    pub fn get(&self, asked: &str) -> Result<&Listed, CatalogError> {
+        self.find(asked).ok_or_else(|| {
+            let versions = self.versions.iter().map(|one| one.version.clone());
+            let known: Vec<String> = self.aliases.keys().cloned().chain(versions).collect();
+            let near = nearest(asked, known.iter().map(String::as_str)).map(str::to_owned);
+            CatalogError::Version { id: self.id.clone(), version: asked.to_owned(), known, near }
+        })
     }
 
     fn listed(&self, version: &str) -> Option<&Listed> {

@@ -32,12 +32,7 @@ impl Catalog {
             .map_err(|error| CatalogError::Reference(Box::new(error)))?;
         let id = reference.id.clone();
         let index = self.index(&id)?;
-        let Some(listed) = index.find(reference.version()) else {
-            let known: Vec<String> =
-                index.aliases.keys().cloned().chain(index.versions.iter().map(|one| one.version.clone())).collect();
-            let near = nearest(reference.version(), known.iter().map(String::as_str)).map(str::to_owned);
-            return Err(CatalogError::Version { id, version: reference.version().to_owned(), known, near });
-        };
+        let listed = index.get(reference.version())?;
         let version = self.version(&id, listed)?;
         let of = |provider: &Provider| Some((provider.method, provider.host_platforms.get(platform)?.clone()));
         let found = version.providers.iter().filter_map(|provider| Some((provider, of(provider)?)));

@@ -11,7 +11,7 @@ use super::super::error::CommandError;
 use super::super::ui;
 use super::{CatalogArg, Format, printable};
 use crate::catalog::{Artifact, CatalogError, Hints, Index, Provider, Reference, Version};
-use crate::yaml::{FileId, Span, nearest};
+use crate::yaml::{FileId, Span};
 
 /// Shows versions, aliases, providers and platforms of a tool
 #[derive(Debug, ClapArgs)]
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // Of a tool, what represents it; of a reference, what it stands for.
     let listed = match &reference.version {
         None => index.representative(),
-        Some(asked) => Some(index.find(asked).ok_or_else(|| unknown(&index, asked))?),
+        Some(asked) => Some(index.get(asked)?),
     };
     let version = listed.map(|listed| catalog.version(&reference.id, listed)).transpose()?;
     match args.format {
@@ -46,13 +46,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn unknown(index: &Index, asked: &str) -> CatalogError {
-    let versions = index.versions.iter().map(|one| one.version.clone());
-    let known: Vec<String> = index.aliases.keys().cloned().chain(versions).collect();
-    let near = nearest(asked, known.iter().map(String::as_str)).map(str::to_owned);
-    CatalogError::Version { id: index.id.clone(), version: asked.to_owned(), known, near }
 }
 
 fn human(index: &Index, version: Option<&Version>) -> String {

@@ -152,11 +152,11 @@ pub(super) fn runtime() -> Result<Runtime, CommandError> {
     runtime.map_err(|error| CommandError::new(Kind::Failed, format!("cannot start threads: {error}")))
 }
 
-fn open_store(global: &Global) -> Result<Store, CommandError> {
+pub(super) fn open_store(global: &Global) -> Result<Store, CommandError> {
     Ok(Store::open(store_path(global)?)?)
 }
 
-fn store_path(global: &Global) -> Result<PathBuf, CommandError> {
+pub(super) fn store_path(global: &Global) -> Result<PathBuf, CommandError> {
     if let Some(path) = &global.store {
         return Ok(path.clone());
     }

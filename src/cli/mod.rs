@@ -3,8 +3,11 @@
 mod actions;
 mod build;
 mod cache;
+mod catalog;
 mod check;
 mod clone;
+mod compat;
+mod completions;
 mod context;
 mod documents;
 mod drift;
@@ -19,6 +22,7 @@ mod install;
 mod interrupt;
 mod login;
 mod logout;
+mod man;
 mod manifest;
 mod password;
 mod plan;
@@ -36,7 +40,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::{CommandError, Kind};
 
@@ -84,11 +88,22 @@ enum Command {
     Inspect(inspect::Args),
     Cache(cache::Args),
     Prune(prune::Args),
+    Catalog(catalog::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Compat(compat::Args),
 }
 
 /// Parses the command line, runs the command, prints its failure, and gives the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = match compat::arguments(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            ui::failure(&error);
+            return ExitCode::from(error.code());
+        }
+    };
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors.
@@ -120,6 +135,10 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Prune(args) => prune::run(args, global),
+        Command::Catalog(args) => catalog::run(args, global),
+        Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::Man(args) => man::run(args, Cli::command()),
+        Command::Compat(args) => compat::run(args),
     };
     match result {
         Ok(code) => code,

@@ -6,6 +6,8 @@ mod actions;
 mod archives;
 mod attestations;
 mod blueprints;
+mod catalog;
+mod compat;
 mod cortex_m;
 mod diagnostics;
 mod downloads;

@@ -1,0 +1,170 @@
+//! `alloy catalog update`: a new clone takes the place of the old one in a single step, or not at all.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde_json::json;
+
+use super::super::context::{Global, open_store};
+use super::super::error::{CommandError, Kind};
+use super::super::ui;
+use super::git::Git;
+use super::{CatalogArg, Format, known};
+use crate::catalog::Catalog;
+use crate::event::Event;
+
+/// What tells a clone that alloy made, and may replace, from everybody else's. It holds nothing.
+const MARK: &str = ".git/alloy-catalog";
+const STAGED: &str = ".alloy-catalog-";
+
+/// Gets the catalog, or a newer one, with git
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    catalog: CatalogArg,
+    /// The repository it comes from [default: where it came from the last time]
+    #[arg(long, value_name = "URL|DIR", env = "ALLOY_CATALOG_REMOTE", hide_env_values = true)]
+    remote: Option<String>,
+    /// Drop changes that were made in the catalog since
+    #[arg(long)]
+    discard: bool,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let directory = args.catalog.directory(global)?;
+    let store = open_store(global)?;
+    let _lock = store.lock("catalog")?;
+    let old = existing(&directory)?;
+    let remote = match (&args.remote, &old) {
+        (Some(remote), _) if Path::new(remote).is_dir() => fs::canonicalize(remote)
+            .map_err(|error| CommandError::usage(format!("cannot read {remote}: {error}")))?
+            .to_string_lossy()
+            .into_owned(),
+        (Some(remote), _) => remote.clone(),
+        (None, Some(old)) => old.remote.clone(),
+        (None, None) => {
+            let hint = "name its repository: `alloy catalog update --remote URL`, or ALLOY_CATALOG_REMOTE";
+            return Err(CommandError::usage("there is no catalog yet, nor is it known where to get one").hint(hint));
+        }
+    };
+    let git = Git::new(&remote, global.stall_timeout);
+    let commit = git.newest()?;
+    let changed = old.as_ref().is_none_or(|old| old.remote != remote || old.commit != commit);
+    if changed {
+        if let Some(old) = &old
+            && !args.discard
+        {
+            old.unchanged(&directory)?;
+        }
+        replace(&git, &directory)?;
+    }
+    let known = known::all(&store, &Catalog::open(&directory)?);
+    match args.format {
+        Format::Human => {
+            let tools = ui::count(known.tools.len(), "tool");
+            let state = if changed { "updated" } else { "up to date" };
+            ui::out(&format!("{state}: {tools} from {} at {}\n", git.shown(), commit.get(..12).unwrap_or(&commit)));
+        }
+        Format::Json => {
+            let (tools, problems) = (known.tools.len(), &known.problems);
+            let (remote, directory) = (git.shown(), directory.display().to_string());
+            let value = json!({"directory": directory, "remote": remote, "commit": commit, "changed": changed,
+                               "tools": tools, "problems": problems});
+            ui::out(&format!("{value}\n"));
+        }
+    }
+    let reporter = ui::reporter(global.progress, global.quiet);
+    known.warnings().into_iter().for_each(|text| reporter.event(Event::Warning(text)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A clone that alloy made.
+struct Clone {
+    remote: String,
+    commit: String,
+}
+
+/// The clone in `directory`, if there is one; anything else there is not alloy's to replace.
+fn existing(directory: &Path) -> Result<Option<Clone>, CommandError> {
+    let empty = fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none());
+    if empty {
+        return Ok(None);
+    }
+    if !directory.join(MARK).is_file() {
+        let message = format!("{} was not made by `alloy catalog update`, and is left alone", directory.display());
+        let hint = "name another directory with --catalog, or update this one yourself";
+        return Err(CommandError::usage(message).hint(hint));
+    }
+    let remote = Git::local(directory, &["remote", "get-url", "origin"])?;
+    Ok(Some(Clone { remote, commit: Git::local(directory, &["rev-parse", "HEAD"])? }))
+}
+
+impl Clone {
+    /// Refuses to lose what somebody has done in the clone.
+    fn unchanged(&self, directory: &Path) -> Result<(), CommandError> {
+        let files = Git::local(directory, &["status", "--porcelain"])?;
+        let commits = Git::local(directory, &["log", "--oneline", "HEAD", "--not", "--remotes"])?;
+        if files.is_empty() && commits.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<&str> = files.lines().chain(commits.lines()).take(10).collect();
+        let message = format!("the catalog has changes of its own, which would be lost:\n{}", lines.join("\n"));
+        let failure = CommandError::new(Kind::Failed, message);
+        Err(failure.hint("send them to where the catalog comes from, or drop them with --discard"))
+    }
+}
+
+/// Puts a new clone in the place of `directory`.
+fn replace(git: &Git, directory: &Path) -> Result<(), CommandError> {
+    let failed = |what: &str, path: &Path, error: std::io::Error| {
+        CommandError::new(Kind::Failed, format!("cannot {what} {}: {error}", path.display()))
+    };
+    let directory = std::path::absolute(directory).map_err(|error| failed("find", directory, error))?;
+    let parent = directory.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
+    fs::create_dir_all(&parent).map_err(|error| failed("make", &parent, error))?;
+    sweep(&parent);
+    let staged = tempfile::Builder::new().prefix(STAGED).tempdir_in(&parent);
+    let staged = staged.map_err(|error| failed("write to", &parent, error))?;
+    git.clone_into(staged.path())?;
+    Catalog::open(staged.path()).map_err(|_| {
+        let failure = CommandError::new(Kind::Failed, format!("{} holds no catalog", git.shown()));
+        failure.hint("a catalog has directories such as toolchains/<vendor>/<tool>, at its top or in catalog/")
+    })?;
+    let mark = staged.path().join(MARK);
+    fs::write(&mark, "").map_err(|error| failed("write", &mark, error))?;
+    let readable = Permissions::from_mode(0o755);
+    fs::set_permissions(staged.path(), readable).map_err(|error| failed("open", staged.path(), error))?;
+    exchange(staged.path(), &directory).map_err(|error| failed("replace", &directory, error))
+    // What was there before is now at the staged place, and goes with it.
+}
+
+/// `new` takes the place of `old`, whether or not there is an `old`.
+fn exchange(new: &Path, old: &Path) -> std::io::Result<()> {
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT) => fs::rename(new, old),
+        // A file system without exchange, such as NFS.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            let aside = new.with_extension("old");
+            fs::rename(old, &aside)?;
+            fs::rename(new, old)?;
+            fs::rename(aside, new)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Deletes what killed updates have left.
+fn sweep(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(STAGED)) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+}

@@ -30,6 +30,7 @@ use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
 mod base;
+mod closure;
 mod inventory;
 mod login;
 mod portable;
@@ -319,7 +320,7 @@ impl<'a> Session<'a> {
         if !planned.steps.is_empty() {
             self.begin()?;
             for step in &planned.steps {
-                self.step(step, planned, id)?;
+                self.step(step, &planned.name, id)?;
             }
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
             blob = self.target()?.commit(compression, epoch)?;
@@ -328,7 +329,7 @@ impl<'a> Session<'a> {
         Ok(blob)
     }
 
-    fn step(&mut self, step: &Step, planned: &PlannedLayer, id: Id) -> Result<()> {
+    fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
         let files = self.files(step)?;
@@ -355,7 +356,7 @@ impl<'a> Session<'a> {
         let failure = TaskFailure {
             task: step.name.clone(),
             action: step.action.clone(),
-            layer: planned.name.clone(),
+            layer: layer.to_owned(),
             file: step.file.clone(),
             line: step.line,
             message: secrets.mask(&message),
@@ -378,11 +379,11 @@ impl<'a> Session<'a> {
             let path = match source {
                 Source::Local { path } => local(self.directory, path)
                     .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
-                Source::Url { url, .. } => {
+                Source::Url { url, sha256 } => {
                     if let Some(task) = self.fetches.remove(source) {
                         joined(self.resolver.runtime.block_on(task)).map_err(failed)?;
                     }
-                    let digest = self.inputs.sources.get(source).copied();
+                    let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
                     let download = Download { url: url.clone(), sha256: digest, size: None, part_of: None };
                     let fetched = self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download));
                     self.resolver.fetcher.path(&fetched.map_err(failed)?.digest)

@@ -14,6 +14,7 @@ use crate::cache::Team;
 use crate::debian::BaseOptions;
 use crate::event::Reporter;
 use crate::fetch::Fetcher;
+use crate::lock::ArchivePin;
 use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
@@ -168,6 +169,8 @@ pub(super) struct Network<'a> {
     pub(super) pull: bool,
     /// Refuse what nothing pins.
     pub(super) locked: bool,
+    /// What the lockfile says of a base that is made from packages.
+    pub(super) pin: Option<ArchivePin>,
     /// Who shares caches.
     pub(super) team: Team,
 }
@@ -176,8 +179,8 @@ impl<'a> Network<'a> {
     pub(super) fn new(context: &'a Context, args: &RegistryArgs, platform: Platform) -> Self {
         let fetcher = context.fetcher(Secrets::default(), false);
         let (registries, archive) = (args.registries(context.stall), BaseOptions::default());
-        let (compression, team) = (Compression::default(), Team::default());
-        Self { context, fetcher, registries, archive, platform, compression, pull: false, locked: false, team }
+        let (compression, pin, team) = (Compression::default(), None, Team::default());
+        Self { context, fetcher, registries, archive, platform, compression, pull: false, locked: false, pin, team }
     }
 
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
@@ -192,6 +195,7 @@ impl<'a> Network<'a> {
             compression: self.compression,
             pull: self.pull,
             locked: self.locked,
+            pin: self.pin.as_ref(),
             team: &self.team,
             now: now(),
         }

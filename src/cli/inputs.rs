@@ -136,6 +136,7 @@ impl InputArgs {
         network.archive = BaseOptions { mirror: self.mirror.clone(), keyring: self.keyring.clone() };
         network.compression = self.compression;
         network.locked = self.locked;
+        network.pin.clone_from(&prepared.lowered.archive);
         network
     }
 

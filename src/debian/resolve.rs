@@ -9,10 +9,11 @@ use layers::digest::{Digest, Hasher};
 use super::closure::closure;
 use super::index::Index;
 use super::release;
-use super::sources::{self, Mirror};
+use super::sources::{self, Distribution, Mirror};
 use super::{BasePackage, BasePlan, DebianError, VERSION};
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetcher, Transfer};
+use crate::lock::{ArchivePin, PocketPin};
 
 /// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
 const ROOTS: [&str; 3] = ["apt", "base-files", "passwd"];
@@ -32,8 +33,11 @@ pub struct BaseOptions {
 pub struct Releases {
     suite: String,
     architecture: String,
-    mirror: Mirror,
+    distribution: Distribution,
+    components: String,
     pockets: Vec<Pocket>,
+    /// A lockfile says so, not the archive.
+    pinned: bool,
 }
 
 /// A part of a suite.
@@ -42,8 +46,8 @@ struct Pocket {
     uri: String,
     name: String,
     date: String,
-    /// Of the index of `main`.
-    url: String,
+    /// Path of the index of `main`, below the archive.
+    index: String,
     sha256: Digest,
     size: u64,
 }
@@ -75,10 +79,50 @@ pub async fn releases(
             Err(error) => return Err(error),
         }
     }
-    Ok(Releases { suite: suite.to_owned(), architecture: architecture.to_owned(), mirror, pockets })
+    let (suite, architecture) = (suite.to_owned(), architecture.to_owned());
+    let Mirror { distribution, components, .. } = mirror;
+    Ok(Releases { suite, architecture, distribution, components, pockets, pinned: false })
 }
 
 impl Releases {
+    /// The releases that a lockfile pins: nobody is asked, and no signature is needed where the hashes are known.
+    pub fn pinned(suite: &str, architecture: &str, pin: &ArchivePin) -> Self {
+        let pocket = |pin: &PocketPin| Pocket {
+            uri: pin.uri.clone(),
+            name: pin.suite.clone(),
+            date: pin.date.clone(),
+            index: pin.index.clone(),
+            sha256: pin.sha256,
+            size: pin.size,
+        };
+        let distribution = if pin.distribution == Distribution::Ubuntu.name() { Distribution::Ubuntu } else { Distribution::Debian };
+        Self {
+            suite: suite.to_owned(),
+            architecture: architecture.to_owned(),
+            distribution,
+            components: pin.components.clone(),
+            pockets: pin.pockets.iter().map(pocket).collect(),
+            pinned: true,
+        }
+    }
+
+    /// The same, for a lockfile.
+    pub fn pin(&self) -> ArchivePin {
+        let pocket = |pocket: &Pocket| PocketPin {
+            uri: pocket.uri.clone(),
+            suite: pocket.name.clone(),
+            date: pocket.date.clone(),
+            index: pocket.index.clone(),
+            sha256: pocket.sha256,
+            size: pocket.size,
+        };
+        ArchivePin {
+            distribution: self.distribution.name().to_owned(),
+            components: self.components.clone(),
+            pockets: self.pockets.iter().map(pocket).collect(),
+        }
+    }
+
     /// All that the plan depends on, as a digest: it stays as long as the archive's indexes do.
     pub fn identity(&self) -> Digest {
         let mut hasher = Hasher::new();
@@ -88,7 +132,7 @@ impl Releases {
         };
         part(b"suite");
         part(&VERSION.to_le_bytes());
-        for text in [self.mirror.distribution.name(), &self.suite, &self.architecture, &self.mirror.components] {
+        for text in [self.distribution.name(), &self.suite, &self.architecture, &self.components] {
             part(text.as_bytes());
         }
         ROOTS.iter().for_each(|root| part(root.as_bytes()));
@@ -101,17 +145,24 @@ impl Releases {
         hasher.finish()
     }
 
-    /// Decides what a base of the suite is made of.
-    pub async fn plan(&self, fetcher: &Fetcher) -> Result<BasePlan, DebianError> {
-        let fetched = join_all(self.pockets.iter().map(|pocket| pocket.fetch(fetcher))).await;
+    /// All packages of `main`.
+    pub async fn index(&self, fetcher: &Fetcher) -> Result<Index, DebianError> {
+        let fetched = join_all(self.pockets.iter().map(|pocket| pocket.fetch(fetcher, self.pinned))).await;
         let mut index = Index::default();
-        let mut sources = String::new();
-        for (pocket, file) in self.pockets.iter().zip(fetched) {
-            let Pocket { uri, name, .. } = pocket;
+        for (Pocket { uri, name, .. }, file) in self.pockets.iter().zip(fetched) {
             index
                 .read(uri, file?)
                 .map_err(|error| DebianError::Index { url: format!("{uri} {name}"), message: error.to_string() })?;
-            let components = &self.mirror.components;
+        }
+        Ok(index)
+    }
+
+    /// Decides what a base of the suite is made of.
+    pub async fn plan(&self, fetcher: &Fetcher) -> Result<BasePlan, DebianError> {
+        let index = self.index(fetcher).await?;
+        let mut sources = String::new();
+        for Pocket { uri, name, .. } in &self.pockets {
+            let components = &self.components;
             sources += &format!("Types: deb\nURIs: {uri}\nSuites: {name}\nComponents: {components}\n\n");
         }
         let chosen = closure(&index, &ROOTS)?;
@@ -127,7 +178,7 @@ impl Releases {
             size: package.size,
         };
         Ok(BasePlan {
-            distribution: self.mirror.distribution.name().to_owned(),
+            distribution: self.distribution.name().to_owned(),
             suite,
             architecture,
             packages: chosen.into_iter().map(package).collect(),
@@ -138,12 +189,20 @@ impl Releases {
 }
 
 impl Pocket {
-    async fn fetch(&self, fetcher: &Fetcher) -> Result<File, DebianError> {
-        let Self { url, sha256, size, .. } = self;
-        let name = format!("index of {}", self.name);
+    async fn fetch(&self, fetcher: &Fetcher, pinned: bool) -> Result<File, DebianError> {
+        let Self { uri, index, sha256, size, .. } = self;
+        let (url, name) = (format!("{uri}/{index}"), format!("index of {}", self.name));
         let part_of = (!fetcher.have(sha256)).then(|| Transfer::start(fetcher.reporter(), name, Some(*size)));
-        let download = Download { url: url.clone(), sha256: Some(*sha256), size: Some(*size), part_of };
-        fetcher.fetch(&download).await?;
+        let download = Download { url, sha256: Some(*sha256), size: Some(*size), part_of };
+        fetcher.fetch(&download).await.map_err(|error| match error {
+            // Archives keep an index for days after there is a newer one, and some have newer ones at the same place.
+            FetchError::Status { status: 404 | 410, .. } | FetchError::Digest { .. } | FetchError::Size { .. }
+                if pinned =>
+            {
+                DebianError::Gone { suite: self.name.clone(), url: download.url.clone() }
+            }
+            error => error.into(),
+        })?;
         let path = fetcher.path(sha256);
         File::open(&path).map_err(|source| DebianError::Read { path, source })
     }
@@ -174,11 +233,11 @@ impl Archive<'_> {
             let architecture = self.architecture;
             DebianError::Release { url: url.clone(), message: format!("it has no packages for {architecture}") }
         })?;
-        let url = if release.by_hash {
-            format!("{dists}/{directory}/by-hash/SHA256/{}", sha256.hex())
+        let index = if release.by_hash {
+            format!("dists/{pocket}/{directory}/by-hash/SHA256/{}", sha256.hex())
         } else {
-            format!("{dists}/{path}")
+            format!("dists/{pocket}/{path}")
         };
-        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, url, sha256, size })
+        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, index, sha256, size })
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod blueprint;
+pub mod catalog;
 pub mod event;
 pub mod lock;
 pub mod op;

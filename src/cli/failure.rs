@@ -9,6 +9,7 @@ use super::ui;
 use crate::blueprint::{LoadError, Problems};
 use crate::build::{BuildError, Need};
 use crate::cache::RemoteError;
+use crate::catalog::CatalogError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
@@ -144,6 +145,25 @@ impl From<ResolveError> for CommandError {
             error @ ResolveError::Unpinned(_) => {
                 with(Kind::Blueprint, &error, Some("add `sha256:` to the task, or build without --locked".into()))
             }
+        }
+    }
+}
+
+impl From<CatalogError> for CommandError {
+    fn from(error: CatalogError) -> Self {
+        let kind = match &error {
+            CatalogError::Read { .. } | CatalogError::Nowhere { .. } => Kind::Failed,
+            CatalogError::Broken(_) => Kind::Blueprint,
+            _ => Kind::Usage,
+        };
+        let hint = error.hint();
+        match error {
+            CatalogError::Broken(problems) => {
+                let text = yaml::render(&problems.diagnostics, &problems.sources, ui::color());
+                let failure = Self::new(kind, format!("the catalog's entry is broken\n\n{}", text.trim_end()));
+                hint.into_iter().fold(failure, Self::hint)
+            }
+            error => with(kind, &error, hint),
         }
     }
 }

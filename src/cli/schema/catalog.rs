@@ -28,6 +28,7 @@ pub(super) fn index() -> Value {
             "version": described(text(), "The version"),
             "file": {"description": "Its file, beside this one", "type": "string", "pattern": "^[^/]+\\.ya?ml$"},
             "status": status(),
+            "replaced_by": described(text(), "The version to use in place of it"),
         },
     });
     json!({
@@ -76,7 +77,8 @@ pub(super) fn version() -> Value {
                     "creates": described(text(), "A path that exists when it is installed"),
                     "env_vars": {"description": "Variables that it wants", "type": ["object", "array"]},
                     "note": described(text(), "What else to know"),
-                    "requires_tool": {"description": "What must be installed before", "anyOf": [text(), texts]},
+                    "requires_tool": {"description": "What must be installed before", "anyOf": [text(), texts.clone()]},
+                    "build_deps": described(texts, "Packages that a build needs"),
                 },
             },
             "lifecycle": {
@@ -103,7 +105,7 @@ fn provider() -> Value {
         "required": ["id", "method", "host_platforms"],
         "properties": {
             "id": described(text(), "Name of the provider"),
-            "method": {"description": "How it is installed", "enum": ["archive", "pip", "west", "git"]},
+            "method": {"description": "How it is installed", "enum": ["archive", "source", "pip", "west", "git"]},
             "host_platforms": {
                 "description": "By platform, as os/arch",
                 "type": "object",
@@ -111,7 +113,7 @@ fn provider() -> Value {
             },
         },
         "allOf": [
-            of(&["archive"], &["url", "sha256"], json!({"url": url, "sha256": sha256()})),
+            of(&["archive", "source"], &["url", "sha256"], json!({"url": url, "sha256": sha256()})),
             of(&["pip"], &["package", "version"], json!({"package": text(), "version": text()})),
             of(&["west", "git"], &["url", "version"], json!({"url": url, "version": text()})),
         ],

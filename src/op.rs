@@ -85,6 +85,8 @@ pub struct Deb {
     pub architecture: String,
     /// A download with a pin.
     pub source: Source,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// One change to a root. Paths are absolute inside the target.
@@ -161,6 +163,15 @@ impl Step {
     pub fn runs_programs(&self) -> bool {
         let runs = |op: &Op| matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. });
         self.guards.skip_if.is_some() || self.ops.iter().any(runs)
+    }
+
+    /// The package that `source` is, if it is one that the lockfile names.
+    pub fn deb(&self, source: &Source) -> Option<&Deb> {
+        let debs = self.ops.iter().filter_map(|op| match op {
+            Op::AptInstall { locked, .. } => locked.as_ref(),
+            _ => None,
+        });
+        debs.flatten().find(|deb| deb.source == *source)
     }
 
     /// Everything that has to be fetched before the step can run.

@@ -21,6 +21,7 @@ use crate::op::{Source, Step};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries, RegistryError};
 
+mod debs;
 mod files;
 mod pin;
 mod rootfs;
@@ -115,6 +116,8 @@ pub struct Resolver<'a> {
     pub locked: bool,
     /// What the lockfile says of a base that is made from packages.
     pub pin: Option<&'a ArchivePin>,
+    /// Where packages are that the archive has lost, as the lockfile says.
+    pub mirror: Option<&'a str>,
     /// Who shares caches.
     pub team: &'a Team,
     /// Now, in seconds since 1970.

@@ -380,18 +380,31 @@ impl<'a> Session<'a> {
                 Source::Local { path } => local(self.directory, path)
                     .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
                 Source::Url { url, sha256 } => {
-                    if let Some(task) = self.fetches.remove(source) {
-                        joined(self.resolver.runtime.block_on(task)).map_err(failed)?;
-                    }
                     let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
-                    let download = Download { url: url.clone(), sha256: digest, size: None, part_of: None };
-                    let fetched = self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download));
-                    self.resolver.fetcher.path(&fetched.map_err(failed)?.digest)
+                    match (self.fetched(source, url, digest), step.deb(source)) {
+                        (Ok(digest), _) => self.resolver.fetcher.path(&digest),
+                        (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
+                        (Err(error), None) => return Err(failed(error)),
+                    }
                 }
             };
             files.push((source.clone(), path));
         }
         Ok(files)
+    }
+
+    /// Waits for a download, or fetches it now.
+    fn fetched(
+        &mut self,
+        source: &Source,
+        url: &str,
+        sha256: Option<Digest>,
+    ) -> std::result::Result<Digest, FetchError> {
+        if let Some(task) = self.fetches.remove(source) {
+            joined(self.resolver.runtime.block_on(task))?;
+        }
+        let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
+        Ok(self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?.digest)
     }
 
     /// Begins a layer on everything so far.

@@ -171,6 +171,8 @@ pub(super) struct Network<'a> {
     pub(super) locked: bool,
     /// What the lockfile says of a base that is made from packages.
     pub(super) pin: Option<ArchivePin>,
+    /// Where packages are that the archive has lost, as the lockfile says.
+    pub(super) mirror: Option<String>,
     /// Who shares caches.
     pub(super) team: Team,
 }
@@ -179,8 +181,20 @@ impl<'a> Network<'a> {
     pub(super) fn new(context: &'a Context, args: &RegistryArgs, platform: Platform) -> Self {
         let fetcher = context.fetcher(Secrets::default(), false);
         let (registries, archive) = (args.registries(context.stall), BaseOptions::default());
-        let (compression, pin, team) = (Compression::default(), None, Team::default());
-        Self { context, fetcher, registries, archive, platform, compression, pull: false, locked: false, pin, team }
+        let (compression, team) = (Compression::default(), Team::default());
+        Self {
+            context,
+            fetcher,
+            registries,
+            archive,
+            platform,
+            compression,
+            pull: false,
+            locked: false,
+            pin: None,
+            mirror: None,
+            team,
+        }
     }
 
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
@@ -196,6 +210,7 @@ impl<'a> Network<'a> {
             pull: self.pull,
             locked: self.locked,
             pin: self.pin.as_ref(),
+            mirror: self.mirror.as_deref(),
             team: &self.team,
             now: now(),
         }

@@ -13,6 +13,7 @@ mod images;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod lock;
 mod login;
 mod logout;
 mod manifest;
@@ -38,7 +39,8 @@ pub use error::{CommandError, Kind};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    a task, or alloy itself, failed; `alloy verify` found a difference
+  1    a task, or alloy itself, failed; `alloy verify` found a difference,
+       `alloy lock --check` an old lockfile
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
@@ -61,6 +63,8 @@ enum Command {
     Build(build::Args),
     Plan(plan::Args),
     Verify(verify::Args),
+    #[command(visible_alias = "resolve")]
+    Lock(lock::Args),
     Check(check::Args),
     Actions(actions::Args),
     Schema(schema::Args),
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(args, global),
         Command::Plan(args) => plan::run(args, global),
         Command::Verify(args) => verify::run(args, global),
+        Command::Lock(args) => lock::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),

@@ -49,7 +49,8 @@ impl DebianError {
                     .into(),
             ),
             Self::Gone { .. } => Some(
-                "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store".into(),
+                "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store"
+                    .into(),
             ),
             Self::Fetch(FetchError::Status { status: 404, .. }) => {
                 Some("is the suite's name right, and does the mirror carry it?".into())

@@ -95,7 +95,8 @@ impl Releases {
             sha256: pin.sha256,
             size: pin.size,
         };
-        let distribution = if pin.distribution == Distribution::Ubuntu.name() { Distribution::Ubuntu } else { Distribution::Debian };
+        let distribution =
+            if pin.distribution == Distribution::Ubuntu.name() { Distribution::Ubuntu } else { Distribution::Debian };
         Self {
             suite: suite.to_owned(),
             architecture: architecture.to_owned(),

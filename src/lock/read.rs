@@ -86,11 +86,7 @@ impl Reader {
         self.mapping(mapping, field).map(|inner| self.each(inner, read)).unwrap_or_default()
     }
 
-    fn each<T>(
-        &mut self,
-        mapping: &Mapping,
-        read: fn(&mut Self, &Mapping, &Node) -> Option<T>,
-    ) -> BTreeMap<String, T> {
+    fn each<T>(&mut self, mapping: &Mapping, read: fn(&mut Self, &Mapping, &Node) -> Option<T>) -> BTreeMap<String, T> {
         let mut found = BTreeMap::new();
         for (key, node) in &mapping.entries {
             let fields = self.take(node.mapping(&key.text));
@@ -178,12 +174,10 @@ fn archive(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Archive
     };
     let mut pockets = Vec::new();
     for (fields, node) in reader.list(list, "pockets") {
-        let [uri, suite, date, index] =
-            ["uri", "suite", "date", "index"].map(|field| reader.text(fields, node, field));
+        let [uri, suite, date, index] = ["uri", "suite", "date", "index"].map(|field| reader.text(fields, node, field));
         let (sha256, size) = (reader.digest(fields, node, "sha256"), reader.required_size(fields, node));
-        let pocket = || {
-            Some(PocketPin { uri: uri?, suite: suite?, date: date?, index: index?, sha256: sha256?, size: size? })
-        };
+        let pocket =
+            || Some(PocketPin { uri: uri?, suite: suite?, date: date?, index: index?, sha256: sha256?, size: size? });
         pockets.extend(pocket());
     }
     Some(ArchivePin { distribution: distribution?, components: components?, pockets })
@@ -207,7 +201,15 @@ fn closure(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Closure
         let (sha256, size) = (reader.digest(fields, node, "sha256"), reader.required_size(fields, node));
         let deb = || {
             let (package, version, arch) = (package?, version?, arch?);
-            Some(DebPin { package, version, arch, archive: archive?, filename: filename?, sha256: sha256?, size: size? })
+            Some(DebPin {
+                package,
+                version,
+                arch,
+                archive: archive?,
+                filename: filename?,
+                sha256: sha256?,
+                size: size?,
+            })
         };
         debs.extend(deb());
     }

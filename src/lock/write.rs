@@ -19,7 +19,8 @@ impl Lock {
         if let Some(pins) = self.toolchains.get(&self.host).filter(|pins| !pins.is_empty()) {
             toolchains(&mut text, 0, pins);
         }
-        let mut others = self.toolchains.iter().filter(|(host, pins)| **host != self.host && !pins.is_empty()).peekable();
+        let mut others =
+            self.toolchains.iter().filter(|(host, pins)| **host != self.host && !pins.is_empty()).peekable();
         if others.peek().is_some() {
             line(&mut text, 0, "hosts:");
         }
@@ -136,7 +137,8 @@ fn scalar(text: &str) -> String {
     let colons = !text.ends_with(':') && !text.contains(": ");
     let first = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
     let digits = text.chars().all(|c| c.is_ascii_digit());
-    let typed = text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| "0123456789.eE+-:_xXoO".contains(c));
+    let typed =
+        text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| "0123456789.eE+-:_xXoO".contains(c));
     let word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(&text.to_lowercase().as_str());
     if first && colons && !word && (digits || !typed) && text.chars().all(|c| plain(c) || c == ':') {
         return text.to_owned();

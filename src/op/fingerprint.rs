@@ -269,7 +269,7 @@ mod tests {
     fn locked_packages_count_by_what_they_hold() {
         let deb = |text: &str| {
             let source = Source::Url { url: format!("http://a.example/{text}"), sha256: Some(Digest::of(text)) };
-            Deb { package: "p".into(), version: "1".into(), architecture: "all".into(), source }
+            Deb { package: "p".into(), version: "1".into(), architecture: "all".into(), source, size: 1 }
         };
         let of = |locked: Option<Vec<Deb>>| {
             let sources = locked.iter().flatten().map(|deb| deb.source.clone());

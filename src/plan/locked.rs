@@ -32,7 +32,8 @@ pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform)
         for url in unpinned {
             let message = format!("nothing pins the download of {}", Secrets::as_written(url));
             let error = Diagnostic::error("lock", span(blueprint, step, "url"), message).label("no `sha256`");
-            found.push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml: alloy lock"));
+            found
+                .push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml: alloy lock"));
         }
     }
     let tasks = AptTask::of(&lowered.layers);

@@ -77,6 +77,7 @@ fn deb(pin: &DebPin) -> Deb {
         version: pin.version.clone(),
         architecture: pin.arch.clone(),
         source: Source::Url { url: pin.url(), sha256: Some(pin.sha256) },
+        size: pin.size,
     }
 }
 

@@ -105,7 +105,8 @@ pub fn uris_command(packages: &[&str], recommends: bool) -> Vec<String> {
     let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
     let options = ["Acquire::ForceHash=SHA256", "Dir::Cache::archives=/run/alloy/none/"];
     let options = options.iter().flat_map(|option| ["-o", option]);
-    let fixed = ["apt-get", "install", "--print-uris", "-qq", "-y", recommends].into_iter().chain(options).chain(["--"]);
+    let fixed =
+        ["apt-get", "install", "--print-uris", "-qq", "-y", recommends].into_iter().chain(options).chain(["--"]);
     fixed.chain(packages.iter().copied()).map(str::to_owned).collect()
 }
 
@@ -212,7 +213,10 @@ mod tests {
              'https://b.example/flat/x_1_all.deb' x_1_all.deb 3 SHA256:{hash}\n"
         );
         let debs = uris(&printed).unwrap();
-        assert_eq!((debs[0].version.as_str(), debs[0].archive.as_str()), ("1:2.39.5-0+deb12u2", "http://a.example/debian"));
+        assert_eq!(
+            (debs[0].version.as_str(), debs[0].archive.as_str()),
+            ("1:2.39.5-0+deb12u2", "http://a.example/debian")
+        );
         assert_eq!(debs[0].filename, "pool/main/g/git/git_2.39.5-0%2bdeb12u2_amd64.deb");
         assert_eq!((debs[1].url().as_str(), debs[1].size), ("https://b.example/flat/x_1_all.deb", 3));
         for bad in ["'file:/srv/x_1_all.deb' x_1_all.deb 3 SHA256:", "'http://a.example/x_1_all.deb' x_1_all.deb 3 "] {
@@ -228,6 +232,7 @@ mod tests {
             version: "1:2".into(),
             architecture: architecture.into(),
             source: crate::op::Source::Url { url: "http://a.example".into(), sha256: None },
+            size: 1,
         };
         let debs = [deb("jq", "amd64"), deb("libjq1", "amd64"), deb("data", "all"), deb("cmake", "amd64")];
         assert_eq!(file_name(&debs[0]), "jq_1%3a2_amd64.deb");

@@ -1,10 +1,17 @@
-//! What apt would install at the point where a task runs.
+//! Pinned packages: what apt would install at the point where a task runs, and what the archive has lost since.
+
+use std::path::PathBuf;
+
+use layers::digest::Digest;
 
 use super::{Result, Session};
+use crate::build::BuildError;
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
 use crate::event::{Event, Id};
+use crate::fetch::FetchError;
 use crate::lock::DebPin;
+use crate::op::{Deb, Step};
 use crate::plan::{AptTask, LoweredLayer};
 
 impl Session<'_> {
@@ -39,5 +46,22 @@ impl Session<'_> {
         lines.finish();
         reporter.event(Event::TaskEnded { layer: id });
         Ok(debs?)
+    }
+
+    /// A pinned package, of which the archive says `error`, out of the lockfile's mirror.
+    pub(super) fn kept(&self, step: &Step, deb: &Deb, sha256: Option<Digest>, error: FetchError) -> Result<PathBuf> {
+        match (self.resolver.mirror, sha256) {
+            (Some(_), Some(sha256)) => {
+                self.resolver.kept(sha256, deb.size, error)?;
+                Ok(self.resolver.fetcher.path(&sha256))
+            }
+            _ => Err(BuildError::Package {
+                package: format!("{} {}", deb.package, deb.version),
+                task: step.name.clone(),
+                file: step.file.clone(),
+                line: step.line,
+                error,
+            }),
+        }
     }
 }

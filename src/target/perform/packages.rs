@@ -95,7 +95,8 @@ impl Performer<'_> {
         if missing.is_empty() {
             return Ok(Vec::new());
         }
-        let failed = |what, exit, output: &str| TargetError::Command { what, exit, output: output.trim_end().to_owned() };
+        let failed =
+            |what, exit, output: &str| TargetError::Command { what, exit, output: output.trim_end().to_owned() };
         let exit = self.fresh_index()?;
         if exit != 0 {
             return Err(failed("refreshing apt's index", exit, "see above"));

@@ -106,7 +106,7 @@ pub enum Op {
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
     /// Installs what is missing of `packages` (`name`, `name=version`, `name:arch`); empty: refreshes the index only.
-    /// With `locked`, these packages and no others, and nobody is asked.
+    /// With `locked`, these packages and no others, and nobody is asked: then an empty list does nothing.
     AptInstall { packages: Vec<String>, recommends: bool, locked: Option<Vec<Deb>> },
     /// Runs a command as root, or in the login environment of `user`.
     Run { command: Command, user: Option<String>, env: BTreeMap<String, String>, cwd: Option<String> },

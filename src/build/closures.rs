@@ -6,7 +6,7 @@ use super::{BuildError, Options, Resolved, Session, build, layer};
 use crate::image::Image;
 use crate::lock::DebPin;
 use crate::op::Source;
-use crate::plan::{AptTask, Lowered};
+use crate::plan::{AptTask, Lowered, lock_refreshes};
 use crate::resolve::{Base, Origin, Resolver};
 
 /// The closures of those tasks of `lowered` that have none yet, and of all that follow the first of them: what is
@@ -20,6 +20,7 @@ pub fn closures(
     options: &Options,
 ) -> Result<Vec<(AptTask, Vec<DebPin>)>, BuildError> {
     let tasks = AptTask::of(&lowered.layers);
+    lock_refreshes(&mut lowered.layers);
     let mut open = tasks.into_iter().skip_while(|task| task.locked).collect::<Vec<_>>().into_iter().peekable();
     let mut found = Vec::new();
     while let Some(first) = open.next() {

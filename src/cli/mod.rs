@@ -17,6 +17,7 @@ mod lock;
 mod login;
 mod logout;
 mod manifest;
+mod outdated;
 mod password;
 mod plan;
 mod provenance;
@@ -40,7 +41,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0    done
   1    a task, or alloy itself, failed; `alloy verify` found a difference,
-       `alloy lock --check` an old lockfile
+       `alloy lock --check` an old lockfile;
+       `alloy outdated --exit-code` something newer
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
@@ -65,6 +67,7 @@ enum Command {
     Verify(verify::Args),
     #[command(visible_alias = "resolve")]
     Lock(lock::Args),
+    Outdated(outdated::Args),
     Check(check::Args),
     Actions(actions::Args),
     Schema(schema::Args),
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(args, global),
         Command::Verify(args) => verify::run(args, global),
         Command::Lock(args) => lock::run(args, global),
+        Command::Outdated(args) => outdated::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),

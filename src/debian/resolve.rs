@@ -147,7 +147,7 @@ impl Releases {
     }
 
     /// All packages of `main`.
-    pub async fn index(&self, fetcher: &Fetcher) -> Result<Index, DebianError> {
+    pub(super) async fn index(&self, fetcher: &Fetcher) -> Result<Index, DebianError> {
         let fetched = join_all(self.pockets.iter().map(|pocket| pocket.fetch(fetcher, self.pinned))).await;
         let mut index = Index::default();
         for (Pocket { uri, name, .. }, file) in self.pockets.iter().zip(fetched) {

@@ -16,7 +16,7 @@ pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use locked::{drop_unused, not_locked};
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower, lower_with};
-pub use pins::{AptTask, fixed};
+pub use pins::{AptTask, fixed, lock_refreshes};
 pub use platform::{Platform, PlatformError};
 pub use portable::{Ancestor, Contents, Facts, PortablePreimage, PortableStep};
 pub use split::{Layering, split};

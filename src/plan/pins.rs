@@ -89,6 +89,18 @@ pub(super) fn packages(layers: &mut [LoweredLayer], lock: &Lock, base: &str, pla
             task.lock(layers, &pin.debs);
         }
     }
+    lock_refreshes(layers);
+}
+
+/// Where packages are pinned nobody asks what newer ones there are: an empty list then refreshes nothing.
+pub fn lock_refreshes(layers: &mut [LoweredLayer]) {
+    for op in layers.iter_mut().flat_map(|layer| &mut layer.steps).flat_map(|step| &mut step.ops) {
+        if let Op::AptInstall { packages, locked, .. } = op
+            && packages.is_empty()
+        {
+            *locked = Some(Vec::new());
+        }
+    }
 }
 
 /// What the lockfile says `base` is: the reference with its digest, or the archive's indexes.

@@ -102,7 +102,7 @@ impl<'a> Performer<'a> {
                     attributes::set(self.root(), path, owner, mode.as_ref(), *recursive)?;
                 }
             }
-            Op::AptInstall { packages, locked: Some(debs), .. } if !packages.is_empty() => {
+            Op::AptInstall { packages, locked: Some(debs), .. } => {
                 return self.install_locked(packages, debs).map(Some);
             }
             Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),

@@ -14,6 +14,7 @@ mod emulators;
 mod hostile;
 mod image_config;
 mod large;
+mod lock;
 mod locked;
 mod login;
 mod packages;

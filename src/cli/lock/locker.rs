@@ -86,9 +86,8 @@ impl<'a> Locker<'a> {
     fn toolchains(&mut self, platforms: &[Platform]) -> Result<(), CommandError> {
         let mut problems = Vec::new();
         let blueprint = self.blueprint;
-        for (platform, toolchain) in
-            platforms.iter().flat_map(|p| blueprint.manifest.toolchains.iter().map(move |t| (p, t)))
-        {
+        let all = blueprint.manifest.toolchains.iter();
+        for (toolchain, platform) in all.flat_map(|toolchain| platforms.iter().map(move |one| (toolchain, one))) {
             let name = platform.to_string();
             let has = self.lock.toolchain(&name, &toolchain.reference).is_some();
             if has && !self.update.covers_toolchain(&toolchain.reference) {

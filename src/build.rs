@@ -23,6 +23,7 @@ use crate::target::DEFAULT_EPOCH;
 
 mod archives;
 mod blobs;
+mod closures;
 mod error;
 mod forecast;
 mod foreign;
@@ -34,6 +35,7 @@ mod uploads;
 mod verify;
 
 pub use blobs::ensure_blobs;
+pub use closures::closures;
 pub use error::{BuildError, TaskFailure};
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use foreign::{Need, foresee};

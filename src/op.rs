@@ -74,6 +74,21 @@ pub enum Command {
     Argv(Vec<String>),
 }
 
+/// A Debian package that the lockfile names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deb {
+    /// Its name.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Debian's name of its architecture, or `all`.
+    pub architecture: String,
+    /// A download with a pin.
+    pub source: Source,
+    /// Bytes.
+    pub size: u64,
+}
+
 /// One change to a root. Paths are absolute inside the target.
 #[expect(missing_docs, reason = "the fields say what they are")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,7 +106,8 @@ pub enum Op {
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
     /// Installs what is missing of `packages` (`name`, `name=version`, `name:arch`); empty: refreshes the index only.
-    AptInstall { packages: Vec<String>, recommends: bool },
+    /// With `locked`, these packages and no others, and nobody is asked: then an empty list does nothing.
+    AptInstall { packages: Vec<String>, recommends: bool, locked: Option<Vec<Deb>> },
     /// Runs a command as root, or in the login environment of `user`.
     Run { command: Command, user: Option<String>, env: BTreeMap<String, String>, cwd: Option<String> },
     /// Writes udev rules: `source` itself to `path`, or, if it is a Debian package, its `*.rules`: a single one to
@@ -149,13 +165,26 @@ impl Step {
         self.guards.skip_if.is_some() || self.ops.iter().any(runs)
     }
 
+    /// The package that `source` is, if it is one that the lockfile names.
+    pub fn deb(&self, source: &Source) -> Option<&Deb> {
+        let debs = self.ops.iter().filter_map(|op| match op {
+            Op::AptInstall { locked, .. } => locked.as_ref(),
+            _ => None,
+        });
+        debs.flatten().find(|deb| deb.source == *source)
+    }
+
     /// Everything that has to be fetched before the step can run.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.ops.iter().filter_map(|op| match op {
-            Op::PlaceBlob { source, .. }
-            | Op::PlaceRules { source, .. }
-            | Op::Unpack { archive: Archive::Source(source), .. } => Some(source),
-            _ => None,
+        self.ops.iter().flat_map(|op| {
+            let (source, debs) = match op {
+                Op::PlaceBlob { source, .. }
+                | Op::PlaceRules { source, .. }
+                | Op::Unpack { archive: Archive::Source(source), .. } => (Some(source), None),
+                Op::AptInstall { locked, .. } => (None, locked.as_deref()),
+                _ => (None, None),
+            };
+            source.into_iter().chain(debs.into_iter().flatten().map(|deb| &deb.source))
         })
     }
 }

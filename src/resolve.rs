@@ -16,11 +16,14 @@ use crate::debian::{self, BaseOptions, BasePlan, DebianError, Releases};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::image::{self, BaseRef, BaseRefError, Image, ImageError, Index, Manifest};
+use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries, RegistryError};
 
+mod debs;
 mod files;
+mod pin;
 mod rootfs;
 mod team;
 
@@ -111,6 +114,10 @@ pub struct Resolver<'a> {
     pub pull: bool,
     /// Downloads without a digest are refused.
     pub locked: bool,
+    /// What the lockfile says of a base that is made from packages.
+    pub pin: Option<&'a ArchivePin>,
+    /// Where packages are that the archive has lost, as the lockfile says.
+    pub mirror: Option<&'a str>,
     /// Who shares caches.
     pub team: &'a Team,
     /// Now, in seconds since 1970.
@@ -180,6 +187,9 @@ impl Resolver<'_> {
             key.update(&(part.len() as u64).to_le_bytes());
             key.update(part.as_bytes());
         }
+        if let Some(pin) = self.pin {
+            key.update(Releases::pinned(text, self.platform.debian_arch(), pin).identity().as_bytes());
+        }
         key.finish().hex()
     }
 
@@ -248,8 +258,12 @@ impl Resolver<'_> {
         }
     }
 
-    fn releases(&self, suite: &str) -> Result<Releases> {
+    /// The releases of a suite: those that the lockfile pins, else today's.
+    pub fn releases(&self, suite: &str) -> Result<Releases> {
         let architecture = self.platform.debian_arch();
+        if let Some(pin) = self.pin {
+            return Ok(Releases::pinned(suite, architecture, pin));
+        }
         let releases = debian::releases(self.fetcher, suite, architecture, self.archive, self.now);
         Ok(self.runtime.block_on(releases)?)
     }

@@ -22,7 +22,7 @@ pub(super) static ACTION: Action = Action {
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let packages = packages(fields, "packages")?;
     let recommends = fields.flag("recommends")?;
-    Ok(Lowered { ops: vec![Op::AptInstall { packages, recommends }], written: None })
+    Ok(Lowered { ops: vec![Op::AptInstall { packages, recommends, locked: None }], written: None })
 }
 
 /// The packages of a field, sorted.

@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let packages = super::apt_install::packages(self, name)?;
-        Ok((!packages.is_empty()).then_some(Op::AptInstall { packages, recommends: false }))
+        Ok((!packages.is_empty()).then_some(Op::AptInstall { packages, recommends: false, locked: None }))
     }
 
     /// The user the task runs as; root is `None`.

@@ -48,6 +48,8 @@ pub enum BuildError {
     Task { failure: Box<TaskFailure>, partial: Option<LayerBlob> },
     #[error("{task} ({file}:{line}): {error}")]
     Download { task: String, file: String, line: usize, error: FetchError },
+    #[error("{task} ({file}:{line}): {package}, which alloy.lock.yml pins, cannot be had: {error}")]
+    Package { package: String, task: String, file: String, line: usize, error: FetchError },
     #[error("layer {digest} cannot be had: {reason}")]
     Lost { digest: Digest, reason: String },
     #[error("the cache {place} does not have everything: {error}")]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use layers::digest::DiffId;
+use layers::digest::{DiffId, Digest};
 use layers::store::LayerBlob;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,7 @@ use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
 mod base;
+mod closure;
 mod inventory;
 mod login;
 mod portable;
@@ -262,7 +263,7 @@ impl<'a> Session<'a> {
         if !planned.steps.is_empty() {
             self.begin()?;
             for step in &planned.steps {
-                self.step(step, planned, id)?;
+                self.step(step, &planned.name, id)?;
             }
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
             blob = self.target()?.commit(compression, epoch)?;
@@ -271,7 +272,7 @@ impl<'a> Session<'a> {
         Ok(blob)
     }
 
-    fn step(&mut self, step: &Step, planned: &PlannedLayer, id: Id) -> Result<()> {
+    fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
         let files = self.files(step)?;
@@ -298,7 +299,7 @@ impl<'a> Session<'a> {
         let failure = TaskFailure {
             task: step.name.clone(),
             action: step.action.clone(),
-            layer: planned.name.clone(),
+            layer: layer.to_owned(),
             file: step.file.clone(),
             line: step.line,
             message: secrets.mask(&message),
@@ -321,19 +322,32 @@ impl<'a> Session<'a> {
             let path = match source {
                 Source::Local { path } => local(self.directory, path)
                     .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
-                Source::Url { url, .. } => {
-                    if let Some(task) = self.fetches.remove(source) {
-                        joined(self.resolver.runtime.block_on(task)).map_err(failed)?;
+                Source::Url { url, sha256 } => {
+                    let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
+                    match (self.fetched(source, url, digest), step.deb(source)) {
+                        (Ok(digest), _) => self.resolver.fetcher.path(&digest),
+                        (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
+                        (Err(error), None) => return Err(failed(error)),
                     }
-                    let digest = self.inputs.sources.get(source).copied();
-                    let download = Download { url: url.clone(), sha256: digest, size: None, part_of: None };
-                    let fetched = self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download));
-                    self.resolver.fetcher.path(&fetched.map_err(failed)?.digest)
                 }
             };
             files.push((source.clone(), path));
         }
         Ok(files)
+    }
+
+    /// Waits for a download, or fetches it now.
+    fn fetched(
+        &mut self,
+        source: &Source,
+        url: &str,
+        sha256: Option<Digest>,
+    ) -> std::result::Result<Digest, FetchError> {
+        if let Some(task) = self.fetches.remove(source) {
+            joined(self.resolver.runtime.block_on(task))?;
+        }
+        let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
+        Ok(self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?.digest)
     }
 
     /// Begins a layer on everything so far.

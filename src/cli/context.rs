@@ -14,6 +14,7 @@ use crate::cache::Team;
 use crate::debian::BaseOptions;
 use crate::event::Reporter;
 use crate::fetch::Fetcher;
+use crate::lock::ArchivePin;
 use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
@@ -191,6 +192,10 @@ pub(super) struct Network<'a> {
     pub(super) pull: bool,
     /// Refuse what nothing pins.
     pub(super) locked: bool,
+    /// What the lockfile says of a base that is made from packages.
+    pub(super) pin: Option<ArchivePin>,
+    /// Where packages are that the archive has lost, as the lockfile says.
+    pub(super) mirror: Option<String>,
     /// Who shares caches.
     pub(super) team: Team,
 }
@@ -200,7 +205,19 @@ impl<'a> Network<'a> {
         let fetcher = context.fetcher(Secrets::default(), false);
         let (registries, archive) = (args.registries(context.stall), BaseOptions::default());
         let (compression, team) = (Compression::default(), Team::default());
-        Self { context, fetcher, registries, archive, platform, compression, pull: false, locked: false, team }
+        Self {
+            context,
+            fetcher,
+            registries,
+            archive,
+            platform,
+            compression,
+            pull: false,
+            locked: false,
+            pin: None,
+            mirror: None,
+            team,
+        }
     }
 
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
@@ -215,6 +232,8 @@ impl<'a> Network<'a> {
             compression: self.compression,
             pull: self.pull,
             locked: self.locked,
+            pin: self.pin.as_ref(),
+            mirror: self.mirror.as_deref(),
             team: &self.team,
             now: now(),
         }

@@ -245,6 +245,19 @@ impl From<BuildError> for CommandError {
         match error {
             BuildError::Task { failure, .. } => task(*failure),
             BuildError::Download { task, file, line, error } => download(&task, &file, line, error),
+            BuildError::Package { package, task, file, line, error } => {
+                let lost = matches!(error, FetchError::Status { status: 404 | 410, .. });
+                let mut failure = Self::from(error);
+                let what = format!("{file}:{line}: {task}: {package}, which alloy.lock.yml pins, cannot be had: ");
+                failure.message.insert_str(0, &what);
+                if lost {
+                    failure.hints = vec![
+                        "pin what the archive has now: alloy lock --update=apt".into(),
+                        "`alloy lock --mirror-to REF` keeps packages for the time when the archive loses them".into(),
+                    ];
+                }
+                failure
+            }
             BuildError::Foreign { need, error } => {
                 let failure = Self::new(Kind::Sandbox, format!("{error}; {need}"));
                 let failure = error.hint().into_iter().fold(failure, Self::hint);

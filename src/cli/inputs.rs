@@ -14,6 +14,7 @@ use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::debian::BaseOptions;
 use crate::event::Event;
 use crate::fetch::proxy_passwords;
+use crate::lock::Lock;
 use crate::plan::{self, Layering, Lowered, Platform, Settings};
 use crate::target::DEFAULT_EPOCH;
 use crate::yaml::Diagnostic;
@@ -52,7 +53,7 @@ pub(super) struct InputArgs {
     keyring: Option<PathBuf>,
     /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
     #[arg(long)]
-    locked: bool,
+    pub(super) locked: bool,
     /// Take warnings for errors
     #[arg(long)]
     strict: bool,
@@ -105,6 +106,19 @@ impl InputArgs {
         Err(Problems { diagnostics: problems, sources: blueprint.sources.clone() }.into())
     }
 
+    /// Reads `blueprint` for one platform with another lockfile than its own.
+    pub(super) fn prepare_with(
+        &self,
+        blueprint: &Arc<Blueprint>,
+        platform: &Platform,
+        lock: &Lock,
+    ) -> Result<Prepared, CommandError> {
+        let settings = Settings { platform: platform.clone(), ..self.settings()? };
+        let mut lowered = plan::lower_with(blueprint, &settings, lock)?;
+        proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
+        Ok(Prepared { blueprint: Arc::clone(blueprint), lowered, platform: platform.clone(), epoch: epoch()? })
+    }
+
     /// Each platform once, in the order asked.
     fn platforms(&self) -> Vec<Platform> {
         let mut platforms = Vec::new();
@@ -127,6 +141,8 @@ impl InputArgs {
         network.archive = BaseOptions { mirror: self.mirror.clone(), keyring: self.keyring.clone() };
         network.compression = self.compression;
         network.locked = self.locked;
+        network.pin.clone_from(&prepared.lowered.archive);
+        network.mirror.clone_from(&prepared.lowered.mirror);
         network
     }
 

@@ -20,10 +20,12 @@ mod inputs;
 mod inspect;
 mod install;
 mod interrupt;
+mod lock;
 mod login;
 mod logout;
 mod man;
 mod manifest;
+mod outdated;
 mod password;
 mod plan;
 mod provenance;
@@ -47,7 +49,9 @@ pub use error::{CommandError, Kind};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    a task, or alloy itself, failed; `alloy verify` or `alloy drift` found a difference
+  1    a task, or alloy itself, failed; `alloy verify` or `alloy drift` found a difference,
+       `alloy lock --check` an old lockfile;
+       `alloy outdated --exit-code` something newer
   2    the command line is wrong
   3    the blueprint has errors
   4    a server or registry was not reached, refused, or sent something else
@@ -72,6 +76,9 @@ enum Command {
     Install(install::Args),
     Drift(drift::Args),
     Verify(verify::Args),
+    #[command(visible_alias = "resolve")]
+    Lock(lock::Args),
+    Outdated(outdated::Args),
     Check(check::Args),
     Actions(actions::Args),
     Schema(schema::Args),
@@ -119,6 +126,8 @@ pub fn main() -> ExitCode {
         Command::Install(args) => install::run(args, global),
         Command::Drift(args) => drift::run(args, global),
         Command::Verify(args) => verify::run(args, global),
+        Command::Lock(args) => lock::run(args, global),
+        Command::Outdated(args) => outdated::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),

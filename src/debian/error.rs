@@ -20,6 +20,8 @@ pub enum DebianError {
     Release { url: String, message: String },
     #[error("{url}: {message}")]
     Index { url: String, message: String },
+    #[error("the archive no longer has the index of {suite} that alloy.lock.yml pins: {url}")]
+    Gone { suite: String, url: String },
     #[error("the archive has no package for `{dependency}`, which {package} needs")]
     Unmet { package: String, dependency: String },
     #[error("the archive of {suite} has no essential packages for {architecture}")]
@@ -44,6 +46,10 @@ impl DebianError {
             }
             Self::Signature { .. } => Some(
                 "the keyring may be older than the archive's key: update it, or name another with --keyring FILE"
+                    .into(),
+            ),
+            Self::Gone { .. } => Some(
+                "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store"
                     .into(),
             ),
             Self::Fetch(FetchError::Status { status: 404, .. }) => {

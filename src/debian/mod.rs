@@ -9,6 +9,7 @@ mod control;
 mod database;
 mod error;
 mod index;
+mod newer;
 mod release;
 mod resolve;
 mod sources;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
+pub use newer::{Looked, Newer};
 pub use resolve::{BaseOptions, Releases, releases};
 
 /// Raised when the same packages would give another base.

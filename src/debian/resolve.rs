@@ -9,10 +9,11 @@ use layers::digest::{Digest, Hasher};
 use super::closure::closure;
 use super::index::Index;
 use super::release;
-use super::sources::{self, Mirror};
+use super::sources::{self, Distribution, Mirror};
 use super::{BasePackage, BasePlan, DebianError, VERSION};
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetcher, Transfer};
+use crate::lock::{ArchivePin, PocketPin};
 
 /// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
 const ROOTS: [&str; 3] = ["apt", "base-files", "passwd"];
@@ -32,8 +33,11 @@ pub struct BaseOptions {
 pub struct Releases {
     suite: String,
     architecture: String,
-    mirror: Mirror,
+    distribution: Distribution,
+    components: String,
     pockets: Vec<Pocket>,
+    /// A lockfile says so, not the archive.
+    pinned: bool,
 }
 
 /// A part of a suite.
@@ -42,7 +46,7 @@ struct Pocket {
     uri: String,
     name: String,
     date: String,
-    /// Of the index of `main`, below the suite's directory: the best one first.
+    /// Paths of the index of `main`, below the archive: the best one first.
     paths: Vec<String>,
     sha256: Digest,
     size: u64,
@@ -75,10 +79,51 @@ pub async fn releases(
             Err(error) => return Err(error),
         }
     }
-    Ok(Releases { suite: suite.to_owned(), architecture: architecture.to_owned(), mirror, pockets })
+    let (suite, architecture) = (suite.to_owned(), architecture.to_owned());
+    let Mirror { distribution, components, .. } = mirror;
+    Ok(Releases { suite, architecture, distribution, components, pockets, pinned: false })
 }
 
 impl Releases {
+    /// The releases that a lockfile pins: nobody is asked, and no signature is needed where the hashes are known.
+    pub fn pinned(suite: &str, architecture: &str, pin: &ArchivePin) -> Self {
+        let pocket = |pin: &PocketPin| Pocket {
+            uri: pin.uri.clone(),
+            name: pin.suite.clone(),
+            date: pin.date.clone(),
+            paths: vec![pin.index.clone()],
+            sha256: pin.sha256,
+            size: pin.size,
+        };
+        let distribution =
+            if pin.distribution == Distribution::Ubuntu.name() { Distribution::Ubuntu } else { Distribution::Debian };
+        Self {
+            suite: suite.to_owned(),
+            architecture: architecture.to_owned(),
+            distribution,
+            components: pin.components.clone(),
+            pockets: pin.pockets.iter().map(pocket).collect(),
+            pinned: true,
+        }
+    }
+
+    /// The same, for a lockfile.
+    pub fn pin(&self) -> ArchivePin {
+        let pocket = |pocket: &Pocket| PocketPin {
+            uri: pocket.uri.clone(),
+            suite: pocket.name.clone(),
+            date: pocket.date.clone(),
+            index: pocket.paths.first().cloned().unwrap_or_default(),
+            sha256: pocket.sha256,
+            size: pocket.size,
+        };
+        ArchivePin {
+            distribution: self.distribution.name().to_owned(),
+            components: self.components.clone(),
+            pockets: self.pockets.iter().map(pocket).collect(),
+        }
+    }
+
     /// All that the plan depends on, as a digest: it stays as long as the archive's indexes do.
     pub fn identity(&self) -> Digest {
         let mut hasher = Hasher::new();
@@ -88,7 +133,7 @@ impl Releases {
         };
         part(b"suite");
         part(&VERSION.to_le_bytes());
-        for text in [self.mirror.distribution.name(), &self.suite, &self.architecture, &self.mirror.components] {
+        for text in [self.distribution.name(), &self.suite, &self.architecture, &self.components] {
             part(text.as_bytes());
         }
         ROOTS.iter().for_each(|root| part(root.as_bytes()));
@@ -101,17 +146,24 @@ impl Releases {
         hasher.finish()
     }
 
-    /// Decides what a base of the suite is made of.
-    pub async fn plan(&self, fetcher: &Fetcher) -> Result<BasePlan, DebianError> {
-        let fetched = join_all(self.pockets.iter().map(|pocket| pocket.fetch(fetcher))).await;
+    /// All packages of `main`.
+    pub(super) async fn index(&self, fetcher: &Fetcher) -> Result<Index, DebianError> {
+        let fetched = join_all(self.pockets.iter().map(|pocket| pocket.fetch(fetcher, self.pinned))).await;
         let mut index = Index::default();
-        let mut sources = String::new();
-        for (pocket, file) in self.pockets.iter().zip(fetched) {
-            let Pocket { uri, name, .. } = pocket;
+        for (Pocket { uri, name, .. }, file) in self.pockets.iter().zip(fetched) {
             index
                 .read(uri, file?)
                 .map_err(|error| DebianError::Index { url: format!("{uri} {name}"), message: error.to_string() })?;
-            let components = &self.mirror.components;
+        }
+        Ok(index)
+    }
+
+    /// Decides what a base of the suite is made of.
+    pub async fn plan(&self, fetcher: &Fetcher) -> Result<BasePlan, DebianError> {
+        let index = self.index(fetcher).await?;
+        let mut sources = String::new();
+        for Pocket { uri, name, .. } in &self.pockets {
+            let components = &self.components;
             sources += &format!("Types: deb\nURIs: {uri}\nSuites: {name}\nComponents: {components}\n\n");
         }
         let chosen = closure(&index, &ROOTS)?;
@@ -127,7 +179,7 @@ impl Releases {
             size: package.size,
         };
         Ok(BasePlan {
-            distribution: self.mirror.distribution.name().to_owned(),
+            distribution: self.distribution.name().to_owned(),
             suite,
             architecture,
             packages: chosen.into_iter().map(package).collect(),
@@ -138,21 +190,29 @@ impl Releases {
 }
 
 impl Pocket {
-    async fn fetch(&self, fetcher: &Fetcher) -> Result<File, DebianError> {
+    async fn fetch(&self, fetcher: &Fetcher, pinned: bool) -> Result<File, DebianError> {
         let Self { uri, name, paths, sha256, size, .. } = self;
         let mut result = Ok(());
         for path in paths {
-            let url = format!("{uri}/dists/{name}/{path}");
+            let url = format!("{uri}/{path}");
             let shown = || Transfer::start(fetcher.reporter(), format!("index of {name}"), Some(*size));
             let part_of = (!fetcher.have(sha256)).then(shown);
             let download = Download { url, sha256: Some(*sha256), size: Some(*size), part_of };
-            result = fetcher.fetch(&download).await.map(drop);
+            result = fetcher.fetch(&download).await.map(drop).map_err(|error| (download.url.clone(), error));
             // A mirror that is being updated may have an index under one name and not yet under the other.
-            if !matches!(result, Err(FetchError::Status { status: 404, .. })) {
+            if !matches!(result, Err((_, FetchError::Status { status: 404, .. }))) {
                 break;
             }
         }
-        result?;
+        result.map_err(|(url, error)| match error {
+            // Archives keep an index for days after there is a newer one, and some have newer ones at the same place.
+            FetchError::Status { status: 404 | 410, .. } | FetchError::Digest { .. } | FetchError::Size { .. }
+                if pinned =>
+            {
+                DebianError::Gone { suite: name.clone(), url }
+            }
+            error => error.into(),
+        })?;
         let path = fetcher.path(sha256);
         File::open(&path).map_err(|source| DebianError::Read { path, source })
     }
@@ -183,8 +243,9 @@ impl Archive<'_> {
             let architecture = self.architecture;
             DebianError::Release { url: url.clone(), message: format!("it has no packages for {architecture}") }
         })?;
-        let by_hash = format!("{directory}/by-hash/SHA256/{}", sha256.hex());
-        let paths = if release.by_hash { vec![by_hash, path] } else { vec![path] };
+        let by_hash = format!("dists/{pocket}/{directory}/by-hash/SHA256/{}", sha256.hex());
+        let plain = format!("dists/{pocket}/{path}");
+        let paths = if release.by_hash { vec![by_hash, plain] } else { vec![plain] };
         Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, paths, sha256, size })
     }
 }

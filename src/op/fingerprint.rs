@@ -125,10 +125,16 @@ impl Encoder<'_> {
                 self.mode(mode.as_ref());
                 self.flag(*recursive);
             }
-            Op::AptInstall { packages, recommends } => {
+            Op::AptInstall { packages, recommends, locked } => {
                 self.text("apt-install");
                 self.list(packages.iter());
                 self.flag(*recommends);
+                // What is not locked keeps the encoding it has always had.
+                if let Some(debs) = locked {
+                    self.text("locked");
+                    self.number(debs.len() as u64);
+                    debs.iter().for_each(|deb| self.source(&deb.source));
+                }
             }
             Op::Run { command, user, env, cwd } => {
                 self.text("run");
@@ -207,6 +213,7 @@ impl Encoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Deb;
 
     fn step(ops: Vec<Op>) -> Step {
         let guards = Guards::default();
@@ -256,6 +263,28 @@ mod tests {
         let unknown = Source::Local { path: "x".into() };
         let ops = vec![Op::PlaceBlob { source: unknown, path: "/x".into() }];
         assert!(Fingerprint::of(&step(ops), &BTreeMap::new()).is_none());
+    }
+
+    #[test]
+    fn locked_packages_count_by_what_they_hold() {
+        let deb = |text: &str| {
+            let source = Source::Url { url: format!("http://a.example/{text}"), sha256: Some(Digest::of(text)) };
+            Deb { package: "p".into(), version: "1".into(), architecture: "all".into(), source, size: 1 }
+        };
+        let of = |locked: Option<Vec<Deb>>| {
+            let sources = locked.iter().flatten().map(|deb| deb.source.clone());
+            let digests = sources.map(|source| match &source {
+                Source::Url { sha256: Some(digest), .. } => (source.clone(), *digest),
+                _ => panic!("a package without a pin"),
+            });
+            let digests = digests.collect();
+            let op = Op::AptInstall { packages: vec!["p".into()], recommends: false, locked };
+            Fingerprint::of(&step(vec![op]), &digests).unwrap()
+        };
+        let (free, none, one) = (of(None), of(Some(Vec::new())), of(Some(vec![deb("a")])));
+        let (other, both) = (of(Some(vec![deb("b")])), of(Some(vec![deb("a"), deb("b")])));
+        let all = std::collections::BTreeSet::from([free, none, one, other, both]);
+        assert_eq!(all.len(), 5);
     }
 
     #[test]

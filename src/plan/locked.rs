@@ -1,8 +1,8 @@
 //! `--locked`: what a build needs and the lockfile does not pin, and what the lockfile pins and nothing uses.
 
-use super::{Lowered, Platform};
+use super::{AptTask, Lowered, Platform, fixed};
 use crate::blueprint::Blueprint;
-use crate::lock::{Lock, keys, same};
+use crate::lock::{Keys, Lock, same};
 use crate::op::{Secrets, Source, Step};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
@@ -18,6 +18,12 @@ pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform)
             found.push(error.help("add it to `toolchains` of alloy.lock.yml, with `url` and `sha256`"));
         }
     }
+    if !fixed(&lock, &lowered.base, &platform) {
+        let written = blueprint.manifest.image.base.as_ref().and_then(|(_, span)| *span);
+        let span = written.unwrap_or_else(|| fallback(blueprint));
+        let message = format!("alloy.lock.yml does not pin the base `{}` for {platform}", lowered.base);
+        found.push(Diagnostic::error("lock", span, message).label("not pinned").help("pin it: alloy lock"));
+    }
     for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
         let unpinned = step.sources().filter_map(|source| match source {
             Source::Url { url, sha256: None } => Some(url),
@@ -25,42 +31,93 @@ pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform)
         });
         for url in unpinned {
             let message = format!("nothing pins the download of {}", Secrets::as_written(url));
-            let error = Diagnostic::error("lock", span(blueprint, step), message).label("no `sha256`");
-            found.push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml"));
+            let error = Diagnostic::error("lock", span(blueprint, step, "url"), message).label("no `sha256`");
+            found
+                .push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml: alloy lock"));
         }
     }
+    let tasks = AptTask::of(&lowered.layers);
+    for task in tasks.iter().filter(|task| !task.locked) {
+        let step = &lowered.layers[task.layer].steps[task.step];
+        let pin = lock.apt.get(&platform).and_then(|tasks| tasks.get(&task.key));
+        let message = match pin {
+            Some(pin) if !task.fits(pin) => "the packages of this task are not those that alloy.lock.yml was made for",
+            _ => "nothing pins the packages of this task",
+        };
+        let error = Diagnostic::error("lock", span(blueprint, step, "packages"), format!("{message} ({platform})"));
+        found.push(error.label("not pinned").help("pin them: alloy lock"));
+    }
     found.extend(blueprint.lock.iter().flat_map(|node| stale(blueprint, node)));
+    if let Some(node) = &blueprint.lock {
+        let keys = Keys::of(node);
+        let base = lowered.base.split('@').next().unwrap_or_default();
+        let bases = keys.bases.into_iter().filter(|key| key.text != base);
+        found.extend(bases.map(|key| unused("base", key.span)));
+        let apt = keys.apt.into_iter().filter(|(of, key)| *of == platform && tasks.iter().all(|t| t.key != key.text));
+        found.extend(apt.map(|(_, key)| unused("task", key.span)));
+    }
     found
 }
 
-/// Where a step was written.
-fn span(blueprint: &Blueprint, step: &Step) -> Span {
+/// Where a field of a step was written; the step itself where it has no such field.
+fn span(blueprint: &Blueprint, step: &Step, field: &str) -> Span {
     let file = blueprint.files.iter().find(|file| file.path == step.file);
     let task = file.and_then(|file| file.tasks.iter().find(|task| task.span.line == step.line));
-    let url = task.map(|task| task.fields.get("url").map_or(task.span, |node| node.span));
-    url.or(blueprint.manifest.run_order.first().map(|(_, span)| *span))
-        .unwrap_or_else(|| Span::start_of(crate::yaml::FileId(0)))
+    let field = task.map(|task| task.fields.get(field).map_or(task.span, |node| node.span));
+    field.unwrap_or_else(|| fallback(blueprint))
 }
 
-/// Entries of the lockfile that neither the manifest nor a task uses: tasks of other architectures and tags count.
-fn stale(blueprint: &Blueprint, lock: &Node) -> Vec<Diagnostic> {
-    let (toolchains, downloads) = keys(lock);
-    let mut references: Vec<&str> = blueprint.manifest.toolchains.iter().map(|t| t.reference.as_str()).collect();
-    let mut urls = Vec::new();
-    for task in blueprint.files.iter().flat_map(|file| &file.tasks) {
-        collect(&task.fields, "ref", &mut references);
-        collect(&task.fields, "url", &mut urls);
+fn fallback(blueprint: &Blueprint) -> Span {
+    let first = blueprint.manifest.run_order.first().map(|(_, span)| *span);
+    first.unwrap_or_else(|| Span::start_of(crate::yaml::FileId(0)))
+}
+
+fn unused(what: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("lock", span, format!("nothing uses this {what} of the lockfile"))
+        .label("not used")
+        .help("remove it: the blueprint has changed since it was locked")
+}
+
+/// What a blueprint can ask a lockfile for: tasks of other architectures and tags count.
+struct Uses<'a> {
+    references: Vec<&'a str>,
+    urls: Vec<&'a str>,
+}
+
+impl<'a> Uses<'a> {
+    fn of(blueprint: &'a Blueprint) -> Self {
+        let mut references: Vec<&str> = blueprint.manifest.toolchains.iter().map(|t| t.reference.as_str()).collect();
+        let mut urls = Vec::new();
+        for task in blueprint.files.iter().flat_map(|file| &file.tasks) {
+            collect(&task.fields, "ref", &mut references);
+            collect(&task.fields, "url", &mut urls);
+        }
+        Self { references, urls }
     }
-    let unused = |what: &str, span| {
-        Diagnostic::error("lock", span, format!("nothing uses this {what} of the lockfile"))
-            .label("not used")
-            .help("remove it: the blueprint has changed since it was locked")
-    };
-    let used = |key: &str| references.iter().any(|reference| same(key, reference) || covers(reference, key));
-    let toolchains = toolchains.into_iter().filter(|key| !used(&key.text)).map(|key| unused("toolchain", key.span));
-    let used = |key: &str| urls.iter().any(|url| covers(url, key));
-    let downloads = downloads.into_iter().filter(|key| !used(&key.text)).map(|key| unused("download", key.span));
-    toolchains.chain(downloads).collect()
+
+    fn toolchain(&self, key: &str) -> bool {
+        self.references.iter().any(|reference| same(key, reference) || covers(reference, key))
+    }
+
+    fn download(&self, key: &str) -> bool {
+        self.urls.iter().any(|url| covers(url, key))
+    }
+}
+
+/// Entries of the lockfile that neither the manifest nor a task uses.
+fn stale(blueprint: &Blueprint, lock: &Node) -> Vec<Diagnostic> {
+    let (keys, uses) = (Keys::of(lock), Uses::of(blueprint));
+    let toolchains = keys.toolchains.into_iter().filter(|key| !uses.toolchain(&key.text));
+    let downloads = keys.downloads.into_iter().filter(|key| !uses.download(&key.text));
+    let toolchains = toolchains.map(|key| unused("toolchain", key.span));
+    toolchains.chain(downloads.map(|key| unused("download", key.span))).collect()
+}
+
+/// Takes out of `lock` the toolchains and downloads that nothing in `blueprint` uses.
+pub fn drop_unused(blueprint: &Blueprint, lock: &mut Lock) {
+    let uses = Uses::of(blueprint);
+    lock.toolchains.values_mut().for_each(|pins| pins.retain(|key, _| uses.toolchain(key)));
+    lock.downloads.retain(|key, _| uses.download(key));
 }
 
 /// Texts of all fields of that name, however deep.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform, PortableStep};
+use super::{ImageSpec, Platform, PortableStep, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
-use crate::lock::Lock;
+use crate::lock::{ArchivePin, Lock};
 use crate::op::{Archive, Guards, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
 
@@ -52,8 +52,12 @@ pub struct LoweredLayer {
 pub struct Lowered {
     /// The blueprint's name.
     pub name: String,
-    /// Reference of the base.
+    /// Reference of the base, with the digest that the lockfile has for it.
     pub base: String,
+    /// What the lockfile says of a base that is made from packages.
+    pub archive: Option<ArchivePin>,
+    /// Where packages are that the archive has lost, as the lockfile says.
+    pub mirror: Option<String>,
     /// Layers, lowest first.
     pub layers: Vec<LoweredLayer>,
     /// The image's config.
@@ -70,12 +74,28 @@ pub struct Lowered {
 
 /// Lowers `blueprint`; all that is wrong is reported at once.
 pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Problems> {
+    let read = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read);
+    let (lock, problems) = match read {
+        Ok(lock) => (Some(lock), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    from(blueprint, settings, lock.as_ref(), problems)
+}
+
+/// The same with another lockfile than the blueprint's own.
+pub fn lower_with(blueprint: &Blueprint, settings: &Settings, lock: &Lock) -> Result<Lowered, Problems> {
+    from(blueprint, settings, Some(lock), Vec::new())
+}
+
+fn from(
+    blueprint: &Blueprint,
+    settings: &Settings,
+    lock: Option<&Lock>,
+    mut problems: Vec<Diagnostic>,
+) -> Result<Lowered, Problems> {
     let invalid = |diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() };
     let manifest = &blueprint.manifest;
-    let mut problems = Vec::new();
     problems.extend(unsupported(blueprint, settings));
-    let lock = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read);
-    let lock = lock.map_err(|error| problems.push(error)).ok();
     let env = if settings.host { Environment::of_host } else { Environment::of_image };
     let mut env = match env(blueprint, &settings.given) {
         Ok(env) => env,
@@ -87,7 +107,7 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     let platform = settings.platform.to_string();
     for toolchain in &manifest.toolchains {
         let Some(alias) = &toolchain.alias else { continue };
-        let Some(pin) = lock.as_ref().and_then(|lock| lock.toolchain(&platform, &toolchain.reference)) else {
+        let Some(pin) = lock.and_then(|lock| lock.toolchain(&platform, &toolchain.reference)) else {
             if lock.is_none() {
                 // It is the lock that is wrong, not what uses it.
                 for ending in ["URL", "SHA", "VERSION"] {
@@ -106,7 +126,7 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
     let mut layers: Vec<LoweredLayer> = user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
     let mut carried = 0;
     for file in &blueprint.files {
-        let (lock, env, problems, carried) = (lock.as_ref(), &mut env, &mut problems, &mut carried);
+        let (env, problems, carried) = (&mut env, &mut problems, &mut carried);
         let mut lowerer = Lowerer { blueprint, settings, lock, env, problems, carried };
         let steps = lowerer.file(file);
         let name = file.path.clone();
@@ -116,12 +136,19 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
         return Err(invalid(problems));
     }
     let base = settings.base.clone().or_else(|| manifest.image.base.clone().map(|(base, _)| base));
+    let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
+    let none = Lock::default();
+    let lock = lock.unwrap_or(&none);
+    pins::packages(&mut layers, lock, &base, &platform);
+    let (base, archive) = pins::base(lock, base, &platform);
     Ok(Lowered {
         name: manifest.name.clone(),
-        base: base.unwrap_or_else(|| DEFAULT_BASE.to_owned()),
+        base,
+        archive,
+        mirror: lock.mirror.clone(),
         layers,
         image: ImageSpec::of(manifest),
-        sizes: lock.map(|lock| lock.sizes).unwrap_or_default(),
+        sizes: lock.sizes(),
         secrets: env.secrets,
         notes: env.notes,
         warnings: problems,

@@ -5,8 +5,16 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use layers::digest::Digest;
+
+use crate::lock::DebPin;
+use crate::op::Deb;
 use crate::sandbox::Bind;
 
+/// What dpkg has installed.
+pub const STATUS: &str = "var/lib/dpkg/status";
+/// What apt has installed by itself.
+pub const EXTENDED_STATES: &str = "var/lib/apt/extended_states";
 /// More builds than this on one base at once go without a shared cache of packages.
 const SLOTS: u32 = 64;
 
@@ -103,6 +111,89 @@ pub fn install_command(packages: &[&str], recommends: bool) -> Vec<String> {
     fixed.iter().chain(packages).map(|word| (*word).to_owned()).collect()
 }
 
+/// The command that says which files apt would fetch to install `packages`. Those that it has already count as well.
+pub fn uris_command(packages: &[&str], recommends: bool) -> Vec<String> {
+    let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
+    let options = ["Acquire::ForceHash=SHA256", "Dir::Cache::archives=/run/alloy/none/"];
+    let options = options.iter().flat_map(|option| ["-o", option]);
+    let fixed =
+        ["apt-get", "install", "--print-uris", "-qq", "-y", recommends].into_iter().chain(options).chain(["--"]);
+    fixed.chain(packages.iter().copied()).map(str::to_owned).collect()
+}
+
+/// What that command has printed: `'URL' NAME_VERSION_ARCH.deb SIZE SHA256:HASH`, a line each. `Err` is a line that
+/// cannot be pinned.
+pub fn uris(printed: &str) -> Result<Vec<DebPin>, String> {
+    let lines = printed.lines().filter(|line| line.starts_with('\''));
+    lines.map(|line| uri(line).ok_or_else(|| line.to_owned())).collect()
+}
+
+fn uri(line: &str) -> Option<DebPin> {
+    let (url, rest) = line.strip_prefix('\'')?.split_once("' ")?;
+    let [name, size, hash] = rest.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
+    let mut parts = name.strip_suffix(".deb")?.split('_');
+    let (package, version, arch) = (parts.next()?, parts.next()?, parts.next()?);
+    // Flat archives have no pool.
+    let (archive, filename) = match url.find("/pool/") {
+        Some(at) => (&url[..at], &url[at + 1..]),
+        None => url.rsplit_once('/')?,
+    };
+    if !url.starts_with("http") {
+        return None;
+    }
+    Some(DebPin {
+        package: package.to_owned(),
+        // apt writes the colon of an epoch, and no other, as a URL has it.
+        version: version.replace("%3a", ":"),
+        arch: arch.to_owned(),
+        archive: archive.to_owned(),
+        filename: filename.to_owned(),
+        sha256: Digest::from_hex(hash.strip_prefix("SHA256:")?).ok()?,
+        size: size.parse().ok()?,
+    })
+}
+
+/// A package's file, as apt names it.
+pub fn file_name(deb: &Deb) -> String {
+    format!("{}_{}_{}.deb", deb.package, deb.version.replace(':', "%3a"), deb.architecture)
+}
+
+/// What apt is told where it has nobody to ask: whatever index there is says nothing of what is pinned.
+const ALONE: [&str; 6] =
+    ["-o", "Dir::State::lists=/run/alloy/none/", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="];
+
+/// The command that installs the packages in `files`. The recommended ones that are wanted are among them.
+pub fn local_command(files: &[String]) -> Vec<String> {
+    let fixed = ["apt-get", "install", "-y", "--no-install-recommends"].into_iter().chain(ALONE).chain(["--"]);
+    fixed.map(str::to_owned).chain(files.iter().cloned()).collect()
+}
+
+/// The command that marks packages as installed for the sake of others.
+pub fn mark_command(packages: &[String]) -> Vec<String> {
+    let fixed = ["apt-mark", "auto", "-qq"].into_iter().chain(ALONE).chain(["--"]);
+    fixed.map(str::to_owned).chain(packages.iter().cloned()).collect()
+}
+
+/// Those of `debs` that nobody asked for: not in `packages`, and not installed before because somebody did.
+pub fn automatic(packages: &[String], debs: &[Deb], status: &str, states: &str) -> Vec<String> {
+    let installed: Vec<Installed<'_>> = status.split("\n\n").filter_map(parse).collect();
+    let asked = |deb: &Deb| packages.iter().any(|wanted| wanted.split([':', '=']).next() == Some(&deb.package));
+    let marked = |deb: &Deb| {
+        states.split("\n\n").any(|stanza| {
+            let has = |line: String| stanza.lines().any(|other| other == line);
+            has(format!("Package: {}", deb.package)) && has("Auto-Installed: 1".into())
+        })
+    };
+    let new = |deb: &Deb| !installed.iter().any(|has| has.package == deb.package);
+    let automatic = debs.iter().filter(|deb| !asked(deb) && (new(deb) || marked(deb)));
+    automatic
+        .map(|deb| match deb.architecture.as_str() {
+            "all" => deb.package.clone(),
+            architecture => format!("{}:{architecture}", deb.package),
+        })
+        .collect()
+}
+
 /// True for a command line that wants apt's index to be there.
 pub fn mentions_apt(command: &str) -> bool {
     command
@@ -114,14 +205,52 @@ pub fn mentions_apt(command: &str) -> bool {
 mod tests {
     use super::*;
 
-    const STATUS: &str = "Package: cmake\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.25.1-1\n\n\
+    const INSTALLED: &str = "Package: cmake\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.25.1-1\n\n\
                           Package: git\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1:2.39\n";
 
     #[test]
     fn only_what_is_missing_is_installed() {
         let packages = ["cmake", "cmake=3.25.1-1", "cmake=3.26", "cmake:amd64", "cmake:arm64", "git", "ninja-build"];
         let packages = packages.map(str::to_owned);
-        assert_eq!(missing(&packages, STATUS), ["cmake=3.26", "cmake:arm64", "git", "ninja-build"]);
+        assert_eq!(missing(&packages, INSTALLED), ["cmake=3.26", "cmake:arm64", "git", "ninja-build"]);
+    }
+
+    #[test]
+    fn what_apt_would_fetch() {
+        let hash = "a".repeat(64);
+        let printed = format!(
+            "Reading package lists...\n\
+             'http://a.example/debian/pool/main/g/git/git_2.39.5-0%2bdeb12u2_amd64.deb' git_1%3a2.39.5-0+deb12u2_amd64.deb 12 SHA256:{hash}\n\
+             'https://b.example/flat/x_1_all.deb' x_1_all.deb 3 SHA256:{hash}\n"
+        );
+        let debs = uris(&printed).unwrap();
+        assert_eq!(
+            (debs[0].version.as_str(), debs[0].archive.as_str()),
+            ("1:2.39.5-0+deb12u2", "http://a.example/debian")
+        );
+        assert_eq!(debs[0].filename, "pool/main/g/git/git_2.39.5-0%2bdeb12u2_amd64.deb");
+        assert_eq!((debs[1].url().as_str(), debs[1].size), ("https://b.example/flat/x_1_all.deb", 3));
+        for bad in ["'file:/srv/x_1_all.deb' x_1_all.deb 3 SHA256:", "'http://a.example/x_1_all.deb' x_1_all.deb 3 "] {
+            let line = if bad.ends_with(':') { format!("{bad}{hash}") } else { bad.to_owned() };
+            assert_eq!(uris(&line), Err(line.clone()));
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_automatic() {
+        let deb = |package: &str, architecture: &str| Deb {
+            package: package.into(),
+            version: "1:2".into(),
+            architecture: architecture.into(),
+            source: crate::op::Source::Url { url: "http://a.example".into(), sha256: None },
+            size: 1,
+        };
+        let debs = [deb("jq", "amd64"), deb("libjq1", "amd64"), deb("data", "all"), deb("cmake", "amd64")];
+        assert_eq!(file_name(&debs[0]), "jq_1%3a2_amd64.deb");
+        let states = "Package: cmake\nArchitecture: amd64\nAuto-Installed: 1\n";
+        let wanted = ["jq:amd64".to_owned()];
+        assert_eq!(automatic(&wanted, &debs, INSTALLED, ""), ["libjq1:amd64", "data"]);
+        assert_eq!(automatic(&wanted, &debs, INSTALLED, states), ["libjq1:amd64", "data", "cmake:amd64"]);
     }
 
     #[test]

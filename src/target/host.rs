@@ -4,6 +4,7 @@
 //! command, as layers of an image do, and is lent a resolver; nothing is started or reloaded there.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -131,6 +132,9 @@ impl Host {
     }
 }
 
+/// Where files are lent to commands, below the root.
+const LENT: &str = "var/cache/alloy";
+
 impl Site for Host {
     fn root(&self) -> &Root {
         &self.root
@@ -165,6 +169,32 @@ impl Site for Host {
             parent: std::process::id(),
         })?;
         Ok(running.finish(false, output)?.0)
+    }
+
+    /// A host's own commands share its network.
+    fn run_offline(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError> {
+        self.run(argv, account, &BTreeMap::new(), cwd, output)
+    }
+
+    fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError> {
+        let place = Path::new(LENT).join(directory);
+        self.root.create_dir_all(&place, 0o755)?;
+        for (name, path) in files {
+            let failed = |source| TargetError::Host { path: path.clone(), source };
+            let mut content = File::open(path).map_err(failed)?;
+            self.root.write_file(&place.join(name), &mut content, 0o644)?;
+        }
+        Ok(Path::new("/").join(place))
+    }
+
+    fn take_back(&mut self, directory: &str) -> Result<(), TargetError> {
+        Ok(self.root.remove_all(&Path::new(LENT).join(directory))?)
     }
 
     fn index_is_fresh(&self) -> bool {

@@ -12,6 +12,7 @@ use super::inventory::Inventory;
 use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
+use crate::lock::DebPin;
 use crate::op::{Source, Step};
 use crate::sandbox::{SandboxError, Worker};
 
@@ -96,6 +97,20 @@ impl ImageTarget {
         self.worker.send(&Request::Perform { step: Box::new(step.clone()), files })?;
         match self.reply(output)? {
             Reply::Step(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What apt would install now in the layer that was begun; what it prints on its way there goes to `output`.
+    pub fn closure(
+        &mut self,
+        packages: &[String],
+        recommends: bool,
+        output: impl FnMut(Vec<u8>),
+    ) -> Result<Vec<DebPin>, RequestError> {
+        self.worker.send(&Request::Closure { packages: packages.to_vec(), recommends })?;
+        match self.reply(output)? {
+            Reply::Closure(debs) => Ok(debs),
             other => Err(unexpected(&other)),
         }
     }

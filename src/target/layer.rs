@@ -13,7 +13,7 @@ use super::TargetError;
 use super::accounts::Account;
 use super::apt::AptCache;
 use super::lent::Lent;
-use super::scratch::{APT_CONF_PATH, Scratch};
+use super::scratch::{APT_CONF_PATH, LENT, Scratch};
 use super::site::Site;
 use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn};
 
@@ -174,20 +174,34 @@ impl Site for Layer {
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
         let identity = self.accounts()?.identity(account);
-        let spec = self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured);
-        let mut running = spawn(&spec)?;
-        if let Some(mut pipe) = running.output.take() {
-            let mut buffer = vec![0; 64 << 10];
-            loop {
-                match pipe.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(length) => output(&buffer[..length]),
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(TargetError::scratch(error)),
-                }
-            }
+        captured(&self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured), output)
+    }
+
+    fn run_offline(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError> {
+        let identity = self.accounts()?.identity(account);
+        let env = self.environment(account, &BTreeMap::new());
+        let spec = self.spec(argv, env, identity, cwd, Stdio::Captured);
+        captured(&RunSpec { network: false, ..spec }, output)
+    }
+
+    fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError> {
+        let place = self.scratch.lent(directory);
+        std::fs::create_dir_all(&place).map_err(TargetError::scratch)?;
+        for (name, path) in files {
+            let failed = |source| TargetError::Host { path: path.clone(), source };
+            std::fs::copy(path, place.join(name)).map_err(failed)?;
         }
-        Ok(running.wait()?.0)
+        Ok(Path::new(LENT).join(directory))
+    }
+
+    fn take_back(&mut self, directory: &str) -> Result<(), TargetError> {
+        std::fs::remove_dir_all(self.scratch.lent(directory)).map_err(TargetError::scratch)
     }
 
     fn index_is_fresh(&self) -> bool {
@@ -205,6 +219,23 @@ impl Site for Layer {
     fn register_binfmt(&mut self, _: &str, _: &str) -> Result<PathBuf, TargetError> {
         Err(TargetError::NotInAnImage { what: "register_binfmt" })
     }
+}
+
+/// Runs a command to its end. Returns its exit status.
+fn captured(spec: &RunSpec, output: &dyn Fn(&[u8])) -> Result<i32, TargetError> {
+    let mut running = spawn(spec)?;
+    if let Some(mut pipe) = running.output.take() {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => output(&buffer[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(TargetError::scratch(error)),
+            }
+        }
+    }
+    Ok(running.wait()?.0)
 }
 
 /// Stores the changes in `upper` as a layer; `None` when there are none.

@@ -89,6 +89,12 @@ pub enum TargetError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A package that no archive vouches for.
+    #[error("apt names no archive and no SHA-256 for a package that it would install: {line}")]
+    Unpinnable {
+        /// What it says.
+        line: String,
+    },
     /// A package without rules.
     #[error("the Debian package has no `*.rules` in it")]
     NoRules,

@@ -1,5 +1,7 @@
 //! Ops at a site: files through the root's handle, commands as the site runs them.
 
+mod packages;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -112,7 +114,10 @@ impl<'a> Performer<'a> {
                     attributes::set(self.root(), path, owner, mode.as_ref(), *recursive)?;
                 }
             }
-            Op::AptInstall { packages, recommends } => return self.apt_install(packages, *recommends).map(Some),
+            Op::AptInstall { packages, locked: Some(debs), .. } => {
+                return self.install_locked(packages, debs).map(Some);
+            }
+            Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),
             Op::Run { command, user, env, cwd } => {
                 if matches!(command, Command::Shell(text) if apt::mentions_apt(text)) {
                     self.ensure_index()?;
@@ -257,43 +262,6 @@ impl<'a> Performer<'a> {
         cwd: Option<&str>,
     ) -> Result<i32, TargetError> {
         self.site.run(argv, account, env, cwd.unwrap_or("/"), self.output)
-    }
-
-    fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
-        let root = self.accounts()?.user("root")?;
-        self.run(argv, &root, &BTreeMap::new(), None)
-    }
-
-    fn apt_install(&mut self, packages: &[String], recommends: bool) -> Result<i32, TargetError> {
-        let status = self.root().read(Path::new("var/lib/dpkg/status"), 256 << 20).unwrap_or_default();
-        let status = String::from_utf8_lossy(&status);
-        let missing = apt::missing(packages, &status);
-        if missing.is_empty() && !packages.is_empty() {
-            return Ok(0);
-        }
-        if !self.site.index_is_fresh() {
-            let exit = self.as_root(&apt::update_command())?;
-            if exit != 0 {
-                return Ok(exit);
-            }
-            self.site.index_refreshed();
-        }
-        if missing.is_empty() {
-            return Ok(0);
-        }
-        self.as_root(&apt::install_command(&missing, recommends))
-    }
-
-    /// A command that uses apt may count on an `apt-get update` of a layer that is cached by now.
-    fn ensure_index(&mut self) -> Result<(), TargetError> {
-        if self.site.has_index() {
-            return Ok(());
-        }
-        // Its failure, if it is one, shows in the command that follows.
-        if self.as_root(&apt::update_command())? == 0 {
-            self.site.index_refreshed();
-        }
-        Ok(())
     }
 
     fn ensure_user(&mut self, name: &str, uid: u32) -> Result<i32, TargetError> {

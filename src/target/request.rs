@@ -12,6 +12,7 @@ use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
 use super::lent::Lent;
 use crate::debian::BasePlan;
+use crate::lock::DebPin;
 use crate::op::{Source, Step};
 use crate::sandbox::Bind;
 
@@ -49,6 +50,13 @@ pub enum Request {
         step: Box<Step>,
         /// Where its sources are on this machine.
         files: Vec<(Source, PathBuf)>,
+    },
+    /// Say what apt would install now in the layer that was begun.
+    Closure {
+        /// What is asked for.
+        packages: Vec<String>,
+        /// Whether recommended packages are wanted as well.
+        recommends: bool,
     },
     /// Look at the world in the layer that was begun.
     Facts(Box<FactsRequest>),
@@ -158,6 +166,8 @@ pub enum Reply {
     Done,
     /// How the step ended.
     Step(Outcome),
+    /// What apt would install.
+    Closure(Vec<DebPin>),
     /// The stored layer; `None` when nothing was changed.
     Layer(Option<LayerBlob>),
     /// Things the layer holds that could not be made here (device nodes, to an ordinary user).

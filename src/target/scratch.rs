@@ -22,7 +22,9 @@ Dpkg::Options:: \"--force-confdef\";
 Dpkg::Options:: \"--force-confold\";
 ";
 
-/// Where [`APT_CONF`] appears in the sandbox.
+/// Where what alloy lends appears in the sandbox.
+pub const LENT: &str = "/run/alloy";
+/// Where [`APT_CONF`] does.
 pub const APT_CONF_PATH: &str = "/run/alloy/apt.conf";
 
 /// Makes the lowest layer of every build overlay: mount points and files that commands may rely on and no layer
@@ -63,6 +65,11 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where something is that appears below [`LENT`].
+    pub fn lent(&self, name: &str) -> PathBuf {
+        self.path.join("run/alloy").join(name)
     }
 
     /// What every command of the layer is lent from here.

@@ -95,6 +95,14 @@ impl<'a> Session<'a> {
                 let layer = self.open()?;
                 Reply::Step(Performer::new(layer, &files, &output).step(&step)?)
             }
+            Request::Closure { packages, recommends } => {
+                let channel = self.channel;
+                let output = |bytes: &[u8]| {
+                    let _ = channel.send_output(bytes);
+                };
+                let files = BTreeMap::new();
+                Reply::Closure(Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?)
+            }
             Request::Facts(request) => Reply::World(facts::look(self.open()?, &request)?),
             Request::Inventory => Reply::Inventory(Box::new(inventory::look(self.open()?.root()))),
             Request::Assemble { plan, debs } => {

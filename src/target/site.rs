@@ -29,6 +29,22 @@ pub trait Site {
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError>;
 
+    /// The same without a network, where commands can be kept from it.
+    fn run_offline(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        cwd: &str,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError>;
+
+    /// Lends copies of files of this machine, by their names in a directory. What commands do to them is done to nothing
+    /// else. Gives the directory, as commands see it.
+    fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError>;
+
+    /// Deletes what was lent so.
+    fn take_back(&mut self, directory: &str) -> Result<(), TargetError>;
+
     /// True when apt's index was refreshed in this run.
     fn index_is_fresh(&self) -> bool;
 

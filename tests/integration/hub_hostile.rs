@@ -152,6 +152,8 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
     let (archive, platform, team) =
         (BaseOptions::default(), "linux/amd64".parse::<Platform>().unwrap(), Team::default());
     let resolver = Resolver {
+        mirror: None,
+        pin: None,
         store: &store,
         fetcher: &fetcher,
         runtime: runtime.handle(),

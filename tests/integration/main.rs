@@ -21,6 +21,7 @@ mod image_config;
 mod install;
 mod install_faults;
 mod large;
+mod lock;
 mod locked;
 mod login;
 mod packages;

@@ -50,10 +50,17 @@ impl Downloads {
 
     /// The build, with a short patience for silent servers and without this machine's proxies.
     pub fn command(&self, more: &[&str]) -> Command {
+        let mut command = self.alloy("build");
+        command.args(["-t", "got"]).args(more);
+        command
+    }
+
+    /// The same of another command that builds.
+    pub fn alloy(&self, name: &str) -> Command {
         let mut command = Command::new(ALLOY);
         let base = format!("rootfs:{}", self.store.path().join("bare").display());
-        command.args(["build", text(self.blueprint.path()), "-t", "got", "--progress=plain", "--base", &base]);
-        command.args(more).env("ALLOY_HOME", self.store.path().join("store")).env("ALLOY_STALL_TIMEOUT", "2");
+        command.args([name, text(self.blueprint.path()), "--progress=plain", "--base", &base]);
+        command.env("ALLOY_HOME", self.store.path().join("store")).env("ALLOY_STALL_TIMEOUT", "2");
         for name in PROXIES {
             command.env_remove(name).env_remove(name.to_uppercase());
         }

@@ -1,0 +1,67 @@
+//! Pinned packages: what apt would install at the point where a task runs, and what the archive has lost since.
+
+use std::path::PathBuf;
+
+use layers::digest::Digest;
+
+use super::{Result, Session};
+use crate::build::BuildError;
+use crate::build::foreign::{self, Need};
+use crate::build::output::Lines;
+use crate::event::{Event, Id};
+use crate::fetch::FetchError;
+use crate::lock::DebPin;
+use crate::op::{Deb, Step};
+use crate::plan::{AptTask, LoweredLayer};
+
+impl Session<'_> {
+    /// Asks apt on top of everything so far for each of `tasks`, all of `layer`, in their order. What comes before the
+    /// last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere.
+    pub fn closures(&mut self, layer: &LoweredLayer, tasks: &[AptTask]) -> Result<Vec<Vec<DebPin>>> {
+        if let Some(need) = layer.steps.iter().find_map(Need::of) {
+            foreign::ensure(self.resolver, || need)?;
+        }
+        let mut layer = [layer.clone()];
+        let (mut next, mut closures) = (0, Vec::new());
+        self.begin()?;
+        let id = Id::next();
+        for task in tasks {
+            for step in next..task.step {
+                self.step(&layer[0].steps[step].clone(), &layer[0].name, id)?;
+            }
+            let debs = self.closure(task, id)?;
+            AptTask { layer: 0, ..task.clone() }.lock(&mut layer, &debs);
+            closures.push(debs);
+            next = task.step;
+        }
+        self.target()?.discard()?;
+        Ok(closures)
+    }
+
+    fn closure(&mut self, task: &AptTask, id: Id) -> Result<Vec<DebPin>> {
+        let reporter = self.resolver.reporter;
+        reporter.event(Event::TaskStarted { layer: id, name: format!("what {} installs", task.key) });
+        let mut lines = Lines::new(reporter, &self.lowered.secrets, id);
+        let debs = self.target()?.closure(&task.packages, task.recommends, |piece| lines.take(&piece));
+        lines.finish();
+        reporter.event(Event::TaskEnded { layer: id });
+        Ok(debs?)
+    }
+
+    /// A pinned package, of which the archive says `error`, out of the lockfile's mirror.
+    pub(super) fn kept(&self, step: &Step, deb: &Deb, sha256: Option<Digest>, error: FetchError) -> Result<PathBuf> {
+        match (self.resolver.mirror, sha256) {
+            (Some(_), Some(sha256)) => {
+                self.resolver.kept(sha256, deb.size, error)?;
+                Ok(self.resolver.fetcher.path(&sha256))
+            }
+            _ => Err(BuildError::Package {
+                package: format!("{} {}", deb.package, deb.version),
+                task: step.name.clone(),
+                file: step.file.clone(),
+                line: step.line,
+                error,
+            }),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `alloy lock`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args as ClapArgs;
+use jiff::Timestamp;
+
+use super::context::{Context, Global, now};
+use super::error::{CommandError, Kind};
+use super::inputs::InputArgs;
+use super::interrupt::{self, CtrlC};
+use super::ui;
+use crate::blueprint::{self, Blueprint, LOCK_FILE, Problems};
+use crate::event::Event;
+use crate::lock::{Lock, difference};
+use crate::registry::Reference;
+
+mod locker;
+mod mirror;
+mod update;
+
+use locker::Locker;
+use update::Update;
+
+/// Pins all that names stand for, in alloy.lock.yml
+///
+/// Toolchains of the catalog, the base, downloads without a digest, and of each task that installs packages exactly
+/// those that apt decides on. What is pinned stays as it is, what nothing uses is dropped. Commit the file: builds use
+/// it, and with --locked nothing else.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy lock .
+  alloy lock . --check
+  alloy lock . --update
+  alloy lock . --update=base,jq
+  alloy lock . --mirror-to registry.example/team/debs:arm-env
+
+Exit codes of --check: 0 the lockfile is current; 1 it is not")]
+pub(super) struct Args {
+    /// Say whether the lockfile is current, and write nothing
+    #[arg(long)]
+    check: bool,
+    /// Pin anew what is pinned: all, or these references, URLs and packages, `base` or `apt`
+    #[arg(long, value_name = "NAME", num_args = 0.., require_equals = true, value_delimiter = ',')]
+    update: Option<Vec<String>>,
+    /// The catalog that toolchains come from [default: `catalog` in the store]
+    #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
+    catalog: Option<PathBuf>,
+    /// Keep the packages in a registry, for the time when the archive has lost them
+    #[arg(long, value_name = "REF", conflicts_with = "check")]
+    mirror_to: Option<Reference>,
+    #[command(flatten)]
+    inputs: InputArgs,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    if args.inputs.locked {
+        return Err(CommandError::usage("--locked is for builds: `alloy lock` makes what they are locked to"));
+    }
+    let blueprint = Arc::new(blueprint::load(&args.inputs.directory)?);
+    let old = lock_of(&blueprint)?;
+    let update = Update::of(args.update.as_deref());
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
+    let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);
+    locker.ask = !args.check || update.any();
+    locker.run()?;
+    let Locker { lock: mut new, missing, .. } = locker;
+    if let Some(reference) = &args.mirror_to {
+        new.mirror = mirror::keep(&context, &args.inputs, &blueprint, &new, reference)?;
+    }
+    let moved = difference(&old, &new);
+    moved.iter().chain(&missing).for_each(|line| context.reporter.event(Event::Note(line.clone())));
+    let current = moved.is_empty() && missing.is_empty() && new.pins_as(&old) && blueprint.lock.is_some();
+    if args.check {
+        // What is shown live has to be gone before the last word.
+        drop(context);
+        if current {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let message = format!("{LOCK_FILE} is not current");
+        return Err(CommandError::new(Kind::Failed, message).hint("make it so, and commit it: alloy lock"));
+    }
+    new.resolved_at = old.resolved_at.clone().filter(|_| current);
+    if new.resolved_at.is_none() {
+        new.resolved_at = Some(Timestamp::from_second(now()).unwrap_or_default().to_string());
+    }
+    let path = blueprint.directory.join(LOCK_FILE);
+    let changed = write(&path, &new.to_yaml())?;
+    let said = if changed { "written" } else { "current" };
+    context.reporter.event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The blueprint's lockfile as it is.
+pub(super) fn lock_of(blueprint: &Blueprint) -> Result<Lock, CommandError> {
+    let invalid = |diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() };
+    let read = blueprint.lock.as_ref().map_or_else(|| Ok(Lock::default()), Lock::read);
+    read.map_err(|errors| invalid(errors).into())
+}
+
+fn summary(lock: &Lock) -> String {
+    let toolchains = lock.toolchains.values().map(|pins| pins.len()).sum();
+    let debs = lock.apt.values().flat_map(|tasks| tasks.values()).map(|pin| pin.debs.len()).sum();
+    let parts =
+        [(lock.base.len(), "base"), (toolchains, "toolchain"), (lock.downloads.len(), "download"), (debs, "package")];
+    parts.map(|(count, what)| ui::count(count, what)).join(", ")
+}
+
+/// Writes the file whole, unless it is the same. True if it was not.
+fn write(path: &Path, text: &str) -> Result<bool, CommandError> {
+    if std::fs::read(path).is_ok_and(|has| has == text.as_bytes()) {
+        return Ok(false);
+    }
+    let failed = |error: &dyn std::fmt::Display| {
+        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
+    };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
+    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
+    file.as_file().sync_all().map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(true)
+}

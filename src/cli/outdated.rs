@@ -1,0 +1,242 @@
+//! `alloy outdated`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
+
+use super::context::{Context, Global, Network, RegistryArgs};
+use super::error::CommandError;
+use super::interrupt::{self, CtrlC};
+use super::lock::lock_of;
+use super::ui;
+use crate::blueprint;
+use crate::catalog::{Catalog, CatalogError};
+use crate::debian::BaseOptions;
+use crate::event::Event;
+use crate::lock::{BasePin, Lock};
+use crate::plan::Platform;
+
+/// Says what has moved on since the lockfile was written
+///
+/// Of packages the newest version in the archive, and whether it is a matter of security; of toolchains what the catalog
+/// has now; of the base whether it is another one today. Nothing is built or written; `alloy lock --update` moves the
+/// pins.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The blueprint: a directory with a manifest.yml
+    #[arg(default_value = ".", value_name = "DIR")]
+    directory: PathBuf,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+    /// End with 1 if anything has
+    #[arg(long)]
+    exit_code: bool,
+    /// The suite that packages come from [default: that of the base deb:SUITE]
+    #[arg(long, value_name = "SUITE")]
+    suite: Option<String>,
+    /// The catalog that toolchains come from [default: `catalog` in the store]
+    #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
+    catalog: Option<PathBuf>,
+    /// Mirror of the archive [default: this machine's apt sources]
+    #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
+    mirror: Option<String>,
+    /// Keys that sign the archive [default: this machine's]
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// One pin that something newer is there for.
+#[derive(Debug, Serialize)]
+struct Outdated {
+    kind: &'static str,
+    platform: Option<String>,
+    name: String,
+    locked: String,
+    latest: String,
+    /// The part of the archive that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    security: bool,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let blueprint = blueprint::load(&args.directory)?;
+    if blueprint.lock.is_none() {
+        let message = format!("{} has no lockfile", blueprint.directory.display());
+        return Err(CommandError::usage(message).hint("make one: alloy lock"));
+    }
+    let lock = lock_of(&blueprint)?;
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
+    let mut found = toolchains(&context, &lock, &catalog);
+    found.extend(bases(args, &context, &lock)?);
+    found.extend(packages(args, &context, &lock)?);
+    // What is shown live has to be gone before the result.
+    drop(context);
+    match args.format {
+        Format::Json => ui::out(&format!("{}\n", json!({ "outdated": found }))),
+        Format::Human if found.is_empty() => ui::out("all that is pinned is the newest there is\n"),
+        Format::Human => human(&found),
+    }
+    Ok(ExitCode::from(u8::from(args.exit_code && !found.is_empty())))
+}
+
+fn human(found: &[Outdated]) {
+    let head = ["WHAT", "LOCKED", "LATEST", "FROM", "PLATFORM", ""].map(str::to_owned);
+    let row = |one: &Outdated| {
+        let name = if one.kind == "package" { one.name.clone() } else { format!("{} {}", one.kind, one.name) };
+        let (from, platform) = (one.from.clone().unwrap_or_default(), one.platform.clone().unwrap_or_default());
+        let security = if one.security { "security" } else { "" }.to_owned();
+        [name, one.locked.clone(), one.latest.clone(), from, platform, security]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(found.iter().map(row)).collect();
+    ui::table(&rows);
+}
+
+/// Toolchains that the catalog has another version of. What it does not have at all is only worth a warning.
+fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
+    let mut found = Vec::new();
+    let pins = lock.toolchains.iter().flat_map(|(platform, pins)| pins.iter().map(move |pin| (platform, pin)));
+    let pins: Vec<_> = pins.collect();
+    if pins.is_empty() {
+        return found;
+    }
+    let warn = |error: &CatalogError| context.reporter.event(Event::Warning(error.to_string()));
+    let catalog = match Catalog::open(catalog) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            warn(&error);
+            return found;
+        }
+    };
+    for (platform, (reference, pin)) in pins {
+        let latest = match catalog.resolve(reference, platform) {
+            Ok(latest) => latest,
+            Err(error) => {
+                warn(&error);
+                continue;
+            }
+        };
+        if latest.sha256() != Some(pin.sha256) {
+            found.push(Outdated {
+                kind: "toolchain",
+                platform: Some(platform.clone()),
+                name: reference.clone(),
+                locked: pin.version.clone().unwrap_or_else(|| pin.sha256.hex()[..12].to_owned()),
+                latest: latest.version,
+                from: None,
+                security: false,
+            });
+        }
+    }
+    found
+}
+
+fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Network<'a> {
+    let mut network = Network::new(context, &args.registry, platform);
+    network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
+    network
+}
+
+/// Bases that are others today.
+fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, CommandError> {
+    let mut found = Vec::new();
+    for (reference, pin) in &lock.base {
+        let platforms = match pin {
+            BasePin::Image(_) => vec![lock.host.clone()],
+            BasePin::Archive(platforms) => platforms.keys().cloned().collect(),
+        };
+        for platform in platforms {
+            let network = network(args, context, parsed(&platform)?);
+            let now = network.resolver().pin_base(reference)?;
+            let base = |platform, locked: String, latest: String, from, security| Outdated {
+                kind: "base",
+                platform,
+                name: reference.clone(),
+                locked,
+                latest,
+                from,
+                security,
+            };
+            match (pin, now) {
+                (BasePin::Image(locked), Some(BasePin::Image(latest))) if *locked != latest => {
+                    found.push(base(None, locked.to_string(), latest.to_string(), None, false));
+                }
+                (BasePin::Archive(locked), Some(BasePin::Archive(latest))) => {
+                    let (Some(locked), Some(latest)) = (locked.get(&platform), latest.get(&platform)) else { continue };
+                    for (old, new) in locked.pockets.iter().filter_map(|old| {
+                        let new = latest.pockets.iter().find(|new| new.suite == old.suite)?;
+                        (new.sha256 != old.sha256).then_some((old, new))
+                    }) {
+                        let security = new.suite.ends_with("-security");
+                        let from = Some(new.suite.clone());
+                        found.push(base(Some(platform.clone()), old.date.clone(), new.date.clone(), from, security));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Packages that the archive has newer versions of.
+fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, CommandError> {
+    let mut by_platform: BTreeMap<&String, BTreeSet<(String, String)>> = BTreeMap::new();
+    for (platform, tasks) in &lock.apt {
+        let debs = tasks.values().flat_map(|pin| &pin.debs);
+        by_platform.entry(platform).or_default().extend(debs.map(|deb| (deb.package.clone(), deb.version.clone())));
+    }
+    by_platform.retain(|_, debs| !debs.is_empty());
+    let of_base = || lock.base.keys().find_map(|base| base.strip_prefix("deb:").map(str::to_owned));
+    let Some(suite) = args.suite.clone().or_else(of_base) else {
+        if !by_platform.is_empty() {
+            let warning = "packages are not looked at: name the suite that they come from with --suite";
+            context.reporter.event(Event::Warning(warning.into()));
+        }
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for (platform, debs) in by_platform {
+        let network = network(args, context, parsed(platform)?);
+        let resolver = network.resolver();
+        let looked = context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher, &debs))?;
+        if !looked.unknown.is_empty() {
+            let names = looked.unknown.into_iter().collect::<Vec<_>>().join(", ");
+            context.reporter.event(Event::Note(format!("not in `main` of {suite} for {platform}: {names}")));
+        }
+        found.extend(looked.newer.into_iter().map(|newer| Outdated {
+            kind: "package",
+            platform: Some(platform.clone()),
+            name: newer.package,
+            locked: newer.locked,
+            latest: newer.latest,
+            from: Some(newer.pocket),
+            security: newer.security,
+        }));
+    }
+    Ok(found)
+}
+
+fn parsed(platform: &str) -> Result<Platform, CommandError> {
+    platform
+        .parse()
+        .map_err(|error: crate::plan::PlatformError| CommandError::usage(format!("alloy.lock.yml: {error}")))
+}

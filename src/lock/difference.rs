@@ -1,0 +1,145 @@
+//! What moved between two lockfiles, to be read by people.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use layers::digest::Digest;
+
+use super::Lock;
+use super::pin::{BasePin, ClosurePin, DebPin, ToolchainPin};
+
+/// One line for each pin that was added (`+`), moved (`~`) or removed (`-`).
+pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.host != new.host {
+        lines.push(format!("~ host: {} -> {}", old.host, new.host));
+    }
+    for platform in both(&old.toolchains, &new.toolchains) {
+        let none = BTreeMap::new();
+        let (old, new) = (old.toolchains.get(platform).unwrap_or(&none), new.toolchains.get(platform).unwrap_or(&none));
+        compare(&mut lines, &format!("{platform} toolchain "), old, new, toolchain);
+    }
+    compare(&mut lines, "base ", &old.base, &new.base, base);
+    compare(&mut lines, "download ", &old.downloads, &new.downloads, |pin| short(&pin.sha256));
+    if old.mirror != new.mirror {
+        let shown = |mirror: &Option<String>| mirror.clone().unwrap_or_else(|| "none".into());
+        lines.push(format!("~ mirror: {} -> {}", shown(&old.mirror), shown(&new.mirror)));
+    }
+    for platform in both(&old.apt, &new.apt) {
+        let none = BTreeMap::new();
+        let (old, new) = (old.apt.get(platform).unwrap_or(&none), new.apt.get(platform).unwrap_or(&none));
+        closures(&mut lines, platform, old, new);
+    }
+    lines
+}
+
+fn compare<T: PartialEq>(
+    lines: &mut Vec<String>,
+    what: &str,
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    show: impl Fn(&T) -> String,
+) {
+    for name in both(old, new) {
+        lines.extend(match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) if old != new => Some(format!("~ {what}{name}: {} -> {}", show(old), show(new))),
+            (None, Some(new)) => Some(format!("+ {what}{name}: {}", show(new))),
+            (Some(old), None) => Some(format!("- {what}{name}: {}", show(old))),
+            _ => None,
+        });
+    }
+}
+
+fn closures(
+    lines: &mut Vec<String>,
+    platform: &str,
+    old: &BTreeMap<String, ClosurePin>,
+    new: &BTreeMap<String, ClosurePin>,
+) {
+    for task in both(old, new) {
+        let count = |pin: &ClosurePin| match pin.debs.len() {
+            1 => "1 package".to_owned(),
+            count => format!("{count} packages"),
+        };
+        match (old.get(task), new.get(task)) {
+            (None, Some(new)) => lines.push(format!("+ {platform} {task}: {}", count(new))),
+            (Some(old), None) => lines.push(format!("- {platform} {task}: {}", count(old))),
+            (Some(old), Some(new)) if old != new => {
+                let before = lines.len();
+                let what = format!("{platform} {task}: ");
+                compare(lines, &what, &by_name(old), &by_name(new), |deb| deb.version.clone());
+                if lines.len() == before {
+                    lines.push(format!("~ {what}{}, asked for differently", count(new)));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn by_name(pin: &ClosurePin) -> BTreeMap<String, DebPin> {
+    pin.debs.iter().map(|deb| (deb.full_name(), deb.clone())).collect()
+}
+
+fn both<'a, T>(old: &'a BTreeMap<String, T>, new: &'a BTreeMap<String, T>) -> BTreeSet<&'a String> {
+    old.keys().chain(new.keys()).collect()
+}
+
+fn toolchain(pin: &ToolchainPin) -> String {
+    pin.version.clone().unwrap_or_else(|| short(&pin.sha256))
+}
+
+fn base(pin: &BasePin) -> String {
+    let platforms = match pin {
+        BasePin::Image(digest) => return short(digest),
+        BasePin::Archive(platforms) => platforms,
+    };
+    let pockets = |(platform, pin): (&String, &super::ArchivePin)| {
+        let pockets: Vec<String> =
+            pin.pockets.iter().map(|pocket| format!("{} {}", pocket.suite, short(&pocket.sha256))).collect();
+        format!("{platform} ({})", pockets.join(", "))
+    };
+    platforms.iter().map(pockets).collect::<Vec<_>>().join(", ")
+}
+
+fn short(digest: &Digest) -> String {
+    digest.hex()[..12].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(version: &str, digest: &str) -> Lock {
+        let deb = |package: &str, version: &str| DebPin {
+            package: package.into(),
+            version: version.into(),
+            arch: "amd64".into(),
+            archive: "http://a.example".into(),
+            filename: "x".into(),
+            sha256: Digest::of(version),
+            size: 1,
+        };
+        let debs = vec![deb("jq", version), deb("libjq1", "1.6")];
+        let closure = ClosurePin { packages: vec!["jq".into()], recommends: false, debs };
+        Lock {
+            base: BTreeMap::from([("debian:12".to_owned(), BasePin::Image(Digest::of(digest)))]),
+            apt: BTreeMap::from([("linux/amd64".into(), BTreeMap::from([("a.yml: b".to_owned(), closure)]))]),
+            ..Lock::default()
+        }
+    }
+
+    #[test]
+    fn what_moved_is_named() {
+        let (old, new) = (lock("1.6", "a"), lock("1.7", "b"));
+        assert!(difference(&old, &old).is_empty());
+        let (a, b) = (short(&Digest::of("a")), short(&Digest::of("b")));
+        assert_eq!(
+            difference(&old, &new),
+            [format!("~ base debian:12: {a} -> {b}"), "~ linux/amd64 a.yml: b: jq:amd64: 1.6 -> 1.7".into()]
+        );
+        assert_eq!(
+            difference(&Lock::default(), &new),
+            [format!("+ base debian:12: {b}"), "+ linux/amd64 a.yml: b: 2 packages".into()]
+        );
+    }
+}

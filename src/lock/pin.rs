@@ -1,0 +1,107 @@
+//! What a lockfile pins, kind by kind.
+
+use std::collections::BTreeMap;
+
+use layers::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The archive a toolchain reference was resolved to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolchainPin {
+    /// Where it is.
+    pub url: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// How it is had, if the lock says it.
+    pub method: Option<String>,
+    /// Its version, if the lock says it.
+    pub version: Option<String>,
+}
+
+/// What a download held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownloadPin {
+    /// What it is.
+    pub sha256: Digest,
+    /// Bytes, if the lock says them.
+    pub size: Option<u64>,
+}
+
+/// What a base was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BasePin {
+    /// The manifest or index of a tag.
+    Image(Digest),
+    /// Platform to the archive's indexes of a suite.
+    Archive(BTreeMap<String, ArchivePin>),
+}
+
+/// A suite of a distribution's archive, for one platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivePin {
+    /// `debian` or `ubuntu`.
+    pub distribution: String,
+    /// Components of the base's own sources.
+    pub components: String,
+    /// The parts of the suite; the suite itself comes first.
+    pub pockets: Vec<PocketPin>,
+}
+
+/// One part of a suite: the suite itself, its updates, its security updates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PocketPin {
+    /// The archive, without a slash at its end.
+    pub uri: String,
+    /// Its name in the archive.
+    pub suite: String,
+    /// `Date` of its release.
+    pub date: String,
+    /// Path of the index of `main`, below the archive.
+    pub index: String,
+    /// What the index is.
+    pub sha256: Digest,
+    /// Bytes of the index.
+    pub size: u64,
+}
+
+/// What a task's `packages` came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosurePin {
+    /// What the task asked for.
+    pub packages: Vec<String>,
+    /// Whether recommended packages were wanted as well.
+    pub recommends: bool,
+    /// All that apt installs, in its order.
+    pub debs: Vec<DebPin>,
+}
+
+/// One package file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebPin {
+    /// Its name.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Debian's name of its architecture, or `all`.
+    pub arch: String,
+    /// The archive it is in, without a slash at its end.
+    pub archive: String,
+    /// Path below the archive, as it stands in URLs.
+    pub filename: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl DebPin {
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.archive, self.filename)
+    }
+
+    /// `name:architecture`.
+    pub fn full_name(&self) -> String {
+        format!("{}:{}", self.package, self.arch)
+    }
+}

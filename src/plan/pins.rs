@@ -1,0 +1,127 @@
+//! The lockfile's base and packages, put where they are used.
+
+use std::collections::BTreeMap;
+
+use super::LoweredLayer;
+use crate::lock::{ArchivePin, BasePin, ClosurePin, DebPin, Lock};
+use crate::op::{Deb, Op, Secrets, Source, Step};
+
+/// Schemes of bases that are files of this machine: nobody else's tag or suite can move them.
+const LOCAL: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "rootfs:"];
+
+/// A task that installs packages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AptTask {
+    /// What it is called in a lockfile: its file and its name, and which one it is of several that are called so.
+    pub key: String,
+    /// Index of its layer.
+    pub layer: usize,
+    /// Index of its step in the layer.
+    pub step: usize,
+    /// What it asks for.
+    pub packages: Vec<String>,
+    /// Whether it wants recommended packages as well.
+    pub recommends: bool,
+    /// What it asks for is pinned.
+    pub locked: bool,
+}
+
+impl AptTask {
+    /// All of `layers`, in the order in which they run. A list without packages only refreshes the index.
+    pub fn of(layers: &[LoweredLayer]) -> Vec<Self> {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut tasks = Vec::new();
+        for (layer, lowered) in layers.iter().enumerate() {
+            for (at, step) in lowered.steps.iter().enumerate() {
+                let Some((packages, recommends, locked)) = install(step) else { continue };
+                let name = Secrets::as_written(&format!("{}: {}", step.file, step.name));
+                let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+                let key = if *count == 1 { name } else { format!("{name} #{count}") };
+                tasks.push(Self { key, layer, step: at, packages: packages.to_vec(), recommends, locked });
+            }
+        }
+        tasks
+    }
+
+    /// True for a pin that was made for what the task asks for now.
+    pub fn fits(&self, pin: &ClosurePin) -> bool {
+        self.packages == pin.packages && self.recommends == pin.recommends
+    }
+
+    /// Lets the task install what `debs` say, and nothing else.
+    pub fn lock(&self, layers: &mut [LoweredLayer], debs: &[DebPin]) {
+        let Some(step) = layers.get_mut(self.layer).and_then(|layer| layer.steps.get_mut(self.step)) else { return };
+        for op in &mut step.ops {
+            if let Op::AptInstall { packages, locked, .. } = op
+                && !packages.is_empty()
+            {
+                *locked = Some(debs.iter().map(deb).collect());
+            }
+        }
+    }
+}
+
+/// No action has more than one list of packages.
+fn install(step: &Step) -> Option<(&[String], bool, bool)> {
+    step.ops.iter().find_map(|op| match op {
+        Op::AptInstall { packages, recommends, locked } if !packages.is_empty() => {
+            Some((packages.as_slice(), *recommends, locked.is_some()))
+        }
+        _ => None,
+    })
+}
+
+fn deb(pin: &DebPin) -> Deb {
+    Deb {
+        package: pin.package.clone(),
+        version: pin.version.clone(),
+        architecture: pin.arch.clone(),
+        source: Source::Url { url: pin.url(), sha256: Some(pin.sha256) },
+        size: pin.size,
+    }
+}
+
+/// Pins packages of `layers`. Those that were found on another base say nothing of this one.
+pub(super) fn packages(layers: &mut [LoweredLayer], lock: &Lock, base: &str, platform: &str) {
+    let Some(closures) = lock.apt.get(platform).filter(|_| fixed(lock, base, platform)) else { return };
+    for task in AptTask::of(layers) {
+        if let Some(pin) = closures.get(&task.key).filter(|pin| task.fits(pin)) {
+            task.lock(layers, &pin.debs);
+        }
+    }
+    lock_refreshes(layers);
+}
+
+/// Where packages are pinned nobody asks what newer ones there are: an empty list then refreshes nothing.
+pub fn lock_refreshes(layers: &mut [LoweredLayer]) {
+    for op in layers.iter_mut().flat_map(|layer| &mut layer.steps).flat_map(|step| &mut step.ops) {
+        if let Op::AptInstall { packages, locked, .. } = op
+            && packages.is_empty()
+        {
+            *locked = Some(Vec::new());
+        }
+    }
+}
+
+/// What the lockfile says `base` is: the reference with its digest, or the archive's indexes.
+pub(super) fn base(lock: &Lock, base: String, platform: &str) -> (String, Option<ArchivePin>) {
+    match lock.base.get(&base) {
+        Some(BasePin::Image(digest)) => (format!("{base}@{digest}"), None),
+        Some(BasePin::Archive(platforms)) => {
+            let pin = platforms.get(platform).cloned();
+            (base, pin)
+        }
+        None => (base, None),
+    }
+}
+
+/// True if `base` is the same for everybody: pinned, or a digest, or a file.
+pub fn fixed(lock: &Lock, base: &str, platform: &str) -> bool {
+    let by_itself = base.contains("@sha256:") || LOCAL.iter().any(|scheme| base.starts_with(scheme));
+    by_itself
+        || match lock.base.get(base) {
+            Some(BasePin::Image(_)) => true,
+            Some(BasePin::Archive(platforms)) => platforms.contains_key(platform),
+            None => false,
+        }
+}

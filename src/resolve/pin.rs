@@ -1,0 +1,47 @@
+//! What a name stands for today, for a lockfile.
+
+use std::collections::BTreeMap;
+
+use super::{Resolver, Result};
+use crate::event::Event;
+use crate::fetch::Download;
+use crate::image::BaseRef;
+use crate::lock::{BasePin, DownloadPin};
+
+impl Resolver<'_> {
+    /// Pins a base for the resolver's platform. `None` for what cannot move: a digest, or a file of this machine.
+    pub fn pin_base(&self, text: &str) -> Result<Option<BasePin>> {
+        let note = || self.reporter.event(Event::Note(format!("resolving {text}")));
+        match text.parse()? {
+            BaseRef::Registry(reference) if reference.digest.is_none() => {
+                note();
+                let client = self.client(&reference)?;
+                let (descriptor, _) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
+                Ok(Some(BasePin::Image(descriptor.digest)))
+            }
+            BaseRef::Deb { suite } => {
+                note();
+                let pin = self.releases(&suite)?.pin();
+                Ok(Some(BasePin::Archive(BTreeMap::from([(self.platform.to_string(), pin)]))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Fetches `urls` side by side, whatever they held before, and pins what they hold now.
+    pub fn pin_downloads(&self, urls: &[String]) -> Result<Vec<DownloadPin>> {
+        let fetch = |url: &String| {
+            let download = Download { url: url.clone(), sha256: None, size: None, part_of: None };
+            let fetcher = self.fetcher.clone();
+            self.runtime.spawn(async move { fetcher.fetch(&download).await })
+        };
+        let tasks: Vec<_> = urls.iter().map(fetch).collect();
+        let mut pins = Vec::new();
+        for task in tasks {
+            let joined = self.runtime.block_on(task);
+            let fetched = joined.map_err(|error| crate::fetch::FetchError::Transport(error.to_string()))??;
+            pins.push(DownloadPin { sha256: fetched.digest, size: Some(fetched.size) });
+        }
+        Ok(pins)
+    }
+}

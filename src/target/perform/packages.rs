@@ -1,0 +1,115 @@
+//! Installing packages: those the archive has today, or those that were pinned, with nobody to ask.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Performer;
+use crate::lock::DebPin;
+use crate::op::{Deb, Source};
+use crate::target::{TargetError, apt};
+
+/// Below `/run/alloy` in the sandbox: pinned packages while they are installed.
+const DEBS: &str = "debs";
+
+impl Performer<'_> {
+    pub(super) fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
+        let root = self.accounts()?.user("root")?;
+        self.run(argv, &root, &BTreeMap::new(), None)
+    }
+
+    fn read(&self, path: &str) -> String {
+        let bytes = self.root().read(Path::new(path), 256 << 20).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Installs what is missing of `packages`.
+    pub(super) fn install(&mut self, packages: &[String], recommends: bool) -> Result<i32, TargetError> {
+        let status = self.read(apt::STATUS);
+        let missing = apt::missing(packages, &status);
+        if missing.is_empty() && !packages.is_empty() {
+            return Ok(0);
+        }
+        let exit = self.fresh_index()?;
+        if exit != 0 || missing.is_empty() {
+            return Ok(exit);
+        }
+        self.as_root(&apt::install_command(&missing, recommends))
+    }
+
+    fn fresh_index(&mut self) -> Result<i32, TargetError> {
+        if self.site.index_is_fresh() {
+            return Ok(0);
+        }
+        let exit = self.as_root(&apt::update_command())?;
+        if exit == 0 {
+            self.site.index_refreshed();
+        }
+        Ok(exit)
+    }
+
+    /// A command that uses apt may count on an `apt-get update` of a layer that is cached by now.
+    pub(super) fn ensure_index(&mut self) -> Result<(), TargetError> {
+        if self.site.has_index() {
+            return Ok(());
+        }
+        // Its failure, if it is one, shows in the command that follows.
+        if self.as_root(&apt::update_command())? == 0 {
+            self.site.index_refreshed();
+        }
+        Ok(())
+    }
+
+    /// Installs `debs` without a network. What `packages` do not name is marked as apt marks what it installs by itself.
+    pub(super) fn install_locked(&mut self, packages: &[String], debs: &[Deb]) -> Result<i32, TargetError> {
+        let status = self.read(apt::STATUS);
+        if debs.is_empty() || apt::missing(packages, &status).is_empty() {
+            return Ok(0);
+        }
+        let automatic = apt::automatic(packages, debs, &status, &self.read(apt::EXTENDED_STATES));
+        let files = debs.iter().map(|deb| Ok((apt::file_name(deb), self.file(&deb.source)?)));
+        let files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
+        let lent = self.site.lend(DEBS, &files)?;
+        let names: Vec<String> = files.iter().map(|(name, _)| format!("{}/{name}", lent.display())).collect();
+        let mut exit = self.offline(&apt::local_command(&names))?;
+        if exit == 0 && !automatic.is_empty() {
+            exit = self.offline(&apt::mark_command(&automatic))?;
+        }
+        self.site.take_back(DEBS)?;
+        Ok(exit)
+    }
+
+    fn offline(&mut self, argv: &[String]) -> Result<i32, TargetError> {
+        let root = self.accounts()?.user("root")?;
+        self.site.run_offline(argv, &root, "/", self.output)
+    }
+
+    fn file(&self, source: &Source) -> Result<PathBuf, TargetError> {
+        self.files.get(source).cloned().ok_or_else(|| TargetError::NoSource { wanted: source.clone() })
+    }
+
+    /// What apt would install now for `packages`, as it decides itself.
+    pub fn closure(&mut self, packages: &[String], recommends: bool) -> Result<Vec<DebPin>, TargetError> {
+        let status = self.read(apt::STATUS);
+        let missing: Vec<String> = apt::missing(packages, &status).into_iter().map(str::to_owned).collect();
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed =
+            |what, exit, output: &str| TargetError::Command { what, exit, output: output.trim_end().to_owned() };
+        let exit = self.fresh_index()?;
+        if exit != 0 {
+            return Err(failed("refreshing apt's index", exit, "see above"));
+        }
+        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        let root = self.accounts()?.user("root")?;
+        let printed = RefCell::new(Vec::new());
+        let keep = |bytes: &[u8]| printed.borrow_mut().extend_from_slice(bytes);
+        let exit = self.site.run(&apt::uris_command(&missing, recommends), &root, &BTreeMap::new(), "/", &keep)?;
+        let printed = String::from_utf8_lossy(&printed.borrow()).into_owned();
+        if exit != 0 {
+            return Err(failed("asking apt what it would install", exit, &printed));
+        }
+        apt::uris(&printed).map_err(|line| TargetError::Unpinnable { line })
+    }
+}

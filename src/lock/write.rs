@@ -137,8 +137,10 @@ fn scalar(text: &str) -> String {
     let colons = !text.ends_with(':') && !text.contains(": ");
     let first = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
     let digits = text.chars().all(|c| c.is_ascii_digit());
+    // Numbers with a point or an exponent, times, dates; numbers of other bases.
+    let number = text.chars().all(|c| "0123456789.eE+-:_".contains(c));
     let typed =
-        text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| "0123456789.eE+-:_xXoO".contains(c));
+        text.starts_with(|c: char| c.is_ascii_digit()) && number || text.starts_with("0x") || text.starts_with("0o");
     let word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(&text.to_lowercase().as_str());
     if first && colons && !word && (digits || !typed) && text.chars().all(|c| plain(c) || c == ':') {
         return text.to_owned();

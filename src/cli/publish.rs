@@ -132,7 +132,7 @@ fn checked(
             // Of a download that depends on a variable, nobody can say yet what it is.
             layer.steps.retain(|step| !step.sources().any(|source| format!("{source:?}").contains(UNKNOWN)));
         }
-        let found = plan::not_locked(blueprint, &lowered, &platform);
+        let found = plan::not_pinned(blueprint, &lowered, &platform);
         unpinned.extend(found);
     }
     let mut seen = std::collections::HashSet::new();

@@ -8,6 +8,15 @@ use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
 /// All that keeps the build of `lowered`, made from `blueprint`, from being the one that was locked.
 pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform) -> Vec<Diagnostic> {
+    found(blueprint, lowered, platform, true)
+}
+
+/// The same without base and packages: those are for whoever builds, and may be others there.
+pub fn not_pinned(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform) -> Vec<Diagnostic> {
+    found(blueprint, lowered, platform, false)
+}
+
+fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: bool) -> Vec<Diagnostic> {
     let lock = blueprint.lock.as_ref().and_then(|node| Lock::read(node).ok()).unwrap_or_default();
     let platform = platform.to_string();
     let mut found = Vec::new();
@@ -18,7 +27,7 @@ pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform)
             found.push(error.help("add it to `toolchains` of alloy.lock.yml, with `url` and `sha256`"));
         }
     }
-    if !fixed(&lock, &lowered.base, &platform) {
+    if whole && !fixed(&lock, &lowered.base, &platform) {
         let written = blueprint.manifest.image.base.as_ref().and_then(|(_, span)| *span);
         let span = written.unwrap_or_else(|| fallback(blueprint));
         let message = format!("alloy.lock.yml does not pin the base `{}` for {platform}", lowered.base);
@@ -37,7 +46,7 @@ pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform)
         }
     }
     let tasks = AptTask::of(&lowered.layers);
-    for task in tasks.iter().filter(|task| !task.locked) {
+    for task in tasks.iter().filter(|task| whole && !task.locked) {
         let step = &lowered.layers[task.layer].steps[task.step];
         let pin = lock.apt.get(&platform).and_then(|tasks| tasks.get(&task.key));
         let message = match pin {

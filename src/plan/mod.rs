@@ -15,7 +15,7 @@ mod trace;
 pub use explain::{Reason, changes, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
-pub use locked::{drop_unused, not_locked};
+pub use locked::{drop_unused, not_locked, not_pinned};
 pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower, lower_with};
 pub use pins::{AptTask, fixed, lock_refreshes};
 pub use platform::{Platform, PlatformError};

@@ -203,7 +203,6 @@ fn a_toolchain_comes_from_the_lockfile() {
             text(blueprint.path()),
             "-t",
             "pinned",
-            "--locked",
             "--var",
             "ARM_VERSION=mine",
             "--platform",

@@ -62,6 +62,8 @@ fn a_locked_build_needs_nobody_and_gives_the_same_image() {
     cut_off(&["lock", path]).ok();
     cut_off(&["lock", path, "--check"]).ok();
     assert_eq!(lockfile(blueprint.path()), written);
+    // What is pinned is fetched once.
+    shared().run(&["build", path, "--locked", "--no-cache"]).ok();
     let metadata = blueprint.path().join("metadata.json");
     let out = ["build", path, "--locked", "--no-cache", "-t", "locked", "--metadata-file", text(&metadata)];
     cut_off(&out).ok();

@@ -255,8 +255,8 @@ mod tests {
 
     #[test]
     fn what_is_installed_has_a_version() {
-        assert_eq!(installed(STATUS, "amd64"), BTreeMap::from([("cmake".into(), "3.25.1-1".into())]));
-        assert_eq!(installed(STATUS, "arm64").keys().collect::<Vec<_>>(), ["cmake:amd64"]);
+        assert_eq!(installed(INSTALLED, "amd64"), BTreeMap::from([("cmake".into(), "3.25.1-1".into())]));
+        assert_eq!(installed(INSTALLED, "arm64").keys().collect::<Vec<_>>(), ["cmake:amd64"]);
     }
 
     #[test]

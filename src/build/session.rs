@@ -1,9 +1,9 @@
 //! The part of a build that makes things: a worker, started when the first layer is missing, and the trees it stands on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use layers::digest::{DiffId, Digest};
+use layers::digest::DiffId;
 use layers::store::LayerBlob;
 use tokio::task::JoinHandle;
 
@@ -21,7 +21,7 @@ use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
-use crate::resolve::{Base, Origin, Resolver, local};
+use crate::resolve::{Base, Origin, Resolver};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
@@ -32,6 +32,7 @@ mod inventory;
 mod login;
 mod portable;
 mod share;
+mod sources;
 mod trees;
 
 type Result<T> = std::result::Result<T, BuildError>;
@@ -309,45 +310,6 @@ impl<'a> Session<'a> {
             image: None,
         };
         Err(BuildError::Task { failure: Box::new(failure), partial })
-    }
-
-    /// Where the sources of a step are, once they are there.
-    fn files(&mut self, step: &Step) -> Result<Vec<(Source, PathBuf)>> {
-        let mut files = Vec::new();
-        for source in step.sources() {
-            let failed = |error| {
-                let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
-                BuildError::Download { task, file, line, error }
-            };
-            let path = match source {
-                Source::Local { path } => local(self.directory, path)
-                    .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
-                Source::Url { url, sha256 } => {
-                    let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
-                    match (self.fetched(source, url, digest), step.deb(source)) {
-                        (Ok(digest), _) => self.resolver.fetcher.path(&digest),
-                        (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
-                        (Err(error), None) => return Err(failed(error)),
-                    }
-                }
-            };
-            files.push((source.clone(), path));
-        }
-        Ok(files)
-    }
-
-    /// Waits for a download, or fetches it now.
-    fn fetched(
-        &mut self,
-        source: &Source,
-        url: &str,
-        sha256: Option<Digest>,
-    ) -> std::result::Result<Digest, FetchError> {
-        if let Some(task) = self.fetches.remove(source) {
-            joined(self.resolver.runtime.block_on(task))?;
-        }
-        let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
-        Ok(self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?.digest)
     }
 
     /// Begins a layer on everything so far.

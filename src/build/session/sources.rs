@@ -1,0 +1,52 @@
+//! What steps read: files of the blueprint, and downloads, waited for when a step wants them.
+
+use std::path::PathBuf;
+
+use layers::digest::Digest;
+
+use super::{Result, Session, joined};
+use crate::build::BuildError;
+use crate::fetch::{Download, FetchError};
+use crate::op::{Source, Step};
+use crate::resolve::local;
+
+impl Session<'_> {
+    /// Where the sources of a step are, once they are there.
+    pub(super) fn files(&mut self, step: &Step) -> Result<Vec<(Source, PathBuf)>> {
+        let mut files = Vec::new();
+        for source in step.sources() {
+            let failed = |error| {
+                let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
+                BuildError::Download { task, file, line, error }
+            };
+            let path = match source {
+                Source::Local { path } => local(self.directory, path)
+                    .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
+                Source::Url { url, sha256 } => {
+                    let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
+                    match (self.fetched(source, url, digest), step.deb(source)) {
+                        (Ok(digest), _) => self.resolver.fetcher.path(&digest),
+                        (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
+                        (Err(error), None) => return Err(failed(error)),
+                    }
+                }
+            };
+            files.push((source.clone(), path));
+        }
+        Ok(files)
+    }
+
+    /// Waits for a download, or fetches it now.
+    fn fetched(
+        &mut self,
+        source: &Source,
+        url: &str,
+        sha256: Option<Digest>,
+    ) -> std::result::Result<Digest, FetchError> {
+        if let Some(task) = self.fetches.remove(source) {
+            joined(self.resolver.runtime.block_on(task))?;
+        }
+        let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
+        Ok(self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?.digest)
+    }
+}

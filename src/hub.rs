@@ -17,10 +17,10 @@ mod unpack;
 
 pub use contents::Contents;
 pub use error::{ContentError, HubError};
-pub use fetch::{Fetched, Found, fetch, find};
+pub use fetch::{Fetched, Found, fetch, find, place};
 pub use land::free;
 pub use list::{Listed, list};
-pub use name::reference;
+pub use name::{host, reference};
 pub use pack::{Package, pack};
 pub use publish::publish;
 

@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use layers::root::Root;
+
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::runs_here;
@@ -45,6 +47,14 @@ pub struct Options<'a> {
     pub forget: bool,
 }
 
+/// Nothing if this user may install to `root`, and there is a system that alloy knows; a `look` is anybody's.
+pub fn allowed(root: &Path, look: bool) -> Result<(), InstallError> {
+    if !look {
+        check::privileges(root)?;
+    }
+    check::distribution(&Root::open(root)?)
+}
+
 /// Installs what `lowered` asks for; `directory` is the blueprint's. A task that fails is part of the summary.
 pub fn install(
     resolver: &Resolver<'_>,
@@ -52,12 +62,11 @@ pub fn install(
     lowered: &Lowered,
     options: &Options<'_>,
 ) -> Result<Summary, InstallError> {
-    check::privileges(options.root)?;
+    allowed(options.root, false)?;
     runs_here(resolver.platform)?;
     // What is made is everybody's to read, whoever calls.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut host = Host::open(options.root, |name| std::env::var(name).ok())?;
-    check::distribution(host.files())?;
     let claim = Claim::take(host.files())?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, Some(&claim.host))?;

@@ -3,11 +3,12 @@
 //! `alloy-provisioner` and `alloy-host` are Go programs: `-tag` and `--tag` are the same to them. The first began as a
 //! program without commands: `-pull -repository NAME` is `install NAME`, and nothing at all is `install`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, CommandFactory, ValueEnum};
 
 use super::error::CommandError;
 
@@ -38,23 +39,8 @@ enum Name {
     AlloyHost,
 }
 
-/// Flags that have a value behind them.
-const VALUED: [&str; 14] = [
-    "-o",
-    "--blueprint-dir",
-    "--catalog",
-    "--config",
-    "--env-file",
-    "--format",
-    "--list",
-    "--output",
-    "--platform",
-    "--registry",
-    "--remote",
-    "--repository",
-    "--store",
-    "--tag",
-];
+/// Commands of alloy that the tools' names lead to.
+const REACHED: [&str; 5] = ["catalog", "check", "clone", "install", "lock"];
 
 /// What `alloy-host` does with virtual machines.
 const MACHINES: [&str; 9] = ["check-health", "config", "destroy", "init", "provision", "ssh", "stop", "up", "usb"];
@@ -140,6 +126,13 @@ impl Words {
     fn of(typed: &[OsString]) -> Self {
         let mut words = Self { command: None, others: Vec::new() };
         let (mut value, mut verbatim) = (false, false);
+        let mut valued = BTreeSet::from(["--repository".to_owned()]);
+        let alloy = super::Cli::command();
+        with_values(&alloy, &mut valued);
+        alloy.get_subcommands().filter(|one| REACHED.contains(&one.get_name())).for_each(|one| {
+            with_values(one, &mut valued);
+            one.get_subcommands().for_each(|one| with_values(one, &mut valued));
+        });
         for word in typed {
             let text = word.to_str().unwrap_or_default();
             if std::mem::take(&mut value) || verbatim || text == "--" {
@@ -147,7 +140,7 @@ impl Words {
                 words.others.push(word.clone());
             } else if text.starts_with('-') && text.len() > 1 {
                 let flag = two_dashes(text);
-                value = VALUED.contains(&flag.as_str());
+                value = valued.contains(&flag);
                 words.others.push(flag.into());
             } else if words.command.is_none() {
                 words.command = Some(word.to_string_lossy().into_owned());
@@ -167,6 +160,14 @@ impl Words {
                 *word = value.into();
             }
         }
+    }
+}
+
+/// The flags of `command` that have a value behind them.
+fn with_values(command: &clap::Command, flags: &mut BTreeSet<String>) {
+    for option in command.get_arguments().filter(|one| one.get_action().takes_values()) {
+        flags.extend(option.get_long().map(|long| format!("--{long}")));
+        flags.extend(option.get_short().map(|short| format!("-{short}")));
     }
 }
 
@@ -210,6 +211,10 @@ mod tests {
             ("alloy-provisioner -pull -repository a/nrf91 -tag 1.0", "alloy install a/nrf91 --tag 1.0"),
             ("alloy-provisioner -pull -repository=a/nrf91", "alloy install a/nrf91"),
             ("alloy-provisioner clone a/b:1 -o dir --list community", "alloy clone a/b:1 -o dir --list community"),
+            (
+                "alloy-provisioner -root /mnt -var A=b install -dry-run a/b",
+                "alloy install --root /mnt --var A=b --dry-run a/b",
+            ),
             ("alloy-provisioner -version", "alloy --version"),
             ("alloy-provisioner install -h", "alloy install -h"),
             ("alloy-provisioner catalog search arm", "alloy catalog search arm"),

@@ -6,10 +6,10 @@ use clap::{Args as ClapArgs, ValueEnum};
 use layers::root::Root;
 use serde_json::{Value, json};
 
-use super::context::{Context, Global, Network, RegistryArgs, image_name};
+use super::context::{Context, Global, Network, image_name};
 use super::error::{CommandError, Kind};
-use super::install::PlaceArgs;
 use super::interrupt::{self, CtrlC};
+use super::place::PlaceArgs;
 use super::push::find;
 use super::ui;
 use crate::build::ensure_blobs;
@@ -28,6 +28,7 @@ use crate::resolve::Resolver;
 #[command(after_help = "\
 Examples:
   sudo alloy drift --blueprint-dir examples/cortex-m
+  sudo alloy drift registry.example/community/arm/cortex-m
   sudo alloy drift --image arm-env
   sudo alloy drift --image oci-archive:arm-env.tar --format json
 
@@ -36,13 +37,11 @@ pub(super) struct Args {
     #[command(flatten)]
     place: PlaceArgs,
     /// Compare with an image: of the store, of a registry, or oci:, oci-archive:, docker-archive: and a path
-    #[arg(long, value_name = "REF", conflicts_with = "state")]
+    #[arg(long, value_name = "REF", conflicts_with_all = ["state", "name"])]
     image: Option<String>,
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-    #[command(flatten)]
-    registry: RegistryArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -62,12 +61,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let found = match &args.image {
         None => {
             let context = Context::read_only(global)?;
-            drift::host(&context.store, &root, &StateFile::new(args.place.state()), native)?
+            drift::host(&context.store, &root, &StateFile::new(args.place.state()?), native)?
         }
         Some(name) => {
             let context = Context::open(global)?;
             interrupt::obey(&context.runtime, CtrlC::Ours);
-            let network = Network::new(&context, &args.registry, platform.clone());
+            let network = Network::new(&context, args.place.transport(), platform.clone());
             let image = image(&context, &network.resolver(), name)?;
             drift::image(&context.store, &image, &root, native)?
         }

@@ -27,6 +27,11 @@ impl HubArgs {
         Ok(hub::reference(name, self.registry.as_deref())?)
     }
 
+    /// How registries are reached.
+    pub(super) fn transport(&self) -> &RegistryArgs {
+        &self.transport
+    }
+
     /// What reaching `reference` needs.
     pub(super) fn network<'a>(
         &self,
@@ -50,7 +55,7 @@ impl HubArgs {
         };
         let set = self.registry.as_deref().filter(|registry| !registry.is_empty());
         let registry = match set {
-            Some(registry) => registry.split('/').next().unwrap_or_default().to_owned(),
+            Some(registry) => hub::host(registry).split('/').next().unwrap_or_default().to_owned(),
             None => reference.registry.clone(),
         };
         let place = "ALLOY_REGISTRY_USERNAME and ALLOY_REGISTRY_PASSWORD";

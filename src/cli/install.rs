@@ -1,33 +1,35 @@
 //! `alloy install`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{Context, Global, Network};
 use super::error::CommandError;
 use super::inputs::{self, Prepared};
 use super::interrupt::{self, CtrlC};
+use super::place::{Place, PlaceArgs};
 use super::ui;
-use crate::install::{self, Decision, Foreseen, Options, state};
+use crate::install::{self, Decision, Foreseen, Options};
 use crate::plan::{Platform, Settings};
 
 /// Installs a blueprint on this machine
 ///
 /// The tasks of a blueprint, performed where they are: on a Debian or Ubuntu machine, as root. What is done already is
-/// not done again: a task runs unless its guards hold it back, or alloy.state.yml, beside the blueprint, says that it
-/// ran as it is now. A task that fails ends the run; the next one begins with it.
+/// not done again: a task runs unless its guards hold it back, or alloy.state.yml says that it ran as it is now. A task
+/// that fails ends the run; the next one begins with it. A published blueprint is fetched first.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
+  sudo alloy install registry.example/community/arm/cortex-m:1.2.0
   sudo alloy install --blueprint-dir examples/cortex-m
   alloy install --blueprint-dir . --dry-run
   sudo alloy install --root /mnt/card --state card.state.yml --var DEV_USERNAME=pi")]
 pub(super) struct Args {
     #[command(flatten)]
-    pub(super) place: PlaceArgs,
+    place: PlaceArgs,
     /// What the blueprint is installed for, os/arch[/variant] [default: this machine]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
@@ -63,36 +65,19 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-/// Which blueprint is on which host
-#[derive(Debug, ClapArgs)]
-pub(super) struct PlaceArgs {
-    /// The blueprint: a directory with a manifest.yml
-    #[arg(long, value_name = "DIR", env = "ALLOY_BLUEPRINT_DIR", hide_env_values = true, default_value = ".")]
-    pub(super) blueprint_dir: PathBuf,
-    /// The root of another system, such as a mounted card; commands run in it with namespaces of their own
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub(super) root: PathBuf,
-    /// What was done on the host [default: alloy.state.yml beside the blueprint]
-    #[arg(long, value_name = "FILE")]
-    state: Option<PathBuf>,
-}
-
-impl PlaceArgs {
-    /// The state file.
-    pub(super) fn state(&self) -> PathBuf {
-        self.state.clone().unwrap_or_else(|| self.blueprint_dir.join(state::STATE_FILE))
-    }
-}
-
 impl Args {
-    fn prepare(&self) -> Result<Prepared, CommandError> {
+    fn platform(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(Platform::of_this_machine)
+    }
+
+    fn prepare(&self, directory: &Path) -> Result<Prepared, CommandError> {
         let given = inputs::given(&self.var, &self.env_file)?;
         let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
         let mut tags = BTreeSet::new();
         tags.extend((self.docker || on("ALLOY_ENV_DOCKER")).then(|| "docker".to_owned()));
         tags.extend((self.wsl2 || on("ALLOY_ENV_WSL2")).then(|| "wsl2".to_owned()));
         let settings = Settings {
-            platform: self.platform.clone().unwrap_or_else(Platform::of_this_machine),
+            platform: self.platform(),
             given,
             tags,
             strict: self.strict,
@@ -100,22 +85,25 @@ impl Args {
             base: None,
             host: true,
         };
-        inputs::prepare(&self.place.blueprint_dir, &settings, self.locked)
+        inputs::prepare(directory, &settings, self.locked)
     }
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let prepared = args.prepare()?;
-    let context = if args.dry_run { Context::read_only(global)? } else { Context::open(global)? };
+    let place = &args.place;
+    // Before anything is read or fetched.
+    install::allowed(&place.root, args.dry_run)?;
+    let looks = args.dry_run && !place.is_published();
+    let context = if looks { Context::read_only(global)? } else { Context::open(global)? };
     interrupt::obey(&context.runtime, CtrlC::Asked);
+    let Place { directory, state } = place.find(&context, args.platform())?;
+    let prepared = args.prepare(&directory)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
-    let registry = RegistryArgs::default();
-    let mut network = Network::new(&context, &registry, prepared.platform.clone());
+    let mut network = Network::new(&context, place.transport(), prepared.platform.clone());
     network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls);
     network.locked = args.locked;
     let resolver = network.resolver();
-    let state = args.place.state();
-    let options = Options { root: &args.place.root, state: &state, forget: args.forget };
+    let options = Options { root: &place.root, state: &state, forget: args.forget };
     let (directory, lowered) = (&prepared.blueprint.directory, &prepared.lowered);
     if args.dry_run {
         foresee(&install::forecast(&resolver, directory, lowered, &options)?);

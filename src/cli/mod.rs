@@ -27,6 +27,7 @@ mod man;
 mod manifest;
 mod outdated;
 mod password;
+mod place;
 mod plan;
 mod provenance;
 mod prune;

@@ -102,12 +102,16 @@ impl Found {
     }
 }
 
-/// Fetches a blueprint to be used where it is: below `home`, in `blueprints/REGISTRY/NAME/DIGEST/`. What is there
-/// already is not fetched again, nor changed: what was recorded beside it stays true.
+/// Where all versions of a blueprint are kept below `home`: `blueprints/REGISTRY/NAME`.
+pub fn place(reference: &Reference, home: &Path) -> PathBuf {
+    home.join(BLUEPRINTS).join(&reference.registry).join(&reference.repository)
+}
+
+/// Fetches a blueprint to be used where it is: in its [`place`], by its digest. What is there already is not fetched
+/// again, nor changed.
 pub fn fetch(resolver: &Resolver<'_>, reference: &Reference, home: &Path) -> Result<Fetched, HubError> {
     let found = find(resolver, reference)?;
-    let place = home.join(BLUEPRINTS).join(&reference.registry).join(&reference.repository);
-    let directory = place.join(found.digest.hex());
+    let directory = place(reference, home).join(found.digest.hex());
     if !directory.is_dir() {
         match found.unpack(resolver, &directory) {
             // Somebody else has fetched the same one meanwhile.

@@ -3,17 +3,23 @@
 use super::HubError;
 use crate::registry::Reference;
 
-/// The blueprint `name`, `<project>/<vendor>/<board>[:TAG]`, of `registry`, a host with or without a path behind it,
-/// unless the name begins with a registry itself. There is no registry by default.
+/// The blueprint `name`, `<project>/<vendor>/<board>[:TAG]`, of `registry`, a host with or without `https://` before and
+/// a path behind it, unless the name begins with a registry itself. There is no registry by default.
 pub fn reference(name: &str, registry: Option<&str>) -> Result<Reference, HubError> {
     let own: Reference = name.parse()?;
     if own.names_registry() {
         return Ok(own);
     }
     let no_registry = || HubError::NoRegistry { name: name.to_owned() };
-    let registry = registry.map(|registry| registry.trim_end_matches('/')).filter(|registry| !registry.is_empty());
+    let registry =
+        registry.map(|registry| host(registry).trim_end_matches('/')).filter(|registry| !registry.is_empty());
     let whole: Reference = format!("{}/{name}", registry.ok_or_else(no_registry)?).parse()?;
     if whole.names_registry() { Ok(whole) } else { Err(no_registry()) }
+}
+
+/// `registry` without the `https://` that the existing tools are given.
+pub fn host(registry: &str) -> &str {
+    registry.strip_prefix("https://").unwrap_or(registry)
 }
 
 #[cfg(test)]
@@ -28,7 +34,8 @@ mod tests {
         assert_eq!(whole("arm/m4:1.2", Some("r.example/community/")).unwrap(), expected);
         assert_eq!(whole(expected, Some("other.example")).unwrap(), expected);
         assert_eq!(whole("arm", Some("127.0.0.1:5000")).unwrap(), "127.0.0.1:5000/arm:latest");
-        for registry in [None, Some(""), Some("community"), Some("https://r.example")] {
+        assert_eq!(whole("arm/m4", Some("https://r.example/hub/")).unwrap(), "r.example/hub/arm/m4:latest");
+        for registry in [None, Some(""), Some("https://"), Some("community"), Some("http://r.example")] {
             assert_eq!(whole("arm/m4", registry), None, "{registry:?}");
         }
     }

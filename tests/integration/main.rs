@@ -17,6 +17,7 @@ mod emulators;
 mod hostile;
 mod hub;
 mod hub_hostile;
+mod hub_install;
 mod image_config;
 mod install;
 mod install_faults;

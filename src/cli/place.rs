@@ -1,0 +1,119 @@
+//! Which blueprint, and which host: for commands about what is installed.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::context::{Context, RegistryArgs};
+use super::error::{CommandError, Kind};
+use super::hub::HubArgs;
+use crate::event::Event;
+use crate::hub;
+use crate::install::state::STATE_FILE;
+use crate::plan::Platform;
+use crate::registry::Reference;
+
+const DIRECTORY: &str = "ALLOY_BLUEPRINT_DIR";
+/// Below the home directory: published blueprints that were installed, and what was done of them.
+const HOME: &str = ".alloy-it";
+
+/// Which blueprint is on which host
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// A published blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
+    #[arg(value_name = "NAME", conflicts_with = "blueprint_dir")]
+    name: Option<String>,
+    /// Its tag, if NAME has none [default: latest]
+    #[arg(long, value_name = "TAG", requires = "name")]
+    tag: Option<String>,
+    /// The blueprint: a directory with a manifest.yml [default: $ALLOY_BLUEPRINT_DIR, else where you are]
+    #[arg(long, value_name = "DIR")]
+    blueprint_dir: Option<PathBuf>,
+    /// The root of another system, such as a mounted card; commands run in it with namespaces of their own
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(super) root: PathBuf,
+    /// What was done on the host [default: alloy.state.yml beside the blueprint; of a published one, in ~/.alloy-it]
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+/// A blueprint on its way to a host.
+pub(super) struct Place {
+    /// Its directory.
+    pub(super) directory: PathBuf,
+    /// What was done of it.
+    pub(super) state: PathBuf,
+}
+
+impl PlaceArgs {
+    /// Whether the blueprint is somebody else's, in a registry.
+    pub(super) fn is_published(&self) -> bool {
+        self.name.is_some()
+    }
+
+    /// How registries are reached.
+    pub(super) fn transport(&self) -> &RegistryArgs {
+        self.hub.transport()
+    }
+
+    /// The state file.
+    pub(super) fn state(&self) -> Result<PathBuf, CommandError> {
+        match (&self.state, &self.name) {
+            (Some(state), _) => Ok(state.clone()),
+            (None, Some(name)) => Ok(hub::place(&self.reference(name)?, &home()?).join(STATE_FILE)),
+            (None, None) => Ok(self.directory().join(STATE_FILE)),
+        }
+    }
+
+    /// The blueprint, fetched if it is a published one.
+    pub(super) fn find(&self, context: &Context, platform: Platform) -> Result<Place, CommandError> {
+        let state = self.state()?;
+        let Some(name) = &self.name else {
+            return Ok(Place { directory: self.directory(), state });
+        };
+        let reference = self.reference(name)?;
+        let network = self.hub.network(context, &reference, platform)?;
+        let fetched = hub::fetch(&network.resolver(), &reference, &home()?)?;
+        let version = fetched.version.map_or(String::new(), |version| format!(" ({version})"));
+        let note = format!("{reference}@{}{version} is in {}", fetched.digest, fetched.directory.display());
+        context.reporter.event(Event::Note(note));
+        Ok(Place { directory: fetched.directory, state })
+    }
+
+    fn directory(&self) -> PathBuf {
+        let set = || std::env::var_os(DIRECTORY).filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.blueprint_dir.clone().or_else(set).unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    fn reference(&self, name: &str) -> Result<Reference, CommandError> {
+        let mut reference = self.hub.reference(name).map_err(|error| {
+            // As other commands take it.
+            if !Path::new(name).is_dir() {
+                return error;
+            }
+            error.hint(format!("a blueprint in a directory is named so: --blueprint-dir {name}"))
+        })?;
+        if let Some(tag) = &self.tag {
+            let own = name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+            if own && reference.tag.as_ref() != Some(tag) {
+                return Err(CommandError::usage(format!("{name} and --tag {tag} are two versions")).hint("name one"));
+            }
+            reference = format!("{}:{tag}", reference.bare())
+                .parse()
+                .map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+        }
+        Ok(reference)
+    }
+}
+
+/// Where this user's published blueprints are.
+fn home() -> Result<PathBuf, CommandError> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let none = || {
+        CommandError::new(Kind::Failed, "there is no home directory for the blueprint")
+            .hint("set HOME, or `alloy clone` the blueprint and install it with --blueprint-dir")
+    };
+    Ok(home.ok_or_else(none)?.join(HOME))
+}

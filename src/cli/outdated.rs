@@ -15,7 +15,7 @@ use super::lock::lock_of;
 use super::ui;
 use crate::blueprint;
 use crate::catalog::{Catalog, CatalogError};
-use crate::debian::BaseOptions;
+use crate::debian::{BaseOptions, component};
 use crate::event::Event;
 use crate::lock::{BasePin, Lock};
 use crate::plan::Platform;
@@ -200,11 +200,13 @@ fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, C
 /// Packages that the archive has newer versions of.
 fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, CommandError> {
     let mut by_platform: BTreeMap<&String, BTreeSet<(String, String)>> = BTreeMap::new();
+    let mut components = BTreeSet::from(["main".to_owned()]);
     for (platform, tasks) in &lock.apt {
-        let debs = tasks.values().flat_map(|pin| &pin.debs);
-        by_platform.entry(platform).or_default().extend(debs.map(|deb| (deb.package.clone(), deb.version.clone())));
+        for deb in tasks.values().flat_map(|pin| &pin.debs) {
+            by_platform.entry(platform).or_default().insert((deb.package.clone(), deb.version.clone()));
+            components.extend(component(&deb.filename).map(str::to_owned));
+        }
     }
-    by_platform.retain(|_, debs| !debs.is_empty());
     let of_base = || lock.base.keys().find_map(|base| base.strip_prefix("deb:").map(str::to_owned));
     let Some(suite) = args.suite.clone().or_else(of_base) else {
         if !by_platform.is_empty() {
@@ -217,10 +219,11 @@ fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>
     for (platform, debs) in by_platform {
         let network = network(args, context, parsed(platform)?);
         let resolver = network.resolver();
-        let looked = context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher, &debs))?;
+        let looked =
+            context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher, &components, &debs))?;
         if !looked.unknown.is_empty() {
             let names = looked.unknown.into_iter().collect::<Vec<_>>().join(", ");
-            context.reporter.event(Event::Note(format!("not in `main` of {suite} for {platform}: {names}")));
+            context.reporter.event(Event::Note(format!("not in {suite} for {platform}: {names}")));
         }
         found.extend(looked.newer.into_iter().map(|newer| Outdated {
             kind: "package",

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
-pub use newer::{Looked, Newer};
+pub use newer::{Looked, Newer, component};
 pub use resolve::{BaseOptions, Releases, releases};
 
 /// Raised when the same packages would give another base.

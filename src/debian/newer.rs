@@ -22,6 +22,13 @@ pub struct Newer {
     pub security: bool,
 }
 
+/// The component of a file of the archive, `pool/COMPONENT/…`; `pool/updates/COMPONENT/…` in that of security updates.
+pub fn component(filename: &str) -> Option<&str> {
+    let pool = filename.strip_prefix("pool/")?;
+    let (component, rest) = pool.strip_prefix("updates/").unwrap_or(pool).split_once('/')?;
+    (!rest.is_empty()).then_some(component)
+}
+
 /// What came of looking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
@@ -32,16 +39,19 @@ pub struct Looked {
 }
 
 impl Releases {
-    /// Looks for newer versions of `locked`, a set of names and versions.
-    pub async fn newer(&self, fetcher: &Fetcher, locked: &BTreeSet<(String, String)>) -> Result<Looked, DebianError> {
-        let index = self.index(fetcher).await?;
-        let pockets: Vec<String> = self.pin().pockets.into_iter().map(|pocket| pocket.suite).collect();
+    /// Looks for newer versions of `locked`, a set of names and versions, in these components.
+    pub async fn newer(
+        &self,
+        fetcher: &Fetcher,
+        components: &BTreeSet<String>,
+        locked: &BTreeSet<(String, String)>,
+    ) -> Result<Looked, DebianError> {
+        let (index, pockets) = self.indexes(fetcher, components).await?;
         let mut by_name: HashMap<&str, Vec<&Package>> = HashMap::new();
         for package in &index.packages {
             by_name.entry(&package.name).or_default().push(package);
         }
-        // One index was read for each pocket, in their order.
-        let pocket = |package: &Package| pockets.get(package.archive).map_or("", String::as_str);
+        let pocket = |package: &Package| pockets.get(package.archive).copied().unwrap_or_default();
         let mut looked = Looked::default();
         let mut newest: BTreeMap<(&String, &String), Newer> = BTreeMap::new();
         for (name, version) in locked {
@@ -63,5 +73,16 @@ impl Releases {
         }
         looked.newer = newest.into_values().collect();
         Ok(looked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::component;
+
+    #[test]
+    fn components_of_files() {
+        let found = ["pool/universe/j/jq/jq_1.deb", "pool/updates/main/c/curl/curl_8.deb", "pool/main", "x/main/y.deb"];
+        assert_eq!(found.map(component), [Some("universe"), Some("main"), None, None]);
     }
 }

@@ -1,5 +1,6 @@
 //! From a suite's name to a base that is decided on.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -46,11 +47,21 @@ struct Pocket {
     uri: String,
     name: String,
     date: String,
-    /// Paths of the index of `main`, below the archive: the best one first.
+    /// Component to the index of its packages.
+    indexes: BTreeMap<String, IndexFile>,
+}
+
+/// An index of packages.
+#[derive(Debug)]
+struct IndexFile {
+    /// Paths below the archive: the best one first.
     paths: Vec<String>,
     sha256: Digest,
     size: u64,
 }
+
+/// The component that a base comes from.
+const MAIN: &str = "main";
 
 /// Fetches and checks the releases of `suite`.
 pub async fn releases(
@@ -91,9 +102,10 @@ impl Releases {
             uri: pin.uri.clone(),
             name: pin.suite.clone(),
             date: pin.date.clone(),
-            paths: vec![pin.index.clone()],
-            sha256: pin.sha256,
-            size: pin.size,
+            indexes: BTreeMap::from([(
+                MAIN.to_owned(),
+                IndexFile { paths: vec![pin.index.clone()], sha256: pin.sha256, size: pin.size },
+            )]),
         };
         let distribution =
             if pin.distribution == Distribution::Ubuntu.name() { Distribution::Ubuntu } else { Distribution::Debian };
@@ -109,19 +121,24 @@ impl Releases {
 
     /// The same, for a lockfile.
     pub fn pin(&self) -> ArchivePin {
-        let pocket = |pocket: &Pocket| PocketPin {
+        let pocket = |(pocket, main): (&Pocket, &IndexFile)| PocketPin {
             uri: pocket.uri.clone(),
             suite: pocket.name.clone(),
             date: pocket.date.clone(),
-            index: pocket.paths.first().cloned().unwrap_or_default(),
-            sha256: pocket.sha256,
-            size: pocket.size,
+            index: main.paths.first().cloned().unwrap_or_default(),
+            sha256: main.sha256,
+            size: main.size,
         };
         ArchivePin {
             distribution: self.distribution.name().to_owned(),
             components: self.components.clone(),
-            pockets: self.pockets.iter().map(pocket).collect(),
+            pockets: self.main().map(pocket).collect(),
         }
+    }
+
+    /// The pockets, each with its index of `main`, which all have.
+    fn main(&self) -> impl Iterator<Item = (&Pocket, &IndexFile)> {
+        self.pockets.iter().filter_map(|pocket| Some((pocket, pocket.indexes.get(MAIN)?)))
     }
 
     /// All that the plan depends on, as a digest: it stays as long as the archive's indexes do.
@@ -137,25 +154,42 @@ impl Releases {
             part(text.as_bytes());
         }
         ROOTS.iter().for_each(|root| part(root.as_bytes()));
-        for pocket in &self.pockets {
+        for (pocket, main) in self.main() {
             for text in [&pocket.uri, &pocket.name] {
                 part(text.as_bytes());
             }
-            part(pocket.sha256.as_bytes());
+            part(main.sha256.as_bytes());
         }
         hasher.finish()
     }
 
     /// All packages of `main`.
-    pub(super) async fn index(&self, fetcher: &Fetcher) -> Result<Index, DebianError> {
-        let fetched = join_all(self.pockets.iter().map(|pocket| pocket.fetch(fetcher, self.pinned))).await;
-        let mut index = Index::default();
-        for (Pocket { uri, name, .. }, file) in self.pockets.iter().zip(fetched) {
+    async fn index(&self, fetcher: &Fetcher) -> Result<Index, DebianError> {
+        Ok(self.indexes(fetcher, &BTreeSet::from([MAIN.to_owned()])).await?.0)
+    }
+
+    /// All packages of these components, where there are such; and of each archive of the index the name of its pocket.
+    pub(super) async fn indexes<'a>(
+        &'a self,
+        fetcher: &Fetcher,
+        components: &BTreeSet<String>,
+    ) -> Result<(Index, Vec<&'a str>), DebianError> {
+        let of = |pocket: &'a Pocket| {
+            components.iter().filter_map(move |name| Some((pocket, name, pocket.indexes.get(name)?)))
+        };
+        let wanted: Vec<_> = self.pockets.iter().flat_map(of).collect();
+        let fetched = join_all(wanted.iter().map(|(pocket, name, file)| {
+            let shown = if *name == MAIN { pocket.name.clone() } else { format!("{} {name}", pocket.name) };
+            file.fetch(fetcher, &pocket.uri, shown, self.pinned)
+        }));
+        let (mut index, mut names) = (Index::default(), Vec::new());
+        for ((Pocket { uri, name, .. }, ..), file) in wanted.iter().zip(fetched.await) {
             index
                 .read(uri, file?)
                 .map_err(|error| DebianError::Index { url: format!("{uri} {name}"), message: error.to_string() })?;
+            names.push(name.as_str());
         }
-        Ok(index)
+        Ok((index, names))
     }
 
     /// Decides what a base of the suite is made of.
@@ -189,9 +223,10 @@ impl Releases {
     }
 }
 
-impl Pocket {
-    async fn fetch(&self, fetcher: &Fetcher, pinned: bool) -> Result<File, DebianError> {
-        let Self { uri, name, paths, sha256, size, .. } = self;
+impl IndexFile {
+    /// The file, of the archive at `uri` and called `name` among people.
+    async fn fetch(&self, fetcher: &Fetcher, uri: &str, name: String, pinned: bool) -> Result<File, DebianError> {
+        let Self { paths, sha256, size } = self;
         let mut result = Ok(());
         for path in paths {
             let url = format!("{uri}/{path}");
@@ -209,7 +244,7 @@ impl Pocket {
             FetchError::Status { status: 404 | 410, .. } | FetchError::Digest { .. } | FetchError::Size { .. }
                 if pinned =>
             {
-                DebianError::Gone { suite: name.clone(), url }
+                DebianError::Gone { suite: name, url }
             }
             error => error.into(),
         })?;
@@ -227,25 +262,29 @@ struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    /// The release of a pocket, and where its index of `main` is: a base needs nothing else.
+    /// The release of a pocket, and where its indexes are.
     async fn pocket(&self, uri: &str, pocket: &str) -> Result<Pocket, DebianError> {
-        let dists = format!("{uri}/dists/{pocket}");
-        let url = format!("{dists}/InRelease");
+        let url = format!("{uri}/dists/{pocket}/InRelease");
         let bytes = self.fetcher.get(&url, RELEASE_LIMIT).await?;
         let text = String::from_utf8_lossy(&bytes);
         let release = release::verify(&text, &url, pocket, self.keys, &self.mirror.keyrings, self.now)?;
-        let directory = format!("main/binary-{}", self.architecture);
-        let found = ["xz", "zst", "gz"].iter().find_map(|kind| {
-            let path = format!("{directory}/Packages.{kind}");
-            release.files.get(&path).map(|(digest, size)| (path, *digest, *size))
-        });
-        let (path, sha256, size) = found.ok_or_else(|| {
-            let architecture = self.architecture;
-            DebianError::Release { url: url.clone(), message: format!("it has no packages for {architecture}") }
-        })?;
-        let by_hash = format!("dists/{pocket}/{directory}/by-hash/SHA256/{}", sha256.hex());
-        let plain = format!("dists/{pocket}/{path}");
-        let paths = if release.by_hash { vec![by_hash, plain] } else { vec![plain] };
-        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, paths, sha256, size })
+        let mut indexes = BTreeMap::new();
+        // The best one last.
+        for kind in ["gz", "zst", "xz"] {
+            let file = format!("/binary-{}/Packages.{kind}", self.architecture);
+            for (path, (sha256, size)) in &release.files {
+                let Some(component) = path.strip_suffix(&file) else { continue };
+                let (directory, _) = path.rsplit_once('/').unwrap_or_default();
+                let by_hash = format!("dists/{pocket}/{directory}/by-hash/SHA256/{}", sha256.hex());
+                let plain = format!("dists/{pocket}/{path}");
+                let paths = if release.by_hash { vec![by_hash, plain] } else { vec![plain] };
+                indexes.insert(component.to_owned(), IndexFile { paths, sha256: *sha256, size: *size });
+            }
+        }
+        if !indexes.contains_key(MAIN) {
+            let message = format!("it has no packages for {}", self.architecture);
+            return Err(DebianError::Release { url, message });
+        }
+        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, indexes })
     }
 }

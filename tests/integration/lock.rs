@@ -177,6 +177,13 @@ fn newer_packages_are_named_without_a_build() {
     let [one] = said["outdated"].as_array().unwrap().as_slice() else { panic!("{said}") };
     assert_eq!((one["kind"].as_str(), one["name"].as_str()), (Some("package"), Some("jq")));
     assert_eq!((one["locked"].as_str(), one["latest"].as_str()), (Some("0.1-1"), Some(version.trim_matches('"'))));
+    // Another component is looked at where a pin comes from it.
+    relock(blueprint.path(), "{package: jq,", "{package: ttf-mscorefonts-installer,");
+    let pin = lock.split("{package: jq,").nth(1).unwrap();
+    let filename = pin.split("filename: ").nth(1).unwrap().split([',', '}']).next().unwrap();
+    relock(blueprint.path(), filename, "pool/contrib/m/msttcorefonts/x.deb");
+    let said = shared().run(&["outdated", path]).ok();
+    assert!(said.stdout.contains("ttf-mscorefonts-installer  0.1-1") && !said.stderr.contains("not in bookworm"));
 }
 
 /// alloy on a blueprint whose base is a directory: nothing but downloads and toolchains is to be pinned.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::{self, Global};
 use super::error::CommandError;
@@ -67,15 +67,6 @@ impl CatalogArg {
     pub(super) fn open(&self, global: &Global) -> Result<Catalog, CommandError> {
         Ok(Catalog::open(&self.directory(global)?)?)
     }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Human,
-    /// JSON
-    Json,
 }
 
 /// A text of somebody else, fit for a terminal.

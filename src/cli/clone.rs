@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::context::{Context, Global};
 use super::error::CommandError;
 use super::hub::HubArgs;
 use super::interrupt::{self, CtrlC};
-use super::ui;
+use super::ui::{self, Format};
 use crate::event::Event;
 use crate::hub;
 use crate::plan::Platform;
@@ -40,15 +40,6 @@ pub(super) struct Args {
     platform: Option<Platform>,
     #[command(flatten)]
     hub: HubArgs,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table
-    #[default]
-    Human,
-    /// A JSON list
-    Json,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use layers::root::Root;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::place::PlaceArgs;
 use super::push::find;
-use super::ui;
+use super::ui::{self, Format};
 use crate::build::ensure_blobs;
 use crate::image::{BaseRef, Image, Manifest};
 use crate::install::drift::{self, Finding, Subject};
@@ -42,15 +42,6 @@ pub(super) struct Args {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Human,
-    /// One JSON object
-    Json,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {

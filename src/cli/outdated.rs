@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::lock::lock_of;
-use super::ui;
+use super::ui::{self, Format};
 use crate::blueprint;
 use crate::catalog::{Catalog, CatalogError};
 use crate::debian::{BaseOptions, component};
@@ -50,15 +50,6 @@ pub(super) struct Args {
     keyring: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryArgs,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Human,
-    /// One JSON object
-    Json,
 }
 
 /// One pin that something newer is there for.

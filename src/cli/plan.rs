@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, Global};
 use super::error::CommandError;
 use super::inputs::{InputArgs, Prepared};
 use super::team::CacheFrom;
-use super::ui;
+use super::ui::{self, Format};
 use crate::build::{self, Forecast, ForecastLayer, NoCache, Options};
 
 /// Says what a build would do, and why
@@ -25,15 +25,6 @@ pub(super) struct Args {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Human,
-    /// One JSON object
-    Json,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {

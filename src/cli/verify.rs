@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
 use super::context::{Context, Global, image_name};
@@ -11,6 +11,7 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::find;
+use super::ui::Format;
 use crate::build::{self, NoCache, Options, Resolved, Subject, Verdict};
 use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage};
@@ -50,15 +51,6 @@ pub(super) struct Args {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Human,
-    /// One JSON object
-    Json,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::super::context::{Context, Global};
 use super::super::error::CommandError;
+use super::super::ui::Format;
 use super::{CacheArg, entries, open, table};
 
 /// Lists what a cache has
@@ -17,15 +18,6 @@ pub(super) struct Args {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table
-    #[default]
-    Human,
-    /// A JSON list
-    Json,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::super::context::{Global, open_store};
 use super::super::error::{CommandError, Kind};
-use super::super::ui;
-use super::{CatalogArg, Format};
+use super::super::ui::{self, Format};
+use super::CatalogArg;
 use crate::catalog::{Catalog, INDEX_FILE, Version, check_version, edited_index, new_index};
 use crate::yaml;
 

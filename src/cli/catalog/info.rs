@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::super::context::Global;
 use super::super::error::CommandError;
-use super::super::ui;
-use super::{CatalogArg, Format, printable};
+use super::super::ui::{self, Format};
+use super::{CatalogArg, printable};
 use crate::catalog::{Artifact, CatalogError, Hints, Index, Provider, Reference, Version};
 use crate::yaml::{FileId, Span};
 

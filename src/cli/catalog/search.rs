@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::super::context::{Global, open_store};
 use super::super::error::CommandError;
-use super::super::ui;
-use super::{CatalogArg, Format, known, printable};
+use super::super::ui::{self, Format};
+use super::{CatalogArg, known, printable};
 use crate::catalog::Summary;
 use crate::event::Event;
 

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::super::context::{Global, open_store};
 use super::super::error::{CommandError, Kind};
-use super::super::ui;
+use super::super::ui::{self, Format};
 use super::git::Git;
-use super::{CatalogArg, Format, known};
+use super::{CatalogArg, known};
 use crate::catalog::Catalog;
 use crate::event::Event;
 

@@ -28,6 +28,16 @@ pub enum Progress {
     Json,
 }
 
+/// How a result is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// For programs: one JSON value
+    Json,
+}
+
 /// A reporter of the chosen kind.
 pub fn reporter(progress: Progress, quiet: bool) -> Reporter {
     let live = std::io::stderr().is_terminal()

@@ -72,6 +72,18 @@ pub(super) fn connection(registry: &str, error: &reqwest::Error) -> RegistryErro
     }
 }
 
+/// How it reads when a server ends a connection. In TLS 1.3 it does so, and may not be heard to say why, when it misses
+/// a certificate of ours (RFC 8446, 4.4.2.4).
+const HUNG_UP: [&str; 3] = ["reset by peer", "closed before message completed", "Broken pipe"];
+
+/// How to have a certificate of one's own.
+fn own(registry: &str) -> String {
+    format!(
+        "put a certificate and its key into /etc/containers/certs.d/{registry}/client.cert and client.key, or name \
+         their directory with --cert-dir"
+    )
+}
+
 impl RegistryError {
     /// True if whoever answered speaks TLS.
     pub(super) fn is_certificate(&self) -> bool {
@@ -97,10 +109,7 @@ impl RegistryError {
                     "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"
                 )
             }
-            Self::Certificate { registry, message } if message.contains("received fatal alert") => format!(
-                "put a certificate and its key into /etc/containers/certs.d/{registry}/client.cert and client.key, or \
-                 name their directory with --cert-dir"
-            ),
+            Self::Certificate { registry, message } if message.contains("received fatal alert") => own(registry),
             Self::Certificate { registry, .. } => format!(
                 "put the registry's CA into /etc/containers/certs.d/{registry}/ca.crt, or name its directory with \
                  --cert-dir; SSL_CERT_FILE and this machine's CAs count, too"
@@ -109,6 +118,10 @@ impl RegistryError {
                 if message.contains("InvalidContentType") || message.contains("corrupt message") =>
             {
                 format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
+            }
+            Self::Connection { registry, message } if HUNG_UP.iter().any(|how| message.contains(how)) => {
+                let own = own(registry);
+                format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
             }
             Self::Connection { .. } => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
             Self::Stalled { .. } => "--stall-timeout (ALLOY_STALL_TIMEOUT) waits longer".into(),

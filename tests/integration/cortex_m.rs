@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::support::agree::unexplained;
+use crate::support::host::Host;
 use crate::support::registry::Registry;
 use crate::support::user::User;
 use crate::support::{cached, copy_of, digests, repository, run, shared, text, tool};
@@ -66,6 +68,24 @@ fn a_change_in_the_last_file_makes_that_layer_alone() {
     let (last, before) = cached.split_last().unwrap();
     assert_eq!(*last, ("30-firmware.yml".to_owned(), false));
     assert!(before.iter().all(|(_, cached)| *cached), "{before:?}");
+}
+
+#[test]
+fn a_host_gets_what_the_image_has() {
+    built();
+    let (host, image) = (Host::debian(), tempfile::tempdir().unwrap());
+    let tree = image.path().join("root");
+    let example = repository("examples/cortex-m");
+    shared().build(&[text(&example), "-o", &format!("type=dir,dest={}", text(&tree))]);
+    // The user that the image's config asks for is a host's own affair.
+    tool("chroot", &[text(host.path()), "useradd", "--create-home", "--shell", "/bin/bash", "--uid", "1000", "dev"])
+        .ok();
+    let copy = copy_of("examples/cortex-m");
+    let ended = host.install(shared(), copy.path(), &["--var", "DEV_USERNAME=dev"]).ok();
+    assert!(ended.stdout.contains(" done"), "{}", ended.stdout);
+    let unexplained = unexplained(&tree, host.path());
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
+    assert_eq!(host.drift(shared(), &["--image", "arm-env"]).ok().stdout, "no drift\n");
 }
 
 #[test]

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use layers::root::Root;
-use layers::tree::{Difference, difference, read};
 use serde_json::Value;
 
+use crate::support::agree::unexplained;
 use crate::support::host::Host;
 use crate::support::{Store, blueprint, shared, tasks, text, tool};
 
@@ -28,38 +27,6 @@ fn both() -> tempfile::TempDir {
     blueprint
 }
 
-/// Why a path differs between an image and a host, where that is as it should be.
-fn reason(found: &Difference) -> Option<&'static str> {
-    let path = found.path.to_str()?;
-    let below = |places: &[&str]| places.iter().any(|place| path == *place || path.starts_with(&format!("{place}/")));
-    if found.field == "mtime" {
-        return Some("a host has real times");
-    }
-    if below(&["var/lib/alloy"]) {
-        return Some("the host's name, by which its state file knows it");
-    }
-    if below(&[
-        "var/lib/apt",
-        "var/cache/apt",
-        "var/cache/debconf",
-        "var/lib/dpkg/lock",
-        "var/lib/dpkg/lock-frontend",
-        "var/lib/dpkg/triggers",
-    ]) {
-        return Some("apt is the host's own: nothing is cleaned up");
-    }
-    if below(&["var/log"]) {
-        return Some("a host keeps its logs");
-    }
-    if path.ends_with('-') || path.ends_with("-old") || path == "etc/.pwd.lock" {
-        return Some("backups and locks of account files and databases");
-    }
-    if below(&["etc/shadow"]) {
-        return Some("the day of a password: of the epoch in an image");
-    }
-    None
-}
-
 #[test]
 fn a_host_and_an_image_agree() {
     let (blueprint, host) = (both(), Host::debian());
@@ -68,9 +35,7 @@ fn a_host_and_an_image_agree() {
     let output = format!("type=dir,dest={}/root", text(image.path()));
     store.build(&[text(blueprint.path()), "-t", "both", "-o", &output]);
     host.install(store, blueprint.path(), &[]).ok();
-    let tree = |path: &std::path::Path| read(&Root::open(path).unwrap()).unwrap();
-    let differences = difference(&tree(&image.path().join("root")), &tree(host.path()));
-    let unexplained: Vec<&Difference> = differences.iter().filter(|found| reason(found).is_none()).collect();
+    let unexplained = unexplained(&image.path().join("root"), host.path());
     assert!(unexplained.is_empty(), "{unexplained:#?}");
 
     // The same, as users ask for it; and again of an image on disk.

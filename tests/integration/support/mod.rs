@@ -1,5 +1,6 @@
 //! Running alloy and its neighbours.
 
+pub mod agree;
 pub mod download;
 pub mod faults;
 pub mod files;

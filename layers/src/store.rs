@@ -20,10 +20,14 @@ use crate::verified::VerifiedReader;
 
 mod blob;
 mod layer;
+mod locks;
+mod records;
+mod trees;
 mod work;
 
 pub use blob::BlobWriter;
 pub use layer::{LayerBlob, LayerWriter};
+pub use locks::Lock;
 pub use work::WorkDir;
 
 /// The version of the directory's layout.
@@ -78,10 +82,6 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
 pub struct Store {
     root: PathBuf,
 }
-
-/// A lock that is held until it is dropped, or its process ends.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Store {
     /// Opens the store at `root`, making it where there is none.
@@ -197,115 +197,6 @@ impl Store {
         Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
     }
 
-    fn record_path(&self, kind: &str, key: &str) -> Result<PathBuf> {
-        for part in [kind, key] {
-            let fits = !part.is_empty() && part.len() <= 200 && !part.starts_with('.');
-            if !fits || !part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-                return Err(StoreError::Key(part.to_owned()));
-            }
-        }
-        Ok(self.root.join("records").join(kind).join(key))
-    }
-
-    /// What is recorded under `key`.
-    pub fn record(&self, kind: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.record_path(kind, key)?;
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path)(error)),
-        }
-    }
-
-    /// Records `bytes` under `key`, in place of what was there.
-    pub fn put_record(&self, kind: &str, key: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.record_path(kind, key)?;
-        let directory = self.root.join("records").join(kind);
-        fs::create_dir_all(&directory).map_err(failed("make", &directory))?;
-        self.replace(&path, bytes)
-    }
-
-    /// Forgets a record; nothing there is fine.
-    pub fn remove_record(&self, kind: &str, key: &str) -> Result<()> {
-        remove_file(&self.record_path(kind, key)?)
-    }
-
-    /// All records of a kind, sorted by key.
-    pub fn records(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut records = Vec::new();
-        for key in list(&self.root.join("records").join(kind))? {
-            if let Some(bytes) = self.record(kind, &key)? {
-                records.push((key, bytes));
-            }
-        }
-        Ok(records)
-    }
-
-    /// The unpacked tree of that name, if it is complete.
-    pub fn tree(&self, name: &str) -> Option<PathBuf> {
-        let path = self.root.join("trees").join(name);
-        path.is_dir().then_some(path)
-    }
-
-    /// A new directory to unpack into.
-    pub fn stage_tree(&self) -> Result<PathBuf> {
-        let place = self.root.join("tmp");
-        let staged = tempfile::Builder::new().prefix("tree-").tempdir_in(&place).map_err(failed("write to", &place))?;
-        let path = staged.keep();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failed("protect", &path))?;
-        Ok(path)
-    }
-
-    /// Gives a staged tree its name. False if another process was first: the staged one is then the caller's to delete.
-    pub fn publish_tree(&self, staged: &Path, name: &str) -> Result<bool> {
-        let path = self.root.join("trees").join(name);
-        match rustix::fs::renameat_with(
-            rustix::fs::CWD,
-            staged,
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::RenameFlags::NOREPLACE,
-        ) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
-            Err(error) => Err(failed("publish", &path)(error.into())),
-        }
-    }
-
-    /// Names of all trees.
-    pub fn trees(&self) -> Result<Vec<String>> {
-        list(&self.root.join("trees"))
-    }
-
-    /// Takes the lock `name`, waiting for it.
-    pub fn lock(&self, name: &str) -> Result<Lock> {
-        let (file, path) = self.lock_file(name)?;
-        file.lock().map_err(failed("lock", &path))?;
-        Ok(Lock(file))
-    }
-
-    /// Takes the lock `name`, unless somebody has it.
-    pub fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
-        let (file, path) = self.lock_file(name)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock(file))),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
-        }
-    }
-
-    /// Takes the lock `name` together with all others who take it so, waiting for one who has it alone.
-    pub fn lock_shared(&self, name: &str) -> Result<Lock> {
-        let (file, path) = self.lock_file(name)?;
-        file.lock_shared().map_err(failed("lock", &path))?;
-        Ok(Lock(file))
-    }
-
-    fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
-        let path = self.root.join("locks").join(name);
-        Ok((File::create(&path).map_err(failed("open", &path))?, path))
-    }
-
     fn temporary(&self) -> Result<tempfile::NamedTempFile> {
         let place = self.root.join("tmp");
         tempfile::NamedTempFile::new_in(&place).map_err(failed("write to", &place))
@@ -395,27 +286,6 @@ mod tests {
         let digest = store.put_blob(b"hello").unwrap();
         fs::write(store.blob_path(&digest), "hellO").unwrap();
         assert!(store.read_blob(&digest, 100).is_err());
-    }
-
-    #[test]
-    fn records_are_replaced_and_listed() {
-        let (_directory, store) = store();
-        store.put_record("layers", "b", b"1").unwrap();
-        store.put_record("layers", "b", b"2").unwrap();
-        store.put_record("layers", "a", b"3").unwrap();
-        let all = store.records("layers").unwrap();
-        assert_eq!(all, [("a".to_owned(), b"3".to_vec()), ("b".to_owned(), b"2".to_vec())]);
-        assert!(store.record("layers", "../../version").is_err());
-        assert!(store.record("none", "a").unwrap().is_none());
-    }
-
-    #[test]
-    fn the_first_tree_stays() {
-        let (_directory, store) = store();
-        let (first, second) = (store.stage_tree().unwrap(), store.stage_tree().unwrap());
-        assert!(store.publish_tree(&first, "t").unwrap());
-        assert!(!store.publish_tree(&second, "t").unwrap());
-        assert!(store.tree("t").is_some() && second.exists());
     }
 
     #[test]

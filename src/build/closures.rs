@@ -8,6 +8,7 @@ use crate::lock::DebPin;
 use crate::op::Source;
 use crate::plan::{AptTask, Lowered, lock_refreshes};
 use crate::resolve::{Base, Origin, Resolver};
+use crate::target::Closure;
 
 /// The closures of those tasks of `lowered` that have none yet, and of all that follow the first of them: what is
 /// installed before decides what is missing. What stands below them is built, with the packages that were pinned, so
@@ -18,7 +19,7 @@ pub fn closures(
     mut lowered: Lowered,
     mut resolved: Resolved,
     options: &Options,
-) -> Result<Vec<(AptTask, Vec<DebPin>)>, BuildError> {
+) -> Result<Vec<(AptTask, Closure)>, BuildError> {
     let tasks = AptTask::of(&lowered.layers);
     lock_refreshes(&mut lowered.layers);
     let mut open = tasks.into_iter().skip_while(|task| task.locked).collect::<Vec<_>>().into_iter().peekable();
@@ -34,11 +35,11 @@ pub fn closures(
         let mut session = Session::new(resolver, &mut base, directory, &lowered, &resolved.inputs, 0);
         let closures = session.closures(&lowered.layers[at], &tasks)?;
         session.finish()?;
-        for (task, debs) in tasks.into_iter().zip(closures) {
-            task.lock(&mut lowered.layers, &debs);
+        for (task, closure) in tasks.into_iter().zip(closures) {
+            task.lock(&mut lowered.layers, &closure.debs);
             let pinned = |deb: &DebPin| (Source::Url { url: deb.url(), sha256: Some(deb.sha256) }, deb.sha256);
-            resolved.inputs.sources.extend(debs.iter().map(pinned));
-            found.push((task, debs));
+            resolved.inputs.sources.extend(closure.debs.iter().map(pinned));
+            found.push((task, closure));
         }
     }
     Ok(found)

@@ -209,14 +209,26 @@ fn files(
     let mut seen = BTreeSet::new();
     let mut downloads = Vec::new();
     for step in layers.iter().filter(|layer| layer.here.is_none()).flat_map(|layer| &layer.planned.steps) {
+        // Packages come in hundreds: one line for those of a task.
+        let (mut packages, mut bytes) = (0, 0);
         for source in step.sources() {
             let Source::Url { url, .. } = source else { continue };
             let digest = inputs.sources.get(source).filter(|_| !unknown.contains(source));
             let have = digest.is_some_and(|digest| resolver.fetcher.have(digest));
-            if !have && seen.insert(digest.map_or_else(|| url.clone(), Digest::hex)) {
-                let name = resolver.fetcher.shown(url);
-                downloads.push(ForecastDownload { name, size: sizes.get(&Secrets::as_written(url)).copied() });
+            if have || !seen.insert(digest.map_or_else(|| url.clone(), Digest::hex)) {
+                continue;
             }
+            if let Some(deb) = step.deb(source) {
+                (packages, bytes) = (packages + 1, bytes + deb.size);
+                continue;
+            }
+            let name = resolver.fetcher.shown(url);
+            downloads.push(ForecastDownload { name, size: sizes.get(&Secrets::as_written(url)).copied() });
+        }
+        if packages > 0 {
+            let task = Secrets::as_written(&step.name);
+            let name = format!("{packages} pinned packages of {task} ({}:{})", step.file, step.line);
+            downloads.push(ForecastDownload { name, size: Some(bytes) });
         }
     }
     downloads

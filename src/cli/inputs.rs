@@ -11,7 +11,7 @@ use super::context::{Context, Network, RegistryArgs};
 use super::env_file;
 use super::error::CommandError;
 use crate::blueprint::{self, Blueprint, Given, Problems};
-use crate::debian::BaseOptions;
+use crate::debian::{BaseOptions, nearer};
 use crate::event::Event;
 use crate::fetch::proxy_passwords;
 use crate::lock::Lock;
@@ -137,8 +137,12 @@ impl InputArgs {
     /// What resolving `prepared` needs.
     pub(super) fn network<'a>(&'a self, context: &'a Context, prepared: &Prepared) -> Network<'a> {
         let mut network = Network::new(context, &self.registry, prepared.platform.clone());
-        network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls);
         network.archive = BaseOptions { mirror: self.mirror.clone(), keyring: self.keyring.clone() };
+        // One that cannot be read was told of when the blueprint was.
+        let lock = prepared.blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
+        network.fetcher = context
+            .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)
+            .nearer(nearer(&lock, &network.archive));
         network.compression = self.compression;
         network.locked = self.locked;
         network.pin.clone_from(&prepared.lowered.archive);

@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// End with 1 if anything has
     #[arg(long)]
     exit_code: bool,
-    /// The suite that packages come from [default: that of the base deb:SUITE]
+    /// The suite that packages come from [default: that of the base, as the lockfile has it]
     #[arg(long, value_name = "SUITE")]
     suite: Option<String>,
     /// The catalog that toolchains come from [default: `catalog` in the store]
@@ -78,12 +78,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut found = toolchains(&context, &lock, &catalog);
     found.extend(bases(args, &context, &lock)?);
-    found.extend(packages(args, &context, &lock)?);
+    let looked = packages(args, &context, &lock)?;
+    let all = looked.is_some();
+    found.extend(looked.unwrap_or_default());
     // What is shown live has to be gone before the result.
     drop(context);
     match args.format {
         Format::Json => ui::out(&format!("{}\n", json!({ "outdated": found }))),
-        Format::Human if found.is_empty() => ui::out("all that is pinned is the newest there is\n"),
+        Format::Human if found.is_empty() && all => ui::out("all that is pinned is the newest there is\n"),
+        Format::Human if found.is_empty() => ui::out("of all else that is pinned, there is nothing newer\n"),
         Format::Human => human(&found),
     }
     Ok(ExitCode::from(u8::from(args.exit_code && !found.is_empty())))
@@ -188,8 +191,8 @@ fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, C
     Ok(found)
 }
 
-/// Packages that the archive has newer versions of.
-fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, CommandError> {
+/// Packages that the archive has newer versions of; `None` where nobody knows of which suite they are.
+fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Option<Vec<Outdated>>, CommandError> {
     let mut by_platform: BTreeMap<&String, BTreeSet<(String, String)>> = BTreeMap::new();
     let mut components = BTreeSet::from(["main".to_owned()]);
     for (platform, tasks) in &lock.apt {
@@ -199,12 +202,14 @@ fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>
         }
     }
     let of_base = || lock.base.keys().find_map(|base| base.strip_prefix("deb:").map(str::to_owned));
-    let Some(suite) = args.suite.clone().or_else(of_base) else {
-        if !by_platform.is_empty() {
-            let warning = "packages are not looked at: name the suite that they come from with --suite";
-            context.reporter.event(Event::Warning(warning.into()));
+    let of_tasks = || lock.apt.values().flat_map(|tasks| tasks.values()).find_map(|pin| pin.suite.clone());
+    let Some(suite) = args.suite.clone().or_else(of_base).or_else(of_tasks) else {
+        if by_platform.is_empty() {
+            return Ok(Some(Vec::new()));
         }
-        return Ok(Vec::new());
+        let warning = "packages are not looked at: name the suite that they come from with --suite";
+        context.reporter.event(Event::Warning(warning.into()));
+        return Ok(None);
     };
     let mut found = Vec::new();
     for (platform, debs) in by_platform {
@@ -226,7 +231,7 @@ fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>
             security: newer.security,
         }));
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 fn parsed(platform: &str) -> Result<Platform, CommandError> {

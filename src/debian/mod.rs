@@ -9,6 +9,7 @@ mod control;
 mod database;
 mod error;
 mod index;
+mod nearer;
 mod newer;
 mod release;
 mod resolve;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
+pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use resolve::{BaseOptions, Releases, releases};
 

@@ -107,12 +107,10 @@ impl Releases {
                 IndexFile { paths: vec![pin.index.clone()], sha256: pin.sha256, size: pin.size },
             )]),
         };
-        let distribution =
-            if pin.distribution == Distribution::Ubuntu.name() { Distribution::Ubuntu } else { Distribution::Debian };
         Self {
             suite: suite.to_owned(),
             architecture: architecture.to_owned(),
-            distribution,
+            distribution: Distribution::named(&pin.distribution),
             components: pin.components.clone(),
             pockets: pin.pockets.iter().map(pocket).collect(),
             pinned: true,

@@ -50,6 +50,11 @@ impl Distribution {
         }
     }
 
+    /// The distribution that is called `name`; Debian for what is not known.
+    pub fn named(name: &str) -> Self {
+        if name == Self::Ubuntu.name() { Self::Ubuntu } else { Self::Debian }
+    }
+
     /// In lower case.
     pub fn name(self) -> &'static str {
         match self {
@@ -70,8 +75,10 @@ impl Distribution {
 /// One source of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSource {
-    uri: String,
-    suite: String,
+    /// The archive, without a slash at its end.
+    pub uri: String,
+    /// The suite or pocket.
+    pub suite: String,
     components: String,
     signed_by: Option<PathBuf>,
 }

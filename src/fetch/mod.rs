@@ -59,6 +59,8 @@ pub struct Fetched {
 #[derive(Clone)]
 pub struct Fetcher {
     inner: Arc<Inner>,
+    /// Beginnings of URLs, each with one to try before it.
+    nearer: Arc<[(String, String)]>,
 }
 
 struct Inner {
@@ -76,7 +78,14 @@ impl Fetcher {
     /// transfer counts as broken; no server is waited for longer, whatever it asks.
     pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool, stall: Duration) -> Self {
         let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
-        Self { inner: Arc::new(Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits }) }
+        let inner = Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits };
+        Self { inner: Arc::new(inner), nearer: Arc::new([]) }
+    }
+
+    /// The same, which asks other servers before those of URLs that begin so, where a digest says what must come.
+    #[must_use]
+    pub fn nearer(self, nearer: Vec<(String, String)>) -> Self {
+        Self { nearer: nearer.into(), ..self }
     }
 
     /// Where a fetched file is.
@@ -127,6 +136,25 @@ impl Fetcher {
             }
             return Ok(Fetched { digest, size: metadata.len() });
         }
-        transfer::run(self, download).await
+        let Some(near) = self.near(download) else { return transfer::run(self, download).await };
+        let error = match transfer::run(self, &near).await {
+            Err(error) => error,
+            fetched => return fetched,
+        };
+        match transfer::run(self, download).await {
+            // Why the server that was chosen does not do says more.
+            Err(FetchError::Connection { .. } | FetchError::Stalled { .. }) => Err(error),
+            fetched => fetched,
+        }
+    }
+
+    /// The same file of a nearer server.
+    fn near(&self, download: &Download) -> Option<Download> {
+        download.sha256?;
+        let url = self.nearer.iter().find_map(|(far, near)| {
+            let path = download.url.strip_prefix(far.as_str()).filter(|path| path.starts_with('/'))?;
+            Some(format!("{near}{path}"))
+        })?;
+        Some(Download { url, ..download.clone() })
     }
 }

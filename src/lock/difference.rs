@@ -120,7 +120,7 @@ mod tests {
             size: 1,
         };
         let debs = vec![deb("jq", version), deb("libjq1", "1.6")];
-        let closure = ClosurePin { packages: vec!["jq".into()], recommends: false, debs };
+        let closure = ClosurePin { packages: vec!["jq".into()], recommends: false, suite: None, debs };
         Lock {
             base: BTreeMap::from([("debian:12".to_owned(), BasePin::Image(Digest::of(digest)))]),
             apt: BTreeMap::from([("linux/amd64".into(), BTreeMap::from([("a.yml: b".to_owned(), closure)]))]),

@@ -71,6 +71,8 @@ pub struct ClosurePin {
     pub packages: Vec<String>,
     /// Whether recommended packages were wanted as well.
     pub recommends: bool,
+    /// Of which suite the base is, where its reference does not say it.
+    pub suite: Option<String>,
     /// All that apt installs, in its order.
     pub debs: Vec<DebPin>,
 }

@@ -190,6 +190,7 @@ fn closure(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Closure
     }
     let recommends = fields.get("recommends").map_or(Ok(false), |node| node.boolean("recommends"));
     let recommends = reader.take(recommends)?;
+    let suite = reader.optional(fields, "suite");
     let Some(list) = fields.get("closure") else {
         reader.take::<()>(Err(missing(node, "closure")));
         return None;
@@ -213,7 +214,7 @@ fn closure(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Closure
         };
         debs.extend(deb());
     }
-    Some(ClosurePin { packages, recommends, debs })
+    Some(ClosurePin { packages, recommends, suite, debs })
 }
 
 fn missing(node: &Node, field: &str) -> Diagnostic {

@@ -101,6 +101,9 @@ fn closure(text: &mut String, task: &str, pin: &ClosurePin) {
     if pin.recommends {
         line(text, 3, "recommends: true");
     }
+    if let Some(suite) = &pin.suite {
+        line(text, 3, &format!("suite: {}", scalar(suite)));
+    }
     if pin.debs.is_empty() {
         line(text, 3, "closure: []");
         return;
@@ -186,7 +189,12 @@ mod tests {
             sha256,
             size: 7,
         };
-        let closure = ClosurePin { packages: vec!["git=1:2".into()], recommends: true, debs: vec![deb] };
+        let closure = ClosurePin {
+            packages: vec!["git=1:2".into()],
+            recommends: true,
+            suite: Some("bookworm".into()),
+            debs: vec![deb],
+        };
         Lock {
             resolved_at: Some("2026-01-15T10:30:00Z".into()),
             host: "linux/arm64".into(),

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::lock::DebPin;
 use crate::op::Deb;
@@ -17,6 +18,23 @@ pub const STATUS: &str = "var/lib/dpkg/status";
 pub const EXTENDED_STATES: &str = "var/lib/apt/extended_states";
 /// More builds than this on one base at once go without a shared cache of packages.
 const SLOTS: u32 = 64;
+
+/// What packages come to, as apt decides it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closure {
+    /// All that it installs, in its order.
+    pub debs: Vec<DebPin>,
+    /// The suite of the root.
+    pub suite: Option<String>,
+}
+
+/// `VERSION_CODENAME` of os-release(5).
+pub fn suite(os_release: &str) -> Option<String> {
+    let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    let name = value.trim().trim_matches(['"', '\'']);
+    let fits = !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    fits.then(|| name.to_owned())
+}
 
 /// apt's lists and archives, kept by alloy and lent to a build. apt locks both directories, so a build takes a slot
 /// of its own: the first that no other build holds.

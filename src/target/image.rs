@@ -7,12 +7,12 @@ use layers::compress::Compression;
 use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, WorkDir};
 
+use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
 use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
-use crate::lock::DebPin;
 use crate::op::{Source, Step};
 use crate::sandbox::{SandboxError, Worker};
 
@@ -107,10 +107,10 @@ impl ImageTarget {
         packages: &[String],
         recommends: bool,
         output: impl FnMut(Vec<u8>),
-    ) -> Result<Vec<DebPin>, RequestError> {
+    ) -> Result<Closure, RequestError> {
         self.worker.send(&Request::Closure { packages: packages.to_vec(), recommends })?;
         match self.reply(output)? {
-            Reply::Closure(debs) => Ok(debs),
+            Reply::Closure(closure) => Ok(closure),
             other => Err(unexpected(&other)),
         }
     }

@@ -24,6 +24,7 @@ mod unpack;
 use std::io;
 use std::path::PathBuf;
 
+pub use apt::Closure;
 pub use layer::{DEFAULT_EPOCH, DEFAULT_PATH};
 pub use lent::Lent;
 pub use serve::serve;

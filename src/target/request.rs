@@ -8,11 +8,11 @@ use layers::digest::{DiffId, Digest};
 use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 
+use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
 use super::lent::Lent;
 use crate::debian::BasePlan;
-use crate::lock::DebPin;
 use crate::op::{Source, Step};
 use crate::sandbox::Bind;
 
@@ -167,7 +167,7 @@ pub enum Reply {
     /// How the step ended.
     Step(Outcome),
     /// What apt would install.
-    Closure(Vec<DebPin>),
+    Closure(Closure),
     /// The stored layer; `None` when nothing was changed.
     Layer(Option<LayerBlob>),
     /// Things the layer holds that could not be made here (device nodes, to an ordinary user).

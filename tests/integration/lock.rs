@@ -1,5 +1,6 @@
 //! `alloy lock` and `alloy outdated`: what they write, and what a build does with it when the world has moved on.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -159,6 +160,27 @@ fn an_index_that_is_gone_is_named() {
     shared().run(&["lock", path, "--update=base"]).ok();
     let now = lockfile(blueprint.path());
     assert!(now.contains(hash) && now != lock.replace(hash, &"0".repeat(64)), "{now}");
+}
+
+#[test]
+fn an_archive_out_of_reach_is_that_of_this_machine() {
+    let tree = "- {name: tree, action: apt_install, packages: [tree]}\n";
+    let blueprint = blueprint(&[("manifest.yml", MANIFEST), ("tools.yml", tree)]);
+    let path = text(blueprint.path());
+    shared().run(&["lock", path]).ok();
+    // As a colleague's machine has written it, elsewhere.
+    let lock = lockfile(blueprint.path());
+    let archives: BTreeSet<&str> = lock.split("uri: ").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+    for (archive, name) in archives.iter().rev().zip(["debian-security", "debian"]) {
+        relock(blueprint.path(), archive, &format!("http://127.0.0.1:9/{name}"));
+    }
+    let store = Store::new();
+    let said = store.run(&["build", path, "--locked", "-t", "elsewhere"]).ok().stderr;
+    assert!(!said.contains("127.0.0.1:9"), "{said}");
+    // What the image itself asks stays what the lockfile says.
+    let sources = store.run(&["run", "elsewhere", "--", "sh", "-c", "cat /etc/apt/sources.list.d/*"]).ok().stdout;
+    assert!(sources.contains("URIs: http://127.0.0.1:9/debian\n"), "{sources}");
+    store.run(&["run", "elsewhere", "tree", "--version"]).ok();
 }
 
 #[test]

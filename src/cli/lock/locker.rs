@@ -12,9 +12,10 @@ use crate::cli::context::{Context, Network};
 use crate::cli::error::CommandError;
 use crate::cli::inputs::{InputArgs, Prepared};
 use crate::event::Event;
-use crate::lock::{BasePin, ClosurePin, DebPin, Lock, ToolchainPin, same};
+use crate::lock::{BasePin, ClosurePin, Lock, ToolchainPin, same};
 use crate::op::{Secrets, Source};
 use crate::plan::{AptTask, Platform, drop_unused, fixed};
+use crate::target::Closure;
 use crate::yaml::Diagnostic;
 
 /// Pins what is not pinned, platform by platform.
@@ -230,6 +231,7 @@ impl<'a> Locker<'a> {
             inventory: false,
         };
         let (resolver, directory) = (network.resolver(), &self.blueprint.directory);
+        let says_suite = prepared.lowered.base.starts_with("deb:");
         let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
         let found = match build::closures(&resolver, directory, prepared.lowered, resolved, &options) {
             Err(error @ BuildError::Foreign { .. }) => {
@@ -241,8 +243,9 @@ impl<'a> Locker<'a> {
             }
             found => found?,
         };
-        let pin = |(task, debs): (AptTask, Vec<DebPin>)| {
-            (task.key, ClosurePin { packages: task.packages, recommends: task.recommends, debs })
+        let pin = |(task, closure): (AptTask, Closure)| {
+            let (suite, debs) = (closure.suite.filter(|_| !says_suite), closure.debs);
+            (task.key, ClosurePin { packages: task.packages, recommends: task.recommends, suite, debs })
         };
         Ok(found.into_iter().map(pin).collect())
     }

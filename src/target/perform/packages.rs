@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Performer;
-use crate::lock::DebPin;
 use crate::op::{Deb, Source};
+use crate::target::apt::Closure;
 use crate::target::{TargetError, apt};
 
 /// Below `/run/alloy` in the sandbox: pinned packages while they are installed.
@@ -89,11 +89,11 @@ impl Performer<'_> {
     }
 
     /// What apt would install now for `packages`, as it decides itself.
-    pub fn closure(&mut self, packages: &[String], recommends: bool) -> Result<Vec<DebPin>, TargetError> {
+    pub fn closure(&mut self, packages: &[String], recommends: bool) -> Result<Closure, TargetError> {
         let status = self.read(apt::STATUS);
         let missing: Vec<String> = apt::missing(packages, &status).into_iter().map(str::to_owned).collect();
         if missing.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Closure::default());
         }
         let failed =
             |what, exit, output: &str| TargetError::Command { what, exit, output: output.trim_end().to_owned() };
@@ -110,6 +110,7 @@ impl Performer<'_> {
         if exit != 0 {
             return Err(failed("asking apt what it would install", exit, &printed));
         }
-        apt::uris(&printed).map_err(|line| TargetError::Unpinnable { line })
+        let debs = apt::uris(&printed).map_err(|line| TargetError::Unpinnable { line })?;
+        Ok(Closure { debs, suite: apt::suite(&self.read("etc/os-release")) })
     }
 }

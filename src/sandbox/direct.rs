@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio as Std};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
@@ -16,6 +17,10 @@ use super::init::become_user;
 use super::process::Running;
 use super::spec::Identity;
 use super::{Exit, SandboxError};
+
+/// How often, and how long apart: one that is dead counts as long as nobody has buried it.
+const REPEATS: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// A command that runs: its process, and whether it leads a session.
 static RUNNING: Mutex<Vec<(Pid, bool)>> = Mutex::new(Vec::new());
@@ -87,13 +92,29 @@ impl Running {
         let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) else { return self.wait() };
         let ended = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
         if !register(pid, session) {
+            // With what it may have started already.
+            let _ = session.then(|| rustix::process::kill_process_group(pid, Signal::KILL));
             let _ = self.child.kill();
         }
         let copied = self.output.take().map_or(Ok(()), |pipe| copy(&pipe.into(), &ended, output));
         let exit = self.wait();
+        if session {
+            end_rest(pid);
+        }
         running().retain(|(other, _)| *other != pid);
         copied.map_err(failed)?;
         exit
+    }
+}
+
+/// Asks once more those of a command's process group that its end has left, if everything is to end: what a shell was
+/// just about to start may have missed the first time.
+fn end_rest(group: Pid) {
+    for _ in 0..REPEATS {
+        if !ending() || rustix::process::kill_process_group(group, Signal::TERM).is_err() {
+            return;
+        }
+        std::thread::sleep(BETWEEN);
     }
 }
 

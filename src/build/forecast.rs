@@ -227,7 +227,9 @@ fn files(
         }
         if packages > 0 {
             let task = Secrets::as_written(&step.name);
-            let name = format!("{packages} pinned packages of {task} ({}:{})", step.file, step.line);
+            let packages =
+                if packages == 1 { "1 pinned package".to_owned() } else { format!("{packages} pinned packages") };
+            let name = format!("{packages} of {task} ({}:{})", step.file, step.line);
             downloads.push(ForecastDownload { name, size: Some(bytes) });
         }
     }

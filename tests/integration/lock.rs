@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::support::download::{Downloads, content, sha256};
 use crate::support::http::{Server, whole};
 use crate::support::registry::Registry;
-use crate::support::{Ended, Store, blueprint, digests, run, shared, text};
+use crate::support::{Ended, Store, blueprint, digests, repository, run, shared, text};
 
 const LOCK: &str = "alloy.lock.yml";
 const MANIFEST: &str = "name: Locked\nversion: 1.0.0\nrun_order: [tools.yml]\nimage: {env_from_profile: false}\n";
@@ -181,6 +181,26 @@ fn an_archive_out_of_reach_is_that_of_this_machine() {
     let sources = store.run(&["run", "elsewhere", "--", "sh", "-c", "cat /etc/apt/sources.list.d/*"]).ok().stdout;
     assert!(sources.contains("URIs: http://127.0.0.1:9/debian\n"), "{sources}");
     store.run(&["run", "elsewhere", "tree", "--version"]).ok();
+}
+
+#[test]
+fn the_lockfile_says_of_which_suite_a_base_is_that_does_not_say_it() {
+    let (registry, hello) = (Registry::start(), repository("examples/hello"));
+    let base = registry.image("base/debian:12");
+    shared().run(&["build", text(&hello), "-t", &base, "--push"]).ok();
+    let tree = "- {name: tree, action: apt_install, packages: [tree]}\n";
+    let manifest = MANIFEST.replace("image: {", &format!("image: {{base: '{base}', "));
+    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", tree)]);
+    let path = text(blueprint.path());
+    shared().run(&["lock", path]).ok();
+    let part = "      packages: [tree]\n      suite: bookworm\n      closure:\n      - {package: tree,";
+    assert!(lockfile(blueprint.path()).contains(part), "{}", lockfile(blueprint.path()));
+    shared().run(&["lock", path, "--check"]).ok();
+    let said = shared().run(&["outdated", path]).ok();
+    assert!(said.stdout.contains("the newest there is") && !said.stderr.contains("--suite"), "{}", said.stderr);
+    // The plan has a line for all packages of a task.
+    let said = Store::new().run(&["plan", path, "--locked"]).ok().stdout;
+    assert!(said.contains("download 1 pinned package of tree (tools.yml:1): "), "{said}");
 }
 
 #[test]

@@ -30,9 +30,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
             None => error.hint("`alloy actions` lists them"),
         });
     };
-    println!("{}: {}\n", action.name, action.summary);
+    outln!("{}: {}\n", action.name, action.summary);
     ui::table(&action.fields.iter().map(row).collect::<Vec<_>>());
-    println!("\nevery task:");
+    outln!("\nevery task:");
     ui::table(&COMMON.iter().map(row).collect::<Vec<_>>());
     Ok(ExitCode::SUCCESS)
 }

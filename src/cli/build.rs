@@ -128,8 +128,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     drop(context);
     let digest = image.descriptor().digest;
     match names.first() {
-        Some(name) => println!("{name}@{digest}"),
-        None => println!("{digest}"),
+        Some(name) => outln!("{name}@{digest}"),
+        None => outln!("{digest}"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -71,7 +71,7 @@ fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
     context.reporter.event(Event::Note(note));
     drop(network);
     drop(context);
-    println!("{}", directory.display());
+    outln!("{}", directory.display());
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn list(project: &str, args: &Args, global: &Global) -> Result<(), CommandError>
                     "description": one.description,
                 })
             });
-            println!("{}", json!(listed.collect::<Vec<_>>()));
+            outln!("{}", json!(listed.collect::<Vec<_>>()));
         }
     }
     Ok(())

@@ -24,6 +24,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, mut command: Command) -> Result<ExitCode, CommandError> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, "alloy", &mut text);
-    ui::out(&String::from_utf8_lossy(&text));
+    ui::out(&text);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,5 @@
 //! What is said of an image: made when it is built or when somebody asks, kept in the store, found in registries.
 
-use std::io::Write;
-
 use clap::Args;
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
@@ -13,6 +11,7 @@ use super::error::{CommandError, Kind};
 use super::inputs::Prepared;
 use super::interrupt::{self, CtrlC};
 use super::push::find;
+use super::ui;
 use crate::attest::{self, Statement};
 use crate::build::{self, Built};
 use crate::event::Event;
@@ -146,8 +145,8 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     drop(network);
     drop(context);
     bytes.extend((!bytes.ends_with(b"\n")).then_some(b'\n'));
-    let written = std::io::stdout().lock().write_all(&bytes);
-    written.map_err(|error| CommandError::new(Kind::Failed, format!("cannot print it: {error}")))
+    ui::out(&bytes);
+    Ok(())
 }
 
 /// The document that is attached to the image `name` of a registry, brought into the store.

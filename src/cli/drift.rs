@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     };
     match args.format {
         Format::Human => human(&found),
-        Format::Json => println!("{}", as_json(&found)),
+        Format::Json => outln!("{}", as_json(&found)),
     }
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -106,13 +106,13 @@ fn human(found: &[Finding]) {
             Subject::Path(path) => path.clone(),
             Subject::Package(name) => format!("package {name}"),
         };
-        println!("{bold}{what}{plain}: {}   {dim}{}{plain}", finding.field, finding.by);
-        println!("    was  {}", finding.was);
-        println!("    is   {}", finding.is);
+        outln!("{bold}{what}{plain}: {}   {dim}{}{plain}", finding.field, finding.by);
+        outln!("    was  {}", finding.was);
+        outln!("    is   {}", finding.is);
     }
     match found.len() {
-        0 => println!("no drift"),
-        count => println!("{}", ui::count(count, "difference")),
+        0 => outln!("no drift"),
+        count => outln!("{}", ui::count(count, "difference")),
     }
 }
 

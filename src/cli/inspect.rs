@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
         (_, platform) => of(&context, local.select(platform.as_ref())?)?,
     };
-    println!("{value:#}");
+    outln!("{value:#}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     drop(network);
     // Ends the view before the result is told.
     drop(context);
-    println!("{counts} in {took}");
+    outln!("{counts} in {took}");
     summary.failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
 }
 
@@ -123,7 +123,7 @@ fn foresee(tasks: &[Foreseen]) {
     let mut file = None;
     for task in tasks {
         if file != Some(&task.file) {
-            println!("{bold}{}{plain}", task.file);
+            outln!("{bold}{}{plain}", task.file);
             file = Some(&task.file);
         }
         let unless = if task.guarded { ", unless its `skip_if` holds" } else { "" };
@@ -132,8 +132,8 @@ fn foresee(tasks: &[Foreseen]) {
             Decision::Run(Some(why)) => format!("run   {}: {why}{unless}", task.name),
             Decision::Run(None) => format!("run   {}: not done here yet{unless}", task.name),
         };
-        println!("    {line}");
+        outln!("    {line}");
     }
     let run = tasks.iter().filter(|task| matches!(task.decision, Decision::Run(_))).count();
-    println!("{run} to run, {} to skip", tasks.len() - run);
+    outln!("{run} to run, {} to skip", tasks.len() - run);
 }

@@ -1,5 +1,8 @@
 //! Commands: one file each. Results go to standard output, everything else to standard error through [`ui`].
 
+#[macro_use]
+pub mod ui;
+
 mod actions;
 mod build;
 mod cache;
@@ -38,7 +41,6 @@ mod run;
 mod sbom;
 mod schema;
 mod team;
-pub mod ui;
 mod verify;
 
 use std::process::ExitCode;
@@ -150,7 +152,8 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(args, Cli::command()),
         Command::Compat(args) => compat::run(args),
     };
-    match result {
+    let unprinted = ui::unprinted().map(|error| CommandError::new(Kind::Failed, format!("cannot print: {error}")));
+    match result.and_then(|code| unprinted.map_or(Ok(code), Err)) {
         Ok(code) => code,
         Err(error) => {
             ui::failure(&error);

@@ -50,14 +50,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         (Format::Human, [(_, forecast)]) => human(forecast),
         (Format::Human, forecasts) => {
             for (platform, forecast) in forecasts {
-                println!("{platform}:");
+                outln!("{platform}:");
                 human(forecast);
             }
         }
-        (Format::Json, [(_, forecast)]) => println!("{}", as_json(forecast)),
+        (Format::Json, [(_, forecast)]) => outln!("{}", as_json(forecast)),
         (Format::Json, forecasts) => {
             let each = forecasts.iter().map(|(platform, forecast)| (platform.to_string(), as_json(forecast)));
-            println!("{}", json!({"platforms": each.collect::<Map<_, _>>()}));
+            outln!("{}", json!({"platforms": each.collect::<Map<_, _>>()}));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -71,7 +71,7 @@ fn human(forecast: &Forecast) {
         (Some(_), false) if forecast.layers.iter().all(|layer| layer.here.is_some()) => "not needed",
         (Some(_), false) => "to be made",
     };
-    println!("base {bold}{}{plain}: {state}", forecast.base);
+    outln!("base {bold}{}{plain}: {state}", forecast.base);
     let count = forecast.layers.len();
     for (index, layer) in forecast.layers.iter().enumerate() {
         let state = match layer.here {
@@ -81,20 +81,20 @@ fn human(forecast: &Forecast) {
             None => "to be built".to_owned(),
         };
         let portable = if layer.planned.portable.is_some() { ", portable" } else { "" };
-        println!("[{}/{count}] {bold}{}{plain}: {state}{portable}", index + 1, layer.planned.name);
+        outln!("[{}/{count}] {bold}{}{plain}: {state}{portable}", index + 1, layer.planned.name);
         for reason in &layer.reasons {
-            println!("      because {reason}");
+            outln!("      because {reason}");
         }
         for step in layer.planned.steps.iter().filter(|_| layer.here.is_none()) {
-            println!("      {dim}{} {} ({}:{}){plain}", step.action, step.name, step.file, step.line);
+            outln!("      {dim}{} {} ({}:{}){plain}", step.action, step.name, step.file, step.line);
         }
     }
     for download in &forecast.downloads {
         let size = download.size.map_or("size unknown".to_owned(), ui::bytes);
-        println!("download {}: {size}", download.name);
+        outln!("download {}: {size}", download.name);
     }
     let built = forecast.layers.iter().filter(|layer| layer.here.is_none()).count();
-    println!("{} cached, {built} to be built, {}", count - built, ui::count(forecast.downloads.len(), "download"));
+    outln!("{} cached, {built} to be built, {}", count - built, ui::count(forecast.downloads.len(), "download"));
 }
 
 fn as_json(forecast: &Forecast) -> Value {

@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let rows = sizes.iter().map(|(what, size)| [(*what).to_owned(), ui::bytes(*size)]);
     ui::table(&rows.collect::<Vec<_>>());
     let total: u64 = sizes.iter().map(|(_, size)| size).sum();
-    println!("{} {}", if args.dry_run { "would free" } else { "freed" }, ui::bytes(total));
+    outln!("{} {}", if args.dry_run { "would free" } else { "freed" }, ui::bytes(total));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     context.reporter.event(Event::Note(format!("published {} for {told}: {files}", read.manifest.name)));
     drop(network);
     drop(context);
-    destinations.iter().for_each(|destination| println!("{destination}@{digest}"));
+    destinations.iter().for_each(|destination| outln!("{destination}@{digest}"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     push(&network.resolver(), &image, &destination, &attach)?;
     drop(network);
     drop(context);
-    println!("{destination}@{}", image.descriptor().digest);
+    outln!("{destination}@{}", image.descriptor().digest);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,9 @@
 //! Builds that are cut off, interrupted, or not alone.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Store, repository, shared, tasks, text};
+use crate::support::{ALLOY, Store, repository, shared, tasks, text};
 
 /// Processes whose command line holds `mark`.
 fn running(mark: &str) -> usize {
@@ -122,4 +122,38 @@ fn pruning_keeps_what_images_need() {
     assert_eq!(count(), 0);
     assert_eq!(std::fs::read_dir(store.path().join("store/trees")).unwrap().count(), 0);
     store.build(&[text(&hello), "-t", "kept"]);
+}
+
+#[test]
+fn whoever_reads_may_leave() {
+    let hello = repository("examples/hello");
+    shared().build(&[text(&hello)]);
+    let nobody = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for arguments in [vec!["actions"], vec!["plan", text(&hello)], vec!["images"], vec!["completions", "bash"]] {
+        let ended = shared().alloy(&arguments).stdout(nobody()).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && !said.contains("panicked"), "{arguments:?}: {said}");
+        // What is lost otherwise is said.
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ended = shared().alloy(&arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            ended.status.code() == Some(1) && said.contains("cannot print: No space left"),
+            "{arguments:?}: {said}"
+        );
+    }
+    // Nobody follows the build: it is done all the same.
+    for progress in ["plain", "tty"] {
+        let store = Store::new();
+        let arguments = ["build", text(&hello), "-t", "alone", "--progress", progress];
+        let mut build = Command::new(ALLOY);
+        build.args(arguments).env("ALLOY_HOME", store.path().join("store"));
+        let ended = build.stdout(nobody()).stderr(nobody()).status().unwrap();
+        assert!(ended.success(), "{progress}: {ended}");
+        assert!(store.run(&["images"]).ok().stdout.contains("alone:latest"), "{progress}");
+    }
 }

@@ -45,7 +45,7 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, Com
     network.team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
     network.team.sign = signing_key(args.sign_key.as_deref())?;
     let count = build::export(&network.resolver())?;
-    println!("{} has {}", args.cache.cache, told(count));
+    outln!("{} has {}", args.cache.cache, told(count));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -94,6 +94,6 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
     if count == 0 {
         return Err(CommandError::new(Kind::Failed, format!("{place} has nothing to bring")));
     }
-    println!("brought {} and {} from {place}", told(count), ui::bytes(bytes));
+    outln!("brought {} and {} from {place}", told(count), ui::bytes(bytes));
     Ok(ExitCode::SUCCESS)
 }

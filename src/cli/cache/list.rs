@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
                     "layer": one.written.entry.known.layer(),
                 })
             });
-            println!("{}", json!(listed.collect::<Vec<_>>()));
+            outln!("{}", json!(listed.collect::<Vec<_>>()));
         }
     }
     Ok(ExitCode::SUCCESS)

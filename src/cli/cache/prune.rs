@@ -70,8 +70,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let layers: BTreeSet<(Digest, u64)> = gone.iter().filter_map(|one| one.layer()).collect();
     let size = ui::bytes(layers.iter().map(|(_, size)| size).sum());
     match args.yes {
-        true => println!("deleted {count} with layers of {size}"),
-        false => println!("would delete {count} with layers of {size}; --yes does it"),
+        true => outln!("deleted {count} with layers of {size}"),
+        false => outln!("would delete {count} with layers of {size}; --yes does it"),
     }
     Ok(ExitCode::SUCCESS)
 }

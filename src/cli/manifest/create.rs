@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     context.runtime.block_on(client.push_manifest(&destination.manifest(), &index.media_type, &bytes))?;
     drop(network);
     drop(context);
-    println!("{destination}@{}", index.digest);
+    outln!("{destination}@{}", index.digest);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,12 +1,25 @@
 //! The only printer. Progress goes to standard error; results that programs read go to standard output.
 
+/// A line of a result, on standard output.
+macro_rules! outln {
+    ($($text:tt)*) => { $crate::cli::ui::out(&(format!($($text)*) + "\n")) };
+}
+
+/// A line of anything else, on standard error. Nobody may be reading any more: work goes on.
+macro_rules! errln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = std::io::stderr().write_all((format!($($text)*) + "\n").as_bytes());
+    }};
+}
+
 mod json;
 mod plain;
 mod text;
 mod tty;
 
-use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
 
@@ -60,9 +73,9 @@ pub fn color() -> bool {
 /// Prints how a command failed.
 pub fn failure(error: &super::CommandError) {
     let (red, cyan, plain) = if color() { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    eprintln!("{red}error:{plain} {}", error.message.trim_end());
+    errln!("{red}error:{plain} {}", error.message.trim_end());
     for hint in &error.hints {
-        eprintln!("{cyan}hint:{plain} {hint}");
+        errln!("{cyan}hint:{plain} {hint}");
     }
 }
 
@@ -78,7 +91,7 @@ pub fn table<const N: usize>(rows: &[[String; N]]) {
     let widths: Vec<usize> = (0..N).map(width).collect();
     for row in rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+        outln!("{}", cells.join("  ").trim_end());
     }
 }
 
@@ -87,11 +100,21 @@ pub fn color_out() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Prints a result. Nobody may be reading any more: that is no failure.
-pub fn out(text: &str) {
-    use std::io::Write as _;
+/// Why a result could not be printed.
+static UNPRINTED: OnceLock<String> = OnceLock::new();
+
+/// Prints a result. Nobody may be reading any more: that is no failure, and anything else shows in [`unprinted`].
+pub fn out(text: &(impl AsRef<[u8]> + ?Sized)) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNPRINTED.set(error.to_string())),
+        _ => {}
+    }
+}
+
+/// Why a result could not be printed, if that is so.
+pub fn unprinted() -> Option<&'static String> {
+    UNPRINTED.get()
 }
 
 /// A number and what is counted: `1 layer`, `2 layers`.

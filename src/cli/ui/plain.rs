@@ -60,7 +60,7 @@ fn beat(plain: &Weak<Plain>) {
                 Some((name, since)) => (name.as_str(), *since),
                 None => ("working", layer.started),
             };
-            eprintln!("{} … {name} ({})", layer.label, duration(now - since));
+            errln!("{} … {name} ({})", layer.label, duration(now - since));
         }
     }
 }
@@ -75,8 +75,8 @@ impl Report for Plain {
 impl State {
     fn event(&mut self, event: Event) {
         match event {
-            Event::Note(text) => eprintln!("{text}"),
-            Event::Warning(text) => eprintln!("warning: {text}"),
+            Event::Note(text) => errln!("{text}"),
+            Event::Warning(text) => errln!("warning: {text}"),
             Event::Platform(name) => self.platform = format!("{name} "),
             Event::TransferStarted { id, name, .. } => {
                 self.transfers.insert(id, Transfer { name, done: 0, started: Instant::now() });
@@ -90,21 +90,21 @@ impl State {
                 if let Some(Transfer { name, done, started }) = self.transfers.remove(&id)
                     && done >= WORTH_A_LINE
                 {
-                    eprintln!("{name}: {} in {}", bytes(done), duration(started.elapsed()));
+                    errln!("{name}: {} in {}", bytes(done), duration(started.elapsed()));
                 }
             }
             Event::LayerStarted { id, name, index, count } => {
                 let platform = &self.platform;
                 let label =
                     if index == 0 { format!("[{platform}base]") } else { format!("[{platform}{index}/{count}]") };
-                eprintln!("{label} {name}");
+                errln!("{label} {name}");
                 let now = Instant::now();
                 self.layers.insert(id, Layer { label, started: now, task: None, next_beat: now + HEARTBEAT });
             }
             Event::TaskStarted { layer, name } => self.task(layer, name),
             Event::TaskSkipped { layer, name, reason } => {
                 if let Some(layer) = self.layers.get(&layer) {
-                    eprintln!("{}   {name}: skipped, {reason}", layer.label);
+                    errln!("{}   {name}: skipped, {reason}", layer.label);
                 }
             }
             Event::TaskOutput { layer, .. } => {
@@ -116,13 +116,13 @@ impl State {
                 if let Some(layer) = self.layers.get_mut(&layer)
                     && let Some((name, since)) = layer.task.take()
                 {
-                    eprintln!("{}   {name}: done in {}", layer.label, duration(since.elapsed()));
+                    errln!("{}   {name}: done in {}", layer.label, duration(since.elapsed()));
                 }
             }
             Event::LayerEnded { id, outcome, size } => {
                 if let Some(layer) = self.layers.remove(&id) {
                     let size = size.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
-                    eprintln!("{} {outcome}{size} ({})", layer.label, duration(layer.started.elapsed()));
+                    errln!("{} {outcome}{size} ({})", layer.label, duration(layer.started.elapsed()));
                 }
             }
         }
@@ -130,7 +130,7 @@ impl State {
 
     fn task(&mut self, layer: Id, name: String) {
         if let Some(layer) = self.layers.get_mut(&layer) {
-            eprintln!("{}   {name}", layer.label);
+            errln!("{}   {name}", layer.label);
             let now = Instant::now();
             layer.next_beat = now + HEARTBEAT;
             layer.task = Some((name, now));
@@ -144,7 +144,7 @@ pub struct WarningsOnly;
 impl Report for WarningsOnly {
     fn event(&self, event: Event) {
         if let Event::Warning(text) = event {
-            eprintln!("warning: {text}");
+            errln!("warning: {text}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::Platform;
 pub(super) fn human(verdicts: &[(Platform, Verdict)]) {
     for (platform, verdict) in verdicts {
         if verdicts.len() > 1 {
-            println!("{platform}:");
+            outln!("{platform}:");
         }
         human_one(verdict);
     }
@@ -21,33 +21,33 @@ fn human_one(verdict: &Verdict) {
     let count = verdict.layers.len();
     let [ours, anew] = &verdict.manifests;
     if verdict.is_identical() {
-        println!("identical: {}, manifest {ours}", ui::count(count, "layer"));
+        outln!("identical: {}, manifest {ours}", ui::count(count, "layer"));
         return;
     }
     let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
     for (index, layer) in verdict.layers.iter().enumerate().filter(|(_, layer)| !layer.is_identical()) {
-        println!("[{}/{count}] {bold}{}{plain} differs{}", index + 1, layer.name, writer(layer));
+        outln!("[{}/{count}] {bold}{}{plain} differs{}", index + 1, layer.name, writer(layer));
         for (difference, cause) in &layer.differences {
             told(difference);
             if let Some(cause) = cause {
-                println!("        {dim}{cause}{plain}");
+                outln!("        {dim}{cause}{plain}");
             }
         }
         if layer.more > 0 {
-            println!("    and {} more; --all lists them", layer.more);
+            outln!("    and {} more; --all lists them", layer.more);
         }
     }
     verdict.documents.iter().for_each(told);
     let differ = verdict.layers.iter().filter(|layer| !layer.is_identical()).count();
-    println!("different: {differ} of {}; manifest {ours}, built anew {anew}", ui::count(count, "layer"));
+    outln!("different: {differ} of {}; manifest {ours}, built anew {anew}", ui::count(count, "layer"));
 }
 
 fn told(difference: &Difference) {
     let (path, field) = (difference.path.display(), &difference.field);
     let path = if difference.path.as_os_str().is_empty() { "the whole".to_owned() } else { path.to_string() };
-    println!("    {path}: {field}");
-    println!("        was    {}", difference.left);
-    println!("        anew   {}", difference.right);
+    outln!("    {path}: {field}");
+    outln!("        was    {}", difference.left);
+    outln!("        anew   {}", difference.right);
 }
 
 fn writer(layer: &LayerVerdict) -> String {

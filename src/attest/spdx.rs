@@ -162,7 +162,7 @@ fn of_python(ids: &mut Ids, python: &PythonPackage) -> Value {
 
 fn of_cargo(ids: &mut Ids, cargo: &CargoPackage) -> Value {
     let mut value = package(&ids.give(&["cargo", &cargo.name, &cargo.version]), &cargo.name, &cargo.version);
-    // One that was built from a directory has only its name in common with what crates.io has.
+    // One that was built from a directory has only its name in common with what the public registry of crates has.
     let kind = if cargo.from_registry { "cargo" } else { "generic" };
     refer(&mut value, &purl(kind, None, &cargo.name, &cargo.version, &[]));
     value

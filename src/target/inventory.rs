@@ -79,7 +79,7 @@ pub struct CargoPackage {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// True if it comes from crates.io.
+    /// True if it comes from the public registry of crates.
     pub from_registry: bool,
 }
 

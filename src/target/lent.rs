@@ -1,5 +1,5 @@
 //! What the machine lends to a sandbox and no layer ever holds: resolver, CA bundle, proxies, and the site's own
-//! mirrors of PyPI and crates.io.
+//! mirrors of packages and crates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ mod error;
 mod index;
 mod nearer;
 mod newer;
+mod os_release;
 mod release;
 mod resolve;
 mod sources;
@@ -23,6 +24,7 @@ pub use control::{Stanza, stanzas};
 pub use error::DebianError;
 pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
+pub use os_release::os_release;
 pub use resolve::{BaseOptions, Releases, releases};
 
 /// Raised when the same packages would give another base.

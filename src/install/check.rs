@@ -5,6 +5,7 @@ use std::path::Path;
 use layers::root::Root;
 
 use super::InstallError;
+use crate::debian::os_release;
 use crate::op::{Command, Op, Owner, Step};
 use crate::target::host::{Host, Names};
 
@@ -31,13 +32,10 @@ pub fn distribution(root: &Root) -> Result<(), InstallError> {
 
 /// The system's name, and whether it is Debian, Ubuntu or made from one of them.
 fn os(text: &str) -> (String, bool) {
-    let field = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
-        Some(value.trim().trim_matches(['"', '\'']).to_owned())
-    };
+    let field = |name: &str| os_release(text, name);
     let ids = format!("{} {}", field("ID").unwrap_or_default(), field("ID_LIKE").unwrap_or_default());
-    let name = field("PRETTY_NAME").or_else(|| field("ID")).unwrap_or_else(|| "something else".to_owned());
-    (name, ids.split_whitespace().any(|id| matches!(id, "debian" | "ubuntu")))
+    let name = field("PRETTY_NAME").or_else(|| field("ID")).unwrap_or("something else");
+    (name.to_owned(), ids.split_whitespace().any(|id| matches!(id, "debian" | "ubuntu")))
 }
 
 /// Lets `host` know the users and groups that `steps` name; those that are not there, and that no step before seems to

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::debian::os_release;
 use crate::lock::DebPin;
 use crate::op::Deb;
 use crate::sandbox::Bind;
@@ -29,10 +30,9 @@ pub struct Closure {
 }
 
 /// `VERSION_CODENAME` of os-release(5).
-pub fn suite(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
-    let name = value.trim().trim_matches(['"', '\'']);
-    let fits = !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+pub fn suite(text: &str) -> Option<String> {
+    let name = os_release(text, "VERSION_CODENAME")?;
+    let fits = name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     fits.then(|| name.to_owned())
 }
 

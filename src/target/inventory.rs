@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use layers::root::{FileKind, Root};
 use serde::{Deserialize, Serialize};
 
+use crate::debian::os_release;
+
 mod cargo;
 mod dpkg;
 mod python;
@@ -107,10 +109,7 @@ pub fn look(root: &Root) -> Inventory {
 fn distribution(root: &Root) -> Option<Distribution> {
     let text = head(root, Path::new("etc/os-release"), 64 << 10)
         .or_else(|| head(root, Path::new("usr/lib/os-release"), 64 << 10))?;
-    let field = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
-        plain(value.trim().trim_matches(['"', '\'']))
-    };
+    let field = |name: &str| plain(os_release(&text, name)?);
     Some(Distribution { id: field("ID")?, version: field("VERSION_ID") })
 }
 

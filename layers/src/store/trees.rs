@@ -46,13 +46,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path().join("store")).unwrap();
-        (directory, store)
-    }
+    use crate::store::tests::store;
 
     #[test]
     fn the_first_tree_stays() {

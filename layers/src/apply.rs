@@ -8,6 +8,7 @@ use crate::root::{Root, RootError};
 use crate::tar::{Kind, TarError, for_each};
 use crate::whiteout::{self, Name};
 
+mod content;
 mod extract;
 
 pub use extract::Ownership;

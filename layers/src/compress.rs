@@ -12,7 +12,10 @@ use crate::media_type;
 
 mod ahead;
 mod frames;
+mod gunzip;
 mod gzip;
+mod lz4;
+mod whole;
 mod xz;
 
 pub use ahead::read_ahead;
@@ -168,6 +171,18 @@ impl Format {
             _ => Self::Plain,
         }
     }
+
+    /// What people call it; none for what is not compressed.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+            Self::Xz => Some("xz"),
+            Self::Bzip2 => Some("bzip2"),
+            Self::Lz4 => Some("LZ4"),
+        }
+    }
 }
 
 /// A decompressor never needs more than this, whatever the input asks for.
@@ -175,19 +190,30 @@ const MEMORY_LIMIT: u64 = 256 << 20;
 /// 2^27 bytes: the most that zstd itself decodes without being asked (`ZSTD_WINDOWLOG_LIMIT_DEFAULT`).
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// Decompresses `input` by its content; anything unknown comes through as it is.
+/// Decompresses `input` by its content; anything unknown comes through as it is. The reader's end is the stream's own,
+/// checksums and all; whatever comes before that is an error, for as often as one reads on.
 pub fn decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Box<dyn Read + Send + 'a>)> {
+    let (input, failed) = whole::input(input);
     let mut input = BufReader::with_capacity(256 << 10, input);
     let format = Format::of(input.fill_buf()?);
     let reader: Box<dyn Read + Send + 'a> = match format {
         Format::Plain => Box::new(input),
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Format::Gzip => Box::new(gunzip::Decoder::new(input)),
         Format::Zstd => Box::new(frames::Decoder::new(input, ZSTD_WINDOW_LOG)),
         Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
-        Format::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
+        Format::Lz4 => Box::new(lz4::Decoder::new(input)),
     };
-    Ok((format, reader))
+    Ok((format, Box::new(whole::Whole::new(reader, format, failed))))
+}
+
+/// The error of a decoder that would need `needed` bytes, if that is known, and may have `limit`.
+fn too_large(what: &str, needed: Option<u64>, limit: u64) -> io::Error {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let needed = needed.map_or_else(|| "more memory".to_owned(), |bytes| format!("{what} of {} MiB, more", mib(bytes)));
+    let text =
+        format!("decompressing it needs {needed} than the {} MiB that alloy allows; pack it with less", mib(limit));
+    io::Error::new(io::ErrorKind::OutOfMemory, text)
 }
 
 #[cfg(test)]

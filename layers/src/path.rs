@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Linux `PATH_MAX`, and some: a name longer than this cannot be made.
-const MAX_LENGTH: usize = 32 << 10;
+/// What an archive may write for a name, with elements that mean nothing.
+const MAX_WRITTEN: usize = 32 << 10;
+/// Linux `PATH_MAX` without the NUL at the end and the `/` of the root at the beginning.
+const MAX_LENGTH: usize = 4094;
 /// Linux `NAME_MAX`.
 const MAX_NAME: usize = 255;
 
@@ -29,7 +31,7 @@ pub(crate) fn shown(name: &[u8]) -> String {
 /// A leading `/` is dropped, as tar(1) does; a name that would leave the root is refused.
 pub fn clean(name: &[u8]) -> Result<PathBuf, PathError> {
     let refuse = |problem| Err(PathError { name: name[..name.len().min(256)].to_vec(), problem });
-    if name.len() > MAX_LENGTH {
+    if name.len() > MAX_WRITTEN {
         return refuse("has a name that is too long");
     }
     if name.contains(&0) {
@@ -44,9 +46,14 @@ pub fn clean(name: &[u8]) -> Result<PathBuf, PathError> {
                     return refuse("points outside the archive");
                 }
             }
-            element if element.len() > MAX_NAME => return refuse("has an element that is too long"),
+            element if element.len() > MAX_NAME => {
+                return refuse("has an element longer than the 255 bytes that Linux allows");
+            }
             element => path.push(OsStr::from_bytes(element)),
         }
+    }
+    if path.as_os_str().len() > MAX_LENGTH {
+        return refuse("has a name longer than the 4096 bytes that Linux allows");
     }
     Ok(path)
 }
@@ -87,9 +94,10 @@ mod tests {
         for (name, path) in [("./a/b/", "a/b"), ("/a//./b", "a/b"), ("a/../b", "b"), ("./", ""), ("", "")] {
             assert_eq!(clean(name.as_bytes()).unwrap(), Path::new(path), "{name}");
         }
-        for name in [&b".."[..], b"a/../../b", b"/..", b"a\0b", &[b'a'; 300], &[b'/'; 40_000]] {
+        for name in [&b".."[..], b"a/../../b", b"/..", b"a\0b", &[b'a'; 300], &[b'/'; 40_000], &b"d/".repeat(2048)] {
             assert!(clean(name).is_err());
         }
+        assert_eq!(clean(&[&b"./".repeat(3000)[..], &b"d/".repeat(2047)].concat()).unwrap().as_os_str().len(), 4093);
     }
 
     #[test]

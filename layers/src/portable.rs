@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diff::{ExcludeSet, is_emptied, is_overlay_attribute, pyc};
 use crate::store::{LayerBlob, LayerWriter, StoreError};
+use crate::tar::budget::Names;
 use crate::tar::{Entry, Kind, TarWriter, file_name, plain_directory};
 use crate::unpack::{UnpackError, members, relocated};
 use crate::whiteout::{self, Name};
@@ -67,6 +68,7 @@ pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Po
         tops: BTreeSet::new(),
         exclude: ExcludeSet::normal(),
         unsuited: None,
+        names: Names::default(),
     };
     rewriter.ancestors().map_err(UnpackError::from)?;
     let rewritten = members(file, &mut |entry, content| {
@@ -101,6 +103,8 @@ struct Rewriter<'a> {
     tops: BTreeSet<OsString>,
     exclude: ExcludeSet,
     unsuited: Option<&'static str>,
+    /// Directories that were implied.
+    names: Names,
 }
 
 impl Rewriter<'_> {
@@ -192,25 +196,29 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Makes sure that `path` is a directory of the layer.
+    /// Makes sure that `path` is a directory of the layer. A name may have very many elements: nothing here calls
+    /// itself for each.
     fn imply(&mut self, path: &Path) -> Result<Result<(), &'static str>, UnpackError> {
-        match self.made.get(path) {
-            Some(Made::Directory) => return Ok(Ok(())),
-            Some(_) => return Ok(Err("it has members behind a link")),
-            None if path.as_os_str().is_empty() => return Ok(Ok(())),
-            None => {}
+        let mut missing = Vec::new();
+        for above in path.ancestors() {
+            match self.made.get(above) {
+                Some(Made::Directory) => break,
+                Some(_) => return Ok(Err("it has members behind a link")),
+                None if above.as_os_str().is_empty() => break,
+                None => missing.push(above),
+            }
         }
-        if let Err(reason) = self.imply(path.parent().unwrap_or(Path::new("")))? {
-            return Ok(Err(reason));
+        for path in missing.into_iter().rev() {
+            let mut entry = plain_directory(path);
+            if let Err(reason) = self.suited(&entry) {
+                return Ok(Err(reason));
+            }
+            self.names.count(path)?;
+            self.top(path);
+            self.attributes(&mut entry);
+            self.tar.append(&entry, &mut io::empty())?;
+            self.made.insert(path.to_owned(), Made::Directory);
         }
-        let mut entry = plain_directory(path);
-        if let Err(reason) = self.suited(&entry) {
-            return Ok(Err(reason));
-        }
-        self.top(path);
-        self.attributes(&mut entry);
-        self.tar.append(&entry, &mut io::empty())?;
-        self.made.insert(path.to_owned(), Made::Directory);
         Ok(Ok(()))
     }
 

@@ -12,6 +12,8 @@ use tar::{EntryType, Header};
 
 use crate::path::PathError;
 
+pub(crate) mod budget;
+mod limits;
 mod read;
 mod sparse;
 
@@ -78,6 +80,29 @@ pub enum TarError {
         /// What is wrong.
         problem: &'static str,
     },
+}
+
+/// The content of a member.
+pub trait Content: Read {
+    /// Passes over zeros that come next and that the archive does not hold; gives their number. What is not passed over
+    /// is read as zeros.
+    fn hole(&mut self) -> io::Result<u64> {
+        Ok(0)
+    }
+}
+
+impl Content for io::Empty {}
+impl<R: Read> Content for io::Take<R> {}
+
+/// The content of a member that is to be small; a larger one is an error.
+pub fn small(entry: &Entry, content: &mut dyn Content, limit: u64) -> Result<Vec<u8>, TarError> {
+    let mut bytes = Vec::new();
+    content.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let path = crate::path::shown(entry.path.as_os_str().as_bytes());
+        return Err(TarError::Member { path, problem: "is larger than what is read into memory" });
+    }
+    Ok(bytes)
 }
 
 const XATTR: &str = "SCHILY.xattr.";
@@ -247,10 +272,13 @@ pub fn looks_like_tar(head: &[u8]) -> bool {
     if block.iter().all(|byte| *byte == 0) {
         return true;
     }
-    let header = Header::from_byte_slice(block);
-    let sum: u32 =
-        block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { (*byte).into() }).sum();
-    header.cksum().is_ok_and(|expected| expected == sum)
+    // Some old tools added up signed bytes (POSIX.1-2001, pax(1), "chksum", says unsigned); every reader takes both.
+    let outside = |at: usize| !(148..156).contains(&at);
+    let byte = |at: usize, byte: u8| if outside(at) { byte } else { b' ' };
+    let bytes = || block.iter().enumerate().map(|(at, found)| byte(at, *found));
+    let unsigned: i64 = bytes().map(i64::from).sum();
+    let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
+    Header::from_byte_slice(block).cksum().is_ok_and(|expected| [unsigned, signed].contains(&expected.into()))
 }
 
 /// A directory of the usual kind, for parents that an archive leaves out.

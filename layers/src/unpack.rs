@@ -11,7 +11,7 @@ use crate::apply::{ApplyError, Extractor, Ownership, Policy};
 use crate::compress::{decoder, read_ahead};
 use crate::path::{self, strip};
 use crate::root::{Root, RootError};
-use crate::tar::{self, Entry, Kind, TarError};
+use crate::tar::{self, Content, Entry, Kind, TarError};
 
 pub mod deb;
 mod zip;
@@ -65,7 +65,7 @@ pub enum UnpackError {
 }
 
 /// Takes the members of an archive, one after the other.
-pub(crate) type Each<'e> = &'e mut dyn FnMut(Entry, &mut dyn Read) -> Result<(), UnpackError>;
+pub(crate) type Each<'e> = &'e mut dyn FnMut(Entry, &mut dyn Content) -> Result<(), UnpackError>;
 
 /// Hands the members of an archive of any format to `each`.
 pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<(), UnpackError> {
@@ -127,7 +127,7 @@ impl<'a> Sink<'a> {
         Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: Vec::new() }
     }
 
-    fn place(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), UnpackError> {
+    fn place(&mut self, entry: Entry, content: &mut dyn Content) -> Result<(), UnpackError> {
         // The archive's own top directory says nothing about the one that is there.
         self.seen += u64::from(!entry.path.as_os_str().is_empty());
         let Some(entry) = relocated(entry, self.options.strip, self.dest)? else { return Ok(()) };

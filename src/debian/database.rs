@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use layers::compress::decoder;
 use layers::root::{Root, RootError};
-use layers::tar::{self, Kind, TarError};
+use layers::tar::{self, Kind};
 use layers::unpack::{UnpackError, deb};
 use md5::{Digest as _, Md5};
 
@@ -35,8 +34,7 @@ impl Control {
             tar::for_each::<_, UnpackError>(reader, |entry, content| {
                 let name = entry.path.to_string_lossy().into_owned();
                 if entry.kind == Kind::File && !name.contains('/') {
-                    let mut bytes = Vec::new();
-                    content.take(LIMIT).read_to_end(&mut bytes).map_err(TarError::from)?;
+                    let bytes = tar::small(&entry, content, LIMIT)?;
                     files.insert(name, (entry.mode & 0o777, bytes));
                 }
                 Ok(())

@@ -36,6 +36,10 @@ pub struct Layer {
     pub diff_id: DiffId,
 }
 
+/// Linux puts no more directories on top of each other in one overlay (`OVL_MAX_STACK`), and what is remembered for each
+/// layer grows with those below it.
+const MAX_LAYERS: usize = 500;
+
 /// An image: its config with every field it came with, and its layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
@@ -50,6 +54,10 @@ pub struct Image {
 impl Image {
     /// Puts manifest and config together, and checks that they fit.
     pub fn new(what: &str, identity: Digest, manifest: &Manifest, config: &[u8]) -> Result<Self, ImageError> {
+        if manifest.layers.len() > MAX_LAYERS {
+            let message = format!("it has {} layers; alloy works with up to {MAX_LAYERS}", manifest.layers.len());
+            return Err(ImageError::invalid(what, message));
+        }
         let config = read_config(what, config)?;
         let diff_ids: Vec<DiffId> = serde_json::from_value(config["rootfs"]["diff_ids"].clone()).map_err(|error| {
             ImageError::invalid(what, format!("its config has no usable `rootfs.diff_ids`: {error}"))

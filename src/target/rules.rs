@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 use layers::compress::decoder;
-use layers::tar::{self, Kind};
+use layers::tar::{self, Kind, TarError};
 use layers::unpack::{UnpackError, deb};
 
 use super::TargetError;
 
-/// Rules are texts.
-const RULES_LIMIT: u64 = 4 << 20;
+/// Rules are texts: bytes of one file, and of all of a package.
+const RULES_LIMIT: u64 = 1 << 20;
+const ALL_RULES_LIMIT: usize = 8 << 20;
 
 /// A file's name and content.
 pub type NamedFile = (OsString, Vec<u8>);
@@ -25,14 +26,20 @@ pub fn of_package(mut file: File) -> Result<Option<Vec<NamedFile>>, TargetError>
         return Ok(None);
     }
     file.rewind().map_err(failed)?;
-    let mut rules = Vec::new();
+    let (mut rules, mut total) = (Vec::new(), 0_usize);
     deb::member(file, "data.tar", |member| {
         let (_, reader) = decoder(member)?;
         tar::for_each::<_, UnpackError>(reader, |entry, content| {
             if entry.kind == Kind::File && entry.path.extension().is_some_and(|extension| extension == "rules") {
                 let active = entry.path.parent().is_some_and(|parent| parent.ends_with("rules.d"));
-                let mut bytes = Vec::new();
-                content.take(RULES_LIMIT).read_to_end(&mut bytes)?;
+                let bytes = tar::small(&entry, content, RULES_LIMIT)?;
+                total += bytes.len() + entry.path.as_os_str().len();
+                if total > ALL_RULES_LIMIT {
+                    let path = entry.path.display().to_string();
+                    return Err(
+                        TarError::Member { path, problem: "and the rules before it have more than 8 MiB" }.into()
+                    );
+                }
                 rules.push((active, tar::file_name(&entry.path).to_owned(), bytes));
             }
             Ok(())

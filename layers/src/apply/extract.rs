@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{ApplyError, Form};
+use super::{ApplyError, Form, content};
 use crate::root::{Directory, FileKind, Root, RootError};
-use crate::tar::{Entry, Kind, TarError, file_name, plain_directory};
+use crate::tar::budget::Names;
+use crate::tar::{Content, Entry, Kind, TarError, file_name, plain_directory};
 use crate::whiteout;
 
 /// Who owns what is made.
@@ -41,6 +42,8 @@ pub(crate) struct Extractor<'a> {
     made: HashSet<PathBuf>,
     skipped: Vec<String>,
     implied: bool,
+    /// Directories that were implied.
+    names: Names,
 }
 
 impl<'a> Extractor<'a> {
@@ -53,6 +56,7 @@ impl<'a> Extractor<'a> {
             made: HashSet::new(),
             skipped: Vec::new(),
             implied: false,
+            names: Names::default(),
         }
     }
 
@@ -75,12 +79,17 @@ impl<'a> Extractor<'a> {
         }
     }
 
+    /// Makes the missing directories down to `path`. A name may have very many elements: nothing here calls itself for
+    /// each.
     fn imply(&mut self, path: &Path) -> Result<(), ApplyError> {
-        if let Some(parent) = path.parent()
-            && self.root.directory(parent).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        {
-            self.imply(parent)?;
-        }
+        let there = |above: &&Path| !self.root.directory(above).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        let mut missing: Vec<&Path> = vec![path];
+        missing.extend(path.ancestors().skip(1).take_while(|above| !there(above)));
+        missing.into_iter().rev().try_for_each(|path| self.imply_one(path))
+    }
+
+    fn imply_one(&mut self, path: &Path) -> Result<(), ApplyError> {
+        self.names.count(path)?;
         self.implied = true;
         let mut entry = plain_directory(path);
         for below in self.policy.parents {
@@ -99,7 +108,7 @@ impl<'a> Extractor<'a> {
     }
 
     /// Makes what `entry` says, in place of what is there.
-    pub(crate) fn place(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), ApplyError> {
+    pub(crate) fn place(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), ApplyError> {
         let name = file_name(&entry.path).to_owned();
         let parent_path = entry.path.parent().unwrap_or(Path::new("")).to_owned();
         let keep_links = self.policy.keep_directory_links;
@@ -120,10 +129,7 @@ impl<'a> Extractor<'a> {
         match entry.kind {
             Kind::File => {
                 let mut file = parent.create_file(&name, 0o600)?;
-                let written = io::copy(&mut content.take(entry.size), &mut file).map_err(TarError::from)?;
-                if written != entry.size {
-                    return Err(TarError::from(io::Error::from(io::ErrorKind::UnexpectedEof)).into());
-                }
+                content::write(content, entry.size, &mut file).map_err(TarError::from)?;
             }
             Kind::Directory => {
                 if !stays {

@@ -7,6 +7,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 const PIECE: usize = 1 << 20;
 const WAITING: usize = 4;
 
+/// What the other thread has to tell. That there is no more is said, never concluded from having got nothing.
+enum Told {
+    Piece(Vec<u8>),
+    End,
+    Failed(io::Error),
+}
+
 /// Hands `consume` a reader of the same bytes, filled by another thread.
 pub fn read_ahead<T>(reader: impl Read + Send, consume: impl FnOnce(&mut (dyn Read + Send)) -> T) -> T {
     std::thread::scope(|scope| {
@@ -14,53 +21,66 @@ pub fn read_ahead<T>(reader: impl Read + Send, consume: impl FnOnce(&mut (dyn Re
         let (back, spare) = sync_channel(WAITING + 2);
         scope.spawn(move || fill(reader, &to, &spare));
         // Dropped at the end, which ends the thread.
-        let mut ahead = Ahead { from, back, piece: Vec::new(), at: 0, ended: false };
+        let mut ahead = Ahead { from, back, piece: Vec::new(), at: 0, over: None };
         consume(&mut ahead)
     })
 }
 
-fn fill(mut reader: impl Read, to: &SyncSender<io::Result<Vec<u8>>>, spare: &Receiver<Vec<u8>>) {
+fn fill(mut reader: impl Read, to: &SyncSender<Told>, spare: &Receiver<Vec<u8>>) {
     loop {
         let mut piece = spare.try_recv().unwrap_or_default();
         piece.clear();
         piece.reserve(PIECE);
         let read = (&mut reader).take(PIECE as u64).read_to_end(&mut piece);
-        let end = piece.is_empty();
-        let sent = match read {
-            Ok(_) => to.send(Ok(piece)),
-            Err(error) => {
-                let _ = to.send(Ok(piece));
-                let _ = to.send(Err(error));
-                return;
-            }
+        let last = match read {
+            Err(error) => Some(Told::Failed(error)),
+            Ok(_) if piece.len() < PIECE => Some(Told::End),
+            Ok(_) => None,
         };
         // Nobody reads any more, or there is nothing left.
-        if sent.is_err() || end {
+        let sent = piece.is_empty() || to.send(Told::Piece(piece)).is_ok();
+        if let Some(last) = last.filter(|_| sent) {
+            let _ = to.send(last);
+            return;
+        }
+        if !sent {
             return;
         }
     }
 }
 
 struct Ahead {
-    from: Receiver<io::Result<Vec<u8>>>,
+    from: Receiver<Told>,
     back: SyncSender<Vec<u8>>,
     piece: Vec<u8>,
     at: usize,
-    ended: bool,
+    /// How it ended, once it has: an error is told as often as one reads on.
+    over: Option<Result<(), (io::ErrorKind, String)>>,
 }
 
 impl Read for Ahead {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at == self.piece.len() {
-            if self.ended {
-                return Ok(0);
+            match &self.over {
+                Some(Ok(())) => return Ok(0),
+                Some(Err((kind, text))) => return Err(io::Error::new(*kind, text.clone())),
+                None => {}
             }
-            let lost = |_| io::Error::other("the decoder died");
-            let next = self.from.recv().map_err(lost).and_then(|piece| piece).inspect_err(|_| self.ended = true)?;
+            let told = self.from.recv().unwrap_or_else(|_| Told::Failed(io::Error::other("the decoder died")));
+            let next = match told {
+                Told::Piece(piece) => piece,
+                Told::End => {
+                    self.over = Some(Ok(()));
+                    return Ok(0);
+                }
+                Told::Failed(error) => {
+                    self.over = Some(Err((error.kind(), error.to_string())));
+                    return Err(error);
+                }
+            };
             let used = std::mem::replace(&mut self.piece, next);
             let _ = self.back.try_send(used);
             self.at = 0;
-            self.ended = self.piece.is_empty();
         }
         let length = buf.len().min(self.piece.len() - self.at);
         buf[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
@@ -98,5 +118,28 @@ mod tests {
         let mut back = Vec::new();
         let error = read_ahead(Broken(false), |reader| reader.read_to_end(&mut back)).unwrap_err();
         assert_eq!((error.to_string().as_str(), back.as_slice()), ("cut", &[9][..]));
+    }
+
+    #[test]
+    fn an_error_at_the_boundary_of_a_piece_is_no_end() {
+        struct Broken(usize);
+        impl Read for Broken {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let length = self.0.min(buf.len());
+                self.0 -= length;
+                if length == 0 { Err(io::Error::other("cut")) } else { Ok(length) }
+            }
+        }
+        for pieces in 0..8 {
+            for around in [PIECE - 1, PIECE, PIECE + 1] {
+                let size = pieces * PIECE + around;
+                read_ahead(Broken(size), |reader| {
+                    let mut back = Vec::new();
+                    assert_eq!(reader.read_to_end(&mut back).unwrap_err().to_string(), "cut", "{size}");
+                    assert_eq!(back.len(), size);
+                    assert_eq!(reader.read(&mut [0]).unwrap_err().to_string(), "cut", "{size}");
+                });
+            }
+        }
     }
 }

@@ -60,6 +60,10 @@ impl<R: BufRead> Decoder<R> {
                     frames.push((frame, size));
                 }
                 Next::Large(head) => {
+                    let window = window(&head);
+                    if window.is_some_and(|window| window > 1 << self.window_log) {
+                        return Err(super::too_large("a window", window, 1 << self.window_log));
+                    }
                     let mut decoder = zstd::Decoder::with_buffer(Cursor::new(head).chain(input))?.single_frame();
                     decoder.window_log_max(self.window_log)?;
                     break State::Within(Box::new(decoder));
@@ -151,6 +155,19 @@ fn next(input: &mut impl BufRead) -> io::Result<Next> {
     }
 }
 
+/// How far back the content of a frame refers, by its beginning (3.1.1.1.2); without a descriptor, the content's size.
+fn window(head: &[u8]) -> Option<u64> {
+    let descriptor = head.get(4)?;
+    if descriptor & 0x20 != 0 {
+        let sizes = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+        return head.get(sizes..sizes + bytes).map(number);
+    }
+    let byte = head.get(5)?;
+    let base = 1_u64 << (10 + (byte >> 3));
+    Some(base + base / 8 * u64::from(byte & 7))
+}
+
 /// The next `count` bytes, appended to `frame`.
 fn take<'f>(input: &mut impl BufRead, frame: &'f mut Vec<u8>, count: usize) -> io::Result<&'f [u8]> {
     let start = frame.len();
@@ -203,5 +220,14 @@ mod tests {
             assert!(decoded(&good[..cut]).is_err(), "{cut}");
         }
         assert!(decoded(&[good.as_slice(), b"rest"].concat()).is_err());
+    }
+
+    #[test]
+    fn a_window_that_is_too_large_is_told() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(28).unwrap();
+        io::copy(&mut io::repeat(1).take(300 << 20), &mut encoder).unwrap();
+        let error = decoded(&encoder.finish().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("a window of 256 MiB, more than the 128 MiB"), "{error}");
     }
 }

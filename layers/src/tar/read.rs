@@ -8,11 +8,12 @@ use std::path::PathBuf;
 
 use tar::{EntryType, Header};
 
+use super::budget::Budget;
 use super::sparse::{self, Segment, SparseReader};
-use super::{Entry, Kind, TarError, XATTR};
+use super::{Content, Entry, Kind, TarError, XATTR, limits};
 use crate::path::{self, PathError};
 
-/// Bytes of one extended header or long name; attributes of 64 KiB fit several times.
+/// Bytes of all extended headers and long names of one member; attributes of 64 KiB fit many times.
 const MAX_EXTENDED: u64 = 4 << 20;
 const BLOCK: u64 = 512;
 
@@ -30,13 +31,17 @@ struct Ahead {
     mtime: Option<(i64, u32)>,
     xattrs: Vec<(OsString, Vec<u8>)>,
     sparse: sparse::Pax,
+    /// Bytes of the headers that said so.
+    bytes: u64,
+    /// Whether there was one.
+    any: bool,
 }
 
 /// Hands members to `each`, one after the other, and gives their number. Memory is bounded by what a header may
 /// hold, never by what it claims. What follows the end of the archive is read, so that a checksum of it is checked.
 pub fn for_each<R: Read, E: From<TarError>>(
     reader: R,
-    each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
+    each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
 ) -> Result<u64, E> {
     walk(reader, path::clean, each)
 }
@@ -44,7 +49,7 @@ pub fn for_each<R: Read, E: From<TarError>>(
 /// The same, for archives of which nobody expects more than [`path::plain`] names.
 pub fn for_each_plain<R: Read, E: From<TarError>>(
     reader: R,
-    each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
+    each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
 ) -> Result<u64, E> {
     walk(reader, path::plain, each)
 }
@@ -52,20 +57,27 @@ pub fn for_each_plain<R: Read, E: From<TarError>>(
 fn walk<R: Read, E: From<TarError>>(
     mut reader: R,
     clean: Clean,
-    mut each: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
+    mut each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
 ) -> Result<u64, E> {
     let mut count = 0;
     let mut ahead = Ahead::default();
+    let mut budget = Budget::default();
     while let Some(header) = next_header(&mut reader)? {
         let size = header.entry_size().map_err(TarError::from)?;
         match header.entry_type() {
-            EntryType::XHeader => ahead.read(&extended(&mut reader, size)?)?,
-            EntryType::GNULongName => ahead.path = Some(without_nul(extended(&mut reader, size)?)),
-            EntryType::GNULongLink => ahead.link = Some(without_nul(extended(&mut reader, size)?)),
-            EntryType::XGlobalHeader => drop(extended(&mut reader, size)?),
+            EntryType::XHeader => {
+                let bytes = ahead.extended(&mut reader, size)?;
+                ahead.read(&bytes)?;
+            }
+            EntryType::GNULongName => ahead.path = Some(without_nul(ahead.extended(&mut reader, size)?)),
+            EntryType::GNULongLink => ahead.link = Some(without_nul(ahead.extended(&mut reader, size)?)),
+            EntryType::XGlobalHeader => drop(Ahead::default().extended(&mut reader, size)?),
+            // The name of the whole archive.
+            other if other.as_byte() == b'V' => pass(&mut (&mut reader).take(padded(size)))?,
             _ => {
                 let ahead = std::mem::take(&mut ahead);
-                let stored = ahead.size.unwrap_or(size);
+                // Whatever a header says of the size of a link, a directory or a device: nothing is stored for it.
+                let stored = if holds_data(&header) { ahead.size.unwrap_or(size) } else { 0 };
                 // Its further blocks stand before the content, and are not counted in its size.
                 let gnu = match header.as_gnu() {
                     Some(gnu) if header.entry_type() == EntryType::GNUSparse => {
@@ -77,6 +89,7 @@ fn walk<R: Read, E: From<TarError>>(
                 let mut content = (&mut padded).take(stored);
                 let (entry, segments) = member(&header, ahead, stored, gnu, clean, &mut content)?;
                 count += 1;
+                budget.member(&entry, segments.is_some())?;
                 match segments {
                     None => each(entry, &mut content)?,
                     Some(segments) => {
@@ -85,15 +98,39 @@ fn walk<R: Read, E: From<TarError>>(
                     }
                 }
                 // Whatever was not read, and the padding.
-                io::copy(&mut padded, &mut io::sink()).map_err(TarError::from)?;
-                if padded.limit() > 0 {
-                    return Err(TarError::from(io::Error::from(io::ErrorKind::UnexpectedEof)).into());
-                }
+                pass(&mut padded)?;
             }
         }
     }
+    if ahead.any {
+        return Err(damaged("an extended header has no member").into());
+    }
     io::copy(&mut reader, &mut io::sink()).map_err(TarError::from)?;
     Ok(count)
+}
+
+/// Reads all that is left, which has to be there.
+fn pass(rest: &mut io::Take<impl Read>) -> Result<(), TarError> {
+    io::copy(rest, &mut io::sink())?;
+    if rest.limit() > 0 { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) } else { Ok(()) }
+}
+
+/// Whether a member of this kind has its size in the archive, as GNU tar, Go and Python see it.
+fn holds_data(header: &Header) -> bool {
+    match header.entry_type() {
+        EntryType::Link
+        | EntryType::Symlink
+        | EntryType::Char
+        | EntryType::Block
+        | EntryType::Directory
+        | EntryType::Fifo => false,
+        // Before there was a kind for directories, the end of the name told them.
+        _ => header.as_old().linkflag[0] != 0 || !header.path_bytes().ends_with(b"/"),
+    }
+}
+
+fn damaged(text: &'static str) -> TarError {
+    io::Error::new(io::ErrorKind::InvalidData, text).into()
 }
 
 /// The next header; `None` at the end of the archive, which old tools write as nothing at all.
@@ -111,10 +148,24 @@ fn next_header(reader: &mut impl Read) -> Result<Option<Header>, TarError> {
         }
     }
     if block.iter().all(|byte| *byte == 0) {
+        // Two such blocks are the end; old tools wrote one or none. Behind a single one are members that would be lost.
+        let mut second = [0; 512];
+        let mut filled = 0;
+        while filled < second.len() {
+            match reader.read(&mut second[filled..]) {
+                Ok(0) => break,
+                Ok(length) => filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if second.iter().any(|byte| *byte != 0) {
+            return Err(damaged("damaged: something follows a single block of zeros, which is no end"));
+        }
         return Ok(None);
     }
     if !super::looks_like_tar(header.as_bytes()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "damaged: a header has a wrong checksum").into());
+        return Err(damaged("damaged: a header has a wrong checksum"));
     }
     Ok(Some(header))
 }
@@ -123,25 +174,27 @@ fn padded(size: u64) -> u64 {
     size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX)
 }
 
-fn extended(reader: &mut impl Read, size: u64) -> Result<Vec<u8>, TarError> {
-    if size > MAX_EXTENDED {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "an extended header is too large").into());
-    }
-    let mut bytes = Vec::new();
-    reader.take(padded(size)).read_to_end(&mut bytes)?;
-    if (bytes.len() as u64) < padded(size) {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
-    bytes.truncate(usize::try_from(size).unwrap_or_default());
-    Ok(bytes)
-}
-
 fn without_nul(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
     bytes
 }
 
 impl Ahead {
+    /// The content of a header that says something of the member to come.
+    fn extended(&mut self, reader: &mut impl Read, size: u64) -> Result<Vec<u8>, TarError> {
+        self.any = true;
+        self.bytes = self.bytes.saturating_add(padded(size));
+        if self.bytes > MAX_EXTENDED {
+            return Err(damaged("the extended headers of a member are larger than 4 MiB"));
+        }
+        let mut bytes = Vec::new();
+        let mut content = reader.take(padded(size));
+        content.read_to_end(&mut bytes)?;
+        pass(&mut content)?;
+        bytes.truncate(usize::try_from(size).unwrap_or_default());
+        Ok(bytes)
+    }
+
     /// pax(1), "pax Extended Header": `length key=value\n`, the length counting itself.
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), TarError> {
         let malformed = || io::Error::new(io::ErrorKind::InvalidData, "an extended header is malformed");
@@ -216,13 +269,19 @@ fn member(
         EntryType::Char => Kind::CharDevice,
         EntryType::Block => Kind::BlockDevice,
         EntryType::Fifo => Kind::Fifo,
+        // GNU tar's: a directory with a list of what was in it, and a list of names that long ago stood for long ones.
+        other if other.as_byte() == b'D' => Kind::Directory,
+        other if other.as_byte() == b'N' => Kind::File,
+        other if other.as_byte() == b'M' => return Err(refuse("is continued from another volume")),
         _ => return Err(refuse("is of a kind that alloy does not know")),
     };
-    let id = |ahead: Option<u32>, header: io::Result<u64>| {
-        let id = ahead.or_else(|| header.ok().and_then(|id| u32::try_from(id).ok()));
+    let old = header.as_old();
+    let id = |ahead: Option<u32>, field: &[u8], header: io::Result<u64>| {
+        let said = || header.ok().and_then(|id| u32::try_from(id).ok());
+        let id = ahead.or_else(|| if empty(field) { Some(0) } else { said() });
         id.ok_or_else(|| refuse("has an owner that cannot be read"))
     };
-    let (uid, gid) = (id(ahead.uid, header.uid())?, id(ahead.gid, header.gid())?);
+    let (uid, gid) = (id(ahead.uid, &old.uid, header.uid())?, id(ahead.gid, &old.gid, header.gid())?);
     let mtime = ahead.mtime.unwrap_or_else(|| {
         let seconds = header.mtime().ok().and_then(|seconds| i64::try_from(seconds).ok());
         (seconds.unwrap_or_default(), 0)
@@ -258,7 +317,13 @@ fn member(
         },
         device: (number(header.device_major()), number(header.device_minor())),
     };
+    limits::check(&entry).map_err(refuse)?;
     Ok((entry, segments))
+}
+
+/// A number that was not written.
+fn empty(field: &[u8]) -> bool {
+    field.iter().all(|byte| matches!(byte, 0 | b' '))
 }
 
 #[cfg(test)]

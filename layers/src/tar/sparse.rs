@@ -88,7 +88,11 @@ impl Pax {
             segments.push(Segment { offset: number()?, length: number()? });
         }
         let padding = read.next_multiple_of(512) - read;
-        io::copy(&mut content.take(padding), &mut io::sink())?;
+        let mut padding = content.take(padding);
+        io::copy(&mut padding, &mut io::sink())?;
+        if padding.limit() > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(Some((size, segments)))
     }
 }
@@ -131,15 +135,31 @@ impl<R: Read> SparseReader<R> {
     }
 }
 
-impl<R: Read> Read for SparseReader<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+impl<R: Read> super::Content for SparseReader<R> {
+    fn hole(&mut self) -> io::Result<u64> {
+        let until = self.hole_end()?;
+        let length = until.saturating_sub(self.at);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+impl<R> SparseReader<R> {
+    /// Where the hole that begins here ends; not behind here if there is none.
+    fn hole_end(&mut self) -> io::Result<u64> {
         while let Some(segment) = self.current.filter(|segment| segment.length == 0) {
             if segment.offset < self.at {
                 return Err(malformed());
             }
             self.current = self.segments.next();
         }
-        let until = self.current.map_or(self.size, |segment| segment.offset.min(self.size));
+        Ok(self.current.map_or(self.size, |segment| segment.offset.min(self.size)))
+    }
+}
+
+impl<R: Read> Read for SparseReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let until = self.hole_end()?;
         if self.at < until {
             let length = usize::try_from(until - self.at).unwrap_or(usize::MAX).min(buf.len());
             buf[..length].fill(0);

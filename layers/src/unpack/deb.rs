@@ -37,9 +37,19 @@ pub fn member<T>(
         let size: u64 = field(48..58).parse().map_err(|_| invalid("the Debian package is damaged".into()))?;
         let mut content = (&mut file).take(size);
         if field(0..16).starts_with(name) {
-            return read(&mut content);
+            let read = read(&mut content)?;
+            // What the reader did not need must be there all the same.
+            io::copy(&mut content, &mut io::sink())?;
+            return if content.limit() > 0 {
+                Err(invalid(format!("the Debian package is cut off in its {name}")))
+            } else {
+                Ok(read)
+            };
         }
-        io::copy(&mut content.chain(&mut io::empty()), &mut io::sink())?;
+        io::copy(&mut content, &mut io::sink())?;
+        if content.limit() > 0 {
+            return Err(invalid("the Debian package is cut off".into()));
+        }
         if size % 2 == 1 {
             file.read_exact(&mut [0])?;
         }

@@ -4,22 +4,30 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zip::{DateTime, ZipArchive};
 
 use super::{Each, UnpackError};
 use crate::path;
-use crate::tar::{Entry, Kind, TarError, plain_directory};
+use crate::tar::budget::Names;
+use crate::tar::{Content, Entry, Kind, TarError, plain_directory};
 
 /// A link's target is a path; more is not one.
-const MAX_TARGET: u64 = 4096;
+const MAX_TARGET: u64 = 4095;
 
 pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
     let mut archive = ZipArchive::new(BufReader::new(file))?;
+    // Members that share their data are no archive that anybody packed: each would come to as much as all of it. Without
+    // such, the sum is what the file can hold.
+    if archive.has_overlapping_files()? {
+        return Err(damaged("its members overlap").into());
+    }
+    let mut names = Names::default();
     for index in 0..archive.len() {
         let mut member = archive.by_index(index)?;
         let path = path::clean(member.name_raw()).map_err(TarError::from)?;
+        names.count(&path)?;
         let kind = match (member.is_dir(), member.is_symlink()) {
             (true, _) => Kind::Directory,
             (_, true) => Kind::Symlink,
@@ -31,20 +39,73 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
         let mode = if unix == 0 { default } else { unix };
         let mtime = (member.last_modified().map_or(0, seconds), 0);
         let mut entry = Entry { kind, mode, mtime, ..plain_directory(&path) };
+        let size = member.size();
+        let mut content = Counted { inner: &mut member, path: &path, read: 0 };
         match kind {
             Kind::Symlink => {
                 let mut target = Vec::new();
-                member.take(MAX_TARGET).read_to_end(&mut target)?;
+                (&mut content).take(MAX_TARGET).read_to_end(&mut target)?;
+                let problem = match (target.as_slice(), size > MAX_TARGET) {
+                    (_, true) => Some("is a link to a name longer than the 4095 bytes that Linux allows"),
+                    ([], _) => Some("is a link to nothing"),
+                    (target, _) if target.contains(&0) => Some("is a link to a name with a NUL byte"),
+                    _ => None,
+                };
+                if let Some(problem) = problem {
+                    return Err(TarError::Member { path: shown(&path), problem }.into());
+                }
                 entry.link = PathBuf::from(OsString::from_vec(target));
+                content.finish(size)?;
                 each(entry, &mut io::empty())?;
             }
             _ => {
-                entry.size = if kind == Kind::File { member.size() } else { 0 };
-                each(entry, &mut member)?;
+                entry.size = if kind == Kind::File { size } else { 0 };
+                each(entry, &mut content)?;
+                content.finish(size)?;
             }
         }
     }
     Ok(())
+}
+
+fn damaged(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+/// The content of a member. The crate compares the CRC where the content ends, which nobody reaches who reads as many
+/// bytes as there should be.
+struct Counted<'p, R> {
+    inner: R,
+    path: &'p Path,
+    read: u64,
+}
+
+impl<R: Read> Counted<'_, R> {
+    /// Reads what is left, which shows whether CRC and size are right.
+    fn finish(mut self, size: u64) -> io::Result<()> {
+        io::copy(&mut self, &mut io::sink())?;
+        if self.read != size {
+            return Err(damaged(format!("`{}` has {} bytes instead of {size}", shown(self.path), self.read)));
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buf).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            None => damaged(format!("`{}` is damaged: {error}", shown(self.path))),
+        })?;
+        self.read = self.read.saturating_add(length as u64);
+        Ok(length)
+    }
+}
+
+impl<R: Read> Content for Counted<'_, R> {}
+
+fn shown(path: &Path) -> String {
+    path::shown(path.as_os_str().as_encoded_bytes())
 }
 
 /// Seconds since 1970 of a time that has no zone, taken as UTC ("days from civil", proleptic Gregorian).

@@ -1,0 +1,98 @@
+//! gzip: members, one after the other, each checked against its CRC and its length (RFC 1952, 2.3.1). Zeros may follow,
+//! with which tapes and some mirrors fill up a block, as gzip(1) accepts them.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::GzDecoder;
+
+const MAGIC: u8 = 0x1f;
+
+/// Decodes members, one after the other.
+pub(super) struct Decoder<R: BufRead> {
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Decoder<R> {
+    pub(super) fn new(input: R) -> Self {
+        Self { member: Some(GzDecoder::new(input)) }
+    }
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.member else { return Ok(0) };
+            let length = member.read(buf)?;
+            if length > 0 || buf.is_empty() {
+                return Ok(length);
+            }
+            let Some(member) = self.member.take() else { return Ok(0) };
+            let mut input = member.into_inner();
+            if follows(&mut input)? {
+                self.member = Some(GzDecoder::new(input));
+            }
+        }
+    }
+}
+
+/// Whether another member follows.
+fn follows(input: &mut impl BufRead) -> io::Result<bool> {
+    let mut zeros_passed = false;
+    loop {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(false);
+        }
+        let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
+        match buffer.get(zeros) {
+            None => {
+                zeros_passed = true;
+                input.consume(zeros);
+            }
+            Some(&MAGIC) if zeros == 0 && !zeros_passed => return Ok(true),
+            Some(_) => {
+                let text = "there is something behind its end that is no gzip member";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write};
+
+    use super::*;
+
+    fn member(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut back = Vec::new();
+        Decoder::new(BufReader::with_capacity(97, bytes)).read_to_end(&mut back)?;
+        Ok(back)
+    }
+
+    #[test]
+    fn members_and_zeros_behind_them() {
+        let two = [member(b"one "), member(b""), member(b"two")].concat();
+        assert_eq!(decoded(&two).unwrap(), b"one two");
+        assert_eq!(decoded(&[two.as_slice(), &[0; 1000]].concat()).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn anything_else_behind_them_is_an_error() {
+        let good = member(b"one");
+        for rest in [&b"x"[..], b"\0\0x", b"\x1f", b"\x1f\x8b", &[&[0; 200][..], &good].concat()] {
+            assert!(decoded(&[good.as_slice(), rest].concat()).is_err(), "{rest:?}");
+        }
+        for at in good.len() - 8..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            assert!(decoded(&bad).is_err(), "{at}");
+        }
+    }
+}

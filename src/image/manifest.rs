@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::ImageError;
 
+/// What the kernel mounts over each other (`OVL_MAX_STACK` of overlayfs).
+const MOST_LAYERS: usize = 500;
+
 /// An image manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +53,10 @@ pub struct Image {
 impl Image {
     /// Puts manifest and config together, and checks that they fit.
     pub fn new(what: &str, identity: Digest, manifest: &Manifest, config: &[u8]) -> Result<Self, ImageError> {
+        if manifest.layers.len() > MOST_LAYERS {
+            let message = format!("it has {} layers: more than {MOST_LAYERS} cannot be mounted", manifest.layers.len());
+            return Err(ImageError::invalid(what, message));
+        }
         let config = read_config(what, config)?;
         let diff_ids: Vec<DiffId> = serde_json::from_value(config["rootfs"]["diff_ids"].clone()).map_err(|error| {
             ImageError::invalid(what, format!("its config has no usable `rootfs.diff_ids`: {error}"))

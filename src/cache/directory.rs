@@ -2,17 +2,21 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY};
 use layers::store::{Store, StoreError};
+use rustix::fs::OFlags;
 
 use super::entry::TAG_PREFIX;
-use crate::image::{Index, IndexEntry, LAYOUT, REF_NAME};
+use crate::image::{ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob, read_regular};
 
 /// What a manifest may have, as for those in registries.
 const LIMIT: u64 = 4 << 20;
+/// An index lists every entry that there is.
+const INDEX_LIMIT: u64 = 64 << 20;
 
 /// An OCI image layout.
 #[derive(Clone, Debug)]
@@ -80,7 +84,7 @@ impl Directory {
 
     fn index(&self) -> Result<Index> {
         let path = self.index_path();
-        let bytes = match fs::read(&path) {
+        let bytes = match read_regular(&path, INDEX_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(Vec::new())),
             Err(error) => return Err(failed("read", &path)(error)),
@@ -95,10 +99,11 @@ impl Directory {
         let tagged = index.manifests.iter().find(named).map(|entry| entry.descriptor.digest);
         let Some(digest) = name.parse().ok().or(tagged) else { return Ok(None) };
         let path = self.blob(&digest);
-        let bytes = match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() <= LIMIT => fs::read(&path).map_err(failed("read", &path))?,
-            Ok(_) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let bytes = match read_regular(&path, LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::NotFound) => {
+                return Ok(None);
+            }
             Err(error) => return Err(failed("read", &path)(error)),
         };
         // One that was changed is none.
@@ -116,11 +121,11 @@ impl Directory {
             return Ok(());
         }
         let path = self.blob(&blob.digest);
-        let mut from = File::open(&path).map_err(failed("read", &path))?;
-        let mut writer = store.blob_writer()?;
-        io::copy(&mut from, &mut writer).map_err(failed("read", &path))?;
-        writer.commit(Some((blob.digest, blob.size)))?;
-        Ok(())
+        copy_blob(store, &path, blob).map_err(|error| match error {
+            ImageError::Read { path, source } => failed("read", &path)(source),
+            ImageError::Store(error) => error.into(),
+            other => failed("read", &path)(io::Error::other(other.to_string())),
+        })
     }
 
     /// Brings a blob here from `store`.
@@ -201,7 +206,7 @@ impl Directory {
         struct Layers {
             layers: Vec<Descriptor>,
         }
-        let bytes = fs::read(self.blob(manifest)).unwrap_or_default();
+        let bytes = read_regular(&self.blob(manifest), LIMIT).unwrap_or_default();
         let layers = serde_json::from_slice::<Layers>(&bytes).map(|manifest| manifest.layers).unwrap_or_default();
         layers.into_iter().map(|layer| layer.digest).collect()
     }
@@ -231,7 +236,11 @@ impl Directory {
     /// Writers of the index, one after the other.
     fn lock(&self) -> Result<File> {
         let path = self.path.join(".lock");
-        let file = File::create(&path).map_err(failed("open", &path))?;
+        // Whoever else writes here may have put a link or a FIFO in its place.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false).custom_flags(flags);
+        let file = options.open(&path).map_err(failed("open", &path))?;
         file.lock().map_err(failed("lock", &path))?;
         Ok(file)
     }

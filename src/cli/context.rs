@@ -36,6 +36,9 @@ pub(super) struct Global {
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
     /// After so many seconds without a byte, a server counts as gone
+    ///
+    /// One that sends less than 64 bytes a second for as long counts as gone, too; a manifest, a list or another small
+    /// answer has ten times as long to be complete.
     #[arg(
         long,
         global = true,

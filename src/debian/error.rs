@@ -14,8 +14,14 @@ pub enum DebianError {
     NoKeyring { suite: String, looked: String },
     #[error("cannot read the keyring {path}: {message}")]
     Keyring { path: PathBuf, message: String },
-    #[error("{url} is not signed by a key of {keyrings}")]
-    Signature { url: String, keyrings: String },
+    #[error("{url} is not signed by a key of {keyrings}{by}")]
+    Signature { url: String, keyrings: String, by: String },
+    #[error("{url} has no good signature: {reasons}")]
+    Untrusted { url: String, keyrings: String, reasons: String },
+    #[error("{url} is not a signed text (an OpenPGP clear-signed message)")]
+    Unsigned { url: String },
+    #[error("{url}: {message}")]
+    Dates { url: String, message: String },
     #[error("{url}: {message}")]
     Release { url: String, message: String },
     #[error("{url}: {message}")]
@@ -48,6 +54,18 @@ impl DebianError {
                 "the keyring may be older than the archive's key: update it, or name another with --keyring FILE"
                     .into(),
             ),
+            Self::Untrusted { keyrings, .. } => Some(format!(
+                "an archive that changed its keys is in a newer keyring package (debian-archive-keyring, \
+                 ubuntu-keyring): update {keyrings}, or name another with --keyring FILE"
+            )),
+            Self::Unsigned { .. } => Some(
+                "a proxy or a login page may have answered in the archive's place: look at the URL, or name another \
+                 mirror with --mirror URL"
+                    .into(),
+            ),
+            Self::Dates { .. } => {
+                Some("set this machine's clock if it is wrong, else name another mirror with --mirror URL".into())
+            }
             Self::Gone { .. } => Some(
                 "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store"
                     .into(),

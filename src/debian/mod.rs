@@ -4,6 +4,7 @@
 //! indexes give the same base, bit for bit.
 
 mod assemble;
+mod certificate;
 mod closure;
 mod control;
 mod database;
@@ -14,6 +15,7 @@ mod newer;
 mod os_release;
 mod release;
 mod resolve;
+mod signature;
 mod sources;
 
 use layers::digest::{Digest, Hasher};
@@ -26,6 +28,9 @@ pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;
 pub use resolve::{BaseOptions, Releases, releases};
+
+/// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).
+const FUTURE: i64 = 10;
 
 /// Raised when the same packages would give another base.
 const VERSION: u32 = 1;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use pgp::composed::{CleartextSignedMessage, Deserializable, SignedPublicKey};
-use pgp::crypto::hash::HashAlgorithm;
-use pgp::types::VerifyingKey;
+use pgp::packet::Signature;
+use pgp::types::KeyDetails;
 
-use super::{DebianError, control};
+use super::control::Stanza;
+use super::{DebianError, FUTURE, control, signature};
 
 /// What a release says, once its signature is found good.
 #[derive(Clone, Debug, Default)]
@@ -21,13 +22,36 @@ pub struct Release {
     pub files: BTreeMap<String, (Digest, u64)>,
 }
 
-/// Reads the keys of `paths`, armoured or binary.
+/// Reads the keys of `paths`, armoured or binary. What two files say of one key counts together: a revocation in one of
+/// them is not undone by the other.
 pub fn keys(paths: &[PathBuf]) -> Result<Vec<SignedPublicKey>, DebianError> {
-    let mut keys = Vec::new();
+    let mut keys: Vec<SignedPublicKey> = Vec::new();
     for path in paths {
-        keys.extend(read_keys(path)?);
+        for key in read_keys(path)? {
+            match keys.iter_mut().find(|other| other.primary_key.fingerprint() == key.primary_key.fingerprint()) {
+                Some(other) => merge(other, key),
+                None => keys.push(key),
+            }
+        }
     }
     Ok(keys)
+}
+
+fn merge(into: &mut SignedPublicKey, from: SignedPublicKey) {
+    into.details.revocation_signatures.extend(from.details.revocation_signatures);
+    into.details.direct_signatures.extend(from.details.direct_signatures);
+    for user in from.details.users {
+        match into.details.users.iter_mut().find(|other| other.id == user.id) {
+            Some(other) => other.signatures.extend(user.signatures),
+            None => into.details.users.push(user),
+        }
+    }
+    for subkey in from.public_subkeys {
+        match into.public_subkeys.iter_mut().find(|other| other.key.fingerprint() == subkey.key.fingerprint()) {
+            Some(other) => other.signatures.extend(subkey.signatures),
+            None => into.public_subkeys.push(subkey),
+        }
+    }
 }
 
 fn read_keys(path: &Path) -> Result<Vec<SignedPublicKey>, DebianError> {
@@ -56,11 +80,15 @@ pub fn verify(
 ) -> Result<Release, DebianError> {
     let failed = |message: String| DebianError::Release { url: url.to_owned(), message };
     let (message, _) =
-        CleartextSignedMessage::from_string(text).map_err(|error| failed(format!("not a signed release: {error}")))?;
-    let signed = keys.iter().any(|key| signed_by(&message, key));
-    if !signed {
-        let names: Vec<String> = keyrings.iter().map(|path| path.display().to_string()).collect();
-        return Err(DebianError::Signature { url: url.to_owned(), keyrings: names.join(", ") });
+        CleartextSignedMessage::from_string(text).map_err(|_| DebianError::Unsigned { url: url.to_owned() })?;
+    if let Err(flaws) = signature::check(&message, keys, now) {
+        let (url, names) = (url.to_owned(), keyrings.iter().map(|path| path.display().to_string()));
+        let keyrings = names.collect::<Vec<_>>().join(", ");
+        let reasons: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+        return Err(match reasons.as_slice() {
+            [] => DebianError::Signature { url, keyrings, by: signers(&message) },
+            reasons => DebianError::Untrusted { url, keyrings, reasons: reasons.join("; ") },
+        });
     }
     // Only what was signed is read.
     let signed_text = message.signed_text();
@@ -71,13 +99,7 @@ pub fn verify(
         let found = format!("{} ({})", field("Codename"), field("Suite"));
         return Err(failed(format!("this is the release of {found}, not of {suite}")));
     }
-    if let Some(until) = stanza.get("Valid-Until")
-        && seconds(until).is_some_and(|until| until < now)
-    {
-        return Err(failed(format!(
-            "the release was valid until {until}: the mirror is out of date, or the clock is wrong"
-        )));
-    }
+    current(stanza, now).map_err(|message| DebianError::Dates { url: url.to_owned(), message })?;
     let mut release =
         Release { date: field("Date").to_owned(), by_hash: field("Acquire-By-Hash") == "yes", ..Release::default() };
     for line in field("SHA256").lines() {
@@ -91,26 +113,39 @@ pub fn verify(
     Ok(release)
 }
 
-fn signed_by(message: &CleartextSignedMessage, key: &SignedPublicKey) -> bool {
-    let text = message.signed_text();
-    // The file of keys vouches for primary keys, and they for their subkeys.
-    let mut bound = key.public_subkeys.iter().filter(|subkey| subkey.verify_bindings(&key.primary_key).is_ok());
-    by(message, &text, key) || bound.any(|subkey| by(message, &text, subkey))
+/// Who else signed it, for a message.
+fn signers(message: &CleartextSignedMessage) -> String {
+    let name = |it: &Signature| it.issuer_key_id().first().map(|id| id.to_string().to_uppercase());
+    let names: Vec<String> = message.signatures().iter().filter_map(name).collect();
+    if names.is_empty() { String::new() } else { format!(", but by {}", names.join(", ")) }
 }
 
-fn by(message: &CleartextSignedMessage, text: &str, key: &impl VerifyingKey) -> bool {
-    message.signatures().iter().any(|signature| {
-        // SHA-1 and MD5 prove nothing any more.
-        let hash = signature.hash_alg();
-        let sound = matches!(hash, Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512));
-        sound && signature.verify(key, text.as_bytes()).is_ok()
-    })
+/// Whether a release is neither of the future nor one that its archive has given up.
+fn current(stanza: &Stanza, now: i64) -> Result<(), String> {
+    let read = |name: &str, text: &str| seconds(text).map_err(|why| format!("its {name} `{text}` is no date: {why}"));
+    let date = stanza.get("Date").ok_or("it has no Date")?;
+    let made = read("Date", date)?;
+    if made > now.saturating_add(FUTURE) {
+        return Err(format!(
+            "the release is of {date}, which is still to come: the mirror's clock is wrong, or this one"
+        ));
+    }
+    let Some(until) = stanza.get("Valid-Until") else { return Ok(()) };
+    let end = read("Valid-Until", until)?;
+    if end < made {
+        return Err(format!("the release is of {date}, and valid until {until}, which was before"));
+    }
+    if end < now {
+        return Err(format!("the release was valid until {until}: the mirror is out of date, or the clock is wrong"));
+    }
+    Ok(())
 }
 
-/// Seconds since 1970 of a date as releases write it (RFC 5322, with `UTC`).
-fn seconds(date: &str) -> Option<i64> {
-    let date = date.trim().replace("UTC", "+0000");
-    jiff::fmt::rfc2822::parse(&date).ok().map(|zoned| zoned.timestamp().as_second())
+/// Seconds since 1970 of a date as releases write it (RFC 5322, with `UTC`). A weekday has to be the right one.
+fn seconds(date: &str) -> Result<i64, String> {
+    let date = date.trim();
+    let date = date.strip_suffix(" UTC").map_or_else(|| date.to_owned(), |date| format!("{date} +0000"));
+    jiff::fmt::rfc2822::parse(&date).map(|zoned| zoned.timestamp().as_second()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -119,13 +154,41 @@ mod tests {
 
     #[test]
     fn dates_of_releases() {
-        assert_eq!(seconds("Thu, 01 Jan 1970 00:01:00 UTC"), Some(60));
-        assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds("Thu, 01 Jan 1970 00:01:00 UTC"), Ok(60));
+        assert_eq!(seconds("Thu, 1 Jan 1970 00:01:00 +0000"), Ok(60));
+        assert_eq!(seconds("Thu, 01 Jan 1970 00:01:00 GMT"), Ok(60));
+        for wrong in
+            ["", "soon", "Fri, 01 Jan 1970 00:01:00 UTC", "1970-01-01T00:01:00Z", "Thu, 32 Jan 1970 00:01:00 UTC"]
+        {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn dated(text: &str, now: i64) -> Result<(), String> {
+        current(&control::parse(text)[0], now)
+    }
+
+    #[test]
+    fn releases_that_are_not_of_today_are_refused() {
+        let date = "Suite: x\nDate: Thu, 01 Jan 1970 00:01:00 UTC\n";
+        assert_eq!(dated(date, 60), Ok(()));
+        assert_eq!(dated(date, 50), Ok(()));
+        assert!(dated(date, 49).unwrap_err().contains("still to come"));
+        assert!(dated("Suite: x\n", 60).unwrap_err().contains("no Date"));
+        assert!(dated("Suite: x\nDate: never\n", 60).unwrap_err().contains("Date `never`"));
+        let until = |until: &str, now| dated(&format!("{date}Valid-Until: {until}\n"), now);
+        assert_eq!(until("Thu, 01 Jan 1970 00:02:00 UTC", 120), Ok(()));
+        assert!(until("Thu, 01 Jan 1970 00:02:00 UTC", 121).unwrap_err().contains("was valid until"));
+        assert!(until("Thu, 01 Jan 1970 00:00:59 UTC", 60).unwrap_err().contains("which was before"));
+        for unreadable in ["", "Mon, 01 Jan 1970 00:02:00 UTC", "1970-01-01", "garbage"] {
+            assert!(until(unreadable, 60).unwrap_err().contains("Valid-Until"), "{unreadable}");
+        }
     }
 
     #[test]
     fn text_without_a_signature_is_refused() {
         let text = "Origin: Debian\nSuite: stable\n";
-        assert!(matches!(verify(text, "u", "stable", &[], &[], 0), Err(DebianError::Release { .. })));
+        let error = verify(text, "u", "stable", &[], &[], 0).unwrap_err();
+        assert_eq!(error.to_string(), "u is not a signed text (an OpenPGP clear-signed message)");
     }
 }

@@ -239,7 +239,10 @@ impl IndexFile {
         }
         result.map_err(|(url, error)| match error {
             // Archives keep an index for days after there is a newer one, and some have newer ones at the same place.
-            FetchError::Status { status: 404 | 410, .. } | FetchError::Digest { .. } | FetchError::Size { .. }
+            FetchError::Status { status: 404 | 410, .. }
+            | FetchError::Digest { .. }
+            | FetchError::Size { .. }
+            | FetchError::Longer { .. }
                 if pinned =>
             {
                 DebianError::Gone { suite: name, url }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, Identity, Response, StatusCode};
+use reqwest::{Certificate, Client, Identity, Response, StatusCode, Url};
 
 use super::address::without_credentials;
 use super::error::{FetchError, describe};
+use super::pace::{Unread, small};
 use super::retry::{retry, retry_after};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -23,6 +24,8 @@ pub(super) enum RedirectError {
     Circle,
     #[error("the server redirects more than {REDIRECTS} times")]
     TooMany,
+    #[error("the server redirects to another server, which would get the credentials")]
+    Elsewhere,
 }
 
 /// Whom a client trusts, and how it shows itself, where that is not the same for all servers.
@@ -36,12 +39,15 @@ pub struct Trust {
     pub anyone: bool,
     /// The environment's proxies are not for this server.
     pub direct: bool,
+    /// Requests hold secrets in what a redirect repeats: the server itself may send them on, to nobody else.
+    pub secret: bool,
 }
 
 /// An open HTTP client.
 #[derive(Clone, Debug)]
 pub struct Transport {
     client: Client,
+    stall: Duration,
 }
 
 impl Transport {
@@ -55,6 +61,7 @@ impl Transport {
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
+            let secret = trust.secret;
             let mut builder = Client::builder()
                 .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT.min(stall))
@@ -62,7 +69,7 @@ impl Transport {
                 .tls_danger_accept_invalid_certs(trust.anyone)
                 // A URL's query may hold a secret; the next server is not told.
                 .referer(false)
-                .redirect(Policy::custom(|attempt| match refusal(&attempt) {
+                .redirect(Policy::custom(move |attempt| match refusal(&attempt, secret) {
                     Some(refusal) => attempt.error(refusal),
                     None => attempt.follow(),
                 }));
@@ -77,7 +84,7 @@ impl Transport {
         // A machine without certificates can still speak http; https then trusts nobody.
         let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
         let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, stall })
     }
 
     /// For requests of other kinds.
@@ -90,30 +97,34 @@ impl Transport {
         let shown = without_credentials(url);
         retry(|| async {
             let response = self.client.get(url).send().await;
-            let mut response = checked(&shown, response)?;
-            let mut bytes = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(|error| connection(&shown, &error))? {
-                if (bytes.len() + piece.len()) as u64 > limit {
-                    return Err(FetchError::TooLarge { url: shown.clone(), limit });
-                }
-                bytes.extend_from_slice(&piece);
-            }
-            Ok(bytes)
+            small(checked(&shown, response)?, limit, self.stall).await.map_err(|why| match why {
+                Unread::Larger => FetchError::TooLarge { url: shown.clone(), limit },
+                Unread::Slow => FetchError::Stalled { url: shown.clone() },
+                Unread::Failed(error) => connection(&shown, &error),
+            })
         })
         .await
     }
 }
 
-fn refusal(attempt: &Attempt<'_>) -> Option<RedirectError> {
+fn refusal(attempt: &Attempt<'_>, secret: bool) -> Option<RedirectError> {
     let (next, before) = (attempt.url(), attempt.previous());
     match () {
         () if next.scheme() != "https" && before.last().is_some_and(|last| last.scheme() == "https") => {
             Some(RedirectError::Downgrade)
         }
+        () if secret && before.last().is_some_and(|last| !same_server(last, next)) => Some(RedirectError::Elsewhere),
         () if before.len() > REDIRECTS && before.contains(next) => Some(RedirectError::Circle),
         () if before.len() > REDIRECTS => Some(RedirectError::TooMany),
         () => None,
     }
+}
+
+/// True if both are of one server; from http to https it is one, too.
+fn same_server(one: &Url, other: &Url) -> bool {
+    let upgraded = one.scheme() == "http" && other.scheme() == "https";
+    one.host() == other.host()
+        && (one.origin() == other.origin() || upgraded && one.port().is_none() && other.port().is_none())
 }
 
 pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
@@ -142,4 +153,19 @@ pub(super) fn checked(url: &str, response: reqwest::Result<Response>) -> Result<
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
     Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_stay_with_their_server() {
+        let same = |one: &str, other: &str| same_server(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(same("https://a.example/token", "https://a.example/v2/token"));
+        assert!(same("http://a.example/token", "https://a.example/token"));
+        assert!(!same("https://a.example/token", "https://b.example/token"));
+        assert!(!same("https://a.example/token", "https://a.example:444/token"));
+        assert!(!same("http://a.example:80/", "http://a.example:81/"));
+    }
 }

@@ -28,6 +28,8 @@ pub enum FetchError {
     Digest { url: String, expected: Digest, found: Digest },
     #[error("{url} should have {expected} bytes, {found} came")]
     Size { url: String, expected: u64, found: u64 },
+    #[error("{url} should have {expected} bytes, more came")]
+    Longer { url: String, expected: u64 },
     #[error("{url} is larger than {limit} bytes")]
     TooLarge { url: String, limit: u64 },
     #[error("cannot fetch {url}: {reason}")]

@@ -6,6 +6,7 @@
 mod address;
 mod client;
 mod error;
+mod pace;
 mod part;
 mod progress;
 mod retry;
@@ -23,6 +24,7 @@ use tokio::sync::{OnceCell, Semaphore};
 pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust};
 pub use error::{FetchError, describe};
+pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
 

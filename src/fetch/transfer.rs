@@ -12,6 +12,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE
 use reqwest::{Response, StatusCode};
 
 use super::client::{checked, connection};
+use super::pace::Pace;
 use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
@@ -116,7 +117,8 @@ impl Job<'_> {
             let before = self.reached.load(Ordering::Relaxed);
             match self.attempt().await {
                 // Pieces of two different files may have met: once more from the start.
-                Err(FetchError::Digest { .. }) if self.resumed.swap(false, Ordering::Relaxed) => {}
+                Err(FetchError::Digest { .. } | FetchError::Longer { .. })
+                    if self.resumed.swap(false, Ordering::Relaxed) => {}
                 Err(error) if error.is_temporary() => {
                     // A download that gets on does not run out of attempts.
                     if self.reached.load(Ordering::Relaxed) > before {
@@ -167,7 +169,7 @@ impl Job<'_> {
             }
         }
         self.transfer.add(out.size);
-        let expected = response.content_length().map(|length| length + out.size);
+        let expected = response.content_length().map(|length| length.saturating_add(out.size));
         let result = self.body(&mut response, &mut out).await;
         self.reached.fetch_max(out.size, Ordering::Relaxed);
         // That the connection ended is known in other words, which do not say how much is missing.
@@ -187,9 +189,19 @@ impl Job<'_> {
     }
 
     async fn body(&self, response: &mut Response, out: &mut Part) -> Result<(), FetchError> {
+        let mut pace = Pace::new(self.fetcher.inner.stall);
         while let Some(piece) = response.chunk().await.map_err(|error| connection(&self.shown, &error))? {
+            // What is longer than it may be is not what was asked for, however much there is of it.
+            if self.download.size.is_some_and(|size| out.size.saturating_add(piece.len() as u64) > size) {
+                self.place.clear();
+                let (url, expected) = (self.shown.clone(), self.download.size.unwrap_or_default());
+                return Err(FetchError::Longer { url, expected });
+            }
             out.write_all(&piece).map_err(self.failed())?;
             self.transfer.add(piece.len() as u64);
+            if !pace.keeps(piece.len()) {
+                return Err(FetchError::Stalled { url: self.shown.clone() });
+            }
         }
         Ok(())
     }

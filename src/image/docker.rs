@@ -12,7 +12,7 @@ use layers::store::Store;
 use layers::tar::{Kind, for_each};
 use serde::Deserialize;
 
-use super::{Image, ImageError, Manifest};
+use super::{Image, ImageError, JSON_LIMIT, Manifest};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -50,7 +50,7 @@ pub fn read_docker_archive(store: &Store, path: &Path) -> Result<Image, ImageErr
         let name = links.get(name).map_or(name, String::as_str);
         files.get(name).copied().ok_or_else(|| ImageError::invalid(what.clone(), format!("it has no {name}")))
     };
-    let json = |digest: &Digest| store.read_blob(digest, 16 << 20);
+    let json = |digest: &Digest| store.read_blob(digest, JSON_LIMIT);
     let images: Vec<SavedImage> = serde_json::from_slice(&json(&find("manifest.json")?)?)
         .map_err(|error| ImageError::invalid(what.clone(), format!("its manifest.json cannot be read: {error}")))?;
     let [image] = images.as_slice() else {

@@ -1,7 +1,7 @@
 //! OCI image layouts (image-spec 1.1, "Image Layout"), as directories and in tars.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -11,13 +11,11 @@ use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use layers::tar::{Kind, for_each};
 
-use super::{Image, ImageError, Index, IndexEntry, Manifest, select};
+use super::{Image, ImageError, Index, IndexEntry, JSON_LIMIT, Manifest, copy_blob, read_regular, select};
 use crate::plan::Platform;
 
 /// The annotation that holds a tag.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Manifests, indexes and configs are small.
-const JSON_LIMIT: u64 = 16 << 20;
 
 fn read_error(path: &Path) -> impl FnOnce(io::Error) -> ImageError {
     move |source| ImageError::Read { path: path.to_owned(), source }
@@ -26,17 +24,13 @@ fn read_error(path: &Path) -> impl FnOnce(io::Error) -> ImageError {
 /// Reads the image `tag` of the layout at `path`; what it consists of is copied into the store.
 pub fn read_layout(store: &Store, path: &Path, tag: Option<&str>, platform: &Platform) -> Result<Image, ImageError> {
     let index = path.join("index.json");
-    let bytes = fs::read(&index).map_err(read_error(&index))?;
+    let bytes = read_regular(&index, JSON_LIMIT).map_err(read_error(&index))?;
     let copy = |descriptor: &Descriptor| {
         if store.contains(&descriptor.digest) {
             return Ok(());
         }
         let path = path.join("blobs/sha256").join(descriptor.digest.hex());
-        let mut file = File::open(&path).map_err(read_error(&path))?;
-        let mut writer = store.blob_writer()?;
-        io::copy(&mut file, &mut writer).map_err(read_error(&path))?;
-        writer.commit(Some((descriptor.digest, descriptor.size)))?;
-        Ok(())
+        copy_blob(store, &path, descriptor)
     };
     image(store, &path.display().to_string(), &bytes, tag, platform, copy)
 }

@@ -1,5 +1,7 @@
 //! What a registry says when it does not do what it was asked (distribution-spec 1.1, "Error Codes").
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::header::RETRY_AFTER;
@@ -8,10 +10,15 @@ use serde::Deserialize;
 use super::RegistryError;
 use super::authority::colon;
 use super::credentials::Known;
-use crate::fetch::retry_after;
+use crate::fetch::{retry_after, small};
 
 /// More than this of an explanation is not read.
-const LIMIT: usize = 64 << 10;
+const LIMIT: u64 = 64 << 10;
+/// How long a server may be silent within one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Nobody reads more errors than these, or more characters.
+const MOST: usize = 16;
+const LONGEST: usize = 2000;
 
 #[derive(Deserialize)]
 struct Errors {
@@ -27,17 +34,18 @@ struct OneError {
 }
 
 /// Codes and messages, on one line.
-pub(super) async fn detail(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    while let Ok(Some(piece)) = response.chunk().await
-        && bytes.len() < LIMIT
-    {
-        bytes.extend_from_slice(&piece);
-    }
-    let errors = serde_json::from_slice::<Errors>(&bytes).map(|errors| errors.errors).unwrap_or_default();
-    let texts: Vec<String> = errors.iter().map(|error| format!("{} {}", error.code, error.message)).collect();
+pub(super) async fn detail(response: Response) -> String {
+    let bytes = small(response, LIMIT, PATIENCE).await.unwrap_or_default();
+    explanation(&bytes)
+}
+
+/// The same, of the body of an answer.
+pub(super) fn explanation(bytes: &[u8]) -> String {
+    let errors = serde_json::from_slice::<Errors>(bytes).map(|errors| errors.errors).unwrap_or_default();
+    let texts = errors.iter().take(MOST).map(|error| format!("{} {}", error.code, error.message));
+    let text = texts.collect::<Vec<_>>().join("; ");
     // It goes to a terminal.
-    texts.join("; ").trim().chars().filter(|c| !c.is_control()).collect()
+    text.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
 /// An error from a response that is not a good one.

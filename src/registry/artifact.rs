@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, LINK};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use super::pull::ACCEPTED;
+use super::listing::{Listing, next_page};
+use super::pull::{ACCEPTED, whole};
 use super::{Client, RegistryError};
 use crate::fetch::retry;
 
 /// What a manifest of an artifact may have: registries need not take more (distribution-spec 1.1, "Pushing Manifests").
-const LIMIT: usize = 4 << 20;
+const LIMIT: u64 = 4 << 20;
 /// Tags asked for at once.
 const PAGE: usize = 1000;
 
@@ -51,16 +52,11 @@ impl Client {
     }
 
     /// The body of an answer that is not large.
-    pub(super) async fn bounded(&self, mut response: Response) -> Result<Vec<u8>, RegistryError> {
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.inner.origin.connection(&error))? {
-            if bytes.len() + piece.len() > LIMIT {
-                let message = format!("a manifest is larger than {LIMIT} bytes");
-                return Err(RegistryError::Invalid { reference: self.repository(), message });
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes)
+    pub(super) async fn bounded(&self, response: Response) -> Result<Vec<u8>, RegistryError> {
+        whole(&self.inner.origin, response, LIMIT).await?.ok_or_else(|| RegistryError::Invalid {
+            reference: self.repository(),
+            message: format!("a manifest or list is larger than {LIMIT} bytes"),
+        })
     }
 
     /// True if the registry has the blob, of the right length; true, too, if it does not tell the length.
@@ -91,7 +87,8 @@ impl Client {
     pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
         let what = format!("list the tags of {}", self.repository());
         let first = format!("{}/tags/list?n={PAGE}", self.inner.base);
-        let (mut next, mut all) = (Url::parse(&first).ok(), Vec::new());
+        let mut next = Url::parse(&first).ok();
+        let mut all = Listing::default();
         while let Some(url) = next.take() {
             let (page, following) = retry(|| async {
                 let response = self.send(&what, |client| client.get(url.clone())).await?;
@@ -109,12 +106,13 @@ impl Client {
                 Ok((tags.tags.unwrap_or_default(), next))
             })
             .await?;
-            // A registry that goes in circles is not followed.
-            let fresh = page.last() != all.last();
-            all.extend(page);
-            next = following.filter(|_| fresh);
+            let more = all.add(page).map_err(|too_much| RegistryError::Invalid {
+                reference: self.repository(),
+                message: format!("its list of tags has no end: {too_much}"),
+            })?;
+            next = following.filter(|_| more);
         }
-        Ok(all)
+        Ok(all.names)
     }
 
     /// Makes sure that the registry has a blob of a few bytes.
@@ -153,32 +151,5 @@ impl Client {
     /// Registry and repository, without a tag.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.reference().registry, self.reference().repository)
-    }
-}
-
-/// The next page that an answer of `url` tells of: `Link: <URL>; rel="next"` (RFC 8288), of the same server.
-pub(super) fn next_page(url: &str, response: &Response) -> Option<Url> {
-    following(url, response.headers().get(LINK)?.to_str().ok()?)
-}
-
-fn following(url: &str, link: &str) -> Option<Url> {
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let url = Url::parse(url).ok()?;
-    let next = url.join(target).ok()?;
-    (parameters.contains("next") && next.origin() == url.origin()).then_some(next)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_of_the_same_server() {
-        let url = "https://r.example/v2/a/tags/list";
-        let link = |target: &str| following(url, &format!("<{target}>; rel=\"next\""));
-        assert_eq!(link("/v2/a/tags/list?n=1").unwrap().as_str(), "https://r.example/v2/a/tags/list?n=1");
-        assert_eq!(link("https://evil.example/x"), None);
-        assert_eq!(following(url, "</v2/a>; rel=\"prev\""), None);
-        assert_eq!(following(url, "nonsense"), None);
     }
 }

@@ -52,6 +52,8 @@ fn parameters(text: &str) -> Vec<(String, String)> {
 
 /// How long a token is good for that does not say so, in seconds (distribution's token specification).
 const UNSAID: u64 = 60;
+/// No token is trusted to be good for longer, whatever its server says, in seconds.
+const LONGEST: u64 = 24 * 60 * 60;
 
 /// The answer of a token server.
 #[derive(Deserialize)]
@@ -64,7 +66,7 @@ pub(super) struct Token {
 impl Token {
     /// How long it may be used. It is renewed before it ends, so that no request dies of it on the way.
     pub(super) fn lasts(&self) -> Duration {
-        let all = Duration::from_secs(self.expires_in.filter(|seconds| *seconds > 0).unwrap_or(UNSAID));
+        let all = Duration::from_secs(self.expires_in.filter(|seconds| *seconds > 0).unwrap_or(UNSAID).min(LONGEST));
         all - (all / 4).min(Duration::from_secs(10))
     }
 
@@ -98,5 +100,6 @@ mod tests {
         assert_eq!(lasts(r#"{"token": "x", "expires_in": 300}"#), 290);
         assert_eq!(lasts(r#"{"token": "x", "expires_in": 4}"#), 3);
         assert_eq!(lasts(r#"{"token": "x"}"#), 50);
+        assert_eq!(lasts(r#"{"token": "x", "expires_in": 18446744073709551615}"#), LONGEST - 10);
     }
 }

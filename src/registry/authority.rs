@@ -3,7 +3,7 @@
 //! All requests of one user to one registry share them. Whoever needs a token that is not there asks for it; everybody
 //! else waits, and uses the same.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Mutex;
@@ -15,6 +15,12 @@ use super::auth::{Challenge, Token};
 use super::credentials::{Credentials, Known};
 use super::scope::Scope;
 use super::{RegistryError, connection};
+use crate::fetch::{Unread, small};
+
+/// Tokens are small: no header holds more.
+const TOKEN_LIMIT: u64 = 1 << 20;
+/// How long a token server may be silent within its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One user of one registry.
 pub(super) struct Authority {
@@ -52,6 +58,11 @@ impl Authority {
     /// The registry asks for this.
     pub(super) async fn learn(&self, challenge: Challenge) {
         self.state.lock().await.challenge = Some(challenge);
+    }
+
+    /// True if there is something to be kept from others.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.known.credentials != Credentials::Anonymous
     }
 
     /// True if the registry asked who we are.
@@ -134,7 +145,11 @@ impl Authority {
         if !response.status().is_success() {
             return Err(failure(&self.registry, &self.known, &format!("get a token to {what}"), response).await);
         }
-        let bytes = response.bytes().await.map_err(failed)?;
+        let bytes = small(response, TOKEN_LIMIT, PATIENCE).await.map_err(|why| match why {
+            Unread::Larger => self.unauthorized(what, &format!("its token server sent more than {TOKEN_LIMIT} bytes")),
+            Unread::Slow => RegistryError::Stalled { registry: self.registry.clone() },
+            Unread::Failed(error) => failed(error),
+        })?;
         serde_json::from_slice(&bytes)
             .map_err(|error| self.unauthorized(what, &format!("its token server sent no token: {error}")))
     }

@@ -5,13 +5,10 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::artifact::next_page;
+use super::listing::{Listing, next_page};
 use super::scope::Scope;
 use super::{Client, RegistryError};
 use crate::fetch::retry;
-
-/// More names than these nobody wants to read.
-const MOST: usize = 100_000;
 
 #[derive(Deserialize)]
 struct Page {
@@ -28,7 +25,7 @@ impl Client {
         let need = Scope::parse("registry:catalog:*");
         // The length of a page is the registry's to choose: some refuse a longer one.
         let first = format!("{}://{}/v2/_catalog", origin.host.scheme(), origin.host.name);
-        let (mut next, mut all) = (Url::parse(&first).ok(), Vec::new());
+        let (mut next, mut all) = (Url::parse(&first).ok(), Listing::default());
         while let Some(url) = next.take() {
             let answer = retry(|| async {
                 let client = origin.host.client().await?;
@@ -53,11 +50,10 @@ impl Client {
                 Ok(Some((page.repositories.unwrap_or_default(), next)))
             });
             let Some((page, following)) = answer.await? else { return Ok(None) };
-            // A registry that goes in circles is not followed.
-            let fresh = page.last() != all.last() && all.len() < MOST;
-            all.extend(page);
-            next = following.filter(|_| fresh);
+            // Of a list without end, the beginning is enough to choose from.
+            let more = all.add(page).unwrap_or(false);
+            next = following.filter(|_| more);
         }
-        Ok(Some(all))
+        Ok(Some(all.names))
     }
 }

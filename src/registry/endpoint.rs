@@ -57,7 +57,9 @@ impl Endpoint {
         let mut explanation = String::new();
         for _ in 0..ROUNDS {
             let secure = self.host.secured(self.url()?).scheme() == "https";
-            let asked = self.host.client().await?;
+            // Whom a token server sends us to is not shown what only it is to see.
+            let secret = self.authority.has_secrets();
+            let asked = if secret { self.host.tokens().await? } else { self.host.client().await? };
             let authorization = self.authority.authorization(asked, secure, what, need, refused.as_ref()).await?;
             let response = self.once(client, authorization.as_ref(), &make).await?;
             if response.status() != StatusCode::UNAUTHORIZED {

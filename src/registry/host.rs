@@ -41,6 +41,7 @@ pub(super) struct Host {
     pub(super) stall: Duration,
     transport: OnceCell<Transport>,
     uploads: OnceCell<Transport>,
+    tokens: OnceCell<Transport>,
     /// A server that is asked by http turned out to speak TLS.
     tls: OnceCell<bool>,
     permits: Semaphore,
@@ -64,6 +65,7 @@ impl Host {
             stall,
             transport: OnceCell::new(),
             uploads: OnceCell::new(),
+            tokens: OnceCell::new(),
             tls: OnceCell::new(),
             permits: Semaphore::new(PARALLEL),
             authorities: Mutex::default(),
@@ -97,6 +99,13 @@ impl Host {
     pub(super) async fn uploads(&self) -> Result<&reqwest::Client, RegistryError> {
         let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, None, &self.trust()?)?) };
         Ok(self.uploads.get_or_try_init(open).await?.client())
+    }
+
+    /// The client for requests that hold credentials in their body.
+    pub(super) async fn tokens(&self) -> Result<&reqwest::Client, RegistryError> {
+        let trust = || Ok::<_, RegistryError>(Trust { secret: true, ..self.trust()? });
+        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &trust()?)?) };
+        Ok(self.tokens.get_or_try_init(open).await?.client())
     }
 
     fn trust(&self) -> Result<Trust, RegistryError> {

@@ -14,6 +14,7 @@ mod endpoint;
 mod error;
 mod helper;
 mod host;
+mod listing;
 mod login;
 mod mirrors;
 mod pull;

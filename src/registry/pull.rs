@@ -14,7 +14,7 @@ use super::client::Source;
 use super::endpoint::Endpoint;
 use super::{Client, RegistryError};
 use crate::event::Event;
-use crate::fetch::{Patience, Temporary, Transfer, retry};
+use crate::fetch::{Pace, Patience, Temporary, Transfer, Unread, retry, small};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
 pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
@@ -220,13 +220,17 @@ impl Client {
             }
             _ => return Err(from.failure(&what, response).await),
         };
+        let mut pace = Pace::new(from.host.stall);
         loop {
             let chunk = response.chunk().await.map_err(|error| from.connection(&error));
             let Some(chunk) = self.short(chunk, descriptor, writer)? else { break };
+            if !pace.keeps(chunk.len()) {
+                return Err(RegistryError::Stalled { registry: from.authority.registry.clone() });
+            }
             let skipped = skip.min(chunk.len() as u64);
             skip -= skipped;
             let fresh = &chunk[usize::try_from(skipped).unwrap_or(chunk.len())..];
-            if writer.len() + fresh.len() as u64 > descriptor.size {
+            if writer.len().saturating_add(fresh.len() as u64) > descriptor.size {
                 let message = format!("{} is longer than {} bytes", descriptor.digest, descriptor.size);
                 return Err(RegistryError::Invalid { reference: self.reference().to_string(), message });
             }
@@ -258,15 +262,13 @@ impl Client {
 }
 
 /// A body; `None` if it is longer than `limit` bytes.
-async fn whole(from: &Endpoint, mut response: Response, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| from.connection(&error))? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() as u64 > limit {
-            return Ok(None);
-        }
+pub(super) async fn whole(from: &Endpoint, response: Response, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
+    match small(response, limit, from.host.stall).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Unread::Larger) => Ok(None),
+        Err(Unread::Slow) => Err(RegistryError::Stalled { registry: from.authority.registry.clone() }),
+        Err(Unread::Failed(error)) => Err(from.connection(&error)),
     }
-    Ok(Some(bytes))
 }
 
 /// The first byte of a part (RFC 9110, 14.4).

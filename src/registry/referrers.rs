@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::amend::Amended;
-use super::artifact::next_page;
+use super::listing::next_page;
 use super::{Client, RegistryError};
 use crate::fetch::retry;
 
 /// Parts in which a registry may send its list.
 const MOST_PAGES: usize = 32;
+/// What they may have together, in bytes.
+const MOST_BYTES: usize = 16 << 20;
 /// By this a registry says that it has understood `subject`.
 const UNDERSTOOD: &str = "oci-subject";
 
@@ -133,7 +135,7 @@ impl Client {
     async fn listed(&self, subject: &Digest) -> Result<Option<Vec<Referrer>>, RegistryError> {
         let what = format!("list what is attached to {subject} of {}", self.reference());
         let mut url = format!("{}/referrers/{subject}", self.inner.base);
-        let mut all = Vec::new();
+        let (mut all, mut sum) = (Vec::new(), 0_usize);
         for _ in 0..MOST_PAGES {
             let (bytes, next) = retry(|| async {
                 let response =
@@ -152,6 +154,13 @@ impl Client {
             })
             .await?;
             let Some(bytes) = bytes else { return Ok(None) };
+            sum = sum.saturating_add(bytes.len());
+            if sum > MOST_BYTES {
+                return Err(RegistryError::Invalid {
+                    reference: self.reference().to_string(),
+                    message: format!("the list of what is attached to it is larger than {MOST_BYTES} bytes"),
+                });
+            }
             all.extend(self.read_list(&bytes)?.manifests);
             let Some(next) = next else { break };
             url = next.to_string();

@@ -350,5 +350,5 @@ fn received(response: &Response) -> Option<u64> {
     let range = header(response, RANGE.as_str())?;
     let (_, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
     // Of nothing, too, registries say `0-0`.
-    last.parse::<u64>().ok().map(|last| if last == 0 { 0 } else { last + 1 })
+    last.parse::<u64>().ok().and_then(|last| if last == 0 { Some(0) } else { last.checked_add(1) })
 }

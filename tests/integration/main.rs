@@ -15,6 +15,7 @@ mod downloads_at_once;
 mod drift;
 mod emulators;
 mod hostile;
+mod hostile_servers;
 mod hub;
 mod hub_hostile;
 mod hub_install;

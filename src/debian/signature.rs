@@ -1,0 +1,100 @@
+//! Whether a text is signed by a key that may sign it, as apt and gpgv decide it. One good signature is enough.
+
+use pgp::composed::{CleartextSignedMessage, SignedPublicKey};
+use pgp::crypto::hash::HashAlgorithm;
+use pgp::packet::{Signature, SignatureType, SignatureVersion};
+use pgp::types::{KeyDetails, VerifyingKey};
+
+use super::FUTURE;
+use super::certificate::{KeyFlaw, asks_too_much, day, ends, made, primary_signs, subkey_signs};
+
+/// Why a signature by a known key is no good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    #[error("the text is not what the key {0} signed")]
+    Wrong(String),
+    #[error("the key {0} {1}")]
+    Key(String, KeyFlaw),
+    #[error("the signature by the key {} expired on {}", .0, day(*.1))]
+    Expired(String, i64),
+    #[error("the signature by the key {0} does not say when it was made")]
+    Undated(String),
+    #[error("the signature by the key {} was made on {}, before its key", .0, day(*.1))]
+    Early(String, i64),
+    #[error("the signature by the key {} was made on {}, which is still to come: a clock is wrong", .0, day(*.1))]
+    Future(String, i64),
+    #[error("the signature by the key {0} is by {1}, which proves nothing any more")]
+    Weak(String, String),
+    #[error("the signature by the key {0} asks for something that is not known here")]
+    Unknown(String),
+}
+
+/// One good signature by one of `keys` at `now`, in seconds since 1970. Else all that was found wrong: nothing, where
+/// no key signed it.
+pub fn check(message: &CleartextSignedMessage, keys: &[SignedPublicKey], now: i64) -> Result<(), Vec<Flaw>> {
+    let text = message.signed_text();
+    let mut flaws = Vec::new();
+    for signature in message.signatures() {
+        for certificate in keys {
+            let primary = &certificate.primary_key;
+            if named(signature, primary) {
+                match by(signature, &text, primary, now, || primary_signs(certificate, now)) {
+                    Ok(()) => return Ok(()),
+                    Err(flaw) => flaws.push(flaw),
+                }
+            }
+            for subkey in certificate.public_subkeys.iter().filter(|subkey| named(signature, &subkey.key)) {
+                match by(signature, &text, &subkey.key, now, || subkey_signs(certificate, subkey, now)) {
+                    Ok(()) => return Ok(()),
+                    Err(flaw) => flaws.push(flaw),
+                }
+            }
+        }
+    }
+    flaws.dedup();
+    Err(flaws)
+}
+
+/// True if the signature says that it is by `key`.
+fn named(signature: &Signature, key: &impl KeyDetails) -> bool {
+    signature.issuer_fingerprint().contains(&&key.fingerprint())
+        || signature.issuer_key_id().contains(&&key.legacy_key_id())
+}
+
+fn by(
+    signature: &Signature,
+    text: &str,
+    key: &(impl VerifyingKey + KeyDetails),
+    now: i64,
+    may: impl FnOnce() -> Result<(), KeyFlaw>,
+) -> Result<(), Flaw> {
+    let name = || format!("{:X}", key.fingerprint());
+    let of_a_text = matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary));
+    let known = matches!(signature.version(), SignatureVersion::V3 | SignatureVersion::V4 | SignatureVersion::V6);
+    if !of_a_text || !known || asks_too_much(signature) {
+        return Err(Flaw::Unknown(name()));
+    }
+    match signature.hash_alg() {
+        Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512) => {}
+        Some(HashAlgorithm::Sha3_256 | HashAlgorithm::Sha3_512) => {}
+        Some(other) => return Err(Flaw::Weak(name(), other.to_string())),
+        None => return Err(Flaw::Unknown(name())),
+    }
+    if signature.verify(key, text.as_bytes()).is_err() {
+        return Err(Flaw::Wrong(name()));
+    }
+    let made = made(signature).ok_or_else(|| Flaw::Undated(name()))?;
+    if made < i64::from(key.created_at().as_secs()) {
+        return Err(Flaw::Early(name(), made));
+    }
+    if made > now.saturating_add(FUTURE) {
+        return Err(Flaw::Future(name(), made));
+    }
+    if let Some(end) = ends(signature).filter(|end| *end <= now) {
+        return Err(Flaw::Expired(name(), end));
+    }
+    may().map_err(|flaw| Flaw::Key(name(), flaw))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Servers and layouts that send too much, too little, too slowly or nothing but harm: an error that says so, in
+//! bounded time and memory.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::support::http::{Asked, Server, send, whole};
+use crate::support::{Store, blueprint, run, text, tool};
+
+const TASKS: &str = "- name: x\n  touch: /x\n";
+
+/// A registry whose token server is at `realm`, and which has nothing.
+fn asks_for_tokens(asked: &Asked, stream: &mut dyn Write, realm: &str) {
+    if asked.header("authorization").is_some() && !asked.line.contains("/token") {
+        return send(stream, "404 Not Found", "Content-Length: 0\r\n", b"");
+    }
+    let header = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"x\"\r\nContent-Length: 0\r\n");
+    send(stream, "401 Unauthorized", &header, b"");
+}
+
+/// A registry with a token server of its own, which answers by `token`.
+fn registry(token: impl Fn(&Asked, &mut dyn Write) + Send + Sync + 'static) -> Server {
+    Server::start(move |_, asked, stream| {
+        if asked.line.contains("/token") {
+            return token(asked, stream);
+        }
+        let host = asked.header("host").unwrap_or_default().to_owned();
+        asks_for_tokens(asked, stream, &format!("http://{host}/token"));
+    })
+}
+
+/// What a pull from it says.
+fn pull(store: &Store, server: &Server, more: &[&str]) -> String {
+    let image = format!("{}/team/x:1", server.address);
+    let mut arguments = vec!["pull", &image, "--stall-timeout", "2"];
+    arguments.extend(more);
+    store.run(&arguments).fails(4).stderr
+}
+
+/// Bytes for as long as they are read.
+fn without_end(stream: &mut dyn Write, begin: &[u8], piece: &[u8]) {
+    send(stream, "200 OK", "Content-Type: application/json\r\n", begin);
+    // Bounded: nobody may read as much.
+    for _ in 0..(256 << 20) / piece.len() {
+        if stream.write_all(piece).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_good_for_ever_is_a_token() {
+    let server = registry(|_, stream| whole(stream, br#"{"token": "t", "expires_in": 18446744073709551615}"#));
+    let said = pull(&Store::new(), &server, &[]);
+    assert!(said.contains("was not found"), "{said}");
+}
+
+#[test]
+fn a_token_without_end_is_none() {
+    let server = registry(|_, stream| without_end(stream, b"{\"token\": \"", &[b'x'; 64 << 10]));
+    let said = pull(&Store::new(), &server, &[]);
+    assert!(said.contains("sent more than 1048576 bytes"), "{said}");
+}
+
+#[test]
+fn refresh_tokens_are_not_sent_on_to_other_servers() {
+    for status in ["307 Temporary Redirect", "308 Permanent Redirect"] {
+        let thief = Server::start(|_, _, stream| whole(stream, br#"{"token": "t"}"#));
+        let to = thief.path("token");
+        let server = registry(move |_, stream| {
+            send(stream, status, &format!("Location: {to}\r\nContent-Length: 0\r\n"), b"");
+        });
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("auth.json");
+        let entry = format!(r#"{{"auths": {{"{}": {{"identitytoken": "refresh"}}}}}}"#, server.address);
+        std::fs::write(&file, entry).unwrap();
+        let said = pull(&Store::new(), &server, &["--authfile", text(&file)]);
+        assert!(said.contains("redirects to another server"), "{said}");
+        assert!(thief.asked().is_empty(), "{:?}", thief.asked());
+        assert!(server.asked().iter().any(|asked| asked.line.starts_with("POST /token")));
+    }
+}
+
+#[test]
+fn a_drip_is_not_waited_for() {
+    let drip = |stream: &mut dyn Write| {
+        send(stream, "200 OK", "Content-Type: application/json\r\n", b"{");
+        // Bounded: whoever waits to the end of it has failed.
+        for _ in 0..600 {
+            if stream.write_all(b" ").and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    let tokens = registry(move |_, stream| drip(stream));
+    let manifests = Server::start(move |_, _, stream| drip(stream));
+    for server in [tokens, manifests] {
+        let start = Instant::now();
+        let said = pull(&Store::new(), &server, &[]);
+        assert!(said.contains("sends nothing more"), "{said}");
+        assert!(start.elapsed() < Duration::from_secs(100), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn lists_of_tags_have_an_end() {
+    let server = Server::start(|number, asked, stream| {
+        if !asked.line.contains("/tags/list") {
+            return send(stream, "404 Not Found", "Content-Length: 0\r\n", b"");
+        }
+        let tags: Vec<String> = (0..40_000).map(|tag| format!("\"alloy-{number}-{tag}\"")).collect();
+        let body = format!("{{\"tags\": [{}]}}", tags.join(","));
+        let link = format!("Link: </v2/team/cache/tags/list?last={number}>; rel=\"next\"\r\n");
+        send(stream, "200 OK", &format!("{link}Content-Length: {}\r\n", body.len()), body.as_bytes());
+    });
+    let cache = format!("{}/team/cache", server.address);
+    let said = Store::new().run(&["cache", "ls", &cache]).fails(4).stderr;
+    assert!(said.contains("its list of tags has no end"), "{said}");
+    assert!(server.asked().len() < 10);
+}
+
+/// A layout with an image of one layer.
+fn layout(place: &std::path::Path) -> String {
+    let layer = "0000000000000000000000000000000000000000000000000000000000000001";
+    let blobs = place.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(place.join("oci-layout"), br#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+    let manifest = format!(
+        r#"{{"schemaVersion": 2, "manifests": [{{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:{layer}", "size": 100}}]}}"#
+    );
+    std::fs::write(place.join("index.json"), manifest).unwrap();
+    layer.to_owned()
+}
+
+#[test]
+fn layouts_hold_regular_files() {
+    let store = Store::new();
+    let blueprint = blueprint(&[("manifest.yml", "name: x\nversion: 1\nrun_order: [t.yml]\n"), ("t.yml", TASKS)]);
+    let build = |place: &std::path::Path| {
+        let base = format!("oci:{}", text(place));
+        // `timeout` ends what hangs.
+        let mut command = store.alloy(&["build", text(blueprint.path()), "--base", &base]);
+        let program = command.get_program().to_owned();
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let mut bounded = std::process::Command::new("timeout");
+        bounded.arg("60").arg(program).args(arguments);
+        bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command = bounded;
+        run(&mut command).fails(4).stderr
+    };
+    let place = tempfile::tempdir().unwrap();
+    let layer = layout(place.path());
+    let blob = place.path().join("blobs/sha256").join(&layer);
+    for (file, what) in [(place.path().join("index.json"), "index.json"), (blob, layer.as_str())] {
+        for make in ["mkfifo \"$1\"", "ln -s /dev/zero \"$1\"", "mkdir \"$1\""] {
+            layout(place.path());
+            let _ = std::fs::remove_file(&file);
+            tool("sh", &["-c", make, "sh", text(&file)]).ok();
+            let said = build(place.path());
+            assert!(said.contains(what) && said.contains("it is not a regular file"), "{make}: {said}");
+            let _ = std::fs::remove_dir(&file).or_else(|_| std::fs::remove_file(&file));
+        }
+    }
+    layout(place.path());
+    let blob = place.path().join("blobs/sha256").join(&layer);
+    tool("truncate", &["-s", "1T", text(&blob)]).ok();
+    let said = build(place.path());
+    assert!(said.contains("it is longer than 100 bytes"), "{said}");
+}
+
+#[test]
+fn what_is_no_signed_release_is_told_in_words() {
+    let server = Server::start(|_, _, stream| whole(stream, b"0000 log in first 0000"));
+    let blueprint = blueprint(&[
+        ("manifest.yml", "name: x\nversion: 1\nbase: deb:bookworm\nrun_order: [t.yml]\n"),
+        ("t.yml", TASKS),
+    ]);
+    let said = Store::new().run(&["lock", text(blueprint.path()), "--mirror", &server.path("debian")]).fails(4).stderr;
+    assert!(said.contains("InRelease is not a signed text (an OpenPGP clear-signed message)"), "{said}");
+    assert!(!said.contains("Error {") && said.contains("--mirror URL"), "{said}");
+}

@@ -8,11 +8,11 @@ use crate::root::{Root, RootError};
 use crate::tar::{Kind, TarError, for_each};
 use crate::whiteout::{self, Name};
 
-mod content;
+pub(crate) mod content;
 mod extract;
 
 pub use extract::Ownership;
-pub(crate) use extract::{Extractor, Policy};
+use extract::{Extractor, Policy};
 
 /// What the directory is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +58,7 @@ pub enum ApplyError {
 
 /// Applies the uncompressed tar in `reader` to `root`.
 pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
-    let policy =
-        Policy { ownership: options.ownership, xattrs: true, keep_directory_links: false, parents: options.parents };
+    let policy = Policy { ownership: options.ownership, xattrs: true, parents: options.parents };
     let mut extractor = Extractor::new(root, policy);
     let entries = for_each::<_, ApplyError>(reader, |mut entry, content| {
         // Overlay's own attributes in an image would be orders to our mount.

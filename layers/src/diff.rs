@@ -52,6 +52,15 @@ pub enum DiffError {
     /// The directory.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// A name that is kept for whiteouts.
+    #[error(
+        "`/{}` cannot be in a layer: a name that begins with `.wh.` is the mark of a deleted file there, so another file would be gone instead. Whatever makes it has to name it otherwise, or delete it",
+        path.display()
+    )]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
     /// The layer could not be written.
     #[error("cannot write the layer: {0}")]
     Write(#[from] io::Error),
@@ -93,6 +102,9 @@ impl<W: Write> Differ<'_, W> {
         for name in directory.names()? {
             let path = path.join(&name);
             if !self.options.exclude.contains(&path) {
+                if name.as_bytes().starts_with(whiteout::PREFIX.as_bytes()) {
+                    return Err(DiffError::Name { path });
+                }
                 self.member(directory, &name, path)?;
             }
         }

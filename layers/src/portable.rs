@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::diff::{ExcludeSet, is_emptied, is_overlay_attribute, pyc};
 use crate::store::{LayerBlob, LayerWriter, StoreError};
 use crate::tar::budget::Names;
-use crate::tar::{Entry, Kind, TarWriter, file_name, plain_directory};
-use crate::unpack::{UnpackError, members, relocated};
-use crate::whiteout::{self, Name};
+use crate::tar::{Entry, Kind, TarWriter, plain_directory};
+use crate::unpack::{UnpackError, drop_set_id, members, relocated};
 
 /// Names directly below the destination that are remembered; an archive with more is unpacked where it goes.
 const MAX_TOPS: usize = 4096;
@@ -140,6 +139,9 @@ impl Rewriter<'_> {
             return Err(io::Error::other(reason).into());
         }
         self.top(&entry.path);
+        if self.place.owner.is_none() {
+            drop_set_id(&mut entry);
+        }
         (entry.uid, entry.gid) = (0, 0);
         entry.mtime = (entry.mtime.0.min(self.mtime_max()), 0);
         entry.xattrs.retain(|(name, _)| name != "security.selinux");
@@ -169,9 +171,6 @@ impl Rewriter<'_> {
 
     /// Says what keeps the member from meaning the same everywhere.
     fn suited(&self, entry: &Entry) -> Result<(), &'static str> {
-        if !matches!(whiteout::classify(file_name(&entry.path)), Name::Plain) {
-            return Err("it has a name that would be a whiteout in a layer");
-        }
         if self.exclude.contains(&entry.path) || is_emptied(&entry.path) {
             return Err("it has files in a directory that layers leave out");
         }

@@ -13,11 +13,13 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 mod directory;
+mod handle;
 mod resolve;
 mod write;
 mod xattr;
 
 pub use directory::Directory;
+pub use handle::Handle;
 
 /// A directory handle, and the path it was opened by, for messages.
 #[derive(Debug)]
@@ -173,14 +175,9 @@ impl Root {
 
     /// Opens a regular file for reading, following links inside the root.
     pub fn open_file(&self, path: &Path) -> Result<File, RootError> {
-        // Without NONBLOCK, opening a named pipe would wait for a writer.
-        let fd = self.openat(path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(|e| RootError::new("open", path, e))?;
-        let file = File::from(fd);
-        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if !regular {
-            return Err(RootError::new("read", path, io::Error::other("not a regular file")));
-        }
-        Ok(file)
+        // Held first: opening a device may do something, and a named pipe would wait for a writer.
+        let fd = self.openat(path, OFlags::PATH).map_err(|e| RootError::new("open", path, e))?;
+        Handle::of(fd, path.to_owned()).open()
     }
 
     /// Reads a file of at most `limit` bytes.

@@ -1,20 +1,26 @@
 //! Archives that users bring: toolchains as tar in any compression, zip, or the data of a Debian package.
 //!
-//! Told apart by content. Names that look like whiteouts mean nothing here.
+//! Told apart by content. Names that would be whiteouts in a layer are refused: no image could hold them.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use crate::apply::{ApplyError, Extractor, Ownership, Policy};
+use crate::apply::Ownership;
 use crate::compress::{decoder, read_ahead};
 use crate::path::{self, strip};
 use crate::root::{Root, RootError};
 use crate::tar::{self, Content, Entry, Kind, TarError};
+use crate::whiteout;
 
 pub mod deb;
+mod merge;
+mod place;
 mod zip;
+
+pub use place::PlaceError;
+use place::Placer;
 
 /// How an archive is unpacked.
 #[derive(Clone, Copy, Debug)]
@@ -23,14 +29,33 @@ pub struct UnpackOptions {
     pub strip: u32,
     /// Who owns what is made.
     pub ownership: Ownership,
+    /// What is made gets an owner that its author has chosen: set-id bits are theirs, whoever the archive says.
+    pub owned: bool,
+}
+
+/// What unpacking came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Paths of what was made, relative to the root, in the archive's order.
+    pub made: Vec<PathBuf>,
+    /// Device nodes, which are left out: absolute.
+    pub devices: Vec<PathBuf>,
 }
 
 /// Why an archive cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// An archive member, or the root.
+    /// An archive member, or what stands where it goes.
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    Place(#[from] PlaceError),
+    /// A name that is kept for whiteouts.
+    #[error(
+        "the archive has `{path}`: no layer of an image can hold a name that begins with `.wh.`, which is the mark of a deleted file. The archive has to be packed without it"
+    )]
+    Whiteout {
+        /// The member.
+        path: PathBuf,
+    },
     /// The archive.
     #[error(transparent)]
     Tar(#[from] TarError),
@@ -95,10 +120,9 @@ fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<(), UnpackErro
     })
 }
 
-/// Unpacks `file` into the directory `dest` of `root`, which must exist. Gives the paths of what was made, in the
-/// archive's order.
-pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<Vec<PathBuf>, UnpackError> {
-    let mut sink = Sink::new(root, dest, *options);
+/// Unpacks `file` into the directory `dest` of `root`, which must exist. Nothing outside of `dest` is touched.
+pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<Unpacked, UnpackError> {
+    let mut sink = Sink::new(root, dest, *options)?;
     members(file, &mut |entry, content| sink.place(entry, content))?;
     sink.finish()
 }
@@ -106,15 +130,15 @@ pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> 
 /// Unpacks the data of a Debian package with the owners and attributes it has. Links to directories stay: `/bin` of
 /// a merged-/usr system is not replaced by a package's directory of that name. Gives the paths in it, in their order.
 pub fn unpack_deb(file: File, root: &Root) -> Result<Vec<PathBuf>, UnpackError> {
-    let options = UnpackOptions { strip: 0, ownership: Ownership::Archive };
-    let mut sink = Sink::new(root, Path::new(""), options);
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Archive, owned: true };
+    let mut sink = Sink::new(root, Path::new(""), options)?;
     deb::member(file, "data.tar", |data| tar_members(data, &mut |entry, content| sink.place(entry, content)))?;
-    sink.finish()
+    Ok(sink.finish()?.made)
 }
 
 /// Where members go.
 struct Sink<'a> {
-    extractor: Extractor<'a>,
+    placer: Placer,
     dest: &'a Path,
     options: UnpackOptions,
     seen: u64,
@@ -122,26 +146,40 @@ struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn new(root: &'a Root, dest: &'a Path, options: UnpackOptions) -> Self {
-        let policy = Policy { ownership: options.ownership, xattrs: true, keep_directory_links: true, parents: &[] };
-        Self { extractor: Extractor::new(root, policy), dest, options, seen: 0, made: Vec::new() }
+    fn new(root: &Root, dest: &'a Path, options: UnpackOptions) -> Result<Self, UnpackError> {
+        let placer = Placer::new(root, dest, options.ownership)?;
+        Ok(Self { placer, dest, options, seen: 0, made: Vec::new() })
     }
 
     fn place(&mut self, entry: Entry, content: &mut dyn Content) -> Result<(), UnpackError> {
         // The archive's own top directory says nothing about the one that is there.
         self.seen += u64::from(!entry.path.as_os_str().is_empty());
-        let Some(entry) = relocated(entry, self.options.strip, self.dest)? else { return Ok(()) };
-        self.made.push(entry.path.clone());
-        Ok(self.extractor.place(&entry, content)?)
+        let Some(mut entry) = relocated(entry, self.options.strip, Path::new(""))? else { return Ok(()) };
+        if entry.path.as_os_str().is_empty() {
+            return Ok(());
+        }
+        if !self.options.owned {
+            drop_set_id(&mut entry);
+        }
+        let shown = below(self.dest, &entry.path)?;
+        self.placer.place(&entry, content)?;
+        self.made.push(shown);
+        Ok(())
     }
 
-    fn finish(self) -> Result<Vec<PathBuf>, UnpackError> {
+    fn finish(self) -> Result<Unpacked, UnpackError> {
         if self.made.is_empty() && self.seen > 0 {
             return Err(UnpackError::NothingLeft { strip: self.options.strip });
         }
-        self.extractor.finish()?;
-        Ok(self.made)
+        Ok(Unpacked { made: self.made, devices: self.placer.finish()? })
     }
+}
+
+/// Whoever unpacks becomes the owner. A program that was to run as somebody, or as some group, must not run as root
+/// for that: the bits stay only where the archive says root as well.
+pub(crate) fn drop_set_id(entry: &mut Entry) {
+    entry.mode &= if entry.uid == 0 { !0 } else { !0o4000 };
+    entry.mode &= if entry.gid == 0 { !0 } else { !0o2000 };
 }
 
 /// The member with `count` leading path elements dropped, below `dest`; `None` for one with fewer.
@@ -156,6 +194,10 @@ pub(crate) fn relocated(mut entry: Entry, count: u32, dest: &Path) -> Result<Opt
             return Err(UnpackError::LinkLeftOut { path: entry.path, link: entry.link, strip: count });
         };
         entry.link = below(dest, &link)?;
+    }
+    use std::os::unix::ffi::OsStrExt;
+    if path.iter().any(|name| name.as_bytes().starts_with(whiteout::PREFIX.as_bytes())) {
+        return Err(UnpackError::Whiteout { path });
     }
     entry.path = below(dest, &path)?;
     Ok(Some(entry))
@@ -191,14 +233,15 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn unpacked(bytes: &[u8], strip: u32) -> (tempfile::TempDir, Result<Vec<PathBuf>, UnpackError>) {
+    fn unpacked(bytes: &[u8], strip: u32) -> (tempfile::TempDir, Result<Unpacked, UnpackError>) {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("opt")).unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         file.rewind().unwrap();
         let root = Root::open(directory.path()).unwrap();
-        let result = unpack(file, &root, Path::new("opt"), &UnpackOptions { strip, ownership: Ownership::Invoker });
+        let options = UnpackOptions { strip, ownership: Ownership::Invoker, owned: false };
+        let result = unpack(file, &root, Path::new("opt"), &options);
         (directory, result)
     }
 
@@ -207,7 +250,11 @@ mod tests {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         for compression in ["none", "gzip", "zstd"] {
             let (directory, result) = unpacked(&archive(compression), 1);
-            assert_eq!(result.unwrap(), ["opt/bin/gcc", "opt/bin/cc", "opt/gcc"].map(PathBuf::from), "{compression}");
+            assert_eq!(
+                result.unwrap().made,
+                ["opt/bin/gcc", "opt/bin/cc", "opt/gcc"].map(PathBuf::from),
+                "{compression}"
+            );
             let gcc = directory.path().join("opt/bin/gcc").metadata().unwrap();
             assert_eq!(gcc.permissions().mode() & 0o7777, 0o4755);
             assert_eq!(gcc.nlink(), 2);

@@ -50,7 +50,7 @@ fn opened(bytes: &[u8]) -> File {
 fn unpacked(bytes: &[u8], what: &str) -> Result<(), String> {
     let directory = tempfile::tempdir().unwrap();
     let root = Root::open(directory.path()).unwrap();
-    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker };
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker, owned: true };
     unpack(opened(bytes), &root, Path::new(""), &options).map_err(|error| error.to_string())?;
     let size =
         |name: &str| directory.path().join(name).metadata().unwrap_or_else(|_| panic!("{what}: no {name}")).len();
@@ -214,7 +214,7 @@ fn tar_without_compression() {
     let long = long.finish().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let root = Root::open(directory.path()).unwrap();
-    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker };
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker, owned: true };
     assert!(unpack(opened(&long[..1024]), &root, Path::new(""), &options).is_err());
 }
 

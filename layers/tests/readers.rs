@@ -83,8 +83,9 @@ fn opened(bytes: &[u8]) -> File {
 fn in_place(bytes: &[u8]) -> (tempfile::TempDir, Result<Vec<PathBuf>, String>) {
     let directory = tempfile::tempdir().unwrap();
     let root = Root::open(directory.path()).unwrap();
-    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker };
-    let result = unpack(opened(bytes), &root, Path::new(""), &options).map_err(|error| error.to_string());
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker, owned: true };
+    let result = unpack(opened(bytes), &root, Path::new(""), &options);
+    let result = result.map(|unpacked| unpacked.made).map_err(|error| error.to_string());
     (directory, result)
 }
 

@@ -267,7 +267,13 @@ impl<'a> Session<'a> {
                 self.step(step, &planned.name, id)?;
             }
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-            blob = self.target()?.commit(compression, epoch)?;
+            // Which file's tasks they were is known here alone.
+            blob = self.target()?.commit(compression, epoch).map_err(|error| match error {
+                RequestError::Failed { message, hint } => {
+                    RequestError::Failed { message: format!("{}: {message}", planned.name), hint }
+                }
+                other => other,
+            })?;
         }
         self.ended(id, if blob.is_some() { "built" } else { "no change" }, blob.as_ref());
         Ok(blob)
@@ -282,7 +288,10 @@ impl<'a> Session<'a> {
         let outcome = self.target()?.perform(&revealed(step, secrets), files, |piece| lines.take(&piece));
         let output = lines.finish();
         let (message, exit, hint) = match outcome {
-            Ok(Outcome::Ran) => {
+            Ok(Outcome::Ran(warnings)) => {
+                for warning in warnings {
+                    reporter.event(Event::Warning(format!("{layer}: {}: {}", step.name, secrets.mask(&warning))));
+                }
                 reporter.event(Event::TaskEnded { layer: id });
                 return Ok(());
             }

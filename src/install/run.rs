@@ -139,7 +139,11 @@ impl<'a> Run<'a> {
         let (outcome, written) = self.host.perform(&revealed(step, secrets), &files, &output);
         let output = lines.into_inner().finish();
         let (message, exit, hint) = match outcome {
-            Ok(Outcome::Ran) => {
+            Ok(Outcome::Ran(warnings)) => {
+                for warning in warnings {
+                    let warning = format!("{}: {}", self.shown(step), secrets.mask(&warning));
+                    self.reporter.event(Event::Warning(warning));
+                }
                 let wrote = self.ledger.after(self.host.files(), step, before, written)?;
                 self.record(at, Ending::Done, String::new(), wrote)?;
                 self.summary.done += 1;

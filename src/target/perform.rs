@@ -30,6 +30,10 @@ pub struct Performer<'a> {
     beside: Vec<PathBuf>,
     /// What this step has put there, but for what its commands did.
     written: Vec<PathBuf>,
+    /// This step gives what it unpacks an owner of its author's choice.
+    owned: bool,
+    /// What this step's author has to know although it went well.
+    warnings: Vec<String>,
 }
 
 /// A command that ended with another status than 0.
@@ -48,7 +52,7 @@ exec "$0" "$@""#;
 impl<'a> Performer<'a> {
     /// Performs at `site`; `files` says where sources are on this machine, `output` takes what commands print.
     pub fn new(site: &'a mut dyn Site, files: &'a BTreeMap<Source, PathBuf>, output: &'a dyn Fn(&[u8])) -> Self {
-        Self { site, files, output, beside: Vec::new(), written: Vec::new() }
+        Self { site, files, output, beside: Vec::new(), written: Vec::new(), owned: false, warnings: Vec::new() }
     }
 
     /// Paths that the last step has put there, relative to the root; what its commands did is not known.
@@ -71,6 +75,7 @@ impl<'a> Performer<'a> {
         }
         self.beside.clear();
         self.written.clear();
+        self.owned = step.ops.iter().any(|op| matches!(op, Op::SetAttributes { owner: Some(_), recursive: true, .. }));
         // Half a task for a user that does not exist is worse than none.
         let accounts = self.accounts()?;
         let commands = step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. }));
@@ -87,7 +92,7 @@ impl<'a> Performer<'a> {
                 return Ok(Outcome::Failed { message: STATUS.into(), exit: Some(exit) });
             }
         }
-        Ok(Outcome::Ran)
+        Ok(Outcome::Ran(std::mem::take(&mut self.warnings)))
     }
 
     fn root(&self) -> &Root {
@@ -220,8 +225,12 @@ impl<'a> Performer<'a> {
             Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
         };
         self.root().create_dir_all(dest, 0o755)?;
-        let made = unpack(file, self.root(), dest, &UnpackOptions { strip, ownership: Ownership::Root })?;
-        self.written.extend(made);
+        let options = UnpackOptions { strip, ownership: Ownership::Root, owned: self.owned };
+        let unpacked = unpack(file, self.root(), dest, &options)?;
+        self.written.extend(unpacked.made);
+        if !unpacked.devices.is_empty() {
+            self.warnings.push(format!("device nodes of the archive are left out: {}", listed(&unpacked.devices)));
+        }
         Ok(())
     }
 
@@ -278,6 +287,15 @@ impl<'a> Performer<'a> {
         let root = accounts.user("root")?;
         self.run(&argv, &root, &BTreeMap::new(), None)
     }
+}
+
+/// The first few, and how many more there are.
+fn listed(paths: &[PathBuf]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = paths.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+    let more = paths.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", shown.join(", "))
 }
 
 fn shell(text: &str) -> Vec<String> {

@@ -146,8 +146,8 @@ pub struct Interactive {
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It ran.
-    Ran,
+    /// It ran; with what its author has to know all the same.
+    Ran(Vec<String>),
     /// A guard held it back; the text says which.
     Skipped(String),
     /// It failed.

@@ -9,7 +9,7 @@ use crate::tar::Content;
 const PIECE: usize = 64 << 10;
 
 /// Writes `size` bytes of `content`, which has to have as many.
-pub(super) fn write(content: &mut dyn Content, size: u64, file: &mut File) -> io::Result<()> {
+pub(crate) fn write(content: &mut dyn Content, size: u64, file: &mut File) -> io::Result<()> {
     let mut buffer = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
     let (mut at, mut in_hole) = (0, false);
     while at < size {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,8 +28,6 @@ pub(crate) struct Policy<'a> {
     pub(crate) ownership: Ownership,
     /// Extended attributes are set; those that this user may not set are left out for [`Ownership::Invoker`].
     pub(crate) xattrs: bool,
-    /// A directory of the archive does not replace a link to a directory: `/lib` stays a link to `usr/lib`.
-    pub(crate) keep_directory_links: bool,
     /// Where directories that the archive left out are looked up.
     pub(crate) parents: &'a [Root],
 }
@@ -111,25 +110,20 @@ impl<'a> Extractor<'a> {
     pub(crate) fn place(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), ApplyError> {
         let name = file_name(&entry.path).to_owned();
         let parent_path = entry.path.parent().unwrap_or(Path::new("")).to_owned();
-        let keep_links = self.policy.keep_directory_links;
         let at_root = entry.path.as_os_str().is_empty();
-        let followed_directory = keep_links
-            && entry.kind == Kind::Directory
-            && self.root.metadata_followed(&entry.path).is_ok_and(|found| found.kind == FileKind::Directory);
         self.parent(&parent_path)?;
         let Some((_, parent)) = &self.parent else { return Ok(()) };
         let existing = parent.metadata(&name).ok().map(|found| found.kind);
-        if followed_directory && existing == Some(FileKind::Symlink) {
-            return Ok(());
-        }
         let stays = at_root || (entry.kind == Kind::Directory && existing == Some(FileKind::Directory));
         if existing.is_some() && !stays {
             parent.remove_all(&name)?;
         }
+        let mut written_to = None;
         match entry.kind {
             Kind::File => {
                 let mut file = parent.create_file(&name, 0o600)?;
                 content::write(content, entry.size, &mut file).map_err(TarError::from)?;
+                written_to = Some(file);
             }
             Kind::Directory => {
                 if !stays {
@@ -153,11 +147,11 @@ impl<'a> Extractor<'a> {
                 }
             }
         }
-        if stays && !at_root && self.policy.xattrs && !keep_links {
+        if stays && !at_root && self.policy.xattrs {
             forget_attributes(parent, &name, entry)?;
         }
         if entry.kind != Kind::HardLink {
-            attributes(parent, &name, entry, &self.policy)?;
+            attributes(parent, &name, entry, &self.policy, written_to.as_ref())?;
         }
         if self.parent.as_ref().is_some_and(|(path, _)| path.starts_with(&entry.path)) {
             self.parent = None;
@@ -247,7 +241,13 @@ fn forget_attributes(parent: &Directory, name: &OsStr, entry: &Entry) -> Result<
 }
 
 /// Owner, then attributes (chown(2) drops capabilities), then mode (it drops set-id bits), then time.
-fn attributes(parent: &Directory, name: &OsStr, entry: &Entry, policy: &Policy<'_>) -> Result<(), RootError> {
+fn attributes(
+    parent: &Directory,
+    name: &OsStr,
+    entry: &Entry,
+    policy: &Policy<'_>,
+    file: Option<&File>,
+) -> Result<(), RootError> {
     match policy.ownership {
         Ownership::Archive => parent.set_owner(name, Some(entry.uid), Some(entry.gid))?,
         Ownership::Root => parent.set_owner(name, Some(0), Some(0))?,
@@ -261,7 +261,10 @@ fn attributes(parent: &Directory, name: &OsStr, entry: &Entry, policy: &Policy<'
             }
         }
     }
-    if entry.kind != Kind::Symlink {
+    if let Some(file) = file {
+        let set = rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(entry.mode));
+        set.map_err(|errno| RootError::new("set the mode of", &entry.path, errno))?;
+    } else if entry.kind != Kind::Symlink {
         parent.set_mode(name, entry.mode)?;
     }
     if entry.kind == Kind::Directory { Ok(()) } else { parent.set_mtime(name, entry.mtime) }

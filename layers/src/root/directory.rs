@@ -20,7 +20,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    fn failed(&self, what: &'static str, name: &OsStr) -> impl FnOnce(Errno) -> RootError {
+    pub(super) fn failed(&self, what: &'static str, name: &OsStr) -> impl FnOnce(Errno) -> RootError {
         let path = self.path.join(name);
         move |errno| RootError::new(what, &path, errno)
     }
@@ -61,8 +61,7 @@ impl Directory {
 
     /// Opens a regular file for reading; a link is not followed.
     pub fn open_file(&self, name: &OsStr) -> Result<File, RootError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(File::from).map_err(self.failed("open", name))
+        self.handle(name)?.open()
     }
 
     /// Makes a file that must not exist.
@@ -113,10 +112,9 @@ impl Directory {
         set.map_err(self.failed("set the owner of", name))
     }
 
-    /// Sets permission bits; `name` must not be a link.
+    /// Sets permission bits; a link is refused.
     pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<(), RootError> {
-        let set = rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty());
-        set.map_err(self.failed("set the mode of", name))
+        self.handle(name)?.set_mode(mode)
     }
 
     /// Sets the modification time (seconds and nanoseconds), and the access time with it.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use super::{FileKind, Root, RootError};
@@ -28,8 +28,10 @@ impl Root {
         let mut file = parent.create_file(&temporary, 0o600)?;
         let written = io::copy(content, &mut file).map_err(failed).and_then(|_| {
             let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
-            parent.set_owner(&temporary, Some(uid), Some(gid))?;
-            parent.set_mode(&temporary, mode)?;
+            // By the descriptor: whoever may write in the directory may have put something else under the name.
+            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .map_err(|e| failed(e.into()))?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|e| failed(e.into()))?;
             rustix::fs::renameat(&parent.fd, &temporary, &parent.fd, name).map_err(|e| failed(e.into()))
         });
         if written.is_err() {

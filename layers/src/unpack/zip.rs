@@ -33,8 +33,9 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
             (_, true) => Kind::Symlink,
             _ => Kind::File,
         };
-        // The crate's own answer lacks the set-id bits, and makes what Windows packed writable for the group.
-        let unix = (member.external_attributes() >> 16) & 0o7777;
+        // The crate's own answer lacks the sticky bit, and makes what Windows packed writable for the group.
+        // Zip says nothing of owners: set-id bits are those of nobody in particular (unzip(1) drops them as well).
+        let unix = (member.external_attributes() >> 16) & 0o1777;
         let default = if kind == Kind::Directory { 0o755 } else { 0o644 };
         let mode = if unix == 0 { default } else { unix };
         let mtime = (member.last_modified().map_or(0, seconds), 0);

@@ -90,7 +90,7 @@ fn parent(case: &Case, place: &Path) -> Root {
     std::fs::create_dir_all(place.join("opt")).unwrap();
     std::os::unix::fs::symlink("/opt", place.join("link")).unwrap();
     let root = Root::open(place).unwrap();
-    let options = UnpackOptions { strip: 0, ownership: Ownership::Root };
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Root, owned: false };
     // What does not fit is left out.
     for one in &case.parent {
         let _ = unpack(tar(std::slice::from_ref(one)), &root, Path::new("opt"), &options);
@@ -148,7 +148,7 @@ fn as_layer(case: &Case, root: &Root) -> Option<PathBuf> {
 fn in_place(case: &Case, root: &Root) {
     let dest = Path::new(case.dest);
     root.create_dir_all(dest, 0o755).unwrap();
-    let options = UnpackOptions { strip: case.strip, ownership: Ownership::Root };
+    let options = UnpackOptions { strip: case.strip, ownership: Ownership::Root, owned: case.owner.is_some() };
     unpack(tar(&case.archive), root, dest, &options).unwrap();
     if case.owner.is_some() || case.mode.is_some() {
         attributes::set(root, &root.resolve(dest).unwrap(), case.owner, case.mode.as_ref(), true).unwrap();

@@ -1,0 +1,419 @@
+//! Making files from members of an archive beneath the directory it is unpacked into.
+//!
+//! An archive is data of others: nothing in it decides where it goes. Every member is reached name by name through
+//! handles beneath the destination. A link that stood there before is followed as long as it stays beneath the
+//! destination; one that the archive has brought itself is not. What stands there is replaced name for name, but
+//! never is a directory deleted with what is in it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid};
+
+use super::merge;
+use crate::apply::{Ownership, content};
+use crate::root::{Directory, FileKind, Metadata, Root, RootError};
+use crate::tar::{Content, Entry, Kind, TarError, file_name, plain_directory};
+
+/// Linux `PATH_MAX`, less what a destination may need: what is longer could not be reached by its path.
+const MAX_PATH: usize = 4095;
+
+/// Why a member is not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// A member below a link of the same archive.
+    #[error(
+        "`{member}` is behind the link `{link}`, which the archive itself has brought: no archive is followed through its own links. The archive has to be packed with the names that its files really have"
+    )]
+    OwnLink {
+        /// The member.
+        member: PathBuf,
+        /// The link.
+        link: PathBuf,
+    },
+    /// A member below a link that does not lead to a directory beneath the destination.
+    #[error(
+        "`{member}` is behind the link `{link}`, which does not lead to a directory beneath the destination: the link has to go first, or the archive has to be unpacked where it leads"
+    )]
+    Leaves {
+        /// The member.
+        member: PathBuf,
+        /// The link.
+        link: PathBuf,
+    },
+    /// A directory of the archive where something else stands.
+    #[error("`{member}` needs a directory at `{path}`, where something else stands: that has to go first")]
+    NoDirectory {
+        /// The member.
+        member: PathBuf,
+        /// What stands there.
+        path: PathBuf,
+    },
+    /// Something else of the archive where a directory stands.
+    #[error(
+        "`{path}` of the archive is no directory, but a directory that is not empty stands there: that has to go first"
+    )]
+    OverDirectory {
+        /// The member.
+        path: PathBuf,
+    },
+    /// A link in place of a directory that cannot be merged into where the link leads.
+    #[error(
+        "the link `{link}` to `{target}` cannot take the place of the directory that stands there: {reason}. The directory has to go first"
+    )]
+    Merge {
+        /// The member.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A hard link to something else than a file of the archive.
+    #[error("`{member}` is a hard link to `{target}`, which is no file that the archive has brought before it")]
+    HardLink {
+        /// The member.
+        member: PathBuf,
+        /// What it is to be another name of.
+        target: PathBuf,
+    },
+    /// A name that nothing in a root can have.
+    #[error("`{path}` is a name that is too long")]
+    TooLong {
+        /// The member.
+        path: PathBuf,
+    },
+    /// Reading the member.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The destination.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+/// Makes files beneath one directory. Directories get their times at the end, when nothing is put into them any more.
+pub(super) struct Placer {
+    top: Directory,
+    /// The destination is the root itself.
+    rooted: bool,
+    ownership: Ownership,
+    /// The directory of the last member.
+    parent: Option<(PathBuf, Directory)>,
+    times: BTreeMap<PathBuf, (i64, u32)>,
+    /// Links and files that the archive has brought, however they are called: a name may be reached in several ways.
+    links: HashSet<(u64, u64)>,
+    files: HashSet<(u64, u64)>,
+    devices: Vec<PathBuf>,
+}
+
+impl Placer {
+    /// `dest` must be a directory of `root`; links on the way to it are followed in the root.
+    pub(super) fn new(root: &Root, dest: &Path, ownership: Ownership) -> Result<Self, RootError> {
+        let real = root.resolve(dest)?;
+        let top = root.directory(&real)?;
+        Ok(Self {
+            top,
+            rooted: real.as_os_str().is_empty(),
+            ownership,
+            parent: None,
+            times: BTreeMap::new(),
+            links: HashSet::new(),
+            files: HashSet::new(),
+            devices: Vec::new(),
+        })
+    }
+
+    /// The path in the root, for messages.
+    fn shown(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(self.top.path()).join(path)
+    }
+
+    /// The directory that the link `name` in `parent`, which stood there before, leads to.
+    fn through(&self, path: &Path, parent: &Directory, name: &OsStr) -> Option<Directory> {
+        let target = parent.read_link(name).ok()?;
+        match target.strip_prefix("/") {
+            // Its author meant the root of the whole system.
+            Ok(rest) if !self.rooted => self.top.beneath(rest.strip_prefix(self.top.path()).ok()?, false).ok(),
+            _ => self.top.beneath(path, self.rooted).ok(),
+        }
+    }
+
+    /// The directory `path`, for `member`; what is missing is made, if anything may be.
+    fn enter(&mut self, path: &Path, member: &Path, make: bool) -> Result<Directory, PlaceError> {
+        let (mut at, mut directory) = match &self.parent {
+            Some((known, directory)) if path.starts_with(known) => (known.clone(), directory.again()?),
+            _ => (PathBuf::new(), self.top.again()?),
+        };
+        let rest = path.strip_prefix(&at).unwrap_or(path).to_owned();
+        for name in &rest {
+            let below = at.join(name);
+            directory = match directory.metadata(name) {
+                Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
+                    directory.create_dir(name, 0o700)?;
+                    let entry = plain_directory(&below);
+                    self.attributes(&directory, name, &entry, None)?;
+                    self.times.insert(below.clone(), entry.mtime);
+                    directory.directory(name)?
+                }
+                Err(error) => return Err(error.into()),
+                Ok(found) => self.step(&below, &directory, name, &found, member)?,
+            };
+            at = below;
+        }
+        Ok(directory)
+    }
+
+    /// Into `name`, which is there.
+    fn step(
+        &self,
+        path: &Path,
+        parent: &Directory,
+        name: &OsStr,
+        found: &Metadata,
+        member: &Path,
+    ) -> Result<Directory, PlaceError> {
+        let (member, shown) = (self.shown(member), self.shown(path));
+        match found.kind {
+            FileKind::Directory => Ok(parent.directory(name)?),
+            FileKind::Symlink if self.links.contains(&found.inode) => Err(PlaceError::OwnLink { member, link: shown }),
+            FileKind::Symlink => self.through(path, parent, name).ok_or(PlaceError::Leaves { member, link: shown }),
+            _ => Err(PlaceError::NoDirectory { member, path: shown }),
+        }
+    }
+
+    /// Makes what `entry` says; its paths are relative to the destination.
+    pub(super) fn place(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), PlaceError> {
+        if entry.path.as_os_str().len() + self.top.path().as_os_str().len() > MAX_PATH {
+            return Err(PlaceError::TooLong { path: entry.path.clone() });
+        }
+        let parent_path = entry.path.parent().unwrap_or(Path::new(""));
+        let parent = match self.parent.take() {
+            Some((known, parent)) if known == parent_path => parent,
+            known => {
+                self.parent = known;
+                self.enter(parent_path, &entry.path, true)?
+            }
+        };
+        let placed = self.place_in(&parent, entry, content);
+        self.parent = Some((parent_path.to_owned(), parent));
+        placed
+    }
+
+    fn place_in(&mut self, parent: &Directory, entry: &Entry, content: &mut dyn Content) -> Result<(), PlaceError> {
+        let name = file_name(&entry.path);
+        let before = match parent.metadata(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(other?),
+        };
+        match entry.kind {
+            Kind::Directory => return self.directory(parent, name, before.as_ref(), entry),
+            Kind::CharDevice | Kind::BlockDevice => {
+                // They are doors to this machine, and not everybody may make them: the same archive gives the same.
+                self.devices.push(self.shown(&entry.path));
+                return Ok(());
+            }
+            _ => {}
+        }
+        let other = if entry.kind == Kind::HardLink { Some(self.hard_linked(entry)?) } else { None };
+        if let Some(before) = before {
+            if other.as_ref().is_some_and(|(_, inode)| *inode == before.inode) {
+                return Ok(());
+            }
+            self.make_room(parent, name, &before, entry)?;
+        }
+        self.times.remove(&entry.path);
+        let mut written = None;
+        match entry.kind {
+            Kind::File => {
+                let mut file = parent.create_file(name, 0o600)?;
+                content::write(content, entry.size, &mut file).map_err(TarError::from)?;
+                let made = file.metadata().map_err(TarError::from)?;
+                self.files.insert((made.dev(), made.ino()));
+                written = Some(file);
+            }
+            Kind::Symlink => {
+                parent.symlink(name, &entry.link)?;
+                self.links.insert(parent.metadata(name)?.inode);
+            }
+            Kind::HardLink => {
+                if let Some((other, _)) = other {
+                    parent.hard_link(name, &other, file_name(&entry.link))?;
+                }
+                return Ok(());
+            }
+            _ => parent.node(name, FileKind::Fifo, (0, 0))?,
+        }
+        Ok(self.attributes(parent, name, entry, written.as_ref())?)
+    }
+
+    fn directory(
+        &mut self,
+        parent: &Directory,
+        name: &OsStr,
+        before: Option<&Metadata>,
+        entry: &Entry,
+    ) -> Result<(), PlaceError> {
+        match before {
+            None => parent.create_dir(name, 0o700)?,
+            Some(found) => {
+                self.step(&entry.path, parent, name, found, &entry.path)?;
+                if found.kind == FileKind::Symlink {
+                    return Ok(());
+                }
+            }
+        }
+        self.attributes(parent, name, entry, None)?;
+        self.times.insert(entry.path.clone(), entry.mtime);
+        Ok(())
+    }
+
+    /// The directory of a hard link's other name, and what that is.
+    fn hard_linked(&mut self, entry: &Entry) -> Result<(Directory, (u64, u64)), PlaceError> {
+        let refused = PlaceError::HardLink { member: self.shown(&entry.path), target: self.shown(&entry.link) };
+        let directory = match self.enter(entry.link.parent().unwrap_or(Path::new("")), &entry.link, false) {
+            Err(PlaceError::Root(error)) if error.kind() == io::ErrorKind::NotFound => return Err(refused),
+            other => other?,
+        };
+        let Ok(found) = directory.metadata(file_name(&entry.link)) else { return Err(refused) };
+        if !self.files.contains(&found.inode) && !self.links.contains(&found.inode) {
+            return Err(refused);
+        }
+        Ok((directory, found.inode))
+    }
+
+    /// Takes away what stands where `entry`, which is no directory, goes.
+    fn make_room(
+        &mut self,
+        parent: &Directory,
+        name: &OsStr,
+        before: &Metadata,
+        entry: &Entry,
+    ) -> Result<(), PlaceError> {
+        if before.kind != FileKind::Directory {
+            parent.remove_file(name)?;
+            if before.links == 1 {
+                // The number is free for a file that is not the archive's.
+                self.files.remove(&before.inode);
+                self.links.remove(&before.inode);
+            }
+            return Ok(());
+        }
+        if parent.remove_empty(name)? {
+            return Ok(());
+        }
+        if entry.kind != Kind::Symlink {
+            return Err(PlaceError::OverDirectory { path: self.shown(&entry.path) });
+        }
+        let link = self.shown(&entry.path);
+        let fail = |reason: String| PlaceError::Merge { link: link.clone(), target: entry.link.clone(), reason };
+        // What is moved keeps its time; its path will not be the same.
+        let inside = self.times.keys().filter(|at| at.starts_with(&entry.path)).cloned().collect();
+        self.settle(inside)?;
+        let inner = parent.directory(name)?;
+        let target = self.link_target(entry).map_err(&fail)?;
+        merge::directories(&inner, &target, self.ownership == Ownership::Invoker)
+            .map_err(|error| fail(error.to_string()))?;
+        if !parent.remove_empty(name)? {
+            return Err(fail("something was put into it meanwhile".into()));
+        }
+        Ok(())
+    }
+
+    /// The directory that the new link `entry` will lead to; made where it is missing.
+    fn link_target(&mut self, entry: &Entry) -> Result<Directory, String> {
+        const LEAVES: &str = "it would not lead to a directory beneath the destination";
+        let parent = entry.path.parent().unwrap_or(Path::new(""));
+        let path = match entry.link.strip_prefix("/") {
+            Ok(rest) if self.rooted => rest.to_owned(),
+            Ok(rest) => rest.strip_prefix(self.top.path()).map_err(|_| LEAVES.to_owned())?.to_owned(),
+            Err(_) => parent.join(&entry.link),
+        };
+        match self.top.beneath(&path, self.rooted) {
+            Ok(found) => return Ok(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return Err(LEAVES.to_owned()),
+        }
+        use std::os::unix::ffi::OsStrExt;
+        let plain = crate::path::clean(path.as_os_str().as_bytes()).map_err(|_| LEAVES.to_owned())?;
+        if plain.starts_with(&entry.path) {
+            return Err("it would lead into that directory itself".to_owned());
+        }
+        let made = self.enter(&plain, &entry.path, true).map_err(|error| error.to_string())?;
+        // `..` behind a link leads elsewhere than it reads.
+        let reached = self.top.beneath(&path, self.rooted).and_then(|reached| reached.inode()).ok();
+        if reached.is_none() || reached != made.inode().ok() { Err(LEAVES.to_owned()) } else { Ok(made) }
+    }
+
+    /// Owner, then attributes (chown(2) drops capabilities), then mode (it drops set-id bits), then time. All of it is
+    /// done to the file that was made, not to its name.
+    fn attributes(
+        &self,
+        parent: &Directory,
+        name: &OsStr,
+        entry: &Entry,
+        file: Option<&File>,
+    ) -> Result<(), RootError> {
+        let owner = match self.ownership {
+            Ownership::Archive => Some((entry.uid, entry.gid)),
+            Ownership::Root => Some((0, 0)),
+            Ownership::Invoker => None,
+        };
+        let failed = |what| move |errno: rustix::io::Errno| RootError::new(what, &entry.path, errno);
+        let handle = if file.is_none() { Some(parent.handle(name)?) } else { None };
+        if let Some((uid, gid)) = owner {
+            match (file, &handle) {
+                (Some(file), _) => {
+                    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                        .map_err(failed("set the owner of"))?;
+                }
+                (None, Some(handle)) => handle.set_owner(Some(uid), Some(gid))?,
+                (None, None) => {}
+            }
+        }
+        for (attribute, value) in &entry.xattrs {
+            match parent.set_xattr(name, attribute, value) {
+                Err(_) if self.ownership == Ownership::Invoker => {}
+                other => other?,
+            }
+        }
+        let time = Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() };
+        match (file, &handle) {
+            (Some(file), _) => {
+                rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(failed("set the mode of"))?;
+                let times = Timestamps { last_access: time, last_modification: time };
+                rustix::fs::futimens(file, &times).map_err(failed("set the time of"))
+            }
+            (None, Some(handle)) => {
+                if entry.kind != Kind::Symlink {
+                    handle.set_mode(entry.mode)?;
+                }
+                if entry.kind == Kind::Directory { Ok(()) } else { parent.set_mtime(name, entry.mtime) }
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Sets the times of `directories`, the innermost first.
+    fn settle(&mut self, directories: Vec<PathBuf>) -> Result<(), PlaceError> {
+        for path in directories.into_iter().rev() {
+            let Some(mtime) = self.times.remove(&path) else { continue };
+            let name = file_name(&path);
+            let Ok(parent) = self.enter(path.parent().unwrap_or(Path::new("")), &path, false) else { continue };
+            if parent.metadata(name).is_ok_and(|found| found.kind == FileKind::Directory) {
+                parent.set_mtime(name, mtime)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the times of directories. Gives the device nodes that were left out.
+    pub(super) fn finish(mut self) -> Result<Vec<PathBuf>, PlaceError> {
+        let all = self.times.keys().cloned().collect();
+        self.settle(all)?;
+        Ok(self.devices)
+    }
+}

@@ -28,7 +28,12 @@ pub(super) fn keep_sockets_apart() -> Result<(), SandboxError> {
     let Some(fd) = i32::try_from(fd).ok().filter(|fd| *fd >= 0) else {
         return match io::Error::last_os_error() {
             // An older kernel does not know so long a structure, or what is asked for in it.
-            error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::E2BIG | libc::EINVAL)) => {
+            error
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::E2BIG | libc::EINVAL)
+                ) =>
+            {
                 Ok(())
             }
             // A container that alloy runs in may forbid the call.

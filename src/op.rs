@@ -138,6 +138,16 @@ pub struct Guards {
     pub creates: Option<String>,
 }
 
+/// Which network the commands of a task reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// None but a loopback interface of their own.
+    None,
+    /// The machine's.
+    Host,
+}
+
 /// A task, lowered: all that is done, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -154,6 +164,12 @@ pub struct Step {
     pub fields: serde_json::Value,
     /// When it is skipped.
     pub guards: Guards,
+    /// What its author says of the network.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// Its commands get no network, whoever said so.
+    #[serde(default)]
+    pub offline: bool,
     /// What it does, in order.
     pub ops: Vec<Op>,
 }

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
-use super::FieldKind::{Flag, Path, PerArch, Text, Words};
+use super::FieldKind::{Flag, OneOf, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
 use super::{Field, Fields, Lowered, Outcome, Task};
-use crate::op::{Guards, Op, Owner, Secrets, Step};
+use crate::op::{Guards, Network, Op, Owner, Secrets, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span};
 
+const NETWORKS: &[&str] = &["none", "host"];
+
 /// Fields of every task.
-pub const COMMON: [Field; 10] = [
+pub const COMMON: [Field; 11] = [
     Field::required("name", Text, "What the task is called"),
     Field::required("action", Text, "What it does"),
     Field::optional("creates", Path, "Skip the task if this exists"),
@@ -19,6 +21,7 @@ pub const COMMON: [Field; 10] = [
     Field::optional("run_as", Text, "The user it runs as, in that user's login environment"),
     Field::optional("owner", Text, "`user[:group]` of what was written, recursively"),
     Field::optional("mode", Text, "Mode of what was written: \"0755\", USER_RWX GROUP_RX, or u+x"),
+    Field::optional("network", OneOf(NETWORKS), "The network of its commands: none, or the machine's"),
     Field::optional("per_arch", PerArch, "Other `url`, `sha256`, `command` or `source` for amd64 or arm64"),
 ];
 
@@ -38,6 +41,8 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     if let Some(lowered) = &lowered {
         without_effect(&mut fields, lowered);
     }
+    let none = |node: &crate::yaml::Node| node.text("network").is_ok_and(|text| text == "none");
+    let network = fields.node("network").map(|node| if none(node) { Network::None } else { Network::Host });
     let mut diagnostics = fields.warnings;
     diagnostics.append(&mut errors);
     // What the table says, an action may find too.
@@ -54,8 +59,14 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     }
     let action = task.action.name.to_owned();
     let (file, line) = (task.file.to_owned(), task.span.line);
+    let offline = network == Some(Network::None);
     let fields = crate::yaml::Value::Mapping(task.fields.clone()).to_json();
-    (Some(Step { name, action, file, line, fields, guards, ops: lowered.ops }), diagnostics)
+    let step = Step { name, action, file, line, fields, guards, network, offline, ops: lowered.ops };
+    if let Some(node) = task.fields.get("network").filter(|_| !step.runs_programs()) {
+        let message = format!("`network` has no effect on `{}`", step.action);
+        diagnostics.push(Diagnostic::warning("no-effect", node.span, message).help("it runs no command"));
+    }
+    (Some(step), diagnostics)
 }
 
 fn unknown_fields(fields: &mut Fields<'_>) {

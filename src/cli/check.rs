@@ -116,6 +116,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
             ignore_supported_hosts: false,
             base: None,
             host: false,
+            offline: false,
         };
         match plan::lower(read, &settings) {
             Ok(lowered) => {

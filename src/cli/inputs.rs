@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use layers::compress::Compression;
 
 use super::context::{Context, Network, RegistryArgs};
@@ -54,6 +54,9 @@ pub(super) struct InputArgs {
     /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
     #[arg(long)]
     pub(super) locked: bool,
+    /// The network of commands: the machine's, or none for all tasks
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    network: NetworkMode,
     /// Take warnings for errors
     #[arg(long)]
     strict: bool,
@@ -71,6 +74,16 @@ pub(super) struct InputArgs {
     wsl2: bool,
     #[command(flatten)]
     registry: RegistryArgs,
+}
+
+/// Which network commands reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum NetworkMode {
+    /// None but a loopback interface of their own
+    None,
+    /// This machine's
+    #[default]
+    Host,
 }
 
 /// A blueprint, read and lowered for one platform.
@@ -165,6 +178,7 @@ impl InputArgs {
             ignore_supported_hosts: self.ignore_supported_hosts,
             base: self.base.clone(),
             host: false,
+            offline: self.network == NetworkMode::None,
         })
     }
 }

@@ -84,6 +84,7 @@ impl Args {
             ignore_supported_hosts: self.ignore_supported_hosts,
             base: None,
             host: true,
+            offline: false,
         };
         inputs::prepare(directory, &settings, self.locked)
     }

@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::context::{Context, Global, Network, RegistryArgs, image_name};
 use super::error::{CommandError, Kind};
+use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::push::find;
 use crate::build::{Session, ensure_blobs};
@@ -47,6 +48,9 @@ pub(super) struct Args {
     /// User or id, with :GROUP [default: the image's]
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
+    /// Its network: this machine's, or none but a loopback interface of its own
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    network: NetworkMode,
     /// Which of several platforms [default: this machine's]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
@@ -103,7 +107,8 @@ fn interactive(args: &Args, image: &Image, binds: Vec<Bind>) -> Result<Interacti
     }
     let user = args.user.clone().or_else(|| text("User")).unwrap_or_else(|| "root".to_owned());
     let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_else(|| "/".to_owned());
-    Ok(Interactive { argv, env, cwd, user, binds })
+    let offline = args.network == NetworkMode::None;
+    Ok(Interactive { argv, env, cwd, user, binds, offline })
 }
 
 fn bind(text: &str) -> Result<Bind, CommandError> {

@@ -127,6 +127,8 @@ mod tests {
             line: 1,
             fields: serde_json::Value::Null,
             guards: Guards { always_run, creates: creates.map(str::to_owned), ..Guards::default() },
+            network: None,
+            offline: false,
             ops: Vec::new(),
         };
         let done = record(&trace("n", "x"), Ending::Done);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use layers::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
-use super::{Archive, Command, Guards, Mode, Op, Owner, Source, Step};
+use super::{Archive, Command, Guards, Mode, Network, Op, Owner, Source, Step};
 
 /// Raised when the encoding, or what an op does, changes: older layers are then no longer found.
 const VERSION: u64 = 1;
@@ -28,6 +28,10 @@ impl Fingerprint {
         encoder.number(step.ops.len() as u64);
         for op in &step.ops {
             encoder.op(op);
+        }
+        // Only where a task says so: those that say nothing keep the encoding they have always had.
+        if step.network == Some(Network::None) {
+            encoder.text("no-network");
         }
         encoder.complete.then(|| Self(encoder.hasher.finish()))
     }
@@ -224,6 +228,8 @@ mod tests {
             line: 1,
             fields: serde_json::Value::Null,
             guards,
+            network: None,
+            offline: false,
             ops,
         }
     }
@@ -285,6 +291,17 @@ mod tests {
         let (other, both) = (of(Some(vec![deb("b")])), of(Some(vec![deb("a"), deb("b")])));
         let all = std::collections::BTreeSet::from([free, none, one, other, both]);
         assert_eq!(all.len(), 5);
+    }
+
+    #[test]
+    fn a_network_counts_where_a_task_does_without() {
+        let of = |network, offline| {
+            let step = Step { network, offline, ..step(run(&["true"])) };
+            Fingerprint::of(&step, &BTreeMap::new())
+        };
+        assert_eq!(of(None, false), of(None, true), "what the command line says is no part of the task");
+        assert_eq!(of(None, false), of(Some(Network::Host), false));
+        assert_ne!(of(None, false), of(Some(Network::None), true));
     }
 
     #[test]

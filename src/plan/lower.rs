@@ -6,7 +6,7 @@ use super::{ImageSpec, Platform, PortableStep, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock};
-use crate::op::{Archive, Guards, Op, Secrets, Source, Step};
+use crate::op::{Archive, Guards, Network, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
 
 /// The name of the layer that makes the image's own user.
@@ -32,6 +32,8 @@ pub struct Settings {
     pub base: Option<String>,
     /// For a live host, not for an image.
     pub host: bool,
+    /// No command gets a network.
+    pub offline: bool,
 }
 
 /// The steps of one layer.
@@ -140,6 +142,10 @@ fn from(
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, lock, &base, &platform);
+    problems.extend(unlocked(blueprint, &layers));
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(invalid(problems));
+    }
     let (base, archive) = pins::base(lock, base, &platform);
     Ok(Lowered {
         name: manifest.name.clone(),
@@ -153,6 +159,21 @@ fn from(
         notes: env.notes,
         warnings: problems,
     })
+}
+
+/// Packages that apt would have to look for itself, where it has no network.
+fn unlocked(blueprint: &Blueprint, layers: &[LoweredLayer]) -> Vec<Diagnostic> {
+    let free = |op: &Op| matches!(op, Op::AptInstall { locked: None, .. });
+    let steps = layers.iter().flat_map(|layer| &layer.steps).filter(|step| step.offline && step.ops.iter().any(free));
+    let task = |step: &Step| {
+        let file = blueprint.files.iter().find(|file| file.path == step.file)?;
+        file.tasks.iter().find(|task| task.span.line == step.line).map(|task| task.span)
+    };
+    let error = |step: &Step| {
+        let message = format!("the packages of the task `{}` are not locked, and apt has no network", step.name);
+        Some(Diagnostic::error("network", task(step)?, message).help("`alloy lock` pins them: alloy fetches them then"))
+    };
+    steps.filter_map(error).take(MAX_PROBLEMS).collect()
 }
 
 fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic> {
@@ -181,6 +202,8 @@ fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
         line: 1,
         fields: serde_json::Value::Null,
         guards: Guards::default(),
+        network: None,
+        offline: false,
         ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
     };
     let name = USER_LAYER.to_owned();
@@ -308,6 +331,14 @@ impl Lowerer<'_> {
             self.problems.push(error.help("add `exclude: [docker]` to the task: image builds then leave it out"));
             return None;
         }
+        if self.settings.offline && step.network == Some(Network::Host) {
+            let span = fields.get("network").map_or(task.span, |node| node.span);
+            let message = format!("the task `{}` wants the machine's network, and the build has none", step.name);
+            let error = Diagnostic::error("network", span, message).label("not under `--network none`");
+            self.problems.push(error.help("build without `--network none`, or declare what the task downloads"));
+            return None;
+        }
+        step.offline |= self.settings.offline;
         self.pin(&mut step);
         Some(step)
     }

@@ -98,7 +98,17 @@ mod tests {
     fn step(name: &str, ops: Vec<Op>) -> Step {
         let fields = serde_json::Value::Null;
         let (action, file) = (String::new(), "a.yml".to_owned());
-        Step { name: name.into(), action, file, line: 1, fields, guards: Guards::default(), ops }
+        Step {
+            name: name.into(),
+            action,
+            file,
+            line: 1,
+            fields,
+            guards: Guards::default(),
+            network: None,
+            offline: false,
+            ops,
+        }
     }
 
     fn unpack(name: &str, dest: &str) -> Step {

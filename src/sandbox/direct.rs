@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::thread::UnshareFlags;
 
 use super::init::become_user;
 use super::process::Running;
@@ -58,6 +59,7 @@ pub fn spawn_directly(
     env: &std::collections::BTreeMap<String, String>,
     cwd: &str,
     identity: &Identity,
+    network: bool,
 ) -> Result<Running, SandboxError> {
     let [program, args @ ..] = argv else {
         return Err(SandboxError::setup("run a command", io::Error::other("it is empty")));
@@ -69,10 +71,26 @@ pub fn spawn_directly(
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(env).current_dir(cwd).stdin(Std::null());
     command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+    if !network {
+        leave_network(&mut command);
+    }
     become_user(&mut command, identity.clone(), true);
     end_with_parent(&mut command);
     let child = command.spawn().map_err(failed)?;
     Ok(Running { child, output: Some(reader) })
+}
+
+/// Gives a command a network of its own, with nothing in it but itself.
+#[allow(unsafe_code)]
+fn leave_network(command: &mut Command) {
+    // SAFETY: three system calls, which are async-signal-safe; the child has one thread, and neither descriptors nor
+    // memory are unshared.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)?;
+            super::scope::raise_loopback()
+        });
+    }
 }
 
 /// A command that nobody follows any more is asked to end.
@@ -163,6 +181,10 @@ mod tests {
     }
 
     fn shell(script: &str) -> Option<(Exit, String)> {
+        on_network(true, script)
+    }
+
+    fn on_network(network: bool, script: &str) -> Option<(Exit, String)> {
         // Changing groups takes root.
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -170,7 +192,7 @@ mod tests {
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
         let argv = ["sh", "-c", script].map(str::to_owned);
         let printed = RefCell::new(Vec::new());
-        let running = spawn_directly(&argv, &env, "/", &identity()).unwrap();
+        let running = spawn_directly(&argv, &env, "/", &identity(), network).unwrap();
         let exit = running.finish(true, &|bytes| printed.borrow_mut().extend_from_slice(bytes)).unwrap();
         Some((exit, String::from_utf8(printed.into_inner()).unwrap()))
     }
@@ -182,6 +204,14 @@ mod tests {
         assert_eq!((exit, said), (Exit(3), "started"));
         let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn a_network_of_its_own_is_a_loopback_interface_that_is_up() {
+        let script = "grep -c : /proc/net/dev; cat /proc/net/fib_trie | grep -c 127.0.0.1";
+        let Some((_, printed)) = on_network(false, script) else { return };
+        assert_eq!(printed.lines().next(), Some("1"), "only lo");
+        assert_ne!(printed.lines().nth(1), Some("0"), "an interface that is down has no address");
     }
 
     #[test]

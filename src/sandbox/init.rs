@@ -11,7 +11,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::shim::read_spec;
 use super::spec::{Identity, RunSpec, Stdio};
 use super::worker::adopt;
-use super::{compat, mounts, privilege, process};
+use super::{compat, descriptors, mounts, privilege, process, scope};
 
 /// The hidden first argument that makes this process pid 1 of a sandbox.
 pub(super) const ROLE: &str = "@init";
@@ -45,7 +45,10 @@ fn prepare(fd: RawFd) -> io::Result<RunSpec> {
     mounts::enter(&spec).map_err(other)?;
     rustix::system::sethostname(b"alloy")?;
     compat::adopt_personality();
-    privilege::restrict().map_err(other)?;
+    if !spec.network {
+        scope::raise_loopback()?;
+    }
+    privilege::restrict(!spec.network).map_err(other)?;
     Ok(spec)
 }
 
@@ -81,6 +84,7 @@ pub(super) fn become_user(command: &mut Command, identity: Identity, own_session
             if own_session {
                 rustix::process::setsid()?;
             }
+            descriptors::keep_to_ourselves();
             set_thread_groups(&groups)?;
             set_thread_res_gid(gid, gid, gid)?;
             set_thread_res_uid(uid, uid, uid)?;

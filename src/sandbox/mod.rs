@@ -16,15 +16,18 @@
 
 mod channel;
 mod compat;
+mod descriptors;
 mod direct;
 mod emulator;
 mod error;
+mod filter;
 mod idmap;
 mod init;
 mod mounts;
 mod overlay;
 mod privilege;
 mod process;
+mod scope;
 mod shim;
 mod spec;
 mod worker;
@@ -43,9 +46,13 @@ use std::process::ExitCode;
 /// Runs a hidden helper if this process was started as one; `serve` is the worker's loop.
 /// Must be called before any thread exists.
 pub fn dispatch(serve: fn(Channel) -> ExitCode) -> Option<ExitCode> {
+    descriptors::keep_to_ourselves();
     let mut args = std::env::args_os().skip(1);
     let role = args.next()?;
     let fd = args.next().and_then(|fd| fd.to_str()?.parse().ok());
+    if let (Some(worker::ROLE | shim::ROLE | init::ROLE), Some(fd)) = (role.to_str(), fd) {
+        descriptors::close_all_but(fd);
+    }
     match (role.to_str()?, fd) {
         (worker::ROLE, Some(fd)) => Some(worker::main(fd, serve)),
         (shim::ROLE, Some(fd)) => Some(shim::main(fd)),

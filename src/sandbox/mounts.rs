@@ -1,4 +1,4 @@
-//! The file systems a command sees: its root, a minimal `/dev`, a fresh `/proc`, and what is lent to it.
+//! The file systems a command sees: its root, a minimal `/dev`, a fresh `/proc`, a `/sys`, and what is lent to it.
 //!
 //! Every mount point is opened inside the root first: a link of the image cannot point a mount outside.
 
@@ -7,27 +7,25 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, openat2, statx};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, mount_remount, unmount};
+use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
 use rustix::process::pivot_root;
 
 use super::SandboxError;
-use super::spec::{Bind, RunSpec, Stdio};
+use super::spec::{Bind, RunSpec};
 
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-const DEV_LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
+mod attributes;
+mod dev;
+mod kernel;
 
 /// Mounts everything below the root of `spec` and makes it this process's `/`.
 pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
     own_mount(&spec.root)?;
     let root = open_root(&spec.root)?;
-    proc(&root)?;
-    dev(&root, spec.stdio)?;
+    // What the image is, and what the caller has mounted in it, holds no devices: those of `/dev` are all.
+    attributes::restrict(&root, MountAttrFlags::MOUNT_ATTR_NODEV)
+        .map_err(|e| SandboxError::setup("forbid the devices of the image", e))?;
+    dev::mount(&root, spec.stdio)?;
+    kernel::mount(&root)?;
     for bind in &spec.binds {
         lend(&root, bind)?;
     }
@@ -90,33 +88,6 @@ fn file_system(root: &OwnedFd, target: &str, kind: &str, flags: MountFlags, data
     mount(kind, by_descriptor(&point), kind, flags, data.as_c_str()).map_err(|e| failed(e.into()))
 }
 
-fn proc(root: &OwnedFd) -> Result<(), SandboxError> {
-    file_system(root, "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, "")
-}
-
-fn dev(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    file_system(root, "/dev", "tmpfs", flags, "mode=0755,size=64m")?;
-    for name in DEVICES {
-        let source = Path::new("/dev").join(name);
-        // Without a controlling terminal there is no use for `tty`, and some machines have none.
-        if source.exists() && (name != "tty" || stdio == Stdio::Inherited) {
-            let target = source.clone();
-            lend(root, &Bind { source, target, read_only: false })?;
-        }
-    }
-    for directory in ["/dev/pts", "/dev/shm"] {
-        mount_point(root, Path::new(directory), true).map_err(|e| SandboxError::setup(directory, e))?;
-    }
-    file_system(root, "/dev/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
-    file_system(root, "/dev/shm", "tmpfs", flags | MountFlags::NODEV, "mode=1777")?;
-    let dev = open_in(root, Path::new("/dev"), OFlags::PATH).map_err(|e| SandboxError::setup("open /dev", e))?;
-    for (name, target) in DEV_LINKS {
-        rustix::fs::symlinkat(target, &dev, name).map_err(|e| SandboxError::setup(format!("make /dev/{name}"), e))?;
-    }
-    Ok(())
-}
-
 /// Mounts what is lent at its place in `root`, made where it is missing.
 pub(super) fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
     let metadata =
@@ -125,12 +96,14 @@ pub(super) fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
         |e: io::Error| SandboxError::setup(format!("lend {} as {}", bind.source.display(), bind.target.display()), e);
     let point = mount_point(root, &bind.target, metadata.is_dir()).map_err(failed)?;
     mount_bind_recursive(&bind.source, by_descriptor(&point)).map_err(|e| failed(e.into()))?;
-    if bind.read_only {
-        // The descriptor still names what is below the new mount.
-        let mounted = open_in(root, &bind.target, OFlags::PATH).map_err(|e| failed(e.into()))?;
-        let locked = locked_flags(&mounted);
-        mount_remount(by_descriptor(&mounted), MountFlags::BIND | MountFlags::RDONLY | locked, "")
-            .map_err(|e| failed(e.into()))?;
+    // The descriptor still names what is below the new mount.
+    let mounted = open_in(root, &bind.target, OFlags::PATH).map_err(|e| failed(e.into()))?;
+    let mut flags = MountAttrFlags::empty();
+    // Whoever lends something of `/dev` by name lends devices.
+    flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, !bind.source.starts_with("/dev"));
+    flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, bind.read_only);
+    if !flags.is_empty() {
+        attributes::restrict(&mounted, flags).map_err(failed)?;
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ pub struct RunSpec {
     pub identity: Identity,
     /// What is lent, in order.
     pub binds: Vec<Bind>,
-    /// Reach the network of the machine, or nothing but a loopback interface that is down.
+    /// Reach the network of the machine, or nothing but a loopback interface of its own.
     pub network: bool,
     /// Input and output.
     pub stdio: Stdio,

@@ -45,6 +45,7 @@ pub struct Host {
     env: BTreeMap<String, String>,
     names: Names,
     index_fresh: bool,
+    offline: bool,
     /// Holds apt's configuration.
     _scratch: tempfile::TempDir,
 }
@@ -78,7 +79,7 @@ impl Host {
             env.insert(name.to_owned(), value);
         }
         let names = Names::default();
-        Ok(Self { root, elsewhere, env, names, index_fresh: false, _scratch: scratch })
+        Ok(Self { root, elsewhere, env, names, index_fresh: false, offline: false, _scratch: scratch })
     }
 
     /// Its files.
@@ -155,7 +156,7 @@ impl Site for Host {
         let env = self.environment(account, extra);
         let identity = self.users().identity(account);
         let Some(elsewhere) = &self.elsewhere else {
-            return Ok(spawn_directly(argv, &env, cwd, &identity)?.finish(true, output)?.0);
+            return Ok(spawn_directly(argv, &env, cwd, &identity, !self.offline)?.finish(true, output)?.0);
         };
         let running = spawn(&RunSpec {
             root: self.root.path().to_owned(),
@@ -164,14 +165,18 @@ impl Site for Host {
             cwd: cwd.to_owned(),
             identity,
             binds: elsewhere.binds().to_vec(),
-            network: true,
+            network: !self.offline,
             stdio: Stdio::Captured,
             parent: std::process::id(),
         })?;
         Ok(running.finish(false, output)?.0)
     }
 
-    /// A host's own commands share its network.
+    fn set_offline(&mut self, offline: bool) {
+        self.offline = offline;
+    }
+
+    /// A host's own packages start services, which would be left without its network.
     fn run_offline(
         &mut self,
         argv: &[String],

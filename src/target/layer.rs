@@ -35,6 +35,7 @@ pub struct Layer {
     lent: Lent,
     apt: Option<AptCache>,
     index_fresh: bool,
+    offline: bool,
     epoch: String,
 }
 
@@ -59,7 +60,8 @@ impl Layer {
         if placed {
             scratch.binds().iter().try_for_each(|bind| overlay.lend(bind))?;
         }
-        Ok(Self { overlay, lowers: lowers.to_vec(), scratch, placed, root, env, lent, apt, index_fresh, epoch })
+        let (lowers, offline) = (lowers.to_vec(), false);
+        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index_fresh, offline, epoch })
     }
 
     /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
@@ -121,7 +123,7 @@ impl Layer {
             cwd: cwd.to_owned(),
             identity,
             binds,
-            network: true,
+            network: !self.offline,
             stdio,
             parent: std::process::id(),
         }
@@ -175,6 +177,10 @@ impl Site for Layer {
     ) -> Result<i32, TargetError> {
         let identity = self.accounts()?.identity(account);
         captured(&self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured), output)
+    }
+
+    fn set_offline(&mut self, offline: bool) {
+        self.offline = offline;
     }
 
     fn run_offline(

@@ -62,6 +62,13 @@ impl<'a> Performer<'a> {
 
     /// Checks the guards in their order, then performs the ops one by one; the first that fails ends the step.
     pub fn step(&mut self, step: &Step) -> Result<Outcome, TargetError> {
+        self.site.set_offline(step.offline);
+        let outcome = self.guarded(step);
+        self.site.set_offline(false);
+        outcome
+    }
+
+    fn guarded(&mut self, step: &Step) -> Result<Outcome, TargetError> {
         if let Some(condition) = &step.guards.skip_if {
             let root = self.accounts()?.user("root")?;
             if self.run(&shell(condition), &root, &step.guards.env, None)? == 0 {

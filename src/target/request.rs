@@ -141,6 +141,8 @@ pub struct Interactive {
     pub user: String,
     /// What is lent beside the usual.
     pub binds: Vec<Bind>,
+    /// No network but a loopback interface of its own.
+    pub offline: bool,
 }
 
 /// How a step ended.

@@ -245,6 +245,7 @@ impl<'a> Session<'a> {
         if let (_, Some(gid)) = accounts.owner(&owner)? {
             identity.gid = gid;
         }
+        layer.set_offline(run.offline);
         layer.run_interactive(&run.argv, &account, identity, run.env.clone(), &run.cwd, &run.binds)
     }
 }

@@ -29,7 +29,10 @@ pub trait Site {
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError>;
 
-    /// The same without a network, where commands can be kept from it.
+    /// Says whether the commands that follow get no network but a loopback interface of their own.
+    fn set_offline(&mut self, offline: bool);
+
+    /// Runs a command that needs no network, without one where that does no harm.
     fn run_offline(
         &mut self,
         argv: &[String],

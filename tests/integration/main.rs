@@ -8,6 +8,7 @@ mod attestations;
 mod blueprints;
 mod catalog;
 mod compat;
+mod confinement;
 mod cortex_m;
 mod diagnostics;
 mod downloads;

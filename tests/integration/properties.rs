@@ -24,6 +24,7 @@ fn survives(files: &Files) -> Result<Vec<Diagnostic>, TestCaseError> {
             ignore_supported_hosts: true,
             base: None,
             host: false,
+            offline: false,
         };
         let found =
             lower(&blueprint, &settings).map_or_else(|problems| problems.diagnostics, |lowered| lowered.warnings);

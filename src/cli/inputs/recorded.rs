@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Parser;
 use layers::compress::Compression;
 
-use super::InputArgs;
+use super::{InputArgs, NetworkMode};
 use crate::blueprint::Blueprint;
 use crate::cli::error::{CommandError, Kind};
 use crate::image::{BaseRef, BuiltFrom};
@@ -22,8 +22,16 @@ struct Alone {
 
 /// Options that may be given beside remembered ones: what is not remembered, which of several platforms is meant, and
 /// how to reach the network.
-const BESIDE: [&str; 7] =
-    ["--cert-dir=", "--env-file=", "--insecure-registry=", "--mirror=", "--platform=", "--registry-config=", "--var="];
+const BESIDE: [&str; 8] = [
+    "--network=none",
+    "--cert-dir=",
+    "--env-file=",
+    "--insecure-registry=",
+    "--mirror=",
+    "--platform=",
+    "--registry-config=",
+    "--var=",
+];
 
 impl InputArgs {
     /// All options but the directory, each in one word; and the names of those variables whose values are left out.
@@ -40,6 +48,7 @@ impl InputArgs {
             mirror,
             keyring,
             locked,
+            network,
             strict,
             ignore_supported_hosts,
             allow_file_urls,
@@ -66,6 +75,9 @@ impl InputArgs {
         }
         if *compression != Compression::default() {
             word("compression", &compression.to_string());
+        }
+        if *network == NetworkMode::None {
+            word("network", "none");
         }
         if *layers != Layering::default() {
             word("layers", "file");
@@ -105,6 +117,9 @@ impl InputArgs {
             .map_err(|error| CommandError::new(Kind::Failed, format!("what {name} remembers is damaged: {error}")))?
             .inputs;
         all.directory.clone_from(&from.directory);
+        if self.network == NetworkMode::None {
+            all.network = NetworkMode::None;
+        }
         let given = |name: &str| {
             withheld.iter().any(|var| var == name)
                 || self.var.iter().any(|pair| pair.split_once('=').is_some_and(|(var, _)| var == name))

@@ -1,0 +1,52 @@
+//! Open files of whoever started alloy: no command of a sandbox or of a live host gets any.
+
+use std::os::fd::RawFd;
+
+/// The first that is neither input, output nor errors.
+const FIRST: RawFd = 3;
+
+/// Keeps every open file above standard errors from the programs that are started. Async-signal-safe.
+pub(super) fn keep_to_ourselves() {
+    if !close_range(FIRST, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC) {
+        each(RawFd::MAX, |fd| {
+            // SAFETY: sets one flag of a descriptor, open or not.
+            #[allow(unsafe_code)]
+            unsafe {
+                libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC)
+            };
+        });
+    }
+}
+
+/// Closes what a helper was started with, but for `kept`. Nothing of this process may own a descriptor yet.
+pub(super) fn close_all_but(kept: RawFd) {
+    let below = kept <= FIRST || close_range(FIRST, kept - 1, 0);
+    let above = close_range(kept.max(FIRST - 1) + 1, RawFd::MAX, 0);
+    if !(below && above) {
+        each(kept, |fd| {
+            // SAFETY: called before anything of this process has opened a file.
+            #[allow(unsafe_code)]
+            unsafe {
+                libc::close(fd)
+            };
+        });
+    }
+}
+
+#[allow(unsafe_code)]
+fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> bool {
+    // SAFETY: what is closed is nobody's, as the callers say; a flag is set on the rest.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) == 0 }
+}
+
+/// For kernels before 5.11, one by one.
+#[allow(unsafe_code)]
+fn each(but: RawFd, act: impl Fn(RawFd)) {
+    /// Where no limit is set, the kernel's own default for one.
+    const MOST: libc::rlim_t = 1 << 20;
+    let mut limit = libc::rlimit { rlim_cur: MOST, rlim_max: MOST };
+    // SAFETY: `limit` is written to, and outlives the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let most = RawFd::try_from(limit.rlim_cur.min(MOST)).unwrap_or(RawFd::MAX);
+    (FIRST..most).filter(|fd| *fd != but).for_each(act);
+}

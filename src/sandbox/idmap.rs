@@ -61,13 +61,16 @@ impl IdMap {
 /// Ids that nobody has: systemd's UIDS-GIDS document calls them unused, and keeps them for user namespaces.
 const UNUSED: Range = Range { start: 0x7000_0000, count: 0x0FFF_FFFF };
 
-/// Writes the map of process `pid` as root: every id inside is one that nobody has outside.
-pub(super) fn write_for_root(pid: u32) -> std::io::Result<()> {
-    for (kind, file) in [(UIDS, "uid_map"), (GIDS, "gid_map")] {
-        let text = fs::read_to_string(kind.file).unwrap_or_default();
-        fs::write(format!("/proc/{pid}/{file}"), map_for_root(&text))?;
-    }
-    Ok(())
+/// Writes the map of process `pid` as root: every id inside is one that nobody has outside. Gives user and group that
+/// are root inside.
+pub(super) fn write_for_root(pid: u32) -> std::io::Result<(u32, u32)> {
+    let write = |kind: &Kind, file: &str| {
+        let map = map_for_root(&fs::read_to_string(kind.file).unwrap_or_default());
+        fs::write(format!("/proc/{pid}/{file}"), &map)?;
+        let root = map.split_whitespace().nth(1).and_then(|start| start.parse().ok());
+        root.ok_or_else(|| std::io::Error::other("a map without root"))
+    };
+    Ok((write(&UIDS, "uid_map")?, write(&GIDS, "gid_map")?))
 }
 
 /// The map: first what the administrator has set aside for root, then unused ids, so that no image runs out of them.

@@ -24,6 +24,9 @@ use super::{Channel, Loan, Mode, SandboxError, mode, place};
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
 
+/// The file system of pipes without a name: `PIPEFS_MAGIC` of linux/magic.h.
+const PIPES: i64 = 0x5049_5045;
+
 /// What both sides say before requests are served.
 #[derive(Debug, Serialize, Deserialize)]
 enum Hello {
@@ -77,6 +80,8 @@ pub struct Worker {
     place: Option<PathBuf>,
     /// The user namespace for which ids of loans are translated.
     ids: Option<OwnedFd>,
+    /// User and group of the machine that are root in it.
+    root: Option<(u32, u32)>,
 }
 
 impl Worker {
@@ -132,7 +137,7 @@ impl Worker {
         let child = command.spawn().map_err(|e| SandboxError::setup("start the worker", e))?;
         drop(command);
         running().push(child.id());
-        let mut worker = Self { child, channel, mode, place: None, ids: None };
+        let mut worker = Self { child, channel, mode, place: None, ids: None, root: None };
         worker.send(&Hello::Become(mode))?;
         Ok(worker)
     }
@@ -141,7 +146,7 @@ impl Worker {
     fn hand_over(&mut self, needs: Needs<'_>) -> Result<(), SandboxError> {
         let failed = |e: io::Error| SandboxError::setup("map ids", e);
         let id = self.child.id();
-        super::idmap::write_for_root(id).map_err(failed)?;
+        self.root = Some(super::idmap::write_for_root(id).map_err(failed)?);
         let ids = OwnedFd::from(File::open(format!("/proc/{id}/ns/user")).map_err(failed)?);
         let owned = |path: &Path| {
             let loan = Loan::open(path, &ids, false).map_err(|e| SandboxError::setup("lend a directory", e))?;
@@ -177,6 +182,19 @@ impl Worker {
     /// Opens something of the machine for the worker, to be sent to it; `None` where it reaches it by itself.
     pub fn loan(&self, path: &Path, read_only: bool) -> io::Result<Option<Loan>> {
         self.ids.as_ref().map(|ids| Loan::open(path, ids, read_only)).transpose()
+    }
+
+    /// Lets commands open the pipes that are alloy's own input and output once more, as `/dev/stdout`: opening asks for
+    /// the owner. A terminal is left alone: its owner could give it to everybody.
+    pub fn share_pipes(&self) -> io::Result<()> {
+        let Some((uid, gid)) = self.root else { return Ok(()) };
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+            if rustix::fs::fstatfs(fd).is_ok_and(|found| i64::from(found.f_type) == PIPES) {
+                rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends a request, with what is lent for it.

@@ -217,6 +217,7 @@ impl ImageTarget {
     pub fn run(&mut self, run: Interactive) -> Result<i32, RequestError> {
         let binds = self.reach_binds(run.binds)?;
         let run = Interactive { binds, ..run };
+        self.worker.share_pipes().map_err(|error| SandboxError::setup("lend the output to commands", error))?;
         match self.ask(&Request::Run(Box::new(run)))? {
             Reply::Exit(code) => Ok(code),
             other => Err(unexpected(&other)),

@@ -52,7 +52,7 @@ impl Loan {
 #[allow(unsafe_code)]
 fn change(mount: &OwnedFd, below: bool, set: u64, ids: Option<&OwnedFd>) -> io::Result<()> {
     let user_namespace = ids.map_or(0, |ids| u64::try_from(ids.as_fd().as_raw_fd()).unwrap_or_default());
-    let attributes = MountAttributes { set, clear: 0, propagation: u64::from(libc::MS_PRIVATE), user_namespace };
+    let attributes = MountAttributes { set, clear: 0, propagation: libc::MS_PRIVATE, user_namespace };
     let flags = AtFlags::EMPTY_PATH.bits() | if below { OpenTreeFlags::AT_RECURSIVE.bits() } else { 0 };
     let size = std::mem::size_of::<MountAttributes>();
     // SAFETY: the path is an empty string that ends in NUL, `attributes` lives through the call and has the given

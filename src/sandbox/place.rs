@@ -53,7 +53,7 @@ fn try_overlay(work: &Path) -> io::Result<()> {
     fs::create_dir(&scratch)?;
     fs::write(lower.join("file"), "")?;
     let other = |error: SandboxError| io::Error::other(error.to_string());
-    let overlay = Overlay::mount(&[lower.clone()], &scratch).map_err(other)?;
+    let overlay = Overlay::mount(std::slice::from_ref(&lower), &scratch).map_err(other)?;
     let file = overlay.merged().join("file");
     fs::OpenOptions::new().append(true).open(&file)?.write_all(b"x")?;
     chown(&file, Some(65_534), Some(65_534))?;

@@ -190,7 +190,7 @@ impl Worker {
         let Some((uid, gid)) = self.root else { return Ok(()) };
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
-            if rustix::fs::fstatfs(fd).is_ok_and(|found| i64::from(found.f_type) == PIPES) {
+            if rustix::fs::fstatfs(fd).is_ok_and(|found| found.f_type == PIPES) {
                 rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             }
         }

@@ -22,6 +22,7 @@ use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Origin, Resolver};
+use crate::sandbox::Bind;
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
@@ -145,9 +146,14 @@ impl<'a> Session<'a> {
     }
 
     fn target(&mut self) -> Result<&mut ImageTarget> {
+        self.target_lending(&[])
+    }
+
+    /// The worker, started for commands that are lent `binds` if it was not started before.
+    fn target_lending(&mut self, binds: &[Bind]) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
-            self.target = Some(ImageTarget::start(self.resolver.store, lent, self.inputs.epoch)?);
+            self.target = Some(ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?);
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
         self.target.as_mut().ok_or_else(|| lost().into())
@@ -341,6 +347,7 @@ impl<'a> Session<'a> {
         let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
         let lowered = Lowered::default();
         let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
+        session.target_lending(&command.binds)?;
         session.begin()?;
         let target = session.target()?;
         let code = target.run(command)?;

@@ -18,6 +18,14 @@ pub enum SandboxError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A way to confine that there is not.
+    #[error("{variable} is `{value}`: it can be `userns` or `privileged`")]
+    UnknownMode {
+        /// The variable.
+        variable: &'static str,
+        /// What it says.
+        value: String,
+    },
     /// No range of ids for this user.
     #[error("{file} has no range for user `{user}` (at least {needed} ids)")]
     NoRange {

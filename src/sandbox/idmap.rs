@@ -1,6 +1,7 @@
 //! The ids an ordinary user may map: `/etc/subuid`, `/etc/subgid`, and the set-id helpers that write the map.
 //!
-//! subuid(5), newuidmap(1). Id 0 inside is the user; 1 and up come from the range.
+//! subuid(5), newuidmap(1). Id 0 inside is the user; 1 and up come from the range. Root has a map as well, in which not
+//! even id 0 is its own.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -57,6 +58,31 @@ impl IdMap {
     }
 }
 
+/// Ids that nobody has: systemd's UIDS-GIDS document calls them unused, and keeps them for user namespaces.
+const UNUSED: Range = Range { start: 0x7000_0000, count: 0x0FFF_FFFF };
+
+/// Writes the map of process `pid` as root: every id inside is one that nobody has outside. Gives user and group that
+/// are root inside.
+pub(super) fn write_for_root(pid: u32) -> std::io::Result<(u32, u32)> {
+    let write = |kind: &Kind, file: &str| {
+        let map = map_for_root(&fs::read_to_string(kind.file).unwrap_or_default());
+        fs::write(format!("/proc/{pid}/{file}"), &map)?;
+        let root = map.split_whitespace().nth(1).and_then(|start| start.parse().ok());
+        root.ok_or_else(|| std::io::Error::other("a map without root"))
+    };
+    Ok((write(&UIDS, "uid_map")?, write(&GIDS, "gid_map")?))
+}
+
+/// The map: first what the administrator has set aside for root, then unused ids, so that no image runs out of them.
+fn map_for_root(text: &str) -> String {
+    let unused = |inside: u32| format!("{inside} {} {}\n", UNUSED.start + inside, UNUSED.count - inside);
+    let Some(range) = find_range(text, Some("root"), 0).filter(|range| range.start > 0) else { return unused(0) };
+    let own = format!("0 {} {}\n", range.start, range.count);
+    let apart = range.start.checked_add(range.count).is_some_and(|end| end <= UNUSED.start)
+        || range.start >= UNUSED.start + UNUSED.count;
+    if apart && range.count < UNUSED.count { own + &unused(range.count) } else { own }
+}
+
 fn write_one(kind: &Kind, pid: u32, own: u32, range: Range) -> Result<(), SandboxError> {
     let numbers = [pid, 0, own, 1, 1, range.start, range.count];
     let result = Command::new(kind.program).args(numbers.map(|n| n.to_string())).stdin(Stdio::null()).output();
@@ -109,5 +135,18 @@ mod tests {
         assert_eq!(find_range(text, None, 1001), Some(Range { start: 300_000, count: 65_536 }));
         assert_eq!(find_range(text, Some("root"), 0), None, "a range too small for nobody is of no use");
         assert_eq!(find_range(text, Some("eve"), 7), None);
+    }
+
+    #[test]
+    fn root_has_ids_of_nobody() {
+        assert_eq!(map_for_root("ann:100000:65536\n"), "0 1879048192 268435455\n");
+        assert_eq!(map_for_root("root:0:65536\n"), "0 1879048192 268435455\n", "never its own id");
+        assert_eq!(
+            map_for_root("root:100000:65536\nroot:1:9\n"),
+            "0 100000 65536\n65536 1879113728 268369919\n",
+            "ids beyond root's own range come from the unused ones"
+        );
+        assert_eq!(map_for_root("root:1000000:1000000000\n"), "0 1000000 1000000000\n", "large, and in the way");
+        assert_eq!(map_for_root("root:1879048192:65536\n"), "0 1879048192 65536\n", "ranges must not meet");
     }
 }

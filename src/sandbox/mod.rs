@@ -23,8 +23,11 @@ mod error;
 mod filter;
 mod idmap;
 mod init;
+mod loan;
+mod mode;
 mod mounts;
 mod overlay;
+mod place;
 mod privilege;
 mod process;
 mod scope;
@@ -36,10 +39,13 @@ pub use channel::{Channel, Frame};
 pub use direct::{end_commands, ending, spawn_directly};
 pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
+pub use loan::Loan;
+pub use mode::Mode;
 pub use overlay::Overlay;
+pub use place::attach;
 pub use process::{Exit, Running, spawn};
 pub use spec::{Bind, Identity, RunSpec, Stdio};
-pub use worker::{Worker, kill_workers};
+pub use worker::{Needs, Worker, kill_workers};
 
 use std::process::ExitCode;
 

@@ -3,34 +3,58 @@
 //! What needs mapped ids or mounts is done there; the caller only sends values and reads answers.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::sync::Mutex;
 
 use rustix::io::FdFlags;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{Pid, Signal, set_parent_process_death_signal};
-use rustix::thread::UnshareFlags;
+use rustix::process::{Gid, Pid, Signal, Uid, set_parent_process_death_signal};
+use rustix::thread::{UnshareFlags, set_thread_res_gid, set_thread_res_uid};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
-use super::{Channel, SandboxError};
+use super::{Channel, Loan, Mode, SandboxError, mode, place};
 
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
 
-/// What the worker says before it serves.
+/// The file system of pipes without a name: `PIPEFS_MAGIC` of linux/magic.h.
+const PIPES: i64 = 0x5049_5045;
+
+/// What both sides say before requests are served.
 #[derive(Debug, Serialize, Deserialize)]
 enum Hello {
+    /// To the worker: what to be.
+    Become(Mode),
     /// The user namespace exists; its id map can be written.
     Unmapped,
-    /// Ready to serve.
-    Ready,
+    /// To the worker: the id map is written.
+    Mapped,
+    /// To the worker: the id map is written, and here is the store; in it the directory `work` is empty.
+    Store { work: PathBuf },
+    /// Ready to serve. The place is where the store and loans are attached, if they have to be.
+    Ready { place: Option<PathBuf> },
     /// A namespace was refused, with this errno.
     Refused { user_namespace: bool, errno: i32 },
+    /// What the namespaces would need is refused.
+    Unfit { reason: String },
+}
+
+/// What a worker will be asked to work with.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs<'a> {
+    /// The store's directory.
+    pub store: &'a Path,
+    /// A directory below it that is empty.
+    pub work: &'a Path,
+    /// What commands are lent to write to, or to find its owners in.
+    pub lent: &'a [PathBuf],
 }
 
 /// Workers of this process, so that a signal can end them.
@@ -52,30 +76,43 @@ pub fn kill_workers() {
 pub struct Worker {
     child: Child,
     channel: Channel,
+    mode: Mode,
+    place: Option<PathBuf>,
+    /// The user namespace for which ids of loans are translated.
+    ids: Option<OwnedFd>,
+    /// User and group of the machine that are root in it.
+    root: Option<(u32, u32)>,
 }
 
 impl Worker {
-    /// Starts a worker: in a user namespace for an ordinary user, without one for root.
+    /// Starts a worker in the first way of [`mode::wanted`] that this machine allows.
     /// The calling thread must live as long as the worker: its end is the worker's end.
-    pub fn start() -> Result<Self, SandboxError> {
-        let map = if rustix::process::geteuid().is_root() { None } else { Some(IdMap::of_current_user()?) };
-        let (channel, theirs) = Channel::pair().map_err(|e| SandboxError::setup("make a socket pair", e))?;
-        let fd = theirs.as_raw_fd();
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("alloy").arg(ROLE).arg(fd.to_string());
-        inherit(&mut command, theirs.into());
-        let child = command.spawn().map_err(|e| SandboxError::setup("start the worker", e))?;
-        drop(command);
-        running().push(child.id());
-        let mut worker = Self { child, channel };
+    pub fn start(needs: Needs<'_>) -> Result<Self, SandboxError> {
+        let variable = std::env::var(mode::VARIABLE).ok();
+        let modes = mode::wanted(rustix::process::geteuid().is_root(), variable.as_deref())?;
+        let (last, first) = modes.split_last().unwrap_or((&Mode::Privileged, &[]));
+        let early = first.iter().find_map(|mode| Self::start_as(*mode, needs).ok());
+        early.map_or_else(|| Self::start_as(*last, needs), Ok)
+    }
+
+    fn start_as(mode: Mode, needs: Needs<'_>) -> Result<Self, SandboxError> {
+        let map = if mode == Mode::Rootless { Some(IdMap::of_current_user()?) } else { None };
+        let mut worker = Self::launch(mode)?;
         loop {
             match worker.receive::<Hello>(|_| ())? {
-                Hello::Ready => return Ok(worker),
-                Hello::Unmapped => {
-                    if let Some(map) = &map {
+                Hello::Ready { place } => {
+                    worker.place = place;
+                    return Ok(worker);
+                }
+                Hello::Unmapped => match &map {
+                    Some(map) => {
                         map.write(worker.child.id())?;
+                        worker.send(&Hello::Mapped)?;
                     }
-                    worker.send(&Hello::Ready)?;
+                    None => worker.hand_over(needs)?,
+                },
+                Hello::Unfit { reason } => {
+                    return Err(SandboxError::setup("use a user namespace here", io::Error::other(reason)));
                 }
                 Hello::Refused { user_namespace, errno } => {
                     let source = io::Error::from_raw_os_error(errno);
@@ -84,8 +121,90 @@ impl Worker {
                         false => SandboxError::MountNamespace { source },
                     });
                 }
+                other @ (Hello::Become(_) | Hello::Mapped | Hello::Store { .. }) => {
+                    return Err(SandboxError::setup("understand the worker", io::Error::other(format!("{other:?}"))));
+                }
             }
         }
+    }
+
+    fn launch(mode: Mode) -> Result<Self, SandboxError> {
+        let (channel, theirs) = Channel::pair().map_err(|e| SandboxError::setup("make a socket pair", e))?;
+        let fd = theirs.as_raw_fd();
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("alloy").arg(ROLE).arg(fd.to_string());
+        inherit(&mut command, theirs.into());
+        let child = command.spawn().map_err(|e| SandboxError::setup("start the worker", e))?;
+        drop(command);
+        running().push(child.id());
+        let mut worker = Self { child, channel, mode, place: None, ids: None, root: None };
+        worker.send(&Hello::Become(mode))?;
+        Ok(worker)
+    }
+
+    /// Writes the id map of root's worker, and lends it the store, in which ids on the disk are ids inside.
+    fn hand_over(&mut self, needs: Needs<'_>) -> Result<(), SandboxError> {
+        let failed = |e: io::Error| SandboxError::setup("map ids", e);
+        let id = self.child.id();
+        self.root = Some(super::idmap::write_for_root(id).map_err(failed)?);
+        let ids = OwnedFd::from(File::open(format!("/proc/{id}/ns/user")).map_err(failed)?);
+        let owned = |path: &Path| {
+            let loan = Loan::open(path, &ids, false).map_err(|e| SandboxError::setup("lend a directory", e))?;
+            let unfit = || io::Error::other(format!("ids of {} cannot be translated", path.display()));
+            if loan.owned { Ok(loan) } else { Err(SandboxError::setup("lend a directory", unfit())) }
+        };
+        for path in needs.lent {
+            owned(path)?;
+        }
+        let store = owned(needs.store)?;
+        let work = needs.work.strip_prefix(needs.store).unwrap_or(needs.work).to_owned();
+        self.send_with(&Hello::Store { work }, &store)?;
+        self.ids = Some(ids);
+        Ok(())
+    }
+
+    /// How it is confined.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The directory of the worker's own in which the store and loans are attached; `None` where it reaches all things
+    /// where they are.
+    pub fn place(&self) -> Option<&Path> {
+        self.place.as_deref()
+    }
+
+    /// Where the worker sees a path below the store.
+    pub fn store(&self) -> Option<PathBuf> {
+        self.place.as_ref().map(|place| place.join(place::STORE))
+    }
+
+    /// Opens something of the machine for the worker, to be sent to it; `None` where it reaches it by itself.
+    pub fn loan(&self, path: &Path, read_only: bool) -> io::Result<Option<Loan>> {
+        self.ids.as_ref().map(|ids| Loan::open(path, ids, read_only)).transpose()
+    }
+
+    /// Lets commands open the pipes that are alloy's own input and output once more, as `/dev/stdout`: opening asks for
+    /// the owner. A terminal is left alone: its owner could give it to everybody.
+    pub fn share_pipes(&self) -> io::Result<()> {
+        let Some((uid, gid)) = self.root else { return Ok(()) };
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+            if rustix::fs::fstatfs(fd).is_ok_and(|found| found.f_type == PIPES) {
+                rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request, with what is lent for it.
+    pub fn send_with(&mut self, request: &impl Serialize, loan: &Loan) -> Result<(), SandboxError> {
+        self.send_descriptor(request, &loan.mount)
+    }
+
+    /// Sends a request, with a descriptor for it.
+    pub fn send_descriptor(&mut self, request: &impl Serialize, fd: &impl AsFd) -> Result<(), SandboxError> {
+        self.channel.send_with(request, fd).map_err(|_| self.lost())
     }
 
     /// The worker's process id, to end it from a signal handler.
@@ -170,21 +289,40 @@ pub(super) fn main(fd: RawFd, serve: fn(Channel) -> ExitCode) -> ExitCode {
 }
 
 fn enter(channel: &Channel) -> io::Result<()> {
-    let rootless = !rustix::process::geteuid().is_root();
-    let flags = if rootless { UnshareFlags::NEWUSER | UnshareFlags::NEWNS } else { UnshareFlags::NEWNS };
+    let out_of_turn = || io::Error::other("a message out of turn");
+    let Some(Hello::Become(mode)) = channel.receive_value(|_| ())? else { return Err(out_of_turn()) };
+    let user_namespace = mode != Mode::Privileged;
+    let flags = if user_namespace { UnshareFlags::NEWUSER | UnshareFlags::NEWNS } else { UnshareFlags::NEWNS };
     if let Err(error) = unshare(flags) {
         let errno = error.raw_os_error().unwrap_or_default();
-        channel.send(&Hello::Refused { user_namespace: rootless, errno })?;
+        channel.send(&Hello::Refused { user_namespace, errno })?;
         return Err(error);
     }
-    if rootless {
+    let mut work = None;
+    if user_namespace {
         channel.send(&Hello::Unmapped)?;
-        channel.receive_value::<Hello>(|_| ())?;
+        match (mode, channel.receive_value::<Hello>(|_| ())?) {
+            (Mode::Mapped, Some(Hello::Store { work: path })) => work = Some(path),
+            (Mode::Rootless, Some(Hello::Mapped)) => {}
+            _ => return Err(out_of_turn()),
+        }
         rustix::thread::set_thread_groups(&[])?;
+    }
+    if mode == Mode::Mapped {
+        // Until now this process was root of the machine, which is nobody inside.
+        set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+        set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
     }
     // After the ids are settled: a change of credentials would clear it.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
-    channel.send(&Hello::Ready)
+    let place = match work.map(|work| place::furnish(&channel.take_descriptor()?, &work)).transpose() {
+        Ok(place) => place,
+        Err(error) => {
+            channel.send(&Hello::Unfit { reason: error.to_string() })?;
+            return Err(error);
+        }
+    };
+    channel.send(&Hello::Ready { place })
 }

@@ -1,24 +1,33 @@
 //! The builder's side of the image target.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
+use layers::diff::{DiffOptions, ExcludeSet};
 use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, WorkDir};
 
 use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
+use super::layer::write_layer;
 use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
-use crate::sandbox::{SandboxError, Worker};
+use crate::sandbox::{Bind, Mode, Needs, SandboxError, Worker};
+
+mod reach;
+use reach::Reach;
 
 /// A worker at work in the store; ends with everything it runs and has mounted when dropped.
 pub struct ImageTarget {
     worker: Worker,
+    store: Store,
+    reach: Reach,
     // Held, so that no other build takes the directory for left over; deleted by the worker.
     work: WorkDir,
 }
@@ -45,11 +54,21 @@ pub enum RequestError {
 impl ImageTarget {
     /// Starts a worker with a directory of its own in `store`, and clears what killed builds left there.
     pub fn start(store: &Store, lent: Lent, epoch: u64) -> Result<Self, RequestError> {
+        Self::start_lending(store, lent, epoch, &[])
+    }
+
+    /// The same, for commands that will be lent `binds` beside the usual.
+    pub fn start_lending(store: &Store, lent: Lent, epoch: u64, binds: &[Bind]) -> Result<Self, RequestError> {
         let work = store.work_dir()?;
-        let mut worker = Worker::start()?;
-        worker.send(&Setup { store: store.root().to_owned(), work: work.path().to_owned(), lent, epoch })?;
-        let mut target = Self { worker, work };
+        let owned: Vec<PathBuf> = binds.iter().map(|bind| bind.source.clone()).collect();
+        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: &owned })?;
+        let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work };
+        let (there, work) = (target.below(store.root()), target.below(target.work.path()));
+        let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
+        target.worker.send(&Setup { store: there, work, lent, epoch })?;
         target.reply(|_| ())?;
+        let binds = target.reach_binds(binds)?;
+        target.ask(&Request::Lend { binds })?;
         let stale = store.stale()?;
         if !stale.is_empty() {
             target.remove(stale)?;
@@ -57,9 +76,14 @@ impl ImageTarget {
         Ok(target)
     }
 
+    /// How the worker is confined.
+    pub fn mode(&self) -> Mode {
+        self.worker.mode()
+    }
+
     fn reply(&mut self, output: impl FnMut(Vec<u8>)) -> Result<Reply, RequestError> {
         match self.worker.receive(output)? {
-            Reply::Error { message, hint } => Err(RequestError::Failed { message, hint }),
+            Reply::Error { message, hint } => Err(self.failed(&message, hint)),
             reply => Ok(reply),
         }
     }
@@ -94,6 +118,7 @@ impl ImageTarget {
         files: Vec<(Source, PathBuf)>,
         output: impl FnMut(Vec<u8>),
     ) -> Result<Outcome, RequestError> {
+        let files = self.reach_files(files)?;
         self.worker.send(&Request::Perform { step: Box::new(step.clone()), files })?;
         match self.reply(output)? {
             Reply::Step(outcome) => Ok(outcome),
@@ -133,11 +158,19 @@ impl ImageTarget {
 
     /// Makes a base from packages.
     pub fn assemble(&mut self, plan: &BasePlan, debs: Vec<PathBuf>) -> Result<(), RequestError> {
+        let debs = self.reach_each(debs)?;
         self.ask(&Request::Assemble { plan: Box::new(plan.clone()), debs }).map(drop)
     }
 
     /// Stores a directory of this machine as a layer; `None` when it is empty.
     pub fn capture(&mut self, source: PathBuf, compression: Compression) -> Result<Option<LayerBlob>, RequestError> {
+        if self.mode() == Mode::Mapped {
+            // Its owners are the machine's, and only root of the machine may read all of it.
+            let exclude = ExcludeSet::default();
+            let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
+            let failed = |error: super::TargetError| RequestError::Failed { message: error.told(), hint: error.hint() };
+            return write_layer(&self.store, &source, compression, &options).map_err(failed);
+        }
         match self.ask(&Request::Capture { source, compression })? {
             Reply::Layer(layer) => Ok(layer),
             other => Err(unexpected(&other)),
@@ -145,8 +178,18 @@ impl ImageTarget {
     }
 
     /// Writes the root file system that layers make up, lowest first, as a tar.
-    pub fn export(&mut self, blobs: Vec<Digest>, dest: PathBuf) -> Result<(), RequestError> {
-        self.ask(&Request::Export { blobs, dest }).map(drop)
+    pub fn export(&mut self, blobs: Vec<Digest>, dest: &Path) -> Result<(), RequestError> {
+        let failed = |error: io::Error| {
+            let message = format!("cannot write {}: {error}", dest.display());
+            RequestError::Failed { message, hint: None }
+        };
+        let parent = dest.parent().unwrap_or(Path::new("/"));
+        let file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
+        self.worker.send_descriptor(&Request::Export { blobs }, file.as_file())?;
+        self.reply(|_| ())?;
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).map_err(failed)?;
+        file.persist(dest).map_err(|error| failed(error.error))?;
+        Ok(())
     }
 
     /// Ends the layer and stores it; `None` when nothing was changed.
@@ -172,6 +215,9 @@ impl ImageTarget {
 
     /// Runs a command on the terminal; returns its exit code.
     pub fn run(&mut self, run: Interactive) -> Result<i32, RequestError> {
+        let binds = self.reach_binds(run.binds)?;
+        let run = Interactive { binds, ..run };
+        self.worker.share_pipes().map_err(|error| SandboxError::setup("lend the output to commands", error))?;
         match self.ask(&Request::Run(Box::new(run)))? {
             Reply::Exit(code) => Ok(code),
             other => Err(unexpected(&other)),
@@ -180,6 +226,7 @@ impl ImageTarget {
 
     /// Deletes directories of the store.
     pub fn remove(&mut self, paths: Vec<PathBuf>) -> Result<(), RequestError> {
+        let paths = paths.iter().map(|path| self.below(path)).collect();
         self.ask(&Request::Remove { paths }).map(drop)
     }
 

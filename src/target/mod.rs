@@ -73,6 +73,9 @@ pub enum TargetError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A file that was to be written.
+    #[error("cannot write it: {0}")]
+    Output(#[source] io::Error),
     /// Scratch space of the build.
     #[error("cannot use the build's scratch directory: {0}")]
     Scratch(#[source] io::Error),

@@ -23,7 +23,7 @@ pub struct Setup {
     pub store: PathBuf,
     /// This build's own directory below it; emptied by the worker, removed by the caller.
     pub work: PathBuf,
-    /// What the machine lends.
+    /// What the machine lends; files and directories follow.
     pub lent: Lent,
     /// `SOURCE_DATE_EPOCH` of commands, in seconds since 1970.
     pub epoch: u64,
@@ -76,12 +76,22 @@ pub enum Request {
         /// How its blob is compressed.
         compression: Compression,
     },
-    /// Write the root file system that layers make up as a tar.
+    /// Write the root file system that layers make up as a tar, to the file whose descriptor comes along.
     Export {
         /// The layers' blobs, lowest first.
         blobs: Vec<Digest>,
-        /// The file, absolute.
-        dest: PathBuf,
+    },
+    /// Lend these to every command from now on.
+    Lend {
+        /// What the machine lends, where the worker finds it.
+        binds: Vec<Bind>,
+    },
+    /// Attach what is lent and comes along as a descriptor.
+    Attach {
+        /// Where, in the worker's own place.
+        at: PathBuf,
+        /// It is a directory.
+        directory: bool,
     },
     /// End the layer and store it.
     Commit {

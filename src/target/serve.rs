@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
@@ -23,7 +23,7 @@ use super::site::Site;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
-use crate::sandbox::Channel;
+use crate::sandbox::{Channel, attach};
 
 /// How much of a command's last output an error quotes.
 const QUOTED: usize = 4 << 10;
@@ -115,8 +115,17 @@ impl<'a> Session<'a> {
                 let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
                 Reply::Layer(write_layer(&self.store, &source, compression, &options)?)
             }
-            Request::Export { blobs, dest } => {
-                self.export(&blobs, &dest)?;
+            Request::Export { blobs } => {
+                self.export(&blobs)?;
+                Reply::Done
+            }
+            Request::Lend { binds } => {
+                self.setup.lent.binds.extend(binds);
+                Reply::Done
+            }
+            Request::Attach { at, directory } => {
+                let failed = |source| TargetError::Host { path: at.clone(), source };
+                attach(&self.channel.take_descriptor().map_err(failed)?, &at, directory).map_err(failed)?;
                 Reply::Done
             }
             Request::Commit { compression, mtime_max } => {
@@ -146,24 +155,23 @@ impl<'a> Session<'a> {
         self.layer.as_mut().ok_or(TargetError::NoLayer)
     }
 
-    fn export(&self, blobs: &[Digest], dest: &Path) -> Result<(), TargetError> {
-        let failed = |source| TargetError::Host { path: dest.to_owned(), source };
+    fn export(&self, blobs: &[Digest]) -> Result<(), TargetError> {
+        let failed = |blob: &Digest| {
+            let path = self.store.blob_path(blob);
+            move |source| TargetError::Host { path, source }
+        };
+        let file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
         let staged = self.store.stage_tree()?;
         let root = Root::open(&staged)?;
         let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
         for blob in blobs {
-            let (_, reader) = decoder(self.store.open_blob(blob)?).map_err(failed)?;
+            let (_, reader) = decoder(self.store.open_blob(blob)?).map_err(failed(blob))?;
             apply(reader, &root, &options)?;
         }
-        let parent = dest.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
         let exclude = ExcludeSet::default();
-        let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+        let mut out = BufWriter::with_capacity(1 << 20, &file);
         diff(&root, &mut out, &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] })?;
-        out.flush().map_err(failed)?;
-        drop(out);
-        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).map_err(failed)?;
-        file.persist(dest).map_err(|error| failed(error.error))?;
+        out.flush().map_err(TargetError::Output)?;
         Ok(remove_tree(&staged)?)
     }
 

@@ -39,6 +39,7 @@ mod registry_pull_faults;
 mod registry_push_faults;
 mod registry_tls;
 mod robustness;
+mod root_namespace;
 mod running;
 mod sandbox;
 mod schemas;

@@ -75,7 +75,7 @@ fn tar(resolver: &Resolver<'_>, built: &Built, dest: &Path) -> Result<(), Comman
     let dest = std::path::absolute(dest).map_err(|error| failed(dest, &error))?;
     let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
     let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
-    target.export(blobs, dest)?;
+    target.export(blobs, &dest)?;
     Ok(target.finish()?)
 }
 

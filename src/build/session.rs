@@ -13,7 +13,7 @@ use super::foreign::{self, Need};
 use super::output::Lines;
 use super::team::{self, Brought};
 use super::uploads::Uploads;
-use super::{Hit, NoCache, SHARED, revealed};
+use super::{Hit, NoCache, SHARED};
 
 use crate::cache::{self, LayerRecord};
 use crate::event::{Event, Id};
@@ -147,6 +147,7 @@ impl<'a> Session<'a> {
     fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
+            let lent = lent.with_logins(&self.resolver.archive.logins());
             self.target = Some(ImageTarget::start(self.resolver.store, lent, self.inputs.epoch)?);
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
@@ -279,7 +280,7 @@ impl<'a> Session<'a> {
         let files = self.files(step)?;
         let secrets = &self.lowered.secrets;
         let mut lines = Lines::new(reporter, secrets, id);
-        let outcome = self.target()?.perform(&revealed(step, secrets), files, |piece| lines.take(&piece));
+        let outcome = self.target()?.perform(&secrets.reveal_step(step), files, |piece| lines.take(&piece));
         let output = lines.finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran) => {

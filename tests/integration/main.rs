@@ -14,6 +14,7 @@ mod downloads;
 mod downloads_at_once;
 mod drift;
 mod emulators;
+mod given;
 mod hostile;
 mod hub;
 mod hub_hostile;

@@ -47,6 +47,7 @@ fn what_is_declared_or_given_is_there() {
         "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n\
          variables: {PLAIN: none}\nrequired_env: [{name: DATABASE_URL}]\n",
     );
+    std::fs::remove_dir_all(&image).unwrap();
     let mut command = downloads.command(&["-o", &output]);
     run(command.env("DATABASE_URL", "c").env("PLAIN", "d")).ok();
     assert_eq!(got(), "c d");
@@ -139,7 +140,7 @@ const SLEEPERS: &str = r#"
 - name: as a user
   action: run_command
   reason: test
-  run_as: sync
+  run_as: daemon
   command: "sleep 1.2377; test '{{.Vars.MY_TOKEN}}' = S3cr3t-Value-12345"
 "#;
 
@@ -222,8 +223,9 @@ fn a_clone_that_names_programs_is_not_asked() {
 
 #[test]
 fn apt_is_asked_to_remove_nothing() {
-    for (action, field) in [("apt_install", "packages"), ("build_artifact", "dependencies")] {
-        let task = format!("- {{name: x, action: {action}, {field}: [vim-, 'vim:amd64-', 'vim=1-', g++]}}\n");
+    let sdk = "mcu_sdk, method: git, url: 'https://a.example/x.git', version: v1, dest: /opt/x";
+    for action in ["apt_install", sdk] {
+        let task = format!("- {{name: x, action: {action}, packages: [vim-, 'vim:amd64-', 'vim=1-', g++]}}\n");
         let downloads = Downloads::of_tasks(&task);
         let ended = Store::new().run(&["check", text(downloads.path())]).fails(1);
         for name in ["`vim-`", "`vim:amd64-`", "`vim=1-`"] {
@@ -231,4 +233,52 @@ fn apt_is_asked_to_remove_nothing() {
         }
         assert!(!ended.stdout.contains("`g++`"), "{}", ended.stdout);
     }
+}
+
+/// This machine's mirror, for who knows the password.
+const MIRROR: &str = r#"
+import base64, http.server, sys, urllib.error, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        code, body = 401, b''
+        if self.headers.get('Authorization') == 'Basic ' + base64.b64encode(b'corp:MIRRORPW99').decode():
+            try:
+                code, body = 200, urllib.request.urlopen(sys.argv[1] + self.path).read()
+            except urllib.error.HTTPError as error:
+                code = error.code
+        self.send_response(code)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(*_):
+        pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"#;
+
+#[test]
+fn passwords_of_mirrors_are_not_written_down() {
+    use std::io::BufRead;
+    let find = "grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt | head -n1 | tr -d ' ' | sed 's,/debian/*$,,'";
+    let upstream = tool("sh", &["-c", find]).ok().stdout;
+    let mut server = Command::new("timeout");
+    server.args(["300", "python3", "-c", MIRROR, upstream.trim()]).stdout(Stdio::piped());
+    let mut server = server.spawn().unwrap();
+    let mut port = String::new();
+    std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let (store, directory) = (Store::new(), with_base("deb:bookworm"));
+    let without = std::env::var("no_proxy").unwrap_or_default() + ",127.0.0.1";
+    let mut command = store.alloy(&["lock", text(directory.path())]);
+    command.env("ALLOY_MIRROR", format!("http://corp:MIRRORPW99@127.0.0.1:{}/debian", port.trim()));
+    let ended = run(command.env("no_proxy", &without).env("NO_PROXY", &without));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let ended = ended.ok();
+    assert!(!(ended.stdout + &ended.stderr).contains("MIRRORPW99"));
+    let lock = std::fs::read_to_string(directory.path().join("alloy.lock.yml")).unwrap();
+    assert!(lock.contains(&format!("http://127.0.0.1:{}/debian", port.trim())), "{lock}");
+    let places = [text(directory.path()), text(store.path())];
+    let found = tool("grep", &["-rlaF", "MIRRORPW99", places[0], places[1]]).fails(1);
+    assert_eq!(found.stdout, "");
 }

@@ -15,7 +15,7 @@ use layers::store::LayerBlob;
 use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
-use crate::op::{Secrets, Step};
+use crate::op::Step;
 use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
 use crate::registry::Reference;
 use crate::resolve::{Base, Resolver};
@@ -372,21 +372,4 @@ pub fn extended(
     let composed = compose(image, &[new], &ImageSpec::default(), &BTreeMap::new(), platform, DEFAULT_EPOCH);
     store(resolver, &composed)?;
     Ok(composed.descriptor)
-}
-
-/// The step with the values of secrets in place of their markers, for whoever performs it alone.
-pub(crate) fn revealed(step: &Step, secrets: &Secrets) -> Step {
-    use crate::op::{Command, Op};
-    let mut step = step.clone();
-    step.guards.skip_if = step.guards.skip_if.map(|text| secrets.reveal(&text));
-    step.guards.env.values_mut().for_each(|value| *value = secrets.reveal(value));
-    for op in &mut step.ops {
-        let Op::Run { command, env, .. } = op else { continue };
-        match command {
-            Command::Shell(text) => *text = secrets.reveal(text),
-            Command::Argv(words) => words.iter_mut().for_each(|word| *word = secrets.reveal(word)),
-        }
-        env.values_mut().for_each(|value| *value = secrets.reveal(value));
-    }
-    step
 }

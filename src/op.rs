@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+mod automaton;
 mod fingerprint;
 mod mask;
 mod mode;
+mod reveal;
 mod secret;
 
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
-pub use secret::{Secrets, marker};
+pub use reveal::{git_helper, script};
+pub use secret::{Secrets, Stream, marker};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -32,7 +32,12 @@ pub(super) fn packages(fields: &mut Fields<'_>, name: &str) -> Result<Vec<String
         if is_package(&text) {
             packages.push(text);
         } else if fields.warnings.len() < MAX_PROBLEMS {
-            let error = Diagnostic::error("package", node.span, format!("`{text}` is not the name of a package"));
+            let message = format!("`{text}` is not the name of a package");
+            let error = Diagnostic::error("package", node.span, message);
+            if text.ends_with('-') {
+                fields.fail(error.help("no name ends in `-`: apt would remove what it is the name of otherwise"));
+                continue;
+            }
             fields.fail(error.help("write `name`, `name=version` or `name:arch` (Debian policy 5.6.1)"));
         }
     }
@@ -48,7 +53,9 @@ fn is_package(text: &str) -> bool {
     let of = |text: &str, more: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    // apt takes a `-` at the end of anything for the wish to remove it (apt-get(8), "install").
+    !text.ends_with('-')
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && of(name, "+-._")
         && version.is_none_or(|version| of(version, ".+-:~*"))
         && arch.is_none_or(|arch| of(arch, "-"))
@@ -63,7 +70,7 @@ mod tests {
         for good in ["g++", "libstdc++-12-dev", "cmake=3.25.1-1", "libc6:armhf", "git=1:2.39.5-0+deb12u2"] {
             assert!(is_package(good), "{good}");
         }
-        for bad in ["", "-y", "a b", "git;reboot", "git=", "=1", "--allow-unauthenticated", "x:"] {
+        for bad in ["", "-y", "a b", "git;reboot", "git=", "=1", "--allow-unauthenticated", "x:", "vim-", "vim:amd64-", "vim=1-", "vim/sid", "vim:amd64:x"] {
             assert!(!is_package(bad), "{bad}");
         }
     }

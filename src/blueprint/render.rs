@@ -1,6 +1,7 @@
 //! A task with its variables put in and the block of one architecture merged.
 
 use super::template::{TemplateError, expand, expand_env};
+use super::variables::is_own_credential;
 use super::{Environment, Task};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node, Sources, Span, Value};
 
@@ -128,7 +129,7 @@ impl Renderer<'_> {
                 for error in errors.into_iter().take(MAX_PROBLEMS) {
                     // A dollar sign of a variable's value has no place of its own.
                     let place = if given.contains('$') { nth(self.sources, span, "$", error.nth()) } else { span };
-                    self.errors.extend(unset(&error, place));
+                    self.errors.extend(unset(&error, place, self.env));
                 }
                 String::new()
             }),
@@ -146,6 +147,9 @@ impl Renderer<'_> {
     fn explain(&self, error: TemplateError, span: Span) -> Diagnostic {
         match error {
             TemplateError::Undefined { name, .. } => {
+                if self.env.is_undeclared(&name) {
+                    return undeclared(&name, span);
+                }
                 // What a pin would give is not misspelt.
                 let code = if self.env.unpinned(&name).is_some() { "lock" } else { "variable" };
                 let error = Diagnostic::error(code, span, format!("there is no variable `{name}`"));
@@ -177,10 +181,24 @@ impl Renderer<'_> {
     }
 }
 
-fn unset(error: &TemplateError, place: Span) -> Option<Diagnostic> {
+fn unset(error: &TemplateError, place: Span, env: &Environment) -> Option<Diagnostic> {
     let TemplateError::Undefined { name, .. } = error else { return None };
+    if env.is_undeclared(name) {
+        return Some(undeclared(name, place));
+    }
     let error = Diagnostic::error("variable", place, format!("`${name}` is not set in the environment"));
     Some(error.label("not set").help("set it, or write `$$` for a dollar sign"))
+}
+
+/// The environment has more than what a blueprint is to see.
+fn undeclared(name: &str, place: Span) -> Diagnostic {
+    if is_own_credential(name) {
+        let message = format!("{name} is a credential of alloy's own, which no blueprint can have");
+        return Diagnostic::error("own-credential", place, message).help("use a variable of another name");
+    }
+    let message = format!("{name} is set in the environment, but the blueprint does not declare it");
+    let help = format!("add it to `required_env:` in manifest.yml, or pass --var {name}=…");
+    Diagnostic::error("undeclared", place, message).label("not declared").help(help)
 }
 
 /// The place of the `index`-th `pattern` within `span`; the whole of it when the text was escaped away.

@@ -13,7 +13,7 @@ pub struct Given {
     pub vars: BTreeMap<String, String>,
     /// `--env-file`.
     pub env_file: BTreeMap<String, String>,
-    /// The environment of alloy's own process.
+    /// The environment of alloy's own process. A blueprint has of it what it declares, and nothing else.
     pub process: BTreeMap<String, String>,
     /// Variables that the environment must have may be missing, and are [`UNKNOWN`] then: the blueprint is looked at,
     /// not built.
@@ -22,6 +22,21 @@ pub struct Given {
 
 /// The name under which blueprints ask for the user they are made for.
 const DEV_USERNAME: &str = "DEV_USERNAME";
+
+/// Names that a blueprint for a live host need not declare: who runs alloy, and where such people keep their files.
+const OF_WHO_RUNS: [&str; 4] = ["HOME", "LOGNAME", "SHELL", "USER"];
+
+/// Names under which alloy and what it works with find credentials of their own. No blueprint can ask for them.
+const OWN_CREDENTIALS: [&str; 8] = [
+    "ALLOY_MIRROR",
+    "ALLOY_REGISTRY_PASSWORD",
+    "ALLOY_REGISTRY_USERNAME",
+    "ALLOY_SIGN_KEY",
+    "COSIGN_PASSWORD",
+    "COSIGN_PRIVATE_KEY",
+    "DOCKER_AUTH_CONFIG",
+    "REGISTRY_AUTH_FILE",
+];
 
 /// What an image build never takes from the process: who runs it, and where. The image's own values stand in.
 const PERSONAL: [(&str, Option<&str>); 10] = [
@@ -42,6 +57,8 @@ const PERSONAL: [(&str, Option<&str>); 10] = [
 pub struct Environment {
     values: BTreeMap<String, String>,
     process: BTreeMap<String, String>,
+    /// Names that the process has, and that the blueprint does not declare.
+    undeclared: BTreeSet<String>,
     secret: BTreeSet<String>,
     /// Values of the secrets that the build uses.
     pub secrets: Secrets,
@@ -63,9 +80,11 @@ const MAX_INSERTED: usize = 16 << 20;
 impl Environment {
     /// Puts the layers together, lowest first: blueprint, process and env file, `--var`.
     pub fn of_image(blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
-        let mut env = Self { process: given.process.clone(), ..Self::default() };
+        let mut env = Self::declared(blueprint, given, &[]);
         for (name, value) in PERSONAL {
             env.process.remove(name);
+            // It is not for want of a declaration that there is none.
+            env.undeclared.remove(name);
             env.process.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         }
         let user = blueprint.manifest.image.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
@@ -75,7 +94,7 @@ impl Environment {
 
     /// The same for a live host: there, whoever runs alloy is who the blueprint is made for.
     pub fn of_host(blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
-        let mut env = Self { process: given.process.clone(), ..Self::default() };
+        let mut env = Self::declared(blueprint, given, &OF_WHO_RUNS);
         let (user, source) = dev_user(blueprint, given);
         env.process.insert(DEV_USERNAME.to_owned(), user.clone());
         env.values.insert(DEV_USERNAME.to_owned(), user.clone());
@@ -83,8 +102,28 @@ impl Environment {
         env.filled(blueprint, given)
     }
 
+    /// Of the process's environment what `blueprint` declares, and the names in `always`.
+    fn declared(blueprint: &Blueprint, given: &Given, always: &[&str]) -> Self {
+        let required = blueprint.manifest.required_env.iter().map(|required| required.name.as_str());
+        let declared: BTreeSet<&str> =
+            blueprint.variables.keys().map(String::as_str).chain(required).chain(always.iter().copied()).collect();
+        let mut env = Self::default();
+        for (name, value) in &given.process {
+            if declared.contains(name.as_str()) && !is_own_credential(name) {
+                env.process.insert(name.clone(), value.clone());
+            } else {
+                env.undeclared.insert(name.clone());
+            }
+        }
+        env
+    }
+
     fn filled(self, blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
         let (mut env, manifest) = (self, &blueprint.manifest);
+        let own = own_credentials(blueprint);
+        if !own.is_empty() {
+            return Err(own);
+        }
         for (name, variable) in &blueprint.variables {
             env.values.insert(name.clone(), variable.value.clone());
             let overriding = given.env_file.get(name).or_else(|| env.process.get(name));
@@ -146,6 +185,11 @@ impl Environment {
         Some(value)
     }
 
+    /// True for a name that the environment of alloy has and the blueprint does not declare.
+    pub(super) fn is_undeclared(&self, name: &str) -> bool {
+        self.undeclared.contains(name)
+    }
+
     /// The name nearest to `wrong`: of the blueprint's variables first, since an environment has many.
     pub fn nearest(&self, wrong: &str) -> Option<String> {
         nearest(wrong, self.values.keys().map(String::as_str)).map(str::to_owned)
@@ -184,6 +228,23 @@ impl Environment {
     pub fn inject(&mut self, name: String, value: String) {
         self.values.insert(name, value);
     }
+}
+
+/// True for names whose values are alloy's own credentials.
+pub(super) fn is_own_credential(name: &str) -> bool {
+    OWN_CREDENTIALS.contains(&name)
+}
+
+/// What is wrong with a blueprint that declares a name of alloy's own credentials.
+fn own_credentials(blueprint: &Blueprint) -> Vec<Diagnostic> {
+    let required = blueprint.manifest.required_env.iter().map(|required| (&required.name, required.span));
+    let variables = blueprint.variables.iter().map(|(name, variable)| (name, variable.span));
+    let own = required.chain(variables).filter(|(name, _)| is_own_credential(name));
+    own.map(|(name, span)| {
+        let message = format!("{name} is a credential of alloy's own, which no blueprint can have");
+        Diagnostic::error("own-credential", span, message).help("give the variable another name")
+    })
+    .collect()
 }
 
 /// The user a blueprint is made for on a live host, and who says so.

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::event::{Event, Id, Reporter};
-use crate::op::Secrets;
+use crate::op::{Secrets, Stream};
+use crate::yaml::without_sequences;
 
 /// Lines that an error quotes.
 const KEPT: usize = 25;
@@ -13,51 +14,44 @@ const LONGEST: usize = 16 << 10;
 /// Takes pieces of output.
 pub(crate) struct Lines<'a> {
     reporter: &'a Reporter,
-    secrets: &'a Secrets,
     layer: Id,
-    pending: Vec<u8>,
+    stream: Stream,
     last: VecDeque<String>,
 }
 
 impl<'a> Lines<'a> {
     /// For the task that runs in `layer`.
-    pub(crate) fn new(reporter: &'a Reporter, secrets: &'a Secrets, layer: Id) -> Self {
-        Self { reporter, secrets, layer, pending: Vec::new(), last: VecDeque::new() }
+    pub(crate) fn new(reporter: &'a Reporter, secrets: &Secrets, layer: Id) -> Self {
+        Self { reporter, layer, stream: secrets.stream(), last: VecDeque::new() }
     }
 
     /// Takes a piece, and reports the lines that it completes.
     pub(crate) fn take(&mut self, piece: &[u8]) {
-        self.pending.extend_from_slice(piece);
-        let end = self.pending.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        let end = end.or_else(|| (self.pending.len() > LONGEST).then(|| self.secrets.cut(&self.pending)));
-        if let Some(end) = end.filter(|end| *end > 0) {
-            let rest = self.pending.split_off(end);
-            let whole = std::mem::replace(&mut self.pending, rest);
-            self.print(&whole);
+        if let Some(text) = self.stream.take(piece, LONGEST) {
+            print(self.reporter, self.layer, &mut self.last, text);
         }
-    }
-
-    fn print(&mut self, bytes: &[u8]) {
-        let text = self.secrets.mask(&String::from_utf8_lossy(bytes));
-        for line in text.lines() {
-            // Progress bars overwrite their line; what was last is what counts.
-            let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default().trim_end();
-            if self.last.len() == KEPT {
-                self.last.pop_front();
-            }
-            self.last.push_back(line.to_owned());
-        }
-        self.reporter.event(Event::TaskOutput { layer: self.layer, text });
     }
 
     /// The last lines.
     pub(crate) fn finish(mut self) -> Vec<String> {
-        let rest = std::mem::take(&mut self.pending);
-        if !rest.is_empty() {
-            self.print(&rest);
+        if let Some(text) = self.stream.finish() {
+            print(self.reporter, self.layer, &mut self.last, text);
         }
         self.last.into()
     }
+}
+
+fn print(reporter: &Reporter, layer: Id, last: &mut VecDeque<String>, text: String) {
+    for line in text.lines() {
+        // Progress bars overwrite their line; what was last is what counts.
+        let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+        if last.len() == KEPT {
+            last.pop_front();
+        }
+        // Colours and the like are for terminals, not for an error's text.
+        last.push_back(without_sequences(line).trim_end().to_owned());
+    }
+    reporter.event(Event::TaskOutput { layer, text });
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::foreign::{self, Need};
 use super::output::Lines;
 use super::team::{self, Brought};
 use super::uploads::Uploads;
-use super::{Hit, NoCache, SHARED, revealed};
+use super::{Hit, NoCache, SHARED};
 
 use crate::cache::{self, LayerRecord};
 use crate::event::{Event, Id};
@@ -153,6 +153,7 @@ impl<'a> Session<'a> {
     fn target_lending(&mut self, binds: &[Bind]) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
+            let lent = lent.with_logins(&self.resolver.archive.logins());
             self.target = Some(ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?);
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
@@ -291,7 +292,7 @@ impl<'a> Session<'a> {
         let files = self.files(step)?;
         let secrets = &self.lowered.secrets;
         let mut lines = Lines::new(reporter, secrets, id);
-        let outcome = self.target()?.perform(&revealed(step, secrets), files, |piece| lines.take(&piece));
+        let outcome = self.target()?.perform(&secrets.reveal_step(step), files, |piece| lines.take(&piece));
         let output = lines.finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {

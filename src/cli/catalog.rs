@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 
 mod add;
 mod git;
+mod git_config;
 mod info;
 mod known;
 mod search;

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
             }
             let warnings: usize = all.iter().map(|problems| problems.diagnostics.len()).sum::<usize>() - errors;
             let (checked, errors) = (ui::count(all.len(), "blueprint"), ui::count(errors, "error"));
-            ui::out(&format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning")));
+            ui::tell(&format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning")));
         }
         Format::Json => ui::out(&format!("{}\n", report::json(&all))),
         Format::Sarif => ui::out(&format!("{}\n", report::sarif(&all))),
@@ -100,7 +100,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
             problems.diagnostics.push(diagnostic);
         }
     };
-    base(read).into_iter().for_each(&mut add);
+    base(read).or_else(|| plan::base_leads_out(read)).into_iter().for_each(&mut add);
     let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();
     if platforms.is_empty() {

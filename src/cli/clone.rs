@@ -100,7 +100,7 @@ fn list(project: &str, args: &Args, global: &Global) -> Result<(), CommandError>
                     "description": one.description,
                 })
             });
-            outln!("{}", json!(listed.collect::<Vec<_>>()));
+            ui::out(&format!("{}\n", json!(listed.collect::<Vec<_>>())));
         }
     }
     Ok(())

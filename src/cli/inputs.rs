@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::fetch::proxy_passwords;
 use crate::lock::Lock;
 use crate::plan::{self, Layering, Lowered, Platform, Settings};
-use crate::target::DEFAULT_EPOCH;
+use crate::target::{DEFAULT_EPOCH, Lent};
 use crate::yaml::Diagnostic;
 
 mod recorded;
@@ -103,7 +103,11 @@ impl InputArgs {
         let (mut all, mut problems) = (Vec::new(), Vec::new());
         for platform in self.platforms() {
             match self.lower(&blueprint, Settings { platform: platform.clone(), ..settings.clone() }) {
-                Ok(lowered) => all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch }),
+                Ok(mut lowered) => {
+                    let logins = BaseOptions { mirror: self.mirror.clone(), keyring: None }.logins();
+                    logins.iter().for_each(|login| lowered.secrets.hide(&login.password));
+                    all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch });
+                }
                 Err(found) => {
                     for diagnostic in found {
                         if !problems.contains(&diagnostic) {
@@ -128,6 +132,9 @@ impl InputArgs {
     ) -> Result<Prepared, CommandError> {
         let settings = Settings { platform: platform.clone(), ..self.settings()? };
         let mut lowered = plan::lower_with(blueprint, &settings, lock)?;
+        if let Some(diagnostic) = base_outside(blueprint, &settings) {
+            return Err(Problems { diagnostics: vec![diagnostic], sources: blueprint.sources.clone() }.into());
+        }
         proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
         Ok(Prepared { blueprint: Arc::clone(blueprint), lowered, platform: platform.clone(), epoch: epoch()? })
     }
@@ -155,7 +162,8 @@ impl InputArgs {
         let lock = prepared.blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
         network.fetcher = context
             .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)
-            .nearer(nearer(&lock, &network.archive));
+            .nearer(nearer(&lock, &network.archive))
+            .with_logins(network.archive.logins());
         network.compression = self.compression;
         network.locked = self.locked;
         network.pin.clone_from(&prepared.lowered.archive);
@@ -194,6 +202,9 @@ pub(super) fn prepare(directory: &Path, settings: &Settings, locked: bool) -> Re
 
 fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Lowered, Vec<Diagnostic>> {
     let mut lowered = plan::lower(blueprint, settings).map_err(|problems| problems.diagnostics)?;
+    if let Some(diagnostic) = base_outside(blueprint, settings) {
+        return Err(vec![diagnostic]);
+    }
     if locked {
         let diagnostics = plan::not_locked(blueprint, &lowered, &settings.platform);
         if !diagnostics.is_empty() {
@@ -201,8 +212,14 @@ fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Low
         }
     }
     // Tasks have the proxies too, and may show them.
-    proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
+    let lent = Lent::passwords(|name| std::env::var(name).ok());
+    proxy_passwords().iter().chain(&lent).for_each(|password| lowered.secrets.hide(password));
     Ok(lowered)
+}
+
+/// What is wrong with the base, if it is the manifest's and links lead from it out of the blueprint.
+fn base_outside(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic> {
+    if settings.base.is_some() || settings.host { None } else { plan::base_leads_out(blueprint) }
 }
 
 /// What `--var`, `--env-file` and the environment give.

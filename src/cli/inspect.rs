@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::context::{Context, Global, image_name};
 use super::error::{CommandError, Kind};
 use super::push::find;
+use super::ui;
 use crate::image::{Local, LocalImage, Manifest};
 use crate::plan::Platform;
 
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
         (_, platform) => of(&context, local.select(platform.as_ref())?)?,
     };
-    outln!("{value:#}");
+    ui::out(&format!("{value:#}\n"));
     Ok(ExitCode::SUCCESS)
 }
 

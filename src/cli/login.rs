@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         reporter.event(Event::Warning(format!("{other} come first, and will be used")));
     }
     drop(reporter);
-    ui::out(&format!("logged in to {registry} as {username}; kept in {kept}\n"));
+    ui::tell(&format!("logged in to {registry} as {username}; kept in {kept}\n"));
     Ok(ExitCode::SUCCESS)
 }
 

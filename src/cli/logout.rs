@@ -31,6 +31,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     if let Some(left) = any.map(|any| keychain.find(&any)).transpose()?.and_then(|found| found.used) {
         text += &format!("still there: {left}\n");
     }
-    ui::out(&text);
+    ui::tell(&text);
     Ok(ExitCode::SUCCESS)
 }

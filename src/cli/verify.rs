@@ -11,7 +11,7 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::find;
-use super::ui::Format;
+use super::ui::{self, Format};
 use crate::build::{self, NoCache, Options, Resolved, Subject, Verdict};
 use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage};
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     match args.format {
         Format::Human => report::human(&verdicts),
-        Format::Json => outln!("{}", report::as_json(&verdicts)),
+        Format::Json => ui::out(&format!("{}\n", report::as_json(&verdicts))),
     }
     let identical = verdicts.iter().all(|(_, verdict)| verdict.is_identical());
     Ok(if identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::BaseOptions;
 use super::sources::{self, Distribution, HostSource};
+use crate::fetch::taken_apart;
 use crate::lock::{BasePin, Lock};
 
 /// Which part of a distribution's archive.
@@ -22,7 +23,7 @@ pub fn nearer(lock: &Lock, options: &BaseOptions) -> Vec<(String, String)> {
         None => sources::of_this_machine(Path::new("/etc")),
     };
     let near = |part: Part| match &options.mirror {
-        Some(mirror) => of_mirror(mirror.trim_end_matches('/'), part),
+        Some(mirror) => of_mirror(&taken_apart(mirror).0, part),
         None => of_host(&host, part),
     };
     let all = archives(lock).into_iter();

@@ -13,7 +13,7 @@ use super::release;
 use super::sources::{self, Distribution, Mirror};
 use super::{BasePackage, BasePlan, DebianError, VERSION};
 use crate::event::Event;
-use crate::fetch::{Download, FetchError, Fetcher, Transfer};
+use crate::fetch::{Download, FetchError, Fetcher, Login, Transfer, taken_apart};
 use crate::lock::{ArchivePin, PocketPin};
 
 /// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
@@ -27,6 +27,17 @@ pub struct BaseOptions {
     pub mirror: Option<String>,
     /// `--keyring`.
     pub keyring: Option<PathBuf>,
+}
+
+impl BaseOptions {
+    /// Who this site is to its mirrors.
+    pub fn logins(&self) -> Vec<Login> {
+        let host = match self.mirror {
+            Some(_) => Vec::new(),
+            None => sources::of_this_machine(Path::new("/etc")),
+        };
+        sources::logins(self.mirror.as_deref(), &host)
+    }
 }
 
 /// What the archive says of a suite today, its signatures found good: which indexes there are, not what is in them.
@@ -99,7 +110,8 @@ impl Releases {
     /// The releases that a lockfile pins: nobody is asked, and no signature is needed where the hashes are known.
     pub fn pinned(suite: &str, architecture: &str, pin: &ArchivePin) -> Self {
         let pocket = |pin: &PocketPin| Pocket {
-            uri: pin.uri.clone(),
+            // Lockfiles of before may have passwords.
+            uri: taken_apart(&pin.uri).0,
             name: pin.suite.clone(),
             date: pin.date.clone(),
             indexes: BTreeMap::from([(

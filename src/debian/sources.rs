@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::DebianError;
 use super::control;
+use crate::fetch::{Login, taken_apart};
 
 /// Suites by distribution, so that a machine's sources can be told apart.
 const DEBIAN: [&str; 16] = [
@@ -81,6 +82,8 @@ pub struct HostSource {
     pub suite: String,
     components: String,
     signed_by: Option<PathBuf>,
+    /// What its URI says of user and password, which go no further than to the server.
+    login: Option<Login>,
 }
 
 /// Where a suite comes from, and who signs it.
@@ -128,8 +131,8 @@ fn deb822(text: &str) -> Vec<HostSource> {
         let signed_by = stanza.get("Signed-By").filter(|value| value.starts_with('/')).map(PathBuf::from);
         for uri in words("URIs") {
             for suite in words("Suites") {
-                let (uri, components) = (uri.trim_end_matches('/').to_owned(), components.clone());
-                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone() });
+                let ((uri, login), components) = (taken_apart(&uri), components.clone());
+                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone(), login });
             }
         }
     }
@@ -144,11 +147,30 @@ fn one_line(line: &str) -> Option<HostSource> {
         None => ("", rest),
     };
     let mut words = rest.split_whitespace();
-    let uri = words.next()?.trim_end_matches('/').to_owned();
+    let (uri, login) = taken_apart(words.next()?);
     let suite = words.next()?.to_owned();
     let components = words.collect::<Vec<_>>().join(" ");
     let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-    Some(HostSource { uri, suite, components, signed_by: signed_by.map(PathBuf::from) })
+    Some(HostSource { uri, suite, components, signed_by: signed_by.map(PathBuf::from), login })
+}
+
+/// Logins of `mirror`, and of the archives beside it that it stands for; without one, of this machine's sources.
+pub fn logins(mirror: Option<&str>, host: &[HostSource]) -> Vec<Login> {
+    let Some(mirror) = mirror else {
+        let mut logins: Vec<Login> = Vec::new();
+        for login in host.iter().filter_map(|source| source.login.clone()) {
+            if !logins.contains(&login) {
+                logins.push(login);
+            }
+        }
+        return logins;
+    };
+    let main = taken_apart(mirror).1;
+    let security = main.as_ref().and_then(|login| {
+        let start = login.place.strip_suffix("/debian")?;
+        Some(Login { place: format!("{start}/debian-security"), ..login.clone() })
+    });
+    main.into_iter().chain(security).collect()
 }
 
 /// Decides on mirror and keyrings for `suite`.
@@ -174,7 +196,7 @@ pub fn choose(
     let security = host.iter().filter(ours).find(|source| source.suite.contains("security"));
     let (uri, security, components) = match (mirror, main) {
         (Some(mirror), _) => {
-            let mirror = mirror.trim_end_matches('/').to_owned();
+            let mirror = taken_apart(mirror).0;
             let security = match distribution {
                 Distribution::Debian => mirror.strip_suffix("/debian").map(|start| format!("{start}/debian-security")),
                 Distribution::Ubuntu => Some(mirror.clone()),
@@ -239,6 +261,26 @@ mod tests {
         let mirror = choose("noble", Some("http://x.example/ubuntu/"), Some(Path::new("/k")), &host()).unwrap();
         assert_eq!((mirror.main.as_str(), mirror.distribution), ("http://x.example/ubuntu", Distribution::Ubuntu));
         assert_eq!(mirror.security.as_deref(), Some("http://x.example/ubuntu"));
+    }
+
+    #[test]
+    fn passwords_go_to_the_server_alone() {
+        let mut host = deb822("Types: deb\nURIs: http://ann:pw@m.example/debian/\nSuites: bookworm bookworm-updates\n");
+        host.extend(one_line("deb https://eve:pw2@s.example/debian-security bookworm-security main"));
+        let mirror = choose("bookworm", None, Some(Path::new("/k")), &host).unwrap();
+        assert_eq!(mirror.main, "http://m.example/debian");
+        assert_eq!(mirror.security.as_deref(), Some("https://s.example/debian-security"));
+        let known: Vec<_> =
+            logins(None, &host).into_iter().map(|login| (login.place, login.user, login.password)).collect();
+        let of = |place: &str, user: &str, password: &str| (place.to_owned(), user.to_owned(), password.to_owned());
+        let expected =
+            [of("http://m.example/debian", "ann", "pw"), of("https://s.example/debian-security", "eve", "pw2")];
+        assert_eq!(known, expected);
+        let named = Some("http://bob:pw3@x.example/debian/");
+        let mirror = choose("bookworm", named, Some(Path::new("/k")), &host).unwrap();
+        assert_eq!(mirror.security.as_deref(), Some("http://x.example/debian-security"));
+        let places: Vec<_> = logins(named, &host).into_iter().map(|login| login.place).collect();
+        assert_eq!(places, ["http://x.example/debian", "http://x.example/debian-security"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use url::Url;
 use crate::op::{Secrets, percent_encoded};
 
 /// A URL without `user:password@`.
-pub(super) fn without_credentials(url: &str) -> String {
+pub fn without_credentials(url: &str) -> String {
     match Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             let cleared = parsed.set_username("").and_then(|()| parsed.set_password(None));

@@ -6,6 +6,7 @@
 mod address;
 mod client;
 mod error;
+mod login;
 mod pace;
 mod part;
 mod progress;
@@ -21,9 +22,11 @@ use layers::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
+pub use address::without_credentials;
 pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust};
 pub use error::{FetchError, describe};
+pub use login::{Login, taken_apart};
 pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
@@ -63,6 +66,7 @@ pub struct Fetcher {
     inner: Arc<Inner>,
     /// Beginnings of URLs, each with one to try before it.
     nearer: Arc<[(String, String)]>,
+    logins: Arc<[Login]>,
 }
 
 struct Inner {
@@ -81,13 +85,24 @@ impl Fetcher {
     pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool, stall: Duration) -> Self {
         let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
         let inner = Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits };
-        Self { inner: Arc::new(inner), nearer: Arc::new([]) }
+        Self { inner: Arc::new(inner), nearer: Arc::new([]), logins: Arc::new([]) }
     }
 
     /// The same, which asks other servers before those of URLs that begin so, where a digest says what must come.
     #[must_use]
     pub fn nearer(self, nearer: Vec<(String, String)>) -> Self {
         Self { nearer: nearer.into(), ..self }
+    }
+
+    /// The same, which has logins for what lies below some URLs.
+    #[must_use]
+    pub fn with_logins(self, logins: Vec<Login>) -> Self {
+        Self { logins: logins.into(), ..self }
+    }
+
+    /// `url` as it is asked for.
+    fn asked(&self, url: &str) -> String {
+        login::put_in(address::revealed(url, &self.inner.secrets), &self.logins)
     }
 
     /// Where a fetched file is.
@@ -125,7 +140,7 @@ impl Fetcher {
     /// Fetches a small file whole, without keeping it.
     pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let _permit = self.inner.permits.acquire().await;
-        self.transport().await?.get(url, limit).await
+        self.transport().await?.get(&login::put_in(url.to_owned(), &self.logins), limit).await
     }
 
     /// Fetches a file into the store, unless it is there.

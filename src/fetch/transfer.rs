@@ -62,7 +62,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
     let transfer = transfer.unwrap_or_else(|| Transfer::start(fetcher.reporter(), name, download.size));
     let job = Job {
         fetcher,
-        url: address::revealed(&download.url, &fetcher.inner.secrets),
+        url: fetcher.asked(&download.url),
         shown,
         place: Place::new(&store.downloads(), &key),
         download,

@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::prepared::Prepared;
 use super::state::{Ending, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary};
-use crate::build::{Lines, TaskFailure, revealed};
+use crate::build::{Lines, TaskFailure};
 use crate::event::{Event, Id, Reporter};
 use crate::op::Step;
 use crate::plan::Lowered;
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
         let before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten())?;
         let lines = RefCell::new(Lines::new(self.reporter, secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
-        let (outcome, written) = self.host.perform(&revealed(step, secrets), &files, &output);
+        let (outcome, written) = self.host.perform(&secrets.reveal_step(step), &files, &output);
         let output = lines.into_inner().finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {

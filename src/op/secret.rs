@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::mask::Mask;
+use super::mask::{Mask, Scan};
 
 /// Opens and closes a marker. No text of a blueprint may hold it.
 const MARK: char = '\0';
 const OPEN: &str = "\0secret:";
 const SHOWN: &str = "***";
+
+/// The variable that has a script whose text holds a secret; only processes of the same user can read it.
+pub const SCRIPT: &str = "ALLOY_SCRIPT";
+/// What a shell is told instead of such a script: it stands on the command line, which everybody on the machine can
+/// read. The first line stays the first, and what the script starts does not inherit it.
+pub const RUN_SCRIPT: &str = "eval \"unset ALLOY_SCRIPT;$ALLOY_SCRIPT\"";
 
 /// Endings of names that are secret without being called so.
 const ENDINGS: [&str; 5] = ["TOKEN", "PASSWORD", "SECRET", "KEY", "CREDENTIALS"];
@@ -90,11 +96,59 @@ impl Secrets {
         out + &text[done..]
     }
 
-    /// Where `text`, which goes on with what is not there yet, can be cut so that masking its parts masks all.
-    pub fn cut(&self, text: &[u8]) -> usize {
-        let end = text.len().saturating_sub(self.mask.longest().saturating_sub(1));
-        let across = self.mask.places(text).into_iter().find(|(start, after)| *start < end && end < *after);
-        across.map_or(end, |(start, _)| start)
+    /// Masks a text that comes in pieces.
+    pub fn stream(&self) -> Stream {
+        Stream { scan: self.mask.scan(), pending: Vec::new(), start: 0 }
+    }
+}
+
+/// A text that comes in pieces, and goes on with its secrets masked.
+pub struct Stream {
+    scan: Scan,
+    /// What was not given on yet.
+    pending: Vec<u8>,
+    /// Where that begins in the whole text.
+    start: usize,
+}
+
+impl Stream {
+    /// Takes a piece. Gives the lines that it completes, or, where more than `longest` bytes are no line, what is known
+    /// of them; `None` while there is nothing to give.
+    pub fn take(&mut self, piece: &[u8], longest: usize) -> Option<String> {
+        self.scan.take(piece);
+        self.pending.extend_from_slice(piece);
+        let mut known = self.scan.uncut(self.scan.known().max(self.start)).max(self.start);
+        loop {
+            let lines = self.pending[..known - self.start].iter().rposition(|byte| *byte == b'\n');
+            let Some(end) = lines.map(|at| self.start + at + 1) else { break };
+            match self.scan.uncut(end) {
+                uncut if uncut == end => return Some(self.give(end)),
+                uncut => known = uncut.max(self.start),
+            }
+        }
+        let known = self.scan.uncut(self.scan.known().max(self.start));
+        (self.pending.len() > longest && known > self.start).then(|| self.give(known))
+    }
+
+    /// All that is left.
+    pub fn finish(mut self) -> Option<String> {
+        let end = self.start + self.pending.len();
+        (end > self.start).then(|| self.give(end))
+    }
+
+    fn give(&mut self, end: usize) -> String {
+        let rest = self.pending.split_off(end - self.start);
+        let bytes = std::mem::replace(&mut self.pending, rest);
+        let (mut out, mut done) = (Vec::with_capacity(bytes.len()), 0);
+        while let Some((start, after)) = self.scan.next_before(end) {
+            // Of a form that was not held back, the beginning is given already.
+            out.extend_from_slice(&bytes[done..start.max(self.start) - self.start]);
+            out.extend_from_slice(SHOWN.as_bytes());
+            done = after - self.start;
+        }
+        out.extend_from_slice(&bytes[done..]);
+        self.start = end;
+        Secrets::without_markers(&String::from_utf8_lossy(&out))
     }
 }
 
@@ -161,14 +215,31 @@ mod tests {
         assert_eq!(secrets(&["a", "", "1\n}\n-----"]).mask("a } 100 -----"), "a } 100 ***");
     }
 
+    fn streamed(secrets: &Secrets, text: &str, size: usize) -> Vec<String> {
+        let mut stream = secrets.stream();
+        let mut given: Vec<String> = text.as_bytes().chunks(size).filter_map(|piece| stream.take(piece, 64)).collect();
+        given.extend(stream.finish());
+        given
+    }
+
     #[test]
-    fn a_text_is_never_cut_within_a_value() {
-        let secrets = secrets(&["hunter2", "0123456789"]);
-        let text = "a hunter2 and 0123456789 hunt";
-        let (first, rest) = text.split_at(secrets.cut(text.as_bytes()));
-        assert!(text.len() - first.len() >= "hunt".len(), "{first}");
-        let masked = secrets.mask(first) + &secrets.mask(&format!("{rest}er2"));
-        assert_eq!(masked, "a *** and *** ***");
+    fn a_stream_masks_what_the_whole_text_would_have_masked() {
+        let secrets = secrets(&["hunter2", "0123456789", "first-line\nsecond-line"]);
+        let long = "no line ".repeat(40);
+        let text = format!("a hunter2 and 0123456789 hunt\nfirst-line\nsecond-line\n{long}hunter2{long}\nthe end hun");
+        for size in [1, 2, 3, 7, 64, 1000] {
+            assert_eq!(streamed(&secrets, &text, size).concat(), secrets.mask(&text), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_not_held_back_for_what_it_might_go_on_to_be() {
+        let secrets = secrets(&["hunter2-hunter2"]);
+        let mut stream = secrets.stream();
+        // Base64 of the secret begins with `aHVu`: too little of it is here to wait for more.
+        assert_eq!(stream.take(b"Password for aHV\n", 64).as_deref(), Some("Password for aHV\n"));
+        assert_eq!(stream.take(b"aHVudGVyMi1o\n", 64), None);
+        assert_eq!(stream.take(b"dW50ZXIy\nnext\n", 64).as_deref(), Some("***\nnext\n"));
     }
 
     #[test]

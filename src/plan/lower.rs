@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform, PortableStep, pins};
+use super::{ImageSpec, Platform, PortableStep, base, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock};
@@ -134,10 +134,19 @@ fn from(
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
     }
+    let own_base = match base::of(blueprint) {
+        Ok(base) => base,
+        // Then nobody asks for it.
+        Err(_) if settings.base.is_some() || settings.host => None,
+        Err(error) => {
+            problems.push(error);
+            None
+        }
+    };
     if problems.iter().any(Diagnostic::is_error) {
         return Err(invalid(problems));
     }
-    let base = settings.base.clone().or_else(|| manifest.image.base.clone().map(|(base, _)| base));
+    let base = settings.base.clone().or(own_base);
     let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);

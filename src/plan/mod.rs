@@ -1,5 +1,6 @@
 //! What will be done: layers of steps, and the key each layer is found under. Pure: no clock, no disk, no network.
 
+mod base;
 mod explain;
 mod image;
 mod key;
@@ -12,6 +13,7 @@ mod reads;
 mod split;
 mod trace;
 
+pub use base::base_leads_out;
 pub use explain::{Reason, changes, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::LoweredLayer;
+use super::base::LOCAL;
 use crate::lock::{ArchivePin, BasePin, ClosurePin, DebPin, Lock};
 use crate::op::{Deb, Op, Secrets, Source, Step};
-
-/// Schemes of bases that are files of this machine: nobody else's tag or suite can move them.
-const LOCAL: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "rootfs:"];
 
 /// A task that installs packages.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::debian::os_release;
+use crate::fetch::taken_apart;
 use crate::lock::DebPin;
 use crate::op::Deb;
 use crate::sandbox::Bind;
@@ -148,6 +149,8 @@ pub fn uris(printed: &str) -> Result<Vec<DebPin>, String> {
 
 fn uri(line: &str) -> Option<DebPin> {
     let (url, rest) = line.strip_prefix('\'')?.split_once("' ")?;
+    let url = taken_apart(url).0;
+    let url = url.as_str();
     let [name, size, hash] = rest.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
     let mut parts = name.strip_suffix(".deb")?.split('_');
     let (package, version, arch) = (parts.next()?, parts.next()?, parts.next()?);

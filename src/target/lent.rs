@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use url::Url;
+
+use crate::fetch::{Login, taken_apart, without_credentials};
 use crate::sandbox::Bind;
 
 mod cargo;
+mod mirrors;
 mod pip;
+
+pub use mirrors::AUTH_CONF;
 
 /// Where lent files appear; below `/run`, which is not part of a layer.
 pub const PLACE: &str = "/run/alloy";
@@ -51,6 +57,27 @@ const HANDED_ON: [&str; 12] = [
 
 /// The file of [`PLACE`] that has the registries of cargo; cargo reads it where `rust_package` points to it.
 const CARGO_CONFIG: &str = "cargo.toml";
+
+/// The file of [`PLACE`] that has what of pip's options holds a password.
+const PIP_CONFIG: &str = "pip.conf";
+
+/// Passwords of URLs in a text, as they stand there and as they are meant.
+fn passwords_in(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| c.is_whitespace() || "\"'=,".contains(c)).filter(|word| word.contains("://"));
+    let logins = words.filter_map(|word| Some((Url::parse(word).ok()?, taken_apart(word).1?)));
+    // A user without a password is a token.
+    let secrets = logins.flat_map(|(url, login)| match url.password() {
+        Some(password) => [password.to_owned(), login.password],
+        None => [url.username().to_owned(), login.user],
+    });
+    secrets.collect()
+}
+
+/// `text` without user and password, if it is a URL.
+fn without_passwords(text: &str) -> String {
+    // Of what has none, not even a slash changes.
+    if passwords_in(text).is_empty() { text.to_owned() } else { without_credentials(text) }
+}
 
 /// Loans of this machine, as a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +146,29 @@ impl Lent {
             let links: Vec<String> = links.split_whitespace().map(|link| self.link(link)).collect();
             variables.insert("PIP_FIND_LINKS".to_owned(), links.join(" "));
         }
+        // What is in the environment, every program of every task has, and may show.
+        let secret = variables.extract_if(.., |_, value| !passwords_in(value).is_empty());
+        let options: String = secret.map(|(name, value)| pip::option(&name, &value)).collect();
+        if !options.is_empty() {
+            self.files.insert(PIP_CONFIG.to_owned(), format!("[global]\n{options}"));
+            self.env.insert("PIP_CONFIG_FILE".to_owned(), format!("{PLACE}/{PIP_CONFIG}"));
+        }
         self.env.extend(variables);
+    }
+
+    /// The same with logins of the site's mirrors.
+    #[must_use]
+    pub fn with_logins(mut self, logins: &[Login]) -> Self {
+        self.files.extend(mirrors::auth_conf(logins).map(|text| (AUTH_CONF.to_owned(), text)));
+        self
+    }
+
+    /// Passwords in what is lent or handed on.
+    pub fn passwords(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
+        let lent = Self::by_this_machine(&var);
+        let on_a_host = Self::environment(var);
+        let texts = lent.env.values().chain(lent.files.values()).chain(on_a_host.values());
+        texts.flat_map(|text| passwords_in(text)).collect()
     }
 
     fn link(&mut self, link: &str) -> String {
@@ -193,7 +242,22 @@ mod tests {
         let bind = lent.binds.iter().find(|bind| bind.source == home.path()).unwrap();
         let target = bind.target.to_str().unwrap();
         assert_eq!(lent.env["PIP_FIND_LINKS"], format!("https://links.example {target}"));
-        assert_eq!(lent.files["cargo.toml"], "[source.crates-io]\nreplace-with = 'x'\n");
+        assert_eq!(lent.files["cargo.toml"], "[source.\"crates-io\"]\nreplace-with = \"x\"\n");
+    }
+
+    #[test]
+    fn passwords_are_in_no_environment() {
+        let var = |name: &str| match name {
+            "PIP_INDEX_URL" => Some("https://ann:p%40ss@pip.example/simple".to_owned()),
+            "PIP_EXTRA_INDEX_URL" => Some("https://other.example/simple".to_owned()),
+            _ => None,
+        };
+        let lent = Lent::by_this_machine(var);
+        assert!(!format!("{:?}", lent.env).contains("ann"), "{:?}", lent.env);
+        assert_eq!(lent.env["PIP_CONFIG_FILE"], "/run/alloy/pip.conf");
+        assert_eq!(lent.env["PIP_EXTRA_INDEX_URL"], "https://other.example/simple");
+        assert_eq!(lent.files["pip.conf"], "[global]\nindex-url = https://ann:p%40ss@pip.example/simple\n");
+        assert!(Lent::passwords(var).contains(&"p@ss".to_owned()));
     }
 
     #[test]

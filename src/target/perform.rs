@@ -16,7 +16,7 @@ use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
 use super::{TargetError, apt, rules};
-use crate::op::{Archive, Command, Op, Source, Step};
+use crate::op::{Archive, Command, Op, Source, Step, script};
 
 /// Performs steps at one site.
 pub struct Performer<'a> {
@@ -131,7 +131,7 @@ impl<'a> Performer<'a> {
             }
             Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),
             Op::Run { command, user, env, cwd } => {
-                if matches!(command, Command::Shell(text) if apt::mentions_apt(text)) {
+                if matches!(command, Command::Shell(text) if apt::mentions_apt(script(text, env))) {
                     self.ensure_index()?;
                 }
                 return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);

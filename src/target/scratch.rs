@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::lent::AUTH_CONF;
 use crate::sandbox::Bind;
 
 /// Keeps services from starting while packages are configured (Debian policy 9.3.3.2, `policy-rc.d`).
@@ -55,9 +56,15 @@ impl Scratch {
             fs::create_dir(path.join(name))?;
             fs::set_permissions(path.join(name), Permissions::from_mode(mode))?;
         }
-        fs::write(path.join("run/alloy/apt.conf"), APT_CONF)?;
+        let passwords = lent.contains_key(AUTH_CONF).then(|| format!("Dir::Etc::netrc \"{LENT}/{AUTH_CONF}\";\n"));
+        fs::write(path.join("run/alloy/apt.conf"), APT_CONF.to_owned() + &passwords.unwrap_or_default())?;
         for (name, content) in lent {
-            fs::write(path.join("run/alloy").join(name), content)?;
+            let file = path.join("run/alloy").join(name);
+            fs::write(&file, "")?;
+            // Only root runs apt.
+            let mode = if name == AUTH_CONF { 0o600 } else { 0o644 };
+            fs::set_permissions(&file, Permissions::from_mode(mode))?;
+            fs::write(&file, content)?;
         }
         Ok(Self { path })
     }

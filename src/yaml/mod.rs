@@ -10,6 +10,7 @@ mod plain;
 mod position;
 mod render;
 mod suggest;
+mod terminal;
 mod value;
 mod window;
 
@@ -18,4 +19,5 @@ pub use parse::{Budget, MAX_FILE, parse, parse_within};
 pub use plain::UNKNOWN;
 pub use render::render;
 pub use suggest::nearest;
+pub use terminal::{shown, without_sequences};
 pub use value::{Key, Mapping, Node, Value, entry_of};

@@ -15,6 +15,7 @@ mod downloads;
 mod downloads_at_once;
 mod drift;
 mod emulators;
+mod given;
 mod hostile;
 mod hostile_servers;
 mod hub;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::context::{Context, Global};
 use super::super::error::CommandError;
-use super::super::ui::Format;
+use super::super::ui::{self, Format};
 use super::{CacheArg, entries, open, table};
 
 /// Lists what a cache has
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
                     "layer": one.written.entry.known.layer(),
                 })
             });
-            outln!("{}", json!(listed.collect::<Vec<_>>()));
+            ui::out(&format!("{}\n", json!(listed.collect::<Vec<_>>())));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     write(&index_path, index.as_bytes())?;
     match args.format {
-        Format::Human => ui::out(&format!("{}@{} is in {}\n", version.id, version.version, index_path.display())),
+        Format::Human => ui::tell(&format!("{}@{} is in {}\n", version.id, version.version, index_path.display())),
         Format::Json => {
             let (id, number) = (&version.id, &version.version);
             let value = json!({"id": id, "version": number, "file": target, "index": index_path});

@@ -1,11 +1,14 @@
 //! The `git` program, kept from asking questions, running hooks and following links of foreign repositories.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use url::Url;
 
 use super::super::error::{CommandError, Kind};
+use crate::fetch::{Login, taken_apart};
+use crate::op::git_helper;
 
 /// What git inherits from a hook or alias that runs alloy, and must not act on.
 const INHERITED: [&str; 5] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"];
@@ -16,13 +19,21 @@ const PROTOCOLS: &str = "https:http:ssh:git:file";
 /// git for one remote.
 pub(super) struct Git {
     remote: String,
+    /// The remote as it may stand on a command line, which everybody on the machine can read.
+    asked: String,
+    login: Option<Login>,
     stall: u64,
 }
 
 impl Git {
     /// For `remote`; a server that is silent for `stall` seconds counts as gone.
     pub(super) fn new(remote: impl Into<String>, stall: u64) -> Self {
-        Self { remote: remote.into(), stall }
+        let remote = remote.into();
+        let (asked, login) = match taken_apart(&remote) {
+            (place, Some(login)) if place.starts_with("http") => (place, Some(login)),
+            _ => (remote.clone(), None),
+        };
+        Self { remote, asked, login, stall }
     }
 
     /// The remote, without its password.
@@ -46,7 +57,7 @@ impl Git {
 
     /// The commit that the remote has now.
     pub(super) fn newest(&self) -> Result<String, CommandError> {
-        let lines = self.run(None, &["ls-remote", "--", &self.remote, "HEAD"], Kind::Network)?;
+        let lines = self.run(None, &["ls-remote", "--", &self.asked, "HEAD"], Kind::Network)?;
         match lines.split_whitespace().next() {
             Some(commit) => Ok(commit.to_owned()),
             None => Err(CommandError::new(Kind::Network, format!("{} is empty", self.shown()))),
@@ -60,22 +71,42 @@ impl Git {
         let clone = |depth: &[&str]| {
             let options =
                 ["-c", "core.symlinks=false", "clone", "--quiet", "--no-local", "--single-branch", "--no-tags"];
-            let arguments = [&options, depth, &["--", &self.remote, &place]].concat();
+            let arguments = [&options, depth, &["--", &self.asked, &place]].concat();
             self.run(None, &arguments, Kind::Network)
         };
         match clone(&["--depth=1"]) {
             // A server of plain files cannot cut history.
             Err(error) if error.message.contains("dumb http") => clone(&[]).map(drop),
             cloned => cloned.map(drop),
+        }?;
+        self.remember(directory)
+    }
+
+    /// Lets the clone know the remote with its password, as git's own would, for the next update.
+    fn remember(&self, directory: &Path) -> Result<(), CommandError> {
+        if self.login.is_none() {
+            return Ok(());
         }
+        let path = directory.join(".git/config");
+        let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(failed)?;
+        let text = text.replace(&format!("url = {}\n", self.asked), &format!("url = {}\n", self.remote));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+        std::fs::write(&path, text).map_err(failed)
     }
 
     fn run(&self, directory: Option<&Path>, arguments: &[&str], kind: Kind) -> Result<String, CommandError> {
         let mut command = Command::new("git");
-        command.args(["-c", "core.hooksPath=/dev/null", "-c", "http.lowSpeedLimit=1", "-c"]);
+        command.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"]);
+        command.args(["-c", "protocol.ext.allow=never", "-c", "http.lowSpeedLimit=1", "-c"]);
         command.arg(format!("http.lowSpeedTime={}", self.stall));
-        command.args(directory.iter().flat_map(|directory| [Path::new("-C"), directory])).args(arguments);
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", PROTOCOLS).env("LC_ALL", "C");
+        if let Some(Login { place, user, password }) = &self.login {
+            let key = format!("credential.{place}.helper");
+            command.args(["-c", &format!("{key}="), "-c", &format!("{key}={}", git_helper(0))]);
+            command.env("ALLOY_GIT_USER_0", user).env("ALLOY_GIT_PASSWORD_0", password);
+        }
+        command.args(directory.iter().flat_map(|directory| [Path::new("-C"), directory])).args(arguments);
         for name in INHERITED {
             command.env_remove(name);
         }

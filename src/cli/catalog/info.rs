@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     };
     let version = listed.map(|listed| catalog.version(&reference.id, listed)).transpose()?;
     match args.format {
-        Format::Human => ui::out(&human(&index, version.as_ref())),
+        Format::Human => ui::tell(&human(&index, version.as_ref())),
         Format::Json => {
             let value =
                 json!({"id": index.id, "aliases": index.aliases, "versions": index.versions, "version": version});

@@ -14,7 +14,7 @@ use super::super::context::{Global, open_store};
 use super::super::error::{CommandError, Kind};
 use super::super::ui::{self, Format};
 use super::git::Git;
-use super::{CatalogArg, known};
+use super::{CatalogArg, git_config, known};
 use crate::catalog::Catalog;
 use crate::event::Event;
 
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         Format::Human => {
             let tools = ui::count(known.tools.len(), "tool");
             let state = if changed { "updated" } else { "up to date" };
-            ui::out(&format!("{state}: {tools} from {} at {}\n", git.shown(), commit.get(..12).unwrap_or(&commit)));
+            ui::tell(&format!("{state}: {tools} from {} at {}\n", git.shown(), commit.get(..12).unwrap_or(&commit)));
         }
         Format::Json => {
             let (tools, problems) = (known.tools.len(), &known.problems);
@@ -101,6 +101,11 @@ fn existing(directory: &Path) -> Result<Option<Clone>, CommandError> {
     if !directory.join(MARK).is_file() {
         let message = format!("{} was not made by `alloy catalog update`, and is left alone", directory.display());
         let hint = "name another directory with --catalog, or update this one yourself";
+        return Err(CommandError::usage(message).hint(hint));
+    }
+    if let Some(what) = git_config::foreign(directory) {
+        let message = format!("git is not run in {}: {what}, which alloy did not put there", directory.display());
+        let hint = "take it out, or name another directory with --catalog";
         return Err(CommandError::usage(message).hint(hint));
     }
     let remote = Git::local(directory, &["remote", "get-url", "origin"])?;

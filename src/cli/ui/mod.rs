@@ -1,16 +1,13 @@
-//! The only printer. Progress goes to standard error; results that programs read go to standard output.
+//! The only printer. What blueprints, archives and servers say is shown, and steers no terminal. Progress goes to standard error; results that programs read go to standard output.
 
 /// A line of a result, on standard output.
 macro_rules! outln {
-    ($($text:tt)*) => { $crate::cli::ui::out(&(format!($($text)*) + "\n")) };
+    ($($text:tt)*) => { $crate::cli::ui::tell(&(format!($($text)*) + "\n")) };
 }
 
-/// A line of anything else, on standard error. Nobody may be reading any more: work goes on.
+/// A line of anything else, on standard error.
 macro_rules! errln {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = std::io::stderr().write_all((format!($($text)*) + "\n").as_bytes());
-    }};
+    ($($text:tt)*) => { $crate::cli::ui::note(&(format!($($text)*) + "\n")) };
 }
 
 mod json;
@@ -24,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use clap::ValueEnum;
 
 use crate::event::Reporter;
+use crate::yaml::shown;
 
 pub use text::{bytes, duration};
 
@@ -103,7 +101,17 @@ pub fn color_out() -> bool {
 /// Why a result could not be printed.
 static UNPRINTED: OnceLock<String> = OnceLock::new();
 
-/// Prints a result. Nobody may be reading any more: that is no failure, and anything else shows in [`unprinted`].
+/// Prints a result for people, with what steers terminals as escapes.
+pub fn tell(text: &str) {
+    out(&*shown(text, color_out()));
+}
+
+/// The same on standard error. Nobody may be reading any more: work goes on.
+pub fn note(text: &str) {
+    let _ = std::io::stderr().write_all(shown(text, color()).as_bytes());
+}
+
+/// Prints a result as it is: for programs, which want each byte. Nobody may be reading any more: that is no failure, and anything else shows in [`unprinted`].
 pub fn out(text: &(impl AsRef<[u8]> + ?Sized)) {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {

@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::text::{bytes, duration};
 use crate::event::{Event, Id, Report};
+use crate::yaml::{shown, without_sequences};
 
 /// Spinners for layers, bars for transfers.
 pub struct Tty {
@@ -37,7 +38,7 @@ impl Tty {
     }
 
     fn line(&self, text: impl AsRef<str>) {
-        let _ = self.bars.println(text);
+        let _ = self.bars.println(shown(text.as_ref(), false));
     }
 
     fn transfer(&self, name: String, total: Option<u64>) -> ProgressBar {
@@ -47,7 +48,7 @@ impl Tty {
         };
         let bar = self.bars.add(ProgressBar::new(total.unwrap_or_default()));
         bar.set_style(style(template));
-        bar.set_message(name);
+        bar.set_message(one_line(&name));
         bar
     }
 }
@@ -84,19 +85,19 @@ impl Report for Tty {
                 };
                 let bar = self.bars.add(ProgressBar::new_spinner());
                 bar.set_style(style("{spinner} {prefix} {wide_msg} {elapsed}"));
-                bar.set_prefix(label.clone());
+                bar.set_prefix(one_line(&label));
                 bar.enable_steady_tick(Duration::from_millis(120));
                 state.layers.insert(id, Layer { bar, label, started: Instant::now(), task: String::new() });
             }
             Event::TaskStarted { layer, name } => {
                 if let Some(layer) = state.layers.get_mut(&layer) {
-                    layer.bar.set_message(format!("· {name}"));
-                    layer.task = name;
+                    layer.task = one_line(&name);
+                    layer.bar.set_message(format!("· {}", layer.task));
                 }
             }
             Event::TaskSkipped { layer, name, reason } => {
                 if let Some(layer) = state.layers.get(&layer) {
-                    layer.bar.set_message(format!("· {name}: skipped, {reason}"));
+                    layer.bar.set_message(one_line(&format!("· {name}: skipped, {reason}")));
                 }
             }
             Event::TaskOutput { layer, text } => {
@@ -120,7 +121,13 @@ impl Report for Tty {
     }
 }
 
+/// The live view has one line for each thing.
+fn one_line(text: &str) -> String {
+    shown(text, false).replace(['\n', '\t'], " ")
+}
+
 /// What a program prints must not steer the terminal of the live view.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    let said: String = without_sequences(text).chars().filter(|c| !c.is_control()).take(200).collect();
+    one_line(&said)
 }

@@ -1,36 +1,62 @@
-//! Where this site's crates come from: the tables of cargo's configuration (The Cargo Book, "Configuration") that say
-//! how to reach registries. What says how to compile is the image's affair, and tokens are nobody's but their owner's.
+//! Where this site's crates come from: the keys of cargo's configuration (The Cargo Book, "Configuration") that say how
+//! to reach registries. What says how to compile is the image's affair, and tokens are nobody's but their owner's: what
+//! is not named here is left out, however it is written.
 
-/// Tables that count.
-const TABLES: [&str; 5] = ["http", "net", "registries", "registry", "source"];
+use toml::{Table, Value};
 
-/// Keys in them that do not: secrets, and paths of the machine.
-const NOT: [&str; 5] = ["cainfo", "credential-provider", "global-credential-providers", "secret-key", "token"];
+use super::without_passwords;
+
+/// Keys that count, of tables with a fixed name.
+const KEYS: [(&str, &[&str]); 3] = [
+    ("http", &["check-revoke", "low-speed-limit", "multiplexing", "proxy", "ssl-version", "timeout"]),
+    ("net", &["git-fetch-with-cli", "offline", "retry"]),
+    ("registry", &["default", "index"]),
+];
+
+/// Keys that count of each of several tables.
+const NAMED: [(&str, &[&str]); 2] = [
+    ("registries", &["index", "protocol"]),
+    ("source", &["branch", "directory", "git", "local-registry", "registry", "replace-with", "rev", "tag"]),
+];
 
 /// What of a configuration file counts; `None` if nothing does.
 pub fn registries(text: &str) -> Option<String> {
+    let all: Table = text.parse().ok()?;
+    let table = |name: &str| all.get(name).and_then(Value::as_table);
     let mut kept = String::new();
-    let mut table: Option<String> = None;
-    for line in text.lines() {
-        let trimmed = line.trim();
-        let header = trimmed.strip_prefix('[').and_then(|rest| rest.split(']').next());
-        if let Some(header) = header.filter(|_| !trimmed.contains('=')) {
-            table = Some(first_key(header));
-        }
-        let key = trimmed.split_once('=').map(|(key, _)| key.trim());
-        let of = table.clone().or_else(|| key.map(first_key)).unwrap_or_default();
-        let last = key.and_then(|key| key.rsplit('.').next()).unwrap_or_default();
-        if TABLES.contains(&of.as_str()) && !NOT.contains(&last) {
-            kept += line;
-            kept.push('\n');
+    for (name, keys) in KEYS {
+        table(name).into_iter().for_each(|table| kept += &lines(name, table, keys));
+    }
+    for (name, keys) in NAMED {
+        for (of, value) in table(name).into_iter().flatten() {
+            value
+                .as_table()
+                .into_iter()
+                .for_each(|table| kept += &lines(&format!("{name}.{}", text_of(of)), table, keys));
         }
     }
     (!kept.is_empty()).then_some(kept)
 }
 
-/// The first of the keys that dots join.
-fn first_key(keys: &str) -> String {
-    keys.trim_start_matches('[').split('.').next().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
+/// The `keys` of a table, below its header.
+fn lines(header: &str, table: &Table, keys: &[&str]) -> String {
+    let known = table.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+    let values = known.filter_map(|(key, value)| {
+        let value = match value {
+            Value::String(text) => text_of(&without_passwords(text)),
+            Value::Integer(number) => number.to_string(),
+            Value::Boolean(flag) => flag.to_string(),
+            _ => return None,
+        };
+        Some(format!("{key} = {value}\n"))
+    });
+    let values: String = values.collect();
+    if values.is_empty() { values } else { format!("[{header}]\n{values}") }
+}
+
+/// A basic string (TOML 1.0, "String"): JSON's escapes are among its own.
+fn text_of(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 #[cfg(test)]
@@ -42,9 +68,28 @@ mod tests {
         let text = "net.retry = 3\nterm.verbose = true\n[build]\nrustflags = [\"-C\", \"target-cpu=native\"]\n\
                     [source.crates-io]\nreplace-with = 'site'\n[source.\"site\"]\nregistry = \"sparse+https://a.example/\"\n\
                     [registries.site]\nindex = 'x'\ntoken = \"secret\"\n[target.'cfg(all())']\nlinker = 'ld'\n";
-        let expected = "net.retry = 3\n[source.crates-io]\nreplace-with = 'site'\n[source.\"site\"]\n\
-                        registry = \"sparse+https://a.example/\"\n[registries.site]\nindex = 'x'\n";
+        let expected = "[net]\nretry = 3\n[registries.\"site\"]\nindex = \"x\"\n[source.\"crates-io\"]\n\
+                        replace-with = \"site\"\n[source.\"site\"]\nregistry = \"sparse+https://a.example/\"\n";
         assert_eq!(registries(text).unwrap(), expected);
         assert_eq!(registries("[build]\njobs = 2\n"), None);
+    }
+
+    #[test]
+    fn no_spelling_of_a_secret_is_lent() {
+        let text = "registry.token = 'hunter2'\n\
+                    registry = {\"default\" = 'corp', 'token' = 'hunter2'}\n";
+        assert_eq!(registries(text), None, "cargo does not take this either");
+        let text = "[registries]\n\
+                    corp = {index = \"sparse+https://ann:hunter2@a.example/i/\", token = \"hunter2\"}\n\
+                    \"quoted\" = {\"index\" = 'https://b.example', \"token\" = '''hunter2'''}\n\
+                    dotted.token = \"hunter2\"\ndotted.\"credential-provider\" = [\"x\", \"hunter2\"]\ndotted.index = 'c'\n\
+                    [http]\nproxy = \"http://ann:hunter2@p.example:3128\"\ntimeout = 5\n\
+                    [source.site]\nregistry = 'https://hunter2@d.example/'\n[credential-alias]\nx = ['hunter2']\n";
+        let kept = registries(text).unwrap();
+        assert!(!kept.contains("hunter2"), "{kept}");
+        for part in ["sparse+https://a.example/i/", "https://b.example", "p.example:3128", "timeout = 5", "\"c\""] {
+            assert!(kept.contains(part), "{part}: {kept}");
+        }
+        assert!(kept.parse::<Table>().is_ok(), "{kept}");
     }
 }

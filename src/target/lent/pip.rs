@@ -18,6 +18,13 @@ pub fn variables(var: impl Fn(&str) -> Option<String>, files: &[String]) -> BTre
     OPTIONS.into_iter().filter_map(variable).collect()
 }
 
+/// The line of a configuration file that stands for a variable.
+pub fn option(variable: &str, value: &str) -> String {
+    let name = variable.trim_start_matches("PIP_").to_ascii_lowercase().replace('_', "-");
+    // Several values are on indented lines.
+    format!("{name} = {}\n", value.split_whitespace().collect::<Vec<_>>().join("\n    "))
+}
+
 /// The options of a file that are for `pip install`. Values may go on on indented lines.
 fn options(text: &str) -> BTreeMap<String, String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();

@@ -92,6 +92,10 @@ pub struct Deb {
     pub size: u64,
 }
 
+/// What a step needs only while it runs: names that actions reserve for it. An image has a `/tmp` of its own that is no
+/// part of a layer; on a live host a step gets a new private directory in their place, as `/tmp` is everybody's there.
+pub const PRIVATE: [&str; 3] = ["/tmp/alloy-build", "/tmp/alloy-cargo", "/tmp/alloy-sdk-installer.sh"];
+
 /// One change to a root. Paths are absolute inside the target.
 #[expect(missing_docs, reason = "the fields say what they are")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Download, Path, Texts, Words};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::{Archive, Op};
+use crate::op::{Archive, Op, PRIVATE};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -19,7 +19,7 @@ pub(super) static ACTION: Action = Action {
 };
 
 /// Not part of a layer.
-const PLACE: &str = "/tmp/alloy-build";
+const PLACE: &str = PRIVATE[0];
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let archive = Archive::Source(fields.nested_download("artifact_source")?);

@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Text, Words};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::Op;
+use crate::op::{Op, PRIVATE};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -17,7 +17,7 @@ pub(super) static ACTION: Action = Action {
 };
 
 /// Not part of a layer.
-const PLACE: &str = "/tmp/alloy-cargo";
+const PLACE: &str = PRIVATE[1];
 
 /// Installs where cargo would, by its own rules (`cargo help install`), but keeps what it downloads and what it
 /// compiles on the way elsewhere: neither is wanted in the layer, and paths that programs are built in get into them.

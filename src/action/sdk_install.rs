@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Path, Sha256, Url};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::{Mode, Op};
+use crate::op::{Mode, Op, PRIVATE};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -17,7 +17,7 @@ pub(super) static ACTION: Action = Action {
 };
 
 /// Not part of a layer.
-const INSTALLER: &str = "/tmp/alloy-sdk-installer.sh";
+const INSTALLER: &str = PRIVATE[2];
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     fields.required("sha256")?;

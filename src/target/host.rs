@@ -24,6 +24,7 @@ mod binfmt;
 mod elsewhere;
 mod names;
 mod packages;
+mod private;
 
 use elsewhere::Elsewhere;
 pub use names::Names;
@@ -110,6 +111,10 @@ impl Host {
         files: &BTreeMap<Source, PathBuf>,
         output: &dyn Fn(&[u8]),
     ) -> (Result<Outcome, TargetError>, Vec<PathBuf>) {
+        let (step, private) = match private::realised(&self.root, step) {
+            Ok(realised) => realised,
+            Err(error) => return (Err(error), Vec::new()),
+        };
         for op in &step.ops {
             if let Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } | Op::PlaceRules { path, .. } = op
                 && let Err(error) = self.root.sweep(Path::new(path))
@@ -118,8 +123,12 @@ impl Host {
             }
         }
         let mut performer = Performer::new(self, files, output);
-        let outcome = performer.step(step);
-        (outcome, performer.written())
+        let outcome = performer.step(&step);
+        let mut written = performer.written();
+        let Some(private) = private else { return (outcome, written) };
+        written.retain(|path| !path.starts_with(&private));
+        let removed = self.root.remove_all(&private).map_err(TargetError::from);
+        (outcome.and_then(|outcome| removed.map(|()| outcome)), written)
     }
 
     /// The environment of a command: the machine's, the account's, then `extra`.

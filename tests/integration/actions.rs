@@ -99,7 +99,7 @@ fn owners_and_modes_reach_all_that_was_written() {
     let files = Files::serve();
     files.script(
         "mkdir -p top/sub; echo run > top/run; chmod 4755 top/run; echo data > top/sub/data; chmod 600 top/sub/data
-        ln -s /etc/passwd top/link; tar czf a.tgz top",
+        ln -s /etc/passwd top/link; tar --owner=0 --group=0 -czf a.tgz top",
     );
     let (url, sha256) = (files.url("a.tgz"), files.sha256("a.tgz"));
     let archive = format!("action: unarchive_from_url, url: '{url}', sha256: {sha256}, strip_components: 1");

@@ -15,7 +15,7 @@ fn archive(directory: &Path, name: &str) {
     let script = format!(
         "mkdir -p w/gcc/bin w/gcc/lib && cd w && echo '#!/bin/sh' > gcc/bin/gcc && chmod 4755 gcc/bin/gcc \
          && ln gcc/bin/gcc gcc/bin/cc && ln -s ../lib gcc/bin/lib && mkfifo gcc/lib/pipe && head -c 300000 /dev/zero > gcc/lib/big \
-         && touch -d 2031-01-01 gcc/lib/new && touch -d 2001-01-01 gcc/lib/old && chmod 700 gcc/lib && tar cJf ../{name} gcc && cd .. && rm -r w"
+         && touch -d 2031-01-01 gcc/lib/new && touch -d 2001-01-01 gcc/lib/old && chmod 700 gcc/lib && tar --owner=0 --group=0 -cJf ../{name} gcc && cd .. && rm -r w"
     );
     tool("sh", &["-c", &format!("cd {} && {script}", text(directory))]).ok();
 }

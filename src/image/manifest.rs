@@ -83,3 +83,28 @@ impl Image {
 pub fn read_config(what: &str, bytes: &[u8]) -> Result<Value, ImageError> {
     serde_json::from_slice(bytes).map_err(|error| ImageError::invalid(what, format!("its config is not JSON: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_no_more_layers_than_linux_can_put_together() {
+        let layer = |digest: Digest| Descriptor { media_type: media_type::OCI_LAYER.to_owned(), digest, size: 1 };
+        let made = |count: usize| {
+            let digest = Digest::of("same");
+            let manifest = Manifest {
+                schema_version: 2,
+                media_type: None,
+                config: layer(digest),
+                layers: vec![layer(digest); count],
+                annotations: std::collections::BTreeMap::new(),
+            };
+            let config = serde_json::json!({"rootfs": {"type": "layers", "diff_ids": vec![digest; count]}});
+            Image::new("example/image:1", digest, &manifest, config.to_string().as_bytes())
+        };
+        assert_eq!(made(500).unwrap().layers.len(), 500);
+        let error = made(10_000).unwrap_err().to_string();
+        assert!(error.contains("example/image:1") && error.contains("10000 layers"), "{error}");
+    }
+}

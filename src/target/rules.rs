@@ -52,3 +52,48 @@ pub fn of_package(mut file: File) -> Result<Option<Vec<NamedFile>>, TargetError>
         rules.into_iter().filter(|rule| rule.0 || !active).map(|(_, name, content)| (name, content)).collect();
     if rules.is_empty() { Err(TargetError::NoRules) } else { Ok(Some(rules)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::Path;
+
+    use layers::tar::{Entry, TarWriter, plain_directory};
+
+    use super::*;
+
+    fn package(rules: &[(String, usize)]) -> File {
+        let mut data = TarWriter::new(Vec::new());
+        for (name, size) in rules {
+            let path = format!("usr/lib/udev/rules.d/{name}.rules");
+            let entry =
+                Entry { kind: Kind::File, mode: 0o644, size: *size as u64, ..plain_directory(Path::new(&path)) };
+            data.append(&entry, &mut std::io::repeat(b'#')).unwrap();
+        }
+        let data = compressed(&data.finish().unwrap());
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(deb::MAGIC).unwrap();
+        let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "data.tar", 0, 0, 0, 100_644, data.len());
+        file.write_all(header.as_bytes()).unwrap();
+        file.write_all(&data).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    fn compressed(tar: &[u8]) -> Vec<u8> {
+        let compression = "zstd:1".parse().unwrap();
+        let mut encoder = layers::compress::Encoder::new(Vec::new(), compression).unwrap();
+        encoder.write_all(tar).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn rules_are_limited_one_by_one_and_together() {
+        let rules = |count: usize, size: usize| -> Vec<_> { (0..count).map(|n| (n.to_string(), size)).collect() };
+        assert_eq!(of_package(package(&rules(7, 1 << 20))).unwrap().unwrap().len(), 7);
+        let error = of_package(package(&rules(1, (1 << 20) + 1))).unwrap_err().to_string();
+        assert!(error.contains("0.rules` is larger than what is read into memory"), "{error}");
+        let error = of_package(package(&rules(30, 1 << 20))).unwrap_err().to_string();
+        assert!(error.contains("have more than 8 MiB"), "{error}");
+    }
+}

@@ -182,7 +182,8 @@ fn base_downloads(resolver: &Resolver<'_>, base: &Base) -> Vec<ForecastDownload>
         Origin::Archive(from) => {
             let plan = &from.plan;
             let missing = plan.packages.iter().filter(|package| !resolver.fetcher.have(&package.sha256));
-            let (count, size) = missing.fold((0, 0), |(count, size), package| (count + 1, size + package.size));
+            let (count, size) =
+                missing.fold((0, 0), |(count, size), package| (count + 1, package.size.saturating_add(size)));
             let name = format!("{count} packages of deb:{}", plan.suite);
             if count == 0 { Vec::new() } else { vec![ForecastDownload { name, size: Some(size) }] }
         }
@@ -219,7 +220,7 @@ fn files(
                 continue;
             }
             if let Some(deb) = step.deb(source) {
-                (packages, bytes) = (packages + 1, bytes + deb.size);
+                (packages, bytes) = (packages + 1, deb.size.saturating_add(bytes));
                 continue;
             }
             let name = resolver.fetcher.shown(url);

@@ -2,13 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY};
 use layers::store::{Store, StoreError};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 
 use super::entry::TAG_PREFIX;
 use crate::image::{ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob, read_regular};
@@ -237,10 +236,9 @@ impl Directory {
     fn lock(&self) -> Result<File> {
         let path = self.path.join(".lock");
         // Whoever else writes here may have put a link or a FIFO in its place.
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false).custom_flags(flags);
-        let file = options.open(&path).map_err(failed("open", &path))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666));
+        let file = File::from(opened.map_err(|error| failed("open", &path)(error.into()))?);
         file.lock().map_err(failed("lock", &path))?;
         Ok(file)
     }

@@ -35,10 +35,7 @@ pub(super) struct Global {
     /// Show warnings and errors only
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
-    /// After so many seconds without a byte, a server counts as gone
-    ///
-    /// One that sends less than 64 bytes a second for as long counts as gone, too; a manifest, a list or another small
-    /// answer has ten times as long to be complete.
+    /// After so many seconds without a byte, or with less than 64 bytes a second, a server counts as gone
     #[arg(
         long,
         global = true,

@@ -1,7 +1,16 @@
 //! deb822: stanzas of `Field: value` with continuation lines (deb822(5)). Read line by line: an index has tens of
 //! thousands of stanzas, of which a base needs a hundred.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
+
+/// What a line may have, and all lines of a stanza together, in bytes. The longest that archives write are the lists of
+/// hashes in their releases, of a few hundred thousand.
+const LINE: u64 = 1 << 20;
+const STANZA: u64 = 16 << 20;
+
+fn too_much(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
 
 /// One stanza, reused from one to the next.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +38,18 @@ pub fn stanzas(
 ) -> io::Result<()> {
     let mut stanza = Stanza::default();
     let mut line = Vec::new();
-    let mut keeping = false;
+    let (mut keeping, mut held) = (false, 0_u64);
     loop {
         line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
+        if reader.by_ref().take(LINE + 1).read_until(b'\n', &mut line)? == 0 {
             break;
+        }
+        if line.len() as u64 > LINE {
+            return Err(too_much(&format!("a line is longer than {LINE} bytes")));
+        }
+        held = held.saturating_add(line.len() as u64);
+        if held > STANZA {
+            return Err(too_much(&format!("a stanza is longer than {STANZA} bytes")));
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\n', '\r']);
@@ -42,7 +58,7 @@ pub fn stanzas(
                 each(&stanza);
             }
             stanza.fields.clear();
-            keeping = false;
+            (keeping, held) = (false, 0);
         } else if text.starts_with([' ', '\t']) {
             if let Some((_, value)) = stanza.fields.last_mut().filter(|_| keeping) {
                 value.push('\n');
@@ -72,6 +88,18 @@ pub fn parse(text: &str) -> Vec<Stanza> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neither_lines_nor_stanzas_go_on_for_ever() {
+        let read = |text: &mut dyn Read| stanzas(io::BufReader::new(text), |_| true, |_| {}).unwrap_err().to_string();
+        assert_eq!(read(&mut io::repeat(b'x')), "a line is longer than 1048576 bytes");
+        let mut text = "A: b\n".repeat(4 << 20);
+        assert_eq!(read(&mut text.as_bytes()), "a stanza is longer than 16777216 bytes");
+        text = "A: b\n\n".repeat(4 << 20);
+        let mut count = 0;
+        stanzas(text.as_bytes(), |_| true, |_| count += 1).unwrap();
+        assert_eq!(count, 4 << 20);
+    }
 
     #[test]
     fn stanzas_and_continuation_lines() {

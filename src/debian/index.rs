@@ -56,6 +56,25 @@ const FIELDS: [&str; 11] = [
     "Size",
 ];
 
+/// What an index may have once it is unpacked, in bytes: several times what the largest archives have.
+const LIMIT: u64 = 1 << 30;
+
+/// A reader that has an end.
+struct Bounded<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::FileTooLarge, format!("it unpacks to more than {LIMIT} bytes"))
+        })?;
+        Ok(read)
+    }
+}
+
 impl Index {
     /// Adds the packages of one `Packages` file, compressed or not.
     pub fn read(&mut self, archive: &str, file: impl Read + Send) -> io::Result<()> {
@@ -64,7 +83,7 @@ impl Index {
         let (_, reader) = decoder(file)?;
         let packages = &mut self.packages;
         control::stanzas(
-            BufReader::with_capacity(256 << 10, reader),
+            BufReader::with_capacity(256 << 10, Bounded { reader, left: LIMIT }),
             |name| FIELDS.contains(&name),
             |stanza| {
                 let field = |name: &str| stanza.get(name).unwrap_or_default();
@@ -103,5 +122,17 @@ impl Index {
                 .or_insert(package);
         }
         latest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_has_an_end() {
+        let mut reader = Bounded { reader: io::repeat(b'x'), left: 10 };
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 8);
+        assert_eq!(reader.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -9,6 +9,8 @@ mod closure;
 mod control;
 mod database;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod nearer;
 mod newer;

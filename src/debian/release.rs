@@ -78,7 +78,6 @@ pub fn verify(
     keyrings: &[PathBuf],
     now: i64,
 ) -> Result<Release, DebianError> {
-    let failed = |message: String| DebianError::Release { url: url.to_owned(), message };
     let (message, _) =
         CleartextSignedMessage::from_string(text).map_err(|_| DebianError::Unsigned { url: url.to_owned() })?;
     if let Err(flaws) = signature::check(&message, keys, now) {
@@ -91,8 +90,13 @@ pub fn verify(
         });
     }
     // Only what was signed is read.
-    let signed_text = message.signed_text();
-    let stanzas = control::parse(&signed_text);
+    read(&message.signed_text(), url, suite, now)
+}
+
+/// Reads a release that is known to be the archive's.
+pub fn read(text: &str, url: &str, suite: &str, now: i64) -> Result<Release, DebianError> {
+    let failed = |message: String| DebianError::Release { url: url.to_owned(), message };
+    let stanzas = control::parse(text);
     let stanza = stanzas.first().ok_or_else(|| failed("the release is empty".into()))?;
     let field = |name: &str| stanza.get(name).unwrap_or_default();
     if field("Suite") != suite && field("Codename") != suite {

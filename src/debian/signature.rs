@@ -8,6 +8,9 @@ use pgp::types::{KeyDetails, VerifyingKey};
 use super::FUTURE;
 use super::certificate::{KeyFlaw, asks_too_much, day, ends, made, primary_signs, subkey_signs};
 
+/// Signatures that are looked at: each costs a pass over the text. Archives have three or four.
+const MOST: usize = 32;
+
 /// Why a signature by a known key is no good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
@@ -34,7 +37,7 @@ pub enum Flaw {
 pub fn check(message: &CleartextSignedMessage, keys: &[SignedPublicKey], now: i64) -> Result<(), Vec<Flaw>> {
     let text = message.signed_text();
     let mut flaws = Vec::new();
-    for signature in message.signatures() {
+    for signature in message.signatures().iter().take(MOST) {
         for certificate in keys {
             let primary = &certificate.primary_key;
             if named(signature, primary) {
@@ -64,7 +67,7 @@ fn named(signature: &Signature, key: &impl KeyDetails) -> bool {
 fn by(
     signature: &Signature,
     text: &str,
-    key: &(impl VerifyingKey + KeyDetails),
+    key: &impl VerifyingKey,
     now: i64,
     may: impl FnOnce() -> Result<(), KeyFlaw>,
 ) -> Result<(), Flaw> {

@@ -20,7 +20,7 @@ const LIMIT: u64 = 4 << 20;
 const PAGE: usize = 1000;
 
 #[derive(Deserialize)]
-struct Tags {
+pub(super) struct Tags {
     #[serde(default)]
     tags: Option<Vec<String>>,
 }

@@ -20,7 +20,7 @@ use crate::fetch::{Unread, small};
 /// Tokens are small: no header holds more.
 const TOKEN_LIMIT: u64 = 1 << 20;
 /// How long a token server may be silent within its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One user of one registry.
 pub(super) struct Authority {

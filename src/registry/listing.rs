@@ -40,7 +40,7 @@ pub(super) fn next_page(url: &str, response: &Response) -> Option<Url> {
     following(url, response.headers().get(LINK)?.to_str().ok()?)
 }
 
-fn following(url: &str, link: &str) -> Option<Url> {
+pub(super) fn following(url: &str, link: &str) -> Option<Url> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let url = Url::parse(url).ok()?;
     let next = url.join(target).ok()?;

@@ -12,6 +12,8 @@ mod client;
 mod credentials;
 mod endpoint;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod helper;
 mod host;
 mod listing;

@@ -2,12 +2,15 @@
 //! bounded time and memory.
 
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::http::{Asked, Server, send, whole};
+use crate::support::images::{images, quiet};
 use crate::support::{Store, blueprint, run, text, tool};
 
-const TASKS: &str = "- name: x\n  touch: /x\n";
+const TASKS: &str = "- {name: one, action: write_env_file, file: /etc/one, content: 'ONE=1'}\n";
 
 /// A registry whose token server is at `realm`, and which has nothing.
 fn asks_for_tokens(asked: &Asked, stream: &mut dyn Write, realm: &str) {
@@ -29,12 +32,12 @@ fn registry(token: impl Fn(&Asked, &mut dyn Write) + Send + Sync + 'static) -> S
     })
 }
 
-/// What a pull from it says.
-fn pull(store: &Store, server: &Server, more: &[&str]) -> String {
-    let image = format!("{}/team/x:1", server.address);
-    let mut arguments = vec!["pull", &image, "--stall-timeout", "2"];
-    arguments.extend(more);
-    store.run(&arguments).fails(4).stderr
+/// What a pull from it says, of somebody who is logged in by `file`, or of nobody.
+fn pull(server: &Server, file: Option<&Path>) -> String {
+    let store = Store::new();
+    let mut command = images().build_command(&store, &format!("{}/team/x:1", server.address));
+    command.envs(file.map(|file| ("REGISTRY_AUTH_FILE", file)));
+    run(&mut command).fails(4).stderr
 }
 
 /// Bytes for as long as they are read.
@@ -51,14 +54,14 @@ fn without_end(stream: &mut dyn Write, begin: &[u8], piece: &[u8]) {
 #[test]
 fn a_token_that_is_good_for_ever_is_a_token() {
     let server = registry(|_, stream| whole(stream, br#"{"token": "t", "expires_in": 18446744073709551615}"#));
-    let said = pull(&Store::new(), &server, &[]);
+    let said = pull(&server, None);
     assert!(said.contains("was not found"), "{said}");
 }
 
 #[test]
 fn a_token_without_end_is_none() {
     let server = registry(|_, stream| without_end(stream, b"{\"token\": \"", &[b'x'; 64 << 10]));
-    let said = pull(&Store::new(), &server, &[]);
+    let said = pull(&server, None);
     assert!(said.contains("sent more than 1048576 bytes"), "{said}");
 }
 
@@ -74,7 +77,7 @@ fn refresh_tokens_are_not_sent_on_to_other_servers() {
         let file = place.path().join("auth.json");
         let entry = format!(r#"{{"auths": {{"{}": {{"identitytoken": "refresh"}}}}}}"#, server.address);
         std::fs::write(&file, entry).unwrap();
-        let said = pull(&Store::new(), &server, &["--authfile", text(&file)]);
+        let said = pull(&server, Some(&file));
         assert!(said.contains("redirects to another server"), "{said}");
         assert!(thief.asked().is_empty(), "{:?}", thief.asked());
         assert!(server.asked().iter().any(|asked| asked.line.starts_with("POST /token")));
@@ -97,7 +100,7 @@ fn a_drip_is_not_waited_for() {
     let manifests = Server::start(move |_, _, stream| drip(stream));
     for server in [tokens, manifests] {
         let start = Instant::now();
-        let said = pull(&Store::new(), &server, &[]);
+        let said = pull(&server, None);
         assert!(said.contains("sends nothing more"), "{said}");
         assert!(start.elapsed() < Duration::from_secs(100), "{:?}", start.elapsed());
     }
@@ -121,7 +124,7 @@ fn lists_of_tags_have_an_end() {
 }
 
 /// A layout with an image of one layer.
-fn layout(place: &std::path::Path) -> String {
+fn layout(place: &Path) -> String {
     let layer = "0000000000000000000000000000000000000000000000000000000000000001";
     let blobs = place.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
@@ -136,18 +139,14 @@ fn layout(place: &std::path::Path) -> String {
 #[test]
 fn layouts_hold_regular_files() {
     let store = Store::new();
-    let blueprint = blueprint(&[("manifest.yml", "name: x\nversion: 1\nrun_order: [t.yml]\n"), ("t.yml", TASKS)]);
-    let build = |place: &std::path::Path| {
-        let base = format!("oci:{}", text(place));
-        // `timeout` ends what hangs.
-        let mut command = store.alloy(&["build", text(blueprint.path()), "--base", &base]);
-        let program = command.get_program().to_owned();
-        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        let mut bounded = std::process::Command::new("timeout");
-        bounded.arg("60").arg(program).args(arguments);
-        bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command = bounded;
-        run(&mut command).fails(4).stderr
+    let build = |place: &Path| {
+        let plain = images().build_command(&store, &format!("oci:{}", text(place)));
+        // Ends what hangs.
+        let mut bounded = Command::new("timeout");
+        bounded.arg("60").arg(plain.get_program()).args(plain.get_args());
+        bounded.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        quiet(&mut bounded);
+        run(&mut bounded).fails(1).stderr
     };
     let place = tempfile::tempdir().unwrap();
     let layer = layout(place.path());
@@ -173,7 +172,7 @@ fn layouts_hold_regular_files() {
 fn what_is_no_signed_release_is_told_in_words() {
     let server = Server::start(|_, _, stream| whole(stream, b"0000 log in first 0000"));
     let blueprint = blueprint(&[
-        ("manifest.yml", "name: x\nversion: 1\nbase: deb:bookworm\nrun_order: [t.yml]\n"),
+        ("manifest.yml", "name: x\nversion: 1.0.0\nrun_order: [t.yml]\nimage: {base: 'deb:bookworm'}\n"),
         ("t.yml", TASKS),
     ]);
     let said = Store::new().run(&["lock", text(blueprint.path()), "--mirror", &server.path("debian")]).fails(4).stderr;

@@ -79,7 +79,7 @@ impl Session<'_> {
     /// All packages, shown as one transfer.
     fn debs(&self, plan: &BasePlan) -> Result<Vec<PathBuf>> {
         let fetcher = self.resolver.fetcher;
-        let total = plan.packages.iter().map(|package| package.size).sum();
+        let total = plan.packages.iter().fold(0, |sum: u64, package| sum.saturating_add(package.size));
         let missing = plan.packages.iter().any(|package| !fetcher.have(&package.sha256));
         let name = format!("{} packages", plan.packages.len());
         let transfer = missing.then(|| Transfer::start(fetcher.reporter(), name, Some(total)));

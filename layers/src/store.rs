@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::verified::VerifiedReader;
 
 mod blob;
+mod diff_ids;
 mod layer;
 mod locks;
 mod records;
@@ -65,6 +66,14 @@ pub enum StoreError {
         expected: String,
         /// What it is.
         found: String,
+    },
+    /// A blob that cannot be read to its end.
+    #[error("{blob} cannot be decompressed: {message}")]
+    Damaged {
+        /// Which.
+        blob: Digest,
+        /// Why.
+        message: String,
     },
     /// A key that cannot be a file name.
     #[error("`{0}` cannot be a key of the store")]

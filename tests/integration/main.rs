@@ -27,6 +27,7 @@ mod locked;
 mod login;
 mod packages;
 mod plan;
+mod poison;
 mod platforms;
 mod portable;
 mod properties;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod apt;
+mod aptcache;
 mod attributes;
 pub mod facts;
 pub mod host;

@@ -15,7 +15,7 @@ use layers::root::{Root, remove_tree};
 use layers::store::Store;
 
 use super::TargetError;
-use super::apt::AptCache;
+use super::aptcache::AptCache;
 use super::layer::{Layer, write_layer};
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
@@ -172,8 +172,8 @@ impl<'a> Session<'a> {
         if self.apt.is_none()
             && let Some(base) = trees.last()
         {
-            let place = self.store.root().join("cache").join("apt").join(base);
-            self.apt = Some(AptCache::take(&place).map_err(TargetError::scratch)?);
+            let cache = AptCache::new(self.setup.work.join("apt"), base, &self.store);
+            self.apt = Some(cache.map_err(TargetError::scratch)?);
         }
         // A base that is made from packages makes all its directories itself.
         let below = if trees.is_empty() { "empty" } else { "skeleton" };
@@ -190,8 +190,13 @@ impl<'a> Session<'a> {
     }
 
     fn end(&mut self, remains: super::layer::Remains) {
+        let refreshed = remains.index_fresh && !self.index_fresh;
         self.index_fresh = remains.index_fresh;
         self.apt = remains.apt.or(self.apt.take());
+        if let Some(apt) = self.apt.as_ref().filter(|_| refreshed) {
+            // Without them the next build fetches its own.
+            let _ = apt.keep_lists();
+        }
         self.remains.push(remains.path);
     }
 

@@ -172,3 +172,65 @@ fn trees_that_an_older_alloy_named_by_claims_are_not_believed() {
     assert!(!old.exists());
     assert!(trees(&store).iter().all(|(_, says)| says == "GOOD"));
 }
+
+/// In place of `hello`: a package of the same name, version and size that leaves `/etc/trojan`.
+const PLANT: &str = r#"
+set -eu
+cd /var/cache/apt/archives
+apt-get update -q
+apt-get install -y --download-only hello
+deb=$(ls hello_*.deb); size=$(stat -c %s "$deb")
+dpkg-deb -R "$deb" /tmp/w
+rm -rf /tmp/w/usr/share/doc /tmp/w/usr/share/locale /tmp/w/usr/share/info /tmp/w/usr/share/man /tmp/w/DEBIAN/md5sums
+printf '#!/bin/sh\necho TROJAN > /etc/trojan\n' > /tmp/w/DEBIAN/postinst
+chmod 755 /tmp/w/DEBIAN/postinst
+dpkg-deb -b --root-owner-group -Zxz /tmp/w /tmp/t.deb
+pad=$((size - $(stat -c %s /tmp/t.deb) - 60))
+test "$pad" -gt 0
+printf '%-16s%-12s%-6s%-6s%-8s%-10s`\n' _pad 0 0 0 100644 "$pad" >> /tmp/t.deb
+head -c "$pad" /dev/zero >> /tmp/t.deb
+cp /tmp/t.deb "$deb"
+test "$(stat -c %s "$deb")" = "$size"
+for list in /var/lib/apt/lists/*_Packages; do printf '\nPackage: trojan\n' >> "$list"; done
+touch /etc/planted
+"#;
+
+fn run_command(script: &str) -> String {
+    let script: String = script.trim().lines().map(|line| format!("    {line}\n")).collect();
+    format!("- name: command\n  action: run_command\n  reason: test\n  command: |\n{script}")
+}
+
+#[test]
+fn packages_and_lists_that_a_build_left_are_not_the_next_ones() {
+    let store = Store::new();
+    let hello = "- {name: hello, action: apt_install, packages: [hello]}\n";
+    let refresh = "- {name: refresh, action: apt_install, packages: []}\n";
+    let build = |name: &str, tasks: &str| {
+        let blueprint = crate::support::tasks(tasks);
+        store.run(&["build", text(blueprint.path()), "-t", name, "--no-attest"])
+    };
+    // The commands of one layer come before its end, when lists are taken back.
+    build("evil:1", &format!("{refresh}{}", run_command(PLANT))).ok();
+    assert_eq!(kept_lists(&store), Vec::<String>::new(), "what was written to is not kept");
+    let look = run_command("! grep -ls trojan /var/lib/apt/lists/*");
+    build("good:1", &format!("{hello}{look}")).ok();
+    let script = "test -x /usr/bin/hello && test ! -e /etc/trojan";
+    store.run(&["run", "good:1", "--", "sh", "-c", script]).ok();
+    // What the good one fetched is what the archive has, and the next one finds it.
+    let lists = kept_lists(&store);
+    assert!(lists.iter().any(|name| name.contains("_Packages")), "{lists:?}");
+    let evil = build("evil:2", &run_command(PLANT)).ok();
+    assert_eq!(kept_lists(&store), lists, "{}", evil.stderr);
+    let again = build("good:2", &format!("{look}{hello}")).ok();
+    assert!(again.stderr.contains("Need to get 0 B"), "{}", again.stderr);
+    store.run(&["run", "good:2", "--", "sh", "-c", script]).ok();
+}
+
+/// Names of lists that the store keeps.
+fn kept_lists(store: &Store) -> Vec<String> {
+    let places = fs::read_dir(store.path().join("store/cache/lists")).into_iter().flatten().flatten();
+    let files = places.flat_map(|place| fs::read_dir(place.path()).unwrap().flatten());
+    let mut names: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}

@@ -87,6 +87,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             cache::forget(store, key)?;
         }
         cache::forget_portable(store, |digest| needed.blobs.contains(digest))?;
+        store.forget_trusting(&cache::BELIEVED)?;
         let bases = resolve::base_layers(store)?;
         elsewhere::retain(store, |digest| needed.blobs.contains(digest) || bases.contains(digest))?;
         store.forget_diff_ids(|digest| needed.blobs.contains(digest) || bases.contains(digest))?;

@@ -21,6 +21,17 @@ pub struct ImageTarget {
     worker: Worker,
     // Held, so that no other build takes the directory for left over; deleted by the worker.
     work: WorkDir,
+    finished: bool,
+}
+
+/// A build that fails leaves no directory behind, least of all on a full disk.
+impl Drop for ImageTarget {
+    fn drop(&mut self) {
+        if !self.finished {
+            let path = self.work.path().to_owned();
+            let _ = self.discard().and_then(|()| self.remove(vec![path]));
+        }
+    }
 }
 
 /// Why a request failed.
@@ -48,7 +59,7 @@ impl ImageTarget {
         let work = store.work_dir()?;
         let mut worker = Worker::start()?;
         worker.send(&Setup { store: store.root().to_owned(), work: work.path().to_owned(), lent, epoch })?;
-        let mut target = Self { worker, work };
+        let mut target = Self { worker, work, finished: false };
         target.reply(|_| ())?;
         let stale = store.stale()?;
         if !stale.is_empty() {
@@ -186,6 +197,7 @@ impl ImageTarget {
     /// Deletes the build's directory and ends the worker.
     pub fn finish(mut self) -> Result<(), RequestError> {
         let path = self.work.path().to_owned();
+        self.finished = true;
         self.remove(vec![path])
     }
 }

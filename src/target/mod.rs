@@ -121,6 +121,11 @@ impl TargetError {
         Self::Scratch(error)
     }
 
+    /// True if the disk is full: whatever was read or written then is not to blame.
+    pub fn disk_is_full(&self) -> bool {
+        self.told().contains(&rustix::io::Errno::NOSPC.to_string())
+    }
+
     /// What was wrong, causes included.
     pub fn told(&self) -> String {
         let mut message = self.to_string();

@@ -56,7 +56,10 @@ pub fn serve(channel: Channel) -> ExitCode {
 }
 
 fn failure(error: &TargetError) -> Reply {
-    Reply::Error { message: error.told(), hint: error.hint() }
+    let full = error.disk_is_full();
+    let message = if full { format!("the disk is full: {}", error.told()) } else { error.told() };
+    let hint = full.then(|| "`alloy prune` deletes what no image needs".to_owned());
+    Reply::Error { message, hint: error.hint().or(hint) }
 }
 
 struct Session<'a> {

@@ -86,7 +86,9 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
             remove_tree(&staged)?;
             // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
             return match error {
-                error @ (TargetError::Apply(ApplyError::Tar(_)) | TargetError::Layer(_)) if layer.foreign => {
+                error @ (TargetError::Apply(ApplyError::Tar(_)) | TargetError::Layer(_))
+                    if layer.foreign && !error.disk_is_full() =>
+                {
                     Ok(One::Wrong(Wrong::Content(error.to_string())))
                 }
                 error => Err(error),

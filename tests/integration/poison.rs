@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::download::sha256;
 use crate::support::images::tasks;
 use crate::support::registry::Registry;
+use crate::support::team::{Team, hits};
 use crate::support::{Ended, Store, text, tool};
 
 /// An image with one layer, which holds `usr/bin/tool`.
@@ -219,10 +220,16 @@ fn packages_and_lists_that_a_build_left_are_not_the_next_ones() {
     // What the good one fetched is what the archive has, and the next one finds it.
     let lists = kept_lists(&store);
     assert!(lists.iter().any(|name| name.contains("_Packages")), "{lists:?}");
+    // Content of the store is what it is called.
+    for file in fs::read_dir(store.path().join("store/downloads")).unwrap().flatten() {
+        let name = file.file_name().into_string().unwrap();
+        assert_eq!(sha256(&fs::read(file.path()).unwrap()), name);
+    }
     let evil = build("evil:2", &run_command(PLANT)).ok();
     assert_eq!(kept_lists(&store), lists, "{}", evil.stderr);
-    let again = build("good:2", &format!("{look}{hello}")).ok();
-    assert!(again.stderr.contains("Need to get 0 B"), "{}", again.stderr);
+    // What apt fetches itself has the archive's time.
+    let lent = run_command("find /var/cache/apt/archives -name 'hello_*.deb' -mmin -10 | grep -q .");
+    build("good:2", &format!("{look}{hello}{lent}")).ok();
     store.run(&["run", "good:2", "--", "sh", "-c", script]).ok();
 }
 
@@ -233,4 +240,82 @@ fn kept_lists(store: &Store) -> Vec<String> {
     let mut names: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+#[test]
+fn an_old_signed_entry_does_not_pass_for_a_new_one() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
+    let curve = "ec_paramgen_curve:P-256";
+    tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
+    tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
+    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
+    let sign = || {
+        let arguments = ["-t", &image, "--push", "--cache-from", "none", "--sign-key", text(&private)];
+        team.build(&Store::new(), &arguments).0
+    };
+    let look = || {
+        // Nothing that this store has already keeps it from asking.
+        for kind in fs::read_dir(store.path().join("store/records")).into_iter().flatten().flatten() {
+            if kind.file_name().to_str().unwrap().contains('.') {
+                fs::remove_dir_all(kind.path()).unwrap();
+            }
+        }
+        let arguments = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
+        let (built, ended) = team.build(&store, &arguments);
+        (hits(&built)[0].is_some(), ended.stderr)
+    };
+    let first = sign();
+    let tag = format!("alloy-cache-v1-layer-{}", first["layers"][0]["key"].as_str().unwrap());
+    let old = team.manifest("team/image", &tag);
+    assert!(look().0);
+    // Whole seconds are what entries tell.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    sign();
+    assert!(look().0);
+    team.put("team/image", &tag, &old.to_string(), keys.path());
+    // What it is also found under, by the bytes below, still leads to the new one.
+    let (_, said) = look();
+    assert!(said.contains("was seen there before"), "{said}");
+    // And its time is signed: it cannot be made younger.
+    let mut younger = old;
+    younger["annotations"]["org.opencontainers.image.created"] = "2099-01-01T00:00:00Z".into();
+    team.put("team/image", &tag, &younger.to_string(), keys.path());
+    let (_, said) = look();
+    assert!(said.contains("not by the key that is trusted"), "{said}");
+}
+
+#[test]
+fn what_came_in_without_a_key_is_not_believed_under_one() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
+    let curve = "ec_paramgen_curve:P-256";
+    tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
+    tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
+    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
+    team.build(&Store::new(), &["-t", &image, "--push"]);
+    // Imported by nobody's word, then used so: both are unknown to whoever asks for signatures.
+    store.run(&["cache", "import", &from]).ok();
+    let (built, _) = team.build(&store, &["-t", "x", "--cache-from", "none"]);
+    assert!(hits(&built).iter().all(Option::is_some), "{built}");
+    let trusting = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
+    let (built, ended) = team.build(&store, &trusting);
+    assert_eq!(hits(&built), [None, None, None], "{}", ended.stderr);
+    // What was made under the key is found under it.
+    let (built, _) = team.build(&store, &trusting);
+    assert!(hits(&built).iter().all(Option::is_some), "{built}");
+}
+
+#[test]
+fn a_build_that_fails_leaves_no_directory_behind() {
+    let store = Store::new();
+    let root = store.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/a"), "a").unwrap();
+    let blueprint = crate::support::tasks(&run_command("false"));
+    let base = format!("rootfs:{}", text(&root));
+    store.run(&["build", text(blueprint.path()), "--base", &base, "--no-attest"]).fails(1);
+    assert_eq!(fs::read_dir(store.path().join("store/work")).unwrap().count(), 0);
 }

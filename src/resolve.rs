@@ -204,14 +204,15 @@ impl Resolver<'_> {
                 return self.archive(suite);
             }
             BaseRef::Oci { path, tag } => {
-                let read = || Ok(image::read_layout(self.store, path, tag.as_deref(), self.platform)?);
+                let read = || self.verified(path, image::read_layout(self.store, path, tag.as_deref(), self.platform)?);
                 self.unchanged(&path.join(INDEX), tag.as_deref().unwrap_or_default(), read)?
             }
             BaseRef::OciArchive(path) => {
-                self.unchanged(path, "", || Ok(image::read_layout_archive(self.store, path, self.platform)?))?
+                let read = || self.verified(path, image::read_layout_archive(self.store, path, self.platform)?);
+                self.unchanged(path, "", read)?
             }
             BaseRef::DockerArchive(path) => {
-                self.unchanged(path, "", || Ok(image::read_docker_archive(self.store, path)?))?
+                self.unchanged(path, "", || self.verified(path, image::read_docker_archive(self.store, path)?))?
             }
             BaseRef::Rootfs(path) if path.is_dir() => self.directory(path)?,
             BaseRef::Rootfs(path) => self.unchanged(path, "", || self.rootfs(path))?,
@@ -371,7 +372,7 @@ pub fn base_layers(store: &Store) -> std::result::Result<BTreeSet<Digest>, Store
 
 fn from_archive(from: FromArchive) -> Base {
     let identity = from.plan.identity();
-    Base { identity, image: rootfs::image(identity, Vec::new()), origin: Origin::Archive(Box::new(from)) }
+    Base { identity, image: rootfs::bare(identity, Vec::new()), origin: Origin::Archive(Box::new(from)) }
 }
 
 fn place(step: &Step) -> String {

@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::verified::VerifiedReader;
 
 mod blob;
+mod diff_ids;
 mod layer;
 mod locks;
 mod records;
@@ -66,6 +67,14 @@ pub enum StoreError {
         /// What it is.
         found: String,
     },
+    /// A blob that cannot be read to its end.
+    #[error("{blob} cannot be decompressed: {message}")]
+    Damaged {
+        /// Which.
+        blob: Digest,
+        /// Why.
+        message: String,
+    },
     /// A key that cannot be a file name.
     #[error("`{0}` cannot be a key of the store")]
     Key(String),
@@ -81,6 +90,8 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Some kinds of records are known to those alone who trust the same: what, and which kinds.
+    trust: Option<(String, &'static [&'static str])>,
 }
 
 impl Store {
@@ -99,14 +110,14 @@ impl Store {
                     fs::create_dir_all(&path).map_err(failed("make", &path))?;
                 }
                 // Last: without it the store is not complete.
-                let store = Self { root: root.clone() };
+                let store = Self { root: root.clone(), trust: None };
                 store.replace(&version, format!("{VERSION}\n").as_bytes())?;
             }
             Err(error) => return Err(failed("read", &version)(error)),
         }
         // Overlay mounts and helpers in other directories need it.
         let root = root.canonicalize().map_err(failed("find", &root))?;
-        Ok(Self { root })
+        Ok(Self { root, trust: None })
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
@@ -118,13 +129,19 @@ impl Store {
                 Err(StoreError::Version { path: root, found: found.trim().to_owned() })
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("read", &version)(error)),
-            _ => Ok(Self { root: std::path::absolute(&root).map_err(failed("find", &root))? }),
+            _ => Ok(Self { root: std::path::absolute(&root).map_err(failed("find", &root))?, trust: None }),
         }
     }
 
     /// Its directory, absolute.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The same store for whoever believes only what `trust` vouches for: it has records of its own of these `kinds`,
+    /// and sees no others. Blobs and trees, which are known by what they are, are shared.
+    pub fn trusting(&self, trust: &Digest, kinds: &'static [&'static str]) -> Self {
+        Self { root: self.root.clone(), trust: Some((trust.hex()[..32].to_owned(), kinds)) }
     }
 
     /// Where downloads are kept.

@@ -162,6 +162,7 @@ impl Job {
         };
         reporter.event(Event::LayerEnded { id, outcome, size });
         let record = made?;
+        self.store.note_layer(&record.layer)?;
         cache::keep_portable(&self.store, &key, &record)?;
         Ok((record, false))
     }

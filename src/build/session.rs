@@ -36,6 +36,8 @@ mod share;
 mod sources;
 mod trees;
 
+pub use trees::stack_tree;
+
 type Result<T> = std::result::Result<T, BuildError>;
 
 /// One build at work.
@@ -253,6 +255,11 @@ impl<'a> Session<'a> {
         Ok((made.blob, hit))
     }
 
+    /// Remembers what a layer is that was written here.
+    fn written(&self, blob: Option<&LayerBlob>) -> Result<()> {
+        Ok(blob.map_or(Ok(()), |blob| self.resolver.store.note_layer(blob))?)
+    }
+
     /// Says that a layer was there.
     fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, hit: &Hit, blob: Option<&LayerBlob>) {
         let id = Id::next();
@@ -281,6 +288,7 @@ impl<'a> Session<'a> {
                 }
                 other => other,
             })?;
+            self.written(blob.as_ref())?;
         }
         self.ended(id, if blob.is_some() { "built" } else { "no change" }, blob.as_ref());
         Ok(blob)

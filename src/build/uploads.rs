@@ -88,10 +88,11 @@ impl<'a> Uploads<'a> {
             }
             .into_iter()
             .collect();
+            let created = Timestamp::from_second(self.resolver.now).unwrap_or_default().to_string();
             let job = Job {
                 entry: entry.clone(),
-                signature: self.resolver.team.signature(&entry.record()),
-                created: Timestamp::from_second(self.resolver.now).unwrap_or_default().to_string(),
+                signature: self.resolver.team.signature(&created, &entry.record()),
+                created,
                 sources: self.resolver.remotes(&places),
                 places,
                 store: self.resolver.store.clone(),

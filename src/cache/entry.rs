@@ -103,8 +103,16 @@ pub enum EntryError {
     #[error("it is not signed")]
     Unsigned,
     /// And this one is not good.
-    #[error("its signature is not by the key that is trusted")]
+    #[error("its signature is not by the key that is trusted, or of an older alloy, which did not sign its time")]
     Signature,
+    /// An old one in place of a new one.
+    #[error("it was made at {created}, and one that was made at {newest} was seen there before")]
+    Replayed {
+        /// When it was made.
+        created: String,
+        /// When the newest was.
+        newest: String,
+    },
     /// What it points at.
     #[error("its layer {0} is not there")]
     Missing(Digest),
@@ -168,12 +176,12 @@ impl Entry {
         tags
     }
 
-    /// What is signed: everything an entry says.
+    /// What is signed together with its time: everything an entry says.
     pub fn record(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The manifest; `signature` is of [`Entry::record`], in base64.
+    /// The manifest; `signature` is of `created` and [`Entry::record`], in base64.
     pub fn manifest(&self, created: &str, signature: Option<&str>) -> Vec<u8> {
         let mut annotations =
             BTreeMap::from([(RECORD.to_owned(), self.record()), (CREATED.to_owned(), created.to_owned())]);

@@ -22,7 +22,7 @@ pub use entry::{Entry, EntryError, Known, TAG_PREFIX, Wanted, Written};
 pub use export::{BASE, INVENTORIES, INVENTORY, PROFILE, PROFILES, SUITE, SUITES, base_preimage, entries, keep_entry};
 pub use place::{Place, PlaceError};
 pub use remote::{Remote, RemoteError};
-pub use team::Team;
+pub use team::{BELIEVED, CheckError, Team};
 
 use crate::plan::{Contents, LayerKey, PortablePreimage};
 

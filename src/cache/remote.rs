@@ -48,9 +48,21 @@ pub enum RemoteError {
     /// What is there.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] layers::store::StoreError),
     /// A thread ended early.
     #[error("a thread ended early: {0}")]
     Thread(String),
+}
+
+impl From<super::CheckError> for RemoteError {
+    fn from(error: super::CheckError) -> Self {
+        match error {
+            super::CheckError::Entry(error) => error.into(),
+            super::CheckError::Store(error) => error.into(),
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, RemoteError>;

@@ -6,9 +6,32 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use layers::digest::Digest;
+use layers::store::{Store, StoreError};
 
-use super::Place;
+use super::{EntryError, INVENTORIES, LAYERS, PORTABLE, PROFILES, Place, SUITES, Written, get, put};
 use crate::sign::{SigningKey, VerifyingKey};
+
+/// Kinds of records that others may have filled, or that were made on top of what others said.
+pub const BELIEVED: [&str; 6] = [LAYERS, PORTABLE, PROFILES, INVENTORIES, SUITES, "bases"];
+/// When the newest entry was made that a key has signed.
+const NEWEST: &str = "signed";
+
+/// Why a signed entry is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The entry.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is signed: the record, and when the entry was made, so that an old one cannot pass for a new one. The first
+/// line keeps it apart from anything else that the key may sign.
+fn payload(created: &str, record: &str) -> String {
+    format!("alloy cache entry 2\n{created}\n{record}")
+}
 
 /// The caches of a team.
 #[derive(Debug, Default)]
@@ -21,6 +44,8 @@ pub struct Team {
     pub verify: Option<VerifyingKey>,
     /// Who signs entries.
     pub sign: Option<SigningKey>,
+    /// Nothing is written down of what was seen.
+    pub only_looks: bool,
     /// Layers that turned out to be something else than was said, or nothing.
     distrusted: Mutex<BTreeSet<Digest>>,
     /// Places that did not answer: asking them again takes long.
@@ -33,9 +58,39 @@ impl Team {
         Self { from, to, ..Self::default() }
     }
 
-    /// The signature of `record` in base64, where entries are signed.
-    pub fn signature(&self, record: &str) -> Option<String> {
-        self.sign.as_ref().map(|key| STANDARD.encode(key.sign(record.as_bytes())))
+    /// The signature in base64 of an entry's `record` that is made at `created`, where entries are signed.
+    pub fn signature(&self, created: &str, record: &str) -> Option<String> {
+        self.sign.as_ref().map(|key| STANDARD.encode(key.sign(payload(created, record).as_bytes())))
+    }
+
+    /// The store as this team sees it: who asks for signatures by a key knows what came in under that key, and what was
+    /// made on top of it.
+    pub fn believing(&self, store: &Store) -> Store {
+        match &self.verify {
+            Some(key) => store.trusting(&Digest::of(key.pem()), &BELIEVED),
+            None => store.clone(),
+        }
+    }
+
+    /// Fails unless whoever is trusted has signed the entry under `tag`, and nothing newer there was seen before.
+    pub fn check(&self, store: &Store, tag: &str, written: &Written) -> Result<(), CheckError> {
+        let Some(key) = &self.verify else { return Ok(()) };
+        let signature = written.signature.as_ref().ok_or(EntryError::Unsigned)?;
+        let signature = STANDARD.decode(signature).map_err(|_| EntryError::Signature)?;
+        if !key.verify(payload(&written.created, &written.record).as_bytes(), &signature) {
+            return Err(EntryError::Signature.into());
+        }
+        let made: jiff::Timestamp = written.created.parse().map_err(|_| EntryError::Signature)?;
+        let place = Digest::of(format!("{}{tag}", key.pem())).hex();
+        let newest = get::<String>(store, NEWEST, &place)?.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        match newest {
+            Some(newest) if made < newest => {
+                Err(EntryError::Replayed { created: made.to_string(), newest: newest.to_string() }.into())
+            }
+            Some(newest) if made == newest => Ok(()),
+            _ if self.only_looks => Ok(()),
+            _ => Ok(put(store, NEWEST, &place, &made.to_string())?),
+        }
     }
 
     /// Entries that lead to this layer are not used any more.

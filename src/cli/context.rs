@@ -196,8 +196,10 @@ pub(super) struct Network<'a> {
     pub(super) pin: Option<ArchivePin>,
     /// Where packages are that the archive has lost, as the lockfile says.
     pub(super) mirror: Option<String>,
+    /// The store, as whoever trusts the team's key sees it.
+    store: Store,
     /// Who shares caches.
-    pub(super) team: Team,
+    team: Team,
 }
 
 impl<'a> Network<'a> {
@@ -207,6 +209,7 @@ impl<'a> Network<'a> {
         let (compression, team) = (Compression::default(), Team::default());
         Self {
             context,
+            store: context.store.clone(),
             fetcher,
             registries,
             archive,
@@ -220,9 +223,21 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// Shares caches with `team`. What the store knows from others who were not asked for a signature, and what was
+    /// made on top of that, is not known to those who ask for one.
+    pub(super) fn share(&mut self, team: Team) {
+        self.store = team.believing(&self.context.store);
+        self.team = team;
+    }
+
+    /// The team.
+    pub(super) fn team(&self) -> &Team {
+        &self.team
+    }
+
     pub(super) fn resolver(&'a self) -> Resolver<'a> {
         Resolver {
-            store: &self.context.store,
+            store: &self.store,
             fetcher: &self.fetcher,
             runtime: self.context.runtime.handle(),
             reporter: &self.context.reporter,

@@ -88,6 +88,7 @@ impl From<RemoteError> for CommandError {
         match error {
             RemoteError::Registry(error) => error.into(),
             RemoteError::Directory(_) | RemoteError::Thread(_) => with(Kind::Failed, &error, None),
+            RemoteError::Store(error) => error.into(),
             RemoteError::Entry(_) => with(Kind::Network, &error, None),
         }
     }

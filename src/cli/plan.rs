@@ -34,7 +34,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut forecasts = Vec::new();
     for one in prepared {
         let mut network = args.inputs.network(&context, &one);
-        network.team = args.cache_from.team(&[])?;
+        let mut team = args.cache_from.team(&[])?;
+        team.only_looks = true;
+        network.share(team);
         let options = Options {
             compression: args.inputs.compression,
             epoch: one.epoch,

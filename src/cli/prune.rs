@@ -11,6 +11,7 @@ use super::context::{Context, Global};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
+use crate::build;
 use crate::cache::{self, elsewhere};
 use crate::image::{self, Documents, Image, Local, Manifest};
 use crate::resolve;
@@ -86,8 +87,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             cache::forget(store, key)?;
         }
         cache::forget_portable(store, |digest| needed.blobs.contains(digest))?;
+        store.forget_trusting(&cache::BELIEVED)?;
         let bases = resolve::base_layers(store)?;
         elsewhere::retain(store, |digest| needed.blobs.contains(digest) || bases.contains(digest))?;
+        store.forget_diff_ids(|digest| needed.blobs.contains(digest) || bases.contains(digest))?;
         for digest in &blobs {
             store.remove_blob(digest)?;
         }
@@ -130,7 +133,7 @@ fn needed(context: &Context, kept: &[Local]) -> Needed {
         for DiffId(digest) in image.layers.iter().map(|layer| layer.diff_id) {
             chain = Some(ChainId::extend(chain, DiffId(digest)));
             needed.trees.insert(digest.hex());
-            needed.trees.extend(chain.map(|chain| format!("chain-{}", chain.0.hex())));
+            needed.trees.extend(chain.map(build::stack_tree));
         }
     }
     needed

@@ -12,6 +12,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod index;
+mod lists;
 mod nearer;
 mod newer;
 mod os_release;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
+pub use lists::vouch;
 pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use layers::digest::Digest;
+use layers::digest::{DiffId, Digest};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,11 @@ pub enum ImageError {
     Occupied { path: PathBuf },
     #[error("layer {digest} is {media_type}, which alloy cannot read")]
     MediaType { digest: Digest, media_type: String },
+    #[error(
+        "{what}: layer {number} of {count} is not what the image's config says: the config's diff ID is {claimed}, the \
+         layer's content has {found}; whoever made the image has to make it again"
+    )]
+    DiffId { what: String, number: usize, count: usize, claimed: DiffId, found: DiffId },
     #[error("cannot unpack layer {digest}: {source}")]
     Apply { digest: Digest, source: layers::apply::ApplyError },
     #[error(transparent)]

@@ -14,11 +14,13 @@ use serde_json::json;
 
 use super::{Resolver, Result};
 use crate::cache;
-use crate::image::{Image, ImageError, Layer};
+use crate::image::{self, Image, ImageError, Layer};
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, DEFAULT_PATH, Lent};
 
-const FILES: &str = "base-files";
+/// Records of images whose layers were found to be what their configs say. Those that an older alloy wrote under
+/// another name were believed without a look.
+const FILES: &str = "base-files-verified";
 
 #[derive(Serialize, Deserialize)]
 struct Known {
@@ -71,6 +73,12 @@ impl Resolver<'_> {
         Ok(known.filter(same).map(|known| known.image).filter(there))
     }
 
+    /// The same image, if its layers are what its config says: nobody who pulls what is made from it finds out first.
+    pub(super) fn verified(&self, path: &Path, image: Image) -> Result<Image> {
+        image::verify_layers(self.store, &path.display().to_string(), &image.layers)?;
+        Ok(image)
+    }
+
     /// A tar in any compression, as the one layer of an image.
     pub(super) fn rootfs(&self, path: &Path) -> Result<Image> {
         let failed = |source| ImageError::Read { path: path.to_owned(), source };
@@ -83,7 +91,9 @@ impl Resolver<'_> {
         }
         let mut writer = self.store.layer_writer(self.compression)?;
         io::copy(&mut head.as_slice().chain(reader), &mut writer).map_err(failed)?;
-        Ok(single(writer.finish()?))
+        let layer = writer.finish()?;
+        self.store.note_layer(&layer)?;
+        Ok(single(layer))
     }
 
     /// A directory, as the one layer of an image. Read anew every time: a directory does not tell that it has changed.
@@ -93,7 +103,10 @@ impl Resolver<'_> {
         let layer = target.capture(absolute, self.compression)?;
         target.finish()?;
         match layer {
-            Some(layer) => Ok(single(layer)),
+            Some(layer) => {
+                self.store.note_layer(&layer)?;
+                Ok(single(layer))
+            }
             None => Err(ImageError::invalid(path.display().to_string(), "the directory is empty").into()),
         }
     }
@@ -101,11 +114,11 @@ impl Resolver<'_> {
 
 fn single(blob: LayerBlob) -> Image {
     let layer = Layer { descriptor: blob.descriptor, diff_id: blob.diff_id };
-    image(layer.diff_id.0, vec![layer])
+    bare(layer.diff_id.0, vec![layer])
 }
 
 /// An image that is nothing but a root file system.
-pub(super) fn image(identity: Digest, layers: Vec<Layer>) -> Image {
+pub(super) fn bare(identity: Digest, layers: Vec<Layer>) -> Image {
     let config = json!({"config": {"Env": [format!("PATH={DEFAULT_PATH}")], "Cmd": ["/bin/bash"]}});
     Image { identity, config, layers }
 }

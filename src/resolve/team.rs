@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt, stream};
 use layers::digest::Digest;
 use serde::de::DeserializeOwned;
 
 use super::{ResolveError, Resolver};
-use crate::cache::{Directory, Entry, EntryError, Known, Place, Remote, RemoteError, Wanted, Written};
+use crate::cache::{CheckError, Directory, Entry, EntryError, Known, Place, Remote, RemoteError, Wanted, Written};
 use crate::event::Event;
 
 /// Questions on their way at once.
@@ -79,7 +77,7 @@ impl Resolver<'_> {
     async fn answer(&self, remote: &Remote, wanted: &Wanted) -> Result<Option<Entry>, RemoteError> {
         let Some(written) = remote.read(&wanted.tag()).await? else { return Ok(None) };
         wanted.check(&written.entry)?;
-        self.signed(&written)?;
+        self.signed(&wanted.tag(), &written)?;
         let Some(layer) = written.entry.known.layer() else { return Ok(Some(written.entry)) };
         let blob = &layer.descriptor;
         if !self.team.trusts(&blob.digest) {
@@ -92,12 +90,9 @@ impl Resolver<'_> {
         Ok(Some(written.entry))
     }
 
-    /// Fails unless whoever is trusted has signed the entry.
-    pub fn signed(&self, written: &Written) -> Result<(), EntryError> {
-        let Some(key) = &self.team.verify else { return Ok(()) };
-        let signature = written.signature.as_ref().ok_or(EntryError::Unsigned)?;
-        let signature = STANDARD.decode(signature).map_err(|_| EntryError::Signature)?;
-        if key.verify(written.record.as_bytes(), &signature) { Ok(()) } else { Err(EntryError::Signature) }
+    /// Fails unless whoever is trusted has signed the entry under `tag`, and nothing newer was seen there.
+    pub fn signed(&self, tag: &str, written: &Written) -> Result<(), CheckError> {
+        self.team.check(self.store, tag, written)
     }
 
     /// What the team knows of that kind under `key`, and who said so.

@@ -1,9 +1,6 @@
-//! `apt_install` in a root: what is missing, the index refreshed once, and caches that outlive the build.
+//! `apt_install` in a root: what is missing, what apt is asked, and what it answers.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -12,14 +9,11 @@ use crate::debian::os_release;
 use crate::fetch::taken_apart;
 use crate::lock::DebPin;
 use crate::op::Deb;
-use crate::sandbox::Bind;
 
 /// What dpkg has installed.
 pub const STATUS: &str = "var/lib/dpkg/status";
 /// What apt has installed by itself.
 pub const EXTENDED_STATES: &str = "var/lib/apt/extended_states";
-/// More builds than this on one base at once go without a shared cache of packages.
-const SLOTS: u32 = 64;
 
 /// What packages come to, as apt decides it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,47 +29,6 @@ pub fn suite(text: &str) -> Option<String> {
     let name = os_release(text, "VERSION_CODENAME")?;
     let fits = name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     fits.then(|| name.to_owned())
-}
-
-/// apt's lists and archives, kept by alloy and lent to a build. apt locks both directories, so a build takes a slot
-/// of its own: the first that no other build holds.
-pub struct AptCache {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl AptCache {
-    /// Takes a slot below `path`, a directory for one base: lists of other distributions would be cleaned away.
-    pub fn take(path: &Path) -> io::Result<Self> {
-        for slot in 0..SLOTS {
-            let path = path.join(slot.to_string());
-            for directory in ["lists/partial", "archives/partial"] {
-                fs::create_dir_all(path.join(directory))?;
-            }
-            let lock = File::create(path.join("lock"))?;
-            match lock.try_lock() {
-                Ok(()) => return Ok(Self { path, _lock: lock }),
-                Err(fs::TryLockError::WouldBlock) => {}
-                Err(fs::TryLockError::Error(error)) => return Err(error),
-            }
-        }
-        Err(io::Error::other(format!("{SLOTS} builds at once hold {}", path.display())))
-    }
-
-    /// True when no index was ever fetched into this slot.
-    pub fn is_empty(&self) -> bool {
-        let Ok(entries) = fs::read_dir(self.path.join("lists")) else { return true };
-        !entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("Release"))
-    }
-
-    /// Lent to every command of the build.
-    pub fn binds(&self) -> [Bind; 2] {
-        [("lists", "/var/lib/apt/lists"), ("archives", "/var/cache/apt/archives")].map(|(name, target)| Bind {
-            source: self.path.join(name),
-            target: target.into(),
-            read_only: false,
-        })
-    }
 }
 
 /// Those of `packages` that dpkg's `status` does not have installed. `name=version` counts only in that version,
@@ -172,6 +125,29 @@ fn uri(line: &str) -> Option<DebPin> {
         sha256: Digest::from_hex(hash.strip_prefix("SHA256:")?).ok()?,
         size: size.parse().ok()?,
     })
+}
+
+/// A package's file as apt fetches it, with the hash of it that the signed index says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// Its name in apt's directory.
+    pub name: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The packages in what [`uris_command`] has printed that have a SHA-256. Others are not kept.
+pub fn archived(printed: &str) -> Vec<Archived> {
+    let one = |line: &str| {
+        let (_, rest) = line.strip_prefix('\'')?.split_once("' ")?;
+        let [name, size, hash] = rest.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
+        let plain = name.ends_with(".deb") && !name.starts_with('.') && !name.contains('/') && name.len() < 256;
+        let sha256 = Digest::from_hex(hash.strip_prefix("SHA256:")?).ok()?;
+        plain.then_some(Archived { name: name.to_owned(), sha256, size: size.parse().ok()? })
+    };
+    printed.lines().filter_map(one).collect()
 }
 
 /// A package's file, as apt names it.
@@ -281,14 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn builds_at_once_take_different_slots() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = AptCache::take(directory.path()).unwrap();
-        let second = AptCache::take(directory.path()).unwrap();
-        assert_ne!(first.path, second.path);
-        let place = first.path.clone();
-        drop(first);
-        assert_eq!(AptCache::take(directory.path()).unwrap().path, place);
+    fn packages_that_apt_names_with_a_hash() {
+        let hash = "a".repeat(64);
+        let line = |name: &str, hash: &str| format!("'http://a.example/x' {name} 7 {hash}\n");
+        let sha256 = format!("SHA256:{hash}");
+        let printed = [
+            line("x_1%3a2_all.deb", &sha256),
+            line("../x_1_all.deb", &sha256),
+            line("y_1_all.deb", ""),
+            line("y_1_all.deb", "MD5Sum:1234"),
+            line("lock", &sha256),
+            "Reading package lists...\n".to_owned(),
+        ];
+        let found = archived(&printed.concat());
+        assert_eq!(found.iter().map(|one| (one.name.as_str(), one.size)).collect::<Vec<_>>(), [("x_1%3a2_all.deb", 7)]);
     }
 
     #[test]

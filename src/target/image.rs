@@ -30,6 +30,17 @@ pub struct ImageTarget {
     reach: Reach,
     // Held, so that no other build takes the directory for left over; deleted by the worker.
     work: WorkDir,
+    finished: bool,
+}
+
+/// A build that fails leaves no directory behind, least of all on a full disk.
+impl Drop for ImageTarget {
+    fn drop(&mut self) {
+        if !self.finished {
+            let path = self.work.path().to_owned();
+            let _ = self.discard().and_then(|()| self.remove(vec![path]));
+        }
+    }
 }
 
 /// Why a request failed.
@@ -62,7 +73,7 @@ impl ImageTarget {
         let work = store.work_dir()?;
         let owned: Vec<PathBuf> = binds.iter().map(|bind| bind.source.clone()).collect();
         let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: &owned })?;
-        let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work };
+        let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work, finished: false };
         let (there, work) = (target.below(store.root()), target.below(target.work.path()));
         let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
         target.worker.send(&Setup { store: there, work, lent, epoch })?;
@@ -233,6 +244,7 @@ impl ImageTarget {
     /// Deletes the build's directory and ends the worker.
     pub fn finish(mut self) -> Result<(), RequestError> {
         let path = self.work.path().to_owned();
+        self.finished = true;
         self.remove(vec![path])
     }
 }

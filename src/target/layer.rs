@@ -11,7 +11,8 @@ use layers::store::{LayerBlob, Store};
 
 use super::TargetError;
 use super::accounts::Account;
-use super::apt::AptCache;
+use super::apt::Archived;
+use super::aptcache::AptCache;
 use super::lent::Lent;
 use super::scratch::{APT_CONF_PATH, LENT, Scratch};
 use super::site::Site;
@@ -113,6 +114,9 @@ impl Layer {
         cwd: &str,
         stdio: Stdio,
     ) -> RunSpec {
+        if let Some(apt) = &self.apt {
+            apt.prepare(&self.root);
+        }
         let mut binds = if self.placed { Vec::new() } else { self.scratch.binds().to_vec() };
         binds.extend(self.apt.iter().flat_map(AptCache::binds));
         binds.extend(self.lent.binds.iter().cloned());
@@ -210,12 +214,28 @@ impl Site for Layer {
         std::fs::remove_dir_all(self.scratch.lent(directory)).map_err(TargetError::scratch)
     }
 
+    fn keeps_archives(&self) -> bool {
+        self.apt.is_some()
+    }
+
+    fn lend_archives(&mut self, archives: &[Archived]) -> Result<(), TargetError> {
+        self.apt.as_ref().map_or(Ok(()), |apt| apt.lend_archives(archives)).map_err(TargetError::scratch)
+    }
+
+    fn keep_archives(&mut self, archives: &[Archived]) -> Result<(), TargetError> {
+        self.apt.as_ref().map_or(Ok(()), |apt| apt.keep_archives(archives)).map_err(TargetError::scratch)
+    }
+
     fn index_is_fresh(&self) -> bool {
         self.index_fresh
     }
 
     fn has_index(&self) -> bool {
-        self.index_fresh || self.apt.as_ref().is_some_and(|apt| !apt.is_empty())
+        let lent = |apt: &AptCache| {
+            apt.prepare(&self.root);
+            !apt.is_empty()
+        };
+        self.index_fresh || self.apt.as_ref().is_some_and(lent)
     }
 
     fn index_refreshed(&mut self) {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod apt;
+mod aptcache;
 mod attributes;
 pub mod facts;
 pub mod host;
@@ -121,6 +122,11 @@ impl TargetError {
     /// A failure of scratch space.
     pub fn scratch(error: io::Error) -> Self {
         Self::Scratch(error)
+    }
+
+    /// True if the disk is full: whatever was read or written then is not to blame.
+    pub fn disk_is_full(&self) -> bool {
+        self.told().contains(&rustix::io::Errno::NOSPC.to_string())
     }
 
     /// What was wrong, causes included.

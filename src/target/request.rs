@@ -125,8 +125,12 @@ pub struct Unpack {
     pub tree: String,
     /// Trees below, topmost first.
     pub parents: Vec<String>,
-    /// What its tar must be, of a layer that somebody else made.
-    pub claimed: Option<DiffId>,
+    /// What its tar must be.
+    pub diff_id: DiffId,
+    /// That was found out here before: then it is not computed once more.
+    pub verified: bool,
+    /// Somebody else made it: what is wrong with it is their fault.
+    pub foreign: bool,
 }
 
 /// What came of unpacking layers.
@@ -134,8 +138,17 @@ pub struct Unpack {
 pub struct Unpacked {
     /// Device nodes that could not be made.
     pub skipped: Vec<String>,
-    /// Blobs that are not what they were claimed to be, and what they are instead.
-    pub wrong: Vec<(Digest, String)>,
+    /// Blobs that are not what they were claimed to be.
+    pub wrong: Vec<(Digest, Wrong)>,
+}
+
+/// What is wrong with a layer.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Wrong {
+    /// Its content is another than was claimed.
+    DiffId(DiffId),
+    /// It is no layer.
+    Content(String),
 }
 
 /// What `alloy run` asks for.

@@ -15,7 +15,7 @@ use layers::root::{Root, remove_tree};
 use layers::store::Store;
 
 use super::TargetError;
-use super::apt::AptCache;
+use super::aptcache::AptCache;
 use super::layer::{Layer, write_layer};
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
@@ -56,7 +56,10 @@ pub fn serve(channel: Channel) -> ExitCode {
 }
 
 fn failure(error: &TargetError) -> Reply {
-    Reply::Error { message: error.told(), hint: error.hint() }
+    let full = error.disk_is_full();
+    let message = if full { format!("the disk is full: {}", error.told()) } else { error.told() };
+    let hint = full.then(|| "`alloy prune` deletes what no image needs".to_owned());
+    Reply::Error { message, hint: error.hint().or(hint) }
 }
 
 struct Session<'a> {
@@ -180,8 +183,8 @@ impl<'a> Session<'a> {
         if self.apt.is_none()
             && let Some(base) = trees.last()
         {
-            let place = self.store.root().join("cache").join("apt").join(base);
-            self.apt = Some(AptCache::take(&place).map_err(TargetError::scratch)?);
+            let cache = AptCache::new(self.setup.work.join("apt"), base, &self.store);
+            self.apt = Some(cache.map_err(TargetError::scratch)?);
         }
         // A base that is made from packages makes all its directories itself.
         let below = if trees.is_empty() { "empty" } else { "skeleton" };
@@ -198,8 +201,13 @@ impl<'a> Session<'a> {
     }
 
     fn end(&mut self, remains: super::layer::Remains) {
+        let refreshed = remains.index_fresh && !self.index_fresh;
         self.index_fresh = remains.index_fresh;
         self.apt = remains.apt.or(self.apt.take());
+        if let Some(apt) = self.apt.as_ref().filter(|_| refreshed) {
+            // Without them the next build fetches its own.
+            let _ = apt.keep_lists();
+        }
         self.remains.push(remains.path);
     }
 

@@ -7,6 +7,7 @@ use layers::root::Root;
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
+use super::apt::Archived;
 
 /// A root, and the means to run commands in it.
 pub trait Site {
@@ -47,6 +48,21 @@ pub trait Site {
 
     /// Deletes what was lent so.
     fn take_back(&mut self, directory: &str) -> Result<(), TargetError>;
+
+    /// True where packages are kept for other builds, as files of alloy's own.
+    fn keeps_archives(&self) -> bool {
+        false
+    }
+
+    /// Gives apt copies of those of `archives` that are kept.
+    fn lend_archives(&mut self, _archives: &[Archived]) -> Result<(), TargetError> {
+        Ok(())
+    }
+
+    /// Keeps those of `archives` that apt has fetched, if they are what it said they would be.
+    fn keep_archives(&mut self, _archives: &[Archived]) -> Result<(), TargetError> {
+        Ok(())
+    }
 
     /// True when apt's index was refreshed in this run.
     fn index_is_fresh(&self) -> bool;

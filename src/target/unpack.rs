@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply};
 use layers::compress::{decoder, read_ahead};
+use layers::digest::DiffId;
 use layers::root::{Root, remove_tree};
 use layers::store::Store;
 use layers::verified::HashingReader;
 
 use super::TargetError;
-use super::request::{Unpack, Unpacked};
+use super::request::{Unpack, Unpacked, Wrong};
 
 /// Where the trees of these names are.
 pub fn trees(store: &Store, names: &[String]) -> Result<Vec<PathBuf>, TargetError> {
@@ -29,7 +30,7 @@ enum One {
     /// Nothing: it leaves out directories that are to come from below.
     Incomplete,
     /// Nothing: it is not what it was claimed to be.
-    Wrong(String),
+    Wrong(Wrong),
 }
 
 /// Unpacks `layers`, lowest first, side by side.
@@ -76,18 +77,30 @@ pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
     Ok(unpacked)
 }
 
-/// Unpacks a layer.
+/// Unpacks a layer. Its tree gets its name only if its content is what was claimed.
 fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetError> {
     let staged = store.stage_tree()?;
     let applied = match applied(store, layer, parents, &staged) {
         Ok(applied) => applied,
-        // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
-        Err(error @ (TargetError::Apply(ApplyError::Tar(_)) | TargetError::Layer(_))) if layer.claimed.is_some() => {
+        Err(error) => {
             remove_tree(&staged)?;
-            return Ok(One::Wrong(error.to_string()));
+            // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
+            return match error {
+                error @ (TargetError::Apply(ApplyError::Tar(_)) | TargetError::Layer(_))
+                    if layer.foreign && !error.disk_is_full() =>
+                {
+                    Ok(One::Wrong(Wrong::Content(error.to_string())))
+                }
+                error => Err(error),
+            };
         }
-        Err(error) => return Err(error),
     };
+    let (applied, found) = applied;
+    // Before it has a name: nothing is found under one that is not its own.
+    if let Some(found) = found.filter(|found| *found != layer.diff_id) {
+        remove_tree(&staged)?;
+        return Ok(One::Wrong(Wrong::DiffId(found)));
+    }
     let incomplete = applied.implied_parents && parents.is_empty() && !layer.parents.is_empty();
     if incomplete || !store.publish_tree(&staged, &layer.tree)? {
         remove_tree(&staged)?;
@@ -95,22 +108,24 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
     Ok(if incomplete { One::Incomplete } else { One::Tree(applied.skipped_devices) })
 }
 
-fn applied(store: &Store, layer: &Unpack, parents: &[Root], staged: &Path) -> Result<Applied, TargetError> {
-    let failed = |source: std::io::Error| match layer.claimed {
-        Some(_) => TargetError::Layer(source.to_string()),
-        None => TargetError::Host { path: store.blob_path(&layer.blob), source },
+fn applied(store: &Store, layer: &Unpack, parents: &[Root], staged: &Path) -> Result<(Applied, Option<DiffId>), TargetError> {
+    let failed = |source: std::io::Error| {
+        if layer.foreign {
+            TargetError::Layer(source.to_string())
+        } else {
+            TargetError::Host { path: store.blob_path(&layer.blob), source }
+        }
     };
     let (_, reader) = decoder(store.open_blob(&layer.blob)?).map_err(failed)?;
     let options = ApplyOptions { form: Form::OverlayLower, parents, ownership: Ownership::Archive };
     let root = Root::open(staged)?;
     read_ahead(reader, |reader| {
-        let Some(claimed) = layer.claimed else { return Ok(apply(reader, &root, &options)?) };
+        if layer.verified {
+            return Ok((apply(reader, &root, &options)?, None));
+        }
         let mut reader = HashingReader::new(reader);
         let applied = apply(&mut reader, &root, &options)?;
-        let found = reader.finish().map_err(|error| TargetError::Layer(error.to_string()))?;
-        if found != claimed.0 {
-            return Err(TargetError::Layer(format!("its diff ID is {found}, not {}", claimed.0)));
-        }
-        Ok(applied)
+        let found = reader.finish().map_err(failed)?;
+        Ok((applied, Some(DiffId(found))))
     })
 }

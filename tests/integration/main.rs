@@ -31,6 +31,7 @@ mod login;
 mod packages;
 mod plan;
 mod platforms;
+mod poison;
 mod portable;
 mod properties;
 mod registry;

@@ -14,7 +14,27 @@ impl Store {
                 return Err(StoreError::Key(part.to_owned()));
             }
         }
-        Ok(self.root.join("records").join(kind).join(key))
+        Ok(self.kind(kind).join(key))
+    }
+
+    /// Where the records of a kind are.
+    fn kind(&self, kind: &str) -> PathBuf {
+        let place = self.root.join("records");
+        match &self.trust {
+            Some((trust, kinds)) if kinds.contains(&kind) => place.join(format!("{kind}.{trust}")),
+            _ => place.join(kind),
+        }
+    }
+
+    /// Forgets what is recorded of `kinds` for those who trust something. Others keep theirs.
+    pub fn forget_trusting(&self, kinds: &[&str]) -> Result<()> {
+        for name in list(&self.root.join("records"))? {
+            let path = self.root.join("records").join(&name);
+            if name.split_once('.').is_some_and(|(kind, _)| kinds.contains(&kind)) {
+                fs::remove_dir_all(&path).map_err(failed("delete", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// What is recorded under `key`.
@@ -30,7 +50,7 @@ impl Store {
     /// Records `bytes` under `key`, in place of what was there.
     pub fn put_record(&self, kind: &str, key: &str, bytes: &[u8]) -> Result<()> {
         let path = self.record_path(kind, key)?;
-        let directory = self.root.join("records").join(kind);
+        let directory = self.kind(kind);
         fs::create_dir_all(&directory).map_err(failed("make", &directory))?;
         self.replace(&path, bytes)
     }
@@ -43,7 +63,7 @@ impl Store {
     /// All records of a kind, sorted by key.
     pub fn records(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let mut records = Vec::new();
-        for key in list(&self.root.join("records").join(kind))? {
+        for key in list(&self.kind(kind))? {
             if let Some(bytes) = self.record(kind, &key)? {
                 records.push((key, bytes));
             }
@@ -66,5 +86,22 @@ mod tests {
         assert_eq!(all, [("a".to_owned(), b"3".to_vec()), ("b".to_owned(), b"2".to_vec())]);
         assert!(store.record("layers", "../../version").is_err());
         assert!(store.record("none", "a").unwrap().is_none());
+    }
+
+    #[test]
+    fn who_trusts_a_key_sees_own_records_alone() {
+        let (_directory, store) = store();
+        let trusting = |text: &str| store.trusting(&crate::digest::Digest::of(text), &["layers"]);
+        let (ann, bob) = (trusting("ann"), trusting("bob"));
+        for store in [&store, &bob] {
+            store.put_record("layers", "a", b"not ann's").unwrap();
+        }
+        assert!(ann.record("layers", "a").unwrap().is_none() && ann.records("layers").unwrap().is_empty());
+        ann.put_record("layers", "a", b"ann's").unwrap();
+        ann.put_record("other", "a", b"all's").unwrap();
+        assert_eq!(store.record("layers", "a").unwrap().unwrap(), b"not ann's");
+        assert_eq!(bob.record("other", "a").unwrap().unwrap(), b"all's");
+        store.forget_trusting(&["layers"]).unwrap();
+        assert!(ann.record("layers", "a").unwrap().is_none() && store.record("layers", "a").unwrap().is_some());
     }
 }

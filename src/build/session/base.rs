@@ -69,6 +69,7 @@ impl Session<'_> {
         target.begin(Vec::new(), BTreeMap::new())?;
         target.assemble(plan, debs)?;
         let blob = target.commit(compression, epoch)?;
+        self.written(blob.as_ref())?;
         self.ended(id, "built", blob.as_ref());
         let (name, preimage) = (cache::BASE.to_owned(), cache::base_preimage(self.base.identity, self.inputs));
         let record = LayerRecord { name, layer: blob, archive: None, preimage, output: None, chain: None };

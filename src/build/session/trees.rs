@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use layers::digest::{ChainId, DiffId};
+use layers::digest::{ChainId, DiffId, Digest};
 use layers::media_type::Descriptor;
 
 use super::{Result, Session};
+use crate::build::BuildError;
 use crate::build::blobs::{ensure_blobs, lose};
+use crate::image::ImageError;
 use crate::cache::elsewhere;
 use crate::event::Event;
 use crate::resolve::Origin;
-use crate::target::request::{Unpack, Unpacked};
+use crate::target::request::{Unpack, Unpacked, Wrong};
 
 /// A layer below the one being made.
 #[derive(Clone, Debug)]
@@ -22,6 +24,11 @@ struct Below {
 }
 
 impl Session<'_> {
+    /// The base, as messages name it.
+    fn base_name(&self) -> String {
+        if self.lowered.base.is_empty() { "the image".to_owned() } else { format!("the base {}", self.lowered.base) }
+    }
+
     /// Trees of all layers so far but `without`, topmost first; those that are missing are unpacked, those that cannot
     /// be are pulled.
     pub(super) fn trees(&mut self, without: &BTreeSet<String>) -> Result<Vec<String>> {
@@ -33,7 +40,7 @@ impl Session<'_> {
             // A foreign layer may leave out directories: its tree takes them from what is below. Those of alloy do not.
             let own = layer.diff_id.0.hex();
             let name = match chain.filter(|_| foreign && self.resolver.store.tree(&own).is_none()) {
-                Some(chain) => format!("chain-{}", chain.0.hex()),
+                Some(chain) => stack_tree(chain),
                 None => own,
             };
             stack.push(Below { tree: name, blob: layer.descriptor.clone(), diff_id: layer.diff_id });
@@ -55,22 +62,52 @@ impl Session<'_> {
             if self.resolver.store.tree(&below.tree).is_some() {
                 continue;
             }
-            // What was made here is what it is.
-            let foreign = !elsewhere::places(self.resolver.store, &below.blob.digest)?.is_empty();
-            let claimed = foreign.then_some(below.diff_id);
-            let (blob, tree) = (below.blob.digest, below.tree.clone());
-            wanted.push(Unpack { blob, tree, parents: parents(at), claimed });
+            let (blob, tree, diff_id) = (below.blob.digest, below.tree.clone(), below.diff_id);
+            let foreign = !elsewhere::places(self.resolver.store, &blob)?.is_empty();
+            let verified = self.resolver.store.known_diff_id(&blob)? == Some(diff_id);
+            wanted.push(Unpack { blob, tree, parents: parents(at), diff_id, verified, foreign });
         }
         if !wanted.is_empty() {
+            let computed: Vec<(Digest, DiffId)> =
+                wanted.iter().filter(|one| !one.verified).map(|one| (one.blob, one.diff_id)).collect();
             let Unpacked { skipped, wrong } = self.target()?.unpack(wanted)?;
+            for (blob, diff_id) in computed {
+                match wrong.iter().find(|(other, _)| *other == blob) {
+                    None => self.resolver.store.note_diff_id(&blob, diff_id)?,
+                    Some((_, Wrong::DiffId(found))) => self.resolver.store.note_diff_id(&blob, *found)?,
+                    Some(_) => {}
+                }
+            }
             if !skipped.is_empty() {
                 let warning = format!("device nodes of the base cannot be made without root: {}", skipped.join(", "));
                 self.resolver.reporter.event(Event::Warning(warning));
             }
             if let Some((digest, reason)) = wrong.into_iter().next() {
-                return Err(lose(self.resolver, digest, reason)?);
+                return Err(self.wrong(digest, reason)?);
             }
         }
         Ok(stack.into_iter().rev().map(|below| below.tree).collect())
     }
+
+    /// A layer of the base that is not what the base's config says is an error; one that a cache promised is made here.
+    fn wrong(&self, digest: Digest, reason: Wrong) -> Result<BuildError> {
+        let layers = &self.base.image.layers;
+        let of_base = layers.iter().position(|layer| layer.descriptor.digest == digest);
+        let claimed = of_base.map(|at| (at + 1, layers[at].diff_id));
+        match (reason, claimed) {
+            (Wrong::DiffId(found), Some((number, claimed))) if !matches!(self.base.origin, Origin::Archive(_)) => {
+                let (what, count) = (self.base_name(), layers.len());
+                Ok(ImageError::DiffId { what, number, count, claimed, found }.into())
+            }
+            (Wrong::DiffId(found), _) => lose(self.resolver, digest, format!("its diff ID is {found}, not what was said")),
+            (Wrong::Content(reason), _) => lose(self.resolver, digest, reason),
+        }
+    }
+}
+
+/// The name of the tree of the topmost layer of a stack. Every layer's content is checked before its tree gets such a
+/// name, so that the chain ID is one of diff IDs that were computed here. Trees called `chain-…` are an older alloy's,
+/// which believed what configs claim: they are not used, and `prune` deletes them.
+pub fn stack_tree(chain: ChainId) -> String {
+    format!("stack-{}", chain.0.hex())
 }

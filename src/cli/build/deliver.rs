@@ -68,7 +68,9 @@ pub(super) fn deliver(
 /// Makes sure that layers are here which were never pulled.
 fn whole(resolver: &Resolver<'_>, built: &Built) -> Result<(), CommandError> {
     let blobs: Vec<Descriptor> = layers(built).into_iter().map(|layer| layer.descriptor).collect();
-    Ok(ensure_blobs(resolver, &blobs)?)
+    ensure_blobs(resolver, &blobs)?;
+    // Whoever reads a file or a directory has no registry's client to look at it first.
+    Ok(image::verify_layers(resolver.store, "the image", &layers(built))?)
 }
 
 fn tar(resolver: &Resolver<'_>, built: &Built, dest: &Path) -> Result<(), CommandError> {

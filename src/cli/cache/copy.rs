@@ -42,8 +42,9 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, Com
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let mut network = args.cache.network(&context);
-    network.team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
-    network.team.sign = signing_key(args.sign_key.as_deref())?;
+    let mut team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
+    team.sign = signing_key(args.sign_key.as_deref())?;
+    network.share(team);
     let count = build::export(&network.resolver())?;
     outln!("{} has {}", args.cache.cache, told(count));
     Ok(ExitCode::SUCCESS)
@@ -53,7 +54,9 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let mut network = args.cache.network(&context);
-    network.team.verify = verifying_key(args.cache_verify_key.as_deref())?;
+    let mut team = Team::default();
+    team.verify = verifying_key(args.cache_verify_key.as_deref())?;
+    network.share(team);
     let resolver = network.resolver();
     let remote = open(&network, &args.cache.cache)?;
     let place = remote.place();
@@ -63,7 +66,8 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
         let refused = |reason: &dyn std::fmt::Display| {
             context.reporter.event(Event::Warning(format!("{key} of {place} is not brought: {reason}")));
         };
-        if let Err(error) = resolver.signed(&listed.written) {
+        let seen = |tag: &String| resolver.signed(tag, &listed.written);
+        if let Err(error) = listed.tags.iter().try_for_each(seen) {
             refused(&error);
             continue;
         }
@@ -73,7 +77,7 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
             match context.runtime.block_on(async {
                 if args.lazy { remote.has(blob).await } else { remote.pull(blob, &context.store).await.map(|()| true) }
             }) {
-                Ok(true) => elsewhere::note(&context.store, &blob.digest, &place)?,
+                Ok(true) => elsewhere::note(resolver.store, &blob.digest, &place)?,
                 Ok(false) => {
                     refused(&"its layer is not there");
                     continue;
@@ -85,7 +89,7 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
             }
             bytes += if args.lazy { 0 } else { blob.size };
         }
-        if listed.written.entry.import(&context.store)? {
+        if listed.written.entry.import(resolver.store)? {
             count += 1;
         } else {
             refused(&"its key is not made of what it says");

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::Performer;
 use crate::op::{Deb, Source};
-use crate::target::apt::Closure;
+use crate::target::apt::{Archived, Closure};
 use crate::target::{TargetError, apt};
 
 /// Below `/run/alloy` in the sandbox: pinned packages while they are installed.
 const DEBS: &str = "debs";
+/// What apt prints of a thousand packages is a tenth of it.
+const MOST_PRINTED: usize = 4 << 20;
 
 impl Performer<'_> {
     pub(super) fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
@@ -34,7 +36,34 @@ impl Performer<'_> {
         if exit != 0 || missing.is_empty() {
             return Ok(exit);
         }
-        self.as_root(&apt::install_command(&missing, recommends))
+        let archives = self.archives(&missing, recommends)?;
+        self.site.lend_archives(&archives)?;
+        let exit = self.as_root(&apt::install_command(&missing, recommends))?;
+        self.site.keep_archives(&archives)?;
+        Ok(exit)
+    }
+
+    /// What apt is going to need, where that is kept. If it does not say, the installation tells why.
+    fn archives(&mut self, packages: &[&str], recommends: bool) -> Result<Vec<Archived>, TargetError> {
+        if !self.site.keeps_archives() {
+            return Ok(Vec::new());
+        }
+        let (exit, printed) = self.uris(packages, recommends)?;
+        Ok(if exit == 0 { apt::archived(&printed) } else { Vec::new() })
+    }
+
+    /// What apt says it would fetch.
+    fn uris(&mut self, packages: &[&str], recommends: bool) -> Result<(i32, String), TargetError> {
+        let root = self.accounts()?.user("root")?;
+        let printed = RefCell::new(Vec::new());
+        let keep = |bytes: &[u8]| {
+            let mut printed = printed.borrow_mut();
+            if printed.len() < MOST_PRINTED {
+                printed.extend_from_slice(bytes);
+            }
+        };
+        let exit = self.site.run(&apt::uris_command(packages, recommends), &root, &BTreeMap::new(), "/", &keep)?;
+        Ok((exit, String::from_utf8_lossy(&printed.borrow()).into_owned()))
     }
 
     fn fresh_index(&mut self) -> Result<i32, TargetError> {
@@ -102,11 +131,7 @@ impl Performer<'_> {
             return Err(failed("refreshing apt's index", exit, "see above"));
         }
         let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
-        let root = self.accounts()?.user("root")?;
-        let printed = RefCell::new(Vec::new());
-        let keep = |bytes: &[u8]| printed.borrow_mut().extend_from_slice(bytes);
-        let exit = self.site.run(&apt::uris_command(&missing, recommends), &root, &BTreeMap::new(), "/", &keep)?;
-        let printed = String::from_utf8_lossy(&printed.borrow()).into_owned();
+        let (exit, printed) = self.uris(&missing, recommends)?;
         if exit != 0 {
             return Err(failed("asking apt what it would install", exit, &printed));
         }

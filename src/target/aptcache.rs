@@ -1,0 +1,286 @@
+//! What apt finds from builds before this one. Commands see private copies alone, which are deleted with the build; what
+//! outlives it was checked by alloy, not by a sandbox:
+//!
+//! - Packages are downloads of the store, by their SHA-256. They are found by the hash that apt's signed index says
+//!   here and now, never by a name or a size, so nobody can leave one for somebody else.
+//! - Lists stay if a signed release vouches for them by a key that the root trusted before any command of its build
+//!   ran. They are copied out first, and the copy is checked and kept, for roots that trust the same keys.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use layers::digest::{Digest, Hasher};
+use layers::root::Root;
+use layers::store::{Lock, Store};
+use layers::verified::HashingReader;
+
+use super::apt::Archived;
+use crate::debian::vouch;
+use crate::sandbox::Bind;
+
+/// Of all lists together; those of Debian and Ubuntu are a tenth of it.
+const LISTS_LIMIT: u64 = 2 << 30;
+const KEYRING_LIMIT: u64 = 4 << 20;
+const MOST_KEYRINGS: usize = 100;
+/// Where a root has the keys that its apt trusts (apt-secure(8), sources.list(5) "Signed-By").
+const KEYRINGS: [&str; 3] = ["etc/apt/trusted.gpg.d", "etc/apt/keyrings", "usr/share/keyrings"];
+const OLD_KEYRING: &str = "etc/apt/trusted.gpg";
+/// Beside kept lists: when their releases were made.
+const DATES: &str = "dates";
+
+/// The keys of a root.
+#[derive(Debug)]
+struct Keys {
+    /// Copies of its keyrings.
+    paths: Vec<PathBuf>,
+    /// Where lists are kept that these vouch for.
+    kept: PathBuf,
+}
+
+/// apt's lists and archives for one build.
+#[derive(Debug)]
+pub struct AptCache {
+    /// This build's own.
+    path: PathBuf,
+    /// The base: lists of other distributions are of no use.
+    base: String,
+    store: Store,
+    keys: OnceCell<Keys>,
+}
+
+impl AptCache {
+    /// Makes the directories of a build at `path`; `base` is the name of the base's tree.
+    pub fn new(path: PathBuf, base: &str, store: &Store) -> io::Result<Self> {
+        for directory in ["lists/partial", "archives/partial", "keys"] {
+            fs::create_dir_all(path.join(directory))?;
+        }
+        Ok(Self { path, base: base.to_owned(), store: store.clone(), keys: OnceCell::new() })
+    }
+
+    fn lists(&self) -> PathBuf {
+        self.path.join("lists")
+    }
+
+    fn archives(&self) -> PathBuf {
+        self.path.join("archives")
+    }
+
+    /// Before the first command of the build runs in `root`: lends the lists that were kept. What goes wrong leaves
+    /// apt to fetch them.
+    pub fn prepare(&self, root: &Root) {
+        if self.keys.get().is_some() {
+            return;
+        }
+        let Ok(keys) = self.keys_of(root) else { return };
+        if self.lend_lists(&keys).is_err() {
+            let _ = clear(&self.lists());
+        }
+        let _ = self.keys.set(keys);
+    }
+
+    fn keys_of(&self, root: &Root) -> io::Result<Keys> {
+        let mut files = vec![PathBuf::from(OLD_KEYRING)];
+        for directory in KEYRINGS {
+            let names = root.read_dir(Path::new(directory)).unwrap_or_default();
+            files.extend(names.iter().map(|name| Path::new(directory).join(name)));
+        }
+        let (mut paths, mut hasher) = (Vec::new(), Hasher::new());
+        for file in files.iter().take(MOST_KEYRINGS) {
+            let Ok(bytes) = root.read(file, KEYRING_LIMIT) else { continue };
+            let path = self.path.join("keys").join(paths.len().to_string());
+            fs::write(&path, &bytes)?;
+            hasher.update(Digest::of(&bytes).as_bytes());
+            paths.push(path);
+        }
+        let kept = format!("{}-{}", self.base, hasher.finish().hex());
+        Ok(Keys { paths, kept: self.store.root().join("cache/lists").join(kept) })
+    }
+
+    fn lock(&self) -> io::Result<Lock> {
+        self.store.lock(&format!("lists-{}", self.base)).map_err(io::Error::other)
+    }
+
+    fn lend_lists(&self, keys: &Keys) -> io::Result<()> {
+        if !keys.kept.is_dir() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        copy_files(&Root::open(&keys.kept).map_err(io::Error::other)?, &self.lists())
+    }
+
+    /// True when apt has no index.
+    pub fn is_empty(&self) -> bool {
+        let Ok(entries) = fs::read_dir(self.lists()) else { return true };
+        !entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("Release"))
+    }
+
+    /// Lent to every command of the build.
+    pub fn binds(&self) -> [Bind; 2] {
+        [(self.lists(), "/var/lib/apt/lists"), (self.archives(), "/var/cache/apt/archives")].map(|(source, target)| {
+            Bind { source, target: target.into(), read_only: false }
+        })
+    }
+
+    /// Keeps the lists that a build has fetched, once no command of it runs.
+    pub fn keep_lists(&self) -> io::Result<()> {
+        let Some(keys) = self.keys.get() else { return Ok(()) };
+        let place = self.store.root().join("tmp");
+        let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(place)?;
+        copy_files(&Root::open(&self.lists()).map_err(io::Error::other)?, staged.path())?;
+        let dates = vouch(staged.path(), &keys.paths, now())?;
+        if dates.is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(self.store.root().join("cache/lists"))?;
+        let _lock = self.lock()?;
+        // Nobody is brought back to a release that is older than what was seen.
+        let before: BTreeMap<String, i64> = match fs::read(keys.kept.join(DATES)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(_) => BTreeMap::new(),
+        };
+        if dates.iter().any(|(release, date)| before.get(release).is_some_and(|before| date < before)) {
+            return Ok(());
+        }
+        fs::write(staged.path().join(DATES), serde_json::to_vec(&dates)?)?;
+        match fs::remove_dir_all(&keys.kept) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let staged = staged.keep();
+        fs::rename(&staged, &keys.kept).inspect_err(|_| drop(fs::remove_dir_all(&staged)))
+    }
+
+    /// Puts those of `archives` that the store has where apt looks for them.
+    pub fn lend_archives(&self, archives: &[Archived]) -> io::Result<()> {
+        for one in archives {
+            let (from, to) = (self.download(one), self.archives().join(&one.name));
+            if from.is_file() && to.symlink_metadata().is_err() {
+                fs::copy(from, &to)?;
+                fs::set_permissions(to, Permissions::from_mode(0o644))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes those of `archives` into the store that apt has fetched and that are what it said they would be.
+    pub fn keep_archives(&self, archives: &[Archived]) -> io::Result<()> {
+        // Whatever names a command left there: links lead nowhere else, and only files are opened.
+        let place = Root::open(&self.archives()).map_err(io::Error::other)?;
+        for one in archives.iter().filter(|one| !self.download(one).is_file()) {
+            let Ok(file) = place.open_file(Path::new(&one.name)) else { continue };
+            let mut copy = tempfile::NamedTempFile::new_in(self.store.root().join("tmp"))?;
+            let mut reader = HashingReader::new(file.take(one.size.saturating_add(1)));
+            io::copy(&mut reader, copy.as_file_mut())?;
+            // What was copied was hashed, and what was hashed is kept.
+            if reader.finish()? != one.sha256 {
+                continue;
+            }
+            copy.as_file().sync_data()?;
+            fs::set_permissions(copy.path(), Permissions::from_mode(0o444))?;
+            copy.persist(self.download(one)).map_err(|error| error.error)?;
+        }
+        Ok(())
+    }
+
+    fn download(&self, one: &Archived) -> PathBuf {
+        self.store.downloads().join(one.sha256.hex())
+    }
+}
+
+/// Copies the regular files of a directory, with their times: apt asks servers for what is newer.
+fn copy_files(from: &Root, to: &Path) -> io::Result<()> {
+    let mut left = LISTS_LIMIT;
+    for name in from.read_dir(Path::new(".")).map_err(io::Error::other)? {
+        if ["lock", DATES].iter().any(|own| name == *own) {
+            continue;
+        }
+        let Ok(source) = from.open_file(Path::new(&name)) else { continue };
+        let metadata = source.metadata()?;
+        left = left.checked_sub(metadata.len()).ok_or_else(|| io::Error::other("the lists are too large"))?;
+        let mut copy = File::create_new(to.join(&name))?;
+        io::copy(&mut source.take(metadata.len()), &mut copy)?;
+        copy.set_modified(metadata.modified()?)?;
+    }
+    Ok(())
+}
+
+fn clear(lists: &Path) -> io::Result<()> {
+    fs::remove_dir_all(lists)?;
+    fs::create_dir_all(lists.join("partial"))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache() -> (tempfile::TempDir, AptCache) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        let cache = AptCache::new(store.root().join("work/x"), "base", &store).unwrap();
+        (directory, cache)
+    }
+
+    fn archived(content: &[u8]) -> Archived {
+        Archived { name: "hello_1_all.deb".into(), sha256: Digest::of(content), size: content.len() as u64 }
+    }
+
+    #[test]
+    fn a_package_is_kept_only_if_it_is_what_the_index_says() {
+        let (_directory, cache) = cache();
+        let (right, place) = (archived(b"right"), cache.archives().join("hello_1_all.deb"));
+        for wrong in [&b"wrong"[..], b"right and more", b"righ"] {
+            fs::write(&place, wrong).unwrap();
+            cache.keep_archives(std::slice::from_ref(&right)).unwrap();
+            assert!(!cache.download(&right).exists());
+        }
+        fs::remove_file(&place).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &place).unwrap();
+        let passwd = archived(&fs::read("/etc/passwd").unwrap());
+        cache.keep_archives(std::slice::from_ref(&passwd)).unwrap();
+        assert!(!cache.download(&passwd).exists(), "a link leads out of the directory");
+        fs::remove_file(&place).unwrap();
+        fs::write(&place, b"right").unwrap();
+        cache.keep_archives(std::slice::from_ref(&right)).unwrap();
+        assert_eq!(fs::read(cache.download(&right)).unwrap(), b"right");
+        // What a command does to what it was lent is done to nothing else.
+        fs::remove_file(&place).unwrap();
+        cache.lend_archives(std::slice::from_ref(&right)).unwrap();
+        fs::write(&place, b"wrong").unwrap();
+        assert_eq!(fs::read(cache.download(&right)).unwrap(), b"right");
+    }
+
+    #[test]
+    fn lists_that_nobody_signed_are_not_kept() {
+        let (directory, cache) = cache();
+        let root = Root::open(directory.path()).unwrap();
+        cache.prepare(&root);
+        fs::write(cache.lists().join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
+        assert!(!cache.is_empty());
+        cache.keep_lists().unwrap();
+        let kept = &cache.keys.get().unwrap().kept;
+        assert!(!kept.exists());
+        // What was kept is lent to roots that trust the same keys, as a copy.
+        fs::create_dir_all(kept).unwrap();
+        fs::write(kept.join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
+        let other = |name: &str| AptCache::new(directory.path().join(name), "base", &cache.store).unwrap();
+        let (same, more) = (other("same"), other("more"));
+        same.prepare(&root);
+        assert!(!same.is_empty());
+        fs::write(same.lists().join("a_dists_x_InRelease"), "changed").unwrap();
+        assert_eq!(fs::read(kept.join("a_dists_x_InRelease")).unwrap(), b"Suite: x\n");
+        fs::create_dir_all(directory.path().join("etc/apt/trusted.gpg.d")).unwrap();
+        fs::write(directory.path().join("etc/apt/trusted.gpg.d/own.asc"), "key").unwrap();
+        more.prepare(&root);
+        assert!(more.is_empty());
+    }
+}

@@ -1,0 +1,321 @@
+//! What one image, archive or build leaves in the store is not taken by another for something else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::download::sha256;
+use crate::support::images::tasks;
+use crate::support::registry::Registry;
+use crate::support::team::{Team, hits};
+use crate::support::{Ended, Store, text, tool};
+
+/// An image with one layer, which holds `usr/bin/tool`.
+struct Forged {
+    layer: Vec<u8>,
+    config: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", sha256(bytes))
+}
+
+/// A tar of a root whose tool says `says`.
+fn layer(place: &Path, says: &str) -> Vec<u8> {
+    let root = place.join(format!("root-{says}"));
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    fs::write(root.join("usr/bin/tool"), says).unwrap();
+    let tar = place.join(format!("{says}.tar"));
+    tool("tar", &["-C", text(&root), "--owner=0", "--group=0", "--mtime=@0", "-cf", text(&tar), "usr"]).ok();
+    fs::read(tar).unwrap()
+}
+
+impl Forged {
+    /// An image of `layers`, gzipped, whose config claims the diff IDs of `claimed`.
+    fn new(place: &Path, layer: &[u8], claimed: &[u8]) -> Self {
+        let config = json!({"architecture": std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64"),
+            "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest(claimed)]}});
+        let plain = place.join("layer");
+        fs::write(&plain, layer).unwrap();
+        tool("gzip", &["-nkf", text(&plain)]).ok();
+        let (layer, config) = (fs::read(place.join("layer.gz")).unwrap(), config.to_string().into_bytes());
+        let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": described("application/vnd.oci.image.config.v1+json", &config),
+            "layers": [described("application/vnd.oci.image.layer.v1.tar+gzip", &layer)]});
+        Self { manifest: manifest.to_string().into_bytes(), layer, config }
+    }
+
+    /// As an OCI image layout.
+    fn layout(&self, path: &Path) -> String {
+        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
+        for blob in [&self.layer, &self.config, &self.manifest] {
+            fs::write(path.join("blobs/sha256").join(sha256(blob)), blob).unwrap();
+        }
+        let entry = described("application/vnd.oci.image.manifest.v1+json", &self.manifest);
+        let index = json!({"schemaVersion": 2, "manifests": [entry]});
+        fs::write(path.join("index.json"), index.to_string()).unwrap();
+        fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        format!("oci:{}", text(path))
+    }
+
+    /// The same in a tar.
+    fn layout_archive(&self, place: &Path) -> String {
+        let (directory, tar) = (place.join("in-tar"), place.join("layout.tar"));
+        self.layout(&directory);
+        tool("tar", &["-C", text(&directory), "-cf", text(&tar), "oci-layout", "index.json", "blobs"]).ok();
+        format!("oci-archive:{}", text(&tar))
+    }
+
+    /// As `docker save` writes it.
+    fn docker_archive(&self, place: &Path) -> String {
+        let (directory, tar) = (place.join("saved"), place.join("saved.tar"));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("config.json"), &self.config).unwrap();
+        fs::write(directory.join("layer.tar.gz"), &self.layer).unwrap();
+        let manifest = json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["layer.tar.gz"]}]);
+        fs::write(directory.join("manifest.json"), manifest.to_string()).unwrap();
+        tool("tar", &["-C", text(&directory), "-cf", text(&tar), "config.json", "layer.tar.gz", "manifest.json"]).ok();
+        format!("docker-archive:{}", text(&tar))
+    }
+
+    /// In a registry.
+    fn pushed(&self, registry: &Registry, name: &str) -> String {
+        registry.put_blob(name, &self.layer);
+        registry.put_blob(name, &self.config);
+        registry.put_manifest(name, "1", &serde_json::from_slice::<Value>(&self.manifest).unwrap());
+        registry.image(&format!("{name}:1"))
+    }
+}
+
+fn described(media_type: &str, bytes: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": digest(bytes), "size": bytes.len()})
+}
+
+/// Builds on `base`, with a task that has to see the files of the base.
+fn build(store: &Store, base: &str, more: &[&str]) -> Ended {
+    let blueprint = tasks();
+    let arguments = ["build", text(blueprint.path()), "--base", base, "-t", "x:1", "--no-attest"];
+    store.run(&[&arguments, more].concat())
+}
+
+/// What the tools in all trees of the store say, without those of a layer that was made.
+fn trees(store: &Store) -> Vec<(PathBuf, String)> {
+    let trees = fs::read_dir(store.path().join("store/trees")).unwrap();
+    let tools = trees.map(|tree| tree.unwrap().path().join("usr/bin/tool"));
+    tools.filter_map(|tool| Some((tool.clone(), fs::read_to_string(tool).ok()?))).collect()
+}
+
+#[test]
+fn a_false_diff_id_is_an_error_and_poisons_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (good, evil) = (layer(place.path(), "GOOD"), layer(place.path(), "EVIL"));
+    let honest = Forged::new(place.path(), &good, &good);
+    let forged = Forged::new(place.path(), &evil, &good);
+    let registry = Registry::start();
+    let ways = [
+        forged.layout(&place.path().join("evil")),
+        forged.layout_archive(place.path()),
+        forged.docker_archive(place.path()),
+        forged.pushed(&registry, "evil"),
+    ];
+    let store = Store::new();
+    for base in &ways {
+        // Twice: a failure leaves nothing behind that makes the next one believe it.
+        for _ in 0..2 {
+            let ended = build(&store, base, &[]).fails(1);
+            let where_from = base.split_once(':').unwrap().1;
+            for part in [where_from, "layer 1 of 1", &digest(&good), &digest(&evil)] {
+                assert!(ended.stderr.contains(part), "{base}: no `{part}` in {}", ended.stderr);
+            }
+        }
+        assert_eq!(trees(&store), []);
+    }
+    build(&store, &honest.pushed(&registry, "good"), &[]).ok();
+    let found = trees(&store);
+    assert!(!found.is_empty() && found.iter().all(|(_, says)| says == "GOOD"), "{found:?}");
+}
+
+#[test]
+fn an_image_nobody_looked_into_is_checked_before_it_is_written_out() {
+    let place = tempfile::tempdir().unwrap();
+    let (good, evil) = (layer(place.path(), "GOOD"), layer(place.path(), "EVIL"));
+    let registry = Registry::start();
+    let base = Forged::new(place.path(), &evil, &good).pushed(&registry, "evil");
+    // Nothing has to be made on top of the base: its tree is never wanted.
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
+    let blueprint = crate::support::blueprint(&[("manifest.yml", manifest), ("tasks.yml", "[]\n")]);
+    for kind in ["oci", "oci-archive", "docker-archive", "tar", "dir"] {
+        let (store, dest) = (Store::new(), place.path().join(format!("out-{kind}")));
+        let output = format!("type={kind},dest={}", dest.display());
+        let arguments = ["build", text(blueprint.path()), "--base", &base, "--no-attest", "-o", &output];
+        let ended = store.run(&arguments).fails(1);
+        assert!(ended.stderr.contains(&digest(&evil)), "{kind}: {}", ended.stderr);
+        assert!(!dest.exists(), "{kind}");
+    }
+}
+
+#[test]
+fn trees_that_an_older_alloy_named_by_claims_are_not_believed() {
+    let place = tempfile::tempdir().unwrap();
+    let good = layer(place.path(), "GOOD");
+    let base = Forged::new(place.path(), &good, &good).layout(&place.path().join("good"));
+    let store = Store::new();
+    build(&store, &base, &[]).ok();
+    // One layer: its chain ID is its diff ID.
+    let old = store.path().join("store/trees").join(format!("chain-{}", sha256(&good)));
+    fs::create_dir_all(old.join("usr/bin")).unwrap();
+    fs::write(old.join("usr/bin/tool"), "EVIL").unwrap();
+    let metadata = place.path().join("metadata.json");
+    build(&store, &base, &["--no-cache", "--metadata-file", text(&metadata)]).ok();
+    store.run(&["prune"]).ok();
+    assert!(!old.exists());
+    assert!(trees(&store).iter().all(|(_, says)| says == "GOOD"));
+}
+
+/// In place of `hello`: a package of the same name, version and size that leaves `/etc/trojan`.
+const PLANT: &str = r#"
+set -eu
+cd /var/cache/apt/archives
+apt-get update -q
+apt-get install -y --download-only hello
+deb=$(ls hello_*.deb); size=$(stat -c %s "$deb")
+dpkg-deb -R "$deb" /tmp/w
+rm -rf /tmp/w/usr/share/doc /tmp/w/usr/share/locale /tmp/w/usr/share/info /tmp/w/usr/share/man /tmp/w/DEBIAN/md5sums
+printf '#!/bin/sh\necho TROJAN > /etc/trojan\n' > /tmp/w/DEBIAN/postinst
+chmod 755 /tmp/w/DEBIAN/postinst
+dpkg-deb -b --root-owner-group -Zxz /tmp/w /tmp/t.deb
+pad=$((size - $(stat -c %s /tmp/t.deb) - 60))
+test "$pad" -gt 0
+printf '%-16s%-12s%-6s%-6s%-8s%-10s`\n' _pad 0 0 0 100644 "$pad" >> /tmp/t.deb
+head -c "$pad" /dev/zero >> /tmp/t.deb
+cp /tmp/t.deb "$deb"
+test "$(stat -c %s "$deb")" = "$size"
+for list in /var/lib/apt/lists/*_Packages; do printf '\nPackage: trojan\n' >> "$list"; done
+touch /etc/planted
+"#;
+
+fn run_command(script: &str) -> String {
+    let script: String = script.trim().lines().map(|line| format!("    {line}\n")).collect();
+    format!("- name: command\n  action: run_command\n  reason: test\n  command: |\n{script}")
+}
+
+#[test]
+fn packages_and_lists_that_a_build_left_are_not_the_next_ones() {
+    let store = Store::new();
+    let hello = "- {name: hello, action: apt_install, packages: [hello]}\n";
+    let refresh = "- {name: refresh, action: apt_install, packages: []}\n";
+    let build = |name: &str, tasks: &str| {
+        let blueprint = crate::support::tasks(tasks);
+        store.run(&["build", text(blueprint.path()), "-t", name, "--no-attest"])
+    };
+    // The commands of one layer come before its end, when lists are taken back.
+    build("evil:1", &format!("{refresh}{}", run_command(PLANT))).ok();
+    assert_eq!(kept_lists(&store), Vec::<String>::new(), "what was written to is not kept");
+    let look = run_command("! grep -ls trojan /var/lib/apt/lists/*");
+    build("good:1", &format!("{hello}{look}")).ok();
+    let script = "test -x /usr/bin/hello && test ! -e /etc/trojan";
+    store.run(&["run", "good:1", "--", "sh", "-c", script]).ok();
+    // What the good one fetched is what the archive has, and the next one finds it.
+    let lists = kept_lists(&store);
+    assert!(lists.iter().any(|name| name.contains("_Packages")), "{lists:?}");
+    // Content of the store is what it is called.
+    for file in fs::read_dir(store.path().join("store/downloads")).unwrap().flatten() {
+        let name = file.file_name().into_string().unwrap();
+        assert_eq!(sha256(&fs::read(file.path()).unwrap()), name);
+    }
+    let evil = build("evil:2", &run_command(PLANT)).ok();
+    assert_eq!(kept_lists(&store), lists, "{}", evil.stderr);
+    // What apt fetches itself has the archive's time.
+    let lent = run_command("find /var/cache/apt/archives -name 'hello_*.deb' -mmin -10 | grep -q .");
+    build("good:2", &format!("{look}{hello}{lent}")).ok();
+    store.run(&["run", "good:2", "--", "sh", "-c", script]).ok();
+}
+
+/// Names of lists that the store keeps.
+fn kept_lists(store: &Store) -> Vec<String> {
+    let places = fs::read_dir(store.path().join("store/cache/lists")).into_iter().flatten().flatten();
+    let files = places.flat_map(|place| fs::read_dir(place.path()).unwrap().flatten());
+    let mut names: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_old_signed_entry_does_not_pass_for_a_new_one() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
+    let curve = "ec_paramgen_curve:P-256";
+    tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
+    tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
+    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
+    let sign = || {
+        let arguments = ["-t", &image, "--push", "--cache-from", "none", "--sign-key", text(&private)];
+        team.build(&Store::new(), &arguments).0
+    };
+    let look = || {
+        // Nothing that this store has already keeps it from asking.
+        for kind in fs::read_dir(store.path().join("store/records")).into_iter().flatten().flatten() {
+            if kind.file_name().to_str().unwrap().contains('.') {
+                fs::remove_dir_all(kind.path()).unwrap();
+            }
+        }
+        let arguments = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
+        let (built, ended) = team.build(&store, &arguments);
+        (hits(&built)[0].is_some(), ended.stderr)
+    };
+    let first = sign();
+    let tag = format!("alloy-cache-v1-layer-{}", first["layers"][0]["key"].as_str().unwrap());
+    let old = team.manifest("team/image", &tag);
+    assert!(look().0);
+    // Whole seconds are what entries tell.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    sign();
+    assert!(look().0);
+    team.put("team/image", &tag, &old.to_string(), keys.path());
+    // What it is also found under, by the bytes below, still leads to the new one.
+    let (_, said) = look();
+    assert!(said.contains("was seen there before"), "{said}");
+    // And its time is signed: it cannot be made younger.
+    let mut younger = old;
+    younger["annotations"]["org.opencontainers.image.created"] = "2099-01-01T00:00:00Z".into();
+    team.put("team/image", &tag, &younger.to_string(), keys.path());
+    let (_, said) = look();
+    assert!(said.contains("not by the key that is trusted"), "{said}");
+}
+
+#[test]
+fn what_came_in_without_a_key_is_not_believed_under_one() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
+    let curve = "ec_paramgen_curve:P-256";
+    tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
+    tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
+    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
+    team.build(&Store::new(), &["-t", &image, "--push"]);
+    // Imported by nobody's word, then used so: both are unknown to whoever asks for signatures.
+    store.run(&["cache", "import", &from]).ok();
+    let (built, _) = team.build(&store, &["-t", "x", "--cache-from", "none"]);
+    assert!(hits(&built).iter().all(Option::is_some), "{built}");
+    let trusting = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
+    let (built, ended) = team.build(&store, &trusting);
+    assert_eq!(hits(&built), [None, None, None], "{}", ended.stderr);
+    // What was made under the key is found under it.
+    let (built, _) = team.build(&store, &trusting);
+    assert!(hits(&built).iter().all(Option::is_some), "{built}");
+}
+
+#[test]
+fn a_build_that_fails_leaves_no_directory_behind() {
+    let store = Store::new();
+    let root = store.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/a"), "a").unwrap();
+    let blueprint = crate::support::tasks(&run_command("false"));
+    let base = format!("rootfs:{}", text(&root));
+    store.run(&["build", text(blueprint.path()), "--base", &base, "--no-attest"]).fails(1);
+    assert_eq!(fs::read_dir(store.path().join("store/work")).unwrap().count(), 0);
+}

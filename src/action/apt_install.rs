@@ -70,7 +70,21 @@ mod tests {
         for good in ["g++", "libstdc++-12-dev", "cmake=3.25.1-1", "libc6:armhf", "git=1:2.39.5-0+deb12u2"] {
             assert!(is_package(good), "{good}");
         }
-        for bad in ["", "-y", "a b", "git;reboot", "git=", "=1", "--allow-unauthenticated", "x:", "vim-", "vim:amd64-", "vim=1-", "vim/sid", "vim:amd64:x"] {
+        for bad in [
+            "",
+            "-y",
+            "a b",
+            "git;reboot",
+            "git=",
+            "=1",
+            "--allow-unauthenticated",
+            "x:",
+            "vim-",
+            "vim:amd64-",
+            "vim=1-",
+            "vim/sid",
+            "vim:amd64:x",
+        ] {
             assert!(!is_package(bad), "{bad}");
         }
     }

@@ -103,7 +103,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         layering: args.inputs.layers,
         push: if args.push { names.clone() } else { Vec::new() },
         // Whoever pushes what the cache has will want it.
-        inventory: !args.attach.no_attest && (args.push || networks.iter().any(|network| !network.team().to.is_empty())),
+        inventory: !args.attach.no_attest
+            && (args.push || networks.iter().any(|network| !network.team().to.is_empty())),
     };
     let parts = platforms::build(&context, args, prepared, &networks, &options)?;
     let image_as = |name: &str| platforms::named(&context.store, name, &parts);

@@ -116,7 +116,17 @@ mod tests {
         let ops = vec![Op::Run { command, user: None, env, cwd: None }];
         let guards = Guards { skip_if, ..Guards::default() };
         let text = String::new;
-        Step { name: text(), action: text(), file: text(), line: 1, fields: serde_json::Value::Null, guards, ops }
+        Step {
+            name: text(),
+            action: text(),
+            file: text(),
+            line: 1,
+            fields: serde_json::Value::Null,
+            guards,
+            network: None,
+            offline: false,
+            ops,
+        }
     }
 
     fn run(step: &Step) -> (&Command, &BTreeMap<String, String>) {

@@ -159,6 +159,7 @@ mod tests {
         assert_eq!((value, printed.as_slice()), (Some(vec![1, 2, 3]), b"hello".as_slice()));
         assert!(theirs.receive::<u32>().unwrap().is_none());
     }
+
     #[test]
     fn a_descriptor_comes_with_its_value_and_is_not_inherited() {
         let (ours, theirs) = Channel::pair().unwrap();
@@ -168,7 +169,7 @@ mod tests {
         ours.send(&1).unwrap();
         ours.send_with(&2, &file).unwrap();
         ours.send(&3).unwrap();
-        let mut next = || theirs.receive_value::<u32>(|_| ()).unwrap();
+        let next = || theirs.receive_value::<u32>(|_| ()).unwrap();
         assert_eq!(next(), Some(1));
         assert!(theirs.take_descriptor().is_err());
         assert_eq!(next(), Some(2));

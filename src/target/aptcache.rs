@@ -121,9 +121,8 @@ impl AptCache {
 
     /// Lent to every command of the build.
     pub fn binds(&self) -> [Bind; 2] {
-        [(self.lists(), "/var/lib/apt/lists"), (self.archives(), "/var/cache/apt/archives")].map(|(source, target)| {
-            Bind { source, target: target.into(), read_only: false }
-        })
+        [(self.lists(), "/var/lib/apt/lists"), (self.archives(), "/var/cache/apt/archives")]
+            .map(|(source, target)| Bind { source, target: target.into(), read_only: false })
     }
 
     /// Keeps the lists that a build has fetched, once no command of it runs.

@@ -108,7 +108,12 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
     Ok(if incomplete { One::Incomplete } else { One::Tree(applied.skipped_devices) })
 }
 
-fn applied(store: &Store, layer: &Unpack, parents: &[Root], staged: &Path) -> Result<(Applied, Option<DiffId>), TargetError> {
+fn applied(
+    store: &Store,
+    layer: &Unpack,
+    parents: &[Root],
+    staged: &Path,
+) -> Result<(Applied, Option<DiffId>), TargetError> {
     let failed = |source: std::io::Error| {
         if layer.foreign {
             TargetError::Layer(source.to_string())

@@ -8,9 +8,9 @@ use layers::media_type::Descriptor;
 use super::{Result, Session};
 use crate::build::BuildError;
 use crate::build::blobs::{ensure_blobs, lose};
-use crate::image::ImageError;
 use crate::cache::elsewhere;
 use crate::event::Event;
+use crate::image::ImageError;
 use crate::resolve::Origin;
 use crate::target::request::{Unpack, Unpacked, Wrong};
 
@@ -99,7 +99,9 @@ impl Session<'_> {
                 let (what, count) = (self.base_name(), layers.len());
                 Ok(ImageError::DiffId { what, number, count, claimed, found }.into())
             }
-            (Wrong::DiffId(found), _) => lose(self.resolver, digest, format!("its diff ID is {found}, not what was said")),
+            (Wrong::DiffId(found), _) => {
+                lose(self.resolver, digest, format!("its diff ID is {found}, not what was said"))
+            }
             (Wrong::Content(reason), _) => lose(self.resolver, digest, reason),
         }
     }

@@ -104,6 +104,8 @@ mod tests {
             line: 1,
             fields: serde_json::Value::Null,
             guards: crate::op::Guards::default(),
+            network: None,
+            offline: false,
             ops,
         }
     }

@@ -11,6 +11,9 @@
 //! Commands of a live host have no namespaces: a session of their own, started by alloy itself (`direct`). Those of
 //! another root have a shim, and no worker.
 //!
+//! Root's worker has ids that nobody has outside, and reaches the store and what is lent to it by mounts that alloy
+//! hands over (`loan`), attached in a directory of its own (`place`). `mode` says which ways of confining there are.
+//!
 //! Each dies with its parent, and a namespace goes with its last process: after a SIGKILL of alloy nothing runs
 //! and nothing stays mounted.
 

@@ -1,5 +1,9 @@
 //! What the machine lends to a sandbox and no layer ever holds: resolver, CA bundle, proxies, and the site's own
 //! mirrors of packages and crates.
+//!
+//! Nothing that a command can write is believed by another build. Resolver, hosts, CA bundle and directories of wheels are
+//! read-only mounts; settings of pip and cargo are files of the layer's own `/run`; no cache of theirs is lent. What apt
+//! leaves is private to the build, and outlives it only as `aptcache` says.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use crate::support::user::User;
-use crate::support::{ALLOY, Store, repository, run, shared, tasks, text};
+use crate::support::{ALLOY, Store, readable, repository, run, shared, tasks, text};
 
 const PROBES: &str = include_str!("probes.sh");
 
@@ -56,7 +56,8 @@ fn a_command_run_by_root_reaches_nothing_of_the_machine() {
 fn a_user_s_commands_reach_nothing_of_the_machine() {
     let (_listener, variables) = machine("user");
     let user = User::new();
-    user.shell(&format!("alloy build {} -t probed", text(in_a_task(&variables).path()))).ok();
+    let task = in_a_task(&variables);
+    user.shell(&format!("alloy build {} -t probed", readable(&task))).ok();
     let script = user.home().join("probes");
     std::fs::write(&script, format!("TERMINAL=1\n{variables}{PROBES}")).unwrap();
     let said = user.shell(&format!("alloy run -v {0}:/probes:ro probed sh /probes", text(&script)));
@@ -64,7 +65,8 @@ fn a_user_s_commands_reach_nothing_of_the_machine() {
 }
 
 fn with_open_root(store: &Store, arguments: &str) -> crate::support::Ended {
-    let mut shell = std::process::Command::new("sh");
+    // POSIX shells know descriptors of one digit alone.
+    let mut shell = std::process::Command::new("bash");
     shell.args(["-c", &format!("exec 9</ 57</etc; exec {ALLOY} {arguments}")]);
     run(shell.env("ALLOY_HOME", store.directory.path().join("store")))
 }
@@ -106,15 +108,15 @@ fn without_a_network_there_is_localhost_alone() {
 #[test]
 fn what_the_command_line_forbids_no_task_allows() {
     let wants = blueprint("true\n", "  network: host\n");
-    let refused = shared().run(&["build", "--network", "none", text(wants.path())]).fails(2);
+    let refused = shared().run(&["build", "--network", "none", text(wants.path())]).fails(3);
     assert!(refused.stderr.contains("the task `probe` wants the machine's network"), "{}", refused.stderr);
     assert!(refused.stderr.contains("tasks.yml:4"), "{}", refused.stderr);
     let apt = tasks("- {name: tools, action: apt_install, packages: [hello]}\n");
-    let refused = shared().run(&["build", "--network", "none", text(apt.path())]).fails(2);
+    let refused = shared().run(&["build", "--network", "none", text(apt.path())]).fails(3);
     assert!(refused.stderr.contains("the packages of the task `tools` are not locked"), "{}", refused.stderr);
     let wrong = blueprint("true\n", "  network: nome\n");
-    let refused = shared().run(&["check", text(wrong.path())]).fails(2);
-    assert!(refused.stderr.contains("did you mean `none`?"), "{}", refused.stderr);
+    let refused = shared().run(&["check", text(wrong.path())]).fails(1);
+    assert!(refused.stdout.contains("did you mean `none`?"), "{}", refused.stdout);
 }
 
 #[test]
@@ -128,4 +130,15 @@ fn nothing_is_typed_into_the_terminal() {
     let ended = run(&mut script);
     std::io::stderr().write_all(ended.stdout.as_bytes()).unwrap();
     ended.ok();
+}
+
+#[test]
+fn a_terminal_opens_by_the_names_of_input_and_output() {
+    shared().build(&[text(&repository("examples/hello")), "-t", "confined"]);
+    let mut script = std::process::Command::new("script");
+    let home = shared().directory.path().join("store");
+    let inner = format!("{ALLOY} run confined sh -c 'echo out > /dev/stdout; echo err > /dev/stderr; : < /dev/stdin'");
+    script.args(["-qec", &inner, "/dev/null"]).env("ALLOY_HOME", home);
+    let ended = run(&mut script).ok();
+    assert_eq!(ended.stdout.replace('\r', ""), "out\nerr\n");
 }

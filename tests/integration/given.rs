@@ -211,7 +211,7 @@ fn a_clone_that_names_programs_is_not_asked() {
     for key in ["core.fsmonitor", "filter.x.clean", "gpg.program", "core.sshCommand", "diff.external"] {
         git(&catalog, &["config", key, text(&program)]);
         std::fs::write(catalog.join(".git/info/attributes"), "* filter=x\n").unwrap();
-        std::fs::write(tools.join("README"), key.to_string()).unwrap();
+        std::fs::write(tools.join("README"), key).unwrap();
         git(remote.path(), &["commit", "-qam", "y"]);
         let ended = store.run(&update).fails(2);
         assert!(ended.stderr.contains(&key.to_ascii_lowercase().replace(".x.", ".")), "{}", ended.stderr);

@@ -27,6 +27,7 @@ fuzz_target!(|data: &[u8]| {
             ignore_supported_hosts: true,
             base: None,
             host: false,
+            offline: false,
         };
         let found =
             lower(&blueprint, &settings).map_or_else(|problems| problems.diagnostics, |lowered| lowered.warnings);

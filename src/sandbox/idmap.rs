@@ -34,6 +34,13 @@ struct Range {
     count: u32,
 }
 
+impl Range {
+    /// True if an id is in both.
+    fn meets(self, other: Self) -> bool {
+        self.start < other.start.saturating_add(other.count) && other.start < self.start.saturating_add(self.count)
+    }
+}
+
 impl IdMap {
     /// The map for the user this process runs as.
     pub fn of_current_user() -> Result<Self, SandboxError> {
@@ -61,6 +68,9 @@ impl IdMap {
 /// Ids that nobody has: systemd's UIDS-GIDS document calls them unused, and keeps them for user namespaces.
 const UNUSED: Range = Range { start: 0x7000_0000, count: 0x0FFF_FFFF };
 
+/// Ids that are negative to programs of old. Nobody has them either: they stand for themselves.
+const HIGH: Range = Range { start: 0x8000_0000, count: 0x7FFF_FFFF };
+
 /// Writes the map of process `pid` as root: every id inside is one that nobody has outside. Gives user and group that
 /// are root inside.
 pub(super) fn write_for_root(pid: u32) -> std::io::Result<(u32, u32)> {
@@ -75,12 +85,17 @@ pub(super) fn write_for_root(pid: u32) -> std::io::Result<(u32, u32)> {
 
 /// The map: first what the administrator has set aside for root, then unused ids, so that no image runs out of them.
 fn map_for_root(text: &str) -> String {
-    let unused = |inside: u32| format!("{inside} {} {}\n", UNUSED.start + inside, UNUSED.count - inside);
-    let Some(range) = find_range(text, Some("root"), 0).filter(|range| range.start > 0) else { return unused(0) };
-    let own = format!("0 {} {}\n", range.start, range.count);
-    let apart = range.start.checked_add(range.count).is_some_and(|end| end <= UNUSED.start)
-        || range.start >= UNUSED.start + UNUSED.count;
-    if apart && range.count < UNUSED.count { own + &unused(range.count) } else { own }
+    let own = find_range(text, Some("root"), 0).filter(|range| range.start > 0);
+    let inside = own.map_or(0, |range| range.count);
+    let mut map = own.map_or_else(String::new, |range| format!("0 {} {}\n", range.start, range.count));
+    let apart = |range: Range| own.is_none_or(|own| !own.meets(range));
+    if apart(UNUSED) && inside < UNUSED.count {
+        map += &format!("{inside} {} {}\n", UNUSED.start + inside, UNUSED.count - inside);
+    }
+    if apart(HIGH) && inside <= HIGH.start {
+        map += &format!("{0} {0} {1}\n", HIGH.start, HIGH.count);
+    }
+    map
 }
 
 fn write_one(kind: &Kind, pid: u32, own: u32, range: Range) -> Result<(), SandboxError> {
@@ -139,14 +154,22 @@ mod tests {
 
     #[test]
     fn root_has_ids_of_nobody() {
-        assert_eq!(map_for_root("ann:100000:65536\n"), "0 1879048192 268435455\n");
-        assert_eq!(map_for_root("root:0:65536\n"), "0 1879048192 268435455\n", "never its own id");
+        const HIGH: &str = "2147483648 2147483648 2147483647\n";
+        let unused = format!("0 1879048192 268435455\n{HIGH}");
+        assert_eq!(map_for_root("ann:100000:65536\n"), unused);
+        assert_eq!(map_for_root("root:0:65536\n"), unused, "never its own id");
         assert_eq!(
             map_for_root("root:100000:65536\nroot:1:9\n"),
-            "0 100000 65536\n65536 1879113728 268369919\n",
+            format!("0 100000 65536\n65536 1879113728 268369919\n{HIGH}"),
             "ids beyond root's own range come from the unused ones"
         );
-        assert_eq!(map_for_root("root:1000000:1000000000\n"), "0 1000000 1000000000\n", "large, and in the way");
-        assert_eq!(map_for_root("root:1879048192:65536\n"), "0 1879048192 65536\n", "ranges must not meet");
+        let large = format!("0 1000000 1000000000\n{HIGH}");
+        assert_eq!(map_for_root("root:1000000:1000000000\n"), large, "large, and in the way");
+        assert_eq!(
+            map_for_root("root:1879048192:65536\n"),
+            format!("0 1879048192 65536\n{HIGH}"),
+            "they must not meet"
+        );
+        assert_eq!(map_for_root("root:3000000000:65536\n"), "0 3000000000 65536\n65536 1879113728 268369919\n");
     }
 }

@@ -65,8 +65,8 @@ fn the_printed_digest_pins_a_download() {
     let task = format!("- {{name: get, action: get_file, url: '{url}', dest: /srv/0}}\n");
     let downloads = Downloads::of_tasks(&task);
     let build = |more: &[&str]| {
-        let mut command = downloads.command(more);
-        crate::support::run(command.env("SITE_TOKEN", "hunter2-41"))
+        let given = [&["--var", "SITE_TOKEN=hunter2-41"], more].concat();
+        crate::support::run(&mut downloads.command(&given))
     };
     let ended = build(&[]).ok();
     let warning = "tasks.yml:1: the download is not pinned; add `sha256: ";

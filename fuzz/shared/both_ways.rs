@@ -22,7 +22,7 @@ pub fn both_ways(data: &[u8]) {
     let (outside, inside) = (scratch.join("outside"), scratch.join("outside/inside"));
     std::fs::create_dir_all(&inside).expect("a directory");
     let root = Root::open(&inside).expect("a root");
-    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker };
+    let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker, owned: false };
     let in_place = unpack(opened(data), &root, Path::new(""), &options);
     assert_eq!(std::fs::read_dir(&outside).expect("a directory").count(), 1);
     let store = Store::open(scratch.join("store")).expect("a store");

@@ -85,7 +85,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker in the first way of [`mode::wanted`] that this machine allows.
+    /// Starts a worker in the first way of `mode::wanted` that this machine allows.
     /// The calling thread must live as long as the worker: its end is the worker's end.
     pub fn start(needs: Needs<'_>) -> Result<Self, SandboxError> {
         let variable = std::env::var(mode::VARIABLE).ok();

@@ -3,6 +3,7 @@
 //! From the pure to the effectful; each module uses only those above it.
 
 pub mod apply;
+pub mod at_once;
 pub mod compare;
 pub mod compress;
 pub mod diff;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform, PortableStep, base, pins};
+use super::{ImageSpec, Platform, PortableStep, base, offline, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock};
@@ -151,7 +151,7 @@ fn from(
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, lock, &base, &platform);
-    problems.extend(unlocked(blueprint, &layers));
+    problems.extend(offline::unlocked(blueprint, &layers));
     if problems.iter().any(Diagnostic::is_error) {
         return Err(invalid(problems));
     }
@@ -168,21 +168,6 @@ fn from(
         notes: env.notes,
         warnings: problems,
     })
-}
-
-/// Packages that apt would have to look for itself, where it has no network.
-fn unlocked(blueprint: &Blueprint, layers: &[LoweredLayer]) -> Vec<Diagnostic> {
-    let free = |op: &Op| matches!(op, Op::AptInstall { locked: None, .. });
-    let steps = layers.iter().flat_map(|layer| &layer.steps).filter(|step| step.offline && step.ops.iter().any(free));
-    let task = |step: &Step| {
-        let file = blueprint.files.iter().find(|file| file.path == step.file)?;
-        file.tasks.iter().find(|task| task.span.line == step.line).map(|task| task.span)
-    };
-    let error = |step: &Step| {
-        let message = format!("the packages of the task `{}` are not locked, and apt has no network", step.name);
-        Some(Diagnostic::error("network", task(step)?, message).help("`alloy lock` pins them: alloy fetches them then"))
-    };
-    steps.filter_map(error).take(MAX_PROBLEMS).collect()
 }
 
 fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic> {

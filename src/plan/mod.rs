@@ -6,6 +6,7 @@ mod image;
 mod key;
 mod locked;
 mod lower;
+mod offline;
 mod pins;
 mod platform;
 mod portable;

@@ -1,10 +1,9 @@
 //! Layers of the store into trees, several at once.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply};
+use layers::at_once;
 use layers::compress::{decoder, read_ahead};
 use layers::digest::DiffId;
 use layers::root::{Root, remove_tree};
@@ -38,26 +37,9 @@ enum One {
 /// A layer that leaves out directories takes them from the trees below it, which are not there yet: such layers are
 /// unpacked once more, one after the other.
 pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<One, TargetError>)>> = Mutex::default();
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(layers.len());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(layer) = layers.get(at) else { break };
-                    let one = one(store, layer, &[]);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, one));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(at, _)| *at);
+    let done = at_once::each(layers, |layer| one(store, layer, &[]));
     let mut unpacked = Unpacked::default();
-    for (at, result) in done {
-        let layer = &layers[at];
+    for (layer, result) in layers.iter().zip(done) {
         let result = match result? {
             // With a wrong one below, what it would take from there is not there.
             One::Incomplete if unpacked.wrong.is_empty() => {

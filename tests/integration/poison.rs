@@ -242,14 +242,20 @@ fn kept_lists(store: &Store) -> Vec<String> {
     names
 }
 
-#[test]
-fn an_old_signed_entry_does_not_pass_for_a_new_one() {
-    let team = Team::new();
-    let (keys, store) = (Store::new(), Store::new());
+/// A private key that signs, and the public one that verifies.
+fn key_pair(keys: &Store) -> (PathBuf, PathBuf) {
     let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
     let curve = "ec_paramgen_curve:P-256";
     tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
     tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
+    (private, public)
+}
+
+#[test]
+fn an_old_signed_entry_does_not_pass_for_a_new_one() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = key_pair(&keys);
     let (from, image) = (team.image("team/image"), team.image("team/image:1"));
     let sign = || {
         let arguments = ["-t", &image, "--push", "--cache-from", "none", "--sign-key", text(&private)];
@@ -290,10 +296,7 @@ fn an_old_signed_entry_does_not_pass_for_a_new_one() {
 fn what_came_in_without_a_key_is_not_believed_under_one() {
     let team = Team::new();
     let (keys, store) = (Store::new(), Store::new());
-    let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
-    let curve = "ec_paramgen_curve:P-256";
-    tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
-    tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
+    let (_, public) = key_pair(&keys);
     let (from, image) = (team.image("team/image"), team.image("team/image:1"));
     team.build(&Store::new(), &["-t", &image, "--push"]);
     // Imported by nobody's word, then used so: both are unknown to whoever asks for signatures.

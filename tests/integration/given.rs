@@ -1,7 +1,7 @@
 //! A blueprint has what it was given, and nothing else; what it was given goes no further than it has to.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -235,9 +235,19 @@ fn apt_is_asked_to_remove_nothing() {
     }
 }
 
+/// A server that ends with the test, however the test ends.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// This machine's mirror, for who knows the password.
 const MIRROR: &str = r#"
-import base64, http.server, sys, urllib.error, urllib.request
+import base64, http.server, os, sys, threading, urllib.error, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         code, body = 401, b''
@@ -254,6 +264,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
 print(server.server_address[1], flush=True)
+threading.Timer(300, os._exit, [1]).start()
 server.serve_forever()
 "#;
 
@@ -262,18 +273,17 @@ fn passwords_of_mirrors_are_not_written_down() {
     use std::io::BufRead;
     let find = "grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt | head -n1 | tr -d ' ' | sed 's,/debian/*$,,'";
     let upstream = tool("sh", &["-c", find]).ok().stdout;
-    let mut server = Command::new("timeout");
-    server.args(["300", "python3", "-c", MIRROR, upstream.trim()]).stdout(Stdio::piped());
-    let mut server = server.spawn().unwrap();
+    let mut server = Command::new("python3");
+    server.args(["-c", MIRROR, upstream.trim()]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut server = Ending(server.spawn().unwrap());
     let mut port = String::new();
-    std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    std::io::BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
     let (store, directory) = (Store::new(), with_base("deb:bookworm"));
     let without = std::env::var("no_proxy").unwrap_or_default() + ",127.0.0.1";
     let mut command = store.alloy(&["lock", text(directory.path())]);
     command.env("ALLOY_MIRROR", format!("http://corp:MIRRORPW99@127.0.0.1:{}/debian", port.trim()));
     let ended = run(command.env("no_proxy", &without).env("NO_PROXY", &without));
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     let ended = ended.ok();
     assert!(!(ended.stdout + &ended.stderr).contains("MIRRORPW99"));
     let lock = std::fs::read_to_string(directory.path().join("alloy.lock.yml")).unwrap();

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 mod directory;
 mod handle;
 mod resolve;
+mod shared;
 mod write;
 mod xattr;
 
@@ -26,6 +27,8 @@ pub use handle::Handle;
 pub struct Root {
     fd: OwnedFd,
     path: PathBuf,
+    /// Others may be at work in it.
+    shared: bool,
 }
 
 /// A failed operation on a path of a root.
@@ -123,7 +126,13 @@ impl Root {
     /// Opens the directory `path`.
     pub fn open(path: &Path) -> Result<Self, RootError> {
         let fd = rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| RootError::new("open", path, e))?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd, path: path.to_owned(), shared: false })
+    }
+
+    /// Opens the directory `path` as a root in which others may be at work: what is changed in it is not reached
+    /// through a link of somebody who does not own it.
+    pub fn shared(path: &Path) -> Result<Self, RootError> {
+        Ok(Self { shared: true, ..Self::open(path)? })
     }
 
     /// The path it was opened by.
@@ -137,18 +146,23 @@ impl Root {
         rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
-    /// Opens a directory, following links inside the root.
+    /// Opens a directory to work in it, following links inside the root.
     pub fn directory(&self, path: &Path) -> Result<Directory, RootError> {
-        let fd = self.openat(path, DIRECTORY).map_err(|e| RootError::new("open", path, e))?;
+        let fd = self.open_to_change(path).map_err(|e| RootError::new("open", path, e))?;
         Ok(Directory { fd, path: path.to_owned() })
     }
 
     /// The parent of `path`, opened, and the last name; for the root itself the name is `.`.
     fn parent<'p>(&self, path: &'p Path) -> Result<(Directory, &'p OsStr), RootError> {
-        match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => Ok((self.directory(parent)?, name)),
-            _ => Ok((self.directory(Path::new(""))?, OsStr::new("."))),
-        }
+        let (parent, name) = split(path);
+        Ok((self.directory(parent)?, name))
+    }
+
+    /// The same, to look at what is there.
+    fn parent_to_read<'p>(&self, path: &'p Path) -> Result<(Directory, &'p OsStr), RootError> {
+        let (parent, name) = split(path);
+        let fd = self.openat(parent, DIRECTORY).map_err(|e| RootError::new("open", parent, e))?;
+        Ok((Directory { fd, path: parent.to_owned() }, name))
     }
 
     /// True if something is at `path`, following links inside the root.
@@ -162,7 +176,7 @@ impl Root {
 
     /// What is at `path`; a link is itself.
     pub fn metadata(&self, path: &Path) -> Result<Metadata, RootError> {
-        let (parent, name) = self.parent(path)?;
+        let (parent, name) = self.parent_to_read(path)?;
         parent.metadata(name)
     }
 
@@ -193,9 +207,9 @@ impl Root {
 
     /// `mkdir -p`: what is missing is made, root-owned, with `mode`; links inside the root are followed.
     pub fn create_dir_all(&self, path: &Path, mode: u32) -> Result<(), RootError> {
-        match self.openat(path, DIRECTORY) {
+        match self.open_to_change(path) {
             Ok(_) => return Ok(()),
-            Err(Errno::NOENT) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(RootError::new("make the directory", path, error)),
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
@@ -207,12 +221,13 @@ impl Root {
 
     /// Sorted names in a directory, `.` and `..` left out.
     pub fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, RootError> {
-        self.directory(path)?.names()
+        let fd = self.openat(path, DIRECTORY).map_err(|e| RootError::new("open", path, e))?;
+        Directory { fd, path: path.to_owned() }.names()
     }
 
     /// Where the link at `path` points.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf, RootError> {
-        let (parent, name) = self.parent(path)?;
+        let (parent, name) = self.parent_to_read(path)?;
         parent.read_link(name)
     }
 
@@ -230,7 +245,7 @@ impl Root {
 
     /// Extended attributes of the path itself, sorted by name.
     pub fn xattrs(&self, path: &Path) -> Result<Vec<(OsString, Vec<u8>)>, RootError> {
-        let (parent, name) = self.parent(path)?;
+        let (parent, name) = self.parent_to_read(path)?;
         parent.xattrs(name)
     }
 
@@ -257,6 +272,14 @@ pub fn remove_tree(path: &Path) -> Result<(), RootError> {
         Ok(root) => root.remove_all(Path::new(name)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// The parent and the last name of `path`; for the root itself the name is `.`.
+fn split(path: &Path) -> (&Path, &OsStr) {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => (parent, name),
+        _ => (Path::new(""), OsStr::new(".")),
     }
 }
 

@@ -27,7 +27,7 @@ impl Claim {
         root.create_dir_all(Path::new(PLACE), 0o755)?;
         let path = root.path().join(PLACE);
         let failed = |source| InstallError::Claim { path: path.clone(), source };
-        let lock = File::open(&path).map_err(failed)?;
+        let lock = root.directory(Path::new(PLACE))?.open()?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

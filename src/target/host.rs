@@ -56,7 +56,7 @@ impl Host {
     pub fn open(path: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
         let failed = |source| TargetError::Host { path: path.to_owned(), source };
         let path = path.canonicalize().map_err(failed)?;
-        let root = Root::open(&path)?;
+        let root = Root::shared(&path)?;
         let scratch = tempfile::Builder::new().prefix("alloy-").tempdir().map_err(TargetError::scratch)?;
         // Users of tasks read what is in it.
         let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);

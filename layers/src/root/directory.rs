@@ -42,13 +42,18 @@ impl Directory {
         stat.map(Metadata::from).map_err(self.failed("look at", name))
     }
 
+    /// The directory itself, opened to be read or locked.
+    pub fn open(&self) -> Result<File, RootError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty());
+        fd.map(File::from).map_err(|e| RootError::new("open", &self.path, e))
+    }
+
     /// Sorted names, `.` and `..` left out.
     pub fn names(&self) -> Result<Vec<OsString>, RootError> {
         let failed = |e| RootError::new("list", &self.path, e);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed)?;
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(fd).map_err(failed)? {
+        for entry in rustix::fs::Dir::read_from(self.open()?).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if !matches!(name, b"." | b"..") {

@@ -4,10 +4,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{DIRECTORY, Root, RootError, by_descriptor};
+use super::{Root, RootError, by_descriptor};
 
 impl Root {
     /// The directory that `path` is or would be, links inside the root followed, relative to the root. What does not
@@ -16,7 +15,7 @@ impl Root {
         let failed = |error: io::Error| RootError::new("follow", path, error);
         let top = std::fs::read_link(by_descriptor(self.fd.as_fd())).map_err(failed)?;
         for prefix in path.ancestors() {
-            match self.openat(prefix, DIRECTORY | OFlags::PATH) {
+            match self.open_to_change(prefix) {
                 Ok(fd) => {
                     let real = std::fs::read_link(by_descriptor(fd.as_fd())).map_err(failed)?;
                     let real = real.strip_prefix(&top).map_err(|_| failed(io::Error::from(Errno::XDEV)))?.to_owned();
@@ -24,8 +23,8 @@ impl Root {
                     return Ok(real.join(rest));
                 }
                 // A link that leads nowhere is there all the same.
-                Err(Errno::NOENT) if self.metadata(prefix).is_err() => {}
-                Err(error) => return Err(failed(error.into())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.metadata(prefix).is_err() => {}
+                Err(error) => return Err(failed(error)),
             }
         }
         Err(failed(io::Error::from(Errno::NOENT)))

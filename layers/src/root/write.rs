@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
+use super::shared::vouched;
 use super::{FileKind, Root, RootError};
 
 /// Between a file's name and the number of the process that writes it.
@@ -58,14 +59,25 @@ impl Root {
     /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
     fn followed(&self, path: &Path) -> Result<PathBuf, RootError> {
         let mut path = path.to_owned();
+        // Those whose links led here.
+        let mut owners = Vec::new();
         for _ in 0..40 {
             let (parent, name) = self.parent(&path)?;
-            match parent.metadata(name) {
-                Ok(metadata) if metadata.kind == FileKind::Symlink => {
+            let found = parent.metadata(name).ok();
+            match found {
+                Some(metadata) if metadata.kind == FileKind::Symlink => {
                     let link = parent.read_link(name)?;
                     path = path.parent().unwrap_or(Path::new("")).join(link);
+                    owners.push(metadata.uid);
                 }
-                _ => return Ok(path),
+                _ if !self.shared => return Ok(path),
+                _ => {
+                    // Who owns a directory decides what new files are in it.
+                    let owner = found.map_or_else(|| parent.metadata(OsStr::new(".")), Ok)?.uid;
+                    let vouch = |link: &u32| vouched(*link, owner).map_err(|e| RootError::new("write", &path, e));
+                    owners.iter().try_for_each(vouch)?;
+                    return Ok(path);
+                }
             }
         }
         Err(RootError::new("follow", &path, io::Error::from(Errno::LOOP)))

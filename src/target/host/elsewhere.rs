@@ -41,7 +41,7 @@ impl Elsewhere {
         let below = |bind: &Bind| bind.target.starts_with(PLACE) && bind.target != Path::new(PLACE);
         let targets = binds.iter().filter(|bind| !below(bind)).map(|bind| bind.target.clone());
         let made = targets.filter(|target| !root.exists(target).unwrap_or(true)).collect();
-        Ok(Self { root: Root::open(root.path())?, binds, made })
+        Ok(Self { root: Root::shared(root.path())?, binds, made })
     }
 
     /// What every command is lent.

@@ -132,15 +132,24 @@ fn kinds_of_old_gnu_archives() {
     let parts = [
         member(b'V', b"label", b""),
         member(b'D', b"dumped/", b"Yfile\0\0"),
+        member(b'0', b"slash/", b"no content"),
         member(b'N', b"names", b"Rename x to y\n"),
         member(b'7', b"contiguous", b"c"),
         member(b'0', b"after", b"2"),
     ];
     let members = read(&ended(&parts)).unwrap();
     let found: Vec<_> = members.iter().map(|(entry, _)| (entry.path.to_str().unwrap(), entry.kind)).collect();
-    let expected =
-        [("dumped", Kind::Directory), ("names", Kind::File), ("contiguous", Kind::File), ("after", Kind::File)];
+    let expected = [
+        ("dumped", Kind::Directory),
+        ("slash", Kind::Directory),
+        ("names", Kind::File),
+        ("contiguous", Kind::File),
+        ("after", Kind::File),
+    ];
     assert_eq!(found, expected);
+    for (entry, content) in &members {
+        assert_eq!(entry.size, content.len() as u64, "{}", entry.path.display());
+    }
     let error = read(&ended(&[member(b'M', b"rest", b"of it")])).unwrap_err().to_string();
     assert!(error.contains("`rest` is continued from another volume"), "{error}");
 }

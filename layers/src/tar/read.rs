@@ -91,7 +91,11 @@ fn walk<R: Read, E: From<TarError>>(
                 count += 1;
                 budget.member(&entry, segments.is_some())?;
                 match segments {
-                    None => each(entry, &mut content)?,
+                    None => {
+                        // A directory may have something stored, which is not its content.
+                        content.set_limit(entry.size);
+                        each(entry, &mut content)?;
+                    }
                     Some(segments) => {
                         let mut whole = SparseReader::new(&mut content, segments, entry.size);
                         each(entry, &mut whole)?;

@@ -176,10 +176,11 @@ impl<'a> Sink<'a> {
 }
 
 /// Whoever unpacks becomes the owner. A program that was to run as somebody, or as some group, must not run as root
-/// for that: the bits stay only where the archive says root as well.
+/// for that: the bits stay only where the archive says root as well. So do capabilities, which are parts of root.
 pub(crate) fn drop_set_id(entry: &mut Entry) {
     entry.mode &= if entry.uid == 0 { !0 } else { !0o4000 };
     entry.mode &= if entry.gid == 0 { !0 } else { !0o2000 };
+    entry.xattrs.retain(|(attribute, _)| entry.uid == 0 || attribute != "security.capability");
 }
 
 /// The member with `count` leading path elements dropped, below `dest`; `None` for one with fewer.
@@ -260,6 +261,16 @@ mod tests {
             assert_eq!(gcc.nlink(), 2);
             assert_eq!(std::fs::read(directory.path().join("opt/gcc")).unwrap(), b"hi");
             assert!(!directory.path().join("opt/README").exists());
+        }
+    }
+
+    #[test]
+    fn capabilities_are_of_root_or_nobody() {
+        for (uid, left) in [(0, 2), (1000, 1)] {
+            let xattrs = ["security.capability", "user.note"].map(|name| (name.into(), b"x".to_vec())).to_vec();
+            let mut entry = Entry { uid, xattrs, ..plain_directory(Path::new("bin/ping")) };
+            drop_set_id(&mut entry);
+            assert_eq!(entry.xattrs.len(), left, "of user {uid}");
         }
     }
 

@@ -136,6 +136,52 @@ fn a_directory_is_never_deleted_with_what_is_in_it() {
 }
 
 #[test]
+fn links_of_a_merged_directory_lead_where_they_led() {
+    let place = place();
+    let tool = place.path().join("opt/tool");
+    for path in ["lib/sub", "share", "usr/lib/both"] {
+        std::fs::create_dir_all(tool.join(path)).unwrap();
+    }
+    std::fs::create_dir_all(tool.join("lib/both")).unwrap();
+    for path in ["share/f", "lib/g", "lib/sub/h"] {
+        std::fs::write(tool.join(path), path).unwrap();
+    }
+    let links = [
+        ("out", "../share/f"),
+        ("sub/up", "../g"),
+        ("sub/out", "../../share/f"),
+        ("sub/around", "../../lib/g"),
+        ("both/out", "../../share/f"),
+        ("plain", "sub/h"),
+        ("abs", "/opt/tool/share/f"),
+    ];
+    for (name, target) in links {
+        symlink(target, tool.join("lib").join(name)).unwrap();
+    }
+    // The same text in both, which does not mean the same: nothing is moved.
+    symlink("../share/f", tool.join("usr/lib/out")).unwrap();
+    refused(place.path(), "opt/tool", &[link("lib", "usr/lib")], "differ");
+    std::fs::remove_file(tool.join("usr/lib/out")).unwrap();
+    symlink("../sub/../../share/f", tool.join("lib/sub/odd")).unwrap();
+    refused(place.path(), "opt/tool", &[link("lib", "usr/lib")], "");
+    std::fs::remove_file(tool.join("lib/sub/odd")).unwrap();
+    unpacked(place.path(), "opt/tool", &[link("lib", "usr/lib")]).unwrap();
+    let says = |name: &str| std::fs::read_link(tool.join("usr/lib").join(name)).unwrap();
+    assert_eq!(says("out"), Path::new("../../share/f"));
+    assert_eq!(says("sub/out"), Path::new("../../../share/f"));
+    assert_eq!((says("sub/up"), says("plain")), (PathBuf::from("../g"), PathBuf::from("sub/h")));
+    for (name, content) in [
+        ("out", "share/f"),
+        ("sub/out", "share/f"),
+        ("sub/up", "lib/g"),
+        ("sub/around", "lib/g"),
+        ("both/out", "share/f"),
+    ] {
+        assert_eq!(std::fs::read_to_string(tool.join("lib").join(name)).unwrap(), content, "{name}");
+    }
+}
+
+#[test]
 fn set_id_bits_are_of_root_or_nobody() {
     let place = place();
     let member = |path: &str, uid, gid| {

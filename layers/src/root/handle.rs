@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use std::ffi::OsStr;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Directory, FileKind, Metadata, RootError, by_descriptor};
@@ -52,6 +52,22 @@ impl Handle {
         set.map_err(self.failed("set the mode of"))
     }
 
+    /// Sets an extended attribute; a link's own.
+    pub fn set_xattr(&self, attribute: &OsStr, value: &[u8]) -> Result<(), RootError> {
+        // The name in /proc is the file itself, a link as well: nothing is followed from there.
+        let set = rustix::fs::setxattr(by_descriptor(self.fd.as_fd()), attribute, value, XattrFlags::empty());
+        set.map_err(self.failed("set an attribute of"))
+    }
+
+    /// Sets the modification time (seconds and nanoseconds), and the access time with it; a link's own.
+    pub fn set_mtime(&self, mtime: (i64, u32)) -> Result<(), RootError> {
+        let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
+        let times = Timestamps { last_access: time, last_modification: time };
+        let path = by_descriptor(self.fd.as_fd());
+        let set = rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty());
+        set.map_err(self.failed("set the time of"))
+    }
+
     /// It as a directory, to go on into; an error for anything else.
     pub fn into_directory(self) -> Result<Directory, RootError> {
         if self.metadata()?.kind != FileKind::Directory {
@@ -70,8 +86,9 @@ impl Handle {
         fd.map(std::fs::File::from).map_err(self.failed("open"))
     }
 
-    pub(super) fn of(fd: OwnedFd, path: PathBuf) -> Self {
-        Self { fd, path }
+    /// An open file as what is held, and its path in the root for messages.
+    pub fn of(fd: impl Into<OwnedFd>, path: PathBuf) -> Self {
+        Self { fd: fd.into(), path }
     }
 }
 
@@ -155,6 +172,16 @@ mod tests {
         std::fs::rename(at("mine"), at("moved")).unwrap();
         symlink("theirs", at("mine")).unwrap();
         handle.set_mode(0o777).unwrap();
+        handle.set_mtime((7, 0)).unwrap();
+        handle.set_xattr(OsStr::new("user.note"), b"mine").unwrap();
+        assert_eq!(at("moved").metadata().unwrap().mtime(), 7);
+        assert_ne!(at("theirs").metadata().unwrap().mtime(), 7);
+        assert_eq!(top.xattrs(OsStr::new("moved")).unwrap().len(), 1);
+        assert!(top.xattrs(OsStr::new("theirs")).unwrap().is_empty());
+        let link = top.handle(OsStr::new("mine")).unwrap();
+        link.set_mtime((8, 0)).unwrap();
+        assert_eq!(at("mine").symlink_metadata().unwrap().mtime(), 8);
+        assert_ne!(at("theirs").metadata().unwrap().mtime(), 8);
         assert_eq!(at("theirs").metadata().unwrap().mode() & 0o777, 0o600);
         assert_eq!(at("moved").metadata().unwrap().mode() & 0o777, 0o777);
         assert!(top.set_mode(OsStr::new("mine"), 0o777).is_err(), "a link has no mode");

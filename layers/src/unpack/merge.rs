@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use crate::diff::is_overlay_attribute;
 use crate::root::{Directory, FileKind, RootError};
@@ -13,6 +13,9 @@ pub(super) enum MergeError {
     /// The same name in both, and not the same behind it.
     #[error("`{}` and `{}` differ", shown(.one), shown(.other))]
     Differ { one: PathBuf, other: PathBuf },
+    /// A link whose target cannot be told by its text.
+    #[error("the relative link `{}` has `..` behind other names, and may lead elsewhere from there", shown(.path))]
+    Link { path: PathBuf },
     /// One is in the other.
     #[error("it would lead into that directory itself")]
     Within,
@@ -32,37 +35,64 @@ fn shown(path: &std::path::Path) -> String {
 /// directories that both have become one, with the attributes that the one in `to` has. `lax` is for who may not set
 /// owners.
 pub(super) fn directories(from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> {
-    if to.real_path()?.starts_with(from.real_path()?) {
+    let top = from.real_path()?;
+    if to.real_path()?.starts_with(&top) {
         return Err(MergeError::Within);
     }
-    walk(from, to, &mut |from, to, name| {
-        let Ok(there) = to.metadata(name) else { return Ok(false) };
-        let here = from.metadata(name)?;
-        let both = (here.kind, there.kind);
-        match both {
-            (FileKind::Directory, FileKind::Directory) => Ok(true),
-            _ if here.kind == there.kind && same(from, to, name)? => Ok(false),
-            _ => Err(MergeError::Differ { one: from.path().join(name), other: to.path().join(name) }),
-        }
-    })?;
-    moved(from, to, lax)
+    possible(&top, from, to)?;
+    moved(&top, from, to, lax)
 }
 
-/// Visits the names in `from`, beside `to`, and goes into the directories for which `visit` says so.
-fn walk(
-    from: &Directory,
-    to: &Directory,
-    visit: &mut dyn FnMut(&Directory, &Directory, &OsStr) -> Result<bool, MergeError>,
-) -> Result<(), MergeError> {
-    let mut stack = vec![(from.again()?, to.again()?)];
-    while let Some((from, to)) = stack.pop() {
+/// An error if something cannot be moved.
+fn possible(top: &Path, from: &Directory, to: &Directory) -> Result<(), MergeError> {
+    // Beside each directory the one that it goes to, where there is one already, and the path of that.
+    let mut stack = vec![(from.again()?, Some(to.again()?), to.real_path()?)];
+    while let Some((from, to, place)) = stack.pop() {
         for name in from.names()? {
-            if visit(&from, &to, &name)? {
-                stack.push((from.directory(&name)?, to.directory(&name)?));
+            let here = from.metadata(&name)?;
+            let link = if here.kind == FileKind::Symlink { Some(carried(top, &from, &place, &name)?) } else { None };
+            let there = to.as_ref().and_then(|to| Some((to, to.metadata(&name).ok()?)));
+            let differ =
+                |to: &Directory| MergeError::Differ { one: from.path().join(&name), other: to.path().join(&name) };
+            match there {
+                Some((to, there)) if there.kind != here.kind => return Err(differ(to)),
+                Some((to, _)) if here.kind != FileKind::Directory && !same(&from, to, &name, link.as_deref())? => {
+                    return Err(differ(to));
+                }
+                _ if here.kind != FileKind::Directory => {}
+                there => {
+                    let below = there.map(|(to, _)| to.directory(&name)).transpose()?;
+                    stack.push((from.directory(&name)?, below, place.join(&name)));
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What the link `name` says when it moves from a directory of the tree `top` to `there`, so that it leads to the same
+/// place: a relative link that climbs out of the tree would lead elsewhere from there.
+fn carried(top: &Path, from: &Directory, there: &Path, name: &OsStr) -> Result<PathBuf, MergeError> {
+    let target = from.read_link(name)?;
+    if target.is_absolute() {
+        return Ok(target);
+    }
+    let ups = target.components().take_while(|element| *element == Component::ParentDir).count();
+    let here = from.real_path()?;
+    let depth = here.strip_prefix(top).map_or(0, |below| below.components().count());
+    let rest = target.components().skip(ups);
+    if rest.clone().any(|element| element == Component::ParentDir) {
+        // What is before such a `..` may be a link.
+        return Err(MergeError::Link { path: from.path().join(name) });
+    }
+    if ups <= depth {
+        return Ok(target);
+    }
+    let Some(base) = here.ancestors().nth(ups) else { return Ok(target) };
+    let meant: PathBuf = base.components().chain(rest).collect();
+    let common = meant.components().zip(there.components()).take_while(|(one, other)| one == other).count();
+    let climbed = std::iter::repeat_n(Component::ParentDir, there.components().count() - common);
+    Ok(climbed.chain(meant.components().skip(common)).collect())
 }
 
 /// A directory on the way: what is still to be moved out of it, and the time that its new one gets at the end.
@@ -80,7 +110,7 @@ impl Level {
     }
 }
 
-fn moved(from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> {
+fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> {
     let mut stack = vec![Level::new(from.again()?, to.again()?, None)?];
     while let Some(level) = stack.last_mut() {
         let Some(name) = level.names.next() else {
@@ -99,8 +129,23 @@ fn moved(from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> 
         if here.kind != FileKind::Directory {
             if there.is_some() {
                 level.from.remove_file(&name)?;
-            } else {
-                level.from.move_file(&name, &level.to)?;
+                continue;
+            }
+            let link = match here.kind {
+                FileKind::Symlink => Some(carried(top, &level.from, &level.to.real_path()?, &name)?),
+                _ => None,
+            };
+            match link {
+                Some(target) if target != level.from.read_link(&name)? => {
+                    level.to.symlink(&name, &target)?;
+                    let made = level.to.handle(&name)?;
+                    if !lax {
+                        made.set_owner(Some(here.uid), Some(here.gid))?;
+                    }
+                    made.set_mtime(here.mtime)?;
+                    level.from.remove_file(&name)?;
+                }
+                _ => level.from.move_file(&name, &level.to)?,
             }
             continue;
         }
@@ -114,7 +159,7 @@ fn moved(from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> 
             }
             for (attribute, value) in level.from.xattrs(&name)? {
                 if !is_overlay_attribute(&attribute) && attribute != "security.selinux" {
-                    level.to.set_xattr(&name, &attribute, &value)?;
+                    handle.set_xattr(&attribute, &value)?;
                 }
             }
             handle.set_mode(here.mode)?;
@@ -126,14 +171,14 @@ fn moved(from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> 
     Ok(())
 }
 
-/// True if `name`, of one kind and no directory, is the same in both.
-fn same(one: &Directory, other: &Directory, name: &OsStr) -> Result<bool, MergeError> {
+/// True if `name`, of one kind and no directory, is the same in both; `link` is what it says where it goes.
+fn same(one: &Directory, other: &Directory, name: &OsStr, link: Option<&Path>) -> Result<bool, MergeError> {
     let (here, there) = (one.metadata(name)?, other.metadata(name)?);
     if here.inode == there.inode {
         return Ok(true);
     }
     match here.kind {
-        FileKind::Symlink => Ok(one.read_link(name)? == other.read_link(name)?),
+        FileKind::Symlink => Ok(link == Some(other.read_link(name)?.as_path())),
         FileKind::File => {
             let attributes = |found: &crate::root::Metadata| (found.mode, found.uid, found.gid, found.size);
             if attributes(&here) != attributes(&there) {

@@ -7,16 +7,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid};
-
 use super::merge;
 use crate::apply::{Ownership, content};
-use crate::root::{Directory, FileKind, Metadata, Root, RootError};
+use crate::root::{Directory, FileKind, Handle, Metadata, Root, RootError};
 use crate::tar::{Content, Entry, Kind, TarError, file_name, plain_directory};
 
 mod error;
@@ -86,7 +83,7 @@ impl Placer {
                 Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
                     directory.create_dir(name, 0o700)?;
                     let entry = plain_directory(&below);
-                    self.attributes(&directory, name, &entry, None)?;
+                    self.attributes(&self.made(&directory, name, &below, FileKind::Directory)?, &entry)?;
                     self.times.insert(below.clone(), entry.mtime);
                     directory.directory(name)?
                 }
@@ -157,18 +154,19 @@ impl Placer {
             self.make_room(parent, name, &before, entry)?;
         }
         self.times.remove(&entry.path);
-        let mut written = None;
-        match entry.kind {
+        let made = match entry.kind {
             Kind::File => {
                 let mut file = parent.create_file(name, 0o600)?;
                 content::write(content, entry.size, &mut file).map_err(TarError::from)?;
                 let made = file.metadata().map_err(TarError::from)?;
                 self.files.insert((made.dev(), made.ino()));
-                written = Some(file);
+                Handle::of(file, self.shown(&entry.path))
             }
             Kind::Symlink => {
                 parent.symlink(name, &entry.link)?;
-                self.links.insert(parent.metadata(name)?.inode);
+                let made = self.made(parent, name, &entry.path, FileKind::Symlink)?;
+                self.links.insert(made.metadata()?.inode);
+                made
             }
             Kind::HardLink => {
                 if let Some((other, _)) = other {
@@ -176,9 +174,12 @@ impl Placer {
                 }
                 return Ok(());
             }
-            _ => parent.node(name, FileKind::Fifo, (0, 0))?,
-        }
-        Ok(self.attributes(parent, name, entry, written.as_ref())?)
+            _ => {
+                parent.node(name, FileKind::Fifo, (0, 0))?;
+                self.made(parent, name, &entry.path, FileKind::Fifo)?
+            }
+        };
+        Ok(self.attributes(&made, entry)?)
     }
 
     fn directory(
@@ -197,7 +198,7 @@ impl Placer {
                 }
             }
         }
-        self.attributes(parent, name, entry, None)?;
+        self.attributes(&self.made(parent, name, &entry.path, FileKind::Directory)?, entry)?;
         self.times.insert(entry.path.clone(), entry.mtime);
         Ok(())
     }
@@ -280,52 +281,33 @@ impl Placer {
     }
 
     /// Owner, then attributes (chown(2) drops capabilities), then mode (it drops set-id bits), then time. All of it is
-    /// done to the file that was made, not to its name.
-    fn attributes(
-        &self,
-        parent: &Directory,
-        name: &OsStr,
-        entry: &Entry,
-        file: Option<&File>,
-    ) -> Result<(), RootError> {
+    /// done to what was made, not to its name: on a live host somebody may have put something else there by now.
+    fn attributes(&self, made: &Handle, entry: &Entry) -> Result<(), RootError> {
         let owner = match self.ownership {
             Ownership::Archive => Some((entry.uid, entry.gid)),
             Ownership::Root => Some((0, 0)),
             Ownership::Invoker => None,
         };
-        let failed = |what| move |errno: rustix::io::Errno| RootError::new(what, &entry.path, errno);
-        let handle = if file.is_none() { Some(parent.handle(name)?) } else { None };
         if let Some((uid, gid)) = owner {
-            match (file, &handle) {
-                (Some(file), _) => {
-                    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                        .map_err(failed("set the owner of"))?;
-                }
-                (None, Some(handle)) => handle.set_owner(Some(uid), Some(gid))?,
-                (None, None) => {}
-            }
+            made.set_owner(Some(uid), Some(gid))?;
         }
         for (attribute, value) in &entry.xattrs {
-            match parent.set_xattr(name, attribute, value) {
+            match made.set_xattr(attribute, value) {
                 Err(_) if self.ownership == Ownership::Invoker => {}
                 other => other?,
             }
         }
-        let time = Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() };
-        match (file, &handle) {
-            (Some(file), _) => {
-                rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(failed("set the mode of"))?;
-                let times = Timestamps { last_access: time, last_modification: time };
-                rustix::fs::futimens(file, &times).map_err(failed("set the time of"))
-            }
-            (None, Some(handle)) => {
-                if entry.kind != Kind::Symlink {
-                    handle.set_mode(entry.mode)?;
-                }
-                if entry.kind == Kind::Directory { Ok(()) } else { parent.set_mtime(name, entry.mtime) }
-            }
-            (None, None) => Ok(()),
+        if entry.kind != Kind::Symlink {
+            made.set_mode(entry.mode)?;
         }
+        if entry.kind == Kind::Directory { Ok(()) } else { made.set_mtime(entry.mtime) }
+    }
+
+    /// What was just made as `name`, held, for [`Self::attributes`].
+    fn made(&self, parent: &Directory, name: &OsStr, path: &Path, kind: FileKind) -> Result<Handle, PlaceError> {
+        let handle = parent.handle(name)?;
+        let found = handle.metadata()?.kind;
+        if found == kind { Ok(handle) } else { Err(PlaceError::Exchanged { path: self.shown(path) }) }
     }
 
     /// Sets the times of `directories`, the innermost first.
@@ -334,8 +316,9 @@ impl Placer {
             let Some(mtime) = self.times.remove(&path) else { continue };
             let name = file_name(&path);
             let Ok(parent) = self.enter(path.parent().unwrap_or(Path::new("")), &path, false) else { continue };
-            if parent.metadata(name).is_ok_and(|found| found.kind == FileKind::Directory) {
-                parent.set_mtime(name, mtime)?;
+            let Ok(handle) = parent.handle(name) else { continue };
+            if handle.metadata()?.kind == FileKind::Directory {
+                handle.set_mtime(mtime)?;
             }
         }
         Ok(())

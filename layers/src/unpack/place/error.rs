@@ -64,6 +64,14 @@ pub enum PlaceError {
         /// What it is to be another name of.
         target: PathBuf,
     },
+    /// Something else under the name that was just made.
+    #[error(
+        "`{path}` was exchanged for something else while it was unpacked: whoever did that has to be stopped first"
+    )]
+    Exchanged {
+        /// The member.
+        path: PathBuf,
+    },
     /// A name that nothing in a root can have.
     #[error("`{path}` is a name that is too long")]
     TooLong {

@@ -6,6 +6,7 @@ mod actions;
 mod archives;
 mod attestations;
 mod blueprints;
+mod boundary;
 mod catalog;
 mod compat;
 mod confinement;

@@ -266,3 +266,84 @@ fn zip_and_debian_packages() {
         }
     }
 }
+
+#[test]
+fn a_zip_whose_records_do_not_agree_is_damaged() {
+    let zip = |names: &[&str]| {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in names {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(CONFIG).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let good = zip(&["a", "b", "name.conf"]);
+    let taken = |bytes: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        let options = UnpackOptions { strip: 0, ownership: Ownership::Invoker, owned: true };
+        unpack(opened(bytes), &Root::open(directory.path()).unwrap(), Path::new(""), &options)
+    };
+    assert_eq!(taken(&good).unwrap().made.len(), 3);
+    assert!(taken(&zip(&[])).unwrap().made.is_empty());
+    let refused = |bytes: &[u8], words: &str| {
+        let error = taken(bytes).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    };
+    // How many members there are, twice in the last record.
+    for (count, words) in [
+        (0, "it has more members than its directory names"),
+        (2, "its directory does not end where its last record says"),
+    ] {
+        let mut bad = good.clone();
+        let end = bad.len() - 22;
+        (bad[end + 8], bad[end + 10]) = (count, count);
+        refused(&bad, words);
+    }
+    refused(&[good.clone(), zip(&["d"])].concat(), "it has more members than its directory names");
+    // A name where the member is, and in the directory.
+    let places = good.windows(9).enumerate().filter(|(_, window)| *window == b"name.conf").map(|(at, _)| at);
+    for at in places {
+        let mut bad = good.clone();
+        bad[at] = b'N';
+        refused(&bad, "in its directory");
+    }
+}
+
+#[test]
+fn a_package_is_what_dpkg_takes_for_one() {
+    let package = |members: &[(&str, &[u8])]| {
+        let mut deb = b"!<arch>\n".to_vec();
+        for (name, content) in members {
+            deb.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).bytes());
+            deb.extend_from_slice(content);
+            deb.extend_from_slice(&b"\n"[..content.len() % 2]);
+        }
+        deb
+    };
+    let data = tar();
+    let (version, control, data) = (("debian-binary", &b"2.0\n"[..]), ("control.tar", &[0; 1024][..]), &data[..]);
+    for good in [
+        [version, control, ("data.tar", data)].as_slice(),
+        &[("debian-binary/", b"2.1\nmore"), ("_gpgorigin", b"x"), control, ("_y", b""), ("data.tar/", data)],
+        &[version, ("control.tar.zst", b""), ("data.tar.xz", data), ("after", b"z")],
+    ] {
+        unpacked(&package(good), "deb").unwrap();
+    }
+    for (bad, words) in [
+        (package(&[("data.tar", data)]), "has `data.tar` where debian-binary belongs"),
+        (package(&[version, ("data.tar", data)]), "has `data.tar` where control.tar belongs"),
+        (package(&[("data.tar", data), version, control]), "where debian-binary belongs"),
+        (package(&[("debian-binary", b"9.0\n"), control, ("data.tar", data)]), "of a version of the format"),
+        (package(&[version, control, ("data.tar.foo", data)]), "has `data.tar.foo` where data.tar belongs"),
+        (package(&[version, control]), "has no data.tar"),
+    ] {
+        let error = unpacked(&bad, "deb").unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let good = package(&[version, control, ("data.tar", data)]);
+    let mut bad = good.clone();
+    let size = bad.windows(10).position(|window| window == b"1024      ").unwrap();
+    bad[size..size + 5].copy_from_slice(b"+1024");
+    let error = unpacked(&bad, "deb").unwrap_err().to_string();
+    assert!(error.contains("the Debian package is damaged"), "{error}");
+}

@@ -73,9 +73,11 @@ mod tests {
         let data = compressed(&data.finish().unwrap());
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(deb::MAGIC).unwrap();
-        let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "data.tar", 0, 0, 0, 100_644, data.len());
-        file.write_all(header.as_bytes()).unwrap();
-        file.write_all(&data).unwrap();
+        for (name, content) in [("debian-binary", &b"2.0\n"[..]), ("control.tar", &[]), ("data.tar", &data)] {
+            let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len());
+            file.write_all(header.as_bytes()).unwrap();
+            file.write_all(content).unwrap();
+        }
         file.rewind().unwrap();
         file
     }

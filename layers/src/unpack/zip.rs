@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use zip::read::ZipFile;
 use zip::{DateTime, ZipArchive};
 
 use super::{Each, UnpackError};
@@ -17,6 +19,7 @@ use crate::tar::{Content, Entry, Kind, TarError, plain_directory};
 const MAX_TARGET: u64 = 4095;
 
 pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
+    let headers = file.try_clone()?;
     let mut archive = ZipArchive::new(BufReader::new(file))?;
     // Members that share their data are no archive that anybody packed: each would come to as much as all of it. Without
     // such, the sum is what the file can hold.
@@ -24,8 +27,10 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
         return Err(damaged("its members overlap").into());
     }
     let mut names = Names::default();
+    let mut bounds = Bounds { end: archive.central_directory_start(), first: None };
     for index in 0..archive.len() {
         let mut member = archive.by_index(index)?;
+        bounds.member(&headers, &member)?;
         let path = path::clean(member.name_raw()).map_err(TarError::from)?;
         names.count(&path)?;
         let kind = match (member.is_dir(), member.is_symlink()) {
@@ -66,7 +71,58 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
             }
         }
     }
-    Ok(())
+    Ok(bounds.check(&headers)?)
+}
+
+/// Where the members and the directory of an archive begin and end (APPNOTE.TXT, sections 4.3.7 and 4.3.12): the
+/// numbers in its last record are not covered by any checksum, and a wrong one would lose members without a word.
+struct Bounds {
+    /// Where the directory ends, as far as it was read.
+    end: u64,
+    /// Where the first member is.
+    first: Option<u64>,
+}
+
+impl Bounds {
+    /// Takes a member in, which must be called the same where it is and in the directory.
+    fn member(&mut self, file: &File, member: &ZipFile<'_, BufReader<File>>) -> io::Result<()> {
+        const LOCAL: u64 = 30;
+        const CENTRAL: u64 = 46;
+        let number = |at: u64| -> io::Result<u64> {
+            let mut bytes = [0; 2];
+            file.read_exact_at(&mut bytes, at)?;
+            Ok(u16::from_le_bytes(bytes).into())
+        };
+        let (local, central) = (member.header_start(), member.central_header_start());
+        let length = number(local + 26)?;
+        let mut name = vec![0; usize::try_from(length).unwrap_or_default()];
+        file.read_exact_at(&mut name, local + LOCAL)?;
+        let same_length = number(central + 28)? == length;
+        let mut listed = name.clone();
+        file.read_exact_at(&mut listed, central + CENTRAL)?;
+        if !same_length || listed != name {
+            let (name, listed) = (path::shown(&name), path::shown(member.name_raw()));
+            return Err(damaged(format!("the member `{name}` is called `{listed}` in its directory")));
+        }
+        let more = number(central + 28)? + number(central + 30)? + number(central + 32)?;
+        self.end = self.end.max(central + CENTRAL + more);
+        self.first = Some(self.first.map_or(local, |first| first.min(local)));
+        Ok(())
+    }
+
+    /// An error if there is more than was read.
+    fn check(&self, file: &File) -> io::Result<()> {
+        let mut mark = [0; 4];
+        file.read_exact_at(&mut mark, self.end)?;
+        // The end of the directory, that of a large archive, or a signature of the directory.
+        if !matches!(&mark, b"PK\x05\x06" | b"PK\x06\x06" | b"PK\x05\x05") {
+            return Err(damaged("its directory does not end where its last record says"));
+        }
+        if self.first.unwrap_or(self.end) != 0 {
+            return Err(damaged("it has more members than its directory names"));
+        }
+        Ok(())
+    }
 }
 
 fn damaged(text: impl Into<String>) -> io::Error {

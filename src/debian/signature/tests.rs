@@ -100,7 +100,11 @@ fn signed(key: &impl SigningKey) -> CleartextSignedMessage {
 }
 
 fn wrong(message: &CleartextSignedMessage, certificate: SignedPublicKey) -> String {
-    let flaws = check(message, &[certificate], i64::from(NOW)).unwrap_err();
+    wrong_of(message, &[certificate])
+}
+
+fn wrong_of(message: &CleartextSignedMessage, certificates: &[SignedPublicKey]) -> String {
+    let flaws = check(message, certificates, i64::from(NOW)).unwrap_err();
     assert_eq!(flaws.len(), 1, "{flaws:?}");
     flaws[0].to_string()
 }
@@ -124,6 +128,27 @@ fn a_good_signature_is_enough() {
     });
     let expired = certificate(&one, vec![(BORN, vec![flags(true), lasts(2)])]);
     assert_eq!(check(&both.unwrap(), &[expired, plain(&two)], i64::from(NOW)), Ok(()));
+}
+
+#[test]
+fn a_good_signature_does_not_excuse_a_wrong_one() {
+    let (one, two) = (key(1, BORN), key(2, BORN));
+    for first in [true, false] {
+        let both = CleartextSignedMessage::new_many(TEXT, |text| {
+            let sign = |key: &SecretKey, text: &str| {
+                config(SignatureType::Text, key, BORN + YEAR, Vec::new()).sign(key, &Password::empty(), text.as_bytes())
+            };
+            let mut all = vec![sign(&one, text)?, sign(&two, "another text")?];
+            if !first {
+                all.reverse();
+            }
+            Ok(all)
+        })
+        .unwrap();
+        assert!(wrong_of(&both, &[plain(&one), plain(&two)]).starts_with("the text is not what the key "));
+        // Whose key is not known may have signed anything.
+        good(&both, plain(&one));
+    }
 }
 
 #[test]

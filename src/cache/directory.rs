@@ -93,10 +93,11 @@ impl Directory {
 
     /// The manifest under `name`, a tag or digest, if there is one.
     pub fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let index = self.index()?;
-        let named = |entry: &&IndexEntry| entry.annotations.get(REF_NAME).map(String::as_str) == Some(name);
-        let tagged = index.manifests.iter().find(named).map(|entry| entry.descriptor.digest);
-        let Some(digest) = name.parse().ok().or(tagged) else { return Ok(None) };
+        let tagged = || -> Result<Option<Digest>> {
+            let named = |entry: &&IndexEntry| entry.annotations.get(REF_NAME).map(String::as_str) == Some(name);
+            Ok(self.index()?.manifests.iter().find(named).map(|entry| entry.descriptor.digest))
+        };
+        let Some(digest) = name.parse().ok().map_or_else(tagged, |digest| Ok(Some(digest)))? else { return Ok(None) };
         let path = self.blob(&digest);
         let bytes = match read_regular(&path, LIMIT) {
             Ok(bytes) => bytes,
@@ -105,7 +106,7 @@ impl Directory {
             }
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        // One that was changed is none.
+        // A manifest whose digest no longer matches counts as missing.
         Ok((Digest::of(&bytes) == digest).then_some(bytes))
     }
 
@@ -159,10 +160,10 @@ impl Directory {
         self.put_index(manifests)
     }
 
-    /// All tags.
-    pub fn tags(&self) -> Result<Vec<String>> {
-        let tags = self.index()?.manifests.into_iter().filter_map(|entry| entry.annotations.get(REF_NAME).cloned());
-        Ok(tags.collect())
+    /// All tags, and the digests of their manifests.
+    pub fn tags(&self) -> Result<Vec<(String, Digest)>> {
+        let tagged = |mut entry: IndexEntry| Some((entry.annotations.remove(REF_NAME)?, entry.descriptor.digest));
+        Ok(self.index()?.manifests.into_iter().filter_map(tagged).collect())
     }
 
     /// Deletes what is under `tags`, and the blobs that only entries had which are gone.

@@ -91,14 +91,18 @@ impl Remote {
 
     /// The entry under `tag`, if there is one.
     pub async fn read(&self, tag: &str) -> Result<Option<Written>> {
-        let manifest = match self {
-            Self::Registry(client, _) => client.artifact(tag).await?,
+        Ok(self.manifest(tag).await?.map(|manifest| Written::read(&manifest)).transpose()?)
+    }
+
+    /// The manifest under `name`, a tag or what [`Self::tags`] gave beside it.
+    pub async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Registry(client, _) => Ok(client.artifact(name).await?),
             Self::Directory(directory) => {
-                let (directory, tag) = (directory.clone(), tag.to_owned());
-                aside(move || directory.manifest(&tag)).await?
+                let (directory, name) = (directory.clone(), name.to_owned());
+                aside(move || directory.manifest(&name)).await
             }
-        };
-        Ok(manifest.map(|manifest| Written::read(&manifest)).transpose()?)
+        }
     }
 
     /// True if the blob is there, of the right size.
@@ -164,13 +168,14 @@ impl Remote {
         }
     }
 
-    /// All tags: of entries, and of images beside them.
-    pub async fn tags(&self) -> Result<Vec<String>> {
+    /// All tags, of entries and of images beside them; with each the name that its manifest is quickest read by.
+    pub async fn tags(&self) -> Result<Vec<(String, String)>> {
         Ok(match self {
-            Self::Registry(client, _) => client.tags().await?,
+            Self::Registry(client, _) => client.tags().await?.into_iter().map(|tag| (tag.clone(), tag)).collect(),
             Self::Directory(directory) => {
                 let directory = directory.clone();
-                aside(move || directory.tags()).await?
+                let tags = aside(move || directory.tags()).await?;
+                tags.into_iter().map(|(tag, digest)| (tag, digest.to_string())).collect()
             }
         })
     }

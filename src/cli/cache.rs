@@ -1,14 +1,16 @@
 //! `alloy cache`.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, Subcommand};
 use futures_util::{StreamExt, stream};
 use layers::digest::Digest;
+use layers::store::LayerBlob;
 
 use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::{CommandError, Kind};
-use crate::cache::{Place, Remote, TAG_PREFIX, Written};
+use crate::cache::{Known, Place, Remote, TAG_PREFIX, Written};
 use crate::event::Event;
 use crate::plan::Platform;
 
@@ -65,10 +67,15 @@ impl CacheArg {
     }
 }
 
-/// An entry that somebody left, and its tags.
+/// What a list says of an entry that somebody left, and its tags.
 struct Listed {
     tags: Vec<String>,
-    written: Written,
+    kind: String,
+    key: Digest,
+    created: String,
+    signed: bool,
+    layer: Option<LayerBlob>,
+    name: String,
 }
 
 fn open(network: &Network<'_>, place: &Place) -> Result<Remote, CommandError> {
@@ -80,52 +87,81 @@ fn open(network: &Network<'_>, place: &Place) -> Result<Remote, CommandError> {
     Ok(network.resolver().remote(place)?)
 }
 
-/// All entries of a cache, and the tags beside them that are none.
-fn entries(context: &Context, remote: &Remote) -> Result<(Vec<Listed>, Vec<String>), CommandError> {
+/// Hands the manifest under each tag of an entry to `each`, one after the other: a cache may have any number of
+/// entries, and of large ones. What is no entry is told. Gives the tags beside them.
+fn visit(
+    context: &Context,
+    remote: &Remote,
+    mut each: impl FnMut(String, &[u8]) -> Result<(), CommandError>,
+) -> Result<Vec<String>, CommandError> {
     let handle = context.runtime.handle();
-    let (tags, others): (Vec<String>, Vec<String>) =
-        handle.block_on(remote.tags())?.into_iter().partition(|tag| tag.starts_with(TAG_PREFIX));
-    let read = stream::iter(tags).map(|tag| async move {
-        let written = remote.read(&tag).await;
-        (tag, written)
+    let (tags, others): (Vec<_>, Vec<_>) =
+        handle.block_on(remote.tags())?.into_iter().partition(|(tag, _)| tag.starts_with(TAG_PREFIX));
+    let read = stream::iter(tags).map(|(tag, name)| async move {
+        let manifest = remote.manifest(&name).await;
+        (tag, manifest)
     });
-    let mut listed: Vec<Listed> = Vec::new();
-    for (tag, written) in handle.block_on(read.buffered(PARALLEL).collect::<Vec<_>>()) {
-        match written {
-            // An entry has a tag for each of its keys.
-            Ok(Some(written)) => match listed.iter_mut().find(|one| one.written == written) {
-                Some(one) => one.tags.push(tag),
-                None => listed.push(Listed { tags: vec![tag], written }),
-            },
-            // Somebody else may have deleted it just now.
-            Ok(None) => {}
-            Err(crate::cache::RemoteError::Entry(error)) => {
-                context.reporter.event(Event::Warning(format!("{tag} is not looked at: {error}")));
-            }
-            Err(error) => return Err(error.into()),
+    let mut read = Box::pin(read.buffered(PARALLEL));
+    while let Some((tag, manifest)) = handle.block_on(read.next()) {
+        // Somebody else may have deleted it just now.
+        if let Some(manifest) = manifest? {
+            each(tag, &manifest)?;
         }
     }
-    listed.sort_by(|a, b| {
-        (a.written.entry.known.kind(), &a.written.created).cmp(&(b.written.entry.known.kind(), &b.written.created))
-    });
+    Ok(others.into_iter().map(|(tag, _)| tag).collect())
+}
+
+/// The entry that a manifest is. What is none is told.
+fn entry(context: &Context, tag: &str, manifest: &[u8]) -> Option<Written> {
+    let told = |error| context.reporter.event(Event::Warning(format!("{tag} is not looked at: {error}")));
+    Written::read(manifest).map_err(told).ok()
+}
+
+/// All entries of a cache, and the tags beside them that are none.
+fn entries(context: &Context, remote: &Remote) -> Result<(Vec<Listed>, Vec<String>), CommandError> {
+    let mut listed: Vec<Listed> = Vec::new();
+    // An entry has a tag for each of its keys.
+    let mut known: HashMap<Digest, Option<usize>> = HashMap::new();
+    let others = visit(context, remote, |tag, manifest| {
+        let at = known.entry(Digest::of(manifest)).or_insert_with(|| {
+            listed.push(Listed::new(entry(context, &tag, manifest)?));
+            Some(listed.len() - 1)
+        });
+        if let Some(one) = at.and_then(|at| listed.get_mut(at)) {
+            one.tags.push(tag);
+        }
+        Ok(())
+    })?;
+    listed.sort_by(|a, b| (&a.kind, &a.created).cmp(&(&b.kind, &b.created)));
     Ok((listed, others))
 }
 
 impl Listed {
+    fn new(written: Written) -> Self {
+        let known = written.entry.known;
+        Self {
+            tags: Vec::new(),
+            kind: known.kind().to_owned(),
+            key: written.entry.key,
+            created: written.created,
+            signed: written.signature.is_some(),
+            layer: known.layer().cloned(),
+            name: match known {
+                Known::Layer { name, .. } => name,
+                _ => String::new(),
+            },
+        }
+    }
+
     fn layer(&self) -> Option<(Digest, u64)> {
-        self.written.entry.known.layer().map(|layer| (layer.descriptor.digest, layer.descriptor.size))
+        self.layer.as_ref().map(|layer| (layer.descriptor.digest, layer.descriptor.size))
     }
 
     /// For a table.
     fn row(&self) -> [String; 5] {
-        let known = &self.written.entry.known;
-        let name = match known {
-            crate::cache::Known::Layer { name, .. } => name.clone(),
-            _ => String::new(),
-        };
         let size = self.layer().map_or(String::new(), |(_, size)| super::ui::bytes(size));
-        let created = self.written.created.split('T').next().unwrap_or_default().to_owned();
-        [known.kind().to_owned(), self.written.entry.key.hex()[..12].to_owned(), created, size, name]
+        let created = self.created.split('T').next().unwrap_or_default().to_owned();
+        [self.kind.clone(), self.key.hex()[..12].to_owned(), created, size, self.name.clone()]
     }
 }
 

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use layers::digest::Digest;
+use serde_json::json;
+
 use crate::support::http::{Asked, Server, send, whole};
 use crate::support::images::{images, quiet};
-use crate::support::{Store, blueprint, run, text, tool};
+use crate::support::{ALLOY, Store, blueprint, run, text, tool};
 
 const TASKS: &str = "- {name: one, action: write_env_file, file: /etc/one, content: 'ONE=1'}\n";
 
@@ -178,4 +181,48 @@ fn what_is_no_signed_release_is_told_in_words() {
     let said = Store::new().run(&["lock", text(blueprint.path()), "--mirror", &server.path("debian")]).fails(4).stderr;
     assert!(said.contains("InRelease is not a signed text (an OpenPGP clear-signed message)"), "{said}");
     assert!(!said.contains("Error {") && said.contains("--mirror URL"), "{said}");
+}
+
+#[test]
+fn large_entries_of_a_cache_are_looked_at_one_by_one() {
+    const ENTRIES: usize = 40;
+    let place = tempfile::tempdir().unwrap();
+    let blobs = place.path().join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(place.path().join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+    let empty = layers::media_type::empty();
+    let empty = json!({"mediaType": empty.media_type, "digest": empty.digest, "size": empty.size});
+    let mut manifests = Vec::new();
+    for number in 0..ENTRIES {
+        let key = Digest::of(number.to_string());
+        let known = json!({"value": {"what": "numbers", "value": vec![0; 700_000]}});
+        let record = json!({"key": key, "preimage": number, "known": known}).to_string();
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": "application/vnd.alloy.cache.v1", "config": empty, "layers": [empty],
+            "annotations": {"vnd.alloy.cache.record": record, "org.opencontainers.image.created": "2026-01-01T00:00:00Z"},
+        })
+        .to_string();
+        let digest = Digest::of(&manifest);
+        std::fs::write(blobs.join(digest.hex()), &manifest).unwrap();
+        for tag in [format!("alloy-cache-v1-numbers-{}", key.hex()), format!("alloy-cache-v1-other-{number}")] {
+            manifests.push(json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": manifest.len(),
+                "annotations": {"org.opencontainers.image.ref.name": tag},
+            }));
+        }
+    }
+    let index = json!({"schemaVersion": 2, "manifests": manifests}).to_string();
+    std::fs::write(place.path().join("index.json"), index).unwrap();
+    let (store, cache) = (Store::new(), format!("type=local,src={}", text(place.path())));
+    // All of them at once would need more than twice as much.
+    let bounded = |command: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -d 600000; exec \"$0\" \"$@\"", ALLOY, "cache", command, &cache]);
+        run(shell.env("ALLOY_HOME", store.path().join("store")))
+    };
+    let listed = bounded("ls").ok();
+    assert_eq!(listed.stdout.lines().count(), ENTRIES + 1, "{}", listed.stdout);
+    let brought = bounded("import");
+    assert_eq!(brought.stderr.matches("is not a tag of its keys").count(), ENTRIES, "{}", brought.stderr);
 }

@@ -1,16 +1,18 @@
 //! `alloy cache export` and `alloy cache import`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
+use layers::digest::Digest;
 
 use super::super::context::{Context, Global};
 use super::super::error::{CommandError, Kind};
 use super::super::interrupt::{self, CtrlC};
 use super::super::team::{signing_key, verifying_key};
 use super::super::ui;
-use super::{CacheArg, entries, open, told};
+use super::{CacheArg, entry, open, told, visit};
 use crate::build;
 use crate::cache::{Team, elsewhere};
 use crate::event::Event;
@@ -61,17 +63,27 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
     let remote = open(&network, &args.cache.cache)?;
     let place = remote.place();
     let (mut count, mut bytes) = (0, 0);
-    for listed in entries(&context, &remote)?.0 {
-        let key = listed.written.entry.key;
+    let mut brought = HashSet::new();
+    visit(&context, &remote, |tag, manifest| {
+        let Some(written) = entry(&context, &tag, manifest) else { return Ok(()) };
+        let key = written.entry.key;
         let refused = |reason: &dyn std::fmt::Display| {
             context.reporter.event(Event::Warning(format!("{key} of {place} is not brought: {reason}")));
         };
-        let seen = |tag: &String| resolver.signed(tag, &listed.written);
-        if let Err(error) = listed.tags.iter().try_for_each(seen) {
-            refused(&error);
-            continue;
+        // Under another tag nobody would look for a newer one.
+        if !written.entry.tags().contains(&tag) {
+            refused(&format_args!("{tag} is not a tag of its keys"));
+            return Ok(());
         }
-        if let Some(layer) = listed.written.entry.known.layer() {
+        if let Err(error) = resolver.signed(&tag, &written) {
+            refused(&error);
+            return Ok(());
+        }
+        // The same under another of its tags.
+        if !brought.insert(Digest::of(manifest)) {
+            return Ok(());
+        }
+        if let Some(layer) = written.entry.known.layer() {
             let blob = &layer.descriptor;
             // Before the record, which would be a lie without it.
             match context.runtime.block_on(async {
@@ -80,21 +92,22 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
                 Ok(true) => elsewhere::note(resolver.store, &blob.digest, &place)?,
                 Ok(false) => {
                     refused(&"its layer is not there");
-                    continue;
+                    return Ok(());
                 }
                 Err(error) => {
                     refused(&error);
-                    continue;
+                    return Ok(());
                 }
             }
             bytes += if args.lazy { 0 } else { blob.size };
         }
-        if listed.written.entry.import(resolver.store)? {
+        if written.entry.import(resolver.store)? {
             count += 1;
         } else {
             refused(&"its key is not made of what it says");
         }
-    }
+        Ok(())
+    })?;
     if count == 0 {
         return Err(CommandError::new(Kind::Failed, format!("{place} has nothing to bring")));
     }

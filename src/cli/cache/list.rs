@@ -30,12 +30,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         Format::Json => {
             let listed = listed.iter().map(|one| {
                 json!({
-                    "kind": one.written.entry.known.kind(),
-                    "key": one.written.entry.key,
-                    "created": one.written.created,
+                    "kind": one.kind,
+                    "key": one.key,
+                    "created": one.created,
                     "tags": one.tags,
-                    "signed": one.written.signature.is_some(),
-                    "layer": one.written.entry.known.layer(),
+                    "signed": one.signed,
+                    "layer": one.layer,
                 })
             });
             ui::out(&format!("{}\n", json!(listed.collect::<Vec<_>>())));

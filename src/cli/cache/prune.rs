@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 
 /// When it was written, in seconds since 1970; an entry that does not say is as old as can be.
 fn written(one: &Listed) -> Option<i64> {
-    one.written.created.parse::<Timestamp>().ok().map(Timestamp::as_second)
+    one.created.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }
 
 #[cfg(test)]

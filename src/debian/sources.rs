@@ -81,7 +81,7 @@ pub struct HostSource {
     /// The suite or pocket.
     pub suite: String,
     components: String,
-    signed_by: Option<PathBuf>,
+    signed_by: Vec<PathBuf>,
     /// What its URI says of user and password, which go no further than to the server.
     login: Option<Login>,
 }
@@ -128,7 +128,7 @@ fn deb822(text: &str) -> Vec<HostSource> {
             continue;
         }
         let components = words("Components").collect::<Vec<_>>().join(" ");
-        let signed_by = stanza.get("Signed-By").filter(|value| value.starts_with('/')).map(PathBuf::from);
+        let signed_by = keyring_files(stanza.get("Signed-By").unwrap_or_default());
         for uri in words("URIs") {
             for suite in words("Suites") {
                 let ((uri, login), components) = (taken_apart(&uri), components.clone());
@@ -151,7 +151,13 @@ fn one_line(line: &str) -> Option<HostSource> {
     let suite = words.next()?.to_owned();
     let components = words.collect::<Vec<_>>().join(" ");
     let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-    Some(HostSource { uri, suite, components, signed_by: signed_by.map(PathBuf::from), login })
+    Some(HostSource { uri, suite, components, signed_by: keyring_files(signed_by.unwrap_or_default()), login })
+}
+
+/// The files of a `Signed-By` (sources.list(5)), which also may have fingerprints, or a key itself.
+fn keyring_files(value: &str) -> Vec<PathBuf> {
+    let words = value.split([',', ' ', '\t', '\n']);
+    words.filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
 /// Logins of `mirror`, and of the archives beside it that it stands for; without one, of this machine's sources.
@@ -206,10 +212,13 @@ pub fn choose(
         (None, Some(main)) => (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone()),
         (None, None) => return Err(DebianError::NoMirror { suite: suite.to_owned() }),
     };
-    let signed_by = main.and_then(|source| source.signed_by.clone()).filter(|_| mirror.is_none());
-    let keyrings = match keyring {
-        Some(keyring) => vec![keyring.to_owned()],
-        None => usual_keyrings(suite, distribution, signed_by)?,
+    let main = main.filter(|_| mirror.is_none());
+    let signed_by = main.map(|source| source.signed_by.clone()).unwrap_or_default();
+    let keyrings = match (keyring, main) {
+        (Some(keyring), _) => vec![keyring.to_owned()],
+        // What the machine's own source of the suite is signed by, and by nothing else, as apt has it.
+        (None, Some(main)) if main.suite == suite && !signed_by.is_empty() => signed_by,
+        (None, _) => usual_keyrings(suite, distribution, signed_by)?,
     };
     Ok(Mirror { distribution, main: uri, security, components, keyrings })
 }
@@ -217,12 +226,12 @@ pub fn choose(
 fn usual_keyrings(
     suite: &str,
     distribution: Distribution,
-    signed_by: Option<PathBuf>,
+    signed_by: Vec<PathBuf>,
 ) -> Result<Vec<PathBuf>, DebianError> {
     let name = distribution.name();
     let usual = ["gpg", "pgp"].map(|kind| PathBuf::from(format!("/usr/share/keyrings/{name}-archive-keyring.{kind}")));
-    let usual = usual.into_iter().filter(|path| signed_by.as_ref() != Some(path));
-    let looked: Vec<PathBuf> = signed_by.clone().into_iter().chain(usual).collect();
+    let usual = usual.into_iter().filter(|path| !signed_by.contains(path));
+    let looked: Vec<PathBuf> = signed_by.iter().cloned().chain(usual).collect();
     let found: Vec<PathBuf> = looked.iter().filter(|path| path.is_file()).cloned().collect();
     if found.is_empty() {
         let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
@@ -281,6 +290,24 @@ mod tests {
         assert_eq!(mirror.security.as_deref(), Some("http://x.example/debian-security"));
         let places: Vec<_> = logins(named, &host).into_iter().map(|login| login.place).collect();
         assert_eq!(places, ["http://x.example/debian", "http://x.example/debian-security"]);
+    }
+
+    #[test]
+    fn a_source_is_signed_by_what_it_names_alone() {
+        let sources = deb822(
+            "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm\nSigned-By: /a.gpg /b.gpg, /c.gpg\n\n\
+             Types: deb\nURIs: http://m.example/debian/\nSuites: sid\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n",
+        );
+        let expected = ["/a.gpg", "/b.gpg", "/c.gpg"].map(PathBuf::from);
+        assert_eq!(choose("bookworm", None, None, &sources).unwrap().keyrings, expected);
+        let listed = one_line("deb [signed-by=/a.gpg,/b.gpg arch=amd64] http://m.example/debian trixie main").unwrap();
+        assert_eq!(choose("trixie", None, None, &[listed]).unwrap().keyrings, expected[..2]);
+        assert!(sources[1].signed_by.is_empty());
+        // Another suite's comes on top of the distribution's own, and a mirror that is named has nothing to do with it.
+        let others = choose("trixie", None, None, &sources);
+        assert!(others.map_or(true, |mirror| mirror.keyrings.iter().all(|path| !path.starts_with("/a.gpg"))));
+        let named = choose("bookworm", Some("http://x.example/debian"), None, &sources);
+        assert!(named.map_or(true, |mirror| !mirror.keyrings.contains(&expected[0])));
     }
 
     #[test]

@@ -69,6 +69,14 @@ pub enum TarError {
     /// Not a tar, or cut off, or the reader below failed.
     #[error("cannot read the archive: {0}")]
     Read(#[from] io::Error),
+    /// The file of a member.
+    #[error("cannot write `{path}`: {source}")]
+    Write {
+        /// The member.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A name that cannot be used.
     #[error(transparent)]
     Name(#[from] PathError),

@@ -3,7 +3,9 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{ALLOY, Store, repository, shared, tasks, text};
+use tempfile::TempDir;
+
+use crate::support::{ALLOY, Ended, Store, blueprint, repository, run, shared, tasks, text, tool};
 
 /// Processes whose command line holds `mark`.
 fn running(mark: &str) -> usize {
@@ -156,4 +158,51 @@ fn whoever_reads_may_leave() {
         assert!(ended.success(), "{progress}: {ended}");
         assert!(store.run(&["images"]).ok().stdout.contains("alone:latest"), "{progress}");
     }
+}
+
+/// A blueprint that unpacks more than a disk of 24 MiB has room for.
+fn too_much() -> TempDir {
+    let blueprint = blueprint(&[
+        ("manifest.yml", "name: Much\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {base: 'rootfs:./root'}\n"),
+        ("tasks.yml", "- {name: Much, action: unpack, source: much.tar, dest: /opt/much}\n"),
+    ]);
+    tool(
+        "sh",
+        &[
+            "-c",
+            "cd \"$1\" && mkdir -p root/etc && echo ID=debian > root/etc/os-release && head -c 40M /dev/urandom > much && tar -cf much.tar much && rm much",
+            "sh",
+            text(blueprint.path()),
+        ],
+    )
+    .ok();
+    blueprint
+}
+
+/// What alloy says in a mount namespace with a small disk at `/mnt`, and what lies there afterwards.
+fn on_a_full_disk(arguments: &[&str]) -> Ended {
+    let script = "mount -t tmpfs -o size=24m,mode=700 none /mnt && mkdir -p /mnt/root/etc && echo ID=debian > /mnt/root/etc/os-release || exit 99
+                  \"$@\"; code=$?; find /mnt/store/work /mnt/store/tmp /mnt/root/opt -type f | grep -v lock; exit $code";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh", ALLOY]).args(arguments);
+    run(command.env("ALLOY_HOME", "/mnt/store").env_remove("SUDO_USER"))
+}
+
+#[test]
+fn a_full_disk_is_not_the_archives_fault() {
+    let blueprint = too_much();
+    let built = on_a_full_disk(&["build", text(blueprint.path())]).fails(1);
+    assert!(built.stderr.contains("No space left on device"), "{}", built.stderr);
+    assert!(built.stderr.contains("`alloy prune`"), "{}", built.stderr);
+    let installed =
+        on_a_full_disk(&["install", "--blueprint-dir", text(blueprint.path()), "--root", "/mnt/root"]).fails(1);
+    assert!(
+        installed.stderr.contains("cannot write `/opt/much/much`: No space left on device"),
+        "{}",
+        installed.stderr
+    );
+    for ended in [&built, &installed] {
+        assert!(!ended.stderr.contains("cannot read"), "{}", ended.stderr);
+    }
+    assert_eq!(built.stdout, "", "nothing half done lies about");
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{ApplyError, Form, content};
 use crate::root::{Directory, FileKind, Root, RootError};
 use crate::tar::budget::Names;
-use crate::tar::{Content, Entry, Kind, TarError, file_name, plain_directory};
+use crate::tar::{Content, Entry, Kind, file_name, plain_directory};
 use crate::whiteout;
 
 /// Who owns what is made.
@@ -122,7 +122,7 @@ impl<'a> Extractor<'a> {
         match entry.kind {
             Kind::File => {
                 let mut file = parent.create_file(&name, 0o600)?;
-                content::write(content, entry.size, &mut file).map_err(TarError::from)?;
+                content::write(content, entry.size, &mut file, &entry.path)?;
                 written_to = Some(file);
             }
             Kind::Directory => {

@@ -157,7 +157,7 @@ impl Placer {
         let made = match entry.kind {
             Kind::File => {
                 let mut file = parent.create_file(name, 0o600)?;
-                content::write(content, entry.size, &mut file).map_err(TarError::from)?;
+                content::write(content, entry.size, &mut file, &self.shown(&entry.path))?;
                 let made = file.metadata().map_err(TarError::from)?;
                 self.files.insert((made.dev(), made.ino()));
                 Handle::of(file, self.shown(&entry.path))

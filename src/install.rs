@@ -71,6 +71,7 @@ pub fn install(
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, Some(&claim.host))?;
     let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);
+    host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
     let prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file)?;
     let pending = prepared.pending(host.files())?;

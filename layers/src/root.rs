@@ -29,6 +29,8 @@ pub struct Root {
     path: PathBuf,
     /// Others may be at work in it.
     shared: bool,
+    /// Directories that archives are unpacked into: links in them lead to nothing outside.
+    bounds: Vec<PathBuf>,
 }
 
 /// A failed operation on a path of a root.
@@ -126,13 +128,19 @@ impl Root {
     /// Opens the directory `path`.
     pub fn open(path: &Path) -> Result<Self, RootError> {
         let fd = rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| RootError::new("open", path, e))?;
-        Ok(Self { fd, path: path.to_owned(), shared: false })
+        Ok(Self { fd, path: path.to_owned(), shared: false, bounds: Vec::new() })
     }
 
     /// Opens the directory `path` as a root in which others may be at work: what is changed in it is not reached
     /// through a link of somebody who does not own it.
     pub fn shared(path: &Path) -> Result<Self, RootError> {
         Ok(Self { shared: true, ..Self::open(path)? })
+    }
+
+    /// Archives of others are unpacked into these directories of a shared root: a path that begins with one of them
+    /// does not leave it, whatever links the archives bring.
+    pub fn bound(&mut self, directories: impl IntoIterator<Item = PathBuf>) {
+        self.bounds = directories.into_iter().collect();
     }
 
     /// The path it was opened by.

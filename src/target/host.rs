@@ -93,6 +93,15 @@ impl Host {
         self.elsewhere.is_none()
     }
 
+    /// Learns what is to be performed: what archives bring leads no later task out of where they are unpacked.
+    pub fn expect<'s>(&mut self, steps: impl IntoIterator<Item = &'s Step>) {
+        let unpacked = |op: &Op| match op {
+            Op::Unpack { dest, .. } => Some(PathBuf::from(dest)).filter(|dest| dest != Path::new("/")),
+            _ => None,
+        };
+        self.root.bound(steps.into_iter().flat_map(|step| &step.ops).filter_map(unpacked));
+    }
+
     /// Learns of users and groups that the machine knows from elsewhere than its files.
     pub fn learn(&mut self, names: Names) {
         self.names = names;

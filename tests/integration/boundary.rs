@@ -103,6 +103,34 @@ fn an_archive_stays_where_it_is_put() {
 }
 
 #[test]
+fn links_of_an_archive_lead_no_later_task_away() {
+    for task in [
+        "{action: unpack, source: a.tar, dest: /opt/t/lib}",
+        "{action: write_env_file, file: /opt/t/usr/etc/x.env, content: x, owner: dev}",
+        "{action: write_env_file, file: /opt/t/file, content: x}",
+    ] {
+        let (host, store) = (host(), Store::new());
+        let first = "- {name: First, action: unpack, source: links.tar, dest: /opt/t}\n";
+        let blueprint = tasks(&format!("{first}- {}\n", task.replacen('{', "{name: Tool, ", 1)));
+        archive(
+            blueprint.path(),
+            "ln -s /etc lib; ln -s / usr; ln -s /etc/passwd file; tar -cf ../links.tar lib usr file",
+        );
+        archive(blueprint.path(), "echo tool > tool; tar -cf ../a.tar tool");
+        // Also in a later run, when the first task is done.
+        for _ in 0..2 {
+            let ended = host.install(&store, blueprint.path(), &[]).fails(1);
+            assert!(
+                ended.stderr.contains("leads out of /opt/t, which an archive is unpacked into"),
+                "{}",
+                ended.stderr
+            );
+            untouched(&host);
+        }
+    }
+}
+
+#[test]
 fn names_that_others_can_make_are_not_used() {
     let (host, store) = (Host::debian(), Store::new());
     fs::create_dir(host.at("tmp/alloy-build")).unwrap();

@@ -2,18 +2,19 @@
 //!
 //! On a live host the path of a task may lead through directories of an ordinary user, who may put a link there at any
 //! time. Root would follow it, and change what it leads to. So a link that somebody other than root owns leads only to
-//! what is that user's own, as the kernel has it for `/tmp` (proc(5), `protected_symlinks`).
+//! what is that user's own, as the kernel has it for `/tmp` (proc(5), `protected_symlinks`). Links that an archive has
+//! brought are root's, or whose the task says: they lead no further than where the archive was unpacked.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, Root};
+use super::{DIRECTORY, Root, by_descriptor};
 
 /// How many links one path may lead through, as many as the kernel follows (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
@@ -49,6 +50,32 @@ impl Root {
         if !self.shared {
             return Ok(self.openat(path, DIRECTORY)?);
         }
+        let opened = self.open_vouched(path)?;
+        self.within(path, &opened)?;
+        Ok(opened)
+    }
+
+    /// An error if `path` begins with a directory that archives were unpacked into, and `found` is outside of that.
+    pub(super) fn within(&self, path: &Path, found: &OwnedFd) -> io::Result<()> {
+        let path = Path::new("/").join(path);
+        let bounds = self.bounds.iter().filter(|bound| path.starts_with(bound) && path != **bound);
+        // The outermost: an archive may well bring a link to where the next one goes.
+        let Some(bound) = bounds.min_by_key(|bound| bound.as_os_str().len()) else { return Ok(()) };
+        let real = |fd: &OwnedFd| std::fs::read_link(by_descriptor(fd.as_fd()));
+        if real(found)?.starts_with(real(&self.open_vouched(bound)?)?) {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "a link on the way leads out of {}, which an archive is unpacked into: no link of an archive is \
+                 followed so far. Write the path that is meant",
+                bound.display()
+            ),
+        ))
+    }
+
+    fn open_vouched(&self, path: &Path) -> io::Result<OwnedFd> {
         let plain = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         match rustix::fs::openat2(&self.fd, plain, DIRECTORY, Mode::empty(), resolve) {
@@ -186,6 +213,39 @@ mod tests {
         // Looking is not changing.
         assert!(root.exists(Path::new("home/dev/file")).unwrap());
         assert!(root.metadata(Path::new("home/dev/system/passwd")).is_ok());
+    }
+
+    #[test]
+    fn links_of_an_archive_lead_no_further_than_its_destination() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for path in ["etc", "opt/t/real/deep", "data/opt/u"] {
+            std::fs::create_dir_all(at(path)).unwrap();
+        }
+        for (link, target) in [
+            ("opt/t/lib", "/etc"),
+            ("opt/t/up", "../../etc"),
+            ("opt/t/top", "/"),
+            ("opt/t/good", "real"),
+            ("opt/t/own", "/opt/t/real"),
+            ("opt/t/file", "/etc/file"),
+            ("opt/u", "/data/opt/u"),
+        ] {
+            symlink(target, at(link)).unwrap();
+        }
+        let mut root = Root::shared(place.path()).unwrap();
+        root.bound(["/opt/t", "/opt/t/lib", "/opt/u"].map(std::path::PathBuf::from));
+        for path in ["opt/t/lib", "/opt/t/lib/x", "opt/t/up", "opt/t/top/etc", "opt/t/good/../lib"] {
+            let made = root.create_dir_all(Path::new(path), 0o755).unwrap_err().to_string();
+            assert!(made.contains("leads out of /opt/t, which an archive is unpacked into"), "{path}: {made}");
+        }
+        let written = root.write_file(Path::new("/opt/t/file"), &mut &b"x"[..], 0o644).unwrap_err().to_string();
+        assert!(written.contains("leads out of /opt/t"), "{written}");
+        assert_eq!(std::fs::read_dir(at("etc")).unwrap().count(), 0);
+        for path in ["opt/t", "opt/t/good/deep/x", "opt/t/own/x", "opt/u/x", "etc/x"] {
+            root.create_dir_all(Path::new(path), 0o755).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        assert!(at("opt/t/real/x").exists() && at("data/opt/u/x").exists());
     }
 
     #[test]

@@ -57,8 +57,8 @@ impl Root {
     }
 
     /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
-    fn followed(&self, path: &Path) -> Result<PathBuf, RootError> {
-        let mut path = path.to_owned();
+    fn followed(&self, asked: &Path) -> Result<PathBuf, RootError> {
+        let mut path = asked.to_owned();
         // Those whose links led here.
         let mut owners = Vec::new();
         for _ in 0..40 {
@@ -76,6 +76,7 @@ impl Root {
                     let owner = found.map_or_else(|| parent.metadata(OsStr::new(".")), Ok)?.uid;
                     let vouch = |link: &u32| vouched(*link, owner).map_err(|e| RootError::new("write", &path, e));
                     owners.iter().try_for_each(vouch)?;
+                    self.within(asked, &parent.fd).map_err(|e| RootError::new("write", asked, e))?;
                     return Ok(path);
                 }
             }

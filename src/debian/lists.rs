@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use layers::compress::decoder;
 use layers::digest::{Digest, Hasher};
@@ -19,11 +20,39 @@ const COMPRESSED: [&str; 5] = [".lz4", ".gz", ".xz", ".zst", ".bz2"];
 /// Releases are small.
 const RELEASE_LIMIT: u64 = 16 << 20;
 
-/// Deletes everything in `lists`, a directory that nobody else writes to, for which no release with a good signature
-/// by one of `keyrings` vouches. Gives the releases that stay, and when they were made, in seconds since 1970.
-pub fn vouch(lists: &Path, keyrings: &[PathBuf], now: i64) -> io::Result<BTreeMap<String, i64>> {
-    let keys: Vec<_> = keyrings.iter().filter_map(|path| release::keys(std::slice::from_ref(path)).ok()).collect();
-    let keys = keys.concat();
+/// An archive whose lists may stay.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    /// Where it is: a URI, and a suite.
+    pub uri: String,
+    /// The suite, which the release has to be of.
+    pub suite: String,
+    /// Files of the keys that sign it.
+    pub keyrings: Vec<PathBuf>,
+}
+
+impl Archive {
+    /// What apt has names of its lists begin with (apt, `URItoFileName`).
+    fn prefix(&self) -> String {
+        let place = self.uri.split_once("://").map_or(self.uri.as_str(), |(_, place)| place);
+        let mut name = String::new();
+        for byte in format!("{}/dists/{}/", place.trim_end_matches('/'), self.suite).bytes() {
+            match byte {
+                b'/' => name.push('_'),
+                b'!'..=b'~' if !b"\\|{}[]<>\"^~_=!@#$%^&*".contains(&byte) => name.push(byte.into()),
+                _ => name += &format!("%{byte:02x}"),
+            }
+        }
+        name
+    }
+}
+
+/// Deletes everything in `lists`, a directory that nobody else writes to, for which no release of one of `archives`
+/// with a good signature vouches. A release counts only under the name of its own archive: one that was signed for
+/// another suite is no less genuine, and would bring that suite's packages. Gives the releases that stay, and when they
+/// were made, in seconds since 1970; what stays is as old as its release, or newer by as much as an archive takes to
+/// publish it.
+pub fn vouch(lists: &Path, archives: &[Archive], now: i64) -> io::Result<BTreeMap<String, i64>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(lists)? {
         let entry = entry?;
@@ -33,17 +62,17 @@ pub fn vouch(lists: &Path, keyrings: &[PathBuf], now: i64) -> io::Result<BTreeMa
             _ => fs::remove_file(entry.path())?,
         }
     }
-    let signed = |name: &String| {
-        let prefix = name.strip_suffix(SIGNED)?;
+    let signed = |archive: &Archive| {
+        let prefix = archive.prefix();
+        let name = format!("{prefix}{SIGNED}");
         let mut text = String::new();
-        File::open(lists.join(name)).ok()?.take(RELEASE_LIMIT).read_to_string(&mut text).ok()?;
-        // Whose release it is, apt knows by the file's name, and says when it is of another suite.
-        let field = |field: &str| text.lines().find_map(|line| line.strip_prefix(field)).map(str::trim);
-        let suite = field("Suite:").or_else(|| field("Codename:"))?.to_owned();
-        let release = release::verify(&text, name, &suite, &keys, keyrings, now).ok()?;
-        Some((prefix.to_owned(), (date(&release.date)?, release)))
+        File::open(lists.join(&name)).ok()?.take(RELEASE_LIMIT).read_to_string(&mut text).ok()?;
+        let keys = archive.keyrings.iter().filter_map(|path| release::keys(std::slice::from_ref(path)).ok());
+        let keys: Vec<_> = keys.flatten().collect();
+        let release = release::verify(&text, &name, &archive.suite, &keys, &archive.keyrings, now).ok()?;
+        Some((prefix, (date(&release.date)?, release)))
     };
-    let releases: BTreeMap<String, (i64, Release)> = names.iter().filter_map(signed).collect();
+    let releases: BTreeMap<String, (i64, Release)> = archives.iter().filter_map(signed).collect();
     let of = |name: &str| {
         let all = releases.iter().filter(|(prefix, _)| name.starts_with(*prefix));
         all.max_by_key(|(prefix, _)| prefix.len())
@@ -62,13 +91,29 @@ pub fn vouch(lists: &Path, keyrings: &[PathBuf], now: i64) -> io::Result<BTreeMa
     }
     whole.retain(|prefix, _| !broken.contains(prefix));
     for name in &names {
-        let kept = of(name).and_then(|(prefix, _)| Some((prefix, whole.get(prefix.as_str())?)));
-        if !kept.is_some_and(|(prefix, indexes)| &name[prefix.len()..] == SIGNED || indexes.contains(&name.as_str())) {
-            fs::remove_file(lists.join(name))?;
+        let kept = of(name).and_then(|(prefix, (date, _))| Some((prefix, *date, whole.get(prefix.as_str())?)));
+        let stays =
+            |prefix: &str, indexes: &Vec<&str>| &name[prefix.len()..] == SIGNED || indexes.contains(&name.as_str());
+        match kept {
+            Some((prefix, date, indexes)) if stays(prefix, indexes) => dated(&lists.join(name), date)?,
+            _ => fs::remove_file(lists.join(name))?,
         }
     }
     let dates = releases.iter().filter(|(prefix, _)| whole.contains_key(prefix.as_str()));
     Ok(dates.map(|(prefix, (date, _))| (prefix.clone(), *date)).collect())
+}
+
+/// Sets the time of a file to `date`, unless it is at most a day newer. apt asks servers for what is newer than that
+/// time: of a list that claims to be from tomorrow, the true one would never be fetched.
+fn dated(path: &Path, date: i64) -> io::Result<()> {
+    const PUBLISHING: u64 = 86_400;
+    let date = UNIX_EPOCH + Duration::from_secs(u64::try_from(date).unwrap_or_default());
+    let file = File::options().write(true).open(path)?;
+    let modified = file.metadata()?.modified()?;
+    if modified < date || modified > date + Duration::from_secs(PUBLISHING) {
+        file.set_modified(date)?;
+    }
+    Ok(())
 }
 
 /// Whether `release` vouches for the file, as it is or for what it holds; `None` for one that it does not list.
@@ -131,6 +176,27 @@ mod tests {
         let mut encoder = layers::compress::Encoder::new(Vec::new(), "zstd".parse().unwrap()).unwrap();
         io::Write::write_all(&mut encoder, content).unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn lists_are_called_as_apt_calls_them() {
+        let prefix =
+            |uri: &str, suite: &str| Archive { uri: uri.into(), suite: suite.into(), keyrings: Vec::new() }.prefix();
+        assert_eq!(prefix("http://m.example/debian", "bookworm"), "m.example_debian_dists_bookworm_");
+        assert_eq!(prefix("http://m:8080/a_b/~c/", "x/updates"), "m:8080_a%5fb_%7ec_dists_x_updates_");
+    }
+
+    #[test]
+    fn no_list_is_from_the_future() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("list");
+        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
+        for (modified, expected) in [(999, 1000), (1000, 1000), (80_000, 80_000), (90_000, 1000), (4_102_444_800, 1000)]
+        {
+            File::create(&path).unwrap().set_modified(at(modified)).unwrap();
+            dated(&path, 1000).unwrap();
+            assert_eq!(path.metadata().unwrap().modified().unwrap(), at(expected), "{modified}");
+        }
     }
 
     #[test]

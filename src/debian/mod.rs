@@ -27,11 +27,12 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
-pub use lists::vouch;
+pub use lists::{Archive, vouch};
 pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;
 pub use resolve::{BaseOptions, Releases, releases};
+pub use sources::of_file;
 
 /// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).
 const FUTURE: i64 = 10;

@@ -81,7 +81,8 @@ pub struct HostSource {
     /// The suite or pocket.
     pub suite: String,
     components: String,
-    signed_by: Vec<PathBuf>,
+    /// Files of the keys that sign it, where it names them.
+    pub signed_by: Vec<PathBuf>,
     /// What its URI says of user and password, which go no further than to the server.
     login: Option<Login>,
 }
@@ -110,13 +111,18 @@ pub fn of_this_machine(etc: &Path) -> Vec<HostSource> {
     let mut sources = Vec::new();
     for file in files {
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
-        match file.extension().and_then(|extension| extension.to_str()) {
-            Some("list") => sources.extend(text.lines().filter_map(one_line)),
-            Some("sources") => sources.extend(deb822(&text)),
-            _ => {}
-        }
+        sources.extend(of_file(&file, &text));
     }
     sources
+}
+
+/// The sources in the text of a file of that name (sources.list(5)).
+pub fn of_file(file: &Path, text: &str) -> Vec<HostSource> {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("list") => text.lines().filter_map(one_line).collect(),
+        Some("sources") => deb822(text),
+        _ => Vec::new(),
+    }
 }
 
 fn deb822(text: &str) -> Vec<HostSource> {

@@ -145,7 +145,9 @@ impl FromStr for Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.registry == DEFAULT_REGISTRY {
-            f.write_str(self.repository.strip_prefix("library/").unwrap_or(&self.repository))?;
+            // Behind more than one name the prefix is not what was added.
+            let short = self.repository.strip_prefix("library/").filter(|name| !name.contains('/'));
+            f.write_str(short.unwrap_or(&self.repository))?;
         } else {
             write!(f, "{}/{}", self.registry, self.repository)?;
         }
@@ -167,6 +169,9 @@ mod tests {
         let owned = |a: &str, b: &str, c: &str, d: &str| (a.to_owned(), b.to_owned(), c.to_owned(), d.to_owned());
         assert_eq!(parts("debian"), owned("docker.io", "library/debian", "latest", "debian:latest"));
         assert_eq!(parts("team/x:1"), owned("docker.io", "team/x", "1", "team/x:1"));
+        for long in ["library/team/x:1", "library/localhost/x:1"] {
+            assert_eq!(parts(long), owned("docker.io", long.trim_end_matches(":1"), "1", long));
+        }
         let local = "127.0.0.1:5000/arm-env:v1";
         assert_eq!(parts(local), owned("127.0.0.1:5000", "arm-env", "v1", local));
         let digest = format!("sha256:{}", "0".repeat(64));

@@ -3,8 +3,9 @@
 //!
 //! - Packages are downloads of the store, by their SHA-256. They are found by the hash that apt's signed index says
 //!   here and now, never by a name or a size, so nobody can leave one for somebody else.
-//! - Lists stay if a signed release vouches for them by a key that the root trusted before any command of its build
-//!   ran. They are copied out first, and the copy is checked and kept, for roots that trust the same keys.
+//! - Lists stay if a signed release vouches for them: of an archive that the root had among its sources, by a key that
+//!   it trusted for that archive, before any command of its build ran. They are copied out first, and the copy is
+//!   checked and kept, for roots that have the same sources and trust the same keys.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -20,24 +21,28 @@ use layers::store::{Lock, Store};
 use layers::verified::HashingReader;
 
 use super::apt::Archived;
-use crate::debian::vouch;
+use crate::debian::{Archive, of_file, vouch};
 use crate::sandbox::Bind;
 
 /// Of all lists together; those of Debian and Ubuntu are a tenth of it.
 const LISTS_LIMIT: u64 = 2 << 30;
 const KEYRING_LIMIT: u64 = 4 << 20;
 const MOST_KEYRINGS: usize = 100;
-/// Where a root has the keys that its apt trusts (apt-secure(8), sources.list(5) "Signed-By").
-const KEYRINGS: [&str; 3] = ["etc/apt/trusted.gpg.d", "etc/apt/keyrings", "usr/share/keyrings"];
+/// Where a root has the keys that its apt trusts for every source (apt-secure(8)).
+const TRUSTED: &str = "etc/apt/trusted.gpg.d";
 const OLD_KEYRING: &str = "etc/apt/trusted.gpg";
+/// Where it has its sources (sources.list(5)).
+const SOURCES: &str = "etc/apt/sources.list.d";
+const OLD_SOURCES: &str = "etc/apt/sources.list";
+const SOURCES_LIMIT: u64 = 1 << 20;
 /// Beside kept lists: when their releases were made.
 const DATES: &str = "dates";
 
-/// The keys of a root.
+/// The archives of a root.
 #[derive(Debug)]
-struct Keys {
-    /// Copies of its keyrings.
-    paths: Vec<PathBuf>,
+struct Sources {
+    /// With copies of their keyrings.
+    archives: Vec<Archive>,
     /// Where lists are kept that these vouch for.
     kept: PathBuf,
 }
@@ -50,7 +55,7 @@ pub struct AptCache {
     /// The base: lists of other distributions are of no use.
     base: String,
     store: Store,
-    keys: OnceCell<Keys>,
+    sources: OnceCell<Sources>,
 }
 
 impl AptCache {
@@ -59,7 +64,7 @@ impl AptCache {
         for directory in ["lists/partial", "archives/partial", "keys"] {
             fs::create_dir_all(path.join(directory))?;
         }
-        Ok(Self { path, base: base.to_owned(), store: store.clone(), keys: OnceCell::new() })
+        Ok(Self { path, base: base.to_owned(), store: store.clone(), sources: OnceCell::new() })
     }
 
     fn lists(&self) -> PathBuf {
@@ -73,44 +78,72 @@ impl AptCache {
     /// Before the first command of the build runs in `root`: lends the lists that were kept. What goes wrong leaves
     /// apt to fetch them.
     pub fn prepare(&self, root: &Root) {
-        if self.keys.get().is_some() {
+        if self.sources.get().is_some() {
             return;
         }
-        let Ok(keys) = self.keys_of(root) else { return };
-        if self.lend_lists(&keys).is_err() {
+        let Ok(sources) = self.sources_of(root) else { return };
+        if self.lend_lists(&sources).is_err() {
             let _ = clear(&self.lists());
         }
-        let _ = self.keys.set(keys);
+        let _ = self.sources.set(sources);
     }
 
-    fn keys_of(&self, root: &Root) -> io::Result<Keys> {
-        let mut files = vec![PathBuf::from(OLD_KEYRING)];
-        for directory in KEYRINGS {
+    fn sources_of(&self, root: &Root) -> io::Result<Sources> {
+        let files = |old: &str, directory: &str| {
             let names = root.read_dir(Path::new(directory)).unwrap_or_default();
+            let mut files = vec![PathBuf::from(old)];
             files.extend(names.iter().map(|name| Path::new(directory).join(name)));
-        }
-        let (mut paths, mut hasher) = (Vec::new(), Hasher::new());
-        for file in files.iter().take(MOST_KEYRINGS) {
-            let Ok(bytes) = root.read(file, KEYRING_LIMIT) else { continue };
-            let path = self.path.join("keys").join(paths.len().to_string());
+            files
+        };
+        let mut hasher = Hasher::new();
+        let mut copied = BTreeMap::new();
+        let mut copy = |file: &Path, hasher: &mut Hasher| -> io::Result<Option<PathBuf>> {
+            if let Some(known) = copied.get(file) {
+                return Ok(Some(PathBuf::clone(known)));
+            }
+            let Ok(bytes) = root.read(file, KEYRING_LIMIT) else { return Ok(None) };
+            if copied.len() == MOST_KEYRINGS {
+                return Ok(None);
+            }
+            let path = self.path.join("keys").join(copied.len().to_string());
             fs::write(&path, &bytes)?;
             hasher.update(Digest::of(&bytes).as_bytes());
-            paths.push(path);
+            copied.insert(file.to_owned(), path.clone());
+            Ok(Some(path))
+        };
+        let mut trusted = Vec::new();
+        for file in files(OLD_KEYRING, TRUSTED) {
+            trusted.extend(copy(&file, &mut hasher)?);
+        }
+        let mut archives = Vec::new();
+        for file in files(OLD_SOURCES, SOURCES) {
+            let Ok(text) = root.read(&file, SOURCES_LIMIT) else { continue };
+            for source in of_file(&file, &String::from_utf8_lossy(&text)) {
+                let mut keyrings = trusted.clone();
+                if !source.signed_by.is_empty() {
+                    keyrings.clear();
+                    for file in &source.signed_by {
+                        keyrings.extend(copy(file, &mut hasher)?);
+                    }
+                }
+                hasher.update(format!("{} {}\n", source.uri, source.suite).as_bytes());
+                archives.push(Archive { uri: source.uri, suite: source.suite, keyrings });
+            }
         }
         let kept = format!("{}-{}", self.base, hasher.finish().hex());
-        Ok(Keys { paths, kept: self.store.root().join("cache/lists").join(kept) })
+        Ok(Sources { archives, kept: self.store.root().join("cache/lists").join(kept) })
     }
 
     fn lock(&self) -> io::Result<Lock> {
         self.store.lock(&format!("lists-{}", self.base)).map_err(io::Error::other)
     }
 
-    fn lend_lists(&self, keys: &Keys) -> io::Result<()> {
-        if !keys.kept.is_dir() {
+    fn lend_lists(&self, sources: &Sources) -> io::Result<()> {
+        if !sources.kept.is_dir() {
             return Ok(());
         }
         let _lock = self.lock()?;
-        copy_files(&Root::open(&keys.kept).map_err(io::Error::other)?, &self.lists())
+        copy_files(&Root::open(&sources.kept).map_err(io::Error::other)?, &self.lists())
     }
 
     /// True when apt has no index.
@@ -127,18 +160,18 @@ impl AptCache {
 
     /// Keeps the lists that a build has fetched, once no command of it runs.
     pub fn keep_lists(&self) -> io::Result<()> {
-        let Some(keys) = self.keys.get() else { return Ok(()) };
+        let Some(sources) = self.sources.get() else { return Ok(()) };
         let place = self.store.root().join("tmp");
         let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(place)?;
         copy_files(&Root::open(&self.lists()).map_err(io::Error::other)?, staged.path())?;
-        let dates = vouch(staged.path(), &keys.paths, now())?;
+        let dates = vouch(staged.path(), &sources.archives, now())?;
         if dates.is_empty() {
             return Ok(());
         }
         fs::create_dir_all(self.store.root().join("cache/lists"))?;
         let _lock = self.lock()?;
         // Nobody is brought back to a release that is older than what was seen.
-        let before: BTreeMap<String, i64> = match fs::read(keys.kept.join(DATES)) {
+        let before: BTreeMap<String, i64> = match fs::read(sources.kept.join(DATES)) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(_) => BTreeMap::new(),
         };
@@ -146,12 +179,12 @@ impl AptCache {
             return Ok(());
         }
         fs::write(staged.path().join(DATES), serde_json::to_vec(&dates)?)?;
-        match fs::remove_dir_all(&keys.kept) {
+        match fs::remove_dir_all(&sources.kept) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let staged = staged.keep();
-        fs::rename(&staged, &keys.kept).inspect_err(|_| drop(fs::remove_dir_all(&staged)))
+        fs::rename(&staged, &sources.kept).inspect_err(|_| drop(fs::remove_dir_all(&staged)))
     }
 
     /// Puts those of `archives` that the store has where apt looks for them.
@@ -266,7 +299,7 @@ mod tests {
         fs::write(cache.lists().join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
         assert!(!cache.is_empty());
         cache.keep_lists().unwrap();
-        let kept = &cache.keys.get().unwrap().kept;
+        let kept = &cache.sources.get().unwrap().kept;
         assert!(!kept.exists());
         // What was kept is lent to roots that trust the same keys, as a copy.
         fs::create_dir_all(kept).unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -231,6 +232,36 @@ fn packages_and_lists_that_a_build_left_are_not_the_next_ones() {
     let lent = run_command("find /var/cache/apt/archives -name 'hello_*.deb' -mmin -10 | grep -q .");
     build("good:2", &format!("{look}{hello}{lent}")).ok();
     store.run(&["run", "good:2", "--", "sh", "-c", script]).ok();
+}
+
+/// Gives the lists of one suite the names of another's, in a time when nothing newer can be.
+const RENAME: &str = r"
+cd /var/lib/apt/lists
+for list in *_dists_bookworm-updates_*; do mv $list ${list/bookworm-updates/bookworm}; done
+touch -d 2100-01-01 *Release *Packages*
+touch /etc/renamed
+";
+
+#[test]
+fn lists_of_another_suite_do_not_pass_for_the_suites_own() {
+    let store = Store::new();
+    let build = |name: &str, tasks: &str| {
+        let blueprint = crate::support::tasks(tasks);
+        store.run(&["build", text(blueprint.path()), "-t", name, "--no-attest"])
+    };
+    let refresh = "- {name: refresh, action: apt_install, packages: []}\n";
+    build("evil:1", &format!("{refresh}{}", run_command(RENAME))).ok();
+    let lists = kept_lists(&store);
+    assert!(!lists.iter().any(|name| name.contains("_dists_bookworm_")), "{lists:?}");
+    let places: Vec<_> = fs::read_dir(store.path().join("store/cache/lists")).into_iter().flatten().flatten().collect();
+    let files = places.iter().flat_map(|place| fs::read_dir(place.path()).unwrap().flatten());
+    for file in files {
+        assert!(file.metadata().unwrap().modified().unwrap() < SystemTime::now(), "{:?}", file.path());
+    }
+    let hello = "- {name: hello, action: apt_install, packages: [hello]}\n";
+    build("good:1", hello).ok();
+    store.run(&["run", "good:1", "--", "test", "-x", "/usr/bin/hello"]).ok();
+    assert!(kept_lists(&store).iter().any(|name| name.contains("_dists_bookworm_main")), "{:?}", kept_lists(&store));
 }
 
 /// Names of lists that the store keeps.

@@ -24,6 +24,7 @@ mod hub_install;
 mod image_config;
 mod install;
 mod install_faults;
+mod install_lent;
 mod large;
 mod lent;
 mod lock;

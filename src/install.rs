@@ -66,8 +66,9 @@ pub fn install(
     runs_here(resolver.platform)?;
     // What is made is everybody's to read, whoever calls.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let mut host = Host::open(options.root, |name| std::env::var(name).ok())?;
-    let claim = Claim::take(host.files())?;
+    let root = Host::root(options.root)?;
+    let claim = Claim::take(&root)?;
+    let mut host = Host::open(root, resolver.store, |name| std::env::var(name).ok())?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, Some(&claim.host))?;
     let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);

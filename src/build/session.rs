@@ -147,19 +147,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// The worker, started for tasks if it was not started before.
     fn target(&mut self) -> Result<&mut ImageTarget> {
-        self.target_lending(&[])
-    }
-
-    /// The worker, started for commands that are lent `binds` if it was not started before.
-    fn target_lending(&mut self, binds: &[Bind]) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
-            let lent = lent.with_logins(&self.resolver.archive.logins());
-            self.target = Some(ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?);
+            self.start(lent.with_logins(&self.resolver.archive.logins()), &[])?;
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
         self.target.as_mut().ok_or_else(|| lost().into())
+    }
+
+    /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls.
+    fn start(&mut self, lent: Lent, binds: &[Bind]) -> Result<()> {
+        self.target = Some(ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?);
+        Ok(())
     }
 
     fn ended(&self, id: Id, outcome: &'static str, blob: Option<&LayerBlob>) {
@@ -356,7 +357,7 @@ impl<'a> Session<'a> {
         let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
         let lowered = Lowered::default();
         let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
-        session.target_lending(&command.binds)?;
+        session.start(Lent::to_any_image(|name| std::env::var(name).ok()), &command.binds)?;
         session.begin()?;
         let target = session.target()?;
         let code = target.run(command)?;

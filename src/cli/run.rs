@@ -125,5 +125,5 @@ fn bind(text: &str) -> Result<Bind, CommandError> {
     let source = std::path::Path::new(source)
         .canonicalize()
         .map_err(|error| CommandError::usage(format!("--volume {text}: cannot use {source}: {error}")))?;
-    Ok(Bind { source, target, read_only })
+    Ok(Bind { source, target, read_only, no_set_id: false })
 }

@@ -108,6 +108,20 @@ impl Reader {
         self.take(text)
     }
 
+    /// A part of a package's file name (Debian policy 5.6: names, versions, architectures). It becomes the name of a file,
+    /// and a word of apt's command line.
+    fn package_word(&mut self, fields: &Mapping, node: &Node, field: &str) -> Option<String> {
+        let text = self.text(fields, node, field)?;
+        let known = text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:~".contains(c));
+        if known && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= 128 {
+            return Some(text);
+        }
+        let what = if field == "package" { "name" } else { field };
+        let span = fields.get(field).map_or(node.span, |node| node.span);
+        let message = format!("`{text}` is not the {what} of a package");
+        self.take(Err(Diagnostic::error("lock", span, message)))
+    }
+
     fn optional(&mut self, fields: &Mapping, field: &str) -> Option<String> {
         fields.get(field).and_then(|node| self.take(node.text(field).map(str::to_owned)))
     }
@@ -197,8 +211,9 @@ fn closure(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Closure
     };
     let mut debs = Vec::new();
     for (fields, node) in reader.list(list, "closure") {
-        let [package, version, arch, archive, filename] =
-            ["package", "version", "arch", "archive", "filename"].map(|field| reader.text(fields, node, field));
+        let [package, version, arch] =
+            ["package", "version", "arch"].map(|field| reader.package_word(fields, node, field));
+        let [archive, filename] = ["archive", "filename"].map(|field| reader.text(fields, node, field));
         let (sha256, size) = (reader.digest(fields, node, "sha256"), reader.required_size(fields, node));
         let deb = || {
             let (package, version, arch) = (package?, version?, arch?);

@@ -102,6 +102,7 @@ pub(super) fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
     // Whoever lends something of `/dev` by name lends devices.
     flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, !bind.source.starts_with("/dev"));
     flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, bind.read_only);
+    flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, bind.no_set_id);
     if !flags.is_empty() {
         attributes::restrict(&mounted, flags).map_err(failed)?;
     }

@@ -25,6 +25,20 @@ pub struct Bind {
     pub target: PathBuf,
     /// Mounted read-only.
     pub read_only: bool,
+    /// No program in it gains anything by a set-id bit.
+    pub no_set_id: bool,
+}
+
+impl Bind {
+    /// What alloy itself lends: read-only, and without effect of set-id bits.
+    pub fn lent(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self { source: source.into(), target: target.into(), read_only: true, no_set_id: true }
+    }
+
+    /// A directory of a build's own, which commands write to.
+    pub fn writable(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self { source: source.into(), target: target.into(), read_only: false, no_set_id: false }
+    }
 }
 
 /// Where a command's input and output go.

@@ -9,6 +9,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -55,7 +56,8 @@ pub struct AptCache {
     /// The base: lists of other distributions are of no use.
     base: String,
     store: Store,
-    sources: OnceCell<Sources>,
+    /// As they were before the first command of the build; `None` if they could not be read then.
+    sources: OnceCell<Option<Sources>>,
 }
 
 impl AptCache {
@@ -78,14 +80,13 @@ impl AptCache {
     /// Before the first command of the build runs in `root`: lends the lists that were kept. What goes wrong leaves
     /// apt to fetch them.
     pub fn prepare(&self, root: &Root) {
-        if self.sources.get().is_some() {
-            return;
-        }
-        let Ok(sources) = self.sources_of(root) else { return };
-        if self.lend_lists(&sources).is_err() {
-            let _ = clear(&self.lists());
-        }
-        let _ = self.sources.set(sources);
+        self.sources.get_or_init(|| {
+            let sources = self.sources_of(root).ok()?;
+            if self.lend_lists(&sources).is_err() {
+                let _ = clear(&self.lists());
+            }
+            Some(sources)
+        });
     }
 
     fn sources_of(&self, root: &Root) -> io::Result<Sources> {
@@ -126,7 +127,7 @@ impl AptCache {
                         keyrings.extend(copy(file, &mut hasher)?);
                     }
                 }
-                hasher.update(format!("{} {}\n", source.uri, source.suite).as_bytes());
+                hasher.update(format!("{} {} {:?}\n", source.uri, source.suite, source.signed_by).as_bytes());
                 archives.push(Archive { uri: source.uri, suite: source.suite, keyrings });
             }
         }
@@ -155,12 +156,12 @@ impl AptCache {
     /// Lent to every command of the build.
     pub fn binds(&self) -> [Bind; 2] {
         [(self.lists(), "/var/lib/apt/lists"), (self.archives(), "/var/cache/apt/archives")]
-            .map(|(source, target)| Bind { source, target: target.into(), read_only: false })
+            .map(|(source, target)| Bind { no_set_id: true, ..Bind::writable(source, target) })
     }
 
     /// Keeps the lists that a build has fetched, once no command of it runs.
     pub fn keep_lists(&self) -> io::Result<()> {
-        let Some(sources) = self.sources.get() else { return Ok(()) };
+        let Some(Some(sources)) = self.sources.get() else { return Ok(()) };
         let place = self.store.root().join("tmp");
         let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(place)?;
         copy_files(&Root::open(&self.lists()).map_err(io::Error::other)?, staged.path())?;
@@ -189,12 +190,13 @@ impl AptCache {
 
     /// Puts those of `archives` that the store has where apt looks for them.
     pub fn lend_archives(&self, archives: &[Archived]) -> io::Result<()> {
+        // Commands write there: what is made has no name yet, and no link is followed on the way.
+        let place = Root::open(&self.archives()).map_err(io::Error::other)?;
+        let place = place.directory(Path::new("")).map_err(io::Error::other)?;
         for one in archives {
-            let (from, to) = (self.download(one), self.archives().join(&one.name));
-            if from.is_file() && to.symlink_metadata().is_err() {
-                fs::copy(from, &to)?;
-                fs::set_permissions(to, Permissions::from_mode(0o644))?;
-            }
+            let name = OsStr::new(&one.name);
+            let (Ok(mut from), Err(_)) = (File::open(self.download(one)), place.metadata(name)) else { continue };
+            io::copy(&mut from, &mut place.create_file(name, 0o644).map_err(io::Error::other)?)?;
         }
         Ok(())
     }
@@ -299,7 +301,7 @@ mod tests {
         fs::write(cache.lists().join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
         assert!(!cache.is_empty());
         cache.keep_lists().unwrap();
-        let kept = &cache.sources.get().unwrap().kept;
+        let kept = &cache.sources.get().unwrap().as_ref().unwrap().kept;
         assert!(!kept.exists());
         // What was kept is lent to roots that trust the same keys, as a copy.
         fs::create_dir_all(kept).unwrap();

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use layers::root::Root;
+use layers::store::Store;
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
@@ -41,37 +42,45 @@ Dpkg::Options:: \"--force-confold\";
 /// A machine to install to.
 pub struct Host {
     root: Root,
-    /// Set for a root that is not this machine's own.
-    elsewhere: Option<Elsewhere>,
+    kind: Kind,
     env: BTreeMap<String, String>,
     names: Names,
     index_fresh: bool,
     offline: bool,
-    /// Holds apt's configuration.
-    _scratch: tempfile::TempDir,
+    /// Where pinned packages are lent at the moment, relative to the root.
+    lent: Option<PathBuf>,
+}
+
+/// Whose root it is.
+enum Kind {
+    /// The machine's that alloy runs on; the directory, relative to the root, that has apt's configuration. Users of
+    /// tasks read what is in it, and it holds no secrets.
+    Own(PathBuf),
+    /// Another one.
+    Elsewhere(Elsewhere),
 }
 
 impl Host {
-    /// The machine whose root is `path`; `var` reads the environment of whoever runs alloy.
-    pub fn open(path: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
+    /// Opens the root at `path`.
+    pub fn root(path: &Path) -> Result<Root, TargetError> {
         let failed = |source| TargetError::Host { path: path.to_owned(), source };
-        let path = path.canonicalize().map_err(failed)?;
-        let root = Root::shared(&path)?;
-        let scratch = tempfile::Builder::new().prefix("alloy-").tempdir().map_err(TargetError::scratch)?;
-        // Users of tasks read what is in it.
-        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(scratch.path(), readable).map_err(TargetError::scratch)?;
-        let own = path == Path::new("/");
-        let (mut env, elsewhere) = if own {
-            (Lent::environment(var), None)
+        Ok(Root::shared(&path.canonicalize().map_err(failed)?)?)
+    }
+
+    /// The machine with this root, to which nobody else installs: what killed runs have left there is deleted. What is
+    /// lent to another root than the machine's is kept in `store`; `var` reads the environment of whoever runs alloy.
+    pub fn open(root: Root, store: &Store, var: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
+        private::sweep(&root)?;
+        let (mut env, kind, conf) = if root.path() == Path::new("/") {
+            let place = private::directory(&root, "run")?;
+            let conf = place.join("apt.conf");
+            root.write_file(&conf, &mut APT_CONF.as_bytes(), 0o644)?;
+            (Lent::environment(var), Kind::Own(place), Path::new("/").join(conf))
         } else {
             let lent = Lent::by_this_machine(var);
-            (lent.env.clone(), Some(Elsewhere::lend(&root, &lent, scratch.path())?))
+            let elsewhere = Elsewhere::prepare(store, &lent, APT_CONF)?;
+            (lent.env, Kind::Elsewhere(elsewhere), Path::new(super::lent::PLACE).join("apt.conf"))
         };
-        let conf = scratch.path().join(elsewhere::LENT).join("apt.conf");
-        conf.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(TargetError::scratch)?;
-        std::fs::write(&conf, APT_CONF).map_err(TargetError::scratch)?;
-        let conf = if own { conf } else { Path::new(super::lent::PLACE).join("apt.conf") };
         for (name, value) in [
             ("APT_CONFIG", conf.display().to_string()),
             ("DEBIAN_FRONTEND", "noninteractive".to_owned()),
@@ -80,7 +89,7 @@ impl Host {
             env.insert(name.to_owned(), value);
         }
         let names = Names::default();
-        Ok(Self { root, elsewhere, env, names, index_fresh: false, offline: false, _scratch: scratch })
+        Ok(Self { root, kind, env, names, index_fresh: false, offline: false, lent: None })
     }
 
     /// Its files.
@@ -90,7 +99,7 @@ impl Host {
 
     /// True for the machine that alloy runs on.
     pub fn is_own(&self) -> bool {
-        self.elsewhere.is_none()
+        matches!(self.kind, Kind::Own(_))
     }
 
     /// Learns what is to be performed: what archives bring leads no later task out of where they are unpacked.
@@ -151,8 +160,14 @@ impl Host {
     }
 }
 
-/// Where files are lent to commands, below the root.
-const LENT: &str = "var/cache/alloy";
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Kind::Own(place) = &self.kind {
+            // What cannot be deleted now is deleted by the next run.
+            let _ = self.root.remove_all(place);
+        }
+    }
+}
 
 impl Site for Host {
     fn root(&self) -> &Root {
@@ -173,9 +188,10 @@ impl Site for Host {
     ) -> Result<i32, TargetError> {
         let env = self.environment(account, extra);
         let identity = self.users().identity(account);
-        let Some(elsewhere) = &self.elsewhere else {
+        let Kind::Elsewhere(elsewhere) = &self.kind else {
             return Ok(spawn_directly(argv, &env, cwd, &identity, !self.offline)?.finish(true, output)?.0);
         };
+        let _points = elsewhere.mount_points(&self.root)?;
         let running = spawn(&RunSpec {
             root: self.root.path().to_owned(),
             argv: argv.to_vec(),
@@ -206,8 +222,8 @@ impl Site for Host {
     }
 
     fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError> {
-        let place = Path::new(LENT).join(directory);
-        self.root.create_dir_all(&place, 0o755)?;
+        let place = private::directory(&self.root, directory)?;
+        self.lent = Some(place.clone());
         for (name, path) in files {
             let failed = |source| TargetError::Host { path: path.clone(), source };
             let mut content = File::open(path).map_err(failed)?;
@@ -216,8 +232,8 @@ impl Site for Host {
         Ok(Path::new("/").join(place))
     }
 
-    fn take_back(&mut self, directory: &str) -> Result<(), TargetError> {
-        Ok(self.root.remove_all(&Path::new(LENT).join(directory))?)
+    fn take_back(&mut self, _: &str) -> Result<(), TargetError> {
+        Ok(self.lent.take().map_or(Ok(()), |place| self.root.remove_all(&place))?)
     }
 
     fn index_is_fresh(&self) -> bool {

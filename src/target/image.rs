@@ -119,7 +119,12 @@ impl ImageTarget {
 
     /// Begins a layer on `trees`, topmost first.
     pub fn begin(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
-        self.ask(&Request::Begin { trees, env }).map(drop)
+        self.ask(&Request::Begin { trees, env, lending: true }).map(drop)
+    }
+
+    /// The same, for commands to which this machine lends nothing.
+    pub fn begin_alone(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
+        self.ask(&Request::Begin { trees, env, lending: false }).map(drop)
     }
 
     /// Performs a step; what its commands print goes to `output`.

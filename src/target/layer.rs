@@ -13,8 +13,8 @@ use super::TargetError;
 use super::accounts::Account;
 use super::apt::Archived;
 use super::aptcache::AptCache;
-use super::lent::Lent;
-use super::scratch::{APT_CONF_PATH, LENT, Scratch};
+use super::lent::{Lent, PLACE};
+use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
 use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn};
 
@@ -52,7 +52,7 @@ impl Layer {
         epoch: u64,
     ) -> Result<Self, TargetError> {
         let epoch = epoch.to_string();
-        let scratch = Scratch::create(path, &lent.files).map_err(TargetError::scratch)?;
+        let scratch = Scratch::create(path, &lent).map_err(TargetError::scratch)?;
         let overlay = Overlay::mount(lowers, scratch.path())?;
         let root = Root::open(overlay.merged())?;
         // Files that a task places there are for the commands that follow. A base that is still to be made has no such
@@ -201,17 +201,12 @@ impl Site for Layer {
     }
 
     fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError> {
-        let place = self.scratch.lent(directory);
-        std::fs::create_dir_all(&place).map_err(TargetError::scratch)?;
-        for (name, path) in files {
-            let failed = |source| TargetError::Host { path: path.clone(), source };
-            std::fs::copy(path, place.join(name)).map_err(failed)?;
-        }
-        Ok(Path::new(LENT).join(directory))
+        self.scratch.lent().add(directory, files).map_err(TargetError::Lend)?;
+        Ok(Path::new(PLACE).join(directory))
     }
 
     fn take_back(&mut self, directory: &str) -> Result<(), TargetError> {
-        std::fs::remove_dir_all(self.scratch.lent(directory)).map_err(TargetError::scratch)
+        self.scratch.lent().remove(directory).map_err(TargetError::scratch)
     }
 
     fn keeps_archives(&self) -> bool {

@@ -1,9 +1,9 @@
 //! What the machine lends to a sandbox and no layer ever holds: resolver, CA bundle, proxies, and the site's own
 //! mirrors of packages and crates.
 //!
-//! Nothing that a command can write is believed by another build. Resolver, hosts, CA bundle and directories of wheels are
-//! read-only mounts; settings of pip and cargo are files of the layer's own `/run`; no cache of theirs is lent. What apt
-//! leaves is private to the build, and outlives it only as `aptcache` says.
+//! Nothing that a command can write is believed by another build, and alloy follows no name in it. Resolver, hosts, CA
+//! bundle and directories of wheels are read-only mounts; so is [`PLACE`], with settings of apt, pip and cargo; no cache of
+//! theirs is lent. What apt leaves is private to the build, and outlives it only as `aptcache` says.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,10 @@ use crate::sandbox::Bind;
 mod cargo;
 mod mirrors;
 mod pip;
+mod place;
 
 pub use mirrors::AUTH_CONF;
+pub use place::Place;
 
 /// Where lent files appear; below `/run`, which is not part of a layer.
 pub const PLACE: &str = "/run/alloy";
@@ -112,9 +114,9 @@ impl Lent {
         env
     }
 
-    /// Looks at the machine; `var` reads the environment.
+    /// What tasks are lent: looks at the machine; `var` reads the environment.
     pub fn by_this_machine(var: impl Fn(&str) -> Option<String>) -> Self {
-        let mut lent = Self::default();
+        let mut lent = Self::to_any_image(&var);
         for name in HANDED_ON {
             for name in [name.to_owned(), name.to_uppercase()] {
                 if let Some(value) = var(&name).filter(|value| !value.is_empty()) {
@@ -122,6 +124,15 @@ impl Lent {
                 }
             }
         }
+        lent.pip(&var);
+        lent.cargo(&var);
+        lent
+    }
+
+    /// What `alloy run` lends to whatever image it is told to run: names of hosts and certificates. Who trusts an image
+    /// with more says so with `-e` and `-v`.
+    pub fn to_any_image(var: impl Fn(&str) -> Option<String>) -> Self {
+        let mut lent = Self::default();
         for file in ["/etc/resolv.conf", "/etc/hosts"] {
             if Path::new(file).exists() {
                 lent.lend(file, file);
@@ -133,8 +144,6 @@ impl Lent {
             lent.env.extend(CA_VARIABLES.map(|name| (name.to_owned(), target.clone())));
             lent.lend(bundle, target);
         }
-        lent.pip(&var);
-        lent.cargo(&var);
         lent
     }
 
@@ -194,7 +203,7 @@ impl Lent {
     }
 
     fn lend(&mut self, source: impl Into<PathBuf>, target: impl Into<PathBuf>) {
-        self.binds.push(Bind { source: source.into(), target: target.into(), read_only: true });
+        self.binds.push(Bind::lent(source, target));
     }
 }
 
@@ -262,6 +271,13 @@ mod tests {
         assert_eq!(lent.env["PIP_EXTRA_INDEX_URL"], "https://other.example/simple");
         assert_eq!(lent.files["pip.conf"], "[global]\nindex-url = https://ann:p%40ss@pip.example/simple\n");
         assert!(Lent::passwords(var).contains(&"p@ss".to_owned()));
+    }
+
+    #[test]
+    fn any_image_gets_no_settings_of_this_site() {
+        let lent = Lent::to_any_image(|name| Some(format!("http://ann:hunter2@{name}.example")));
+        assert!(!format!("{lent:?}").contains("hunter2"), "{lent:?}");
+        assert!(lent.files.is_empty() && lent.binds.iter().any(|bind| bind.target == Path::new("/etc/hosts")));
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub enum TargetError {
     /// Scratch space of the build.
     #[error("cannot use the build's scratch directory: {0}")]
     Scratch(#[source] io::Error),
+    /// Files that a command was to be lent.
+    #[error("cannot lend it to the command: {0}")]
+    Lend(#[source] io::Error),
     /// Something that only a machine can do.
     #[error("`{what}` cannot be done in an image")]
     NotInAnImage {

@@ -43,6 +43,8 @@ pub enum Request {
         trees: Vec<String>,
         /// Environment of the image so far.
         env: BTreeMap<String, String>,
+        /// Whether its commands are lent what the machine lends.
+        lending: bool,
     },
     /// Perform one step in the layer that was begun.
     Perform {

@@ -1,12 +1,11 @@
 //! The directories behind one layer while it is being made.
 
-use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::lent::AUTH_CONF;
+use super::lent::{AUTH_CONF, Lent, PLACE, Place};
 use crate::sandbox::Bind;
 
 /// Keeps services from starting while packages are configured (Debian policy 9.3.3.2, `policy-rc.d`).
@@ -23,9 +22,7 @@ Dpkg::Options:: \"--force-confdef\";
 Dpkg::Options:: \"--force-confold\";
 ";
 
-/// Where what alloy lends appears in the sandbox.
-pub const LENT: &str = "/run/alloy";
-/// Where [`APT_CONF`] does.
+/// Where [`APT_CONF`] appears in the sandbox.
 pub const APT_CONF_PATH: &str = "/run/alloy/apt.conf";
 
 /// Makes the lowest layer of every build overlay: mount points and files that commands may rely on and no layer
@@ -43,30 +40,26 @@ pub fn skeleton(path: &Path) -> io::Result<()> {
     fs::set_permissions(path.join("tmp"), Permissions::from_mode(0o1777))
 }
 
-/// `/tmp` and `/run` of one layer: they live as long as its task file runs, and never enter the layer.
+/// `/tmp`, `/run` and `/run/alloy` of one layer: they live as long as its task file runs, and never enter the layer.
 pub struct Scratch {
     path: PathBuf,
+    lent: Place,
 }
 
 impl Scratch {
-    /// Makes the directories below `path`, which must not exist yet, and in `/run/alloy` the files `lent`.
-    pub fn create(path: PathBuf, lent: &BTreeMap<String, String>) -> io::Result<Self> {
-        fs::create_dir(&path)?;
+    /// Makes the directories below `path`, which must not exist yet, and what is lent in `/run/alloy`.
+    pub fn create(path: PathBuf, lent: &Lent) -> io::Result<Self> {
+        DirBuilder::new().mode(0o700).create(&path)?;
         for (name, mode) in [("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777), ("run/alloy", 0o755)] {
             fs::create_dir(path.join(name))?;
             fs::set_permissions(path.join(name), Permissions::from_mode(mode))?;
         }
-        let passwords = lent.contains_key(AUTH_CONF).then(|| format!("Dir::Etc::netrc \"{LENT}/{AUTH_CONF}\";\n"));
-        fs::write(path.join("run/alloy/apt.conf"), APT_CONF.to_owned() + &passwords.unwrap_or_default())?;
-        for (name, content) in lent {
-            let file = path.join("run/alloy").join(name);
-            fs::write(&file, "")?;
-            // Only root runs apt.
-            let mode = if name == AUTH_CONF { 0o600 } else { 0o644 };
-            fs::set_permissions(&file, Permissions::from_mode(mode))?;
-            fs::write(&file, content)?;
-        }
-        Ok(Self { path })
+        // Beside what commands write to: all that they see of it is a mount over `/run/alloy`.
+        let place = Place::create(path.join("lent"), lent)?;
+        let passwords =
+            lent.files.contains_key(AUTH_CONF).then(|| format!("Dir::Etc::netrc \"{PLACE}/{AUTH_CONF}\";\n"));
+        place.write("apt.conf", &(APT_CONF.to_owned() + &passwords.unwrap_or_default()), 0o644)?;
+        Ok(Self { path, lent: place })
     }
 
     /// Where it is.
@@ -74,17 +67,14 @@ impl Scratch {
         &self.path
     }
 
-    /// Where something is that appears below [`LENT`].
-    pub fn lent(&self, name: &str) -> PathBuf {
-        self.path.join("run/alloy").join(name)
+    /// What appears in [`PLACE`].
+    pub fn lent(&self) -> &Place {
+        &self.lent
     }
 
     /// What every command of the layer is lent from here.
-    pub fn binds(&self) -> [Bind; 2] {
-        ["tmp", "run"].map(|name| Bind {
-            source: self.path.join(name),
-            target: Path::new("/").join(name),
-            read_only: false,
-        })
+    pub fn binds(&self) -> [Bind; 3] {
+        let own = |name: &str| Bind::writable(self.path.join(name), Path::new("/").join(name));
+        [own("tmp"), own("run"), self.lent.bind()]
     }
 }

@@ -17,6 +17,7 @@ use layers::store::Store;
 use super::TargetError;
 use super::aptcache::AptCache;
 use super::layer::{Layer, write_layer};
+use super::lent::Lent;
 use super::perform::Performer;
 use super::request::{Interactive, Reply, Request, Setup};
 use super::site::Site;
@@ -84,8 +85,9 @@ impl<'a> Session<'a> {
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
         Ok(match request {
             Request::Unpack { layers } => Reply::Unpacked(unpack::all(&self.store, &layers)?),
-            Request::Begin { trees, env } => {
-                self.begin(&trees, env)?;
+            Request::Begin { trees, env, lending } => {
+                let lent = if lending { self.setup.lent.clone() } else { Lent::default() };
+                self.begin(&trees, env, lent)?;
                 Reply::Done
             }
             Request::Perform { step, files } => {
@@ -178,7 +180,7 @@ impl<'a> Session<'a> {
         Ok(remove_tree(&staged)?)
     }
 
-    fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>) -> Result<(), TargetError> {
+    fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {
         let mut lowers = unpack::trees(&self.store, trees)?;
         if self.apt.is_none()
             && let Some(base) = trees.last()
@@ -194,7 +196,6 @@ impl<'a> Session<'a> {
         }
         self.begun += 1;
         let path = self.setup.work.join(format!("layer-{}", self.begun));
-        let lent = self.setup.lent.clone();
         let apt = if trees.is_empty() { None } else { self.apt.take() };
         self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index_fresh, self.setup.epoch)?);
         Ok(())

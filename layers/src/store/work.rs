@@ -1,5 +1,7 @@
 //! Directories of builds under way, and what killed ones left behind.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Lock, Result, Store, failed, list};
@@ -22,7 +24,11 @@ impl Store {
     /// A directory for one build.
     pub fn work_dir(&self) -> Result<WorkDir> {
         let place = self.root.join("work");
-        let made = tempfile::Builder::new().prefix("build-").tempdir_in(&place).map_err(failed("write to", &place))?;
+        // What is lent to commands may hold passwords, and what they write may be set-id: nobody else goes in, even where
+        // the store was opened to others.
+        let mode = Permissions::from_mode(0o700);
+        let made = tempfile::Builder::new().prefix("build-").permissions(mode).tempdir_in(&place);
+        let made = made.map_err(failed("write to", &place))?;
         let path = made.keep();
         // A moment without a lock is harmless: an empty directory that somebody clears is noticed at once.
         let lock = self.lock(&lock_of(&path))?;

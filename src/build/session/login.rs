@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Result, Session};
 use crate::build::foreign::{self, Need};
-use crate::target::Lent;
 
 impl Session<'_> {
     /// What a login shell of `user` changes of `env`.
@@ -12,10 +11,10 @@ impl Session<'_> {
         foreign::ensure(self.resolver, || Need::LoginShell)?;
         let trees = self.trees(&BTreeSet::new())?;
         let target = self.target()?;
-        target.begin(trees, env.clone())?;
+        // What this machine lends is no part of the image, however a profile spells it.
+        target.begin_alone(trees, env.clone())?;
         let found = target.login_environment(user);
         target.discard()?;
-        let lent = Lent::by_this_machine(|name| std::env::var(name).ok()).env;
         let own: BTreeSet<&str> = [
             "_",
             "APT_CONFIG",
@@ -34,9 +33,8 @@ impl Session<'_> {
             "USER",
         ]
         .into();
-        let changed = found?.into_iter().filter(|(name, value)| {
-            !own.contains(name.as_str()) && lent.get(name) != Some(value) && env.get(name) != Some(value)
-        });
+        let changed =
+            found?.into_iter().filter(|(name, value)| !own.contains(name.as_str()) && env.get(name) != Some(value));
         Ok(changed.collect())
     }
 }

@@ -1,21 +1,23 @@
-//! A step's private directory on a live host.
+//! Private directories on a live host.
 //!
 //! In an image nobody else is at work, and ops keep to fixed names below `/tmp`. On a host anybody may have made such a
 //! name before, and change what is in it while root runs it. So each step gets a new directory where only root may make
-//! names, and what it was told of the reserved ones goes there.
+//! names, and what it was told of the reserved ones goes there. So does what alloy lends to commands.
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use layers::root::{FileKind, Root, RootError};
+use layers::root::{Directory, FileKind, Root, RootError};
 
 use super::super::TargetError;
 use crate::op::{Command, Op, PRIVATE, Step};
 
 /// Where private directories are made, below the root.
 const BASE: &str = "var/cache/alloy";
+/// With what their names begin: of steps, of runs, and of pinned packages.
+const PREFIXES: [&str; 3] = ["step-", "run-", "debs"];
 
 /// The step as it is to be performed, and its private directory, relative to the root, if it needs one. Whoever asked
 /// deletes the directory afterwards.
@@ -27,16 +29,39 @@ pub(super) fn realised(root: &Root, step: &Step) -> Result<(Step, Option<PathBuf
     if !step.ops.iter().any(names) {
         return Ok((step.clone(), None));
     }
-    let directory = directory(root)?;
+    let directory = directory(root, "step")?;
     let mut step = step.clone();
     let place = Path::new("/").join(&directory).to_string_lossy().into_owned();
     step.ops.iter_mut().for_each(|op| redirect(op, &place));
     Ok((step, Some(directory)))
 }
 
-/// A new directory that nobody but root can change, and that the users of tasks may pass.
-fn directory(root: &Root) -> Result<PathBuf, TargetError> {
+/// A new directory that nobody but root can change, and that the users of tasks may pass. Its name begins with `what`.
+pub(super) fn directory(root: &Root, what: &str) -> Result<PathBuf, TargetError> {
     root.create_dir_all(Path::new(BASE), 0o755)?;
+    let base = base(root)?;
+    let number = std::hash::RandomState::new().build_hasher().finish();
+    let name = format!("{what}-{number:016x}");
+    base.create_dir(OsStr::new(&name), 0o700)?;
+    base.handle(OsStr::new(&name))?.set_mode(0o711)?;
+    Ok(Path::new(BASE).join(name))
+}
+
+/// Deletes what killed runs have left. No other run may be at work on this host.
+pub(super) fn sweep(root: &Root) -> Result<(), TargetError> {
+    // Where others may write there is nothing of ours.
+    let Ok(base) = base(root) else { return Ok(()) };
+    for name in base.names()? {
+        let own = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if PREFIXES.iter().any(|prefix| own(prefix)) {
+            base.remove_all(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where they are made, if it is root's alone.
+fn base(root: &Root) -> Result<Directory, TargetError> {
     let base = root.directory(Path::new(BASE))?;
     let found = base.metadata(OsStr::new("."))?;
     let ours = found.uid == rustix::process::geteuid().as_raw();
@@ -44,11 +69,7 @@ fn directory(root: &Root) -> Result<PathBuf, TargetError> {
         let refused = io::Error::other("others may write there: it has to be root's, with mode 0755");
         return Err(RootError::new("use", Path::new(BASE), refused).into());
     }
-    let number = std::hash::RandomState::new().build_hasher().finish();
-    let name = format!("step-{number:016x}");
-    base.create_dir(OsStr::new(&name), 0o700)?;
-    base.handle(OsStr::new(&name))?.set_mode(0o711)?;
-    Ok(Path::new(BASE).join(name))
+    Ok(base)
 }
 
 /// The reserved names, alone or with more behind them, and nothing that only looks like them.
@@ -124,6 +145,10 @@ mod tests {
         let Op::Run { command: Command::Argv(words), cwd, .. } = &realised.ops[1] else { panic!("a command") };
         assert_eq!(words[1..], ["--prefix=/tmp/alloy-build".to_owned(), "/tmp/alloy-builder".to_owned(), own.clone()]);
         assert_eq!(cwd.as_deref(), Some(own.as_str()));
+        // What a run has left that was killed is swept, and nothing else.
+        std::fs::create_dir(place.path().join(BASE).join("mine")).unwrap();
+        sweep(&root).unwrap();
+        assert!(!place.path().join(&directory).exists() && place.path().join(BASE).join("mine").exists());
         // Another step gets another one, and a place that others may write in is refused.
         assert_ne!(super::realised(&root, &step()).unwrap().1.unwrap(), directory);
         std::fs::set_permissions(place.path().join(BASE), PermissionsExt::from_mode(0o777)).unwrap();

@@ -168,6 +168,9 @@ impl Secrets {
     }
 }
 
+/// Bytes that are held back, at the most, so that a place is shown as one.
+const MOST_PENDING: usize = 64 << 10;
+
 /// A text that comes in pieces, and goes on with its secrets masked.
 pub struct Stream {
     scan: Scan,
@@ -192,12 +195,15 @@ impl Stream {
                 uncut => known = uncut.max(self.start),
             }
         }
-        let known = self.scan.uncut(self.scan.known().max(self.start));
+        let all = self.scan.known().max(self.start);
+        // One secret after the other may overlap without an end.
+        let known = if self.pending.len() > longest.max(MOST_PENDING) { all } else { self.scan.uncut(all) };
         (self.pending.len() > longest && known > self.start).then(|| self.give(known))
     }
 
     /// All that is left.
     pub fn finish(mut self) -> Option<String> {
+        self.scan.finish();
         let end = self.start + self.pending.len();
         (end > self.start).then(|| self.give(end))
     }
@@ -208,9 +214,12 @@ impl Stream {
         let (mut out, mut done) = (Vec::with_capacity(bytes.len()), 0);
         while let Some((start, after)) = self.scan.next_before(end) {
             // Of a form that was not held back, the beginning is given already.
-            out.extend_from_slice(&bytes[done..start.max(self.start) - self.start]);
-            out.extend_from_slice(SHOWN.as_bytes());
-            done = after - self.start;
+            let (start, after) = (start.max(self.start) - self.start, after.saturating_sub(self.start));
+            if after > done {
+                out.extend_from_slice(&bytes[done..start.max(done)]);
+                out.extend_from_slice(SHOWN.as_bytes());
+                done = after;
+            }
         }
         out.extend_from_slice(&bytes[done..]);
         self.start = end;
@@ -306,6 +315,35 @@ mod tests {
         assert_eq!(stream.take(b"Password for aHV\n", 64).as_deref(), Some("Password for aHV\n"));
         assert_eq!(stream.take(b"aHVudGVyMi1o\n", 64), None);
         assert_eq!(stream.take(b"dW50ZXIy\nnext\n", 64).as_deref(), Some("***\nnext\n"));
+    }
+
+    /// Whatever a task prints, what is held of it is bounded.
+    #[test]
+    fn what_is_held_back_has_an_end() {
+        let secrets = secrets(&["hunter2hunter2hunter2", "aaaaaaaa", "\\\\\\\\"]);
+        for (begin, piece) in [
+            ("aHVu", "\n"),
+            ("aHVu", " "),
+            ("aHVu", "\\n"),
+            ("aHVu\n", "\\"),
+            ("68756e7465", ":"),
+            ("", "a"),
+            ("", "a\n"),
+            ("hunter2", "\\"),
+            ("hunter2", "%5C"),
+            ("hunter2", "'"),
+            ("", "hunter2"),
+        ] {
+            let mut stream = secrets.stream();
+            stream.take(begin.as_bytes(), 4096);
+            let piece = piece.repeat(8192 / piece.len());
+            for _ in 0..20 {
+                stream.take(piece.as_bytes(), 4096);
+                let held = stream.pending.len();
+                assert!(held <= MOST_PENDING + 8192, "{begin:?}, then {:?}: {held}", &piece[..2]);
+            }
+            assert!(!stream.finish().unwrap_or_default().contains("aaaa"));
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl<'a> Fields<'a> {
         match self.node(name) {
             Some(node) if Secrets::in_text(text) => {
                 Err(Diagnostic::error("secret", node.span, format!("`{name}` would write a secret into the image"))
-                    .label("holds the value of a secret variable")
+                    .label("holds the value of a secret variable, or the password of a URL")
                     .help("secrets may be used in `command`, `skip_if` and `url`; everything else ends up in a layer"))
             }
             _ => Ok(()),
@@ -231,8 +231,11 @@ fn download(url: &Node, sha256: Option<&Node>) -> Result<Source> {
         Some("file") => {}
         Some("http" | "https") => {
             // The value of a secret may be any part of it.
-            let known: String =
-                text.split('\0').enumerate().map(|(i, part)| if i % 2 == 0 { part } else { "x" }).collect();
+            let known: String = Secrets::without_logins(&text)
+                .split('\0')
+                .enumerate()
+                .map(|(i, part)| if i % 2 == 0 { part } else { "x" })
+                .collect();
             let host = known.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
             if host.is_none_or(str::is_empty) {
                 return Err(wrong("`url` has no host").help("write `https://HOST/PATH`"));

@@ -2,8 +2,8 @@
 //! what, and where each file lay on the disk.
 
 use super::Fields;
-use crate::op::Op;
-use crate::yaml::Diagnostic;
+use crate::op::{Op, Secrets};
+use crate::yaml::{Diagnostic, Node};
 
 /// Settings for every git that a task starts, by whatever tool hands them on (git-config(1), `GIT_CONFIG_COUNT`). Logs
 /// of references hold the time of day; a collection of garbage in the background might be cut off in its middle; nobody
@@ -62,7 +62,13 @@ impl Fields<'_> {
 
     /// A revision or URL that git does not take for an option.
     pub fn git_word(&self, name: &str) -> Result<Option<String>, Diagnostic> {
-        let text = self.optional(name)?.map(|text| text.trim().to_owned());
+        // What stands before the host of a URL goes to git by another way.
+        let login = |node: &&Node| node.text(name).is_ok_and(|text| !Secrets::beside_logins(text));
+        let text = match self.node(name).filter(login) {
+            Some(_) => Some(self.text_or_secret(name)?),
+            None => self.optional(name)?,
+        };
+        let text = text.map(|text| text.trim().to_owned());
         match (&text, self.node(name)) {
             (Some(text), Some(node)) if text.starts_with('-') || text.contains(char::is_whitespace) => {
                 Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))

@@ -10,6 +10,10 @@ pub const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 /// What an architecture's block may override.
 pub const PER_ARCH_FIELDS: [&str; 4] = ["url", "sha256", "command", "source"];
 
+/// Fields whose texts are used and not kept: where a URL in them says who asks, that is a secret.
+const SCRIPTS: [&str; 2] = ["command", "skip_if"];
+const URLS: [&str; 2] = ["external_tree", "url"];
+
 /// Renders `task` for `arch`. Gives the fields, and whether a `per_arch` lacks this architecture.
 /// Fields in `verbatim` keep their `$NAME`.
 pub fn render_task(
@@ -26,6 +30,7 @@ pub fn render_task(
     for (key, node) in merged.entries {
         let from_environment = !verbatim.contains(&key.text.as_str());
         let node = renderer.node(&node, from_environment && matches!(node.value, Value::Scalar { .. }));
+        let node = renderer.without_logins(&key.text, node);
         fields.entries.push((key, node));
     }
     if renderer.errors.is_empty() { Ok((fields, missing)) } else { Err(renderer.errors) }
@@ -98,6 +103,27 @@ impl Renderer<'_> {
                 let entries = mapping.entries.iter().map(|(key, node)| (key.clone(), self.node(node, false))).collect();
                 Value::Mapping(Mapping { entries })
             }
+        };
+        Node { span: node.span, value }
+    }
+
+    /// The field `name` with markers in place of user and password in its URLs, where they are used and not kept.
+    fn without_logins(&mut self, name: &str, node: Node) -> Node {
+        let value = match node.value {
+            Value::Scalar { text, plain } if SCRIPTS.contains(&name) => {
+                Value::Scalar { text: self.env.secrets.logins_of_script(&text), plain }
+            }
+            Value::Scalar { text, plain } if URLS.contains(&name) => {
+                Value::Scalar { text: self.env.secrets.logins_of_value(&text), plain }
+            }
+            Value::Mapping(mapping) => {
+                let inner = mapping.entries.into_iter().map(|(key, node)| {
+                    let node = self.without_logins(&key.text, node);
+                    (key, node)
+                });
+                Value::Mapping(Mapping { entries: inner.collect() })
+            }
+            other => other,
         };
         Node { span: node.span, value }
     }

@@ -60,6 +60,8 @@ pub struct Environment {
     /// Names that the process has, and that the blueprint does not declare.
     undeclared: BTreeSet<String>,
     secret: BTreeSet<String>,
+    /// Names whose values the blueprint does not say itself.
+    given: BTreeSet<String>,
     /// Values of the secrets that the build uses.
     pub secrets: Secrets,
     /// What commands have in their environment: `required_env` and the env file.
@@ -135,6 +137,7 @@ impl Environment {
                 env.values.insert(name.clone(), value.clone());
             }
         }
+        env.given = env.process.keys().chain(given.env_file.keys()).chain(given.vars.keys()).cloned().collect();
         env.values.extend(given.env_file.clone());
         env.values.extend(given.vars.clone());
         for required in manifest.required_env.iter().filter(|required| required.secret) {
@@ -182,7 +185,8 @@ impl Environment {
             }
             return Some(marker(name));
         }
-        Some(value)
+        // Whoever gives a URL with a password does not publish it.
+        Some(if self.given.contains(name) { self.secrets.logins_of_value(&value) } else { value })
     }
 
     /// True for a name that the environment of alloy has and the blueprint does not declare.

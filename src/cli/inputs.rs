@@ -104,8 +104,7 @@ impl InputArgs {
         for platform in self.platforms() {
             match self.lower(&blueprint, Settings { platform: platform.clone(), ..settings.clone() }) {
                 Ok(mut lowered) => {
-                    let logins = BaseOptions { mirror: self.mirror.clone(), keyring: None }.logins();
-                    logins.iter().for_each(|login| lowered.secrets.hide(&login.password));
+                    self.hide_logins(&mut lowered);
                     all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch });
                 }
                 Err(found) => {
@@ -135,8 +134,15 @@ impl InputArgs {
         if let Some(diagnostic) = base_outside(blueprint, &settings) {
             return Err(Problems { diagnostics: vec![diagnostic], sources: blueprint.sources.clone() }.into());
         }
-        proxy_passwords().iter().for_each(|password| lowered.secrets.hide(password));
+        hide_passwords(&mut lowered);
+        self.hide_logins(&mut lowered);
         Ok(Prepared { blueprint: Arc::clone(blueprint), lowered, platform: platform.clone(), epoch: epoch()? })
+    }
+
+    /// Masks the passwords of mirrors.
+    fn hide_logins(&self, lowered: &mut Lowered) {
+        let logins = BaseOptions { mirror: self.mirror.clone(), keyring: None }.logins();
+        logins.iter().for_each(|login| lowered.secrets.hide(&login.password));
     }
 
     /// Each platform once, in the order asked.
@@ -211,10 +217,14 @@ fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Low
             return Err(diagnostics);
         }
     }
-    // Tasks have the proxies too, and may show them.
+    hide_passwords(&mut lowered);
+    Ok(lowered)
+}
+
+/// Masks the passwords of proxies and of what is lent: tasks have them too, and may show them.
+fn hide_passwords(lowered: &mut Lowered) {
     let lent = Lent::passwords(|name| std::env::var(name).ok());
     proxy_passwords().iter().chain(&lent).for_each(|password| lowered.secrets.hide(password));
-    Ok(lowered)
 }
 
 /// What is wrong with the base, if it is the manifest's and links lead from it out of the blueprint.

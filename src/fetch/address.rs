@@ -2,10 +2,12 @@
 
 use url::Url;
 
-use crate::op::{Secrets, percent_encoded};
+use crate::op::{Secrets, passwords_of, percent_encoded, without_userinfo};
 
 /// A URL without `user:password@`.
 pub fn without_credentials(url: &str) -> String {
+    // What no URL can hold, an author may have written.
+    let url = &without_userinfo(url, true);
     match Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             let cleared = parsed.set_username("").and_then(|()| parsed.set_password(None));
@@ -49,10 +51,13 @@ pub(super) fn proxies(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
     named(var).map(|(name, url)| format!("{name} is {}", without_credentials(&url).trim_end_matches('/'))).collect()
 }
 
-/// Passwords of the environment's proxies.
+/// Passwords of the environment's proxies, as they stand there and as they are meant.
 pub fn proxy_passwords() -> Vec<String> {
-    let urls = named(|name| std::env::var(name).ok()).filter_map(|(_, url)| Url::parse(&url).ok());
-    urls.filter_map(|url| url.password().map(str::to_owned)).collect()
+    passwords_of_proxies(|name| std::env::var(name).ok())
+}
+
+fn passwords_of_proxies(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    PROXIES.into_iter().filter_map(var).flat_map(|value| passwords_of(&value, true)).collect()
 }
 
 #[cfg(test)]
@@ -71,6 +76,18 @@ mod tests {
         assert_eq!(Url::parse(&asked).unwrap().host_str(), Some("a.example"));
         assert_eq!(shown(&url, &secrets), "https://a.example/x?t=***");
         assert_eq!(revealed("https://a.example/x@y", &secrets), "https://a.example/x@y");
+    }
+
+    #[test]
+    fn a_proxy_s_password_holds_what_it_likes() {
+        for value in
+            ["http://ann:pr=W0rd@p:1", "ann:W0rd@p:1", "W0rd@p:1", "http://ann:pr/W0rd@p:1", "http://ann:%41W0rd@p"]
+        {
+            let passwords = passwords_of_proxies(|name| (name == "all_proxy").then(|| value.to_owned()));
+            assert!(passwords.iter().all(|password| password.ends_with("W0rd")) && !passwords.is_empty(), "{value}");
+            let shown = proxies(|name| (name == "ALL_PROXY").then(|| value.to_owned()));
+            assert!(!shown[0].contains("W0rd"), "{shown:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::address::without_credentials;
+use crate::op::percent_decoded;
 
 /// User and password for what lies below a URL.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub fn taken_apart(url: &str) -> (String, Option<Login>) {
     let parsed = Url::parse(url).ok().filter(|url| !url.username().is_empty() || url.password().is_some());
     let login = parsed.map(|url| Login {
         place: place.clone(),
-        user: decoded(url.username()),
-        password: decoded(url.password().unwrap_or_default()),
+        user: percent_decoded(url.username()),
+        password: percent_decoded(url.password().unwrap_or_default()),
     });
     (place, login)
 }
@@ -41,26 +42,6 @@ pub(super) fn put_in(url: String, logins: &[Login]) -> String {
     let Ok(mut parsed) = Url::parse(&url) else { return url };
     let done = parsed.set_username(&login.user).and_then(|()| parsed.set_password(Some(&login.password)));
     if done.is_ok() { parsed.into() } else { url }
-}
-
-/// What percent signs stand for (RFC 3986, 2.1).
-fn decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(meant) => {
-                out.push(meant);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use layers::digest::Digest;
 
 use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
 use super::{DEFAULT_HOST, Lock};
+use crate::op::without_logins;
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node};
 
 /// Bytes of a URL: every task that uses a pin has its own copy.
@@ -65,7 +66,12 @@ impl Reader {
             host,
             toolchains,
             base: self.entries(mapping, "base", base),
-            downloads: self.entries(mapping, "downloads", download),
+            // Older versions kept who asked.
+            downloads: self
+                .entries(mapping, "downloads", download)
+                .into_iter()
+                .map(|(url, pin)| (without_logins(&url), pin))
+                .collect(),
             mirror: text(self, "mirror"),
             apt,
         })

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::secret::{RUN_SCRIPT, SCRIPT};
-use super::{Command, Op, Secrets, Step, percent_encoded};
+use super::{Command, Op, Secrets, Step, percent_decoded, percent_encoded};
 
 /// git asks it for a user and a password (gitcredentials(7)); they are in the environment.
 const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \"$ALLOY_GIT_USER_N\" \"$ALLOY_GIT_PASSWORD_N\"; }; f";
@@ -62,15 +62,18 @@ impl Secrets {
         }
         let Some((scheme, rest)) = word.split_once("://") else { return revealed(word) };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let Some(at) = rest[..end].rfind('@').filter(|at| Self::in_text(&rest[..*at])) else { return revealed(word) };
-        let (credentials, place) = (self.reveal_as(&rest[..at], percent_encoded), revealed(&rest[at + 1..]));
+        let at = rest[..end].rfind('@').filter(|at| Self::in_text(&rest[..*at]));
+        let (credentials, place) = match (self.login_of(rest), at) {
+            (Some((credentials, place)), _) => (credentials.to_owned(), revealed(place)),
+            (None, Some(at)) => (self.reveal_as(&rest[..at], percent_encoded), revealed(&rest[at + 1..])),
+            (None, None) => return revealed(word),
+        };
         let url = format!("{scheme}://{place}");
         let Ok(whole) = Url::parse(&format!("{scheme}://{credentials}@{place}")) else { return url };
-        let decoded = |text: &str| percent_decoded(text);
         let login = Login {
             place: format!("{scheme}://{}", place.split(['/', '?', '#']).next().unwrap_or_default()),
-            user: decoded(whole.username()),
-            password: decoded(whole.password().unwrap_or_default()),
+            user: percent_decoded(whole.username()),
+            password: percent_decoded(whole.password().unwrap_or_default()),
         };
         if !logins.contains(&login) {
             logins.push(login);
@@ -98,12 +101,6 @@ impl Login {
         env.insert(format!("ALLOY_GIT_USER_{at}"), self.user.clone());
         env.insert(format!("ALLOY_GIT_PASSWORD_{at}"), self.password.clone());
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    url::form_urlencoded::parse(format!("a={}", text.replace('+', "%2B").replace('&', "%26")).as_bytes())
-        .next()
-        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 #[cfg(test)]
@@ -165,5 +162,17 @@ mod tests {
         assert_eq!(env["GIT_CONFIG_KEY_3"], "credential.https://git.example:8443.helper");
         assert!(env["GIT_CONFIG_VALUE_3"].contains("$ALLOY_GIT_PASSWORD_0"));
         assert_eq!((env["ALLOY_GIT_USER_0"].as_str(), env["ALLOY_GIT_PASSWORD_0"].as_str()), ("ann", "hun/ter+2"));
+    }
+
+    #[test]
+    fn git_gets_a_password_that_stands_in_a_url_by_its_environment_too() {
+        let mut secrets = secrets();
+        let url = secrets.logins_of_value("https://ann:p%40ss+1@git.example/x.git");
+        let words = ["git", "clone", "--", &url].map(str::to_owned).to_vec();
+        let revealed = secrets.reveal_step(&step(Command::Argv(words), None));
+        let (command, env) = run(&revealed);
+        let Command::Argv(words) = command else { panic!() };
+        assert_eq!(words.last().unwrap(), "https://git.example/x.git");
+        assert_eq!((env["ALLOY_GIT_USER_0"].as_str(), env["ALLOY_GIT_PASSWORD_0"].as_str()), ("ann", "p@ss+1"));
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::mask::{Mask, Scan};
+use super::userinfo::{self, Reading};
 
 /// Opens and closes a marker. No text of a blueprint may hold it.
 const MARK: char = '\0';
 const OPEN: &str = "\0secret:";
 const SHOWN: &str = "***";
+/// Begins the name of what stands before the host in a URL, its `@` included: no variable is called so.
+const LOGIN: char = ':';
 
 /// The variable that has a script whose text holds a secret; only processes of the same user can read it.
 pub const SCRIPT: &str = "ALLOY_SCRIPT";
@@ -45,6 +48,47 @@ impl Secrets {
         new
     }
 
+    /// `script` with markers in place of user and password in its URLs. They are called by their server: another
+    /// password is no other script.
+    pub fn logins_of_script(&mut self, script: &str) -> String {
+        self.logins(script, Reading::Script)
+    }
+
+    /// The same of a value, whose passwords may hold whatever they like.
+    pub fn logins_of_value(&mut self, value: &str) -> String {
+        self.logins(value, Reading::Values)
+    }
+
+    fn logins(&mut self, text: &str, reading: Reading) -> String {
+        let mut out = text.to_owned();
+        let mut markers = Vec::new();
+        for found in userinfo::all(text, reading) {
+            userinfo::spellings(found.password).iter().for_each(|password| self.hide(password));
+            markers.push((found.place.clone(), marker(&self.login(found.host, &text[found.place]))));
+        }
+        markers.into_iter().rev().for_each(|(place, marker)| out.replace_range(place, &marker));
+        out
+    }
+
+    /// The name of a login: that of its server, and a number where it has several.
+    fn login(&mut self, host: &str, value: &str) -> String {
+        let host: String = host.chars().filter(|c| c.is_alphanumeric() || "-._[]:".contains(*c)).collect();
+        let mut number = 1;
+        loop {
+            let name = if number == 1 { format!("{LOGIN}{host}") } else { format!("{LOGIN}{host} {number}") };
+            if self.values.get(&name).is_none_or(|known| known == value) {
+                self.values.insert(name.clone(), value.to_owned());
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    /// True if `text` holds the value of a secret.
+    pub fn hides(&self, text: &str) -> bool {
+        !self.mask.places(text.as_bytes()).is_empty()
+    }
+
     /// Masks a text that no variable holds, such as a proxy's password.
     pub fn hide(&mut self, value: &str) {
         self.mask.insert(value);
@@ -55,19 +99,41 @@ impl Secrets {
         text.contains(MARK)
     }
 
+    /// True if `text` holds the marker of a secret elsewhere than before the host of a URL.
+    pub fn beside_logins(text: &str) -> bool {
+        Self::in_text(&Self::without_logins(text))
+    }
+
+    /// `text` without what stands before the hosts of URLs; other markers stay.
+    pub fn without_logins(text: &str) -> String {
+        replaced(text, |name| name.starts_with(LOGIN).then(String::new))
+    }
+
+    /// What stands before the host in `rest`, a URL behind its scheme, and what follows; `None` if there is no login.
+    pub(super) fn login_of<'a>(&self, rest: &'a str) -> Option<(&str, &'a str)> {
+        let (name, after) = rest.strip_prefix(OPEN)?.split_once(MARK)?;
+        let value = self.values.get(name).filter(|_| name.starts_with(LOGIN))?;
+        Some((value.strip_suffix('@')?, after))
+    }
+
     /// `text` with the values in place of their markers.
     pub fn reveal(&self, text: &str) -> String {
         self.reveal_as(text, str::to_owned)
     }
 
-    /// The same, with each value in the form that `form` gives it.
+    /// The same, with each value in the form that `form` gives it. What stands before the host of a URL has its form.
     pub fn reveal_as(&self, text: &str, form: impl Fn(&str) -> String) -> String {
-        replaced(text, |name| self.values.get(name).map(|value| form(value)))
+        replaced(text, |name| {
+            let value = self.values.get(name)?;
+            Some(if name.starts_with(LOGIN) { value.clone() } else { form(value) })
+        })
     }
 
-    /// `text` with templates in place of markers: as its author wrote it.
+    /// `text` with templates in place of markers: as its author wrote it, but for users and passwords in URLs.
     pub fn as_written(text: &str) -> String {
-        replaced(text, |name| Some(format!("{{{{.Vars.{name}}}}}")))
+        replaced(text, |name| {
+            Some(if name.starts_with(LOGIN) { String::new() } else { format!("{{{{.Vars.{name}}}}}") })
+        })
     }
 
     /// `text` with `***` in place of every value; markers stay. What may be kept, and told apart again.
@@ -79,7 +145,7 @@ impl Secrets {
 
     /// `text` with `***` in place of every marker.
     pub fn without_markers(text: &str) -> String {
-        replaced(text, |_| Some(SHOWN.to_owned()))
+        replaced(text, |name| Some(if name.starts_with(LOGIN) { format!("{SHOWN}@") } else { SHOWN.to_owned() }))
     }
 
     /// `text` with `***` in place of every value and marker. Each line of a value counts by itself, and so do the
@@ -101,6 +167,9 @@ impl Secrets {
         Stream { scan: self.mask.scan(), pending: Vec::new(), start: 0 }
     }
 }
+
+/// Bytes that are held back, at the most, so that a place is shown as one.
+const MOST_PENDING: usize = 64 << 10;
 
 /// A text that comes in pieces, and goes on with its secrets masked.
 pub struct Stream {
@@ -126,12 +195,15 @@ impl Stream {
                 uncut => known = uncut.max(self.start),
             }
         }
-        let known = self.scan.uncut(self.scan.known().max(self.start));
+        let all = self.scan.known().max(self.start);
+        // One secret after the other may overlap without an end.
+        let known = if self.pending.len() > longest.max(MOST_PENDING) { all } else { self.scan.uncut(all) };
         (self.pending.len() > longest && known > self.start).then(|| self.give(known))
     }
 
     /// All that is left.
     pub fn finish(mut self) -> Option<String> {
+        self.scan.finish();
         let end = self.start + self.pending.len();
         (end > self.start).then(|| self.give(end))
     }
@@ -142,9 +214,12 @@ impl Stream {
         let (mut out, mut done) = (Vec::with_capacity(bytes.len()), 0);
         while let Some((start, after)) = self.scan.next_before(end) {
             // Of a form that was not held back, the beginning is given already.
-            out.extend_from_slice(&bytes[done..start.max(self.start) - self.start]);
-            out.extend_from_slice(SHOWN.as_bytes());
-            done = after - self.start;
+            let (start, after) = (start.max(self.start) - self.start, after.saturating_sub(self.start));
+            if after > done {
+                out.extend_from_slice(&bytes[done..start.max(done)]);
+                out.extend_from_slice(SHOWN.as_bytes());
+                done = after;
+            }
         }
         out.extend_from_slice(&bytes[done..]);
         self.start = end;
@@ -240,6 +315,52 @@ mod tests {
         assert_eq!(stream.take(b"Password for aHV\n", 64).as_deref(), Some("Password for aHV\n"));
         assert_eq!(stream.take(b"aHVudGVyMi1o\n", 64), None);
         assert_eq!(stream.take(b"dW50ZXIy\nnext\n", 64).as_deref(), Some("***\nnext\n"));
+    }
+
+    /// Whatever a task prints, what is held of it is bounded.
+    #[test]
+    fn what_is_held_back_has_an_end() {
+        let secrets = secrets(&["hunter2hunter2hunter2", "aaaaaaaa", "\\\\\\\\"]);
+        for (begin, piece) in [
+            ("aHVu", "\n"),
+            ("aHVu", " "),
+            ("aHVu", "\\n"),
+            ("aHVu\n", "\\"),
+            ("68756e7465", ":"),
+            ("", "a"),
+            ("", "a\n"),
+            ("hunter2", "\\"),
+            ("hunter2", "%5C"),
+            ("hunter2", "'"),
+            ("", "hunter2"),
+        ] {
+            let mut stream = secrets.stream();
+            stream.take(begin.as_bytes(), 4096);
+            let piece = piece.repeat(8192 / piece.len());
+            for _ in 0..20 {
+                stream.take(piece.as_bytes(), 4096);
+                let held = stream.pending.len();
+                assert!(held <= MOST_PENDING + 8192, "{begin:?}, then {:?}: {held}", &piece[..2]);
+            }
+            assert!(!stream.finish().unwrap_or_default().contains("aaaa"));
+        }
+    }
+
+    #[test]
+    fn passwords_of_urls_are_secrets_without_a_name() {
+        let mut secrets = Secrets::default();
+        let urls = "curl http://bob:VARpw22@h:80/f http://bob:VARpw22@h:80/g https://eve:x%40yz@h:80/";
+        let marked = secrets.logins_of_script(urls);
+        assert!(!marked.contains("VARpw22") && !marked.contains("bob"), "{marked:?}");
+        assert_eq!(secrets.reveal(&marked), urls);
+        assert_eq!(Secrets::as_written(&marked), "curl http://h:80/f http://h:80/g https://h:80/");
+        assert_eq!(secrets.mask(&marked), "curl http://***@h:80/f http://***@h:80/g https://***@h:80/");
+        assert_eq!(secrets.mask("pw VARpw22 x@yz x%40yz"), "pw *** *** ***");
+        assert!(Secrets::in_text(&marked) && !Secrets::beside_logins(&marked));
+        // Another password has the same name, where it is the only one of its server.
+        let other = Secrets::default().logins_of_script(&urls.replace("VARpw22", "other"));
+        assert_eq!(other, marked);
+        assert_eq!(secrets.logins_of_value("http://h/"), "http://h/");
     }
 
     #[test]

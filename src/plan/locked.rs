@@ -3,7 +3,7 @@
 use super::{AptTask, Lowered, Platform, fixed};
 use crate::blueprint::Blueprint;
 use crate::lock::{Keys, Lock, same};
-use crate::op::{Secrets, Source, Step};
+use crate::op::{Secrets, Source, Step, without_logins};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
 /// All that keeps the build of `lowered`, made from `blueprint`, from being the one that was locked.
@@ -109,7 +109,9 @@ impl<'a> Uses<'a> {
     }
 
     fn download(&self, key: &str) -> bool {
-        self.urls.iter().any(|url| covers(url, key))
+        // A key does not say who asks, unless that is a secret with a name.
+        let key = without_logins(key);
+        self.urls.iter().any(|url| covers(url, &key) || covers(&anonymous(url), &key))
     }
 }
 
@@ -138,6 +140,14 @@ fn collect<'a>(mapping: &'a Mapping, name: &str, found: &mut Vec<&'a str>) {
             _ => {}
         }
     }
+}
+
+/// A URL without what its author wrote before the host.
+fn anonymous(template: &str) -> String {
+    let Some((scheme, rest)) = template.split_once("://") else { return template.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..])
 }
 
 /// True if `template` can stand for `text`, whatever its variables hold.

@@ -348,8 +348,8 @@ impl Lowerer<'_> {
         task.fields.get("exclude").is_some_and(all)
     }
 
-    /// A download without a digest takes the lockfile's.
-    fn pin(&self, step: &mut Step) {
+    /// A download without a digest takes the lockfile's; who asks for it is a secret, whoever says it.
+    fn pin(&mut self, step: &mut Step) {
         for op in &mut step.ops {
             let (Op::PlaceBlob { source, .. }
             | Op::PlaceRules { source, .. }
@@ -357,6 +357,9 @@ impl Lowerer<'_> {
             else {
                 continue;
             };
+            if let Source::Url { url, .. } = source {
+                *url = self.env.secrets.logins_of_value(url);
+            }
             if let Source::Url { url, sha256: pin @ None } = source {
                 *pin = self.lock.and_then(|lock| lock.download(url));
             }

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use url::Url;
-
-use crate::fetch::{Login, taken_apart, without_credentials};
+use crate::fetch::Login;
+use crate::op::passwords_of;
 use crate::sandbox::Bind;
 
 mod cargo;
@@ -67,22 +66,16 @@ const CARGO_CONFIG: &str = "cargo.toml";
 /// The file of [`PLACE`] that has what of pip's options holds a password.
 const PIP_CONFIG: &str = "pip.conf";
 
-/// Passwords of URLs in a text, as they stand there and as they are meant.
-fn passwords_in(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| c.is_whitespace() || "\"'=,".contains(c)).filter(|word| word.contains("://"));
-    let logins = words.filter_map(|word| Some((Url::parse(word).ok()?, taken_apart(word).1?)));
-    // A user without a password is a token.
-    let secrets = logins.flat_map(|(url, login)| match url.password() {
-        Some(password) => [password.to_owned(), login.password],
-        None => [url.username().to_owned(), login.user],
-    });
-    secrets.collect()
-}
+/// The one of [`HANDED_ON`] that is no address: it lists hosts.
+const NO_PROXY: &str = "no_proxy";
 
-/// `text` without user and password, if it is a URL.
-fn without_passwords(text: &str) -> String {
-    // Of what has none, not even a slash changes.
-    if passwords_in(text).is_empty() { text.to_owned() } else { without_credentials(text) }
+/// Passwords of the value of a variable that is lent, as they stand there and as they are meant.
+fn passwords_of_variable(name: &str, value: &str) -> Vec<String> {
+    match name {
+        _ if name.eq_ignore_ascii_case(NO_PROXY) => Vec::new(),
+        _ if pip::LISTS.contains(&name) => value.split_whitespace().flat_map(|word| passwords_of(word, true)).collect(),
+        _ => passwords_of(value, true),
+    }
 }
 
 /// Loans of this machine, as a value.
@@ -160,7 +153,7 @@ impl Lent {
             variables.insert("PIP_FIND_LINKS".to_owned(), links.join(" "));
         }
         // What is in the environment, every program of every task has, and may show.
-        let secret = variables.extract_if(.., |_, value| !passwords_in(value).is_empty());
+        let secret = variables.extract_if(.., |name, value| !passwords_of_variable(name, value).is_empty());
         let options: String = secret.map(|(name, value)| pip::option(&name, &value)).collect();
         if !options.is_empty() {
             self.files.insert(PIP_CONFIG.to_owned(), format!("[global]\n{options}"));
@@ -179,9 +172,14 @@ impl Lent {
     /// Passwords in what is lent or handed on.
     pub fn passwords(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let lent = Self::by_this_machine(&var);
+        let files = lent.files.values().flat_map(|text| text.lines());
+        // A line is an option and its value, or one more value.
+        let values = files.map(|line| line.split_once(" = ").map_or(line, |(_, value)| value));
+        let in_files = values.flat_map(|value| passwords_of(value, true)).collect::<Vec<_>>();
         let on_a_host = Self::environment(var);
-        let texts = lent.env.values().chain(lent.files.values()).chain(on_a_host.values());
-        texts.flat_map(|text| passwords_in(text)).collect()
+        let variables = lent.env.iter().chain(&on_a_host);
+        let in_variables = variables.flat_map(|(name, value)| passwords_of_variable(name, value));
+        in_variables.chain(in_files).collect()
     }
 
     fn link(&mut self, link: &str) -> String {
@@ -278,6 +276,36 @@ mod tests {
         let lent = Lent::to_any_image(|name| Some(format!("http://ann:hunter2@{name}.example")));
         assert!(!format!("{lent:?}").contains("hunter2"), "{lent:?}");
         assert!(lent.files.is_empty() && lent.binds.iter().any(|bind| bind.target == Path::new("/etc/hosts")));
+    }
+
+    #[test]
+    fn a_password_holds_what_it_likes() {
+        for value in [
+            "https://ann:pa,ssW0rd2@h/",
+            "https://ann:pa=ssW0rd2@h/",
+            "https://ann:pa'ssW0rd2@h/",
+            "https://ann:pa/ssW0rd2@h/",
+            "https://ann:pa@ssW0rd2@h/",
+            "//ann:ssW0rd2@h/",
+            "ann:ssW0rd2@h/simple",
+            "https://ssW0rd2@h/",
+        ] {
+            for name in ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"] {
+                let list = format!("https://a.example/ {value}");
+                let value = if name == "PIP_INDEX_URL" { value } else { &list };
+                let lent = Lent::by_this_machine(|asked| (asked == name).then(|| value.to_owned()));
+                assert!(!format!("{:?}", lent.env).contains("ssW0rd2"), "{value}: {:?}", lent.env);
+                assert!(lent.files["pip.conf"].contains("ssW0rd2"), "{value}");
+                let passwords = Lent::passwords(|asked| (asked == name).then(|| value.to_owned()));
+                assert!(passwords.iter().any(|password| password.ends_with("ssW0rd2")), "{value}: {passwords:?}");
+            }
+            for name in ["http_proxy", "HTTPS_PROXY", "ftp_proxy", "CARGO_HTTP_PROXY"] {
+                let passwords = Lent::passwords(|asked| (asked == name).then(|| value.to_owned()));
+                assert!(passwords.iter().any(|password| password.ends_with("ssW0rd2")), "{value}: {passwords:?}");
+            }
+        }
+        assert_eq!(Lent::passwords(|name| (name == "no_proxy").then(|| "ann:pw@h,b".into())), [""; 0]);
+        assert_eq!(Lent::passwords(|name| (name == "PIP_TRUSTED_HOST").then(|| "h:80 g".into())), [""; 0]);
     }
 
     #[test]

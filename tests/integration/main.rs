@@ -53,5 +53,6 @@ mod sources;
 mod support;
 mod team_cache;
 mod transport;
+mod url_logins;
 mod variables;
 mod verify;

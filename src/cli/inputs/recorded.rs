@@ -9,7 +9,7 @@ use super::{InputArgs, NetworkMode};
 use crate::blueprint::Blueprint;
 use crate::cli::error::{CommandError, Kind};
 use crate::image::{BaseRef, BuiltFrom};
-use crate::op::Secrets;
+use crate::op::{Secrets, passwords_in, passwords_of};
 use crate::plan::Layering;
 
 /// The options alone, as a command line.
@@ -34,8 +34,13 @@ const BESIDE: [&str; 8] = [
 ];
 
 impl InputArgs {
-    /// All options but the directory, each in one word; and the names of those variables whose values are left out.
-    pub(in crate::cli) fn options(&self, blueprint: Option<&Blueprint>) -> (Vec<String>, Vec<String>) {
+    /// All options but the directory, each in one word; and the names of those variables whose values are left out,
+    /// since they are secrets of the blueprint, or hold one of `secrets`.
+    pub(in crate::cli) fn options(
+        &self,
+        blueprint: Option<&Blueprint>,
+        secrets: &Secrets,
+    ) -> (Vec<String>, Vec<String>) {
         // Whoever adds an option has to say here how it is remembered.
         let Self {
             directory: _,
@@ -69,7 +74,9 @@ impl InputArgs {
         env_file.iter().for_each(|path| word("env-file", &absolute(path)));
         for pair in var {
             match pair.split_once('=') {
-                Some((name, _)) if secret(name) => withheld.push(name.to_owned()),
+                Some((name, value)) if secret(name) || secrets.hides(value) || !passwords_in(value).is_empty() => {
+                    withheld.push(name.to_owned());
+                }
                 _ => word("var", pair),
             }
         }
@@ -83,7 +90,7 @@ impl InputArgs {
             word("layers", "file");
         }
         // One with a password is asked for again.
-        mirror.iter().filter(|mirror| !has_password(mirror)).for_each(|mirror| word("mirror", mirror));
+        mirror.iter().filter(|mirror| passwords_of(mirror, true).is_empty()).for_each(|mirror| word("mirror", mirror));
         keyring.iter().for_each(|path| word("keyring", &absolute(path)));
         registry.insecure_registry.iter().for_each(|host| word("insecure-registry", host));
         registry.registry_config.iter().for_each(|path| word("registry-config", &absolute(path)));
@@ -103,7 +110,7 @@ impl InputArgs {
 
     /// The options that the image `name` was built with, and those of `self` beside them.
     pub(in crate::cli) fn remembered(&self, name: &str, from: &BuiltFrom) -> Result<Self, CommandError> {
-        let (given, withheld) = self.options(None);
+        let (given, withheld) = self.options(None, &Secrets::default());
         let beside = |word: &&String| !BESIDE.iter().any(|option| word.starts_with(option));
         if let Some(word) = given.iter().find(beside) {
             return Err(CommandError::usage(format!("{name} remembers what it was built with: {word} has no place"))
@@ -162,10 +169,6 @@ fn absolute_base(text: &str) -> String {
     base.to_string()
 }
 
-fn has_password(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,19 +198,30 @@ mod tests {
             "--docker",
             "--wsl2",
         ];
-        assert_eq!(args(&words).options(None), (words.map(str::to_owned).to_vec(), Vec::new()));
+        assert_eq!(args(&words).options(None, &Secrets::default()), (words.map(str::to_owned).to_vec(), Vec::new()));
     }
 
     #[test]
     fn values_of_secrets_are_left_out() {
-        let given = args(&["--var=VENDOR_TOKEN=hunter2", "--var=A=b", "--mirror=https://ann:hunter2@m.example/debian"]);
-        let (words, withheld) = given.options(None);
-        assert_eq!((words, withheld), (vec!["--var=A=b".to_owned()], vec!["VENDOR_TOKEN".to_owned()]));
+        let given = args(&[
+            "--var=VENDOR_TOKEN=hunter2",
+            "--var=A=b",
+            "--var=SITE=http://bob:VARpw22@h.example",
+            "--var=WHO=bob:hidden",
+            "--mirror=https://ann:hunter2@m.example/debian",
+        ]);
+        let mut secrets = Secrets::default();
+        secrets.hide("hidden");
+        let (words, withheld) = given.options(None, &secrets);
+        assert_eq!(
+            (words, withheld),
+            (vec!["--var=A=b".to_owned()], ["VENDOR_TOKEN", "SITE", "WHO"].map(str::to_owned).to_vec())
+        );
     }
 
     #[test]
     fn paths_are_remembered_from_the_top() {
-        let (words, _) = args(&["--base=rootfs:a/root", "--keyring=k"]).options(None);
+        let (words, _) = args(&["--base=rootfs:a/root", "--keyring=k"]).options(None, &Secrets::default());
         let here = std::env::current_dir().unwrap().display().to_string();
         assert_eq!(words, [format!("--base=rootfs:{here}/a/root"), format!("--keyring={here}/k")]);
     }

@@ -4,7 +4,7 @@
 
 use toml::{Table, Value};
 
-use super::without_passwords;
+use crate::op::without_userinfo;
 
 /// Keys that count, of tables with a fixed name.
 const KEYS: [(&str, &[&str]); 3] = [
@@ -43,7 +43,7 @@ fn lines(header: &str, table: &Table, keys: &[&str]) -> String {
     let known = table.iter().filter(|(key, _)| keys.contains(&key.as_str()));
     let values = known.filter_map(|(key, value)| {
         let value = match value {
-            Value::String(text) => text_of(&without_passwords(text)),
+            Value::String(text) => text_of(&without_userinfo(text, key == "proxy")),
             Value::Integer(number) => number.to_string(),
             Value::Boolean(flag) => flag.to_string(),
             _ => return None,
@@ -72,6 +72,28 @@ mod tests {
                         replace-with = \"site\"\n[source.\"site\"]\nregistry = \"sparse+https://a.example/\"\n";
         assert_eq!(registries(text).unwrap(), expected);
         assert_eq!(registries("[build]\njobs = 2\n"), None);
+    }
+
+    #[test]
+    fn a_password_holds_what_it_likes() {
+        for url in [
+            "sparse+https://ann:carg,W0rd@a.example/i",
+            "https://ann:carg=W0rd@a.example/i",
+            "https://ann:carg W0rd@a.example/i",
+            "https://ann:carg/W0rd@a.example/i",
+            "ann:W0rd@a.example:x.git",
+            "//ann:W0rd@a.example",
+        ] {
+            let kept =
+                registries(&format!("[registries.a]\nindex = \"{url}\"\n[source.b]\ngit = \"{url}\"\n")).unwrap();
+            assert!(!kept.contains("W0rd") && kept.matches("a.example").count() == 2, "{kept}");
+        }
+        for proxy in ["ann:W0rd@proxy:3128", "W0rd@proxy:3128", "socks5://ann:W0rd@proxy:3128"] {
+            let kept = registries(&format!("http.proxy = \"{proxy}\"\n")).unwrap();
+            assert!(!kept.contains("W0rd") && kept.contains("proxy:3128"), "{kept}");
+        }
+        let git = "[source.b]\ngit = \"ssh://git@a.example/x\"\n";
+        assert!(registries(git).unwrap().contains("ssh://git@a.example/x"));
     }
 
     #[test]

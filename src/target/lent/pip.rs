@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 /// Options that count, as configuration files name them.
 const OPTIONS: [&str; 6] = ["index-url", "extra-index-url", "trusted-host", "find-links", "timeout", "retries"];
 
+/// Variables that stand for several values.
+pub const LISTS: [&str; 3] = ["PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST"];
+
 /// Variables with what the environment says, else what `files` say, the most particular first.
 pub fn variables(var: impl Fn(&str) -> Option<String>, files: &[String]) -> BTreeMap<String, String> {
     let configured: Vec<_> = files.iter().map(|text| options(text)).collect();
@@ -21,6 +24,9 @@ pub fn variables(var: impl Fn(&str) -> Option<String>, files: &[String]) -> BTre
 /// The line of a configuration file that stands for a variable.
 pub fn option(variable: &str, value: &str) -> String {
     let name = variable.trim_start_matches("PIP_").to_ascii_lowercase().replace('_', "-");
+    if !LISTS.contains(&variable) {
+        return format!("{name} = {value}\n");
+    }
     // Several values are on indented lines.
     format!("{name} = {}\n", value.split_whitespace().collect::<Vec<_>>().join("\n    "))
 }

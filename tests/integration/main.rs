@@ -35,6 +35,7 @@ mod platforms;
 mod poison;
 mod portable;
 mod properties;
+mod published;
 mod registry;
 mod registry_auth;
 mod registry_mirrors;

@@ -53,6 +53,8 @@ pub struct Session<'a> {
     made: Vec<Standing>,
     /// Layers that were found and not made.
     found: usize,
+    /// Layers of the stack, from its bottom, that are known to be what is said of them.
+    proven: usize,
     /// A layer below came out with other bytes than it is recorded with.
     moved: bool,
     archives: Archives,
@@ -94,6 +96,7 @@ impl<'a> Session<'a> {
             fetches,
             made,
             found,
+            proven: 0,
             moved: false,
             archives: Archives::default(),
             brought: Brought::new(),
@@ -136,12 +139,13 @@ impl<'a> Session<'a> {
         // One that was imported lacks what explains it.
         let known = record.output == Some(output) && record.preimage.get("steps").is_some();
         self.stand_on(record.layer.as_ref(), record.archive.clone());
+        let chain = self.proven_chain(record.chain)?;
         if known {
             self.share(&planned.key, &record);
             return Ok(());
         }
         let preimage = serde_json::to_value(Trace::of(planned, self.lowered, self.inputs)).unwrap_or_default();
-        let record = LayerRecord { output: Some(output), chain: self.chain(), preimage, ..record };
+        let record = LayerRecord { output: Some(output), chain, preimage, ..record };
         cache::keep(self.resolver.store, &planned.key, &record)?;
         self.share(&planned.key, &record);
         Ok(())
@@ -222,8 +226,10 @@ impl<'a> Session<'a> {
             hit = Hit::Team(place);
             found = Some(record);
         }
+        let mut said = None;
         let made = match found.filter(|_| !forced) {
             Some(record) => {
+                said = record.chain;
                 self.cached(planned, index, count, &hit, record.layer.as_ref());
                 Made { blob: record.layer, archive: record.archive }
             }
@@ -245,7 +251,7 @@ impl<'a> Session<'a> {
             archive: made.archive,
             preimage: serde_json::to_value(trace).unwrap_or_default(),
             output: Some(output),
-            chain: self.chain(),
+            chain: self.proven_chain(said)?,
         };
         if before.as_ref().map(|before| &before.layer) != Some(&record.layer) {
             self.moved = self.moved || before.is_some();

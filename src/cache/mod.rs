@@ -62,8 +62,15 @@ const PORTABLE: &str = "portable";
 
 /// The record of `key`, if its layer is here, or somebody is known to have it.
 pub fn find(store: &Store, key: &LayerKey) -> Result<Option<LayerRecord>, StoreError> {
-    Ok(record(store, key)?
-        .filter(|record| record.layer.as_ref().is_none_or(|blob| elsewhere::reachable(store, &blob.descriptor.digest))))
+    Ok(record(store, key)?.filter(|record| record.layer.as_ref().is_none_or(|blob| usable(store, blob))))
+}
+
+/// True if the layer can be had, as far as is known, and is what is said of it: a record may name the blob of one layer
+/// and the diff ID of another.
+fn usable(store: &Store, layer: &LayerBlob) -> bool {
+    let blob = &layer.descriptor.digest;
+    elsewhere::reachable(store, blob)
+        && store.known_diff_id(blob).is_ok_and(|known| known.is_none_or(|known| known == layer.diff_id))
 }
 
 /// What was recorded under `key`, its layer there or not.
@@ -79,7 +86,7 @@ pub fn keep(store: &Store, key: &LayerKey, record: &LayerRecord) -> Result<(), S
 /// The record of a portable layer, if that is here, or somebody is known to have it.
 pub fn find_portable(store: &Store, key: &LayerKey) -> Result<Option<PortableRecord>, StoreError> {
     let record: Option<PortableRecord> = get(store, PORTABLE, &key.hex())?;
-    Ok(record.filter(|record| elsewhere::reachable(store, &record.layer.descriptor.digest)))
+    Ok(record.filter(|record| usable(store, &record.layer)))
 }
 
 /// Keeps the record of a portable layer.

@@ -17,6 +17,7 @@ use crate::registry::{Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
 mod attach;
+mod checked;
 
 pub(super) use attach::{Attach, AttachArgs, sign};
 
@@ -85,6 +86,10 @@ pub(super) fn push(
     let start = std::time::Instant::now();
     let (tag, client) = (destination.manifest(), resolver.client(destination)?);
     let descriptor = image.descriptor();
+    // All of them first: a registry is left without half an index.
+    for image in image.images() {
+        checked::check(resolver, image, &read(resolver, image)?.1)?;
+    }
     let there = resolver.runtime.block_on(client.manifest_digest(&tag, &descriptor.media_type))?;
     if there == Some(descriptor.digest) {
         resolver.reporter.event(Event::Note(format!("{destination} is there already")));
@@ -114,6 +119,15 @@ pub(super) fn push(
     Ok(())
 }
 
+/// The manifest of an image, as bytes and as what they say.
+fn read(resolver: &Resolver<'_>, image: &LocalImage) -> Result<(Vec<u8>, Manifest), CommandError> {
+    let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
+    let manifest = serde_json::from_slice(&bytes).map_err(|error| {
+        CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
+    })?;
+    Ok((bytes, manifest))
+}
+
 /// Sends what the registry does not have of an image, its manifest last and under `name`, a tag or digest. Gives the
 /// bytes that were sent.
 pub(super) fn send(
@@ -123,10 +137,8 @@ pub(super) fn send(
     name: &str,
     attach: &Attach,
 ) -> Result<u64, CommandError> {
-    let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
-        CommandError::new(Kind::Failed, format!("the manifest of {} is damaged: {error}", image.name))
-    })?;
+    let (bytes, manifest) = read(resolver, image)?;
+    checked::check(resolver, image, &manifest)?;
     let client = resolver.client(destination)?;
     let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
     let mut tasks = Vec::new();
@@ -160,6 +172,7 @@ pub(super) fn send(
         let (blob, pushed) = done?;
         if pushed.is_none() {
             ensure_blobs(resolver, std::slice::from_ref(&blob))?;
+            checked::check_one(resolver, image, &manifest, &blob)?;
             resolver.runtime.block_on(client.push_blob(&blob))?;
         }
         if matches!(pushed, None | Some(Pushed::Sent)) {

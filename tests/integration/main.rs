@@ -37,6 +37,7 @@ mod platforms;
 mod poison;
 mod portable;
 mod properties;
+mod published;
 mod registry;
 mod registry_auth;
 mod registry_mirrors;

@@ -1,98 +1,15 @@
 //! What one image, archive or build leaves in the store is not taken by another for something else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
-
 use crate::support::download::sha256;
+use crate::support::forged::{Forged, digest, layer};
 use crate::support::images::tasks;
 use crate::support::registry::Registry;
 use crate::support::team::{Team, hits};
 use crate::support::{Ended, Store, text, tool};
-
-/// An image with one layer, which holds `usr/bin/tool`.
-struct Forged {
-    layer: Vec<u8>,
-    config: Vec<u8>,
-    manifest: Vec<u8>,
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", sha256(bytes))
-}
-
-/// A tar of a root whose tool says `says`.
-fn layer(place: &Path, says: &str) -> Vec<u8> {
-    let root = place.join(format!("root-{says}"));
-    fs::create_dir_all(root.join("usr/bin")).unwrap();
-    fs::write(root.join("usr/bin/tool"), says).unwrap();
-    let tar = place.join(format!("{says}.tar"));
-    tool("tar", &["-C", text(&root), "--owner=0", "--group=0", "--mtime=@0", "-cf", text(&tar), "usr"]).ok();
-    fs::read(tar).unwrap()
-}
-
-impl Forged {
-    /// An image of `layers`, gzipped, whose config claims the diff IDs of `claimed`.
-    fn new(place: &Path, layer: &[u8], claimed: &[u8]) -> Self {
-        let config = json!({"architecture": std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64"),
-            "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest(claimed)]}});
-        let plain = place.join("layer");
-        fs::write(&plain, layer).unwrap();
-        tool("gzip", &["-nkf", text(&plain)]).ok();
-        let (layer, config) = (fs::read(place.join("layer.gz")).unwrap(), config.to_string().into_bytes());
-        let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": described("application/vnd.oci.image.config.v1+json", &config),
-            "layers": [described("application/vnd.oci.image.layer.v1.tar+gzip", &layer)]});
-        Self { manifest: manifest.to_string().into_bytes(), layer, config }
-    }
-
-    /// As an OCI image layout.
-    fn layout(&self, path: &Path) -> String {
-        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
-        for blob in [&self.layer, &self.config, &self.manifest] {
-            fs::write(path.join("blobs/sha256").join(sha256(blob)), blob).unwrap();
-        }
-        let entry = described("application/vnd.oci.image.manifest.v1+json", &self.manifest);
-        let index = json!({"schemaVersion": 2, "manifests": [entry]});
-        fs::write(path.join("index.json"), index.to_string()).unwrap();
-        fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        format!("oci:{}", text(path))
-    }
-
-    /// The same in a tar.
-    fn layout_archive(&self, place: &Path) -> String {
-        let (directory, tar) = (place.join("in-tar"), place.join("layout.tar"));
-        self.layout(&directory);
-        tool("tar", &["-C", text(&directory), "-cf", text(&tar), "oci-layout", "index.json", "blobs"]).ok();
-        format!("oci-archive:{}", text(&tar))
-    }
-
-    /// As `docker save` writes it.
-    fn docker_archive(&self, place: &Path) -> String {
-        let (directory, tar) = (place.join("saved"), place.join("saved.tar"));
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("config.json"), &self.config).unwrap();
-        fs::write(directory.join("layer.tar.gz"), &self.layer).unwrap();
-        let manifest = json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["layer.tar.gz"]}]);
-        fs::write(directory.join("manifest.json"), manifest.to_string()).unwrap();
-        tool("tar", &["-C", text(&directory), "-cf", text(&tar), "config.json", "layer.tar.gz", "manifest.json"]).ok();
-        format!("docker-archive:{}", text(&tar))
-    }
-
-    /// In a registry.
-    fn pushed(&self, registry: &Registry, name: &str) -> String {
-        registry.put_blob(name, &self.layer);
-        registry.put_blob(name, &self.config);
-        registry.put_manifest(name, "1", &serde_json::from_slice::<Value>(&self.manifest).unwrap());
-        registry.image(&format!("{name}:1"))
-    }
-}
-
-fn described(media_type: &str, bytes: &[u8]) -> Value {
-    json!({"mediaType": media_type, "digest": digest(bytes), "size": bytes.len()})
-}
 
 /// Builds on `base`, with a task that has to see the files of the base.
 fn build(store: &Store, base: &str, more: &[&str]) -> Ended {

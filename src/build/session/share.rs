@@ -4,7 +4,7 @@ use layers::digest::{ChainId, Digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Result, Session};
+use super::{Result, Session, Standing};
 use crate::build::Hit;
 use crate::build::team::Brought;
 use crate::build::uploads::Uploads;
@@ -25,8 +25,33 @@ impl Session<'_> {
         self.brought.get(&key.digest()).map_or(Hit::Local, |place| Hit::Team(place.clone()))
     }
 
-    pub(super) fn chain(&self) -> Option<ChainId> {
+    fn chain(&self) -> Option<ChainId> {
         self.diff_ids().into_iter().fold(None, |chain, diff_id| Some(ChainId::extend(chain, diff_id)))
+    }
+
+    /// The chain ID of the whole stack, if every layer was found to be what its image or its record says: here, or by
+    /// whoever made the record that says `said`. A layer that nobody has looked into has a claimed diff ID, and a chain
+    /// of those is passed on to nobody. An archive's layer may never have been wanted: of it, its own record is enough.
+    pub(super) fn proven_chain(&mut self, said: Option<ChainId>) -> Result<Option<ChainId>> {
+        let chain = self.chain();
+        let base = self.base.image.layers.iter().map(|layer| (layer.descriptor.digest, layer.diff_id, false));
+        let made = self.made.iter().map(|Standing { blob, archive }| {
+            let has_record = archive.is_some();
+            (blob.descriptor.digest, blob.diff_id, has_record)
+        });
+        let stack: Vec<_> = base.chain(made).collect();
+        if said.is_some() && said == chain {
+            self.proven = stack.len();
+        }
+        while let Some((blob, diff_id, has_record)) = stack.get(self.proven) {
+            match self.resolver.store.known_diff_id(blob)? {
+                Some(known) if known == *diff_id => {}
+                None if *has_record => {}
+                _ => return Ok(None),
+            }
+            self.proven += 1;
+        }
+        Ok(chain)
     }
 
     /// Tells the team.

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use layers::at_once;
 use layers::digest::{ChainId, DiffId, Digest};
 use layers::media_type::Descriptor;
+use layers::store::StoreError;
 
 use super::{Result, Session};
 use crate::build::BuildError;
 use crate::build::blobs::{ensure_blobs, lose};
 use crate::cache::elsewhere;
 use crate::event::Event;
-use crate::image::ImageError;
+use crate::image::{ImageError, Layer};
 use crate::resolve::Origin;
 use crate::target::request::{Unpack, Unpacked, Wrong};
 
@@ -52,6 +54,7 @@ impl Session<'_> {
             diff_id: blob.diff_id,
         }));
         stack.retain(|below| !without.contains(&below.tree));
+        self.prove(&stack)?;
         let missing: Vec<&Below> =
             stack.iter().filter(|below| self.resolver.store.tree(&below.tree).is_none()).collect();
         let blobs: Vec<Descriptor> = missing.iter().map(|below| below.blob.clone()).collect();
@@ -89,18 +92,52 @@ impl Session<'_> {
         Ok(stack.into_iter().rev().map(|below| below.tree).collect())
     }
 
+    /// A tree has the name of its content, and a blob's is only claimed: before a tree that is there is taken for a
+    /// blob, that blob was looked into here, now or at another time.
+    fn prove(&self, stack: &[Below]) -> Result<()> {
+        let store = self.resolver.store;
+        let mut unknown = Vec::new();
+        for below in stack {
+            match store.known_diff_id(&below.blob.digest)? {
+                Some(found) if found == below.diff_id => {}
+                Some(found) => return Err(self.wrong(below.blob.digest, Wrong::DiffId(found))?),
+                // What has no tree yet is looked into while it is unpacked.
+                None if store.tree(&below.tree).is_none() => {}
+                None => unknown.push(below.clone()),
+            }
+        }
+        ensure_blobs(self.resolver, &unknown.iter().map(|below| below.blob.clone()).collect::<Vec<_>>())?;
+        let found = at_once::each(&unknown, |below| store.diff_id(&below.blob.digest));
+        for (below, found) in unknown.iter().zip(found) {
+            let reason = match found {
+                Ok(found) if found == below.diff_id => continue,
+                Ok(found) => Wrong::DiffId(found),
+                Err(StoreError::Damaged { message, .. }) => Wrong::Content(message),
+                Err(error) => return Err(error.into()),
+            };
+            return Err(self.wrong(below.blob.digest, reason)?);
+        }
+        Ok(())
+    }
+
     /// A layer of the base that is not what the base's config says is an error; one that a cache promised is made here.
     fn wrong(&self, digest: Digest, reason: Wrong) -> Result<BuildError> {
         let layers = &self.base.image.layers;
-        let of_base = layers.iter().position(|layer| layer.descriptor.digest == digest);
+        let is_wrong = |layer: &Layer| match &reason {
+            Wrong::DiffId(found) => layer.diff_id != *found,
+            Wrong::Content(_) => true,
+        };
+        let of_base = layers.iter().position(|layer| layer.descriptor.digest == digest && is_wrong(layer));
         let claimed = of_base.map(|at| (at + 1, layers[at].diff_id));
         match (reason, claimed) {
             (Wrong::DiffId(found), Some((number, claimed))) if !matches!(self.base.origin, Origin::Archive(_)) => {
                 let (what, count) = (self.base_name(), layers.len());
                 Ok(ImageError::DiffId { what, number, count, claimed, found }.into())
             }
+            // The blob is another layer's, which may be wanted. What was said of it is not found any more, see `cache`.
             (Wrong::DiffId(found), _) => {
-                lose(self.resolver, digest, format!("its diff ID is {found}, not what was said"))
+                self.resolver.team.distrust(digest);
+                Ok(BuildError::Lost { digest, reason: format!("its diff ID is {found}, not what was said") })
             }
             (Wrong::Content(reason), _) => lose(self.resolver, digest, reason),
         }

@@ -4,6 +4,7 @@ pub mod agree;
 pub mod download;
 pub mod faults;
 pub mod files;
+pub mod forged;
 pub mod host;
 pub mod http;
 pub mod hub;

@@ -1,0 +1,89 @@
+//! What is published is what was built: before anything of an image is sent, its layers are what its config says.
+
+use std::collections::BTreeSet;
+
+use layers::digest::ChainId;
+use layers::media_type::{self, Descriptor};
+
+use super::super::error::CommandError;
+use crate::build::ensure_blobs;
+use crate::cache;
+use crate::image::{self, Image, Layer, LocalImage, Manifest};
+use crate::resolve::Resolver;
+
+/// Fails if a layer of `image` is not what the image's config says it is.
+///
+/// Of a layer that is here, or was, that is known. One that never was is fetched for it, unless a record vouches for it:
+/// that of a layer which was made on top, by somebody who looked, or that of an archive's layer. An image that was not built here and only gets a new
+/// name is its author's.
+pub(super) fn check(resolver: &Resolver<'_>, image: &LocalImage, manifest: &Manifest) -> Result<(), CommandError> {
+    let store = resolver.store;
+    // An index lists attestations beside images.
+    let Some(layers) = layers(resolver, image, manifest)? else { return Ok(()) };
+    let vouched = vouched(resolver, image, &layers)?;
+    let (mut wanted, mut missing) = (Vec::new(), Vec::new());
+    for (at, layer) in layers.iter().enumerate() {
+        let blob = &layer.descriptor.digest;
+        if store.known_diff_id(blob)?.is_none() && !store.contains(blob) {
+            // With a tree of the ID that is claimed, something was taken for this layer that nobody compared with it.
+            if vouched.contains(&at) && store.tree(&layer.diff_id.0.hex()).is_none() {
+                continue;
+            }
+            missing.push(layer.descriptor.clone());
+        }
+        wanted.push((at, layer.clone()));
+    }
+    ensure_blobs(resolver, &missing)?;
+    Ok(image::verify_some(store, &image.name, &wanted, layers.len())?)
+}
+
+/// The same of one layer that had to be fetched to be sent.
+pub(super) fn check_one(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    manifest: &Manifest,
+    blob: &Descriptor,
+) -> Result<(), CommandError> {
+    let layers = layers(resolver, image, manifest)?.unwrap_or_default();
+    let same = |(_, layer): &(usize, Layer)| layer.descriptor.digest == blob.digest;
+    let wanted: Vec<_> = layers.iter().cloned().enumerate().filter(same).collect();
+    Ok(image::verify_some(resolver.store, &image.name, &wanted, layers.len())?)
+}
+
+/// Layers with their diff IDs; `None` of what is no image.
+fn layers(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    manifest: &Manifest,
+) -> Result<Option<Vec<Layer>>, CommandError> {
+    if manifest.layers.iter().any(|layer| media_type::oci_layer(&layer.media_type).is_none()) {
+        return Ok(None);
+    }
+    ensure_blobs(resolver, std::slice::from_ref(&manifest.config))?;
+    let config = resolver.store.read_blob(&manifest.config.digest, image::JSON_LIMIT)?;
+    Ok(Some(Image::new(&image.name, image.manifest.digest, manifest, &config)?.layers))
+}
+
+/// Which layers somebody vouches for.
+fn vouched(resolver: &Resolver<'_>, image: &LocalImage, layers: &[Layer]) -> Result<BTreeSet<usize>, CommandError> {
+    let Some(from) = &image.from else { return Ok((0..layers.len()).collect()) };
+    let (mut chains, mut archives) = (BTreeSet::new(), Vec::new());
+    for key in from.layers.values() {
+        let Some(record) = cache::record(resolver.store, key)? else { continue };
+        chains.extend(record.chain);
+        // An archive's layer is known by the archive: whoever made it had nothing to look at below.
+        archives.extend(record.layer.filter(|_| record.archive.is_some()));
+    }
+    let (mut vouched, mut chain) = (BTreeSet::new(), None);
+    for (at, layer) in layers.iter().enumerate() {
+        let next = ChainId::extend(chain, layer.diff_id);
+        if chains.contains(&next) {
+            vouched.extend(0..=at);
+        }
+        if archives.iter().any(|it| (&it.descriptor, it.diff_id) == (&layer.descriptor, layer.diff_id)) {
+            vouched.insert(at);
+        }
+        chain = Some(next);
+    }
+    Ok(vouched)
+}

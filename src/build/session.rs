@@ -156,7 +156,12 @@ impl<'a> Session<'a> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
             let lent = lent.with_logins(&self.resolver.archive.logins());
-            self.target = Some(ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?);
+            let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?;
+            if let Some(why) = target.instead() {
+                let note = format!("commands run without a user namespace, as in a plain container: {why}");
+                self.resolver.reporter.event(Event::Note(note));
+            }
+            self.target = Some(target);
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
         self.target.as_mut().ok_or_else(|| lost().into())

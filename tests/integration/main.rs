@@ -25,6 +25,7 @@ mod image_config;
 mod install;
 mod install_faults;
 mod large;
+mod lending;
 mod lock;
 mod locked;
 mod login;

@@ -163,7 +163,12 @@ impl<'a> Session<'a> {
 
     /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls.
     fn start(&mut self, lent: Lent, binds: &[Bind]) -> Result<()> {
-        self.target = Some(ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?);
+        let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?;
+        if let Some(why) = target.instead() {
+            let note = format!("commands run without a user namespace, as in a plain container: {why}");
+            self.resolver.reporter.event(Event::Note(note));
+        }
+        self.target = Some(target);
         Ok(())
     }
 

@@ -74,6 +74,9 @@ pub fn spawn_directly(
     if !network {
         leave_network(&mut command);
     }
+    if identity.uid != rustix::process::geteuid().as_raw() {
+        keep_capabilities(&mut command);
+    }
     become_user(&mut command, identity.clone(), true);
     end_with_parent(&mut command);
     let child = command.spawn().map_err(failed)?;
@@ -90,6 +93,15 @@ fn leave_network(command: &mut Command) {
             rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)?;
             super::scope::raise_loopback()
         });
+    }
+}
+
+/// What alloy's caller let it inherit is not for commands of other users.
+#[allow(unsafe_code)]
+fn keep_capabilities(command: &mut Command) {
+    // SAFETY: system calls, which are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| Ok(super::privilege::pass_nothing_on()?));
     }
 }
 

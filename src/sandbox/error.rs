@@ -72,6 +72,12 @@ pub enum SandboxError {
         /// The name asked for.
         name: String,
     },
+    /// Something to be written to, on a file system that cannot translate ids.
+    #[error("cannot lend {path} for writing: its file system cannot translate ids for a user namespace")]
+    Unlendable {
+        /// The path on the host.
+        path: PathBuf,
+    },
     /// A directory to lend to a container does not exist.
     #[error("{path} does not exist on this machine")]
     NoSuchSource {
@@ -101,6 +107,10 @@ impl SandboxError {
             )),
             Self::Unknown { kind, name } => Some(format!("make it in an earlier task (`{kind}add {name}`)")),
             Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
+            Self::Unlendable { .. } => Some(
+                "lend it read-only (`:ro`), or from another file system; ALLOY_SANDBOX=privileged does without the namespace"
+                    .into(),
+            ),
             Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             _ => None,
         }

@@ -2,7 +2,10 @@
 //!
 //! `no_new_privs` stays off, so that `su`, `sudo` and file capabilities work as on a real system.
 
-use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+};
 
 use super::{SandboxError, filter, scope};
 
@@ -35,7 +38,23 @@ pub(super) fn restrict(own_network: bool) -> Result<(), SandboxError> {
             Err(error) => return Err(SandboxError::setup("drop capabilities", error)),
         }
     }
+    // The bounding set bounds what a program's file gives it, and not what is inherited from whoever started alloy.
+    pass_nothing_on().map_err(|error| SandboxError::setup("drop inherited capabilities", error))?;
     filter_system_calls()
+}
+
+/// Lets no capability of this process outlive exec but those that root, or a program's file, has by itself:
+/// capabilities(7). Async-signal-safe.
+pub(super) fn pass_nothing_on() -> rustix::io::Result<()> {
+    // Whoever has locked them has taken away, which is no harm. Ordinary users cannot, and need not.
+    let _ = set_capabilities_secure_bits(CapabilitiesSecureBits::empty());
+    match clear_ambient_capability_set() {
+        // Older than these sets, which came with Linux 4.3.
+        Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        Err(error) => return Err(error),
+    }
+    let own = capabilities(None)?;
+    set_capabilities(None, CapabilitySets { inheritable: CapabilitySet::empty(), ..own })
 }
 
 #[allow(unsafe_code)]

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
-use super::{Channel, Loan, Mode, SandboxError, mode, place};
+use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place};
 
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
@@ -53,8 +53,8 @@ pub struct Needs<'a> {
     pub store: &'a Path,
     /// A directory below it that is empty.
     pub work: &'a Path,
-    /// What commands are lent to write to, or to find its owners in.
-    pub lent: &'a [PathBuf],
+    /// What commands are lent besides.
+    pub lent: &'a [Bind],
 }
 
 /// Workers of this process, so that a signal can end them.
@@ -77,6 +77,8 @@ pub struct Worker {
     child: Child,
     channel: Channel,
     mode: Mode,
+    /// Why it is not confined in the way that comes first.
+    instead: Option<SandboxError>,
     place: Option<PathBuf>,
     /// The user namespace for which ids of loans are translated.
     ids: Option<OwnedFd>,
@@ -85,14 +87,24 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker in the first way of `mode::wanted` that this machine allows.
+    /// Starts a worker in the first way of `mode::wanted` that this machine and the store allow. What is lent has no say
+    /// in that.
     /// The calling thread must live as long as the worker: its end is the worker's end.
     pub fn start(needs: Needs<'_>) -> Result<Self, SandboxError> {
         let variable = std::env::var(mode::VARIABLE).ok();
         let modes = mode::wanted(rustix::process::geteuid().is_root(), variable.as_deref())?;
         let (last, first) = modes.split_last().unwrap_or((&Mode::Privileged, &[]));
-        let early = first.iter().find_map(|mode| Self::start_as(*mode, needs).ok());
-        early.map_or_else(|| Self::start_as(*last, needs), Ok)
+        let mut instead = None;
+        for mode in first {
+            match Self::start_as(*mode, needs) {
+                Err(error @ SandboxError::Unlendable { .. }) => return Err(error),
+                Err(error) => instead = Some(error),
+                Ok(worker) => return Ok(worker),
+            }
+        }
+        let mut worker = Self::start_as(*last, needs)?;
+        worker.instead = instead;
+        Ok(worker)
     }
 
     fn start_as(mode: Mode, needs: Needs<'_>) -> Result<Self, SandboxError> {
@@ -102,6 +114,7 @@ impl Worker {
             match worker.receive::<Hello>(|_| ())? {
                 Hello::Ready { place } => {
                     worker.place = place;
+                    worker.try_loans(needs.lent)?;
                     return Ok(worker);
                 }
                 Hello::Unmapped => match &map {
@@ -137,7 +150,7 @@ impl Worker {
         let child = command.spawn().map_err(|e| SandboxError::setup("start the worker", e))?;
         drop(command);
         running().push(child.id());
-        let mut worker = Self { child, channel, mode, place: None, ids: None, root: None };
+        let mut worker = Self { child, channel, mode, instead: None, place: None, ids: None, root: None };
         worker.send(&Hello::Become(mode))?;
         Ok(worker)
     }
@@ -148,19 +161,33 @@ impl Worker {
         let id = self.child.id();
         self.root = Some(super::idmap::write_for_root(id).map_err(failed)?);
         let ids = OwnedFd::from(File::open(format!("/proc/{id}/ns/user")).map_err(failed)?);
-        let owned = |path: &Path| {
-            let loan = Loan::open(path, &ids, false).map_err(|e| SandboxError::setup("lend a directory", e))?;
-            let unfit = || io::Error::other(format!("ids of {} cannot be translated", path.display()));
-            if loan.owned { Ok(loan) } else { Err(SandboxError::setup("lend a directory", unfit())) }
-        };
-        for path in needs.lent {
-            owned(path)?;
+        let store = Loan::open(needs.store, &ids, false).map_err(|e| SandboxError::setup("lend the store", e))?;
+        if !store.owned {
+            let unfit = io::Error::other(format!("ids of {} cannot be translated", needs.store.display()));
+            return Err(SandboxError::setup("lend the store", unfit));
         }
-        let store = owned(needs.store)?;
         let work = needs.work.strip_prefix(needs.store).unwrap_or(needs.work).to_owned();
         self.send_with(&Hello::Store { work }, &store)?;
         self.ids = Some(ids);
         Ok(())
+    }
+
+    /// Whoever lends something to be written to gets it back with owners that there are. What is only read may belong to
+    /// nobody.
+    fn try_loans(&self, lent: &[Bind]) -> Result<(), SandboxError> {
+        for bind in lent.iter().filter(|bind| !bind.read_only) {
+            let loan = self.loan(&bind.source, false);
+            let loan = loan.map_err(|e| SandboxError::setup(format!("lend {}", bind.source.display()), e))?;
+            if loan.is_some_and(|loan| !loan.owned) {
+                return Err(SandboxError::Unlendable { path: bind.source.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Why it is not confined in the way that comes first, where nobody has asked for that.
+    pub fn instead(&self) -> Option<&SandboxError> {
+        self.instead.as_ref()
     }
 
     /// How it is confined.

@@ -71,8 +71,7 @@ impl ImageTarget {
     /// The same, for commands that will be lent `binds` beside the usual.
     pub fn start_lending(store: &Store, lent: Lent, epoch: u64, binds: &[Bind]) -> Result<Self, RequestError> {
         let work = store.work_dir()?;
-        let owned: Vec<PathBuf> = binds.iter().map(|bind| bind.source.clone()).collect();
-        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: &owned })?;
+        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds })?;
         let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work, finished: false };
         let (there, work) = (target.below(store.root()), target.below(target.work.path()));
         let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
@@ -90,6 +89,11 @@ impl ImageTarget {
     /// How the worker is confined.
     pub fn mode(&self) -> Mode {
         self.worker.mode()
+    }
+
+    /// Why it is not confined by a user namespace, where that comes as a surprise.
+    pub fn instead(&self) -> Option<&SandboxError> {
+        self.worker.instead()
     }
 
     fn reply(&mut self, output: impl FnMut(Vec<u8>)) -> Result<Reply, RequestError> {

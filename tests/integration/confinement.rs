@@ -142,3 +142,20 @@ fn a_terminal_opens_by_the_names_of_input_and_output() {
     let ended = run(&mut script).ok();
     assert_eq!(ended.stdout.replace('\r', ""), "out\nerr\n");
 }
+
+#[test]
+fn no_capability_is_inherited() {
+    shared().build(&[text(&repository("examples/hello")), "-t", "confined"]);
+    let home = shared().directory.path().join("store");
+    let capabilities = |given: &[&str], mode: &str| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(given).args([ALLOY, "run", "confined", "grep", "^Cap", "/proc/self/status"]);
+        run(command.env("ALLOY_HOME", &home).env("ALLOY_SANDBOX", mode)).ok().stdout
+    };
+    let given = ["--inh-caps", "+sys_admin,+mknod", "--ambient-caps", "+sys_admin,+mknod"];
+    for mode in ["privileged", "userns"] {
+        let plain = capabilities(&[], mode);
+        assert_eq!(capabilities(&given, mode), plain, "{mode}");
+        assert!(plain.contains("CapInh:\t0000000000000000\n"), "{plain}");
+    }
+}

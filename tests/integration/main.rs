@@ -27,6 +27,7 @@ mod install;
 mod install_faults;
 mod install_lent;
 mod large;
+mod lending;
 mod lent;
 mod lock;
 mod locked;

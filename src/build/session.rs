@@ -155,7 +155,9 @@ impl<'a> Session<'a> {
     fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
-            self.start(lent.with_logins(&self.resolver.archive.logins()), &[])?;
+            let logins = self.resolver.archive.logins();
+            Lent::untold(&logins).for_each(|text| self.resolver.reporter.event(Event::Warning(text)));
+            self.start(lent.with_logins(&logins), &[])?;
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
         self.target.as_mut().ok_or_else(|| lost().into())

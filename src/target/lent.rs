@@ -169,6 +169,11 @@ impl Lent {
         self
     }
 
+    /// What of `logins` tasks will not be able to use, in words.
+    pub fn untold(logins: &[Login]) -> impl Iterator<Item = String> {
+        mirrors::untold(logins)
+    }
+
     /// Passwords in what is lent or handed on.
     pub fn passwords(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let lent = Self::by_this_machine(&var);

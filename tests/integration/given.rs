@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::support::download::Downloads;
-use crate::support::{ALLOY, Store, blueprint, run, shared, text, tool};
+use crate::support::{ALLOY, Ended, Store, blueprint, run, shared, text, tool};
 
 const NAMES: [&str; 5] =
     ["AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "ALLOY_REGISTRY_PASSWORD", "COSIGN_PASSWORD", "DOCKER_AUTH_CONFIG"];
@@ -251,7 +251,8 @@ import base64, http.server, os, sys, threading, urllib.error, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         code, body = 401, b''
-        if self.headers.get('Authorization') == 'Basic ' + base64.b64encode(b'corp:MIRRORPW99').decode():
+        known = [base64.b64encode(who).decode() for who in (b'corp:MIRRORPW99', b'corp:p#MIRRORPW88', b'token:')]
+        if self.headers.get('Authorization', '').removeprefix('Basic ') in known:
             try:
                 code, body = 200, urllib.request.urlopen(sys.argv[1] + self.path).read()
             except urllib.error.HTTPError as error:
@@ -268,8 +269,8 @@ threading.Timer(300, os._exit, [1]).start()
 server.serve_forever()
 "#;
 
-#[test]
-fn passwords_of_mirrors_are_not_written_down() {
+/// The mirror, and its port.
+fn mirror() -> (Ending, String) {
     use std::io::BufRead;
     let find = "grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt | head -n1 | tr -d ' ' | sed 's,/debian/*$,,'";
     let upstream = tool("sh", &["-c", find]).ok().stdout;
@@ -278,16 +279,40 @@ fn passwords_of_mirrors_are_not_written_down() {
     let mut server = Ending(server.spawn().unwrap());
     let mut port = String::new();
     std::io::BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let (store, directory) = (Store::new(), with_base("deb:bookworm"));
+    (server, port.trim().to_owned())
+}
+
+/// What alloy says with that mirror, whose user and password are `login`.
+fn with_mirror(store: &Store, arguments: &[&str], login: &str, port: &str) -> Ended {
     let without = std::env::var("no_proxy").unwrap_or_default() + ",127.0.0.1";
-    let mut command = store.alloy(&["lock", text(directory.path())]);
-    command.env("ALLOY_MIRROR", format!("http://corp:MIRRORPW99@127.0.0.1:{}/debian", port.trim()));
-    let ended = run(command.env("no_proxy", &without).env("NO_PROXY", &without));
-    drop(server);
-    let ended = ended.ok();
+    let mut command = store.alloy(arguments);
+    command.env("ALLOY_MIRROR", format!("http://{login}@127.0.0.1:{port}/debian"));
+    run(command.env("no_proxy", &without).env("NO_PROXY", &without))
+}
+
+#[test]
+fn apt_in_tasks_is_told_who_to_be() {
+    let (_server, port) = mirror();
+    let store = Store::new();
+    for (login, package) in [("corp:p%23MIRRORPW88", "hello"), ("token", "bc")] {
+        let blueprint = crate::support::tasks(&format!("- {{name: x, action: apt_install, packages: [{package}]}}\n"));
+        let ended = with_mirror(&store, &["build", text(blueprint.path()), "--no-attest"], login, &port).ok();
+        assert!(!(ended.stdout + &ended.stderr).contains("MIRRORPW88"));
+    }
+    // What apt cannot be told is said, and what it fails for.
+    let blueprint = crate::support::tasks("- {name: x, action: apt_install, packages: [dc]}\n");
+    let ended = with_mirror(&store, &["build", text(blueprint.path())], "corp:p%20q", &port).fails(1);
+    assert!(ended.stderr.contains("user or password have white space or begin with `#`"), "{}", ended.stderr);
+}
+
+#[test]
+fn passwords_of_mirrors_are_not_written_down() {
+    let (_server, port) = mirror();
+    let (store, directory) = (Store::new(), with_base("deb:bookworm"));
+    let ended = with_mirror(&store, &["lock", text(directory.path())], "corp:MIRRORPW99", &port).ok();
     assert!(!(ended.stdout + &ended.stderr).contains("MIRRORPW99"));
     let lock = std::fs::read_to_string(directory.path().join("alloy.lock.yml")).unwrap();
-    assert!(lock.contains(&format!("http://127.0.0.1:{}/debian", port.trim())), "{lock}");
+    assert!(lock.contains(&format!("http://127.0.0.1:{port}/debian")), "{lock}");
     let places = [text(directory.path()), text(store.path())];
     let found = tool("grep", &["-rlaF", "MIRRORPW99", places[0], places[1]]).fails(1);
     assert_eq!(found.stdout, "");

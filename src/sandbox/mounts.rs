@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, openat2, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, openat2, statx};
 use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
 use rustix::process::pivot_root;
 
@@ -19,8 +19,7 @@ mod kernel;
 
 /// Mounts everything below the root of `spec` and makes it this process's `/`.
 pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
-    own_mount(&spec.root)?;
-    let root = open_root(&spec.root)?;
+    let root = own_mount(&spec.root, spec.root_is)?;
     // What the image is, and what the caller has mounted in it, holds no devices: those of `/dev` are all.
     attributes::restrict(&root, MountAttrFlags::MOUNT_ATTR_NODEV)
         .map_err(|e| SandboxError::setup("forbid the devices of the image", e))?;
@@ -29,17 +28,40 @@ pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
     for bind in &spec.binds {
         lend(&root, bind)?;
     }
-    pivot(&spec.root)
+    pivot(&root)
 }
 
-/// pivot_root(2) takes nothing but mounts: a plain directory becomes one, for this namespace alone.
-fn own_mount(root: &Path) -> Result<(), SandboxError> {
-    let failed = |e| SandboxError::setup(format!("mount {}", root.display()), e);
-    let found = statx(CWD, root, AtFlags::empty(), StatxFlags::BASIC_STATS).map_err(failed)?;
-    if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-        return Ok(());
+/// Opens the root. pivot_root(2) takes nothing but mounts: a plain directory becomes one, for this namespace alone. What
+/// is opened is what `root_is` says, however often the name was given to something else.
+fn own_mount(path: &Path, root_is: Option<(u64, u64)>) -> Result<OwnedFd, SandboxError> {
+    let failed = |e: io::Error| SandboxError::setup(format!("mount {}", path.display()), e);
+    let root = open_same(path, root_is)?;
+    if is_mount(&root).map_err(failed)? {
+        return Ok(root);
     }
-    mount_bind_recursive(root, root).map_err(failed)
+    mount_bind_recursive(by_descriptor(&root), by_descriptor(&root)).map_err(|e| failed(e.into()))?;
+    // The descriptor still names what is below the new mount.
+    let mounted = open_same(path, root_is)?;
+    if is_mount(&mounted).map_err(failed)? { Ok(mounted) } else { Err(failed(replaced())) }
+}
+
+fn open_same(path: &Path, root_is: Option<(u64, u64)>) -> Result<OwnedFd, SandboxError> {
+    let root = open_root(path)?;
+    let failed = |e: io::Error| SandboxError::setup(format!("open {}", path.display()), e);
+    let found = rustix::fs::fstat(&root).map_err(|e| failed(e.into()))?;
+    match root_is {
+        Some(meant) if meant != (found.st_dev, found.st_ino) => Err(failed(replaced())),
+        _ => Ok(root),
+    }
+}
+
+fn replaced() -> io::Error {
+    io::Error::other("somebody has put another directory there meanwhile")
+}
+
+fn is_mount(root: &OwnedFd) -> io::Result<bool> {
+    let found = statx(root, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 pub(super) fn open_root(path: &Path) -> Result<OwnedFd, SandboxError> {
@@ -120,9 +142,9 @@ fn locked_flags(mounted: &OwnedFd) -> MountFlags {
 }
 
 /// pivot_root(2), "pivot_root(".", ".")": the old root is stacked on the new one, then detached.
-fn pivot(root: &Path) -> Result<(), SandboxError> {
+fn pivot(root: &OwnedFd) -> Result<(), SandboxError> {
     let failed = |e: rustix::io::Errno| SandboxError::setup("make the image the root", e);
-    rustix::process::chdir(root).map_err(failed)?;
+    rustix::process::fchdir(root).map_err(failed)?;
     pivot_root(".", ".").map_err(failed)?;
     unmount(".", UnmountFlags::DETACH).map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)

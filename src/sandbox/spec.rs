@@ -55,6 +55,8 @@ pub enum Stdio {
 pub struct RunSpec {
     /// The mounted root.
     pub root: PathBuf,
+    /// Device and inode of the directory that is meant, where somebody else might put another one under that name.
+    pub root_is: Option<(u64, u64)>,
     /// Program (looked up in `PATH` of `env`, inside the root) and arguments.
     pub argv: Vec<String>,
     /// The whole environment.

@@ -194,6 +194,7 @@ impl Site for Host {
         let _points = elsewhere.mount_points(&self.root)?;
         let running = spawn(&RunSpec {
             root: self.root.path().to_owned(),
+            root_is: Some(self.root.metadata(Path::new(""))?.inode),
             argv: argv.to_vec(),
             env,
             cwd: cwd.to_owned(),

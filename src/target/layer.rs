@@ -122,6 +122,7 @@ impl Layer {
         binds.extend(self.lent.binds.iter().cloned());
         RunSpec {
             root: self.overlay.merged().to_owned(),
+            root_is: None,
             argv: argv.to_vec(),
             env,
             cwd: cwd.to_owned(),

@@ -62,7 +62,7 @@ fn nobody_else_reads_or_runs_what_a_root_is_lent() {
     let mut child = waiting(&mut command());
     // Whatever its owner makes of the directories above.
     let work = store.path().join("store/work");
-    [store.path(), &store.path().join("store"), &work].map(open_to_all);
+    [store.path(), &store.path().join("store"), &work].into_iter().for_each(open_to_all);
     let own = names(&work);
     let [own] = own.as_slice() else { panic!("{own:?}") };
     assert!(fs::read_to_string(own.join("lent/pip.conf")).unwrap().contains(SECRET));
@@ -80,6 +80,32 @@ fn nobody_else_reads_or_runs_what_a_root_is_lent() {
     fs::write(host.at("srv/gate"), "go\n").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(names(&work), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_root_is_the_one_that_was_named_first() {
+    let (host, other, store) = (Host::debian(), Host::debian(), Store::new());
+    tool("mkfifo", &[text(&host.at("srv/gate"))]).ok();
+    let blueprint = tasks(
+        "- {name: First, action: run_command, reason: test, command: 'echo waiting for\" it\"; read line < /srv/gate'}\n\
+         - {name: Text, action: write_env_file, file: /srv/text, content: x}\n\
+         - {name: Second, action: run_command, reason: test, command: touch /srv/second}\n",
+    );
+    let mut child = waiting(&mut host.command(&store, blueprint.path(), &[]));
+    // What somebody may do to whom the directory above belongs.
+    let moved = host.path().with_extension("moved");
+    fs::rename(host.path(), &moved).unwrap();
+    std::os::unix::fs::symlink(other.path(), host.path()).unwrap();
+    fs::write(moved.join("srv/gate"), "go\n").unwrap();
+    let ended = child.wait().unwrap();
+    fs::remove_file(host.path()).unwrap();
+    fs::rename(&moved, host.path()).unwrap();
+    assert_eq!(ended.code(), Some(1));
+    assert_eq!((host.read("srv/text").as_str(), host.at("srv/second").exists()), ("x", false));
+    assert!(!other.at("srv/text").exists() && !other.at("srv/second").exists());
+    let state = fs::read_to_string(blueprint.path().join("alloy.state.yml")).unwrap();
+    assert!(state.contains("name: Second") && state.contains("outcome: failed"), "{state}");
+    host.install(&store, blueprint.path(), &[]).ok();
 }
 
 #[test]

@@ -52,8 +52,7 @@ pub(super) fn sweep(root: &Root) -> Result<(), TargetError> {
     // Where others may write there is nothing of ours.
     let Ok(base) = base(root) else { return Ok(()) };
     for name in base.names()? {
-        let own = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
-        if PREFIXES.iter().any(|prefix| own(prefix)) {
+        if PREFIXES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             base.remove_all(&name)?;
         }
     }

@@ -84,9 +84,15 @@ impl Secrets {
         }
     }
 
+    /// Adds those of somebody else, to be masked as well.
+    pub fn join(&mut self, others: &Self) {
+        self.values.extend(others.values.clone());
+        self.mask.join(&others.mask);
+    }
+
     /// True if `text` holds the value of a secret.
     pub fn hides(&self, text: &str) -> bool {
-        !self.mask.places(text.as_bytes()).is_empty()
+        Self::in_text(text) || !self.mask.places(text.as_bytes()).is_empty()
     }
 
     /// Masks a text that no variable holds, such as a proxy's password.

@@ -6,7 +6,7 @@ use super::FieldKind::{Flag, OneOf, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
 use super::{Field, Fields, Lowered, Outcome, Task};
 use crate::op::{Guards, Network, Op, Owner, Secrets, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span, one_line};
 
 const NETWORKS: &[&str] = &["none", "host"];
 
@@ -37,7 +37,9 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let guards = guards(&fields).map_err(|error| errors.push(error)).ok();
     let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
     let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
-    let name = fields.text("name").unwrap_or_else(|_| task.action.name.to_owned());
+    // It stands among other words wherever it is shown.
+    let name = fields.text("name").map(|name| one_line(name.trim_end_matches(['\n', '\r'])).into_owned());
+    let name = name.unwrap_or_else(|_| task.action.name.to_owned());
     if let Some(lowered) = &lowered {
         without_effect(&mut fields, lowered);
     }

@@ -65,8 +65,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
             let (checked, errors) = (ui::count(all.len(), "blueprint"), ui::count(errors, "error"));
             ui::tell(&format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning")));
         }
-        Format::Json => ui::out(&format!("{}\n", report::json(&all))),
-        Format::Sarif => ui::out(&format!("{}\n", report::sarif(&all))),
+        Format::Json => ui::json(report::json(&all)),
+        Format::Sarif => ui::json(report::sarif(&all)),
     }
     match failed {
         Some(error) => Err(error),

@@ -100,7 +100,7 @@ fn list(project: &str, args: &Args, global: &Global) -> Result<(), CommandError>
                     "description": one.description,
                 })
             });
-            ui::out(&format!("{}\n", json!(listed.collect::<Vec<_>>())));
+            ui::json(json!(listed.collect::<Vec<_>>()));
         }
     }
     Ok(())

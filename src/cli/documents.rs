@@ -145,7 +145,7 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     drop(network);
     drop(context);
     bytes.extend((!bytes.ends_with(b"\n")).then_some(b'\n'));
-    ui::out(&bytes);
+    ui::document(&bytes);
     Ok(())
 }
 

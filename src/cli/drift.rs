@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     };
     match args.format {
         Format::Human => human(&found),
-        Format::Json => ui::out(&format!("{}\n", as_json(&found))),
+        Format::Json => ui::json(as_json(&found)),
     }
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

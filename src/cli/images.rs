@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         // Layers that platforms share are counted for each: that is what each of them pulls.
         let size = sizes.iter().copied().sum::<Option<u64>>();
         if args.json {
-            ui::out(&format!("{}\n", as_json(&local, &sizes, size)));
+            ui::json(as_json(&local, &sizes, size));
             continue;
         }
         let age = Duration::from_secs(u64::try_from(now() - local.tagged_at()).unwrap_or_default());

@@ -10,6 +10,7 @@ use layers::compress::Compression;
 use super::context::{Context, Network, RegistryArgs};
 use super::env_file;
 use super::error::CommandError;
+use super::ui;
 use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::debian::{BaseOptions, nearer};
 use crate::event::Event;
@@ -105,6 +106,7 @@ impl InputArgs {
             match self.lower(&blueprint, Settings { platform: platform.clone(), ..settings.clone() }) {
                 Ok(mut lowered) => {
                     self.hide_logins(&mut lowered);
+                    ui::hide(&lowered.secrets);
                     all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch });
                 }
                 Err(found) => {
@@ -136,6 +138,7 @@ impl InputArgs {
         }
         hide_passwords(&mut lowered);
         self.hide_logins(&mut lowered);
+        ui::hide(&lowered.secrets);
         Ok(Prepared { blueprint: Arc::clone(blueprint), lowered, platform: platform.clone(), epoch: epoch()? })
     }
 
@@ -201,7 +204,10 @@ impl InputArgs {
 pub(super) fn prepare(directory: &Path, settings: &Settings, locked: bool) -> Result<Prepared, CommandError> {
     let blueprint = Arc::new(blueprint::load(directory)?);
     match lower(&blueprint, settings, locked) {
-        Ok(lowered) => Ok(Prepared { blueprint, lowered, platform: settings.platform.clone(), epoch: DEFAULT_EPOCH }),
+        Ok(lowered) => {
+            ui::hide(&lowered.secrets);
+            Ok(Prepared { blueprint, lowered, platform: settings.platform.clone(), epoch: DEFAULT_EPOCH })
+        }
         Err(diagnostics) => Err(Problems { diagnostics, sources: blueprint.sources.clone() }.into()),
     }
 }

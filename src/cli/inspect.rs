@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
         (_, platform) => of(&context, local.select(platform.as_ref())?)?,
     };
-    ui::out(&format!("{value:#}\n"));
+    ui::json_lines(value);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // What is shown live has to be gone before the result.
     drop(context);
     match args.format {
-        Format::Json => ui::out(&format!("{}\n", json!({ "outdated": found }))),
+        Format::Json => ui::json(json!({ "outdated": found })),
         Format::Human if found.is_empty() && all => ui::out("all that is pinned is the newest there is\n"),
         Format::Human if found.is_empty() => ui::out("of all else that is pinned, there is nothing newer\n"),
         Format::Human => human(&found),
@@ -146,6 +146,7 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
 fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Network<'a> {
     let mut network = Network::new(context, &args.registry, platform);
     network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
+    network.fetcher = network.fetcher.with_logins(network.archive.logins());
     network
 }
 

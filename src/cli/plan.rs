@@ -56,10 +56,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
                 human(forecast);
             }
         }
-        (Format::Json, [(_, forecast)]) => ui::out(&format!("{}\n", as_json(forecast))),
+        (Format::Json, [(_, forecast)]) => ui::json(as_json(forecast)),
         (Format::Json, forecasts) => {
             let each = forecasts.iter().map(|(platform, forecast)| (platform.to_string(), as_json(forecast)));
-            ui::out(&format!("{}\n", json!({"platforms": each.collect::<Map<_, _>>()})));
+            ui::json(json!({"platforms": each.collect::<Map<_, _>>()}));
         }
     }
     Ok(ExitCode::SUCCESS)

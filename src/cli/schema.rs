@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
         FileKind::CatalogVersion => catalog::version(),
     };
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    ui::out(&format!("{schema:#}\n"));
+    ui::json_lines(schema);
     Ok(ExitCode::SUCCESS)
 }
 

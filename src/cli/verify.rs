@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     match args.format {
         Format::Human => report::human(&verdicts),
-        Format::Json => ui::out(&format!("{}\n", report::as_json(&verdicts))),
+        Format::Json => ui::json(report::as_json(&verdicts)),
     }
     let identical = verdicts.iter().all(|(_, verdict)| verdict.is_identical());
     Ok(if identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })

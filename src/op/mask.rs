@@ -71,6 +71,14 @@ impl Mask {
         self.automata = OnceLock::new();
     }
 
+    /// Adds what `other` masks.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.texts.extend(other.texts.iter().cloned());
+        self.base64.extend(other.base64.iter().cloned());
+        self.hex.extend(other.hex.iter().cloned());
+        self.automata = OnceLock::new();
+    }
+
     /// Places that hold any of the texts, in order and apart from each other.
     pub(super) fn places(&self, text: &[u8]) -> Vec<(usize, usize)> {
         let mut scan = self.scan();

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{StepTrace, Trace};
 use crate::op::Secrets;
+use crate::yaml::one_line;
 
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,8 @@ impl Reason {
     }
 
     fn of(step: &StepTrace, code: &'static str, what: impl Into<String>) -> Self {
-        Self { code, task: Some((step.name.clone(), step.place.clone())), what: what.into() }
+        let line = |text: &str| one_line(text).into_owned();
+        Self { code, task: Some((line(&step.name), line(&step.place))), what: what.into() }
     }
 }
 
@@ -220,8 +222,9 @@ fn text(value: &Value) -> String {
 fn cut(text: &str) -> String {
     const MOST: usize = 60;
     let shown = Secrets::as_written(text);
-    let mut short: String = shown.chars().take(MOST).collect();
-    if short.len() < shown.len() {
+    let some: String = shown.chars().take(MOST).collect();
+    let mut short = one_line(&some).into_owned();
+    if some.len() < shown.len() {
         short.push('…');
     }
     if short.is_empty() || short.contains(' ') { format!("`{short}`") } else { short }

@@ -16,8 +16,8 @@ mod window;
 
 pub use diagnostic::{Diagnostic, FileId, MAX_PROBLEMS, Severity, Sources, Span};
 pub use parse::{Budget, MAX_FILE, parse, parse_within};
-pub use plain::UNKNOWN;
+pub use plain::{UNKNOWN, one_line};
 pub use render::render;
 pub use suggest::nearest;
-pub use terminal::{shown, without_sequences};
+pub use terminal::{json_shown, shown, without_sequences};
 pub use value::{Key, Mapping, Node, Value, entry_of};

@@ -15,7 +15,7 @@ const SECRET: &str = "\0secret:";
 /// True for characters that do not show as themselves: controls, and those that turn the direction of text around.
 pub(super) fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// `text` as part of a message: hidden characters as their escapes, and cut where it gets long.
@@ -44,6 +44,18 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// `text` on one line: a name among other words, of which no part may look like a line of alloy's own.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    // A marker's NUL characters show where a secret is.
+    let hidden = |c: char| is_hidden(c) && c != '\0';
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    text.chars().for_each(|c| if hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) });
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +67,7 @@ mod tests {
         assert_eq!(plain("\u{202e}x"), "\\u{202e}x");
         assert_eq!(plain("`a \0secret:TOKEN\0 b`"), "`a *** b`");
         assert_eq!(plain(&format!("`{UNKNOWN}/x`")), "`…/x`");
+        assert_eq!(one_line("a\nerror: \0secret:T\0\u{2028}\tb"), "a\\u{a}error: \0secret:T\0\\u{2028}\\u{9}b");
         assert_eq!(plain(&"x".repeat(1 << 20)).chars().count(), MAX_MESSAGE + 1);
     }
 }

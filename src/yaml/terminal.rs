@@ -34,6 +34,23 @@ pub fn shown(text: &str, colours: bool) -> Cow<'_, str> {
     Cow::Owned(out + rest)
 }
 
+/// JSON that means the same (RFC 8259, 7), with escapes for what would steer a terminal.
+pub fn json_shown(text: &str) -> Cow<'_, str> {
+    // Outside of strings, there is nothing of it but breaks and indentations.
+    let hidden = |c: char| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t');
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if hidden(c) => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out += &format!("\\u{unit:04x}")),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// The length of the colour that `text` begins with.
 fn colour(text: &str) -> Option<usize> {
     let inner = text.strip_prefix("\u{1b}[")?;
@@ -96,6 +113,16 @@ mod tests {
         assert_eq!(shown(coloured, false), "\\u{1b}[1;31merror:\\u{1b}[0m x");
         for hides in ["8", "7", "30", "40", "38;5;0", "2J"] {
             assert!(shown(&format!("\u{1b}[{hides}m"), true).starts_with("\\u{1b}"), "{hides}");
+        }
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_means_the_same() {
+        let value = serde_json::json!({"a\u{9b}2J": "\u{9d}0;x\u{7}\u{202e}\u{7f}\u{feff}\u{1b}ö\n"});
+        for text in [value.to_string(), format!("{value:#}\n")] {
+            let shown = json_shown(&text);
+            assert!(!shown.contains(|c| is_hidden(c) && c != '\n'), "{shown}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
         }
     }
 

@@ -51,6 +51,7 @@ mod running;
 mod sandbox;
 mod schemas;
 mod secrets;
+mod shown;
 mod sources;
 mod support;
 mod team_cache;

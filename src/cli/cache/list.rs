@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
                     "layer": one.layer,
                 })
             });
-            ui::out(&format!("{}\n", json!(listed.collect::<Vec<_>>())));
+            ui::json(json!(listed.collect::<Vec<_>>()));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         Format::Json => {
             let (id, number) = (&version.id, &version.version);
             let value = json!({"id": id, "version": number, "file": target, "index": index_path});
-            ui::out(&format!("{value}\n"));
+            ui::json(value);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         Format::Json => {
             let value =
                 json!({"id": index.id, "aliases": index.aliases, "versions": index.versions, "version": version});
-            ui::out(&format!("{value}\n"));
+            ui::json(value);
         }
     }
     Ok(ExitCode::SUCCESS)

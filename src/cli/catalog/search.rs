@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         args.words.iter().flat_map(|word| word.split_whitespace()).map(str::to_lowercase).collect();
     let found: Vec<&Summary> = known.tools.iter().filter(|tool| tool.matches(&words)).collect();
     match args.format {
-        Format::Json => ui::out(&format!("{}\n", json!({"tools": found, "problems": known.problems}))),
+        Format::Json => ui::json(json!({"tools": found, "problems": known.problems})),
         Format::Human => {
             if !found.is_empty() {
                 let header = ["ID", "VERSION", "NAME", "CAPABILITIES"].map(str::to_owned);

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             let (remote, directory) = (git.shown(), directory.display().to_string());
             let value = json!({"directory": directory, "remote": remote, "commit": commit, "changed": changed,
                                "tools": tools, "problems": problems});
-            ui::out(&format!("{value}\n"));
+            ui::json(value);
         }
     }
     let reporter = ui::reporter(global.progress, global.quiet);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::event::{Event, Report};
+use crate::yaml::json_shown;
 
 /// JSON lines, to standard error.
 pub struct Json {
@@ -35,7 +36,8 @@ impl Report for Json {
         }
         value["ms"] = json!(self.start.elapsed().as_millis());
         // One write a line, so that lines of several threads do not mix.
-        let _ = std::io::stderr().write_all(format!("{value}\n").as_bytes());
+        let line = format!("{value}\n");
+        let _ = std::io::stderr().write_all(json_shown(&line).as_bytes());
     }
 }
 

@@ -10,6 +10,7 @@ macro_rules! errln {
     ($($text:tt)*) => { $crate::cli::ui::note(&(format!($($text)*) + "\n")) };
 }
 
+mod hidden;
 mod json;
 mod plain;
 mod text;
@@ -19,10 +20,12 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
+use serde_json::Value;
 
 use crate::event::Reporter;
-use crate::yaml::shown;
+use crate::yaml::{json_shown, shown};
 
+pub use hidden::{hide, hide_given};
 pub use text::{bytes, duration};
 
 /// How progress is shown.
@@ -54,13 +57,13 @@ pub fn reporter(progress: Progress, quiet: bool) -> Reporter {
     let live = std::io::stderr().is_terminal()
         && std::env::var_os("CI").is_none()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    match progress {
+    hidden::hiding(match progress {
         _ if quiet => Arc::new(plain::WarningsOnly),
         Progress::Json => Arc::new(json::Json::new()),
         Progress::Tty => Arc::new(tty::Tty::new()),
         Progress::Auto if live => Arc::new(tty::Tty::new()),
         Progress::Auto | Progress::Plain => plain::Plain::start(),
-    }
+    })
 }
 
 /// True where colour is welcome on standard error (`NO_COLOR`, no-color.org).
@@ -101,14 +104,39 @@ pub fn color_out() -> bool {
 /// Why a result could not be printed.
 static UNPRINTED: OnceLock<String> = OnceLock::new();
 
-/// Prints a result for people, with what steers terminals as escapes.
+/// Prints a result for people, without secrets, and with what steers terminals as escapes.
 pub fn tell(text: &str) {
-    out(&*shown(text, color_out()));
+    out(&*shown(&hidden::masked(text), color_out()));
+}
+
+/// Prints a result for programs, as one line of JSON. It steers no terminal either, and holds no secret.
+pub fn json(value: Value) {
+    let line = format!("{}\n", without_secrets(value));
+    out(&*json_shown(&line));
+}
+
+/// The same in lines that people can read as well.
+pub fn json_lines(value: Value) {
+    let lines = format!("{:#}\n", without_secrets(value));
+    out(&*json_shown(&lines));
+}
+
+fn without_secrets(mut value: Value) -> Value {
+    hidden::masked_value(&mut value);
+    value
+}
+
+/// Prints a document of JSON: to programs byte by byte as it is, to a terminal with what would steer it as escapes.
+pub fn document(bytes: &[u8]) {
+    match std::str::from_utf8(bytes).ok().filter(|_| std::io::stdout().is_terminal()) {
+        Some(text) => out(&*json_shown(text)),
+        None => out(bytes),
+    }
 }
 
 /// The same on standard error. Nobody may be reading any more: work goes on.
 pub fn note(text: &str) {
-    let _ = std::io::stderr().write_all(shown(text, color()).as_bytes());
+    let _ = std::io::stderr().write_all(shown(&hidden::masked(text), color()).as_bytes());
 }
 
 /// Prints a result as it is: for programs, which want each byte. Nobody may be reading any more: that is no failure, and anything else shows in [`unprinted`].

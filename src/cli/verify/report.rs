@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::build::{LayerVerdict, Verdict};
 use crate::cli::ui;
 use crate::plan::Platform;
+use crate::yaml::one_line;
 
 /// For people.
 pub(super) fn human(verdicts: &[(Platform, Verdict)]) {
@@ -43,11 +44,11 @@ fn human_one(verdict: &Verdict) {
 }
 
 fn told(difference: &Difference) {
-    let (path, field) = (difference.path.display(), &difference.field);
-    let path = if difference.path.as_os_str().is_empty() { "the whole".to_owned() } else { path.to_string() };
-    outln!("    {path}: {field}");
-    outln!("        was    {}", difference.left);
-    outln!("        anew   {}", difference.right);
+    let (path, field) = (difference.path.display().to_string(), &difference.field);
+    let path = if path.is_empty() { "the whole" } else { &path };
+    outln!("    {}: {field}", one_line(path));
+    outln!("        was    {}", one_line(&difference.left));
+    outln!("        anew   {}", one_line(&difference.right));
 }
 
 fn writer(layer: &LayerVerdict) -> String {

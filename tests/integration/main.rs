@@ -52,5 +52,6 @@ mod sources;
 mod support;
 mod team_cache;
 mod transport;
+mod unfit;
 mod variables;
 mod verify;

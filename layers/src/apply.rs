@@ -1,7 +1,8 @@
 //! A layer's tar, put on a directory (OCI image-spec 1.1, "Applying Changesets").
 
 use std::io::Read;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::diff::is_overlay_attribute;
 use crate::root::{Root, RootError};
@@ -10,6 +11,7 @@ use crate::whiteout::{self, Name};
 
 pub(crate) mod content;
 mod extract;
+mod links;
 
 pub use extract::Ownership;
 use extract::{Extractor, Policy};
@@ -35,14 +37,16 @@ pub struct ApplyOptions<'a> {
 }
 
 /// What applying a layer came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Applied {
     /// Members of the layer.
     pub entries: u64,
-    /// Device nodes that this user may not make.
+    /// Device nodes that this user may not make, and those that overlay would take for whiteouts.
     pub skipped_devices: Vec<String>,
-    /// The layer left out directories it needs: the tree depends on what is below.
+    /// The layer left out directories it needs, or links to files below: the tree depends on what is below.
     pub implied_parents: bool,
+    /// A hard link that was not made: without [`ApplyOptions::parents`], its file was not to be seen.
+    pub unlinked: Option<ApplyError>,
 }
 
 /// Why a layer cannot be applied.
@@ -54,6 +58,20 @@ pub enum ApplyError {
     /// The directory.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// A hard link that cannot be made.
+    #[error("the hard link /{} leads to /{}: {reason}", shown(path), shown(target))]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Of which file it is to be a name.
+        target: PathBuf,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    crate::path::shown(path.as_os_str().as_bytes())
 }
 
 /// Applies the uncompressed tar in `reader` to `root`.
@@ -72,6 +90,11 @@ pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Resu
             Name::Whiteout(_) => Ok(()),
         }
     })?;
+    let unlinked = extractor.unlinked.take();
+    let unlinked = match (options.form, unlinked) {
+        (Form::Plain, Some(error)) => return Err(error),
+        (_, unlinked) => unlinked,
+    };
     let (skipped_devices, implied_parents) = extractor.finish()?;
-    Ok(Applied { entries, skipped_devices, implied_parents })
+    Ok(Applied { entries, skipped_devices, implied_parents, unlinked })
 }

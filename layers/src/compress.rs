@@ -172,6 +172,16 @@ impl Format {
         }
     }
 
+    /// True for the content of a layer of this OCI media type.
+    pub fn is_of(self, layer: &str) -> bool {
+        match layer {
+            media_type::OCI_LAYER => self == Self::Plain,
+            media_type::OCI_LAYER_GZIP => self == Self::Gzip,
+            media_type::OCI_LAYER_ZSTD => self == Self::Zstd,
+            _ => false,
+        }
+    }
+
     /// What people call it; none for what is not compressed.
     fn name(self) -> Option<&'static str> {
         match self {
@@ -193,12 +203,27 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// Decompresses `input` by its content; anything unknown comes through as it is. The reader's end is the stream's own,
 /// checksums and all; whatever comes before that is an error, for as often as one reads on.
 pub fn decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Box<dyn Read + Send + 'a>)> {
+    open(input, false)
+}
+
+/// The same of an image's layer, which everybody has to be able to read: a tar that is compressed as the OCI image-spec
+/// 1.1 has it, or not at all, and nothing behind its end.
+pub fn layer_decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Box<dyn Read + Send + 'a>)> {
+    open(input, true)
+}
+
+fn open<'a>(input: impl Read + Send + 'a, layer: bool) -> io::Result<(Format, Box<dyn Read + Send + 'a>)> {
     let (input, failed) = whole::input(input);
     let mut input = BufReader::with_capacity(256 << 10, input);
     let format = Format::of(input.fill_buf()?);
+    if let (true, Format::Xz | Format::Bzip2 | Format::Lz4, Some(name)) = (layer, format, format.name()) {
+        let text =
+            format!("it is compressed with {name}, which no media type of layers stands for (gzip, zstd or none)");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
     let reader: Box<dyn Read + Send + 'a> = match format {
         Format::Plain => Box::new(input),
-        Format::Gzip => Box::new(gunzip::Decoder::new(input)),
+        Format::Gzip => Box::new(gunzip::Decoder::new(input, !layer)),
         Format::Zstd => Box::new(frames::Decoder::new(input, ZSTD_WINDOW_LOG)),
         Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),

@@ -3,7 +3,7 @@
 //! The same changes give the same bytes: sorted by path, times clamped, nothing that only a machine could know.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,12 @@ use crate::tar::{Entry, Kind, TarWriter, plain_directory};
 use crate::whiteout;
 
 mod exclude;
+mod names;
 pub(crate) mod pyc;
 
 pub use exclude::ExcludeSet;
 pub(crate) use exclude::is_emptied;
+pub use names::look;
 
 /// How a diff is taken.
 #[derive(Debug)]
@@ -55,11 +57,31 @@ pub enum DiffError {
     /// A name that is kept for whiteouts.
     #[error(
         "`/{}` cannot be in a layer: a name that begins with `.wh.` is the mark of a deleted file there, so another file would be gone instead. Whatever makes it has to name it otherwise, or delete it",
-        path.display()
+        names::shown(path)
     )]
     Name {
         /// The file.
         path: PathBuf,
+    },
+    /// A name of which no whiteout can be made.
+    #[error(
+        "`/{}` cannot be deleted by a layer: the mark of a deleted file is its name behind `.wh.`, and that is longer than the 255 bytes that Linux allows. Delete it in the task file that makes it, or delete the directory that it is in",
+        names::shown(path)
+    )]
+    Gone {
+        /// What is gone.
+        path: PathBuf,
+    },
+    /// A path that readers of layers refuse.
+    #[error(
+        "`/{}` cannot be in a layer: it {problem}. Whatever makes it has to name it otherwise, or delete it",
+        names::shown(path)
+    )]
+    Long {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its name.
+        problem: &'static str,
     },
     /// The layer could not be written.
     #[error("cannot write the layer: {0}")]
@@ -70,6 +92,16 @@ pub enum DiffError {
 pub fn is_overlay_attribute(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
+}
+
+fn is_marked(xattrs: &[(OsString, Vec<u8>)], marks: [&str; 2]) -> bool {
+    xattrs.iter().any(|(name, _)| marks.iter().any(|mark| name.as_os_str() == OsStr::new(mark)))
+}
+
+/// True for what overlay leaves where something was deleted.
+fn is_whiteout(metadata: &Metadata, xattrs: &[(OsString, Vec<u8>)]) -> bool {
+    (metadata.kind == FileKind::CharDevice && metadata.device == (0, 0))
+        || (metadata.kind == FileKind::File && is_marked(xattrs, whiteout::OVERLAY_WHITEOUT))
 }
 
 /// Writes the upper directory `upper` to `out` as an uncompressed layer.
@@ -102,9 +134,7 @@ impl<W: Write> Differ<'_, W> {
         for name in directory.names()? {
             let path = path.join(&name);
             if !self.options.exclude.contains(&path) {
-                if name.as_bytes().starts_with(whiteout::PREFIX.as_bytes()) {
-                    return Err(DiffError::Name { path });
-                }
+                names::check(&path)?;
                 self.member(directory, &name, path)?;
             }
         }
@@ -114,15 +144,8 @@ impl<W: Write> Differ<'_, W> {
     fn member(&mut self, parent: &Directory, name: &OsStr, path: PathBuf) -> Result<(), DiffError> {
         let metadata = parent.metadata(name)?;
         let mut xattrs = parent.xattrs(name)?;
-        let marked = |marks: [&str; 2]| {
-            let is =
-                |(name, _): &(std::ffi::OsString, _)| marks.iter().any(|mark| name.as_os_str() == OsStr::new(mark));
-            xattrs.iter().any(is)
-        };
-        let opaque = marked(whiteout::OVERLAY_OPAQUE);
-        let gone = (metadata.kind == FileKind::CharDevice && metadata.device == (0, 0))
-            || (metadata.kind == FileKind::File && marked(whiteout::OVERLAY_WHITEOUT));
-        if gone {
+        let opaque = is_marked(&xattrs, whiteout::OVERLAY_OPAQUE);
+        if is_whiteout(&metadata, &xattrs) {
             return self.whiteout(&path);
         }
         xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
@@ -228,6 +251,7 @@ impl<W: Write> Differ<'_, W> {
     }
 
     fn whiteout(&mut self, path: &Path) -> Result<(), DiffError> {
+        names::check_gone(path)?;
         let name = whiteout::of(crate::tar::file_name(path));
         let mark = self.mark(path.with_file_name(name));
         self.write(&mark, &mut io::empty())
@@ -247,6 +271,8 @@ impl<W: Write> Differ<'_, W> {
     }
 
     fn write(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), DiffError> {
+        // Marks have names of their own.
+        names::limits(&entry.path)?;
         self.write_pending()?;
         self.tar.append(entry, content)?;
         self.stats.entries += 1;

@@ -19,6 +19,13 @@ pub struct PathError {
     problem: &'static str,
 }
 
+impl PathError {
+    /// What is wrong with the name.
+    pub(crate) fn problem(&self) -> &'static str {
+        self.problem
+    }
+}
+
 /// A name goes to terminals: what would steer them does not.
 pub(crate) fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name)

@@ -45,7 +45,9 @@ pub struct RootError {
 impl RootError {
     /// An operation that failed on `path`.
     pub fn new(what: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
-        let path = Path::new("/").join(path).to_string_lossy().into_owned();
+        // Without the `.` of a directory that was opened once more.
+        let path: PathBuf = Path::new("/").join(path).components().collect();
+        let path = path.to_string_lossy().into_owned();
         Self { what, path, source: source.into() }
     }
 

@@ -26,6 +26,8 @@ pub enum ImageError {
          layer's content has {found}; whoever made the image has to make it again"
     )]
     DiffId { what: String, number: usize, count: usize, claimed: DiffId, found: DiffId },
+    #[error("{what}: layer {number} of {count} ({digest}) cannot be used: {reason}")]
+    Layer { what: String, number: usize, count: usize, digest: Digest, reason: String },
     #[error("cannot unpack layer {digest}: {source}")]
     Apply { digest: Digest, source: layers::apply::ApplyError },
     #[error(transparent)]

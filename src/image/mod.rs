@@ -22,4 +22,4 @@ pub use layout::{REF_NAME, read_layout, read_layout_archive};
 pub use local::{BuiltFrom, Documents, Local, LocalImage, LocalIndex, forget, local, locals, tag};
 pub use manifest::{Image, Layer, Manifest, read_config};
 pub use output::{LAYOUT, Output, OutputError, OutputKind, unpack_to, write};
-pub use verified::{verify_layers, verify_some};
+pub use verified::{verify_layers, verify_some, verify_type};

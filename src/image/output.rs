@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
-use layers::compress::decoder;
+use layers::compress::layer_decoder;
 use layers::digest::DiffId;
 use layers::media_type::{self, Descriptor};
 use layers::root::Root;
@@ -243,7 +243,7 @@ impl Source<'_> {
                 continue;
             }
             let failed = write_error(Path::new(&name));
-            let open = || decoder(self.store.open_blob(&descriptor.digest)?).map_err(&failed);
+            let open = || layer_decoder(self.store.open_blob(&descriptor.digest)?).map_err(&failed);
             // The header wants the length first.
             let size = io::copy(&mut open()?.1, &mut io::sink()).map_err(&failed)?;
             tar.append(&file(&name, size), &mut open()?.1).map_err(&failed)?;
@@ -290,7 +290,8 @@ pub fn unpack_to(store: &Store, layers: &[Layer], dest: &Path) -> Result<(), Ima
     for layer in layers {
         let digest = layer.descriptor.digest;
         let path = store.blob_path(&digest);
-        let (_, reader) = decoder(store.open_blob(&digest)?).map_err(|source| ImageError::Read { path, source })?;
+        let (_, reader) =
+            layer_decoder(store.open_blob(&digest)?).map_err(|source| ImageError::Read { path, source })?;
         apply(reader, &directory, &options).map_err(|source| ImageError::Apply { digest, source })?;
     }
     let staged = staged.keep();

@@ -1,7 +1,11 @@
 //! Layers are what their image's config says: the same check that docker and podman make ("Digest did not match").
 
+use std::io::Read;
+
 use layers::at_once;
-use layers::store::Store;
+use layers::compress::Format;
+use layers::media_type::Descriptor;
+use layers::store::{Store, StoreError};
 
 use super::{ImageError, Layer};
 
@@ -14,13 +18,43 @@ pub fn verify_layers(store: &Store, what: &str, layers: &[Layer]) -> Result<(), 
 
 /// The same of some of `count` layers: their places, counted from the lowest, and they.
 pub fn verify_some(store: &Store, what: &str, layers: &[(usize, Layer)], count: usize) -> Result<(), ImageError> {
+    for (at, layer) in layers {
+        verify_type(store, what, (at + 1, count), layer)?;
+    }
     let done = at_once::each(layers, |(_, layer)| store.diff_id(&layer.descriptor.digest));
     for ((at, layer), found) in layers.iter().zip(done) {
-        let (found, claimed) = (found?, layer.diff_id);
-        if found != claimed {
-            let (what, number) = (what.to_owned(), at + 1);
-            return Err(ImageError::DiffId { what, number, count, claimed, found });
+        let (what, number, claimed) = (what.to_owned(), at + 1, layer.diff_id);
+        match found {
+            Ok(found) if found == claimed => {}
+            Ok(found) => return Err(ImageError::DiffId { what, number, count, claimed, found }),
+            Err(StoreError::Damaged { blob: digest, message: reason }) => {
+                return Err(ImageError::Layer { what, number, count, digest, reason });
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Fails unless a layer is compressed as its media type says. alloy tells by the content, others by the type: they
+/// could not read it. `(number, count)` is its place. One that is not in the store is not looked at.
+pub fn verify_type(
+    store: &Store,
+    what: &str,
+    (number, count): (usize, usize),
+    layer: &Layer,
+) -> Result<(), ImageError> {
+    let Descriptor { digest, media_type, .. } = &layer.descriptor;
+    if !store.contains(digest) {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    let path = store.blob_path(digest);
+    let read = store.open_blob(digest)?.take(8).read_to_end(&mut head);
+    read.map_err(|source| ImageError::Read { path, source })?;
+    if Format::of(&head).is_of(media_type) {
+        return Ok(());
+    }
+    let reason = format!("its media type is {media_type}, and that is not how it is compressed; others cannot read it");
+    Err(ImageError::Layer { what: what.to_owned(), number, count, digest: *digest, reason })
 }

@@ -1,6 +1,6 @@
 //! One layer while it is being made: the mounted overlay, what commands in it see, and its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,8 @@ pub struct Layer {
     index_fresh: bool,
     offline: bool,
     epoch: String,
+    /// Those that were told of.
+    sockets: BTreeSet<PathBuf>,
 }
 
 impl Layer {
@@ -62,7 +64,8 @@ impl Layer {
             scratch.binds().iter().try_for_each(|bind| overlay.lend(bind))?;
         }
         let (lowers, offline) = (lowers.to_vec(), false);
-        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index_fresh, offline, epoch })
+        let sockets = BTreeSet::new();
+        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index_fresh, offline, epoch, sockets })
     }
 
     /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
@@ -132,6 +135,13 @@ impl Layer {
             stdio,
             parent: std::process::id(),
         }
+    }
+
+    /// Fails if something that was changed cannot be in a layer. Gives the sockets that will not be in it, each once.
+    pub fn look(&mut self) -> Result<Vec<PathBuf>, TargetError> {
+        let mut sockets = layers::diff::look(&Root::open(self.overlay.upper())?, &ExcludeSet::normal())?;
+        sockets.retain(|socket| self.sockets.insert(socket.clone()));
+        Ok(sockets)
     }
 
     /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was. What was changed becomes

@@ -19,7 +19,7 @@ use super::aptcache::AptCache;
 use super::layer::{Layer, write_layer};
 use super::lent::Lent;
 use super::perform::Performer;
-use super::request::{Interactive, Reply, Request, Setup};
+use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
@@ -98,7 +98,13 @@ impl<'a> Session<'a> {
                     let _ = channel.send_output(bytes);
                 };
                 let layer = self.open()?;
-                Reply::Step(Performer::new(layer, &files, &output).step(&step)?)
+                let mut outcome = Performer::new(layer, &files, &output).step(&step)?;
+                // Afterwards nobody knows any more whose names they are.
+                if let (Outcome::Ran(warnings), true) = (&mut outcome, step.runs_programs()) {
+                    let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
+                    warnings.extend(layer.look()?.into_iter().map(told));
+                }
+                Reply::Step(outcome)
             }
             Request::Closure { packages, recommends } => {
                 let channel = self.channel;

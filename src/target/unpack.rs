@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply};
 use layers::at_once;
-use layers::compress::{decoder, read_ahead};
+use layers::compress::{layer_decoder, read_ahead};
 use layers::digest::DiffId;
 use layers::root::{Root, remove_tree};
 use layers::store::Store;
@@ -68,7 +68,7 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
             remove_tree(&staged)?;
             // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
             return match error {
-                error @ (TargetError::Apply(ApplyError::Tar(_)) | TargetError::Layer(_))
+                error @ (TargetError::Apply(ApplyError::Tar(_) | ApplyError::Link { .. }) | TargetError::Layer(_))
                     if layer.foreign && !error.disk_is_full() =>
                 {
                     Ok(One::Wrong(Wrong::Content(error.to_string())))
@@ -77,13 +77,18 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
             };
         }
     };
-    let (applied, found) = applied;
+    let (mut applied, found) = applied;
     // Before it has a name: nothing is found under one that is not its own.
     if let Some(found) = found.filter(|found| *found != layer.diff_id) {
         remove_tree(&staged)?;
         return Ok(One::Wrong(Wrong::DiffId(found)));
     }
-    let incomplete = applied.implied_parents && parents.is_empty() && !layer.parents.is_empty();
+    let wait = parents.is_empty() && !layer.parents.is_empty();
+    if let Some(error) = applied.unlinked.take().filter(|_| !wait) {
+        remove_tree(&staged)?;
+        return if layer.foreign { Ok(One::Wrong(Wrong::Content(error.to_string()))) } else { Err(error.into()) };
+    }
+    let incomplete = applied.implied_parents && wait;
     if incomplete || !store.publish_tree(&staged, &layer.tree)? {
         remove_tree(&staged)?;
     }
@@ -103,7 +108,7 @@ fn applied(
             TargetError::Host { path: store.blob_path(&layer.blob), source }
         }
     };
-    let (_, reader) = decoder(store.open_blob(&layer.blob)?).map_err(failed)?;
+    let (_, reader) = layer_decoder(store.open_blob(&layer.blob)?).map_err(failed)?;
     let options = ApplyOptions { form: Form::OverlayLower, parents, ownership: Ownership::Archive };
     let root = Root::open(staged)?;
     read_ahead(reader, |reader| {

@@ -56,6 +56,7 @@ mod sources;
 mod support;
 mod team_cache;
 mod transport;
+mod unfit;
 mod url_logins;
 mod variables;
 mod verify;

@@ -34,15 +34,18 @@ pub(crate) struct Policy<'a> {
 
 /// Makes files below a root. Directories get their times at the end, when nothing is put into them any more.
 pub(crate) struct Extractor<'a> {
-    root: &'a Root,
-    policy: Policy<'a>,
+    pub(super) root: &'a Root,
+    pub(super) policy: Policy<'a>,
     parent: Option<(PathBuf, Directory)>,
     times: BTreeMap<PathBuf, (i64, u32)>,
-    made: HashSet<PathBuf>,
+    pub(super) made: HashSet<PathBuf>,
     skipped: Vec<String>,
-    implied: bool,
-    /// Directories that were implied.
-    names: Names,
+    /// The tree depends on those below it.
+    pub(super) implied: bool,
+    /// The first hard link whose file can only be in a tree that was not given.
+    pub(super) unlinked: Option<ApplyError>,
+    /// Directories and files that were implied.
+    pub(super) names: Names,
 }
 
 impl<'a> Extractor<'a> {
@@ -55,6 +58,7 @@ impl<'a> Extractor<'a> {
             made: HashSet::new(),
             skipped: Vec::new(),
             implied: false,
+            unlinked: None,
             names: Names::default(),
         }
     }
@@ -111,6 +115,9 @@ impl<'a> Extractor<'a> {
         let name = file_name(&entry.path).to_owned();
         let parent_path = entry.path.parent().unwrap_or(Path::new("")).to_owned();
         let at_root = entry.path.as_os_str().is_empty();
+        if entry.kind == Kind::HardLink && !self.link_target(entry)? {
+            return Ok(());
+        }
         self.parent(&parent_path)?;
         let Some((_, parent)) = &self.parent else { return Ok(()) };
         let existing = parent.metadata(&name).ok().map(|found| found.kind);
@@ -134,6 +141,11 @@ impl<'a> Extractor<'a> {
             Kind::HardLink => {
                 let other = self.root.directory(entry.link.parent().unwrap_or(Path::new("")))?;
                 parent.hard_link(&name, &other, file_name(&entry.link))?;
+            }
+            // To overlay it says that something is gone.
+            Kind::CharDevice if entry.device == (0, 0) => {
+                self.skipped.push(entry.path.to_string_lossy().into_owned());
+                return Ok(());
             }
             Kind::Fifo => parent.node(&name, FileKind::Fifo, (0, 0))?,
             Kind::CharDevice | Kind::BlockDevice => {
@@ -213,7 +225,7 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
-    /// Sets the times of directories. Gives the devices that were skipped, and whether directories were implied.
+    /// Sets the times of directories. Gives the devices that were skipped, and whether something was taken from below.
     pub(crate) fn finish(mut self) -> Result<(Vec<String>, bool), ApplyError> {
         for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
             match self.root.directory(path.parent().unwrap_or(Path::new(""))) {

@@ -10,11 +10,13 @@ const MAGIC: u8 = 0x1f;
 /// Decodes members, one after the other.
 pub(super) struct Decoder<R: BufRead> {
     member: Option<GzDecoder<R>>,
+    zeros: bool,
 }
 
 impl<R: BufRead> Decoder<R> {
-    pub(super) fn new(input: R) -> Self {
-        Self { member: Some(GzDecoder::new(input)) }
+    /// With `zeros`, those may follow.
+    pub(super) fn new(input: R, zeros: bool) -> Self {
+        Self { member: Some(GzDecoder::new(input)), zeros }
     }
 }
 
@@ -28,7 +30,7 @@ impl<R: BufRead> Read for Decoder<R> {
             }
             let Some(member) = self.member.take() else { return Ok(0) };
             let mut input = member.into_inner();
-            if follows(&mut input)? {
+            if follows(&mut input, self.zeros)? {
                 self.member = Some(GzDecoder::new(input));
             }
         }
@@ -36,7 +38,7 @@ impl<R: BufRead> Read for Decoder<R> {
 }
 
 /// Whether another member follows.
-fn follows(input: &mut impl BufRead) -> io::Result<bool> {
+fn follows(input: &mut impl BufRead, zeros_may: bool) -> io::Result<bool> {
     let mut zeros_passed = false;
     loop {
         let buffer = input.fill_buf()?;
@@ -45,12 +47,12 @@ fn follows(input: &mut impl BufRead) -> io::Result<bool> {
         }
         let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
         match buffer.get(zeros) {
-            None => {
+            None if zeros_may => {
                 zeros_passed = true;
                 input.consume(zeros);
             }
             Some(&MAGIC) if zeros == 0 && !zeros_passed => return Ok(true),
-            Some(_) => {
+            _ => {
                 let text = "there is something behind its end that is no gzip member";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }
@@ -72,7 +74,7 @@ mod tests {
 
     fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut back = Vec::new();
-        Decoder::new(BufReader::with_capacity(97, bytes)).read_to_end(&mut back)?;
+        Decoder::new(BufReader::with_capacity(97, bytes), true).read_to_end(&mut back)?;
         Ok(back)
     }
 
@@ -80,7 +82,10 @@ mod tests {
     fn members_and_zeros_behind_them() {
         let two = [member(b"one "), member(b""), member(b"two")].concat();
         assert_eq!(decoded(&two).unwrap(), b"one two");
-        assert_eq!(decoded(&[two.as_slice(), &[0; 1000]].concat()).unwrap(), b"one two");
+        let followed = [two.as_slice(), &[0; 1000]].concat();
+        assert_eq!(decoded(&followed).unwrap(), b"one two");
+        let strict = |bytes: &[u8]| Decoder::new(bytes, false).read_to_end(&mut Vec::new());
+        assert!(strict(&two).is_ok() && strict(&followed).is_err());
     }
 
     #[test]

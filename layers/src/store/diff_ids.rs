@@ -4,7 +4,7 @@
 use std::io;
 
 use super::{LayerBlob, Result, Store, StoreError, failed};
-use crate::compress::{Format, decoder, read_ahead};
+use crate::compress::{Format, layer_decoder, read_ahead};
 use crate::digest::{DiffId, Digest};
 use crate::verified::HashingReader;
 
@@ -36,12 +36,15 @@ impl Store {
             return Ok(known);
         }
         let path = self.blob_path(blob);
-        let (format, reader) = decoder(self.open_blob(blob)?).map_err(failed("read", &path))?;
+        let damaged = |error: io::Error| StoreError::Damaged { blob: *blob, message: error.to_string() };
+        let (format, reader) = layer_decoder(self.open_blob(blob)?).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => damaged(error),
+            _ => failed("read", &path)(error),
+        })?;
         let computed = match format {
             // A blob is stored by its digest: what is not compressed is known by it.
             Format::Plain => *blob,
-            _ => read_ahead(reader, |reader| HashingReader::new(reader).finish())
-                .map_err(|error: io::Error| StoreError::Damaged { blob: *blob, message: error.to_string() })?,
+            _ => read_ahead(reader, |reader| HashingReader::new(reader).finish()).map_err(damaged)?,
         };
         self.note_diff_id(blob, DiffId(computed))?;
         Ok(DiffId(computed))

@@ -12,7 +12,7 @@ use crate::build::BuildError;
 use crate::build::blobs::{ensure_blobs, lose};
 use crate::cache::elsewhere;
 use crate::event::Event;
-use crate::image::{ImageError, Layer};
+use crate::image::{self, ImageError, Layer};
 use crate::resolve::Origin;
 use crate::target::request::{Unpack, Unpacked, Wrong};
 
@@ -35,6 +35,7 @@ impl Session<'_> {
     /// be are pulled.
     pub(super) fn trees(&mut self, without: &BTreeSet<String>) -> Result<Vec<String>> {
         let foreign = !matches!(self.base.origin, Origin::Archive(_));
+        let base = self.base.image.layers.len();
         let mut stack: Vec<Below> = Vec::new();
         let mut chain: Option<ChainId> = None;
         for layer in &self.base.image.layers {
@@ -66,7 +67,12 @@ impl Session<'_> {
                 continue;
             }
             let (blob, tree, diff_id) = (below.blob.digest, below.tree.clone(), below.diff_id);
-            let foreign = !elsewhere::places(self.resolver.store, &blob)?.is_empty();
+            let of_base = at < base && foreign;
+            if of_base {
+                let layer = &self.base.image.layers[at];
+                image::verify_type(self.resolver.store, &self.base_name(), (at + 1, base), layer)?;
+            }
+            let foreign = of_base || !elsewhere::places(self.resolver.store, &blob)?.is_empty();
             let verified = self.resolver.store.known_diff_id(&blob)? == Some(diff_id);
             wanted.push(Unpack { blob, tree, parents: parents(at), diff_id, verified, foreign });
         }
@@ -82,7 +88,8 @@ impl Session<'_> {
                 }
             }
             if !skipped.is_empty() {
-                let warning = format!("device nodes of the base cannot be made without root: {}", skipped.join(", "));
+                let nodes = skipped.join(", ");
+                let warning = format!("tasks do not see device nodes of the base; the image keeps them: {nodes}");
                 self.resolver.reporter.event(Event::Warning(warning));
             }
             if let Some((digest, reason)) = wrong.into_iter().next() {
@@ -139,7 +146,15 @@ impl Session<'_> {
                 self.resolver.team.distrust(digest);
                 Ok(BuildError::Lost { digest, reason: format!("its diff ID is {found}, not what was said") })
             }
-            (Wrong::Content(reason), _) => lose(self.resolver, digest, reason),
+            (Wrong::Content(reason), claimed) => {
+                // Fetched once more it may be a better one.
+                let lost = lose(self.resolver, digest, reason.clone())?;
+                let archive = matches!(self.base.origin, Origin::Archive(_));
+                let (what, count) = (self.base_name(), layers.len());
+                Ok(claimed
+                    .filter(|_| !archive)
+                    .map_or(lost, |(number, _)| ImageError::Layer { what, number, count, digest, reason }.into()))
+            }
         }
     }
 }

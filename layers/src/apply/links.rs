@@ -1,0 +1,84 @@
+//! Hard links of a layer to files of the layers below it. Where layers are applied one onto the other, as other tools
+//! do, such a link is like any; in a tree of one layer the file has to be there as well.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::ApplyError;
+use super::extract::Extractor;
+use crate::diff::is_overlay_attribute;
+use crate::root::{FileKind, Root};
+use crate::tar::{Entry, Kind, plain_directory};
+use crate::whiteout;
+
+impl Extractor<'_> {
+    /// Makes sure that the file which `entry` links to is there. False if it can only be in trees that were not given:
+    /// the link is then to be made when they are.
+    pub(super) fn link_target(&mut self, entry: &Entry) -> Result<bool, ApplyError> {
+        let (path, target) = (&entry.path, &entry.link);
+        let fails = |reason: &'static str| ApplyError::Link { path: path.clone(), target: target.clone(), reason };
+        match self.root.metadata(target) {
+            Ok(found) if found.kind == FileKind::Directory => return Err(fails("that is a directory")),
+            Ok(found) if found.kind == FileKind::CharDevice && found.device == (0, 0) => {
+                return Err(fails("the layer deletes that"));
+            }
+            Ok(_) => return Ok(true),
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(error.into());
+            }
+            Err(_) => {}
+        }
+        let missing = fails("no such file is in the layer or below it");
+        if hides(self.root, target) {
+            return Err(missing);
+        }
+        if self.policy.parents.is_empty() {
+            self.implied = true;
+            self.unlinked.get_or_insert(missing);
+            return Ok(false);
+        }
+        let Some((below, found)) = below(self.policy.parents, target) else { return Err(missing) };
+        self.implied = true;
+        let mut copy = Entry {
+            kind: Kind::File,
+            mode: found.mode,
+            uid: found.uid,
+            gid: found.gid,
+            mtime: found.mtime,
+            size: found.size,
+            xattrs: below.xattrs(target)?,
+            ..plain_directory(target)
+        };
+        copy.xattrs.retain(|(name, _)| !is_overlay_attribute(name));
+        self.names.count(target)?;
+        self.place(&copy, &mut below.open_file(target)?.take(found.size))?;
+        // It is still of the layers below: this one may delete it.
+        self.made.remove(target);
+        Ok(true)
+    }
+}
+
+/// The tree that the file `path` is seen from, if it is one.
+fn below<'r>(parents: &'r [Root], path: &Path) -> Option<(&'r Root, crate::root::Metadata)> {
+    for root in parents {
+        match root.metadata(path) {
+            Ok(found) => return (found.kind == FileKind::File).then_some((root, found)),
+            Err(_) if hides(root, path) => return None,
+            Err(_) => {}
+        }
+    }
+    None
+}
+
+/// True if `root` shows nothing of what trees below it have at `path`.
+fn hides(root: &Root, path: &Path) -> bool {
+    let is_mark = |name: &OsStr| whiteout::OVERLAY_OPAQUE.iter().any(|mark| name == OsStr::new(mark));
+    path.ancestors().skip(1).any(|up| match root.metadata(up) {
+        Ok(found) if found.kind == FileKind::Directory => {
+            root.xattrs(up).is_ok_and(|xattrs| xattrs.iter().any(|(name, _)| is_mark(name)))
+        }
+        Ok(_) => true,
+        Err(_) => false,
+    })
+}

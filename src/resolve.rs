@@ -118,6 +118,8 @@ pub struct Resolver<'a> {
     pub pin: Option<&'a ArchivePin>,
     /// Where packages are that the archive has lost, as the lockfile says.
     pub mirror: Option<&'a str>,
+    /// The directory that a base on this machine has to be in; `None` where whoever runs alloy names it.
+    pub base_within: Option<&'a Path>,
     /// Who shares caches.
     pub team: &'a Team,
     /// Now, in seconds since 1970.
@@ -163,7 +165,7 @@ impl Resolver<'_> {
                 return Ok(cache::get(self.store, BASES, &self.base_key(text))?);
             }
             BaseRef::Oci { path, tag } => self.read_before(&path.join(INDEX), tag.as_deref().unwrap_or_default())?,
-            BaseRef::Rootfs(path) if path.is_dir() => None,
+            BaseRef::Rootfs(path) if self.is_directory(path) => None,
             BaseRef::OciArchive(path) | BaseRef::DockerArchive(path) | BaseRef::Rootfs(path) => {
                 self.read_before(path, "")?
             }
@@ -204,17 +206,21 @@ impl Resolver<'_> {
                 return self.archive(suite);
             }
             BaseRef::Oci { path, tag } => {
-                let read = || self.verified(path, image::read_layout(self.store, path, tag.as_deref(), self.platform)?);
+                let tag_name = tag.as_deref();
+                let read = || image::read_layout(self.store, self.files(), path, tag_name, self.platform);
+                let read = || self.verified(path, read()?);
                 self.unchanged(&path.join(INDEX), tag.as_deref().unwrap_or_default(), read)?
             }
             BaseRef::OciArchive(path) => {
-                let read = || self.verified(path, image::read_layout_archive(self.store, path, self.platform)?);
+                let read =
+                    || self.verified(path, image::read_layout_archive(self.store, self.files(), path, self.platform)?);
                 self.unchanged(path, "", read)?
             }
             BaseRef::DockerArchive(path) => {
-                self.unchanged(path, "", || self.verified(path, image::read_docker_archive(self.store, path)?))?
+                let read = || self.verified(path, image::read_docker_archive(self.store, self.files(), path)?);
+                self.unchanged(path, "", read)?
             }
-            BaseRef::Rootfs(path) if path.is_dir() => self.directory(path)?,
+            BaseRef::Rootfs(path) if self.is_directory(path) => self.directory(path)?,
             BaseRef::Rootfs(path) => self.unchanged(path, "", || self.rootfs(path))?,
         };
         Ok(Base { identity: image.identity, origin: Origin::Store, image })

@@ -55,6 +55,11 @@ impl RootError {
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
+
+    /// The same, for who says himself what was to be done to which path.
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
 }
 
 /// What a path is.

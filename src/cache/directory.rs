@@ -10,9 +10,11 @@ use layers::store::{Store, StoreError};
 use rustix::fs::{Mode, OFlags};
 
 use super::entry::TAG_PREFIX;
-use crate::image::{ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob, read_regular};
+use crate::image::{Files, ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob};
 
 /// What a manifest may have, as for those in registries.
+/// A cache's directory is named by whoever runs alloy: links lead anywhere.
+const FILES: Files<'_> = Files { within: None };
 const LIMIT: u64 = 4 << 20;
 /// An index lists every entry that there is.
 const INDEX_LIMIT: u64 = 64 << 20;
@@ -83,7 +85,7 @@ impl Directory {
 
     fn index(&self) -> Result<Index> {
         let path = self.index_path();
-        let bytes = match read_regular(&path, INDEX_LIMIT) {
+        let bytes = match FILES.read(&path, INDEX_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(Vec::new())),
             Err(error) => return Err(failed("read", &path)(error)),
@@ -99,7 +101,7 @@ impl Directory {
         };
         let Some(digest) = name.parse().ok().map_or_else(tagged, |digest| Ok(Some(digest)))? else { return Ok(None) };
         let path = self.blob(&digest);
-        let bytes = match read_regular(&path, LIMIT) {
+        let bytes = match FILES.read(&path, LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::NotFound) => {
                 return Ok(None);
@@ -121,7 +123,7 @@ impl Directory {
             return Ok(());
         }
         let path = self.blob(&blob.digest);
-        copy_blob(store, &path, blob).map_err(|error| match error {
+        copy_blob(store, FILES, &path, blob).map_err(|error| match error {
             ImageError::Read { path, source } => failed("read", &path)(source),
             ImageError::Store(error) => error.into(),
             other => failed("read", &path)(io::Error::other(other.to_string())),
@@ -206,7 +208,7 @@ impl Directory {
         struct Layers {
             layers: Vec<Descriptor>,
         }
-        let bytes = read_regular(&self.blob(manifest), LIMIT).unwrap_or_default();
+        let bytes = FILES.read(&self.blob(manifest), LIMIT).unwrap_or_default();
         let layers = serde_json::from_slice::<Layers>(&bytes).map(|manifest| manifest.layers).unwrap_or_default();
         layers.into_iter().map(|layer| layer.digest).collect()
     }

@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::error::CommandError;
 use super::{report, ui};
 use crate::blueprint::{self, Blueprint, Given, Problems};
-use crate::image::BaseRef;
+use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
 use crate::yaml::{self, Diagnostic, MAX_PROBLEMS, Node, Span};
@@ -135,6 +135,10 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
 fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
     let (text, span) = blueprint.manifest.image.base.as_ref()?;
     let error = text.parse::<BaseRef>().err()?;
+    // Of files, lowering says it.
+    if matches!(error, BaseRefError::Incomplete { what: "a path", .. }) {
+        return None;
+    }
     let help = "a base is deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
     Some(Diagnostic::error("base", (*span)?, error.to_string()).help(help))
 }

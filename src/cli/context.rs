@@ -196,6 +196,8 @@ pub(super) struct Network<'a> {
     pub(super) pin: Option<ArchivePin>,
     /// Where packages are that the archive has lost, as the lockfile says.
     pub(super) mirror: Option<String>,
+    /// The directory that a base on this machine has to be in; `None` where the command line names it.
+    pub(super) base_within: Option<PathBuf>,
     /// The store, as whoever trusts the team's key sees it.
     store: Store,
     /// Who shares caches.
@@ -219,6 +221,7 @@ impl<'a> Network<'a> {
             locked: false,
             pin: None,
             mirror: None,
+            base_within: None,
             team,
         }
     }
@@ -249,6 +252,7 @@ impl<'a> Network<'a> {
             locked: self.locked,
             pin: self.pin.as_ref(),
             mirror: self.mirror.as_deref(),
+            base_within: self.base_within.as_deref(),
             team: &self.team,
             now: now(),
         }

@@ -177,6 +177,7 @@ impl InputArgs {
         network.locked = self.locked;
         network.pin.clone_from(&prepared.lowered.archive);
         network.mirror.clone_from(&prepared.lowered.mirror);
+        network.base_within = self.base.is_none().then(|| prepared.blueprint.directory.clone());
         network
     }
 

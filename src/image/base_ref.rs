@@ -53,7 +53,9 @@ impl FromStr for BaseRef {
     fn from_str(text: &str) -> Result<Self, BaseRefError> {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
         let known = ["oci", "oci-archive", "docker-archive", "rootfs", "deb"].contains(&scheme);
-        if known && rest.is_empty() {
+        // `oci::tag` has no path either.
+        let empty = rest.is_empty() || scheme == "oci" && rest.starts_with(':') && !rest.contains('/');
+        if known && empty {
             let what = if scheme == "deb" { "a suite, such as `bookworm`," } else { "a path" };
             return Err(BaseRefError::Incomplete { text: text.to_owned(), what });
         }
@@ -104,7 +106,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<BaseRef>().unwrap().to_string(), shown);
         }
-        for bad in ["deb:", "rootfs:", "NOT OK", ""] {
+        for bad in ["deb:", "rootfs:", "oci:", "oci::v1", "NOT OK", ""] {
             assert!(bad.parse::<BaseRef>().is_err(), "{bad}");
         }
     }

@@ -1,7 +1,6 @@
 //! What `docker save` writes: `manifest.json`, a config, and layers under any name.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use layers::store::Store;
 use layers::tar::{Kind, for_each};
 use serde::Deserialize;
 
-use super::{Image, ImageError, JSON_LIMIT, Manifest};
+use super::{Files, Image, ImageError, JSON_LIMIT, Manifest, Room};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,19 +21,21 @@ struct SavedImage {
 }
 
 /// Reads the one image of the archive at `path`, its layers into the store.
-pub fn read_docker_archive(store: &Store, path: &Path) -> Result<Image, ImageError> {
+pub fn read_docker_archive(store: &Store, files: Files<'_>, path: &Path) -> Result<Image, ImageError> {
     let what = path.display().to_string();
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
-    let (_, reader) = decoder(File::open(path).map_err(failed)?).map_err(failed)?;
-    let mut files: HashMap<String, Digest> = HashMap::new();
+    let file = files.open(path).map_err(failed)?;
+    let mut room = Room::of(&file).map_err(failed)?;
+    let (_, reader) = decoder(file).map_err(failed)?;
+    let mut members: HashMap<String, Digest> = HashMap::new();
     let mut links: HashMap<String, String> = HashMap::new();
     for_each::<_, ImageError>(reader, |entry, content| {
         let name = entry.path.to_string_lossy().into_owned();
         match entry.kind {
             Kind::File => {
                 let mut writer = store.blob_writer()?;
-                io::copy(content, &mut writer).map_err(failed)?;
-                files.insert(name, writer.commit(None)?.0);
+                io::copy(&mut room.reader(content), &mut writer).map_err(failed)?;
+                members.insert(name, writer.commit(None)?.0);
             }
             // Layers that are there twice are links, relative to their own directory.
             Kind::Symlink => {
@@ -48,7 +49,7 @@ pub fn read_docker_archive(store: &Store, path: &Path) -> Result<Image, ImageErr
     })?;
     let find = |name: &str| {
         let name = links.get(name).map_or(name, String::as_str);
-        files.get(name).copied().ok_or_else(|| ImageError::invalid(what.clone(), format!("it has no {name}")))
+        members.get(name).copied().ok_or_else(|| ImageError::invalid(what.clone(), format!("it has no {name}")))
     };
     let json = |digest: &Digest| store.read_blob(digest, JSON_LIMIT);
     let images: Vec<SavedImage> = serde_json::from_slice(&json(&find("manifest.json")?)?)

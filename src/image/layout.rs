@@ -1,8 +1,7 @@
 //! OCI image layouts (image-spec 1.1, "Image Layout"), as directories and in tars.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use layers::compress::decoder;
@@ -11,7 +10,7 @@ use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use layers::tar::{Kind, for_each};
 
-use super::{Image, ImageError, Index, IndexEntry, JSON_LIMIT, Manifest, copy_blob, read_regular, select};
+use super::{Files, Image, ImageError, Index, IndexEntry, JSON_LIMIT, Manifest, Room, copy_blob, read_at_most, select};
 use crate::plan::Platform;
 
 /// The annotation that holds a tag.
@@ -22,23 +21,35 @@ fn read_error(path: &Path) -> impl FnOnce(io::Error) -> ImageError {
 }
 
 /// Reads the image `tag` of the layout at `path`; what it consists of is copied into the store.
-pub fn read_layout(store: &Store, path: &Path, tag: Option<&str>, platform: &Platform) -> Result<Image, ImageError> {
+pub fn read_layout(
+    store: &Store,
+    files: Files<'_>,
+    path: &Path,
+    tag: Option<&str>,
+    platform: &Platform,
+) -> Result<Image, ImageError> {
     let index = path.join("index.json");
-    let bytes = read_regular(&index, JSON_LIMIT).map_err(read_error(&index))?;
+    let bytes = files.read(&index, JSON_LIMIT).map_err(read_error(&index))?;
     let copy = |descriptor: &Descriptor| {
         if store.contains(&descriptor.digest) {
             return Ok(());
         }
         let path = path.join("blobs/sha256").join(descriptor.digest.hex());
-        copy_blob(store, &path, descriptor)
+        copy_blob(store, files, &path, descriptor)
     };
     image(store, &path.display().to_string(), &bytes, tag, platform, copy)
 }
 
 /// Reads the one image of the tar at `path`. All its blobs are copied into the store.
-pub fn read_layout_archive(store: &Store, path: &Path, platform: &Platform) -> Result<Image, ImageError> {
+pub fn read_layout_archive(
+    store: &Store,
+    files: Files<'_>,
+    path: &Path,
+    platform: &Platform,
+) -> Result<Image, ImageError> {
     let what = path.display().to_string();
-    let file = File::open(path).map_err(read_error(path))?;
+    let file = files.open(path).map_err(read_error(path))?;
+    let mut room = Room::of(&file).map_err(read_error(path))?;
     let (_, reader) = decoder(file).map_err(read_error(path))?;
     let mut index = Vec::new();
     for_each::<_, ImageError>(reader, |entry, content| {
@@ -47,12 +58,12 @@ pub fn read_layout_archive(store: &Store, path: &Path, platform: &Platform) -> R
             return Ok(());
         }
         if name == "index.json" {
-            content.take(JSON_LIMIT).read_to_end(&mut index).map_err(read_error(path))?;
+            index = read_at_most(content, JSON_LIMIT).map_err(read_error(&path.join(&name)))?;
         } else if let Some(digest) = name.strip_prefix("blobs/sha256/").and_then(|hex| Digest::from_hex(hex).ok())
             && !store.contains(&digest)
         {
             let mut writer = store.blob_writer()?;
-            io::copy(content, &mut writer).map_err(read_error(path))?;
+            io::copy(&mut room.reader(content), &mut writer).map_err(read_error(path))?;
             writer.commit(Some((digest, entry.size)))?;
         }
         Ok(())

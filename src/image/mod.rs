@@ -16,7 +16,7 @@ pub use base_ref::{BaseRef, BaseRefError};
 pub use compose::{Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
 pub use error::ImageError;
-pub use file::{JSON_LIMIT, copy_blob, open_regular, read_regular};
+pub use file::{Files, JSON_LIMIT, Room, copy_blob, read_at_most};
 pub use index::{Index, IndexEntry, select};
 pub use layout::{REF_NAME, read_layout, read_layout_archive};
 pub use local::{BuiltFrom, Documents, Local, LocalImage, LocalIndex, forget, local, locals, tag};

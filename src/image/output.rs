@@ -16,7 +16,7 @@ use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use serde::de::DeserializeOwned;
 
 use super::layout::REF_NAME;
-use super::{ImageError, Index, IndexEntry, JSON_LIMIT, Layer, Manifest, read_regular};
+use super::{Files, ImageError, Index, IndexEntry, JSON_LIMIT, Layer, Manifest};
 use crate::plan::Platform;
 
 /// A form.
@@ -171,7 +171,8 @@ impl Source<'_> {
         }
         let mut manifests = Vec::new();
         if !fresh {
-            let bytes = read_regular(&index_path, JSON_LIMIT)
+            let bytes = Files::default()
+                .read(&index_path, JSON_LIMIT)
                 .map_err(|source| ImageError::Read { path: index_path.clone(), source })?;
             let index: Index = serde_json::from_slice(&bytes)
                 .map_err(|error| ImageError::invalid(index_path.display().to_string(), error.to_string()))?;

@@ -2,41 +2,61 @@
 
 use std::path::{Component, Path};
 
+use layers::root::Root;
+
 use crate::blueprint::Blueprint;
 use crate::yaml::Diagnostic;
 
 /// Schemes of bases that are files of this machine.
 pub(super) const LOCAL: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "rootfs:"];
+/// What of an image layout leads on to the rest of it.
+const LAYOUT: [&str; 2] = ["index.json", "blobs/sha256"];
 
 /// The base of the manifest, with the path of a local one below the blueprint's directory.
 pub(super) fn of(blueprint: &Blueprint) -> Result<Option<String>, Diagnostic> {
     let Some((text, _)) = &blueprint.manifest.image.base else { return Ok(None) };
-    let Some((scheme, path)) = local(text) else { return Ok(Some(text.clone())) };
+    let Some((scheme, path, tag)) = local(text) else { return Ok(Some(text.clone())) };
+    if path.is_empty() {
+        let help = "a `.` is the blueprint's own directory";
+        return Err(wrong(blueprint, "needs a path behind the colon", "no path").help(help));
+    }
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if !Path::new(path).components().all(inside) {
         return Err(outside(blueprint, "leads out of the blueprint's directory"));
     }
-    Ok(Some(format!("{scheme}{}", blueprint.directory.join(path).display())))
+    Ok(Some(format!("{scheme}{}{tag}", blueprint.directory.join(path).display())))
 }
 
 /// What is wrong with the manifest's base if links lead out of the blueprint's directory. Looks at the disk; one that
-/// is not there is told of when it is read.
+/// is not there is told of when it is read, and so are links that lead out from further inside of it.
 pub fn base_leads_out(blueprint: &Blueprint) -> Option<Diagnostic> {
     let (text, _) = blueprint.manifest.image.base.as_ref()?;
-    let (scheme, path) = local(text)?;
-    // The tag of an image in a layout is not part of its path.
-    let untagged = path.rsplit_once(':').filter(|(_, tag)| scheme == "oci:" && !tag.contains('/'));
-    let real = blueprint.directory.join(untagged.map_or(path, |(path, _)| path)).canonicalize().ok()?;
-    let top = blueprint.directory.canonicalize().ok()?;
-    (!real.starts_with(top)).then(|| outside(blueprint, "leads out of the blueprint's directory, through a link"))
+    let (scheme, path, _) = local(text)?;
+    let top = Root::open(&blueprint.directory).ok()?;
+    let out = |path: &Path| top.beneath(path).is_err_and(|error| error.kind() == std::io::ErrorKind::CrossesDevices);
+    let path = Path::new(path);
+    let led = out(path) || scheme == "oci:" && LAYOUT.iter().any(|name| out(&path.join(name)));
+    led.then(|| outside(blueprint, "leads out of the blueprint's directory, through a link"))
 }
 
-fn local(text: &str) -> Option<(&str, &str)> {
+/// Scheme, path and tag of a base on this machine. The tag of an image in a layout is not part of its path.
+fn local(text: &str) -> Option<(&str, &str, &str)> {
     let scheme = LOCAL.iter().find(|scheme| text.starts_with(**scheme))?;
-    Some((scheme, &text[scheme.len()..]))
+    let rest = &text[scheme.len()..];
+    let tag = rest.rfind(':').filter(|at| *scheme == "oci:" && !rest[*at..].contains('/'));
+    let (path, tag) = rest.split_at(tag.unwrap_or(rest.len()));
+    Some((scheme, path, tag))
 }
 
 fn outside(blueprint: &Blueprint, how: &str) -> Diagnostic {
+    let text = blueprint.manifest.image.base.as_ref().map_or("", |(text, _)| text);
+    let help = format!(
+        "put the files into the blueprint's directory, with links that are relative, or build with --base {text}"
+    );
+    wrong(blueprint, how, "not the blueprint's").help(help)
+}
+
+fn wrong(blueprint: &Blueprint, how: &str, label: &str) -> Diagnostic {
     let (text, span) = blueprint.manifest.image.base.as_ref().map_or(("", None), |(text, span)| (text, *span));
     let Some(span) = span else {
         return Diagnostic::error(
@@ -45,7 +65,5 @@ fn outside(blueprint: &Blueprint, how: &str) -> Diagnostic {
             text,
         );
     };
-    Diagnostic::error("base", span, format!("`{text}` {how}"))
-        .label("not the blueprint's")
-        .help(format!("put the files into the blueprint's directory, or build with --base {text}"))
+    Diagnostic::error("base", span, format!("`{text}` {how}")).label(label)
 }

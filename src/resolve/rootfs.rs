@@ -1,12 +1,13 @@
 //! Bases that are files of this machine: read once, then known by size and time, as make knows its sources.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layers::compress::decoder;
 use layers::digest::Digest;
+use layers::root::FileKind;
 use layers::store::LayerBlob;
 use layers::tar::looks_like_tar;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::{Resolver, Result};
 use crate::cache;
-use crate::image::{self, Image, ImageError, Layer};
+use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, DEFAULT_PATH, Lent};
 
@@ -39,6 +40,17 @@ struct State {
 }
 
 impl Resolver<'_> {
+    /// Which files may be a base.
+    pub(super) fn files(&self) -> Files<'_> {
+        Files { within: self.base_within }
+    }
+
+    /// True for a directory that may be a base.
+    pub(super) fn is_directory(&self, path: &Path) -> bool {
+        let kind = self.files().hold(path).ok().and_then(|held| held.metadata().ok()).map(|metadata| metadata.kind);
+        kind == Some(FileKind::Directory)
+    }
+
     /// What `read` reads from the file at `path`, unless that was done before and the file is the same.
     /// `what` tells apart several things in one file.
     pub(super) fn unchanged(&self, path: &Path, what: &str, read: impl FnOnce() -> Result<Image>) -> Result<Image> {
@@ -59,9 +71,14 @@ impl Resolver<'_> {
 
     fn state(&self, path: &Path, what: &str) -> Result<State> {
         let failed = |source| ImageError::Read { path: path.to_owned(), source };
-        let absolute = path.canonicalize().map_err(failed)?;
-        let metadata = absolute.metadata().map_err(failed)?;
-        let key = format!("{} {what} {} {}", absolute.display(), self.platform, self.compression);
+        let held = self.files().hold(path).map_err(failed)?;
+        // Of the very file that would be read, wherever links lead.
+        let by_descriptor = PathBuf::from(format!("/proc/self/fd/{}", held.as_fd().as_raw_fd()));
+        let absolute = by_descriptor.read_link().map_err(failed)?;
+        let metadata = by_descriptor.metadata().map_err(failed)?;
+        // A layout whose links lead anywhere is not known to be one whose links do not.
+        let bound = if self.base_within.is_some() { "bound " } else { "" };
+        let key = format!("{bound}{} {what} {} {}", absolute.display(), self.platform, self.compression);
         let (size, mtime, inode) = (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
         Ok(State { key: Digest::of(key).hex(), size, mtime, inode })
     }
@@ -82,8 +99,10 @@ impl Resolver<'_> {
     /// A tar in any compression, as the one layer of an image.
     pub(super) fn rootfs(&self, path: &Path) -> Result<Image> {
         let failed = |source| ImageError::Read { path: path.to_owned(), source };
-        let (_, reader) = decoder(File::open(path).map_err(failed)?).map_err(failed)?;
-        let mut reader = BufReader::with_capacity(256 << 10, reader);
+        let file = self.files().open(path).map_err(failed)?;
+        let mut room = Room::of(&file).map_err(failed)?;
+        let (_, reader) = decoder(file).map_err(failed)?;
+        let mut reader = BufReader::with_capacity(256 << 10, room.reader(reader));
         let mut head = Vec::new();
         (&mut reader).take(512).read_to_end(&mut head).map_err(failed)?;
         if !looks_like_tar(&head) {
@@ -98,9 +117,9 @@ impl Resolver<'_> {
 
     /// A directory, as the one layer of an image. Read anew every time: a directory does not tell that it has changed.
     pub(super) fn directory(&self, path: &Path) -> Result<Image> {
-        let absolute = path.canonicalize().map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+        let held = self.files().hold(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
         let mut target = ImageTarget::start(self.store, Lent::default(), DEFAULT_EPOCH)?;
-        let layer = target.capture(absolute, self.compression)?;
+        let layer = target.capture(&held, self.compression)?;
         target.finish()?;
         match layer {
             Some(layer) => {

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
-use layers::diff::{DiffOptions, ExcludeSet};
 use layers::digest::Digest;
 use layers::store::{LayerBlob, Store, WorkDir};
 
 use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
-use super::layer::write_layer;
+use super::layer::write_held;
 use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
@@ -183,15 +183,14 @@ impl ImageTarget {
     }
 
     /// Stores a directory of this machine as a layer; `None` when it is empty.
-    pub fn capture(&mut self, source: PathBuf, compression: Compression) -> Result<Option<LayerBlob>, RequestError> {
+    pub fn capture(&mut self, source: &impl AsFd, compression: Compression) -> Result<Option<LayerBlob>, RequestError> {
         if self.mode() == Mode::Mapped {
             // Its owners are the machine's, and only root of the machine may read all of it.
-            let exclude = ExcludeSet::default();
-            let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
             let failed = |error: super::TargetError| RequestError::Failed { message: error.told(), hint: error.hint() };
-            return write_layer(&self.store, &source, compression, &options).map_err(failed);
+            return write_held(&self.store, source, compression).map_err(failed);
         }
-        match self.ask(&Request::Capture { source, compression })? {
+        self.worker.send_descriptor(&Request::Capture { compression }, source)?;
+        match self.reply(|_| ())? {
             Reply::Layer(layer) => Ok(layer),
             other => Err(unexpected(&other)),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
@@ -270,8 +271,16 @@ fn captured(spec: &RunSpec, output: &dyn Fn(&[u8])) -> Result<i32, TargetError> 
     Ok(running.wait()?.0)
 }
 
+/// Stores a directory that is held as a layer, as it is, whatever comes to stand at its name meanwhile.
+pub fn write_held(store: &Store, held: &impl AsFd, compression: Compression) -> Result<Option<LayerBlob>, TargetError> {
+    let exclude = ExcludeSet::default();
+    let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
+    let path = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
+    write_layer(store, Path::new(&path), compression, &options)
+}
+
 /// Stores the changes in `upper` as a layer; `None` when there are none.
-pub fn write_layer(
+fn write_layer(
     store: &Store,
     upper: &Path,
     compression: Compression,

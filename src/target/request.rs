@@ -71,10 +71,8 @@ pub enum Request {
         /// The packages, in the order of the plan.
         debs: Vec<PathBuf>,
     },
-    /// Store a directory of this machine as a layer, as it is.
+    /// Store a directory of this machine as a layer, as it is: the one whose descriptor comes along.
     Capture {
-        /// The directory.
-        source: PathBuf,
         /// How its blob is compressed.
         compression: Compression,
     },

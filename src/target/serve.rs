@@ -16,7 +16,7 @@ use layers::store::Store;
 
 use super::TargetError;
 use super::aptcache::AptCache;
-use super::layer::{Layer, write_layer};
+use super::layer::{Layer, write_held};
 use super::lent::Lent;
 use super::perform::Performer;
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
@@ -121,10 +121,9 @@ impl<'a> Session<'a> {
                 self.run_own("configuring the base's packages", &script)?;
                 Reply::Done
             }
-            Request::Capture { source, compression } => {
-                let exclude = ExcludeSet::default();
-                let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
-                Reply::Layer(write_layer(&self.store, &source, compression, &options)?)
+            Request::Capture { compression } => {
+                let held = self.channel.take_descriptor().map_err(TargetError::Output)?;
+                Reply::Layer(write_held(&self.store, &held, compression)?)
             }
             Request::Export { blobs } => {
                 self.export(&blobs)?;

@@ -5,6 +5,7 @@
 mod actions;
 mod archives;
 mod attestations;
+mod bases;
 mod blueprints;
 mod boundary;
 mod catalog;

@@ -1,7 +1,7 @@
 //! One name of a directory, opened without following it: what is found out of it and what is done to it is of one and
 //! the same file, whatever somebody puts in its place meanwhile.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, Directory, FileKind, Metadata, RootError, by_descriptor};
+use super::{DIRECTORY, Directory, FileKind, Metadata, Root, RootError, by_descriptor};
 
 /// A file of any kind, held but not opened: nothing is read, and no device is started (`O_PATH`).
 #[derive(Debug)]
@@ -89,6 +89,24 @@ impl Handle {
     /// An open file as what is held, and its path in the root for messages.
     pub fn of(fd: impl Into<OwnedFd>, path: PathBuf) -> Self {
         Self { fd: fd.into(), path }
+    }
+}
+
+impl Root {
+    /// Holds what `path` leads to, links followed as long as they stay beneath the root (`RESOLVE_BENEATH`): one that
+    /// is absolute or leads out is an error of the kind `CrossesDevices`.
+    pub fn beneath(&self, path: &Path) -> Result<Handle, RootError> {
+        let relative = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let fd = rustix::fs::openat2(&self.fd, relative, flags, Mode::empty(), resolve);
+        Ok(Handle { fd: fd.map_err(|errno| RootError::new("open", path, errno))?, path: path.to_owned() })
+    }
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -186,6 +204,25 @@ mod tests {
         assert_eq!(at("moved").metadata().unwrap().mode() & 0o777, 0o777);
         assert!(top.set_mode(OsStr::new("mine"), 0o777).is_err(), "a link has no mode");
         assert_eq!(at("theirs").metadata().unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn links_lead_as_far_as_the_root() {
+        let (place, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(place.path().join("d")).unwrap();
+        std::fs::write(place.path().join("d/f"), "").unwrap();
+        std::fs::write(outside.path().join("f"), "").unwrap();
+        symlink("d", place.path().join("inside")).unwrap();
+        symlink(outside.path(), place.path().join("absolute")).unwrap();
+        symlink("../..", place.path().join("d/up")).unwrap();
+        let root = Root::open(place.path()).unwrap();
+        assert_eq!(root.beneath(Path::new("inside/f")).unwrap().metadata().unwrap().kind, FileKind::File);
+        assert_eq!(root.beneath(Path::new("")).unwrap().metadata().unwrap().kind, FileKind::Directory);
+        for path in ["absolute", "absolute/f", "d/up", "inside/up/f", "..", "/"] {
+            let error = root.beneath(Path::new(path)).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::CrossesDevices, "{path}: {error}");
+        }
+        assert_eq!(root.beneath(Path::new("nothing")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::super::InstallError;
 use super::super::seen::{Seen, What};
 use super::{Expected, Finding, compare};
-use crate::image::{Image, Layer};
+use crate::image::{Image, Layer, read_at_most};
 use crate::target::host::Packages;
 
 /// What every system keeps for itself: accounts, its own name, databases and caches of packages, logs. Which packages
@@ -120,8 +120,9 @@ impl Tree {
         }
         let what = match entry.kind {
             Kind::File if entry.path == Path::new(STATUS) => {
-                self.status.clear();
-                content.take(STATUS_LIMIT).read_to_end(&mut self.status).map_err(TarError::from)?;
+                self.status = read_at_most(content, STATUS_LIMIT).map_err(|error| {
+                    TarError::from(io::Error::new(error.kind(), format!("of {layer}, {STATUS}: {error}")))
+                })?;
                 return Ok(());
             }
             Kind::File => {

@@ -1,12 +1,13 @@
 //! The file itself: never half written, and never taken for what it is not.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::read::{Problem, read};
 use super::{State, write};
+use crate::image::read_at_most;
 
 /// Bytes of a file that is read.
 const LIMIT: u64 = 64 << 20;
@@ -73,8 +74,7 @@ impl StateFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let mut bytes = Vec::new();
-        file.take(LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+        let bytes = read_at_most(file, LIMIT).map_err(failed)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| StateError::Damaged { path: path(), message: "it is not text".into() })?;
         read(&text).map(Some).map_err(|problem| match problem {

@@ -16,7 +16,7 @@ mod userinfo;
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
-pub use secret::{Secrets, Stream, marker};
+pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
 pub use userinfo::{passwords_given, passwords_in, passwords_of, percent_decoded, without_logins, without_userinfo};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.

@@ -103,6 +103,14 @@ pub enum TargetError {
         /// What it says.
         line: String,
     },
+    /// A script that holds a secret, and a login shell of unknown language.
+    #[error("the command holds a secret, and how to give {shell}, the login shell of {user}, one is not known")]
+    Shell {
+        /// Whose.
+        user: String,
+        /// Its program.
+        shell: String,
+    },
     /// A package without rules.
     #[error("the Debian package has no `*.rules` in it")]
     NoRules,
@@ -152,6 +160,10 @@ impl TargetError {
             Self::Sandbox(error) => error.hint(),
             Self::Binfmt { .. } => Some(
                 "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
+                    .into(),
+            ),
+            Self::Shell { .. } => Some(
+                "give the account sh, bash, dash, ksh, mksh, zsh, csh, tcsh or fish, or hand the secret over in a file"
                     .into(),
             ),
             _ => None,

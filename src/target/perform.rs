@@ -1,6 +1,7 @@
 //! Ops at a site: files through the root's handle, commands as the site runs them.
 
 mod packages;
+mod shells;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +17,8 @@ use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
 use super::{TargetError, apt, rules};
+pub use shells::login_shell;
+
 use crate::op::{Archive, Command, Op, Source, Step, script};
 
 /// Performs steps at one site.
@@ -38,16 +41,6 @@ pub struct Performer<'a> {
 
 /// A command that ended with another status than 0.
 const STATUS: &str = "the command failed";
-
-/// Runs a program in a login shell; one that is missing is named, with the place where it was looked for.
-const EXEC: &str = r#"case $0 in
-    */*) ;;
-    *) command -v "$0" >/dev/null || {
-        echo "\`$0\` is not on the PATH of $USER ($PATH): an earlier task has to install it"
-        exit 127
-    } ;;
-esac
-exec "$0" "$@""#;
 
 impl<'a> Performer<'a> {
     /// Performs at `site`; `files` says where sources are on this machine, `output` takes what commands print.
@@ -88,7 +81,9 @@ impl<'a> Performer<'a> {
         let commands = step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. }));
         for op in &step.ops {
             match op {
-                Op::Run { user: Some(user), .. } => drop(accounts.user(user)?),
+                Op::Run { user: Some(user), command, .. } => {
+                    drop(shells::command_line(&accounts.user(user)?, command)?);
+                }
                 // A command may make the owner.
                 Op::SetAttributes { owner: Some(owner), .. } if !commands => drop(accounts.owner(owner)?),
                 _ => {}
@@ -258,14 +253,7 @@ impl<'a> Performer<'a> {
             return self.run(&argv, &root, env, cwd);
         };
         let account = accounts.user(user)?;
-        let mut argv = vec![account.command_shell().to_owned(), "-l".to_owned(), "-c".to_owned()];
-        match command {
-            Command::Shell(text) => argv.push(text.clone()),
-            Command::Argv(words) => {
-                argv.push(EXEC.to_owned());
-                argv.extend(words.iter().cloned());
-            }
-        }
+        let argv = shells::command_line(&account, command)?;
         let cwd = cwd.unwrap_or(&account.home).to_owned();
         self.run(&argv, &account, env, Some(&cwd))
     }

@@ -18,7 +18,7 @@ use super::TargetError;
 use super::aptcache::AptCache;
 use super::layer::{Layer, write_held};
 use super::lent::Lent;
-use super::perform::Performer;
+use super::perform::{Performer, login_shell};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
 use super::{facts, inventory, scratch, unpack};
@@ -239,9 +239,8 @@ impl<'a> Session<'a> {
     fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, TargetError> {
         let layer = self.open()?;
         let account = layer.accounts()?.user(user)?;
-        let mut argv = vec![account.command_shell().to_owned(), "-l".to_owned(), "-c".to_owned()];
         // A marker: profiles may print something of their own.
-        argv.push("printf '\\0alloy\\0'; env -0".to_owned());
+        let argv = login_shell(account.command_shell(), "printf '\\0alloy\\0'; env -0");
         let printed = RefCell::new(Vec::new());
         let exit = layer.run(&argv, &account, &BTreeMap::new(), "/", &|bytes| {
             let mut printed = printed.borrow_mut();

@@ -33,6 +33,7 @@ mod lent;
 mod lock;
 mod locked;
 mod login;
+mod login_shells;
 mod packages;
 mod plan;
 mod platforms;

@@ -1,0 +1,143 @@
+//! Command lines by which login shells run what a task says. Not all of them speak the language of sh(1), and no text
+//! that holds a secret stands on a command line.
+
+use crate::op::{Command, RUN_SCRIPT};
+use crate::target::TargetError;
+use crate::target::accounts::Account;
+
+/// Runs a program; one that is missing is named, with the place where it was looked for.
+const EXEC: &str = r#"case $0 in
+    */*) ;;
+    *) command -v "$0" >/dev/null || {
+        echo "\`$0\` is not on the PATH of $USER ($PATH): an earlier task has to install it"
+        exit 127
+    } ;;
+esac
+exec "$0" "$@""#;
+
+/// What csh(1) reads as a login shell. tcsh takes no `-l` beside another option.
+const CSH_LOGIN: &str = "if (-r /etc/csh.login) source /etc/csh.login\nif (-r ~/.login) source ~/.login\n";
+/// Lets the csh `$0` read a script as from a file: its `eval` does not redirect what is built in.
+const CSH_SCRIPT: &str = r#""$0" -c "$1
+source /proc/$$/fd/3""#;
+/// The same for fish(1), which leaves the shell at an `exit` in `eval` alone. What it finds in its environment it takes
+/// for Latin-1 where no locale is set.
+const FISH_SCRIPT: &str = r#""$0" -l -c "set -l alloy_script (command cat /proc/$$/fd/3 | string collect -N)
+eval \$alloy_script""#;
+
+/// Shells that speak the language of sh(1).
+const POSIX: [&str; 16] = [
+    "sh", "bash", "rbash", "dash", "ash", "ksh", "rksh", "mksh", "lksh", "pdksh", "oksh", "loksh", "zsh", "rzsh",
+    "yash", "posh",
+];
+
+/// The language of a shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    Posix,
+    Csh,
+    Fish,
+    Unknown,
+}
+
+impl Language {
+    /// By the name of the program: `zsh-5.9`, `bsd-csh` and `bash-static` are what they are called after.
+    fn of(shell: &str) -> Self {
+        let name = shell.rsplit('/').next().unwrap_or_default();
+        let parts = name.split('-').map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.'));
+        let languages = parts.map(|part| match part {
+            "csh" | "tcsh" => Self::Csh,
+            "fish" => Self::Fish,
+            part if POSIX.contains(&part) => Self::Posix,
+            _ => Self::Unknown,
+        });
+        languages.into_iter().find(|language| *language != Self::Unknown).unwrap_or(Self::Unknown)
+    }
+}
+
+/// The command line by which the login shell of `account` runs `command`.
+pub(super) fn command_line(account: &Account, command: &Command) -> Result<Vec<String>, TargetError> {
+    let shell = account.command_shell();
+    let language = Language::of(shell);
+    let words = match command {
+        Command::Shell(text) if text == RUN_SCRIPT => match language {
+            Language::Posix => return Ok(login_shell(shell, text)),
+            Language::Csh => return Ok(owned(&["/bin/sh", "-c", &by_pipe(CSH_SCRIPT), shell, CSH_LOGIN])),
+            Language::Fish => return Ok(owned(&["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), shell])),
+            Language::Unknown => {
+                return Err(TargetError::Shell { user: account.name.clone(), shell: shell.to_owned() });
+            }
+        },
+        Command::Shell(text) => return Ok(login_shell(shell, text)),
+        Command::Argv(words) => words,
+    };
+    let mut line = match language {
+        Language::Posix | Language::Unknown => login_shell(shell, EXEC),
+        Language::Csh => [login_shell(shell, "exec $argv:q"), owned(&["/bin/sh", "-c", EXEC])].concat(),
+        Language::Fish => [login_shell(shell, "exec $argv"), owned(&["/bin/sh", "-c", EXEC])].concat(),
+    };
+    line.extend(words.iter().cloned());
+    Ok(line)
+}
+
+/// The command line by which `shell` runs `text` as a login shell.
+pub fn login_shell(shell: &str, text: &str) -> Vec<String> {
+    match Language::of(shell) {
+        Language::Csh => owned(&[shell, "-c", &format!("{CSH_LOGIN}{text}")]),
+        _ => owned(&[shell, "-l", "-c", text]),
+    }
+}
+
+/// A script for sh(1) that runs `line`, with the script of the environment in the pipe that is its descriptor 3. csh
+/// closes all descriptors that it is given: it has to open its parent's, which only its user can.
+fn by_pipe(line: &str) -> String {
+    // No `exec`, spoken or unspoken: the parent has to stay.
+    format!("alloy_script=$ALLOY_SCRIPT; unset ALLOY_SCRIPT\nexec 3<<END\n$alloy_script\nEND\n{line}\nexit $?")
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(shell: &str) -> Account {
+        let text = str::to_owned;
+        Account { name: text("dev"), uid: 1000, gid: 1000, home: text("/home/dev"), shell: text(shell) }
+    }
+
+    #[test]
+    fn shells_are_known_by_their_names() {
+        for (shell, language) in [
+            ("/bin/sh", Language::Posix),
+            ("/usr/bin/zsh-5.9", Language::Posix),
+            ("/bin/ksh93", Language::Posix),
+            ("/bin/bash-static", Language::Posix),
+            ("/bin/bsd-csh", Language::Csh),
+            ("/usr/bin/tcsh", Language::Csh),
+            ("/usr/bin/fish", Language::Fish),
+            ("/usr/bin/xonsh", Language::Unknown),
+            ("/usr/bin/git-shell", Language::Unknown),
+        ] {
+            assert_eq!(Language::of(shell), language, "{shell}");
+        }
+    }
+
+    #[test]
+    fn a_script_with_a_secret_is_told_in_the_shells_own_language() {
+        let script = Command::Shell(RUN_SCRIPT.to_owned());
+        let line = |shell| command_line(&account(shell), &script);
+        assert_eq!(line("/bin/bash").unwrap(), ["/bin/bash", "-l", "-c", RUN_SCRIPT]);
+        assert_eq!(line("/usr/sbin/nologin").unwrap(), ["/bin/sh", "-l", "-c", RUN_SCRIPT]);
+        assert_eq!(line("/usr/bin/fish").unwrap(), ["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), "/usr/bin/fish"]);
+        assert_eq!(line("/bin/csh").unwrap(), ["/bin/sh", "-c", &by_pipe(CSH_SCRIPT), "/bin/csh", CSH_LOGIN]);
+        let error = line("/usr/bin/xonsh").unwrap_err();
+        assert!(error.to_string().contains("/usr/bin/xonsh"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("fish")));
+        // What holds none is as it always was.
+        let plain = command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into())).unwrap();
+        assert_eq!(plain, ["/usr/bin/xonsh", "-l", "-c", "x = 1"]);
+    }
+}

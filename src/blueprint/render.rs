@@ -185,7 +185,9 @@ impl Renderer<'_> {
                     }
                     (None, Some(near)) => format!("did you mean `{near}`?"),
                     (None, None) => {
-                        format!("give it in variables.yml, in the manifest's `variables`, or with --var {name}=…")
+                        format!(
+                            "give it in variables.yml, in the manifest's `variables` or `required_env`, or with --var {name}=…"
+                        )
                     }
                 };
                 error.label("undefined").help(help)

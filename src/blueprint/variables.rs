@@ -26,8 +26,12 @@ const DEV_USERNAME: &str = "DEV_USERNAME";
 /// Names that a blueprint for a live host need not declare: who runs alloy, and where such people keep their files.
 const OF_WHO_RUNS: [&str; 4] = ["HOME", "LOGNAME", "SHELL", "USER"];
 
-/// Names under which alloy and what it works with find credentials of their own. No blueprint can ask for them.
-const OWN_CREDENTIALS: [&str; 8] = [
+/// Names under which alloy and what it works with find credentials of their own, places that may say who asks for them
+/// among these. No blueprint can ask for them. Paths are none: what lies there, no task of an image can read.
+const OWN_CREDENTIALS: [&str; 12] = [
+    "ALLOY_CACHE_FROM",
+    "ALLOY_CACHE_TO",
+    "ALLOY_CATALOG_REMOTE",
     "ALLOY_MIRROR",
     "ALLOY_REGISTRY_PASSWORD",
     "ALLOY_REGISTRY_USERNAME",
@@ -35,8 +39,12 @@ const OWN_CREDENTIALS: [&str; 8] = [
     "COSIGN_PASSWORD",
     "COSIGN_PRIVATE_KEY",
     "DOCKER_AUTH_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
     "REGISTRY_AUTH_FILE",
 ];
+
+/// How the names of git's own begin that may hold headers and passwords (git-config(1)).
+const GIT_VALUES: &str = "GIT_CONFIG_VALUE_";
 
 /// What an image build never takes from the process: who runs it, and where. The image's own values stand in.
 const PERSONAL: [(&str, Option<&str>); 10] = [
@@ -236,7 +244,7 @@ impl Environment {
 
 /// True for names whose values are alloy's own credentials.
 pub(super) fn is_own_credential(name: &str) -> bool {
-    OWN_CREDENTIALS.contains(&name)
+    OWN_CREDENTIALS.contains(&name) || name.starts_with(GIT_VALUES)
 }
 
 /// What is wrong with a blueprint that declares a name of alloy's own credentials.

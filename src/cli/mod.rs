@@ -104,8 +104,14 @@ enum Command {
     Compat(compat::Args),
 }
 
+/// Variables that name places.
+const PLACES: [&str; 5] =
+    ["ALLOY_CACHE_FROM", "ALLOY_CACHE_TO", "ALLOY_CATALOG_REMOTE", "ALLOY_MIRROR", "ALLOY_REGISTRY"];
+
 /// Parses the command line, runs the command, prints its failure, and gives the exit code.
 pub fn main() -> ExitCode {
+    let places = PLACES.iter().filter_map(|name| std::env::var(name).ok());
+    ui::hide_given(std::env::args_os().map(|word| word.to_string_lossy().into_owned()).chain(places));
     let arguments = match compat::arguments(std::env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -117,9 +123,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors.
-            let code = if error.use_stderr() { Kind::Usage as u8 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            // It quotes what was given.
+            let text = error.render();
+            ui::note(&if ui::color() { text.ansi().to_string() } else { text.to_string() });
+            return ExitCode::from(Kind::Usage as u8);
         }
     };
     let global = &cli.global;

@@ -146,6 +146,7 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
 fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Network<'a> {
     let mut network = Network::new(context, &args.registry, platform);
     network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
+    network.fetcher = network.fetcher.with_logins(network.archive.logins());
     network
 }
 

@@ -19,7 +19,9 @@ pub const SCRIPT: &str = "ALLOY_SCRIPT";
 pub const RUN_SCRIPT: &str = "eval \"unset ALLOY_SCRIPT;$ALLOY_SCRIPT\"";
 
 /// Endings of names that are secret without being called so.
-const ENDINGS: [&str; 5] = ["TOKEN", "PASSWORD", "SECRET", "KEY", "CREDENTIALS"];
+const ENDINGS: [&str; 7] = ["TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "KEY", "CREDENTIALS"];
+/// The same of whole words: other words end so, too.
+const WORDS: [&str; 3] = ["AUTH", "PASS", "PAT"];
 
 /// What stands in ops in place of the value of `name`.
 pub fn marker(name: &str) -> String {
@@ -36,7 +38,9 @@ pub struct Secrets {
 impl Secrets {
     /// True for names that end as secrets do.
     pub fn is_secret_name(name: &str) -> bool {
-        ENDINGS.iter().any(|ending| name.to_ascii_uppercase().ends_with(ending))
+        let name = name.to_ascii_uppercase();
+        let word = name.rsplit(['_', '-', '.']).next().unwrap_or_default();
+        ENDINGS.iter().any(|ending| name.ends_with(ending)) || WORDS.contains(&word)
     }
 
     /// Adds a secret. True if it was not known.
@@ -372,6 +376,11 @@ mod tests {
     #[test]
     fn names_that_end_as_secrets_do() {
         assert!(Secrets::is_secret_name("NPM_TOKEN") && Secrets::is_secret_name("api_key"));
-        assert!(!Secrets::is_secret_name("TOKENIZER_VERSION"));
+        for name in ["DB_PASS", "PASS", "DB_PASSWD", "KEY_PASSPHRASE", "PROXY_AUTH", "GITHUB_PAT"] {
+            assert!(Secrets::is_secret_name(name), "{name}");
+        }
+        for name in ["TOKENIZER_VERSION", "COMPASS", "COMPAT", "SEARCH_PATH", "BYPASS"] {
+            assert!(!Secrets::is_secret_name(name), "{name}");
+        }
     }
 }

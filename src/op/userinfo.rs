@@ -44,6 +44,16 @@ fn single(value: &str, http: bool) -> Option<Userinfo<'_>> {
     of_authority(value, start, http, Reading::Values)
 }
 
+/// Passwords of what somebody gives on a command line or in a variable: options, values, places of any kind.
+pub fn passwords_given(word: &str) -> Vec<String> {
+    let value = word.split_once('=').filter(|(name, _)| name.starts_with("--")).map_or(word, |(_, value)| value);
+    let mut found = passwords_in(word);
+    // `name:tag@sha256:…` is an image.
+    let place = single(value.trim(), false).filter(|found| !found.host.starts_with("sha256:"));
+    found.extend(place.into_iter().flat_map(|found| spellings(found.password)));
+    found
+}
+
 /// Passwords of a single value, as they stand there and as they are meant.
 pub fn passwords_of(value: &str, http: bool) -> Vec<String> {
     single(value.trim(), http).map_or_else(Vec::new, |found| spellings(found.password))

@@ -55,12 +55,17 @@ fn what_is_declared_or_given_is_there() {
 
 #[test]
 fn credentials_of_alloys_own_cannot_be_declared() {
-    for declared in ["variables: {COSIGN_PASSWORD: x}", "required_env: [{name: COSIGN_PASSWORD}]"] {
+    for declared in [
+        "variables: {COSIGN_PASSWORD: x}",
+        "required_env: [{name: COSIGN_PASSWORD}]",
+        "required_env: [{name: ALLOY_CATALOG_REMOTE}]",
+        "required_env: [{name: GIT_CONFIG_VALUE_0}]",
+    ] {
         let downloads = Downloads::of_tasks(&write("x"));
         let manifest = format!("name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\n{declared}\n");
         downloads.write("manifest.yml", &manifest);
         let ended = run(downloads.command(&[]).env("COSIGN_PASSWORD", "hunter2")).fails(3);
-        assert!(ended.stderr.contains("COSIGN_PASSWORD is a credential of alloy's own"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(" is a credential of alloy's own"), "{}", ended.stderr);
         assert!(ended.stderr.contains("manifest.yml:4:"), "{}", ended.stderr);
         let checked = Store::new().run(&["check", text(downloads.path())]).fails(1);
         assert!(checked.stdout.contains("credential of alloy's own"), "{}", checked.stdout);

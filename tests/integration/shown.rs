@@ -83,3 +83,26 @@ fn json_steers_no_terminal() {
     let events = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     assert!(events.into_iter().any(|event| event["text"] == format!("{steering}\n")), "{output}");
 }
+
+#[test]
+fn an_error_that_quotes_a_place_does_not_show_its_password() {
+    let directory = crate::support::tasks("- {name: x, action: write_env_file, file: /srv/x, content: x}\n");
+    let build = |option: &str, place: &str| {
+        let words = ["build", text(directory.path()), "--base=deb:bookworm", option, place];
+        words.map(str::to_owned).to_vec()
+    };
+    let login = ["login", "http://u:Given-pw-1@127.0.0.1:1"].map(str::to_owned).to_vec();
+    let mut commands = vec![login];
+    for place in
+        ["corp:Given-pw-1@127.0.0.1:1", "http://corp:a/Given-pw-1@127.0.0.1:1", "http://c:Given-pw-1@127.0.0.1:1"]
+    {
+        commands.extend([build("--mirror", place), build("--cache-from", place), build("--compression", place)]);
+    }
+    for words in commands {
+        let store = Store::new();
+        let mut command = store.alloy(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        let ended = run(command.stdin(std::process::Stdio::null()));
+        let shown = ended.stdout + &ended.stderr;
+        assert!(ended.code != Some(0) && !shown.contains("Given-pw-1"), "{words:?}: {shown}");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::event::{Event, Report, Reporter};
-use crate::op::Secrets;
+use crate::op::{Secrets, passwords_given};
 use crate::yaml::one_line;
 
 static HIDDEN: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
@@ -15,6 +15,13 @@ static HIDDEN: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
 /// From now on, nothing that is printed holds one of `secrets`.
 pub fn hide(secrets: &Secrets) {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).join(secrets);
+}
+
+/// The same of passwords in `words` that alloy was started with, whatever they are meant to be: an error that quotes one
+/// does not show them.
+pub fn hide_given(words: impl Iterator<Item = String>) {
+    let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
+    words.flat_map(|word| passwords_given(&word)).for_each(|password| hidden.hide(&password));
 }
 
 /// `text` without secrets. Digests stay what they are: a value may stand in one by chance.

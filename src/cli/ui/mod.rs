@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::event::Reporter;
 use crate::yaml::{json_shown, shown};
 
-pub use hidden::hide;
+pub use hidden::{hide, hide_given};
 pub use text::{bytes, duration};
 
 /// How progress is shown.

@@ -64,8 +64,9 @@ fn running() -> std::sync::MutexGuard<'static, Vec<u32>> {
     RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Ends all workers of this process, with everything they run and have mounted.
+/// Ends all workers of this process, with everything they run and have mounted, and puts the terminal back as it was.
 pub fn kill_workers() {
+    super::console::give_back();
     for id in running().drain(..) {
         let id = i32::try_from(id).ok().and_then(Pid::from_raw);
         let _ = id.map(|id| rustix::process::kill_process(id, Signal::KILL));

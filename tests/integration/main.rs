@@ -55,6 +55,7 @@ mod shown;
 mod sources;
 mod support;
 mod team_cache;
+mod terminal;
 mod transport;
 mod unfit;
 mod url_logins;

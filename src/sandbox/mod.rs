@@ -34,6 +34,7 @@ mod overlay;
 mod place;
 mod privilege;
 mod process;
+mod program;
 mod scope;
 mod shim;
 mod spec;

@@ -10,7 +10,7 @@ use rustix::fs::MemfdFlags;
 use super::spec::{RunSpec, Stdio};
 use super::streams::Streams;
 use super::worker::inherit;
-use super::{SandboxError, shim};
+use super::{SandboxError, program, shim};
 
 /// Exit code when the sandbox itself failed, as podman and Docker have it.
 pub(super) const SETUP_FAILED: u8 = 125;
@@ -54,7 +54,7 @@ fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxErr
     let memory = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     std::fs::File::from(memory.try_clone().map_err(failed)?).write_all(&bytes).map_err(failed)?;
 
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(program::for_command().map_err(failed)?);
     command.arg0("alloy").arg(shim::ROLE).arg(memory.as_raw_fd().to_string());
     inherit(&mut command, memory);
     let mut streams = Streams::default();

@@ -32,6 +32,7 @@ mod lent;
 mod lock;
 mod locked;
 mod login;
+mod own_program;
 mod packages;
 mod plan;
 mod platforms;

@@ -108,7 +108,7 @@ fn interactive(args: &Args, image: &Image, binds: Vec<Bind>) -> Result<Interacti
     let user = args.user.clone().or_else(|| text("User")).unwrap_or_else(|| "root".to_owned());
     let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_else(|| "/".to_owned());
     let offline = args.network == NetworkMode::None;
-    Ok(Interactive { argv, env, cwd, user, binds, offline })
+    Ok(Interactive { argv, env, cwd, user, binds, offline, terminal: false })
 }
 
 fn bind(text: &str) -> Result<Bind, CommandError> {

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
@@ -76,7 +76,7 @@ impl Channel {
         self.frame(OUTPUT, bytes, None)
     }
 
-    fn frame(&self, kind: u8, payload: &[u8], descriptor: Option<std::os::fd::BorrowedFd<'_>>) -> io::Result<()> {
+    fn frame(&self, kind: u8, payload: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let length = u32::try_from(payload.len()).ok().filter(|length| *length <= LIMIT);
         let length = length.ok_or_else(|| io::Error::other("message too large"))?;
         let mut head = [kind; 5];
@@ -140,6 +140,12 @@ impl Channel {
                 Some(Frame::Output(bytes)) => output(bytes),
             }
         }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
     }
 }
 

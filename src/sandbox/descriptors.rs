@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 
 /// The first that is neither input, output nor errors.
-const FIRST: RawFd = 3;
+pub(super) const FIRST: RawFd = 3;
 
 /// Keeps every open file above standard errors from the programs that are started. Async-signal-safe.
 pub(super) fn keep_to_ourselves() {

@@ -14,9 +14,10 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::UnshareFlags;
 
-use super::init::become_user;
+use super::init::{become_user, lead_a_session};
 use super::process::Running;
 use super::spec::Identity;
+use super::streams::Streams;
 use super::{Exit, SandboxError};
 
 /// How often, and how long apart: one that is dead counts as long as nobody has buried it.
@@ -77,10 +78,11 @@ pub fn spawn_directly(
     if identity.uid != rustix::process::geteuid().as_raw() {
         keep_capabilities(&mut command);
     }
-    become_user(&mut command, identity.clone(), true);
+    lead_a_session(&mut command);
+    become_user(&mut command, identity.clone());
     end_with_parent(&mut command);
     let child = command.spawn().map_err(failed)?;
-    Ok(Running { child, output: Some(reader) })
+    Ok(Running { child, output: Some(reader), streams: Streams::default() })
 }
 
 /// Gives a command a network of its own, with nothing in it but itself.

@@ -10,6 +10,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::shim::read_spec;
 use super::spec::{Identity, RunSpec, Stdio};
+use super::terminal::{self, Terminal};
 use super::worker::adopt;
 use super::{compat, descriptors, mounts, privilege, process, scope};
 
@@ -21,9 +22,11 @@ pub(super) const INTERRUPTS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGT
 
 /// The init's `main`: exits as the command did.
 pub(super) fn main(fd: RawFd) -> ExitCode {
-    let result = prepare(fd).and_then(|spec| {
-        let command = start(&spec)?;
-        reap_until(command)
+    let result = prepare(fd).and_then(|(spec, mut terminal)| {
+        let command = start(&spec, terminal.as_mut())?;
+        let ended = reap_until(command, terminal.as_ref());
+        terminal.as_ref().map(Terminal::ended);
+        ended
     });
     ExitCode::from(match result {
         Ok(code) => code,
@@ -38,7 +41,7 @@ pub(super) fn main(fd: RawFd) -> ExitCode {
     })
 }
 
-fn prepare(fd: RawFd) -> io::Result<RunSpec> {
+fn prepare(fd: RawFd) -> io::Result<(RunSpec, Option<Terminal>)> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let spec = read_spec(&adopt(fd)?)?;
     let other = |error: super::SandboxError| io::Error::other(error.to_string());
@@ -48,30 +51,52 @@ fn prepare(fd: RawFd) -> io::Result<RunSpec> {
     if !spec.network {
         scope::raise_loopback()?;
     }
+    let terminal = match spec.stdio {
+        Stdio::Terminal => Some(Terminal::open(&spec.identity)?),
+        Stdio::Captured | Stdio::Caller => None,
+    };
     privilege::restrict(!spec.network).map_err(other)?;
-    Ok(spec)
+    Ok((spec, terminal))
 }
 
-fn start(spec: &RunSpec) -> io::Result<Pid> {
+fn start(spec: &RunSpec, terminal: Option<&mut Terminal>) -> io::Result<Pid> {
     let [program, args @ ..] = spec.argv.as_slice() else { return Err(io::Error::other("no command to run")) };
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(&spec.env).current_dir(&spec.cwd);
-    let captured = spec.stdio == Stdio::Captured;
-    if captured {
+    if spec.stdio == Stdio::Captured {
         command.stdin(Std::null());
     }
-    become_user(&mut command, spec.identity.clone(), captured);
+    let on_terminal = terminal.is_some();
+    match terminal {
+        Some(terminal) => terminal.give(&mut command)?,
+        None => lead_a_session(&mut command),
+    }
+    become_user(&mut command, spec.identity.clone());
     // Only these two can tell a missing directory from a missing program.
     if let Err(error) = std::fs::metadata(&spec.cwd) {
         return Err(io::Error::other(format!("working directory {}: {error}", spec.cwd)));
     }
     let child = command.spawn().map_err(|e| io::Error::new(e.kind(), format!("cannot run {program}: {e}")))?;
-    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("no process id"))
+    let child = Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("no process id"))?;
+    if !on_terminal {
+        terminal::hand_on_signals(child);
+    }
+    Ok(child)
+}
+
+/// Makes the child of `command` the leader of a session: signals to its process group, which `kill 0` names, reach nobody
+/// outside, pid namespace or not.
+#[allow(unsafe_code)]
+pub(super) fn lead_a_session(command: &mut Command) {
+    // SAFETY: one system call, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?));
+    }
 }
 
 /// Makes the child of `command` a user of the root, with signals as they are by default.
 #[allow(unsafe_code)]
-pub(super) fn become_user(command: &mut Command, identity: Identity, own_session: bool) {
+pub(super) fn become_user(command: &mut Command, identity: Identity) {
     let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
     let gid = rustix::process::Gid::from_raw(identity.gid);
     let uid = rustix::process::Uid::from_raw(identity.uid);
@@ -80,9 +105,6 @@ pub(super) fn become_user(command: &mut Command, identity: Identity, own_session
         command.pre_exec(move || {
             for signal in INTERRUPTS {
                 libc::signal(signal, libc::SIG_DFL);
-            }
-            if own_session {
-                rustix::process::setsid()?;
             }
             descriptors::keep_to_ourselves();
             set_thread_groups(&groups)?;
@@ -94,9 +116,15 @@ pub(super) fn become_user(command: &mut Command, identity: Identity, own_session
 }
 
 /// Waits for `command`, taking in every orphan on the way. What still runs afterwards dies with this process.
-fn reap_until(command: Pid) -> io::Result<u8> {
+fn reap_until(command: Pid, terminal: Option<&Terminal>) -> io::Result<u8> {
+    let options = if terminal.is_some() { WaitOptions::UNTRACED } else { WaitOptions::empty() };
     loop {
-        match wait(WaitOptions::empty()) {
+        match wait(options) {
+            Ok(Some((pid, status))) if status.stopped() => {
+                if let Some(terminal) = terminal.filter(|_| pid == command) {
+                    terminal.stopped(command)?;
+                }
+            }
             Ok(Some((pid, status))) if pid == command => {
                 let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
                 return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX));

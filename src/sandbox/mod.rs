@@ -19,6 +19,7 @@
 
 mod channel;
 mod compat;
+mod console;
 mod descriptors;
 mod direct;
 mod emulator;
@@ -33,12 +34,16 @@ mod overlay;
 mod place;
 mod privilege;
 mod process;
+mod program;
 mod scope;
 mod shim;
 mod spec;
+mod streams;
+mod terminal;
 mod worker;
 
 pub use channel::{Channel, Frame};
+pub use console::Console;
 pub use direct::{end_commands, ending, spawn_directly};
 pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
@@ -46,7 +51,7 @@ pub use loan::Loan;
 pub use mode::Mode;
 pub use overlay::Overlay;
 pub use place::attach;
-pub use process::{Exit, Running, spawn};
+pub use process::{Exit, Running, spawn, spawn_on};
 pub use spec::{Bind, Identity, RunSpec, Stdio};
 pub use worker::{Needs, Worker, kill_workers};
 

@@ -17,11 +17,13 @@ mod attributes;
 mod dev;
 mod kernel;
 
+pub(super) use attributes::restrict;
+
 /// Mounts everything below the root of `spec` and makes it this process's `/`.
 pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
     let root = own_mount(&spec.root, spec.root_is)?;
     // What the image is, and what the caller has mounted in it, holds no devices: those of `/dev` are all.
-    attributes::restrict(&root, MountAttrFlags::MOUNT_ATTR_NODEV)
+    restrict(&root, MountAttrFlags::MOUNT_ATTR_NODEV)
         .map_err(|e| SandboxError::setup("forbid the devices of the image", e))?;
     dev::mount(&root, spec.stdio)?;
     kernel::mount(&root)?;
@@ -126,7 +128,7 @@ pub(super) fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
     flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, bind.read_only);
     flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, bind.no_set_id);
     if !flags.is_empty() {
-        attributes::restrict(&mounted, flags).map_err(failed)?;
+        restrict(&mounted, flags).map_err(failed)?;
     }
     Ok(())
 }

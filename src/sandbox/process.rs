@@ -1,15 +1,16 @@
 //! Starting a command from the worker, and learning how it ended.
 
 use std::io::{self, PipeReader, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio as Std};
 
 use rustix::fs::MemfdFlags;
 
 use super::spec::{RunSpec, Stdio};
+use super::streams::Streams;
 use super::worker::inherit;
-use super::{SandboxError, shim};
+use super::{SandboxError, program, shim};
 
 /// Exit code when the sandbox itself failed, as podman and Docker have it.
 pub(super) const SETUP_FAILED: u8 = 125;
@@ -34,20 +35,38 @@ pub struct Running {
     pub(super) child: Child,
     /// What it prints, when captured; ends when the last process of the sandbox is gone.
     pub output: Option<PipeReader>,
+    pub(super) streams: Streams,
 }
 
 /// Starts the command of `spec`. Called in the worker, from a thread that outlives the command.
 pub fn spawn(spec: &RunSpec) -> Result<Running, SandboxError> {
+    start(spec, None)
+}
+
+/// The same on a terminal of its own, which whoever has the other end of `console` shows.
+pub fn spawn_on(spec: &RunSpec, console: OwnedFd) -> Result<Running, SandboxError> {
+    start(spec, Some(console))
+}
+
+fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxError> {
     let failed = |e: io::Error| SandboxError::setup("start a command", e);
     let bytes = serde_json::to_vec(spec).map_err(|e| failed(e.into()))?;
     let memory = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     std::fs::File::from(memory.try_clone().map_err(failed)?).write_all(&bytes).map_err(failed)?;
 
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(program::for_command().map_err(failed)?);
     command.arg0("alloy").arg(shim::ROLE).arg(memory.as_raw_fd().to_string());
     inherit(&mut command, memory);
+    let mut streams = Streams::default();
     let output = match spec.stdio {
-        Stdio::Inherited => None,
+        Stdio::Caller => {
+            streams = Streams::attach(&mut command, &spec.identity).map_err(failed)?;
+            None
+        }
+        Stdio::Terminal => {
+            command.stdin(console.map_or_else(Std::null, Std::from));
+            None
+        }
         Stdio::Captured => {
             let (reader, writer) = io::pipe().map_err(failed)?;
             let errors = writer.try_clone().map_err(failed)?;
@@ -56,13 +75,14 @@ pub fn spawn(spec: &RunSpec) -> Result<Running, SandboxError> {
         }
     };
     let child = command.spawn().map_err(failed)?;
-    Ok(Running { child, output })
+    Ok(Running { child, output, streams })
 }
 
 impl Running {
     /// Waits for the end.
     pub fn wait(mut self) -> Result<Exit, SandboxError> {
         let status = self.child.wait().map_err(|e| SandboxError::setup("wait for a command", e))?;
+        self.streams.finish();
         // The shim is ended by a signal only when someone kills it: then its command died with it.
         let signal = status.signal().unwrap_or_default();
         Ok(Exit(status.code().unwrap_or(128 + signal)))

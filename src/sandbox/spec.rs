@@ -46,8 +46,10 @@ impl Bind {
 pub enum Stdio {
     /// Input empty, output and errors to one pipe.
     Captured,
-    /// Those of alloy: an interactive `alloy run`.
-    Inherited,
+    /// Those of alloy's caller, as far as `streams` hands them on.
+    Caller,
+    /// A terminal of the sandbox's own, which alloy shows on its caller's.
+    Terminal,
 }
 
 /// One command in one root.

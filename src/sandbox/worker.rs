@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
-use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place};
+use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place, program};
 
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
@@ -64,8 +64,9 @@ fn running() -> std::sync::MutexGuard<'static, Vec<u32>> {
     RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Ends all workers of this process, with everything they run and have mounted.
+/// Ends all workers of this process, with everything they run and have mounted, and puts the terminal back as it was.
 pub fn kill_workers() {
+    super::console::give_back();
     for id in running().drain(..) {
         let id = i32::try_from(id).ok().and_then(Pid::from_raw);
         let _ = id.map(|id| rustix::process::kill_process(id, Signal::KILL));
@@ -144,7 +145,7 @@ impl Worker {
     fn launch(mode: Mode) -> Result<Self, SandboxError> {
         let (channel, theirs) = Channel::pair().map_err(|e| SandboxError::setup("make a socket pair", e))?;
         let fd = theirs.as_raw_fd();
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(program::for_worker());
         command.arg0("alloy").arg(ROLE).arg(fd.to_string());
         inherit(&mut command, theirs.into());
         let child = command.spawn().map_err(|e| SandboxError::setup("start the worker", e))?;

@@ -18,7 +18,7 @@ use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
-use crate::sandbox::{Bind, Mode, Needs, SandboxError, Worker};
+use crate::sandbox::{Bind, Console, Mode, Needs, SandboxError, Worker};
 
 mod reach;
 use reach::Reach;
@@ -235,9 +235,18 @@ impl ImageTarget {
     /// Runs a command on the terminal; returns its exit code.
     pub fn run(&mut self, run: Interactive) -> Result<i32, RequestError> {
         let binds = self.reach_binds(run.binds)?;
-        let run = Interactive { binds, ..run };
-        self.worker.share_pipes().map_err(|error| SandboxError::setup("lend the output to commands", error))?;
-        match self.ask(&Request::Run(Box::new(run)))? {
+        let failed = |error| SandboxError::setup("lend input and output to commands", error);
+        self.worker.share_pipes().map_err(failed)?;
+        let mut console = Console::open().map_err(failed)?;
+        let request = Request::Run(Box::new(Interactive { binds, terminal: console.is_some(), ..run }));
+        match &mut console {
+            Some(console) => self.worker.send_descriptor(&request, &console.theirs().map_err(failed)?)?,
+            None => self.worker.send(&request)?,
+        }
+        let reply = self.reply(|_| ());
+        // First, the terminal is as it was.
+        drop(console);
+        match reply? {
             Reply::Exit(code) => Ok(code),
             other => Err(unexpected(&other)),
         }

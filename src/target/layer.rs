@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
@@ -17,7 +17,7 @@ use super::aptcache::AptCache;
 use super::lent::{Lent, PLACE};
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
-use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn};
+use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
 
 /// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
 pub const DEFAULT_EPOCH: u64 = 1_577_836_800;
@@ -91,7 +91,7 @@ impl Layer {
         env
     }
 
-    /// Runs a command on alloy's own terminal.
+    /// Runs a command on the terminal that `console` shows, or else with alloy's own input and output.
     pub fn run_interactive(
         &self,
         argv: &[String],
@@ -100,14 +100,20 @@ impl Layer {
         env: BTreeMap<String, String>,
         cwd: &str,
         binds: &[crate::sandbox::Bind],
+        console: Option<OwnedFd>,
     ) -> Result<i32, TargetError> {
         let mut all = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
         all.extend(self.env.clone());
         all.insert("HOME".to_owned(), account.home.clone());
         all.extend(env);
-        let mut spec = self.spec(argv, all, identity, cwd, Stdio::Inherited);
+        let stdio = if console.is_some() { Stdio::Terminal } else { Stdio::Caller };
+        let mut spec = self.spec(argv, all, identity, cwd, stdio);
         spec.binds.extend_from_slice(binds);
-        Ok(spawn(&spec)?.wait()?.0)
+        let running = match console {
+            Some(console) => spawn_on(&spec, console)?,
+            None => spawn(&spec)?,
+        };
+        Ok(running.wait()?.0)
     }
 
     fn spec(

@@ -166,6 +166,8 @@ pub struct Interactive {
     pub binds: Vec<Bind>,
     /// No network but a loopback interface of its own.
     pub offline: bool,
+    /// On a terminal of its own; the request comes with the console that shows it.
+    pub terminal: bool,
 }
 
 /// How a step ended.

@@ -257,6 +257,7 @@ impl<'a> Session<'a> {
     }
 
     fn interactive(&mut self, run: &Interactive) -> Result<i32, TargetError> {
+        let console = run.terminal.then(|| self.channel.take_descriptor()).transpose().map_err(TargetError::Output)?;
         let layer = self.open()?;
         let accounts = layer.accounts()?;
         let (user, group) = run.user.split_once(':').map_or((run.user.as_str(), None), |(u, g)| (u, Some(g)));
@@ -267,7 +268,7 @@ impl<'a> Session<'a> {
             identity.gid = gid;
         }
         layer.set_offline(run.offline);
-        layer.run_interactive(&run.argv, &account, identity, run.env.clone(), &run.cwd, &run.binds)
+        layer.run_interactive(&run.argv, &account, identity, run.env.clone(), &run.cwd, &run.binds, console)
     }
 }
 

@@ -4,10 +4,10 @@ for file in sys/kernel/core_pattern sys/kernel/poweroff_cmd sys/kernel/panic sys
     sys/fs/protected_hardlinks sys/kernel/printk sysrq-trigger irq/default_smp_affinity; do
     test ! -e /proc/$file || ! (: >> /proc/$file) 2>/dev/null || fault "/proc/$file can be set"
 done
-for file in kcore keys timer_list sched_debug interrupts latency_stats; do
+for file in kcore keys timer_list sched_debug interrupts latency_stats kallsyms kpageflags kpagecount kpagecgroup vmallocinfo; do
     test -z "$(head -c 1 /proc/$file 2>/dev/null | tr '\0' x)" || fault "/proc/$file can be read"
 done
-for directory in /proc/acpi /proc/asound /proc/scsi /sys/firmware /sys/devices/virtual/powercap; do
+for directory in /proc/acpi /proc/asound /proc/scsi /sys/firmware /sys/devices/virtual/powercap /sys/dev/block; do
     test -z "$(ls -A $directory 2>/dev/null)" || fault "$directory can be seen"
 done
 test -d /sys/devices/system/cpu/cpu0 || fault "no /sys"

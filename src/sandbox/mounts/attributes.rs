@@ -18,7 +18,7 @@ struct MountAttr {
 
 /// Adds `flags` to the mount whose root `mounted` is, and to all mounts below it.
 #[allow(unsafe_code)]
-pub(super) fn restrict(mounted: &OwnedFd, flags: MountAttrFlags) -> io::Result<()> {
+pub(in crate::sandbox) fn restrict(mounted: &OwnedFd, flags: MountAttrFlags) -> io::Result<()> {
     let wanted = MountAttr { set: u64::from(flags.bits()), clear: 0, propagation: 0, user_namespace: 0 };
     // SAFETY: the kernel reads an empty string and `wanted`, whose size it is told; both outlive the call.
     let result = unsafe {

@@ -1,6 +1,6 @@
 //! `/dev`: the few devices that every program counts on, and terminals and shared memory of the sandbox's own.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -15,7 +15,13 @@ use crate::sandbox::spec::Stdio;
 /// Linux `Documentation/admin-guide/devices.txt`: names, major and minor numbers.
 const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
-const LINKS: [(&str, &str); 2] = [("fd", "/proc/self/fd"), ("ptmx", "pts/ptmx")];
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("ptmx", "pts/ptmx"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 pub(super) fn mount(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -23,7 +29,7 @@ pub(super) fn mount(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
     let dev = open_in(root, Path::new("/dev"), OFlags::PATH).map_err(|e| SandboxError::setup("open /dev", e))?;
     for (name, major, minor) in DEVICES {
         // Without a controlling terminal there is no use for `tty`, and some machines have none.
-        if name != "tty" || stdio == Stdio::Inherited {
+        if name != "tty" || stdio == Stdio::Terminal {
             device(root, &dev, name, makedev(major, minor))
                 .map_err(|e| SandboxError::setup(format!("make /dev/{name}"), e))?;
         }
@@ -33,21 +39,10 @@ pub(super) fn mount(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
     }
     file_system(root, "/dev/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
     file_system(root, "/dev/shm", "tmpfs", flags | MountFlags::NODEV, "mode=1777")?;
-    for (name, target) in LINKS.into_iter().chain(streams(stdio)) {
+    for (name, target) in LINKS {
         rustix::fs::symlinkat(target, &dev, name).map_err(|e| SandboxError::setup(format!("make /dev/{name}"), e))?;
     }
     Ok(())
-}
-
-/// Names of a command's input and output. A terminal belongs to a user of the machine, whom a user namespace may not
-/// know: it opens by the name that it has for everybody whom it controls.
-fn streams(stdio: Stdio) -> [(&'static str, &'static str); 3] {
-    let name = |terminal: bool, own| if stdio == Stdio::Inherited && terminal { "/dev/tty" } else { own };
-    [
-        ("stdin", name(io::stdin().is_terminal(), "/proc/self/fd/0")),
-        ("stdout", name(io::stdout().is_terminal(), "/proc/self/fd/1")),
-        ("stderr", name(io::stderr().is_terminal(), "/proc/self/fd/2")),
-    ]
 }
 
 /// A node of the sandbox's own, which a command may change as it likes. In a user namespace nobody makes devices: there

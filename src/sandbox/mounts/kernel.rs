@@ -1,7 +1,8 @@
 //! `/proc` and `/sys`: what the kernel says of itself can be read, but for what is secret; nothing of it can be set.
 //!
 //! The kernel asks for the machine's uid 0 where a sysctl is set, and not for a capability: root of a sandbox without a
-//! user namespace has that. The lists are those of runc, containerd and Docker.
+//! user namespace has that. The lists are those of runc, containerd, Docker and
+//! podman, and what else names addresses and pages of the machine's memory.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,19 +16,26 @@ use super::attributes::restrict;
 use super::{SandboxError, by_descriptor, file_system, open_in};
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-const MASKED: [&str; 12] = [
+const MASKED: [&str; 19] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
+    "/proc/kallsyms",
     "/proc/kcore",
     "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
     "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/sys/dev/block",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
+    "/sys/fs/selinux",
 ];
 const PLAIN: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 const CLOSED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY

@@ -186,8 +186,7 @@ impl Renderer<'_> {
                     (None, Some(near)) => format!("did you mean `{near}`?"),
                     (None, None) => {
                         format!(
-                            "give it in variables.yml, in the manifest's `variables`, or with --var {name}=…; \
-                             if the environment has it, add it to `required_env`"
+                            "give it in variables.yml, in the manifest's `variables` or `required_env`, or with --var {name}=…"
                         )
                     }
                 };

@@ -28,10 +28,11 @@ pub fn look(upper: &Root, exclude: &ExcludeSet) -> Result<Vec<PathBuf>, DiffErro
             match directory.metadata(&name)?.kind {
                 FileKind::Directory => waiting.push(path),
                 FileKind::Socket => sockets.push(path),
-                FileKind::CharDevice | FileKind::File if name.len() > LONGEST_GONE => {
-                    if is_whiteout(&directory.metadata(&name)?, &directory.xattrs(&name)?) {
-                        check_gone(&path)?;
-                    }
+                FileKind::CharDevice | FileKind::File
+                    if name.len() > LONGEST_GONE
+                        && is_whiteout(&directory.metadata(&name)?, &directory.xattrs(&name)?) =>
+                {
+                    check_gone(&path)?;
                 }
                 _ => {}
             }

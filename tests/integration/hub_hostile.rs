@@ -161,6 +161,7 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
         registries: &registries,
         archive: &archive,
         platform: &platform,
+        base_within: None,
         compression: Default::default(),
         pull: false,
         locked: false,

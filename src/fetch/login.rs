@@ -40,7 +40,9 @@ pub(super) fn put_in(url: String, logins: &[Login]) -> String {
         |login: &&Login| url.strip_prefix(&login.place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let Some(login) = logins.iter().find(fits) else { return url };
     let Ok(mut parsed) = Url::parse(&url) else { return url };
-    let done = parsed.set_username(&login.user).and_then(|()| parsed.set_password(Some(&login.password)));
+    // What has to be encoded is, but for the sign of what is encoded.
+    let [user, password] = [&login.user, &login.password].map(|word| word.replace('%', "%25"));
+    let done = parsed.set_username(&user).and_then(|()| parsed.set_password(Some(&password)));
     if done.is_ok() { parsed.into() } else { url }
 }
 
@@ -57,6 +59,8 @@ mod tests {
         assert!(!format!("{logins:?}").contains("p@ss"));
         let asked = put_in(format!("{place}/dists/x"), &logins);
         assert_eq!(asked, "http://corp:p%40ss@m.example:8080/debian/dists/x");
+        let login = Login { password: "p#\"'%41".into(), ..logins[0].clone() };
+        assert_eq!(taken_apart(&put_in(place, std::slice::from_ref(&login))).1, Some(login));
         for other in ["http://m.example:8080/debian-security/x", "http://m.example/debian/x", "file:///x"] {
             assert_eq!(put_in(other.to_owned(), &logins), other);
         }

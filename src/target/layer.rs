@@ -15,6 +15,7 @@ use super::accounts::Account;
 use super::apt::Archived;
 use super::aptcache::AptCache;
 use super::lent::{Lent, PLACE};
+use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
 use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
@@ -94,21 +95,18 @@ impl Layer {
     /// Runs a command on the terminal that `console` shows, or else with alloy's own input and output.
     pub fn run_interactive(
         &self,
-        argv: &[String],
+        run: &Interactive,
         account: &Account,
         identity: Identity,
-        env: BTreeMap<String, String>,
-        cwd: &str,
-        binds: &[crate::sandbox::Bind],
         console: Option<OwnedFd>,
     ) -> Result<i32, TargetError> {
         let mut all = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
         all.extend(self.env.clone());
         all.insert("HOME".to_owned(), account.home.clone());
-        all.extend(env);
+        all.extend(run.env.clone());
         let stdio = if console.is_some() { Stdio::Terminal } else { Stdio::Caller };
-        let mut spec = self.spec(argv, all, identity, cwd, stdio);
-        spec.binds.extend_from_slice(binds);
+        let mut spec = self.spec(&run.argv, all, identity, &run.cwd, stdio);
+        spec.binds.extend_from_slice(&run.binds);
         let running = match console {
             Some(console) => spawn_on(&spec, console)?,
             None => spawn(&spec)?,

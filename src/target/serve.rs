@@ -268,7 +268,7 @@ impl<'a> Session<'a> {
             identity.gid = gid;
         }
         layer.set_offline(run.offline);
-        layer.run_interactive(&run.argv, &account, identity, run.env.clone(), &run.cwd, &run.binds, console)
+        layer.run_interactive(run, &account, identity, console)
     }
 }
 

@@ -1,8 +1,8 @@
 //! `/proc` and `/sys`: what the kernel says of itself can be read, but for what is secret; nothing of it can be set.
 //!
 //! The kernel asks for the machine's uid 0 where a sysctl is set, and not for a capability: root of a sandbox without a
-//! user namespace has that. The lists are those of runc, containerd, Docker and
-//! podman, and what else names addresses and pages of the machine's memory.
+//! user namespace has that. The lists are those of runc, containerd, Docker and podman, and what else names addresses and pages of
+//! the machine's memory.
 
 use std::io;
 use std::os::fd::OwnedFd;

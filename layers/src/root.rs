@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+mod descent;
 mod directory;
 mod handle;
 mod resolve;
@@ -19,6 +20,7 @@ mod shared;
 mod write;
 mod xattr;
 
+pub use descent::Descent;
 pub use directory::Directory;
 pub use handle::Handle;
 

@@ -6,25 +6,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use layers::root::{Directory, FileKind, Handle, Metadata, Root};
+use layers::root::{Descent, FileKind, Handle, Metadata, Root};
 
 use super::TargetError;
 use crate::op::Mode;
-
-/// A directory on the way, with the names in it that are still to come.
-struct Level {
-    directory: Directory,
-    found: Metadata,
-    names: std::vec::IntoIter<OsString>,
-}
-
-impl Level {
-    fn new(handle: Handle, found: Metadata) -> Result<Self, TargetError> {
-        let directory = handle.into_directory()?;
-        let names = directory.names()?.into_iter();
-        Ok(Self { directory, found, names })
-    }
-}
 
 /// Sets owner, then mode (chown(2) clears set-id bits), on `path`; with `recursive` on all below a directory.
 pub fn set(
@@ -61,19 +46,25 @@ pub fn set_on(
     if !recursive || found.kind != FileKind::Directory {
         return one(&top, &found);
     }
-    let mut levels = vec![Level::new(top, found)?];
-    while let Some(level) = levels.last_mut() {
-        let Some(name) = level.names.next() else {
+    let mut descent = Descent::default();
+    let enter = |descent: &mut Descent<(Metadata, std::vec::IntoIter<OsString>)>, handle: Handle, found: Metadata| {
+        let directory = handle.into_directory()?;
+        let names = directory.names()?.into_iter();
+        descent.push(directory, (found, names))
+    };
+    enter(&mut descent, top, found)?;
+    while let Some((directory, (_, names))) = descent.here() {
+        let Some(name) = names.next() else {
             // A directory comes after what is in it: its new mode may lock out who sets it.
-            if let Some(Level { directory, found, .. }) = levels.pop() {
+            if let Some((directory, (found, _))) = descent.pop()? {
                 one(&directory.into_handle(), &found)?;
             }
             continue;
         };
-        let handle = level.directory.handle(&name)?;
+        let handle = directory.handle(&name)?;
         let found = handle.metadata()?;
         if found.kind == FileKind::Directory {
-            levels.push(Level::new(handle, found)?);
+            enter(&mut descent, handle, found)?;
         } else {
             one(&handle, &found)?;
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, FileKind, Metadata, RootError, xattr};
+use super::{DIRECTORY, Descent, FileKind, Metadata, RootError, xattr};
 
 /// An open directory of a root, on whose names operations work without any resolution.
 #[derive(Debug)]
@@ -147,35 +147,64 @@ impl Directory {
 
     /// Deletes `name` with all below it. Nothing there is fine.
     pub fn remove_all(&self, name: &OsStr) -> Result<(), RootError> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(error) => return Err(self.failed("delete", name)(error)),
+        if self.unlink(name)? {
+            self.clear(name)?;
+            self.remove_dir(name)?;
         }
-        self.clear(name)?;
+        Ok(())
+    }
+
+    /// Deletes all that is in the directory `name`.
+    pub fn clear(&self, name: &OsStr) -> Result<(), RootError> {
+        let mut descent = Descent::default();
+        descent.push(self.opened_up(name)?, None)?;
+        while let Some((directory, names)) = descent.here() {
+            let names: &mut std::vec::IntoIter<OsString> = match names {
+                Some(names) => names,
+                None => names.insert(directory.names()?.into_iter()),
+            };
+            let Some(name) = names.next() else {
+                let Some((emptied, _)) = descent.pop()? else { break };
+                if let (Some((above, _)), Some(name)) = (descent.here(), emptied.path.file_name()) {
+                    above.remove_dir(name)?;
+                }
+                continue;
+            };
+            if directory.unlink(&name)? {
+                let below = directory.opened_up(&name)?;
+                descent.push(below, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes `name` unless it is a directory; gives whether it is one. Nothing there is fine.
+    fn unlink(&self, name: &OsStr) -> Result<bool, RootError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(false),
+            Err(Errno::ISDIR | Errno::PERM) => Ok(true),
+            Err(error) => Err(self.failed("delete", name)(error)),
+        }
+    }
+
+    /// Deletes the directory `name`, in which nothing is any more.
+    fn remove_dir(&self, name: &OsStr) -> Result<(), RootError> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.failed("delete", name)(error)),
         }
     }
 
-    /// Deletes all that is in the directory `name`.
-    pub fn clear(&self, name: &OsStr) -> Result<(), RootError> {
-        let directory = match self.directory(name) {
-            // An owner without permission still may give it to himself.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+    /// The directory `name`, which can be listed. An owner without permission still may give it to himself.
+    fn opened_up(&self, name: &OsStr) -> Result<Directory, RootError> {
+        let denied = |error: &RootError| error.kind() == io::ErrorKind::PermissionDenied;
+        let listed = |directory: Directory| directory.open().map(|_| directory);
+        match self.directory(name).and_then(listed) {
+            Err(error) if denied(&error) => {
                 self.set_mode(name, 0o700)?;
-                self.directory(name)?
+                self.directory(name)
             }
-            other => other?,
-        };
-        let names = match directory.names() {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.set_mode(name, 0o700)?;
-                directory.names()?
-            }
-            other => other?,
-        };
-        names.iter().try_for_each(|name| directory.remove_all(name))
+            other => other,
+        }
     }
 }

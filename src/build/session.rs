@@ -22,7 +22,6 @@ use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Origin, Resolver};
-use crate::sandbox::Bind;
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
@@ -35,6 +34,7 @@ mod portable;
 mod share;
 mod sources;
 mod trees;
+mod worker;
 
 pub use trees::stack_tree;
 
@@ -148,29 +148,6 @@ impl<'a> Session<'a> {
         let record = LayerRecord { output: Some(output), chain, preimage, ..record };
         cache::keep(self.resolver.store, &planned.key, &record)?;
         self.share(&planned.key, &record);
-        Ok(())
-    }
-
-    /// The worker, started for tasks if it was not started before.
-    fn target(&mut self) -> Result<&mut ImageTarget> {
-        if self.target.is_none() {
-            let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
-            let logins = self.resolver.archive.logins();
-            Lent::untold(&logins).for_each(|text| self.resolver.reporter.event(Event::Warning(text)));
-            self.start(lent.with_logins(&logins), &[])?;
-        }
-        let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
-        self.target.as_mut().ok_or_else(|| lost().into())
-    }
-
-    /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls.
-    fn start(&mut self, lent: Lent, binds: &[Bind]) -> Result<()> {
-        let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?;
-        if let Some(why) = target.instead() {
-            let note = format!("commands run without a user namespace, as in a plain container: {why}");
-            self.resolver.reporter.event(Event::Note(note));
-        }
-        self.target = Some(target);
         Ok(())
     }
 

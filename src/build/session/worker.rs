@@ -1,0 +1,32 @@
+//! The process that performs tasks: started when the first of them needs it.
+
+use super::{Result, Session};
+use crate::event::Event;
+use crate::sandbox::Bind;
+use crate::target::Lent;
+use crate::target::image::{ImageTarget, RequestError};
+
+impl Session<'_> {
+    /// The worker, started for tasks if it was not started before.
+    pub(super) fn target(&mut self) -> Result<&mut ImageTarget> {
+        if self.target.is_none() {
+            let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
+            let logins = self.resolver.archive.logins();
+            Lent::untold(&logins).for_each(|text| self.resolver.reporter.event(Event::Warning(text)));
+            self.start(lent.with_logins(&logins), &[])?;
+        }
+        let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
+        self.target.as_mut().ok_or_else(|| lost().into())
+    }
+
+    /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls.
+    pub(super) fn start(&mut self, lent: Lent, binds: &[Bind]) -> Result<()> {
+        let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?;
+        if let Some(why) = target.instead() {
+            let note = format!("commands run without a user namespace, as in a plain container: {why}");
+            self.resolver.reporter.event(Event::Note(note));
+        }
+        self.target = Some(target);
+        Ok(())
+    }
+}

@@ -82,7 +82,7 @@ impl Running {
     /// Waits for the end.
     pub fn wait(mut self) -> Result<Exit, SandboxError> {
         let status = self.child.wait().map_err(|e| SandboxError::setup("wait for a command", e))?;
-        self.streams.finish();
+        self.streams.finish().map_err(|e| SandboxError::setup("write what the command printed", e))?;
         // The shim is ended by a signal only when someone kills it: then its command died with it.
         let signal = status.signal().unwrap_or_default();
         Ok(Exit(status.code().unwrap_or(128 + signal)))

@@ -21,7 +21,7 @@ use super::spec::Identity;
 /// What has to be done when the command has ended.
 #[derive(Default)]
 pub(super) struct Streams {
-    copies: Vec<JoinHandle<()>>,
+    copies: Vec<JoinHandle<io::Result<()>>>,
     input: Option<OwnedFd>,
 }
 
@@ -60,21 +60,26 @@ impl Streams {
         // Who opens `/dev/stdout` has to be its owner. One that is not mapped cannot.
         let _ = rustix::fs::fchown(&writer, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
         let mut to = File::from(to.try_clone_to_owned()?);
-        let copy = move || {
-            // A full disk, or a reader that is gone: then the command's pipe breaks.
-            let _ = io::copy(&mut reader, &mut to);
+        // Of a full disk the command learns only by its pipe, which breaks when it writes on: what it wrote before is
+        // lost, and alloy has to say so. Of a reader that is gone nobody wants to hear.
+        let copy = move || match io::copy(&mut reader, &mut to) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
         };
         self.copies.push(std::thread::Builder::new().name("output".into()).spawn(copy)?);
         Ok(writer)
     }
 
     /// Waits until everything is written. Whoever reads from the same input goes on where the command has left off.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(self) -> io::Result<()> {
+        let mut written = Ok(());
         for copy in self.copies {
-            let _ = copy.join();
+            let copied = copy.join().unwrap_or_else(|_| Err(io::Error::other("the thread that copies has failed")));
+            written = written.and(copied);
         }
         let read = self.input.and_then(|input| seek(&input, SeekFrom::Current(0)).ok());
         let _ = read.map(|read| seek(io::stdin(), SeekFrom::Start(read)));
+        written
     }
 }
 

@@ -34,3 +34,22 @@ fn changes_are_forgotten_or_kept() {
     let listed = store.run(&["images"]).ok().stdout;
     assert!(listed.contains("changing:latest"), "{listed}");
 }
+
+#[test]
+fn output_that_could_not_be_written_is_an_error() {
+    let store = shared();
+    store.build(&[text(&repository("examples/hello")), "-t", "running"]);
+    for script in ["echo x", "echo x; exit 3", "head -c 70000 /dev/zero; exit 0"] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let arguments = ["run", "running", "--", "sh", "-c", script];
+        let ended = store.alloy(&arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success(), "{script}");
+        assert!(said.contains("cannot write what the command printed: No space left on device"), "{script}: {said}");
+    }
+    // A reader that is gone is no fault of anybody's.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = store.alloy(&["run", "running", "--", "sh", "-c", "yes; exit 7"]).stdout(writer).output().unwrap();
+    assert!(!String::from_utf8_lossy(&ended.stderr).contains("cannot write"), "{ended:?}");
+}

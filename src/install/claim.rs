@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use layers::root::Root;
 
@@ -13,6 +14,8 @@ use super::InstallError;
 const PLACE: &str = "var/lib/alloy";
 const HOST: &str = "var/lib/alloy/host";
 const NAME_LIMIT: u64 = 64;
+/// How long a lock may be held by nobody who is there.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// A host that this run alone installs to, as long as this value lives.
 pub struct Claim {
@@ -28,14 +31,21 @@ impl Claim {
         let path = root.path().join(PLACE);
         let failed = |source| InstallError::Claim { path: path.clone(), source };
         let lock = root.directory(Path::new(PLACE))?.open()?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let inode = lock.metadata().map_err(failed)?.ino();
-                let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-                return Err(InstallError::Busy { pid: holder(&locks, inode) });
+        let asked = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) => {}
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            let inode = lock.metadata().map_err(failed)?.ino();
+            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let pid = holder(&locks, inode).filter(|pid| Path::new("/proc").join(pid.to_string()).exists());
+            // Of one that was killed, a process that it was just about to start may hold the lock a moment longer.
+            if pid.is_some() || asked.elapsed() > ENDING {
+                return Err(InstallError::Busy { pid });
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         let host = match name(root)? {
             Some(name) => name,
@@ -87,6 +97,21 @@ mod tests {
         let host = first.host.clone();
         drop(first);
         assert_eq!(Claim::take(&root).unwrap().host, host);
+    }
+
+    #[test]
+    fn what_a_killed_one_was_starting_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        drop(Claim::take(&root).unwrap());
+        // A child holds the lock of its parent, which is gone.
+        let script = "exec 9< \"$0\"; flock -n 9; (sleep 1; exit) & exit 0";
+        let place = directory.path().join(PLACE);
+        let ended = std::process::Command::new("sh").args(["-c", script]).arg(&place).status().unwrap();
+        assert!(ended.success());
+        let asked = Instant::now();
+        Claim::take(&root).unwrap();
+        assert!(asked.elapsed() > Duration::from_millis(500), "it was not held at all");
     }
 
     #[test]

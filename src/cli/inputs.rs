@@ -145,7 +145,10 @@ impl InputArgs {
     /// Masks the passwords of mirrors.
     fn hide_logins(&self, lowered: &mut Lowered) {
         let logins = BaseOptions { mirror: self.mirror.clone(), keyring: None }.logins();
-        logins.iter().for_each(|login| lowered.secrets.hide(&login.password));
+        for login in &logins {
+            // A user without a password is a token.
+            lowered.secrets.hide(if login.password.is_empty() { &login.user } else { &login.password });
+        }
     }
 
     /// Each platform once, in the order asked.

@@ -256,7 +256,7 @@ import base64, http.server, os, sys, threading, urllib.error, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         code, body = 401, b''
-        known = [base64.b64encode(who).decode() for who in (b'corp:MIRRORPW99', b'corp:p#MIRRORPW88', b'token:')]
+        known = [base64.b64encode(who).decode() for who in (b'corp:MIRRORPW99', b'corp:p#MIRRORPW88', b'TOKEN4mirror:', b'corp:p q')]
         if self.headers.get('Authorization', '').removeprefix('Basic ') in known:
             try:
                 code, body = 200, urllib.request.urlopen(sys.argv[1] + self.path).read()
@@ -299,10 +299,15 @@ fn with_mirror(store: &Store, arguments: &[&str], login: &str, port: &str) -> En
 fn apt_in_tasks_is_told_who_to_be() {
     let (_server, port) = mirror();
     let store = Store::new();
-    for (login, package) in [("corp:p%23MIRRORPW88", "hello"), ("token", "bc")] {
-        let blueprint = crate::support::tasks(&format!("- {{name: x, action: apt_install, packages: [{package}]}}\n"));
-        let ended = with_mirror(&store, &["build", text(blueprint.path()), "--no-attest"], login, &port).ok();
-        assert!(!(ended.stdout + &ended.stderr).contains("MIRRORPW88"));
+    for (login, package) in [("corp:p%23MIRRORPW88", "hello"), ("TOKEN4mirror", "bc")] {
+        // What a task is lent, it may show.
+        let show = "- {name: y, action: run_command, reason: test, command: 'cat /run/alloy/auth.conf; false'}\n";
+        let tasks = format!("- {{name: x, action: apt_install, packages: [{package}]}}\n{show}");
+        let blueprint = crate::support::tasks(&tasks);
+        let ended = with_mirror(&store, &["build", text(blueprint.path()), "--no-attest"], login, &port).fails(1);
+        assert!(ended.stderr.contains("login ***") || ended.stderr.contains("password ***"), "{}", ended.stderr);
+        let said = ended.stdout + &ended.stderr;
+        assert!(!said.contains("MIRRORPW88") && !said.contains("TOKEN4mirror"), "{said}");
     }
     // What apt cannot be told is said, and what it fails for.
     let blueprint = crate::support::tasks("- {name: x, action: apt_install, packages: [dc]}\n");

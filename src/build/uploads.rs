@@ -14,7 +14,7 @@ use layers::store::LayerBlob;
 use tokio::task::JoinHandle;
 
 use super::BuildError;
-use crate::cache::{self, Entry, Place, Remote, RemoteError, elsewhere};
+use crate::cache::{self, Entry, Place, Remote, RemoteError, Team, elsewhere};
 use crate::registry::{Client, Reference};
 use crate::resolve::Resolver;
 
@@ -38,8 +38,10 @@ struct Cache {
     failed: Mutex<Option<RemoteError>>,
 }
 
-fn record(place: &Place) -> String {
-    Digest::of(place.to_string()).hex()
+/// Where it is recorded. Entries that nobody signed, or somebody else, are other entries.
+fn record(place: &Place, team: &Team) -> String {
+    let signer = team.signer().map_or_else(String::new, |key| format!("\n{}", key.hex()));
+    Digest::of(format!("{place}{signer}")).hex()
 }
 
 impl<'a> Uploads<'a> {
@@ -50,7 +52,8 @@ impl<'a> Uploads<'a> {
         // One that cannot be reached is told of by the push.
         let clients = references.iter().filter(apart).filter_map(|reference| resolver.client(reference).ok()).collect();
         let cache = |remote: Remote| {
-            let known = cache::get(resolver.store, SHARED, &record(&remote.place())).ok().flatten().unwrap_or_default();
+            let record = record(&remote.place(), &resolver.team);
+            let known = cache::get(resolver.store, SHARED, &record).ok().flatten().unwrap_or_default();
             Arc::new(Cache { remote, known, written: Mutex::default(), failed: Mutex::default() })
         };
         let places: Vec<Place> = resolver.team.to.iter().filter(|place| resolver.team.asks(place)).cloned().collect();
@@ -119,7 +122,7 @@ impl<'a> Uploads<'a> {
             let known: BTreeSet<String> = cache.known.iter().cloned().chain(written).collect();
             if known != cache.known {
                 // That it is not known next time costs a few requests.
-                let _ = cache::put(self.resolver.store, SHARED, &record(&place), &known);
+                let _ = cache::put(self.resolver.store, SHARED, &record(&place, &self.resolver.team), &known);
             }
             let error = cache.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
             failed.extend(error.map(|error| (place, error)));

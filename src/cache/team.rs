@@ -43,7 +43,7 @@ pub struct Team {
     /// Who must have signed an entry.
     pub verify: Option<VerifyingKey>,
     /// Who signs entries.
-    pub sign: Option<SigningKey>,
+    sign: Option<SigningKey>,
     /// Nothing is written down of what was seen.
     pub only_looks: bool,
     /// Layers that turned out to be something else than was said, or nothing.
@@ -56,6 +56,20 @@ impl Team {
     /// Shares with these places.
     pub fn new(from: Vec<Place>, to: Vec<Place>) -> Self {
         Self { from, to, ..Self::default() }
+    }
+
+    /// Signs the entries that are left. Where nobody else is named whose word counts, only what this key has signed is
+    /// believed, and what was made on top of it: signing what strangers said would make it one's own word.
+    pub fn sign_with(&mut self, key: SigningKey) {
+        if self.verify.is_none() && !self.to.is_empty() {
+            self.verify = Some(key.verifying_key());
+        }
+        self.sign = Some(key);
+    }
+
+    /// The key that signs, by its public half.
+    pub fn signer(&self) -> Option<Digest> {
+        self.sign.as_ref().map(|key| Digest::of(key.public_pem()))
     }
 
     /// The signature in base64 of an entry's `record` that is made at `created`, where entries are signed.

@@ -138,7 +138,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 fn team(args: &Args, images: &[Reference], attach: &Attach) -> Result<Team, CommandError> {
     let mut team = args.cache_from.team(images)?;
     team.to = places("--cache-to", &args.cache_to, images)?;
-    team.sign.clone_from(&attach.key);
+    if let Some(key) = &attach.key {
+        team.sign_with(key.clone());
+    }
     Ok(team)
 }
 

@@ -14,11 +14,12 @@ use layers::digest::{Digest, Hasher};
 
 use super::release::{self, Release};
 
-const SIGNED: &str = "InRelease";
+/// What names of signed releases end with.
+pub const SIGNED: &str = "InRelease";
 /// Endings of indexes that apt has compressed itself; releases vouch for what is in them.
 const COMPRESSED: [&str; 5] = [".lz4", ".gz", ".xz", ".zst", ".bz2"];
-/// Releases are small.
-const RELEASE_LIMIT: u64 = 16 << 20;
+/// Of a release, in bytes; they are small.
+pub const RELEASE_LIMIT: u64 = 16 << 20;
 
 /// An archive whose lists may stay.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
-pub use lists::{Archive, vouch};
+pub use lists::{Archive, RELEASE_LIMIT, SIGNED, vouch};
 pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;

@@ -191,11 +191,12 @@ pub fn automatic(packages: &[String], debs: &[Deb], status: &str, states: &str) 
         .collect()
 }
 
-/// True for a command line that wants apt's index to be there.
-pub fn mentions_apt(command: &str) -> bool {
-    command
-        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
-        .any(|word| matches!(word, "apt" | "apt-get" | "apt-cache" | "aptitude"))
+/// True for a command line that uses apt and leaves it to others to refresh its index.
+pub fn wants_index(command: &str) -> bool {
+    let apart = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let uses = |word: &&str| matches!(*word, "apt" | "apt-get" | "apt-cache" | "aptitude");
+    let mut words = command.split(apart).filter(|word| !word.is_empty()).skip_while(|word| !uses(word));
+    words.next().is_some() && !words.any(|word| word == "update")
 }
 
 #[cfg(test)]
@@ -275,8 +276,10 @@ mod tests {
 
     #[test]
     fn apt_is_a_word_of_its_own() {
-        assert!(mentions_apt("set -e; apt-get install -y foo"));
-        assert!(mentions_apt("/usr/bin/apt install x"));
-        assert!(!mentions_apt("echo adapt; ./apt-mirror-tool"));
+        assert!(wants_index("set -e; apt-get install -y foo"));
+        assert!(wants_index("/usr/bin/apt install x"));
+        assert!(wants_index("./update && apt-get install -y foo"));
+        assert!(!wants_index("echo adapt; ./apt-mirror-tool"));
+        assert!(!wants_index("apt-get -qq update && apt-get install -y foo"));
     }
 }

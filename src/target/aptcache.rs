@@ -22,7 +22,7 @@ use layers::store::{Lock, Store};
 use layers::verified::HashingReader;
 
 use super::apt::Archived;
-use crate::debian::{Archive, of_file, vouch};
+use crate::debian::{Archive, RELEASE_LIMIT, SIGNED, of_file, vouch};
 use crate::sandbox::Bind;
 
 /// Of all lists together; those of Debian and Ubuntu are a tenth of it.
@@ -162,9 +162,13 @@ impl AptCache {
     /// Keeps the lists that a build has fetched, once no command of it runs.
     pub fn keep_lists(&self) -> io::Result<()> {
         let Some(Some(sources)) = self.sources.get() else { return Ok(()) };
+        let lists = Root::open(&self.lists()).map_err(io::Error::other)?;
+        if self.has_nothing_new(&lists, sources).unwrap_or(false) {
+            return Ok(());
+        }
         let place = self.store.root().join("tmp");
         let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(place)?;
-        copy_files(&Root::open(&self.lists()).map_err(io::Error::other)?, staged.path())?;
+        copy_files(&lists, staged.path())?;
         let dates = vouch(staged.path(), &sources.archives, now())?;
         if dates.is_empty() {
             return Ok(());
@@ -186,6 +190,28 @@ impl AptCache {
         }
         let staged = staged.keep();
         fs::rename(&staged, &sources.kept).inspect_err(|_| drop(fs::remove_dir_all(&staged)))
+    }
+
+    /// True if `lists` has no file that is not kept, and no other release: what is kept for these is all they vouch for.
+    fn has_nothing_new(&self, lists: &Root, sources: &Sources) -> io::Result<bool> {
+        if !sources.kept.is_dir() {
+            return Ok(false);
+        }
+        let _lock = self.lock()?;
+        let kept = Root::open(&sources.kept).map_err(io::Error::other)?;
+        let release = |root: &Root, path: &Path| root.read(path, RELEASE_LIMIT).map_err(io::Error::other);
+        for name in lists.read_dir(Path::new(".")).map_err(io::Error::other)? {
+            let path = Path::new(&name);
+            if ["lock", "partial", "auxfiles"].iter().any(|own| name == *own) {
+                continue;
+            }
+            let has = fs::symlink_metadata(sources.kept.join(path)).is_ok_and(|metadata| metadata.is_file());
+            let same = || Ok::<_, io::Error>(release(lists, path)? == release(&kept, path)?);
+            if !has || (name.to_string_lossy().ends_with(SIGNED) && !same()?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Puts those of `archives` that the store has where apt looks for them.

@@ -246,7 +246,9 @@ impl Site for Layer {
             apt.prepare(&self.root);
             !apt.is_empty()
         };
-        self.index_fresh || self.apt.as_ref().is_some_and(lent)
+        // What is lent is genuine, but may be old: it stands for today's only where nobody can be asked.
+        let has = self.apt.as_ref().is_some_and(lent);
+        self.index_fresh || (self.offline && has)
     }
 
     fn index_refreshed(&mut self) {

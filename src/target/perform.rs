@@ -126,7 +126,7 @@ impl<'a> Performer<'a> {
             }
             Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),
             Op::Run { command, user, env, cwd } => {
-                if matches!(command, Command::Shell(text) if apt::mentions_apt(script(text, env))) {
+                if matches!(command, Command::Shell(text) if apt::wants_index(script(text, env))) {
                     self.ensure_index()?;
                 }
                 return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);

@@ -67,7 +67,7 @@ pub trait Site {
     /// True when apt's index was refreshed in this run.
     fn index_is_fresh(&self) -> bool;
 
-    /// True when apt has an index at all.
+    /// True when apt has an index that a command may use as it is.
     fn has_index(&self) -> bool;
 
     /// Notes that the index was refreshed.

@@ -149,6 +149,8 @@ fn packages_and_lists_that_a_build_left_are_not_the_next_ones() {
     let lent = run_command("find /var/cache/apt/archives -name 'hello_*.deb' -mmin -10 | grep -q .");
     build("good:2", &format!("{look}{hello}{lent}")).ok();
     store.run(&["run", "good:2", "--", "sh", "-c", script]).ok();
+    // What is kept is genuine, but may be old: apt has asked its archive, and made its cache, before a command uses it.
+    build("good:3", &run_command("# apt-get install\ntest -e /var/cache/apt/pkgcache.bin")).ok();
 }
 
 /// Gives the lists of one suite the names of another's, in a time when nothing newer can be.
@@ -257,6 +259,42 @@ fn what_came_in_without_a_key_is_not_believed_under_one() {
     // What was made under the key is found under it.
     let (built, _) = team.build(&store, &trusting);
     assert!(hits(&built).iter().all(Option::is_some), "{built}");
+}
+
+#[test]
+fn nobody_signs_what_came_in_unsigned() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = key_pair(&keys);
+    let (from, signed) = (team.image("team/image"), team.image("team/signed"));
+    team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
+    // A stranger's entries, brought and used: the key vouches for none of them.
+    team.build(&store, &["-t", "x", "--cache-from", &from]);
+    let export = ["cache", "export", &signed, "--sign-key", text(&private)];
+    let refused = store.run(&export).fails(1);
+    assert!(refused.stderr.contains("nothing in the store was built or verified under this key"), "{}", refused.stderr);
+    let both = ["-t", "x", "--cache-from", &from, "--cache-to", &signed, "--sign-key", text(&private)];
+    let (built, ended) = team.build(&store, &both);
+    assert_eq!(hits(&built), [None, None, None], "{}", ended.stderr);
+    assert!(ended.stderr.contains("it is not signed"), "{}", ended.stderr);
+    // What was made under the key can be exported, and is believed under it.
+    store.run(&export).ok();
+    let trusting = ["-t", "x", "--cache-from", &signed, "--cache-verify-key", text(&public)];
+    let (built, ended) = team.build(&Store::new(), &trusting);
+    assert!(hits(&built).iter().all(Option::is_some), "{}", ended.stderr);
+}
+
+#[test]
+fn entries_that_were_left_unsigned_are_left_signed() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (private, public) = key_pair(&keys);
+    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
+    team.build(&store, &["-t", &image, "--push"]);
+    team.build(&store, &["-t", &image, "--push", "--sign-key", text(&private)]);
+    let trusting = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
+    let (built, ended) = team.build(&Store::new(), &trusting);
+    assert!(hits(&built).iter().all(Option::is_some), "{}", ended.stderr);
 }
 
 #[test]

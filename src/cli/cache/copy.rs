@@ -22,7 +22,7 @@ use crate::event::Event;
 pub(super) struct ExportArgs {
     #[command(flatten)]
     cache: CacheArg,
-    /// Sign the entries with this private key
+    /// Sign the entries with this private key: those that were built or verified under it
     #[arg(long, value_name = "FILE", env = "ALLOY_SIGN_KEY", hide_env_values = true)]
     sign_key: Option<PathBuf>,
 }
@@ -45,9 +45,18 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, Com
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let mut network = args.cache.network(&context);
     let mut team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
-    team.sign = signing_key(args.sign_key.as_deref())?;
+    let key = signing_key(args.sign_key.as_deref())?;
+    let signs = key.is_some();
+    if let Some(key) = key {
+        team.sign_with(key);
+    }
     network.share(team);
     let count = build::export(&network.resolver())?;
+    if count == 0 && signs {
+        let message = "nothing in the store was built or verified under this key, so there is nothing to sign";
+        return Err(CommandError::new(Kind::Failed, message)
+            .hint("build with `--cache-verify-key` and the public half of the key, then export"));
+    }
     outln!("{} has {}", args.cache.cache, told(count));
     Ok(ExitCode::SUCCESS)
 }

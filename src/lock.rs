@@ -13,6 +13,7 @@ use layers::digest::Digest;
 pub use difference::difference;
 pub use keys::{Keys, same};
 pub use pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
+pub use read::logins;
 
 use crate::op::Secrets;
 

@@ -12,7 +12,7 @@ use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
-use crate::yaml::{self, Diagnostic, MAX_PROBLEMS, Node, Span};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span};
 
 /// Says everything that is wrong with blueprints
 ///
@@ -54,11 +54,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
         }
     }
     let errors: usize = all.iter().flat_map(|problems| &problems.diagnostics).filter(|d| d.is_error()).count();
+    all.iter().for_each(|problems| ui::hide_quoted(&problems.sources));
     match args.format {
         Format::Human => {
             let mut text = String::new();
             for problems in all.iter().filter(|problems| !problems.diagnostics.is_empty()) {
-                text += &yaml::render(&problems.diagnostics, &problems.sources, ui::color_out());
+                text += &ui::problems(problems, ui::color_out());
                 text.push('\n');
             }
             let warnings: usize = all.iter().map(|problems| problems.diagnostics.len()).sum::<usize>() - errors;

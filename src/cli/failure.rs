@@ -21,7 +21,6 @@ use crate::resolve::ResolveError;
 use crate::sandbox::SandboxError;
 use crate::target::TargetError;
 use crate::target::image::RequestError;
-use crate::yaml;
 
 fn with(kind: Kind, error: &dyn std::error::Error, hint: Option<String>) -> CommandError {
     let mut failure = CommandError::from_error(kind, error);
@@ -40,7 +39,7 @@ impl From<StoreError> for CommandError {
 impl From<Problems> for CommandError {
     fn from(problems: Problems) -> Self {
         let count = problems.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-        let text = yaml::render(&problems.diagnostics, &problems.sources, ui::color());
+        let text = ui::problems(&problems, ui::color());
         // What a field holds may be quoted.
         let text = Secrets::without_markers(&text);
         let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
@@ -214,7 +213,7 @@ impl From<CatalogError> for CommandError {
         let hint = error.hint();
         match error {
             CatalogError::Broken(problems) => {
-                let text = yaml::render(&problems.diagnostics, &problems.sources, ui::color());
+                let text = ui::problems(&problems, ui::color());
                 let failure = Self::new(kind, format!("the catalog's entry is broken\n\n{}", text.trim_end()));
                 hint.into_iter().fold(failure, Self::hint)
             }

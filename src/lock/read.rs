@@ -7,7 +7,7 @@ use layers::digest::Digest;
 use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
 use super::{DEFAULT_HOST, Lock};
 use crate::op::without_logins;
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node};
+use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node};
 
 /// Bytes of a URL: every task that uses a pin has its own copy.
 const MAX_URL: usize = 8192;
@@ -25,6 +25,19 @@ impl Lock {
         }
         Err(reader.problems.into_iter().map(|error| error.help(HELP)).collect())
     }
+}
+
+/// A warning for each key of a download that has a password: an older alloy wrote who asked into the lockfile.
+pub fn logins(node: &Node) -> Vec<Diagnostic> {
+    let downloads = node.mapping("alloy.lock.yml").ok().and_then(|mapping| mapping.get("downloads"));
+    let keys = downloads.and_then(|node| node.mapping("downloads").ok()).into_iter().flat_map(|inner| &inner.entries);
+    let with_login = keys.filter(|(key, _)| without_logins(&key.text) != key.text);
+    let warning = |(key, _): &(Key, Node)| {
+        let message = "the lockfile holds the user and password of a URL, which an older alloy wrote there";
+        Diagnostic::warning("lock", key.span, message)
+            .help("`alloy lock` takes them out; where the file was shared, change the password")
+    };
+    with_login.map(warning).take(MAX_PROBLEMS).collect()
 }
 
 /// Collects what is wrong.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ImageSpec, Platform, PortableStep, base, offline, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
-use crate::lock::{ArchivePin, Lock};
+use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Guards, Network, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
 
@@ -78,7 +78,7 @@ pub struct Lowered {
 pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Problems> {
     let read = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read);
     let (lock, problems) = match read {
-        Ok(lock) => (Some(lock), Vec::new()),
+        Ok(lock) => (Some(lock), blueprint.lock.as_ref().map(logins).unwrap_or_default()),
         Err(problems) => (None, problems),
     };
     from(blueprint, settings, lock.as_ref(), problems)

@@ -70,6 +70,11 @@ fn a_lockfile_pins_what_was_asked_for_and_not_who_asked() {
     let older = written.replace("http://127", &format!("http://bob:{PASSWORD}@127"));
     assert!(older.contains(PASSWORD), "{older}");
     std::fs::write(&lock, &older).unwrap();
+    let told = run(store.alloy(&["check", text(directory.path())]).env("SITE", &with_login(&server)[5..]));
+    for said in ["the lockfile holds the user and password of a URL", "change the password"] {
+        assert!(told.stdout.contains(said) || told.stderr.contains(said), "{}{}", told.stdout, told.stderr);
+    }
+    assert!(!told.stdout.contains(PASSWORD) && !told.stderr.contains(PASSWORD), "{}{}", told.stdout, told.stderr);
     clean(&mut by_environment(&["lock", "--check"]));
     clean(&mut by_environment(&["lock"]));
     assert_eq!(std::fs::read_to_string(&lock).unwrap(), written);

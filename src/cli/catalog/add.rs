@@ -14,7 +14,6 @@ use super::super::error::{CommandError, Kind};
 use super::super::ui::{self, Format};
 use super::CatalogArg;
 use crate::catalog::{Catalog, INDEX_FILE, Version, check_version, edited_index, new_index};
-use crate::yaml;
 
 /// Checks the file of a version, puts it into a catalog, and lists it in the tool's index
 ///
@@ -41,7 +40,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let shown = args.file.display().to_string();
     let bytes = fs::read(&args.file).map_err(|error| CommandError::usage(format!("cannot read {shown}: {error}")))?;
     let version = check_version(&shown, &bytes).map_err(|problems| {
-        let text = yaml::render(&problems.diagnostics, &problems.sources, ui::color());
+        let text = ui::problems(&problems, ui::color());
         let errors = ui::count(problems.diagnostics.len(), "error");
         CommandError::new(Kind::Blueprint, format!("{shown} has {errors}\n\n{}", text.trim_end()))
     })?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::event::{Event, Report, Reporter};
-use crate::op::{Secrets, passwords_given};
-use crate::yaml::one_line;
+use crate::op::{Secrets, passwords_given, passwords_in};
+use crate::yaml::{Sources, one_line};
 
 static HIDDEN: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
 
@@ -22,6 +22,14 @@ pub fn hide(secrets: &Secrets) {
 pub fn hide_given(words: impl Iterator<Item = String>) {
     let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
     words.flat_map(|word| passwords_given(&word)).for_each(|password| hidden.hide(&password));
+}
+
+/// The same of passwords in URLs of `sources`, which errors show a part of. A reference to a variable is no password.
+pub fn hide_quoted(sources: &Sources) {
+    let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let passwords = sources.all().flat_map(|(_, text)| passwords_in(text));
+    let passwords = passwords.filter(|password| !password.contains("{{") && !password.contains('$'));
+    passwords.for_each(|password| hidden.hide(&password));
 }
 
 /// `text` without secrets. Digests stay what they are: a value may stand in one by chance.

@@ -22,10 +22,11 @@ use std::sync::{Arc, OnceLock};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::blueprint::Problems;
 use crate::event::Reporter;
-use crate::yaml::{json_shown, shown};
+use crate::yaml::{self, json_shown, shown};
 
-pub use hidden::{hide, hide_given};
+pub use hidden::{hide, hide_given, hide_quoted};
 pub use text::{bytes, duration};
 
 /// How progress is shown.
@@ -107,6 +108,12 @@ static UNPRINTED: OnceLock<String> = OnceLock::new();
 /// Prints a result for people, without secrets, and with what steers terminals as escapes.
 pub fn tell(text: &str) {
     out(&*shown(&hidden::masked(text), color_out()));
+}
+
+/// What is wrong with a blueprint, as text. The passwords of its URLs are not shown from here on.
+pub fn problems(problems: &Problems, color: bool) -> String {
+    hide_quoted(&problems.sources);
+    yaml::render(&problems.diagnostics, &problems.sources, color)
 }
 
 /// Prints a result for programs, as one line of JSON. It steers no terminal either, and holds no secret.

@@ -41,7 +41,7 @@ pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use foreign::{Need, foresee};
 pub use inventory::inventory;
 pub(crate) use output::Lines;
-pub use session::{Session, stack_tree};
+pub use session::Session;
 pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 

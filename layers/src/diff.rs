@@ -33,12 +33,15 @@ pub struct DiffOptions<'a> {
 }
 
 /// What a diff came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiffStats {
     /// Members written.
     pub entries: u64,
     /// Bytes of file content written.
     pub bytes: u64,
+    /// What the directory holds and the layer does not, beside what is excluded: sockets, and directories that were
+    /// there before. What stands in others comes first.
+    pub left_out: Vec<PathBuf>,
 }
 
 impl DiffStats {
@@ -152,7 +155,10 @@ impl<W: Write> Differ<'_, W> {
         let mut entry = self.entry(path, &metadata);
         entry.xattrs = xattrs;
         match metadata.kind {
-            FileKind::Socket => return Ok(()),
+            FileKind::Socket => {
+                self.stats.left_out.push(entry.path);
+                return Ok(());
+            }
             FileKind::Directory => return self.directory(parent, name, entry, opaque),
             FileKind::Symlink => entry.link = parent.read_link(name)?,
             FileKind::File => return self.file(parent, name, entry, &metadata),
@@ -206,6 +212,7 @@ impl<W: Write> Differ<'_, W> {
         // Still waiting: nothing in it was worth a member.
         if self.pending.last().is_some_and(|last| last.path == path) {
             self.pending.pop();
+            self.stats.left_out.push(path);
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ mod work;
 pub use blob::BlobWriter;
 pub use layer::{LayerBlob, LayerWriter};
 pub use locks::Lock;
+pub use trees::{TreeNames, layer_tree, stack_tree};
 pub use work::WorkDir;
 
 /// The version of the directory's layout.

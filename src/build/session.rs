@@ -36,8 +36,6 @@ mod sources;
 mod trees;
 mod worker;
 
-pub use trees::stack_tree;
-
 type Result<T> = std::result::Result<T, BuildError>;
 
 /// One build at work.

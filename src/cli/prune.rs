@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
-use layers::digest::{ChainId, DiffId, Digest};
+use layers::digest::{ChainId, Digest};
+use layers::store::{layer_tree, stack_tree};
 
 use super::context::{Context, Global};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
-use crate::build;
 use crate::cache::{self, elsewhere};
 use crate::image::{self, Documents, Image, Local, Manifest};
 use crate::resolve;
@@ -130,10 +130,10 @@ fn needed(context: &Context, kept: &[Local]) -> Needed {
         let config = read(&manifest.config.digest).unwrap_or_default();
         let Ok(image) = Image::new(&local.name, local.manifest.digest, &manifest, &config) else { continue };
         let mut chain: Option<ChainId> = None;
-        for DiffId(digest) in image.layers.iter().map(|layer| layer.diff_id) {
-            chain = Some(ChainId::extend(chain, DiffId(digest)));
-            needed.trees.insert(digest.hex());
-            needed.trees.extend(chain.map(build::stack_tree));
+        for layer in &image.layers {
+            let extended = ChainId::extend(chain, layer.diff_id);
+            needed.trees.extend([layer_tree(layer.diff_id), stack_tree(extended)]);
+            chain = Some(extended);
         }
     }
     needed

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use layers::compress::Compression;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::root::Root;
-use layers::store::{LayerBlob, Store};
+use layers::store::{LayerBlob, Store, layer_tree};
 
 use super::TargetError;
 use super::accounts::Account;
@@ -161,18 +161,20 @@ impl Layer {
         let lowers = self.lowers.clone();
         let remains = self.discard();
         let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let layer = write_layer(
+        let written = write_layer(
             store,
             &upper,
             compression,
             &DiffOptions { mtime_max, exclude: &ExcludeSet::normal(), lowers: &lowers },
         )?;
-        if let Some(layer) = &layer {
-            ExcludeSet::normal().clear(&Root::open(&upper)?)?;
-            // False when another build was first: then it goes with the remains.
-            store.publish_tree(&upper, &layer.diff_id.0.hex())?;
-        }
-        Ok((layer, remains))
+        let Some((layer, left_out)) = written else { return Ok((None, remains)) };
+        let root = Root::open(&upper)?;
+        ExcludeSet::normal().clear(&root)?;
+        // What only this stack has may not become part of a tree that others take for the layer.
+        left_out.iter().try_for_each(|path| root.remove_all(path))?;
+        // False when another build was first: then it goes with the remains.
+        store.publish_tree(&upper, &layer_tree(layer.diff_id))?;
+        Ok((Some(layer), remains))
     }
 
     /// Unmounts; the caller decides when to delete what remains.
@@ -282,7 +284,7 @@ pub fn write_held(store: &Store, held: &impl AsFd, compression: Compression) -> 
     let exclude = ExcludeSet::default();
     let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
     let path = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
-    write_layer(store, Path::new(&path), compression, &options)
+    Ok(write_layer(store, Path::new(&path), compression, &options)?.map(|(layer, _)| layer))
 }
 
 /// Stores the changes in `upper` as a layer; `None` when there are none.
@@ -291,10 +293,10 @@ fn write_layer(
     upper: &Path,
     compression: Compression,
     options: &DiffOptions<'_>,
-) -> Result<Option<LayerBlob>, TargetError> {
+) -> Result<Option<(LayerBlob, Vec<PathBuf>)>, TargetError> {
     let mut writer = store.layer_writer(compression)?;
     let stats = diff(&Root::open(upper)?, &mut writer, options)?;
-    Ok(if stats.is_empty() { None } else { Some(writer.finish()?) })
+    Ok(if stats.is_empty() { None } else { Some((writer.finish()?, stats.left_out)) })
 }
 
 /// What is left of a layer that has ended.

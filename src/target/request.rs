@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::{DiffId, Digest};
-use layers::store::LayerBlob;
+use layers::store::{LayerBlob, TreeNames};
 use serde::{Deserialize, Serialize};
 
 use super::Closure;
@@ -121,10 +121,10 @@ pub enum Request {
 pub struct Unpack {
     /// The layer's blob.
     pub blob: Digest,
-    /// The tree's name.
-    pub tree: String,
+    /// What its tree may be called.
+    pub tree: TreeNames,
     /// Trees below, topmost first.
-    pub parents: Vec<String>,
+    pub parents: Vec<TreeNames>,
     /// What its tar must be.
     pub diff_id: DiffId,
     /// That was found out here before: then it is not computed once more.

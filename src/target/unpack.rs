@@ -7,7 +7,7 @@ use layers::at_once;
 use layers::compress::{layer_decoder, read_ahead};
 use layers::digest::DiffId;
 use layers::root::{Root, remove_tree};
-use layers::store::Store;
+use layers::store::{Store, TreeNames};
 use layers::verified::HashingReader;
 
 use super::TargetError;
@@ -43,7 +43,8 @@ pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
         let result = match result? {
             // With a wrong one below, what it would take from there is not there.
             One::Incomplete if unpacked.wrong.is_empty() => {
-                let parents = trees(store, &layer.parents)?;
+                let named = |names: &TreeNames| names.find(store).unwrap_or(names.name(true)).to_owned();
+                let parents = trees(store, &layer.parents.iter().map(named).collect::<Vec<_>>())?;
                 let parents = parents.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
                 one(store, layer, &parents)?
             }
@@ -89,7 +90,7 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
         return if layer.foreign { Ok(One::Wrong(Wrong::Content(error.to_string()))) } else { Err(error.into()) };
     }
     let incomplete = applied.implied_parents && wait;
-    if incomplete || !store.publish_tree(&staged, &layer.tree)? {
+    if incomplete || !store.publish_tree(&staged, layer.tree.name(applied.implied_parents))? {
         remove_tree(&staged)?;
     }
     Ok(if incomplete { One::Incomplete } else { One::Tree(applied.skipped_devices) })

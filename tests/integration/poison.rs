@@ -1,11 +1,13 @@
 //! What one image, archive or build leaves in the store is not taken by another for something else.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use layers::tar::{Entry, Kind, TarWriter, plain_directory};
+
 use crate::support::download::sha256;
-use crate::support::forged::{Forged, digest, layer};
+use crate::support::forged::{Forged, described, digest, layer};
 use crate::support::images::tasks;
 use crate::support::registry::Registry;
 use crate::support::team::{Team, hits};
@@ -90,6 +92,74 @@ fn trees_that_an_older_alloy_named_by_claims_are_not_believed() {
     store.run(&["prune"]).ok();
     assert!(!old.exists());
     assert!(trees(&store).iter().all(|(_, says)| says == "GOOD"));
+}
+
+/// A layer that says little: a hard link to a file below it, and a file in a directory that it leaves out.
+fn leaving_out() -> Vec<u8> {
+    let mut tar = TarWriter::new(Vec::new());
+    let file = |path: &str, kind: Kind, link: &str| Entry {
+        kind,
+        mode: 0o644,
+        link: link.into(),
+        ..plain_directory(Path::new(path))
+    };
+    tar.append(&file("opt/tool", Kind::HardLink, "srv/a"), &mut std::io::empty()).unwrap();
+    tar.append(&file("opt/dir/conf", Kind::File, ""), &mut std::io::empty()).unwrap();
+    tar.finish().unwrap()
+}
+
+#[test]
+fn a_tree_that_took_from_below_is_not_another_stack_s() {
+    let team = Team::new();
+    let (store, place) = (Store::new(), tempfile::tempdir().unwrap());
+    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
+    let (built, _) = team.build(&Store::new(), &["-t", &image, "--push"]);
+    // Whoever may write to that cache says that the second layer is one that takes what it needs from the first.
+    let layer = leaving_out();
+    team.registry.put_blob("team/image", &layer);
+    let blob = described("application/vnd.oci.image.layer.v1.tar", &layer);
+    let tag = format!("alloy-cache-v1-layer-{}", built["layers"][1]["key"].as_str().unwrap());
+    let mut manifest = team.manifest("team/image", &tag);
+    let record = manifest["annotations"]["vnd.alloy.cache.record"].as_str().unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(record).unwrap();
+    let known = record["known"]["layer"]["layer"].as_object_mut().unwrap();
+    known.insert("descriptor".into(), blob.clone());
+    known.insert("diff_id".into(), digest(&layer).into());
+    known.insert("uncompressed_size".into(), layer.len().into());
+    manifest["annotations"]["vnd.alloy.cache.record"] = record.to_string().into();
+    manifest["layers"] = serde_json::json!([blob]);
+    team.put("team/image", &tag, &manifest.to_string(), place.path());
+    team.task("c", "made anew, on top of it");
+    let (built, ended) = team.build(&store, &["-t", "x", "--cache-from", &from]);
+    assert!(hits(&built)[1].is_some(), "{}", ended.stderr);
+    let names = fs::read_dir(store.path().join("store/trees")).unwrap();
+    let names: Vec<String> = names.map(|tree| tree.unwrap().file_name().into_string().unwrap()).collect();
+    let took = |name: &&String| store.path().join("store/trees").join(name).join("opt/tool").exists();
+    let took: Vec<&String> = names.iter().filter(took).collect();
+    assert_eq!(took.len(), 1, "{names:?}");
+    assert!(!took[0].contains(&sha256(&layer)), "what it holds is not the layer's alone: {names:?}");
+}
+
+#[test]
+fn the_same_layer_may_lie_in_an_image_twice() {
+    let place = tempfile::tempdir().unwrap();
+    let (good, other) = (layer(place.path(), "GOOD"), layer(place.path(), "OTHER"));
+    let base = Forged::stack(place.path(), &[good.clone(), other, good.clone()], "gzip -n");
+    let alone = Forged::new(place.path(), &good, &good).layout(&place.path().join("alone"));
+    let store = Store::new();
+    // Its tree is there by its own name when it is wanted twice.
+    build(&store, &alone, &[]).ok();
+    build(&store, &base.layout(&place.path().join("twice")), &["--no-cache"]).ok();
+    // And so it is when it was made twice.
+    let files = ["a.yml", "b.yml", "c.yml", "d.yml"];
+    let scripts = ["touch /srv/a", "rm /srv/a", "touch /srv/a; true", "test -e /srv/a"];
+    let manifest = "name: Twice\nversion: 1.0.0\nrun_order: [a.yml, b.yml, c.yml, d.yml]\n";
+    let tasks = scripts.map(run_command);
+    let named = files.into_iter().zip(tasks.iter().map(String::as_str));
+    let blueprint =
+        crate::support::blueprint(&[("manifest.yml", manifest)].into_iter().chain(named).collect::<Vec<_>>());
+    store.run(&["build", text(blueprint.path()), "-t", "twice:1", "--no-attest"]).ok();
+    store.run(&["run", "twice:1", "--", "test", "-e", "/srv/a"]).ok();
 }
 
 /// In place of `hello`: a package of the same name, version and size that leaves `/etc/trojan`.

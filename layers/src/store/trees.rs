@@ -1,10 +1,54 @@
 //! Layers unpacked for overlays: a tree has its name once it is complete.
+//!
+//! A tree is named by what decides what is in it. A layer that names all directories it needs is the same wherever it
+//! lies: its diff ID is enough. One that leaves some out, or links to files below, takes them from there: its tree
+//! belongs to the stack, by the chain ID. Trees with other names are an older alloy's, and `prune` deletes them.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Result, Store, failed, list};
+use crate::digest::{ChainId, DiffId};
+
+/// What the tree of one layer in a stack may be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeNames {
+    /// For a layer that takes nothing from those below. `None` if the same layer lies below it already: an overlay does
+    /// not take one directory twice.
+    alone: Option<String>,
+    stacked: String,
+}
+
+impl TreeNames {
+    /// Of the topmost layer of the stack with that chain ID. `repeated` if the stack has the layer below, too.
+    pub fn new(layer: DiffId, chain: ChainId, repeated: bool) -> Self {
+        let alone = (!repeated).then(|| layer_tree(layer));
+        Self { alone, stacked: stack_tree(chain) }
+    }
+
+    /// The name for a tree that took nothing from below, or did.
+    pub fn name(&self, took: bool) -> &str {
+        self.alone.as_deref().filter(|_| !took).unwrap_or(&self.stacked)
+    }
+
+    /// The one that is in `store`.
+    pub fn find(&self, store: &Store) -> Option<&str> {
+        [self.name(false), self.name(true)].into_iter().find(|name| store.tree(name).is_some())
+    }
+}
+
+/// The tree of a layer that takes nothing from those below.
+pub fn layer_tree(layer: DiffId) -> String {
+    format!("layer-{}", layer.0.hex())
+}
+
+/// The tree of the topmost layer of a stack.
+pub fn stack_tree(chain: ChainId) -> String {
+    format!("layers-{}", chain.0.hex())
+}
 
 impl Store {
     /// The unpacked tree of that name, if it is complete.

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
+use layers::digest::DiffId;
+use layers::store::layer_tree;
+
 use super::{Made, Result, Session, Standing};
 use crate::build::Hit;
 use crate::build::archives::Job;
@@ -73,11 +76,11 @@ impl Session<'_> {
     fn world(&mut self, step: &PortableStep, tops: Option<BTreeSet<OsString>>) -> Result<World> {
         let store = self.resolver.store;
         let irrelevant = |standing: &&Standing| {
-            store.tree(&standing.blob.diff_id.0.hex()).is_none()
+            store.tree(&layer_tree(standing.blob.diff_id)).is_none()
                 && standing.archive.as_ref().is_some_and(|contents| !contents.concerns(step, tops.as_ref()))
         };
-        let without: BTreeSet<String> =
-            self.made.iter().filter(irrelevant).map(|standing| standing.blob.diff_id.0.hex()).collect();
+        let without: BTreeSet<DiffId> =
+            self.made.iter().filter(irrelevant).map(|standing| standing.blob.diff_id).collect();
         let request = FactsRequest::of(step, tops);
         let trees = self.trees(&without)?;
         let target = self.target()?;

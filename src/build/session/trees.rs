@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use layers::at_once;
 use layers::digest::{ChainId, DiffId, Digest};
 use layers::media_type::Descriptor;
-use layers::store::StoreError;
+use layers::store::{StoreError, TreeNames};
 
 use super::{Result, Session};
 use crate::build::BuildError;
@@ -19,10 +19,11 @@ use crate::target::request::{Unpack, Unpacked, Wrong};
 /// A layer below the one being made.
 #[derive(Clone, Debug)]
 struct Below {
-    /// Name of its tree.
-    tree: String,
+    tree: TreeNames,
     blob: Descriptor,
     diff_id: DiffId,
+    /// Which of the base's layers it is.
+    of_base: Option<usize>,
 }
 
 impl Session<'_> {
@@ -31,49 +32,43 @@ impl Session<'_> {
         if self.lowered.base.is_empty() { "the image".to_owned() } else { format!("the base {}", self.lowered.base) }
     }
 
+    /// All layers so far but `without`, lowest first.
+    fn stack(&self, without: &BTreeSet<DiffId>) -> Vec<Below> {
+        let base = self.base.image.layers.iter().enumerate();
+        let base = base.map(|(at, layer)| (&layer.descriptor, layer.diff_id, Some(at)));
+        let made = self.made.iter().map(|standing| (&standing.blob.descriptor, standing.blob.diff_id, None));
+        let (mut chain, mut seen) = (None, BTreeSet::new());
+        let all = base.chain(made).filter(|(_, diff_id, _)| !without.contains(diff_id));
+        let below = |(blob, diff_id, of_base): (&Descriptor, DiffId, Option<usize>)| {
+            let extended = ChainId::extend(chain, diff_id);
+            chain = Some(extended);
+            let tree = TreeNames::new(diff_id, extended, !seen.insert(diff_id));
+            Below { tree, blob: blob.clone(), diff_id, of_base }
+        };
+        all.map(below).collect()
+    }
+
     /// Trees of all layers so far but `without`, topmost first; those that are missing are unpacked, those that cannot
     /// be are pulled.
-    pub(super) fn trees(&mut self, without: &BTreeSet<String>) -> Result<Vec<String>> {
+    pub(super) fn trees(&mut self, without: &BTreeSet<DiffId>) -> Result<Vec<String>> {
         let foreign = !matches!(self.base.origin, Origin::Archive(_));
-        let base = self.base.image.layers.len();
-        let mut stack: Vec<Below> = Vec::new();
-        let mut chain: Option<ChainId> = None;
-        for layer in &self.base.image.layers {
-            chain = Some(ChainId::extend(chain, layer.diff_id));
-            // A foreign layer may leave out directories: its tree takes them from what is below. Those of alloy do not.
-            let own = layer.diff_id.0.hex();
-            let name = match chain.filter(|_| foreign && self.resolver.store.tree(&own).is_none()) {
-                Some(chain) => stack_tree(chain),
-                None => own,
-            };
-            stack.push(Below { tree: name, blob: layer.descriptor.clone(), diff_id: layer.diff_id });
-        }
-        let made = self.made.iter().map(|standing| &standing.blob);
-        stack.extend(made.map(|blob| Below {
-            tree: blob.diff_id.0.hex(),
-            blob: blob.descriptor.clone(),
-            diff_id: blob.diff_id,
-        }));
-        stack.retain(|below| !without.contains(&below.tree));
+        let store = self.resolver.store;
+        let stack = self.stack(without);
         self.prove(&stack)?;
-        let missing: Vec<&Below> =
-            stack.iter().filter(|below| self.resolver.store.tree(&below.tree).is_none()).collect();
-        let blobs: Vec<Descriptor> = missing.iter().map(|below| below.blob.clone()).collect();
+        let missing = |below: &&Below| below.tree.find(store).is_none();
+        let blobs: Vec<Descriptor> = stack.iter().filter(missing).map(|below| below.blob.clone()).collect();
         ensure_blobs(self.resolver, &blobs)?;
         let parents = |at: usize| stack[..at].iter().rev().map(|below| below.tree.clone()).collect();
         let mut wanted: Vec<Unpack> = Vec::new();
-        for (at, below) in stack.iter().enumerate() {
-            if self.resolver.store.tree(&below.tree).is_some() {
-                continue;
-            }
+        for (at, below) in stack.iter().enumerate().filter(|(_, below)| missing(below)) {
             let (blob, tree, diff_id) = (below.blob.digest, below.tree.clone(), below.diff_id);
-            let of_base = at < base && foreign;
-            if of_base {
-                let layer = &self.base.image.layers[at];
-                image::verify_type(self.resolver.store, &self.base_name(), (at + 1, base), layer)?;
+            let of_base = below.of_base.filter(|_| foreign);
+            if let Some(number) = of_base {
+                let layers = &self.base.image.layers;
+                image::verify_type(store, &self.base_name(), (number + 1, layers.len()), &layers[number])?;
             }
-            let foreign = of_base || !elsewhere::places(self.resolver.store, &blob)?.is_empty();
-            let verified = self.resolver.store.known_diff_id(&blob)? == Some(diff_id);
+            let foreign = of_base.is_some() || !elsewhere::places(store, &blob)?.is_empty();
+            let verified = store.known_diff_id(&blob)? == Some(diff_id);
             wanted.push(Unpack { blob, tree, parents: parents(at), diff_id, verified, foreign });
         }
         if !wanted.is_empty() {
@@ -82,8 +77,8 @@ impl Session<'_> {
             let Unpacked { skipped, wrong } = self.target()?.unpack(wanted)?;
             for (blob, diff_id) in computed {
                 match wrong.iter().find(|(other, _)| *other == blob) {
-                    None => self.resolver.store.note_diff_id(&blob, diff_id)?,
-                    Some((_, Wrong::DiffId(found))) => self.resolver.store.note_diff_id(&blob, *found)?,
+                    None => store.note_diff_id(&blob, diff_id)?,
+                    Some((_, Wrong::DiffId(found))) => store.note_diff_id(&blob, *found)?,
                     Some(_) => {}
                 }
             }
@@ -96,7 +91,8 @@ impl Session<'_> {
                 return Err(self.wrong(digest, reason)?);
             }
         }
-        Ok(stack.into_iter().rev().map(|below| below.tree).collect())
+        let tree = |below: &Below| below.tree.find(store).unwrap_or(below.tree.name(true)).to_owned();
+        Ok(stack.iter().rev().map(tree).collect())
     }
 
     /// A tree has the name of its content, and a blob's is only claimed: before a tree that is there is taken for a
@@ -109,7 +105,7 @@ impl Session<'_> {
                 Some(found) if found == below.diff_id => {}
                 Some(found) => return Err(self.wrong(below.blob.digest, Wrong::DiffId(found))?),
                 // What has no tree yet is looked into while it is unpacked.
-                None if store.tree(&below.tree).is_none() => {}
+                None if below.tree.find(store).is_none() => {}
                 None => unknown.push(below.clone()),
             }
         }
@@ -157,11 +153,4 @@ impl Session<'_> {
             }
         }
     }
-}
-
-/// The name of the tree of the topmost layer of a stack. Every layer's content is checked before its tree gets such a
-/// name, so that the chain ID is one of diff IDs that were computed here. Trees called `chain-…` are an older alloy's,
-/// which believed what configs claim: they are not used, and `prune` deletes them.
-pub fn stack_tree(chain: ChainId) -> String {
-    format!("stack-{}", chain.0.hex())
 }

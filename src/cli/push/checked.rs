@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use layers::digest::ChainId;
 use layers::media_type::{self, Descriptor};
+use layers::store::layer_tree;
 
 use super::super::error::CommandError;
 use crate::build::ensure_blobs;
@@ -26,7 +27,7 @@ pub(super) fn check(resolver: &Resolver<'_>, image: &LocalImage, manifest: &Mani
         let blob = &layer.descriptor.digest;
         if store.known_diff_id(blob)?.is_none() && !store.contains(blob) {
             // With a tree of the ID that is claimed, something was taken for this layer that nobody compared with it.
-            if vouched.contains(&at) && store.tree(&layer.diff_id.0.hex()).is_none() {
+            if vouched.contains(&at) && store.tree(&layer_tree(layer.diff_id)).is_none() {
                 continue;
             }
             missing.push(layer.descriptor.clone());

@@ -222,18 +222,25 @@ impl Root {
         Ok(bytes)
     }
 
-    /// `mkdir -p`: what is missing is made, root-owned, with `mode`; links inside the root are followed.
-    pub fn create_dir_all(&self, path: &Path, mode: u32) -> Result<(), RootError> {
+    /// `mkdir -p`: what is missing is made, root-owned, with `mode`; links inside the root are followed. Gives the inode
+    /// of the directory.
+    pub fn create_dir_all(&self, path: &Path, mode: u32) -> Result<(u64, u64), RootError> {
+        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| Metadata::from(stat).inode);
         match self.open_to_change(path) {
-            Ok(_) => return Ok(()),
+            Ok(fd) => return inode(&fd).map_err(|errno| RootError::new("look at", path, errno)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(RootError::new("make the directory", path, error)),
         }
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(RootError::new("make the directory", path, io::Error::from(io::ErrorKind::InvalidInput)));
+        };
         self.create_dir_all(parent, mode)?;
         let parent = self.directory(parent)?;
-        parent.create_dir(name, mode)?;
-        parent.set_mode(name, mode)
+        parent.create_dir(name, 0o700)?;
+        let made = parent.handle(name)?;
+        let made = if self.shared { made.just_made(FileKind::Directory)? } else { made };
+        made.set_mode(mode)?;
+        Ok(made.metadata()?.inode)
     }
 
     /// Sorted names in a directory, `.` and `..` left out.

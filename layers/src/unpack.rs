@@ -2,6 +2,7 @@
 //!
 //! Told apart by content. Names that would be whiteouts in a layer are refused: no image could hold them.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -40,6 +41,8 @@ pub struct Unpacked {
     pub made: Vec<PathBuf>,
     /// Device nodes, which are left out: absolute.
     pub devices: Vec<PathBuf>,
+    /// Identify on this machine what was made.
+    pub inodes: HashSet<(u64, u64)>,
 }
 
 /// Why an archive cannot be unpacked.
@@ -138,7 +141,7 @@ pub fn unpack_deb(file: File, root: &Root) -> Result<Vec<PathBuf>, UnpackError> 
 
 /// Where members go.
 struct Sink<'a> {
-    placer: Placer,
+    placer: Placer<'a>,
     dest: &'a Path,
     options: UnpackOptions,
     seen: u64,
@@ -146,7 +149,7 @@ struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn new(root: &Root, dest: &'a Path, options: UnpackOptions) -> Result<Self, UnpackError> {
+    fn new(root: &'a Root, dest: &'a Path, options: UnpackOptions) -> Result<Self, UnpackError> {
         let placer = Placer::new(root, dest, options.ownership)?;
         Ok(Self { placer, dest, options, seen: 0, made: Vec::new() })
     }
@@ -171,7 +174,8 @@ impl<'a> Sink<'a> {
         if self.made.is_empty() && self.seen > 0 {
             return Err(UnpackError::NothingLeft { strip: self.options.strip });
         }
-        Ok(Unpacked { made: self.made, devices: self.placer.finish()? })
+        let (devices, inodes) = self.placer.finish()?;
+        Ok(Unpacked { made: self.made, devices, inodes })
     }
 }
 

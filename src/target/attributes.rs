@@ -3,6 +3,7 @@
 //! The user whom files are given to may be at work in the same directories: the walk goes by handles from one directory
 //! into the next, and what is set is set on the file that was looked at, not on its name.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -11,17 +12,37 @@ use layers::root::{Descent, FileKind, Handle, Metadata, Root};
 use super::TargetError;
 use crate::op::Mode;
 
+/// What a step has made, as inodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Made<'m> {
+    /// At the path itself; `None` if that is not known, as of what commands do.
+    pub top: Option<(u64, u64)>,
+    /// Below it; `None` if that is not known.
+    pub below: Option<&'m HashSet<(u64, u64)>>,
+}
+
 /// Sets owner, then mode (chown(2) clears set-id bits), on `path`; with `recursive` on all below a directory.
+///
+/// In a shared root only what was `made` is given away: what else others have put under the same names, or into the
+/// same directories, stays as it is.
 pub fn set(
     root: &Root,
     path: &Path,
     owner: Option<(u32, Option<u32>)>,
     mode: Option<&Mode>,
     recursive: bool,
+    made: Made<'_>,
 ) -> Result<(), TargetError> {
     let parent = root.directory(path.parent().unwrap_or(Path::new("")))?;
-    let top = parent.handle(path.file_name().unwrap_or(OsStr::new(".")))?;
-    set_on(top, owner, mode, recursive)
+    let name = path.file_name().unwrap_or(OsStr::new("."));
+    let made = if root.is_shared() { made } else { Made::default() };
+    let top = parent.handle(name)?;
+    let found = top.metadata()?;
+    // A link may have stood there before; it is itself.
+    if found.kind != FileKind::Symlink && made.top.is_some_and(|inode| found.inode != inode) {
+        return Err(TargetError::Exchanged { path: path.to_owned() });
+    }
+    set_on(top, owner, mode, recursive, made.below)
 }
 
 /// The same on what `top` holds, wherever it is now.
@@ -30,6 +51,7 @@ pub fn set_on(
     owner: Option<(u32, Option<u32>)>,
     mode: Option<&Mode>,
     recursive: bool,
+    made: Option<&HashSet<(u64, u64)>>,
 ) -> Result<(), TargetError> {
     let one = |handle: &Handle, found: &Metadata| -> Result<(), TargetError> {
         if let Some((uid, gid)) = owner {
@@ -53,23 +75,36 @@ pub fn set_on(
         descent.push(directory, (found, names))
     };
     enter(&mut descent, top, found)?;
-    while let Some((directory, (_, names))) = descent.here() {
+    while let Some((directory, (inside, names))) = descent.here() {
         let Some(name) = names.next() else {
             // A directory comes after what is in it: its new mode may lock out who sets it.
-            if let Some((directory, (found, _))) = descent.pop()? {
+            let Some((directory, (found, _))) = descent.pop()? else { continue };
+            let above = descent.here().map(|(_, (above, _))| *above);
+            if !stays(made, &found, above.as_ref()) {
                 one(&directory.into_handle(), &found)?;
             }
             continue;
         };
         let handle = directory.handle(&name)?;
         let found = handle.metadata()?;
-        if found.kind == FileKind::Directory {
+        if stays(made, &found, Some(inside)) {
+            // Below directories of their own there may be more of what was made.
+            if found.kind == FileKind::Directory && found.uid != 0 {
+                enter(&mut descent, handle, found)?;
+            }
+        } else if found.kind == FileKind::Directory {
             enter(&mut descent, handle, found)?;
         } else {
             one(&handle, &found)?;
         }
     }
     Ok(())
+}
+
+/// True for what the step did not make, in a directory of another user: it is given to nobody.
+fn stays(made: Option<&HashSet<(u64, u64)>>, found: &Metadata, inside: Option<&Metadata>) -> bool {
+    let others = |inside: &Metadata| inside.uid != 0 || inside.mode & 0o002 != 0;
+    inside.is_some_and(others) && made.is_some_and(|made| !made.contains(&found.inode))
 }
 
 #[cfg(test)]
@@ -100,13 +135,13 @@ mod tests {
         // Its owner puts a link to somewhere else in its place before the walk goes in.
         std::fs::rename(at("home/x"), at("home/moved")).unwrap();
         symlink("/etc", at("home/x")).unwrap();
-        set_on(top, None, Some(&Mode::Octal(0o640)), true).unwrap();
+        set_on(top, None, Some(&Mode::Octal(0o640)), true, None).unwrap();
         assert_eq!(mode_of(&at("home/moved/d/shadow")), 0o640);
         assert_eq!(mode_of(&at("home/moved")), 0o640);
         std::fs::set_permissions(at("home/moved"), PermissionsExt::from_mode(0o755)).unwrap();
         // By the path there is a link now: it is neither followed nor given a mode.
-        set(&root, Path::new("/home/x"), None, Some(&Mode::Octal(0o777)), true).unwrap();
-        set(&root, Path::new("/home/moved/link"), None, Some(&Mode::Octal(0o777)), true).unwrap();
+        set(&root, Path::new("/home/x"), None, Some(&Mode::Octal(0o777)), true, Made::default()).unwrap();
+        set(&root, Path::new("/home/moved/link"), None, Some(&Mode::Octal(0o777)), true, Made::default()).unwrap();
         assert_eq!(mode_of(&at("etc/shadow")), 0o600);
         assert_ne!(mode_of(&at("etc")), 0o777);
     }

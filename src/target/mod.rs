@@ -45,6 +45,16 @@ pub enum TargetError {
     /// A layer could not be unpacked.
     #[error(transparent)]
     Apply(#[from] layers::apply::ApplyError),
+    /// Somebody else is at work where the task writes.
+    #[error(
+        "{} was exchanged while the task wrote it: whoever may write to its directory put something else there, which \
+         gets neither owner nor mode. Use a place of root's own",
+        path.display()
+    )]
+    Exchanged {
+        /// Where.
+        path: PathBuf,
+    },
     /// A layer that is not what it should be.
     #[error("{0}")]
     Layer(String),

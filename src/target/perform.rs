@@ -1,25 +1,22 @@
 //! Ops at a site: files through the root's handle, commands as the site runs them.
 
+mod files;
 mod packages;
 mod shells;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use layers::apply::Ownership;
 use layers::root::Root;
-use layers::unpack::{UnpackOptions, unpack};
 
 use super::accounts::{Account, Accounts};
 use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
-use super::{TargetError, apt, rules};
+use super::{TargetError, apt};
 pub use shells::login_shell;
 
-use crate::op::{Archive, Command, Op, Source, Step, script};
+use crate::op::{Command, Op, Source, Step, script};
 
 /// Performs steps at one site.
 pub struct Performer<'a> {
@@ -33,8 +30,14 @@ pub struct Performer<'a> {
     beside: Vec<PathBuf>,
     /// What this step has put there, but for what its commands did.
     written: Vec<PathBuf>,
+    /// What stood at the paths that this step wrote to when it had written, as inodes.
+    objects: BTreeMap<PathBuf, (u64, u64)>,
+    /// What this step has unpacked, as inodes; `None` if it has not.
+    unpacked: Option<HashSet<(u64, u64)>>,
     /// This step gives what it unpacks an owner of its author's choice.
     owned: bool,
+    /// Whom this step gives what it writes.
+    owner: Option<u32>,
     /// What this step's author has to know although it went well.
     warnings: Vec<String>,
 }
@@ -45,7 +48,18 @@ const STATUS: &str = "the command failed";
 impl<'a> Performer<'a> {
     /// Performs at `site`; `files` says where sources are on this machine, `output` takes what commands print.
     pub fn new(site: &'a mut dyn Site, files: &'a BTreeMap<Source, PathBuf>, output: &'a dyn Fn(&[u8])) -> Self {
-        Self { site, files, output, beside: Vec::new(), written: Vec::new(), owned: false, warnings: Vec::new() }
+        Self {
+            site,
+            files,
+            output,
+            beside: Vec::new(),
+            written: Vec::new(),
+            objects: BTreeMap::new(),
+            unpacked: None,
+            owned: false,
+            owner: None,
+            warnings: Vec::new(),
+        }
     }
 
     /// Paths that the last step has put there, relative to the root; what its commands did is not known.
@@ -75,6 +89,8 @@ impl<'a> Performer<'a> {
         }
         self.beside.clear();
         self.written.clear();
+        self.objects.clear();
+        self.unpacked = None;
         self.owned = step.ops.iter().any(|op| matches!(op, Op::SetAttributes { owner: Some(_), recursive: true, .. }));
         // Half a task for a user that does not exist is worse than none.
         let accounts = self.accounts()?;
@@ -89,6 +105,11 @@ impl<'a> Performer<'a> {
                 _ => {}
             }
         }
+        let owner = step.ops.iter().find_map(|op| match op {
+            Op::SetAttributes { owner, .. } => owner.as_ref(),
+            _ => None,
+        });
+        self.owner = owner.and_then(|owner| accounts.owner(owner).ok()).map(|(uid, _)| uid);
         for op in &step.ops {
             if let Some(exit) = self.op(op)?.filter(|exit| *exit != 0) {
                 return Ok(Outcome::Failed { message: STATUS.into(), exit: Some(exit) });
@@ -105,8 +126,9 @@ impl<'a> Performer<'a> {
     fn op(&mut self, op: &Op) -> Result<Option<i32>, TargetError> {
         match op {
             Op::MakeDir { path } => {
-                self.root().create_dir_all(Path::new(path), 0o755)?;
+                let inode = self.make_dir(Path::new(path))?;
                 self.wrote(Path::new(path));
+                self.objects.insert(path.into(), inode);
             }
             Op::WriteFile { path, content } => self.write(Path::new(path), content)?,
             Op::PlaceBlob { source, path } => self.place(source, Path::new(path))?,
@@ -118,7 +140,8 @@ impl<'a> Performer<'a> {
                 let named = [PathBuf::from(path)];
                 let paths = if self.beside.is_empty() { named.as_slice() } else { self.beside.as_slice() };
                 for path in paths {
-                    attributes::set(self.root(), path, owner, mode.as_ref(), *recursive)?;
+                    let made = attributes::Made { top: self.objects.get(path).copied(), below: self.unpacked.as_ref() };
+                    attributes::set(self.root(), path, owner, mode.as_ref(), *recursive, made)?;
                 }
             }
             Op::AptInstall { packages, locked: Some(debs), .. } => {
@@ -158,82 +181,6 @@ impl<'a> Performer<'a> {
     /// Notes a path that is of this step's making.
     fn wrote(&mut self, path: &Path) {
         self.written.push(path.strip_prefix("/").unwrap_or(path).to_owned());
-    }
-
-    fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
-        self.wrote(path);
-        let root = self.root();
-        // One byte more than expected is enough to tell.
-        if root.exists(path)? && root.read(path, content.len() as u64 + 1).is_ok_and(|has| has == content) {
-            return Ok(());
-        }
-        self.make_parent(path)?;
-        Ok(root.write_file(path, &mut &content[..], 0o644)?)
-    }
-
-    fn place(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
-        self.wrote(path);
-        let mut file = self.open(source)?;
-        if self.root().metadata_followed(path).is_ok() && self.same(&mut file, path)? {
-            return Ok(());
-        }
-        self.make_parent(path)?;
-        Ok(self.root().write_file(path, &mut file, 0o644)?)
-    }
-
-    /// True if `path` holds what `file` holds. Both are read once, side by side.
-    fn same(&self, file: &mut File, path: &Path) -> Result<bool, TargetError> {
-        let failed = |error| TargetError::Unpack(layers::unpack::UnpackError::Read(error));
-        let Ok(there) = self.root().open_file(path) else { return Ok(false) };
-        let length = |file: &File| file.metadata().map(|metadata| metadata.len()).map_err(failed);
-        if length(file)? != length(&there)? {
-            return Ok(false);
-        }
-        let (mut one, mut other) = (BufReader::new(&*file).bytes(), BufReader::new(there).bytes());
-        let mut same = true;
-        while let (true, Some(byte)) = (same, one.next()) {
-            same = matches!((byte, other.next()), (Ok(a), Some(Ok(b))) if a == b);
-        }
-        file.rewind().map_err(failed)?;
-        Ok(same)
-    }
-
-    fn place_rules(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
-        let Some(rules) = rules::of_package(self.open(source)?)? else { return self.place(source, path) };
-        let single = rules.len() == 1;
-        for (name, content) in rules {
-            let path = if single { path.to_owned() } else { path.with_file_name(name) };
-            self.write(&path, &content)?;
-            self.beside.push(path);
-        }
-        Ok(())
-    }
-
-    fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
-        match path.parent() {
-            Some(parent) => Ok(self.root().create_dir_all(parent, 0o755)?),
-            None => Ok(()),
-        }
-    }
-
-    fn open(&self, source: &Source) -> Result<File, TargetError> {
-        let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { wanted: source.clone() })?;
-        File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
-    }
-
-    fn unpack(&mut self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {
-        let file = match archive {
-            Archive::Source(source) => self.open(source)?,
-            Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
-        };
-        self.root().create_dir_all(dest, 0o755)?;
-        let options = UnpackOptions { strip, ownership: Ownership::Root, owned: self.owned };
-        let unpacked = unpack(file, self.root(), dest, &options)?;
-        self.written.extend(unpacked.made);
-        if !unpacked.devices.is_empty() {
-            self.warnings.push(format!("device nodes of the archive are left out: {}", listed(&unpacked.devices)));
-        }
-        Ok(())
     }
 
     fn command(

@@ -8,6 +8,7 @@ mod attestations;
 mod bases;
 mod blueprints;
 mod boundary;
+mod boundary_races;
 mod catalog;
 mod compat;
 mod confinement;

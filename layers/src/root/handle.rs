@@ -68,6 +68,33 @@ impl Handle {
         set.map_err(self.failed("set the time of"))
     }
 
+    /// It, if it can be what this process has just made as a file of that kind, a directory with mode 0700: whoever may
+    /// write in the directory may have put something else under the name, and root would give that away.
+    pub(crate) fn just_made(self, kind: FileKind) -> Result<Self, RootError> {
+        let found = self.metadata()?;
+        let own = found.kind == kind && found.uid == rustix::process::geteuid().as_raw();
+        let fresh = own && (kind != FileKind::Directory || (found.mode & 0o777 == 0o700 && self.is_empty()?));
+        if fresh {
+            return Ok(self);
+        }
+        let message = "somebody put something else in its place while it was made";
+        Err(RootError::new("make", &self.path, std::io::Error::other(message)))
+    }
+
+    /// True for a directory with nothing in it.
+    fn is_empty(&self) -> Result<bool, RootError> {
+        let flags = DIRECTORY.difference(OFlags::PATH);
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(self.failed("open"))?;
+        let names = rustix::fs::Dir::new(fd).map_err(self.failed("list"))?;
+        for name in names {
+            let name = name.map_err(self.failed("list"))?;
+            if !matches!(name.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// It as a directory, to go on into; an error for anything else.
     pub fn into_directory(self) -> Result<Directory, RootError> {
         if self.metadata()?.kind != FileKind::Directory {

@@ -2,7 +2,8 @@
 //!
 //! On a live host the path of a task may lead through directories of an ordinary user, who may put a link there at any
 //! time. Root would follow it, and change what it leads to. So a link that somebody other than root owns leads only to
-//! what is that user's own, as the kernel has it for `/tmp` (proc(5), `protected_symlinks`). Links that an archive has
+//! what is that user's own, as the kernel has it for `/tmp` (proc(5), `protected_symlinks`). So does a link of root's
+//! that stands in a directory of somebody else, who may have put it there under that name. Links that an archive has
 //! brought are root's, or whose the task says: they lead no further than where the archive was unpacked.
 
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ use std::path::{Component, Path};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, Root, by_descriptor};
+use super::{DIRECTORY, Directory, Metadata, Root, RootError, by_descriptor};
 
 /// How many links one path may lead through, as many as the kernel follows (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
@@ -23,8 +24,37 @@ const MOST_LINKS: u32 = 40;
 enum Next {
     Up,
     Name(OsString),
-    /// A link of this user has led here.
-    Vouch(u32),
+    /// A link has led here that these decide about.
+    Vouch(Deciders),
+}
+
+/// Who may have made a link what it is: whoever owns it, and whoever may give its name to another one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deciders {
+    owner: u32,
+    directory: u32,
+    /// Others may put what they like into its directory.
+    anybody: bool,
+}
+
+impl Deciders {
+    /// Of the link `link` in `directory`.
+    pub(super) fn of(link: &Metadata, directory: &Metadata) -> Self {
+        // In a sticky directory nobody else's files can be renamed.
+        let anybody = directory.mode & 0o002 != 0 && directory.mode & 0o1000 == 0;
+        Self { owner: link.uid, directory: directory.uid, anybody }
+    }
+
+    /// An error unless what the link led to, which `found` owns, is for them to decide about.
+    pub(super) fn vouch(self, found: u32) -> io::Result<()> {
+        if self.anybody {
+            let message = "a link on the way is in a directory that everybody may write to, so anybody may have put it \
+                           there. Write the path that is meant, or take the right to write away from others";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        let others = [self.owner, self.directory].into_iter().filter(|one| *one != 0);
+        others.map(|one| vouched(one, found)).collect()
+    }
 }
 
 /// What is said of a link that leads to what its owner may not decide about.
@@ -32,18 +62,79 @@ fn refused(link_owner: u32, found: u32) -> io::Error {
     io::Error::new(
         io::ErrorKind::PermissionDenied,
         format!(
-            "a link on the way belongs to user {link_owner}, but leads to what belongs to user {found}: root follows \
-             links of others only to what is their own. Write the path that is meant, or delete the link"
+            "a link on the way belongs to user {link_owner}, or is in a directory of theirs, but leads to what belongs \
+             to user {found}: root follows links of others only to what is their own. Write the path that is meant, or delete the link"
         ),
     )
 }
 
 /// Is an error unless what a link of `link_owner` led to, which `found` owns, is that user's own.
-pub(super) fn vouched(link_owner: u32, found: u32) -> io::Result<()> {
+fn vouched(link_owner: u32, found: u32) -> io::Result<()> {
     if link_owner == 0 || link_owner == found { Ok(()) } else { Err(refused(link_owner, found)) }
 }
 
 impl Root {
+    /// True for a root in which others may be at work.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// An error if the way to `path` leads in a shared root through what somebody made in a directory that everybody may
+    /// write to, and who is neither root nor `owner`: whatever is put there is theirs to exchange.
+    pub fn check_way(&self, path: &Path, owner: Option<u32>) -> Result<(), RootError> {
+        if !self.shared {
+            return Ok(());
+        }
+        let mut way: Vec<&Path> = path.ancestors().filter(|up| up.file_name().is_some()).collect();
+        way.reverse();
+        for up in way {
+            let (parent, name) = match self.parent_to_read(up) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            };
+            match parent.metadata(name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                found => self.check_guessed(&parent, &found?, up, owner)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of `found` in `parent`.
+    pub(crate) fn check_guessed(
+        &self,
+        parent: &Directory,
+        found: &Metadata,
+        path: &Path,
+        owner: Option<u32>,
+    ) -> Result<(), RootError> {
+        if !self.shared || found.uid == 0 || Some(found.uid) == owner {
+            return Ok(());
+        }
+        if parent.metadata(OsStr::new("."))?.mode & 0o002 == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "it belongs to user {}, who made it in a directory that everybody may write to, and could exchange what root \
+             puts there. Use a place of root's own, or delete it first",
+            found.uid
+        );
+        Err(RootError::new("use", path, io::Error::new(io::ErrorKind::PermissionDenied, message)))
+    }
+
+    /// The directory that `path`, relative to `top`, leads to, links followed as long as they stay beneath `top`, and
+    /// in a shared root only as far as their owners may decide. With `rooted`, `top` is the root.
+    pub(crate) fn directory_beneath(&self, top: &Directory, path: &Path, rooted: bool) -> Result<Directory, RootError> {
+        if !self.shared {
+            return top.beneath(path, rooted);
+        }
+        let found = self.directory(&top.path().join(path))?;
+        if found.real_path()?.starts_with(top.real_path()?) {
+            return Ok(found);
+        }
+        Err(RootError::new("open", path, Errno::XDEV))
+    }
+
     /// Opens the directory `path`, to change what is in it: links are followed inside the root, and in a shared root
     /// only as far as their owners may decide.
     pub(super) fn open_to_change(&self, path: &Path) -> io::Result<OwnedFd> {
@@ -100,8 +191,8 @@ impl Root {
                     passed.truncate((passed.len() - 1).max(1));
                     continue;
                 }
-                Next::Vouch(owner) => {
-                    vouched(owner, rustix::fs::fstat(here)?.st_uid)?;
+                Next::Vouch(deciders) => {
+                    deciders.vouch(rustix::fs::fstat(here)?.st_uid)?;
                     continue;
                 }
                 Next::Name(name) => name,
@@ -118,7 +209,8 @@ impl Root {
             }
             let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
             let target: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(target.as_bytes());
-            next.push_front(Next::Vouch(stat.st_uid));
+            let here = Metadata::from(rustix::fs::fstat(here)?);
+            next.push_front(Next::Vouch(Deciders::of(&Metadata::from(stat), &here)));
             prepend(&mut next, Path::new(target));
             if Path::new(target).is_absolute() {
                 passed.truncate(1);
@@ -184,7 +276,10 @@ mod tests {
             assert_eq!(opened.is_err(), refused, "{path}");
             if let Err(error) = opened {
                 let error = error.to_string();
-                assert!(error.contains("belongs to user 3211, but leads to what belongs to user 0"), "{path}: {error}");
+                assert!(
+                    error.contains("or is in a directory of theirs, but leads to what belongs to user 0"),
+                    "{path}: {error}"
+                );
                 let below = Path::new(path).join("passwd");
                 assert!(root.create_dir_all(&below, 0o755).is_err(), "{path}");
                 assert!(root.resolve(&below).is_err(), "{path}");

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
-use super::shared::vouched;
-use super::{FileKind, Root, RootError};
+use super::shared::Deciders;
+use super::{Directory, FileKind, Metadata, Root, RootError};
 
 /// Between a file's name and the number of the process that writes it.
 const WRITING: &str = ".alloy-";
 
 impl Root {
     /// Writes a file whole: a reader of the path sees the old or the new content. An existing file keeps its owner
-    /// and mode, a link is followed inside the root; a new file is root-owned with `mode`.
-    pub fn write_file(&self, path: &Path, content: &mut dyn Read, mode: u32) -> Result<(), RootError> {
+    /// and mode, a link is followed inside the root; a new file is root-owned with `mode`. So is one that takes the place
+    /// of somebody's who only happened to be first, see [`Root::is_foreign`]. Gives the inode of the file.
+    pub fn write_file(&self, path: &Path, content: &mut dyn Read, mode: u32) -> Result<(u64, u64), RootError> {
         let failed = |e| RootError::new("write", path, e);
         let target = self.followed(path)?;
         let (parent, name) = self.parent(&target)?;
@@ -25,8 +26,13 @@ impl Root {
         if before.is_some_and(|before| before.kind == FileKind::Directory) {
             return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
         }
+        let before = match before {
+            Some(before) if self.foreign(&parent, &before)? => None,
+            before => before,
+        };
         let temporary = temporary_name(name);
         let mut file = parent.create_file(&temporary, 0o600)?;
+        let made = rustix::fs::fstat(&file).map(Metadata::from).map_err(|e| failed(e.into()))?;
         let written = io::copy(content, &mut file).map_err(failed).and_then(|_| {
             let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
             // By the descriptor: whoever may write in the directory may have put something else under the name.
@@ -38,7 +44,23 @@ impl Root {
         if written.is_err() {
             let _ = rustix::fs::unlinkat(&parent.fd, &temporary, AtFlags::empty());
         }
-        written
+        written.map(|()| made.inode)
+    }
+
+    /// True if the file at `path` is in a shared root, and may be of somebody who guessed the name of a file that root is
+    /// going to write, and made it first: in a directory that everybody may write to, or that belongs to another user.
+    pub fn is_foreign(&self, path: &Path) -> Result<bool, RootError> {
+        let target = self.followed(path)?;
+        let (parent, name) = self.parent(&target)?;
+        parent.metadata(name).map_or(Ok(false), |found| self.foreign(&parent, &found))
+    }
+
+    fn foreign(&self, parent: &Directory, found: &Metadata) -> Result<bool, RootError> {
+        if !self.shared || found.uid == 0 {
+            return Ok(false);
+        }
+        let directory = parent.metadata(OsStr::new("."))?;
+        Ok(directory.mode & 0o002 != 0 || (directory.uid != 0 && directory.uid != found.uid))
     }
 
     /// Deletes what killed processes left of writing `path`. Nobody may be writing it.
@@ -60,7 +82,7 @@ impl Root {
     fn followed(&self, asked: &Path) -> Result<PathBuf, RootError> {
         let mut path = asked.to_owned();
         // Those whose links led here.
-        let mut owners = Vec::new();
+        let mut links = Vec::new();
         for _ in 0..40 {
             let (parent, name) = self.parent(&path)?;
             let found = parent.metadata(name).ok();
@@ -68,14 +90,14 @@ impl Root {
                 Some(metadata) if metadata.kind == FileKind::Symlink => {
                     let link = parent.read_link(name)?;
                     path = path.parent().unwrap_or(Path::new("")).join(link);
-                    owners.push(metadata.uid);
+                    links.push(Deciders::of(&metadata, &parent.metadata(OsStr::new("."))?));
                 }
                 _ if !self.shared => return Ok(path),
                 _ => {
                     // Who owns a directory decides what new files are in it.
                     let owner = found.map_or_else(|| parent.metadata(OsStr::new(".")), Ok)?.uid;
-                    let vouch = |link: &u32| vouched(*link, owner).map_err(|e| RootError::new("write", &path, e));
-                    owners.iter().try_for_each(vouch)?;
+                    let vouch = |link: &Deciders| link.vouch(owner).map_err(|e| RootError::new("write", &path, e));
+                    links.iter().try_for_each(vouch)?;
                     self.within(asked, &parent.fd).map_err(|e| RootError::new("write", asked, e))?;
                     return Ok(path);
                 }

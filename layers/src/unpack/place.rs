@@ -24,7 +24,8 @@ pub use error::PlaceError;
 const MAX_PATH: usize = 4095;
 
 /// Makes files beneath one directory. Directories get their times at the end, when nothing is put into them any more.
-pub(super) struct Placer {
+pub(super) struct Placer<'r> {
+    root: &'r Root,
     top: Directory,
     /// The destination is the root itself.
     rooted: bool,
@@ -35,15 +36,18 @@ pub(super) struct Placer {
     /// Links and files that the archive has brought, however they are called: a name may be reached in several ways.
     links: HashSet<(u64, u64)>,
     files: HashSet<(u64, u64)>,
+    /// All that was made.
+    inodes: HashSet<(u64, u64)>,
     devices: Vec<PathBuf>,
 }
 
-impl Placer {
+impl<'r> Placer<'r> {
     /// `dest` must be a directory of `root`; links on the way to it are followed in the root.
-    pub(super) fn new(root: &Root, dest: &Path, ownership: Ownership) -> Result<Self, RootError> {
+    pub(super) fn new(root: &'r Root, dest: &Path, ownership: Ownership) -> Result<Self, RootError> {
         let real = root.resolve(dest)?;
         let top = root.directory(&real)?;
         Ok(Self {
+            root,
             top,
             rooted: real.as_os_str().is_empty(),
             ownership,
@@ -51,6 +55,7 @@ impl Placer {
             times: BTreeMap::new(),
             links: HashSet::new(),
             files: HashSet::new(),
+            inodes: HashSet::new(),
             devices: Vec::new(),
         })
     }
@@ -65,9 +70,16 @@ impl Placer {
         let target = parent.read_link(name).ok()?;
         match target.strip_prefix("/") {
             // Its author meant the root of the whole system.
-            Ok(rest) if !self.rooted => self.top.beneath(rest.strip_prefix(self.top.path()).ok()?, false).ok(),
-            _ => self.top.beneath(path, self.rooted).ok(),
+            Ok(rest) if !self.rooted && !self.root.is_shared() => {
+                self.beneath(rest.strip_prefix(self.top.path()).ok()?).ok()
+            }
+            _ => self.beneath(path).ok(),
         }
+    }
+
+    /// The directory that `path` leads to, if it is beneath the destination.
+    fn beneath(&self, path: &Path) -> Result<Directory, RootError> {
+        self.root.directory_beneath(&self.top, path, self.rooted)
     }
 
     /// The directory `path`, for `member`; what is missing is made, if anything may be.
@@ -83,9 +95,10 @@ impl Placer {
                 Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
                     directory.create_dir(name, 0o700)?;
                     let entry = plain_directory(&below);
-                    self.attributes(&self.made(&directory, name, &below, FileKind::Directory)?, &entry)?;
+                    let made = self.made(&directory, name, &below, FileKind::Directory)?;
+                    self.attributes(&made, &entry)?;
                     self.times.insert(below.clone(), entry.mtime);
-                    directory.directory(name)?
+                    made.into_directory()?
                 }
                 Err(error) => return Err(error.into()),
                 Ok(found) => self.step(&below, &directory, name, &found, member)?,
@@ -106,7 +119,10 @@ impl Placer {
     ) -> Result<Directory, PlaceError> {
         let (member, shown) = (self.shown(member), self.shown(path));
         match found.kind {
-            FileKind::Directory => Ok(parent.directory(name)?),
+            FileKind::Directory => {
+                self.root.check_guessed(parent, found, path, None)?;
+                Ok(parent.directory(name)?)
+            }
             FileKind::Symlink if self.links.contains(&found.inode) => Err(PlaceError::OwnLink { member, link: shown }),
             FileKind::Symlink => self.through(path, parent, name).ok_or(PlaceError::Leaves { member, link: shown }),
             _ => Err(PlaceError::NoDirectory { member, path: shown }),
@@ -160,6 +176,7 @@ impl Placer {
                 content::write(content, entry.size, &mut file, &self.shown(&entry.path))?;
                 let made = file.metadata().map_err(TarError::from)?;
                 self.files.insert((made.dev(), made.ino()));
+                self.inodes.insert((made.dev(), made.ino()));
                 Handle::of(file, self.shown(&entry.path))
             }
             Kind::Symlink => {
@@ -189,18 +206,32 @@ impl Placer {
         before: Option<&Metadata>,
         entry: &Entry,
     ) -> Result<(), PlaceError> {
-        match before {
-            None => parent.create_dir(name, 0o700)?,
+        let directory = match before {
+            None => {
+                parent.create_dir(name, 0o700)?;
+                self.made(parent, name, &entry.path, FileKind::Directory)?
+            }
             Some(found) => {
-                self.step(&entry.path, parent, name, found, &entry.path)?;
-                if found.kind == FileKind::Symlink {
+                let there = self.step(&entry.path, parent, name, found, &entry.path)?;
+                if found.kind == FileKind::Symlink || !self.decides(parent, found)? {
                     return Ok(());
                 }
+                there.into_handle()
             }
-        }
-        self.attributes(&self.made(parent, name, &entry.path, FileKind::Directory)?, entry)?;
+        };
+        self.attributes(&directory, entry)?;
         self.times.insert(entry.path.clone(), entry.mtime);
         Ok(())
+    }
+
+    /// False for a directory that was there before in a place where somebody else decides what has which name: an
+    /// archive opens no directory of root's that was put in its way, and takes none from its owner.
+    fn decides(&self, parent: &Directory, found: &Metadata) -> Result<bool, RootError> {
+        if !self.root.is_shared() || self.inodes.contains(&found.inode) {
+            return Ok(true);
+        }
+        let parent = parent.metadata(OsStr::new("."))?;
+        Ok(parent.uid == 0 && parent.mode & 0o002 == 0)
     }
 
     /// The directory of a hard link's other name, and what that is.
@@ -264,7 +295,7 @@ impl Placer {
             Ok(rest) => rest.strip_prefix(self.top.path()).map_err(|_| LEAVES.to_owned())?.to_owned(),
             Err(_) => parent.join(&entry.link),
         };
-        match self.top.beneath(&path, self.rooted) {
+        match self.beneath(&path) {
             Ok(found) => return Ok(found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => return Err(LEAVES.to_owned()),
@@ -276,7 +307,7 @@ impl Placer {
         }
         let made = self.enter(&plain, &entry.path, true).map_err(|error| error.to_string())?;
         // `..` behind a link leads elsewhere than it reads.
-        let reached = self.top.beneath(&path, self.rooted).and_then(|reached| reached.inode()).ok();
+        let reached = self.beneath(&path).and_then(|reached| reached.inode()).ok();
         if reached.is_none() || reached != made.inode().ok() { Err(LEAVES.to_owned()) } else { Ok(made) }
     }
 
@@ -304,10 +335,15 @@ impl Placer {
     }
 
     /// What was just made as `name`, held, for [`Self::attributes`].
-    fn made(&self, parent: &Directory, name: &OsStr, path: &Path, kind: FileKind) -> Result<Handle, PlaceError> {
+    fn made(&mut self, parent: &Directory, name: &OsStr, path: &Path, kind: FileKind) -> Result<Handle, PlaceError> {
         let handle = parent.handle(name)?;
-        let found = handle.metadata()?.kind;
-        if found == kind { Ok(handle) } else { Err(PlaceError::Exchanged { path: self.shown(path) }) }
+        let found = handle.metadata()?;
+        if found.kind != kind {
+            return Err(PlaceError::Exchanged { path: self.shown(path) });
+        }
+        let made = if self.root.is_shared() { handle.just_made(kind)? } else { handle };
+        self.inodes.insert(found.inode);
+        Ok(made)
     }
 
     /// Sets the times of `directories`, the innermost first.
@@ -324,10 +360,10 @@ impl Placer {
         Ok(())
     }
 
-    /// Sets the times of directories. Gives the device nodes that were left out.
-    pub(super) fn finish(mut self) -> Result<Vec<PathBuf>, PlaceError> {
+    /// Sets the times of directories. Gives the device nodes that were left out, and the inodes of what was made.
+    pub(super) fn finish(mut self) -> Result<(Vec<PathBuf>, HashSet<(u64, u64)>), PlaceError> {
         let all = self.times.keys().cloned().collect();
         self.settle(all)?;
-        Ok(self.devices)
+        Ok((self.devices, self.inodes))
     }
 }

@@ -151,7 +151,15 @@ fn in_place(case: &Case, root: &Root) {
     let options = UnpackOptions { strip: case.strip, ownership: Ownership::Root, owned: case.owner.is_some() };
     unpack(tar(&case.archive), root, dest, &options).unwrap();
     if case.owner.is_some() || case.mode.is_some() {
-        attributes::set(root, &root.resolve(dest).unwrap(), case.owner, case.mode.as_ref(), true).unwrap();
+        attributes::set(
+            root,
+            &root.resolve(dest).unwrap(),
+            case.owner,
+            case.mode.as_ref(),
+            true,
+            attributes::Made::default(),
+        )
+        .unwrap();
     }
 }
 

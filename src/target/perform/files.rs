@@ -1,0 +1,121 @@
+//! Files that ops write: whole, and known by what was written, since others may be at work in the same directories.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use layers::apply::Ownership;
+use layers::unpack::{UnpackError, UnpackOptions, unpack};
+
+use super::{Performer, listed};
+use crate::op::{Archive, Source};
+use crate::target::{TargetError, rules};
+
+impl Performer<'_> {
+    pub(super) fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
+        self.wrote(path);
+        if let Some(inode) = self.kept(path, |there| holds(there, content))? {
+            self.objects.insert(path.to_owned(), inode);
+            return Ok(());
+        }
+        self.make_parent(path)?;
+        let inode = self.root().write_file(path, &mut &content[..], 0o644)?;
+        self.objects.insert(path.to_owned(), inode);
+        Ok(())
+    }
+
+    pub(super) fn place(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
+        self.wrote(path);
+        let mut file = self.open(source)?;
+        if let Some(inode) = self.kept(path, |there| same(&mut file, there))? {
+            self.objects.insert(path.to_owned(), inode);
+            return Ok(());
+        }
+        self.make_parent(path)?;
+        let inode = self.root().write_file(path, &mut file, 0o644)?;
+        self.objects.insert(path.to_owned(), inode);
+        Ok(())
+    }
+
+    /// The inode of the file at `path` if it stays, since it holds what it is to hold and nobody else made it there.
+    fn kept(
+        &self,
+        path: &Path,
+        holds: impl FnOnce(&File) -> io::Result<bool>,
+    ) -> Result<Option<(u64, u64)>, TargetError> {
+        let root = self.root();
+        let Ok(there) = root.open_file(path) else { return Ok(None) };
+        let failed = |error| TargetError::Unpack(UnpackError::Read(error));
+        if root.is_foreign(path)? || !holds(&there).map_err(failed)? {
+            return Ok(None);
+        }
+        let metadata = there.metadata().map_err(failed)?;
+        Ok(Some((metadata.dev(), metadata.ino())))
+    }
+
+    pub(super) fn place_rules(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
+        let Some(rules) = rules::of_package(self.open(source)?)? else { return self.place(source, path) };
+        let single = rules.len() == 1;
+        for (name, content) in rules {
+            let path = if single { path.to_owned() } else { path.with_file_name(name) };
+            self.write(&path, &content)?;
+            self.beside.push(path);
+        }
+        Ok(())
+    }
+
+    fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
+        path.parent().map_or(Ok(()), |parent| self.make_dir(parent).map(drop))
+    }
+
+    /// Makes the directory, and what is missing above it. Gives its inode.
+    pub(super) fn make_dir(&self, path: &Path) -> Result<(u64, u64), TargetError> {
+        self.root().check_way(path, self.owner)?;
+        Ok(self.root().create_dir_all(path, 0o755)?)
+    }
+
+    pub(super) fn open(&self, source: &Source) -> Result<File, TargetError> {
+        let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { wanted: source.clone() })?;
+        File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
+    }
+
+    pub(super) fn unpack(&mut self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {
+        let file = match archive {
+            Archive::Source(source) => self.open(source)?,
+            Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
+        };
+        let inode = self.make_dir(dest)?;
+        self.objects.insert(dest.to_owned(), inode);
+        let options = UnpackOptions { strip, ownership: Ownership::Root, owned: self.owned };
+        let unpacked = unpack(file, self.root(), dest, &options)?;
+        self.written.extend(unpacked.made);
+        self.unpacked.get_or_insert_default().extend(unpacked.inodes);
+        if !unpacked.devices.is_empty() {
+            self.warnings.push(format!("device nodes of the archive are left out: {}", listed(&unpacked.devices)));
+        }
+        Ok(())
+    }
+}
+
+/// True if `there` holds `content` and no more.
+fn holds(there: &File, content: &[u8]) -> io::Result<bool> {
+    let mut found = Vec::new();
+    // One byte more than expected is enough to tell.
+    there.take(content.len() as u64 + 1).read_to_end(&mut found)?;
+    Ok(found == content)
+}
+
+/// True if `there` holds what `file` holds, which is rewound. Both are read once, side by side.
+fn same(file: &mut File, there: &File) -> io::Result<bool> {
+    if file.metadata()?.len() != there.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(&*file).bytes(), BufReader::new(there).bytes());
+    let mut same = true;
+    while let (true, Some(byte)) = (same, one.next()) {
+        same = matches!((byte, other.next()), (Ok(a), Some(Ok(b))) if a == b);
+    }
+    file.rewind()?;
+    Ok(same)
+}

@@ -52,8 +52,8 @@ impl Deciders {
                            there. Write the path that is meant, or take the right to write away from others";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
-        let others = [self.owner, self.directory].into_iter().filter(|one| *one != 0);
-        others.map(|one| vouched(one, found)).collect()
+        let mut others = [self.owner, self.directory].into_iter().filter(|one| *one != 0);
+        others.try_for_each(|one| vouched(one, found))
     }
 }
 

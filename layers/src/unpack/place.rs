@@ -23,6 +23,9 @@ pub use error::PlaceError;
 /// Linux `PATH_MAX`, less what a destination may need: what is longer could not be reached by its path.
 const MAX_PATH: usize = 4095;
 
+/// Files, by device and number.
+type Inodes = HashSet<(u64, u64)>;
+
 /// Makes files beneath one directory. Directories get their times at the end, when nothing is put into them any more.
 pub(super) struct Placer<'r> {
     root: &'r Root,
@@ -34,10 +37,10 @@ pub(super) struct Placer<'r> {
     parent: Option<(PathBuf, Directory)>,
     times: BTreeMap<PathBuf, (i64, u32)>,
     /// Links and files that the archive has brought, however they are called: a name may be reached in several ways.
-    links: HashSet<(u64, u64)>,
-    files: HashSet<(u64, u64)>,
+    links: Inodes,
+    files: Inodes,
     /// All that was made.
-    inodes: HashSet<(u64, u64)>,
+    inodes: Inodes,
     devices: Vec<PathBuf>,
 }
 
@@ -361,7 +364,7 @@ impl<'r> Placer<'r> {
     }
 
     /// Sets the times of directories. Gives the device nodes that were left out, and the inodes of what was made.
-    pub(super) fn finish(mut self) -> Result<(Vec<PathBuf>, HashSet<(u64, u64)>), PlaceError> {
+    pub(super) fn finish(mut self) -> Result<(Vec<PathBuf>, Inodes), PlaceError> {
         let all = self.times.keys().cloned().collect();
         self.settle(all)?;
         Ok((self.devices, self.inodes))

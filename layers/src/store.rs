@@ -10,9 +10,10 @@
 //! work/  tmp/  locks/    what is under way
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
@@ -56,6 +57,19 @@ pub enum StoreError {
         path: PathBuf,
         /// Its version.
         found: String,
+    },
+    /// Somebody else's, who decides what is found in it, and what is deleted with it.
+    #[error(
+        "the store {path} belongs to user {owner}, or others may write to it, and you are user {user}: use a store of \
+         your own, with --store or ALLOY_HOME"
+    )]
+    Foreign {
+        /// The store, or the part of it.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who asks.
+        user: u32,
     },
     /// A blob that is not there.
     #[error("the store has no blob {0}")]
@@ -118,7 +132,29 @@ impl Store {
         }
         // Overlay mounts and helpers in other directories need it.
         let root = root.canonicalize().map_err(failed("find", &root))?;
-        Ok(Self { root, trust: None })
+        Self { root, trust: None }.owned()
+    }
+
+    /// It, unless it is somebody else's. A link to a part of it, for another disk, has to be the user's own as well.
+    pub fn owned(self) -> Result<Self> {
+        let user = rustix::process::geteuid().as_raw();
+        let parts = PARTS.iter().flat_map(|part| Path::new(part).ancestors());
+        let parts: BTreeSet<PathBuf> = parts.map(|part| self.root.join(part)).collect();
+        for path in parts {
+            for found in [path.symlink_metadata(), path.metadata()] {
+                let found = match found {
+                    Ok(found) => found,
+                    // A store that is only looked at may have no parts yet.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(failed("look at", &path)(error)),
+                };
+                let open = !found.is_symlink() && found.mode() & 0o002 != 0;
+                if found.uid() != user || open {
+                    return Err(StoreError::Foreign { path, owner: found.uid(), user });
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
@@ -313,6 +349,26 @@ mod tests {
         let dead = store.work_dir().unwrap().path().to_owned();
         assert_eq!(store.stale().unwrap(), [dead]);
         drop(alive);
+    }
+
+    #[test]
+    fn a_store_of_somebody_else_is_refused() {
+        let (directory, store) = store();
+        // A link of one's own to another disk is fine.
+        let other = directory.path().join("other");
+        fs::rename(store.downloads(), &other).unwrap();
+        std::os::unix::fs::symlink(&other, store.downloads()).unwrap();
+        Store::open(store.root()).unwrap();
+        fs::set_permissions(&other, Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Store::open(store.root()), Err(StoreError::Foreign { .. })));
+        fs::set_permissions(&other, Permissions::from_mode(0o755)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            for path in [store.root().join("work"), store.downloads(), store.root().to_owned()] {
+                std::os::unix::fs::lchown(&path, Some(3211), None).unwrap();
+                assert!(matches!(Store::open(store.root()), Err(StoreError::Foreign { owner: 3211, user: 0, .. })));
+                std::os::unix::fs::lchown(&path, Some(0), None).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,11 @@ pub enum DebianError {
     NoMirror { suite: String },
     #[error("no keyring is known for deb:{suite}: looked for {looked}")]
     NoKeyring { suite: String, looked: String },
+    #[error(
+        "this machine's apt sources name the keys of deb:{suite} by fingerprints, or as a key in their text, and alloy \
+         cannot tell which files these are in"
+    )]
+    OtherKeys { suite: String },
     #[error("cannot read the keyring {path}: {message}")]
     Keyring { path: PathBuf, message: String },
     #[error("{url} is not signed by a key of {keyrings}{by}")]
@@ -47,6 +52,9 @@ impl DebianError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoMirror { .. } => Some("name one with --mirror URL or ALLOY_MIRROR".into()),
+            Self::OtherKeys { .. } => {
+                Some("write these keys to a file (`gpg --export`), and name it with --keyring FILE".into())
+            }
             Self::NoKeyring { .. } => {
                 Some("install debian-archive-keyring or ubuntu-keyring, or name one with --keyring FILE".into())
             }

@@ -83,6 +83,9 @@ pub struct HostSource {
     components: String,
     /// Files of the keys that sign it, where it names them.
     pub signed_by: Vec<PathBuf>,
+    /// It names keys in another way, by fingerprints or as a key in its own text: apt takes no other, and neither may
+    /// whoever cannot tell which these are.
+    pub other_keys: bool,
     /// What its URI says of user and password, which go no further than to the server.
     login: Option<Login>,
 }
@@ -134,11 +137,11 @@ fn deb822(text: &str) -> Vec<HostSource> {
             continue;
         }
         let components = words("Components").collect::<Vec<_>>().join(" ");
-        let signed_by = keyring_files(stanza.get("Signed-By").unwrap_or_default());
+        let (signed_by, other_keys) = signed_by(stanza.get("Signed-By").unwrap_or_default());
         for uri in words("URIs") {
             for suite in words("Suites") {
                 let ((uri, login), components) = (taken_apart(&uri), components.clone());
-                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone(), login });
+                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone(), other_keys, login });
             }
         }
     }
@@ -156,14 +159,20 @@ fn one_line(line: &str) -> Option<HostSource> {
     let (uri, login) = taken_apart(words.next()?);
     let suite = words.next()?.to_owned();
     let components = words.collect::<Vec<_>>().join(" ");
-    let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-    Some(HostSource { uri, suite, components, signed_by: keyring_files(signed_by.unwrap_or_default()), login })
+    let named = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
+    let (signed_by, other_keys) = signed_by(named.unwrap_or_default());
+    Some(HostSource { uri, suite, components, signed_by, other_keys, login })
 }
 
-/// The files of a `Signed-By` (sources.list(5)), which also may have fingerprints, or a key itself.
-fn keyring_files(value: &str) -> Vec<PathBuf> {
-    let words = value.split([',', ' ', '\t', '\n']);
-    words.filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+/// The files of a `Signed-By` (sources.list(5)), and whether it has anything else: fingerprints, or a key itself.
+fn signed_by(value: &str) -> (Vec<PathBuf>, bool) {
+    // A line of a key may begin with a slash, too.
+    if value.contains("-----BEGIN") {
+        return (Vec::new(), true);
+    }
+    let words = value.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
+    let (files, others): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('/'));
+    (files.into_iter().map(PathBuf::from).collect(), !others.is_empty())
 }
 
 /// Logins of `mirror`, and of the archives beside it that it stands for; without one, of this machine's sources.
@@ -222,6 +231,9 @@ pub fn choose(
     let signed_by = main.map(|source| source.signed_by.clone()).unwrap_or_default();
     let keyrings = match (keyring, main) {
         (Some(keyring), _) => vec![keyring.to_owned()],
+        (None, Some(main)) if main.suite == suite && main.other_keys => {
+            return Err(DebianError::OtherKeys { suite: suite.to_owned() });
+        }
         // What the machine's own source of the suite is signed by, and by nothing else, as apt has it.
         (None, Some(main)) if main.suite == suite && !signed_by.is_empty() => signed_by,
         (None, _) => usual_keyrings(suite, distribution, signed_by)?,
@@ -276,6 +288,26 @@ mod tests {
         let mirror = choose("noble", Some("http://x.example/ubuntu/"), Some(Path::new("/k")), &host()).unwrap();
         assert_eq!((mirror.main.as_str(), mirror.distribution), ("http://x.example/ubuntu", Distribution::Ubuntu));
         assert_eq!(mirror.security.as_deref(), Some("http://x.example/ubuntu"));
+    }
+
+    #[test]
+    fn keys_that_cannot_be_read_are_not_taken_for_any() {
+        let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n /mQINBF\n -----END PGP PUBLIC KEY BLOCK-----";
+        for signed_by in
+            ["0123456789ABCDEF0123456789ABCDEF01234567", "/k.gpg 0123456789ABCDEF0123456789ABCDEF01234567!", key]
+        {
+            let text = format!(
+                "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm\nComponents: main\nSigned-By:\n {signed_by}\n"
+            );
+            let host = deb822(&text);
+            assert_eq!(host.len(), 1, "{text}");
+            let chosen = choose("bookworm", None, None, &host);
+            assert!(matches!(chosen, Err(DebianError::OtherKeys { .. })), "{signed_by}: {chosen:?}");
+            assert!(choose("bookworm", None, Some(Path::new("/k")), &host).is_ok());
+        }
+        let line =
+            one_line("deb [signed-by=0123456789ABCDEF0123456789ABCDEF01234567] http://m.example/debian bookworm main");
+        assert!(line.unwrap().other_keys);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `/var/lib/alloy` of a host: its name, by which a state file is told from another host's, and the lock that keeps two
 //! installations apart.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +14,7 @@ use super::InstallError;
 
 const PLACE: &str = "var/lib/alloy";
 const HOST: &str = "var/lib/alloy/host";
+const LOCK: &str = "lock";
 const NAME_LIMIT: u64 = 64;
 /// How long a lock may be held by nobody who is there.
 const ENDING: Duration = Duration::from_secs(5);
@@ -30,7 +32,7 @@ impl Claim {
         root.create_dir_all(Path::new(PLACE), 0o755)?;
         let path = root.path().join(PLACE);
         let failed = |source| InstallError::Claim { path: path.clone(), source };
-        let lock = root.directory(Path::new(PLACE))?.open()?;
+        let lock = lock(root)?;
         let asked = Instant::now();
         loop {
             match lock.try_lock() {
@@ -57,6 +59,22 @@ impl Claim {
         };
         Ok(Self { host, _lock: lock })
     }
+}
+
+/// The file that is locked. Nobody but root can open it: whoever could would keep everybody else from installing.
+fn lock(root: &Root) -> Result<File, InstallError> {
+    let failed = |source| InstallError::Claim { path: root.path().join(PLACE).join(LOCK), source };
+    let (place, name) = (root.directory(Path::new(PLACE))?, OsStr::new(LOCK));
+    match place.create_file(name, 0o600) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return Ok(made?),
+    }
+    let handle = place.handle(name)?;
+    let found = handle.metadata()?;
+    if found.uid != rustix::process::geteuid().as_raw() || found.mode & 0o077 != 0 {
+        return Err(failed(io::Error::other("others may open it, and so keep everybody from installing: delete it")));
+    }
+    Ok(handle.open()?)
 }
 
 /// The name of the host with this root, if anything was ever installed to it.
@@ -107,7 +125,7 @@ mod tests {
         // A child holds the lock of its parent, which is gone.
         let script = "exec 9< \"$0\"; flock -n 9; (sleep 1; exit) & exit 0";
         let place = directory.path().join(PLACE);
-        let ended = std::process::Command::new("sh").args(["-c", script]).arg(&place).status().unwrap();
+        let ended = std::process::Command::new("sh").args(["-c", script]).arg(place.join(LOCK)).status().unwrap();
         assert!(ended.success());
         let asked = Instant::now();
         Claim::take(&root).unwrap();

@@ -128,7 +128,8 @@ fn of_authority(text: &str, start: usize, http: bool, reading: Reading) -> Optio
         None => "",
     };
     let found = Userinfo { place: start..start + at + 1, host, password };
-    (!templates && !of_a_shell && !password.is_empty() && !host.is_empty()).then_some(found)
+    // Also before no host at all: a variable that should have named one may be empty.
+    (!templates && !of_a_shell && !password.is_empty()).then_some(found)
 }
 
 fn ends_word(c: char, reading: Reading) -> bool {

@@ -5,13 +5,15 @@
 //! redirects to, the caller's terminal, or, as root of the machine, its `/dev/null`.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, PipeWriter};
+use std::io::{self, IsTerminal, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio as Std};
 use std::thread::JoinHandle;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, seek};
+use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use rustix::process::{Gid, Uid, getpgrp};
 
@@ -33,9 +35,15 @@ impl Streams {
         if stdin.is_terminal() && rustix::termios::tcgetpgrp(&stdin).is_ok_and(|group| group != getpgrp()) {
             // In the background, a job that reads from the terminal is stopped; in a session of its own it is not.
             command.stdin(Std::null());
-        } else if let Some(input) = unchangeable(stdin.as_fd()) {
-            command.stdin(input.try_clone()?);
-            streams.input = Some(input);
+        } else {
+            match Input::of(stdin.as_fd())? {
+                Input::AsItIs => {}
+                Input::Unchangeable(input) => {
+                    command.stdin(input.try_clone()?);
+                    streams.input = Some(input);
+                }
+                Input::Copied => drop(command.stdin(fed(stdin.as_fd(), owner)?)),
+            }
         }
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let (out, errors) = (copied(stdout.as_fd()), copied(stderr.as_fd()));
@@ -83,6 +91,58 @@ impl Streams {
     }
 }
 
+/// How a command gets alloy's input.
+enum Input {
+    /// A pipe, a socket, or a file that has no name any more.
+    AsItIs,
+    /// A file that nothing can be done to.
+    Unchangeable(OwnedFd),
+    /// What comes from a terminal or another device: whoever holds one may change its settings, or write to it.
+    Copied,
+}
+
+impl Input {
+    fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let Some((kind, _)) = kind(fd) else { return Ok(Self::AsItIs) };
+        match kind {
+            FileType::Fifo | FileType::Socket => Ok(Self::AsItIs),
+            FileType::RegularFile => Ok(unchangeable(fd).map_or(Self::AsItIs, Self::Unchangeable)),
+            FileType::CharacterDevice | FileType::BlockDevice => Ok(Self::Copied),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "standard input is a directory, by which a command could reach all files of this machine: give it a file \
+                 or a pipe (`< /dev/null`)",
+            )),
+        }
+    }
+}
+
+/// A pipe that holds what comes from `from`, until the command has closed it.
+fn fed(from: BorrowedFd<'_>, owner: &Identity) -> io::Result<PipeReader> {
+    let (reader, mut writer) = io::pipe()?;
+    // Who opens `/dev/stdin` has to be its owner. One that is not mapped cannot.
+    let _ = rustix::fs::fchown(&reader, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
+    let mut from = File::from(from.try_clone_to_owned()?);
+    let feed = move || {
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            // Nothing is taken from the terminal that nobody waits for.
+            let mut ready = [PollFd::new(&writer, PollFlags::empty()), PollFd::new(&from, PollFlags::IN)];
+            match poll(&mut ready, None) {
+                Err(Errno::INTR) => continue,
+                Ok(_) if ready[0].revents().is_empty() => {}
+                _ => return,
+            }
+            match from.read(&mut piece) {
+                Ok(length) if length > 0 && writer.write_all(&piece[..length]).is_ok() => {}
+                _ => return,
+            }
+        }
+    };
+    std::thread::Builder::new().name("input".into()).spawn(feed)?;
+    Ok(reader)
+}
+
 fn kind(fd: BorrowedFd<'_>) -> Option<(FileType, (u64, u64))> {
     let found = fstat(fd).ok()?;
     Some((FileType::from_raw_mode(found.st_mode), (found.st_dev, found.st_ino)))
@@ -93,7 +153,7 @@ fn copied(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
     kind(fd).filter(|(kind, _)| !matches!(kind, FileType::Fifo | FileType::Socket)).map(|(_, which)| which)
 }
 
-/// The same file or device once more, by a mount of its own that is read-only. `None` where there is no need, or no name.
+/// The same file once more, by a mount of its own that is read-only. `None` where there is no need, or no name.
 fn unchangeable(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     let (_, which) = kind(fd).filter(|(kind, _)| !matches!(kind, FileType::Fifo | FileType::Socket))?;
     let name = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
@@ -102,12 +162,7 @@ fn unchangeable(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
         return None;
     }
     let place = format!("/proc/self/fd/{}", mount.as_raw_fd());
-    // Some devices wait for somebody at the other end when they are opened.
-    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = rustix::fs::open(place, flags, Mode::empty()).ok()?;
-    let status = rustix::fs::fcntl_getfl(fd).ok()?;
-    rustix::fs::fcntl_setfl(&opened, status & OFlags::NONBLOCK).ok()?;
-    // What cannot be sought in has no place to begin at.
+    let opened = rustix::fs::open(place, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let _ = seek(fd, SeekFrom::Current(0)).map(|at| seek(&opened, SeekFrom::Start(at)));
     Some(opened)
 }

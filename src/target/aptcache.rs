@@ -128,6 +128,10 @@ impl AptCache {
                     }
                 }
                 hasher.update(format!("{} {} {:?}\n", source.uri, source.suite, source.signed_by).as_bytes());
+                // Nobody here can tell whose signature apt asks for: its lists are not kept.
+                if source.other_keys {
+                    continue;
+                }
                 archives.push(Archive { uri: source.uri, suite: source.suite, keyrings });
             }
         }

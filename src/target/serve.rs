@@ -77,7 +77,8 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
-        let store = Store::open(&setup.store)?;
+        // Whoever started the worker has opened it; in a user namespace its owner has no name.
+        let store = Store::look(&setup.store)?;
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
         Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false, remains: Vec::new() })
     }

@@ -90,3 +90,42 @@ fn devices_given_as_streams_keep_their_modes() {
         assert_eq!(fs::metadata(&node).unwrap().permissions().mode() & 0o777, 0o666, "{mode}");
     }
 }
+
+/// A terminal as input alone: what is typed arrives, and nothing can be done to the terminal.
+const TYPED: &str = r#"
+import os, pty, subprocess, sys, termios
+alloy, image = sys.argv[1:]
+keyboard, terminal = pty.openpty()
+before = termios.tcgetattr(terminal)
+os.write(keyboard, b"hello\n")
+script = "stty -echo -icanon; echo planted > /proc/self/fd/0; test -t 0 && echo terminal; read line; echo got $line"
+ended = subprocess.run([alloy, "run", image, "sh", "-c", script + " 2>/dev/null"], stdin=terminal,
+                       stdout=subprocess.PIPE, timeout=60)
+assert b"got hello\n" in ended.stdout and b"terminal" not in ended.stdout, ended.stdout
+assert termios.tcgetattr(terminal) == before
+os.close(terminal)
+shown = os.read(keyboard, 1000)
+assert b"planted" not in shown, shown
+"#;
+
+#[test]
+fn a_terminal_as_input_alone_stays_as_it_is() {
+    image();
+    for mode in MODES {
+        as_root(mode, "python3", &["-c", TYPED, ALLOY, "terminal"]).ok();
+    }
+    let user = user();
+    fs::write(user.home().join("typed.py"), TYPED).unwrap();
+    user.shell("python3 typed.py $HOME/alloy terminal").ok();
+}
+
+#[test]
+fn a_directory_as_input_is_refused() {
+    image();
+    let script = "\"$0\" run terminal cat /proc/self/fd/0/etc/passwd < /";
+    for mode in MODES {
+        let ended = as_root(mode, "sh", &["-c", script, ALLOY]).fails(1);
+        assert!(ended.stderr.contains("standard input is a directory"), "{mode}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+    }
+}

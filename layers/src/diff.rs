@@ -107,6 +107,27 @@ fn is_whiteout(metadata: &Metadata, xattrs: &[(OsString, Vec<u8>)]) -> bool {
         || (metadata.kind == FileKind::File && is_marked(xattrs, whiteout::OVERLAY_WHITEOUT))
 }
 
+/// Those of `merged` that overlay shows in the directory `path`, topmost first. `merged` are those that it shows in the
+/// directory above: they have real directories all the way down to there, so no link is followed.
+fn shining_through<'r>(merged: &[&'r Root], path: &Path) -> Result<Vec<&'r Root>, RootError> {
+    let mut found = Vec::new();
+    for root in merged {
+        let there = match root.metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        // A whiteout or another file hides what is below it.
+        if there.kind != FileKind::Directory {
+            break;
+        }
+        found.push(*root);
+        if is_marked(&root.xattrs(path)?, whiteout::OVERLAY_OPAQUE) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Writes the upper directory `upper` to `out` as an uncompressed layer.
 pub fn diff(upper: &Root, out: impl Write, options: &DiffOptions<'_>) -> Result<DiffStats, DiffError> {
     let mut differ = Differ {
@@ -117,7 +138,8 @@ pub fn diff(upper: &Root, out: impl Write, options: &DiffOptions<'_>) -> Result<
         stats: DiffStats::default(),
     };
     let top = upper.directory(Path::new(""))?;
-    differ.children(&top, Path::new(""))?;
+    let merged: Vec<&Root> = options.lowers.iter().collect();
+    differ.children(&top, Path::new(""), &merged)?;
     differ.tar.finish()?;
     Ok(differ.stats)
 }
@@ -133,18 +155,19 @@ struct Differ<'a, W: Write> {
 }
 
 impl<W: Write> Differ<'_, W> {
-    fn children(&mut self, directory: &Directory, path: &Path) -> Result<(), DiffError> {
+    /// What is in `directory`; `merged` are the lowers of which overlay shows something there, topmost first.
+    fn children(&mut self, directory: &Directory, path: &Path, merged: &[&Root]) -> Result<(), DiffError> {
         for name in directory.names()? {
             let path = path.join(&name);
             if !self.options.exclude.contains(&path) {
                 names::check(&path)?;
-                self.member(directory, &name, path)?;
+                self.member(directory, &name, path, merged)?;
             }
         }
         Ok(())
     }
 
-    fn member(&mut self, parent: &Directory, name: &OsStr, path: PathBuf) -> Result<(), DiffError> {
+    fn member(&mut self, parent: &Directory, name: &OsStr, path: PathBuf, merged: &[&Root]) -> Result<(), DiffError> {
         let metadata = parent.metadata(name)?;
         let mut xattrs = parent.xattrs(name)?;
         let opaque = is_marked(&xattrs, whiteout::OVERLAY_OPAQUE);
@@ -159,7 +182,10 @@ impl<W: Write> Differ<'_, W> {
                 self.stats.left_out.push(entry.path);
                 return Ok(());
             }
-            FileKind::Directory => return self.directory(parent, name, entry, opaque),
+            FileKind::Directory => {
+                let merged = if opaque { Vec::new() } else { shining_through(merged, &entry.path)? };
+                return self.directory(parent, name, entry, opaque, &merged);
+            }
             FileKind::Symlink => entry.link = parent.read_link(name)?,
             FileKind::File => return self.file(parent, name, entry, &metadata),
             FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo => {}
@@ -189,17 +215,25 @@ impl<W: Write> Differ<'_, W> {
         }
     }
 
-    fn directory(&mut self, parent: &Directory, name: &OsStr, entry: Entry, opaque: bool) -> Result<(), DiffError> {
+    /// A directory, of which `merged` are the lowers that have it as well and that overlay shows in it.
+    fn directory(
+        &mut self,
+        parent: &Directory,
+        name: &OsStr,
+        entry: Entry,
+        opaque: bool,
+        merged: &[&Root],
+    ) -> Result<(), DiffError> {
         let path = entry.path.clone();
-        let below = self.below(&path);
-        let changed = opaque
-            || below.is_none_or(|(found, root)| {
-                (found.mode, found.uid, found.gid) != (entry.mode, entry.uid, entry.gid)
-                    || root.xattrs(&path).map_or(true, |mut xattrs| {
-                        xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
-                        xattrs != entry.xattrs
-                    })
-            });
+        let changed = match merged.first() {
+            None => true,
+            Some(below) => {
+                let found = below.metadata(&path)?;
+                let mut xattrs = below.xattrs(&path)?;
+                xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
+                (found.mode, found.uid, found.gid, xattrs) != (entry.mode, entry.uid, entry.gid, entry.xattrs.clone())
+            }
+        };
         self.pending.push(entry);
         if changed {
             self.write_pending()?;
@@ -208,30 +242,13 @@ impl<W: Write> Differ<'_, W> {
             let mark = self.mark(path.join(whiteout::OPAQUE));
             self.write(&mark, &mut io::empty())?;
         }
-        self.children(&parent.directory(name)?, &path)?;
+        self.children(&parent.directory(name)?, &path, merged)?;
         // Still waiting: nothing in it was worth a member.
         if self.pending.last().is_some_and(|last| last.path == path) {
             self.pending.pop();
             self.stats.left_out.push(path);
         }
         Ok(())
-    }
-
-    /// The directory that overlay showed at `path` before, if it was one.
-    fn below(&self, path: &Path) -> Option<(Metadata, &Root)> {
-        for root in self.options.lowers {
-            match root.metadata(path) {
-                Ok(found) => return (found.kind == FileKind::Directory).then_some((found, root)),
-                Err(_) => {
-                    // Hidden by a whiteout or another kind of file higher up.
-                    if path.ancestors().skip(1).any(|up| root.metadata(up).is_ok_and(|m| m.kind != FileKind::Directory))
-                    {
-                        return None;
-                    }
-                }
-            }
-        }
-        None
     }
 
     fn file(&mut self, parent: &Directory, name: &OsStr, mut entry: Entry, found: &Metadata) -> Result<(), DiffError> {

@@ -19,6 +19,7 @@ use crate::op::Secrets;
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
 use crate::sandbox::SandboxError;
+use crate::sink::SinkError;
 use crate::target::TargetError;
 use crate::target::image::RequestError;
 
@@ -106,7 +107,15 @@ impl From<DebianError> for CommandError {
 
 impl From<ImageError> for CommandError {
     fn from(error: ImageError) -> Self {
-        with(Kind::Failed, &error, None)
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Failed };
+        with(kind, &error, error.hint())
+    }
+}
+
+impl From<SinkError> for CommandError {
+    fn from(error: SinkError) -> Self {
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Failed };
+        with(kind, &error, error.hint())
     }
 }
 

@@ -26,6 +26,7 @@ mod hub_install;
 mod image_config;
 mod install;
 mod install_faults;
+mod install_killed;
 mod install_lent;
 mod large;
 mod lending;

@@ -35,6 +35,7 @@ mod lock;
 mod locked;
 mod login;
 mod login_shells;
+mod outputs;
 mod own_program;
 mod packages;
 mod plan;

@@ -46,6 +46,7 @@ mod properties;
 mod published;
 mod registry;
 mod registry_auth;
+mod registry_heal;
 mod registry_mirrors;
 mod registry_pull_faults;
 mod registry_push_faults;

@@ -113,8 +113,9 @@ fn documents_and_parts_of_an_index_are_sent_again() {
     }
     let image = registry.image("index:1");
     let both = "--platform=linux/amd64,linux/arm64";
-    alloy(&["build", text(blueprint.path()), "--base", &base, "-t", &image, "--push", "--no-attest", both]).ok();
-    let index = fs::read_to_string(data(&registry, &registry.tag("index", "1").unwrap())).unwrap();
+    let build = ["build", text(blueprint.path()), "--base", &base, "-t", &image, "--push", "--no-attest", both];
+    let built = alloy(&build).ok().stdout;
+    let index = fs::read_to_string(data(&registry, built.trim().split('@').next_back().unwrap())).unwrap();
     let index: Value = serde_json::from_str(&index).unwrap();
     for part in index["manifests"].as_array().unwrap() {
         let digest = part["digest"].as_str().unwrap();

@@ -47,9 +47,15 @@ enum Goal {
     Error,
     /// A device, a FIFO, something of another name: it is opened as it is. What is in a file is replaced in place if it
     /// is to be emptied first.
-    Opened { path: PathBuf, emptied: bool },
+    Opened {
+        path: PathBuf,
+        emptied: bool,
+    },
     /// A file, by the directory that holds it, without links; with what it keeps of the one that is there.
-    File { path: PathBuf, kept: Option<Kept> },
+    File {
+        path: PathBuf,
+        kept: Option<Kept>,
+    },
 }
 
 /// What a file keeps when its content is replaced.

@@ -124,7 +124,9 @@ pub(super) fn push(
     }
     if there {
         let lost = ui::count(lost, "part");
-        resolver.reporter.event(Event::Warning(format!("the registry has lost {lost} of {destination}; what is missing is sent again")));
+        resolver.reporter.event(Event::Warning(format!(
+            "the registry has lost {lost} of {destination}; what is missing is sent again"
+        )));
     }
     let sent = match image {
         Local::Image(image) => send(resolver, image, destination, &tag, attach)?,

@@ -30,7 +30,9 @@ pub enum FetchError {
     Size { url: String, expected: u64, found: u64 },
     #[error("{url} should have {expected} bytes, more came")]
     Longer { url: String, expected: u64 },
-    #[error("{url} broke off, or is damaged: its server gives no length, and the {found} bytes that came do not read to an end: {message}")]
+    #[error(
+        "{url} broke off, or is damaged: its server gives no length, and the {found} bytes that came do not read to an end: {message}"
+    )]
     Cut { url: String, found: u64, message: String },
     #[error("{url} is larger than {limit} bytes")]
     TooLarge { url: String, limit: u64 },

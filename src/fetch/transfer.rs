@@ -9,7 +9,9 @@ use std::time::Duration;
 use layers::digest::Digest;
 use layers::store::{Lock, Store};
 use layers::unpack::is_whole;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+};
 use reqwest::{Response, StatusCode, Version};
 
 use super::client::{checked, connection};

@@ -124,7 +124,8 @@ impl Output {
             OutputKind::Oci => Goal::Layout(Layout::look(&self.dest)?),
             OutputKind::Dir => {
                 let own = |platform: &&Platform| self.dest.join(platform.to_string().replace('/', "_"));
-                let places = if let [_] = platforms { vec![self.dest.clone()] } else { platforms.iter().map(own).collect() };
+                let places =
+                    if let [_] = platforms { vec![self.dest.clone()] } else { platforms.iter().map(own).collect() };
                 Goal::Directories(places.iter().map(|place| Directory::look(store, place)).collect::<Result<_, _>>()?)
             }
             _ => {

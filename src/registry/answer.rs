@@ -38,7 +38,8 @@ struct OneError {
 
 impl OneError {
     fn text(&self) -> String {
-        let digest = self.detail["digest"].as_str().or(self.detail["Digest"].as_str()).filter(|it| !self.message.contains(it));
+        let digest =
+            self.detail["digest"].as_str().or(self.detail["Digest"].as_str()).filter(|it| !self.message.contains(it));
         let digest = digest.map_or(String::new(), |digest| format!(": {digest}"));
         format!("{} {}{digest}", self.code, self.message)
     }

@@ -151,7 +151,9 @@ impl RegistryError {
                 "something between here and the registry changes what is sent, or it is damaged".into()
             }
             Self::Keeps { digest, .. } => {
-                format!("a registry does not overwrite what it has: whoever runs it has to delete {digest} from its storage")
+                format!(
+                    "a registry does not overwrite what it has: whoever runs it has to delete {digest} from its storage"
+                )
             }
             Self::Helper { place, .. } => format!("install it and see that it works, or take it out of {place}"),
             Self::Fetch(error) => return error.hint(),

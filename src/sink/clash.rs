@@ -36,6 +36,7 @@ impl Taken {
 
 /// The first two that meet.
 pub fn clash(all: &[Taken]) -> Option<(&Taken, &Taken)> {
-    let met = |(index, one): (usize, &'_ Taken)| Some(index).zip(all[..index].iter().position(|other| other.meets(one)));
+    let met =
+        |(index, one): (usize, &'_ Taken)| Some(index).zip(all[..index].iter().position(|other| other.meets(one)));
     all.iter().enumerate().find_map(met).map(|(one, other)| (&all[other], &all[one]))
 }

@@ -136,7 +136,8 @@ impl Looked {
                 }
                 Err(error) => return Err(failed(error)),
             };
-            let of_kernel = rustix::fs::statfs(&directory).is_ok_and(|is| is.f_type.cast_unsigned() == PROC_SUPER_MAGIC);
+            let of_kernel =
+                rustix::fs::statfs(&directory).is_ok_and(|is| is.f_type.cast_unsigned() == PROC_SUPER_MAGIC);
             if !found.is_symlink() || of_kernel {
                 let found = if of_kernel { place.metadata().map_err(failed)? } else { found };
                 theirs(&followed, found.uid())?;

@@ -95,7 +95,9 @@ fn a_descriptor_s_name_goes_on_where_it_is() {
     write(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), "second").unwrap();
     assert_eq!(std::fs::read(at("file")).unwrap(), b"first second");
     assert_eq!(file.metadata().unwrap().ino(), at("file").metadata().unwrap().ino());
-    assert!(Sink::at(Path::new("/proc/self/fd/1")).unwrap().is_output() && Sink::at(Path::new("-")).unwrap().is_output());
+    assert!(
+        Sink::at(Path::new("/proc/self/fd/1")).unwrap().is_output() && Sink::at(Path::new("-")).unwrap().is_output()
+    );
 }
 
 #[test]

@@ -225,7 +225,8 @@ fn what_is_cut_off_without_a_length_is_fetched_once_more() {
     let (cut, all) = (bytes[..bytes.len() / 2].to_vec(), bytes);
     // Neither a length nor chunks: the end of the connection is all that there is.
     let (half, rest) = (cut.clone(), all.clone());
-    let server = Server::start(move |number, _, stream| send(stream, "200 OK", "", if number == 0 { &half } else { &rest }));
+    let server =
+        Server::start(move |number, _, stream| send(stream, "200 OK", "", if number == 0 { &half } else { &rest }));
     let downloads = task(&server.path("a.tar.gz"));
     downloads.build(&[]).ok();
     assert_eq!(server.asked().len(), 2);
@@ -248,7 +249,9 @@ fn what_is_cut_off_without_a_length_is_fetched_once_more() {
 #[test]
 fn what_nothing_proves_whole_is_not_remembered() {
     let text = b"a text that ends somewhere";
-    let server = Server::start(move |number, _, stream| send(stream, "200 OK", "", &text[..if number == 0 { 6 } else { text.len() }]));
+    let server = Server::start(move |number, _, stream| {
+        send(stream, "200 OK", "", &text[..if number == 0 { 6 } else { text.len() }])
+    });
     let downloads = Downloads::one(&server.url(), None);
     let ended = downloads.build(&[]).ok();
     assert!(ended.stderr.contains("nothing says that it came whole"), "{}", ended.stderr);

@@ -136,7 +136,11 @@ fn what_is_counted_adds_up() {
     let nowhere = format!("--state={}/none/state.yml", text(store.path()));
     let ended = host.install(&store, blueprint.path(), &[&nowhere]).fails(1);
     assert!(ended.stdout.starts_with("0 done, 2 not reached in "), "{}", ended.stdout);
-    assert!(ended.stderr.contains("there is no directory") && ended.stderr.contains("hint: make it: mkdir"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("there is no directory") && ended.stderr.contains("hint: make it: mkdir"),
+        "{}",
+        ended.stderr
+    );
     // The second cannot write where a directory is.
     fs::create_dir_all(host.at("srv/two")).unwrap();
     let ended = host.install(&store, blueprint.path(), &[]).fails(1);
@@ -157,10 +161,17 @@ fn a_state_is_in_a_file() {
         for more in [&[][..], &["--dry-run"], &["--forget"]] {
             let mut command = host.command(&store, blueprint.path(), &[&state]);
             let ended = run(command.args(more)).fails(1);
-            assert!(ended.stderr.contains("is no regular file\n") && ended.stderr.contains("--state"), "{}", ended.stderr);
+            assert!(
+                ended.stderr.contains("is no regular file\n") && ended.stderr.contains("--state"),
+                "{}",
+                ended.stderr
+            );
         }
     }
-    assert_eq!(run(std::process::Command::new("stat").args(["-c", "%F %t:%T", text(&at("null"))])).ok().stdout, "character special file 1:3\n");
+    assert_eq!(
+        run(std::process::Command::new("stat").args(["-c", "%F %t:%T", text(&at("null"))])).ok().stdout,
+        "character special file 1:3\n"
+    );
     // A link stays one.
     std::os::unix::fs::symlink("real.yml", at("link.yml")).unwrap();
     host.install(&store, blueprint.path(), &[&format!("--state={}", text(&at("link.yml")))]).ok();

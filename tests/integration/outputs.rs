@@ -187,6 +187,9 @@ fn root_is_not_led_astray() {
     assert_eq!((made.uid(), made.mode() & 0o022), (0, 0));
 }
 
+/// Outputs, the exit code, and what is said.
+type Case<'a> = (&'a [(&'a str, &'a Path)], i32, &'a str);
+
 #[test]
 fn what_cannot_be_written_is_said_before_the_build() {
     let outputs = Outputs::new();
@@ -196,7 +199,7 @@ fn what_cannot_be_written_is_said_before_the_build() {
     let at = |name: &str| outputs.at(name);
     let (none, within, d, file) = (at("none/x"), at("file/x"), at("d"), at("file"));
     let (link, stdout, dot) = (at("link"), Path::new("-"), at("d/../file"));
-    let cases: [(&[(&str, &Path)], i32, &str); 11] = [
+    let cases: [Case<'_>; 11] = [
         (&[("tar", &none)], 1, "there is no directory"),
         (&[("metadata", &none)], 1, "there is no directory"),
         (&[("oci-archive", &within)], 1, "is no directory"),
@@ -268,7 +271,11 @@ fn killed_at_any_moment_it_is_the_old_or_the_new() {
         let dest = outputs.at(kind);
         outputs.build(&[(kind, &dest)]).ok();
         let old = content(&dest);
-        fs::write(outputs.blueprint.path().join("a.yml"), format!("- {{name: Text, action: write_env_file, file: /srv/text, content: new {kind}}}\n")).unwrap();
+        fs::write(
+            outputs.blueprint.path().join("a.yml"),
+            format!("- {{name: Text, action: write_env_file, file: /srv/text, content: new {kind}}}\n"),
+        )
+        .unwrap();
         let new = outputs.at("new");
         outputs.build(&[(kind, &new)]).ok();
         let expected = content(&new);

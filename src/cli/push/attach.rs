@@ -57,7 +57,8 @@ pub(super) fn known(
     image: &LocalImage,
     wanted: &Attach,
 ) -> Result<Vec<Descriptor>, CommandError> {
-    let attached = wanted.documents && cache::get(resolver.store, ATTACHED, &record(client, image))?.unwrap_or_default();
+    let attached =
+        wanted.documents && cache::get(resolver.store, ATTACHED, &record(client, image))?.unwrap_or_default();
     let documents = image.documents.as_ref().filter(|_| attached);
     Ok(documents.into_iter().flat_map(Documents::blobs).cloned().collect())
 }

@@ -14,11 +14,7 @@ use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
 /// Reads the image back from `destination`; what is not as it should be is sent again, and read once more.
-pub(super) fn verify(
-    resolver: &Resolver<'_>,
-    image: &Local,
-    destination: &Reference,
-) -> Result<(), CommandError> {
+pub(super) fn verify(resolver: &Resolver<'_>, image: &Local, destination: &Reference) -> Result<(), CommandError> {
     let start = std::time::Instant::now();
     let client = resolver.client(destination)?;
     let mut images = Vec::new();
@@ -56,12 +52,15 @@ pub(super) fn verify(
     let descriptor = image.descriptor();
     let bytes = resolver.store.read_blob(&descriptor.digest, 16 << 20)?;
     manifest(resolver, &client, descriptor, &bytes)?;
-    if let Some(found) = tagged(resolver, &client, &destination.manifest())?.filter(|found| *found != descriptor.digest) {
+    if let Some(found) = tagged(resolver, &client, &destination.manifest())?.filter(|found| *found != descriptor.digest)
+    {
         let (reference, expected) = (destination.to_string(), descriptor.digest.to_string());
         return Err(RegistryError::Digest { reference, expected, found: found.to_string() }.into());
     }
     let (count, time) = (ui::count(seen.len(), "blob"), ui::duration(start.elapsed()));
-    resolver.reporter.event(Event::Note(format!("{destination} was read back: {count}, all as they should be, in {time}")));
+    resolver
+        .reporter
+        .event(Event::Note(format!("{destination} was read back: {count}, all as they should be, in {time}")));
     Ok(())
 }
 

@@ -133,4 +133,3 @@ fn file(path: &str, size: u64) -> Entry {
 fn member(tar: &mut TarWriter<&mut dyn Write>, path: &str, mut bytes: &[u8]) -> Result<(), ImageError> {
     tar.append(&file(path, bytes.len() as u64), &mut bytes).map_err(write_error(Path::new(path)))
 }
-

@@ -100,8 +100,7 @@ impl Sink {
         match &self.goal {
             Goal::Output => io::stdout().is_terminal(),
             Goal::Error => io::stderr().is_terminal(),
-            // A terminal is a device; to open one that is not ours might hang.
-            Goal::Opened { path, .. } => path.starts_with("/dev/pts") || path == Path::new("/dev/tty"),
+            Goal::Opened { path, .. } => look::is_terminal(path),
             Goal::File { .. } => false,
         }
     }

@@ -92,6 +92,12 @@ pub(super) fn is_device(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.file_type().is_char_device())
 }
 
+/// True for a terminal, by its number (Linux `Documentation/admin-guide/devices.txt`): to open somebody else's might hang.
+pub(super) fn is_terminal(path: &Path) -> bool {
+    let number = path.metadata().map(|found| rustix::fs::major(found.rdev()));
+    is_device(path) && number.is_ok_and(|number| matches!(number, 4 | 5 | 136..=143))
+}
+
 /// The end of a chain of links.
 struct Looked {
     /// The directory, without links.

@@ -24,4 +24,5 @@ pub mod install;
 pub mod registry;
 pub mod resolve;
 pub mod sandbox;
+pub mod sink;
 pub mod target;

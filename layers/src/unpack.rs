@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::apply::Ownership;
-use crate::compress::{decoder, read_ahead};
+use crate::compress::{Format, decoder, read_ahead};
 use crate::path::{self, strip};
 use crate::root::{Root, RootError};
 use crate::tar::{self, Content, Entry, Kind, TarError};
@@ -107,6 +107,33 @@ pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<(), UnpackError>
     } else {
         tar_members(file, each)
     }
+}
+
+/// Whether `file` says itself that it is all there: it has been read to an end that its format proves. False of what has
+/// no such end; what should have one, and is cut or damaged, is an error.
+pub fn is_whole(mut file: File) -> Result<bool, UnpackError> {
+    let mut head = Vec::new();
+    (&mut file).take(512).read_to_end(&mut head)?;
+    file.rewind()?;
+    let known = head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") || head.starts_with(deb::MAGIC);
+    if known || tar::looks_like_tar(&head) {
+        let mut end = file.try_clone()?;
+        members(file, &mut |_, content| Ok(io::copy(content, &mut io::sink()).map(drop)?))?;
+        if known {
+            return Ok(true);
+        }
+        // Readers get along without the empty blocks that end a tar; only they say that nothing follows.
+        let mut last = [0; 512];
+        end.seek(io::SeekFrom::End(-512))?;
+        end.read_exact(&mut last)?;
+        return if last == [0; 512] { Ok(true) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) };
+    }
+    if Format::of(&head) == Format::Plain {
+        return Ok(false);
+    }
+    // Whatever is in it.
+    io::copy(&mut decoder(file)?.1, &mut io::sink())?;
+    Ok(true)
 }
 
 fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<(), UnpackError> {
@@ -248,6 +275,29 @@ mod tests {
         let options = UnpackOptions { strip, ownership: Ownership::Invoker, owned: false };
         let result = unpack(file, &root, Path::new("opt"), &options);
         (directory, result)
+    }
+
+    #[test]
+    fn no_beginning_of_an_archive_is_all_of_it() {
+        let whole = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            file.rewind().unwrap();
+            is_whole(file)
+        };
+        let mut zip = ::zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        zip.start_file("top/file", ::zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&[b'x'; 2000]).unwrap();
+        let zip = zip.finish().unwrap().into_inner();
+        // What ends a plain tar is two empty blocks, of which one tells as much.
+        let each = [(archive("none"), 1024), (archive("gzip"), 1), (archive("zstd"), 1), (zip, 1)];
+        for (bytes, least) in each {
+            assert!(whole(&bytes).unwrap());
+            for end in (0..=bytes.len() - least).step_by(7).chain([bytes.len() - least]) {
+                assert!(!whole(&bytes[..end]).unwrap_or(false), "{end} of {}", bytes.len());
+            }
+        }
+        assert!(!whole(b"a text").unwrap());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Cache entries in a directory: an OCI image layout, so that other tools can look into it and copy it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
@@ -11,11 +13,14 @@ use rustix::fs::{Mode, OFlags};
 
 use super::entry::TAG_PREFIX;
 use crate::image::{Files, ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob};
+use crate::sink::{Beside, sweep};
 
 /// What a manifest may have, as for those in registries.
 /// A cache's directory is named by whoever runs alloy: links lead anywhere.
 const FILES: Files<'_> = Files { within: None };
 const LIMIT: u64 = 4 << 20;
+/// How files are called that were not finished.
+const UNFINISHED: &str = "layout";
 /// An index lists every entry that there is.
 const INDEX_LIMIT: u64 = 64 << 20;
 
@@ -137,7 +142,7 @@ impl Directory {
             return Ok(());
         }
         let mut from = store.open_blob(&blob.digest)?;
-        self.replace(&self.blob(&blob.digest), |file| io::copy(&mut from, file).map(drop))
+        self.replace(&self.blob(&blob.digest), |mut file| io::copy(&mut from, &mut file).map(drop))
     }
 
     /// Writes a manifest under `tags`.
@@ -150,7 +155,7 @@ impl Directory {
             size: manifest.len() as u64,
         };
         for bytes in [EMPTY, manifest] {
-            self.replace(&self.blob(&Digest::of(bytes)), |file| file.write_all(bytes))?;
+            self.replace(&self.blob(&Digest::of(bytes)), |mut file| file.write_all(bytes))?;
         }
         let mut manifests = self.index()?.manifests;
         manifests.retain(|entry| !entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(tag)));
@@ -215,6 +220,7 @@ impl Directory {
 
     /// Makes the layout where there is none.
     fn begin(&self) -> Result<()> {
+        sweep(&self.path, OsStr::new(UNFINISHED));
         let marker = self.path.join("oci-layout");
         if marker.is_file() {
             return Ok(());
@@ -232,7 +238,7 @@ impl Directory {
             self.put_index(Vec::new())?;
         }
         // Last: it is what makes the directory a layout.
-        self.replace(&marker, |file| file.write_all(LAYOUT))
+        self.replace(&marker, |mut file| file.write_all(LAYOUT))
     }
 
     /// Writers of the index, one after the other.
@@ -248,18 +254,17 @@ impl Directory {
 
     fn put_index(&self, manifests: Vec<IndexEntry>) -> Result<()> {
         let index = Index::new(manifests).bytes();
-        self.replace(&self.index_path(), |file| file.write_all(&index))
+        self.replace(&self.index_path(), |mut file| file.write_all(&index))
     }
 
-    /// Writes a file beside `path`, and renames it when it is complete.
-    fn replace(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    /// Writes a file, which gets its name when it is complete.
+    fn replace(&self, path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> Result<()> {
         let failed = failed("write", path);
-        let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(&failed)?;
-        write(file.as_file_mut()).map_err(&failed)?;
-        file.as_file().sync_data().map_err(&failed)?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        fs::set_permissions(file.path(), mode).map_err(&failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        let file = Beside::within(&self.path, OsStr::new(UNFINISHED)).map_err(&failed)?;
+        write(file.file()).map_err(&failed)?;
+        file.file().sync_data().map_err(&failed)?;
+        // All of a team read it.
+        file.file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(&failed)?;
+        file.persist(path).map_err(failed)
     }
 }

@@ -26,6 +26,8 @@ mod deliver;
 mod metadata;
 mod platforms;
 
+use deliver::Places;
+
 /// The name under which a failed build can be looked into.
 const FAILED: &str = "alloy-failed:latest";
 /// The name inside of files, where none is given.
@@ -49,7 +51,7 @@ pub(super) struct Args {
     /// Push the image under every name given with --tag
     #[arg(long, requires = "tag")]
     push: bool,
-    /// Also write the image: type=oci|oci-archive|docker-archive|tar|dir,dest=PATH
+    /// Also write the image: type=oci|oci-archive|docker-archive|tar|dir,dest=PATH; `dest=-` is standard output
     #[arg(long, short, value_name = "OUTPUT")]
     output: Vec<Output>,
     /// Build all layers anew, or those of these task files
@@ -61,7 +63,7 @@ pub(super) struct Args {
     /// Ask again what tags, suites and downloads without a digest stand for
     #[arg(long)]
     pull: bool,
-    /// Write digests and layers as JSON
+    /// Write digests and layers as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
     /// Leave layers for others there: REGISTRY/REPOSITORY or type=local,dest=DIR; `none` for nowhere [default with
@@ -89,6 +91,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
     let context = Context::open(global)?;
+    let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
+    let places = Places::look(args, &context.store, &platforms_of)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     Prepared::warn(&prepared, &context);
     let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
@@ -112,9 +116,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         image::tag(&context.store, &image_as(&name.to_string())?)?;
     }
     let image = image_as(&names.first().map_or_else(|| UNNAMED.to_owned(), Reference::to_string))?;
-    deliver::deliver(args, &parts, &image, &names, &attach)?;
-    if let Some(path) = &args.metadata_file {
-        metadata::write(path, &metadata::of(&image, &parts, &names))?;
+    deliver::deliver(args, &places, &parts, &image, &names, &attach)?;
+    if let Some(sink) = places.metadata() {
+        metadata::write(sink, &metadata::of(&image, &parts, &names))?;
     }
     let layers = || parts.iter().flat_map(|part| &part.built.layers);
     let cached = layers().filter(|layer| layer.hit != Hit::Built).count();
@@ -125,13 +129,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     )));
     drop(parts);
     drop(networks);
+    let digest = image.descriptor().digest;
+    let made = names.first().map_or_else(|| digest.to_string(), |name| format!("{name}@{digest}"));
+    if places.take_output() {
+        context.reporter.event(Event::Note(made));
+        return Ok(ExitCode::SUCCESS);
+    }
     // Printed last, and alone on standard output: for scripts.
     drop(context);
-    let digest = image.descriptor().digest;
-    match names.first() {
-        Some(name) => outln!("{name}@{digest}"),
-        None => outln!("{digest}"),
-    }
+    outln!("{made}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
-use layers::root::Root;
 use serde_json::{Value, json};
 
 use super::context::{Context, Global, Network, image_name};
@@ -45,8 +44,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let failed = |error: &dyn std::error::Error| CommandError::from_error(Kind::Failed, error);
-    let root = Root::open(&args.place.root).map_err(|error| failed(&error))?;
+    let root = drift::open(&args.place.root)?;
     let platform = Platform::of_this_machine();
     let native = platform.debian_arch();
     let found = match &args.image {

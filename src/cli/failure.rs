@@ -19,6 +19,7 @@ use crate::op::Secrets;
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
 use crate::sandbox::SandboxError;
+use crate::sink::SinkError;
 use crate::target::TargetError;
 use crate::target::image::RequestError;
 
@@ -107,7 +108,15 @@ impl From<DebianError> for CommandError {
 
 impl From<ImageError> for CommandError {
     fn from(error: ImageError) -> Self {
-        with(Kind::Failed, &error, None)
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Failed };
+        with(kind, &error, error.hint())
+    }
+}
+
+impl From<SinkError> for CommandError {
+    fn from(error: SinkError) -> Self {
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Failed };
+        with(kind, &error, error.hint())
     }
 }
 
@@ -244,7 +253,16 @@ impl From<HubError> for CommandError {
 impl From<BuildError> for CommandError {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Task { failure, .. } => task(*failure),
+            BuildError::Task { failure, .. } => {
+                let broken = ["cannot read the archive", "cannot read the zip archive"];
+                let broken = broken.iter().any(|what| failure.message.contains(what));
+                let error = task(*failure);
+                if !broken {
+                    return error;
+                }
+                // What an older alloy was sent by halves, it remembers.
+                error.hint("if no `sha256` pins the download, --pull fetches it anew")
+            }
             BuildError::Download { task, file, line, error } => download(&task, &file, line, error),
             BuildError::Package { package, task, file, line, error } => {
                 let lost = matches!(error, FetchError::Status { status: 404 | 410, .. });

@@ -1,6 +1,5 @@
 //! `alloy lock`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::blueprint::{self, Blueprint, LOCK_FILE, Problems};
 use crate::event::Event;
 use crate::lock::{Lock, difference};
 use crate::registry::Reference;
+use crate::sink::Sink;
 
 mod locker;
 mod mirror;
@@ -63,6 +63,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let blueprint = Arc::new(blueprint::load(&args.inputs.directory)?);
     let old = lock_of(&blueprint)?;
+    let path = blueprint.directory.join(LOCK_FILE);
+    // Before anybody is asked.
+    let sink = if args.check { None } else { Some(Sink::at(&path)?.durable()) };
     let update = Update::of(args.update.as_deref());
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
@@ -90,8 +93,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if new.resolved_at.is_none() {
         new.resolved_at = Some(Timestamp::from_second(now()).unwrap_or_default().to_string());
     }
-    let path = blueprint.directory.join(LOCK_FILE);
-    let changed = write(&path, &new.to_yaml())?;
+    let changed = sink.map_or(Ok(false), |sink| write(&sink, &path, &new.to_yaml()))?;
     let said = if changed { "written" } else { "current" };
     context.reporter.event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
     Ok(ExitCode::SUCCESS)
@@ -113,19 +115,10 @@ fn summary(lock: &Lock) -> String {
 }
 
 /// Writes the file whole, unless it is the same. True if it was not.
-fn write(path: &Path, text: &str) -> Result<bool, CommandError> {
+fn write(sink: &Sink, path: &Path, text: &str) -> Result<bool, CommandError> {
     if std::fs::read(path).is_ok_and(|has| has == text.as_bytes()) {
         return Ok(false);
     }
-    let failed = |error: &dyn std::fmt::Display| {
-        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
-    };
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
-    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
-    file.as_file().sync_all().map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error.error))?;
+    sink.write_all(text.as_bytes())?;
     Ok(true)
 }

@@ -1,8 +1,13 @@
 //! `alloy push`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
+use futures_util::future::try_join_all;
+use layers::digest::Digest;
+use layers::media_type::Descriptor;
+use tokio::try_join;
 
 use super::context::{Context, Global, Network, RegistryArgs, image_name};
 use super::error::{CommandError, Kind};
@@ -13,11 +18,12 @@ use crate::cache::elsewhere;
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Manifest};
 use crate::plan::Platform;
-use crate::registry::{Pushed, Reference, RegistryError};
+use crate::registry::{Client, Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
 mod attach;
 mod checked;
+mod verify;
 
 pub(super) use attach::{Attach, AttachArgs, sign};
 
@@ -26,7 +32,8 @@ pub(super) use attach::{Attach, AttachArgs, sign};
 #[command(after_help = "\
 Examples:
   alloy push registry.example/team/arm-env:1.2
-  alloy push arm-env registry.example/team/arm-env:1.2")]
+  alloy push arm-env registry.example/team/arm-env:1.2
+  alloy push registry.example/team/arm-env:1.2 --verify")]
 pub(super) struct Args {
     /// The local image
     #[arg(value_name = "IMAGE")]
@@ -34,6 +41,9 @@ pub(super) struct Args {
     /// Where to push it [default: the same name]
     #[arg(value_name = "REF")]
     destination: Option<String>,
+    /// Read back what the registry has of the image, and send again what is not as it should be
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     attach: AttachArgs,
     #[command(flatten)]
@@ -53,6 +63,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let image = find(&context, &name)?;
     let network = Network::new(&context, &args.registry, Platform::of_this_machine());
     push(&network.resolver(), &image, &destination, &attach)?;
+    if args.verify {
+        verify::verify(&network.resolver(), &image, &destination)?;
+    }
     drop(network);
     drop(context);
     outln!("{destination}@{}", image.descriptor().digest);
@@ -86,12 +99,20 @@ pub(super) fn push(
     let start = std::time::Instant::now();
     let (tag, client) = (destination.manifest(), resolver.client(destination)?);
     let descriptor = image.descriptor();
+    let mut blobs = Vec::new();
     // All of them first: a registry is left without half an index.
     for image in image.images() {
-        checked::check(resolver, image, &read(resolver, image)?.1)?;
+        let manifest = read(resolver, image)?.1;
+        checked::check(resolver, image, &manifest)?;
+        blobs.extend(manifest.layers.into_iter().chain([manifest.config]));
+        blobs.extend(attach::known(resolver, &client, image, attach)?);
     }
+    let mut seen = BTreeSet::new();
+    blobs.retain(|blob| seen.insert(blob.digest));
     let there = resolver.runtime.block_on(client.manifest_digest(&tag, &descriptor.media_type))?;
-    if there == Some(descriptor.digest) {
+    let there = there == Some(descriptor.digest);
+    let lost = if there { resolver.runtime.block_on(lost(&client, image, &blobs))? } else { 0 };
+    if there && lost == 0 {
         resolver.reporter.event(Event::Note(format!("{destination} is there already")));
         for image in image.images() {
             attach::complete(resolver, &client, image, destination, attach)?;
@@ -100,6 +121,12 @@ pub(super) fn push(
             Local::Index(index) => sign(resolver, &client, &index.index.digest, destination, attach),
             Local::Image(_) => Ok(()),
         };
+    }
+    if there {
+        let lost = ui::count(lost, "part");
+        resolver.reporter.event(Event::Warning(format!(
+            "the registry has lost {lost} of {destination}; what is missing is sent again"
+        )));
     }
     let sent = match image {
         Local::Image(image) => send(resolver, image, destination, &tag, attach)?,
@@ -114,9 +141,29 @@ pub(super) fn push(
             sent
         }
     };
+    if lost > 0 {
+        let still = resolver.runtime.block_on(client.lost(&blobs)).map_err(ResolveError::from)?;
+        if let Some(digest) = still.into_iter().next() {
+            return Err(RegistryError::Keeps { reference: destination.to_string(), digest }.into());
+        }
+    }
     let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
     resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
     Ok(())
+}
+
+/// How many of the image's parts the registry does not have, though it has the manifest that names them.
+async fn lost(client: &Client, image: &Local, blobs: &[Descriptor]) -> Result<usize, RegistryError> {
+    let parts = image.images().iter().filter(|part| part.manifest.digest != image.descriptor().digest);
+    let parts = try_join_all(parts.map(|part| has_manifest(client, &part.manifest)));
+    let (blobs, parts) = try_join!(client.lost(blobs), parts)?;
+    Ok(blobs.len() + parts.into_iter().filter(|there| !there).count())
+}
+
+/// True unless the registry says that it does not have the manifest.
+async fn has_manifest(client: &Client, manifest: &Descriptor) -> Result<bool, RegistryError> {
+    let found = client.manifest_digest(&manifest.digest.to_string(), &manifest.media_type).await?;
+    Ok(found == Some(manifest.digest))
 }
 
 /// The manifest of an image, as bytes and as what they say.
@@ -180,7 +227,34 @@ pub(super) fn send(
         }
     }
     attach::attach(resolver, &client, image, destination, attach)?;
-    let put = client.push_manifest(name, &image.manifest.media_type, &bytes);
-    resolver.runtime.block_on(put).map_err(ResolveError::from)?;
+    let put = || resolver.runtime.block_on(client.push_manifest(name, &image.manifest.media_type, &bytes));
+    match put() {
+        Err(error) if error.unknown_blobs().is_some() => {
+            // What was never here has to come before it can be sent again.
+            sent += again(resolver, &client, image, &manifest, &error.unknown_blobs().unwrap_or_default())?;
+            put().map_err(ResolveError::from)?;
+        }
+        done => done.map_err(ResolveError::from)?,
+    }
+    Ok(sent)
+}
+
+/// Sends blobs of the image anew, whatever the registry says that it has: those of `digests`, or all if there are none.
+/// Gives their bytes.
+fn again(
+    resolver: &Resolver<'_>,
+    client: &Client,
+    image: &LocalImage,
+    manifest: &Manifest,
+    digests: &[Digest],
+) -> Result<u64, CommandError> {
+    let all = manifest.layers.iter().chain([&manifest.config]);
+    let mut sent = 0;
+    for blob in all.filter(|blob| digests.is_empty() || digests.contains(&blob.digest)) {
+        ensure_blobs(resolver, std::slice::from_ref(blob))?;
+        checked::check_one(resolver, image, manifest, blob)?;
+        resolver.runtime.block_on(client.send_again(blob)).map_err(ResolveError::from)?;
+        sent += blob.size;
+    }
     Ok(sent)
 }

@@ -30,6 +30,10 @@ pub enum FetchError {
     Size { url: String, expected: u64, found: u64 },
     #[error("{url} should have {expected} bytes, more came")]
     Longer { url: String, expected: u64 },
+    #[error(
+        "{url} broke off, or is damaged: its server gives no length, and the {found} bytes that came do not read to an end: {message}"
+    )]
+    Cut { url: String, found: u64, message: String },
     #[error("{url} is larger than {limit} bytes")]
     TooLarge { url: String, limit: u64 },
     #[error("cannot fetch {url}: {reason}")]
@@ -71,6 +75,7 @@ impl FetchError {
                     .into()
             }
             Self::Size { expected, found, .. } if found < expected => "what came is kept, and the next build goes on there".into(),
+            Self::Cut { .. } => "nothing of it was kept: try again, or name a mirror in `url`".into(),
             Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "the disk is full; `alloy prune` deletes what no image needs".into()
             }
@@ -90,7 +95,7 @@ const PROXY_CREDENTIALS: &str = "the proxy wants credentials: https_proxy=http:/
 impl Temporary for FetchError {
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Stalled { .. } | Self::Size { .. } => true,
+            Self::Connection { .. } | Self::Stalled { .. } | Self::Size { .. } | Self::Cut { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use layers::digest::Digest;
 use layers::store::{Lock, Store};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
-use reqwest::{Response, StatusCode};
+use layers::unpack::is_whole;
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+};
+use reqwest::{Response, StatusCode, Version};
 
 use super::client::{checked, connection};
 use super::pace::Pace;
@@ -35,6 +38,8 @@ struct Job<'a> {
     resumed: AtomicBool,
     /// How far any attempt came, in bytes.
     reached: AtomicU64,
+    /// Neither the server nor the file says where it ends: it may be the beginning of one.
+    unproven: AtomicBool,
 }
 
 pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetched, FetchError> {
@@ -69,8 +74,14 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         transfer,
         resumed: AtomicBool::new(false),
         reached: AtomicU64::new(0),
+        unproven: AtomicBool::new(false),
     };
     let fetched = if job.url.starts_with("file:") { job.copy() } else { job.repeated().await }?;
+    if job.unproven.load(Ordering::Relaxed) {
+        let told = "nothing says that it came whole: its server gives no length. It is asked for again each time";
+        fetcher.reporter().event(Event::Warning(format!("{}: {told}; a `sha256` settles it", job.shown)));
+        return Ok(fetched);
+    }
     let bytes = serde_json::to_vec(&fetched).unwrap_or_default();
     store.put_record(RECORDS, &key, &bytes)?;
     Ok(fetched)
@@ -170,6 +181,7 @@ impl Job<'_> {
         }
         self.transfer.add(out.size);
         let expected = response.content_length().map(|length| length.saturating_add(out.size));
+        let open = expected.is_none() && ends_with_connection(&response);
         let result = self.body(&mut response, &mut out).await;
         self.reached.fetch_max(out.size, Ordering::Relaxed);
         // That the connection ended is known in other words, which do not say how much is missing.
@@ -180,6 +192,11 @@ impl Job<'_> {
             (result, _) => result,
         };
         match result {
+            Ok(()) if open => {
+                let proven = self.proven(out.size).await.inspect_err(|_| self.transfer.take_back(out.size))?;
+                self.unproven.store(!proven, Ordering::Relaxed);
+                self.finish(out)
+            }
             Ok(()) => self.finish(out),
             Err(error) => {
                 self.transfer.take_back(out.size);
@@ -206,6 +223,21 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Whether what came by a connection that just ended, `size` bytes, is known to be all: by what it should be, or by
+    /// what it says itself. What is cut is deleted.
+    async fn proven(&self, size: u64) -> Result<bool, FetchError> {
+        if self.download.sha256.is_some() || self.download.size.is_some() {
+            return Ok(true);
+        }
+        let file = File::open(&self.place.part).map_err(self.failed())?;
+        let read = tokio::task::spawn_blocking(move || is_whole(file)).await;
+        let read = read.map_err(|error| FetchError::Transport(error.to_string()))?;
+        read.map_err(|error| {
+            self.place.clear();
+            FetchError::Cut { url: self.shown.clone(), found: size, message: error.to_string() }
+        })
+    }
+
     /// Checks what came, and gives it its name.
     fn finish(&self, out: Part) -> Result<Fetched, FetchError> {
         let (found, size) = (out.hasher.finish(), out.size);
@@ -222,6 +254,12 @@ impl Job<'_> {
         self.place.clear();
         Ok(Fetched { digest: found, size })
     }
+}
+
+/// True if the body has no other end than that of the connection, be it its last byte or a fault (RFC 9112, 6.3).
+fn ends_with_connection(response: &Response) -> bool {
+    let chunked = header(response, &TRANSFER_ENCODING).is_some_and(|how| how.to_ascii_lowercase().contains("chunked"));
+    response.version() <= Version::HTTP_11 && !chunked
 }
 
 fn header(response: &Response, name: &HeaderName) -> Option<String> {

@@ -1,16 +1,20 @@
 //! A directory that is there whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use tempfile::{Builder, TempDir};
 
 use super::HubError;
 use super::contents::failed;
 use crate::blueprint::MANIFEST_FILE;
+use crate::sink::{Staged, sweep};
+
+/// How a directory is called that is not finished, in the one that it will fill.
+const UNFINISHED: &str = "blueprint";
 
 /// An error unless a blueprint can be put at `dest`: into nothing, or into an empty directory.
 pub fn free(dest: &Path) -> Result<(), HubError> {
+    sweep(dest, OsStr::new(UNFINISHED));
     match fs::read_dir(dest).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(occupied(dest)),
@@ -31,7 +35,8 @@ pub(super) fn land(dest: &Path, fill: impl FnOnce(&Path) -> Result<(), HubError>
     }
     let parent = dest.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed("make", parent))?;
-    let (_staged, tree) = stage(parent)?;
+    let staged = Staged::of(dest).map_err(failed("write to", parent))?;
+    let tree = tree(&staged)?;
     fill(&tree)?;
     fs::rename(&tree, dest).map_err(|error| match error.kind() {
         // Somebody else was quicker.
@@ -43,7 +48,8 @@ pub(super) fn land(dest: &Path, fill: impl FnOnce(&Path) -> Result<(), HubError>
 /// Into a directory that is there, and stays the same one: somebody may stand in it. The manifest comes last: without
 /// it, what is there is no blueprint.
 fn land_in(dest: &Path, fill: impl FnOnce(&Path) -> Result<(), HubError>) -> Result<(), HubError> {
-    let (_staged, tree) = stage(dest)?;
+    let staged = Staged::within(dest, OsStr::new(UNFINISHED)).map_err(failed("write to", dest))?;
+    let tree = tree(&staged)?;
     fill(&tree)?;
     let names = fs::read_dir(&tree).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
     let mut names: Vec<_> = names.map_err(failed("list", &tree))?;
@@ -55,12 +61,11 @@ fn land_in(dest: &Path, fill: impl FnOnce(&Path) -> Result<(), HubError>) -> Res
     Ok(())
 }
 
-/// A directory of ours beside others; and one in it that anybody may read whom the umask lets.
-fn stage(beside: &Path) -> Result<(TempDir, PathBuf), HubError> {
-    let staged = Builder::new().prefix(".alloy-").tempdir_in(beside).map_err(failed("write to", beside))?;
+/// Of a directory of ours, one that anybody may read whom the umask lets.
+fn tree(staged: &Staged) -> Result<PathBuf, HubError> {
     let tree = staged.path().join("blueprint");
     fs::create_dir(&tree).map_err(failed("make", &tree))?;
-    Ok((staged, tree))
+    Ok(tree)
 }
 
 fn occupied(dest: &Path) -> HubError {

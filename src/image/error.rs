@@ -19,6 +19,10 @@ pub enum ImageError {
     NoPlatform { what: String, platform: String, available: String },
     #[error("{path} exists and is not an OCI layout; alloy does not overwrite it")]
     Occupied { path: PathBuf },
+    #[error("{path} holds files, and is no directory that alloy wrote with this store; it does not overwrite it")]
+    Foreign { path: PathBuf },
+    #[error("type={kind} is not for a terminal")]
+    Terminal { kind: &'static str },
     #[error("layer {digest} is {media_type}, which alloy cannot read")]
     MediaType { digest: Digest, media_type: String },
     #[error(
@@ -35,6 +39,8 @@ pub enum ImageError {
     #[error(transparent)]
     Root(#[from] layers::root::RootError),
     #[error(transparent)]
+    Sink(#[from] crate::sink::SinkError),
+    #[error(transparent)]
     Store(#[from] layers::store::StoreError),
 }
 
@@ -42,5 +48,25 @@ impl ImageError {
     /// Something that is not what it should be.
     pub fn invalid(what: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid { what: what.into(), message: message.into() }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Sink(error) => return error.hint(),
+            Self::Foreign { path } => format!("delete it (rm -r {}), or name another directory", path.display()),
+            Self::Occupied { .. } => "name another directory".to_owned(),
+            Self::Terminal { .. } => "send it into a file or a pipe, or name a file with dest=".to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// True if the command line itself is wrong.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Sink(error) => error.is_usage(),
+            Self::Terminal { .. } => true,
+            _ => false,
+        }
     }
 }

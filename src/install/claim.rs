@@ -77,6 +77,17 @@ fn lock(root: &Root) -> Result<File, InstallError> {
     Ok(handle.open()?)
 }
 
+/// Deletes what a run that was killed has mounted on in `root`, if no other is at work there, and as far as this user may.
+pub fn tidy(root: &Root) {
+    let place = root.directory(Path::new(PLACE)).and_then(|place| place.handle(OsStr::new(LOCK)));
+    if let Ok(lock) = place.and_then(|lock| lock.open())
+        && lock.try_lock().is_ok()
+    {
+        // What cannot be deleted is told as what it is: a difference, or nothing that anybody installed.
+        let _ = crate::target::host::clear(root);
+    }
+}
+
 /// The name of the host with this root, if anything was ever installed to it.
 pub fn name(root: &Root) -> Result<Option<String>, InstallError> {
     if !root.exists(Path::new(HOST))? {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use layers::root::{Root, RootError};
 
-use super::state::{Ending, Record};
+use super::state::{CUT_OFF, Ending, Record};
 use crate::op::Step;
 use crate::plan::{StepTrace, changes};
 
@@ -60,6 +60,7 @@ pub fn decide(
     Ok(match (record, &step.guards.creates) {
         (Some(Record { outcome: Ending::Done, .. }), Some(path)) => Decision::Run(Some(format!("{path} is gone"))),
         (Some(Record { outcome: Ending::Done, at, .. }), None) => Decision::Skip(Skipped::Done(at.clone())),
+        (Some(Record { outcome: Ending::Failed, why, .. }), _) if why == CUT_OFF => Decision::Run(Some(why.clone())),
         (Some(Record { outcome: Ending::Failed, .. }), _) => Decision::Run(Some("it failed".into())),
         (Some(Record { outcome: Ending::Skipped, .. }), _) => Decision::Run(None),
         (None, _) => Decision::Run(reason.cloned()),

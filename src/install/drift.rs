@@ -10,7 +10,7 @@ use super::ledger::files;
 use super::seen::Seen;
 use super::state::{Ending, StateError, StateFile};
 use super::{InstallError, claim};
-use crate::target::host::Packages;
+use crate::target::host::{Host, Packages};
 
 mod image;
 
@@ -44,6 +44,12 @@ pub enum Subject {
 struct Expected<T> {
     is: T,
     by: String,
+}
+
+/// The root of the host that is looked at; what a killed installation left to mount on is deleted first.
+pub fn open(path: &Path) -> Result<Root, InstallError> {
+    claim::tidy(&Host::root(path)?);
+    Ok(Root::open(path)?)
 }
 
 /// Compares the host with this root with what its state file says. `native` is dpkg's name of its architecture.

@@ -10,7 +10,7 @@ use layers::store::Store;
 
 use super::InstallError;
 use super::seen::Seen;
-use super::state::{Record, Wrote};
+use super::state::{Ending, Record, Wrote};
 use crate::op::{Op, Step};
 use crate::target::host::Packages;
 
@@ -35,6 +35,8 @@ pub struct Ledger<'a> {
 /// What was there before a task.
 pub struct Before {
     packages: Option<BTreeMap<String, String>>,
+    /// What was no longer as it was recorded.
+    other: Vec<PathBuf>,
 }
 
 impl<'a> Ledger<'a> {
@@ -43,16 +45,19 @@ impl<'a> Ledger<'a> {
         Self { store, native: native.to_owned(), packages: Packages::default(), known: None }
     }
 
-    /// Looks at the host before `step` is performed; `records` are those so far.
+    /// Looks at the host before `step` is performed; `records` are those so far. If it is tried `again`, what differs
+    /// from them by now counts as what it did.
     pub fn before<'r>(
         &mut self,
         root: &Root,
         step: &Step,
-        records: impl Iterator<Item = &'r Record>,
+        records: impl Iterator<Item = &'r Record> + Clone,
+        again: bool,
     ) -> Result<Before, InstallError> {
         if !runs_commands(step) {
-            return Ok(Before { packages: None });
+            return Ok(Before { packages: None, other: Vec::new() });
         }
+        let other = if again { self.other(root, records.clone())? } else { Vec::new() };
         if self.known.is_none() {
             let mut known = BTreeMap::new();
             for record in records {
@@ -63,7 +68,23 @@ impl<'a> Ledger<'a> {
         for (path, metadata) in self.known.iter_mut().flatten() {
             *metadata = root.metadata(path).ok();
         }
-        Ok(Before { packages: Some(self.packages.read(root, &self.native).clone()) })
+        Ok(Before { packages: Some(self.packages.read(root, &self.native).clone()), other })
+    }
+
+    /// Paths that are not as `records` have them.
+    fn other<'r>(&self, root: &Root, records: impl Iterator<Item = &'r Record>) -> Result<Vec<PathBuf>, InstallError> {
+        let mut expected = Files::new();
+        for record in records.filter(|record| record.outcome != Ending::Failed) {
+            expected.extend(files(self.store, &record.wrote)?);
+        }
+        let mut other = Vec::new();
+        for (path, seen) in expected {
+            let path = relative(&path);
+            if Seen::at(root, &path)? != seen {
+                other.push(path);
+            }
+        }
+        Ok(other)
     }
 
     /// What `step` did; `written` are the paths that are known to be of its making.
@@ -80,6 +101,7 @@ impl<'a> Ledger<'a> {
             let changed = changed.filter(|(path, was)| was.is_some() && root.metadata(path).ok() != **was);
             written.extend(changed.map(|(path, _)| path.clone()));
         }
+        written.extend(before.other);
         written.retain(|path| !path.as_os_str().is_empty() && !PASSING.iter().any(|place| path.starts_with(place)));
         let mut files = Files::new();
         for path in &written {
@@ -119,7 +141,8 @@ impl<'a> Ledger<'a> {
     }
 }
 
-fn runs_commands(step: &Step) -> bool {
+/// True if it is not known beforehand what `step` writes.
+pub fn runs_commands(step: &Step) -> bool {
     step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. } | Op::EnsureUser { .. }))
 }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
-use super::state::{Ending, Record, State, StateFile, Wrote};
+use super::state::{CUT_OFF, Ending, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary};
 use crate::build::{Lines, TaskFailure};
 use crate::event::{Event, Id, Reporter};
@@ -55,9 +55,8 @@ impl<'a> Run<'a> {
     pub fn all(mut self) -> Summary {
         let started = Instant::now();
         self.summary.failure = self.files().and_then(|()| self.finish()).err();
-        let reached = self.summary.done + self.summary.skipped.values().sum::<usize>();
-        let failed = usize::from(matches!(&self.summary.failure, Some(failure) if of_a_task(failure)));
-        self.summary.left = self.prepared.steps.len() - reached - failed;
+        let reached = self.summary.done + self.summary.failed + self.summary.skipped.values().sum::<usize>();
+        self.summary.left = self.prepared.steps.len() - reached;
         self.summary.took = started.elapsed();
         self.summary
     }
@@ -91,8 +90,8 @@ impl<'a> Run<'a> {
         if ending() {
             return Err(InstallError::Interrupted { task: None });
         }
-        match self.prepared.decide(at, self.host.files())? {
-            Decision::Skip(skipped) => self.skip(at, step, skipped, id),
+        let ended = match self.prepared.decide(at, self.host.files())? {
+            Decision::Skip(skipped) => self.skip(at, step, &skipped, id),
             Decision::Run(reason) => {
                 if let Some(reason) = reason.filter(|_| !step.guards.always_run) {
                     self.reporter.event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
@@ -100,21 +99,29 @@ impl<'a> Run<'a> {
                 self.reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
                 self.perform(at, step, layer, id)
             }
-        }
+        };
+        // Whatever failed, it is this task that did not get through.
+        self.summary.failed += usize::from(ended.is_err());
+        ended
     }
 
     fn shown(&self, step: &Step) -> String {
         self.lowered.secrets.mask(&step.name)
     }
 
-    fn skip(&mut self, at: usize, step: &Step, skipped: Skipped, id: Id) -> Result<()> {
+    fn skip(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
+        self.record_skipped(at, step, skipped, id)?;
+        self.summary.skip(skipped);
+        Ok(())
+    }
+
+    fn record_skipped(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
         let reason = self.lowered.secrets.mask(&skipped.reason());
-        self.summary.skip(&skipped);
         self.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
         // What was done stays so, whatever holds it back now.
         let done = |record: &Record| record.outcome == Ending::Done;
         if self.prepared.records[at].as_ref().is_some_and(done) {
-            return Ok(());
+            return if self.unsaved { self.save() } else { Ok(()) };
         }
         // A task that was changed and is held back has left there what it did before.
         let name = &step.name;
@@ -133,7 +140,16 @@ impl<'a> Run<'a> {
             }
         };
         let secrets = &self.lowered.secrets;
-        let before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten())?;
+        let earlier = self.prepared.records[at].clone();
+        // What it did before it failed, or was killed, is its work, too.
+        let again = earlier.as_ref().is_some_and(|record| record.outcome == Ending::Failed);
+        let before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
+        if runs_commands(step) {
+            self.record(at, Ending::Failed, CUT_OFF.to_owned(), Wrote::default())?;
+            // That is for whoever comes after a kill.
+            self.prepared.records[at] = earlier;
+            self.unsaved = true;
+        }
         let lines = RefCell::new(Lines::new(self.reporter, secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
         let (outcome, written) = self.host.perform(&secrets.reveal_step(step), &files, &output);
@@ -150,7 +166,7 @@ impl<'a> Run<'a> {
                 self.reporter.event(Event::TaskEnded { layer: id });
                 return Ok(());
             }
-            Ok(Outcome::Skipped(reason)) => return self.skip(at, step, Skipped::Guard(reason), id),
+            Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => (message, exit, None),
             Err(error) => (error.told(), None, error.hint()),
         };
@@ -187,7 +203,7 @@ impl<'a> Run<'a> {
             self.prepared.left.retain(|left| left.name != record.name);
         }
         self.prepared.records[at] = Some(record);
-        if news { self.save() } else { Ok(()) }
+        if news || self.unsaved { self.save() } else { Ok(()) }
     }
 
     fn save(&mut self) -> Result<()> {
@@ -213,14 +229,5 @@ impl<'a> Run<'a> {
             *record = now;
         }
         if self.unsaved { self.save() } else { Ok(()) }
-    }
-}
-
-/// True for what is counted as a task that failed.
-fn of_a_task(failure: &InstallError) -> bool {
-    match failure {
-        InstallError::Task(_) | InstallError::Download { .. } => true,
-        InstallError::Interrupted { task } => task.is_some(),
-        _ => false,
     }
 }

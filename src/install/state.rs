@@ -34,6 +34,9 @@ pub struct State {
     pub tasks: Vec<Record>,
 }
 
+/// Why a task that is at work counts as failed: if nothing else is recorded, alloy did not live to see its end.
+pub const CUT_OFF: &str = "it was cut off";
+
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

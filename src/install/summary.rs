@@ -12,6 +12,8 @@ pub struct Summary {
     pub done: usize,
     /// How many did not, by why.
     pub skipped: BTreeMap<&'static str, usize>,
+    /// How many did not get through.
+    pub failed: usize,
     /// What kept the rest from running.
     pub failure: Option<InstallError>,
     /// How many were not come to.
@@ -37,7 +39,7 @@ impl Summary {
         let skipped: usize = self.skipped.values().sum();
         let why: Vec<String> = self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
         parts.extend((skipped > 0).then(|| format!("{skipped} skipped ({})", why.join(", "))));
-        parts.extend(self.failure.is_some().then(|| "1 failed".to_owned()));
+        parts.extend((self.failed > 0).then(|| format!("{} failed", self.failed)));
         parts.extend((self.left > 0).then(|| format!("{} not reached", self.left)));
         parts.join(", ")
     }
@@ -55,7 +57,9 @@ mod tests {
         summary.skip(&Skipped::Exists("/x".into()));
         summary.skip(&Skipped::Done("then".into()));
         summary.failure = Some(InstallError::Interrupted { task: None });
-        summary.left = 4;
+        summary.left = 5;
+        assert!(summary.counts().ends_with("there already), 5 not reached"), "{}", summary.counts());
+        (summary.failed, summary.left) = (1, 4);
         let text = "2 done, 3 skipped (2 done before, 1 there already), 1 failed, 4 not reached";
         assert_eq!(summary.counts(), text);
     }

@@ -31,6 +31,18 @@ struct OneError {
     code: String,
     #[serde(default)]
     message: String,
+    /// Of what the code says; for a blob that is missing, its digest.
+    #[serde(default)]
+    detail: serde_json::Value,
+}
+
+impl OneError {
+    fn text(&self) -> String {
+        let digest =
+            self.detail["digest"].as_str().or(self.detail["Digest"].as_str()).filter(|it| !self.message.contains(it));
+        let digest = digest.map_or(String::new(), |digest| format!(": {digest}"));
+        format!("{} {}{digest}", self.code, self.message)
+    }
 }
 
 /// Codes and messages, on one line.
@@ -42,7 +54,7 @@ pub(super) async fn detail(response: Response) -> String {
 /// The same, of the body of an answer.
 pub(super) fn explanation(bytes: &[u8]) -> String {
     let errors = serde_json::from_slice::<Errors>(bytes).map(|errors| errors.errors).unwrap_or_default();
-    let texts = errors.iter().take(MOST).map(|error| format!("{} {}", error.code, error.message));
+    let texts = errors.iter().take(MOST).map(OneError::text);
     let text = texts.collect::<Vec<_>>().join("; ");
     // It goes to a terminal.
     text.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect()

@@ -1,9 +1,7 @@
 //! One file of credentials: Docker's `config.json`, podman's and skopeo's `auth.json` (containers-auth.json(5)).
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::Path;
 
 use base64::Engine;
@@ -12,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Credentials, Reference, RegistryError};
+use crate::sink::{Sink, SinkError};
 
 /// The key that Docker's own registry has.
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
@@ -146,20 +145,20 @@ pub(super) fn replace(path: &Path, registry: &str, entry: Option<Value>) -> Resu
 
 /// For its owner alone, and never half of it.
 fn write(path: &Path, file: &Value) -> io::Result<()> {
-    // A link stays one: the file it leads to is replaced.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
-    temporary.as_file().set_permissions(Permissions::from_mode(0o600))?;
-    serde_json::to_writer_pretty(&mut temporary, file)?;
-    temporary.write_all(b"\n")?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map(drop).map_err(|error| error.error)
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)?;
+    }
+    let text = format!("{file:#}\n");
+    Sink::at(path).and_then(|sink| sink.private().durable().write_all(text.as_bytes())).map_err(|error| match error {
+        SinkError::Write { source, .. } => source,
+        error => io::Error::other(error),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -38,6 +38,8 @@ pub enum RegistryError {
     UploadLost { registry: String, what: String },
     #[error("{what}: it arrived damaged at {registry}")]
     Damaged { registry: String, what: String },
+    #[error("{reference}: the registry keeps {digest} damaged, though it was sent again")]
+    Keeps { reference: String, digest: Digest },
     #[error("cannot ask {helper}, which {place} names: {message}")]
     Helper { helper: String, place: String, message: String },
     #[error("cannot read {path}: {message}")]
@@ -95,6 +97,17 @@ impl RegistryError {
         matches!(self, Self::Connection { message, .. } if message.contains("invalid HTTP"))
     }
 
+    /// The blobs that a registry misses where a manifest names them, as far as it names them itself; `None` of another
+    /// error (distribution-spec 1.1, "Error Codes").
+    pub fn unknown_blobs(&self) -> Option<Vec<Digest>> {
+        let Self::Status { status: 400 | 404, detail, .. } = self else { return None };
+        if !detail.contains("BLOB_UNKNOWN") {
+            return None;
+        }
+        let words = detail.split(|c: char| !c.is_ascii_alphanumeric() && c != ':');
+        Some(words.filter_map(|word| word.parse().ok()).collect())
+    }
+
     /// True if there is nothing of the name.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
@@ -136,6 +149,11 @@ impl RegistryError {
             }
             Self::Digest { .. } => {
                 "something between here and the registry changes what is sent, or it is damaged".into()
+            }
+            Self::Keeps { digest, .. } => {
+                format!(
+                    "a registry does not overwrite what it has: whoever runs it has to delete {digest} from its storage"
+                )
             }
             Self::Helper { place, .. } => format!("install it and see that it works, or take it out of {place}"),
             Self::Fetch(error) => return error.hint(),

@@ -47,6 +47,8 @@ pub(super) struct Host {
     permits: Semaphore,
     authorities: Mutex<Vec<Arc<Authority>>>,
     there: Mutex<HashSet<(String, Digest)>>,
+    /// Blobs that repositories were seen to lack.
+    absent: Mutex<HashSet<(String, Digest)>>,
 }
 
 impl Host {
@@ -70,6 +72,7 @@ impl Host {
             permits: Semaphore::new(PARALLEL),
             authorities: Mutex::default(),
             there: Mutex::default(),
+            absent: Mutex::default(),
         }
     }
 
@@ -173,6 +176,18 @@ impl Host {
     pub(super) fn keeps(&self, repository: &str, digest: &Digest) {
         let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
         there.insert((repository.to_owned(), *digest));
+    }
+
+    /// Remembers that a repository lacks a blob, until somebody wants to know.
+    pub(super) fn lacks(&self, repository: &str, digest: &Digest) {
+        let key = (repository.to_owned(), *digest);
+        self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
+    /// True if a repository was just seen to lack a blob: it is asked for once, since somebody may be sending it.
+    pub(super) fn lacked(&self, repository: &str, digest: &Digest) -> bool {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).remove(&(repository.to_owned(), *digest))
     }
 
     /// True if a repository was seen to have a blob.

@@ -27,6 +27,7 @@ mod registries;
 mod scope;
 mod signatures;
 mod upload;
+mod verify;
 
 pub use certificates::CertificateFiles;
 pub use client::Client;

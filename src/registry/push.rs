@@ -22,6 +22,15 @@ pub enum Pushed {
     Sent,
 }
 
+/// What a registry says of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    There,
+    Missing,
+    /// It does not answer that question.
+    Unknown,
+}
+
 impl Client {
     /// True if the registry has the blob; false, too, if it does not answer that question.
     pub async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
@@ -29,24 +38,41 @@ impl Client {
         if origin.host.kept(&origin.repository, digest) {
             return Ok(true);
         }
+        if origin.host.lacked(&origin.repository, digest) {
+            return Ok(false);
+        }
+        Ok(self.presence(digest, None).await? == Presence::There)
+    }
+
+    /// Asks for the blob. One of another `size` is not there.
+    pub(super) async fn presence(&self, digest: &Digest, size: Option<u64>) -> Result<Presence, RegistryError> {
+        let origin = &self.inner.origin;
         let url = format!("{}/blobs/{digest}", self.inner.base);
         let what = format!("push to {}", self.reference());
         // What follows needs more than to read.
         let need = Scope::push(&origin.repository);
-        let there = retry(|| async {
+        let found = retry(|| async {
             let client = origin.host.client().await?;
             let response = origin.send_for(&need, &what, client, |client| client.head(&url)).await?;
             match response.status() {
-                StatusCode::OK => Ok(true),
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(false),
+                StatusCode::OK => {
+                    let length = response.headers().get(CONTENT_LENGTH);
+                    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                    // Some say 0 of everything.
+                    let length = length.filter(|length| *length > 0);
+                    let same = size.zip(length).is_none_or(|(size, length)| size == length);
+                    Ok(if same { Presence::There } else { Presence::Missing })
+                }
+                StatusCode::NOT_FOUND => Ok(Presence::Missing),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Presence::Unknown),
                 _ => Err(self.failure(&what, response).await),
             }
         });
-        let there = there.await?;
-        if there {
+        let found = found.await?;
+        if found == Presence::There {
             origin.host.keeps(&origin.repository, digest);
         }
-        Ok(there)
+        Ok(found)
     }
 
     /// Makes sure that the registry has the blob, which is in the store.
@@ -56,6 +82,17 @@ impl Client {
         if self.has_blob(&descriptor.digest).await? {
             return Ok(Pushed::There);
         }
+        self.upload(descriptor).await
+    }
+
+    /// Sends the blob, whatever the registry says that it has.
+    pub async fn send_again(&self, descriptor: &Descriptor) -> Result<(), RegistryError> {
+        let _permit = self.inner.origin.host.permit().await;
+        self.upload(descriptor).await.map(drop)
+    }
+
+    async fn upload(&self, descriptor: &Descriptor) -> Result<Pushed, RegistryError> {
+        let origin = &self.inner.origin;
         let pushed = Upload::new(self, descriptor)?.run().await?;
         origin.host.keeps(&origin.repository, &descriptor.digest);
         Ok(pushed)
@@ -125,27 +162,42 @@ impl Client {
         self.put_manifest(name, media_type, bytes).await.map(drop)
     }
 
-    /// The same; gives the headers of the answer.
+    /// The same; gives the headers of the answer. Of what the registry then says that it misses, though it said before
+    /// that it has it, what is here is sent again.
     pub(super) async fn put_manifest(
         &self,
         name: &str,
         media_type: &str,
         bytes: &[u8],
     ) -> Result<HeaderMap, RegistryError> {
+        let first = retry(|| async {
+            match self.put_once(name, media_type, bytes).await {
+                Err(error) => error.unknown_blobs().map_or(Err(error), |unknown| Ok(Err(unknown))),
+                Ok(headers) => Ok(Ok(headers)),
+            }
+        });
+        let unknown = match first.await? {
+            Ok(headers) => return Ok(headers),
+            Err(unknown) => unknown,
+        };
+        for blob in super::verify::named(bytes) {
+            if (unknown.is_empty() || unknown.contains(&blob.digest)) && self.inner.store.contains(&blob.digest) {
+                self.send_again(&blob).await?;
+            }
+        }
+        retry(|| self.put_once(name, media_type, bytes)).await
+    }
+
+    async fn put_once(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<HeaderMap, RegistryError> {
         let url = format!("{}/manifests/{name}", self.inner.base);
         let what = format!("push {}", self.reference());
-        let digest = Digest::of(bytes);
-        retry(|| async {
-            let response =
-                self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec()));
-            let response = response.await?;
-            if !response.status().is_success() {
-                return Err(self.failure(&what, response).await);
-            }
-            self.keeps_what_was_sent(&response, &digest)?;
-            Ok(response.headers().clone())
-        })
-        .await
+        let response =
+            self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec())).await?;
+        if !response.status().is_success() {
+            return Err(self.failure(&what, response).await);
+        }
+        self.keeps_what_was_sent(&response, &Digest::of(bytes))?;
+        Ok(response.headers().clone())
     }
 
     /// An error if the registry says that it keeps something else than what was sent.

@@ -100,7 +100,9 @@ impl Client {
         for artifact in artifacts {
             let manifest = artifact.manifest();
             let (digest, size) = (Digest::of(&manifest), manifest.len() as u64);
-            if listed.iter().any(|referrer| referrer.descriptor.digest == digest) {
+            let origin = &self.inner.origin;
+            let lost = origin.host.lacked(&origin.repository, &artifact.content.digest);
+            if !lost && listed.iter().any(|referrer| referrer.descriptor.digest == digest) {
                 continue;
             }
             self.push_small(&empty(), EMPTY).await?;

@@ -25,11 +25,13 @@ mod binfmt;
 mod elsewhere;
 mod names;
 mod packages;
+mod points;
 mod private;
 
 use elsewhere::Elsewhere;
 pub use names::Names;
 pub use packages::Packages;
+pub use points::clear;
 
 /// What apt is told in every command: nobody is there to be asked, and others may be at work with packages.
 const APT_CONF: &str = "\
@@ -71,6 +73,7 @@ impl Host {
     /// lent to another root than the machine's is kept in `store`; `var` reads the environment of whoever runs alloy.
     pub fn open(root: Root, store: &Store, var: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
         private::sweep(&root)?;
+        points::clear(&root)?;
         let (mut env, kind, conf) = if root.path() == Path::new("/") {
             let place = private::directory(&root, "run")?;
             let conf = place.join("apt.conf");

@@ -1,10 +1,8 @@
 //! The builder's side of the image target.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::Digest;
@@ -196,19 +194,10 @@ impl ImageTarget {
         }
     }
 
-    /// Writes the root file system that layers make up, lowest first, as a tar.
-    pub fn export(&mut self, blobs: Vec<Digest>, dest: &Path) -> Result<(), RequestError> {
-        let failed = |error: io::Error| {
-            let message = format!("cannot write {}: {error}", dest.display());
-            RequestError::Failed { message, hint: None }
-        };
-        let parent = dest.parent().unwrap_or(Path::new("/"));
-        let file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
-        self.worker.send_descriptor(&Request::Export { blobs }, file.as_file())?;
-        self.reply(|_| ())?;
-        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).map_err(failed)?;
-        file.persist(dest).map_err(|error| failed(error.error))?;
-        Ok(())
+    /// Writes the root file system that layers make up, lowest first, as a tar to `file`.
+    pub fn export(&mut self, blobs: Vec<Digest>, file: &impl AsFd) -> Result<(), RequestError> {
+        self.worker.send_descriptor(&Request::Export { blobs }, file)?;
+        self.reply(|_| ()).map(drop)
     }
 
     /// Ends the layer and stores it; `None` when nothing was changed.

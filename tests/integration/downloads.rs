@@ -206,3 +206,61 @@ fn ctrl_c_leaves_what_came() {
     assert_eq!(server.asked()[1].range(), Some(SIZE / 2));
     assert_eq!(downloads.got(0), content(8));
 }
+
+/// A tar with one file of some length, compressed.
+fn packed() -> Vec<u8> {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("file"), content(3)).unwrap();
+    let at = crate::support::text(place.path());
+    crate::support::tool("tar", &["-czf", &format!("{at}/a.tar.gz"), "-C", at, "file"]).ok();
+    std::fs::read(place.path().join("a.tar.gz")).unwrap()
+}
+
+#[test]
+fn what_is_cut_off_without_a_length_is_fetched_once_more() {
+    let task = |url: &str| {
+        Downloads::of_tasks(&format!("- {{name: one, action: unarchive_from_url, url: '{url}', dest: /srv/one}}\n"))
+    };
+    let bytes = packed();
+    let (cut, all) = (bytes[..bytes.len() / 2].to_vec(), bytes);
+    // Neither a length nor chunks: the end of the connection is all that there is.
+    let (half, rest) = (cut.clone(), all.clone());
+    let server =
+        Server::start(move |number, _, stream| send(stream, "200 OK", "", if number == 0 { &half } else { &rest }));
+    let downloads = task(&server.path("a.tar.gz"));
+    downloads.build(&[]).ok();
+    assert_eq!(server.asked().len(), 2);
+    // What came whole, as the archive itself says, is remembered.
+    downloads.build(&["--no-cache"]).ok();
+    assert_eq!(server.asked().len(), 2);
+    // A server that always breaks off is told; nothing of it stays for the next build.
+    let broken = Arc::new(AtomicBool::new(true));
+    let breaks = Arc::clone(&broken);
+    let server = Server::start(move |_, _, stream| {
+        send(stream, "200 OK", "", if breaks.load(Ordering::Relaxed) { &cut } else { &all });
+    });
+    let downloads = task(&server.path("a.tar.gz"));
+    let ended = downloads.build(&[]).fails(4);
+    assert!(ended.stderr.contains("broke off, or is damaged: its server gives no length"), "{}", ended.stderr);
+    broken.store(false, Ordering::Relaxed);
+    downloads.build(&[]).ok();
+}
+
+#[test]
+fn what_nothing_proves_whole_is_not_remembered() {
+    let text = b"a text that ends somewhere";
+    let server = Server::start(move |number, _, stream| {
+        send(stream, "200 OK", "", &text[..if number == 0 { 6 } else { text.len() }])
+    });
+    let downloads = Downloads::one(&server.url(), None);
+    let ended = downloads.build(&[]).ok();
+    assert!(ended.stderr.contains("nothing says that it came whole"), "{}", ended.stderr);
+    assert_eq!(downloads.got(0), text);
+    // With a digest there is nothing to doubt.
+    let server = Server::start(move |_, _, stream| send(stream, "200 OK", "", text));
+    let downloads = Downloads::one(&server.url(), Some(&sha256(text)));
+    let ended = downloads.build(&[]).ok();
+    assert!(!ended.stderr.contains("nothing says"), "{}", ended.stderr);
+    assert_eq!(downloads.got(0), text);
+    assert_eq!(server.asked().len(), 1);
+}

@@ -206,3 +206,14 @@ fn a_full_disk_is_not_the_archives_fault() {
     }
     assert_eq!(built.stdout, "", "nothing half done lies about");
 }
+
+#[test]
+fn of_output_without_an_end_little_is_quoted() {
+    let command = "head -c 20000000 /dev/zero | tr \"\\\\0\" x; echo; echo the end; exit 7";
+    let blueprint =
+        crate::support::tasks(&format!("- {{name: Long, action: run_command, reason: test, command: '{command}'}}\n"));
+    let ended = shared().run(&["build", text(blueprint.path())]).fails(1);
+    assert!(ended.stderr.contains("\n  … xxx") && ended.stderr.contains("\n  the end\n"), "{}", ended.stderr);
+    let error = ended.stderr.split("its last output:").nth(1).unwrap();
+    assert!(error.len() < 12 << 10, "{} bytes", error.len());
+}

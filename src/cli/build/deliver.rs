@@ -1,18 +1,19 @@
 //! Where a built image goes: files, registries.
 
-use std::path::Path;
-
 use layers::media_type::Descriptor;
+use layers::store::Store;
 
-use super::super::error::{CommandError, Kind};
+use super::super::error::CommandError;
 use super::super::push::{Attach, push};
 use super::Args;
 use super::platforms::{Part, named};
 use crate::build::{Built, ensure_blobs};
 use crate::event::Event;
-use crate::image::{self, Local, Output, OutputKind};
+use crate::image::{self, Destination, Local, Output, Written};
+use crate::plan::Platform;
 use crate::registry::Reference;
 use crate::resolve::Resolver;
+use crate::sink::{Sink, Taken, clash};
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -27,35 +28,66 @@ pub(super) fn check(outputs: &[Output], platforms: usize) -> Result<(), CommandE
     }
 }
 
+/// Where the outputs of a build go.
+pub(super) struct Places {
+    outputs: Vec<Destination>,
+    metadata: Option<Sink>,
+}
+
+impl Places {
+    /// Looks at all of them, before anything is built.
+    pub(super) fn look(args: &Args, store: &Store, platforms: &[&Platform]) -> Result<Self, CommandError> {
+        let outputs = args.output.iter().map(|output| output.look(store, platforms)).collect::<Result<Vec<_>, _>>()?;
+        let metadata = args.metadata_file.as_deref().map(Sink::at).transpose()?;
+        let all: Vec<Taken> =
+            outputs.iter().flat_map(Destination::taken).chain(metadata.as_ref().and_then(Sink::taken)).collect();
+        match clash(&all) {
+            Some((one, other)) => {
+                let (one, other) = (one.name(), other.name());
+                let message = if one == other {
+                    format!("two things would be written to {one}")
+                } else {
+                    format!("one thing would be written to {one}, and another to {other}")
+                };
+                Err(CommandError::usage(message).hint("name a place of its own for each --output and --metadata-file"))
+            }
+            None => Ok(Self { outputs, metadata }),
+        }
+    }
+
+    /// True if standard output is one of them: nothing else is printed there.
+    pub(super) fn take_output(&self) -> bool {
+        self.outputs.iter().any(Destination::is_output) || self.metadata.as_ref().is_some_and(Sink::is_output)
+    }
+
+    /// Where `--metadata-file` goes.
+    pub(super) fn metadata(&self) -> Option<&Sink> {
+        self.metadata.as_ref()
+    }
+}
+
 /// Writes outputs and pushes.
 pub(super) fn deliver(
     args: &Args,
+    places: &Places,
     parts: &[Part<'_>],
     image: &Local,
     names: &[Reference],
     attach: &Attach,
 ) -> Result<(), CommandError> {
     let Some(Part { resolver, .. }) = parts.first() else { return Ok(()) };
-    if !args.output.is_empty() {
+    if !places.outputs.is_empty() {
         parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
     }
-    for output in &args.output {
-        match (output.kind, parts) {
-            (OutputKind::Dir, [part]) => image::unpack_to(resolver.store, &layers(&part.built), &output.dest)?,
-            (OutputKind::Dir, parts) => {
-                for part in parts {
-                    let directory = output.dest.join(part.platform.to_string().replace('/', "_"));
-                    std::fs::create_dir_all(&output.dest).map_err(|error| failed(&output.dest, &error))?;
-                    image::unpack_to(resolver.store, &layers(&part.built), &directory)?;
-                }
-            }
-            (OutputKind::Tar, parts) => parts.iter().try_for_each(|part| tar(resolver, &part.built, &output.dest))?,
-            _ => {
-                let platform = if let [part] = parts { Some(&part.platform) } else { None };
-                image::write(resolver.store, image.descriptor(), image.name(), platform, output)?;
-            }
+    let each: Vec<_> = parts.iter().map(|part| layers(&part.built)).collect();
+    for output in &places.outputs {
+        if let Some(sink) = output.root_tar() {
+            parts.iter().try_for_each(|part| tar(resolver, &part.built, sink))?;
         }
-        resolver.reporter.event(Event::Note(format!("wrote {}", output.dest.display())));
+        output.unpack(resolver.store, &each)?;
+        let platform = if let [part] = parts { Some(&part.platform) } else { None };
+        output.write(resolver.store, Written { manifest: image.descriptor(), name: image.name(), platform })?;
+        resolver.reporter.event(Event::Note(format!("wrote {}", output.name())));
     }
     if args.push {
         for name in names {
@@ -73,16 +105,11 @@ fn whole(resolver: &Resolver<'_>, built: &Built) -> Result<(), CommandError> {
     Ok(image::verify_layers(resolver.store, "the image", &layers(built))?)
 }
 
-fn tar(resolver: &Resolver<'_>, built: &Built, dest: &Path) -> Result<(), CommandError> {
-    let dest = std::path::absolute(dest).map_err(|error| failed(dest, &error))?;
+fn tar(resolver: &Resolver<'_>, built: &Built, sink: &Sink) -> Result<(), CommandError> {
     let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
     let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
-    target.export(blobs, &dest)?;
+    sink.write(|file| Ok::<_, CommandError>(target.export(blobs, file)?))?;
     Ok(target.finish()?)
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::new(Kind::Failed, format!("{}: {error}", path.display()))
 }
 
 fn layers(built: &Built) -> Vec<image::Layer> {

@@ -1,14 +1,13 @@
 //! `--metadata-file`: what was built, for scripts.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
-use super::super::error::{CommandError, Kind};
+use super::super::error::CommandError;
 use super::platforms::Part;
 use crate::build::{Built, Hit};
 use crate::image::Local;
 use crate::registry::Reference;
+use crate::sink::Sink;
 
 /// Keys as BuildKit names them, where it has them. Of several platforms: the index, and each image below `platforms`.
 pub(super) fn of(image: &Local, parts: &[Part<'_>], names: &[Reference]) -> Value {
@@ -59,14 +58,7 @@ fn of_part(built: &Built) -> Value {
     })
 }
 
-pub(super) fn write(path: &Path, value: &Value) -> Result<(), CommandError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()))
-    };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
-    serde_json::to_writer_pretty(&mut file, value).map_err(|error| failed(&error))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(file.path(), mode).map_err(|error| failed(&error))?;
-    file.persist(path).map(drop).map_err(|error| failed(&error.error))
+/// Writes it as text.
+pub(super) fn write(sink: &Sink, value: &Value) -> Result<(), CommandError> {
+    Ok(sink.write_all(format!("{value:#}\n").as_bytes())?)
 }

@@ -1,8 +1,6 @@
 //! `alloy catalog add`.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +12,7 @@ use super::super::error::{CommandError, Kind};
 use super::super::ui::{self, Format};
 use super::CatalogArg;
 use crate::catalog::{Catalog, INDEX_FILE, Version, check_version, edited_index, new_index};
+use crate::sink::Sink;
 
 /// Checks the file of a version, puts it into a catalog, and lists it in the tool's index
 ///
@@ -122,15 +121,7 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(Kind::Failed, format!("cannot {what} {}: {error}", path.display()))
 }
 
-/// Writes a file beside `path`, and renames it when it is complete.
+/// Writes a file, which gets its name when it is complete.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let written = || {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(bytes)?;
-        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    written().map(drop).map_err(|error| failed("write", path, &error))
+    Ok(Sink::at(path)?.durable().write_all(bytes)?)
 }

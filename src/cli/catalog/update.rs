@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde_json::json;
 
 use super::super::context::{Global, open_store};
@@ -17,10 +15,10 @@ use super::git::Git;
 use super::{CatalogArg, git_config, known};
 use crate::catalog::Catalog;
 use crate::event::Event;
+use crate::sink::Staged;
 
 /// What tells a clone that alloy made, and may replace, from everybody else's. It holds nothing.
 const MARK: &str = ".git/alloy-catalog";
-const STAGED: &str = ".alloy-catalog-";
 
 /// Gets the catalog, or a newer one, with git
 #[derive(Debug, ClapArgs)]
@@ -135,9 +133,7 @@ fn replace(git: &Git, directory: &Path) -> Result<(), CommandError> {
     let directory = std::path::absolute(directory).map_err(|error| failed("find", directory, error))?;
     let parent = directory.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
     fs::create_dir_all(&parent).map_err(|error| failed("make", &parent, error))?;
-    sweep(&parent);
-    let staged = tempfile::Builder::new().prefix(STAGED).tempdir_in(&parent);
-    let staged = staged.map_err(|error| failed("write to", &parent, error))?;
+    let staged = Staged::of(&directory).map_err(|error| failed("write to", &parent, error))?;
     git.clone_into(staged.path())?;
     Catalog::open(staged.path()).map_err(|_| {
         let failure = CommandError::new(Kind::Failed, format!("{} holds no catalog", git.shown()));
@@ -147,29 +143,5 @@ fn replace(git: &Git, directory: &Path) -> Result<(), CommandError> {
     fs::write(&mark, "").map_err(|error| failed("write", &mark, error))?;
     let readable = Permissions::from_mode(0o755);
     fs::set_permissions(staged.path(), readable).map_err(|error| failed("open", staged.path(), error))?;
-    exchange(staged.path(), &directory).map_err(|error| failed("replace", &directory, error))
-    // What was there before is now at the staged place, and goes with it.
-}
-
-/// `new` takes the place of `old`, whether or not there is an `old`.
-fn exchange(new: &Path, old: &Path) -> std::io::Result<()> {
-    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
-        Err(Errno::NOENT) => fs::rename(new, old),
-        // A file system without exchange, such as NFS.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            let aside = new.with_extension("old");
-            fs::rename(old, &aside)?;
-            fs::rename(new, old)?;
-            fs::rename(aside, new)
-        }
-        result => Ok(result?),
-    }
-}
-
-/// Deletes what killed updates have left.
-fn sweep(parent: &Path) {
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(STAGED)) {
-        let _ = fs::remove_dir_all(entry.path());
-    }
+    staged.persist(&directory).map_err(|error| failed("replace", &directory, error))
 }

@@ -50,6 +50,23 @@ impl AttachArgs {
     }
 }
 
+/// Documents of `image` that the registry is known to have had.
+pub(super) fn known(
+    resolver: &Resolver<'_>,
+    client: &Client,
+    image: &LocalImage,
+    wanted: &Attach,
+) -> Result<Vec<Descriptor>, CommandError> {
+    let attached =
+        wanted.documents && cache::get(resolver.store, ATTACHED, &record(client, image))?.unwrap_or_default();
+    let documents = image.documents.as_ref().filter(|_| attached);
+    Ok(documents.into_iter().flat_map(Documents::blobs).cloned().collect())
+}
+
+fn record(client: &Client, image: &LocalImage) -> String {
+    Digest::of(format!("{} {}", client.repository(), image.manifest.digest)).hex()
+}
+
 /// Attaches what is missing to `image`, which the registry has.
 pub(super) fn complete(
     resolver: &Resolver<'_>,
@@ -61,7 +78,7 @@ pub(super) fn complete(
     if wanted.key.is_none() && (!wanted.documents || image.documents.is_none()) {
         return Ok(());
     }
-    let record = Digest::of(format!("{} {}", client.repository(), image.manifest.digest)).hex();
+    let record = record(client, image);
     let known = cache::get(resolver.store, ATTACHED, &record)?.unwrap_or_default();
     if wanted.key.is_none() && known {
         return Ok(());

@@ -1,13 +1,16 @@
 //! The file itself: never half written, and never taken for what it is not.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::read::{Problem, read};
 use super::{State, write};
 use crate::image::read_at_most;
+use crate::sink::{Sink, SinkError};
 
 /// Bytes of a file that is read.
 const LIMIT: u64 = 64 << 20;
@@ -20,6 +23,10 @@ pub enum StateError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {path}: {source}; it stays as it was")]
     Write { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Place(SinkError),
+    #[error("{path} is no regular file")]
+    Special { path: PathBuf },
     #[error("{path} is of a newer alloy (version {version})")]
     Newer { path: PathBuf, version: String },
     #[error("{path} was not written by `alloy install`")]
@@ -38,6 +45,8 @@ impl StateError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "the disk is full: make room, and run it again; what was done before is not done again".into()
             }
+            Self::Place(error) => return error.hint(),
+            Self::Special { .. } => "name a file with --state".into(),
             Self::Write { .. } => "name a place for it with --state".into(),
             Self::Newer { .. } => "use a newer alloy, or --forget what it says".into(),
             Self::Other { .. } => "name a state file for each with --state, or --forget what this one says".into(),
@@ -69,11 +78,16 @@ impl StateFile {
     pub fn load(&self) -> Result<Option<State>, StateError> {
         let path = || self.path.clone();
         let failed = |source| StateError::Read { path: path(), source };
-        let file = match File::open(&self.path) {
+        // What is no file may never end, or never begin.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(StateError::Special { path: path() });
+        }
         let bytes = read_at_most(file, LIMIT).map_err(failed)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| StateError::Damaged { path: path(), message: "it is not text".into() })?;
@@ -89,33 +103,14 @@ impl StateFile {
 
     /// Replaces what it says. Whoever reads it, whenever, finds the old state or the new one.
     pub fn save(&self, state: &State) -> Result<(), StateError> {
-        let failed = |source| StateError::Write { path: self.path.clone(), source };
-        let (directory, temporary) = self.beside().map_err(failed)?;
-        let written = replace(&directory, &temporary, &self.path, write::text(state).as_bytes());
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+        let special = self.path.metadata().is_ok_and(|found| !found.is_file());
+        if special {
+            return Err(StateError::Special { path: self.path.clone() });
         }
-        written.map_err(failed)
+        let sink = Sink::at(&self.path).map_err(StateError::Place)?;
+        sink.durable().write_all(write::text(state).as_bytes()).map_err(|error| match error {
+            SinkError::Write { path, source } => StateError::Write { path, source },
+            error => StateError::Place(error),
+        })
     }
-
-    /// Its directory, and the name it has while it is written. One run at a time writes: what a killed one left is
-    /// overwritten.
-    fn beside(&self) -> io::Result<(PathBuf, PathBuf)> {
-        let name = self.path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy();
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok((directory.to_owned(), directory.join(format!(".{name}.new"))))
-    }
-}
-
-fn replace(directory: &Path, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // Made anew: in a directory of somebody else's, a link could be waiting.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    File::open(directory)?.sync_all()
 }

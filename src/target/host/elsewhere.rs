@@ -8,16 +8,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use layers::root::{FileKind, Root, remove_tree};
+use layers::root::{Root, remove_tree};
 use layers::store::{Store, WorkDir};
 
 use super::super::TargetError;
 use super::super::lent::{Lent, PLACE, Place};
+use super::points::MountPoints;
 use crate::sandbox::Bind;
 
 /// Keeps services of the root from starting on this machine (Debian policy 9.3.3.2, `policy-rc.d`).
 const POLICY: &str = "#!/bin/sh\nexit 101\n";
 const POLICY_PATH: &str = "/usr/sbin/policy-rc.d";
+/// What every sandbox mounts, lent or not.
+const SANDBOX: [&str; 2] = ["/dev", "/proc"];
 
 /// Loans to another root; deleted when this is dropped.
 pub(super) struct Elsewhere {
@@ -56,25 +59,14 @@ impl Elsewhere {
         &self.binds
     }
 
-    /// Makes what is missing in `root` to mount on, through no link of somebody else's; it is deleted again when what is
-    /// given is dropped, so that no task finds it.
+    /// Makes what is missing in `root` to mount on; it is deleted again when what is given is dropped, so that no task
+    /// finds it.
     pub(super) fn mount_points<'r>(&self, root: &'r Root) -> Result<MountPoints<'r>, TargetError> {
-        let mut points = MountPoints { root, made: Vec::new() };
-        for bind in &self.binds {
-            let (target, below) = (&bind.target, bind.target.starts_with(PLACE) && bind.target != Path::new(PLACE));
-            // A link to nowhere is a name, too: what it names is the sandbox's to make.
-            if below || root.exists(target)? || root.metadata(target).is_ok() {
-                continue;
-            }
-            points.made(target)?;
-            if bind.source.is_dir() {
-                root.create_dir_all(target, 0o755)?;
-            } else {
-                root.create_dir_all(target.parent().unwrap_or(Path::new("/")), 0o755)?;
-                root.write_file(target, &mut std::io::empty(), 0o644)?;
-            }
-        }
-        Ok(points)
+        // What is mounted in what is lent has its place there.
+        let below = |target: &Path| target.starts_with(PLACE) && target != Path::new(PLACE);
+        let lent = self.binds.iter().filter(|bind| !below(&bind.target));
+        let lent = lent.map(|bind| (bind.target.clone(), bind.source.is_dir()));
+        MountPoints::make(root, SANDBOX.map(|path| (PathBuf::from(path), true)).into_iter().chain(lent))
     }
 }
 
@@ -82,42 +74,5 @@ impl Drop for Elsewhere {
     fn drop(&mut self) {
         // What cannot be deleted now is deleted by the next run.
         let _ = remove_tree(self.work.path());
-    }
-}
-
-/// Mount points that were made in a root, the deepest first.
-pub(super) struct MountPoints<'r> {
-    root: &'r Root,
-    made: Vec<PathBuf>,
-}
-
-impl MountPoints<'_> {
-    /// Notes what of `path` is about to be made.
-    fn made(&mut self, path: &Path) -> Result<(), TargetError> {
-        let mut missing = Vec::new();
-        for path in path.ancestors() {
-            if self.root.exists(path)? {
-                break;
-            }
-            missing.push(path.to_owned());
-        }
-        self.made.splice(0..0, missing);
-        Ok(())
-    }
-}
-
-impl Drop for MountPoints<'_> {
-    fn drop(&mut self) {
-        for path in &self.made {
-            // What a task has written by now stays.
-            let empty = self.root.metadata(path).is_ok_and(|found| match found.kind {
-                FileKind::File => found.size == 0,
-                FileKind::Directory => self.root.read_dir(path).is_ok_and(|names| names.is_empty()),
-                _ => false,
-            });
-            if empty {
-                let _ = self.root.remove_all(path);
-            }
-        }
     }
 }

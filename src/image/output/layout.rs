@@ -1,0 +1,122 @@
+//! An OCI image layout in a directory: added to where there is one. Whoever reads it, whenever, finds the old index or
+//! the new one, and every blob that an index names.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use layers::digest::{Digest, Hasher};
+use layers::media_type::Descriptor;
+
+use super::super::layout::REF_NAME;
+use super::super::{Files, ImageError, Index, IndexEntry, JSON_LIMIT};
+use super::source::Source;
+use crate::sink::{Beside, directory, sweep};
+
+/// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
+pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const MARKER: &str = "oci-layout";
+const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs";
+/// How files are called that were not finished.
+const UNFINISHED: &str = "layout";
+
+/// A place for a layout.
+#[derive(Debug)]
+pub(super) struct Layout {
+    path: PathBuf,
+}
+
+fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {
+    move |source| ImageError::Write { path: path.to_owned(), source }
+}
+
+impl Layout {
+    /// An error unless `path` is free, empty, a layout, or what is left of one that was not finished.
+    pub(super) fn look(path: &Path) -> Result<Self, ImageError> {
+        let (path, found) = directory(path)?;
+        let Some(found) = found else { return Ok(Self { path }) };
+        if !found.is_dir() {
+            return Err(ImageError::Occupied { path });
+        }
+        let names = fs::read_dir(&path).map_err(write_error(&path))?;
+        let names: Vec<_> = names.flatten().map(|entry| entry.file_name()).collect();
+        let of_layout = |name: &std::ffi::OsString| {
+            let left = name.to_string_lossy();
+            [BLOBS, INDEX].iter().any(|known| name == known) || left.starts_with(&format!(".{UNFINISHED}."))
+        };
+        if !names.iter().any(|name| name == MARKER) && !names.iter().all(of_layout) {
+            return Err(ImageError::Occupied { path });
+        }
+        crate::sink::may_make_in(&path)?;
+        Ok(Self { path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds the image, in place of another one of its tag and platform.
+    pub(super) fn write(&self, image: &Source<'_>) -> Result<(), ImageError> {
+        let blobs = self.path.join(BLOBS).join("sha256");
+        fs::create_dir_all(&blobs).map_err(write_error(&blobs))?;
+        // Those who add to an index do so one after the other.
+        let lock = File::open(&self.path).map_err(write_error(&self.path))?;
+        lock.lock().map_err(write_error(&self.path))?;
+        [&self.path, &blobs].into_iter().for_each(|place| sweep(place, OsStr::new(UNFINISHED)));
+        for descriptor in image.blobs()? {
+            let path = blobs.join(descriptor.digest.hex());
+            if is_whole(&path, &descriptor) {
+                continue;
+            }
+            let mut from = image.store.open_blob(&descriptor.digest)?;
+            replace(&path, |mut file| io::copy(&mut from, &mut file).map(drop))?;
+        }
+        let mut manifests = self.manifests()?;
+        let same = |entry: &IndexEntry| {
+            entry.annotations.get(REF_NAME).map(String::as_str) == Some(image.tag)
+                && entry.platform.as_ref().is_none_or(|other| image.platform.is_none_or(|own| own == other))
+        };
+        manifests.retain(|entry| !same(entry));
+        manifests.push(image.entry());
+        let index = Index::new(manifests).bytes();
+        replace(&self.path.join(INDEX), |mut file| file.write_all(&index))?;
+        // Last: it is what makes the directory a layout.
+        replace(&self.path.join(MARKER), |mut file| file.write_all(LAYOUT))
+    }
+
+    /// What is listed; nothing in a directory that is no layout yet.
+    fn manifests(&self) -> Result<Vec<IndexEntry>, ImageError> {
+        if !self.path.join(MARKER).is_file() {
+            return Ok(Vec::new());
+        }
+        let path = self.path.join(INDEX);
+        let bytes = Files::default()
+            .read(&path, JSON_LIMIT)
+            .map_err(|source| ImageError::Read { path: path.clone(), source })?;
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(|error| ImageError::invalid(path.display().to_string(), error.to_string()))?;
+        Ok(index.manifests)
+    }
+}
+
+/// True for a blob that is there, to its last byte.
+fn is_whole(path: &Path, blob: &Descriptor) -> bool {
+    let digest = || -> io::Result<Digest> {
+        let mut file = Files::default().open(path)?;
+        let mut hasher = Hasher::new();
+        io::copy(&mut file, &mut hasher)?;
+        Ok(hasher.finish())
+    };
+    path.metadata().is_ok_and(|found| found.len() == blob.size) && digest().is_ok_and(|found| found == blob.digest)
+}
+
+/// Writes a file, which gets its name when it is complete.
+fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> Result<(), ImageError> {
+    let failed = write_error(path);
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let file = Beside::within(directory, OsStr::new(UNFINISHED)).map_err(&failed)?;
+    write(file.file()).map_err(&failed)?;
+    file.persist(path).map_err(failed)
+}

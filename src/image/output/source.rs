@@ -1,0 +1,135 @@
+//! An image of the store as the members of a tar.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use layers::compress::layer_decoder;
+use layers::digest::DiffId;
+use layers::media_type::{self, Descriptor};
+use layers::store::Store;
+use layers::tar::{Entry, Kind, TarWriter, plain_directory};
+use serde::de::DeserializeOwned;
+
+use super::super::layout::REF_NAME;
+use super::super::{ImageError, Index, IndexEntry, Manifest, read_config};
+use super::{LAYOUT, Written};
+use crate::plan::Platform;
+use crate::sink::{Sink, SinkError};
+
+/// An image with all its blobs.
+pub(super) struct Source<'a> {
+    pub(super) store: &'a Store,
+    manifest: &'a Descriptor,
+    name: &'a str,
+    pub(super) tag: &'a str,
+    pub(super) platform: Option<&'a Platform>,
+}
+
+impl<'a> Source<'a> {
+    /// The image in `store`.
+    pub(super) fn new(store: &'a Store, image: Written<'a>) -> Self {
+        let Written { manifest, name, platform } = image;
+        let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
+        Self { store, manifest, name, tag, platform }
+    }
+
+    fn read<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, ImageError> {
+        let bytes = self.store.read_blob(&descriptor.digest, 16 << 20)?;
+        serde_json::from_slice(&bytes).map_err(|error| ImageError::invalid("the manifest", error.to_string()))
+    }
+
+    /// Every blob once, in an order that says nothing about this machine.
+    pub(super) fn blobs(&self) -> Result<Vec<Descriptor>, ImageError> {
+        let mut all = vec![self.manifest.clone()];
+        let manifests = if media_type::is_index(&self.manifest.media_type) {
+            self.read::<Index>(self.manifest)?.manifests.into_iter().map(|entry| entry.descriptor).collect()
+        } else {
+            vec![self.manifest.clone()]
+        };
+        for descriptor in manifests {
+            let manifest: Manifest = self.read(&descriptor)?;
+            all.extend([descriptor, manifest.config].into_iter().chain(manifest.layers));
+        }
+        let mut seen = BTreeSet::new();
+        Ok(all.into_iter().filter(|descriptor| seen.insert(descriptor.digest)).collect())
+    }
+
+    /// How an index lists it.
+    pub(super) fn entry(&self) -> IndexEntry {
+        let annotations = [(REF_NAME.to_owned(), self.tag.to_owned())].into();
+        IndexEntry { descriptor: self.manifest.clone(), platform: self.platform.cloned(), annotations }
+    }
+
+    /// Writes members into a tar.
+    pub(super) fn archive(
+        &self,
+        sink: &Sink,
+        members: impl Fn(&Self, &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError>,
+    ) -> Result<(), ImageError> {
+        let failed = |source| SinkError::Write { path: sink.name().into(), source };
+        sink.write(|file| {
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            let mut tar = TarWriter::new(&mut out as &mut dyn Write);
+            members(self, &mut tar).map_err(|error| match error {
+                // Nobody has heard of the member.
+                ImageError::Write { source, .. } => failed(source).into(),
+                error => error,
+            })?;
+            Ok(tar.finish().and_then(Write::flush).map_err(failed)?)
+        })
+    }
+
+    /// An image layout.
+    pub(super) fn oci(&self, tar: &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError> {
+        member(tar, "oci-layout", LAYOUT)?;
+        member(tar, "index.json", &Index::new(vec![self.entry()]).bytes())?;
+        for path in ["blobs", "blobs/sha256"] {
+            tar.append(&plain_directory(Path::new(path)), &mut io::empty()).map_err(write_error(Path::new(path)))?;
+        }
+        for descriptor in self.blobs()? {
+            let path = format!("blobs/sha256/{}", descriptor.digest.hex());
+            let mut blob = self.store.open_blob(&descriptor.digest)?;
+            tar.append(&file(&path, descriptor.size), &mut blob).map_err(write_error(Path::new(&path)))?;
+        }
+        Ok(())
+    }
+
+    /// What `docker load` reads. Layers are uncompressed, since it does not read zstd.
+    pub(super) fn docker(&self, tar: &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError> {
+        let manifest: Manifest = self.read(self.manifest)?;
+        let config = self.store.read_blob(&manifest.config.digest, 16 << 20)?;
+        let value: serde_json::Value = read_config("the config", &config)?;
+        let diff_ids: Vec<DiffId> = serde_json::from_value(value["rootfs"]["diff_ids"].clone()).unwrap_or_default();
+        let mut names = Vec::new();
+        let mut written = BTreeSet::new();
+        for (descriptor, diff_id) in manifest.layers.iter().zip(diff_ids) {
+            let name = format!("{}.tar", diff_id.0.hex());
+            names.push(name.clone());
+            if !written.insert(diff_id) {
+                continue;
+            }
+            let failed = write_error(Path::new(&name));
+            let open = || layer_decoder(self.store.open_blob(&descriptor.digest)?).map_err(&failed);
+            // The header wants the length first.
+            let size = io::copy(&mut open()?.1, &mut io::sink()).map_err(&failed)?;
+            tar.append(&file(&name, size), &mut open()?.1).map_err(&failed)?;
+        }
+        let config_name = format!("{}.json", manifest.config.digest.hex());
+        member(tar, &config_name, &config)?;
+        let saved = serde_json::json!([{"Config": config_name, "RepoTags": [self.name], "Layers": names}]);
+        member(tar, "manifest.json", saved.to_string().as_bytes())
+    }
+}
+
+fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {
+    move |source| ImageError::Write { path: path.to_owned(), source }
+}
+
+fn file(path: &str, size: u64) -> Entry {
+    Entry { kind: Kind::File, mode: 0o644, size, ..plain_directory(Path::new(path)) }
+}
+
+fn member(tar: &mut TarWriter<&mut dyn Write>, path: &str, mut bytes: &[u8]) -> Result<(), ImageError> {
+    tar.append(&file(path, bytes.len() as u64), &mut bytes).map_err(write_error(Path::new(path)))
+}

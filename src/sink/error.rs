@@ -1,0 +1,53 @@
+//! Why something cannot be written where the user wants it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What is in the way.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum SinkError {
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}: there is no directory {directory}")]
+    Missing { path: PathBuf, directory: PathBuf },
+    #[error("cannot write {path}: {directory} is no directory")]
+    NotADirectory { path: PathBuf, directory: PathBuf },
+    #[error("cannot write {path}: in {directory} nothing can be made: {source}")]
+    Closed { path: PathBuf, directory: PathBuf, source: io::Error },
+    #[error("cannot write {path}: it is a directory")]
+    Directory { path: PathBuf },
+    #[error("cannot write {path}: it is a socket")]
+    Socket { path: PathBuf },
+    #[error("cannot write {path}: {found} in a directory of everybody's belongs to somebody else")]
+    Foreign { path: PathBuf, found: PathBuf },
+    #[error("cannot write {path}: the link {link} belongs to somebody else, and leads to what does not")]
+    Astray { path: PathBuf, link: PathBuf },
+    #[error("cannot write {path}: it is a mount point, which cannot be replaced")]
+    MountPoint { path: PathBuf },
+    #[error("a directory cannot be written to standard output")]
+    Tree,
+}
+
+impl SinkError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Missing { directory, .. } => format!("make it: mkdir -p {}", directory.display()),
+            Self::Directory { path } => format!("name a file in it: {}", path.join("FILE").display()),
+            Self::MountPoint { path } => format!("name a directory in it: {}", path.join("DIR").display()),
+            Self::Closed { .. } => "name another place, or have its owner let you write there".to_owned(),
+            Self::Foreign { .. } | Self::Astray { .. } => "name a place in a directory of your own".to_owned(),
+            Self::Tree => "name a directory, or a form that is one file".to_owned(),
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "the disk is full: make room there, or name a place on another one".to_owned()
+            }
+            Self::Write { .. } | Self::NotADirectory { .. } | Self::Socket { .. } => return None,
+        })
+    }
+
+    /// True if the command line itself is wrong, wherever it is run.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Tree)
+    }
+}

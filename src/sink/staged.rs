@@ -1,0 +1,84 @@
+//! A directory on its way to its name: beside it under `.NAME.alloy-XXXXXXXX`, locked while it is filled.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use layers::root::remove_tree;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use super::beside::{builder, held, prefix, sweep};
+use super::look::above;
+
+/// A directory that has not got its name yet. What has its temporary name at last is deleted.
+pub struct Staged {
+    directory: Option<TempDir>,
+    /// Held, so that nobody takes it for left over.
+    _lock: File,
+}
+
+impl Staged {
+    /// A new directory that will be `path`. What the dead have left of others is deleted.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Self::within(above(path), name)
+    }
+
+    /// A new directory in `parent`; `stem` tells its remains from those of others.
+    pub fn within(parent: &Path, stem: &std::ffi::OsStr) -> io::Result<Self> {
+        sweep(parent, stem);
+        let prefix = prefix(stem);
+        loop {
+            let directory = builder(&prefix).tempdir_in(parent)?;
+            let lock = File::open(directory.path());
+            if let Ok(lock) = lock
+                && held(&lock, directory.path())
+            {
+                return Ok(Self { directory: Some(directory), _lock: lock });
+            }
+            // Somebody took it for left over before it was locked.
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.directory.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+
+    /// Takes the place of what is at `path`, which is deleted; or a free one.
+    pub fn persist(mut self, path: &Path) -> io::Result<()> {
+        if path.symlink_metadata().is_ok() {
+            return exchange(self.path(), path);
+        }
+        fs::rename(self.path(), path)?;
+        // Nothing has the old name any more.
+        self.directory.take().map(TempDir::keep);
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(directory) = self.directory.take() {
+            // Of an image there are directories that their owner may not search.
+            let _ = remove_tree(&directory.keep());
+        }
+    }
+}
+
+/// `new` takes the place of `old`, and `old` that of `new`; or a free one, if there is no `old`.
+fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT) => fs::rename(new, old),
+        // A file system without exchange, such as NFS.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            let aside = new.with_extension("old");
+            fs::rename(old, &aside)?;
+            fs::rename(new, old)?;
+            fs::rename(aside, new)
+        }
+        result => Ok(result?),
+    }
+}

@@ -3,12 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
-use std::path::Path;
-use std::process::Command;
 
 use crate::support::files::Files;
-use crate::support::host::Host;
-use crate::support::{Store, run, tasks, text};
+use crate::support::host::{Host, archive};
+use crate::support::{Store, tasks, text};
 
 /// A user of the host, whose links and names nobody may trust.
 const DEV: u32 = 3211;
@@ -33,13 +31,6 @@ fn host() -> Host {
 fn planted(host: &Host, path: &str, target: &str) {
     symlink(target, host.at(path)).unwrap();
     lchown(host.at(path), Some(DEV), Some(DEV)).unwrap();
-}
-
-/// A tar in `place`, of what `script` makes of it.
-fn archive(place: &Path, script: &str) {
-    let script = format!("set -e; mkdir tree; cd tree; {script}");
-    run(Command::new("sh").args(["-c", &script]).current_dir(place)).ok();
-    fs::remove_dir_all(place.join("tree")).unwrap();
 }
 
 /// Fails if anything of root's has changed.

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::host::Host;
-use crate::support::{Store, run, tasks, text};
+use crate::support::host::{Host, archive};
+use crate::support::{Store, tasks, text};
 
 /// A user of the host.
 const DEV: u32 = 3211;
@@ -30,11 +29,6 @@ fn host() -> Host {
 /// Gives a path to `dev`; a link itself.
 fn theirs(host: &Host, path: &str) {
     lchown(host.at(path), Some(DEV), Some(DEV)).unwrap();
-}
-
-fn archive(place: &Path, script: &str) {
-    let script = format!("set -e; mkdir tree; cd tree; {script}; cd ..; rm -r tree");
-    run(Command::new("sh").args(["-c", &script]).current_dir(place)).ok();
 }
 
 /// A process of `dev` that gives `name` of a directory in the host to something else as soon as it is there, over and

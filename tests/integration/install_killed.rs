@@ -63,7 +63,11 @@ fn what_was_made_to_mount_on_goes_with_the_next_run() {
             host.install(&other, files.path(), &[&elsewhere]).ok();
         }
         assert_eq!(there(&host), ["etc/hosts"]);
-        assert_eq!(fs::read_dir(host.at("var/lib/alloy")).unwrap().count(), 2, "more than the host's name and its lock");
+        assert_eq!(
+            fs::read_dir(host.at("var/lib/alloy")).unwrap().count(),
+            2,
+            "more than the host's name and its lock"
+        );
         assert_eq!(host.read("etc/hosts"), "127.0.0.1 card\n");
         fs::remove_file(host.at("etc/hosts")).unwrap();
     }

@@ -62,6 +62,7 @@ mod shown;
 mod sources;
 mod support;
 mod team_cache;
+mod team_keys;
 mod terminal;
 mod transport;
 mod unfit;

@@ -11,7 +11,7 @@ use crate::support::forged::{Forged, described, digest, layer};
 use crate::support::images::tasks;
 use crate::support::registry::Registry;
 use crate::support::team::{Team, hits};
-use crate::support::{Ended, Store, text, tool};
+use crate::support::{Ended, Store, text};
 
 /// Builds on `base`, with a task that has to see the files of the base.
 fn build(store: &Store, base: &str, more: &[&str]) -> Ended {
@@ -260,111 +260,6 @@ fn kept_lists(store: &Store) -> Vec<String> {
     let mut names: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-/// A private key that signs, and the public one that verifies.
-fn key_pair(keys: &Store) -> (PathBuf, PathBuf) {
-    let (private, public) = (keys.path().join("k.key"), keys.path().join("k.pub"));
-    let curve = "ec_paramgen_curve:P-256";
-    tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
-    tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
-    (private, public)
-}
-
-#[test]
-fn an_old_signed_entry_does_not_pass_for_a_new_one() {
-    let team = Team::new();
-    let (keys, store) = (Store::new(), Store::new());
-    let (private, public) = key_pair(&keys);
-    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
-    let sign = || {
-        let arguments = ["-t", &image, "--push", "--cache-from", "none", "--sign-key", text(&private)];
-        team.build(&Store::new(), &arguments).0
-    };
-    let look = || {
-        // Nothing that this store has already keeps it from asking.
-        for kind in fs::read_dir(store.path().join("store/records")).into_iter().flatten().flatten() {
-            if kind.file_name().to_str().unwrap().contains('.') {
-                fs::remove_dir_all(kind.path()).unwrap();
-            }
-        }
-        let arguments = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
-        let (built, ended) = team.build(&store, &arguments);
-        (hits(&built)[0].is_some(), ended.stderr)
-    };
-    let first = sign();
-    let tag = format!("alloy-cache-v1-layer-{}", first["layers"][0]["key"].as_str().unwrap());
-    let old = team.manifest("team/image", &tag);
-    assert!(look().0);
-    // Whole seconds are what entries tell.
-    std::thread::sleep(std::time::Duration::from_millis(1100));
-    sign();
-    assert!(look().0);
-    team.put("team/image", &tag, &old.to_string(), keys.path());
-    // What it is also found under, by the bytes below, still leads to the new one.
-    let (_, said) = look();
-    assert!(said.contains("was seen there before"), "{said}");
-    // And its time is signed: it cannot be made younger.
-    let mut younger = old;
-    younger["annotations"]["org.opencontainers.image.created"] = "2099-01-01T00:00:00Z".into();
-    team.put("team/image", &tag, &younger.to_string(), keys.path());
-    let (_, said) = look();
-    assert!(said.contains("not by the key that is trusted"), "{said}");
-}
-
-#[test]
-fn what_came_in_without_a_key_is_not_believed_under_one() {
-    let team = Team::new();
-    let (keys, store) = (Store::new(), Store::new());
-    let (_, public) = key_pair(&keys);
-    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
-    team.build(&Store::new(), &["-t", &image, "--push"]);
-    // Imported by nobody's word, then used so: both are unknown to whoever asks for signatures.
-    store.run(&["cache", "import", &from]).ok();
-    let (built, _) = team.build(&store, &["-t", "x", "--cache-from", "none"]);
-    assert!(hits(&built).iter().all(Option::is_some), "{built}");
-    let trusting = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
-    let (built, ended) = team.build(&store, &trusting);
-    assert_eq!(hits(&built), [None, None, None], "{}", ended.stderr);
-    // What was made under the key is found under it.
-    let (built, _) = team.build(&store, &trusting);
-    assert!(hits(&built).iter().all(Option::is_some), "{built}");
-}
-
-#[test]
-fn nobody_signs_what_came_in_unsigned() {
-    let team = Team::new();
-    let (keys, store) = (Store::new(), Store::new());
-    let (private, public) = key_pair(&keys);
-    let (from, signed) = (team.image("team/image"), team.image("team/signed"));
-    team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
-    // A stranger's entries, brought and used: the key vouches for none of them.
-    team.build(&store, &["-t", "x", "--cache-from", &from]);
-    let export = ["cache", "export", &signed, "--sign-key", text(&private)];
-    let refused = store.run(&export).fails(1);
-    assert!(refused.stderr.contains("nothing in the store was built or verified under this key"), "{}", refused.stderr);
-    let both = ["-t", "x", "--cache-from", &from, "--cache-to", &signed, "--sign-key", text(&private)];
-    let (built, ended) = team.build(&store, &both);
-    assert_eq!(hits(&built), [None, None, None], "{}", ended.stderr);
-    assert!(ended.stderr.contains("it is not signed"), "{}", ended.stderr);
-    // What was made under the key can be exported, and is believed under it.
-    store.run(&export).ok();
-    let trusting = ["-t", "x", "--cache-from", &signed, "--cache-verify-key", text(&public)];
-    let (built, ended) = team.build(&Store::new(), &trusting);
-    assert!(hits(&built).iter().all(Option::is_some), "{}", ended.stderr);
-}
-
-#[test]
-fn entries_that_were_left_unsigned_are_left_signed() {
-    let team = Team::new();
-    let (keys, store) = (Store::new(), Store::new());
-    let (private, public) = key_pair(&keys);
-    let (from, image) = (team.image("team/image"), team.image("team/image:1"));
-    team.build(&store, &["-t", &image, "--push"]);
-    team.build(&store, &["-t", &image, "--push", "--sign-key", text(&private)]);
-    let trusting = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
-    let (built, ended) = team.build(&Store::new(), &trusting);
-    assert!(hits(&built).iter().all(Option::is_some), "{}", ended.stderr);
 }
 
 #[test]

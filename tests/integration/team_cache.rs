@@ -235,44 +235,6 @@ fn what_the_registry_deleted_is_made_again() {
 }
 
 #[test]
-fn only_what_the_key_signed_is_believed() {
-    let team = Team::new();
-    let keys = Store::new();
-    let key = |name: &str| {
-        let (private, public) = (keys.path().join(format!("{name}.key")), keys.path().join(format!("{name}.pub")));
-        let curve = "ec_paramgen_curve:P-256";
-        tool("openssl", &["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", text(&private)]).ok();
-        tool("openssl", &["pkey", "-in", text(&private), "-pubout", "-out", text(&public)]).ok();
-        (text(&private).to_owned(), text(&public).to_owned())
-    };
-    let ((ours, our_public), (theirs, _)) = (key("ours"), key("theirs"));
-    let from = team.image("team/image");
-    let image = team.image("team/image:1");
-    let trusting = |expected: bool, message: &str| {
-        let (built, ended) =
-            team.build(&Store::new(), &["-t", "x", "--cache-from", &from, "--cache-verify-key", &our_public]);
-        assert_eq!(hits(&built)[0].is_some(), expected, "{}", ended.stderr);
-        assert!(ended.stderr.contains(message), "{}", ended.stderr);
-    };
-    let (first, _) = team.build(&Store::new(), &["-t", &image, "--push"]);
-    trusting(false, "it is not signed");
-    team.build(&Store::new(), &["-t", &image, "--push", "--cache-from", "none", "--sign-key", &theirs]);
-    trusting(false, "not by the key that is trusted");
-    team.build(&Store::new(), &["-t", &image, "--push", "--cache-from", "none", "--sign-key", &ours]);
-    trusting(true, "");
-    // A signature is of one record.
-    let tag = format!("alloy-cache-v1-layer-{}", first["layers"][0]["key"].as_str().unwrap());
-    let mut manifest = team.manifest("team/image", &tag);
-    let record = manifest["annotations"]["vnd.alloy.cache.record"].as_str().unwrap();
-    manifest["annotations"]["vnd.alloy.cache.record"] = record.replace(".yml", ".yaml").into();
-    team.put("team/image", &tag, &manifest.to_string(), keys.path());
-    let (_, ended) = team.build(&Store::new(), &["-t", "x", "--cache-from", &from, "--cache-verify-key", &our_public]);
-    assert!(ended.stderr.contains("not by the key that is trusted"), "{}", ended.stderr);
-    let missing = run(&mut team.command(&Store::new(), &["-t", "x", "--cache-verify-key", "/nowhere.pub"])).fails(2);
-    assert!(missing.stderr.contains("/nowhere.pub"), "{}", missing.stderr);
-}
-
-#[test]
 fn a_cache_that_is_not_there_is_a_warning() {
     let team = Team::new();
     let nowhere = format!("{}/team/cache", crate::support::http::refused());

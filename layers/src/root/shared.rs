@@ -52,18 +52,18 @@ impl Deciders {
                            there. Write the path that is meant, or take the right to write away from others";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
-        let mut others = [self.owner, self.directory].into_iter().filter(|one| *one != 0);
-        others.try_for_each(|one| vouched(one, found))
+        [self.owner, self.directory].into_iter().try_for_each(|one| vouched(one, found))
     }
 }
 
-/// What is said of a link that leads to what its owner may not decide about.
+/// What is said of a link that leads to what its author may not decide about.
 fn refused(link_owner: u32, found: u32) -> io::Error {
     io::Error::new(
         io::ErrorKind::PermissionDenied,
         format!(
             "a link on the way belongs to user {link_owner}, or is in a directory of theirs, but leads to what belongs \
-             to user {found}: root follows links of others only to what is their own. Write the path that is meant, or delete the link"
+             to user {found}: root follows links of others only to what is their own. Write the path that is meant, or \
+             delete the link"
         ),
     )
 }

@@ -9,6 +9,13 @@ use tempfile::TempDir;
 
 use super::{ALLOY, Ended, Store, repository, run, shared, text, tool};
 
+/// Runs `script`, which makes archives beside it, in a directory of `place` that is deleted after it.
+pub fn archive(place: &Path, script: &str) {
+    let script = format!("set -e; mkdir tree; cd tree; {script}");
+    run(Command::new("sh").args(["-c", &script]).current_dir(place)).ok();
+    std::fs::remove_dir_all(place.join("tree")).unwrap();
+}
+
 /// A root of a test's own.
 pub struct Host {
     directory: TempDir,

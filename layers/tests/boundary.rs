@@ -70,6 +70,19 @@ fn no_member_goes_through_a_link_of_the_archive() {
     }
 }
 
+/// A link that says something else where it was moved to is made anew, and stays the archive's.
+#[test]
+fn no_member_goes_through_a_link_of_the_archive_that_was_moved() {
+    for (name, target) in [("l", "../real"), ("l", "/opt/tool/real"), ("sub/l", "../../real")] {
+        let place = place();
+        let (moved, behind) = (format!("lib/{name}"), format!("usr/lib/{name}/file"));
+        let before = [directory("real"), directory("usr/lib"), directory("lib"), directory("lib/sub")];
+        let members = [link(&moved, target), link("lib", "usr/lib"), file(&behind, b"through")];
+        refused(place.path(), "opt/tool", &[&before[..], &members].concat(), "itself has brought");
+        assert_eq!(std::fs::read_dir(place.path().join("opt/tool/real")).unwrap().count(), 0, "{name} -> {target}");
+    }
+}
+
 #[test]
 fn links_that_were_there_lead_as_far_as_the_destination() {
     let place = place();

@@ -5,7 +5,7 @@
 //! destination; one that the archive has brought itself is not. What stands there is replaced name for name, but
 //! never is a directory deleted with what is in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -16,8 +16,10 @@ use crate::apply::{Ownership, content};
 use crate::root::{Directory, FileKind, Handle, Metadata, Root, RootError};
 use crate::tar::{Content, Entry, Kind, TarError, file_name, plain_directory};
 
+mod brought;
 mod error;
 
+pub(super) use brought::Brought;
 pub use error::PlaceError;
 
 /// Linux `PATH_MAX`, less what a destination may need: what is longer could not be reached by its path.
@@ -32,9 +34,7 @@ pub(super) struct Placer {
     /// The directory of the last member.
     parent: Option<(PathBuf, Directory)>,
     times: BTreeMap<PathBuf, (i64, u32)>,
-    /// Links and files that the archive has brought, however they are called: a name may be reached in several ways.
-    links: HashSet<(u64, u64)>,
-    files: HashSet<(u64, u64)>,
+    brought: Brought,
     devices: Vec<PathBuf>,
 }
 
@@ -49,8 +49,7 @@ impl Placer {
             ownership,
             parent: None,
             times: BTreeMap::new(),
-            links: HashSet::new(),
-            files: HashSet::new(),
+            brought: Brought::default(),
             devices: Vec::new(),
         })
     }
@@ -107,7 +106,7 @@ impl Placer {
         let (member, shown) = (self.shown(member), self.shown(path));
         match found.kind {
             FileKind::Directory => Ok(parent.directory(name)?),
-            FileKind::Symlink if self.links.contains(&found.inode) => Err(PlaceError::OwnLink { member, link: shown }),
+            FileKind::Symlink if self.brought.is_link(found) => Err(PlaceError::OwnLink { member, link: shown }),
             FileKind::Symlink => self.through(path, parent, name).ok_or(PlaceError::Leaves { member, link: shown }),
             _ => Err(PlaceError::NoDirectory { member, path: shown }),
         }
@@ -159,13 +158,13 @@ impl Placer {
                 let mut file = parent.create_file(name, 0o600)?;
                 content::write(content, entry.size, &mut file, &self.shown(&entry.path))?;
                 let made = file.metadata().map_err(TarError::from)?;
-                self.files.insert((made.dev(), made.ino()));
+                self.brought.file((made.dev(), made.ino()));
                 Handle::of(file, self.shown(&entry.path))
             }
             Kind::Symlink => {
                 parent.symlink(name, &entry.link)?;
                 let made = self.made(parent, name, &entry.path, FileKind::Symlink)?;
-                self.links.insert(made.metadata()?.inode);
+                self.brought.link(made.metadata()?.inode);
                 made
             }
             Kind::HardLink => {
@@ -211,7 +210,7 @@ impl Placer {
             other => other?,
         };
         let Ok(found) = directory.metadata(file_name(&entry.link)) else { return Err(refused) };
-        if !self.files.contains(&found.inode) && !self.links.contains(&found.inode) {
+        if !self.brought.holds(&found) {
             return Err(refused);
         }
         Ok((directory, found.inode))
@@ -227,11 +226,7 @@ impl Placer {
     ) -> Result<(), PlaceError> {
         if before.kind != FileKind::Directory {
             parent.remove_file(name)?;
-            if before.links == 1 {
-                // The number is free for a file that is not the archive's.
-                self.files.remove(&before.inode);
-                self.links.remove(&before.inode);
-            }
+            self.brought.deleted(before);
             return Ok(());
         }
         if parent.remove_empty(name)? {
@@ -247,7 +242,7 @@ impl Placer {
         self.settle(inside)?;
         let inner = parent.directory(name)?;
         let target = self.link_target(entry).map_err(&fail)?;
-        merge::directories(&inner, &target, self.ownership == Ownership::Invoker)
+        merge::directories(&inner, &target, self.ownership == Ownership::Invoker, &mut self.brought)
             .map_err(|error| fail(error.to_string()))?;
         if !parent.remove_empty(name)? {
             return Err(fail("something was put into it meanwhile".into()));

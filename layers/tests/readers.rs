@@ -334,6 +334,61 @@ fn zip_members_that_overlap_are_refused() {
     refused(&bad, "its members overlap");
 }
 
+/// Only the end of an archive, which says that so many members are in a directory of so many bytes, and where its own
+/// record is.
+fn zip_end(members: u64, size: u64, start: u64, record: u64) -> Vec<u8> {
+    let large = [
+        &b"PK\x06\x06"[..],
+        &44_u64.to_le_bytes(),
+        &[45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &members.to_le_bytes(),
+        &members.to_le_bytes(),
+        &size.to_le_bytes(),
+        &start.to_le_bytes(),
+    ];
+    let locator = [&b"PK\x06\x07\0\0\0\0"[..], &record.to_le_bytes(), &[1, 0, 0, 0]];
+    let last = [&b"PK\x05\x06\0\0\0\0"[..], &[0xff; 12], &[0, 0]];
+    [large.concat(), locator.concat(), last.concat()].concat()
+}
+
+/// A zip of empty files: `members` of them, with comments of this many bytes.
+fn empty_files(members: u32, comment: u16) -> Vec<u8> {
+    let (mut local, mut directory) = (Vec::new(), Vec::new());
+    for n in 0..members {
+        let name = format!("{n:07x}");
+        let at = u32::try_from(local.len()).unwrap();
+        let common = [&[20, 0][..], &[0; 6], &[33, 0], &[0; 12], &7_u16.to_le_bytes(), &[0; 2]].concat();
+        local.extend([&b"PK\x03\x04"[..], &common, name.as_bytes()].concat());
+        let rest = [&comment.to_le_bytes()[..], &[0; 4], &(0o100_644_u32 << 16).to_le_bytes(), &at.to_le_bytes()];
+        directory.extend([&b"PK\x01\x02\x14\x03"[..], &common, &rest.concat(), name.as_bytes()].concat());
+        directory.resize(directory.len() + usize::from(comment), b'c');
+    }
+    let (start, size) = (local.len() as u64, directory.len() as u64);
+    [local, directory, zip_end(members.into(), size, start, start + size)].concat()
+}
+
+#[test]
+fn directories_of_zips_are_limited() {
+    assert_eq!(in_place(&empty_files(3, 5)).1.unwrap().len(), 3);
+    streamed(&empty_files(3, 5)).unwrap();
+    const WORDS: &str = "its directory is larger than the 32 MiB that alloy reads into memory";
+    // Many members; few with much to say; numbers that are not true.
+    refused(&empty_files(700_000, 0), WORDS);
+    let long = empty_files(600, 60_000);
+    refused(&long, WORDS);
+    let (start, size) = (37 * 600, (53 + 60_000) * 600);
+    let end = start + size;
+    let short = zip_end(600, 46 * 600, start, end);
+    refused(&[&long[..usize::try_from(end).unwrap()], &short].concat(), WORDS);
+    let front = [&b"PK\x03\x04"[..], &[0; 996]].concat();
+    for (members, size) in [(100_000_000, 0), (1, 1 << 40)] {
+        refused(&[front.clone(), zip_end(members, size, 1000, 1000)].concat(), WORDS);
+    }
+    // A record that only a reader finds who searches for it.
+    let hidden = zip_end(100_000_000, 1 << 40, 1000, 900);
+    refused(&[front, hidden].concat(), "the record of its end is not where it should be");
+}
+
 #[test]
 fn members_of_one_archive_have_a_limited_sum_of_names() {
     let mut tar = TarWriter::new(Vec::new());

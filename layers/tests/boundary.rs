@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::diff::{DiffOptions, ExcludeSet, diff, look};
 use layers::root::Root;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::unpack::{UnpackError, UnpackOptions, Unpacked, unpack};
@@ -228,4 +228,25 @@ fn names_of_whiteouts_are_refused() {
     let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[] };
     let error = diff(&Root::open(place.path()).unwrap(), Vec::new(), &options).unwrap_err().to_string();
     assert!(error.contains("`/opt/.wh.x` cannot be in a layer"), "{error}");
+}
+
+#[test]
+fn attributes_whose_names_would_be_others_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(place.path().join("srv/d")).unwrap();
+    std::fs::write(place.path().join("srv/f"), "").unwrap();
+    let root = Root::open(place.path()).unwrap();
+    let srv = root.directory(Path::new("srv")).unwrap();
+    let exclude = ExcludeSet::normal();
+    for name in ["d", "f"].map(std::ffi::OsStr::new) {
+        srv.set_xattr(name, "user.a".as_ref(), b"b=c").unwrap();
+        assert!(look(&root, &exclude).unwrap().is_empty());
+        srv.set_xattr(name, "user.a=b".as_ref(), b"c").unwrap();
+        let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[] };
+        for error in [look(&root, &exclude).unwrap_err(), diff(&root, Vec::new(), &options).unwrap_err()] {
+            let expected = format!("`/srv/{}` cannot be in a layer: its extended attribute `user.a=b`", name.display());
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+        srv.remove_xattr(name, "user.a=b".as_ref()).unwrap();
+    }
 }

@@ -102,7 +102,7 @@ impl Walk {
         let lower = ApplyOptions { form: Form::OverlayLower, parents: &lowers, ownership: Ownership::Invoker };
         apply(tars.last().unwrap().as_slice(), &open(&tree), &lower).unwrap();
         unmount(place.join("merged"), UnmountFlags::DETACH).unwrap();
-        let top = if self.compared % 2 == 0 { tree } else { place.join("upper") };
+        let top = if self.compared.is_multiple_of(2) { tree } else { place.join("upper") };
         self.go(&[&[top], trees].concat(), &tars, said, depth - 1);
     }
 }

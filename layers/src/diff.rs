@@ -86,6 +86,18 @@ pub enum DiffError {
         /// What is wrong with its name.
         problem: &'static str,
     },
+    /// An attribute whose name would be another one.
+    #[error(
+        "`/{}` cannot be in a layer: its extended attribute `{}` has a `=` in its name, and readers of layers would take the name to end there. Whatever sets it has to name it otherwise, or remove it",
+        names::shown(path),
+        crate::path::shown(attribute.as_bytes())
+    )]
+    Attribute {
+        /// The file.
+        path: PathBuf,
+        /// The attribute's name.
+        attribute: OsString,
+    },
     /// The layer could not be written.
     #[error("cannot write the layer: {0}")]
     Write(#[from] io::Error),
@@ -175,6 +187,9 @@ impl<W: Write> Differ<'_, W> {
             return self.whiteout(&path);
         }
         xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
+        if metadata.kind != FileKind::Socket {
+            xattrs.iter().try_for_each(|(attribute, _)| names::check_attribute(&path, attribute))?;
+        }
         let mut entry = self.entry(path, &metadata);
         entry.xattrs = xattrs;
         match metadata.kind {

@@ -19,6 +19,12 @@ use crate::unpack::{UnpackError, drop_set_id, members, relocated};
 /// Names directly below the destination that are remembered; an archive with more is unpacked where it goes.
 const MAX_TOPS: usize = 4096;
 
+/// What attributes of one member may take. Some file systems have a block for them, of 4 KiB as a rule, and others have
+/// any amount: whether an archive with more can be unpacked is found out by doing it.
+const MAX_ATTRIBUTES: usize = 3 << 10;
+/// What one takes there beside its name and value.
+const ATTRIBUTE_COST: usize = 24;
+
 /// Where an archive goes, and what becomes of its members there.
 pub struct Place<'a> {
     /// The destination, relative to the root, without links in it.
@@ -185,6 +191,10 @@ impl Rewriter<'_> {
         };
         if entry.xattrs.iter().any(|(name, _)| attribute(name)) {
             return Err("it has extended attributes that not everybody may set");
+        }
+        let sizes = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + ATTRIBUTE_COST);
+        if sizes.sum::<usize>() > MAX_ATTRIBUTES {
+            return Err("it has more extended attributes of one file than every file system holds");
         }
         match entry.kind {
             Kind::CharDevice | Kind::BlockDevice => Err("it has device nodes"),

@@ -154,7 +154,7 @@ impl<W: Write> TarWriter<W> {
             Kind::Fifo => EntryType::Fifo,
         });
         let size = if entry.kind == Kind::File { entry.size } else { 0 };
-        let records = pax_records(entry, &name, size);
+        let records = pax_records(entry, &name, size)?;
         if !records.is_empty() {
             let mut extended = Header::new_ustar();
             extended.set_entry_type(EntryType::XHeader);
@@ -235,7 +235,7 @@ fn set_link(header: &mut Header, link: &[u8]) {
 }
 
 /// pax(1), "pax Extended Header": `length key=value\n`, the length counting itself.
-fn pax_records(entry: &Entry, name: &[u8], size: u64) -> Vec<u8> {
+fn pax_records(entry: &Entry, name: &[u8], size: u64) -> io::Result<Vec<u8>> {
     let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     let mut add = |key: &[u8], value: &[u8]| records.push((key.to_vec(), value.to_vec()));
     if name.len() > MAX_NAME {
@@ -256,6 +256,13 @@ fn pax_records(entry: &Entry, name: &[u8], size: u64) -> Vec<u8> {
         add(b"mtime", entry.mtime.0.to_string().as_bytes());
     }
     for (attribute, value) in &entry.xattrs {
+        // A reader takes what is before the first one for the key.
+        if attribute.as_bytes().contains(&b'=') {
+            let (path, name) = (entry.path.display(), attribute.display());
+            let text =
+                format!("{path} has the extended attribute {name}, whose name no archive can hold: it has a `=`");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         add(&[XATTR.as_bytes(), attribute.as_bytes()].concat(), value);
     }
     records.sort_unstable();
@@ -271,7 +278,7 @@ fn pax_records(entry: &Entry, name: &[u8], size: u64) -> Vec<u8> {
         bytes.extend_from_slice(&value);
         bytes.push(b'\n');
     }
-    bytes
+    Ok(bytes)
 }
 
 /// True if `head`, the first 512 bytes, is the header of a tar member, whatever its age.
@@ -352,7 +359,11 @@ mod tests {
             (plain_directory(Path::new("")), b""),
             (
                 Entry {
-                    xattrs: vec![("security.capability".into(), vec![1, 0, 0, 2]), ("user.a".into(), vec![b'\n'; 99])],
+                    xattrs: vec![
+                        ("security.capability".into(), [&[1, 0, 0, 2][..], &[0; 16]].concat()),
+                        ("user.a".into(), vec![b'\n'; 99]),
+                        (OsStr::from_bytes(b"user.b\xff\n").to_owned(), b"=".to_vec()),
+                    ],
                     ..entry("x")
                 },
                 b"",
@@ -364,6 +375,13 @@ mod tests {
         for ((expected, content), (found, found_content)) in entries.iter().zip(&back) {
             assert_eq!((expected, *content), (found, found_content.as_slice()));
         }
+    }
+
+    #[test]
+    fn attributes_whose_names_would_be_others_are_not_written() {
+        let entry = Entry { xattrs: vec![("user.a=b".into(), b"c".to_vec())], ..entry("x") };
+        let error = TarWriter::new(Vec::new()).append(&entry, &mut io::empty()).unwrap_err().to_string();
+        assert!(error.contains("x has the extended attribute user.a=b"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::diff::{DiffOptions, ExcludeSet, diff, look};
 use layers::root::Root;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::unpack::{UnpackError, UnpackOptions, Unpacked, unpack};
@@ -67,6 +67,19 @@ fn no_member_goes_through_a_link_of_the_archive() {
         let members = [directory("here"), link("l", target), file("l/cron.evil", b"PWN")];
         refused(place.path(), "opt/tool", &members, "which the archive itself has brought");
         refused(place.path(), "opt/tool", &[link("l", target), directory("l")], "itself has brought");
+    }
+}
+
+/// A link that says something else where it was moved to is made anew, and stays the archive's.
+#[test]
+fn no_member_goes_through_a_link_of_the_archive_that_was_moved() {
+    for (name, target) in [("l", "../real"), ("l", "/opt/tool/real"), ("sub/l", "../../real")] {
+        let place = place();
+        let (moved, behind) = (format!("lib/{name}"), format!("usr/lib/{name}/file"));
+        let before = [directory("real"), directory("usr/lib"), directory("lib"), directory("lib/sub")];
+        let members = [link(&moved, target), link("lib", "usr/lib"), file(&behind, b"through")];
+        refused(place.path(), "opt/tool", &[&before[..], &members].concat(), "itself has brought");
+        assert_eq!(std::fs::read_dir(place.path().join("opt/tool/real")).unwrap().count(), 0, "{name} -> {target}");
     }
 }
 
@@ -215,4 +228,25 @@ fn names_of_whiteouts_are_refused() {
     let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[] };
     let error = diff(&Root::open(place.path()).unwrap(), Vec::new(), &options).unwrap_err().to_string();
     assert!(error.contains("`/opt/.wh.x` cannot be in a layer"), "{error}");
+}
+
+#[test]
+fn attributes_whose_names_would_be_others_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(place.path().join("srv/d")).unwrap();
+    std::fs::write(place.path().join("srv/f"), "").unwrap();
+    let root = Root::open(place.path()).unwrap();
+    let srv = root.directory(Path::new("srv")).unwrap();
+    let exclude = ExcludeSet::normal();
+    for name in ["d", "f"].map(std::ffi::OsStr::new) {
+        srv.set_xattr(name, "user.a".as_ref(), b"b=c").unwrap();
+        assert!(look(&root, &exclude).unwrap().is_empty());
+        srv.set_xattr(name, "user.a=b".as_ref(), b"c").unwrap();
+        let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[] };
+        for error in [look(&root, &exclude).unwrap_err(), diff(&root, Vec::new(), &options).unwrap_err()] {
+            let expected = format!("`/srv/{}` cannot be in a layer: its extended attribute `user.a=b`", name.display());
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+        srv.remove_xattr(name, "user.a=b".as_ref()).unwrap();
+    }
 }

@@ -10,8 +10,10 @@ use rayon::prelude::*;
 const MAX_CONTENT: u64 = 16 << 20;
 /// Compressed bytes of such a frame; a liar's frame is decoded as a stream.
 const MAX_FRAME: usize = 20 << 20;
-/// Content decoded side by side: bounds memory, has no influence on the output.
-const BATCH: u64 = 32 << 20;
+/// What is decoded side by side, frames and content: bounds memory, has no influence on the output.
+const BATCH: usize = 32 << 20;
+/// What a frame counts for beside its bytes, so that empty ones do not add up either.
+const FRAME_COST: usize = 4 << 10;
 
 const MAGIC: u32 = 0xfd2f_b528;
 const SKIPPABLE: u32 = 0x184d_2a50;
@@ -49,14 +51,14 @@ impl<R: BufRead> Decoder<R> {
 
     /// Decodes what can be decoded side by side; a large frame behind it is begun.
     fn batch(&mut self, mut input: R) -> io::Result<()> {
-        let (mut frames, mut content) = (Vec::new(), 0);
+        let (mut frames, mut held) = (Vec::new(), 0);
         let last = loop {
-            if content >= BATCH {
+            if held >= BATCH {
                 break State::Between(input);
             }
             match next(&mut input)? {
                 Next::Small(frame, size) => {
-                    content += size as u64;
+                    held += size + frame.len() + FRAME_COST;
                     frames.push((frame, size));
                 }
                 Next::Large(head) => {
@@ -209,6 +211,35 @@ mod tests {
         let all = [frame(&small), skippable, frame(b""), frame(&large), untold, frame(&zeros), frame(&small)].concat();
         let expected = [&small[..], &large, &small, &zeros, &small].concat();
         assert!(decoded(&all).unwrap() == expected);
+    }
+
+    #[test]
+    fn empty_frames_do_not_add_up() {
+        struct Counted<R>(R, std::rc::Rc<std::cell::Cell<usize>>);
+        impl<R: Read> Read for Counted<R> {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let length = self.0.read(buf)?;
+                self.1.set(self.1.get() + length);
+                Ok(length)
+            }
+        }
+        let (empty, last) = (zstd::bulk::compress(b"", 1).unwrap(), zstd::bulk::compress(b"last", 1).unwrap());
+        // Raw blocks without content, of which a frame may have any number.
+        let hollow = [&empty[..empty.len() - 3], &[0; 3].repeat(1 << 20), &[1, 0, 0]].concat();
+        for (frame, times) in [(empty, 50_000), (hollow, 20)] {
+            let bytes = [frame.repeat(times), last.clone()].concat();
+            let read = std::rc::Rc::new(std::cell::Cell::new(0));
+            let input = BufReader::with_capacity(333, Counted(bytes.as_slice(), std::rc::Rc::clone(&read)));
+            let mut decoder = Decoder::new(input, 27);
+            let State::Between(input) = std::mem::replace(&mut decoder.state, State::Ended) else { panic!() };
+            decoder.batch(input).unwrap();
+            assert!(decoder.ready.len() <= BATCH / FRAME_COST, "{} frames at once", decoder.ready.len());
+            assert!(read.get() <= BATCH + MAX_FRAME, "{} bytes at once", read.get());
+            assert!(matches!(decoder.state, State::Between(_)), "all of it at once");
+            let mut back = Vec::new();
+            decoder.read_to_end(&mut back).unwrap();
+            assert_eq!(back, b"last");
+        }
     }
 
     #[test]

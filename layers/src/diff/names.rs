@@ -1,9 +1,10 @@
-//! What no layer can hold, found by names alone: at once after whatever made it, when it is still known what that was.
+//! What no layer can hold, found by names alone, those of attributes as well: at once after whatever made it, when it is still known what that was.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{DiffError, ExcludeSet, is_whiteout};
+use super::{DiffError, ExcludeSet, is_overlay_attribute, is_whiteout};
 use crate::path;
 use crate::root::{FileKind, Root};
 use crate::whiteout;
@@ -25,7 +26,12 @@ pub fn look(upper: &Root, exclude: &ExcludeSet) -> Result<Vec<PathBuf>, DiffErro
                 continue;
             }
             check(&path)?;
-            match directory.metadata(&name)?.kind {
+            let kind = directory.metadata(&name)?.kind;
+            if kind != FileKind::Socket {
+                let attributes = directory.xattr_names(&name)?;
+                attributes.iter().try_for_each(|attribute| check_attribute(&path, attribute))?;
+            }
+            match kind {
                 FileKind::Directory => waiting.push(path),
                 FileKind::Socket => sockets.push(path),
                 FileKind::CharDevice | FileKind::File
@@ -48,6 +54,14 @@ pub(super) fn check(path: &Path) -> Result<(), DiffError> {
         return Err(DiffError::Name { path: path.to_owned() });
     }
     limits(path)
+}
+
+/// Fails if a layer cannot hold an attribute of the name `attribute`.
+pub(super) fn check_attribute(path: &Path, attribute: &OsStr) -> Result<(), DiffError> {
+    if attribute.as_bytes().contains(&b'=') && !is_overlay_attribute(attribute) {
+        return Err(DiffError::Attribute { path: path.to_owned(), attribute: attribute.to_owned() });
+    }
+    Ok(())
 }
 
 /// Fails if a layer cannot say that `path` is gone.

@@ -135,9 +135,15 @@ impl Directory {
         xattr::read(&self.fd, name).map_err(self.failed("read the attributes of", name))
     }
 
+    /// Names of extended attributes; a link's own.
+    pub fn xattr_names(&self, name: &OsStr) -> Result<Vec<OsString>, RootError> {
+        xattr::names(&self.fd, name).map_err(self.failed("read the attributes of", name))
+    }
+
     /// Sets an extended attribute; a link's own.
     pub fn set_xattr(&self, name: &OsStr, attribute: &OsStr, value: &[u8]) -> Result<(), RootError> {
-        xattr::set(&self.fd, name, attribute, value).map_err(self.failed("set an attribute of", name))
+        let failed = |errno| RootError::new("set an attribute of", &self.path.join(name), xattr::not_set(errno));
+        xattr::set(&self.fd, name, attribute, value).map_err(failed)
     }
 
     /// Removes an extended attribute; a link's own. None there is fine.

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
-use super::{DIRECTORY, Directory, FileKind, Metadata, Root, RootError, by_descriptor};
+use super::{DIRECTORY, Directory, FileKind, Metadata, Root, RootError, by_descriptor, xattr};
 
 /// A file of any kind, held but not opened: nothing is read, and no device is started (`O_PATH`).
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Handle {
     pub fn set_xattr(&self, attribute: &OsStr, value: &[u8]) -> Result<(), RootError> {
         // The name in /proc is the file itself, a link as well: nothing is followed from there.
         let set = rustix::fs::setxattr(by_descriptor(self.fd.as_fd()), attribute, value, XattrFlags::empty());
-        set.map_err(self.failed("set an attribute of"))
+        set.map_err(|errno| RootError::new("set an attribute of", &self.path, xattr::not_set(errno)))
     }
 
     /// Sets the modification time (seconds and nanoseconds), and the access time with it; a link's own.

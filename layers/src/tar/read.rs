@@ -210,8 +210,12 @@ impl Ahead {
             bytes = &bytes[length..];
             let record = record.strip_suffix(b"\n").ok_or_else(malformed)?;
             let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(malformed)?;
-            let (key, value) = (String::from_utf8_lossy(&record[..equals]), &record[equals + 1..]);
-            self.record(&key, value).ok_or_else(malformed)?;
+            let (key, value) = (&record[..equals], &record[equals + 1..]);
+            match key.strip_prefix(XATTR.as_bytes()) {
+                // Its name may be any bytes.
+                Some(name) => self.xattrs.push((OsString::from_vec(name.to_vec()), value.to_vec())),
+                None => self.record(&String::from_utf8_lossy(key), value).ok_or_else(malformed)?,
+            }
         }
         Ok(())
     }
@@ -224,11 +228,11 @@ impl Ahead {
             "gid" => self.gid = Some(number(value)?),
             "size" => self.size = Some(number(value)?),
             "mtime" => self.mtime = Some(time(value)?),
-            _ => match (key.strip_prefix(XATTR), key.strip_prefix("GNU.sparse.")) {
-                (Some(attribute), _) => self.xattrs.push((attribute.into(), value.to_vec())),
-                (_, Some(key)) => self.sparse.record(key, value)?,
-                _ => {}
-            },
+            _ => {
+                if let Some(key) = key.strip_prefix("GNU.sparse.") {
+                    self.sparse.record(key, value)?;
+                }
+            }
         }
         Some(())
     }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
+use super::place::Brought;
 use crate::diff::is_overlay_attribute;
 use crate::root::{Directory, FileKind, RootError};
 
@@ -33,14 +34,19 @@ fn shown(path: &std::path::Path) -> String {
 
 /// Moves all that is in `from` to `to`. Nothing is moved when a name that both have is not the same in both;
 /// directories that both have become one, with the attributes that the one in `to` has. `lax` is for who may not set
-/// owners.
-pub(super) fn directories(from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> {
+/// owners. What is made anew and deleted on the way is told `brought`.
+pub(super) fn directories(
+    from: &Directory,
+    to: &Directory,
+    lax: bool,
+    brought: &mut Brought,
+) -> Result<(), MergeError> {
     let top = from.real_path()?;
     if to.real_path()?.starts_with(&top) {
         return Err(MergeError::Within);
     }
     possible(&top, from, to)?;
-    moved(&top, from, to, lax)
+    moved(&top, from, to, lax, brought)
 }
 
 /// An error if something cannot be moved.
@@ -110,7 +116,7 @@ impl Level {
     }
 }
 
-fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool) -> Result<(), MergeError> {
+fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool, brought: &mut Brought) -> Result<(), MergeError> {
     let mut stack = vec![Level::new(from.again()?, to.again()?, None)?];
     while let Some(level) = stack.last_mut() {
         let Some(name) = level.names.next() else {
@@ -129,6 +135,7 @@ fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool) -> Result<(), 
         if here.kind != FileKind::Directory {
             if there.is_some() {
                 level.from.remove_file(&name)?;
+                brought.deleted(&here);
                 continue;
             }
             let link = match here.kind {
@@ -138,12 +145,14 @@ fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool) -> Result<(), 
             match link {
                 Some(target) if target != level.from.read_link(&name)? => {
                     level.to.symlink(&name, &target)?;
-                    let made = level.to.handle(&name)?;
+                    let made = level.to.handle(&name)?.just_made(FileKind::Symlink)?;
                     if !lax {
                         made.set_owner(Some(here.uid), Some(here.gid))?;
                     }
                     made.set_mtime(here.mtime)?;
+                    brought.made_anew(&here, &made.metadata()?);
                     level.from.remove_file(&name)?;
+                    brought.deleted(&here);
                 }
                 _ => level.from.move_file(&name, &level.to)?,
             }
@@ -153,7 +162,7 @@ fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool) -> Result<(), 
         let mut made = None;
         if there.is_none() {
             level.to.create_dir(&name, 0o700)?;
-            let handle = level.to.handle(&name)?;
+            let handle = level.to.handle(&name)?.just_made(FileKind::Directory)?;
             if !lax {
                 handle.set_owner(Some(here.uid), Some(here.gid))?;
             }
@@ -163,6 +172,7 @@ fn moved(top: &Path, from: &Directory, to: &Directory, lax: bool) -> Result<(), 
                 }
             }
             handle.set_mode(here.mode)?;
+            brought.made_anew(&here, &handle.metadata()?);
             made = Some((name.clone(), here.mtime));
         }
         let next = Level::new(level.from.directory(&name)?, level.to.directory(&name)?, made)?;

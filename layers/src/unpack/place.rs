@@ -5,7 +5,7 @@
 //! destination; one that the archive has brought itself is not. What stands there is replaced name for name, but
 //! never is a directory deleted with what is in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -16,15 +16,14 @@ use crate::apply::{Ownership, content};
 use crate::root::{Directory, FileKind, Handle, Metadata, Root, RootError};
 use crate::tar::{Content, Entry, Kind, TarError, file_name, plain_directory};
 
+mod brought;
 mod error;
 
+pub(super) use brought::{Brought, Inodes};
 pub use error::PlaceError;
 
 /// Linux `PATH_MAX`, less what a destination may need: what is longer could not be reached by its path.
 const MAX_PATH: usize = 4095;
-
-/// Files, by device and number.
-type Inodes = HashSet<(u64, u64)>;
 
 /// Makes files beneath one directory. Directories get their times at the end, when nothing is put into them any more.
 pub(super) struct Placer<'r> {
@@ -36,11 +35,7 @@ pub(super) struct Placer<'r> {
     /// The directory of the last member.
     parent: Option<(PathBuf, Directory)>,
     times: BTreeMap<PathBuf, (i64, u32)>,
-    /// Links and files that the archive has brought, however they are called: a name may be reached in several ways.
-    links: Inodes,
-    files: Inodes,
-    /// All that was made.
-    inodes: Inodes,
+    brought: Brought,
     devices: Vec<PathBuf>,
 }
 
@@ -56,9 +51,7 @@ impl<'r> Placer<'r> {
             ownership,
             parent: None,
             times: BTreeMap::new(),
-            links: HashSet::new(),
-            files: HashSet::new(),
-            inodes: HashSet::new(),
+            brought: Brought::default(),
             devices: Vec::new(),
         })
     }
@@ -126,7 +119,7 @@ impl<'r> Placer<'r> {
                 self.root.check_guessed(parent, found, path, None)?;
                 Ok(parent.directory(name)?)
             }
-            FileKind::Symlink if self.links.contains(&found.inode) => Err(PlaceError::OwnLink { member, link: shown }),
+            FileKind::Symlink if self.brought.is_link(found) => Err(PlaceError::OwnLink { member, link: shown }),
             FileKind::Symlink => self.through(path, parent, name).ok_or(PlaceError::Leaves { member, link: shown }),
             _ => Err(PlaceError::NoDirectory { member, path: shown }),
         }
@@ -178,15 +171,12 @@ impl<'r> Placer<'r> {
                 let mut file = parent.create_file(name, 0o600)?;
                 content::write(content, entry.size, &mut file, &self.shown(&entry.path))?;
                 let made = file.metadata().map_err(TarError::from)?;
-                self.files.insert((made.dev(), made.ino()));
-                self.inodes.insert((made.dev(), made.ino()));
+                self.brought.file((made.dev(), made.ino()));
                 Handle::of(file, self.shown(&entry.path))
             }
             Kind::Symlink => {
                 parent.symlink(name, &entry.link)?;
-                let made = self.made(parent, name, &entry.path, FileKind::Symlink)?;
-                self.links.insert(made.metadata()?.inode);
-                made
+                self.made(parent, name, &entry.path, FileKind::Symlink)?
             }
             Kind::HardLink => {
                 if let Some((other, _)) = other {
@@ -230,7 +220,7 @@ impl<'r> Placer<'r> {
     /// False for a directory that was there before in a place where somebody else decides what has which name: an
     /// archive opens no directory of root's that was put in its way, and takes none from its owner.
     fn decides(&self, parent: &Directory, found: &Metadata) -> Result<bool, RootError> {
-        if !self.root.is_shared() || self.inodes.contains(&found.inode) {
+        if !self.root.is_shared() || self.brought.is_directory(found) {
             return Ok(true);
         }
         let parent = parent.metadata(OsStr::new("."))?;
@@ -245,7 +235,7 @@ impl<'r> Placer<'r> {
             other => other?,
         };
         let Ok(found) = directory.metadata(file_name(&entry.link)) else { return Err(refused) };
-        if !self.files.contains(&found.inode) && !self.links.contains(&found.inode) {
+        if !self.brought.holds(&found) {
             return Err(refused);
         }
         Ok((directory, found.inode))
@@ -261,14 +251,11 @@ impl<'r> Placer<'r> {
     ) -> Result<(), PlaceError> {
         if before.kind != FileKind::Directory {
             parent.remove_file(name)?;
-            if before.links == 1 {
-                // The number is free for a file that is not the archive's.
-                self.files.remove(&before.inode);
-                self.links.remove(&before.inode);
-            }
+            self.brought.deleted(before);
             return Ok(());
         }
         if parent.remove_empty(name)? {
+            self.brought.deleted(before);
             return Ok(());
         }
         if entry.kind != Kind::Symlink {
@@ -281,7 +268,7 @@ impl<'r> Placer<'r> {
         self.settle(inside)?;
         let inner = parent.directory(name)?;
         let target = self.link_target(entry).map_err(&fail)?;
-        merge::directories(&inner, &target, self.ownership == Ownership::Invoker)
+        merge::directories(&inner, &target, self.ownership == Ownership::Invoker, &mut self.brought)
             .map_err(|error| fail(error.to_string()))?;
         if !parent.remove_empty(name)? {
             return Err(fail("something was put into it meanwhile".into()));
@@ -345,7 +332,10 @@ impl<'r> Placer<'r> {
             return Err(PlaceError::Exchanged { path: self.shown(path) });
         }
         let made = if self.root.is_shared() { handle.just_made(kind)? } else { handle };
-        self.inodes.insert(found.inode);
+        match kind {
+            FileKind::Symlink => self.brought.link(found.inode),
+            _ => self.brought.other(found.inode),
+        }
         Ok(made)
     }
 
@@ -367,6 +357,6 @@ impl<'r> Placer<'r> {
     pub(super) fn finish(mut self) -> Result<(Vec<PathBuf>, Inodes), PlaceError> {
         let all = self.times.keys().cloned().collect();
         self.settle(all)?;
-        Ok((self.devices, self.inodes))
+        Ok((self.devices, self.brought.all()))
     }
 }

@@ -2,25 +2,27 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use zip::DateTime;
 use zip::read::ZipFile;
-use zip::{DateTime, ZipArchive};
 
 use super::{Each, UnpackError};
 use crate::path;
 use crate::tar::budget::Names;
 use crate::tar::{Content, Entry, Kind, TarError, plain_directory};
 
+mod directory;
+
 /// A link's target is a path; more is not one.
 const MAX_TARGET: u64 = 4095;
 
 pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
     let headers = file.try_clone()?;
-    let mut archive = ZipArchive::new(BufReader::new(file))?;
+    let mut archive = directory::open(file)?;
     // Members that share their data are no archive that anybody packed: each would come to as much as all of it. Without
     // such, the sum is what the file can hold.
     if archive.has_overlapping_files()? {
@@ -85,7 +87,7 @@ struct Bounds {
 
 impl Bounds {
     /// Takes a member in, which must be called the same where it is and in the directory.
-    fn member(&mut self, file: &File, member: &ZipFile<'_, BufReader<File>>) -> io::Result<()> {
+    fn member(&mut self, file: &File, member: &ZipFile<'_, directory::Bounded>) -> io::Result<()> {
         const LOCAL: u64 = 30;
         const CENTRAL: u64 = 46;
         let number = |at: u64| -> io::Result<u64> {

@@ -198,12 +198,16 @@ impl<'a> Run<'a> {
         let before = self.prepared.records[at].take();
         let wrote = before.as_ref().map_or_else(|| wrote.clone(), |before| before.wrote.clone().and(wrote.clone()));
         let record = Record::new(trace, outcome, why, wrote);
-        let news = before.is_none_or(|before| !before.says(&record) || outcome == Ending::Done);
+        if let Some(before) = before.filter(|before| before.says(&record) && outcome != Ending::Done) {
+            // It stays as it was, its time included.
+            self.prepared.records[at] = Some(before);
+            return if self.unsaved { self.save() } else { Ok(()) };
+        }
         if outcome == Ending::Done {
             self.prepared.left.retain(|left| left.name != record.name);
         }
         self.prepared.records[at] = Some(record);
-        if news || self.unsaved { self.save() } else { Ok(()) }
+        self.save()
     }
 
     fn save(&mut self) -> Result<()> {

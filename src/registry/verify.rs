@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use layers::digest::{Digest, Hasher};
 use layers::media_type::Descriptor;
 use reqwest::StatusCode;
@@ -13,6 +14,8 @@ use super::push::Presence;
 use super::{Client, RegistryError};
 use crate::fetch::{Pace, Transfer, retry};
 
+/// Blobs asked for at once.
+const ASKED: usize = 32;
 /// How often a blob is read that does not come as it should: it may be the way.
 const READ: usize = 2;
 
@@ -35,14 +38,15 @@ impl Client {
     pub async fn lost(&self, blobs: &[Descriptor]) -> Result<BTreeSet<Digest>, RegistryError> {
         let origin = &self.inner.origin;
         let ask = |blob: Descriptor| async move {
-            let _permit = origin.host.permit().await;
             if self.presence(&blob.digest, Some(blob.size)).await? != Presence::Missing {
                 return Ok(None);
             }
             origin.host.lacks(&origin.repository, &blob.digest);
             Ok::<_, RegistryError>(Some(blob.digest))
         };
-        Ok(try_join_all(blobs.iter().cloned().map(ask)).await?.into_iter().flatten().collect())
+        // Nothing is moved: a round trip is all that it takes.
+        let found = stream::iter(blobs.iter().cloned().map(ask)).buffer_unordered(ASKED);
+        found.try_filter_map(|found| async move { Ok(found) }).try_collect().await
     }
 
     /// Reads `blobs` back, side by side. Gives those that are not there, or not what they should be.

@@ -96,9 +96,11 @@ impl From<RemoteError> for CommandError {
 impl From<DebianError> for CommandError {
     fn from(error: DebianError) -> Self {
         match error {
-            DebianError::NoMirror { .. } | DebianError::NoKeyring { .. } | DebianError::Keyring { .. } => {
-                with(Kind::Usage, &error, error.hint())
-            }
+            DebianError::NoMirror { .. }
+            | DebianError::NoKeyring { .. }
+            | DebianError::Keyring { .. }
+            | DebianError::SignedBy { .. } => with(Kind::Usage, &error, error.hint()),
+            DebianError::Store(error) => error.into(),
             error => with(Kind::Network, &error, error.hint()),
         }
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
-use crate::debian::{self, BaseOptions, BasePlan, DebianError, Releases};
+use crate::debian::{self, BaseOptions, BasePlan, DebianError, Releases, Seen};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::image::{self, BaseRef, BaseRefError, Image, ImageError, Index, Manifest};
@@ -267,11 +267,17 @@ impl Resolver<'_> {
 
     /// The releases of a suite: those that the lockfile pins, else today's.
     pub fn releases(&self, suite: &str) -> Result<Releases> {
+        self.releases_after(suite, None)
+    }
+
+    /// The same; today's are not older than those that were `locked`.
+    fn releases_after(&self, suite: &str, locked: Option<&ArchivePin>) -> Result<Releases> {
         let architecture = self.platform.debian_arch();
         if let Some(pin) = self.pin {
             return Ok(Releases::pinned(suite, architecture, pin));
         }
-        let releases = debian::releases(self.fetcher, suite, architecture, self.archive, self.now);
+        let seen = Seen { store: self.store, locked };
+        let releases = debian::releases(self.fetcher, suite, architecture, self.archive, &seen, self.now);
         Ok(self.runtime.block_on(releases)?)
     }
 

@@ -99,8 +99,9 @@ impl From<DebianError> for CommandError {
         match error {
             DebianError::NoMirror { .. }
             | DebianError::NoKeyring { .. }
-            | DebianError::OtherKeys { .. }
-            | DebianError::Keyring { .. } => with(Kind::Usage, &error, error.hint()),
+            | DebianError::Keyring { .. }
+            | DebianError::SignedBy { .. } => with(Kind::Usage, &error, error.hint()),
+            DebianError::Store(error) => error.into(),
             error => with(Kind::Network, &error, error.hint()),
         }
     }

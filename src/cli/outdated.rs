@@ -160,7 +160,7 @@ fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, C
         };
         for platform in platforms {
             let network = network(args, context, parsed(&platform)?);
-            let now = network.resolver().pin_base(reference)?;
+            let now = network.resolver().pin_base(reference, Some(pin))?;
             let base = |platform, locked: String, latest: String, from, security| Outdated {
                 kind: "base",
                 platform,

@@ -1,8 +1,11 @@
 //! Why a base cannot be had from an archive.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::fetch::FetchError;
+use layers::store::StoreError;
+
+use crate::fetch::{FetchError, Temporary};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +15,10 @@ pub enum DebianError {
     NoMirror { suite: String },
     #[error("no keyring is known for deb:{suite}: looked for {looked}")]
     NoKeyring { suite: String, looked: String },
-    #[error(
-        "this machine's apt sources name the keys of deb:{suite} by fingerprints, or as a key in their text, and alloy \
-         cannot tell which files these are in"
-    )]
-    OtherKeys { suite: String },
-    #[error("cannot read the keyring {path}: {message}")]
-    Keyring { path: PathBuf, message: String },
+    #[error("cannot read the keyring {keyring}: {message}")]
+    Keyring { keyring: String, message: String },
+    #[error("this machine's apt source {uri} {suite}: Signed-By is not understood: {message}")]
+    SignedBy { uri: String, suite: String, message: String },
     #[error("{url} is not signed by a key of {keyrings}{by}")]
     Signature { url: String, keyrings: String, by: String },
     #[error("{url} has no good signature: {reasons}")]
@@ -27,6 +27,8 @@ pub enum DebianError {
     Unsigned { url: String },
     #[error("{url}: {message}")]
     Dates { url: String, message: String },
+    #[error("{url} is of {date}, older than one of the same place that was seen, of {newest}")]
+    Older { url: String, date: String, newest: String, record: Option<PathBuf>, locked: bool },
     #[error("{url}: {message}")]
     Release { url: String, message: String },
     #[error("{url}: {message}")]
@@ -44,6 +46,8 @@ pub enum DebianError {
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
     Fetch(#[from] FetchError),
 }
 
@@ -52,11 +56,11 @@ impl DebianError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoMirror { .. } => Some("name one with --mirror URL or ALLOY_MIRROR".into()),
-            Self::OtherKeys { .. } => {
-                Some("write these keys to a file (`gpg --export`), and name it with --keyring FILE".into())
-            }
             Self::NoKeyring { .. } => {
                 Some("install debian-archive-keyring or ubuntu-keyring, or name one with --keyring FILE".into())
+            }
+            Self::SignedBy { .. } => {
+                Some("correct the source as sources.list(5) has it, or name the keys with --keyring FILE".into())
             }
             Self::Signature { .. } => Some(
                 "the keyring may be older than the archive's key: update it, or name another with --keyring FILE"
@@ -74,6 +78,7 @@ impl DebianError {
             Self::Dates { .. } => {
                 Some("set this machine's clock if it is wrong, else name another mirror with --mirror URL".into())
             }
+            Self::Older { record, locked, .. } => Some(older(record.as_ref(), *locked)),
             Self::Gone { .. } => Some(
                 "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store"
                     .into(),
@@ -84,5 +89,28 @@ impl DebianError {
             Self::Fetch(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+/// What to do about a release that is older than what was seen.
+fn older(record: Option<&PathBuf>, locked: bool) -> String {
+    let record = record.map(|record| format!("delete {}", record.display()));
+    let lock = locked.then(|| "take the base's pin out of alloy.lock.yml".to_owned());
+    let forget: Vec<String> = record.into_iter().chain(lock).collect();
+    format!(
+        "the mirror may lag behind, or somebody sends an old release: try again later, or name another mirror with \
+         --mirror URL; if the archive itself went back, {}",
+        forget.join(" and ")
+    )
+}
+
+impl Temporary for DebianError {
+    /// Of several servers behind one name, another may be further. What cannot be fetched was tried again already.
+    fn is_temporary(&self) -> bool {
+        matches!(self, Self::Older { .. })
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        None
     }
 }

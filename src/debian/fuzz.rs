@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use pgp::composed::CleartextSignedMessage;
 
 use super::index::Index;
+use super::keys::Keys;
 use super::{closure, control, release};
 
 /// The framing of a clear-signed text, and whatever is in it as a release.
 pub fn release(text: &str) {
-    let _ = release::verify(text, "u", "x", &[], &[], 0);
+    let _ = release::verify(text, "u", "x", &Keys::default(), 0);
     let inner = CleartextSignedMessage::from_string(text).map(|(message, _)| message.signed_text());
     for text in [inner.as_deref().unwrap_or_default(), text] {
         if let Some(stanza) = control::parse(text).first() {

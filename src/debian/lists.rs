@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use layers::compress::decoder;
 use layers::digest::{Digest, Hasher};
 
+use super::keys::Trust;
 use super::release::{self, Release};
 
 /// What names of signed releases end with.
@@ -28,8 +29,8 @@ pub struct Archive {
     pub uri: String,
     /// The suite, which the release has to be of.
     pub suite: String,
-    /// Files of the keys that sign it.
-    pub keyrings: Vec<PathBuf>,
+    /// Who signs it.
+    pub trust: Trust,
 }
 
 impl Archive {
@@ -68,10 +69,8 @@ pub fn vouch(lists: &Path, archives: &[Archive], now: i64) -> io::Result<BTreeMa
         let name = format!("{prefix}{SIGNED}");
         let mut text = String::new();
         File::open(lists.join(&name)).ok()?.take(RELEASE_LIMIT).read_to_string(&mut text).ok()?;
-        let keys = archive.keyrings.iter().filter_map(|path| release::keys(std::slice::from_ref(path)).ok());
-        let keys: Vec<_> = keys.flatten().collect();
-        let release = release::verify(&text, &name, &archive.suite, &keys, &archive.keyrings, now).ok()?;
-        Some((prefix, (date(&release.date)?, release)))
+        let release = release::verify(&text, &name, &archive.suite, &archive.trust.readable_keys(), now).ok()?;
+        Some((prefix, (release.made, release)))
     };
     let releases: BTreeMap<String, (i64, Release)> = archives.iter().filter_map(signed).collect();
     let of = |name: &str| {
@@ -144,12 +143,6 @@ fn hash(mut reader: impl Read) -> io::Result<Digest> {
     }
 }
 
-/// Seconds since 1970 of a date as releases write it (RFC 5322, with `UTC`).
-fn date(text: &str) -> Option<i64> {
-    let text = text.trim().replace("UTC", "+0000");
-    jiff::fmt::rfc2822::parse(&text).ok().map(|zoned| zoned.timestamp().as_second())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +175,7 @@ mod tests {
     #[test]
     fn lists_are_called_as_apt_calls_them() {
         let prefix =
-            |uri: &str, suite: &str| Archive { uri: uri.into(), suite: suite.into(), keyrings: Vec::new() }.prefix();
+            |uri: &str, suite: &str| Archive { uri: uri.into(), suite: suite.into(), trust: Trust::default() }.prefix();
         assert_eq!(prefix("http://m.example/debian", "bookworm"), "m.example_debian_dists_bookworm_");
         assert_eq!(prefix("http://m:8080/a_b/~c/", "x/updates"), "m:8080_a%5fb_%7ec_dists_x_updates_");
     }

@@ -12,13 +12,17 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod index;
+mod keyring;
+mod keys;
 mod lists;
 mod nearer;
 mod newer;
 mod os_release;
 mod release;
 mod resolve;
+mod seen;
 mod signature;
+mod signed_by;
 mod sources;
 
 use layers::digest::{Digest, Hasher};
@@ -27,12 +31,14 @@ use serde::{Deserialize, Serialize};
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
 pub use error::DebianError;
+pub use keys::{Keyring, Trust};
 pub use lists::{Archive, RELEASE_LIMIT, SIGNED, vouch};
 pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;
 pub use resolve::{BaseOptions, Releases, releases};
-pub use sources::of_file;
+pub use seen::Seen;
+pub use sources::{HostSource, of_file};
 
 /// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).
 const FUTURE: i64 = 10;

@@ -10,10 +10,11 @@ use layers::digest::{Digest, Hasher};
 use super::closure::closure;
 use super::index::Index;
 use super::release;
-use super::sources::{self, Distribution, Mirror};
+use super::seen::Seen;
+use super::sources::{self, Distribution, Mirror, Place};
 use super::{BasePackage, BasePlan, DebianError, VERSION};
 use crate::event::Event;
-use crate::fetch::{Download, FetchError, Fetcher, Login, Transfer, taken_apart};
+use crate::fetch::{Download, FetchError, Fetcher, Login, Transfer, retry, taken_apart};
 use crate::lock::{ArchivePin, PocketPin};
 
 /// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
@@ -80,23 +81,29 @@ pub async fn releases(
     suite: &str,
     architecture: &str,
     options: &BaseOptions,
+    seen: &Seen<'_>,
     now: i64,
 ) -> Result<Releases, DebianError> {
     let host = sources::of_this_machine(Path::new("/etc"));
     let mirror = sources::choose(suite, options.mirror.as_deref(), options.keyring.as_deref(), &host)?;
-    let keys = release::keys(&mirror.keyrings)?;
-    let archive = Archive { fetcher, mirror: &mirror, keys: &keys, architecture, now };
-    let mut wanted = vec![(mirror.main.clone(), suite.to_owned(), true)];
-    wanted.push((mirror.main.clone(), format!("{suite}-updates"), false));
-    wanted.extend(mirror.security.clone().map(|uri| (uri, format!("{suite}-security"), false)));
-    let asked = join_all(wanted.iter().map(|(uri, name, _)| archive.pocket(uri, name))).await;
+    let archive = Archive { fetcher, seen, architecture, now };
+    let asked = join_all(mirror.places.iter().map(|place| archive.pocket(place))).await;
     let mut pockets = Vec::new();
-    for ((_, name, required), pocket) in wanted.iter().zip(asked) {
+    for (place, pocket) in mirror.places.iter().zip(asked) {
         match pocket {
-            Ok(pocket) => pockets.push(pocket),
+            Ok(pocket) => {
+                let Pocket { uri, name, date, .. } = &pocket;
+                if let Some(newer) = seen.newer_elsewhere(uri, name, date) {
+                    let warning = format!(
+                        "the release of {name} that {uri} has is of {date}; what alloy.lock.yml pins is newer, of {newer}"
+                    );
+                    fetcher.reporter().event(Event::Warning(warning));
+                }
+                pockets.push(pocket);
+            }
             // Young suites have no updates yet, small mirrors no security archive.
-            Err(DebianError::Fetch(FetchError::Status { status: 404, .. })) if !required => {
-                fetcher.reporter().event(Event::Note(format!("the mirror has no {name}")));
+            Err(DebianError::Fetch(FetchError::Status { status: 404, .. })) if !place.required => {
+                fetcher.reporter().event(Event::Note(format!("the mirror has no {}", place.pocket)));
             }
             Err(error) => return Err(error),
         }
@@ -268,19 +275,23 @@ impl IndexFile {
 
 struct Archive<'a> {
     fetcher: &'a Fetcher,
-    mirror: &'a Mirror,
-    keys: &'a [pgp::composed::SignedPublicKey],
+    seen: &'a Seen<'a>,
     architecture: &'a str,
     now: i64,
 }
 
 impl Archive<'_> {
-    /// The release of a pocket, and where its indexes are.
-    async fn pocket(&self, uri: &str, pocket: &str) -> Result<Pocket, DebianError> {
+    /// The release of a pocket, none older than what was seen of it, and where its indexes are.
+    async fn pocket(&self, place: &Place) -> Result<Pocket, DebianError> {
+        let Place { uri, pocket, trust, .. } = place;
         let url = format!("{uri}/dists/{pocket}/InRelease");
-        let bytes = self.fetcher.get(&url, RELEASE_LIMIT).await?;
-        let text = String::from_utf8_lossy(&bytes);
-        let release = release::verify(&text, &url, pocket, self.keys, &self.mirror.keyrings, self.now)?;
+        let keys = trust.keys()?;
+        let release = retry(|| async {
+            let bytes = self.fetcher.get(&url, RELEASE_LIMIT).await?;
+            let release = release::verify(&String::from_utf8_lossy(&bytes), &url, pocket, &keys, self.now)?;
+            self.seen.check(uri, pocket, &release, &keys).map(|()| release)
+        })
+        .await?;
         let mut indexes = BTreeMap::new();
         // The best one last.
         for kind in ["gz", "zst", "xz"] {
@@ -298,6 +309,6 @@ impl Archive<'_> {
             let message = format!("it has no packages for {}", self.architecture);
             return Err(DebianError::Release { url, message });
         }
-        Ok(Pocket { uri: uri.to_owned(), name: pocket.to_owned(), date: release.date, indexes })
+        Ok(Pocket { uri: uri.clone(), name: pocket.clone(), date: release.date, indexes })
     }
 }

@@ -1,13 +1,14 @@
 //! Whether a text is signed by a key that may sign it, as apt and gpgv decide it: one good signature is enough,
 //! unless another by a known key is of another text.
 
-use pgp::composed::{CleartextSignedMessage, SignedPublicKey};
+use pgp::composed::CleartextSignedMessage;
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SignatureVersion};
 use pgp::types::{KeyDetails, VerifyingKey};
 
 use super::FUTURE;
 use super::certificate::{KeyFlaw, asks_too_much, day, ends, made, primary_signs, subkey_signs};
+use super::keys::{Keys, name};
 
 /// Signatures that are looked at: each costs a pass over the text. Archives have three or four.
 const MOST: usize = 32;
@@ -33,31 +34,33 @@ pub enum Flaw {
     Unknown(String),
 }
 
-/// One good signature by one of `keys` at `now`, in seconds since 1970, and none of theirs that is of another text.
-/// Else all that was found wrong: nothing, where no key signed it.
-pub fn check(message: &CleartextSignedMessage, keys: &[SignedPublicKey], now: i64) -> Result<(), Vec<Flaw>> {
+/// Whose signatures are good at `now`, in seconds since 1970, by the primary keys of those `keys` that may sign, if none
+/// of all is of another text. Else all that was found wrong: nothing, where none of these keys signed it.
+pub fn check(message: &CleartextSignedMessage, keys: &Keys, now: i64) -> Result<Vec<String>, Vec<Flaw>> {
     let text = message.signed_text();
-    let (mut flaws, mut good) = (Vec::new(), false);
+    let (mut flaws, mut good) = (Vec::new(), Vec::new());
     for signature in message.signatures().iter().take(MOST) {
-        for certificate in keys {
+        for certificate in &keys.certificates {
+            let mut take = |chosen: bool, found: Result<(), Flaw>| match found {
+                Ok(()) if chosen => good.push(name(&certificate.primary_key)),
+                Ok(()) => {}
+                Err(flaw) if chosen || matches!(flaw, Flaw::Wrong(_)) => flaws.push(flaw),
+                Err(_) => {}
+            };
             let primary = &certificate.primary_key;
             if named(signature, primary) {
-                match by(signature, &text, primary, now, || primary_signs(certificate, now)) {
-                    Ok(()) => good = true,
-                    Err(flaw) => flaws.push(flaw),
-                }
+                let may = || primary_signs(certificate, now);
+                take(keys.chosen(certificate, primary), by(signature, &text, primary, now, may));
             }
             for subkey in certificate.public_subkeys.iter().filter(|subkey| named(signature, &subkey.key)) {
-                match by(signature, &text, &subkey.key, now, || subkey_signs(certificate, subkey, now)) {
-                    Ok(()) => good = true,
-                    Err(flaw) => flaws.push(flaw),
-                }
+                let may = || subkey_signs(certificate, subkey, now);
+                take(keys.chosen(certificate, &subkey.key), by(signature, &text, &subkey.key, now, may));
             }
         }
     }
     // A key that has expired may stand beside a newer one. A text that was changed has not been signed, whoever else did.
-    if good && !flaws.iter().any(|flaw| matches!(flaw, Flaw::Wrong(_))) {
-        return Ok(());
+    if !good.is_empty() && !flaws.iter().any(|flaw| matches!(flaw, Flaw::Wrong(_))) {
+        return Ok(good);
     }
     flaws.dedup();
     Err(flaws)
@@ -76,7 +79,7 @@ fn by(
     now: i64,
     may: impl FnOnce() -> Result<(), KeyFlaw>,
 ) -> Result<(), Flaw> {
-    let name = || format!("{:X}", key.fingerprint());
+    let name = || name(key);
     let of_a_text = matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary));
     let known = matches!(signature.version(), SignatureVersion::V3 | SignatureVersion::V4 | SignatureVersion::V6);
     if !of_a_text || !known || asks_too_much(signature) {

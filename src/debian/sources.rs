@@ -1,9 +1,11 @@
 //! Which mirror and which keyring: from the command line, or as this machine's apt has them (sources.list(5)).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::DebianError;
 use super::control;
+use super::keys::Trust;
+use super::signed_by::SignedBy;
+use super::{DebianError, keyring};
 use crate::fetch::{Login, taken_apart};
 
 /// Suites by distribution, so that a machine's sources can be told apart.
@@ -81,11 +83,8 @@ pub struct HostSource {
     /// The suite or pocket.
     pub suite: String,
     components: String,
-    /// Files of the keys that sign it, where it names them.
-    pub signed_by: Vec<PathBuf>,
-    /// It names keys in another way, by fingerprints or as a key in its own text: apt takes no other, and neither may
-    /// whoever cannot tell which these are.
-    pub other_keys: bool,
+    /// Who signs it, or why that is not understood.
+    pub signed_by: Result<SignedBy, String>,
     /// What its URI says of user and password, which go no further than to the server.
     login: Option<Login>,
 }
@@ -95,14 +94,23 @@ pub struct HostSource {
 pub struct Mirror {
     /// Whose it is.
     pub distribution: Distribution,
-    /// The archive, without a slash at its end.
-    pub main: String,
-    /// The archive of security updates.
-    pub security: Option<String>,
     /// Components of the base's own sources.
     pub components: String,
-    /// Files of keys.
-    pub keyrings: Vec<PathBuf>,
+    /// The suite itself first, then its updates and its security updates.
+    pub places: Vec<Place>,
+}
+
+/// A part of a suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The archive, without a slash at its end.
+    pub uri: String,
+    /// Its name there.
+    pub pocket: String,
+    /// Nothing goes without it.
+    pub required: bool,
+    /// Who signs it.
+    pub trust: Trust,
 }
 
 /// The sources of this machine, below `etc`.
@@ -137,11 +145,16 @@ fn deb822(text: &str) -> Vec<HostSource> {
             continue;
         }
         let components = words("Components").collect::<Vec<_>>().join(" ");
-        let (signed_by, other_keys) = signed_by(stanza.get("Signed-By").unwrap_or_default());
+        let signed_by = stanza.fields().filter(|(name, _)| name.eq_ignore_ascii_case("Signed-By"));
+        let signed_by = match signed_by.collect::<Vec<_>>().as_slice() {
+            [] => Ok(SignedBy::Anybody),
+            [(_, value)] => SignedBy::read(value),
+            _ => Err("it is there twice".to_owned()),
+        };
         for uri in words("URIs") {
             for suite in words("Suites") {
                 let ((uri, login), components) = (taken_apart(&uri), components.clone());
-                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone(), other_keys, login });
+                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone(), login });
             }
         }
     }
@@ -159,20 +172,7 @@ fn one_line(line: &str) -> Option<HostSource> {
     let (uri, login) = taken_apart(words.next()?);
     let suite = words.next()?.to_owned();
     let components = words.collect::<Vec<_>>().join(" ");
-    let named = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-    let (signed_by, other_keys) = signed_by(named.unwrap_or_default());
-    Some(HostSource { uri, suite, components, signed_by, other_keys, login })
-}
-
-/// The files of a `Signed-By` (sources.list(5)), and whether it has anything else: fingerprints, or a key itself.
-fn signed_by(value: &str) -> (Vec<PathBuf>, bool) {
-    // A line of a key may begin with a slash, too.
-    if value.contains("-----BEGIN") {
-        return (Vec::new(), true);
-    }
-    let words = value.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty());
-    let (files, others): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('/'));
-    (files.into_iter().map(PathBuf::from).collect(), !others.is_empty())
+    Some(HostSource { uri, suite, components, signed_by: SignedBy::of_options(options), login })
 }
 
 /// Logins of `mirror`, and of the archives beside it that it stands for; without one, of this machine's sources.
@@ -227,135 +227,40 @@ pub fn choose(
         (None, Some(main)) => (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone()),
         (None, None) => return Err(DebianError::NoMirror { suite: suite.to_owned() }),
     };
-    let main = main.filter(|_| mirror.is_none());
-    let signed_by = main.map(|source| source.signed_by.clone()).unwrap_or_default();
-    let keyrings = match (keyring, main) {
-        (Some(keyring), _) => vec![keyring.to_owned()],
-        (None, Some(main)) if main.suite == suite && main.other_keys => {
-            return Err(DebianError::OtherKeys { suite: suite.to_owned() });
-        }
-        // What the machine's own source of the suite is signed by, and by nothing else, as apt has it.
-        (None, Some(main)) if main.suite == suite && !signed_by.is_empty() => signed_by,
-        (None, _) => usual_keyrings(suite, distribution, signed_by)?,
-    };
-    Ok(Mirror { distribution, main: uri, security, components, keyrings })
+    let own = main.filter(|_| mirror.is_none());
+    let mut wanted = vec![(uri.clone(), suite.to_owned()), (uri, format!("{suite}-updates"))];
+    wanted.extend(security.map(|uri| (uri, format!("{suite}-security"))));
+    let mut places = Vec::new();
+    for (uri, pocket) in wanted {
+        let here: Vec<&HostSource> = match own {
+            Some(_) => host.iter().filter(ours).filter(|one| one.uri == uri && one.suite == pocket).collect(),
+            None => Vec::new(),
+        };
+        let trust = match (keyring, here.first().copied().or(own)) {
+            (Some(keyring), _) => Trust::files([keyring.to_owned()]),
+            (None, Some(source)) if source.suite == pocket || source.suite == suite => {
+                // As apt, which takes neither.
+                if here.iter().any(|other| other.signed_by != source.signed_by) {
+                    return Err(not_understood(source, "another source of the same says something else"));
+                }
+                keyring::of_source(suite, distribution, understood(source)?)?
+            }
+            (None, Some(source)) => keyring::of_another_suite(suite, distribution, understood(source)?)?,
+            (None, None) => keyring::usual(suite, distribution, Vec::new())?,
+        };
+        places.push(Place { uri, required: pocket == suite, pocket, trust });
+    }
+    Ok(Mirror { distribution, components, places })
 }
 
-fn usual_keyrings(
-    suite: &str,
-    distribution: Distribution,
-    signed_by: Vec<PathBuf>,
-) -> Result<Vec<PathBuf>, DebianError> {
-    let name = distribution.name();
-    let usual = ["gpg", "pgp"].map(|kind| PathBuf::from(format!("/usr/share/keyrings/{name}-archive-keyring.{kind}")));
-    let usual = usual.into_iter().filter(|path| !signed_by.contains(path));
-    let looked: Vec<PathBuf> = signed_by.iter().cloned().chain(usual).collect();
-    let found: Vec<PathBuf> = looked.iter().filter(|path| path.is_file()).cloned().collect();
-    if found.is_empty() {
-        let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
-        return Err(DebianError::NoKeyring { suite: suite.to_owned(), looked: looked.join(", ") });
-    }
-    Ok(found)
+fn understood(source: &HostSource) -> Result<&SignedBy, DebianError> {
+    source.signed_by.as_ref().map_err(|message| not_understood(source, message))
+}
+
+fn not_understood(source: &HostSource, message: &str) -> DebianError {
+    let HostSource { uri, suite, .. } = source;
+    DebianError::SignedBy { uri: uri.clone(), suite: suite.clone(), message: message.to_owned() }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn host() -> Vec<HostSource> {
-        let mut sources = deb822(
-            "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm bookworm-updates\nComponents: main\n\n\
-             Types: deb\nURIs: http://s.example/debian-security\nSuites: bookworm-security\nComponents: main\n\n\
-             Types: deb\nEnabled: no\nURIs: http://off.example/x\nSuites: trixie\nComponents: main\n",
-        );
-        sources.extend(one_line("deb [arch=amd64 signed-by=/k.gpg] https://node.example/repo nodistro main"));
-        sources
-    }
-
-    #[test]
-    fn another_suite_of_the_same_distribution_comes_from_the_same_place() {
-        let keyring = Path::new("/k.gpg");
-        for suite in ["bookworm", "trixie"] {
-            let mirror = choose(suite, None, Some(keyring), &host()).unwrap();
-            assert_eq!(mirror.main, "http://m.example/debian");
-            assert_eq!(mirror.security.as_deref(), Some("http://s.example/debian-security"));
-        }
-        assert!(matches!(choose("noble", None, Some(keyring), &host()), Err(DebianError::NoMirror { .. })));
-    }
-
-    #[test]
-    fn a_mirror_that_is_named_comes_first() {
-        let mirror = choose("noble", Some("http://x.example/ubuntu/"), Some(Path::new("/k")), &host()).unwrap();
-        assert_eq!((mirror.main.as_str(), mirror.distribution), ("http://x.example/ubuntu", Distribution::Ubuntu));
-        assert_eq!(mirror.security.as_deref(), Some("http://x.example/ubuntu"));
-    }
-
-    #[test]
-    fn keys_that_cannot_be_read_are_not_taken_for_any() {
-        let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n /mQINBF\n -----END PGP PUBLIC KEY BLOCK-----";
-        for signed_by in
-            ["0123456789ABCDEF0123456789ABCDEF01234567", "/k.gpg 0123456789ABCDEF0123456789ABCDEF01234567!", key]
-        {
-            let text = format!(
-                "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm\nComponents: main\nSigned-By:\n {signed_by}\n"
-            );
-            let host = deb822(&text);
-            assert_eq!(host.len(), 1, "{text}");
-            let chosen = choose("bookworm", None, None, &host);
-            assert!(matches!(chosen, Err(DebianError::OtherKeys { .. })), "{signed_by}: {chosen:?}");
-            assert!(choose("bookworm", None, Some(Path::new("/k")), &host).is_ok());
-        }
-        let line =
-            one_line("deb [signed-by=0123456789ABCDEF0123456789ABCDEF01234567] http://m.example/debian bookworm main");
-        assert!(line.unwrap().other_keys);
-    }
-
-    #[test]
-    fn passwords_go_to_the_server_alone() {
-        let mut host = deb822("Types: deb\nURIs: http://ann:pw@m.example/debian/\nSuites: bookworm bookworm-updates\n");
-        host.extend(one_line("deb https://eve:pw2@s.example/debian-security bookworm-security main"));
-        let mirror = choose("bookworm", None, Some(Path::new("/k")), &host).unwrap();
-        assert_eq!(mirror.main, "http://m.example/debian");
-        assert_eq!(mirror.security.as_deref(), Some("https://s.example/debian-security"));
-        let known: Vec<_> =
-            logins(None, &host).into_iter().map(|login| (login.place, login.user, login.password)).collect();
-        let of = |place: &str, user: &str, password: &str| (place.to_owned(), user.to_owned(), password.to_owned());
-        let expected =
-            [of("http://m.example/debian", "ann", "pw"), of("https://s.example/debian-security", "eve", "pw2")];
-        assert_eq!(known, expected);
-        let named = Some("http://bob:pw3@x.example/debian/");
-        let mirror = choose("bookworm", named, Some(Path::new("/k")), &host).unwrap();
-        assert_eq!(mirror.security.as_deref(), Some("http://x.example/debian-security"));
-        let places: Vec<_> = logins(named, &host).into_iter().map(|login| login.place).collect();
-        assert_eq!(places, ["http://x.example/debian", "http://x.example/debian-security"]);
-    }
-
-    #[test]
-    fn a_source_is_signed_by_what_it_names_alone() {
-        let sources = deb822(
-            "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm\nSigned-By: /a.gpg /b.gpg, /c.gpg\n\n\
-             Types: deb\nURIs: http://m.example/debian/\nSuites: sid\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n",
-        );
-        let expected = ["/a.gpg", "/b.gpg", "/c.gpg"].map(PathBuf::from);
-        assert_eq!(choose("bookworm", None, None, &sources).unwrap().keyrings, expected);
-        let listed = one_line("deb [signed-by=/a.gpg,/b.gpg arch=amd64] http://m.example/debian trixie main").unwrap();
-        assert_eq!(choose("trixie", None, None, &[listed]).unwrap().keyrings, expected[..2]);
-        assert!(sources[1].signed_by.is_empty());
-        // Of another suite the distribution's own are looked for as well; a mirror that is named has nothing to do with
-        // what the machine's source says.
-        let looked = |suite: &str, mirror: Option<&str>| match choose(suite, mirror, None, &sources) {
-            Ok(mirror) => format!("{:?}", mirror.keyrings),
-            Err(error) => error.to_string(),
-        };
-        assert!(looked("trixie", None).contains("/usr/share/keyrings/debian-archive-keyring."));
-        let named = looked("bookworm", Some("http://x.example/debian"));
-        assert!(named.contains("/usr/share/keyrings/debian-archive-keyring.") && !named.contains("/a.gpg"), "{named}");
-    }
-
-    #[test]
-    fn comments_and_source_packages_are_passed_over() {
-        assert!(one_line("# deb http://a b c").is_none());
-        assert!(one_line("deb-src http://a b c").is_none());
-        assert!(one_line("").is_none());
-    }
-}
+mod tests;

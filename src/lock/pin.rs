@@ -36,6 +36,16 @@ pub enum BasePin {
     Archive(BTreeMap<String, ArchivePin>),
 }
 
+impl BasePin {
+    /// The archive's indexes for a platform.
+    pub fn archive(&self, platform: &str) -> Option<&ArchivePin> {
+        match self {
+            Self::Image(_) => None,
+            Self::Archive(platforms) => platforms.get(platform),
+        }
+    }
+}
+
 /// A suite of a distribution's archive, for one platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivePin {

@@ -9,8 +9,9 @@ use crate::image::BaseRef;
 use crate::lock::{BasePin, DownloadPin};
 
 impl Resolver<'_> {
-    /// Pins a base for the resolver's platform. `None` for what cannot move: a digest, or a file of this machine.
-    pub fn pin_base(&self, text: &str) -> Result<Option<BasePin>> {
+    /// Pins a base for the resolver's platform, where it was `before` so far. `None` for what cannot move: a digest, or
+    /// a file of this machine.
+    pub fn pin_base(&self, text: &str, before: Option<&BasePin>) -> Result<Option<BasePin>> {
         let note = || self.reporter.event(Event::Note(format!("resolving {text}")));
         match text.parse()? {
             BaseRef::Registry(reference) if reference.digest.is_none() => {
@@ -21,8 +22,10 @@ impl Resolver<'_> {
             }
             BaseRef::Deb { suite } => {
                 note();
-                let pin = self.releases(&suite)?.pin();
-                Ok(Some(BasePin::Archive(BTreeMap::from([(self.platform.to_string(), pin)]))))
+                let platform = self.platform.to_string();
+                let before = before.and_then(|pin| pin.archive(&platform));
+                let pin = self.releases_after(&suite, before)?.pin();
+                Ok(Some(BasePin::Archive(BTreeMap::from([(platform, pin)]))))
             }
             _ => Ok(None),
         }

@@ -22,7 +22,7 @@ use layers::store::{Lock, Store};
 use layers::verified::HashingReader;
 
 use super::apt::Archived;
-use crate::debian::{Archive, RELEASE_LIMIT, SIGNED, of_file, vouch};
+use crate::debian::{Archive, HostSource, Keyring, RELEASE_LIMIT, SIGNED, Trust, of_file, vouch};
 use crate::sandbox::Bind;
 
 /// Of all lists together; those of Debian and Ubuntu are a tenth of it.
@@ -112,28 +112,35 @@ impl AptCache {
             copied.insert(file.to_owned(), path.clone());
             Ok(Some(path))
         };
-        let mut trusted = Vec::new();
-        for file in files(OLD_KEYRING, TRUSTED) {
-            trusted.extend(copy(&file, &mut hasher)?);
+        // Others there are none to apt either.
+        let kinds = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "gpg" || kind == "asc");
+        let trusted: Vec<PathBuf> = files(OLD_KEYRING, TRUSTED).into_iter().filter(kinds).collect();
+        for file in &trusted {
+            copy(file, &mut hasher)?;
         }
-        let mut archives = Vec::new();
+        let mut all = Vec::new();
         for file in files(OLD_SOURCES, SOURCES) {
             let Ok(text) = root.read(&file, SOURCES_LIMIT) else { continue };
             for source in of_file(&file, &String::from_utf8_lossy(&text)) {
-                let mut keyrings = trusted.clone();
-                if !source.signed_by.is_empty() {
-                    keyrings.clear();
-                    for file in &source.signed_by {
-                        keyrings.extend(copy(file, &mut hasher)?);
-                    }
-                }
+                // What is not understood vouches for nothing, nor does another source of the same.
+                let trust = source.signed_by.as_ref().ok().map(|signed_by| Trust::of(signed_by, || trusted.clone()));
                 hasher.update(format!("{} {} {:?}\n", source.uri, source.suite, source.signed_by).as_bytes());
-                // Nobody here can tell whose signature apt asks for: its lists are not kept.
-                if source.other_keys {
-                    continue;
-                }
-                archives.push(Archive { uri: source.uri, suite: source.suite, keyrings });
+                all.push((source, trust));
             }
+        }
+        let mut archives = Vec::new();
+        for (source, trust) in &all {
+            let same = |other: &&(HostSource, _)| other.0.uri == source.uri && other.0.suite == source.suite;
+            let conflict = all.iter().filter(same).any(|other| other.0.signed_by != source.signed_by);
+            let Some(trust) = trust.as_ref().filter(|_| !conflict) else { continue };
+            let mut trust = trust.clone();
+            for keyring in std::mem::take(&mut trust.keyrings) {
+                trust.keyrings.extend(match keyring {
+                    Keyring::File(file) => copy(&file, &mut hasher)?.map(Keyring::File),
+                    block @ Keyring::Block(_) => Some(block),
+                });
+            }
+            archives.push(Archive { uri: source.uri.clone(), suite: source.suite.clone(), trust });
         }
         let kept = format!("{}-{}", self.base, hasher.finish().hex());
         Ok(Sources { archives, kept: self.store.root().join("cache/lists").join(kept) })
@@ -284,67 +291,4 @@ fn now() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cache() -> (tempfile::TempDir, AptCache) {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path().join("store")).unwrap();
-        let cache = AptCache::new(store.root().join("work/x"), "base", &store).unwrap();
-        (directory, cache)
-    }
-
-    fn archived(content: &[u8]) -> Archived {
-        Archived { name: "hello_1_all.deb".into(), sha256: Digest::of(content), size: content.len() as u64 }
-    }
-
-    #[test]
-    fn a_package_is_kept_only_if_it_is_what_the_index_says() {
-        let (_directory, cache) = cache();
-        let (right, place) = (archived(b"right"), cache.archives().join("hello_1_all.deb"));
-        for wrong in [&b"wrong"[..], b"right and more", b"righ"] {
-            fs::write(&place, wrong).unwrap();
-            cache.keep_archives(std::slice::from_ref(&right)).unwrap();
-            assert!(!cache.download(&right).exists());
-        }
-        fs::remove_file(&place).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", &place).unwrap();
-        let passwd = archived(&fs::read("/etc/passwd").unwrap());
-        cache.keep_archives(std::slice::from_ref(&passwd)).unwrap();
-        assert!(!cache.download(&passwd).exists(), "a link leads out of the directory");
-        fs::remove_file(&place).unwrap();
-        fs::write(&place, b"right").unwrap();
-        cache.keep_archives(std::slice::from_ref(&right)).unwrap();
-        assert_eq!(fs::read(cache.download(&right)).unwrap(), b"right");
-        // What a command does to what it was lent is done to nothing else.
-        fs::remove_file(&place).unwrap();
-        cache.lend_archives(std::slice::from_ref(&right)).unwrap();
-        fs::write(&place, b"wrong").unwrap();
-        assert_eq!(fs::read(cache.download(&right)).unwrap(), b"right");
-    }
-
-    #[test]
-    fn lists_that_nobody_signed_are_not_kept() {
-        let (directory, cache) = cache();
-        let root = Root::open(directory.path()).unwrap();
-        cache.prepare(&root);
-        fs::write(cache.lists().join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
-        assert!(!cache.is_empty());
-        cache.keep_lists().unwrap();
-        let kept = &cache.sources.get().unwrap().as_ref().unwrap().kept;
-        assert!(!kept.exists());
-        // What was kept is lent to roots that trust the same keys, as a copy.
-        fs::create_dir_all(kept).unwrap();
-        fs::write(kept.join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
-        let other = |name: &str| AptCache::new(directory.path().join(name), "base", &cache.store).unwrap();
-        let (same, more) = (other("same"), other("more"));
-        same.prepare(&root);
-        assert!(!same.is_empty());
-        fs::write(same.lists().join("a_dists_x_InRelease"), "changed").unwrap();
-        assert_eq!(fs::read(kept.join("a_dists_x_InRelease")).unwrap(), b"Suite: x\n");
-        fs::create_dir_all(directory.path().join("etc/apt/trusted.gpg.d")).unwrap();
-        fs::write(directory.path().join("etc/apt/trusted.gpg.d/own.asc"), "key").unwrap();
-        more.prepare(&root);
-        assert!(more.is_empty());
-    }
-}
+mod tests;

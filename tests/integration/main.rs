@@ -52,6 +52,7 @@ mod registry_mirrors;
 mod registry_pull_faults;
 mod registry_push_faults;
 mod registry_tls;
+mod releases;
 mod robustness;
 mod root_namespace;
 mod running;

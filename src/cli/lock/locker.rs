@@ -172,7 +172,7 @@ impl<'a> Locker<'a> {
             self.missing.push(format!("the base {base} is not pinned for {platform}"));
             return Ok(());
         }
-        match (network.resolver().pin_base(base)?, self.lock.base.get_mut(base)) {
+        match (network.resolver().pin_base(base, self.old.base.get(base))?, self.lock.base.get_mut(base)) {
             (Some(BasePin::Archive(new)), Some(BasePin::Archive(pins))) => pins.extend(new),
             (Some(pin @ BasePin::Image(_)), _) => {
                 self.anew.insert(base.to_owned());

@@ -1,4 +1,4 @@
-use pgp::composed::{SignedKeyDetails, SignedPublicSubKey};
+use pgp::composed::{SignedKeyDetails, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::ed25519::{Mode, SecretKey as Seed};
 use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::{
@@ -104,13 +104,16 @@ fn wrong(message: &CleartextSignedMessage, certificate: SignedPublicKey) -> Stri
 }
 
 fn wrong_of(message: &CleartextSignedMessage, certificates: &[SignedPublicKey]) -> String {
-    let flaws = check(message, certificates, i64::from(NOW)).unwrap_err();
+    let flaws = check(message, &certificates.into(), i64::from(NOW)).unwrap_err();
     assert_eq!(flaws.len(), 1, "{flaws:?}");
     flaws[0].to_string()
 }
 
 fn good(message: &CleartextSignedMessage, certificate: SignedPublicKey) {
-    assert_eq!(check(message, &[certificate], i64::from(NOW)), Ok(()));
+    assert_eq!(
+        check(message, &[certificate.clone()][..].into(), i64::from(NOW)),
+        Ok(vec![name(&certificate.primary_key)])
+    );
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn a_good_signature_is_enough() {
     let (one, two) = (key(1, BORN), key(2, BORN));
     good(&signed(&one), plain(&one));
     // Somebody else's is as if there were none.
-    assert_eq!(check(&signed(&one), &[plain(&two)], i64::from(NOW)), Err(Vec::new()));
+    assert_eq!(check(&signed(&one), &[plain(&two)][..].into(), i64::from(NOW)), Err(Vec::new()));
     // One of several, whatever is wrong with the other.
     let both = CleartextSignedMessage::new_many(TEXT, |text| {
         let sign = |key: &SecretKey| {
@@ -127,7 +130,10 @@ fn a_good_signature_is_enough() {
         Ok(vec![sign(&one)?, sign(&two)?])
     });
     let expired = certificate(&one, vec![(BORN, vec![flags(true), lasts(2)])]);
-    assert_eq!(check(&both.unwrap(), &[expired, plain(&two)], i64::from(NOW)), Ok(()));
+    assert_eq!(
+        check(&both.unwrap(), &[expired, plain(&two)][..].into(), i64::from(NOW)),
+        Ok(vec![name(two.public_key())])
+    );
 }
 
 #[test]
@@ -255,4 +261,83 @@ fn only_keys_for_signing_sign() {
     let old = certificate(&primary, vec![(BORN, vec![flags(false), lasts(2)])]);
     let old = SignedPublicKey { public_subkeys: vec![bind(&primary, &sub, vec![flags(true)], Some(&sub))], ..old };
     assert!(wrong(&message, old).contains("expired on 2001-12-24"));
+}
+
+#[test]
+fn chosen_keys_alone_sign() {
+    use crate::debian::keys::{Keyring, Trust};
+    use crate::debian::signed_by::SignedBy;
+
+    let (a, b, sub) = (key(1, BORN), key(2, BORN), subkey(3));
+    let bound = bind(&a, &sub, vec![flags(true)], Some(&sub));
+    let a_with = SignedPublicKey { public_subkeys: vec![bound], ..plain(&a) };
+    let block = |certificate: &SignedPublicKey| {
+        Keyring::Block(certificate.to_armored_string(pgp::composed::ArmorOptions::default()).unwrap())
+    };
+    let (a_name, b_name, sub_name) = (name(a.public_key()), name(b.public_key()), name(sub.public_key()));
+    let who = |only: &str, message: &CleartextSignedMessage| {
+        let only = match SignedBy::read(only) {
+            Ok(SignedBy::Keys { only, .. }) => only,
+            other => panic!("{other:?}"),
+        };
+        let trust = Trust { keyrings: vec![block(&a_with), block(&plain(&b))], only };
+        check(message, &trust.keys().unwrap(), i64::from(NOW))
+    };
+    let by = |name: &String| Ok(vec![name.clone()]);
+    for (only, a_signs, sub_signs, b_signs) in [
+        (a_name.clone(), true, true, false),
+        (format!("{a_name}!"), true, false, false),
+        (sub_name.to_lowercase(), false, true, false),
+        (format!("{sub_name}!"), false, true, false),
+        (b_name.clone(), false, false, true),
+        (format!("{b_name} {a_name}!"), true, false, true),
+    ] {
+        let expected = |signs: bool, name: &String| if signs { by(name) } else { Err(Vec::new()) };
+        assert_eq!(who(&only, &signed(&a)), expected(a_signs, &a_name), "{only}");
+        assert_eq!(who(&only, &signed(&sub)), expected(sub_signs, &a_name), "{only}");
+        assert_eq!(who(&only, &signed(&b)), expected(b_signs, &b_name), "{only}");
+    }
+    // A wrong signature counts, whoever made it.
+    let both = CleartextSignedMessage::new_many(TEXT, |text| {
+        let sign = |key: &SecretKey, text: &str| {
+            config(SignatureType::Text, key, BORN + YEAR, Vec::new()).sign(key, &Password::empty(), text.as_bytes())
+        };
+        Ok(vec![sign(&a, text)?, sign(&b, "another text")?])
+    });
+    assert!(matches!(who(&a_name, &both.unwrap()).unwrap_err().as_slice(), [Flaw::Wrong(_)]));
+}
+
+#[test]
+fn a_revocation_counts_in_whichever_keyring_it_is() {
+    use pgp::ser::Serialize;
+
+    use crate::debian::keys::Trust;
+    use crate::debian::lists::{Archive, vouch};
+
+    let key = key(1, BORN);
+    let mut revoked = plain(&key);
+    let config = config(SignatureType::KeyRevocation, &key, BORN + 1, Vec::new());
+    revoked.details.revocation_signatures.push(config.sign_key(&key, &Password::empty(), key.public_key()).unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let (old, new) = (place.path().join("old.gpg"), place.path().join("new.gpg"));
+    std::fs::write(&old, plain(&key).to_bytes().unwrap()).unwrap();
+    std::fs::write(&new, revoked.to_bytes().unwrap()).unwrap();
+    let index = "Package: a\n";
+    let hash = layers::digest::Digest::of(index).hex();
+    let text = format!("{TEXT}SHA256:\n {hash} {} main/Packages\n", index.len());
+    let by = super::tests::config(SignatureType::Text, &key, BORN + YEAR, Vec::new());
+    let release = CleartextSignedMessage::new(&text, by, &key, &Password::empty()).unwrap();
+    let kept = |keyrings: &[&std::path::PathBuf]| {
+        let lists = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(lists.path().join(name), text).unwrap();
+        write("m.example_dists_x_InRelease", &release.to_armored_string(Default::default()).unwrap());
+        write("m.example_dists_x_main_Packages", index);
+        let trust = Trust::files(keyrings.iter().map(|path| path.to_path_buf()));
+        let archive = Archive { uri: "http://m.example".into(), suite: "x".into(), trust };
+        vouch(lists.path(), &[archive], i64::from(NOW)).unwrap();
+        std::fs::read_dir(lists.path()).unwrap().count()
+    };
+    assert_eq!([kept(&[&old]), kept(&[&old, &new]), kept(&[&new, &old])], [2, 0, 0]);
+    // One that is not there says nothing.
+    assert_eq!(kept(&[&place.path().join("none.gpg"), &old]), 2);
 }

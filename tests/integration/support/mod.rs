@@ -12,6 +12,7 @@ pub mod images;
 pub mod memory_registry;
 pub mod proxy;
 pub mod registry;
+pub mod signed_archive;
 pub mod team;
 pub mod user;
 

@@ -27,6 +27,7 @@ mod image_config;
 mod install;
 mod install_faults;
 mod install_lent;
+mod jobs;
 mod large;
 mod lending;
 mod lent;

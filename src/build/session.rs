@@ -160,28 +160,30 @@ impl<'a> Session<'a> {
     /// Begins what needs nothing of the layers below: downloads, and archives that become layers by themselves.
     pub fn prefetch(&mut self, plan: &[PlannedLayer], done: usize, no_cache: &NoCache) {
         let missing = &plan[done..];
-        for step in missing.iter().flat_map(|layer| &layer.steps) {
-            for source in step.sources() {
-                let Source::Url { url, .. } = source else { continue };
-                let Some(digest) = self.inputs.sources.get(source) else { continue };
-                if self.fetches.contains_key(source) || self.resolver.fetcher.have(digest) {
-                    continue;
-                }
-                let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };
-                let fetcher = self.resolver.fetcher.clone();
-                let task = Task::start(self.resolver.runtime, async move { fetcher.fetch(&download).await });
-                self.fetches.insert(source.clone(), task);
-            }
-        }
+        // What a job fetches is its own: what the download fails of, the job says.
+        let mut theirs = BTreeSet::new();
         for (index, layer) in missing.iter().enumerate() {
             let user = self.lowered.image.user.as_deref();
-            let Some(facts) = layer.portable.as_ref().and_then(|step| step.usual(user)) else { continue };
+            let Some(step) = &layer.portable else { continue };
+            let Some(facts) = step.usual(user) else { continue };
             let forced = no_cache.covers(layer);
             let found = cache::find(self.resolver.store, &layer.key).ok().flatten();
             let known = !forced && found.is_some_and(|record| record.fits(layer));
             if let Some(job) = self.job(layer, facts, done + index + 1, plan.len(), forced).filter(|_| !known) {
                 self.archives.start(layer.key, job);
+                theirs.insert(&step.archive);
             }
+        }
+        for source in missing.iter().flat_map(|layer| &layer.steps).flat_map(Step::sources) {
+            let Source::Url { url, .. } = source else { continue };
+            let Some(digest) = self.inputs.sources.get(source).filter(|_| !theirs.contains(source)) else { continue };
+            if self.fetches.contains_key(source) || self.resolver.fetcher.have(digest) {
+                continue;
+            }
+            let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };
+            let fetcher = self.resolver.fetcher.clone();
+            let task = Task::start(self.resolver.runtime, async move { fetcher.fetch(&download).await });
+            self.fetches.insert(source.clone(), task);
         }
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -259,21 +259,24 @@ impl Worker {
         }
     }
 
+    /// How it ended, once it has; `None` if it does not.
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if waited < LAST => std::thread::sleep(POLL),
+                ended => return ended,
+            }
+            waited += POLL;
+        }
+    }
+
     /// Why it does not answer: it has ended, or the two do not understand each other any more, and it has to end.
     fn lost(&mut self, error: Option<io::Error>) -> SandboxError {
         self.channel.end();
         let gone =
             |error: &io::Error| matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
-        let mut waited = Duration::ZERO;
-        let ended = loop {
-            match self.child.try_wait() {
-                Ok(None) if waited < LAST => std::thread::sleep(POLL),
-                Ok(None) => break Ok(None),
-                Ok(status) => break Ok(status),
-                Err(error) => break Err(error),
-            }
-            waited += POLL;
-        };
+        let ended = self.ended();
         if !matches!(ended, Ok(Some(_))) {
             let _ = self.child.kill();
         }
@@ -289,8 +292,12 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The worker may be in the middle of anything; its namespaces go with it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.channel.end();
+        let _ = match self.child.kill() {
+            Ok(()) => self.child.wait().map(Some),
+            // It ends by itself when nobody talks to it, and at the latest with this process.
+            Err(_) => self.ended(),
+        };
         let id = self.child.id();
         running().retain(|other| *other != id);
     }

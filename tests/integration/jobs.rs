@@ -64,7 +64,7 @@ fn a_build_that_fails_waits_for_no_download() {
     let (asked, waits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
     let (seen, go_on) = (Arc::clone(&asked), Arc::clone(&waits));
     let server = Server::start(move |_, request, stream| {
-        if request.line.contains("/1.") {
+        if request.line.starts_with("GET /1.") {
             // The other one is under way when this one fails.
             until("both are asked for", || seen.load(Ordering::SeqCst));
             return send(stream, "404 Not Found", "", b"");
@@ -142,15 +142,11 @@ fn what_came_another_way_counts_as_missing() {
     let (store, name) = (Store::new(), text(directory.path()));
     let expected = store.build(&[name]);
     let cache = spoil(&store, "a.yml: one");
-    let planned = store.run(&["plan", name]).ok();
-    assert!(
-        !planned.stdout.contains("an older alloy") || planned.stdout.contains("made it another way"),
-        "{}",
-        planned.stdout
-    );
     // Others are told of it, as an older alloy told them, and do not believe it.
     let portable = store.path().join("store/records/portable");
     std::fs::remove_dir_all(&portable).unwrap();
+    let planned = store.run(&["plan", name]).ok();
+    assert!(planned.stdout.contains("an older alloy made it another way"), "{}", planned.stdout);
     let place = format!("type=local,dest={}", text(&cache));
     store.run(&["cache", "export", &place]).ok();
     let other = Store::new();

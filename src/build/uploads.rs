@@ -53,7 +53,7 @@ impl<'a> Uploads<'a> {
         // One that cannot be reached is told of by the push.
         let clients = references.iter().filter(apart).filter_map(|reference| resolver.client(reference).ok()).collect();
         let cache = |remote: Remote| {
-            let record = record(&remote.place(), &resolver.team);
+            let record = record(&remote.place(), resolver.team);
             let known = cache::get(resolver.store, SHARED, &record).ok().flatten().unwrap_or_default();
             Arc::new(Cache { remote, known, written: Mutex::default(), failed: Mutex::default() })
         };
@@ -124,7 +124,7 @@ impl<'a> Uploads<'a> {
             let known: BTreeSet<String> = cache.known.iter().cloned().chain(written).collect();
             if known != cache.known {
                 // That it is not known next time costs a few requests.
-                let _ = cache::put(self.resolver.store, SHARED, &record(&place, &self.resolver.team), &known);
+                let _ = cache::put(self.resolver.store, SHARED, &record(&place, self.resolver.team), &known);
             }
             let error = cache.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
             failed.extend(error.map(|error| (place, error)));

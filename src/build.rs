@@ -260,7 +260,7 @@ fn find(resolver: &Resolver<'_>, plan: &Plan, options: &Options) -> Result<Vec<L
         if options.no_cache.covers(layer) {
             break;
         }
-        match cache::find(resolver.store, &layer.key)? {
+        match cache::find(resolver.store, &layer.key)?.filter(|record| record.fits(layer)) {
             Some(record) => found.push(LayerRecord { name: layer.name.clone(), ..record }),
             None => break,
         }

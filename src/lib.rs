@@ -10,6 +10,7 @@ pub mod lock;
 pub mod op;
 pub mod plan;
 pub mod sign;
+pub mod tasks;
 pub mod yaml;
 
 pub mod attest;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    alloy::sandbox::tell_of_panics();
     // Helpers are this program again; they enter namespaces before any thread exists.
     match alloy::sandbox::dispatch(alloy::target::serve) {
         Some(code) => code,

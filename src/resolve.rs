@@ -20,6 +20,7 @@ use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries, RegistryError};
+use crate::tasks::Task;
 
 mod debs;
 mod files;
@@ -352,7 +353,7 @@ impl Resolver<'_> {
             let known = if self.pull { None } else { self.fetcher.known(url) };
             let download = Download { url: url.to_owned(), sha256: None, size: None, part_of: None };
             let fetcher = self.fetcher.clone();
-            let task = self.runtime.spawn(async move {
+            let task = Task::start(self.runtime, async move {
                 match known {
                     Some(digest) => Ok(digest),
                     None => fetcher.fetch(&download).await.map(|fetched| fetched.digest),
@@ -361,12 +362,11 @@ impl Resolver<'_> {
             (source.clone(), step.name.clone(), place(step), task)
         };
         for (source, task, place, fetch) in unpinned.into_iter().map(ask).collect::<Vec<_>>() {
-            let joined = self.runtime.block_on(fetch).map_err(|error| FetchError::Transport(error.to_string()));
-            let digest = joined.and_then(|fetched| fetched).map_err(|error| ResolveError::Download {
-                task,
-                place: place.clone(),
-                error,
-            })?;
+            let digest = fetch
+                .wait()
+                .map_err(FetchError::from)
+                .and_then(|fetched| fetched)
+                .map_err(|error| ResolveError::Download { task, place: place.clone(), error })?;
             let warning = format!("{place}: the download is not pinned; add `sha256: {}`", digest.hex());
             self.reporter.event(Event::Warning(warning));
             digests.insert(source, digest);

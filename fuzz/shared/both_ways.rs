@@ -7,6 +7,7 @@ use std::path::Path;
 use layers::apply::Ownership;
 use layers::portable::{Place, portable};
 use layers::root::{Root, remove_tree};
+use layers::stop::Stop;
 use layers::store::Store;
 use layers::unpack::{UnpackError, UnpackOptions, unpack};
 
@@ -26,7 +27,16 @@ pub fn both_ways(data: &[u8]) {
     let in_place = unpack(opened(data), &root, Path::new(""), &options);
     assert_eq!(std::fs::read_dir(&outside).expect("a directory").count(), 1);
     let store = Store::open(scratch.join("store")).expect("a store");
-    let place = Place { dest: Path::new(""), ancestors: &[], strip: 0, owner: None, mode: None, mtime_max: u64::MAX };
+    let stop = Stop::default();
+    let place = Place {
+        dest: Path::new(""),
+        ancestors: &[],
+        strip: 0,
+        owner: None,
+        mode: None,
+        mtime_max: u64::MAX,
+        stop: &stop,
+    };
     let writer = store.layer_writer("zstd:1".parse().expect("a compression")).expect("a writer");
     let streamed = portable(opened(data), &place, writer);
     if let (Err(UnpackError::Tar(error)), Ok(_)) = (&in_place, &streamed) {

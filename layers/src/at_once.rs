@@ -3,25 +3,31 @@
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread::{available_parallelism, scope};
+use std::thread::{Builder, available_parallelism, scope};
 
-/// Does `work` with each of `items`, on as many threads as there are processors. Gives the results in the order of
-/// `items`.
+/// Does `work` with each of `items`, on as many threads as there are processors, or on fewer where no more are to be had.
+/// Gives the results in the order of `items`.
 pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::default();
     let threads = available_parallelism().map_or(1, NonZero::get).min(items.len());
-    scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { break };
-                    let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
+    let all = || {
+        while let (at, Some(item)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            (at, items.get(at))
+        } {
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
         }
+    };
+    scope(|scope| {
+        for _ in 1..threads {
+            if Builder::new().spawn_scoped(scope, all).is_err() {
+                break;
+            }
+        }
+        // The caller is one of them.
+        all();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_unstable_by_key(|(at, _)| *at);

@@ -122,7 +122,7 @@ impl<W: Write> Encoder<W> {
         match self.0 {
             Inner::None(out) => Ok(out),
             Inner::Gzip(encoder) => encoder.finish(),
-            Inner::Zstd(encoder) => encoder.finish(),
+            Inner::Zstd(encoder) => encoder.finish().map_err(zstd_error),
         }
     }
 }
@@ -132,7 +132,7 @@ impl<W: Write> Write for Encoder<W> {
         match &mut self.0 {
             Inner::None(out) => out.write(buf),
             Inner::Gzip(encoder) => encoder.write(buf),
-            Inner::Zstd(encoder) => encoder.write(buf),
+            Inner::Zstd(encoder) => encoder.write(buf).map_err(zstd_error),
         }
     }
 
@@ -140,6 +140,16 @@ impl<W: Write> Write for Encoder<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The library has one word for memory and for threads that are refused (`ZSTD_error_memory_allocation`).
+fn zstd_error(error: io::Error) -> io::Error {
+    if error.to_string().contains("not enough memory") { refused("compressor") } else { error }
+}
+
+fn refused(what: &str) -> io::Error {
+    let text = format!("the {what} gets no more memory or threads: see `ulimit -v` and `ulimit -u`");
+    io::Error::new(io::ErrorKind::OutOfMemory, text)
 }
 
 /// A compression found by content.

@@ -12,6 +12,7 @@ pub mod media_type;
 pub mod path;
 pub mod portable;
 pub mod root;
+pub mod stop;
 pub mod store;
 pub mod tar;
 pub mod tree;

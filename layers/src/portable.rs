@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::diff::{ExcludeSet, is_emptied, is_overlay_attribute, pyc};
+use crate::stop::Stop;
 use crate::store::{LayerBlob, LayerWriter, StoreError};
 use crate::tar::budget::Names;
 use crate::tar::{Entry, Kind, TarWriter, plain_directory};
@@ -39,6 +40,8 @@ pub struct Place<'a> {
     pub mode: Option<&'a dyn Fn(u32, bool) -> u32>,
     /// Times later than this, in seconds since 1970, become this.
     pub mtime_max: u64,
+    /// Who ends it early.
+    pub stop: &'a Stop,
 }
 
 /// A layer made of an archive.
@@ -77,8 +80,9 @@ pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Po
     };
     rewriter.ancestors().map_err(UnpackError::from)?;
     let rewritten = members(file, &mut |entry, content| {
+        place.stop.check()?;
         let Some(entry) = relocated(entry, place.strip, place.dest)? else { return Ok(()) };
-        rewriter.member(entry, content)
+        rewriter.member(entry, &mut place.stop.reader(content))
     });
     if let Some(reason) = rewriter.unsuited {
         return Err(PortableError::Unsuited(reason));

@@ -10,6 +10,7 @@ use layers::apply::Ownership;
 use layers::compress::Compression;
 use layers::portable::{Place, portable};
 use layers::root::Root;
+use layers::stop::Stop;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::unpack::{UnpackOptions, unpack};
@@ -64,7 +65,16 @@ fn unpacked(bytes: &[u8], what: &str) -> Result<(), String> {
 }
 
 fn layer(bytes: &[u8], store: &Store) -> Result<u64, String> {
-    let place = Place { dest: Path::new(""), ancestors: &[], strip: 0, owner: None, mode: None, mtime_max: u64::MAX };
+    let stop = Stop::default();
+    let place = Place {
+        dest: Path::new(""),
+        ancestors: &[],
+        strip: 0,
+        owner: None,
+        mode: None,
+        mtime_max: u64::MAX,
+        stop: &stop,
+    };
     let compression: Compression = "none".parse().unwrap();
     let made = portable(opened(bytes), &place, store.layer_writer(compression).unwrap());
     made.map(|made| made.blob.descriptor.size).map_err(|error| error.to_string())

@@ -1,14 +1,21 @@
 //! Portable layers on their way: archives become layers on threads of their own, while whatever comes before them in
 //! the blueprint runs. What the world below will be like is assumed to be the usual; whoever uses the layer checks.
+//!
+//! Downloads are tasks of the runtime, and the threads know nothing of it. A build that ends gives up the ones, and
+//! tells the others to stop and waits for them: nothing of it is at work afterwards.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use layers::portable::{Place, PortableError, portable};
-use layers::store::{Store, StoreError};
+use layers::stop::Stop;
+use layers::store::{Lock, Store, StoreError};
 use layers::tar::{Entry, plain_directory};
 
 use crate::cache::{self, PortableRecord};
@@ -17,18 +24,32 @@ use crate::fetch::{Download, FetchError, Fetcher};
 use crate::op::Source;
 use crate::plan::{Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
 use crate::resolve::{Resolver, local};
+use crate::tasks::Task;
+
+/// How often one looks whether another build has made the same layer.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Why a job gave no layer.
 #[derive(Debug, thiserror::Error)]
-enum JobError {
+pub(super) enum JobError {
+    /// The archive.
     #[error(transparent)]
     Archive(#[from] PortableError),
+    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The download.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error(transparent)]
-    File(#[from] std::io::Error),
+    /// A file of this machine.
+    #[error("cannot read {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    /// There was nobody to do it.
+    #[error("cannot start a thread for the archive: {0}")]
+    Thread(io::Error),
+    /// It was told to stop.
+    #[error("the archive's layer was given up")]
+    Stopped,
 }
 
 /// Archives at work at once: each keeps two cores busy, and takes its memory.
@@ -39,38 +60,79 @@ fn parallel() -> usize {
 /// A layer, and whether it was there.
 pub(super) type Ready = (PortableRecord, bool);
 
+/// What a job comes to; no layer if the archive has to be unpacked where it goes.
+type Answer = Result<Option<Ready>, JobError>;
+
 /// A portable layer that is being made for an assumed world.
 struct Started {
     facts: Facts,
-    made: Receiver<Option<Ready>>,
+    made: Receiver<Answer>,
+    _download: Task<()>,
 }
 
 /// All that are being made.
 #[derive(Default)]
 pub(super) struct Archives {
     started: BTreeMap<LayerKey, Started>,
-    queue: Arc<Queue>,
+    crew: Arc<Crew>,
 }
 
-/// Jobs that wait, first come first served, and how many are at work.
+/// The threads, and the jobs whose archives are there: first come first served.
 #[derive(Default)]
-struct Queue {
-    waiting: Mutex<(VecDeque<Waiting>, usize)>,
+struct Crew {
+    state: Mutex<State>,
+    stop: Stop,
 }
 
-type Waiting = (Job, Sender<Option<Ready>>);
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    working: usize,
+    threads: Vec<JoinHandle<()>>,
+}
 
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, (VecDeque<Waiting>, usize)> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+type Waiting = (Job, PathBuf, Sender<Answer>);
+
+impl Crew {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next job for a thread that has done one; none left ends it.
     fn next(&self) -> Option<Waiting> {
         let mut state = self.lock();
-        let next = state.0.pop_front();
-        state.1 -= usize::from(next.is_none());
+        let next = if self.stop.is_told() { None } else { state.waiting.pop_front() };
+        state.working -= usize::from(next.is_none());
         next
+    }
+
+    /// Has a job done, by a new thread if there may be one more.
+    fn put(self: &Arc<Self>, waiting: Waiting) {
+        let mut state = self.lock();
+        state.waiting.push_back(waiting);
+        if self.stop.is_told() || state.working == parallel() {
+            return;
+        }
+        let crew = Arc::clone(self);
+        let work = move || {
+            while let Some((job, path, to)) = crew.next() {
+                // Nobody waits any more when the build has failed.
+                let _ = to.send(job.make(&path, &crew.stop));
+            }
+        };
+        match std::thread::Builder::new().name("archive".into()).spawn(work) {
+            Ok(thread) => {
+                state.working += 1;
+                state.threads.push(thread);
+            }
+            // Those at work do it; if there are none, nobody does.
+            Err(_) if state.working > 0 => {}
+            Err(error) => {
+                if let Some((_, _, to)) = state.waiting.pop_back() {
+                    let _ = to.send(Err(JobError::Thread(error)));
+                }
+            }
+        }
     }
 }
 
@@ -124,63 +186,79 @@ impl Job {
         })
     }
 
-    /// The layer, from the store or made now. `None` if the archive has to be unpacked where it goes, or cannot be:
-    /// doing so then tells what is wrong with it.
-    pub(super) fn make(&self) -> Option<Ready> {
-        match self.try_make() {
-            Ok(ready) => Some(ready),
-            Err(JobError::Archive(PortableError::Unsuited(reason))) => {
-                let note = format!("{} becomes a layer where it is unpacked: {reason}", self.name);
-                self.fetcher.reporter().event(Event::Note(note));
-                None
-            }
-            Err(_) => None,
+    /// The layer, from the store or made now.
+    pub(super) fn make_now(&self) -> Answer {
+        match self.found()? {
+            Some(record) => Ok(Some((record, true))),
+            None => self.make(&self.runtime.block_on(self.file())?, &Stop::default()),
         }
     }
 
-    fn try_make(&self) -> Result<Ready, JobError> {
-        let key = self.preimage.key();
-        let found = || if self.forced { Ok(None) } else { cache::find_portable(&self.store, &key) };
-        if let Some(record) = found()? {
-            return Ok((record, true));
+    fn found(&self) -> Result<Option<PortableRecord>, StoreError> {
+        if self.forced { Ok(None) } else { cache::find_portable(&self.store, &self.preimage.key()) }
+    }
+
+    /// Alone: another build may be making the same one.
+    fn alone(&self, stop: &Stop) -> Result<Lock, JobError> {
+        let name = format!("portable-{}", self.preimage.key().hex());
+        // Not waited for in the kernel, where a build that ends could not be told.
+        while !stop.is_told() {
+            match self.store.try_lock(&name)? {
+                Some(lock) => return Ok(lock),
+                None => std::thread::sleep(POLL),
+            }
         }
-        let path = self.file()?;
-        // Another build may be making the same one.
-        let _lock = self.store.lock(&format!("portable-{}", key.hex()))?;
-        if let Some(record) = found()? {
-            return Ok((record, true));
+        Err(JobError::Stopped)
+    }
+
+    /// The layer of the archive `path`, unless it is there by now.
+    fn make(&self, path: &Path, stop: &Stop) -> Answer {
+        let _lock = self.alone(stop)?;
+        if let Some(record) = self.found()? {
+            return Ok(Some((record, true)));
         }
         let (reporter, id) = (self.fetcher.reporter(), Id::next());
         let (index, count) = (self.index, self.count);
         reporter.event(Event::LayerStarted { id, name: self.name.clone(), index, count });
         reporter.event(Event::TaskStarted { layer: id, name: self.task.clone() });
-        let made = self.stream(&path);
+        let made = self.stream(path, stop);
         reporter.event(Event::TaskEnded { layer: id });
         let (outcome, size) = match &made {
             Ok(record) => ("built", Some(record.layer.descriptor.size)),
             Err(_) => ("given up", None),
         };
         reporter.event(Event::LayerEnded { id, outcome, size });
-        let record = made?;
+        let record = match made {
+            Err(JobError::Archive(PortableError::Unsuited(reason))) => {
+                let note = format!("{} becomes a layer where it is unpacked: {reason}", self.name);
+                reporter.event(Event::Note(note));
+                return Ok(None);
+            }
+            // It was the reason, whatever was said.
+            Err(_) if stop.is_told() => return Err(JobError::Stopped),
+            made => made?,
+        };
         self.store.note_layer(&record.layer)?;
-        cache::keep_portable(&self.store, &key, &record)?;
-        Ok((record, false))
+        cache::keep_portable(&self.store, &self.preimage.key(), &record)?;
+        Ok(Some((record, false)))
     }
 
-    fn file(&self) -> Result<PathBuf, JobError> {
+    async fn file(&self) -> Result<PathBuf, JobError> {
         Ok(match &self.step.archive {
-            Source::Local { path } => local(&self.directory, path)?,
+            Source::Local { path } => {
+                local(&self.directory, path).map_err(|source| JobError::File { path: path.into(), source })?
+            }
             Source::Url { url, .. } => {
                 let sha256 = self.inputs.sources.get(&self.step.archive).copied();
                 let download = Download { url: url.clone(), sha256, size: None, part_of: None };
-                let fetched = self.runtime.block_on(self.fetcher.fetch(&download))?;
+                let fetched = self.fetcher.fetch(&download).await?;
                 self.fetcher.path(&fetched.digest)
             }
         })
     }
 
-    fn stream(&self, path: &Path) -> Result<PortableRecord, JobError> {
-        let file = File::open(path)?;
+    fn stream(&self, path: &Path, stop: &Stop) -> Result<PortableRecord, JobError> {
+        let file = File::open(path).map_err(|source| JobError::File { path: path.to_owned(), source })?;
         let ancestors: Vec<Entry> = self
             .facts
             .ancestors
@@ -202,6 +280,7 @@ impl Job {
             owner: self.facts.owner,
             mode: mode.as_ref().map(|mode| mode as &dyn Fn(u32, bool) -> u32),
             mtime_max: self.inputs.epoch,
+            stop,
         };
         let made = portable(file, &place, self.store.layer_writer(self.inputs.compression)?)?;
         Ok(PortableRecord { layer: made.blob, tops: made.tops, preimage: self.preimage.clone() })
@@ -212,26 +291,42 @@ impl Archives {
     /// Begins a job for the layer of that key.
     pub(super) fn start(&mut self, layer: LayerKey, job: Job) {
         let (to, made) = channel();
-        self.started.insert(layer, Started { facts: job.facts.clone(), made });
-        let mut state = self.queue.lock();
-        state.0.push_back((job, to));
-        if state.1 == parallel() {
-            return;
-        }
-        state.1 += 1;
-        let queue = Arc::clone(&self.queue);
-        std::thread::spawn(move || {
-            while let Some((job, to)) = queue.next() {
-                // Nobody waits any more when the build has failed.
-                let _ = to.send(job.make());
-            }
+        let (facts, runtime, crew) = (job.facts.clone(), job.runtime.clone(), Arc::clone(&self.crew));
+        let download = Task::start(&runtime, async move {
+            let answer = match job.found() {
+                Ok(Some(record)) => Ok(Some((record, true))),
+                Ok(None) => match job.file().await {
+                    Ok(path) => return crew.put((job, path, to)),
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error.into()),
+            };
+            // Nobody waits any more when the build has failed.
+            let _ = to.send(answer);
         });
+        self.started.insert(layer, Started { facts, made, _download: download });
     }
 
     /// What was made for the layer of that key, once it is made, and the world that was assumed.
-    pub(super) fn take(&mut self, layer: &LayerKey) -> Option<(Facts, Option<Ready>)> {
+    pub(super) fn take(&mut self, layer: &LayerKey) -> Option<(Facts, Answer)> {
         let started = self.started.remove(layer)?;
-        let made = started.made.recv().unwrap_or_default();
+        let made = started.made.recv().unwrap_or(Err(JobError::Stopped));
         Some((started.facts, made))
+    }
+}
+
+impl Drop for Archives {
+    fn drop(&mut self) {
+        self.crew.stop.tell();
+        // Their downloads with them: nothing more is put.
+        self.started.clear();
+        let threads = {
+            let mut state = self.crew.lock();
+            state.waiting.clear();
+            std::mem::take(&mut state.threads)
+        };
+        for thread in threads {
+            let _ = thread.join();
+        }
     }
 }

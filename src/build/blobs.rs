@@ -8,6 +8,7 @@ use crate::cache::{RemoteError, elsewhere};
 use crate::fetch::FetchError;
 use crate::registry::RegistryError;
 use crate::resolve::Resolver;
+use crate::tasks::Task;
 
 /// Brings those of `blobs` that are not in the store there, from wherever they are known to be.
 pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(), BuildError> {
@@ -16,7 +17,7 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
         let places: Vec<_> = elsewhere::places(resolver.store, &blob.digest)?.into_iter().collect();
         let remotes = resolver.remotes(&places);
         let (wanted, store) = (blob.clone(), resolver.store.clone());
-        let task = resolver.runtime.spawn(async move {
+        let task = Task::start(resolver.runtime, async move {
             let mut last = None;
             for remote in remotes {
                 match remote.pull(&wanted, &store).await {
@@ -30,9 +31,7 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
     }
     let mut lost = None;
     for (digest, task) in tasks {
-        let done = resolver.runtime.block_on(task);
-        let done = done
-            .unwrap_or_else(|error| Err(Some(RegistryError::from(FetchError::Transport(error.to_string())).into())));
+        let done = task.wait().unwrap_or_else(|error| Err(Some(RegistryError::from(FetchError::from(error)).into())));
         // All of them are waited for: none goes on behind the back of a build that has failed.
         if let Err(error) = done {
             lost = lost.or(Some((digest, error)));

@@ -74,7 +74,7 @@ pub fn forecast(
     let mut layers: Vec<ForecastLayer> = Vec::new();
     for planned in plan.layers {
         let forced = options.no_cache.covers(&planned);
-        let record = cache::find(resolver.store, &planned.key)?.filter(|_| !forced);
+        let record = cache::find(resolver.store, &planned.key)?.filter(|record| !forced && record.fits(&planned));
         let below = layers.last();
         let here = record.map(|record| record.layer.map_or(0, |blob| blob.descriptor.size));
         // A layer stands on those below: with one of them built anew, it is built anew, unless it is an archive.
@@ -146,6 +146,9 @@ pub(super) fn why(
         return Ok(vec![Reason::new("new", "it was not built here before")]);
     };
     let record: Option<LayerRecord> = cache::record(resolver.store, last)?;
+    if *last == planned.key && record.as_ref().is_some_and(|record| !record.fits(planned)) {
+        return Ok(vec![Reason::new("way", "an older alloy made it another way")]);
+    }
     let trace = record.and_then(|record| serde_json::from_value::<Trace>(record.preimage).ok());
     let (Some(trace), false) = (trace, *last == planned.key) else {
         return Ok(vec![Reason::new("gone", "it is no longer in the store")]);

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use layers::digest::DiffId;
 use layers::store::LayerBlob;
-use tokio::task::JoinHandle;
 
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
@@ -15,7 +14,7 @@ use super::team::{self, Brought};
 use super::uploads::Uploads;
 use super::{Hit, NoCache, SHARED};
 
-use crate::cache::{self, LayerRecord};
+use crate::cache::{self, LayerRecord, Way};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
@@ -25,6 +24,7 @@ use crate::resolve::{Base, Origin, Resolver};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::{Interactive, Outcome};
 use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::tasks::Task;
 
 mod base;
 mod closure;
@@ -46,7 +46,7 @@ pub struct Session<'a> {
     lowered: &'a Lowered,
     inputs: &'a Inputs,
     target: Option<ImageTarget>,
-    fetches: BTreeMap<Source, JoinHandle<std::result::Result<Fetched, FetchError>>>,
+    fetches: BTreeMap<Source, Task<std::result::Result<Fetched, FetchError>>>,
     /// Layers of the blueprint so far, lowest first.
     made: Vec<Standing>,
     /// Layers that were found and not made.
@@ -71,6 +71,7 @@ struct Standing {
 pub(super) struct Made {
     pub(super) blob: Option<LayerBlob>,
     pub(super) archive: Option<Contents>,
+    pub(super) way: Option<Way>,
 }
 
 impl<'a> Session<'a> {
@@ -157,27 +158,30 @@ impl<'a> Session<'a> {
     /// Begins what needs nothing of the layers below: downloads, and archives that become layers by themselves.
     pub fn prefetch(&mut self, plan: &[PlannedLayer], done: usize, no_cache: &NoCache) {
         let missing = &plan[done..];
-        for step in missing.iter().flat_map(|layer| &layer.steps) {
-            for source in step.sources() {
-                let Source::Url { url, .. } = source else { continue };
-                let Some(digest) = self.inputs.sources.get(source) else { continue };
-                if self.fetches.contains_key(source) || self.resolver.fetcher.have(digest) {
-                    continue;
-                }
-                let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };
-                let fetcher = self.resolver.fetcher.clone();
-                let task = self.resolver.runtime.spawn(async move { fetcher.fetch(&download).await });
-                self.fetches.insert(source.clone(), task);
-            }
-        }
+        // What a job fetches is its own: what the download fails of, the job says.
+        let mut theirs = BTreeSet::new();
         for (index, layer) in missing.iter().enumerate() {
             let user = self.lowered.image.user.as_deref();
-            let Some(facts) = layer.portable.as_ref().and_then(|step| step.usual(user)) else { continue };
+            let Some(step) = &layer.portable else { continue };
+            let Some(facts) = step.usual(user) else { continue };
             let forced = no_cache.covers(layer);
-            let known = !forced && matches!(cache::find(self.resolver.store, &layer.key), Ok(Some(_)));
+            let found = cache::find(self.resolver.store, &layer.key).ok().flatten();
+            let known = !forced && found.is_some_and(|record| record.fits(layer));
             if let Some(job) = self.job(layer, facts, done + index + 1, plan.len(), forced).filter(|_| !known) {
                 self.archives.start(layer.key, job);
+                theirs.insert(&step.archive);
             }
+        }
+        for source in missing.iter().flat_map(|layer| &layer.steps).flat_map(Step::sources) {
+            let Source::Url { url, .. } = source else { continue };
+            let Some(digest) = self.inputs.sources.get(source).filter(|_| !theirs.contains(source)) else { continue };
+            if self.fetches.contains_key(source) || self.resolver.fetcher.have(digest) {
+                continue;
+            }
+            let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };
+            let fetcher = self.resolver.fetcher.clone();
+            let task = Task::start(self.resolver.runtime, async move { fetcher.fetch(&download).await });
+            self.fetches.insert(source.clone(), task);
         }
     }
 
@@ -196,10 +200,10 @@ impl<'a> Session<'a> {
         let trace = Trace::of(planned, self.lowered, self.inputs);
         let mut hit = self.hit(&planned.key);
         // With other bytes below than when it was made, what it was then says nothing.
-        let mut found = before.clone().filter(|_| !self.moved);
+        let mut found = before.clone().filter(|record| !self.moved && record.fits(planned));
         if found.is_none() && !forced {
             hit = Hit::Local;
-            found = cache::find(store, &output)?;
+            found = cache::find(store, &output)?.filter(|record| record.fits(planned));
         }
         if found.is_none()
             && !forced
@@ -213,7 +217,7 @@ impl<'a> Session<'a> {
             Some(record) => {
                 said = record.chain;
                 self.cached(planned, index, count, &hit, record.layer.as_ref());
-                Made { blob: record.layer, archive: record.archive }
+                Made { blob: record.layer, archive: record.archive, way: record.way }
             }
             None => match self.portable(planned, index, count, forced)? {
                 Some((made, how)) => {
@@ -222,7 +226,8 @@ impl<'a> Session<'a> {
                 }
                 None => {
                     hit = Hit::Built;
-                    Made { blob: self.run(planned, index, count)?, archive: None }
+                    let way = planned.portable.as_ref().map(|_| Way::InPlace);
+                    Made { blob: self.run(planned, index, count)?, archive: None, way }
                 }
             },
         };
@@ -231,12 +236,14 @@ impl<'a> Session<'a> {
             name: planned.name.clone(),
             layer: made.blob.clone(),
             archive: made.archive,
+            way: made.way,
             preimage: serde_json::to_value(trace).unwrap_or_default(),
             output: Some(output),
             chain: self.proven_chain(said)?,
         };
-        if before.as_ref().map(|before| &before.layer) != Some(&record.layer) {
-            self.moved = self.moved || before.is_some();
+        let same = before.as_ref().is_some_and(|before| before.layer == record.layer);
+        self.moved = self.moved || !same && before.is_some();
+        if !same || before.is_some_and(|before| before.way != record.way) {
             cache::keep(store, &planned.key, &record)?;
         }
         cache::keep(store, &output, &record)?;
@@ -370,10 +377,4 @@ impl<'a> Session<'a> {
         }
         ended
     }
-}
-
-fn joined<T>(
-    done: std::result::Result<std::result::Result<T, FetchError>, tokio::task::JoinError>,
-) -> std::result::Result<T, FetchError> {
-    done.map_err(|error| FetchError::Transport(error.to_string()))?
 }

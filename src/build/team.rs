@@ -57,7 +57,7 @@ fn wanted<'p>(
     let store = resolver.store;
     let (mut wanted, mut layers) = Questions::default();
     for layer in plan.layers.iter().filter(|layer| !options.no_cache.covers(layer)) {
-        if cache::find(store, &layer.key)?.is_some() {
+        if cache::find(store, &layer.key)?.is_some_and(|record| record.fits(layer)) {
             continue;
         }
         wanted.push(Wanted::layer(layer));
@@ -110,9 +110,9 @@ pub(super) fn bring_output(
     if let Some(layer) = entry.known.layer() {
         elsewhere::note(resolver.store, &layer.descriptor.digest, &place)?;
     }
-    let Known::Layer { name, layer, archive, chain, .. } = entry.known else { return Ok(None) };
+    let Known::Layer { name, layer, archive, way, chain, .. } = entry.known else { return Ok(None) };
     let preimage = serde_json::to_value(trace).unwrap_or_default();
-    let record = cache::LayerRecord { name, layer, archive, preimage, output: Some(output), chain };
+    let record = cache::LayerRecord { name, layer, archive, way, preimage, output: Some(output), chain };
     cache::keep(resolver.store, &output, &record)?;
     Ok(Some((record, place)))
 }

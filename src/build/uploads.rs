@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::store::LayerBlob;
-use tokio::task::JoinHandle;
 
 use super::BuildError;
 use crate::cache::{self, Entry, Place, Remote, RemoteError, Team, elsewhere};
 use crate::registry::{Client, Reference};
 use crate::resolve::Resolver;
+use crate::tasks::Task;
 
 /// Which entries a place has, as far as is known here.
 const SHARED: &str = "shared";
@@ -26,7 +26,7 @@ pub(super) struct Uploads<'a> {
     resolver: &'a Resolver<'a>,
     clients: Vec<Client>,
     caches: Vec<Arc<Cache>>,
-    running: Vec<JoinHandle<()>>,
+    running: Vec<Task<()>>,
 }
 
 /// A place that entries are left in.
@@ -41,7 +41,8 @@ struct Cache {
 /// Where it is recorded. Entries that nobody signed, or somebody else, are other entries.
 fn record(place: &Place, team: &Team) -> String {
     let signer = team.signer().map_or_else(String::new, |key| format!("\n{}", key.hex()));
-    Digest::of(format!("{place}{signer}")).hex()
+    // 2: entries that do not say which way an archive's layer came are written once more.
+    Digest::of(format!("{place}{signer}\n2")).hex()
 }
 
 impl<'a> Uploads<'a> {
@@ -68,7 +69,7 @@ impl<'a> Uploads<'a> {
         }
         for client in self.clients.clone() {
             let blob = blob.clone();
-            self.running.push(self.resolver.runtime.spawn(async move {
+            self.running.push(Task::start(self.resolver.runtime, async move {
                 let _ = client.push_blob(&blob).await;
             }));
         }
@@ -101,7 +102,7 @@ impl<'a> Uploads<'a> {
                 store: self.resolver.store.clone(),
             };
             let cache = Arc::clone(cache);
-            self.running.push(self.resolver.runtime.spawn(async move {
+            self.running.push(Task::start(self.resolver.runtime, async move {
                 match job.run(&cache.remote).await {
                     Ok(()) => cache.written.lock().unwrap_or_else(PoisonError::into_inner).extend(job.entry.tags()),
                     Err(error) => *cache.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
@@ -114,7 +115,8 @@ impl<'a> Uploads<'a> {
     pub(super) fn finish(self) -> Vec<(Place, RemoteError)> {
         let mut failed = Vec::new();
         for upload in self.running {
-            let _ = self.resolver.runtime.block_on(upload);
+            // What went wrong, the tasks have said by other means.
+            let _ = upload.wait();
         }
         for cache in &self.caches {
             let place = cache.remote.place();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY};
+use layers::stop::Stop;
 use layers::store::{Store, StoreError};
 use rustix::fs::{Mode, OFlags};
 
@@ -123,12 +124,12 @@ impl Directory {
     }
 
     /// Brings a blob into `store`, checked.
-    pub fn pull(&self, blob: &Descriptor, store: &Store) -> Result<()> {
+    pub fn pull(&self, blob: &Descriptor, store: &Store, stop: &Stop) -> Result<()> {
         if store.contains(&blob.digest) {
             return Ok(());
         }
         let path = self.blob(&blob.digest);
-        copy_blob(store, FILES, &path, blob).map_err(|error| match error {
+        copy_blob(store, FILES, &path, blob, stop).map_err(|error| match error {
             ImageError::Read { path, source } => failed("read", &path)(source),
             ImageError::Store(error) => error.into(),
             other => failed("read", &path)(io::Error::other(other.to_string())),
@@ -136,12 +137,12 @@ impl Directory {
     }
 
     /// Brings a blob here from `store`.
-    pub fn push(&self, blob: &Descriptor, store: &Store) -> Result<()> {
+    pub fn push(&self, blob: &Descriptor, store: &Store, stop: &Stop) -> Result<()> {
         self.begin()?;
         if self.blob_size(&blob.digest) == Some(blob.size) {
             return Ok(());
         }
-        let mut from = store.open_blob(&blob.digest)?;
+        let mut from = stop.reader(store.open_blob(&blob.digest)?);
         self.replace(&self.blob(&blob.digest), |mut file| io::copy(&mut from, &mut file).map(drop))
     }
 

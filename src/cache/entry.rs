@@ -12,6 +12,7 @@ use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::{Way, came_so};
 use crate::plan::{Contents, LayerKey};
 
 /// `artifactType` of entries (OCI image-spec 1.1, "Guidelines for Artifact Usage").
@@ -45,6 +46,9 @@ pub enum Known {
         layer: Option<LayerBlob>,
         /// What is in it, of an archive's layer.
         archive: Option<Contents>,
+        /// Which way an archive's layer came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way: Option<Way>,
         /// What it is also found under: the bytes below in place of how they came about.
         output: LayerKey,
         /// Of the stack with it on top.
@@ -82,6 +86,8 @@ pub struct Wanted {
     pub preimage: Value,
     /// How the layers below came about makes no difference.
     pub any_parent: bool,
+    /// It is an archive's layer. `None` for what is no layer of a blueprint.
+    pub portable: Option<bool>,
 }
 
 /// Why an entry is not used.
@@ -96,6 +102,9 @@ pub enum EntryError {
     /// The key is right, what it says it is made of is not.
     #[error("it was made of something else than what is asked for")]
     Preimage,
+    /// The archive was unpacked where it would not be now, or the other way round.
+    #[error("its layer came another way than it comes now")]
+    Way,
     /// Record and manifest tell two stories.
     #[error("its record does not fit its layer")]
     Layer,
@@ -238,6 +247,11 @@ impl Wanted {
         };
         if entry.known.kind() != self.kind || output != self.key {
             return Err(EntryError::Key);
+        }
+        if let (Known::Layer { layer: Some(_), archive, way, .. }, Some(portable)) = (&entry.known, self.portable)
+            && !came_so(*way, archive.as_ref(), portable)
+        {
+            return Err(EntryError::Way);
         }
         let comparable = |preimage: &Value| {
             let mut preimage = preimage.clone();

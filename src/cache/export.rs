@@ -45,7 +45,7 @@ impl LayerRecord {
             return None;
         }
         let (name, archive, chain) = (self.name.clone(), self.archive.clone(), self.chain);
-        let known = Known::Layer { name, layer, archive, output: self.output?, chain };
+        let known = Known::Layer { name, layer, archive, way: self.way, output: self.output?, chain };
         Some(Entry { key: key.digest(), preimage: serde_json::to_value(preimage).ok()?, known })
     }
 }
@@ -80,14 +80,15 @@ pub fn entries(store: &Store) -> Result<Vec<Entry>, StoreError> {
 pub fn keep_entry(store: &Store, entry: &Entry, preimage: Value) -> Result<(), StoreError> {
     let key = LayerKey::from(entry.key);
     match &entry.known {
-        Known::Layer { name, layer, archive, output, chain } => {
+        Known::Layer { name, layer, archive, way, output, chain } => {
             let (name, layer, archive) = (name.clone(), layer.clone(), archive.clone());
-            let record = LayerRecord { name, layer, archive, preimage, output: Some(*output), chain: *chain };
+            let (way, output) = (*way, Some(*output));
+            let record = LayerRecord { name, layer, archive, way, preimage, output, chain: *chain };
             super::keep(store, &key, &record)
         }
         Known::Base { layer } => {
             let (name, layer) = (BASE.to_owned(), layer.clone());
-            let record = LayerRecord { name, layer, archive: None, preimage, output: None, chain: None };
+            let record = LayerRecord { name, layer, archive: None, way: None, preimage, output: None, chain: None };
             super::keep(store, &key, &record)
         }
         Known::Portable { layer, tops } => match serde_json::from_value::<PortablePreimage>(preimage) {
@@ -139,7 +140,13 @@ impl Wanted {
     /// A layer, by how it comes about.
     pub fn layer(planned: &PlannedLayer) -> Self {
         let preimage = serde_json::to_value(&planned.preimage).unwrap_or_default();
-        Self { kind: "layer", key: planned.key.digest(), preimage, any_parent: false }
+        Self {
+            kind: "layer",
+            key: planned.key.digest(),
+            preimage,
+            any_parent: false,
+            portable: Some(planned.portable.is_some()),
+        }
     }
 
     /// A layer, by the bytes below it.
@@ -150,12 +157,18 @@ impl Wanted {
     /// An archive's layer.
     pub fn portable(preimage: &PortablePreimage) -> Self {
         let key = preimage.key().digest();
-        Self { kind: "portable", key, preimage: serde_json::to_value(preimage).unwrap_or_default(), any_parent: false }
+        Self {
+            kind: "portable",
+            key,
+            preimage: serde_json::to_value(preimage).unwrap_or_default(),
+            any_parent: false,
+            portable: None,
+        }
     }
 
     /// The layer of a base that is made from packages.
     pub fn base(identity: Digest, inputs: &Inputs) -> Self {
         let key = LayerKey::of_base(identity, inputs).digest();
-        Self { kind: "base", key, preimage: base_preimage(identity, inputs), any_parent: false }
+        Self { kind: "base", key, preimage: base_preimage(identity, inputs), any_parent: false, portable: None }
     }
 }

@@ -24,7 +24,7 @@ pub use place::{Place, PlaceError};
 pub use remote::{Remote, RemoteError};
 pub use team::{BELIEVED, CheckError, Team};
 
-use crate::plan::{Contents, LayerKey, PortablePreimage};
+use crate::plan::{Contents, LayerKey, PlannedLayer, PortablePreimage};
 
 /// What is known of a layer that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct LayerRecord {
     /// What is in it, of an archive's layer.
     #[serde(default)]
     pub archive: Option<Contents>,
+    /// Which way an archive's layer came; absent for other layers, and in records of an older alloy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
     /// What the key was made of, to explain the next miss.
     pub preimage: serde_json::Value,
     /// What it is also found under: the bytes below in place of how they came about.
@@ -44,6 +47,30 @@ pub struct LayerRecord {
     /// Of the stack with it on top.
     #[serde(default)]
     pub chain: Option<ChainId>,
+}
+
+/// Which way an archive became a layer: the bytes are not the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// In one pass, without unpacking it.
+    Streamed,
+    /// Unpacked where it goes, since it, or what is there, does not allow the other.
+    InPlace,
+}
+
+impl LayerRecord {
+    /// True if the layer is what would be made for `planned` now.
+    pub fn fits(&self, planned: &PlannedLayer) -> bool {
+        self.layer.is_none() || came_so(self.way, self.archive.as_ref(), planned.portable.is_some())
+    }
+}
+
+/// True if a layer came the way that it comes now. An older alloy unpacked an archive in place also when its download had
+/// failed once, and did not say which it was.
+fn came_so(way: Option<Way>, archive: Option<&Contents>, portable: bool) -> bool {
+    let streamed = way == Some(Way::Streamed) || archive.is_some();
+    if portable { streamed || way == Some(Way::InPlace) } else { !streamed }
 }
 
 /// A layer made of an archive alone, which other blueprints share.

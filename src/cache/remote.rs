@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY, empty};
+use layers::stop::Stop;
 use layers::store::Store;
 use serde::Deserialize;
 
@@ -14,6 +15,7 @@ use super::directory::{Directory, DirectoryError};
 use super::entry::{Entry, Written};
 use super::{EntryError, Place};
 use crate::registry::{Client, Pushed, RegistryError};
+use crate::tasks;
 
 /// Of one tag.
 const MOST_MANIFESTS: usize = 100;
@@ -51,9 +53,9 @@ pub enum RemoteError {
     /// The store.
     #[error(transparent)]
     Store(#[from] layers::store::StoreError),
-    /// A thread ended early.
-    #[error("a thread ended early: {0}")]
-    Thread(String),
+    /// A task ended early.
+    #[error(transparent)]
+    Ended(#[from] tasks::Ended),
 }
 
 impl From<super::CheckError> for RemoteError {
@@ -69,10 +71,9 @@ type Result<T> = std::result::Result<T, RemoteError>;
 
 /// Files are read and written where nothing waits for it.
 async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> std::result::Result<T, DirectoryError> + Send + 'static,
+    work: impl FnOnce(&Stop) -> std::result::Result<T, DirectoryError> + Send + 'static,
 ) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|error| RemoteError::Thread(error.to_string()))??)
+    Ok(tasks::aside(work).await??)
 }
 
 impl Remote {
@@ -100,7 +101,7 @@ impl Remote {
             Self::Registry(client, _) => Ok(client.artifact(name).await?),
             Self::Directory(directory) => {
                 let (directory, name) = (directory.clone(), name.to_owned());
-                aside(move || directory.manifest(&name)).await
+                aside(move |_| directory.manifest(&name)).await
             }
         }
     }
@@ -119,7 +120,7 @@ impl Remote {
             Self::Registry(client, _) => Ok(client.blob(blob).await?),
             Self::Directory(directory) => {
                 let (directory, blob, store) = (directory.clone(), blob.clone(), store.clone());
-                aside(move || directory.pull(&blob, &store)).await
+                aside(move |stop| directory.pull(&blob, &store, stop)).await
             }
         }
     }
@@ -144,7 +145,7 @@ impl Remote {
             Self::Registry(client, _) => client.push_blob(blob).await.map(drop).map_err(Into::into),
             Self::Directory(directory) => {
                 let (directory, blob, store) = (directory.clone(), blob.clone(), store.clone());
-                aside(move || directory.push(&blob, &store)).await
+                aside(move |stop| directory.push(&blob, &store, stop)).await
             }
         }
     }
@@ -163,7 +164,7 @@ impl Remote {
             }
             Self::Directory(directory) => {
                 let directory = directory.clone();
-                aside(move || directory.write(&tags, &manifest)).await
+                aside(move |_| directory.write(&tags, &manifest)).await
             }
         }
     }
@@ -174,7 +175,7 @@ impl Remote {
             Self::Registry(client, _) => client.tags().await?.into_iter().map(|tag| (tag.clone(), tag)).collect(),
             Self::Directory(directory) => {
                 let directory = directory.clone();
-                let tags = aside(move || directory.tags()).await?;
+                let tags = aside(move |_| directory.tags()).await?;
                 tags.into_iter().map(|(tag, digest)| (tag, digest.to_string())).collect()
             }
         })
@@ -199,7 +200,7 @@ impl Remote {
             Self::Registry(client, _) => Ok(client.any_manifest(name).await?),
             Self::Directory(directory) => {
                 let (directory, name) = (directory.clone(), name.to_owned());
-                aside(move || directory.manifest(&name)).await
+                aside(move |_| directory.manifest(&name)).await
             }
         }
     }
@@ -210,7 +211,7 @@ impl Remote {
             Self::Registry(client, _) => client.delete_tags(tags).await.map_err(Into::into),
             Self::Directory(directory) => {
                 let (directory, tags) = (directory.clone(), tags.to_vec());
-                aside(move || directory.delete(&tags)).await
+                aside(move |_| directory.delete(&tags)).await
             }
         }
     }

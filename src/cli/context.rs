@@ -9,6 +9,7 @@ use layers::store::{Lock, Store};
 use tokio::runtime::Runtime;
 
 use super::error::{CommandError, Kind};
+use super::runtime::runtime;
 use super::ui::{self, Progress};
 use crate::cache::Team;
 use crate::debian::BaseOptions;
@@ -146,11 +147,6 @@ impl Context {
     pub(super) fn fetcher(&self, secrets: Secrets, allow_file_urls: bool) -> Fetcher {
         Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls, self.stall)
     }
-}
-
-pub(super) fn runtime() -> Result<Runtime, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(|error| CommandError::new(Kind::Failed, format!("cannot start threads: {error}")))
 }
 
 pub(super) fn open_store(global: &Global) -> Result<Store, CommandError> {

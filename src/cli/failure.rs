@@ -87,7 +87,7 @@ impl From<RemoteError> for CommandError {
     fn from(error: RemoteError) -> Self {
         match error {
             RemoteError::Registry(error) => error.into(),
-            RemoteError::Directory(_) | RemoteError::Thread(_) => with(Kind::Failed, &error, None),
+            RemoteError::Directory(_) | RemoteError::Ended(_) => with(Kind::Failed, &error, None),
             RemoteError::Store(error) => error.into(),
             RemoteError::Entry(_) => with(Kind::Network, &error, None),
         }

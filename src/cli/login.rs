@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Global, RegistryArgs, runtime};
+use super::context::{Global, RegistryArgs};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
+use super::runtime::runtime;
 use super::{password, ui};
 use crate::event::Event;
 use crate::registry::{Checked, Credentials, Reference};

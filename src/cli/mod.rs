@@ -38,6 +38,7 @@ mod publish;
 mod push;
 mod report;
 mod run;
+mod runtime;
 mod sbom;
 mod schema;
 mod team;

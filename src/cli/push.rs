@@ -16,10 +16,12 @@ use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::elsewhere;
 use crate::event::Event;
+use crate::fetch::FetchError;
 use crate::image::{self, Local, LocalImage, Manifest};
 use crate::plan::Platform;
 use crate::registry::{Client, Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
+use crate::tasks::Task;
 
 mod attach;
 mod checked;
@@ -194,7 +196,7 @@ pub(super) fn send(
         // What another repository of the registry has is taken over from there.
         let places = elsewhere::places(resolver.store, &blob.digest)?;
         let from: Vec<String> = places.iter().filter_map(|it| it.mounts_to(destination).map(str::to_owned)).collect();
-        tasks.push(resolver.runtime.spawn(async move {
+        tasks.push(Task::start(resolver.runtime, async move {
             let mut pushed = None;
             for from in &from {
                 pushed = client.mount(&blob, from).await?;
@@ -213,9 +215,7 @@ pub(super) fn send(
     }
     let mut sent = 0;
     for task in tasks {
-        let done = resolver.runtime.block_on(task);
-        let done: Result<_, RegistryError> =
-            done.map_err(|error| CommandError::new(Kind::Failed, error.to_string()))?;
+        let done: Result<_, RegistryError> = task.wait().map_err(FetchError::from)?;
         let (blob, pushed) = done?;
         if pushed.is_none() {
             ensure_blobs(resolver, std::slice::from_ref(&blob))?;

@@ -43,6 +43,8 @@ pub enum FetchError {
     #[error("cannot set up TLS: {0}")]
     Transport(String),
     #[error(transparent)]
+    Ended(#[from] crate::tasks::Ended),
+    #[error(transparent)]
     Store(#[from] layers::store::StoreError),
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use layers::media_type::Descriptor;
 use layers::root::{FileKind, Handle, Root};
+use layers::stop::Stop;
 use layers::store::Store;
 use rustix::fs::{Mode, OFlags};
 
@@ -111,7 +112,13 @@ impl<R: Read> Read for Bounded<'_, R> {
 }
 
 /// Copies the blob at `path` into the store, checked; of what is longer than it should be, not more than that.
-pub fn copy_blob(store: &Store, files: Files<'_>, path: &Path, blob: &Descriptor) -> Result<(), ImageError> {
+pub fn copy_blob(
+    store: &Store,
+    files: Files<'_>,
+    path: &Path,
+    blob: &Descriptor,
+    stop: &Stop,
+) -> Result<(), ImageError> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let file = files.open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.len() > blob.size {
@@ -122,7 +129,7 @@ pub fn copy_blob(store: &Store, files: Files<'_>, path: &Path, blob: &Descriptor
     }
     let mut writer = store.blob_writer()?;
     // It may grow, or be of those that do not know their length.
-    io::copy(&mut file.take(blob.size.saturating_add(1)), &mut writer).map_err(failed)?;
+    io::copy(&mut stop.reader(file.take(blob.size.saturating_add(1))), &mut writer).map_err(failed)?;
     writer.commit(Some((blob.digest, blob.size)))?;
     Ok(())
 }
@@ -152,10 +159,15 @@ mod tests {
         assert_eq!(ANY.read(&file, 4).unwrap_err().to_string(), "it is larger than 4 bytes");
         let store = Store::open(directory.path().join("store")).unwrap();
         let blob = |size| Descriptor { media_type: String::new(), digest: Digest::of("12345"), size };
-        assert!(copy_blob(&store, ANY, &file, &blob(4)).unwrap_err().to_string().contains("longer than 4 bytes"));
-        assert!(copy_blob(&store, ANY, &file, &blob(6)).is_err());
-        assert!(copy_blob(&store, ANY, Path::new("/dev/zero"), &blob(5)).is_err());
-        copy_blob(&store, ANY, &file, &blob(5)).unwrap();
+        assert!(
+            copy_blob(&store, ANY, &file, &blob(4), &Stop::default())
+                .unwrap_err()
+                .to_string()
+                .contains("longer than 4 bytes")
+        );
+        assert!(copy_blob(&store, ANY, &file, &blob(6), &Stop::default()).is_err());
+        assert!(copy_blob(&store, ANY, Path::new("/dev/zero"), &blob(5), &Stop::default()).is_err());
+        copy_blob(&store, ANY, &file, &blob(5), &Stop::default()).unwrap();
         assert!(store.contains(&Digest::of("12345")));
     }
 

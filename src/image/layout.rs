@@ -7,6 +7,7 @@ use std::path::Path;
 use layers::compress::decoder;
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
+use layers::stop::Stop;
 use layers::store::Store;
 use layers::tar::{Kind, for_each};
 
@@ -35,7 +36,7 @@ pub fn read_layout(
             return Ok(());
         }
         let path = path.join("blobs/sha256").join(descriptor.digest.hex());
-        copy_blob(store, files, &path, descriptor)
+        copy_blob(store, files, &path, descriptor, &Stop::default())
     };
     image(store, &path.display().to_string(), &bytes, tag, platform, copy)
 }

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
-use tokio::task::JoinHandle;
 
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::op::{Source, Step};
 use crate::resolve::{Resolver, local};
+use crate::tasks::Task;
 
 /// Downloads under way.
 pub struct Fetches<'a> {
     resolver: &'a Resolver<'a>,
     directory: &'a Path,
     digests: &'a BTreeMap<Source, Digest>,
-    started: BTreeMap<Source, JoinHandle<Result<Fetched, FetchError>>>,
+    started: BTreeMap<Source, Task<Result<Fetched, FetchError>>>,
 }
 
 impl<'a> Fetches<'a> {
@@ -32,7 +32,7 @@ impl<'a> Fetches<'a> {
             let here = download.sha256.is_some_and(|digest| resolver.fetcher.have(&digest));
             if !here && !fetches.started.contains_key(source) {
                 let fetcher = resolver.fetcher.clone();
-                let task = resolver.runtime.spawn(async move { fetcher.fetch(&download).await });
+                let task = Task::start(resolver.runtime, async move { fetcher.fetch(&download).await });
                 fetches.started.insert(source.clone(), task);
             }
         }
@@ -55,10 +55,7 @@ impl<'a> Fetches<'a> {
                 }
                 (Source::Url { .. }, Some(download)) => {
                     let fetched = match self.started.remove(source) {
-                        Some(task) => {
-                            let joined = self.resolver.runtime.block_on(task);
-                            joined.map_err(|error| FetchError::Transport(error.to_string()))??
-                        }
+                        Some(task) => task.wait()??,
                         None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?,
                     };
                     self.resolver.fetcher.path(&fetched.digest)

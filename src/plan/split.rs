@@ -26,6 +26,15 @@ pub fn split(files: Vec<LoweredLayer>, layering: Layering, room: usize) -> Vec<L
     merge(files, room)
 }
 
+/// A task file as one layer. One that is an archive and nothing else is what it would be as an archive's layer: it has the
+/// same key.
+fn whole(file: LoweredLayer) -> LoweredLayer {
+    match <[LoweredLayer; 1]>::try_from(pieces(&file)) {
+        Ok([piece]) => piece,
+        Err(_) => file,
+    }
+}
+
 fn pieces(file: &LoweredLayer) -> Vec<LoweredLayer> {
     let mut pieces: Vec<(Vec<Step>, Option<PortableStep>)> = Vec::new();
     let mut pending: Vec<Step> = Vec::new();
@@ -76,12 +85,15 @@ fn only_makes(step: &Step, dest: &str) -> bool {
 fn merge(files: Vec<LoweredLayer>, room: usize) -> Vec<LoweredLayer> {
     let size = files.len().div_ceil(room.max(1));
     if size <= 1 {
-        return files;
+        return files.into_iter().map(whole).collect();
     }
     let group = |group: &[LoweredLayer]| {
+        if let [file] = group {
+            return whole(file.clone());
+        }
         let (first, last) = (&group[0].name, &group[group.len() - 1].name);
         LoweredLayer {
-            name: if group.len() == 1 { first.clone() } else { format!("{first} to {last}") },
+            name: format!("{first} to {last}"),
             files: group.iter().flat_map(|layer| layer.files.clone()).collect(),
             steps: group.iter().flat_map(|layer| layer.steps.clone()).collect(),
             portable: None,
@@ -159,6 +171,17 @@ mod tests {
             ("c.yml", 0, false),
         ];
         assert_eq!(shape(&layers), expected);
+    }
+
+    #[test]
+    fn what_has_one_key_is_made_one_way() {
+        let files =
+            || vec![file("a.yml", vec![make("/opt/z"), unpack("zig", "/opt/z")]), file("b.yml", vec![run("x")])];
+        let layers = split(files(), Layering::File, 100);
+        assert_eq!(shape(&layers), [("a.yml", 2, true), ("b.yml", 1, false)]);
+        assert_eq!(shape(&layers), shape(&split(files(), Layering::Portable, 100)));
+        let odd = [files(), vec![file("c.yml", vec![unpack("gcc", "/opt/x")])]].concat();
+        assert_eq!(shape(&split(odd, Layering::Portable, 2)), [("a.yml to b.yml", 3, false), ("c.yml", 1, true)]);
     }
 
     #[test]

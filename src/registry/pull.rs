@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
@@ -24,6 +25,8 @@ pub(super) const ACCEPTED: [&str; 4] =
 pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
 /// Times that a blob is fetched whole, and is another one.
 const WRONG: usize = 2;
+/// How often one looks whether another process has pulled the same blob.
+const POLL: Duration = Duration::from_millis(100);
 
 /// What a manifest says of itself.
 #[derive(Deserialize)]
@@ -118,12 +121,14 @@ impl Client {
             return Ok(());
         }
         // Another build may be pulling the same one.
-        let (name, locked) = (format!("pull-{}", descriptor.digest.hex()), store.clone());
-        let lock = tokio::task::spawn_blocking(move || locked.lock(&name)).await;
-        let _lock = lock.map_err(|error| RegistryError::Connection {
-            registry: self.reference().registry.clone(),
-            message: error.to_string(),
-        })??;
+        let name = format!("pull-{}", descriptor.digest.hex());
+        // Not waited for in the kernel, where a build that ends could not be told.
+        let _lock = loop {
+            match store.try_lock(&name)? {
+                Some(lock) => break lock,
+                None => tokio::time::sleep(POLL).await,
+            }
+        };
         if store.contains(&descriptor.digest) {
             return Ok(());
         }

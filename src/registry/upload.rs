@@ -18,6 +18,7 @@ use url::Url;
 use super::scope::Scope;
 use super::{Client, Pushed, RegistryError};
 use crate::fetch::{Patience, Temporary, Transfer};
+use crate::tasks::aside;
 
 /// Larger blobs are worth going on with.
 const LARGE: u64 = 32 << 20;
@@ -269,7 +270,7 @@ impl<'a> Upload<'a> {
                 if left == 0 {
                     return Ok::<_, io::Error>(None);
                 }
-                let read = tokio::task::spawn_blocking(move || {
+                let read = aside(move |_| {
                     let mut piece = vec![0; usize::try_from(PIECE.min(left)).unwrap_or_default()];
                     file.read_exact_at(&mut piece, at).map(|()| (piece, file))
                 });
@@ -297,9 +298,9 @@ impl<'a> Upload<'a> {
     /// An error if the blob is not what its name says.
     async fn verify(&self) -> Result<(), RegistryError> {
         let (store, digest) = (self.client.inner.store.clone(), self.blob.digest);
-        let hashed = tokio::task::spawn_blocking(move || {
+        let hashed = aside(move |stop| {
             let mut hasher = Hasher::new();
-            io::copy(&mut store.open_blob(&digest)?, &mut hasher)
+            io::copy(&mut stop.reader(store.open_blob(&digest)?), &mut hasher)
                 .map(|_| hasher.finish())
                 .map_err(|source| StoreError::Io { what: "read", path: store.blob_path(&digest), source })
         });

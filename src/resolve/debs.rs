@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::fetch::{Download, FetchError};
 use crate::lock::DebPin;
 use crate::registry::Reference;
+use crate::tasks::Task;
 
 impl Resolver<'_> {
     /// Fetches packages side by side.
@@ -20,12 +21,11 @@ impl Resolver<'_> {
             let (url, sha256, size) = (deb.url(), Some(deb.sha256), Some(deb.size));
             let download = Download { url, sha256, size, part_of: None };
             let fetcher = self.fetcher.clone();
-            self.runtime.spawn(async move { fetcher.fetch(&download).await })
+            Task::start(self.runtime, async move { fetcher.fetch(&download).await })
         };
         let tasks: Vec<_> = debs.iter().map(fetch).collect();
         for (deb, task) in debs.iter().zip(tasks) {
-            let fetched = self.runtime.block_on(task).map_err(|error| FetchError::Transport(error.to_string()))?;
-            if let Err(error) = fetched {
+            if let Err(error) = task.wait().map_err(FetchError::from)? {
                 self.kept(deb.sha256, deb.size, error)?;
             }
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Resolver, Result};
 use crate::event::Event;
-use crate::fetch::Download;
+use crate::fetch::{Download, FetchError};
 use crate::image::BaseRef;
 use crate::lock::{BasePin, DownloadPin};
+use crate::tasks::Task;
 
 impl Resolver<'_> {
     /// Pins a base for the resolver's platform, where it was `before` so far. `None` for what cannot move: a digest, or
@@ -36,13 +37,12 @@ impl Resolver<'_> {
         let fetch = |url: &String| {
             let download = Download { url: url.clone(), sha256: None, size: None, part_of: None };
             let fetcher = self.fetcher.clone();
-            self.runtime.spawn(async move { fetcher.fetch(&download).await })
+            Task::start(self.runtime, async move { fetcher.fetch(&download).await })
         };
         let tasks: Vec<_> = urls.iter().map(fetch).collect();
         let mut pins = Vec::new();
         for task in tasks {
-            let joined = self.runtime.block_on(task);
-            let fetched = joined.map_err(|error| crate::fetch::FetchError::Transport(error.to_string()))??;
+            let fetched = task.wait().map_err(FetchError::from)??;
             pins.push(DownloadPin { sha256: fetched.digest, size: Some(fetched.size) });
         }
         Ok(pins)

@@ -97,7 +97,7 @@ impl Resolver<'_> {
 
     /// What the team knows of that kind under `key`, and who said so.
     pub fn shared_value<T: DeserializeOwned>(&self, what: &'static str, key: Digest) -> Option<(T, Place)> {
-        let wanted = Wanted { kind: what, key, preimage: serde_json::Value::Null, any_parent: false };
+        let wanted = Wanted { kind: what, key, preimage: serde_json::Value::Null, any_parent: false, portable: None };
         let (entry, place) = self.ask(std::slice::from_ref(&wanted)).pop()??;
         match entry.known {
             Known::Value { value, .. } => Some((serde_json::from_value(value).ok()?, place)),

@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
@@ -21,7 +22,8 @@ const OUTPUT: u8 = 1;
 /// A value after which one byte comes that carries a descriptor.
 const VALUE_AND_DESCRIPTOR: u8 = 2;
 
-/// One end of a socket pair. Frames may be sent from several threads; one thread receives.
+/// One end of a socket pair. Frames may be sent from several threads; one thread receives. Where one is cut off, nobody
+/// could tell where the next begins: it is the last, for both ends.
 pub struct Channel {
     reader: UnixStream,
     writer: Mutex<UnixStream>,
@@ -76,7 +78,21 @@ impl Channel {
         self.frame(OUTPUT, bytes, None)
     }
 
+    /// Ends it, so that nobody waits for what does not come.
+    pub fn end(&self) {
+        // What is closed already needs no end.
+        let _ = self.reader.shutdown(Shutdown::Both);
+    }
+
     fn frame(&self, kind: u8, payload: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let sent = self.write(kind, payload, descriptor);
+        if sent.is_err() {
+            self.end();
+        }
+        sent
+    }
+
+    fn write(&self, kind: u8, payload: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let length = u32::try_from(payload.len()).ok().filter(|length| *length <= LIMIT);
         let length = length.ok_or_else(|| io::Error::other("message too large"))?;
         let mut head = [kind; 5];
@@ -106,6 +122,14 @@ impl Channel {
 
     /// The next frame; `None` when the other end is closed.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<Frame<T>>> {
+        let received = self.read();
+        if received.is_err() {
+            self.end();
+        }
+        received
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> io::Result<Option<Frame<T>>> {
         let mut reader = &self.reader;
         let mut head = [0; 5];
         if let Err(error) = reader.read_exact(&mut head) {
@@ -164,6 +188,16 @@ mod tests {
         let value: Option<Vec<u32>> = theirs.receive_value(|bytes| printed.extend(bytes)).unwrap();
         assert_eq!((value, printed.as_slice()), (Some(vec![1, 2, 3]), b"hello".as_slice()));
         assert!(theirs.receive::<u32>().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_the_last_for_both() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let theirs = Channel::from_fd(theirs.into()).unwrap();
+        ours.send(&"text").unwrap();
+        assert!(theirs.receive_value::<u32>(|_| ()).is_err());
+        assert!(ours.send(&1).is_err());
+        assert!(ours.receive_value::<u32>(|_| ()).unwrap().is_none());
     }
 
     #[test]

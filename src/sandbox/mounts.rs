@@ -61,7 +61,7 @@ fn replaced() -> io::Error {
     io::Error::other("somebody has put another directory there meanwhile")
 }
 
-fn is_mount(root: &OwnedFd) -> io::Result<bool> {
+pub(super) fn is_mount(root: &OwnedFd) -> io::Result<bool> {
     let found = statx(root, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
     Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }

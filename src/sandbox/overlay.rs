@@ -11,10 +11,11 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::spec::Bind;
 use super::{SandboxError, mounts};
 
-/// A mounted overlay; unmounted when dropped. The directories stay.
+/// A mounted overlay; unmounted when dropped, if it was not before. The directories stay.
 pub struct Overlay {
     merged: PathBuf,
     upper: PathBuf,
+    mounted: bool,
 }
 
 impl Overlay {
@@ -40,7 +41,7 @@ impl Overlay {
         let mounted = mount("overlay", "merged", "overlay", MountFlags::empty(), options.as_c_str());
         let _ = rustix::process::chdir("/");
         mounted.map_err(|e| failed("mount an overlay")(e.into()))?;
-        Ok(Self { merged: scratch.join("merged"), upper: scratch.join("upper") })
+        Ok(Self { merged: scratch.join("merged"), upper: scratch.join("upper"), mounted: true })
     }
 
     /// Mounts `bind` inside the merged view, for all that looks at it until the overlay is dropped.
@@ -53,14 +54,36 @@ impl Overlay {
         &self.merged
     }
 
-    /// What was changed. Complete once the overlay is dropped.
+    /// Unmounts it, and gives the directory that holds what was changed. Nobody reads or deletes that before: what is done
+    /// to it under a mounted overlay is done to both, and as good as undefined.
+    pub fn unmount(mut self) -> Result<PathBuf, SandboxError> {
+        self.detach()?;
+        Ok(std::mem::take(&mut self.upper))
+    }
+
+    /// What was changed so far.
     pub fn upper(&self) -> &Path {
         &self.upper
+    }
+
+    fn detach(&mut self) -> Result<(), SandboxError> {
+        if !self.mounted {
+            return Ok(());
+        }
+        let what = || format!("unmount the overlay {}", self.merged.display());
+        unmount(&self.merged, UnmountFlags::DETACH).map_err(|e| SandboxError::setup(what(), e))?;
+        // Believed when it is seen.
+        if mounts::is_mount(&mounts::open_root(&self.merged)?).map_err(|e| SandboxError::setup(what(), e))? {
+            return Err(SandboxError::setup(what(), std::io::Error::other("it is still there")));
+        }
+        self.mounted = false;
+        Ok(())
     }
 }
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        let _ = unmount(&self.merged, UnmountFlags::DETACH);
+        // What stays mounted ends with the worker; until then, nothing below it is deleted.
+        let _ = self.detach();
     }
 }

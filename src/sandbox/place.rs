@@ -95,8 +95,9 @@ fn try_proc_in_child(at: &Path) -> io::Result<()> {
 }
 
 fn ended_well(child: libc::pid_t) -> io::Result<bool> {
-    let child = rustix::process::Pid::from_raw(child).filter(|child| child.as_raw_nonzero().get() > 0);
-    let child = child.ok_or_else(|| io::Error::other("cannot fork"))?;
+    // Called right after the fork, whose error it is.
+    let child = if child > 0 { rustix::process::Pid::from_raw(child) } else { None };
+    let child = child.ok_or_else(io::Error::last_os_error)?;
     let status = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty())?;
     Ok(status.is_some_and(|(_, status)| status.exit_status() == Some(0)))
 }

@@ -8,8 +8,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -23,6 +24,10 @@ use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place, program};
 
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
+
+/// How long a worker that has hung up may take to end, and how often one looks.
+const LAST: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(5);
 
 /// The file system of pipes without a name: `PIPEFS_MAGIC` of linux/magic.h.
 const PIPES: i64 = 0x5049_5045;
@@ -232,7 +237,7 @@ impl Worker {
 
     /// Sends a request, with a descriptor for it.
     pub fn send_descriptor(&mut self, request: &impl Serialize, fd: &impl AsFd) -> Result<(), SandboxError> {
-        self.channel.send_with(request, fd).map_err(|_| self.lost())
+        self.channel.send_with(request, fd).map_err(|error| self.lost(Some(error)))
     }
 
     /// The worker's process id, to end it from a signal handler.
@@ -242,29 +247,57 @@ impl Worker {
 
     /// Sends a request.
     pub fn send(&mut self, request: &impl Serialize) -> Result<(), SandboxError> {
-        self.channel.send(request).map_err(|_| self.lost())
+        self.channel.send(request).map_err(|error| self.lost(Some(error)))
     }
 
     /// Waits for the answer; what a command prints meanwhile goes to `output`.
     pub fn receive<T: DeserializeOwned + Debug>(&mut self, output: impl FnMut(Vec<u8>)) -> Result<T, SandboxError> {
         match self.channel.receive_value(output) {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(self.lost()),
-            Err(error) => Err(SandboxError::setup("understand the worker", error)),
+            Ok(None) => Err(self.lost(None)),
+            Err(error) => Err(self.lost(Some(error))),
         }
     }
 
-    fn lost(&mut self) -> SandboxError {
-        let status = self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
-        SandboxError::WorkerLost { status }
+    /// How it ended, once it has; `None` if it does not.
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if waited < LAST => std::thread::sleep(POLL),
+                ended => return ended,
+            }
+            waited += POLL;
+        }
+    }
+
+    /// Why it does not answer: it has ended, or the two do not understand each other any more, and it has to end.
+    fn lost(&mut self, error: Option<io::Error>) -> SandboxError {
+        self.channel.end();
+        let gone =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        let ended = self.ended();
+        if !matches!(ended, Ok(Some(_))) {
+            let _ = self.child.kill();
+        }
+        match (error.filter(|error| !gone(error)), ended) {
+            (Some(error), _) => SandboxError::setup("talk to the worker", error),
+            (None, Ok(Some(status))) => SandboxError::WorkerLost { status: status.to_string() },
+            (None, Ok(None)) => SandboxError::WorkerLost { status: "it said nothing more".into() },
+            (None, Err(error)) => SandboxError::WorkerLost { status: error.to_string() },
+        }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         // The worker may be in the middle of anything; its namespaces go with it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.channel.end();
+        let _ = match self.child.kill() {
+            Ok(()) => self.child.wait().map(Some),
+            // It ends by itself when nobody talks to it, and at the latest with this process.
+            Err(_) => self.ended(),
+        };
         let id = self.child.id();
         running().retain(|other| *other != id);
     }

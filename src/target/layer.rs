@@ -157,9 +157,8 @@ impl Layer {
         compression: Compression,
         mtime_max: u64,
     ) -> Result<(Option<LayerBlob>, Remains), TargetError> {
-        let upper = self.overlay.upper().to_owned();
         let lowers = self.lowers.clone();
-        let remains = self.discard();
+        let (remains, upper) = self.ended()?;
         let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
         let written = write_layer(
             store,
@@ -178,8 +177,17 @@ impl Layer {
     }
 
     /// Unmounts; the caller decides when to delete what remains.
-    pub fn discard(self) -> Remains {
-        Remains { path: self.scratch.path().to_owned(), apt: self.apt, index_fresh: self.index_fresh }
+    pub fn discard(self) -> Result<Remains, TargetError> {
+        Ok(self.ended()?.0)
+    }
+
+    /// What remains once nothing is mounted any more, and the directory that holds what was changed.
+    fn ended(self) -> Result<(Remains, PathBuf), TargetError> {
+        // It holds a directory of the overlay open.
+        drop(self.root);
+        let upper = self.overlay.unmount()?;
+        let path = self.scratch.path().to_owned();
+        Ok((Remains { path, apt: self.apt, index_fresh: self.index_fresh }, upper))
     }
 }
 

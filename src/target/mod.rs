@@ -150,6 +150,14 @@ impl TargetError {
         self.told().contains(&rustix::io::Errno::NOSPC.to_string())
     }
 
+    /// What was wrong, and what to do.
+    pub fn failure(&self) -> (String, Option<String>) {
+        let full = self.disk_is_full();
+        let message = if full { format!("the disk is full: {}", self.told()) } else { self.told() };
+        let hint = full.then(|| "`alloy prune` deletes what no image needs".to_owned());
+        (message, self.hint().or(hint))
+    }
+
     /// What was wrong, causes included.
     pub fn told(&self) -> String {
         let mut message = self.to_string();

@@ -42,7 +42,12 @@ pub fn serve(channel: Channel) -> ExitCode {
     if channel.send(&Reply::Done).is_err() {
         return ExitCode::FAILURE;
     }
-    while let Ok(Some(request)) = channel.receive_value::<Request>(|_| ()) {
+    loop {
+        let request = match channel.receive_value::<Request>(|_| ()) {
+            Ok(Some(request)) => request,
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(_) => return ExitCode::FAILURE,
+        };
         let reply = session.answer(request).unwrap_or_else(|error| failure(&error));
         if channel.send(&reply).is_err() {
             return ExitCode::FAILURE;
@@ -53,14 +58,11 @@ pub fn serve(channel: Channel) -> ExitCode {
             let _ = remove_tree(&path);
         }
     }
-    ExitCode::SUCCESS
 }
 
 fn failure(error: &TargetError) -> Reply {
-    let full = error.disk_is_full();
-    let message = if full { format!("the disk is full: {}", error.told()) } else { error.told() };
-    let hint = full.then(|| "`alloy prune` deletes what no image needs".to_owned());
-    Reply::Error { message, hint: error.hint().or(hint) }
+    let (message, hint) = error.failure();
+    Reply::Error { message, hint }
 }
 
 struct Session<'a> {
@@ -147,7 +149,8 @@ impl<'a> Session<'a> {
             }
             Request::Discard => {
                 if let Some(layer) = self.layer.take() {
-                    self.end(layer.discard());
+                    let remains = layer.discard()?;
+                    self.end(remains);
                 }
                 Reply::Done
             }

@@ -29,6 +29,7 @@ mod install;
 mod install_faults;
 mod install_killed;
 mod install_lent;
+mod jobs;
 mod large;
 mod lending;
 mod lent;

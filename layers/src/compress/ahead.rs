@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, scope};
 
 /// Bytes handed on at a time, and how many such pieces may wait: bounds memory.
 const PIECE: usize = 1 << 20;
@@ -14,12 +16,20 @@ enum Told {
     Failed(io::Error),
 }
 
-/// Hands `consume` a reader of the same bytes, filled by another thread.
+/// Hands `consume` a reader of the same bytes, filled by another thread where one is to be had.
 pub fn read_ahead<T>(reader: impl Read + Send, consume: impl FnOnce(&mut (dyn Read + Send)) -> T) -> T {
-    std::thread::scope(|scope| {
+    // Who takes it: the other thread, or the caller if there is none.
+    let reader = Mutex::new(Some(reader));
+    let take = || reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+    scope(|scope| {
         let (to, from) = sync_channel(WAITING);
         let (back, spare) = sync_channel(WAITING + 2);
-        scope.spawn(move || fill(reader, &to, &spare));
+        let ahead = move || take().into_iter().for_each(|reader| fill(reader, &to, &spare));
+        if Builder::new().name("decode".into()).spawn_scoped(scope, ahead).is_err()
+            && let Some(mut reader) = take()
+        {
+            return consume(&mut reader);
+        }
         // Dropped at the end, which ends the thread.
         let mut ahead = Ahead { from, back, piece: Vec::new(), at: 0, over: None };
         consume(&mut ahead)

@@ -36,6 +36,7 @@ impl<R: BufRead> Decoder<R> {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
         match cause {
             Some(liblzma::stream::Error::MemLimit) => super::too_large("a dictionary", dictionary, limit),
+            Some(liblzma::stream::Error::Mem) => super::refused("decompressor"),
             Some(liblzma::stream::Error::Data) => io::Error::new(error.kind(), "its data or a checksum is wrong"),
             _ => error,
         }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Descent, FileKind, Metadata, RootError, xattr};
@@ -201,16 +201,30 @@ impl Directory {
         }
     }
 
-    /// The directory `name`, which can be listed. An owner without permission still may give it to himself.
+    /// The directory `name`, which can be listed. An owner without permission still may give it to himself. What is
+    /// mounted there belongs to somebody else: an error.
     fn opened_up(&self, name: &OsStr) -> Result<Directory, RootError> {
         let denied = |error: &RootError| error.kind() == io::ErrorKind::PermissionDenied;
         let listed = |directory: Directory| directory.open().map(|_| directory);
-        match self.directory(name).and_then(listed) {
+        match self.unmounted(name).and_then(listed) {
             Err(error) if denied(&error) => {
                 self.set_mode(name, 0o700)?;
-                self.directory(name)
+                self.unmounted(name)
             }
             other => other,
         }
+    }
+
+    /// A directory in this one that is on the same mount; a link is not followed.
+    fn unmounted(&self, name: &OsStr) -> Result<Directory, RootError> {
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+        let fd = fd.map_err(|errno| match errno {
+            Errno::XDEV => {
+                RootError::new("delete", &self.path.join(name), io::Error::other("something is mounted there"))
+            }
+            errno => self.failed("open", name)(errno),
+        })?;
+        Ok(Directory { fd, path: self.path.join(name) })
     }
 }

@@ -61,11 +61,20 @@ impl Store {
             to_hash,
             to_compress,
             spare,
-            hash: std::thread::spawn(move || hash(&hash_from, &hash_spare)),
-            compress: std::thread::spawn(move || compress(&compress_from, &to_spare, blob, compression)),
+            hash: self.thread("hash", move || hash(&hash_from, &hash_spare))?,
+            compress: self.thread("compress", move || compress(&compress_from, &to_spare, blob, compression))?,
         };
         let pending = Vec::with_capacity(PIECE);
         Ok(LayerWriter { pending, size: 0, compression, threads: Some(threads), store: self.clone() })
+    }
+
+    fn thread<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<JoinHandle<T>, StoreError> {
+        let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        started.map_err(failed("start a thread that writes to", &self.root().join("tmp")))
     }
 }
 
@@ -97,6 +106,16 @@ fn give_back(piece: Piece, spare: &Sender<Vec<u8>>) {
     if let Some(mut bytes) = Arc::into_inner(piece) {
         bytes.clear();
         let _ = spare.send(bytes);
+    }
+}
+
+/// What was begun is given up before whoever gave it up goes on: its file is gone by then.
+impl Drop for LayerWriter {
+    fn drop(&mut self) {
+        if let Some(Threads { to_hash, to_compress, spare: _, hash, compress }) = self.threads.take() {
+            drop((to_hash, to_compress));
+            let _ = (hash.join(), compress.join());
+        }
     }
 }
 
@@ -187,9 +206,7 @@ mod tests {
         let store = Store::open(directory.path().join("store")).unwrap();
         let mut writer = store.layer_writer(Compression::default()).unwrap();
         writer.write_all(&[1; 3 << 20]).unwrap();
-        let Threads { to_hash, to_compress, compress, .. } = writer.threads.take().unwrap();
-        drop((to_hash, to_compress));
-        drop(compress.join().unwrap().unwrap());
+        drop(writer);
         assert!(store.blobs().unwrap().is_empty());
         assert_eq!(std::fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
     }

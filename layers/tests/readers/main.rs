@@ -10,6 +10,7 @@ use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::compress::Compression;
 use layers::portable::{Place, portable};
 use layers::root::Root;
+use layers::stop::Stop;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarError, TarWriter, for_each, plain_directory};
 use layers::unpack::{UnpackOptions, unpack};
@@ -95,7 +96,16 @@ fn in_place(bytes: &[u8]) -> (tempfile::TempDir, Result<Vec<PathBuf>, String>) {
 fn streamed(bytes: &[u8]) -> Result<u64, String> {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
-    let place = Place { dest: Path::new(""), ancestors: &[], strip: 0, owner: None, mode: None, mtime_max: u64::MAX };
+    let stop = Stop::default();
+    let place = Place {
+        dest: Path::new(""),
+        ancestors: &[],
+        strip: 0,
+        owner: None,
+        mode: None,
+        mtime_max: u64::MAX,
+        stop: &stop,
+    };
     let compression: Compression = "zstd:1".parse().unwrap();
     let made = portable(opened(bytes), &place, store.layer_writer(compression).unwrap());
     made.map(|made| made.blob.descriptor.size).map_err(|error| error.to_string())

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Result, Session, joined};
+use super::{Result, Session};
 use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
 use crate::cache::{self, LayerRecord, SUITE};
 use crate::debian::BasePlan;
 use crate::event::{Event, Id};
-use crate::fetch::{Download, Transfer};
+use crate::fetch::{Download, FetchError, Transfer};
 use crate::plan::LayerKey;
 use crate::resolve::{FromArchive, Origin};
+use crate::tasks::Task;
 
 impl Session<'_> {
     /// Fills in the layer of a base that is made from packages, and makes it where it is missing.
@@ -72,7 +73,7 @@ impl Session<'_> {
         self.written(blob.as_ref())?;
         self.ended(id, "built", blob.as_ref());
         let (name, preimage) = (cache::BASE.to_owned(), cache::base_preimage(self.base.identity, self.inputs));
-        let record = LayerRecord { name, layer: blob, archive: None, preimage, output: None, chain: None };
+        let record = LayerRecord { name, layer: blob, archive: None, way: None, preimage, output: None, chain: None };
         cache::keep(self.resolver.store, key, &record)?;
         Ok(record)
     }
@@ -91,11 +92,14 @@ impl Session<'_> {
                 let (url, sha256, size) = (package.url.clone(), Some(package.sha256), Some(package.size));
                 let download = Download { url, sha256, size, part_of: transfer.clone() };
                 let fetcher = fetcher.clone();
-                self.resolver.runtime.spawn(async move { fetcher.fetch(&download).await })
+                Task::start(self.resolver.runtime, async move { fetcher.fetch(&download).await })
             })
             .collect();
         for task in tasks {
-            joined(self.resolver.runtime.block_on(task)).map_err(crate::debian::DebianError::from)?;
+            task.wait()
+                .map_err(FetchError::from)
+                .and_then(|fetched| fetched)
+                .map_err(crate::debian::DebianError::from)?;
         }
         Ok(plan.packages.iter().map(|package| fetcher.path(&package.sha256)).collect())
     }

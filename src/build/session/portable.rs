@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use layers::digest::DiffId;
+use layers::portable::PortableError;
 use layers::store::layer_tree;
 
 use super::{Made, Result, Session, Standing};
-use crate::build::Hit;
-use crate::build::archives::Job;
+use crate::build::archives::{Job, JobError, Ready};
+use crate::build::{BuildError, Hit, TaskFailure};
+use crate::cache::Way;
 use crate::event::{Event, Id};
+use crate::fetch::FetchError;
 use crate::plan::{Contents, Facts, PlannedLayer, PortableStep};
+use crate::target::TargetError;
 use crate::target::facts::{FactsRequest, World};
 
 impl Session<'_> {
@@ -35,10 +39,12 @@ impl Session<'_> {
         forced: bool,
     ) -> Result<Option<(Made, Hit)>> {
         let Some(step) = &planned.portable else { return Ok(None) };
-        let (assumed, mut ready) = match self.archives.take(&planned.key) {
-            Some((facts, Some(ready))) => (Some(facts), Some(ready)),
-            // It was tried.
-            Some((_, None)) => return Ok(None),
+        let (assumed, mut ready) = match self.ahead(planned, step, index, count, forced) {
+            Some((facts, made)) => match made.map_err(|error| self.told(planned, error))? {
+                Some(ready) => (Some(facts), Some(ready)),
+                // It was tried.
+                None => return Ok(None),
+            },
             None => (None, None),
         };
         let tops = ready.as_ref().map(|(record, _)| record.tops.clone());
@@ -51,13 +57,14 @@ impl Session<'_> {
                 let name = planned.steps.last().map(|step| step.name.clone()).unwrap_or_default();
                 reporter.event(Event::TaskSkipped { layer: id, name, reason });
                 self.ended(id, "no change", None);
-                return Ok(Some((Made { blob: None, archive: None }, Hit::Built)));
+                return Ok(Some((Made { blob: None, archive: None, way: None }, Hit::Built)));
             }
             World::InPlace => return Ok(None),
             World::Facts(facts) => facts,
         };
         if assumed.as_ref() != Some(&facts) {
-            ready = self.job(planned, facts.clone(), index, count, forced).and_then(|job| job.make());
+            let job = self.job(planned, facts.clone(), index, count, forced);
+            ready = job.map_or(Ok(None), |job| job.make_now()).map_err(|error| self.told(planned, error))?;
         }
         let Some((record, found)) = ready else { return Ok(None) };
         let hit = if found { self.hit(&record.preimage.key()) } else { Hit::Built };
@@ -69,7 +76,57 @@ impl Session<'_> {
             uploads.share(&entry, self.brought.get(&entry.key));
         }
         let archive = Contents::of(step, facts, record.tops);
-        Ok(Some((Made { blob: Some(record.layer), archive: Some(archive) }, hit)))
+        Ok(Some((Made { blob: Some(record.layer), archive: Some(archive), way: Some(Way::Streamed) }, hit)))
+    }
+
+    /// What was made for the usual world, ahead or now. It is made in any case: what is in the archive decides whether it
+    /// can be a layer in this world, and what it comes to must not depend on who came first.
+    fn ahead(
+        &mut self,
+        planned: &PlannedLayer,
+        step: &PortableStep,
+        index: usize,
+        count: usize,
+        forced: bool,
+    ) -> Option<(Facts, std::result::Result<Option<Ready>, JobError>)> {
+        self.archives.take(&planned.key).or_else(|| {
+            let facts = step.usual(self.lowered.image.user.as_deref())?;
+            let job = self.job(planned, facts.clone(), index, count, forced)?;
+            Some((facts, job.make_now()))
+        })
+    }
+
+    /// Why an archive's layer could not be made, as what its task failed of.
+    fn told(&self, planned: &PlannedLayer, error: JobError) -> BuildError {
+        let step = planned.steps.last();
+        let task = step.map(|step| step.name.clone()).unwrap_or_default();
+        let (file, line) = step.map(|step| (step.file.clone(), step.line)).unwrap_or_default();
+        let error = match error {
+            JobError::Store(error) | JobError::Archive(PortableError::Store(error)) => return error.into(),
+            JobError::Fetch(error) => return BuildError::Download { task, file, line, error },
+            JobError::File { path, source } => {
+                let error = FetchError::Write { url: path.display().to_string(), source };
+                return BuildError::Download { task, file, line, error };
+            }
+            JobError::Archive(PortableError::Unpack(error)) => TargetError::from(error),
+            error @ (JobError::Archive(_) | JobError::Thread(_) | JobError::Stopped) => {
+                TargetError::Layer(error.to_string())
+            }
+        };
+        let (message, hint) = error.failure();
+        let failure = TaskFailure {
+            task,
+            action: step.map(|step| step.action.clone()).unwrap_or_default(),
+            layer: planned.name.clone(),
+            file,
+            line,
+            message: self.lowered.secrets.mask(&message),
+            exit: None,
+            output: Vec::new(),
+            hint,
+            image: None,
+        };
+        BuildError::Task { failure: Box::new(failure), partial: None }
     }
 
     /// What the world below is like for `step`. Archives below that do not matter to it are not unpacked for that.

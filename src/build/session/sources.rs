@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use layers::digest::Digest;
 
-use super::{Result, Session, joined};
+use super::{Result, Session};
 use crate::build::BuildError;
 use crate::fetch::{Download, FetchError};
 use crate::op::{Source, Step};
@@ -44,7 +44,7 @@ impl Session<'_> {
         sha256: Option<Digest>,
     ) -> std::result::Result<Digest, FetchError> {
         if let Some(task) = self.fetches.remove(source) {
-            joined(self.resolver.runtime.block_on(task))?;
+            task.wait()??;
         }
         let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
         Ok(self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?.digest)

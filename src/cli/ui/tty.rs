@@ -86,7 +86,10 @@ impl Report for Tty {
                 let bar = self.bars.add(ProgressBar::new_spinner());
                 bar.set_style(style("{spinner} {prefix} {wide_msg} {elapsed}"));
                 bar.set_prefix(one_line(&label));
-                bar.enable_steady_tick(Duration::from_millis(120));
+                // The library starts a thread for it, and knows no machine that has none.
+                if std::thread::Builder::new().spawn(|| ()).is_ok() {
+                    bar.enable_steady_tick(Duration::from_millis(120));
+                }
                 state.layers.insert(id, Layer { bar, label, started: Instant::now(), task: String::new() });
             }
             Event::TaskStarted { layer, name } => {

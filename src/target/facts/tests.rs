@@ -133,6 +133,7 @@ fn as_layer(case: &Case, root: &Root) -> Option<PathBuf> {
             owner: facts.owner,
             mode: mode.as_ref().map(|mode| mode as &dyn Fn(u32, bool) -> u32),
             mtime_max: EPOCH,
+            stop: &layers::stop::Stop::default(),
         };
         portable(tar(&case.archive), &place, store.layer_writer(Compression::default()).unwrap()).ok()
     };

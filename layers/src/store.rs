@@ -22,6 +22,7 @@ mod blob;
 mod diff_ids;
 mod layer;
 mod locks;
+mod owned;
 mod records;
 mod trees;
 mod work;
@@ -47,6 +48,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// What somebody else may write in.
+    #[error("the store's directory {path} {why}")]
+    Foreign {
+        /// The store, or the part of it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// Made by a later alloy.
     #[error("the store {path} has layout {found}, this alloy knows {VERSION}: use a newer alloy or another --store")]
@@ -95,42 +104,41 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it where there is none.
+    /// Opens the store at `root`, making it where there is none. It has to be this user's alone to write in.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        let root: PathBuf = root.into();
-        let version = root.join("version");
-        match fs::read_to_string(&version) {
-            Ok(found) if found.trim() == VERSION => {}
-            Ok(found) => return Err(StoreError::Version { path: root, found: found.trim().to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(&root).map_err(failed("make", &root))?;
-                fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
-                for part in PARTS {
-                    let path = root.join(part);
-                    fs::create_dir_all(&path).map_err(failed("make", &path))?;
-                }
-                // Last: without it the store is not complete.
-                let store = Self { root: root.clone(), trust: None };
-                store.replace(&version, format!("{VERSION}\n").as_bytes())?;
-            }
-            Err(error) => return Err(failed("read", &version)(error)),
+        // Overlay mounts and helpers in other directories need a path without links.
+        let root = owned::directory(&root.into())?;
+        if !begun(&root)? {
+            fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
+            PARTS.iter().try_for_each(|part| owned::part(&root, part))?;
+            // Last: without it the store is not complete.
+            let store = Self { root: root.clone(), trust: None };
+            store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())?;
         }
-        // Overlay mounts and helpers in other directories need it.
-        let root = root.canonicalize().map_err(failed("find", &root))?;
         Ok(Self { root, trust: None })
+    }
+
+    /// The store at `root` that another process has opened: this one may see it with other owners.
+    pub fn of_opener(root: impl Into<PathBuf>) -> Result<Self> {
+        let root: PathBuf = root.into();
+        if !begun(&root)? {
+            return Err(failed("find", &root)(io::ErrorKind::NotFound.into()));
+        }
+        Ok(Self { root: root.canonicalize().map_err(failed("find", &root))?, trust: None })
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
     pub fn look(root: impl Into<PathBuf>) -> Result<Self> {
         let root: PathBuf = root.into();
-        let version = root.join("version");
-        match fs::read_to_string(&version) {
-            Ok(found) if found.trim() != VERSION => {
-                Err(StoreError::Version { path: root, found: found.trim().to_owned() })
+        let root = match owned::readable(&root) {
+            Ok(root) => root,
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                std::path::absolute(&root).map_err(failed("find", &root))?
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("read", &version)(error)),
-            _ => Ok(Self { root: std::path::absolute(&root).map_err(failed("find", &root))?, trust: None }),
-        }
+            Err(error) => return Err(error),
+        };
+        begun(&root)?;
+        Ok(Self { root, trust: None })
     }
 
     /// Its directory, absolute.
@@ -223,6 +231,17 @@ impl Store {
         let mut file = self.temporary()?;
         file.write_all(bytes).map_err(failed("write", path))?;
         persist(file, path)
+    }
+}
+
+/// True if there is a whole store, of a layout that this alloy knows.
+fn begun(root: &Path) -> Result<bool> {
+    let version = root.join("version");
+    match fs::read_to_string(&version) {
+        Ok(found) if found.trim() == VERSION => Ok(true),
+        Ok(found) => Err(StoreError::Version { path: root.to_owned(), found: found.trim().to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("read", &version)(error)),
     }
 }
 

@@ -2,7 +2,6 @@
 //! the blueprint runs. What the world below will be like is assumed to be the usual; whoever uses the layer checks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -180,7 +179,7 @@ impl Job {
     }
 
     fn stream(&self, path: &Path) -> Result<PortableRecord, JobError> {
-        let file = File::open(path)?;
+        let file = layers::regular::open(path)?;
         let ancestors: Vec<Entry> = self
             .facts
             .ancestors

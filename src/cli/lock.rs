@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
+use layers::regular;
 
 use super::context::{Context, Global, now};
 use super::error::{CommandError, Kind};
@@ -114,7 +115,7 @@ fn summary(lock: &Lock) -> String {
 
 /// Writes the file whole, unless it is the same. True if it was not.
 fn write(path: &Path, text: &str) -> Result<bool, CommandError> {
-    if std::fs::read(path).is_ok_and(|has| has == text.as_bytes()) {
+    if regular::read(path, text.len() as u64).is_ok_and(|has| has == text.as_bytes()) {
         return Ok(false);
     }
     let failed = |error: &dyn std::fmt::Display| {

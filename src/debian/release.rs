@@ -54,9 +54,12 @@ fn merge(into: &mut SignedPublicKey, from: SignedPublicKey) {
     }
 }
 
+/// Bytes of a file of keys.
+const KEYS_LIMIT: u64 = 64 << 20;
+
 fn read_keys(path: &Path) -> Result<Vec<SignedPublicKey>, DebianError> {
     let failed = |message: String| DebianError::Keyring { path: path.to_owned(), message };
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let bytes = layers::regular::given(path, KEYS_LIMIT).map_err(|error| failed(error.to_string()))?;
     let keys: Vec<SignedPublicKey> = if bytes.starts_with(b"-----BEGIN") {
         let (keys, _) =
             SignedPublicKey::from_armor_many(bytes.as_slice()).map_err(|error| failed(error.to_string()))?;

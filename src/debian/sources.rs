@@ -102,6 +102,9 @@ pub struct Mirror {
     pub keyrings: Vec<PathBuf>,
 }
 
+/// Bytes of a file that lists sources.
+const FILE_LIMIT: u64 = 16 << 20;
+
 /// The sources of this machine, below `etc`.
 pub fn of_this_machine(etc: &Path) -> Vec<HostSource> {
     let mut files = vec![etc.join("apt/sources.list")];
@@ -110,7 +113,7 @@ pub fn of_this_machine(etc: &Path) -> Vec<HostSource> {
     files.sort();
     let mut sources = Vec::new();
     for file in files {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let Ok(text) = layers::regular::text(&file, FILE_LIMIT) else { continue };
         sources.extend(of_file(&file, &text));
     }
     sources

@@ -128,7 +128,7 @@ fn of_authority(text: &str, start: usize, http: bool, reading: Reading) -> Optio
         None => "",
     };
     let found = Userinfo { place: start..start + at + 1, host, password };
-    (!templates && !of_a_shell && !password.is_empty() && !host.is_empty()).then_some(found)
+    (!templates && !of_a_shell && !password.is_empty()).then_some(found)
 }
 
 fn ends_word(c: char, reading: Reading) -> bool {
@@ -162,6 +162,22 @@ mod tests {
         let found = &all(script, Reading::Script)[0];
         assert_eq!((&script[found.place.clone()], found.host), ("ann:pw22@", "h.example:80"));
         assert_eq!(passwords("http://ann:{{.Vars.T}}@h/ http://ann:\0secret:T\0@h/", Reading::Values), [""; 0]);
+    }
+
+    #[test]
+    fn a_host_may_be_missing() {
+        // As of a variable that is not set.
+        for url in ["http://ann:pw22@", "http://ann:pw22@/x", "http://ann:pw22@?a", " http://ann:pw22@", "//ann:pw22@"]
+        {
+            assert_eq!(passwords_of(url, false), ["pw22"], "{url}");
+            assert_eq!(passwords_given(url).last().unwrap(), "pw22", "{url}");
+            assert!(!without_userinfo(url.trim(), false).contains("pw22"));
+        }
+        assert_eq!(passwords_given("--base=http://ann:pw22@").last().unwrap(), "pw22");
+        assert_eq!(passwords_of("http://token@", false), ["token"]);
+        assert_eq!(without_logins("see http://ann:pw22@ and http://token@/x"), "see http:// and http:///x");
+        assert_eq!(passwords("curl 'http://ann:pw22@'", Reading::Script), ["pw22"]);
+        assert_eq!(passwords_in("git@h: https:// ssh://git@"), [""; 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
+use layers::regular;
 use layers::root::Root;
 use layers::unpack::{UnpackOptions, unpack};
 
@@ -218,7 +219,7 @@ impl<'a> Performer<'a> {
 
     fn open(&self, source: &Source) -> Result<File, TargetError> {
         let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { wanted: source.clone() })?;
-        File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
+        regular::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
     }
 
     fn unpack(&mut self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {

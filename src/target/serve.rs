@@ -77,7 +77,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
-        let store = Store::open(&setup.store)?;
+        let store = Store::of_opener(&setup.store)?;
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
         Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false, remains: Vec::new() })
     }

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use layers::regular;
+
 use super::read::{Problem, read};
 use super::{State, write};
-use crate::image::read_at_most;
 
 /// Bytes of a file that is read.
 const LIMIT: u64 = 64 << 20;
@@ -69,12 +70,11 @@ impl StateFile {
     pub fn load(&self) -> Result<Option<State>, StateError> {
         let path = || self.path.clone();
         let failed = |source| StateError::Read { path: path(), source };
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
+        let bytes = match regular::read(&self.path, LIMIT) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let bytes = read_at_most(file, LIMIT).map_err(failed)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| StateError::Damaged { path: path(), message: "it is not text".into() })?;
         read(&text).map(Some).map_err(|problem| match problem {

@@ -57,6 +57,7 @@ mod secrets;
 mod shown;
 mod sources;
 mod support;
+mod strangers;
 mod team_cache;
 mod terminal;
 mod transport;

@@ -106,8 +106,11 @@ impl VerifyingKey {
     }
 }
 
+/// Bytes of a file of keys.
+const LIMIT: u64 = 1 << 20;
+
 fn text(path: &Path) -> Result<Zeroizing<String>, KeyError> {
-    let read = std::fs::read_to_string(path);
+    let read = layers::regular::given_text(path, LIMIT);
     read.map(Zeroizing::new).map_err(|source| KeyError::Read { path: path.to_owned(), source })
 }
 

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod media_type;
 pub mod path;
 pub mod portable;
+pub mod regular;
 pub mod root;
 pub mod stop;
 pub mod store;

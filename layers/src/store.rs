@@ -10,10 +10,9 @@
 //! work/  tmp/  locks/    what is under way
 //! ```
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
@@ -23,6 +22,7 @@ mod blob;
 mod diff_ids;
 mod layer;
 mod locks;
+mod owned;
 mod records;
 mod trees;
 mod work;
@@ -50,6 +50,14 @@ pub enum StoreError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// What somebody else may write in.
+    #[error("the store's directory {path} {why}")]
+    Foreign {
+        /// The store, or the part of it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Made by a later alloy.
     #[error("the store {path} has layout {found}, this alloy knows {VERSION}: use a newer alloy or another --store")]
     Version {
@@ -57,19 +65,6 @@ pub enum StoreError {
         path: PathBuf,
         /// Its version.
         found: String,
-    },
-    /// Somebody else's, who decides what is found in it, and what is deleted with it.
-    #[error(
-        "the store {path} belongs to user {owner}, or others may write to it, and you are user {user}: use a store of \
-         your own, with --store or ALLOY_HOME"
-    )]
-    Foreign {
-        /// The store, or the part of it.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who asks.
-        user: u32,
     },
     /// A blob that is not there.
     #[error("the store has no blob {0}")]
@@ -110,64 +105,41 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it where there is none.
+    /// Opens the store at `root`, making it where there is none. It has to be this user's alone to write in.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        let root: PathBuf = root.into();
-        let version = root.join("version");
-        match fs::read_to_string(&version) {
-            Ok(found) if found.trim() == VERSION => {}
-            Ok(found) => return Err(StoreError::Version { path: root, found: found.trim().to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(&root).map_err(failed("make", &root))?;
-                fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
-                for part in PARTS {
-                    let path = root.join(part);
-                    fs::create_dir_all(&path).map_err(failed("make", &path))?;
-                }
-                // Last: without it the store is not complete.
-                let store = Self { root: root.clone(), trust: None };
-                store.replace(&version, format!("{VERSION}\n").as_bytes())?;
-            }
-            Err(error) => return Err(failed("read", &version)(error)),
+        // Overlay mounts and helpers in other directories need a path without links.
+        let root = owned::directory(&root.into())?;
+        if !begun(&root)? {
+            fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
+            PARTS.iter().try_for_each(|part| owned::part(&root, part))?;
+            // Last: without it the store is not complete.
+            let store = Self { root: root.clone(), trust: None };
+            store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())?;
         }
-        // Overlay mounts and helpers in other directories need it.
-        let root = root.canonicalize().map_err(failed("find", &root))?;
-        Self { root, trust: None }.owned()
+        Ok(Self { root, trust: None })
     }
 
-    /// It, unless it is somebody else's. A link to a part of it, for another disk, has to be the user's own as well.
-    pub fn owned(self) -> Result<Self> {
-        let user = rustix::process::geteuid().as_raw();
-        let parts = PARTS.iter().flat_map(|part| Path::new(part).ancestors());
-        let parts: BTreeSet<PathBuf> = parts.map(|part| self.root.join(part)).collect();
-        for path in parts {
-            for found in [path.symlink_metadata(), path.metadata()] {
-                let found = match found {
-                    Ok(found) => found,
-                    // A store that is only looked at may have no parts yet.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(failed("look at", &path)(error)),
-                };
-                let open = !found.is_symlink() && found.mode() & 0o002 != 0;
-                if found.uid() != user || open {
-                    return Err(StoreError::Foreign { path, owner: found.uid(), user });
-                }
-            }
+    /// The store at `root` that another process has opened: this one may see it with other owners.
+    pub fn of_opener(root: impl Into<PathBuf>) -> Result<Self> {
+        let root: PathBuf = root.into();
+        if !begun(&root)? {
+            return Err(failed("find", &root)(io::ErrorKind::NotFound.into()));
         }
-        Ok(self)
+        Ok(Self { root: root.canonicalize().map_err(failed("find", &root))?, trust: None })
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
     pub fn look(root: impl Into<PathBuf>) -> Result<Self> {
         let root: PathBuf = root.into();
-        let version = root.join("version");
-        match fs::read_to_string(&version) {
-            Ok(found) if found.trim() != VERSION => {
-                Err(StoreError::Version { path: root, found: found.trim().to_owned() })
+        let root = match owned::readable(&root) {
+            Ok(root) => root,
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                std::path::absolute(&root).map_err(failed("find", &root))?
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("read", &version)(error)),
-            _ => Ok(Self { root: std::path::absolute(&root).map_err(failed("find", &root))?, trust: None }),
-        }
+            Err(error) => return Err(error),
+        };
+        begun(&root)?;
+        Ok(Self { root, trust: None })
     }
 
     /// Its directory, absolute.
@@ -263,6 +235,17 @@ impl Store {
     }
 }
 
+/// True if there is a whole store, of a layout that this alloy knows.
+fn begun(root: &Path) -> Result<bool> {
+    let version = root.join("version");
+    match fs::read_to_string(&version) {
+        Ok(found) if found.trim() == VERSION => Ok(true),
+        Ok(found) => Err(StoreError::Version { path: root.to_owned(), found: found.trim().to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("read", &version)(error)),
+    }
+}
+
 /// Syncs, renames, and syncs the directory: after a crash the name has either nothing or everything.
 fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_data().map_err(failed("write", path))?;
@@ -349,26 +332,6 @@ mod tests {
         let dead = store.work_dir().unwrap().path().to_owned();
         assert_eq!(store.stale().unwrap(), [dead]);
         drop(alive);
-    }
-
-    #[test]
-    fn a_store_of_somebody_else_is_refused() {
-        let (directory, store) = store();
-        // A link of one's own to another disk is fine.
-        let other = directory.path().join("other");
-        fs::rename(store.downloads(), &other).unwrap();
-        std::os::unix::fs::symlink(&other, store.downloads()).unwrap();
-        Store::open(store.root()).unwrap();
-        fs::set_permissions(&other, Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(Store::open(store.root()), Err(StoreError::Foreign { .. })));
-        fs::set_permissions(&other, Permissions::from_mode(0o755)).unwrap();
-        if rustix::process::geteuid().is_root() {
-            for path in [store.root().join("work"), store.downloads(), store.root().to_owned()] {
-                std::os::unix::fs::lchown(&path, Some(3211), None).unwrap();
-                assert!(matches!(Store::open(store.root()), Err(StoreError::Foreign { owner: 3211, user: 0, .. })));
-                std::os::unix::fs::lchown(&path, Some(0), None).unwrap();
-            }
-        }
     }
 
     #[test]

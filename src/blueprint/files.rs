@@ -1,9 +1,10 @@
 //! Where a blueprint's files come from: a directory, or texts in memory.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use layers::regular;
 
 use crate::yaml;
 
@@ -38,11 +39,8 @@ impl Files for Disk<'_> {
         if !real.starts_with(self.0) {
             return Err(FileError::Outside);
         }
-        if !real.is_file() {
-            return Err(FileError::NotAFile);
-        }
         let mut bytes = Vec::new();
-        let file = File::open(&real).map_err(FileError::of)?;
+        let file = regular::open(&real).map_err(FileError::of)?;
         file.take(yaml::MAX_FILE + 1).read_to_end(&mut bytes).map_err(FileError::of)?;
         Ok((bytes, real))
     }
@@ -71,6 +69,7 @@ impl FileError {
     fn of(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
+            io::ErrorKind::InvalidInput => Self::NotAFile,
             _ => Self::Unreadable(error),
         }
     }

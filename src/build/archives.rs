@@ -5,7 +5,6 @@
 //! tells the others to stop and waits for them: nothing of it is at work afterwards.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -258,7 +257,7 @@ impl Job {
     }
 
     fn stream(&self, path: &Path, stop: &Stop) -> Result<PortableRecord, JobError> {
-        let file = File::open(path).map_err(|source| JobError::File { path: path.to_owned(), source })?;
+        let file = layers::regular::open(path).map_err(|source| JobError::File { path: path.to_owned(), source })?;
         let ancestors: Vec<Entry> = self
             .facts
             .ancestors

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
@@ -16,9 +16,11 @@ use super::entry::TAG_PREFIX;
 use crate::image::{Files, ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob};
 use crate::sink::{Beside, sweep};
 
-/// What a manifest may have, as for those in registries.
-/// A cache's directory is named by whoever runs alloy: links lead anywhere.
+/// A cache's directory is named by whoever runs alloy: where it is read, links lead anywhere.
 const FILES: Files<'_> = Files { within: None };
+/// Directories of a layout that blobs are written to.
+const PARTS: [&str; 2] = ["blobs", "blobs/sha256"];
+/// What a manifest may have, as for those in registries.
 const LIMIT: u64 = 4 << 20;
 /// How files are called that were not finished.
 const UNFINISHED: &str = "layout";
@@ -49,6 +51,14 @@ pub enum DirectoryError {
     Occupied {
         /// The directory.
         path: PathBuf,
+    },
+    /// Somebody else's, in which a link may wait for what root writes.
+    #[error("{path} {why}")]
+    Foreign {
+        /// The directory, or a part of it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The index cannot be read.
     #[error("{path} is damaged: {message}")]
@@ -176,6 +186,7 @@ impl Directory {
 
     /// Deletes what is under `tags`, and the blobs that only entries had which are gone.
     pub fn delete(&self, tags: &[String]) -> Result<()> {
+        self.check()?;
         let _lock = self.lock()?;
         let (gone, kept): (Vec<_>, Vec<_>) = self
             .index()?
@@ -219,21 +230,57 @@ impl Directory {
         layers.into_iter().map(|layer| layer.digest).collect()
     }
 
+    /// What is written lands in this directory, which is named by whoever runs alloy: none of its parts leads elsewhere.
+    /// Root writes in no directory of somebody else's, who could make a link of a part at any time.
+    fn check(&self) -> Result<()> {
+        let foreign = |path: &Path, why| Err(DirectoryError::Foreign { path: path.to_owned(), why });
+        let own = match fs::metadata(&self.path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed("look at", &self.path)(error)),
+        };
+        let root = rustix::process::geteuid().is_root();
+        let not_root_s = "belongs to another user, and root writes in no such directory: name another";
+        if root && own.uid() != 0 {
+            return foreign(&self.path, not_root_s);
+        }
+        for path in PARTS.map(|part| self.path.join(part)) {
+            match path.symlink_metadata() {
+                Ok(found) if !found.is_dir() => {
+                    return foreign(&path, "is not a directory: delete it, or name another");
+                }
+                Ok(found) if root && found.uid() != 0 => return foreign(&path, not_root_s),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("look at", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the layout where there is none.
     fn begin(&self) -> Result<()> {
         sweep(&self.path, OsStr::new(UNFINISHED));
         let marker = self.path.join("oci-layout");
+        self.check()?;
         if marker.is_file() {
             return Ok(());
         }
-        let blobs = self.path.join("blobs/sha256");
         // What begins with a dot is on its way.
         let foreign = |name: &str| !name.starts_with('.') && !["blobs", "index.json"].contains(&name);
         let mut names = fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.file_name());
         if names.any(|name| foreign(&name.to_string_lossy())) {
             return Err(DirectoryError::Occupied { path: self.path.clone() });
         }
-        fs::create_dir_all(&blobs).map_err(failed("make", &blobs))?;
+        fs::create_dir_all(&self.path).map_err(failed("make", &self.path))?;
+        for part in PARTS.map(|part| self.path.join(part)) {
+            match fs::create_dir(&part) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make", &part)(error)),
+                _ => {}
+            }
+        }
+        // Somebody may have been quicker.
+        self.check()?;
         let _lock = self.lock()?;
         if !self.index_path().is_file() {
             self.put_index(Vec::new())?;
@@ -247,8 +294,14 @@ impl Directory {
         let path = self.path.join(".lock");
         // Whoever else writes here may have put a link or a FIFO in its place.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666));
+        let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
         let file = File::from(opened.map_err(|error| failed("open", &path)(error.into()))?);
+        // Whoever can open it can hold it for as long as they like: those alone who write here as well.
+        let writers = fs::metadata(&self.path).map_err(failed("look at", &self.path))?.mode() & 0o022;
+        if file.metadata().map_err(failed("look at", &path))?.uid() == rustix::process::geteuid().as_raw() {
+            let mode = PermissionsExt::from_mode(0o600 | writers);
+            file.set_permissions(mode).map_err(failed("protect", &path))?;
+        }
         file.lock().map_err(failed("lock", &path))?;
         Ok(file)
     }

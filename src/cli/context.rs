@@ -137,7 +137,7 @@ impl Context {
 
     /// The store as it is: nothing is made, locked or written.
     pub(super) fn read_only(global: &Global) -> Result<Self, CommandError> {
-        let store = Store::look(store_path(global)?)?.owned()?;
+        let store = Store::look(store_path(global)?)?;
         let reporter = ui::reporter(global.progress, global.quiet);
         let stall = Duration::from_secs(global.stall_timeout);
         Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: None })

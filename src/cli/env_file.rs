@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use layers::regular;
+
 use super::error::{CommandError, Kind};
+
+/// Bytes of a file that is read.
+const LIMIT: u64 = 16 << 20;
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, CommandError> {
-    let text = std::fs::read_to_string(path)
+    let text = regular::given_text(path, LIMIT)
         .map_err(|error| CommandError::new(Kind::Usage, format!("cannot read {}: {error}", path.display())))?;
     parse(&text).map_err(|(line, wrong)| {
         CommandError::usage(format!("{}:{line}: {wrong}", path.display()))

@@ -33,6 +33,10 @@ impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         let full = matches!(&error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
         let hint = full.then(|| "the disk is full; `alloy prune` deletes what no image needs".to_owned());
+        if matches!(error, StoreError::Foreign { .. }) {
+            let hint = "what others write in a store is believed, and leads alloy elsewhere: name one of your own with --store";
+            return with(Kind::Usage, &error, Some(hint.into()));
+        }
         with(Kind::Failed, &error, hint)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
+use layers::regular;
 
 use super::context::{Context, Global, now};
 use super::error::{CommandError, Kind};
@@ -116,7 +117,7 @@ fn summary(lock: &Lock) -> String {
 
 /// Writes the file whole, unless it is the same. True if it was not.
 fn write(sink: &Sink, path: &Path, text: &str) -> Result<bool, CommandError> {
-    if std::fs::read(path).is_ok_and(|has| has == text.as_bytes()) {
+    if regular::read(path, text.len() as u64).is_ok_and(|has| has == text.as_bytes()) {
         return Ok(false);
     }
     sink.write_all(text.as_bytes())?;

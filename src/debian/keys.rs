@@ -156,10 +156,13 @@ fn merge(into: &mut SignedPublicKey, from: SignedPublicKey) {
     }
 }
 
+/// Bytes of a file of keys.
+const KEYS_LIMIT: u64 = 64 << 20;
+
 fn read(keyring: &Keyring) -> Result<Vec<SignedPublicKey>, DebianError> {
     let failed = |message: String| DebianError::Keyring { keyring: keyring.to_string(), message };
     let bytes = match keyring {
-        Keyring::File(path) => std::fs::read(path).map_err(|error| failed(error.to_string()))?,
+        Keyring::File(path) => layers::regular::given(path, KEYS_LIMIT).map_err(|error| failed(error.to_string()))?,
         Keyring::Block(text) => text.clone().into_bytes(),
     };
     let keys: Vec<SignedPublicKey> = if bytes.starts_with(b"-----BEGIN") {

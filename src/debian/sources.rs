@@ -113,6 +113,9 @@ pub struct Place {
     pub trust: Trust,
 }
 
+/// Bytes of a file that lists sources.
+const FILE_LIMIT: u64 = 16 << 20;
+
 /// The sources of this machine, below `etc`.
 pub fn of_this_machine(etc: &Path) -> Vec<HostSource> {
     let mut files = vec![etc.join("apt/sources.list")];
@@ -121,7 +124,7 @@ pub fn of_this_machine(etc: &Path) -> Vec<HostSource> {
     files.sort();
     let mut sources = Vec::new();
     for file in files {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let Ok(text) = layers::regular::text(&file, FILE_LIMIT) else { continue };
         sources.extend(of_file(&file, &text));
     }
     sources

@@ -1,6 +1,6 @@
 //! One download into the store: by one process at a time, from where the last attempt stopped.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,7 +116,7 @@ impl Job<'_> {
         }
         let path = url::Url::parse(&self.url).ok().and_then(|url| url.to_file_path().ok());
         let path = path.ok_or(FetchError::Refused { url: self.shown.clone(), reason: "not a path of this machine" })?;
-        let mut source = File::open(path).map_err(self.failed())?;
+        let mut source = layers::regular::open(&path).map_err(self.failed())?;
         let mut out = Part::create(&self.place.part).map_err(self.failed())?;
         io::copy(&mut source, &mut out).map_err(self.failed())?;
         self.finish(out)
@@ -229,7 +229,7 @@ impl Job<'_> {
         if self.download.sha256.is_some() || self.download.size.is_some() {
             return Ok(true);
         }
-        let file = File::open(&self.place.part).map_err(self.failed())?;
+        let file = layers::regular::open(&self.place.part).map_err(self.failed())?;
         let read = tokio::task::spawn_blocking(move || is_whole(file)).await;
         let read = read.map_err(|error| FetchError::Transport(error.to_string()))?;
         read.map_err(|error| {

@@ -1,13 +1,13 @@
 //! The files of a blueprint as one layer, the same bytes from every machine; and what is said of them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use jiff::Timestamp;
 use layers::compress::{Algorithm, Compression};
 use layers::media_type::Descriptor;
+use layers::regular;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 
@@ -96,7 +96,7 @@ fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, H
 }
 
 fn open(path: &Path) -> io::Result<(u64, impl Read)> {
-    let file = File::open(path)?;
+    let file = regular::open(path)?;
     Ok((file.metadata()?.len(), file))
 }
 

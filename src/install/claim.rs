@@ -14,6 +14,7 @@ use super::InstallError;
 
 const PLACE: &str = "var/lib/alloy";
 const HOST: &str = "var/lib/alloy/host";
+/// A file of root's own: whoever can open what is locked can hold it for as long as they like.
 const LOCK: &str = "lock";
 const NAME_LIMIT: u64 = 64;
 /// How long a lock may be held by nobody who is there.
@@ -32,7 +33,7 @@ impl Claim {
         root.create_dir_all(Path::new(PLACE), 0o755)?;
         let path = root.path().join(PLACE);
         let failed = |source| InstallError::Claim { path: path.clone(), source };
-        let lock = lock(root)?;
+        let lock = root.directory(Path::new(PLACE))?.private_file(OsStr::new(LOCK))?;
         let asked = Instant::now();
         loop {
             match lock.try_lock() {
@@ -59,22 +60,6 @@ impl Claim {
         };
         Ok(Self { host, _lock: lock })
     }
-}
-
-/// The file that is locked. Nobody but root can open it: whoever could would keep everybody else from installing.
-fn lock(root: &Root) -> Result<File, InstallError> {
-    let failed = |source| InstallError::Claim { path: root.path().join(PLACE).join(LOCK), source };
-    let (place, name) = (root.directory(Path::new(PLACE))?, OsStr::new(LOCK));
-    match place.create_file(name, 0o600) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return Ok(made?),
-    }
-    let handle = place.handle(name)?;
-    let found = handle.metadata()?;
-    if found.uid != rustix::process::geteuid().as_raw() || found.mode & 0o077 != 0 {
-        return Err(failed(io::Error::other("others may open it, and so keep everybody from installing: delete it")));
-    }
-    Ok(handle.open()?)
 }
 
 /// Deletes what a run that was killed has mounted on in `root`, if no other is at work there, and as far as this user may.
@@ -134,13 +119,40 @@ mod tests {
         let root = Root::open(directory.path()).unwrap();
         drop(Claim::take(&root).unwrap());
         // A child holds the lock of its parent, which is gone.
-        let script = "exec 9< \"$0\"; flock -n 9; (sleep 1; exit) & exit 0";
-        let place = directory.path().join(PLACE);
-        let ended = std::process::Command::new("sh").args(["-c", script]).arg(place.join(LOCK)).status().unwrap();
+        let script = "exec 9<> \"$0\"; flock -n 9; (sleep 1; exit) & exit 0";
+        let place = directory.path().join(PLACE).join(LOCK);
+        let ended = std::process::Command::new("sh").args(["-c", script]).arg(&place).status().unwrap();
         assert!(ended.success());
         let asked = Instant::now();
         Claim::take(&root).unwrap();
         assert!(asked.elapsed() > Duration::from_millis(500), "it was not held at all");
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        drop(Claim::take(&root).unwrap());
+        let place = directory.path().join(PLACE);
+        // What everybody may read, everybody may lock.
+        let of_a_stranger = File::open(&place).unwrap();
+        of_a_stranger.lock().unwrap();
+        drop(Claim::take(&root).unwrap());
+        let lock = place.join(LOCK);
+        assert_eq!(fs::metadata(&lock).unwrap().mode() & 0o777, 0o600);
+        // Nor is one used that others could have opened.
+        for (name, what) in [("link", "a link"), ("other", "open to others")] {
+            fs::remove_file(&lock).unwrap();
+            let other = directory.path().join(name);
+            fs::write(&other, "").unwrap();
+            fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+            if name == "link" {
+                std::os::unix::fs::symlink(&other, &lock).unwrap();
+            } else {
+                fs::rename(&other, &lock).unwrap();
+            }
+            assert!(Claim::take(&root).is_err(), "{what}");
+        }
     }
 
     #[test]

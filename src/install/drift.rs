@@ -90,7 +90,7 @@ fn compare(
     found: &mut Vec<Finding>,
 ) -> Result<(), InstallError> {
     for (path, Expected { is: expected, by }) in paths {
-        for (field, was, is) in expected.differences(&Seen::at(root, Path::new(&path))?) {
+        for (field, was, is) in expected.differences(&expected.now(root, Path::new(&path))?) {
             found.push(Finding { what: Subject::Path(path.clone()), field, was, is, by: by.clone() });
         }
     }

@@ -1,13 +1,16 @@
 //! What is at a path of a host, in one line: what a task put there, to be compared with what is there later.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
 use layers::digest::{Digest, Hasher};
 use layers::root::{FileKind, Root, RootError};
 use serde::{Deserialize, Deserializer};
+
+/// Bytes of a file that are looked at: whoever owns a file may make it as long as they like.
+const MOST: u64 = if cfg!(test) { 1 << 20 } else { 16 << 30 };
 
 /// A path's kind, mode, owner and content. Times are left out: they say nothing of what somebody wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A file's content.
-    File(Digest),
+    File(Content),
     /// A directory.
     Directory,
     /// Where a link points.
@@ -35,9 +38,27 @@ pub enum What {
     Absent,
 }
 
+/// What is known of a file's content: digest, size, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// `None` for what was not read: it is too long, or already known to differ.
+    pub digest: Option<Digest>,
+    /// Bytes; earlier versions of alloy did not record them.
+    pub size: Option<u64>,
+}
+
 impl Seen {
     /// What is at `path`, a link as itself.
     pub fn at(root: &Root, path: &Path) -> Result<Self, RootError> {
+        Self::looked_at(root, path, None)
+    }
+
+    /// The same, to be compared with this: a file whose size says that it differs is not read.
+    pub fn now(&self, root: &Root, path: &Path) -> Result<Self, RootError> {
+        Self::looked_at(root, path, Some(self))
+    }
+
+    fn looked_at(root: &Root, path: &Path, was: Option<&Self>) -> Result<Self, RootError> {
         let found = match root.metadata(path) {
             Ok(found) => found,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -47,10 +68,9 @@ impl Seen {
         };
         let what = match found.kind {
             FileKind::File => {
-                let mut hasher = Hasher::new();
-                let mut file = root.open_file(path)?;
-                io::copy(&mut file, &mut hasher).map_err(|error| RootError::new("read", path, error))?;
-                What::File(hasher.finish())
+                let file = root.open_file(path)?;
+                let was = was.and_then(|was| if let What::File(content) = &was.what { Some(content) } else { None });
+                What::File(Content::of(file, was).map_err(|error| RootError::new("read", path, error))?)
             }
             FileKind::Directory => What::Directory,
             FileKind::Symlink => What::Link(root.read_link(path)?.to_string_lossy().into_owned()),
@@ -77,11 +97,60 @@ impl Seen {
         add("mode", format!("{:04o}", mode(self)), format!("{:04o}", mode(now)));
         add("owner", owner(self), owner(now));
         match (&self.what, &now.what) {
-            (What::File(was), What::File(is)) => add("content", was.to_string(), is.to_string()),
+            (What::File(was), What::File(is)) if was.differs(is) => add("content", was.to_string(), is.to_string()),
             (What::Link(was), What::Link(is)) => add("link target", was.clone(), is.clone()),
             _ => {}
         }
         found
+    }
+}
+
+impl Content {
+    fn of(file: std::fs::File, was: Option<&Self>) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        let unread = Self { digest: None, size: Some(size) };
+        let known = was.is_some_and(|was| was.digest.is_none() || was.size.is_some_and(|was| was != size));
+        if known || size > MOST {
+            return Ok(unread);
+        }
+        let mut hasher = Hasher::new();
+        // One that grows has changed anyway.
+        let size = io::copy(&mut file.take(size.saturating_add(1)), &mut hasher)?;
+        Ok(Self { digest: Some(hasher.finish()), size: Some(size) })
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let sizes = self.size.zip(other.size).map(|(one, other)| one == other);
+        let digests = self.digest.zip(other.digest).map(|(one, other)| one == other);
+        // Of what nothing tells that it is the same, it cannot be said.
+        sizes == Some(false) || digests == Some(false) || (sizes.is_none() && digests.is_none())
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.digest, self.size) {
+            (Some(digest), _) => write!(f, "{digest}"),
+            (None, Some(size)) => write!(f, "{size} bytes"),
+            (None, None) => f.write_str("unknown"),
+        }
+    }
+}
+
+impl FromStr for Content {
+    type Err = SeenError;
+
+    fn from_str(text: &str) -> Result<Self, SeenError> {
+        let wrong = || SeenError(text.to_owned());
+        let (mut digest, mut size) = (None, None);
+        for word in text.split(' ') {
+            match word.parse() {
+                Ok(bytes) if size.is_none() => size = Some(bytes),
+                Err(_) if digest.is_none() && size.is_none() => digest = Some(word.parse().map_err(|_| wrong())?),
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(Self { digest, size })
     }
 }
 
@@ -104,7 +173,10 @@ impl fmt::Display for Seen {
         }
         write!(f, "{} {:04o} {}:{}", self.what.kind(), self.mode, self.owner.0, self.owner.1)?;
         match &self.what {
-            What::File(digest) => write!(f, " {digest}"),
+            What::File(Content { digest, size }) => {
+                digest.iter().try_for_each(|digest| write!(f, " {digest}"))?;
+                size.iter().try_for_each(|size| write!(f, " {size}"))
+            }
             What::Link(target) => write!(f, " {target}"),
             What::Directory | What::Special | What::Absent => Ok(()),
         }
@@ -127,7 +199,7 @@ impl FromStr for Seen {
             let mut parts = text.splitn(4, ' ');
             let (kind, mode, owner) = (parts.next()?, parts.next()?, parts.next()?);
             let what = match (kind, parts.next()) {
-                ("file", Some(digest)) => What::File(digest.parse().ok()?),
+                ("file", Some(content)) => What::File(content.parse().ok()?),
                 ("directory", None) => What::Directory,
                 ("link", Some(target)) => What::Link(target.to_owned()),
                 ("special", None) => What::Special,
@@ -165,6 +237,29 @@ mod tests {
         }
         assert_eq!(Seen::at(&root, Path::new("file/x")).unwrap(), "absent".parse().unwrap());
         assert!("file 0644 0:0".parse::<Seen>().is_err() && "".parse::<Seen>().is_err());
+    }
+
+    #[test]
+    fn a_size_that_differs_is_enough() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, root) = (directory.path().join("file"), Root::open(directory.path()).unwrap());
+        std::fs::write(&path, "x").unwrap();
+        let was = Seen::at(&root, Path::new("file")).unwrap();
+        assert!(
+            was.to_string().ends_with(" 1") && was.differences(&was.now(&root, Path::new("file")).unwrap()).is_empty()
+        );
+        // As an earlier alloy has it.
+        let old: Seen = was.to_string().strip_suffix(" 1").unwrap().parse().unwrap();
+        assert!(old.differences(&old.now(&root, Path::new("file")).unwrap()).is_empty());
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        for was in [was, old] {
+            let now = was.now(&root, Path::new("file")).unwrap();
+            let (field, _, is) = was.differences(&now).remove(0);
+            assert_eq!((field, is.as_str()), ("content", "1099511627776 bytes"));
+        }
+        // One that was as long when it was recorded.
+        let was: Seen = Seen::at(&root, Path::new("file")).unwrap().to_string().parse().unwrap();
+        assert!(was.differences(&was.now(&root, Path::new("file")).unwrap()).is_empty());
     }
 
     #[test]

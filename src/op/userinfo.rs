@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn a_host_may_be_missing() {
+        // As of a variable that is not set.
+        for url in ["http://ann:pw22@", "http://ann:pw22@/x", "http://ann:pw22@?a", " http://ann:pw22@", "//ann:pw22@"]
+        {
+            assert_eq!(passwords_of(url, false), ["pw22"], "{url}");
+            assert_eq!(passwords_given(url).last().unwrap(), "pw22", "{url}");
+            assert!(!without_userinfo(url.trim(), false).contains("pw22"));
+        }
+        assert_eq!(passwords_given("--base=http://ann:pw22@").last().unwrap(), "pw22");
+        assert_eq!(passwords_of("http://token@", false), ["token"]);
+        assert_eq!(without_logins("see http://ann:pw22@ and http://token@/x"), "see http:// and http:///x");
+        assert_eq!(passwords("curl 'http://ann:pw22@'", Reading::Script), ["pw22"]);
+        assert_eq!(passwords_in("git@h: https:// ssh://git@"), [""; 0]);
+    }
+
+    #[test]
     fn a_password_holds_what_it_likes() {
         for password in ["pa,ssW0rd", "pa=ss", "pa'ss", "p\"a", "p@a", "p/a", "p?a#b", "p%40a", "pä;a"] {
             for value in [format!("https://ann:{password}@h/"), format!("//ann:{password}@h:1/x")] {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use layers::regular;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -117,7 +118,7 @@ pub(super) fn entry(username: &str, password: &str) -> Value {
 pub(super) fn replace(path: &Path, registry: &str, entry: Option<Value>) -> Result<bool, RegistryError> {
     let shown = path.display().to_string();
     let unreadable = |message: String| RegistryError::CredentialFile { path: shown.clone(), message };
-    let bytes = match std::fs::read(path) {
+    let bytes = match regular::given(path, super::FILE_LIMIT) {
         Ok(bytes) if bytes.trim_ascii().is_empty() => b"{}".to_vec(),
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use layers::regular;
 use reqwest::{Certificate, Identity};
 
 use super::RegistryError;
@@ -44,7 +45,7 @@ fn read(directory: &Path) -> Result<Trust, RegistryError> {
     let entries = entries.map_err(|error| failed(directory)(error.to_string()))?;
     let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     paths.sort();
-    let bytes = |path: &Path| std::fs::read(path).map_err(|error| failed(path)(error.to_string()));
+    let bytes = |path: &Path| regular::given(path, super::FILE_LIMIT).map_err(|error| failed(path)(error.to_string()));
     let mut trust = Trust::default();
     for path in &paths {
         match path.extension().and_then(|end| end.to_str()) {

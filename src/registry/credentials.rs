@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use layers::regular;
+
 use super::auth_file::{AuthFile, Found, key};
 use super::helper::Helper;
 use super::{Reference, RegistryError};
@@ -101,7 +103,7 @@ impl Keychain {
             return Ok(known.clone());
         }
         let given = self.given.iter().map(|text| ("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.clone().into_bytes())));
-        let files = self.files.iter().map(|path| (path.display().to_string(), std::fs::read(path)));
+        let files = self.files.iter().map(|path| (path.display().to_string(), regular::given(path, super::FILE_LIMIT)));
         for (path, bytes) in given.chain(files) {
             let failed = |message: String| RegistryError::CredentialFile { path: path.clone(), message };
             let bytes = match bytes {

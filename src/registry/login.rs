@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use layers::regular;
 use reqwest::StatusCode;
 
 use super::auth_file::{AuthFile, entry, key, replace};
@@ -81,7 +82,7 @@ impl Keychain {
     fn helper_of(&self, path: &Path, registry: &str) -> Result<Option<super::helper::Helper>, RegistryError> {
         let shown = path.display().to_string();
         let failed = |message: String| RegistryError::CredentialFile { path: shown.clone(), message };
-        let bytes = match std::fs::read(path) {
+        let bytes = match regular::given(path, super::FILE_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error.to_string())),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use layers::regular;
 use serde::Deserialize;
 
 use super::{Reference, RegistryError};
@@ -119,7 +120,7 @@ fn failed(path: &Path) -> impl Fn(String) -> RegistryError + '_ {
 
 impl Mirrors {
     fn add(&mut self, path: &Path) -> Result<(), RegistryError> {
-        let text = std::fs::read_to_string(path).map_err(|error| failed(path)(error.to_string()))?;
+        let text = regular::given_text(path, super::FILE_LIMIT).map_err(|error| failed(path)(error.to_string()))?;
         for registry in parse(&text, &path.display().to_string()).map_err(failed(path))? {
             self.registries.retain(|known| known.prefix != registry.prefix);
             self.registries.push(registry);

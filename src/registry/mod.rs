@@ -42,3 +42,6 @@ pub use registries::{Registries, Settings};
 pub use signatures::Signed;
 
 use error::connection;
+
+/// Bytes of a file of configuration or credentials that is read.
+const FILE_LIMIT: u64 = 16 << 20;

@@ -1,13 +1,13 @@
 //! Files of the blueprint, and what they hold. Large ones are known by size and times, as git's index knows them, so
 //! that an archive of gigabytes beside the blueprint costs nothing while it stays the same.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use layers::digest::{Digest, Hasher};
+use layers::regular;
 use layers::store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,6 @@ pub(super) fn digest(store: &Store, path: &Path, remember: bool) -> io::Result<D
 
 fn hash(path: &Path) -> io::Result<Digest> {
     let mut hasher = Hasher::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
+    io::copy(&mut regular::open(path)?, &mut hasher)?;
     Ok(hasher.finish())
 }

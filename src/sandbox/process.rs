@@ -64,6 +64,7 @@ fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxErr
             None
         }
         Stdio::Terminal => {
+            streams = Streams::attach_errors(&mut command, &spec.identity).map_err(failed)?;
             command.stdin(console.map_or_else(Std::null, Std::from));
             None
         }

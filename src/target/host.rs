@@ -4,7 +4,6 @@
 //! command, as layers of an image do, and is lent a resolver; nothing is started or reloaded there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -230,7 +229,7 @@ impl Site for Host {
         self.lent = Some(place.clone());
         for (name, path) in files {
             let failed = |source| TargetError::Host { path: path.clone(), source };
-            let mut content = File::open(path).map_err(failed)?;
+            let mut content = layers::regular::open(path).map_err(failed)?;
             self.root.write_file(&place.join(name), &mut content, 0o644)?;
         }
         Ok(Path::new("/").join(place))

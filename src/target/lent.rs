@@ -60,6 +60,9 @@ const HANDED_ON: [&str; 12] = [
     "CARGO_REGISTRIES_CRATES_IO_PROTOCOL",
 ];
 
+/// Bytes of a configuration file that is read.
+const CONFIG_LIMIT: u64 = 16 << 20;
+
 /// The file of [`PLACE`] that has the registries of cargo; cargo reads it where `rust_package` points to it.
 const CARGO_CONFIG: &str = "cargo.toml";
 
@@ -145,7 +148,8 @@ impl Lent {
         let config = var("XDG_CONFIG_HOME").map(|config| format!("{config}/pip/pip.conf"));
         let places = [var("PIP_CONFIG_FILE"), config.or_else(|| home(".config/pip/pip.conf")), home(".pip/pip.conf")];
         let places = places.into_iter().flatten().chain(["/etc/pip.conf".to_owned()]);
-        let files: Vec<String> = places.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        let files: Vec<String> =
+            places.filter_map(|path| layers::regular::text(Path::new(&path), CONFIG_LIMIT).ok()).collect();
         let mut variables = pip::variables(var, &files);
         if let Some(links) = variables.remove("PIP_FIND_LINKS") {
             // Directories of this machine have another place in the sandbox.
@@ -198,7 +202,7 @@ impl Lent {
 
     fn cargo(&mut self, var: &impl Fn(&str) -> Option<String>) {
         let Some(home) = var("CARGO_HOME").or_else(|| var("HOME").map(|home| format!("{home}/.cargo"))) else { return };
-        let read = |name: &str| std::fs::read_to_string(Path::new(&home).join(name)).ok();
+        let read = |name: &str| layers::regular::text(&Path::new(&home).join(name), CONFIG_LIMIT).ok();
         let text = read("config.toml").or_else(|| read("config"));
         if let Some(registries) = text.as_deref().and_then(cargo::registries) {
             self.files.insert(CARGO_CONFIG.to_owned(), registries);

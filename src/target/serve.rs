@@ -79,8 +79,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
-        // Whoever started the worker has opened it; in a user namespace its owner has no name.
-        let store = Store::look(&setup.store)?;
+        let store = Store::of_opener(&setup.store)?;
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
         Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false, remains: Vec::new() })
     }

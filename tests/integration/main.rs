@@ -62,6 +62,7 @@ mod schemas;
 mod secrets;
 mod shown;
 mod sources;
+mod strangers;
 mod support;
 mod team_cache;
 mod team_keys;

@@ -76,6 +76,22 @@ impl Directory {
         fd.map(File::from).map_err(self.failed("make", name))
     }
 
+    /// Opens a file that is nobody else's to open, as one that is locked has to be; where there is none, it is made. A
+    /// link is not followed.
+    pub fn private_file(&self, name: &OsStr) -> Result<File, RootError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR);
+        let fd = fd.map_err(self.failed("open", name))?;
+        let found = rustix::fs::fstat(&fd).map_err(self.failed("look at", name))?;
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let own = found.st_uid == rustix::process::geteuid().as_raw() && found.st_nlink == 1;
+        if !is_file || !own || found.st_mode & 0o077 != 0 {
+            let message = "others may have it open: it should be a file of mode 0600 of whoever runs alloy; delete it";
+            return Err(RootError::new("use", &self.path.join(name), io::Error::other(message)));
+        }
+        Ok(File::from(fd))
+    }
+
     /// Makes a directory that must not exist.
     pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<(), RootError> {
         rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)).map_err(self.failed("make", name))

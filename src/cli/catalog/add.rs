@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
+use layers::regular;
 use serde_json::json;
 
 use super::super::context::{Global, open_store};
@@ -13,6 +14,7 @@ use super::super::ui::{self, Format};
 use super::CatalogArg;
 use crate::catalog::{Catalog, INDEX_FILE, Version, check_version, edited_index, new_index};
 use crate::sink::Sink;
+use crate::yaml;
 
 /// Checks the file of a version, puts it into a catalog, and lists it in the tool's index
 ///
@@ -37,7 +39,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let shown = args.file.display().to_string();
-    let bytes = fs::read(&args.file).map_err(|error| CommandError::usage(format!("cannot read {shown}: {error}")))?;
+    let bytes = regular::given(&args.file, yaml::MAX_FILE)
+        .map_err(|error| CommandError::usage(format!("cannot read {shown}: {error}")))?;
     let version = check_version(&shown, &bytes).map_err(|problems| {
         let text = ui::problems(&problems, ui::color());
         let errors = ui::count(problems.diagnostics.len(), "error");
@@ -55,7 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let index = new_text(&index_path, &version, &name, &args.alias)?;
     // A version that is not listed does no harm: its file is first.
     let target = directory.join(&name);
-    match fs::read(&target) {
+    match regular::read(&target, yaml::MAX_FILE) {
         Ok(there) if there == bytes => {}
         Ok(_) if !args.replace => {
             let message = format!("{} is there already, and differs", target.display());
@@ -105,7 +108,7 @@ fn place(args: &Args, global: &Global, version: &Version) -> Result<(PathBuf, Op
 
 /// The text of the index with the version listed.
 fn new_text(path: &Path, version: &Version, name: &str, aliases: &[String]) -> Result<String, CommandError> {
-    let text = match fs::read_to_string(path) {
+    let text = match regular::text(path, yaml::MAX_FILE) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => new_index(version, name),
         text => text.map_err(|error| failed("read", path, &error))?,
     };

@@ -89,7 +89,7 @@ impl Git {
         }
         let path = directory.join(".git/config");
         let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(failed)?;
+        let text = layers::regular::text(&path, 1 << 20).map_err(failed)?;
         let text = text.replace(&format!("url = {}\n", self.asked), &format!("url = {}\n", self.remote));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
         std::fs::write(&path, text).map_err(failed)

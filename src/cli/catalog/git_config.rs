@@ -43,7 +43,7 @@ pub(super) fn foreign(directory: &Path) -> Option<String> {
     if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() < 1 << 20) {
         return Some("its .git/config is no file".to_owned());
     }
-    match std::fs::read_to_string(&path) {
+    match layers::regular::text(&path, 1 << 20) {
         Ok(text) => unknown(&text).map(|key| format!("its .git/config sets `{key}`")),
         Err(error) => Some(format!("its .git/config cannot be read: {error}")),
     }

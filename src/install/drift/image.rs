@@ -14,7 +14,7 @@ use layers::whiteout::{Name, classify};
 use serde_json::Value;
 
 use super::super::InstallError;
-use super::super::seen::{Seen, What};
+use super::super::seen::{Content, Seen, What};
 use super::{Expected, Finding, compare};
 use crate::image::{Image, Layer, read_at_most};
 use crate::target::host::Packages;
@@ -127,8 +127,8 @@ impl Tree {
             }
             Kind::File => {
                 let mut hasher = Hasher::new();
-                io::copy(content, &mut hasher).map_err(TarError::from)?;
-                What::File(hasher.finish())
+                let size = io::copy(content, &mut hasher).map_err(TarError::from)?;
+                What::File(Content { digest: Some(hasher.finish()), size: Some(size) })
             }
             Kind::HardLink => match self.paths.get(&entry.link) {
                 Some(Expected { is: seen, .. }) => seen.what.clone(),

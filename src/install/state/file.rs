@@ -1,15 +1,12 @@
 //! The file itself: never half written, and never taken for what it is not.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use layers::regular;
 
 use super::read::{Problem, read};
 use super::{State, write};
-use crate::image::read_at_most;
 use crate::sink::{Sink, SinkError};
 
 /// Bytes of a file that is read.
@@ -78,17 +75,11 @@ impl StateFile {
     pub fn load(&self) -> Result<Option<State>, StateError> {
         let path = || self.path.clone();
         let failed = |source| StateError::Read { path: path(), source };
-        // What is no file may never end, or never begin.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
-            Ok(file) => file,
+        let bytes = match regular::read(&self.path, LIMIT) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(StateError::Special { path: path() });
-        }
-        let bytes = read_at_most(file, LIMIT).map_err(failed)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| StateError::Damaged { path: path(), message: "it is not text".into() })?;
         read(&text).map(Some).map_err(|problem| match problem {

@@ -77,7 +77,7 @@ impl Performer<'_> {
 
     pub(super) fn open(&self, source: &Source) -> Result<File, TargetError> {
         let path = self.files.get(source).ok_or_else(|| TargetError::NoSource { wanted: source.clone() })?;
-        File::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
+        layers::regular::open(path).map_err(|source| TargetError::Host { path: path.clone(), source })
     }
 
     pub(super) fn unpack(&mut self, archive: &Archive, dest: &Path, strip: u32) -> Result<(), TargetError> {

@@ -1,0 +1,103 @@
+//! Files that are found by a name, read without waiting: a named pipe would wait for a writer for ever, a device may do
+//! something when it is opened, and either may have no end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, fstatfs, stat};
+
+/// Magic number of the file system of pipes without a name (statfs(2)).
+const PIPES: i64 = 0x5049_5045;
+
+/// Opens a regular file. Of anything else nothing is opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    if FileType::from_raw_mode(stat(path)?.st_mode) != FileType::RegularFile {
+        return Err(not_a_file());
+    }
+    let file = without_waiting(path)?;
+    // Another may have taken the name.
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
+}
+
+/// All of a regular file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    at_most(open(path)?, limit)
+}
+
+/// All of a regular file of text, of at most `limit` bytes.
+pub fn text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(read(path, limit)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The same of what somebody names on a command line: it may be a pipe as a shell has them for `<(…)`, too, whose writer
+/// is there.
+pub fn given(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if FileType::from_raw_mode(stat(path)?.st_mode) != FileType::Fifo {
+        return read(path, limit);
+    }
+    let pipe = without_waiting(path)?;
+    if fstatfs(&pipe)?.f_type != PIPES {
+        return Err(not_a_file());
+    }
+    rustix::fs::fcntl_setfl(&pipe, OFlags::empty())?;
+    at_most(pipe, limit)
+}
+
+/// [`given`], as text.
+pub fn given_text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(given(path, limit)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn without_waiting(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+fn at_most(file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len().min(limit);
+    // Of what may be a secret, no copies are left behind by making room.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, mknodat};
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn nothing_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (fifo, file) = (directory.path().join("fifo"), directory.path().join("file"));
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::fs::write(&file, "12345").unwrap();
+        for other in [fifo.as_path(), Path::new("/dev/zero"), directory.path()] {
+            assert_eq!(text(other, 9).unwrap_err().to_string(), "it is not a regular file");
+            assert_eq!(given(other, 9).unwrap_err().to_string(), "it is not a regular file");
+        }
+        assert_eq!((text(&file, 5).unwrap(), given(&file, 5).unwrap()), ("12345".into(), b"12345".to_vec()));
+        assert_eq!(read(&file, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read(&directory.path().join("none"), 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_shell_s_pipe_is_read_to_its_end() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let writing = std::thread::spawn(move || writer.write_all(b"given").unwrap());
+        assert_eq!(given_text(Path::new(&path), 9).unwrap(), "given");
+        assert!(text(Path::new(&path), 9).is_err());
+        writing.join().unwrap();
+    }
+}

@@ -1,13 +1,17 @@
 //! A content store on disk, for any number of processes at once. A half-written thing never has its final name:
 //! everything is written under `tmp/`, synced, then renamed.
 //!
+//! What is read is not trusted either: disks forget, and people edit. Blobs and downloads are hashed while they are read,
+//! records carry a digest of their own; what is damaged is put aside, and counts as missing.
+//!
 //! ```text
 //! blobs/sha256/<hex>     content, by its digest
 //! records/<kind>/<key>   small values: what is known under a key
-//! trees/<name>           layers unpacked for overlays
+//! trees/<name>/tree      layers unpacked for overlays, each with a seal beside it
 //! downloads/             downloads, by their digest
 //! cache/                 what builds keep for package managers
 //! work/  tmp/  locks/    what is under way
+//! aside/                 what was found damaged
 //! ```
 
 use std::fs::{self, File, Permissions};
@@ -16,25 +20,31 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
-use crate::verified::VerifiedReader;
 
+mod aside;
 mod blob;
 mod diff_ids;
 mod layer;
 mod locks;
 mod owned;
+mod reading;
 mod records;
+mod seal;
 mod trees;
 mod work;
 
+pub use aside::{Damage, Fate};
 pub use blob::BlobWriter;
 pub use layer::{LayerBlob, LayerWriter};
 pub use locks::Lock;
+pub use reading::Blob;
 pub use trees::{TreeNames, layer_tree, stack_tree};
 pub use work::WorkDir;
 
 /// The version of the directory's layout.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+/// The one before, whose records have no digests.
+const UNSEALED: &str = "1";
 const PARTS: [&str; 8] = ["blobs/sha256", "records", "trees", "downloads", "cache", "work", "tmp", "locks"];
 
 /// Why the store cannot do something.
@@ -85,6 +95,9 @@ pub enum StoreError {
         /// Why.
         message: String,
     },
+    /// Something of the store that is not what its name says.
+    #[error("{0}")]
+    Wrong(Box<Damage>),
     /// A key that cannot be a file name.
     #[error("`{0}` cannot be a key of the store")]
     Key(String),
@@ -102,6 +115,8 @@ pub struct Store {
     root: PathBuf,
     /// Some kinds of records are known to those alone who trust the same: what, and which kinds.
     trust: Option<(String, &'static [&'static str])>,
+    /// What was found damaged.
+    found: aside::Found,
 }
 
 impl Store {
@@ -113,10 +128,14 @@ impl Store {
             fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
             PARTS.iter().try_for_each(|part| owned::part(&root, part))?;
             // Last: without it the store is not complete.
-            let store = Self { root: root.clone(), trust: None };
+            let store = Self::at(root.clone());
             store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())?;
         }
-        Ok(Self { root, trust: None })
+        Ok(Self::at(root))
+    }
+
+    fn at(root: PathBuf) -> Self {
+        Self { root, trust: None, found: aside::Found::default() }
     }
 
     /// The store at `root` that another process has opened: this one may see it with other owners.
@@ -125,7 +144,7 @@ impl Store {
         if !begun(&root)? {
             return Err(failed("find", &root)(io::ErrorKind::NotFound.into()));
         }
-        Ok(Self { root: root.canonicalize().map_err(failed("find", &root))?, trust: None })
+        Ok(Self::at(root.canonicalize().map_err(failed("find", &root))?))
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
@@ -139,7 +158,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         begun(&root)?;
-        Ok(Self { root, trust: None })
+        Ok(Self::at(root))
     }
 
     /// Its directory, absolute.
@@ -150,7 +169,7 @@ impl Store {
     /// The same store for whoever believes only what `trust` vouches for: it has records of its own of these `kinds`,
     /// and sees no others. Blobs and trees, which are known by what they are, are shared.
     pub fn trusting(&self, trust: &Digest, kinds: &'static [&'static str]) -> Self {
-        Self { root: self.root.clone(), trust: Some((trust.hex()[..32].to_owned(), kinds)) }
+        Self { trust: Some((trust.hex()[..32].to_owned(), kinds)), ..self.clone() }
     }
 
     /// Where downloads are kept.
@@ -178,7 +197,7 @@ impl Store {
         }
     }
 
-    /// Opens a blob.
+    /// Opens a blob, for whoever checks what comes: see [`Store::read_whole`].
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);
         File::open(&path).map_err(|error| match error.kind() {
@@ -192,20 +211,25 @@ impl Store {
         let path = self.blob_path(digest);
         let size = self.blob_len(digest)?.ok_or(StoreError::Missing(*digest))?;
         if size > limit {
+            // What it should hold is not that long.
+            self.check_blob(digest)?;
             let (expected, found) = (format!("at most {limit} bytes in {digest}"), format!("{size}"));
             return Err(StoreError::Mismatch { expected, found });
         }
-        let mut bytes = Vec::new();
-        let mut reader = VerifiedReader::new(self.open_blob(digest)?, *digest, size);
-        reader.read_to_end(&mut bytes).map_err(failed("read", &path))?;
-        Ok(bytes)
+        self.read_whole(digest, |mut blob| {
+            let mut bytes = Vec::new();
+            blob.read_to_end(&mut bytes).map_err(failed("read", &path))?;
+            Ok(bytes)
+        })
     }
 
     /// Stores `bytes`.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.contains(&digest) {
-            self.replace(&self.blob_path(&digest), bytes)?;
+        let path = self.blob_path(&digest);
+        // One that is there may be damaged.
+        if !crate::regular::read(&path, bytes.len() as u64).is_ok_and(|there| there == bytes) {
+            self.replace(&path, bytes)?;
         }
         Ok(digest)
     }
@@ -240,6 +264,7 @@ fn begun(root: &Path) -> Result<bool> {
     let version = root.join("version");
     match fs::read_to_string(&version) {
         Ok(found) if found.trim() == VERSION => Ok(true),
+        Ok(found) if found.trim() == UNSEALED => records::seal_all(root).map(|()| true),
         Ok(found) => Err(StoreError::Version { path: root.to_owned(), found: found.trim().to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed("read", &version)(error)),
@@ -337,7 +362,7 @@ mod tests {
     #[test]
     fn a_later_layout_is_refused() {
         let (_directory, store) = store();
-        fs::write(store.root().join("version"), "2\n").unwrap();
+        fs::write(store.root().join("version"), "3\n").unwrap();
         assert!(matches!(Store::open(store.root()), Err(StoreError::Version { .. })));
     }
 }

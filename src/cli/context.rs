@@ -9,6 +9,7 @@ use layers::store::{Lock, Store};
 use tokio::runtime::Runtime;
 
 use super::error::{CommandError, Kind};
+use super::heal;
 use super::runtime::runtime;
 use super::ui::{self, Progress};
 use crate::cache::Team;
@@ -119,6 +120,7 @@ impl Context {
         let store = open_store(global)?;
         let lock = store.lock_shared(STORE_LOCK)?;
         let reporter = ui::reporter(global.progress, global.quiet);
+        heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: Some(lock) })
     }
@@ -131,6 +133,7 @@ impl Context {
             return Err(CommandError::new(Kind::Failed, message).hint("wait until it is done"));
         };
         let reporter = ui::reporter(global.progress, global.quiet);
+        heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: Some(lock) })
     }
@@ -139,6 +142,7 @@ impl Context {
     pub(super) fn read_only(global: &Global) -> Result<Self, CommandError> {
         let store = Store::look(store_path(global)?)?;
         let reporter = ui::reporter(global.progress, global.quiet);
+        heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: None })
     }

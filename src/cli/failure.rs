@@ -37,6 +37,8 @@ impl From<StoreError> for CommandError {
             let hint = "what others write in a store is believed, and leads alloy elsewhere: name one of your own with --store";
             return with(Kind::Usage, &error, Some(hint.into()));
         }
+        let remade = "`alloy build` fetches or makes anew what is missing; `alloy store check` looks for more damage";
+        let hint = if matches!(error, StoreError::Wrong(_)) { Some(remade.to_owned()) } else { hint };
         with(Kind::Failed, &error, hint)
     }
 }
@@ -113,6 +115,9 @@ impl From<DebianError> for CommandError {
 
 impl From<ImageError> for CommandError {
     fn from(error: ImageError) -> Self {
+        if let ImageError::Store(error) = error {
+            return error.into();
+        }
         let kind = if error.is_usage() { Kind::Usage } else { Kind::Failed };
         with(kind, &error, error.hint())
     }

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         .trees()?
         .into_iter()
         .filter(|name| !needed.trees.contains(name))
-        .filter_map(|name| store.tree(&name))
+        .map(|name| store.tree_place(&name))
         .collect();
     let caches = store.root().join("cache");
     let (downloads, stale) = (store.downloads(), store.stale()?);

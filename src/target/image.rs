@@ -96,7 +96,10 @@ impl ImageTarget {
 
     fn reply(&mut self, output: impl FnMut(Vec<u8>)) -> Result<Reply, RequestError> {
         match self.worker.receive(output)? {
-            Reply::Error { message, hint } => Err(self.failed(&message, hint)),
+            Reply::Error { message, hint, damage } => {
+                damage.into_iter().for_each(|damage| self.store.note_damage(damage));
+                Err(self.failed(&message, hint))
+            }
             reply => Ok(reply),
         }
     }

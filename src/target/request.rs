@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::{DiffId, Digest};
-use layers::store::{LayerBlob, TreeNames};
+use layers::store::{Damage, LayerBlob, TreeNames};
 use serde::{Deserialize, Serialize};
 
 use super::Closure;
@@ -213,5 +213,7 @@ pub enum Reply {
         message: String,
         /// What to do.
         hint: Option<String>,
+        /// What of the store was found damaged.
+        damage: Vec<Damage>,
     },
 }

@@ -12,7 +12,7 @@ use layers::compress::decoder;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
 use layers::root::{Root, remove_tree};
-use layers::store::Store;
+use layers::store::{Damage, Store, layer_tree};
 
 use super::TargetError;
 use super::aptcache::AptCache;
@@ -21,6 +21,7 @@ use super::lent::Lent;
 use super::perform::{Performer, login_shell};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
+use super::trees::Trees;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
@@ -35,7 +36,7 @@ pub fn serve(channel: Channel) -> ExitCode {
     let mut session = match Session::new(&channel, setup) {
         Ok(session) => session,
         Err(error) => {
-            let _ = channel.send(&failure(&error));
+            let _ = channel.send(&failure(&error, Vec::new()));
             return ExitCode::FAILURE;
         }
     };
@@ -48,7 +49,7 @@ pub fn serve(channel: Channel) -> ExitCode {
             Ok(None) => return ExitCode::SUCCESS,
             Err(_) => return ExitCode::FAILURE,
         };
-        let reply = session.answer(request).unwrap_or_else(|error| failure(&error));
+        let reply = session.answer(request).unwrap_or_else(|error| failure(&error, session.store.take_damage()));
         if channel.send(&reply).is_err() {
             return ExitCode::FAILURE;
         }
@@ -60,9 +61,9 @@ pub fn serve(channel: Channel) -> ExitCode {
     }
 }
 
-fn failure(error: &TargetError) -> Reply {
+fn failure(error: &TargetError, damage: Vec<Damage>) -> Reply {
     let (message, hint) = error.failure();
-    Reply::Error { message, hint }
+    Reply::Error { message, hint, damage }
 }
 
 struct Session<'a> {
@@ -75,18 +76,34 @@ struct Session<'a> {
     index_fresh: bool,
     /// Directories of ended layers, to be deleted.
     remains: Vec<PathBuf>,
+    trees: Trees,
 }
 
 impl<'a> Session<'a> {
     fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
         let store = Store::of_opener(&setup.store)?;
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
-        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false, remains: Vec::new() })
+        let trees = Trees::new(&store);
+        Ok(Self {
+            channel,
+            store,
+            setup,
+            layer: None,
+            begun: 0,
+            apt: None,
+            index_fresh: false,
+            remains: Vec::new(),
+            trees,
+        })
     }
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
         Ok(match request {
-            Request::Unpack { layers } => Reply::Unpacked(unpack::all(&self.store, &layers)?),
+            Request::Unpack { layers } => {
+                let unpacked = unpack::all(&self.store, &layers)?;
+                self.trees.fresh(layers.iter().filter_map(|layer| layer.tree.find(&self.store)));
+                Reply::Unpacked(unpacked)
+            }
             Request::Begin { trees, env, lending } => {
                 let lent = if lending { self.setup.lent.clone() } else { Lent::default() };
                 self.begin(&trees, env, lent)?;
@@ -101,6 +118,11 @@ impl<'a> Session<'a> {
                 };
                 let layer = self.open()?;
                 let mut outcome = Performer::new(layer, &files, &output).step(&step)?;
+                if matches!(outcome, Outcome::Failed { .. }) {
+                    // It may be the reason.
+                    self.trees.are_sound()?;
+                }
+                let layer = self.open()?;
                 // Afterwards nobody knows any more whose names they are.
                 if let (Outcome::Ran(warnings), true) = (&mut outcome, step.runs_programs()) {
                     let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
@@ -114,10 +136,20 @@ impl<'a> Session<'a> {
                     let _ = channel.send_output(bytes);
                 };
                 let files = BTreeMap::new();
-                Reply::Closure(Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?)
+                let closure = Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?;
+                self.trees.are_sound()?;
+                Reply::Closure(closure)
             }
-            Request::Facts(request) => Reply::World(facts::look(self.open()?, &request)?),
-            Request::Inventory => Reply::Inventory(Box::new(inventory::look(self.open()?.root()))),
+            Request::Facts(request) => {
+                let world = facts::look(self.open()?, &request)?;
+                self.trees.are_sound()?;
+                Reply::World(world)
+            }
+            Request::Inventory => {
+                let inventory = Box::new(inventory::look(self.open()?.root()));
+                self.trees.are_sound()?;
+                Reply::Inventory(inventory)
+            }
             Request::Assemble { plan, debs } => {
                 let script = debian::assemble(self.open()?.root(), &plan, &debs)?;
                 self.run_own("configuring the base's packages", &script)?;
@@ -141,9 +173,17 @@ impl<'a> Session<'a> {
                 Reply::Done
             }
             Request::Commit { compression, mtime_max } => {
+                let sound = self.trees.are_sound();
                 let layer = self.layer.take().ok_or(TargetError::NoLayer)?;
+                if let Err(error) = sound {
+                    let remains = layer.discard()?;
+                    self.end(remains);
+                    return Err(error);
+                }
                 let (blob, remains) = layer.commit(&self.store, compression, mtime_max)?;
                 self.end(remains);
+                let tree = blob.as_ref().map(|layer| layer_tree(layer.diff_id));
+                self.trees.fresh(tree.iter().map(String::as_str));
                 Reply::Layer(blob)
             }
             Request::Discard => {
@@ -178,8 +218,11 @@ impl<'a> Session<'a> {
         let root = Root::open(&staged)?;
         let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
         for blob in blobs {
-            let (_, reader) = decoder(self.store.open_blob(blob)?).map_err(failed(blob))?;
-            apply(reader, &root, &options)?;
+            self.store.read_whole(blob, |content| {
+                let (_, mut reader) = decoder(content).map_err(failed(blob))?;
+                apply(&mut reader, &root, &options)?;
+                std::io::copy(&mut reader, &mut std::io::sink()).map_err(failed(blob))
+            })?;
         }
         let exclude = ExcludeSet::default();
         let mut out = BufWriter::with_capacity(1 << 20, &file);
@@ -190,6 +233,7 @@ impl<'a> Session<'a> {
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {
         let mut lowers = unpack::trees(&self.store, trees)?;
+        self.trees.look(trees);
         if self.apt.is_none()
             && let Some(base) = trees.last()
         {
@@ -240,6 +284,7 @@ impl<'a> Session<'a> {
     }
 
     fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, TargetError> {
+        self.trees.are_sound()?;
         let layer = self.open()?;
         let account = layer.accounts()?.user(user)?;
         // A marker: profiles may print something of their own.
@@ -261,6 +306,7 @@ impl<'a> Session<'a> {
 
     fn interactive(&mut self, run: &Interactive) -> Result<i32, TargetError> {
         let console = run.terminal.then(|| self.channel.take_descriptor()).transpose().map_err(TargetError::Output)?;
+        self.trees.are_sound()?;
         let layer = self.open()?;
         let accounts = layer.accounts()?;
         let (user, group) = run.user.split_once(':').map_or((run.user.as_str(), None), |(u, g)| (u, Some(g)));

@@ -155,7 +155,7 @@ pub fn main() -> ExitCode {
         Command::Manifest(args) => manifest::run(args, global),
         Command::Sbom(args) => sbom::run(args, global),
         Command::Provenance(args) => provenance::run(args, global),
-        Command::Run(args) => run::run(args, global),
+        Command::Run(args) => heal::healed(|| run::run(args, global)),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),
         Command::Cache(args) => cache::run(args, global),

@@ -38,6 +38,6 @@ pub(super) fn healed(run: impl Fn() -> Result<ExitCode, CommandError>) -> Result
             return result;
         }
         tries += 1;
-        ui::note("what was damaged is fetched or made anew");
+        ui::note("what was damaged is fetched or made anew\n");
     }
 }

@@ -42,6 +42,7 @@ mod run;
 mod runtime;
 mod sbom;
 mod schema;
+mod store;
 mod team;
 mod verify;
 
@@ -99,6 +100,7 @@ enum Command {
     Images(images::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
+    Store(store::Args),
     Prune(prune::Args),
     Catalog(catalog::Args),
     Completions(completions::Args),
@@ -159,6 +161,7 @@ pub fn main() -> ExitCode {
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),
         Command::Cache(args) => cache::run(args, global),
+        Command::Store(args) => store::run(args, global),
         Command::Prune(args) => prune::run(args, global),
         Command::Catalog(args) => catalog::run(args, global),
         Command::Completions(args) => completions::run(args, Cli::command()),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::Digest;
-use layers::store::{LayerBlob, Store, WorkDir};
+use layers::store::{Damage, LayerBlob, Store, WorkDir};
 
 use super::Closure;
 use super::facts::{FactsRequest, World};
@@ -240,6 +240,22 @@ impl ImageTarget {
         drop(console);
         match reply? {
             Reply::Exit(code) => Ok(code),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Looks at trees, each with the layer that its content is compared with; those that are damaged are put aside if
+    /// `repair`. Gives what is wrong.
+    pub fn examine_trees(
+        &mut self,
+        trees: Vec<(String, Option<Digest>)>,
+        repair: bool,
+    ) -> Result<Vec<Damage>, RequestError> {
+        match self.ask(&Request::ExamineTrees { trees, repair })? {
+            Reply::Damage(damage) => {
+                damage.iter().filter(|_| repair).for_each(|damage| self.store.note_damage(damage.clone()));
+                Ok(damage)
+            }
             other => Err(unexpected(&other)),
         }
     }

@@ -109,6 +109,13 @@ pub enum Request {
     },
     /// Run a command of the user's in the layer that was begun, on alloy's own terminal.
     Run(Box<Interactive>),
+    /// Look at trees, whoever owns what is in them.
+    ExamineTrees {
+        /// Names, each with the layer that the content is compared with.
+        trees: Vec<(String, Option<Digest>)>,
+        /// What is damaged is put aside.
+        repair: bool,
+    },
     /// Delete directories of the store, whoever owns what is in them.
     Remove {
         /// Absolute paths below the store.
@@ -207,6 +214,8 @@ pub enum Reply {
     Environment(BTreeMap<String, String>),
     /// The exit code of the user's command.
     Exit(i32),
+    /// What is damaged.
+    Damage(Vec<Damage>),
     /// The request failed.
     Error {
         /// What was wrong, causes included.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
+use layers::at_once;
 use layers::compress::decoder;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
@@ -195,6 +196,14 @@ impl<'a> Session<'a> {
             }
             Request::LoginEnvironment { user } => Reply::Environment(self.login_environment(&user)?),
             Request::Run(run) => Reply::Exit(self.interactive(&run)?),
+            Request::ExamineTrees { trees, repair } => {
+                let examine =
+                    |(name, layer): &(String, Option<Digest>)| self.store.examine_tree(name, layer.as_ref(), repair);
+                let examined = at_once::each(&trees, examine).into_iter();
+                let damage = examined.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+                self.store.take_damage();
+                Reply::Damage(damage)
+            }
             Request::Remove { paths } => {
                 for path in paths.iter().filter(|path| path.starts_with(self.store.root())) {
                     remove_tree(path)?;

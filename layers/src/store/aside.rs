@@ -32,6 +32,8 @@ pub enum Fate {
     Aside,
     /// The store cannot be written.
     Stays(String),
+    /// Somebody wanted to know, and no more.
+    Left,
 }
 
 impl fmt::Display for Damage {
@@ -39,6 +41,7 @@ impl fmt::Display for Damage {
         let Self { what, why, fate } = self;
         match fate {
             Fate::Aside => write!(f, "the store's {what} is damaged ({why}), and was put aside"),
+            Fate::Left => write!(f, "the store's {what} is damaged ({why})"),
             Fate::Stays(reason) => write!(f, "the store's {what} is damaged ({why}), and stays there: {reason}"),
         }
     }
@@ -137,6 +140,11 @@ impl Store {
         });
         let mut names = names.map(|name| self.root.join(ASIDE).join(name));
         names.find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
+    }
+
+    /// The same if `repair`; else it is only told what is wrong.
+    pub(super) fn found_wrong(&self, path: &Path, what: String, why: String, repair: bool) -> Damage {
+        if repair { self.put_aside(path, what, why) } else { Damage { what, why, fate: Fate::Left } }
     }
 
     /// All that was put aside and is still there.

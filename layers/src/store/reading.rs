@@ -62,12 +62,18 @@ impl Store {
 
     /// Hashes a blob, and puts it aside if it is not what its name says. Gives its length in bytes.
     pub fn check_blob(&self, digest: &Digest) -> Result<u64> {
+        self.examine_blob(digest, true)?.map_err(StoreError::from)
+    }
+
+    /// Hashes a blob. Gives its length in bytes, or what is wrong with it; it is put aside if `repair`.
+    pub fn examine_blob(&self, digest: &Digest, repair: bool) -> Result<std::result::Result<u64, Damage>> {
         let path = self.blob_path(digest);
         let (found, size) = hashed(self.open_blob(digest)?).map_err(failed("read", &path))?;
         if found == *digest {
-            return Ok(size);
+            return Ok(Ok(size));
         }
-        Err(self.put_aside(&path, format!("blob {digest}"), format!("it has {size} bytes, which are {found}")).into())
+        let why = format!("it has {size} bytes, which are {found}");
+        Ok(Err(self.found_wrong(&path, format!("blob {digest}"), why, repair)))
     }
 
     /// True if a blob of that length is there. One of another length is not what its name says: it is put aside.
@@ -100,9 +106,20 @@ pub(super) fn hashed(mut file: File) -> io::Result<(Digest, u64)> {
 }
 
 impl Store {
+    /// Digests of all downloads that are complete.
+    pub fn download_digests(&self) -> Result<Vec<Digest>> {
+        Ok(super::list(&self.downloads())?.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
+    }
+
     /// Hashes the download of that digest. Gives its length in bytes; `None` if it is not there, or not what its name
     /// says: then it is put aside.
     pub fn checked_download(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.examine_download(digest, true)?.and_then(std::result::Result::ok))
+    }
+
+    /// Hashes the download of that digest. Gives its length in bytes, or what is wrong with it; it is put aside if
+    /// `repair`. `None` if it is not there.
+    pub fn examine_download(&self, digest: &Digest, repair: bool) -> Result<Option<std::result::Result<u64, Damage>>> {
         let path = self.downloads().join(digest.hex());
         let file = match crate::regular::open(&path) {
             Ok(file) => file,
@@ -111,11 +128,10 @@ impl Store {
         };
         let (found, size) = hashed(file).map_err(failed("read", &path))?;
         if found == *digest {
-            return Ok(Some(size));
+            return Ok(Some(Ok(size)));
         }
-        let _: Damage =
-            self.put_aside(&path, format!("download {digest}"), format!("it has {size} bytes, which are {found}"));
-        Ok(None)
+        let why = format!("it has {size} bytes, which are {found}");
+        Ok(Some(Err(self.found_wrong(&path, format!("download {digest}"), why, repair))))
     }
 }
 

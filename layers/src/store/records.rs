@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Result, Store, StoreError, VERSION, failed, list, remove_file};
+use super::{Damage, Result, Store, StoreError, VERSION, failed, list, remove_file};
 use crate::digest::{Digest, Hasher};
 
 /// What is between a value and its digest.
@@ -66,6 +66,25 @@ impl Store {
         let directory = self.kind(kind);
         fs::create_dir_all(&directory).map_err(failed("make", &directory))?;
         self.replace(&path, &sealed(kind, key, bytes))
+    }
+
+    /// Looks at every record of every kind. Gives how many there are, and those that are damaged; they are put aside if
+    /// `repair`.
+    pub fn examine_records(&self, repair: bool) -> Result<(usize, Vec<Damage>)> {
+        let place = self.root.join("records");
+        let (mut count, mut damaged) = (0, Vec::new());
+        for directory in list(&place)? {
+            let kind = directory.split('.').next().unwrap_or_default();
+            for key in list(&place.join(&directory))? {
+                count += 1;
+                let path = place.join(&directory).join(&key);
+                let bytes = fs::read(&path).map_err(failed("read", &path))?;
+                if let Err(why) = unsealed(kind, &key, bytes) {
+                    damaged.push(self.found_wrong(&path, format!("record {directory}/{key}"), why.to_owned(), repair));
+                }
+            }
+        }
+        Ok((count, damaged))
     }
 
     /// Forgets a record; nothing there is fine.

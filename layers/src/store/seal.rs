@@ -4,6 +4,7 @@
 //! modes, sizes, times and links is kept beside it: that finds what was edited, cut, deleted or lost with the power, by
 //! reading directories alone. A bit that the disk has turned by itself is found by comparing content, on request.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -11,8 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::reading::hashed;
 use super::{Damage, Result, Store, StoreError, failed};
+use crate::compress::layer_decoder;
 use crate::digest::{Digest, Hasher};
+use crate::root::Root;
+use crate::tar::{Kind, TarError, for_each};
+use crate::verified::HashingReader;
 
 /// Beside the tree in its place.
 const SEAL: &str = "seal";
@@ -33,6 +39,11 @@ impl Store {
     /// content. One that is not is put aside. Files of the image's users are looked at, so that only their namespace's
     /// root can.
     pub fn check_tree(&self, name: &str) -> Result<Option<Damage>> {
+        self.examine_tree(name, None, true)
+    }
+
+    /// The same, and with the layer that it was unpacked from, its content. It is put aside if `repair`.
+    pub fn examine_tree(&self, name: &str, layer: Option<&Digest>, repair: bool) -> Result<Option<Damage>> {
         let place = self.tree_place(name);
         let said = match fs::read(place.join(SEAL)) {
             Ok(said) => said,
@@ -40,12 +51,48 @@ impl Store {
             Err(error) => return Err(failed("read", &place.join(SEAL))(error)),
         };
         let why = match digest(&place.join(TREE)) {
-            Ok(found) if said == found.hex().as_bytes() => return Ok(None),
+            Ok(found) if said == found.hex().as_bytes() => match layer {
+                None => return Ok(None),
+                Some(layer) => match self.content_differs(&place.join(TREE), layer)? {
+                    None => return Ok(None),
+                    Some(path) => format!("/{} is not what the layer {layer} has", path.display()),
+                },
+            },
             Ok(_) => "names, modes, sizes or times in it have changed".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => error.to_string(),
             Err(source) => return Err(StoreError::Io { what: "look at", path: place, source }),
         };
-        Ok(Some(self.put_aside(&place, format!("tree {name}"), why)))
+        Ok(Some(self.found_wrong(&place, format!("tree {name}"), why, repair)))
+    }
+
+    /// A file of the tree that does not hold what the layer says.
+    fn content_differs(&self, tree: &Path, layer: &Digest) -> Result<Option<PathBuf>> {
+        let root = Root::open(tree).map_err(|error| failed("look at", tree)(io::Error::other(error)))?;
+        let damaged = |message: String| StoreError::Damaged { blob: *layer, message };
+        let expected = self.read_whole(layer, |blob| {
+            let (_, reader) = layer_decoder(blob).map_err(|error| damaged(error.to_string()))?;
+            // Of a name that comes twice, the last one counts.
+            let mut files: BTreeMap<PathBuf, Digest> = BTreeMap::new();
+            for_each::<_, TarError>(reader, |entry, content| {
+                if entry.kind == Kind::File {
+                    files.insert(entry.path.clone(), HashingReader::new(content).finish()?);
+                } else {
+                    files.remove(&entry.path);
+                }
+                Ok(())
+            })
+            .map_err(|error| damaged(error.to_string()))?;
+            Ok::<_, StoreError>(files)
+        })?;
+        for (path, expected) in expected {
+            // What a layer deletes, or replaces later on, is not in the tree; names are the seal's part.
+            let Ok(file) = root.open_file(&path) else { continue };
+            let (found, _) = hashed(file).map_err(failed("read", &tree.join(&path)))?;
+            if found != expected {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -16,6 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::disk;
 use crate::verified::VerifiedReader;
 
 mod blob;
@@ -24,14 +25,18 @@ mod layer;
 mod locks;
 mod owned;
 mod records;
+mod temporary;
 mod trees;
+mod version;
 mod work;
 
 pub use blob::BlobWriter;
 pub use layer::{LayerBlob, LayerWriter};
 pub use locks::Lock;
 pub use trees::{TreeNames, layer_tree, stack_tree};
-pub use work::WorkDir;
+pub use work::{Stale, WorkDir};
+
+use version::Found;
 
 /// The version of the directory's layout.
 const VERSION: &str = "1";
@@ -57,6 +62,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// What says which layout it has says nothing of the kind.
+    #[error("the store {path} is damaged: its file `version` {found}")]
+    Layout {
+        /// The store.
+        path: PathBuf,
+        /// What is there.
+        found: String,
     },
     /// Made by a later alloy.
     #[error("the store {path} has layout {found}, this alloy knows {VERSION}: use a newer alloy or another --store")]
@@ -93,7 +106,7 @@ pub enum StoreError {
 type Result<T> = std::result::Result<T, StoreError>;
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |source| StoreError::Io { what, path: path.to_owned(), source }
+    move |source| StoreError::Io { what, path: path.to_owned(), source: disk::told(source, path) }
 }
 
 /// An open store.
@@ -102,6 +115,10 @@ pub struct Store {
     root: PathBuf,
     /// Some kinds of records are known to those alone who trust the same: what, and which kinds.
     trust: Option<(String, &'static [&'static str])>,
+    /// Where temporaries are made; `None` for the place of all.
+    staging: Option<PathBuf>,
+    /// Its damaged `version` was written anew.
+    mended: bool,
 }
 
 impl Store {
@@ -109,23 +126,51 @@ impl Store {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         // Overlay mounts and helpers in other directories need a path without links.
         let root = owned::directory(&root.into())?;
-        if !begun(&root)? {
-            fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
-            PARTS.iter().try_for_each(|part| owned::part(&root, part))?;
-            // Last: without it the store is not complete.
-            let store = Self { root: root.clone(), trust: None };
-            store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())?;
+        let mut store = Self::at(root);
+        match version::look(&store.root)? {
+            Found::Whole => {}
+            Found::Nothing => {
+                let root = &store.root;
+                fs::set_permissions(root, Permissions::from_mode(0o700)).map_err(failed("protect", root))?;
+                PARTS.iter().try_for_each(|part| owned::part(root, part))?;
+                // Those who find the disk full later can make none.
+                drop(store.enter()?);
+                // Last: without it the store is not complete.
+                store.write_version()?;
+            }
+            Found::Mendable => {
+                store.write_version()?;
+                store.mended = true;
+            }
         }
-        Ok(Self { root, trust: None })
+        Ok(store)
+    }
+
+    fn at(root: PathBuf) -> Self {
+        Self { root, trust: None, staging: None, mended: false }
+    }
+
+    fn write_version(&self) -> Result<()> {
+        self.replace(&self.root.join("version"), format!("{VERSION}\n").as_bytes())
+    }
+
+    /// True if this user may write in it, and it is not on a file system that can only be read.
+    pub fn is_writable(&self) -> bool {
+        rustix::fs::access(self.root.join("tmp"), rustix::fs::Access::WRITE_OK).is_ok()
+    }
+
+    /// True if its file `version` was damaged, and was written anew when the store was opened.
+    pub fn was_mended(&self) -> bool {
+        self.mended
     }
 
     /// The store at `root` that another process has opened: this one may see it with other owners.
     pub fn of_opener(root: impl Into<PathBuf>) -> Result<Self> {
         let root: PathBuf = root.into();
-        if !begun(&root)? {
+        if version::look(&root)? == Found::Nothing {
             return Err(failed("find", &root)(io::ErrorKind::NotFound.into()));
         }
-        Ok(Self { root: root.canonicalize().map_err(failed("find", &root))?, trust: None })
+        Ok(Self::at(root.canonicalize().map_err(failed("find", &root))?))
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
@@ -138,8 +183,8 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        begun(&root)?;
-        Ok(Self { root, trust: None })
+        version::look(&root)?;
+        Ok(Self::at(root))
     }
 
     /// Its directory, absolute.
@@ -150,7 +195,7 @@ impl Store {
     /// The same store for whoever believes only what `trust` vouches for: it has records of its own of these `kinds`,
     /// and sees no others. Blobs and trees, which are known by what they are, are shared.
     pub fn trusting(&self, trust: &Digest, kinds: &'static [&'static str]) -> Self {
-        Self { root: self.root.clone(), trust: Some((trust.hex()[..32].to_owned(), kinds)) }
+        Self { trust: Some((trust.hex()[..32].to_owned(), kinds)), ..self.clone() }
     }
 
     /// Where downloads are kept.
@@ -223,26 +268,10 @@ impl Store {
         Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
     }
 
-    fn temporary(&self) -> Result<tempfile::NamedTempFile> {
-        let place = self.root.join("tmp");
-        tempfile::NamedTempFile::new_in(&place).map_err(failed("write to", &place))
-    }
-
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = self.temporary()?;
         file.write_all(bytes).map_err(failed("write", path))?;
         persist(file, path)
-    }
-}
-
-/// True if there is a whole store, of a layout that this alloy knows.
-fn begun(root: &Path) -> Result<bool> {
-    let version = root.join("version");
-    match fs::read_to_string(&version) {
-        Ok(found) if found.trim() == VERSION => Ok(true),
-        Ok(found) => Err(StoreError::Version { path: root.to_owned(), found: found.trim().to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("read", &version)(error)),
     }
 }
 
@@ -330,14 +359,13 @@ mod tests {
         let (_directory, store) = store();
         let alive = store.work_dir().unwrap();
         let dead = store.work_dir().unwrap().path().to_owned();
-        assert_eq!(store.stale().unwrap(), [dead]);
+        assert_eq!(store.look_for_stale().unwrap(), [dead.clone()]);
+        let stale = store.stale().unwrap();
+        assert!(stale.len() == 1 && stale[0].path == dead);
+        assert!(store.stale().unwrap().is_empty(), "one deletes it");
+        drop(stale);
+        std::fs::remove_dir(&dead).unwrap();
+        assert!(store.stale().unwrap().is_empty());
         drop(alive);
-    }
-
-    #[test]
-    fn a_later_layout_is_refused() {
-        let (_directory, store) = store();
-        fs::write(store.root().join("version"), "2\n").unwrap();
-        assert!(matches!(Store::open(store.root()), Err(StoreError::Version { .. })));
     }
 }

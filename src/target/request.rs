@@ -213,5 +213,7 @@ pub enum Reply {
         message: String,
         /// What to do.
         hint: Option<String>,
+        /// It is this machine that cannot do it.
+        unfit: bool,
     },
 }

@@ -59,7 +59,7 @@ impl Store {
 
     /// A new directory to unpack into.
     pub fn stage_tree(&self) -> Result<PathBuf> {
-        let place = self.root.join("tmp");
+        let place = self.temporaries();
         let staged = tempfile::Builder::new().prefix("tree-").tempdir_in(&place).map_err(failed("write to", &place))?;
         let path = staged.keep();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failed("protect", &path))?;

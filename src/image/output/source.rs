@@ -67,7 +67,7 @@ impl<'a> Source<'a> {
         sink: &Sink,
         members: impl Fn(&Self, &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
-        let failed = |source| SinkError::Write { path: sink.name().into(), source };
+        let failed = |source| SinkError::write(sink.name().into(), source);
         sink.write(|file| {
             let mut out = BufWriter::with_capacity(1 << 20, file);
             let mut tar = TarWriter::new(&mut out as &mut dyn Write);
@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
 }
 
 fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {
-    move |source| ImageError::Write { path: path.to_owned(), source }
+    move |source| ImageError::Write { path: path.to_owned(), source: layers::disk::told(source, path) }
 }
 
 fn file(path: &str, size: u64) -> Entry {

@@ -22,6 +22,11 @@ pub fn tells_of_full(text: &str) -> bool {
     })
 }
 
+/// True if `text` names a disk that is full, one of this machine.
+pub fn names_full(text: &str) -> bool {
+    tells_of_full(text) && text.contains(" the disk at ")
+}
+
 /// `error`, with the disk at `path` and what is left of it where that is full. Other errors are as they were.
 pub fn told(error: io::Error, path: &Path) -> io::Error {
     if !is_full(&error) || is_told(&error) {
@@ -82,7 +87,12 @@ fn mount_point(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     let device = path.metadata().ok()?.dev();
     let same = |place: &&Path| place.metadata().is_ok_and(|found| found.dev() == device);
-    path.ancestors().take_while(same).last().map(Path::to_owned)
+    let mount = path.ancestors().take_while(same).last()?;
+    // What a build changes in an overlay lies beside that.
+    match mount.parent() {
+        Some(beside) if mount.ends_with("merged") => mount_point(beside),
+        _ => Some(mount.to_owned()),
+    }
 }
 
 #[derive(Debug)]

@@ -41,8 +41,9 @@ impl CommandError {
     /// A failure with a text.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
-        // Whoever was refused the room, alloy or a command that it ran: the disk is the same.
+        // Whoever was refused the room, alloy or a command that it ran: the disk is the same, and no server's.
         let hints = if disk::tells_of_full(&message) { vec![FULL.to_owned()] } else { Vec::new() };
+        let kind = if kind == Kind::Network && disk::names_full(&message) { Kind::Failed } else { kind };
         Self { kind, message, hints }
     }
 

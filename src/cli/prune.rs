@@ -137,7 +137,8 @@ fn wait(store: &Store, reporter: &Reporter, patience: Duration) -> Result<Lock, 
         let waited = start.elapsed();
         if waited >= patience {
             let message = format!("others were at work in {at} for all of the {} seconds", patience.as_secs());
-            let hint = "`alloy prune` without --wait deletes what they cannot need; it waits longer with a larger number";
+            let hint =
+                "`alloy prune` without --wait deletes what they cannot need; it waits longer with a larger number";
             return Err(CommandError::new(Kind::Failed, message).hint(hint));
         }
         if !std::mem::replace(&mut told, true) {

@@ -59,7 +59,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The kernel takes no changes of a build where the store is.
-    #[error("{path} is on {file_system}, where the kernel keeps no changes of a build (overlayfs)")]
+    #[error("{path} is on {file_system}: the kernel keeps no changes of a build there")]
     Overlay {
         /// The store's place for what is under way.
         path: PathBuf,

@@ -26,9 +26,9 @@ pub fn fits(place: &Path) -> Result<(), SandboxError> {
 
 fn unfit(place: &Path) -> SandboxError {
     let file_system = match rustix::fs::statfs(place).map(|found| found.f_type) {
-        Ok(OVERLAYFS) => "an overlay itself, as the root of most containers is".to_owned(),
-        Ok(kind) => format!("a file system (0x{kind:x}) that is none for it"),
-        Err(_) => "a file system that is none for it".to_owned(),
+        Ok(OVERLAYFS) => "an overlay itself, as the root of a container mostly is".to_owned(),
+        Ok(kind) => format!("a file system that takes no overlay (0x{kind:x})"),
+        Err(_) => "a file system that takes no overlay".to_owned(),
     };
     SandboxError::Overlay { path: place.to_owned(), file_system }
 }

@@ -117,7 +117,7 @@ impl ImageTarget {
     /// Unpacks layers, lowest first, into trees.
     pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Unpacked, RequestError> {
         // Trees are for overlays: what cannot be is told before they are made.
-        overlay_fits(self.work.path())?;
+        overlay_fits(self.store.root())?;
         match self.ask(&Request::Unpack { layers })? {
             Reply::Unpacked(unpacked) => Ok(unpacked),
             other => Err(unexpected(&other)),
@@ -131,13 +131,13 @@ impl ImageTarget {
 
     /// Begins a layer on `trees`, topmost first.
     pub fn begin(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
-        overlay_fits(self.work.path())?;
+        overlay_fits(self.store.root())?;
         self.ask(&Request::Begin { trees, env, lending: true }).map(drop)
     }
 
     /// The same, for commands to which this machine lends nothing.
     pub fn begin_alone(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
-        overlay_fits(self.work.path())?;
+        overlay_fits(self.store.root())?;
         self.ask(&Request::Begin { trees, env, lending: false }).map(drop)
     }
 

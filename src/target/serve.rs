@@ -64,7 +64,7 @@ pub fn serve(channel: Channel) -> ExitCode {
 
 fn failure(error: &TargetError, work: &Path) -> Reply {
     let (mut message, hint) = error.failure();
-    if error.disk_is_full() && !message.contains(": the disk at ") {
+    if error.disk_is_full() && !disk::names_full(&message) {
         // What the build writes, it writes in its directory.
         message.extend(disk::left_at(work).map(|left| format!(": {left}")));
     }

@@ -195,7 +195,8 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for round in 0..300 {
-                        let lock = if round % 2 == 0 { Some(store.lock("x").unwrap()) } else { store.try_lock("x").unwrap() };
+                        let lock =
+                            if round % 2 == 0 { Some(store.lock("x").unwrap()) } else { store.try_lock("x").unwrap() };
                         if lock.is_some() {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                             entered.fetch_add(1, Ordering::SeqCst);

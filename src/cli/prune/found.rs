@@ -44,7 +44,8 @@ impl Found {
         let unneeded = |record: &cache::LayerRecord| {
             record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest))
         };
-        let layers = cache::all(store)?.into_iter().filter(|(_, record)| unneeded(record)).map(|(key, _)| key).collect();
+        let layers =
+            cache::all(store)?.into_iter().filter(|(_, record)| unneeded(record)).map(|(key, _)| key).collect();
         let blobs: Vec<Digest> = store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)).collect();
         let used = store.used_trees()?;
         let trees = store.trees()?.into_iter().filter(|name| !needed.trees.contains(name) && !used.contains(name));

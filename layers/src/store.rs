@@ -359,7 +359,7 @@ mod tests {
         let (_directory, store) = store();
         let alive = store.work_dir().unwrap();
         let dead = store.work_dir().unwrap().path().to_owned();
-        assert_eq!(store.look_for_stale().unwrap(), [dead.clone()]);
+        assert_eq!(store.look_for_stale().unwrap(), std::slice::from_ref(&dead));
         let stale = store.stale().unwrap();
         assert!(stale.len() == 1 && stale[0].path == dead);
         assert!(store.stale().unwrap().is_empty(), "one deletes it");

@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
 }
 
 fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {
-    move |source| ImageError::Write { path: path.to_owned(), source: layers::disk::told(source, path) }
+    move |source| ImageError::Write { path: path.to_owned(), source }
 }
 
 fn file(path: &str, size: u64) -> Entry {

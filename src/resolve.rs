@@ -246,7 +246,7 @@ impl Resolver<'_> {
             let (platform, available) = (self.platform.to_string(), format!("linux/{architecture}"));
             return Err(RegistryError::NoPlatform { reference: what, platform, available }.into());
         }
-        for layer in image.layers.iter().filter(|layer| !self.store.contains(&layer.descriptor.digest)) {
+        for layer in image.layers.iter().filter(|layer| !self.store.holds(&layer.descriptor)) {
             elsewhere::note(self.store, &layer.descriptor.digest, &Place::beside(reference))?;
         }
         Ok(Base { identity: descriptor.digest, origin: Origin::Registry(what), image })
@@ -355,6 +355,7 @@ impl Resolver<'_> {
             let fetcher = self.fetcher.clone();
             let task = Task::start(self.runtime, async move {
                 match known {
+                    // Whoever reads it looks whether it still is.
                     Some(digest) => Ok(digest),
                     None => fetcher.fetch(&download).await.map(|fetched| fetched.digest),
                 }

@@ -95,6 +95,11 @@ impl Sink {
         matches!(self.goal, Goal::Output)
     }
 
+    /// True for what is replaced as a whole, or not at all: what was written to anything else stays written.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.goal, Goal::File { .. })
+    }
+
     /// True if it is shown to somebody as it comes.
     pub fn is_terminal(&self) -> bool {
         match &self.goal {

@@ -1,13 +1,17 @@
 //! A content store on disk, for any number of processes at once. A half-written thing never has its final name:
 //! everything is written under `tmp/`, synced, then renamed.
 //!
+//! What is read is not trusted either: disks forget, and people edit. Blobs and downloads are hashed while they are read,
+//! records carry a digest of their own; what is damaged is put aside, and counts as missing.
+//!
 //! ```text
 //! blobs/sha256/<hex>     content, by its digest
 //! records/<kind>/<key>   small values: what is known under a key
-//! trees/<name>           layers unpacked for overlays
+//! trees/<name>/tree      layers unpacked for overlays, each with a seal beside it
 //! downloads/             downloads, by their digest
 //! cache/                 what builds keep for package managers
 //! work/  tmp/  locks/    what is under way
+//! aside/                 what was found damaged
 //! ```
 
 use std::fs::{self, File, Permissions};
@@ -17,29 +21,35 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::disk;
-use crate::verified::VerifiedReader;
 
+mod aside;
 mod blob;
 mod diff_ids;
 mod layer;
 mod locks;
 mod owned;
+mod reading;
 mod records;
+mod seal;
 mod temporary;
 mod trees;
 mod version;
 mod work;
 
+pub use aside::{Damage, Fate};
 pub use blob::BlobWriter;
 pub use layer::{LayerBlob, LayerWriter};
 pub use locks::Lock;
+pub use reading::Blob;
 pub use trees::{TreeNames, layer_tree, stack_tree};
 pub use work::{Stale, WorkDir};
 
 use version::Found;
 
 /// The version of the directory's layout.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+/// The one before, whose records have no digests.
+const UNSEALED: &str = "1";
 const PARTS: [&str; 8] = ["blobs/sha256", "records", "trees", "downloads", "cache", "work", "tmp", "locks"];
 
 /// Why the store cannot do something.
@@ -98,6 +108,9 @@ pub enum StoreError {
         /// Why.
         message: String,
     },
+    /// Something of the store that is not what its name says.
+    #[error("{0}")]
+    Wrong(Box<Damage>),
     /// A key that cannot be a file name.
     #[error("`{0}` cannot be a key of the store")]
     Key(String),
@@ -119,6 +132,8 @@ pub struct Store {
     staging: Option<PathBuf>,
     /// Its damaged `version` was written anew.
     mended: bool,
+    /// What was found damaged.
+    found: aside::Found,
 }
 
 impl Store {
@@ -129,6 +144,7 @@ impl Store {
         let mut store = Self::at(root);
         match version::look(&store.root)? {
             Found::Whole => {}
+            Found::Unsealed => records::seal_all(&store.root)?,
             Found::Nothing => {
                 let root = &store.root;
                 fs::set_permissions(root, Permissions::from_mode(0o700)).map_err(failed("protect", root))?;
@@ -147,7 +163,7 @@ impl Store {
     }
 
     fn at(root: PathBuf) -> Self {
-        Self { root, trust: None, staging: None, mended: false }
+        Self { root, trust: None, staging: None, mended: false, found: aside::Found::default() }
     }
 
     fn write_version(&self) -> Result<()> {
@@ -183,7 +199,9 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        version::look(&root)?;
+        if version::look(&root)? == Found::Unsealed {
+            records::seal_all(&root)?;
+        }
         Ok(Self::at(root))
     }
 
@@ -223,7 +241,7 @@ impl Store {
         }
     }
 
-    /// Opens a blob.
+    /// Opens a blob, for whoever checks what comes: see [`Store::read_whole`].
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);
         File::open(&path).map_err(|error| match error.kind() {
@@ -237,20 +255,25 @@ impl Store {
         let path = self.blob_path(digest);
         let size = self.blob_len(digest)?.ok_or(StoreError::Missing(*digest))?;
         if size > limit {
+            // What it should hold is not that long.
+            self.check_blob(digest)?;
             let (expected, found) = (format!("at most {limit} bytes in {digest}"), format!("{size}"));
             return Err(StoreError::Mismatch { expected, found });
         }
-        let mut bytes = Vec::new();
-        let mut reader = VerifiedReader::new(self.open_blob(digest)?, *digest, size);
-        reader.read_to_end(&mut bytes).map_err(failed("read", &path))?;
-        Ok(bytes)
+        self.read_whole(digest, |mut blob| {
+            let mut bytes = Vec::new();
+            blob.read_to_end(&mut bytes).map_err(failed("read", &path))?;
+            Ok(bytes)
+        })
     }
 
     /// Stores `bytes`.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.contains(&digest) {
-            self.replace(&self.blob_path(&digest), bytes)?;
+        let path = self.blob_path(&digest);
+        // One that is there may be damaged.
+        if !crate::regular::read(&path, bytes.len() as u64).is_ok_and(|there| there == bytes) {
+            self.replace(&path, bytes)?;
         }
         Ok(digest)
     }

@@ -176,7 +176,7 @@ fn here(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> bool {
         Origin::Archive(_) => {
             cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs)).is_ok_and(|found| found.is_some())
         }
-        _ => base.image.layers.iter().all(|layer| resolver.store.contains(&layer.descriptor.digest)),
+        _ => base.image.layers.iter().all(|layer| resolver.store.holds(&layer.descriptor)),
     }
 }
 
@@ -191,7 +191,7 @@ fn base_downloads(resolver: &Resolver<'_>, base: &Base) -> Vec<ForecastDownload>
             if count == 0 { Vec::new() } else { vec![ForecastDownload { name, size: Some(size) }] }
         }
         Origin::Registry(reference) => {
-            let missing = base.image.layers.iter().filter(|layer| !resolver.store.contains(&layer.descriptor.digest));
+            let missing = base.image.layers.iter().filter(|layer| !resolver.store.holds(&layer.descriptor));
             missing
                 .map(|layer| ForecastDownload {
                     name: format!("layer {} of {reference}", layer.descriptor.digest),

@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
         for source in missing.iter().flat_map(|layer| &layer.steps).flat_map(Step::sources) {
             let Source::Url { url, .. } = source else { continue };
             let Some(digest) = self.inputs.sources.get(source).filter(|_| !theirs.contains(source)) else { continue };
-            if self.fetches.contains_key(source) || self.resolver.fetcher.have(digest) {
+            if self.fetches.contains_key(source) {
                 continue;
             }
             let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use layers::at_once;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::tree::Difference;
@@ -107,7 +108,13 @@ fn compared(
     let base = &resolved.base;
     if !matches!(base.origin, Origin::Archive(_)) {
         let blobs: Vec<Descriptor> = base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        ensure_blobs(resolver, &blobs)?;
+        let here: Vec<&Descriptor> = blobs.iter().filter(|blob| resolver.store.holds(blob)).collect();
+        let checked = at_once::each(&here, |blob| resolver.store.check_blob(&blob.digest));
+        // What is damaged is fetched anew, where it can be.
+        ensure_blobs(resolver, &blobs).or_else(|lost| {
+            checked.into_iter().try_for_each(|done| done.map(drop))?;
+            Err(lost)
+        })?;
         scratch.share(resolver.store, &blobs)?;
     }
     resolver.reporter.event(Event::Note("building everything anew, to compare".to_owned()));

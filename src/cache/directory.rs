@@ -135,7 +135,7 @@ impl Directory {
 
     /// Brings a blob into `store`, checked.
     pub fn pull(&self, blob: &Descriptor, store: &Store, stop: &Stop) -> Result<()> {
-        if store.contains(&blob.digest) {
+        if store.holds(&blob) {
             return Ok(());
         }
         let path = self.blob(&blob.digest);
@@ -152,8 +152,10 @@ impl Directory {
         if self.blob_size(&blob.digest) == Some(blob.size) {
             return Ok(());
         }
-        let mut from = stop.reader(store.open_blob(&blob.digest)?);
-        self.replace(&self.blob(&blob.digest), |mut file| io::copy(&mut from, &mut file).map(drop))
+        store.read_whole(&blob.digest, |content| {
+            let mut from = stop.reader(content);
+            self.replace(&self.blob(&blob.digest), |mut file| io::copy(&mut from, &mut file).map(drop))
+        })
     }
 
     /// Writes a manifest under `tags`.

@@ -10,6 +10,7 @@ use layers::store::{Lock, Store};
 use tokio::runtime::Runtime;
 
 use super::error::{CommandError, Kind};
+use super::heal;
 use super::runtime::runtime;
 use super::ui::{self, Progress};
 use crate::cache::Team;
@@ -147,6 +148,7 @@ impl Context {
             let told = format!("{} was damaged; it is written anew", store.root().join("version").display());
             reporter.event(Event::Warning(told));
         }
+        heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         Ok(Self { store, reporter, runtime: runtime()?, stall, lock: Mutex::new(None) })
     }

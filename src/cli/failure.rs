@@ -41,7 +41,7 @@ impl From<StoreError> for CommandError {
             StoreError::Layout { path, .. } => {
                 let version = path.join("version");
                 let hint = format!(
-                    "move {} away: with all parts of the store there, alloy takes it again after `printf '1\\n' > {}`; or name another with --store",
+                    "move {} away: with all parts of the store there, alloy takes it again after `printf '2\\n' > {}`; or name another with --store",
                     version.display(),
                     version.display()
                 );
@@ -51,6 +51,11 @@ impl From<StoreError> for CommandError {
                 let hint = "a store that can only be read serves `images`, `inspect`, `sbom`, `provenance`, `plan` and \
                             `prune --dry-run`: for all else name one of your own with --store";
                 (Kind::Failed, Some(hint.to_owned()))
+            }
+            StoreError::Wrong(_) => {
+                let remade =
+                    "`alloy build` fetches or makes anew what is missing; `alloy store check` looks for more damage";
+                (Kind::Failed, Some(remade.to_owned()))
             }
             _ => (Kind::Failed, None),
         };
@@ -130,6 +135,9 @@ impl From<DebianError> for CommandError {
 
 impl From<ImageError> for CommandError {
     fn from(error: ImageError) -> Self {
+        if let ImageError::Store(error) = error {
+            return error.into();
+        }
         let kind = if error.is_usage() { Kind::Usage } else { Kind::Failed };
         with(kind, &error, error.hint())
     }

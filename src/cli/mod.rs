@@ -17,6 +17,7 @@ mod drift;
 mod env_file;
 mod error;
 mod failure;
+mod heal;
 mod hub;
 mod images;
 mod inputs;
@@ -136,12 +137,12 @@ pub fn main() -> ExitCode {
     };
     let global = &cli.global;
     let result = match &cli.command {
-        Command::Build(args) => build::run(args, global),
+        Command::Build(args) => heal::healed(|| build::run(args, global)),
         Command::Plan(args) => plan::run(args, global),
         Command::Install(args) => install::run(args, global),
         Command::Drift(args) => drift::run(args, global),
-        Command::Verify(args) => verify::run(args, global),
-        Command::Lock(args) => lock::run(args, global),
+        Command::Verify(args) => heal::healed(|| verify::run(args, global)),
+        Command::Lock(args) => heal::healed(|| lock::run(args, global)),
         Command::Outdated(args) => outdated::run(args, global),
         Command::Check(args) => check::run(args),
         Command::Actions(args) => actions::run(args),
@@ -154,7 +155,7 @@ pub fn main() -> ExitCode {
         Command::Manifest(args) => manifest::run(args, global),
         Command::Sbom(args) => sbom::run(args, global),
         Command::Provenance(args) => provenance::run(args, global),
-        Command::Run(args) => run::run(args, global),
+        Command::Run(args) => heal::healed(|| run::run(args, global)),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),
         Command::Cache(args) => cache::run(args, global),

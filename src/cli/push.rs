@@ -192,7 +192,7 @@ pub(super) fn send(
     let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
     let mut tasks = Vec::new();
     for blob in blobs {
-        let (client, here) = (client.clone(), resolver.store.contains(&blob.digest));
+        let (client, here) = (client.clone(), resolver.store.holds(&blob));
         // What another repository of the registry has is taken over from there.
         let places = elsewhere::places(resolver.store, &blob.digest)?;
         let from: Vec<String> = places.iter().filter_map(|it| it.mounts_to(destination).map(str::to_owned)).collect();

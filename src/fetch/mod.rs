@@ -1,6 +1,6 @@
 //! Downloads: resumed, retried, checked, and kept by what they hold.
 //!
-//! `downloads/<sha256>` is complete and checked; `downloads/<hash of URL>.part` is on its way. What a URL held when it
+//! `downloads/<sha256>` is complete, and checked again by whoever uses it later; `downloads/<hash of URL>.part` is on its way. What a URL held when it
 //! was fetched last is a record, so that a build without a digest works again without a network.
 
 mod address;
@@ -13,8 +13,9 @@ mod progress;
 mod retry;
 mod transfer;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use layers::digest::Digest;
@@ -77,14 +78,16 @@ struct Inner {
     stall: Duration,
     transport: OnceCell<Transport>,
     permits: Semaphore,
+    /// Files that this process has hashed.
+    checked: Mutex<BTreeSet<Digest>>,
 }
 
 impl Fetcher {
     /// A fetcher into `store`. Nothing is opened before the first download. Without a byte for as long as `stall`, a
     /// transfer counts as broken; no server is waited for longer, whatever it asks.
     pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool, stall: Duration) -> Self {
-        let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
-        let inner = Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits };
+        let (transport, permits, checked) = (OnceCell::new(), Semaphore::new(PARALLEL), Mutex::default());
+        let inner = Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits, checked };
         Self { inner: Arc::new(inner), nearer: Arc::new([]), logins: Arc::new([]) }
     }
 
@@ -146,12 +149,12 @@ impl Fetcher {
     /// Fetches a file into the store, unless it is there.
     pub async fn fetch(&self, download: &Download) -> Result<Fetched, FetchError> {
         if let Some(digest) = download.sha256
-            && let Ok(metadata) = self.path(&digest).metadata()
+            && let Some(size) = self.checked(&digest).await?
         {
             if let Some(transfer) = &download.part_of {
-                transfer.add(metadata.len());
+                transfer.add(size);
             }
-            return Ok(Fetched { digest, size: metadata.len() });
+            return Ok(Fetched { digest, size });
         }
         let Some(near) = self.near(download) else { return transfer::run(self, download).await };
         let error = match transfer::run(self, &near).await {
@@ -163,6 +166,28 @@ impl Fetcher {
             Err(FetchError::Connection { .. } | FetchError::Stalled { .. }) => Err(error),
             fetched => fetched,
         }
+    }
+
+    /// The length of the file of that digest, if it was fetched before and still is what it was: it is hashed once in the
+    /// life of this fetcher, since disks forget.
+    async fn checked(&self, digest: &Digest) -> Result<Option<u64>, FetchError> {
+        if self.is_checked(digest) {
+            return Ok(self.path(digest).metadata().ok().map(|metadata| metadata.len()));
+        }
+        let (store, digest) = (self.inner.store.clone(), *digest);
+        let size = crate::tasks::aside(move |_| store.checked_download(&digest)).await??;
+        if size.is_some() {
+            self.note_checked(digest);
+        }
+        Ok(size)
+    }
+
+    fn is_checked(&self, digest: &Digest) -> bool {
+        self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+    }
+
+    fn note_checked(&self, digest: Digest) {
+        self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
 
     /// The same file of a nearer server.

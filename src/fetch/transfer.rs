@@ -56,8 +56,9 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
     let _url = alone(fetcher, &format!("fetch-{key}"), &shown).await?;
     // What somebody else has fetched meanwhile is as good as what would come now.
     let meanwhile = fetcher.known(&download.url).filter(|digest| download.sha256.is_none() && before != Some(*digest));
-    if let Some(digest) = meanwhile.or(download.sha256).filter(|digest| fetcher.have(digest)) {
-        let size = fetcher.path(&digest).metadata().map(|m| m.len()).unwrap_or_default();
+    if let Some(digest) = meanwhile.or(download.sha256)
+        && let Some(size) = fetcher.checked(&digest).await?
+    {
         download.part_of.iter().for_each(|transfer| transfer.add(size));
         return Ok(Fetched { digest, size });
     }
@@ -255,6 +256,7 @@ impl Job<'_> {
         out.file.sync_data().map_err(self.failed())?;
         fs::rename(&self.place.part, self.fetcher.path(&found)).map_err(self.failed())?;
         self.place.clear();
+        self.fetcher.note_checked(found);
         Ok(Fetched { digest: found, size })
     }
 }

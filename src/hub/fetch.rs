@@ -92,11 +92,12 @@ impl Found {
         let Self { client, reference, layer, .. } = self;
         resolver.runtime.block_on(client.blob(layer))?;
         land(dest, |tree| {
-            let file = resolver.store.open_blob(&layer.digest)?;
-            let reader = VerifiedReader::new(file, layer.digest, layer.size);
-            unpack(reader, layer.size, tree).map_err(|error| match error {
-                ContentError::File { what, path, source } => HubError::File { what, path: dest.join(path), source },
-                error => refused(reference, error),
+            resolver.store.read_whole(&layer.digest, |blob| {
+                let reader = VerifiedReader::new(blob, layer.digest, layer.size);
+                unpack(reader, layer.size, tree).map_err(|error| match error {
+                    ContentError::File { what, path, source } => HubError::File { what, path: dest.join(path), source },
+                    error => refused(reference, error),
+                })
             })
         })
     }

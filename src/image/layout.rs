@@ -32,7 +32,7 @@ pub fn read_layout(
     let index = path.join("index.json");
     let bytes = files.read(&index, JSON_LIMIT).map_err(read_error(&index))?;
     let copy = |descriptor: &Descriptor| {
-        if store.contains(&descriptor.digest) {
+        if store.holds(descriptor) {
             return Ok(());
         }
         let path = path.join("blobs/sha256").join(descriptor.digest.hex());

@@ -29,8 +29,7 @@ impl<'a> Fetches<'a> {
         let mut fetches = Self { resolver, directory, digests, started: BTreeMap::new() };
         for source in steps.flat_map(Step::sources) {
             let Some(download) = fetches.download(source) else { continue };
-            let here = download.sha256.is_some_and(|digest| resolver.fetcher.have(&digest));
-            if !here && !fetches.started.contains_key(source) {
+            if !fetches.started.contains_key(source) {
                 let fetcher = resolver.fetcher.clone();
                 let task = Task::start(resolver.runtime, async move { fetcher.fetch(&download).await });
                 fetches.started.insert(source.clone(), task);

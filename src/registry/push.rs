@@ -181,7 +181,7 @@ impl Client {
             Err(unknown) => unknown,
         };
         for blob in super::verify::named(bytes) {
-            if (unknown.is_empty() || unknown.contains(&blob.digest)) && self.inner.store.contains(&blob.digest) {
+            if (unknown.is_empty() || unknown.contains(&blob.digest)) && self.inner.store.holds(&blob) {
                 self.send_again(&blob).await?;
             }
         }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use layers::digest::Hasher;
 use layers::media_type::Descriptor;
 use layers::store::StoreError;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
@@ -65,6 +64,9 @@ pub(super) struct Upload<'a> {
 impl<'a> Upload<'a> {
     pub(super) fn new(client: &'a Client, blob: &'a Descriptor) -> Result<Self, RegistryError> {
         let file = Arc::new(client.inner.store.open_blob(&blob.digest)?);
+        if !client.inner.store.holds(blob) {
+            return Err(StoreError::Missing(blob.digest).into());
+        }
         let name = format!("{} {}", client.reference(), &blob.digest.hex()[..12]);
         Ok(Self {
             what: format!("push {} to {}", blob.digest, client.reference()),
@@ -91,7 +93,7 @@ impl<'a> Upload<'a> {
                 continue;
             }
             if !error.is_temporary() {
-                return Err(error);
+                return Err(self.cause(error).await);
             }
             let offset = self.session.as_ref().map_or(0, |session| session.offset);
             if offset > reached {
@@ -99,7 +101,7 @@ impl<'a> Upload<'a> {
                 (reached, patience) = (offset, Patience::new(stall));
             }
             if !patience.outlasts(&error).await {
-                return Err(error);
+                return Err(self.cause(error).await);
             }
             self.find_again(&error).await;
             // It may be that only the answer was lost.
@@ -107,6 +109,11 @@ impl<'a> Upload<'a> {
                 return Ok(Pushed::Sent);
             }
         }
+    }
+
+    /// `error`, unless the blob was damaged here: nobody could have taken that.
+    async fn cause(&self, error: RegistryError) -> RegistryError {
+        self.verify().await.err().unwrap_or(error)
     }
 
     /// From where the registry is to the end.
@@ -298,20 +305,12 @@ impl<'a> Upload<'a> {
     /// An error if the blob is not what its name says.
     async fn verify(&self) -> Result<(), RegistryError> {
         let (store, digest) = (self.client.inner.store.clone(), self.blob.digest);
-        let hashed = aside(move |stop| {
-            let mut hasher = Hasher::new();
-            io::copy(&mut stop.reader(store.open_blob(&digest)?), &mut hasher)
-                .map(|_| hasher.finish())
-                .map_err(|source| StoreError::Io { what: "read", path: store.blob_path(&digest), source })
-        });
-        let found = hashed.await.map_err(|error| RegistryError::Connection {
+        let checked = aside(move |_| store.check_blob(&digest)).await;
+        checked.map_err(|error| RegistryError::Connection {
             registry: self.client.reference().registry.clone(),
             message: error.to_string(),
         })??;
-        if found == self.blob.digest {
-            return Ok(());
-        }
-        Err(StoreError::Mismatch { expected: self.blob.digest.to_string(), found: found.to_string() }.into())
+        Ok(())
     }
 
     fn forget(&mut self) {

@@ -1,6 +1,5 @@
 //! Packages that a lockfile pins: from the archive, or from the registry where `alloy lock --mirror-to` kept them.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -47,8 +46,10 @@ impl Resolver<'_> {
         let directory = path.parent().unwrap_or(&path);
         std::fs::create_dir_all(directory).map_err(failed)?;
         let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        let mut blob: File = self.store.open_blob(&sha256)?;
-        io::copy(&mut blob, &mut file).map_err(failed)?;
+        self.store.read_whole(&sha256, |mut blob| {
+            io::copy(&mut blob, &mut file).map_err(failed)?;
+            Ok::<_, super::ResolveError>(())
+        })?;
         file.persist(&path).map_err(|error| failed(error.error))?;
         Ok(())
     }

@@ -86,7 +86,7 @@ impl Resolver<'_> {
     fn recorded(&self, state: &State) -> Result<Option<Image>> {
         let known = cache::get::<Known>(self.store, FILES, &state.key)?;
         let same = |known: &Known| (known.size, known.mtime, known.inode) == (state.size, state.mtime, state.inode);
-        let there = |image: &Image| image.layers.iter().all(|layer| self.store.contains(&layer.descriptor.digest));
+        let there = |image: &Image| image.layers.iter().all(|layer| self.store.holds(&layer.descriptor));
         Ok(known.filter(same).map(|known| known.image).filter(there))
     }
 

@@ -16,10 +16,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use layers::at_once;
 use layers::digest::{Digest, Hasher};
 use layers::root::Root;
 use layers::store::{Lock, Store};
 use layers::verified::HashingReader;
+use serde::{Deserialize, Serialize};
 
 use super::apt::Archived;
 use crate::debian::{Archive, HostSource, Keyring, RELEASE_LIMIT, SIGNED, Trust, of_file, vouch};
@@ -155,7 +157,14 @@ impl AptCache {
             return Ok(());
         }
         let _lock = self.lock()?;
-        copy_files(&Root::open(&sources.kept).map_err(io::Error::other)?, &self.lists())
+        // They were vouched for when they were kept; the disk may have changed them since.
+        let found = copy_files(&Root::open(&sources.kept).map_err(io::Error::other)?, &self.lists())?;
+        if found == kept(&sources.kept).files {
+            return Ok(());
+        }
+        // As long as they are there, those that apt fetches now are no news.
+        fs::remove_dir_all(&sources.kept)?;
+        Err(io::Error::other("what was kept is damaged"))
     }
 
     /// True when apt has no index.
@@ -178,22 +187,20 @@ impl AptCache {
             return Ok(());
         }
         let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(self.store.temporaries())?;
-        copy_files(&lists, staged.path())?;
+        let mut files = copy_files(&lists, staged.path())?;
         let dates = vouch(staged.path(), &sources.archives, now())?;
         if dates.is_empty() {
             return Ok(());
         }
+        files.retain(|name, _| staged.path().join(name).is_file());
         fs::create_dir_all(self.store.root().join("cache/lists"))?;
         let _lock = self.lock()?;
         // Nobody is brought back to a release that is older than what was seen.
-        let before: BTreeMap<String, i64> = match fs::read(sources.kept.join(DATES)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            Err(_) => BTreeMap::new(),
-        };
+        let before = kept(&sources.kept).dates;
         if dates.iter().any(|(release, date)| before.get(release).is_some_and(|before| date < before)) {
             return Ok(());
         }
-        fs::write(staged.path().join(DATES), serde_json::to_vec(&dates)?)?;
+        fs::write(staged.path().join(DATES), serde_json::to_vec(&Kept { dates, files })?)?;
         match fs::remove_dir_all(&sources.kept) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -231,8 +238,14 @@ impl AptCache {
         let place = place.directory(Path::new("")).map_err(io::Error::other)?;
         for one in archives {
             let name = OsStr::new(&one.name);
-            let (Ok(mut from), Err(_)) = (File::open(self.download(one)), place.metadata(name)) else { continue };
+            let (Ok(from), Err(_)) = (File::open(self.download(one)), place.metadata(name)) else { continue };
+            let mut from = HashingReader::new(from);
             io::copy(&mut from, &mut place.create_file(name, 0o644).map_err(io::Error::other)?)?;
+            if from.finish()? != one.sha256 {
+                // apt looks at the length alone, and fetches what is not there.
+                place.remove_file(name).map_err(io::Error::other)?;
+                self.store.checked_download(&one.sha256).map_err(io::Error::other)?;
+            }
         }
         Ok(())
     }
@@ -262,9 +275,23 @@ impl AptCache {
     }
 }
 
-/// Copies the regular files of a directory, with their times: apt asks servers for what is newer.
-fn copy_files(from: &Root, to: &Path) -> io::Result<()> {
+/// What is written beside the lists that are kept.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// Of each release, when it was made, in seconds since 1970.
+    dates: BTreeMap<String, i64>,
+    /// What is in each file.
+    files: BTreeMap<String, Digest>,
+}
+
+fn kept(place: &Path) -> Kept {
+    fs::read(place.join(DATES)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Copies the regular files of a directory, with their times: apt asks servers for what is newer. Gives their digests.
+fn copy_files(from: &Root, to: &Path) -> io::Result<BTreeMap<String, Digest>> {
     let mut left = LISTS_LIMIT;
+    let mut files = Vec::new();
     for name in from.read_dir(Path::new(".")).map_err(io::Error::other)? {
         if ["lock", DATES].iter().any(|own| name == *own) {
             continue;
@@ -272,11 +299,16 @@ fn copy_files(from: &Root, to: &Path) -> io::Result<()> {
         let Ok(source) = from.open_file(Path::new(&name)) else { continue };
         let metadata = source.metadata()?;
         left = left.checked_sub(metadata.len()).ok_or_else(|| io::Error::other("the lists are too large"))?;
-        let mut copy = File::create_new(to.join(&name))?;
-        io::copy(&mut source.take(metadata.len()), &mut copy)?;
-        copy.set_modified(metadata.modified()?)?;
+        files.push((name, source, metadata));
     }
-    Ok(())
+    let copied = at_once::each(&files, |(name, source, metadata)| {
+        let mut copy = File::create_new(to.join(name))?;
+        let mut source = HashingReader::new(source.take(metadata.len()));
+        io::copy(&mut source, &mut copy)?;
+        copy.set_modified(metadata.modified()?)?;
+        Ok((name.to_string_lossy().into_owned(), source.finish()?))
+    });
+    copied.into_iter().collect()
 }
 
 fn clear(lists: &Path) -> io::Result<()> {

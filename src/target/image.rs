@@ -96,10 +96,13 @@ impl ImageTarget {
 
     fn reply(&mut self, output: impl FnMut(Vec<u8>)) -> Result<Reply, RequestError> {
         match self.worker.receive(output)? {
-            Reply::Error { message, hint, unfit } => Err(match self.failed(&message, hint) {
-                RequestError::Failed { message, hint } if unfit => SandboxError::Unfit { message, hint }.into(),
-                error => error,
-            }),
+            Reply::Error { message, hint, unfit, damage } => {
+                damage.into_iter().for_each(|damage| self.store.note_damage(damage));
+                Err(match self.failed(&message, hint) {
+                    RequestError::Failed { message, hint } if unfit => SandboxError::Unfit { message, hint }.into(),
+                    error => error,
+                })
+            }
             reply => Ok(reply),
         }
     }

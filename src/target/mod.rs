@@ -20,6 +20,7 @@ mod rules;
 mod scratch;
 mod serve;
 mod site;
+mod trees;
 mod unpack;
 
 use std::io;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::{DiffId, Digest};
-use layers::store::{LayerBlob, TreeNames};
+use layers::store::{Damage, LayerBlob, TreeNames};
 use serde::{Deserialize, Serialize};
 
 use super::Closure;
@@ -215,5 +215,7 @@ pub enum Reply {
         hint: Option<String>,
         /// It is this machine that cannot do it.
         unfit: bool,
+        /// What of the store was found damaged.
+        damage: Vec<Damage>,
     },
 }

@@ -13,7 +13,7 @@ use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
 use layers::disk;
 use layers::root::{Root, remove_tree};
-use layers::store::Store;
+use layers::store::{Damage, Store, layer_tree};
 
 use super::TargetError;
 use super::aptcache::AptCache;
@@ -22,6 +22,7 @@ use super::lent::Lent;
 use super::perform::{Performer, login_shell};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
+use super::trees::Trees;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
@@ -37,7 +38,7 @@ pub fn serve(channel: Channel) -> ExitCode {
     let mut session = match Session::new(&channel, setup) {
         Ok(session) => session,
         Err(error) => {
-            let _ = channel.send(&failure(&error, &work));
+            let _ = channel.send(&failure(&error, &work, Vec::new()));
             return ExitCode::FAILURE;
         }
     };
@@ -50,7 +51,8 @@ pub fn serve(channel: Channel) -> ExitCode {
             Ok(None) => return ExitCode::SUCCESS,
             Err(_) => return ExitCode::FAILURE,
         };
-        let reply = session.answer(request).unwrap_or_else(|error| failure(&error, &work));
+        let reply = session.answer(request);
+        let reply = reply.unwrap_or_else(|error| failure(&error, &work, session.store.take_damage()));
         if channel.send(&reply).is_err() {
             return ExitCode::FAILURE;
         }
@@ -62,14 +64,14 @@ pub fn serve(channel: Channel) -> ExitCode {
     }
 }
 
-fn failure(error: &TargetError, work: &Path) -> Reply {
+fn failure(error: &TargetError, work: &Path, damage: Vec<Damage>) -> Reply {
     let (mut message, hint) = error.failure();
     if error.disk_is_full() && !disk::names_full(&message) {
         // What the build writes, it writes in its directory.
         message.extend(disk::left_at(work).map(|left| format!(": {left}")));
     }
     let unfit = matches!(error, TargetError::Sandbox(SandboxError::Overlay { .. }));
-    Reply::Error { message, hint, unfit }
+    Reply::Error { message, hint, unfit, damage }
 }
 
 struct Session<'a> {
@@ -82,6 +84,7 @@ struct Session<'a> {
     index_fresh: bool,
     /// Directories of ended layers, to be deleted.
     remains: Vec<PathBuf>,
+    trees: Trees,
 }
 
 impl<'a> Session<'a> {
@@ -89,12 +92,27 @@ impl<'a> Session<'a> {
         // What is half done goes with the build's directory, however the build ends.
         let store = Store::of_opener(&setup.store)?.staging_in(&setup.work);
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
-        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index_fresh: false, remains: Vec::new() })
+        let trees = Trees::new(&store);
+        Ok(Self {
+            channel,
+            store,
+            setup,
+            layer: None,
+            begun: 0,
+            apt: None,
+            index_fresh: false,
+            remains: Vec::new(),
+            trees,
+        })
     }
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
         Ok(match request {
-            Request::Unpack { layers } => Reply::Unpacked(unpack::all(&self.store, &layers)?),
+            Request::Unpack { layers } => {
+                let unpacked = unpack::all(&self.store, &layers)?;
+                self.trees.fresh(layers.iter().filter_map(|layer| layer.tree.find(&self.store)));
+                Reply::Unpacked(unpacked)
+            }
             Request::Begin { trees, env, lending } => {
                 let lent = if lending { self.setup.lent.clone() } else { Lent::default() };
                 self.begin(&trees, env, lent)?;
@@ -109,6 +127,11 @@ impl<'a> Session<'a> {
                 };
                 let layer = self.open()?;
                 let mut outcome = Performer::new(layer, &files, &output).step(&step)?;
+                if matches!(outcome, Outcome::Failed { .. }) {
+                    // It may be the reason.
+                    self.trees.are_sound()?;
+                }
+                let layer = self.open()?;
                 // Afterwards nobody knows any more whose names they are.
                 if let (Outcome::Ran(warnings), true) = (&mut outcome, step.runs_programs()) {
                     let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
@@ -122,10 +145,20 @@ impl<'a> Session<'a> {
                     let _ = channel.send_output(bytes);
                 };
                 let files = BTreeMap::new();
-                Reply::Closure(Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?)
+                let closure = Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?;
+                self.trees.are_sound()?;
+                Reply::Closure(closure)
             }
-            Request::Facts(request) => Reply::World(facts::look(self.open()?, &request)?),
-            Request::Inventory => Reply::Inventory(Box::new(inventory::look(self.open()?.root()))),
+            Request::Facts(request) => {
+                let world = facts::look(self.open()?, &request)?;
+                self.trees.are_sound()?;
+                Reply::World(world)
+            }
+            Request::Inventory => {
+                let inventory = Box::new(inventory::look(self.open()?.root()));
+                self.trees.are_sound()?;
+                Reply::Inventory(inventory)
+            }
             Request::Assemble { plan, debs } => {
                 let script = debian::assemble(self.open()?.root(), &plan, &debs)?;
                 self.run_own("configuring the base's packages", &script)?;
@@ -149,9 +182,17 @@ impl<'a> Session<'a> {
                 Reply::Done
             }
             Request::Commit { compression, mtime_max } => {
+                let sound = self.trees.are_sound();
                 let layer = self.layer.take().ok_or(TargetError::NoLayer)?;
+                if let Err(error) = sound {
+                    let remains = layer.discard()?;
+                    self.end(remains);
+                    return Err(error);
+                }
                 let (blob, remains) = layer.commit(&self.store, compression, mtime_max)?;
                 self.end(remains);
+                let tree = blob.as_ref().map(|layer| layer_tree(layer.diff_id));
+                self.trees.fresh(tree.iter().map(String::as_str));
                 Reply::Layer(blob)
             }
             Request::Discard => {
@@ -186,8 +227,11 @@ impl<'a> Session<'a> {
         let root = Root::open(staged.path())?;
         let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
         for blob in blobs {
-            let (_, reader) = decoder(self.store.open_blob(blob)?).map_err(failed(blob))?;
-            apply(reader, &root, &options)?;
+            self.store.read_whole(blob, |content| {
+                let (_, mut reader) = decoder(content).map_err(failed(blob))?;
+                apply(&mut reader, &root, &options)?;
+                std::io::copy(&mut reader, &mut std::io::sink()).map_err(failed(blob))
+            })?;
         }
         let exclude = ExcludeSet::default();
         let mut out = BufWriter::with_capacity(1 << 20, &file);
@@ -197,6 +241,7 @@ impl<'a> Session<'a> {
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {
         let mut lowers = unpack::trees(&self.store, trees)?;
+        self.trees.look(trees);
         if self.apt.is_none()
             && let Some(base) = trees.last()
         {
@@ -247,6 +292,7 @@ impl<'a> Session<'a> {
     }
 
     fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, TargetError> {
+        self.trees.are_sound()?;
         let layer = self.open()?;
         let account = layer.accounts()?.user(user)?;
         // A marker: profiles may print something of their own.
@@ -268,6 +314,7 @@ impl<'a> Session<'a> {
 
     fn interactive(&mut self, run: &Interactive) -> Result<i32, TargetError> {
         let console = run.terminal.then(|| self.channel.take_descriptor()).transpose().map_err(TargetError::Output)?;
+        self.trees.are_sound()?;
         let layer = self.open()?;
         let accounts = layer.accounts()?;
         let (user, group) = run.user.split_once(':').map_or((run.user.as_str(), None), |(u, g)| (u, Some(g)));

@@ -138,16 +138,20 @@ fn applied(
             TargetError::Host { path: store.blob_path(&layer.blob), source }
         }
     };
-    let (_, reader) = layer_decoder(store.open_blob(&layer.blob)?).map_err(failed)?;
     let options = ApplyOptions { form: Form::OverlayLower, parents, ownership: Ownership::Archive };
     let root = Root::open(staged)?;
-    read_ahead(reader, |reader| {
-        if layer.verified {
-            return Ok((apply(reader, &root, &options)?, None));
-        }
-        let mut reader = HashingReader::new(reader);
-        let applied = apply(&mut reader, &root, &options)?;
-        let found = reader.finish().map_err(failed)?;
-        Ok((applied, Some(DiffId(found))))
+    store.read_whole(&layer.blob, |blob| {
+        let (_, reader) = layer_decoder(blob).map_err(failed)?;
+        read_ahead(reader, |reader| {
+            if layer.verified {
+                let applied = apply(&mut *reader, &root, &options)?;
+                std::io::copy(reader, &mut std::io::sink()).map_err(failed)?;
+                return Ok((applied, None));
+            }
+            let mut reader = HashingReader::new(reader);
+            let applied = apply(&mut reader, &root, &options)?;
+            let found = reader.finish().map_err(failed)?;
+            Ok((applied, Some(DiffId(found))))
+        })
     })
 }

@@ -13,6 +13,7 @@ mod catalog;
 mod compat;
 mod confinement;
 mod cortex_m;
+mod damage;
 mod diagnostics;
 mod downloads;
 mod downloads_at_once;

@@ -178,7 +178,7 @@ impl Directory {
     }
 
     /// Deletes `name`, which is no directory.
-    pub(crate) fn remove_file(&self, name: &OsStr) -> Result<(), RootError> {
+    pub fn remove_file(&self, name: &OsStr) -> Result<(), RootError> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(self.failed("delete", name))
     }
 

@@ -1,8 +1,10 @@
 //! Writing a blob whose digest is not known yet.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 
-use super::{Result, Store, StoreError, persist};
+use super::{Result, Store, StoreError, failed, persist};
 use crate::digest::{Digest, Hasher};
 
 impl Store {
@@ -10,6 +12,32 @@ impl Store {
     pub fn blob_writer(&self) -> Result<BlobWriter> {
         Ok(BlobWriter { file: self.temporary()?, hasher: Hasher::new(), size: 0, store: self.clone() })
     }
+}
+
+/// True if both files hold the same. Neither is hashed: that takes longer.
+fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    let mut there = match File::open(other) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut here = File::open(one)?;
+    let size = here.metadata()?.len();
+    if size != there.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; 256 << 10], vec![0; 256 << 10]);
+    let mut to_go = size;
+    while to_go > 0 {
+        let length = usize::try_from(to_go).map_or(left.len(), |to_go| to_go.min(left.len()));
+        here.read_exact(&mut left[..length])?;
+        // What cannot be read is not the same.
+        if there.read_exact(&mut right[..length]).is_err() || left[..length] != right[..length] {
+            return Ok(false);
+        }
+        to_go -= length as u64;
+    }
+    Ok(true)
 }
 
 /// Writes a blob. Dropped without [`BlobWriter::commit`], it leaves nothing.
@@ -30,7 +58,8 @@ impl BlobWriter {
             return Err(StoreError::Mismatch { expected: text(expected), found: text(found) });
         }
         let path = self.store.blob_path(&found.0);
-        if !path.is_file() {
+        // One that is there may be damaged.
+        if !same(self.file.path(), &path).map_err(failed("compare", &path))? {
             persist(self.file, &path)?;
         }
         Ok(found)

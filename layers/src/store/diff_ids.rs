@@ -37,15 +37,17 @@ impl Store {
         }
         let path = self.blob_path(blob);
         let damaged = |error: io::Error| StoreError::Damaged { blob: *blob, message: error.to_string() };
-        let (format, reader) = layer_decoder(self.open_blob(blob)?).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => damaged(error),
-            _ => failed("read", &path)(error),
+        let computed = self.read_whole(blob, |content| {
+            let (format, reader) = layer_decoder(content).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => damaged(error),
+                _ => failed("read", &path)(error),
+            })?;
+            Ok::<_, StoreError>(match format {
+                // A blob is stored by its digest: what is not compressed is known by it.
+                Format::Plain => *blob,
+                _ => read_ahead(reader, |reader| HashingReader::new(reader).finish()).map_err(damaged)?,
+            })
         })?;
-        let computed = match format {
-            // A blob is stored by its digest: what is not compressed is known by it.
-            Format::Plain => *blob,
-            _ => read_ahead(reader, |reader| HashingReader::new(reader).finish()).map_err(damaged)?,
-        };
         self.note_diff_id(blob, DiffId(computed))?;
         Ok(DiffId(computed))
     }

@@ -1,10 +1,17 @@
-//! Small values that are known under a key.
+//! Small values that are known under a key. Each ends with a digest of itself and of its key: one in which a digit has
+//! changed counts as missing, and is put aside.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Result, Store, StoreError, failed, list, remove_file};
+use super::{Result, Store, StoreError, VERSION, failed, list, remove_file};
+use crate::digest::{Digest, Hasher};
+
+/// What is between a value and its digest.
+const SEAL: &[u8] = b"\n#";
+/// Bytes of a digest in hexadecimal digits, and of the end of the line.
+const SEALED: usize = 64 + 1;
 
 impl Store {
     fn record_path(&self, kind: &str, key: &str) -> Result<PathBuf> {
@@ -41,7 +48,13 @@ impl Store {
     pub fn record(&self, kind: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let path = self.record_path(kind, key)?;
         match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => Ok(match unsealed(kind, key, bytes) {
+                Ok(value) => Some(value),
+                Err(why) => {
+                    self.put_aside(&path, format!("record {kind}/{key}"), why);
+                    None
+                }
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path)(error)),
         }
@@ -52,7 +65,7 @@ impl Store {
         let path = self.record_path(kind, key)?;
         let directory = self.kind(kind);
         fs::create_dir_all(&directory).map_err(failed("make", &directory))?;
-        self.replace(&path, bytes)
+        self.replace(&path, &sealed(kind, key, bytes))
     }
 
     /// Forgets a record; nothing there is fine.
@@ -72,6 +85,55 @@ impl Store {
     }
 }
 
+/// Gives all records of a store of the layout before a digest, and puts its trees aside. Whoever is interrupted has sealed some, and the next
+/// begins again.
+pub(super) fn seal_all(root: &Path) -> Result<()> {
+    let store = Store::at(root.to_owned());
+    let place = root.join("records");
+    for directory in list(&place)? {
+        // Records of those who trust something are beside the others, under a name with a dot.
+        let kind = directory.split('.').next().unwrap_or_default();
+        for key in list(&place.join(&directory))? {
+            let path = place.join(&directory).join(&key);
+            let bytes = fs::read(&path).map_err(failed("read", &path))?;
+            if unsealed(kind, &key, bytes.clone()).is_err() {
+                store.replace(&path, &sealed(kind, &key, &bytes))?;
+            }
+        }
+    }
+    // They have no seals. Files of images' users are not everybody's to delete: `prune` can.
+    for name in store.trees()? {
+        store.moved_aside(&store.tree_place(&name)).map_err(failed("put aside", &store.tree_place(&name)))?;
+    }
+    store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())
+}
+
+fn digest(kind: &str, key: &str, value: &[u8]) -> Digest {
+    let mut hasher = Hasher::new();
+    for part in [kind.as_bytes(), b"\0", key.as_bytes(), b"\0", value] {
+        hasher.update(part);
+    }
+    hasher.finish()
+}
+
+fn sealed(kind: &str, key: &str, value: &[u8]) -> Vec<u8> {
+    let digest = digest(kind, key, value).hex();
+    [value, SEAL, digest.as_bytes(), b"\n"].concat()
+}
+
+/// The value of a record, or what is wrong with it.
+fn unsealed(kind: &str, key: &str, mut bytes: Vec<u8>) -> std::result::Result<Vec<u8>, &'static str> {
+    let cut = "it has no digest of its own at its end";
+    let length = bytes.len().checked_sub(SEAL.len() + SEALED).ok_or(cut)?;
+    let (value, seal) = bytes.split_at(length);
+    let said = seal.strip_prefix(SEAL).and_then(|said| said.strip_suffix(b"\n")).ok_or(cut)?;
+    if said != digest(kind, key, value).hex().as_bytes() {
+        return Err("it is not what its own digest says");
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::store::tests::store;
@@ -86,6 +148,43 @@ mod tests {
         assert_eq!(all, [("a".to_owned(), b"3".to_vec()), ("b".to_owned(), b"2".to_vec())]);
         assert!(store.record("layers", "../../version").is_err());
         assert!(store.record("none", "a").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_record_that_was_changed_counts_as_missing() {
+        let (_directory, store) = store();
+        store.put_record("layers", "a", b"{\"size\": 17}").unwrap();
+        let path = store.root().join("records/layers/a");
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            let cut = whole[..at].to_vec();
+            let longer = [&whole[..], b"\n"].concat();
+            for bytes in [bytes, cut, longer] {
+                std::fs::write(&path, bytes).unwrap();
+                assert_eq!(store.record("layers", "a").unwrap(), None);
+                assert!(!path.exists());
+            }
+        }
+        assert_eq!(store.damage().len(), whole.len() * 3);
+        // One of another key is no better.
+        store.put_record("layers", "a", b"1").unwrap();
+        std::fs::rename(&path, store.root().join("records/layers/b")).unwrap();
+        assert!(store.records("layers").unwrap().is_empty());
+    }
+
+    #[test]
+    fn records_of_the_layout_before_get_digests() {
+        let (_directory, store) = store();
+        let place = store.root().join("records/layers");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("a"), "1").unwrap();
+        std::fs::write(store.root().join("version"), "1\n").unwrap();
+        let opened = crate::store::Store::open(store.root()).unwrap();
+        assert_eq!(opened.record("layers", "a").unwrap().unwrap(), b"1");
+        assert_eq!(std::fs::read_to_string(store.root().join("version")).unwrap(), "2\n");
+        assert!(opened.damage().is_empty());
     }
 
     #[test]

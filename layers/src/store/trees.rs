@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::seal::{TREE, seal};
 use super::{Result, Store, failed, list};
 use crate::digest::{ChainId, DiffId};
 
@@ -53,33 +54,48 @@ pub fn stack_tree(chain: ChainId) -> String {
 impl Store {
     /// The unpacked tree of that name, if it is complete.
     pub fn tree(&self, name: &str) -> Option<PathBuf> {
-        let path = self.root.join("trees").join(name);
+        let path = self.tree_place(name).join(TREE);
         path.is_dir().then_some(path)
+    }
+
+    /// The place of the tree of that name: all that there is of it.
+    pub fn tree_place(&self, name: &str) -> PathBuf {
+        self.root.join("trees").join(name)
     }
 
     /// A new directory to unpack into.
     pub fn stage_tree(&self) -> Result<PathBuf> {
-        let place = self.temporaries();
-        let staged = tempfile::Builder::new().prefix("tree-").tempdir_in(&place).map_err(failed("write to", &place))?;
-        let path = staged.keep();
+        let path = self.temporary_tree()?.keep();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failed("protect", &path))?;
         Ok(path)
     }
 
-    /// Gives a staged tree its name. False if another process was first: the staged one is then the caller's to delete.
+    fn temporary_tree(&self) -> Result<tempfile::TempDir> {
+        let place = self.temporaries();
+        tempfile::Builder::new().prefix("tree-").tempdir_in(&place).map_err(failed("write to", &place))
+    }
+
+    /// Seals a staged tree and gives it its name. False if another process was first: the staged one is then the
+    /// caller's to delete.
     pub fn publish_tree(&self, staged: &Path, name: &str) -> Result<bool> {
-        let path = self.root.join("trees").join(name);
-        match rustix::fs::renameat_with(
-            rustix::fs::CWD,
-            staged,
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::RenameFlags::NOREPLACE,
-        ) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
-            Err(error) => Err(failed("publish", &path)(error.into())),
+        let path = self.tree_place(name);
+        let wrapped = self.temporary_tree()?;
+        let inner = wrapped.path().join(TREE);
+        fs::rename(staged, &inner).map_err(failed("publish", &path))?;
+        let published = seal(wrapped.path()).and_then(|()| {
+            let (here, new) = (rustix::fs::CWD, rustix::fs::RenameFlags::NOREPLACE);
+            match rustix::fs::renameat_with(here, wrapped.path(), here, &path, new) {
+                Ok(()) => Ok(true),
+                Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
+                Err(error) => Err(failed("publish", &path)(error.into())),
+            }
+        });
+        if published.as_ref().is_ok_and(|first| *first) {
+            let _ = wrapped.keep();
+        } else {
+            fs::rename(&inner, staged).map_err(failed("give back", staged))?;
         }
+        published
     }
 
     /// Names of all trees.

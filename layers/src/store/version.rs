@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{PARTS, Result, StoreError, VERSION, failed};
+use super::{PARTS, Result, StoreError, UNSEALED, VERSION, failed};
 
 /// What `version` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,9 @@ pub(super) enum Found {
     Nothing,
     /// A whole store, of a layout that this alloy knows.
     Whole,
-    /// The same, by all that is in it; the file itself is damaged.
+    /// One of the layout before, whose records and trees have no seals.
+    Unsealed,
+    /// A whole one, by all that is in it; the file itself is damaged.
     Mendable,
 }
 
@@ -33,10 +35,14 @@ pub(super) fn look(root: &Path) -> Result<Found> {
     if said == VERSION {
         return Ok(Found::Whole);
     }
-    if !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit()) && said.parse::<u32>().is_ok_and(|n| n > 1) {
+    if said == UNSEALED {
+        return Ok(Found::Unsealed);
+    }
+    if !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit()) && said.parse::<u32>().is_ok_and(|n| n > 2) {
         return Err(StoreError::Version { path: root.to_owned(), found: said.to_owned() });
     }
-    // Nothing, or the number with something behind it: what is lost is known by what is there.
+    // Nothing, or the number with something behind it: what is lost is known by what is there. Of the layout before is no
+    // store that lost it: all of its records would count as sound.
     let rest = text.strip_prefix(VERSION).filter(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
     if (said.is_empty() || rest.is_some()) && PARTS.iter().all(|part| root.join(part).is_dir()) {
         return Ok(Found::Mendable);
@@ -57,7 +63,7 @@ mod tests {
     #[test]
     fn a_later_layout_is_no_damage() {
         let (_directory, store) = store();
-        for later in ["2\n", "12"] {
+        for later in ["3\n", "12"] {
             fs::write(store.root().join("version"), later).unwrap();
             assert!(matches!(Store::open(store.root()), Err(StoreError::Version { .. })), "{later}");
         }
@@ -67,7 +73,7 @@ mod tests {
     fn what_is_there_tells_the_layout() {
         let (_directory, store) = store();
         let version = store.root().join("version");
-        for damaged in ["", "\n", "\0\0", "1\nX", "1X", "1\n1", "1\n\u{0}"] {
+        for damaged in ["", "\n", "\0\0", "2\nX", "2X", "2\n1", "2\n\u{0}"] {
             fs::write(&version, damaged).unwrap();
             let looked = Store::look(store.root());
             if damaged == "\0\0" {
@@ -77,7 +83,7 @@ mod tests {
             looked.unwrap();
             assert_eq!(fs::read_to_string(&version).unwrap(), damaged, "who looks writes nothing");
             assert!(Store::open(store.root()).unwrap().was_mended(), "{damaged:?}");
-            assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
+            assert_eq!(fs::read_to_string(&version).unwrap(), "2\n");
             assert!(!Store::open(store.root()).unwrap().was_mended());
         }
     }

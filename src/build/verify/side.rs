@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use layers::at_once;
 use layers::compare::{self, Source};
 use layers::compress::decoder;
 use layers::digest::Digest;
@@ -47,6 +48,10 @@ impl<'a> Side<'a> {
             layers.push((name, blob));
         }
         layers.extend(blobs.map(|blob| (String::new(), Some(blob))));
+        // Nothing is said of bytes that nobody has looked at.
+        let all = layers.iter().filter_map(|(_, layer)| Some(layer.as_ref()?.descriptor.digest));
+        let here: Vec<Digest> = all.filter(|digest| store.contains(digest)).collect();
+        at_once::each(&here, |digest| store.check_blob(digest)).into_iter().try_for_each(|done| done.map(drop))?;
         Ok(Self { store, manifest: value, config: image.config, layers })
     }
 

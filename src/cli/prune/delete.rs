@@ -67,7 +67,7 @@ impl Deleted {
             let path = store.retire_tree(name)?;
             self.tree(&path);
         }
-        for path in found.caches.iter().chain(&found.downloads) {
+        for path in found.caches.iter().chain(&found.downloads).chain(&found.aside) {
             self.tree(path);
         }
         Ok(())

@@ -32,9 +32,11 @@ pub(super) struct Found {
     pub(super) trees: Vec<String>,
     pub(super) caches: Vec<PathBuf>,
     pub(super) downloads: Vec<PathBuf>,
+    /// What was damaged.
+    pub(super) aside: Vec<PathBuf>,
     /// Unfinished downloads, and the keys of their locks.
     pub(super) unfinished: Vec<(PathBuf, String)>,
-    sizes: [(&'static str, u64); 6],
+    sizes: [(&'static str, u64); 7],
 }
 
 impl Found {
@@ -49,15 +51,22 @@ impl Found {
         let blobs: Vec<Digest> = store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)).collect();
         let used = store.used_trees()?;
         let trees = store.trees()?.into_iter().filter(|name| !needed.trees.contains(name) && !used.contains(name));
-        let trees: Vec<String> = trees.filter(|name| store.tree(name).is_some()).collect();
+        let trees: Vec<String> = trees.collect();
         let (caches, downloads) = (children(&store.root().join("cache")), children(&store.downloads()));
         let unfinished: Vec<(PathBuf, String)> = downloads.iter().filter_map(|path| unfinished(path)).collect();
+        // A container may run on a tree that was found damaged since.
+        let runs_on = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.strip_prefix("trees-").is_some_and(|tree| used.iter().any(|used| tree.starts_with(used.as_str())))
+        };
+        let mut aside = store.aside()?;
+        aside.retain(|path| !runs_on(path));
         let mut layer_bytes = 0;
         for digest in &blobs {
             layer_bytes += store.blob_len(digest)?.unwrap_or_default();
         }
         let sum = |paths: &[PathBuf]| paths.iter().map(|path| size(path)).sum::<u64>();
-        let tree_bytes = trees.iter().filter_map(|name| store.tree(name)).map(|path| size(&path)).sum();
+        let tree_bytes = trees.iter().map(|name| size(&store.tree_place(name))).sum();
         let unfinished_bytes = unfinished.iter().map(|(path, _)| size(path)).sum::<u64>();
         let left = sum(&store.look_for_stale()?) + store.sweep_temporaries(true)?;
         let sizes = [
@@ -66,9 +75,10 @@ impl Found {
             ("downloads", sum(&downloads).saturating_sub(unfinished_bytes)),
             ("unfinished downloads", unfinished_bytes),
             ("caches", sum(&caches)),
+            ("damaged, put aside", sum(&aside)),
             ("left by killed builds", left),
         ];
-        Ok(Self { needed, layers, blobs, trees, caches, downloads, unfinished, sizes })
+        Ok(Self { needed, layers, blobs, trees, caches, downloads, aside, unfinished, sizes })
     }
 
     /// True if an image needs the blob.

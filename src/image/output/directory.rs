@@ -103,9 +103,10 @@ impl Directory {
         for layer in layers {
             let digest = layer.descriptor.digest;
             let path = store.blob_path(&digest);
-            let (_, reader) =
-                layer_decoder(store.open_blob(&digest)?).map_err(|source| ImageError::Read { path, source })?;
-            apply(reader, &directory, &options).map_err(|source| ImageError::Apply { digest, source })?;
+            store.read_whole(&digest, |blob| {
+                let (_, reader) = layer_decoder(blob).map_err(|source| ImageError::Read { path, source })?;
+                apply(reader, &directory, &options).map_err(|source| ImageError::Apply { digest, source })
+            })?;
         }
         fs::set_permissions(staged.path(), PermissionsExt::from_mode(0o755)).map_err(&failed)?;
         // One after the other: who is second replaces what the first has put there.

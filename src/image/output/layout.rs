@@ -70,8 +70,9 @@ impl Layout {
             if is_whole(&path, &descriptor) {
                 continue;
             }
-            let mut from = image.store.open_blob(&descriptor.digest)?;
-            replace(&path, |mut file| io::copy(&mut from, &mut file).map(drop))?;
+            image.store.read_whole(&descriptor.digest, |mut blob| {
+                replace(&path, |mut file| io::copy(&mut blob, &mut file).map(drop))
+            })?;
         }
         let mut manifests = self.manifests()?;
         let same = |entry: &IndexEntry| {

@@ -1,9 +1,10 @@
 //! An image of the store as the members of a tar.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
+use layers::at_once;
 use layers::compress::layer_decoder;
 use layers::digest::DiffId;
 use layers::media_type::{self, Descriptor};
@@ -68,6 +69,12 @@ impl<'a> Source<'a> {
         members: impl Fn(&Self, &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
         let failed = |source| SinkError::write(sink.name().into(), source);
+        if !sink.is_replaced() {
+            // What was sent down a pipe cannot be taken back.
+            let blobs = self.blobs()?;
+            let checked = at_once::each(&blobs, |blob| self.store.check_blob(&blob.digest));
+            checked.into_iter().try_for_each(|done| done.map(drop))?;
+        }
         sink.write(|file| {
             let mut out = BufWriter::with_capacity(1 << 20, file);
             let mut tar = TarWriter::new(&mut out as &mut dyn Write);
@@ -89,8 +96,11 @@ impl<'a> Source<'a> {
         }
         for descriptor in self.blobs()? {
             let path = format!("blobs/sha256/{}", descriptor.digest.hex());
-            let mut blob = self.store.open_blob(&descriptor.digest)?;
-            tar.append(&file(&path, descriptor.size), &mut blob).map_err(write_error(Path::new(&path)))?;
+            self.store.read_whole(&descriptor.digest, |mut blob| {
+                tar.append(&file(&path, descriptor.size), &mut blob)
+                    .and_then(|()| to_the_end(&mut blob))
+                    .map_err(write_error(Path::new(&path)))
+            })?;
         }
         Ok(())
     }
@@ -110,16 +120,26 @@ impl<'a> Source<'a> {
                 continue;
             }
             let failed = write_error(Path::new(&name));
-            let open = || layer_decoder(self.store.open_blob(&descriptor.digest)?).map_err(&failed);
             // The header wants the length first.
-            let size = io::copy(&mut open()?.1, &mut io::sink()).map_err(&failed)?;
-            tar.append(&file(&name, size), &mut open()?.1).map_err(&failed)?;
+            let size = self.store.read_whole(&descriptor.digest, |blob| {
+                let (_, mut content) = layer_decoder(blob).map_err(&failed)?;
+                io::copy(&mut content, &mut io::sink()).map_err(&failed)
+            })?;
+            self.store.read_whole(&descriptor.digest, |blob| {
+                let (_, mut content) = layer_decoder(blob).map_err(&failed)?;
+                tar.append(&file(&name, size), &mut content).map_err(&failed)
+            })?;
         }
         let config_name = format!("{}.json", manifest.config.digest.hex());
         member(tar, &config_name, &config)?;
         let saved = serde_json::json!([{"Config": config_name, "RepoTags": [self.name], "Layers": names}]);
         member(tar, "manifest.json", saved.to_string().as_bytes())
     }
+}
+
+/// Reads what is left, so that all of it was looked at.
+fn to_the_end(reader: &mut impl Read) -> io::Result<()> {
+    io::copy(reader, &mut io::sink()).map(drop)
 }
 
 fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {

@@ -96,9 +96,10 @@ struct Tree {
 
 impl Tree {
     fn add(&mut self, store: &Store, name: &str, layer: &Layer) -> Result<(), InstallError> {
-        let (_, reader) = decoder(store.open_blob(&layer.descriptor.digest)?).map_err(TarError::from)?;
-        for_each::<_, InstallError>(reader, |entry, content| self.entry(name, entry, content))?;
-        Ok(())
+        store.read_whole(&layer.descriptor.digest, |blob| {
+            let (_, reader) = decoder(blob).map_err(TarError::from)?;
+            for_each::<_, InstallError>(reader, |entry, content| self.entry(name, entry, content)).map(drop)
+        })
     }
 
     fn entry(&mut self, layer: &str, entry: Entry, content: &mut dyn Read) -> Result<(), InstallError> {

@@ -78,6 +78,10 @@ impl StateFile {
         let bytes = match regular::read(&self.path, LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Nothing else is asked for that could be invalid.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(StateError::Special { path: path() });
+            }
             Err(error) => return Err(failed(error)),
         };
         let text = String::from_utf8(bytes)

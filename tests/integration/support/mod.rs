@@ -107,11 +107,12 @@ impl Store {
     /// Builds, and gives what `--metadata-file` says.
     #[track_caller]
     pub fn build(&self, arguments: &[&str]) -> Value {
-        let metadata = self.path().join("metadata.json");
-        let mut all = vec!["build", "--metadata-file", metadata.to_str().unwrap()];
+        // A store may be shared by tests that run at once.
+        let metadata = tempfile::NamedTempFile::new_in(self.path()).unwrap();
+        let mut all = vec!["build", "--metadata-file", metadata.path().to_str().unwrap()];
         all.extend(arguments);
         self.run(&all).ok();
-        serde_json::from_slice(&std::fs::read(metadata).unwrap()).unwrap()
+        serde_json::from_slice(&std::fs::read(metadata.path()).unwrap()).unwrap()
     }
 }
 

@@ -1,0 +1,199 @@
+//! Reading blobs: their bytes are hashed as they pass, and nobody is done with one that is not what its name says.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::{Damage, Result, Store, StoreError, failed};
+use crate::digest::{Digest, Hasher};
+use crate::media_type::Descriptor;
+
+/// How far the reader of a blob has come.
+mod state {
+    pub(super) const UNREAD: u8 = 0;
+    pub(super) const RIGHT: u8 = 1;
+    pub(super) const WRONG: u8 = 2;
+}
+
+/// A blob while it is read. Its end is an error if its bytes were others than its name says.
+#[derive(Debug)]
+pub struct Blob {
+    file: File,
+    expected: Digest,
+    /// `None` behind the end.
+    hasher: Option<Hasher>,
+    state: Arc<AtomicU8>,
+}
+
+impl Read for Blob {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buf)?;
+        let Some(hasher) = &mut self.hasher else { return Ok(length) };
+        if length > 0 || buf.is_empty() {
+            hasher.update(&buf[..length]);
+            return Ok(length);
+        }
+        let found = self.hasher.take().map(Hasher::finish);
+        let right = found == Some(self.expected);
+        self.state.store(if right { state::RIGHT } else { state::WRONG }, Ordering::Release);
+        if right { Ok(0) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "the store has it damaged")) }
+    }
+}
+
+impl Store {
+    /// Reads a blob with `read`. If the blob is not what its name says, that is the error, whatever came of reading it:
+    /// it is put aside, and what was made of it must not be used.
+    pub fn read_whole<T, E: From<StoreError>>(
+        &self,
+        digest: &Digest,
+        read: impl FnOnce(Blob) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let state = Arc::new(AtomicU8::new(state::UNREAD));
+        let file = self.open_blob(digest)?;
+        let blob = Blob { file, expected: *digest, hasher: Some(Hasher::new()), state: Arc::clone(&state) };
+        let done = read(blob);
+        if state.load(Ordering::Acquire) != state::RIGHT {
+            // Not read to its end, or wrong: then what it is now counts, not what a reader has made of it.
+            self.check_blob(digest)?;
+        }
+        done
+    }
+
+    /// Hashes a blob, and puts it aside if it is not what its name says. Gives its length in bytes.
+    pub fn check_blob(&self, digest: &Digest) -> Result<u64> {
+        let path = self.blob_path(digest);
+        let (found, size) = hashed(self.open_blob(digest)?).map_err(failed("read", &path))?;
+        if found == *digest {
+            return Ok(size);
+        }
+        Err(self.put_aside(&path, format!("blob {digest}"), format!("it has {size} bytes, which are {found}")).into())
+    }
+
+    /// True if a blob of that length is there. One of another length is not what its name says: it is put aside.
+    pub fn holds(&self, blob: &Descriptor) -> bool {
+        match self.blob_len(&blob.digest) {
+            Ok(Some(size)) if size == blob.size => true,
+            // Whoever gave the length may be wrong.
+            Ok(Some(_)) => matches!(self.check_blob(&blob.digest), Ok(size) if size == blob.size),
+            _ => false,
+        }
+    }
+}
+
+/// The digest of what is in a file, and its length in bytes.
+pub(super) fn hashed(mut file: File) -> io::Result<(Digest, u64)> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((hasher.finish(), size)),
+            Ok(length) => {
+                hasher.update(&buffer[..length]);
+                size += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Store {
+    /// Hashes the download of that digest. Gives its length in bytes; `None` if it is not there, or not what its name
+    /// says: then it is put aside.
+    pub fn checked_download(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.downloads().join(digest.hex());
+        let file = match crate::regular::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        let (found, size) = hashed(file).map_err(failed("read", &path))?;
+        if found == *digest {
+            return Ok(Some(size));
+        }
+        let _: Damage =
+            self.put_aside(&path, format!("download {digest}"), format!("it has {size} bytes, which are {found}"));
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::Fate;
+    use crate::store::tests::store;
+
+    fn all(store: &Store, digest: &Digest) -> Result<Vec<u8>> {
+        store.read_whole(digest, |mut blob| {
+            let mut bytes = Vec::new();
+            blob.read_to_end(&mut bytes).map_err(failed("read", store.root()))?;
+            Ok(bytes)
+        })
+    }
+
+    #[test]
+    fn what_is_damaged_is_told_and_put_aside() {
+        for bytes in ["hellO", "", "hello, world"] {
+            let (_directory, store) = store();
+            let digest = store.put_blob(b"hello").unwrap();
+            assert_eq!(all(&store, &digest).unwrap(), b"hello");
+            fs::write(store.blob_path(&digest), bytes).unwrap();
+            let error = all(&store, &digest).unwrap_err();
+            assert!(matches!(&error, StoreError::Wrong(damage) if damage.fate == Fate::Aside), "{error}");
+            assert!(error.to_string().contains(&digest.to_string()), "{error}");
+            assert!(!store.contains(&digest));
+            assert_eq!((store.damage().len(), store.aside().unwrap().len()), (1, 1));
+            assert_eq!(store.put_blob(b"hello").unwrap(), digest);
+            assert_eq!(all(&store, &digest).unwrap(), b"hello");
+        }
+    }
+
+    #[test]
+    fn damage_counts_more_than_what_a_reader_made_of_it() {
+        let (_directory, store) = store();
+        let digest = store.put_blob(b"hello").unwrap();
+        fs::write(store.blob_path(&digest), "hellO").unwrap();
+        // Read in part, and well.
+        let read = store.read_whole(&digest, |mut blob| blob.read(&mut [0; 2]).map_err(failed("read", store.root())));
+        assert!(matches!(read, Err(StoreError::Wrong(_))));
+        store.put_blob(b"hello").unwrap();
+        fs::write(store.blob_path(&digest), "hellO").unwrap();
+        // An error of somebody who could not make sense of it.
+        let read = store.read_whole(&digest, |_| Err::<(), _>(StoreError::Key("x".into())));
+        assert!(matches!(read, Err(StoreError::Wrong(_))));
+        // Of a good one the error is the reader's own.
+        store.put_blob(b"hello").unwrap();
+        let read = store.read_whole(&digest, |_| Err::<(), _>(StoreError::Key("x".into())));
+        assert!(matches!(read, Err(StoreError::Key(_))));
+    }
+
+    #[test]
+    fn another_length_is_damage() {
+        let (_directory, store) = store();
+        let digest = store.put_blob(b"hello").unwrap();
+        let blob = |size| Descriptor { media_type: String::new(), digest, size };
+        assert!(store.holds(&blob(5)));
+        assert!(!store.holds(&blob(4)), "whoever says so is wrong");
+        assert!(store.holds(&blob(5)) && store.damage().is_empty());
+        fs::write(store.blob_path(&digest), "").unwrap();
+        assert!(!store.holds(&blob(5)));
+        assert_eq!(store.damage().len(), 1);
+    }
+
+    #[test]
+    fn downloads_are_what_their_name_says() {
+        let (_directory, store) = store();
+        let digest = Digest::of("hello");
+        let path = store.downloads().join(digest.hex());
+        assert_eq!(store.checked_download(&digest).unwrap(), None);
+        fs::write(&path, "hello").unwrap();
+        assert_eq!(store.checked_download(&digest).unwrap(), Some(5));
+        fs::write(&path, "hellO").unwrap();
+        assert_eq!(store.checked_download(&digest).unwrap(), None);
+        assert!(!path.exists() && store.damage().len() == 1);
+    }
+}

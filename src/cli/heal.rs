@@ -1,0 +1,43 @@
+//! What was found damaged in the store is put aside, and a command that makes or fetches what it needs then does so
+//! anew: the user is told, and gets what they asked for.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use layers::store::{Fate, Store};
+
+use super::error::CommandError;
+use super::ui;
+use crate::event::{Event, Reporter};
+
+/// A disk that damages more than this while one command runs is not to be healed.
+const TRIES: usize = 16;
+
+/// Damage that this process was told of, and that is out of the way.
+static PUT_ASIDE: AtomicUsize = AtomicUsize::new(0);
+
+/// Has the user told of all damage that is found in `store`.
+pub(super) fn listen(store: &Store, reporter: &Reporter) {
+    let reporter = reporter.clone();
+    store.on_damage(move |damage| {
+        if damage.fate == Fate::Aside {
+            PUT_ASIDE.fetch_add(1, Ordering::Relaxed);
+        }
+        reporter.event(Event::Warning(damage.to_string()));
+    });
+}
+
+/// Runs a command that makes or fetches whatever is missing: once more if it has failed and something damaged was put
+/// aside meanwhile.
+pub(super) fn healed(run: impl Fn() -> Result<ExitCode, CommandError>) -> Result<ExitCode, CommandError> {
+    let mut tries = 1;
+    loop {
+        let before = PUT_ASIDE.load(Ordering::Relaxed);
+        let result = run();
+        if result.is_ok() || PUT_ASIDE.load(Ordering::Relaxed) == before || tries == TRIES {
+            return result;
+        }
+        tries += 1;
+        ui::note("what was damaged is fetched or made anew");
+    }
+}

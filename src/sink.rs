@@ -122,7 +122,7 @@ impl Sink {
 
     /// Has the content written. If that fails, a file is what it was before.
     pub fn write<T, E: From<SinkError>>(&self, write: impl FnOnce(&File) -> Result<T, E>) -> Result<T, E> {
-        let failed = |source| E::from(SinkError::Write { path: self.named.clone(), source });
+        let failed = |source| E::from(SinkError::write(self.named.clone(), source));
         let (file, path, kept) = match &self.goal {
             Goal::Output => {
                 io::stdout().flush().map_err(failed)?;
@@ -153,7 +153,7 @@ impl Sink {
 
     /// Writes all of `bytes`.
     pub fn write_all(&self, bytes: &[u8]) -> Result<(), SinkError> {
-        let failed = |source| SinkError::Write { path: self.named.clone(), source };
+        let failed = |source| SinkError::write(self.named.clone(), source);
         self.write(|mut file| file.write_all(bytes).map_err(failed))
     }
 }

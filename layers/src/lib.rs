@@ -8,6 +8,7 @@ pub mod compare;
 pub mod compress;
 pub mod diff;
 pub mod digest;
+pub mod disk;
 pub mod media_type;
 pub mod path;
 pub mod portable;

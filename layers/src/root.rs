@@ -308,7 +308,7 @@ fn split(path: &Path) -> (&Path, &OsStr) {
 }
 
 /// A path by which calls that take no descriptor reach what `fd` refers to.
-fn by_descriptor(fd: BorrowedFd<'_>) -> PathBuf {
+pub(crate) fn by_descriptor(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 

@@ -20,6 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::disk;
 
 mod aside;
 mod blob;
@@ -30,7 +31,9 @@ mod owned;
 mod reading;
 mod records;
 mod seal;
+mod temporary;
 mod trees;
+mod version;
 mod work;
 
 pub use aside::{Damage, Fate};
@@ -39,7 +42,9 @@ pub use layer::{LayerBlob, LayerWriter};
 pub use locks::Lock;
 pub use reading::Blob;
 pub use trees::{TreeNames, layer_tree, stack_tree};
-pub use work::WorkDir;
+pub use work::{Stale, WorkDir};
+
+use version::Found;
 
 /// The version of the directory's layout.
 const VERSION: &str = "2";
@@ -67,6 +72,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// What says which layout it has says nothing of the kind.
+    #[error("the store {path} is damaged: its file `version` {found}")]
+    Layout {
+        /// The store.
+        path: PathBuf,
+        /// What is there.
+        found: String,
     },
     /// Made by a later alloy.
     #[error("the store {path} has layout {found}, this alloy knows {VERSION}: use a newer alloy or another --store")]
@@ -106,7 +119,7 @@ pub enum StoreError {
 type Result<T> = std::result::Result<T, StoreError>;
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |source| StoreError::Io { what, path: path.to_owned(), source }
+    move |source| StoreError::Io { what, path: path.to_owned(), source: disk::told(source, path) }
 }
 
 /// An open store.
@@ -115,6 +128,10 @@ pub struct Store {
     root: PathBuf,
     /// Some kinds of records are known to those alone who trust the same: what, and which kinds.
     trust: Option<(String, &'static [&'static str])>,
+    /// Where temporaries are made; `None` for the place of all.
+    staging: Option<PathBuf>,
+    /// Its damaged `version` was written anew.
+    mended: bool,
     /// What was found damaged.
     found: aside::Found,
 }
@@ -124,24 +141,49 @@ impl Store {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         // Overlay mounts and helpers in other directories need a path without links.
         let root = owned::directory(&root.into())?;
-        if !begun(&root)? {
-            fs::set_permissions(&root, Permissions::from_mode(0o700)).map_err(failed("protect", &root))?;
-            PARTS.iter().try_for_each(|part| owned::part(&root, part))?;
-            // Last: without it the store is not complete.
-            let store = Self::at(root.clone());
-            store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())?;
+        let mut store = Self::at(root);
+        match version::look(&store.root)? {
+            Found::Whole => {}
+            Found::Unsealed => records::seal_all(&store.root)?,
+            Found::Nothing => {
+                let root = &store.root;
+                fs::set_permissions(root, Permissions::from_mode(0o700)).map_err(failed("protect", root))?;
+                PARTS.iter().try_for_each(|part| owned::part(root, part))?;
+                // Those who find the disk full later can make none.
+                drop(store.enter()?);
+                // Last: without it the store is not complete.
+                store.write_version()?;
+            }
+            Found::Mendable => {
+                store.write_version()?;
+                store.mended = true;
+            }
         }
-        Ok(Self::at(root))
+        Ok(store)
     }
 
     fn at(root: PathBuf) -> Self {
-        Self { root, trust: None, found: aside::Found::default() }
+        Self { root, trust: None, staging: None, mended: false, found: aside::Found::default() }
+    }
+
+    fn write_version(&self) -> Result<()> {
+        self.replace(&self.root.join("version"), format!("{VERSION}\n").as_bytes())
+    }
+
+    /// True if this user may write in it, and it is not on a file system that can only be read.
+    pub fn is_writable(&self) -> bool {
+        rustix::fs::access(self.root.join("tmp"), rustix::fs::Access::WRITE_OK).is_ok()
+    }
+
+    /// True if its file `version` was damaged, and was written anew when the store was opened.
+    pub fn was_mended(&self) -> bool {
+        self.mended
     }
 
     /// The store at `root` that another process has opened: this one may see it with other owners.
     pub fn of_opener(root: impl Into<PathBuf>) -> Result<Self> {
         let root: PathBuf = root.into();
-        if !begun(&root)? {
+        if version::look(&root)? == Found::Nothing {
             return Err(failed("find", &root)(io::ErrorKind::NotFound.into()));
         }
         Ok(Self::at(root.canonicalize().map_err(failed("find", &root))?))
@@ -157,7 +199,9 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        begun(&root)?;
+        if version::look(&root)? == Found::Unsealed {
+            records::seal_all(&root)?;
+        }
         Ok(Self::at(root))
     }
 
@@ -247,27 +291,10 @@ impl Store {
         Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
     }
 
-    fn temporary(&self) -> Result<tempfile::NamedTempFile> {
-        let place = self.root.join("tmp");
-        tempfile::NamedTempFile::new_in(&place).map_err(failed("write to", &place))
-    }
-
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = self.temporary()?;
         file.write_all(bytes).map_err(failed("write", path))?;
         persist(file, path)
-    }
-}
-
-/// True if there is a whole store, of a layout that this alloy knows.
-fn begun(root: &Path) -> Result<bool> {
-    let version = root.join("version");
-    match fs::read_to_string(&version) {
-        Ok(found) if found.trim() == VERSION => Ok(true),
-        Ok(found) if found.trim() == UNSEALED => records::seal_all(root).map(|()| true),
-        Ok(found) => Err(StoreError::Version { path: root.to_owned(), found: found.trim().to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("read", &version)(error)),
     }
 }
 
@@ -355,14 +382,13 @@ mod tests {
         let (_directory, store) = store();
         let alive = store.work_dir().unwrap();
         let dead = store.work_dir().unwrap().path().to_owned();
-        assert_eq!(store.stale().unwrap(), [dead]);
+        assert_eq!(store.look_for_stale().unwrap(), std::slice::from_ref(&dead));
+        let stale = store.stale().unwrap();
+        assert!(stale.len() == 1 && stale[0].path == dead);
+        assert!(store.stale().unwrap().is_empty(), "one deletes it");
+        drop(stale);
+        std::fs::remove_dir(&dead).unwrap();
+        assert!(store.stale().unwrap().is_empty());
         drop(alive);
-    }
-
-    #[test]
-    fn a_later_layout_is_refused() {
-        let (_directory, store) = store();
-        fs::write(store.root().join("version"), "3\n").unwrap();
-        assert!(matches!(Store::open(store.root()), Err(StoreError::Version { .. })));
     }
 }

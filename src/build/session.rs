@@ -339,12 +339,14 @@ impl<'a> Session<'a> {
         Ok(self.target()?.begin(trees, env)?)
     }
 
-    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed.
+    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `left` is told when nothing more
+    /// is needed of the store but what is held.
     pub fn run_in(
         resolver: &Resolver<'_>,
         image: &Image,
         command: Interactive,
         keep: bool,
+        left: impl FnOnce(),
     ) -> Result<(i32, Option<LayerBlob>)> {
         foreign::ensure(resolver, || Need::Command)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
@@ -354,6 +356,11 @@ impl<'a> Session<'a> {
         let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
         session.start(Lent::to_any_image(|name| std::env::var(name).ok()), &command.binds)?;
         session.begin()?;
+        if !keep {
+            let trees = session.trees(&BTreeSet::new())?;
+            session.target()?.keep(&trees)?;
+            left();
+        }
         let target = session.target()?;
         let code = target.run(command)?;
         let kept = if keep {

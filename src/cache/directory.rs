@@ -77,7 +77,7 @@ type Result<T> = std::result::Result<T, DirectoryError>;
 
 fn failed(what: &'static str, path: &Path) -> impl Fn(io::Error) -> DirectoryError {
     let path = path.to_owned();
-    move |source| DirectoryError::Io { what, path: path.clone(), source }
+    move |source| DirectoryError::Io { what, path: path.clone(), source: layers::disk::told(source, &path) }
 }
 
 impl Directory {

@@ -1,6 +1,7 @@
 //! What all commands share: the store, the reporter, the means to reach the network.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -14,16 +15,13 @@ use super::runtime::runtime;
 use super::ui::{self, Progress};
 use crate::cache::Team;
 use crate::debian::BaseOptions;
-use crate::event::Reporter;
+use crate::event::{Event, Reporter};
 use crate::fetch::Fetcher;
 use crate::lock::ArchivePin;
 use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
 use crate::resolve::Resolver;
-
-/// The lock that keeps `prune` and everybody else apart.
-const STORE_LOCK: &str = "store";
 
 /// Options of every command
 #[derive(Debug, Args)]
@@ -111,40 +109,58 @@ pub(super) struct Context {
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
     stall: Duration,
-    _lock: Option<Lock>,
+    lock: Mutex<Option<Lock>>,
 }
 
 impl Context {
     /// Opens the store; nothing is deleted from it as long as this lives.
     pub(super) fn open(global: &Global) -> Result<Self, CommandError> {
-        let store = open_store(global)?;
-        let lock = store.lock_shared(STORE_LOCK)?;
-        let reporter = ui::reporter(global.progress, global.quiet);
-        heal::listen(&store, &reporter);
-        let stall = Duration::from_secs(global.stall_timeout);
-        Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: Some(lock) })
+        let context = Self::with(open_store(global)?, global)?;
+        context.hold(context.store.enter()?);
+        // What the dead were writing. Whoever cannot delete it can work all the same.
+        let _ = context.store.sweep_temporaries(false);
+        Ok(context)
     }
 
-    /// Opens the store alone, to delete from it.
-    pub(super) fn open_alone(global: &Global) -> Result<Self, CommandError> {
-        let store = open_store(global)?;
-        let Some(lock) = store.try_lock(STORE_LOCK)? else {
-            let message = format!("another alloy is working in {}", store.root().display());
-            return Err(CommandError::new(Kind::Failed, message).hint("wait until it is done"));
+    /// Opens the store to read what is in it. One that this user may only read, or that can only be read, will do;
+    /// nothing is made in it then.
+    pub(super) fn reading(global: &Global) -> Result<Self, CommandError> {
+        let store = match open_store(global) {
+            Ok(store) => store,
+            Err(error) => Store::look(store_path(global)?).map_err(|_| error)?,
         };
-        let reporter = ui::reporter(global.progress, global.quiet);
-        heal::listen(&store, &reporter);
-        let stall = Duration::from_secs(global.stall_timeout);
-        Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: Some(lock) })
+        let context = Self::with(store, global)?;
+        if let Some(lock) = context.store.enter_reading()? {
+            context.hold(lock);
+        }
+        Ok(context)
     }
 
     /// The store as it is: nothing is made, locked or written.
     pub(super) fn read_only(global: &Global) -> Result<Self, CommandError> {
-        let store = Store::look(store_path(global)?)?;
+        Self::with(Store::look(store_path(global)?)?, global)
+    }
+
+    /// A context without a lock of the store.
+    pub(super) fn with(store: Store, global: &Global) -> Result<Self, CommandError> {
         let reporter = ui::reporter(global.progress, global.quiet);
+        if store.was_mended() {
+            let told = format!("{} was damaged; it is written anew", store.root().join("version").display());
+            reporter.event(Event::Warning(told));
+        }
         heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
-        Ok(Self { store, reporter, runtime: runtime()?, stall, _lock: None })
+        Ok(Self { store, reporter, runtime: runtime()?, stall, lock: Mutex::new(None) })
+    }
+
+    /// Holds the lock as long as this lives, or until another takes its place.
+    pub(super) fn hold(&self, lock: Lock) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+    }
+
+    /// Lets others delete from the store what nobody holds.
+    pub(super) fn leave(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A fetcher into the store.

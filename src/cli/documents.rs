@@ -101,6 +101,12 @@ pub(super) fn sbom(
     if let Some(sbom) = documents.sbom.as_ref().filter(|sbom| store.contains(&sbom.digest)) {
         return Ok(sbom.clone());
     }
+    keep_sbom(store, image, documents, &make_sbom(resolver, image, documents)?)
+}
+
+/// What is in `image`, as a document.
+fn make_sbom(resolver: &Resolver<'_>, image: &LocalImage, documents: &Documents) -> Result<Vec<u8>, CommandError> {
+    let store = resolver.store;
     let damaged = |error: serde_json::Error| {
         let message = format!("what the store has of {} is damaged: {error}", image.name);
         CommandError::new(Kind::Failed, message).hint("build it again")
@@ -109,7 +115,17 @@ pub(super) fn sbom(
     let manifest: Manifest = serde_json::from_slice(&read(store, &image.manifest)?).map_err(damaged)?;
     let contents = Image::new(&image.name, image.manifest.digest, &manifest, &read(store, &manifest.config)?)?;
     let inventory = build::inventory(resolver, &contents)?;
-    let sbom = put(store, attest::SPDX, &attest::sbom(&statement, &inventory))?;
+    Ok(attest::sbom(&statement, &inventory))
+}
+
+/// Keeps the SBOM of `image` for who wants to know the next time.
+fn keep_sbom(
+    store: &Store,
+    image: &LocalImage,
+    documents: &Documents,
+    bytes: &[u8],
+) -> Result<Descriptor, CommandError> {
+    let sbom = put(store, attest::SPDX, bytes)?;
     // The name may stand for another image by now.
     let same = |named: &Local| named.images().iter().any(|named| named.manifest == image.manifest);
     if let Some(named) = image::local(store, &image.name)?.filter(same) {
@@ -122,26 +138,28 @@ pub(super) fn sbom(
 /// Prints a document on standard output, as it is stored: its digest is what was signed and attached.
 pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result<(), CommandError> {
     let name: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    let context = Context::open(global)?;
+    let context = Context::reading(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let network = Network::new(&context, &args.registry, platform);
     let resolver = network.resolver();
     let local = image::local(&context.store, &name.to_string())?;
     let local = local.as_ref().and_then(|local| local.select(args.platform.as_ref()).ok());
-    let document = match local.and_then(|local| Some((local, local.documents.as_ref()?))) {
-        Some((local, documents)) => match which {
-            Which::Sbom => sbom(&resolver, local, documents)?,
-            Which::Provenance => documents.provenance.clone(),
+    let store = &context.store;
+    let mut bytes = match local.and_then(|local| Some((local, local.documents.as_ref()?))) {
+        Some((local, documents)) => match (which, &documents.sbom) {
+            (Which::Provenance, _) => read(store, &documents.provenance)?,
+            // Where nothing can be kept, it is made each time.
+            (Which::Sbom, None) if !store.is_writable() => make_sbom(&resolver, local, documents)?,
+            (Which::Sbom, _) => read(store, &sbom(&resolver, local, documents)?)?,
         },
-        None if name.names_registry() => attached(&resolver, &name, which)?,
+        None if name.names_registry() => read(store, &attached(&resolver, &name, which)?)?,
         None => {
             let local = find(&context, &name)?;
             let message = format!("there is no {} of {}: it was built without", which.name(), local.name());
             return Err(CommandError::new(Kind::Failed, message).hint("build it again, without --no-attest"));
         }
     };
-    let mut bytes = read(&context.store, &document)?;
     drop(network);
     drop(context);
     bytes.extend((!bytes.ends_with(b"\n")).then_some(b'\n'));

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use layers::disk;
+
 /// What went wrong, as far as a script needs to branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -20,6 +22,10 @@ pub enum Kind {
     Interrupted = 130,
 }
 
+/// What to do about a full disk, whoever found it full.
+const FULL: &str = "make room on that disk: where the store is on it, `alloy prune` deletes what no image needs; --store names \
+                    another place for it";
+
 /// A failure on its way to the user.
 #[derive(Debug)]
 pub struct CommandError {
@@ -34,7 +40,11 @@ pub struct CommandError {
 impl CommandError {
     /// A failure with a text.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new() }
+        let message = message.into();
+        // Whoever was refused the room, alloy or a command that it ran: the disk is the same, and no server's.
+        let hints = if disk::tells_of_full(&message) { vec![FULL.to_owned()] } else { Vec::new() };
+        let kind = if kind == Kind::Network && disk::names_full(&message) { Kind::Failed } else { kind };
+        Self { kind, message, hints }
     }
 
     /// A wrong command line.
@@ -81,6 +91,15 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("cannot read the file")]
     struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_full_disk_has_one_hint() {
+        let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+        assert_eq!(CommandError::from_error(Kind::Failed, &Outer(full)).hints, [FULL]);
+        let quota = std::io::Error::from(rustix::io::Errno::DQUOT);
+        assert_eq!(CommandError::from_error(Kind::Failed, &Outer(quota)).hints, [FULL]);
+        assert!(CommandError::new(Kind::Failed, "something else").hints.is_empty());
+    }
 
     #[test]
     fn causes_are_told_once() {

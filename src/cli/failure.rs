@@ -25,21 +25,41 @@ use crate::target::image::RequestError;
 
 fn with(kind: Kind, error: &dyn std::error::Error, hint: Option<String>) -> CommandError {
     let mut failure = CommandError::from_error(kind, error);
-    failure.hints.extend(hint);
+    if let Some(hint) = hint {
+        failure.hints = vec![hint];
+    }
     failure
 }
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        let full = matches!(&error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
-        let hint = full.then(|| "the disk is full; `alloy prune` deletes what no image needs".to_owned());
-        if matches!(error, StoreError::Foreign { .. }) {
-            let hint = "what others write in a store is believed, and leads alloy elsewhere: name one of your own with --store";
-            return with(Kind::Usage, &error, Some(hint.into()));
-        }
-        let remade = "`alloy build` fetches or makes anew what is missing; `alloy store check` looks for more damage";
-        let hint = if matches!(error, StoreError::Wrong(_)) { Some(remade.to_owned()) } else { hint };
-        with(Kind::Failed, &error, hint)
+        let (kind, hint) = match &error {
+            StoreError::Foreign { .. } => {
+                let hint = "what others write in a store is believed, and leads alloy elsewhere: name one of your own with --store";
+                (Kind::Usage, Some(hint.to_owned()))
+            }
+            StoreError::Layout { path, .. } => {
+                let version = path.join("version");
+                let hint = format!(
+                    "move {} away: with all parts of the store there, alloy takes it again after `printf '2\\n' > {}`; or name another with --store",
+                    version.display(),
+                    version.display()
+                );
+                (Kind::Failed, Some(hint))
+            }
+            StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                let hint = "a store that can only be read serves `images`, `inspect`, `sbom`, `provenance`, `plan` and \
+                            `prune --dry-run`: for all else name one of your own with --store";
+                (Kind::Failed, Some(hint.to_owned()))
+            }
+            StoreError::Wrong(_) => {
+                let remade =
+                    "`alloy build` fetches or makes anew what is missing; `alloy store check` looks for more damage";
+                (Kind::Failed, Some(remade.to_owned()))
+            }
+            _ => (Kind::Failed, None),
+        };
+        with(kind, &error, hint)
     }
 }
 
@@ -143,7 +163,9 @@ impl From<RequestError> for CommandError {
             RequestError::Store(error) => error.into(),
             RequestError::Failed { message, hint } => {
                 let mut failure = Self::new(Kind::Failed, message);
-                failure.hints.extend(hint);
+                if let Some(hint) = hint {
+                    failure.hints = vec![hint];
+                }
                 failure
             }
         }

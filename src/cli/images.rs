@@ -20,7 +20,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
+    let context = Context::reading(global)?;
     let mut rows = vec![["NAME", "DIGEST", "PLATFORM", "SIZE", "TAGGED"].map(str::to_owned)];
     for local in image::locals(&context.store)? {
         let sizes: Vec<Option<u64>> = local.images().iter().map(|image| size(&context, image)).collect();

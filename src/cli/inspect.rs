@@ -24,7 +24,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
+    let context = Context::reading(global)?;
     let local = find(&context, &image_name(&args.image)?)?;
     let value = match (&local, &args.platform) {
         (Local::Index(index), None) => {

@@ -1,29 +1,46 @@
 //! `alloy prune`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use layers::digest::{ChainId, Digest};
-use layers::store::{layer_tree, stack_tree};
+use layers::store::{Lock, Store};
 
-use super::context::{Context, Global};
-use super::error::CommandError;
+use super::context::{Context, Global, open_store};
+use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::ui;
-use crate::cache::{self, elsewhere};
-use crate::image::{self, Documents, Image, Local, Manifest};
-use crate::resolve;
-use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::event::{Event, Reporter};
+use crate::image;
+
+mod delete;
+mod found;
+
+use delete::Deleted;
+use found::Found;
+
+/// How often one looks whether the others are done.
+const POLL: Duration = Duration::from_millis(100);
+/// For how long nobody else begins to work while one waits, and how often: who works for a moment only is outwaited
+/// so, and nobody stands before a closed door for as long as somebody else's build takes.
+const CLOSED: Duration = Duration::from_secs(10);
+const ROUND: Duration = Duration::from_secs(40);
 
 /// Deletes what no image in the store needs: layers, trees, downloads, caches
+///
+/// It works on a full disk. While builds and other commands are at work in the store, it deletes what they cannot need,
+/// which is what killed ones left behind, and says so; containers of `alloy run` keep their image's trees, and hold
+/// nothing else up. With --wait it waits until nobody is at work.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Say what would be deleted
+    /// Say what would be deleted; nobody is waited for
     #[arg(long)]
     dry_run: bool,
+    /// Wait until nobody else is at work in the store, at most so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "4294967295", conflicts_with = "dry_run")]
+    wait: Option<u32>,
     /// Take names away first: images whose name is given, or all with --all
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
@@ -32,127 +49,107 @@ pub(super) struct Args {
     all: bool,
 }
 
-/// What images need.
-#[derive(Default)]
-struct Needed {
-    blobs: BTreeSet<Digest>,
-    trees: BTreeSet<String>,
-}
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open_alone(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    let (context, alone) = if args.dry_run { look(global)? } else { open(args, global)? };
+    let store = &context.store;
     let given = args.images.iter().map(|name| super::context::image_name(name)).collect::<Result<Vec<_>, _>>()?;
     for name in &given {
         super::push::find(&context, name)?;
     }
-    let store = &context.store;
     let given: BTreeSet<String> = given.iter().map(ToString::to_string).collect();
     let (dropped, kept): (Vec<_>, Vec<_>) =
         image::locals(store)?.into_iter().partition(|image| args.all || given.contains(image.name()));
-    let needed = needed(&context, &kept);
-    let layers: Vec<_> = cache::all(store)?
-        .into_iter()
-        .filter(|(_, record)| {
-            record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest))
-        })
-        .collect();
-    let blobs: Vec<Digest> = store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)).collect();
-    let trees: Vec<PathBuf> = store
-        .trees()?
-        .into_iter()
-        .filter(|name| !needed.trees.contains(name))
-        .map(|name| store.tree_place(&name))
-        .collect();
-    let caches = store.root().join("cache");
-    let (downloads, stale) = (store.downloads(), store.stale()?);
-    let mut sizes = [
-        ("layers", 0),
-        ("trees", 0),
-        ("downloads", size(&downloads)),
-        ("caches", size(&caches)),
-        ("left by killed builds", 0),
-    ];
-    for digest in &blobs {
-        sizes[0].1 += store.blob_len(digest)?.unwrap_or_default();
-    }
-    sizes[1].1 = trees.iter().map(|path| size(path)).sum();
-    sizes[4].1 = stale.iter().map(|path| size(path)).sum();
+    let found = Found::look(store, &kept)?;
+    let mut deleted = Deleted::default();
     if !args.dry_run {
+        deleted.left_behind(store, &found, alone)?;
         for image in &dropped {
             image::forget(store, image.name())?;
         }
-        // Records first: one without its layer would be a lie, a layer without its record is only unused.
-        for (key, _) in &layers {
-            cache::forget(store, key)?;
+        if alone {
+            deleted.unneeded(store, &found)?;
         }
-        cache::forget_portable(store, |digest| needed.blobs.contains(digest))?;
-        store.forget_trusting(&cache::BELIEVED)?;
-        let bases = resolve::base_layers(store)?;
-        elsewhere::retain(store, |digest| needed.blobs.contains(digest) || bases.contains(digest))?;
-        store.forget_diff_ids(|digest| needed.blobs.contains(digest) || bases.contains(digest))?;
-        for digest in &blobs {
-            store.remove_blob(digest)?;
-        }
-        let mut paths = trees;
-        paths.extend(stale);
-        paths.extend(children(&caches));
-        if !paths.is_empty() {
-            // Files of the image's users are not ours to delete outside of the worker.
-            let mut target = ImageTarget::start(store, Lent::default(), DEFAULT_EPOCH)?;
-            target.remove(paths)?;
-            target.finish()?;
-        }
-        for path in children(&downloads) {
-            let _ = std::fs::remove_file(path);
-        }
+        deleted.out_of_reach(store);
     }
+    let reporter = context.reporter.clone();
+    let (at, sizes) = (store.root().display().to_string(), found.sizes(alone || args.dry_run));
     drop(context);
     let rows = sizes.iter().map(|(what, size)| [(*what).to_owned(), ui::bytes(*size)]);
     ui::table(&rows.collect::<Vec<_>>());
     let total: u64 = sizes.iter().map(|(_, size)| size).sum();
+    let total = total.saturating_sub(deleted.kept_bytes());
     outln!("{} {}", if args.dry_run { "would free" } else { "freed" }, ui::bytes(total));
+    if !alone {
+        tell(&reporter, &at, args.dry_run, found.unneeded_bytes());
+    }
+    deleted.check()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn needed(context: &Context, kept: &[Local]) -> Needed {
-    let mut needed = Needed::default();
-    needed.blobs.extend(kept.iter().map(|local| local.descriptor().digest));
-    for local in kept.iter().flat_map(Local::images) {
-        needed.blobs.insert(local.manifest.digest);
-        needed.blobs.extend(local.documents.iter().flat_map(Documents::blobs).map(|document| document.digest));
-        let read = |digest: &Digest| context.store.read_blob(digest, 16 << 20).ok();
-        let manifest: Option<Manifest> =
-            read(&local.manifest.digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Some(manifest) = manifest else { continue };
-        needed.blobs.insert(manifest.config.digest);
-        needed.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
-        let config = read(&manifest.config.digest).unwrap_or_default();
-        let Ok(image) = Image::new(&local.name, local.manifest.digest, &manifest, &config) else { continue };
-        let mut chain: Option<ChainId> = None;
-        for layer in &image.layers {
-            let extended = ChainId::extend(chain, layer.diff_id);
-            needed.trees.extend([layer_tree(layer.diff_id), stack_tree(extended)]);
-            chain = Some(extended);
-        }
-    }
-    needed
+/// Says what stays because others are at work.
+fn tell(reporter: &Reporter, at: &str, dry: bool, bytes: u64) {
+    let bytes = ui::bytes(bytes);
+    reporter.event(Event::Warning(match dry {
+        true => format!("others are at work in {at}: now, only what killed builds left behind would be deleted"),
+        false => format!(
+            "others are at work in {at}: layers, trees, downloads and caches stay ({bytes}); `alloy prune --wait` waits \
+             for them"
+        ),
+    }));
 }
 
-fn children(directory: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+/// The store as it is, and whether nobody is at work in it.
+fn look(global: &Global) -> Result<(Context, bool), CommandError> {
+    let store = Context::read_only(global)?;
+    let alone = !store.store.is_at_work()?;
+    drop(store);
+    Ok((Context::reading(global)?, alone))
 }
 
-/// Bytes on disk below `path`, as far as they can be seen; files with several names count once.
-fn size(path: &Path) -> u64 {
-    fn walk(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        let Ok(metadata) = path.symlink_metadata() else { return 0 };
-        if !seen.insert((metadata.dev(), metadata.ino())) {
-            return 0;
+/// The store to delete from, and whether nobody else is at work in it.
+fn open(args: &Args, global: &Global) -> Result<(Context, bool), CommandError> {
+    let store = open_store(global)?;
+    let context = Context::with(store, global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours);
+    // One that was damaged, or an older alloy's, on a full disk: there is no lock, and no room for one, before
+    // something is deleted that nobody can miss.
+    let _ = context.store.sweep_temporaries(false);
+    let lock = match args.wait {
+        None => context.store.enter_alone()?,
+        Some(seconds) => Some(wait(&context.store, &context.reporter, Duration::from_secs(seconds.into()))?),
+    };
+    let alone = lock.is_some();
+    context.hold(match lock {
+        Some(lock) => lock,
+        None => context.store.enter()?,
+    });
+    Ok((context, alone))
+}
+
+/// Waits until nobody is at work in the store.
+fn wait(store: &Store, reporter: &Reporter, patience: Duration) -> Result<Lock, CommandError> {
+    let (start, mut door, mut told) = (Instant::now(), None, false);
+    loop {
+        if let Some(lock) = store.enter_alone()? {
+            return Ok(lock);
         }
-        let own = metadata.blocks() * 512;
-        if metadata.is_dir() { children(path).iter().fold(own, |sum, child| sum + walk(child, seen)) } else { own }
+        let at = store.root().display();
+        let waited = start.elapsed();
+        if waited >= patience {
+            let message = format!("others were at work in {at} for all of the {} seconds", patience.as_secs());
+            let hint =
+                "`alloy prune` without --wait deletes what they cannot need; it waits longer with a larger number";
+            return Err(CommandError::new(Kind::Failed, message).hint(hint));
+        }
+        if !std::mem::replace(&mut told, true) {
+            reporter.event(Event::Note(format!("waiting until nobody is at work in {at}")));
+        }
+        let closed = waited.as_millis() % ROUND.as_millis() < CLOSED.as_millis();
+        door = match door {
+            Some(door) if closed => Some(door),
+            None if closed => store.close_door()?,
+            _ => None,
+        };
+        sleep(POLL.min(patience.saturating_sub(waited)));
     }
-    walk(path, &mut BTreeSet::new())
 }

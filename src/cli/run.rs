@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs)?;
     let interactive = interactive(args, &image, volumes)?;
-    let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw)?;
+    let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw, || context.leave())?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
         let image = LocalImage { manifest: updated, from: None, documents: None, ..local.clone() };

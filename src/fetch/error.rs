@@ -78,9 +78,6 @@ impl FetchError {
             }
             Self::Size { expected, found, .. } if found < expected => "what came is kept, and the next build goes on there".into(),
             Self::Cut { .. } => "nothing of it was kept: try again, or name a mirror in `url`".into(),
-            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                "the disk is full; `alloy prune` deletes what no image needs".into()
-            }
             Self::Redirect { .. } => "put the URL of the file itself into `url`".into(),
             Self::Connection { .. } => match proxies(|name| std::env::var(name).ok()).as_slice() {
                 [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),

@@ -107,7 +107,10 @@ async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, Fetch
 
 impl Job<'_> {
     fn failed(&self) -> impl Fn(io::Error) -> FetchError + '_ {
-        |source| FetchError::Write { url: self.shown.clone(), source }
+        |source| {
+            let source = layers::disk::told(source, &self.place.part);
+            FetchError::Write { url: self.shown.clone(), source }
+        }
     }
 
     fn copy(&self) -> Result<Fetched, FetchError> {

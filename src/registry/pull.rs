@@ -239,10 +239,11 @@ impl Client {
                 let message = format!("{} is longer than {} bytes", descriptor.digest, descriptor.size);
                 return Err(RegistryError::Invalid { reference: self.reference().to_string(), message });
             }
+            let path = self.inner.store.root();
             writer.write_all(fresh).map_err(|source| StoreError::Io {
                 what: "write a blob to",
-                path: self.inner.store.root().to_owned(),
-                source,
+                path: path.to_owned(),
+                source: layers::disk::told(source, path),
             })?;
             transfer.add(fresh.len() as u64);
         }

@@ -58,6 +58,22 @@ pub enum SandboxError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel takes no changes of a build where the store is.
+    #[error("{path} is on {file_system}: the kernel keeps no changes of a build there")]
+    Overlay {
+        /// The store's place for what is under way.
+        path: PathBuf,
+        /// What lies there.
+        file_system: String,
+    },
+    /// The same, as the worker tells it.
+    #[error("{message}")]
+    Unfit {
+        /// What was wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The worker ended without an answer.
     #[error("the sandbox's worker ended unexpectedly ({status})")]
     WorkerLost {
@@ -106,6 +122,12 @@ impl SandboxError {
                 "make it in an earlier task (`useradd --create-home {name}`), or with `user: {name}` in the manifest's `image`"
             )),
             Self::Unknown { kind, name } => Some(format!("make it in an earlier task (`{kind}add {name}`)")),
+            Self::Overlay { .. } => Some(
+                "keep the store on a disk or a volume: --store DIR or ALLOY_HOME=DIR; in a container that is a volume of its \
+                 own (`docker run -v alloy:/var/lib/alloy -e ALLOY_HOME=/var/lib/alloy …`), or a tmpfs"
+                    .into(),
+            ),
+            Self::Unfit { hint, .. } => hint.clone(),
             Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
             Self::Unlendable { .. } => Some(
                 "lend it read-only (`:ro`), or from another file system; ALLOY_SANDBOX=privileged does without the namespace"

@@ -50,7 +50,7 @@ pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
 pub use loan::Loan;
 pub use mode::Mode;
-pub use overlay::Overlay;
+pub use overlay::{Overlay, fits as overlay_fits};
 pub use panic::tell_of_panics;
 pub use place::attach;
 pub use process::{Exit, Running, spawn, spawn_on};

@@ -6,10 +6,32 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::spec::Bind;
 use super::{SandboxError, mounts};
+
+/// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+const OVERLAYFS: i64 = 0x794c_7630;
+
+/// An error if the kernel is known to mount no overlay whose changes lie below `place`.
+pub fn fits(place: &Path) -> Result<(), SandboxError> {
+    match rustix::fs::statfs(place) {
+        Ok(found) if found.f_type == OVERLAYFS => Err(unfit(place)),
+        // What is wrong with the place is told by who uses it.
+        _ => Ok(()),
+    }
+}
+
+fn unfit(place: &Path) -> SandboxError {
+    let file_system = match rustix::fs::statfs(place).map(|found| found.f_type) {
+        Ok(OVERLAYFS) => "an overlay itself, as the root of a container mostly is".to_owned(),
+        Ok(kind) => format!("a file system that takes no overlay (0x{kind:x})"),
+        Err(_) => "a file system that takes no overlay".to_owned(),
+    };
+    SandboxError::Overlay { path: place.to_owned(), file_system }
+}
 
 /// A mounted overlay; unmounted when dropped, if it was not before. The directories stay.
 pub struct Overlay {
@@ -40,7 +62,12 @@ impl Overlay {
         rustix::process::chdir(scratch).map_err(|e| failed("enter")(e.into()))?;
         let mounted = mount("overlay", "merged", "overlay", MountFlags::empty(), options.as_c_str());
         let _ = rustix::process::chdir("/");
-        mounted.map_err(|e| failed("mount an overlay")(e.into()))?;
+        match mounted {
+            Ok(()) => {}
+            // Said of every place that cannot hold the changes: the options are always the same.
+            Err(Errno::INVAL) => return Err(unfit(scratch)),
+            Err(error) => return Err(failed("mount an overlay")(error.into())),
+        }
         Ok(Self { merged: scratch.join("merged"), upper: scratch.join("upper"), mounted: true })
     }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use layers::disk;
+
 /// What is in the way.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
@@ -30,6 +32,12 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// A failed write; of a full disk it says which one it is.
+    pub fn write(path: PathBuf, source: io::Error) -> Self {
+        let source = disk::told(source, &path);
+        Self::Write { path, source }
+    }
+
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -39,8 +47,8 @@ impl SinkError {
             Self::Closed { .. } => "name another place, or have its owner let you write there".to_owned(),
             Self::Foreign { .. } | Self::Astray { .. } => "name a place in a directory of your own".to_owned(),
             Self::Tree => "name a directory, or a form that is one file".to_owned(),
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "the disk is full: make room there, or name a place on another one".to_owned()
+            Self::Write { source, .. } if disk::is_full(source) => {
+                "make room on that disk, or name a place on another one".to_owned()
             }
             Self::Write { .. } | Self::NotADirectory { .. } | Self::Socket { .. } => return None,
         })

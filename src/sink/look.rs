@@ -39,7 +39,7 @@ pub fn directory(path: &Path) -> Result<(PathBuf, Option<Metadata>), SinkError> 
     if path == Path::new(STANDARD_OUTPUT) {
         return Err(SinkError::Tree);
     }
-    let failed = |source| SinkError::Write { path: path.to_owned(), source };
+    let failed = |source| SinkError::write(path.to_owned(), source);
     if let Ok(place) = path.canonicalize() {
         let metadata = place.metadata().map_err(failed)?;
         return Ok((place, Some(metadata)));
@@ -112,7 +112,7 @@ struct Looked {
 
 impl Looked {
     fn at(named: &Path) -> Result<Self, SinkError> {
-        let failed = |source| SinkError::Write { path: named.to_owned(), source };
+        let failed = |source| SinkError::write(named.to_owned(), source);
         let mut path = std::path::absolute(named).map_err(failed)?;
         let mut followed: Vec<(PathBuf, u32)> = Vec::new();
         // Whose link it is has what it leads to.
@@ -164,7 +164,7 @@ impl Looked {
 
     fn stream(self, named: &Path) -> Result<Goal, SinkError> {
         let Self { directory, path, found, descriptor } = self;
-        let failed = |source| SinkError::Write { path: named.to_owned(), source };
+        let failed = |source| SinkError::write(named.to_owned(), source);
         let Some(found) = found else {
             may_make_in(&directory, named)?;
             return Ok(Goal::File { path, kept: None });

@@ -186,8 +186,7 @@ impl AptCache {
         if self.has_nothing_new(&lists, sources).unwrap_or(false) {
             return Ok(());
         }
-        let place = self.store.root().join("tmp");
-        let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(place)?;
+        let staged = tempfile::Builder::new().prefix("lists-").tempdir_in(self.store.temporaries())?;
         let mut files = copy_files(&lists, staged.path())?;
         let dates = vouch(staged.path(), &sources.archives, now())?;
         if dates.is_empty() {
@@ -257,7 +256,7 @@ impl AptCache {
         let place = Root::open(&self.archives()).map_err(io::Error::other)?;
         for one in archives.iter().filter(|one| !self.download(one).is_file()) {
             let Ok(file) = place.open_file(Path::new(&one.name)) else { continue };
-            let mut copy = tempfile::NamedTempFile::new_in(self.store.root().join("tmp"))?;
+            let mut copy = self.store.temporary().map_err(io::Error::other)?;
             let mut reader = HashingReader::new(file.take(one.size.saturating_add(1)));
             io::copy(&mut reader, copy.as_file_mut())?;
             // What was copied was hashed, and what was hashed is kept.

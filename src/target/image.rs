@@ -16,7 +16,7 @@ use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
-use crate::sandbox::{Bind, Console, Mode, Needs, SandboxError, Worker};
+use crate::sandbox::{Bind, Console, Mode, Needs, SandboxError, Worker, overlay_fits};
 
 mod reach;
 use reach::Reach;
@@ -79,7 +79,7 @@ impl ImageTarget {
         target.ask(&Request::Lend { binds })?;
         let stale = store.stale()?;
         if !stale.is_empty() {
-            target.remove(stale)?;
+            target.remove(stale.iter().map(|stale| stale.path.clone()).collect())?;
         }
         Ok(target)
     }
@@ -96,9 +96,12 @@ impl ImageTarget {
 
     fn reply(&mut self, output: impl FnMut(Vec<u8>)) -> Result<Reply, RequestError> {
         match self.worker.receive(output)? {
-            Reply::Error { message, hint, damage } => {
+            Reply::Error { message, hint, unfit, damage } => {
                 damage.into_iter().for_each(|damage| self.store.note_damage(damage));
-                Err(self.failed(&message, hint))
+                Err(match self.failed(&message, hint) {
+                    RequestError::Failed { message, hint } if unfit => SandboxError::Unfit { message, hint }.into(),
+                    error => error,
+                })
             }
             reply => Ok(reply),
         }
@@ -116,19 +119,28 @@ impl ImageTarget {
 
     /// Unpacks layers, lowest first, into trees.
     pub fn unpack(&mut self, layers: Vec<Unpack>) -> Result<Unpacked, RequestError> {
+        // Trees are for overlays: what cannot be is told before they are made.
+        overlay_fits(self.store.root())?;
         match self.ask(&Request::Unpack { layers })? {
             Reply::Unpacked(unpacked) => Ok(unpacked),
             other => Err(unexpected(&other)),
         }
     }
 
+    /// Keeps `trees` for as long as this lives, also where others delete what they do not need.
+    pub fn keep(&self, trees: &[String]) -> Result<(), RequestError> {
+        Ok(self.work.uses(trees)?)
+    }
+
     /// Begins a layer on `trees`, topmost first.
     pub fn begin(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
+        overlay_fits(self.store.root())?;
         self.ask(&Request::Begin { trees, env, lending: true }).map(drop)
     }
 
     /// The same, for commands to which this machine lends nothing.
     pub fn begin_alone(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
+        overlay_fits(self.store.root())?;
         self.ask(&Request::Begin { trees, env, lending: false }).map(drop)
     }
 

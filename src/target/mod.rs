@@ -148,15 +148,12 @@ impl TargetError {
 
     /// True if the disk is full: whatever was read or written then is not to blame.
     pub fn disk_is_full(&self) -> bool {
-        self.told().contains(&rustix::io::Errno::NOSPC.to_string())
+        layers::disk::tells_of_full(&self.told())
     }
 
     /// What was wrong, and what to do.
     pub fn failure(&self) -> (String, Option<String>) {
-        let full = self.disk_is_full();
-        let message = if full { format!("the disk is full: {}", self.told()) } else { self.told() };
-        let hint = full.then(|| "`alloy prune` deletes what no image needs".to_owned());
-        (message, self.hint().or(hint))
+        (self.told(), self.hint())
     }
 
     /// What was wrong, causes included.

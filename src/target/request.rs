@@ -222,6 +222,8 @@ pub enum Reply {
         message: String,
         /// What to do.
         hint: Option<String>,
+        /// It is this machine that cannot do it.
+        unfit: bool,
         /// What of the store was found damaged.
         damage: Vec<Damage>,
     },

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
@@ -12,6 +12,7 @@ use layers::at_once;
 use layers::compress::decoder;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
+use layers::disk;
 use layers::root::{Root, remove_tree};
 use layers::store::{Damage, Store, layer_tree};
 
@@ -26,7 +27,7 @@ use super::trees::Trees;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
-use crate::sandbox::{Channel, attach};
+use crate::sandbox::{Channel, SandboxError, attach};
 
 /// How much of a command's last output an error quotes.
 const QUOTED: usize = 4 << 10;
@@ -34,10 +35,11 @@ const QUOTED: usize = 4 << 10;
 /// Answers requests until the other end is closed.
 pub fn serve(channel: Channel) -> ExitCode {
     let Ok(Some(setup)) = channel.receive_value::<Setup>(|_| ()) else { return ExitCode::FAILURE };
+    let work = setup.work.clone();
     let mut session = match Session::new(&channel, setup) {
         Ok(session) => session,
         Err(error) => {
-            let _ = channel.send(&failure(&error, Vec::new()));
+            let _ = channel.send(&failure(&error, &work, Vec::new()));
             return ExitCode::FAILURE;
         }
     };
@@ -50,7 +52,8 @@ pub fn serve(channel: Channel) -> ExitCode {
             Ok(None) => return ExitCode::SUCCESS,
             Err(_) => return ExitCode::FAILURE,
         };
-        let reply = session.answer(request).unwrap_or_else(|error| failure(&error, session.store.take_damage()));
+        let reply = session.answer(request);
+        let reply = reply.unwrap_or_else(|error| failure(&error, &work, session.store.take_damage()));
         if channel.send(&reply).is_err() {
             return ExitCode::FAILURE;
         }
@@ -62,9 +65,14 @@ pub fn serve(channel: Channel) -> ExitCode {
     }
 }
 
-fn failure(error: &TargetError, damage: Vec<Damage>) -> Reply {
-    let (message, hint) = error.failure();
-    Reply::Error { message, hint, damage }
+fn failure(error: &TargetError, work: &Path, damage: Vec<Damage>) -> Reply {
+    let (mut message, hint) = error.failure();
+    if error.disk_is_full() && !disk::names_full(&message) {
+        // What the build writes, it writes in its directory.
+        message.extend(disk::left_at(work).map(|left| format!(": {left}")));
+    }
+    let unfit = matches!(error, TargetError::Sandbox(SandboxError::Overlay { .. }));
+    Reply::Error { message, hint, unfit, damage }
 }
 
 struct Session<'a> {
@@ -82,7 +90,8 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(channel: &'a Channel, setup: Setup) -> Result<Self, TargetError> {
-        let store = Store::of_opener(&setup.store)?;
+        // What is half done goes with the build's directory, however the build ends.
+        let store = Store::of_opener(&setup.store)?.staging_in(&setup.work);
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
         let trees = Trees::new(&store);
         Ok(Self {
@@ -223,8 +232,8 @@ impl<'a> Session<'a> {
             move |source| TargetError::Host { path, source }
         };
         let file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
-        let staged = self.store.stage_tree()?;
-        let root = Root::open(&staged)?;
+        let staged = unpack::Staged::new(&self.store)?;
+        let root = Root::open(staged.path())?;
         let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
         for blob in blobs {
             self.store.read_whole(blob, |content| {
@@ -236,8 +245,7 @@ impl<'a> Session<'a> {
         let exclude = ExcludeSet::default();
         let mut out = BufWriter::with_capacity(1 << 20, &file);
         diff(&root, &mut out, &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] })?;
-        out.flush().map_err(TargetError::Output)?;
-        Ok(remove_tree(&staged)?)
+        out.flush().map_err(TargetError::Output)
     }
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {

@@ -22,6 +22,37 @@ pub fn trees(store: &Store, names: &[String]) -> Result<Vec<PathBuf>, TargetErro
     names.iter().map(|name| store.tree(name).ok_or_else(|| missing(name))).collect()
 }
 
+/// A directory to unpack into; deleted when it is dropped, unless it got a name by then.
+pub struct Staged<'a> {
+    path: PathBuf,
+    store: &'a Store,
+}
+
+impl<'a> Staged<'a> {
+    /// Makes one.
+    pub fn new(store: &'a Store) -> Result<Self, TargetError> {
+        Ok(Self { path: store.stage_tree()?, store })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it its name, unless somebody was first.
+    fn publish(self, name: &str) -> Result<(), TargetError> {
+        self.store.publish_tree(&self.path, name)?;
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        // What cannot be deleted here goes with the build's directory. Where it has its name, nothing is there.
+        let _ = remove_tree(&self.path);
+    }
+}
+
 /// What came of one layer.
 enum One {
     /// A tree, without these device nodes.
@@ -62,11 +93,10 @@ pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
 
 /// Unpacks a layer. Its tree gets its name only if its content is what was claimed.
 fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetError> {
-    let staged = store.stage_tree()?;
-    let applied = match applied(store, layer, parents, &staged) {
+    let staged = Staged::new(store)?;
+    let applied = match applied(store, layer, parents, staged.path()) {
         Ok(applied) => applied,
         Err(error) => {
-            remove_tree(&staged)?;
             // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
             return match error {
                 error @ (TargetError::Apply(ApplyError::Tar(_) | ApplyError::Link { .. }) | TargetError::Layer(_))
@@ -81,19 +111,18 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
     let (mut applied, found) = applied;
     // Before it has a name: nothing is found under one that is not its own.
     if let Some(found) = found.filter(|found| *found != layer.diff_id) {
-        remove_tree(&staged)?;
         return Ok(One::Wrong(Wrong::DiffId(found)));
     }
     let wait = parents.is_empty() && !layer.parents.is_empty();
     if let Some(error) = applied.unlinked.take().filter(|_| !wait) {
-        remove_tree(&staged)?;
         return if layer.foreign { Ok(One::Wrong(Wrong::Content(error.to_string()))) } else { Err(error.into()) };
     }
     let incomplete = applied.implied_parents && wait;
-    if incomplete || !store.publish_tree(&staged, layer.tree.name(applied.implied_parents))? {
-        remove_tree(&staged)?;
+    if incomplete {
+        return Ok(One::Incomplete);
     }
-    Ok(if incomplete { One::Incomplete } else { One::Tree(applied.skipped_devices) })
+    staged.publish(layer.tree.name(applied.implied_parents))?;
+    Ok(One::Tree(applied.skipped_devices))
 }
 
 fn applied(

@@ -46,6 +46,7 @@ mod platforms;
 mod poison;
 mod portable;
 mod properties;
+mod pruning;
 mod published;
 mod registry;
 mod registry_auth;

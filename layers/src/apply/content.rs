@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::disk;
 use crate::tar::{Content, TarError};
 
 /// Bytes written at a time.
@@ -27,7 +28,7 @@ pub(crate) fn write(content: &mut dyn Content, size: u64, file: &mut File, path:
         match content.read(&mut buffer[..wanted]) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(length) => {
-                file.write_all(&buffer[..length]).map_err(failed)?;
+                file.write_all(&buffer[..length]).map_err(|error| failed(disk::told_of(error, &*file)))?;
                 at += length as u64;
                 in_hole = false;
             }

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timest
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Descent, FileKind, Metadata, RootError, xattr};
+use crate::disk;
 
 /// An open directory of a root, on whose names operations work without any resolution.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Directory {
 impl Directory {
     pub(super) fn failed(&self, what: &'static str, name: &OsStr) -> impl FnOnce(Errno) -> RootError {
         let path = self.path.join(name);
-        move |errno| RootError::new(what, &path, errno)
+        move |errno| RootError::new(what, &path, disk::told_of(errno.into(), &self.fd))
     }
 
     /// Its path in the root.

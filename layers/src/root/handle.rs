@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Xatt
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Directory, FileKind, Metadata, Root, RootError, by_descriptor, xattr};
+use crate::disk;
 
 /// A file of any kind, held but not opened: nothing is read, and no device is started (`O_PATH`).
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Handle {
 impl Handle {
     fn failed(&self, what: &'static str) -> impl FnOnce(Errno) -> RootError {
         let path = self.path.clone();
-        move |errno| RootError::new(what, &path, errno)
+        move |errno| RootError::new(what, &path, disk::told_of(errno.into(), &self.fd))
     }
 
     /// Its path in the root, when it was opened.

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::shared::Deciders;
 use super::{Directory, FileKind, Metadata, Root, RootError};
+use crate::disk;
 
 /// Between a file's name and the number of the process that writes it.
 const WRITING: &str = ".alloy-";
@@ -33,7 +34,7 @@ impl Root {
         let temporary = temporary_name(name);
         let mut file = parent.create_file(&temporary, 0o600)?;
         let made = rustix::fs::fstat(&file).map(Metadata::from).map_err(|e| failed(e.into()))?;
-        let written = io::copy(content, &mut file).map_err(failed).and_then(|_| {
+        let written = io::copy(content, &mut file).map_err(|e| failed(disk::told_of(e, &file))).and_then(|_| {
             let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
             // By the descriptor: whoever may write in the directory may have put something else under the name.
             rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))

@@ -71,7 +71,7 @@ impl Store {
     }
 
     fn temporary_tree(&self) -> Result<tempfile::TempDir> {
-        let place = self.root.join("tmp");
+        let place = self.temporaries();
         tempfile::Builder::new().prefix("tree-").tempdir_in(&place).map_err(failed("write to", &place))
     }
 

@@ -1,10 +1,18 @@
 //! Directories of builds under way, and what killed ones left behind.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Lock, Result, Store, failed, list};
+use super::{Lock, Result, Store, StoreError, failed, list};
+use crate::disk;
+
+/// The file of a directory that names trees.
+const USES: &str = "uses";
 
 /// A directory of one build's own, known as such while this value lives.
 #[derive(Debug)]
@@ -18,43 +26,94 @@ impl WorkDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Names trees that are needed as long as this value lives, also by somebody who works in the store no more.
+    pub fn uses(&self, trees: &[String]) -> Result<()> {
+        let path = self.path.join(USES);
+        fs::write(&path, trees.join("\n")).map_err(failed("write", &path))
+    }
+}
+
+/// Something that the dead left behind; nobody else deletes it while this value lives.
+#[derive(Debug)]
+pub struct Stale {
+    /// Where it is.
+    pub path: PathBuf,
+    _lock: Option<Lock>,
 }
 
 impl Store {
     /// A directory for one build.
     pub fn work_dir(&self) -> Result<WorkDir> {
-        let place = self.root.join("work");
-        // What is lent to commands may hold passwords, and what they write may be set-id: nobody else goes in, even where
-        // the store was opened to others.
-        let mode = Permissions::from_mode(0o700);
-        let made = tempfile::Builder::new().prefix("build-").permissions(mode).tempdir_in(&place);
-        let made = made.map_err(failed("write to", &place))?;
-        let path = made.keep();
-        // A moment without a lock is harmless: an empty directory that somebody clears is noticed at once.
-        let lock = self.lock(&lock_of(&path))?;
-        Ok(WorkDir { path, _lock: lock })
-    }
-
-    /// What killed processes left behind: work directories nobody holds, and temporary files older than a day.
-    pub fn stale(&self) -> Result<Vec<PathBuf>> {
-        let mut stale = Vec::new();
-        for name in list(&self.root.join("work"))? {
+        loop {
+            let name = unique("build-");
+            // First: what has no lock is left over from the dead.
+            let Some(lock) = self.try_lock(&name)? else { continue };
             let path = self.root.join("work").join(name);
-            if self.try_lock(&lock_of(&path))?.is_some() {
-                stale.push(path);
+            // What is lent to commands may hold passwords, and what they write may be set-id: nobody else goes in, even
+            // where the store was opened to others.
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(WorkDir { path, _lock: lock }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("make", &path)(error)),
             }
         }
-        for name in list(&self.root.join("tmp"))? {
-            let path = self.root.join("tmp").join(name);
-            let age = path.symlink_metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
-            if age.is_some_and(|age| age.as_secs() > 24 * 3600) {
-                stale.push(path);
+    }
+
+    /// What killed processes left behind and may be deleted while others work: directories of builds that nobody holds,
+    /// and temporaries of older alloys that are older than a day.
+    pub fn stale(&self) -> Result<Vec<Stale>> {
+        let mut stale = Vec::new();
+        for name in list(&self.root.join("work"))? {
+            let lock = match self.try_lock(&name) {
+                Ok(None) => continue,
+                Ok(lock) => lock,
+                // Where no lock can be made, nobody begins to work either.
+                Err(StoreError::Io { source, .. }) if disk::is_full(&source) && !self.is_held(&name)? => None,
+                Err(error) => return Err(error),
+            };
+            let path = self.root.join("work").join(name);
+            // Somebody else may have deleted it meanwhile.
+            if path.symlink_metadata().is_ok() {
+                stale.push(Stale { path, _lock: lock });
+            }
+        }
+        stale.extend(self.old_temporaries()?.into_iter().map(|path| Stale { path, _lock: None }));
+        Ok(stale)
+    }
+
+    /// Trees that somebody has named as needed, and is alive.
+    pub fn used_trees(&self) -> Result<BTreeSet<String>> {
+        let mut used = BTreeSet::new();
+        for name in list(&self.root.join("work"))? {
+            let path = self.root.join("work").join(&name).join(USES);
+            match fs::read_to_string(&path) {
+                Ok(names) if self.is_held(&name)? => used.extend(names.lines().map(str::to_owned)),
+                // Who may not read it deletes nothing here either.
+                Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+                    return Err(failed("read", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(used)
+    }
+
+    /// Where [`Store::stale`] would find something, for who deletes nothing.
+    pub fn look_for_stale(&self) -> Result<Vec<PathBuf>> {
+        let mut stale = self.old_temporaries()?;
+        for name in list(&self.root.join("work"))? {
+            if !self.is_held(&name)? {
+                stale.push(self.root.join("work").join(name));
             }
         }
         Ok(stale)
     }
 }
 
-fn lock_of(work: &Path) -> String {
-    work.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// A name that no other process makes up at the same time, nor any before.
+fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("{prefix}{now:x}-{:x}-{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

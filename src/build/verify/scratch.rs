@@ -50,5 +50,5 @@ impl Scratch {
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |source| StoreError::Io { what, path: path.to_owned(), source }
+    move |source| StoreError::Io { what, path: path.to_owned(), source: layers::disk::told(source, path) }
 }

@@ -72,7 +72,7 @@ impl Directory {
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> ImageError + '_ {
-        |source| ImageError::Write { path: self.path.clone(), source }
+        |source| ImageError::Write { path: self.path.clone(), source: layers::disk::told(source, &self.path) }
     }
 
     fn is_empty(&self) -> Result<bool, ImageError> {

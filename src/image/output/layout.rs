@@ -29,7 +29,7 @@ pub(super) struct Layout {
 }
 
 fn write_error(path: &Path) -> impl Fn(io::Error) -> ImageError + '_ {
-    move |source| ImageError::Write { path: path.to_owned(), source }
+    move |source| ImageError::Write { path: path.to_owned(), source: layers::disk::told(source, path) }
 }
 
 impl Layout {

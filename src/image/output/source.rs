@@ -68,7 +68,7 @@ impl<'a> Source<'a> {
         sink: &Sink,
         members: impl Fn(&Self, &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
-        let failed = |source| SinkError::Write { path: sink.name().into(), source };
+        let failed = |source| SinkError::write(sink.name().into(), source);
         if !sink.is_replaced() {
             // What was sent down a pipe cannot be taken back.
             let blobs = self.blobs()?;

@@ -39,8 +39,8 @@ impl StateError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Read { .. } => return None,
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "the disk is full: make room, and run it again; what was done before is not done again".into()
+            Self::Write { source, .. } if layers::disk::is_full(source) => {
+                "make room on that disk, and run it again; what was done before is not done again".into()
             }
             Self::Place(error) => return error.hint(),
             Self::Special { .. } => "name a file with --state".into(),

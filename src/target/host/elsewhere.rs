@@ -32,9 +32,9 @@ pub(super) struct Elsewhere {
 impl Elsewhere {
     /// Prepares loans, with `conf` for apt.
     pub(super) fn prepare(store: &Store, lent: &Lent, conf: &str) -> Result<Self, TargetError> {
-        for path in store.stale()? {
+        for stale in store.stale()? {
             // Files of a build's users may be out of reach here; the next build deletes them.
-            let _ = remove_tree(&path);
+            let _ = remove_tree(&stale.path);
         }
         let work = store.work_dir()?;
         let mut elsewhere = Self { binds: Vec::new(), work };

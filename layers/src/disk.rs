@@ -1,0 +1,166 @@
+//! What is said of a disk that is full: which one, and how much is left of what.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::StatVfs;
+use rustix::io::Errno;
+
+/// True if the disk is full, be it of bytes or of files, or if this user may have no more of it.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// True if `text` tells of a full disk, as the kernel and everybody who quotes it says so.
+pub fn tells_of_full(text: &str) -> bool {
+    [Errno::NOSPC, Errno::DQUOT].iter().any(|errno| {
+        let said = errno.to_string();
+        text.contains(said.split(" (os error").next().unwrap_or(&said))
+    })
+}
+
+/// True if `text` names a disk that is full, one of this machine.
+pub fn names_full(text: &str) -> bool {
+    tells_of_full(text) && text.contains(" the disk at ")
+}
+
+/// `error`, with the disk at `path` and what is left of it where that is full. Other errors are as they were.
+pub fn told(error: io::Error, path: &Path) -> io::Error {
+    if !is_full(&error) || is_told(&error) {
+        return error;
+    }
+    // What was to be made is not there: its directory is.
+    let (here, mut places) = (Path::new("."), path.ancestors());
+    let place = places.find_map(|place| {
+        let place = if place.as_os_str().is_empty() { here } else { place };
+        Some((place, place.metadata().ok()?))
+    });
+    match place {
+        // A device that is full is no disk.
+        Some((place, found)) if found.is_dir() || found.is_file() => {
+            with(error, mount_point(place), rustix::fs::statvfs(place).ok())
+        }
+        _ => error,
+    }
+}
+
+/// The same for what is open.
+pub fn told_of(error: io::Error, fd: impl AsFd) -> io::Error {
+    if !is_full(&error) || is_told(&error) {
+        return error;
+    }
+    let fd = fd.as_fd();
+    let path = std::fs::read_link(crate::root::by_descriptor(fd)).ok();
+    with(error, path.and_then(|path| mount_point(&path)), rustix::fs::fstatvfs(fd).ok())
+}
+
+/// What is left of the disk at `path`, for who knows only by what was said that it is full.
+pub fn left_at(path: &Path) -> Option<String> {
+    let error = told(io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error()), path);
+    let full = error.get_ref()?.downcast_ref::<Full>()?;
+    Some(full.left())
+}
+
+fn is_told(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Full>())
+}
+
+fn with(error: io::Error, mount: Option<PathBuf>, disk: Option<StatVfs>) -> io::Error {
+    let (Some(mount), Some(disk)) = (mount, disk) else { return error };
+    let quota = error.kind() == io::ErrorKind::QuotaExceeded;
+    let left = match () {
+        () if quota => Left::Quota,
+        () if disk.f_favail == 0 && disk.f_files > 0 => Left::Files(disk.f_files),
+        () => Left::Bytes {
+            free: disk.f_bavail.saturating_mul(disk.f_frsize),
+            of: disk.f_blocks.saturating_mul(disk.f_frsize),
+        },
+    };
+    io::Error::new(error.kind(), Full { error, mount, left })
+}
+
+/// The directory at which the file system of `path` is mounted, as far as it can be seen.
+fn mount_point(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let device = path.metadata().ok()?.dev();
+    let same = |place: &&Path| place.metadata().is_ok_and(|found| found.dev() == device);
+    let mount = path.ancestors().take_while(same).last()?;
+    // What a build changes in an overlay lies beside that.
+    match mount.parent() {
+        Some(beside) if mount.ends_with("merged") => mount_point(beside),
+        _ => Some(mount.to_owned()),
+    }
+}
+
+#[derive(Debug)]
+enum Left {
+    Bytes { free: u64, of: u64 },
+    Files(u64),
+    Quota,
+}
+
+#[derive(Debug)]
+struct Full {
+    error: io::Error,
+    mount: PathBuf,
+    left: Left,
+}
+
+impl std::error::Error for Full {}
+
+impl Full {
+    fn left(&self) -> String {
+        let mount = self.mount.display();
+        match self.left {
+            Left::Bytes { free, of } => format!("the disk at {mount} has {} free of {}", bytes(free), bytes(of)),
+            Left::Files(count) => format!("the disk at {mount} takes no more files, it has all its {count}"),
+            Left::Quota => format!("this user may have no more of the disk at {mount}"),
+        }
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error, self.left())
+    }
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        0..0x10_0000 => format!("{} KiB", n >> 10),
+        0x10_0000..0x4000_0000 => format!("{} MiB", n >> 20),
+        _ => format!("{} GiB", n >> 30),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_once() {
+        let place = tempfile::tempdir().unwrap();
+        let full = || io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
+        let missing = place.path().join("not/there");
+        let error = told(full(), &missing);
+        let text = error.to_string();
+        assert!(is_full(&error) && tells_of_full(&text) && text.contains(": the disk at /"), "{text}");
+        assert_eq!(told(error, &missing).to_string(), text);
+        let open = std::fs::File::open(place.path()).unwrap();
+        assert_eq!(told_of(full(), &open).to_string().split(" has ").next(), text.split(" has ").next());
+        let other = told(io::ErrorKind::NotFound.into(), &missing);
+        assert!(!is_full(&other) && !tells_of_full(&other.to_string()));
+    }
+
+    #[test]
+    fn a_quota_and_a_disk_without_inodes_are_told_apart() {
+        let quota = io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error());
+        assert!(told(quota, Path::new("/")).to_string().contains("may have no more of the disk at /"));
+        let error = io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
+        let full = Full { error, mount: "/mnt".into(), left: Left::Files(20) };
+        assert!(full.to_string().ends_with("the disk at /mnt takes no more files, it has all its 20"));
+    }
+}

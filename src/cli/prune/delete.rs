@@ -1,0 +1,122 @@
+//! Deleting it. Nothing is made on the way: the disk may be full.
+
+use std::path::{Path, PathBuf};
+
+use layers::root::remove_tree;
+use layers::store::{Stale, Store};
+
+use super::super::error::{CommandError, Kind};
+use super::found::{Found, size};
+use crate::cache::{self, elsewhere};
+use crate::resolve;
+use crate::target::image::ImageTarget;
+use crate::target::{DEFAULT_EPOCH, Lent};
+
+/// How many of what could not be deleted are named.
+const NAMED: usize = 5;
+
+/// What was not deleted so far.
+#[derive(Default)]
+pub(super) struct Deleted {
+    /// Files of the image's users, which an ordinary user reaches only in a namespace of his own.
+    hard: Vec<PathBuf>,
+    /// Held until they are deleted.
+    stale: Vec<Stale>,
+    failed: Vec<(PathBuf, String)>,
+}
+
+impl Deleted {
+    /// Deletes what the dead left behind: of no use to anybody, whoever is at work. Who is `alone` knows that everything
+    /// that is under way is theirs.
+    pub(super) fn left_behind(&mut self, store: &Store, found: &Found, alone: bool) -> Result<(), CommandError> {
+        store.sweep_temporaries(false)?;
+        for stale in store.stale()? {
+            self.tree(&stale.path);
+            self.stale.push(stale);
+        }
+        if alone {
+            for path in store.unheld_temporaries()? {
+                self.tree(&path);
+            }
+        }
+        for (path, key) in &found.unfinished {
+            // Where no lock can be made, they wait until somebody is alone.
+            if let Ok(Some(_lock)) = store.try_lock(&format!("fetch-{key}")) {
+                self.tree(path);
+            }
+        }
+        store.sweep_locks(false)?;
+        Ok(())
+    }
+
+    /// Deletes what no image needs, and nobody else who is at work.
+    pub(super) fn unneeded(&mut self, store: &Store, found: &Found) -> Result<(), CommandError> {
+        // Records first: one without its layer would be a lie, a layer without its record is only unused.
+        for key in &found.layers {
+            cache::forget(store, key)?;
+        }
+        cache::forget_portable(store, |digest| found.needs(digest))?;
+        store.forget_trusting(&cache::BELIEVED)?;
+        let bases = resolve::base_layers(store)?;
+        elsewhere::retain(store, |digest| found.needs(digest) || bases.contains(digest))?;
+        store.forget_diff_ids(|digest| found.needs(digest) || bases.contains(digest))?;
+        for digest in &found.blobs {
+            store.remove_blob(digest)?;
+        }
+        for name in &found.trees {
+            let path = store.retire_tree(name)?;
+            self.tree(&path);
+        }
+        for path in found.caches.iter().chain(&found.downloads).chain(&found.aside) {
+            self.tree(path);
+        }
+        Ok(())
+    }
+
+    /// Deletes a file or a directory, as far as this process can.
+    fn tree(&mut self, path: &Path) {
+        if remove_tree(path).is_err() {
+            self.hard.push(path.to_owned());
+        }
+    }
+
+    /// Deletes in a namespace what could not be deleted without.
+    pub(super) fn out_of_reach(&mut self, store: &Store) {
+        let hard = std::mem::take(&mut self.hard);
+        if hard.is_empty() {
+            return;
+        }
+        let all_failed = |error: String| hard.iter().map(|path| (path.clone(), error.clone())).collect::<Vec<_>>();
+        match ImageTarget::start(store, Lent::default(), DEFAULT_EPOCH) {
+            Ok(mut target) => {
+                for path in &hard {
+                    if let Err(error) = target.remove(vec![path.clone()]) {
+                        self.failed.push((path.clone(), error.to_string()));
+                    }
+                }
+                if let Err(error) = target.finish() {
+                    self.failed.push((store.root().join("work"), error.to_string()));
+                }
+            }
+            Err(error) => self.failed.extend(all_failed(error.to_string())),
+        }
+        self.stale.clear();
+    }
+
+    /// Bytes of what is still there.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        self.failed.iter().map(|(path, _)| size(path)).sum()
+    }
+
+    /// An error that names what is still there.
+    pub(super) fn check(self) -> Result<(), CommandError> {
+        let Some((_, why)) = self.failed.first() else { return Ok(()) };
+        let named: Vec<String> =
+            self.failed.iter().take(NAMED).map(|(path, _)| format!("\n  {}", path.display())).collect();
+        let more = self.failed.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+        let message = format!("not all of it could be deleted: {why}{}{more}", named.concat());
+        let hint = "files of the image's users are deleted in a user namespace, or by root; the next `alloy prune` tries again";
+        Err(CommandError::new(Kind::Failed, message).hint(hint))
+    }
+}

@@ -15,7 +15,7 @@ mod layout;
 mod source;
 
 use directory::Directory;
-pub use layout::LAYOUT;
+pub use layout::{LAYOUT, PARTS};
 use layout::Layout;
 use source::Source;
 

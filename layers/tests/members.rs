@@ -16,7 +16,16 @@ const BASE: [&str; 5] = ["a/ 750", "a/b/ 700", "a/b/f", "a/b/g", "a/h"];
 const BETWEEN: [&str; 5] = ["", ".wh.a", "a/.wh.b", "a/.wh..wh..opq", "a/b/.wh..wh..opq"];
 /// What the layer is made of.
 const MEMBERS: [&str; 11] = [
-    "a/ 770", "a/b/ 707", "a/b/f", "a/b/n", "a/b", "a", ".wh.a", "a/.wh.b", "a/b/.wh.f", "a/.wh..wh..opq",
+    "a/ 770",
+    "a/b/ 707",
+    "a/b/f",
+    "a/b/n",
+    "a/b",
+    "a",
+    ".wh.a",
+    "a/.wh.b",
+    "a/b/.wh.f",
+    "a/.wh..wh..opq",
     "a/b/.wh..wh..opq",
 ];
 

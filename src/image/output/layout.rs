@@ -115,7 +115,8 @@ fn is_whole(path: &Path, blob: &Descriptor) -> bool {
         Ok(hasher.finish())
     };
     // A link to it is not it.
-    path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == blob.size) && digest().is_ok_and(|found| found == blob.digest)
+    path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == blob.size)
+        && digest().is_ok_and(|found| found == blob.digest)
 }
 
 /// Writes a file, which gets its name when it is complete.

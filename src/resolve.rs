@@ -238,12 +238,12 @@ impl Resolver<'_> {
             (descriptor, bytes) = self.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
         }
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
-        self.runtime.block_on(client.blob(&manifest.config))?;
-        let config = self.store.read_blob(&manifest.config.digest, 16 << 20)?;
+        let config = self.runtime.block_on(client.document(&manifest.config))?;
         let image = Image::new(&what, descriptor.digest, &manifest, &config)?;
         let architecture = image.config["architecture"].as_str().unwrap_or_default();
         if architecture != self.platform.architecture {
-            let (platform, available) = (self.platform.to_string(), format!("linux/{architecture}"));
+            let available = format!("linux/{}", layers::path::shown(architecture.as_bytes()));
+            let platform = self.platform.to_string();
             return Err(RegistryError::NoPlatform { reference: what, platform, available }.into());
         }
         for layer in image.layers.iter().filter(|layer| !self.store.holds(&layer.descriptor)) {

@@ -14,12 +14,15 @@ mod beside;
 mod clash;
 mod error;
 mod look;
+mod parts;
+mod real;
 mod staged;
 
 pub use beside::{Beside, sweep};
 pub use clash::{Taken, clash};
 pub use error::SinkError;
 pub use look::{directory, is_mount_point};
+pub use parts::Parts;
 pub use staged::Staged;
 
 /// An error unless names can be made in `directory`.

@@ -12,6 +12,7 @@ use crate::whiteout::{self, Name};
 pub(crate) mod content;
 mod extract;
 mod links;
+mod seen;
 
 pub use extract::Ownership;
 use extract::{Extractor, Policy};
@@ -76,7 +77,7 @@ fn shown(path: &Path) -> String {
 
 /// Applies the uncompressed tar in `reader` to `root`.
 pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
-    let policy = Policy { ownership: options.ownership, xattrs: true, parents: options.parents };
+    let policy = Policy { ownership: options.ownership, xattrs: true, form: options.form, parents: options.parents };
     let mut extractor = Extractor::new(root, policy);
     let entries = for_each::<_, ApplyError>(reader, |mut entry, content| {
         // Overlay's own attributes in an image would be orders to our mount.
@@ -85,8 +86,8 @@ pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Resu
         match whiteout::classify(crate::tar::file_name(&entry.path)) {
             Name::Plain => extractor.place(&entry, content),
             Name::Reserved => Ok(()),
-            Name::Opaque => extractor.opaque(&parent, options.form),
-            Name::Whiteout(name) if entry.kind == Kind::File => extractor.whiteout(&parent, name, options.form),
+            Name::Opaque => extractor.opaque(&parent),
+            Name::Whiteout(name) if entry.kind == Kind::File => extractor.whiteout(&parent, name),
             Name::Whiteout(_) => Ok(()),
         }
     })?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::media_type;
 
 mod ahead;
+mod bunzip2;
 mod frames;
 mod gunzip;
 mod gzip;
@@ -236,7 +237,7 @@ fn open<'a>(input: impl Read + Send + 'a, layer: bool) -> io::Result<(Format, Bo
         Format::Gzip => Box::new(gunzip::Decoder::new(input, !layer)),
         Format::Zstd => Box::new(frames::Decoder::new(input, ZSTD_WINDOW_LOG)),
         Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
-        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Format::Bzip2 => Box::new(bunzip2::Decoder::new(input)),
         Format::Lz4 => Box::new(lz4::Decoder::new(input)),
     };
     Ok((format, Box::new(whole::Whole::new(reader, format, failed))))

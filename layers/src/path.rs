@@ -27,7 +27,7 @@ impl PathError {
 }
 
 /// A name goes to terminals: what would steer them does not.
-pub(crate) fn shown(name: &[u8]) -> String {
+pub fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name)
         .chars()
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })

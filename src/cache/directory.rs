@@ -3,23 +3,20 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY};
 use layers::stop::Stop;
 use layers::store::{Store, StoreError};
-use rustix::fs::{Mode, OFlags};
 
 use super::entry::TAG_PREFIX;
-use crate::image::{Files, ImageError, Index, IndexEntry, LAYOUT, REF_NAME, copy_blob};
-use crate::sink::{Beside, sweep};
+use crate::image::{Files, ImageError, Index, IndexEntry, LAYOUT, PARTS, REF_NAME, copy_blob};
+use crate::sink::{Beside, Parts, SinkError, sweep};
 
 /// A cache's directory is named by whoever runs alloy: where it is read, links lead anywhere.
 const FILES: Files<'_> = Files { within: None };
-/// Directories of a layout that blobs are written to.
-const PARTS: [&str; 2] = ["blobs", "blobs/sha256"];
 /// What a manifest may have, as for those in registries.
 const LIMIT: u64 = 4 << 20;
 /// How files are called that were not finished.
@@ -52,14 +49,9 @@ pub enum DirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// Somebody else's, in which a link may wait for what root writes.
-    #[error("{path} {why}")]
-    Foreign {
-        /// The directory, or a part of it.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
+    /// It is not to be written to.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// The index cannot be read.
     #[error("{path} is damaged: {message}")]
     Index {
@@ -161,7 +153,7 @@ impl Directory {
     /// Writes a manifest under `tags`.
     pub fn write(&self, tags: &[String], manifest: &[u8]) -> Result<()> {
         self.begin()?;
-        let _lock = self.lock()?;
+        let _lock = self.parts().lock()?;
         let descriptor = Descriptor {
             media_type: media_type::OCI_MANIFEST.to_owned(),
             digest: Digest::of(manifest),
@@ -188,8 +180,8 @@ impl Directory {
 
     /// Deletes what is under `tags`, and the blobs that only entries had which are gone.
     pub fn delete(&self, tags: &[String]) -> Result<()> {
-        self.check()?;
-        let _lock = self.lock()?;
+        self.parts().check()?;
+        let _lock = self.parts().lock()?;
         let (gone, kept): (Vec<_>, Vec<_>) = self
             .index()?
             .manifests
@@ -232,39 +224,11 @@ impl Directory {
         layers.into_iter().map(|layer| layer.digest).collect()
     }
 
-    /// What is written lands in this directory, which is named by whoever runs alloy: none of its parts leads elsewhere.
-    /// Root writes in no directory of somebody else's, who could make a link of a part at any time.
-    fn check(&self) -> Result<()> {
-        let foreign = |path: &Path, why| Err(DirectoryError::Foreign { path: path.to_owned(), why });
-        let own = match fs::metadata(&self.path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed("look at", &self.path)(error)),
-        };
-        let root = rustix::process::geteuid().is_root();
-        let not_root_s = "belongs to another user, and root writes in no such directory: name another";
-        if root && own.uid() != 0 {
-            return foreign(&self.path, not_root_s);
-        }
-        for path in PARTS.map(|part| self.path.join(part)) {
-            match path.symlink_metadata() {
-                Ok(found) if !found.is_dir() => {
-                    return foreign(&path, "is not a directory: delete it, or name another");
-                }
-                Ok(found) if root && found.uid() != 0 => return foreign(&path, not_root_s),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("look at", &path)(error)),
-            }
-        }
-        Ok(())
-    }
-
     /// Makes the layout where there is none.
     fn begin(&self) -> Result<()> {
         sweep(&self.path, OsStr::new(UNFINISHED));
         let marker = self.path.join("oci-layout");
-        self.check()?;
+        self.parts().check()?;
         if marker.is_file() {
             return Ok(());
         }
@@ -274,16 +238,8 @@ impl Directory {
         if names.any(|name| foreign(&name.to_string_lossy())) {
             return Err(DirectoryError::Occupied { path: self.path.clone() });
         }
-        fs::create_dir_all(&self.path).map_err(failed("make", &self.path))?;
-        for part in PARTS.map(|part| self.path.join(part)) {
-            match fs::create_dir(&part) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make", &part)(error)),
-                _ => {}
-            }
-        }
-        // Somebody may have been quicker.
-        self.check()?;
-        let _lock = self.lock()?;
+        self.parts().make()?;
+        let _lock = self.parts().lock()?;
         if !self.index_path().is_file() {
             self.put_index(Vec::new())?;
         }
@@ -291,21 +247,8 @@ impl Directory {
         self.replace(&marker, |mut file| file.write_all(LAYOUT))
     }
 
-    /// Writers of the index, one after the other.
-    fn lock(&self) -> Result<File> {
-        let path = self.path.join(".lock");
-        // Whoever else writes here may have put a link or a FIFO in its place.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
-        let file = File::from(opened.map_err(|error| failed("open", &path)(error.into()))?);
-        // Whoever can open it can hold it for as long as they like: those alone who write here as well.
-        let writers = fs::metadata(&self.path).map_err(failed("look at", &self.path))?.mode() & 0o022;
-        if file.metadata().map_err(failed("look at", &path))?.uid() == rustix::process::geteuid().as_raw() {
-            let mode = PermissionsExt::from_mode(0o600 | writers);
-            file.set_permissions(mode).map_err(failed("protect", &path))?;
-        }
-        file.lock().map_err(failed("lock", &path))?;
-        Ok(file)
+    fn parts(&self) -> Parts<'_> {
+        Parts::of(&self.path, PARTS)
     }
 
     fn put_index(&self, manifests: Vec<IndexEntry>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use layers::media_type::Descriptor;
 use serde::Deserialize;
 
@@ -14,6 +14,8 @@ use crate::resolve::Resolver;
 
 /// Repositories asked about at once.
 const PARALLEL: usize = 8;
+/// What all tags of a project may have together, in bytes; those of one repository have a limit of their own.
+const TAGS: usize = 16 << 20;
 /// Tags that clients keep for themselves: lists of referrers, signatures.
 const REFERRERS: &str = "sha256-";
 
@@ -56,8 +58,18 @@ pub fn list(resolver: &Resolver<'_>, project: &Reference, name: &str) -> Result<
         }
     }
     let asked = stream::iter(clients).map(|(name, client)| look(name, client)).buffered(PARALLEL);
-    let found = resolver.runtime.block_on(asked.collect::<Vec<_>>());
-    let found: Vec<_> = found.into_iter().collect::<Result<_, RegistryError>>()?;
+    let mut bytes = 0_usize;
+    let bounded = asked.map(|found| {
+        let found = found?;
+        let tags = found.iter().flat_map(|listed| &listed.tags);
+        bytes = tags.fold(bytes, |sum, tag| sum.saturating_add(tag.len()));
+        if bytes > TAGS {
+            let message = format!("its blueprints have more than {TAGS} bytes of tags");
+            return Err(RegistryError::Invalid { reference: name.to_owned(), message });
+        }
+        Ok(found)
+    });
+    let found: Vec<_> = resolver.runtime.block_on(bounded.try_collect())?;
     if !listed && found.iter().all(Option::is_none) {
         let (registry, name) = (project.registry.clone(), project.repository.clone());
         return Err(HubError::NotListed { registry, name });

@@ -13,6 +13,7 @@ use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 
 use super::artifact::{Annotations, Index, Manifest};
 use super::contents::{Content, failed};
+use super::unpack::is_git_s;
 use super::{ContentError, Contents, FILES, HOST, HubError, MOST_MEMBERS, MOST_PACKED, most_unpacked};
 use crate::blueprint;
 use crate::plan::Platform;
@@ -68,6 +69,10 @@ fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, H
     }
     if members.len() as u64 > MOST_MEMBERS {
         return Err(HubError::Contents(ContentError::Many(MOST_MEMBERS)));
+    }
+    if let Some(path) = members.keys().find(|path| path.iter().any(is_git_s)) {
+        let (path, problem) = (path.display().to_string(), "is git's: nobody would take it");
+        return Err(HubError::Contents(ContentError::Member { path, problem }));
     }
     let mut tar = TarWriter::new(store.layer_writer(COMPRESSION)?);
     for (path, content) in members {

@@ -2,9 +2,10 @@
 //! no more of them than a blueprint has.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layers::compress::{Format, decoder};
 use layers::tar::{Kind, for_each_plain};
@@ -34,6 +35,9 @@ pub(super) fn unpack(layer: impl Read + Send, packed: u64, into: &Path) -> Resul
         if unpacked > most {
             return Err(ContentError::Bomb(most));
         }
+        if entry.path.iter().any(is_git_s) {
+            return Err(refused(&entry.path, "is git's: what it says git may run"));
+        }
         member(into, entry.kind, &entry.path, content)?;
         if seen.insert(entry.path.clone()) { Ok(()) } else { Err(refused(&entry.path, "is there twice")) }
     });
@@ -41,8 +45,19 @@ pub(super) fn unpack(layer: impl Read + Send, packed: u64, into: &Path) -> Resul
         return Err(ContentError::Bomb(most));
     }
     done?;
+    // As git tells a repository without files (setup.c, is_git_directory): it runs what is named in the `config` of one.
+    let heads = seen.iter().filter(|path| path.file_name() == Some("HEAD".as_ref()));
+    let beside = |head: &&PathBuf| ["objects", "refs"].iter().all(|name| into.join(head).with_file_name(name).is_dir());
+    if let Some(head) = heads.into_iter().find(beside) {
+        return Err(refused(head, "makes a git repository of its directory: what that says git may run"));
+    }
     // A link cannot have been made.
     if into.join(MANIFEST_FILE).is_file() { Ok(()) } else { Err(ContentError::NoManifest) }
+}
+
+/// True for the name of git's own directory, as git itself refuses it (read-cache.c, verify_dotfile).
+pub(super) fn is_git_s(name: &OsStr) -> bool {
+    name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1")
 }
 
 fn member(into: &Path, kind: Kind, path: &Path, content: &mut dyn Read) -> Result<(), ContentError> {
@@ -164,6 +179,8 @@ mod tests {
             ((Kind::File, "a\x1b[2J", "x"), "control character"),
             ((Kind::Symlink, "out", "/etc"), "is a link"),
             ((Kind::HardLink, "hard", "manifest.yml"), "is a link"),
+            ((Kind::File, ".git/config", "[core]\n\tfsmonitor = id\n"), "is git's"),
+            ((Kind::File, "files/.Git", "gitdir: x"), "is git's"),
             ((Kind::CharDevice, "null", ""), "is a device"),
             ((Kind::Fifo, "pipe", ""), "is a device or a pipe"),
             (MANIFEST, "is there twice"),
@@ -173,6 +190,10 @@ mod tests {
             let error = tried(&archive(&[MANIFEST, member])).unwrap_err();
             assert!(error.contains(part), "{part}: {error}");
         }
+        let bare = [(Kind::File, "a/HEAD", "x"), (Kind::File, "a/objects/x", ""), (Kind::Directory, "a/refs", "")];
+        let error = tried(&archive(&[&[MANIFEST], &bare[..]].concat())).unwrap_err();
+        assert!(error.contains("makes a git repository"), "{error}");
+        assert!(tried(&archive(&[&[MANIFEST], &bare[..2]].concat())).is_ok());
         assert!(tried(&archive(&[(Kind::File, "x", "x")])).unwrap_err().contains("has no manifest.yml"));
         assert!(tried(b"name: x\n").unwrap_err().contains("not compressed"));
         let layer = archive(&[MANIFEST]);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use layers::digest::{DiffId, Digest};
+use layers::path::shown;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum ImageError {
     Foreign { path: PathBuf },
     #[error("type={kind} is not for a terminal")]
     Terminal { kind: &'static str },
-    #[error("layer {digest} is {media_type}, which alloy cannot read")]
+    #[error("layer {digest} is {}, which alloy cannot read", shown(media_type.as_bytes()))]
     MediaType { digest: Digest, media_type: String },
     #[error(
         "{what}: layer {number} of {count} is not what the image's config says: the config's diff ID is {claimed}, the \
@@ -47,7 +48,8 @@ pub enum ImageError {
 impl ImageError {
     /// Something that is not what it should be.
     pub fn invalid(what: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid { what: what.into(), message: message.into() }
+        // It may quote what somebody else wrote: that begins no line of its own, and steers no terminal.
+        Self::Invalid { what: what.into(), message: shown(message.into().as_bytes()) }
     }
 
     /// What to do.
@@ -67,6 +69,21 @@ impl ImageError {
             Self::Sink(error) => error.is_usage(),
             Self::Terminal { .. } => true,
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_begins_no_line_and_steers_no_terminal() {
+        let digest = Digest::of("");
+        let media_type = "x\nerror: y\u{1b}[2J".to_owned();
+        for error in [ImageError::invalid("a", media_type.clone()), ImageError::MediaType { digest, media_type }] {
+            let told = error.to_string();
+            assert!(told.contains("error: y") && !told.contains(char::is_control), "{told:?}");
         }
     }
 }

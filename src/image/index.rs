@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use layers::media_type::{self, Descriptor};
+use layers::path::shown;
 use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,9 @@ impl IndexEntry {
     }
 }
 
+/// Platforms that a message names.
+const TOLD: usize = 30;
+
 /// The entry of `index` for `platform`. An index of one image without a platform has it.
 pub fn select<'i>(what: &str, index: &'i Index, platform: &Platform) -> Result<&'i IndexEntry, ImageError> {
     let images = || {
@@ -84,7 +88,13 @@ pub fn select<'i>(what: &str, index: &'i Index, platform: &Platform) -> Result<&
         all.next().filter(|entry| entry.platform.is_none() && images().count() == 1)
     };
     exact.or_else(|| images().find(fits)).or_else(only).ok_or_else(|| {
-        let available: Vec<String> = images().filter_map(|entry| Some(entry.platform.as_ref()?.to_string())).collect();
+        let mut available: Vec<String> = images()
+            .filter_map(|entry| Some(shown(entry.platform.as_ref()?.to_string().as_bytes())))
+            .take(TOLD + 1)
+            .collect();
+        if available.len() > TOLD {
+            available[TOLD] = "others".to_owned();
+        }
         let (what, platform) = (what.to_owned(), platform.to_string());
         ImageError::NoPlatform { what, platform, available: available.join(", ") }
     })
@@ -112,6 +122,9 @@ mod tests {
         }
         let error = select("x", &index, &"linux/s390x".parse().unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "x has no image for linux/s390x; it has linux/amd64, linux/arm/v7, linux/arm64");
+        let many = Index { manifests: vec![entry(Some("linux/arm64")); 1000], ..index.clone() };
+        let error = select("x", &many, &"linux/s390x".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.ends_with("linux/arm64, others") && error.len() < 1000, "{error}");
         let single = Index { manifests: vec![entry(None)], ..index };
         assert!(select("x", &single, &"linux/amd64".parse().unwrap()).is_ok());
     }

@@ -15,8 +15,8 @@ mod layout;
 mod source;
 
 use directory::Directory;
-pub use layout::LAYOUT;
 use layout::Layout;
+pub use layout::{LAYOUT, PARTS};
 use source::Source;
 
 /// A form.

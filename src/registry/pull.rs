@@ -19,6 +19,8 @@ use crate::fetch::{Pace, Patience, Temporary, Transfer, Unread, retry, small};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
 pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
+/// What configs have at most.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
 pub(super) const ACCEPTED: [&str; 4] =
     [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
 /// What a registry says of a manifest's or blob's content.
@@ -107,7 +109,8 @@ impl Client {
         let media_type = own.media_type.unwrap_or(said);
         if !media_type::is_index(&media_type) && !media_type::is_manifest(&media_type) {
             return Err(invalid(format!(
-                "`{media_type}` is not an image: Docker's schema 1 and artifacts are not read"
+                "`{}` is not an image: Docker's schema 1 and artifacts are not read",
+                layers::path::shown(media_type.as_bytes())
             )));
         }
         self.inner.store.put_blob(&bytes)?;
@@ -160,6 +163,17 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// A blob that is read whole, such as a config: the length that its manifest names says whether it is small.
+    pub async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        let Descriptor { digest, size, .. } = descriptor;
+        if *size > DOCUMENT_LIMIT {
+            let message = format!("{digest} is to be read whole, and has {size} bytes, more than {DOCUMENT_LIMIT}");
+            return Err(RegistryError::Invalid { reference: self.reference().to_string(), message });
+        }
+        self.blob(descriptor).await?;
+        Ok(self.inner.store.read_blob(digest, DOCUMENT_LIMIT)?)
     }
 
     /// Gives a blob its name, if it is what it should be.

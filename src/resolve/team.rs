@@ -84,7 +84,7 @@ impl Resolver<'_> {
             return Ok(None);
         }
         // Registries forget layers that nothing leads to; better known now than when it is needed.
-        if !self.store.contains(&blob.digest) && !remote.has(blob).await? {
+        if !self.store.holds(blob) && !remote.has(blob).await? {
             return Err(EntryError::Missing(blob.digest).into());
         }
         Ok(Some(written.entry))

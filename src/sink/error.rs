@@ -27,6 +27,10 @@ pub enum SinkError {
     Astray { path: PathBuf, link: PathBuf },
     #[error("cannot write {path}: it is a mount point, which cannot be replaced")]
     MountPoint { path: PathBuf },
+    #[error("cannot write into {path}: it is not a directory")]
+    Part { path: PathBuf },
+    #[error("cannot write into {path}: it belongs to another user, and root writes in no such directory")]
+    Stranger { path: PathBuf },
     #[error("a directory cannot be written to standard output")]
     Tree,
 }
@@ -46,6 +50,8 @@ impl SinkError {
             Self::MountPoint { path } => format!("name a directory in it: {}", path.join("DIR").display()),
             Self::Closed { .. } => "name another place, or have its owner let you write there".to_owned(),
             Self::Foreign { .. } | Self::Astray { .. } => "name a place in a directory of your own".to_owned(),
+            Self::Part { .. } => "delete it, or name another place".to_owned(),
+            Self::Stranger { .. } => "name a place in a directory of root's".to_owned(),
             Self::Tree => "name a directory, or a form that is one file".to_owned(),
             Self::Write { source, .. } if disk::is_full(source) => {
                 "make room on that disk, or name a place on another one".to_owned()

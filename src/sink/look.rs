@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, accessat, statx};
 use rustix::io::Errno;
 
+use super::real::{Obstacle, Real, foreign, theirs};
 use super::{Goal, Kept, STANDARD_OUTPUT, SinkError};
 
 /// As many links as the kernel follows.
@@ -40,15 +41,18 @@ pub fn directory(path: &Path) -> Result<(PathBuf, Option<Metadata>), SinkError> 
         return Err(SinkError::Tree);
     }
     let failed = |source| SinkError::write(path.to_owned(), source);
-    if let Ok(place) = path.canonicalize() {
-        let metadata = place.metadata().map_err(failed)?;
-        return Ok((place, Some(metadata)));
+    if let Ok(real) = refused_if_foreign(path, path)? {
+        let metadata = real.path.metadata().map_err(failed)?;
+        theirs(&real.followed, metadata.uid(), path)?;
+        return Ok((real.path, Some(metadata)));
     }
     // What is not there is made, with all above it.
     let absolute = std::path::absolute(path).map_err(failed)?;
     let mut missing = Vec::new();
     let mut there = absolute.as_path();
-    while let (Err(error), Some(name), Some(parent)) = (there.canonicalize(), there.file_name(), there.parent()) {
+    while let (Err(error), Some(name), Some(parent)) =
+        (refused_if_foreign(there, path)?, there.file_name(), there.parent())
+    {
         if error.kind() == io::ErrorKind::NotADirectory {
             return Err(SinkError::NotADirectory { path: path.to_owned(), directory: parent.to_owned() });
         }
@@ -62,9 +66,21 @@ pub fn directory(path: &Path) -> Result<(PathBuf, Option<Metadata>), SinkError> 
         missing.push(name);
         there = parent;
     }
-    let there = there.canonicalize().map_err(failed)?;
-    may_make_in(&there, path)?;
-    Ok((missing.iter().rev().fold(there, |place, name| place.join(name)), None))
+    let real = refused_if_foreign(there, path)?.map_err(failed)?;
+    theirs(&real.followed, real.path.metadata().map_err(failed)?.uid(), path)?;
+    may_make_in(&real.path, path)?;
+    Ok((missing.iter().rev().fold(real.path, |place, name| place.join(name)), None))
+}
+
+/// Where `path` leads on the way to `named`: what the kernel says, unless a link of somebody else's is in the way.
+fn refused_if_foreign(path: &Path, named: &Path) -> Result<io::Result<Real>, SinkError> {
+    match Real::of(path) {
+        Ok(real) => Ok(Ok(real)),
+        Err(Obstacle::Io(error)) => Ok(Err(error)),
+        Err(foreign @ Obstacle::Foreign(_)) => {
+            Err(foreign.told(named, |source| SinkError::write(named.to_owned(), source)))
+        }
+    }
 }
 
 /// An error unless names can be made in `directory`, to write `path`.
@@ -115,26 +131,23 @@ impl Looked {
         let failed = |source| SinkError::write(named.to_owned(), source);
         let mut path = std::path::absolute(named).map_err(failed)?;
         let mut followed: Vec<(PathBuf, u32)> = Vec::new();
-        // Whose link it is has what it leads to.
-        let theirs = |followed: &[(PathBuf, u32)], owner: u32| {
-            let astray = followed.iter().find(|(_, of)| *of != owner);
-            astray.map_or(Ok(()), |(link, _)| Err(SinkError::Astray { path: named.to_owned(), link: link.clone() }))
-        };
         for _ in 0..LINKS {
             let Some(name) = path.file_name() else { return Err(SinkError::Directory { path: named.to_owned() }) };
             let above = above(&path).to_owned();
-            let directory = above.canonicalize().map_err(|error| match error.kind() {
+            let mut real = refused_if_foreign(&above, named)?.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => SinkError::Missing { path: named.to_owned(), directory: above.clone() },
                 io::ErrorKind::NotADirectory => {
                     SinkError::NotADirectory { path: named.to_owned(), directory: above.clone() }
                 }
                 _ => failed(error),
             })?;
+            followed.append(&mut real.followed);
+            let directory = real.path.clone();
             let place = directory.join(name);
             let found = match place.symlink_metadata() {
                 Ok(found) => found,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    theirs(&followed, directory.metadata().map_err(failed)?.uid())?;
+                    theirs(&followed, directory.metadata().map_err(failed)?.uid(), named)?;
                     return Ok(Self { directory, path: place, found: None, descriptor: false });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -146,18 +159,12 @@ impl Looked {
                 rustix::fs::statfs(&directory).is_ok_and(|is| is.f_type.cast_unsigned() == PROC_SUPER_MAGIC);
             if !found.is_symlink() || of_kernel {
                 let found = if of_kernel { place.metadata().map_err(failed)? } else { found };
-                theirs(&followed, found.uid())?;
+                theirs(&followed, found.uid(), named)?;
                 return Ok(Self { directory, path: place, found: Some(found), descriptor: of_kernel });
             }
-            // As the kernel has it where links are protected (proc(5), protected_symlinks): who may make names for
-            // others leads nobody astray.
-            if foreign(&found, &directory) {
-                return Err(SinkError::Foreign { path: named.to_owned(), found: place });
-            }
-            if ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) {
-                followed.push((place.clone(), found.uid()));
-            }
-            path = directory.join(place.read_link().map_err(failed)?);
+            let target = real.link(&place, &found).map_err(|obstacle| obstacle.told(named, failed))?;
+            followed.append(&mut real.followed);
+            path = directory.join(target);
         }
         Err(failed(Errno::LOOP.into()))
     }
@@ -206,11 +213,4 @@ impl Looked {
             Err(error) => Err(error),
         }
     }
-}
-
-/// True for what somebody else has put into a directory in which anybody may make names.
-fn foreign(found: &Metadata, directory: &Path) -> bool {
-    let Ok(above) = directory.metadata() else { return true };
-    let shared = above.mode() & 0o1000 != 0 && above.mode() & 0o022 != 0;
-    shared && found.uid() != rustix::process::geteuid().as_raw() && found.uid() != above.uid()
 }

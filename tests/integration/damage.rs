@@ -210,3 +210,69 @@ fn what_is_damaged_is_healed_or_named() {
     println!("{count} commands on damaged stores: 0 wrong");
     let _ = &whole.files;
 }
+
+/// The largest file of a kind, damaged as nobody but who reads all of it can tell: its size and its time stay.
+fn turn_a_bit(whole: &Whole, kind: &str) -> PathBuf {
+    let store = whole.place.path().join("store");
+    let size = |path: &PathBuf| fs::metadata(store.join(path)).unwrap().len();
+    let file = whole.kinds().remove(kind).unwrap().into_iter().max_by_key(size).unwrap();
+    let path = store.join(&file);
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    FLIP(&mut bytes);
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    path
+}
+
+#[test]
+fn a_check_finds_all_and_repairs_it() {
+    let whole = Whole::new();
+    let first = whole.kinds().remove("blobs").unwrap().remove(0);
+    // What is sound stays sound.
+    whole.damaged(&first, |_| ());
+    let checked = whole.alloy("store", &["store", "check"]).ok();
+    assert!(checked.stdout.contains("images") && !checked.stdout.contains("damaged"), "{}", checked.stdout);
+    let kinds = ["blobs", "downloads", "records of layers", "trees"];
+    let paths: Vec<PathBuf> = kinds.iter().map(|kind| turn_a_bit(&whole, kind)).collect();
+    let before: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    let checked = whole.alloy("store", &["store", "check"]).fails(1);
+    for word in ["blob sha256:", "download sha256:", "record layers/", "tree layer"] {
+        let named = checked.stderr.lines().any(|line| line.contains(word) && line.contains("is damaged ("));
+        assert!(named, "{word}: {}", checked.stderr);
+    }
+    assert!(checked.stderr.contains("4 things damaged") && checked.stderr.contains("--repair"), "{}", checked.stderr);
+    // Nothing was changed.
+    for (path, bytes) in paths.iter().zip(&before) {
+        assert!(fs::read(path).unwrap() == *bytes, "{}", path.display());
+    }
+    // The damaged blob is the base's: what only a build can make is missing until there is one.
+    let repaired = whole.alloy("store", &["store", "check", "--repair"]).fails(1);
+    assert!(repaired.stderr.contains("build it again"), "{}", repaired.stderr);
+    assert!(paths.iter().all(|path| !path.exists()), "{}", repaired.stderr);
+    let (built, archive) = whole.build("store", &["-t", "image"]);
+    assert_eq!(digest(&built.ok()), whole.digest);
+    assert!(archive == Some(whole.archive.clone()));
+    whole.alloy("store", &["store", "check"]).ok();
+    // What was put aside goes with the next prune.
+    whole.alloy("store", &["prune"]).ok();
+    assert!(
+        !whole.place.path().join("store/aside").is_dir()
+            || fs::read_dir(whole.place.path().join("store/aside")).unwrap().count() == 0
+    );
+}
+
+#[test]
+fn nothing_damaged_goes_down_a_pipe() {
+    let whole = Whole::new();
+    let largest = |path: &&PathBuf| fs::metadata(whole.place.path().join("whole").join(path)).unwrap().len();
+    let kinds = whole.kinds();
+    let blob = kinds["blobs"].iter().max_by_key(largest).unwrap();
+    whole.damaged(blob, FLIP);
+    let mut command = Command::new(ALLOY);
+    command.args(["build", text(whole.blueprint.path()), "-o", "type=oci-archive,dest=-", "--progress=plain"]);
+    command.env("ALLOY_HOME", whole.place.path().join("store"));
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.stdout == whole.archive, "{} bytes, not {}", ended.stdout.len(), whole.archive.len());
+}

@@ -226,3 +226,87 @@ fn large_entries_of_a_cache_are_looked_at_one_by_one() {
     let brought = bounded("import");
     assert_eq!(brought.stderr.matches("is not a tag of its keys").count(), ENTRIES, "{}", brought.stderr);
 }
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// What alloy says of `x/y:1` on a server whose manifest, or index, is `manifest`: as a base, and as an image to join.
+fn base_and_joined(manifest: serde_json::Value, blob: &'static [u8]) -> [String; 2] {
+    let server = Server::start(move |_, asked, stream| {
+        let kind = manifest["mediaType"].as_str().unwrap_or_default();
+        let body = manifest.to_string();
+        match asked.line.split('/').find(|part| ["manifests", "blobs"].contains(part)) {
+            Some("manifests") => {
+                let headers = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+                send(stream, "200 OK", &headers, body.as_bytes());
+            }
+            Some(_) if blob.is_empty() => without_end(stream, b"{", &[b' '; 64 << 10]),
+            Some(_) => whole(stream, blob),
+            None => send(stream, "404 Not Found", "Content-Length: 0\r\n", b""),
+        }
+    });
+    let (name, store) = (format!("{}/x/y:1", server.address), Store::new());
+    let base = run(&mut images().build_command(&store, &name));
+    let joined = store.run(&["manifest", "create", &format!("{}/x/z:1", server.address), &name]);
+    [base, joined].map(|ended| {
+        assert!(ended.code != Some(0), "{}", ended.stderr);
+        // What was asked for that is of no use is not there afterwards.
+        let size = tool("du", &["-sm", text(store.path())]).ok().stdout;
+        assert!(size.split_whitespace().next().unwrap().parse::<u32>().unwrap() < 100, "{size}");
+        ended.stderr
+    })
+}
+
+#[test]
+fn a_config_is_small() {
+    let config = json!({"mediaType": "x/y", "digest": Digest::of("config"), "size": 20_u64 << 30});
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []});
+    for said in base_and_joined(manifest, b"") {
+        assert!(said.contains("is to be read whole, and has 21474836480 bytes"), "{said}");
+    }
+}
+
+#[test]
+fn an_index_lists_no_thousands_of_images() {
+    let entry = |number: usize| {
+        let platform = json!({"os": "linux", "architecture": format!("of-number-{number}")});
+        json!({"mediaType": MANIFEST, "digest": Digest::of(number.to_string()), "size": 9, "platform": platform})
+    };
+    let entries: Vec<_> = (0..20_000).map(entry).collect();
+    let index = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": index, "manifests": entries});
+    let [base, joined] = base_and_joined(index, b"{}");
+    assert!(base.contains("has no image for") && base.contains("others") && base.len() < 4000, "{}", base.len());
+    assert!(joined.contains("lists 20000 images"), "{joined}");
+}
+
+#[test]
+fn a_platform_has_a_plain_name() {
+    const CONFIG: &[u8] =
+        br#"{"os": "linux", "architecture": "amd64\nerror: all is lost", "rootfs": {"diff_ids": []}}"#;
+    let config = json!({"mediaType": "x/y", "digest": Digest::of(CONFIG), "size": CONFIG.len()});
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []});
+    for said in base_and_joined(manifest, CONFIG) {
+        assert!(!said.lines().any(|line| line.starts_with("error: all is lost")), "{said}");
+    }
+}
+
+#[test]
+fn the_tags_of_a_project_have_an_end() {
+    let server = Server::start(|_, asked, stream| {
+        let path = asked.line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let body = match path.split('/').nth(2).unwrap_or_default() {
+            "_catalog" => json!({"repositories": (0..30).map(|n| format!("proj/b{n}/x")).collect::<Vec<_>>()}),
+            _ if path.contains("/tags/list") => {
+                json!({"tags": (0..10_000).map(|n| format!("{n}-{}", "t".repeat(100))).collect::<Vec<_>>()})
+            }
+            _ => {
+                let empty = json!({"mediaType": "x/y", "digest": Digest::of("{}"), "size": 2});
+                let kind = "application/vnd.alloy.blueprint.v1";
+                json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": empty, "layers": []})
+            }
+        };
+        whole(stream, body.to_string().as_bytes());
+    });
+    let said = Store::new().run(&["clone", "--list", &format!("{}/proj", server.address)]).fails(4).stderr;
+    assert!(said.contains("more than 16777216 bytes of tags"), "{said}");
+}

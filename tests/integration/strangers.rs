@@ -2,7 +2,7 @@
 //! named pipes.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -131,6 +131,88 @@ fn root_writes_a_cache_through_no_link() {
     fs::remove_file(cache.join("blobs")).unwrap();
     chown(&cache, Some(STRANGER), None).unwrap();
     write("belongs to another user");
+}
+
+/// Builds what writes one file into `dest`, in bounded time.
+fn written(store: &Store, kind: &str, dest: &Path) -> Ended {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "1", "60", ALLOY, "build", text(&repository("examples/hello"))]);
+    command.args(["--no-attest", "-o", &format!("type={kind},dest={}", text(dest))]);
+    run(command.env("ALLOY_HOME", store.path().join("store")))
+}
+
+#[test]
+fn root_writes_a_layout_through_no_link() {
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (layout, victim) = (place.path().join("layout"), place.path().join("victim"));
+    fs::create_dir_all(victim.join("sha256")).unwrap();
+    fs::create_dir(&layout).unwrap();
+    let refused = |says: &str| {
+        let ended = written(&store, "oci", &layout).fails(1);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+        assert_eq!(fs::read_dir(victim.join("sha256")).unwrap().count(), 0);
+    };
+    symlink(&victim, layout.join("blobs")).unwrap();
+    refused("blobs: it is not a directory");
+    fs::remove_file(layout.join("blobs")).unwrap();
+    fs::create_dir(layout.join("blobs")).unwrap();
+    symlink(victim.join("sha256"), layout.join("blobs/sha256")).unwrap();
+    refused("blobs/sha256: it is not a directory");
+    fs::remove_file(layout.join("blobs/sha256")).unwrap();
+    chown(layout.join("blobs"), Some(STRANGER), None).unwrap();
+    refused("blobs: it belongs to another user");
+    fs::remove_dir(layout.join("blobs")).unwrap();
+    chown(&layout, Some(STRANGER), None).unwrap();
+    refused("layout: it belongs to another user");
+    chown(&layout, Some(0), None).unwrap();
+    written(&store, "oci", &layout).ok();
+
+    // What is no file of the layout's own is not taken for a blob of it.
+    let blob = fs::read_dir(layout.join("blobs/sha256")).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&blob, place.path().join("elsewhere")).unwrap();
+    symlink(place.path().join("elsewhere"), &blob).unwrap();
+    written(&store, "oci", &layout).ok();
+    assert!(blob.symlink_metadata().unwrap().is_file());
+}
+
+#[test]
+fn a_stranger_s_link_leads_to_nothing_of_root_s() {
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (shared, theirs, victim) = (place.path().join("tmp"), place.path().join("theirs"), place.path().join("victim"));
+    for directory in [&shared, &theirs, &victim] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    chown(&theirs, Some(STRANGER), None).unwrap();
+    for directory in [&shared, &theirs] {
+        let link = directory.join("link");
+        symlink(&victim, &link).unwrap();
+        lchown(&link, Some(STRANGER), None).unwrap();
+        let (new, file) = (link.join("new"), link.join("file"));
+        for (kind, dest) in
+            [("oci", &link), ("dir", &link), ("oci", &new), ("dir", &new), ("oci-archive", &file), ("tar", &file)]
+        {
+            let ended = written(&store, kind, dest).fails(1);
+            assert!(ended.stderr.contains("belongs to somebody else"), "{kind} {dest:?}: {}", ended.stderr);
+            assert_eq!(fs::read_dir(&victim).unwrap().count(), 0, "{kind} {dest:?}");
+        }
+    }
+    // A link of root's own leads where it says.
+    symlink(&victim, place.path().join("own")).unwrap();
+    written(&store, "oci-archive", &place.path().join("own/file")).ok();
+    assert!(victim.join("file").is_file());
+}
+
+#[test]
+fn who_can_only_read_a_directory_holds_up_nobody() {
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (layout, root) = (place.path().join("layout"), place.path().join("root"));
+    for (kind, dest) in [("oci", &layout), ("dir", &root)] {
+        written(&store, kind, dest).ok();
+        let held = [place.path(), dest].map(|directory| fs::File::open(directory).unwrap());
+        held.iter().for_each(|directory| directory.lock().unwrap());
+        written(&store, kind, dest).ok();
+    }
 }
 
 #[test]

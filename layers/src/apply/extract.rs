@@ -1,13 +1,15 @@
 //! Making files from members of an archive, relative to handles of their parents.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use super::seen::{Seen, View, names};
 use super::{ApplyError, Form, content};
-use crate::root::{Directory, FileKind, Root, RootError};
+use crate::root::{Directory, FileKind, Metadata, Root, RootError};
 use crate::tar::budget::Names;
 use crate::tar::{Content, Entry, Kind, file_name, plain_directory};
 use crate::whiteout;
@@ -28,6 +30,7 @@ pub(crate) struct Policy<'a> {
     pub(crate) ownership: Ownership,
     /// Extended attributes are set; those that this user may not set are left out for [`Ownership::Invoker`].
     pub(crate) xattrs: bool,
+    pub(crate) form: Form,
     /// Where directories that the archive left out are looked up.
     pub(crate) parents: &'a [Root],
 }
@@ -38,7 +41,9 @@ pub(crate) struct Extractor<'a> {
     pub(super) policy: Policy<'a>,
     parent: Option<(PathBuf, Directory)>,
     times: BTreeMap<PathBuf, (i64, u32)>,
-    pub(super) made: HashSet<PathBuf>,
+    pub(super) made: BTreeSet<PathBuf>,
+    /// Overlay's whiteouts.
+    whiteouts: Vec<PathBuf>,
     skipped: Vec<String>,
     /// The tree depends on those below it.
     pub(super) implied: bool,
@@ -55,7 +60,8 @@ impl<'a> Extractor<'a> {
             policy,
             parent: None,
             times: BTreeMap::new(),
-            made: HashSet::new(),
+            made: BTreeSet::new(),
+            whiteouts: Vec::new(),
             skipped: Vec::new(),
             implied: false,
             unlinked: None,
@@ -72,6 +78,12 @@ impl<'a> Extractor<'a> {
                     self.imply(path)?;
                     self.root.directory(path)?
                 }
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory && self.replaces_whiteout(path)? => {
+                    if self.root.directory(path).is_err() {
+                        self.imply(path)?;
+                    }
+                    self.root.directory(path)?
+                }
                 other => other?,
             };
             self.parent = Some((path.to_owned(), directory));
@@ -82,30 +94,45 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// Makes the missing directories down to `path`. A name may have very many elements: nothing here calls itself for
-    /// each.
+    /// Makes the missing directories down to `path`, as they are seen from below. A name may have very many elements:
+    /// nothing here calls itself for each.
     fn imply(&mut self, path: &Path) -> Result<(), ApplyError> {
-        let there = |above: &&Path| !self.root.directory(above).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-        let mut missing: Vec<&Path> = vec![path];
-        missing.extend(path.ancestors().skip(1).take_while(|above| !there(above)));
-        missing.into_iter().rev().try_for_each(|path| self.imply_one(path))
+        let missing = |at: &Path| self.root.directory(at).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let first = path.ancestors().take_while(|at| missing(at)).count().max(1);
+        let there = names(path).count().saturating_sub(first);
+        let mut view = View::of(std::iter::once(self.root).chain(self.policy.parents))?;
+        let mut at = PathBuf::new();
+        for (depth, name) in names(path).enumerate() {
+            let seen = view.step(name)?;
+            at.push(name);
+            if depth >= there {
+                self.imply_one(&at, seen)?;
+            }
+        }
+        Ok(())
     }
 
-    fn imply_one(&mut self, path: &Path) -> Result<(), ApplyError> {
+    /// Where the layer deletes what those below have at `path`, or above it, and has its own there: makes the directory.
+    fn replaces_whiteout(&mut self, path: &Path) -> Result<bool, ApplyError> {
+        match path.ancestors().find_map(|at| Some((at, self.root.metadata(at).ok()?))) {
+            Some((at, found)) if is_whiteout(Some(found)) && self.policy.form == Form::OverlayLower => {
+                self.imply_one(at, Seen::Hidden)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn imply_one(&mut self, path: &Path, seen: Seen<'_>) -> Result<(), ApplyError> {
         self.names.count(path)?;
         self.implied = true;
         let mut entry = plain_directory(path);
-        for below in self.policy.parents {
-            match below.metadata(path) {
-                Ok(found) if found.kind == FileKind::Directory => {
-                    (entry.mode, entry.uid, entry.gid, entry.mtime) = (found.mode, found.uid, found.gid, found.mtime);
-                    entry.xattrs = below.xattrs(path)?;
-                    entry.xattrs.retain(|(name, _)| !crate::diff::is_overlay_attribute(name));
-                    break;
-                }
-                Ok(_) => break,
-                Err(_) => {}
-            }
+        if let Seen::Shown(below, found) = seen
+            && found.kind == FileKind::Directory
+        {
+            (entry.mode, entry.uid, entry.gid, entry.mtime) = (found.mode, found.uid, found.gid, found.mtime);
+            entry.xattrs = below.xattrs(path)?;
+            entry.xattrs.retain(|(name, _)| !crate::diff::is_overlay_attribute(name));
         }
         self.place(&entry, &mut io::empty())
     }
@@ -124,6 +151,7 @@ impl<'a> Extractor<'a> {
         let stays = at_root || (entry.kind == Kind::Directory && existing == Some(FileKind::Directory));
         if existing.is_some() && !stays {
             parent.remove_all(&name)?;
+            forget_below(&mut self.made, &mut self.times, &entry.path);
         }
         let mut written_to = None;
         match entry.kind {
@@ -135,6 +163,10 @@ impl<'a> Extractor<'a> {
             Kind::Directory => {
                 if !stays {
                     parent.create_dir(&name, 0o700)?;
+                }
+                if existing.is_some() && !stays && self.policy.form == Form::OverlayLower {
+                    // What the layer had there before, a whiteout or a file, hid what the layers below have.
+                    make_opaque(parent, &name)?;
                 }
             }
             Kind::Symlink => parent.symlink(&name, &entry.link)?,
@@ -176,31 +208,43 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
+    /// True if the layer has something at `path`, or below it.
+    fn has(&self, path: &Path) -> bool {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        self.made.range::<Path, _>(from).next().is_some_and(|made| made.starts_with(path))
+    }
+
     /// Hides or deletes `name` of the layers below.
-    pub(super) fn whiteout(&mut self, parent: &Path, name: &OsStr, form: Form) -> Result<(), ApplyError> {
+    pub(super) fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<(), ApplyError> {
+        let path = parent.join(name);
         // A whiteout says nothing of its own layer, whatever the order of the members.
-        if self.made.contains(&parent.join(name)) {
-            return Ok(());
+        if self.has(&path) {
+            let found = self.root.metadata(&path)?;
+            return if found.kind == FileKind::Directory { self.opaque(&path) } else { Ok(()) };
         }
-        match form {
-            Form::Plain => Ok(self.root.remove_all(&parent.join(name))?),
+        match self.policy.form {
+            Form::Plain => Ok(self.root.remove_all(&path)?),
             Form::OverlayLower => {
                 let directory = self.parent(parent)?;
                 directory.remove_all(name)?;
-                Ok(directory.node(name, FileKind::CharDevice, (0, 0))?)
+                directory.node(name, FileKind::CharDevice, (0, 0))?;
+                self.whiteouts.push(path);
+                Ok(())
             }
         }
     }
 
     /// Hides or deletes all that the layers below have in `path`.
-    pub(super) fn opaque(&mut self, path: &Path, form: Form) -> Result<(), ApplyError> {
-        match form {
+    pub(super) fn opaque(&mut self, path: &Path) -> Result<(), ApplyError> {
+        match self.policy.form {
             Form::OverlayLower => {
-                self.parent(path)?;
-                let value = b"y";
+                match self.parent(path) {
+                    // A file has nothing in it to hide.
+                    Err(ApplyError::Root(error)) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+                    other => drop(other?),
+                }
                 let (parent, name) = (path.parent().unwrap_or(Path::new("")), file_name(path));
-                self.root.directory(parent)?.set_xattr(name, OsStr::new(whiteout::OVERLAY_OPAQUE[0]), value)?;
-                Ok(())
+                Ok(make_opaque(&self.root.directory(parent)?, name)?)
             }
             Form::Plain => {
                 let Ok(directory) = self.root.directory(path) else { return Ok(()) };
@@ -213,7 +257,7 @@ impl<'a> Extractor<'a> {
     }
 
     fn clear_below(&self, directory: &Directory, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
-        if !self.made.contains(path) {
+        if !self.has(path) {
             return Ok(directory.remove_all(name)?);
         }
         if directory.metadata(name)?.kind == FileKind::Directory {
@@ -225,8 +269,23 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
+    /// Where the layer hides a whole directory, its names are listed as they are, whiteouts included.
+    fn drop_hidden_whiteouts(&mut self) -> Result<(), ApplyError> {
+        for path in std::mem::take(&mut self.whiteouts) {
+            let mut view = View::of([self.root])?;
+            for name in names(path.parent().unwrap_or(Path::new(""))) {
+                view.step(name)?;
+            }
+            if view.hides() && is_whiteout(self.root.metadata(&path).ok()) {
+                self.root.remove_all(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the times of directories. Gives the devices that were skipped, and whether something was taken from below.
     pub(crate) fn finish(mut self) -> Result<(Vec<String>, bool), ApplyError> {
+        self.drop_hidden_whiteouts()?;
         for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
             match self.root.directory(path.parent().unwrap_or(Path::new(""))) {
                 Ok(parent) => match parent.set_mtime(file_name(&path), mtime) {
@@ -239,6 +298,25 @@ impl<'a> Extractor<'a> {
         }
         Ok((self.skipped, self.implied))
     }
+}
+
+fn is_whiteout(found: Option<Metadata>) -> bool {
+    found.is_some_and(|found| found.kind == FileKind::CharDevice && found.device == (0, 0))
+}
+
+/// Forgets what was made below `path`, and is gone.
+fn forget_below(made: &mut BTreeSet<PathBuf>, times: &mut BTreeMap<PathBuf, (i64, u32)>, path: &Path) {
+    let from = (Bound::Excluded(path), Bound::Unbounded);
+    let below = made.range::<Path, _>(from).take_while(|below| below.starts_with(path));
+    for gone in below.cloned().collect::<Vec<_>>() {
+        made.remove(&gone);
+        times.remove(&gone);
+    }
+}
+
+/// To overlay it says that of the layers below nothing is in the directory.
+fn make_opaque(parent: &Directory, name: &OsStr) -> Result<(), RootError> {
+    parent.set_xattr(name, OsStr::new(whiteout::OVERLAY_OPAQUE[0]), b"y")
 }
 
 /// A directory that was there has the attributes of its entry and no others (image-spec 1.1, "Modifications").

@@ -1,16 +1,14 @@
 //! Hard links of a layer to files of the layers below it. Where layers are applied one onto the other, as other tools
 //! do, such a link is like any; in a tree of one layer the file has to be there as well.
 
-use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::path::Path;
 
 use super::ApplyError;
 use super::extract::Extractor;
+use super::seen::{Seen, seen};
 use crate::diff::is_overlay_attribute;
-use crate::root::{FileKind, Root};
+use crate::root::FileKind;
 use crate::tar::{Entry, Kind, plain_directory};
-use crate::whiteout;
 
 impl Extractor<'_> {
     /// Makes sure that the file which `entry` links to is there. False if it can only be in trees that were not given:
@@ -30,15 +28,15 @@ impl Extractor<'_> {
             Err(_) => {}
         }
         let missing = fails("no such file is in the layer or below it");
-        if hides(self.root, target) {
-            return Err(missing);
-        }
-        if self.policy.parents.is_empty() {
-            self.implied = true;
-            self.unlinked.get_or_insert(missing);
-            return Ok(false);
-        }
-        let Some((below, found)) = below(self.policy.parents, target) else { return Err(missing) };
+        let (below, found) = match seen(std::iter::once(self.root).chain(self.policy.parents), target)? {
+            Seen::Shown(below, found) if found.kind == FileKind::File => (below, found),
+            Seen::Nothing if self.policy.parents.is_empty() => {
+                self.implied = true;
+                self.unlinked.get_or_insert(missing);
+                return Ok(false);
+            }
+            _ => return Err(missing),
+        };
         self.implied = true;
         let mut copy = Entry {
             kind: Kind::File,
@@ -57,28 +55,4 @@ impl Extractor<'_> {
         self.made.remove(target);
         Ok(true)
     }
-}
-
-/// The tree that the file `path` is seen from, if it is one.
-fn below<'r>(parents: &'r [Root], path: &Path) -> Option<(&'r Root, crate::root::Metadata)> {
-    for root in parents {
-        match root.metadata(path) {
-            Ok(found) => return (found.kind == FileKind::File).then_some((root, found)),
-            Err(_) if hides(root, path) => return None,
-            Err(_) => {}
-        }
-    }
-    None
-}
-
-/// True if `root` shows nothing of what trees below it have at `path`.
-fn hides(root: &Root, path: &Path) -> bool {
-    let is_mark = |name: &OsStr| whiteout::OVERLAY_OPAQUE.iter().any(|mark| name == OsStr::new(mark));
-    path.ancestors().skip(1).any(|up| match root.metadata(up) {
-        Ok(found) if found.kind == FileKind::Directory => {
-            root.xattrs(up).is_ok_and(|xattrs| xattrs.iter().any(|(name, _)| is_mark(name)))
-        }
-        Ok(_) => true,
-        Err(_) => false,
-    })
 }

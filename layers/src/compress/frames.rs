@@ -73,8 +73,14 @@ impl<R: BufRead> Decoder<R> {
                 Next::End => break State::Ended,
             }
         };
-        let decoded: io::Result<Vec<_>> =
-            frames.par_iter().map(|(frame, size)| zstd::bulk::decompress(frame, *size)).collect();
+        // A context costs more than a small frame, of which there may be very many.
+        let decoded: io::Result<Vec<_>> = frames
+            .par_iter()
+            .map_init(context, |context, (frame, size)| match context {
+                Ok(context) => context.decompress(frame, *size),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            })
+            .collect();
         self.ready.extend(decoded?.into_iter().map(Cursor::new));
         self.state = last;
         Ok(())
@@ -106,6 +112,13 @@ impl<R: BufRead> Read for Decoder<R> {
             }
         }
     }
+}
+
+/// What frames are decoded with.
+fn context() -> io::Result<zstd::bulk::Decompressor<'static>> {
+    #[cfg(test)]
+    tests::CONTEXTS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    zstd::bulk::Decompressor::new()
 }
 
 /// Reads a frame, unless it is a large one; skippable frames are passed over.
@@ -187,8 +200,12 @@ fn number(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::io::BufReader;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    /// How many were made, by all tests.
+    pub(super) static CONTEXTS: AtomicUsize = AtomicUsize::new(0);
 
     fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut back = Vec::new();
@@ -240,6 +257,15 @@ mod tests {
             decoder.read_to_end(&mut back).unwrap();
             assert_eq!(back, b"last");
         }
+    }
+
+    #[test]
+    fn frames_share_what_they_are_decoded_with() {
+        let frames = 100_000;
+        let before = CONTEXTS.load(Ordering::Relaxed);
+        assert!(decoded(&zstd::bulk::compress(b"", 1).unwrap().repeat(frames)).unwrap().is_empty());
+        let made = CONTEXTS.load(Ordering::Relaxed) - before;
+        assert!(made > 0 && made < frames / 10, "{made} contexts for {frames} frames");
     }
 
     #[test]

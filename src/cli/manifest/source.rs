@@ -16,6 +16,9 @@ use crate::plan::Platform;
 use crate::registry::Reference;
 use crate::resolve::Resolver;
 
+/// Images and attestations of one index: each is fetched.
+const MOST: usize = 500;
+
 /// An image for one platform.
 pub(super) struct Joined {
     /// As the user named it.
@@ -72,13 +75,17 @@ fn remote(
     let mut entries = vec![IndexEntry { descriptor, platform: None, annotations: BTreeMap::new() }];
     if media_type::is_index(&entries[0].descriptor.media_type) {
         entries = read::<Index>(&context.store, text, &entries[0].descriptor.digest)?.manifests;
+        if entries.len() > MOST {
+            let message = format!("it lists {} images; alloy joins up to {MOST} of an index", entries.len());
+            return Err(ImageError::invalid(text, message).into());
+        }
         for entry in &entries {
             get(&entry.descriptor.digest.to_string())?;
         }
     }
     let images = entries.into_iter().map(|IndexEntry { descriptor, annotations, .. }| {
         let manifest: Manifest = read(&context.store, text, &descriptor.digest)?;
-        context.runtime.block_on(client.blob(&manifest.config))?;
+        context.runtime.block_on(client.document(&manifest.config))?;
         let platform = platform(&context.store, text, &manifest)?;
         for layer in manifest.layers.iter().filter(|layer| !context.store.holds(&layer)) {
             elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
@@ -100,8 +107,17 @@ fn read<T: DeserializeOwned>(store: &Store, what: &str, digest: &Digest) -> Resu
 fn platform(store: &Store, what: &str, manifest: &Manifest) -> Result<Platform, CommandError> {
     let config = read_config(what, &store.read_blob(&manifest.config.digest, 16 << 20)?)?;
     let field = |name: &str| config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    // As Go names them: what else stands there would be shown, and handed on.
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     match (field("os"), field("architecture")) {
-        (Some(os), Some(architecture)) => Ok(Platform { os, architecture, variant: field("variant") }),
+        (Some(os), Some(architecture))
+            if [Some(&os), Some(&architecture), field("variant").as_ref()]
+                .into_iter()
+                .flatten()
+                .all(|text| is_name(text)) =>
+        {
+            Ok(Platform { os, architecture, variant: field("variant") })
+        }
         _ => Err(ImageError::invalid(what, "its config does not say what it runs on").into()),
     }
 }

@@ -3,7 +3,7 @@
 //! A directory that alloy wrote is replaced, as files are. That it is one the store says, by what stays the same as
 //! long as the directory does: the image itself gets no mark.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -110,8 +110,7 @@ impl Directory {
         }
         fs::set_permissions(staged.path(), PermissionsExt::from_mode(0o755)).map_err(&failed)?;
         // One after the other: who is second replaces what the first has put there.
-        let lock = File::open(parent).map_err(&failed)?;
-        lock.lock().map_err(&failed)?;
+        let _lock = store.lock(WRITTEN)?;
         // Somebody may have put something else there meanwhile.
         let there = self.path.symlink_metadata().is_ok();
         if there && !(self.path.is_dir() && (self.is_empty()? || self.is_ours(store)?)) {

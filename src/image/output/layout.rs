@@ -12,13 +12,15 @@ use layers::media_type::Descriptor;
 use super::super::layout::REF_NAME;
 use super::super::{Files, ImageError, Index, IndexEntry, JSON_LIMIT};
 use super::source::Source;
-use crate::sink::{Beside, directory, sweep};
+use crate::sink::{Beside, Parts, directory, sweep};
 
 /// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
 pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";
 const BLOBS: &str = "blobs";
+/// Directories that blobs are written to.
+pub const PARTS: &[&str] = &[BLOBS, "blobs/sha256"];
 /// How files are called that were not finished.
 const UNFINISHED: &str = "layout";
 
@@ -44,12 +46,15 @@ impl Layout {
         let names: Vec<_> = names.flatten().map(|entry| entry.file_name()).collect();
         let of_layout = |name: &std::ffi::OsString| {
             let left = name.to_string_lossy();
-            [BLOBS, INDEX].iter().any(|known| name == known) || left.starts_with(&format!(".{UNFINISHED}."))
+            [BLOBS, INDEX].iter().any(|known| name == known)
+                || left.starts_with(&format!(".{UNFINISHED}."))
+                || Parts::is_lock(name)
         };
         if !names.iter().any(|name| name == MARKER) && !names.iter().all(of_layout) {
             return Err(ImageError::Occupied { path });
         }
         crate::sink::may_make_in(&path)?;
+        Parts::of(&path, PARTS).check()?;
         Ok(Self { path })
     }
 
@@ -60,10 +65,10 @@ impl Layout {
     /// Adds the image, in place of another one of its tag and platform.
     pub(super) fn write(&self, image: &Source<'_>) -> Result<(), ImageError> {
         let blobs = self.path.join(BLOBS).join("sha256");
-        fs::create_dir_all(&blobs).map_err(write_error(&blobs))?;
+        let parts = Parts::of(&self.path, PARTS);
+        parts.make()?;
         // Those who add to an index do so one after the other.
-        let lock = File::open(&self.path).map_err(write_error(&self.path))?;
-        lock.lock().map_err(write_error(&self.path))?;
+        let _lock = parts.lock()?;
         [&self.path, &blobs].into_iter().for_each(|place| sweep(place, OsStr::new(UNFINISHED)));
         for descriptor in image.blobs()? {
             let path = blobs.join(descriptor.digest.hex());
@@ -110,7 +115,9 @@ fn is_whole(path: &Path, blob: &Descriptor) -> bool {
         io::copy(&mut file, &mut hasher)?;
         Ok(hasher.finish())
     };
-    path.metadata().is_ok_and(|found| found.len() == blob.size) && digest().is_ok_and(|found| found == blob.digest)
+    // A link to it is not it.
+    path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == blob.size)
+        && digest().is_ok_and(|found| found == blob.digest)
 }
 
 /// Writes a file, which gets its name when it is complete.

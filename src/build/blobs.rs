@@ -13,7 +13,7 @@ use crate::tasks::Task;
 /// Brings those of `blobs` that are not in the store there, from wherever they are known to be.
 pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(), BuildError> {
     let mut tasks = Vec::new();
-    for blob in blobs.iter().filter(|blob| !resolver.store.holds(&blob)) {
+    for blob in blobs.iter().filter(|blob| !resolver.store.holds(blob)) {
         let places: Vec<_> = elsewhere::places(resolver.store, &blob.digest)?.into_iter().collect();
         let remotes = resolver.remotes(&places);
         let (wanted, store) = (blob.clone(), resolver.store.clone());

@@ -64,7 +64,7 @@ impl<'a> Uploads<'a> {
 
     /// Begins to upload a blob of the store.
     pub(super) fn start(&mut self, blob: &Descriptor) {
-        if !self.resolver.store.holds(&blob) {
+        if !self.resolver.store.holds(blob) {
             return;
         }
         for client in self.clients.clone() {
@@ -162,7 +162,7 @@ impl Job {
             return Ok(());
         }
         for source in &self.sources {
-            if self.store.holds(&blob) {
+            if self.store.holds(blob) {
                 break;
             }
             source.pull(blob, &self.store).await?;

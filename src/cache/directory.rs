@@ -127,7 +127,7 @@ impl Directory {
 
     /// Brings a blob into `store`, checked.
     pub fn pull(&self, blob: &Descriptor, store: &Store, stop: &Stop) -> Result<()> {
-        if store.holds(&blob) {
+        if store.holds(blob) {
             return Ok(());
         }
         let path = self.blob(&blob.digest);

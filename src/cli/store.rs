@@ -77,6 +77,9 @@ fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let (store, repair) = (&context.store, args.repair);
+    if !repair {
+        store.leave_damage();
+    }
     // Records first: what images need is known by them.
     let mut findings = Findings::default();
     let (count, damaged) = store.examine_records(repair)?;

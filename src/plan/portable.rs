@@ -14,7 +14,7 @@ use super::{Inputs, LayerKey};
 use crate::op::{Archive, Mode, Op, Owner, Source, Step};
 
 /// Raised when the same archive would give other bytes.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// A step that is nothing but an archive unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]

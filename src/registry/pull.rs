@@ -120,7 +120,7 @@ impl Client {
     /// A blob, into the store unless it is there.
     pub async fn blob(&self, descriptor: &Descriptor) -> Result<(), RegistryError> {
         let store = &self.inner.store;
-        if store.holds(&descriptor) {
+        if store.holds(descriptor) {
             return Ok(());
         }
         // Another build may be pulling the same one.
@@ -132,7 +132,7 @@ impl Client {
                 None => tokio::time::sleep(POLL).await,
             }
         };
-        if store.holds(&descriptor) {
+        if store.holds(descriptor) {
             return Ok(());
         }
         let name = format!("{} {}", self.reference(), &descriptor.digest.hex()[..12]);

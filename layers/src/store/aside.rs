@@ -63,6 +63,8 @@ pub(super) struct Found(Arc<Mutex<Noted>>);
 struct Noted {
     all: Vec<Damage>,
     listener: Option<Listener>,
+    /// Nothing is put aside.
+    left: bool,
 }
 
 impl fmt::Debug for Found {
@@ -81,6 +83,11 @@ impl Store {
     /// Has `listener` told of all damage that is found from now on.
     pub fn on_damage(&self, listener: impl Fn(&Damage) + Send + Sync + 'static) {
         self.found.lock().listener = Some(Box::new(listener));
+    }
+
+    /// From now on damage is left where it is, and nobody is told: for who looks at all of it.
+    pub fn leave_damage(&self) {
+        self.found.lock().left = true;
     }
 
     /// All damage that was found through this store and its clones, in the order in which it was found.
@@ -105,6 +112,9 @@ impl Store {
     /// Puts a file or a directory of this store aside, and tells of it. Whoever is second finds it gone, which is as
     /// good.
     pub fn put_aside(&self, path: &Path, what: impl Into<String>, why: impl Into<String>) -> Damage {
+        if self.found.lock().left {
+            return Damage { what: what.into(), why: why.into(), fate: Fate::Left };
+        }
         let fate = match self.moved_aside(path) {
             Ok(()) => Fate::Aside,
             Err(error) => Fate::Stays(error.to_string()),

@@ -32,7 +32,7 @@ impl Scratch {
 
     /// Has those of `blobs` here that `real` has, without taking their space twice.
     pub(super) fn share(&self, real: &Store, blobs: &[Descriptor]) -> Result<(), BuildError> {
-        for blob in blobs.iter().filter(|blob| real.holds(&blob)) {
+        for blob in blobs.iter().filter(|blob| real.holds(blob)) {
             let (from, to) = (real.blob_path(&blob.digest), self.store.blob_path(&blob.digest));
             // Not every file system has links.
             let shared = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));

@@ -87,7 +87,7 @@ fn remote(
         let manifest: Manifest = read(&context.store, text, &descriptor.digest)?;
         context.runtime.block_on(client.document(&manifest.config))?;
         let platform = platform(&context.store, text, &manifest)?;
-        for layer in manifest.layers.iter().filter(|layer| !context.store.holds(&layer)) {
+        for layer in manifest.layers.iter().filter(|layer| !context.store.holds(layer)) {
             elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
         }
         let (name, tagged_at) = (reference.to_string(), now());

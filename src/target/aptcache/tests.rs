@@ -49,6 +49,8 @@ fn lists_that_nobody_signed_are_not_kept() {
     // What was kept is lent to roots that trust the same keys, as a copy.
     fs::create_dir_all(kept).unwrap();
     fs::write(kept.join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
+    let files = [("a_dists_x_InRelease".to_owned(), Digest::of("Suite: x\n"))].into();
+    fs::write(kept.join(DATES), serde_json::to_vec(&Kept { files, ..Kept::default() }).unwrap()).unwrap();
     let other = |name: &str| AptCache::new(directory.path().join(name), "base", &cache.store).unwrap();
     let (same, more) = (other("same"), other("more"));
     same.prepare(&root);
@@ -59,6 +61,22 @@ fn lists_that_nobody_signed_are_not_kept() {
     fs::write(directory.path().join("etc/apt/trusted.gpg.d/own.asc"), "key").unwrap();
     more.prepare(&root);
     assert!(more.is_empty());
+}
+
+#[test]
+fn kept_lists_that_were_damaged_are_lent_to_nobody() {
+    let (directory, cache) = cache();
+    let root = Root::open(directory.path()).unwrap();
+    cache.prepare(&root);
+    let kept = &cache.sources.get().unwrap().as_ref().unwrap().kept;
+    fs::create_dir_all(kept).unwrap();
+    fs::write(kept.join("a_dists_x_InRelease"), "Suite: x\n").unwrap();
+    let files = [("a_dists_x_InRelease".to_owned(), Digest::of("Suite: y\n"))].into();
+    fs::write(kept.join(DATES), serde_json::to_vec(&Kept { files, ..Kept::default() }).unwrap()).unwrap();
+    let other = AptCache::new(directory.path().join("other"), "base", &cache.store).unwrap();
+    other.prepare(&root);
+    // Nor do they keep good ones from being kept.
+    assert!(other.is_empty() && !kept.exists());
 }
 
 #[test]

@@ -33,6 +33,9 @@ impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         let full = matches!(&error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
         let hint = full.then(|| "the disk is full; `alloy prune` deletes what no image needs".to_owned());
+        let refused =
+            matches!(&error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock);
+        let hint = hint.or_else(|| refused.then(|| super::runtime::MORE_PROCESSES.to_owned()));
         if matches!(error, StoreError::Foreign { .. }) {
             let hint = "what others write in a store is believed, and leads alloy elsewhere: name one of your own with --store";
             return with(Kind::Usage, &error, Some(hint.into()));
@@ -127,7 +130,9 @@ impl From<SinkError> for CommandError {
 
 impl From<SandboxError> for CommandError {
     fn from(error: SandboxError) -> Self {
-        with(Kind::Sandbox, &error, error.hint())
+        // A worker that was lost says nothing about what the machine gives.
+        let kind = if matches!(error, SandboxError::WorkerLost { .. }) { Kind::Failed } else { Kind::Sandbox };
+        with(kind, &error, error.hint())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
-use rayon::prelude::*;
+use crate::at_once;
 
 /// A frame of more content than this, or of content that it does not tell, is decoded as a stream.
 const MAX_CONTENT: u64 = 16 << 20;
@@ -73,8 +73,8 @@ impl<R: BufRead> Decoder<R> {
                 Next::End => break State::Ended,
             }
         };
-        let decoded: io::Result<Vec<_>> =
-            frames.par_iter().map(|(frame, size)| zstd::bulk::decompress(frame, *size)).collect();
+        let decoded = at_once::each(&frames, |(frame, size)| zstd::bulk::decompress(frame, *size));
+        let decoded: io::Result<Vec<_>> = decoded.into_iter().collect();
         self.ready.extend(decoded?.into_iter().map(Cursor::new));
         self.state = last;
         Ok(())

@@ -174,8 +174,8 @@ impl<'a> Session<'a> {
             move |source| TargetError::Host { path, source }
         };
         let file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
-        let staged = self.store.stage_tree()?;
-        let root = Root::open(&staged)?;
+        let staged = unpack::Staged::new(&self.store)?;
+        let root = Root::open(staged.path())?;
         let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
         for blob in blobs {
             let (_, reader) = decoder(self.store.open_blob(blob)?).map_err(failed(blob))?;
@@ -184,8 +184,7 @@ impl<'a> Session<'a> {
         let exclude = ExcludeSet::default();
         let mut out = BufWriter::with_capacity(1 << 20, &file);
         diff(&root, &mut out, &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] })?;
-        out.flush().map_err(TargetError::Output)?;
-        Ok(remove_tree(&staged)?)
+        out.flush().map_err(TargetError::Output)
     }
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {

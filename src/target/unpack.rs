@@ -60,13 +60,34 @@ pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
     Ok(unpacked)
 }
 
+/// A tree without a name yet; deleted unless it gets one.
+pub(super) struct Staged(PathBuf);
+
+impl Staged {
+    /// An empty one.
+    pub(super) fn new(store: &Store) -> Result<Self, TargetError> {
+        Ok(Self(store.stage_tree()?))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What stays is the next prune's. It is no longer there if it has its name.
+        let _ = remove_tree(&self.0);
+    }
+}
+
 /// Unpacks a layer. Its tree gets its name only if its content is what was claimed.
 fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetError> {
-    let staged = store.stage_tree()?;
-    let applied = match applied(store, layer, parents, &staged) {
+    let staged = Staged::new(store)?;
+    let applied = match applied(store, layer, parents, staged.path()) {
         Ok(applied) => applied,
         Err(error) => {
-            remove_tree(&staged)?;
             // Whoever claimed it to be a layer was wrong; what this machine refuses is no fault of theirs.
             return match error {
                 error @ (TargetError::Apply(ApplyError::Tar(_) | ApplyError::Link { .. }) | TargetError::Layer(_))
@@ -81,17 +102,16 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
     let (mut applied, found) = applied;
     // Before it has a name: nothing is found under one that is not its own.
     if let Some(found) = found.filter(|found| *found != layer.diff_id) {
-        remove_tree(&staged)?;
         return Ok(One::Wrong(Wrong::DiffId(found)));
     }
     let wait = parents.is_empty() && !layer.parents.is_empty();
     if let Some(error) = applied.unlinked.take().filter(|_| !wait) {
-        remove_tree(&staged)?;
         return if layer.foreign { Ok(One::Wrong(Wrong::Content(error.to_string()))) } else { Err(error.into()) };
     }
     let incomplete = applied.implied_parents && wait;
-    if incomplete || !store.publish_tree(&staged, layer.tree.name(applied.implied_parents))? {
-        remove_tree(&staged)?;
+    if !incomplete {
+        // Another may have been quicker: its tree is the same.
+        store.publish_tree(staged.path(), layer.tree.name(applied.implied_parents))?;
     }
     Ok(if incomplete { One::Incomplete } else { One::Tree(applied.skipped_devices) })
 }

@@ -52,6 +52,9 @@ impl From<StoreError> for CommandError {
                             `prune --dry-run`: for all else name one of your own with --store";
                 (Kind::Failed, Some(hint.to_owned()))
             }
+            StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock => {
+                (Kind::Failed, Some(super::runtime::MORE_PROCESSES.to_owned()))
+            }
             StoreError::Wrong(_) => {
                 let remade =
                     "`alloy build` fetches or makes anew what is missing; `alloy store check` looks for more damage";
@@ -152,7 +155,9 @@ impl From<SinkError> for CommandError {
 
 impl From<SandboxError> for CommandError {
     fn from(error: SandboxError) -> Self {
-        with(Kind::Sandbox, &error, error.hint())
+        // A worker that was lost says nothing about what the machine gives.
+        let kind = if matches!(error, SandboxError::WorkerLost { .. }) { Kind::Failed } else { Kind::Sandbox };
+        with(kind, &error, error.hint())
     }
 }
 

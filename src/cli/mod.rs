@@ -126,13 +126,13 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            let text = error.render();
             // Help and version are no errors.
             if !error.use_stderr() {
-                let _ = error.print();
-                return ExitCode::SUCCESS;
+                ui::out(&if ui::color_out() { text.ansi().to_string() } else { text.to_string() });
+                return ended(Ok(ExitCode::SUCCESS));
             }
             // It quotes what was given.
-            let text = error.render();
             ui::note(&if ui::color() { text.ansi().to_string() } else { text.to_string() });
             return ExitCode::from(Kind::Usage as u8);
         }
@@ -168,6 +168,11 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(args, Cli::command()),
         Command::Compat(args) => compat::run(args),
     };
+    ended(result)
+}
+
+/// The exit code for how a command ended, after its failure was printed.
+fn ended(result: Result<ExitCode, CommandError>) -> ExitCode {
     let unprinted = ui::unprinted().map(|error| CommandError::new(Kind::Failed, format!("cannot print: {error}")));
     match result.and_then(|code| unprinted.map_or(Ok(code), Err)) {
         Ok(code) => code,

@@ -17,6 +17,10 @@ const DESCRIPTORS: usize = 16;
 /// Threads that wait for files stay until the end: with one of them there, work waits where no second is to be had.
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
+/// What helps where a thread or a process is refused.
+pub(super) const MORE_PROCESSES: &str =
+    "allow this user more processes (`ulimit -u`), or this container (`pids.max` of its cgroup)";
+
 /// A runtime.
 pub(super) fn runtime() -> Result<Runtime, CommandError> {
     descriptors().map_err(|error| {
@@ -24,8 +28,7 @@ pub(super) fn runtime() -> Result<Runtime, CommandError> {
         CommandError::new(Kind::Failed, message).hint("allow this process more of them (`ulimit -n`)")
     })?;
     let refused = |error: io::Error| {
-        CommandError::new(Kind::Failed, format!("cannot start threads: {error}"))
-            .hint("allow this user more processes (`ulimit -u`), or this container (`pids.max` of its cgroup)")
+        CommandError::new(Kind::Failed, format!("cannot start threads: {error}")).hint(MORE_PROCESSES)
     };
     threads(WORKERS + 1).map_err(refused)?;
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).thread_keep_alive(FOR_EVER).enable_all().build();

@@ -182,7 +182,8 @@ impl Client {
 fn with_entries(index: Option<Value>, entries: &[Referrer]) -> Result<Option<Amended>, &'static str> {
     let mut index =
         index.unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": []}));
-    let listed = index["manifests"].as_array_mut().ok_or("the tag is taken by something that lists nothing")?;
+    let listed = index.get_mut("manifests").and_then(Value::as_array_mut);
+    let listed = listed.ok_or("the tag is taken by something that lists nothing")?;
     let before = listed.len();
     for entry in entries {
         if !listed.iter().any(|other| other["digest"] == json!(entry.descriptor.digest)) {
@@ -212,7 +213,9 @@ mod tests {
         assert_eq!(amended["annotations"]["a"], "b");
         assert_eq!(amended["manifests"][2]["digest"], json!(ours[1].descriptor.digest));
         assert!(with_entries(Some(amended), &ours).ok().unwrap().is_none());
-        assert!(with_entries(Some(json!({"config": {}})), &ours).is_err());
+        for other in [json!({"config": {}}), json!([]), json!("text"), json!(7), serde_json::Value::Null] {
+            assert!(with_entries(Some(other), &ours).is_err());
+        }
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl Client {
 fn with(found: Option<Value>, signed: &Signed) -> Result<Option<Value>, &'static str> {
     let mut manifest =
         found.unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": []}));
-    let layers = manifest["layers"].as_array_mut().ok_or("the tag is taken by something without layers")?;
+    let layers = manifest.get_mut("layers").and_then(Value::as_array_mut);
+    let layers = layers.ok_or("the tag is taken by something without layers")?;
     let same = |layer: &Value| {
         let annotated = |(name, value): (&String, &String)| layer["annotations"][name] == json!(value);
         layer["digest"] == json!(signed.payload.digest) && signed.annotations.iter().all(annotated)
@@ -89,5 +90,8 @@ mod tests {
         assert!(with(Some(two.clone()), &signed("ann")).unwrap().is_none());
         let config: Value = serde_json::from_slice(&config(&two)).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"], json!([payload.digest, payload.digest]));
+        for other in [json!({}), json!([]), json!("text"), json!(7), Value::Null] {
+            assert!(with(Some(other), &signed("ann")).is_err());
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! And the list of what runs, of other roots as well, for whoever has to end it.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio as Std};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,8 +117,9 @@ fn end_with_parent(command: &mut Command) {
 }
 
 impl Running {
-    /// Hands what is printed to `output` until the command has ended. A service that it has started may keep its end of
-    /// the pipe for ever: nobody waits for that. `session` says that it leads one.
+    /// Hands what is printed to `output` until the command has ended. `session` says that it leads one: a service that it
+    /// has started may keep its end of the pipe for ever, and nobody waits for that. Otherwise it is a sandbox, in which
+    /// nothing goes on by then: the process that enters it may be gone before its pid 1 is.
     pub fn finish(mut self, session: bool, output: &dyn Fn(&[u8])) -> Result<Exit, SandboxError> {
         let failed = |e: io::Error| SandboxError::setup("follow a command", e);
         let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) else { return self.wait() };
@@ -128,7 +129,8 @@ impl Running {
             let _ = session.then(|| rustix::process::kill_process_group(pid, Signal::KILL));
             let _ = self.child.kill();
         }
-        let copied = self.output.take().map_or(Ok(()), |pipe| copy(&pipe.into(), &ended, output));
+        let until = session.then_some(&ended);
+        let copied = self.output.take().map_or(Ok(()), |pipe| copy(&pipe.into(), until, output));
         let exit = self.wait();
         if session {
             end_rest(pid);
@@ -158,7 +160,7 @@ fn register(pid: Pid, session: bool) -> bool {
 }
 
 /// Copies from `pipe` until its end, or until what it held when `ended` became readable.
-fn copy(pipe: &OwnedFd, ended: &OwnedFd, output: &dyn Fn(&[u8])) -> io::Result<()> {
+fn copy(pipe: &OwnedFd, ended: Option<&OwnedFd>, output: &dyn Fn(&[u8])) -> io::Result<()> {
     rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)?;
     let mut buffer = vec![0; 64 << 10];
     let mut over = false;
@@ -168,13 +170,13 @@ fn copy(pipe: &OwnedFd, ended: &OwnedFd, output: &dyn Fn(&[u8])) -> io::Result<(
             Ok(length) => output(&buffer[..length]),
             Err(rustix::io::Errno::AGAIN) if over => return Ok(()),
             Err(rustix::io::Errno::AGAIN) => {
-                let mut waited =
-                    [PollFd::new(pipe, PollFlags::IN), PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
+                let mut waited = vec![PollFd::new(pipe, PollFlags::IN)];
+                waited.extend(ended.map(|ended| PollFd::new(ended, PollFlags::IN)));
                 match poll(&mut waited, None) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
-                over = !waited[1].revents().is_empty();
+                over = waited.get(1).is_some_and(|ended| !ended.revents().is_empty());
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -199,6 +201,10 @@ mod tests {
     }
 
     fn on_network(network: bool, script: &str) -> Option<(Exit, String)> {
+        finished(network, true, script)
+    }
+
+    fn finished(network: bool, session: bool, script: &str) -> Option<(Exit, String)> {
         // Changing groups takes root.
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -207,7 +213,7 @@ mod tests {
         let argv = ["sh", "-c", script].map(str::to_owned);
         let printed = RefCell::new(Vec::new());
         let running = spawn_directly(&argv, &env, "/", &identity(), network).unwrap();
-        let exit = running.finish(true, &|bytes| printed.borrow_mut().extend_from_slice(bytes)).unwrap();
+        let exit = running.finish(session, &|bytes| printed.borrow_mut().extend_from_slice(bytes)).unwrap();
         Some((exit, String::from_utf8(printed.into_inner()).unwrap()))
     }
 
@@ -218,6 +224,12 @@ mod tests {
         assert_eq!((exit, said), (Exit(3), "started"));
         let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn of_a_sandbox_all_has_ended() {
+        let Some((exit, printed)) = finished(true, false, "(sleep 0.3; echo late) & kill -9 $$") else { return };
+        assert_eq!((exit, printed.as_str()), (Exit(137), "late\n"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Pid 1 of one command: mounts, pivots, drops privileges, runs the command, reaps orphans.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio as Std};
@@ -31,7 +31,8 @@ pub(super) fn main(fd: RawFd) -> ExitCode {
     ExitCode::from(match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("alloy: {error}");
+            // Whoever reads it may be gone, and the exit code says it as well.
+            let _ = writeln!(io::stderr(), "alloy: {error}");
             match error.kind() {
                 io::ErrorKind::NotFound => process::NOT_FOUND,
                 io::ErrorKind::PermissionDenied => process::NOT_EXECUTABLE,

@@ -6,6 +6,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -68,7 +69,21 @@ impl Overlay {
             Err(Errno::INVAL) => return Err(unfit(scratch)),
             Err(error) => return Err(failed("mount an overlay")(error.into())),
         }
-        Ok(Self { merged: scratch.join("merged"), upper: scratch.join("upper"), mounted: true })
+        let overlay = Self { merged: scratch.join("merged"), upper: scratch.join("upper"), mounted: true };
+        overlay.writable(scratch).map_err(failed("mount an overlay"))?;
+        Ok(overlay)
+    }
+
+    /// Fails unless it can be written to. Where the kernel can make no working directory, as on a disk without inodes, it
+    /// mounts it to be read, and says that in its log alone.
+    fn writable(&self, scratch: &Path) -> std::io::Result<()> {
+        let found = rustix::fs::statvfs(&self.merged)?;
+        if !found.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Ok(());
+        }
+        // The same fails here for the same reason.
+        std::fs::create_dir(scratch.join("probe"))?;
+        Err(Errno::ROFS.into())
     }
 
     /// Mounts `bind` inside the merged view, for all that looks at it until the overlay is dropped.

@@ -2,29 +2,42 @@
 //! random bytes.
 
 use std::any::Any;
-use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{process, worker};
+use crate::yaml::shown;
 
 /// A panic ends this process as any other failure does: with a message, and with the exit code of a failure; nothing
 /// that it started goes on.
 pub fn tell_of_panics() {
+    static TOLD: AtomicBool = AtomicBool::new(false);
     std::panic::set_hook(Box::new(|panic| {
+        // One thread tells, and is about to end all others.
+        while TOLD.swap(true, Ordering::SeqCst) {
+            std::thread::park();
+        }
         let place = panic.location().map(|place| format!(" ({}:{})", file(place.file()), place.line()));
-        let text = format!("error: alloy itself failed: {}{}\n", said(panic.payload()), place.unwrap_or_default());
-        // Whoever reads it may be gone.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let text = sentence(said(panic.payload())) + &place.unwrap_or_default();
         let role = std::env::args_os().nth(1).filter(|role| role.to_string_lossy().starts_with('@'));
-        let code = match role {
+        let (who, code) = match role {
             None => {
                 worker::kill_workers();
-                1
+                ("error: alloy itself failed", 1)
             }
-            Some(role) if role == worker::ROLE => 1,
-            Some(_) => process::SETUP_FAILED.into(),
+            // Whoever waits for it has an error of its own for that.
+            Some(role) if role == worker::ROLE => ("alloy: the worker itself failed", 1),
+            Some(_) => ("alloy: the sandbox itself failed", process::SETUP_FAILED.into()),
         };
+        // By the system call: another thread may hold the lock of standard error for long. Whoever reads it may be gone.
+        let _ = rustix::io::write(rustix::stdio::stderr(), format!("{who}: {text}\n").as_bytes());
         std::process::exit(code);
     }));
+}
+
+/// What was said, on one line.
+fn sentence(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    shown(&words.join(" "), false).into_owned()
 }
 
 fn said(payload: &dyn Any) -> &str {
@@ -35,4 +48,23 @@ fn said(payload: &dyn Any) -> &str {
 /// Where it is in the code, without where that lay when it was compiled.
 fn file(path: &str) -> &str {
     path.rsplit_once("/src/").map_or(path, |(before, _)| &path[before.rfind('/').map_or(0, |at| at + 1)..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_one_line_that_steers_no_terminal() {
+        assert_eq!(
+            sentence("assertion failed\n  left: 1\n right: 2\x1b[2J"),
+            "assertion failed left: 1 right: 2\\u{1b}[2J"
+        );
+    }
+
+    #[test]
+    fn places_are_told_without_those_of_the_machine_that_compiled() {
+        assert_eq!(file("/home/ann/registry/tokio-1.2.3/src/runtime/task.rs"), "tokio-1.2.3/src/runtime/task.rs");
+        assert_eq!(file("src/build.rs"), "src/build.rs");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `unshare(CLONE_NEWPID)` puts only *children* into the new pid namespace, hence one process more.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};
@@ -24,7 +24,8 @@ pub(super) fn main(fd: RawFd) -> ExitCode {
     match run(fd) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("alloy: cannot enter the sandbox: {error}");
+            // Whoever reads it may be gone, and the exit code says it as well.
+            let _ = writeln!(io::stderr(), "alloy: cannot enter the sandbox: {error}");
             ExitCode::from(process::SETUP_FAILED)
         }
     }

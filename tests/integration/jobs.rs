@@ -9,7 +9,7 @@ use layers::digest::Digest;
 use serde_json::Value;
 
 use crate::support::http::{Server, refused, send, until, whole};
-use crate::support::{ALLOY, Store, blueprint, cached, repository, run, shared, text, tool};
+use crate::support::{ALLOY, Store, blueprint, cached, run, shared, text, tool};
 
 /// An archive of one file, which is another for each number.
 fn archive(number: usize) -> Vec<u8> {
@@ -197,22 +197,52 @@ fn few_processes_are_told_of() {
     let directory = on_files("- {name: one, action: unpack, source: one.tar.gz, dest: /opt/one}\n");
     std::fs::write(directory.path().join("one.tar.gz"), archive(1)).unwrap();
     let name = crate::support::readable(&directory);
-    let expected = user.shell(&format!("alloy build {name}")).ok().stdout;
-    for limit in 1..16 {
-        user.shell("rm -rf .local").ok();
-        let ended = user.shell(&format!("ulimit -u {limit}; exec alloy build {name}"));
-        match ended.code {
-            Some(0) => assert_eq!(ended.stdout, expected),
-            _ => assert!(matches!(ended.code, Some(1 | 5)) && ended.stderr.contains("error: "), "{limit}: {ended:?}"),
+    // Both compress with more threads than one where there are any.
+    for compression in ["zstd", "gzip"] {
+        let build = format!("alloy build {name} --compression {compression}");
+        let expected = user.shell(&build).ok().stdout;
+        for limit in 1..16 {
+            user.shell("rm -rf .local").ok();
+            let ended = user.shell(&format!("ulimit -u {limit}; exec {build}"));
+            match ended.code {
+                Some(0) => assert_eq!(ended.stdout, expected),
+                code => assert!(matches!(code, Some(1 | 5)) && ended.stderr.contains("error: "), "{limit}: {ended:?}"),
+            }
+            assert!(!ended.stderr.contains("itself failed"), "{limit}: {ended:?}");
         }
-        assert!(!ended.stderr.contains("itself failed"), "{limit}: {ended:?}");
     }
 }
 
+/// A build in a store on a disk of its own that has so many inodes; standard output is empty, and the disk goes with it.
+fn on_few_inodes(inodes: usize, directory: &str) -> crate::support::Ended {
+    let store = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=100m,nr_inodes=$1 tmpfs \"$ALLOY_HOME\" && exec \"$2\" build \"$3\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", &inodes.to_string(), ALLOY, directory])
+        .env("ALLOY_HOME", store.path());
+    run(&mut command)
+}
+
 #[test]
-fn faults_one_at_a_time() {
-    let ended = tool(text(&repository("ci/faults")), &["--short", "--alloy", ALLOY]).ok();
-    assert!(ended.stdout.contains("26 faults"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("0 wrong"), "{}", ended.stdout);
-    assert!(!ended.stdout.contains("no such call"), "{}", ended.stdout);
+fn few_inodes_are_the_disk_s_fault() {
+    let tasks = "- {name: env, action: write_env_file, file: /srv/env, content: A=1}\n\
+                 - {name: odd, action: unpack, source: odd.tar, dest: /opt/odd}\n";
+    let directory = on_files(tasks);
+    // A name twice: it is unpacked in place.
+    let script = "cd \"$0\" && echo 1 > a && tar cf odd.tar a && tar rf odd.tar a";
+    tool("sh", &["-c", script, text(directory.path())]).ok();
+    let (mut told, mut done) = (0, 0);
+    for inodes in (10..160).step_by(2) {
+        let ended = on_few_inodes(inodes, text(directory.path()));
+        if ended.code == Some(0) {
+            done += 1;
+            continue;
+        }
+        told += 1;
+        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{inodes}: {}", ended.stderr);
+        assert!(ended.stderr.contains("No space left on device"), "{inodes}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("Read-only"), "{inodes}: {}", ended.stderr);
+    }
+    assert!(told > 5 && done > 5, "{told} told, {done} done");
 }

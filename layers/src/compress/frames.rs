@@ -3,8 +3,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Chain, Cursor, Read};
+use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
+use zstd::bulk::Decompressor;
+
+use crate::at_once;
 
 /// A frame of more content than this, or of content that it does not tell, is decoded as a stream.
 const MAX_CONTENT: u64 = 16 << 20;
@@ -73,14 +76,17 @@ impl<R: BufRead> Decoder<R> {
                 Next::End => break State::Ended,
             }
         };
-        // A context costs more than a small frame, of which there may be very many.
-        let decoded: io::Result<Vec<_>> = frames
-            .par_iter()
-            .map_init(context, |context, (frame, size)| match context {
-                Ok(context) => context.decompress(frame, *size),
-                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-            })
-            .collect();
+        // A context costs more than a small frame, of which there may be very many: those of one batch share a few.
+        let spare: Mutex<Vec<Decompressor<'static>>> = Mutex::default();
+        let idle = || spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let decoded = at_once::each(&frames, |(frame, size)| {
+            let taken = idle().pop();
+            let mut used = taken.map_or_else(context, Ok)?;
+            let content = used.decompress(frame, *size);
+            idle().push(used);
+            content
+        });
+        let decoded: io::Result<Vec<_>> = decoded.into_iter().collect();
         self.ready.extend(decoded?.into_iter().map(Cursor::new));
         self.state = last;
         Ok(())
@@ -115,7 +121,7 @@ impl<R: BufRead> Read for Decoder<R> {
 }
 
 /// What frames are decoded with.
-fn context() -> io::Result<zstd::bulk::Decompressor<'static>> {
+fn context() -> io::Result<Decompressor<'static>> {
     #[cfg(test)]
     tests::CONTEXTS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     zstd::bulk::Decompressor::new()

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use libdeflater::{CompressionLvl, Compressor};
-use rayon::prelude::*;
+
+use crate::at_once;
 
 /// Input bytes of one member. Part of the format of our output: another size gives other bytes.
 const MEMBER: usize = 1 << 20;
@@ -27,8 +28,8 @@ impl<W: Write> Encoder<W> {
 
     fn write_members(&mut self) -> io::Result<()> {
         let level = self.level;
-        let members: Vec<_> = self.pending.par_chunks(MEMBER).map(|input| member(input, level)).collect();
-        for member in members {
+        let inputs: Vec<&[u8]> = self.pending.chunks(MEMBER).collect();
+        for member in at_once::each(&inputs, |input| member(input, level)) {
             self.out.write_all(&member?)?;
             self.wrote = true;
         }

@@ -100,7 +100,8 @@ pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Po
 /// What became of a path, as far as later members depend on it.
 #[derive(Clone, Copy)]
 enum Made {
-    Directory,
+    /// True if it has extended attributes.
+    Directory(bool),
     File { mode: u32, mtime: i64 },
     Other,
 }
@@ -129,7 +130,7 @@ impl Rewriter<'_> {
                 self.attributes(&mut entry);
             }
             self.tar.append(&entry, &mut io::empty())?;
-            self.made.insert(path.to_owned(), Made::Directory);
+            self.made.insert(path.to_owned(), Made::Directory(false));
         }
         Ok(())
     }
@@ -157,7 +158,7 @@ impl Rewriter<'_> {
         entry.xattrs.retain(|(name, _)| name != "security.selinux");
         self.attributes(&mut entry);
         let made = match entry.kind {
-            Kind::Directory => Made::Directory,
+            Kind::Directory => Made::Directory(!entry.xattrs.is_empty()),
             Kind::File => Made::File { mode: entry.mode, mtime: entry.mtime.0 },
             Kind::HardLink => {
                 // One file: what its first name says goes for all.
@@ -185,7 +186,8 @@ impl Rewriter<'_> {
             return Err("it has files in a directory that layers leave out");
         }
         match (self.made.get(&entry.path), entry.kind) {
-            (None, _) | (Some(Made::Directory), Kind::Directory) => {}
+            // What was unpacked before keeps attributes that its second mention does not have.
+            (None, _) | (Some(Made::Directory(false)), Kind::Directory) => {}
             (Some(_), _) => return Err("it has a name twice"),
         }
         let attribute = |name: &OsStr| {
@@ -215,7 +217,7 @@ impl Rewriter<'_> {
         let mut missing = Vec::new();
         for above in path.ancestors() {
             match self.made.get(above) {
-                Some(Made::Directory) => break,
+                Some(Made::Directory(_)) => break,
                 Some(_) => return Ok(Err("it has members behind a link")),
                 None if above.as_os_str().is_empty() => break,
                 None => missing.push(above),
@@ -230,7 +232,7 @@ impl Rewriter<'_> {
             self.top(path);
             self.attributes(&mut entry);
             self.tar.append(&entry, &mut io::empty())?;
-            self.made.insert(path.to_owned(), Made::Directory);
+            self.made.insert(path.to_owned(), Made::Directory(false));
         }
         Ok(Ok(()))
     }
@@ -255,6 +257,8 @@ impl Rewriter<'_> {
             if matches!(entry.kind, Kind::File | Kind::Fifo) {
                 let group_executes = entry.mode & 0o010 != 0;
                 entry.mode &= if group_executes { !0o6000 } else { !0o4000 };
+            }
+            if entry.kind != Kind::Directory {
                 entry.xattrs.retain(|(name, _)| name != "security.capability");
             }
         }

@@ -42,10 +42,11 @@ fn time() -> impl Strategy<Value = (i64, u32)> {
 
 fn attributes_of() -> impl Strategy<Value = Vec<(OsString, Vec<u8>)>> {
     let one = prop_oneof![
-        4 => (prop::sample::select(vec!["user.note", "user.a.b"]), prop::collection::vec(any::<u8>(), 1..40)),
+        4 => (prop::sample::select(vec!["user.note", "user.a.b"]), prop::collection::vec(any::<u8>(), 0..40)),
         1 => Just(("security.selinux", b"some:label\0".to_vec())),
         1 => Just(("user.overlay.opaque", b"y".to_vec())),
         1 => Just(("trusted.note", b"x".to_vec())),
+        2 => Just(("security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec())),
         1 => Just(("user.large", vec![7; 3000])),
     ];
     let one = one.prop_map(|(name, value)| (OsString::from(name), value));

@@ -232,10 +232,9 @@ fn thousands_of_entries_are_read_once() {
     let search = ["catalog", "search", "tool2999", "--catalog", text(directory.path())];
     assert_eq!(json(&store, &search)["tools"][0]["id"], "tool.vendor59.tool2999");
     // Whether the files are read again shows in a record that says something else than they do.
-    let records = store.path().join("store/records/catalog");
-    let record = std::fs::read_dir(records).unwrap().next().unwrap().unwrap().path();
-    let remembered = std::fs::read_to_string(&record).unwrap();
-    std::fs::write(&record, remembered.replace("Arm GNU", "Remembered")).unwrap();
+    let (key, remembered) = store.opened().records("catalog").unwrap().remove(0);
+    let other = String::from_utf8(remembered).unwrap().replace("Arm GNU", "Remembered");
+    store.opened().put_record("catalog", &key, other.as_bytes()).unwrap();
     assert_eq!(json(&store, &search)["tools"][0]["name"], "Remembered Toolchain");
     write(&directory.path().join("tools/vendor0/tool0/2.0.yaml"), &version("tool.vendor0.tool0", "2.0"));
     assert_eq!(json(&store, &search)["tools"][0]["name"], "Arm GNU Toolchain");

@@ -112,19 +112,18 @@ fn an_archive_that_is_none_is_its_task_s_failure() {
 /// What an older alloy left when a job had failed for a moment: the archive's layer in another form, under the same key,
 /// and no word of how it came. It is another layer altogether here, so that using it shows.
 fn spoil(store: &Store, layer: &str) -> PathBuf {
-    let records = store.path().join("store/records/layers");
-    let read = |path: &PathBuf| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
-    let all: Vec<PathBuf> = std::fs::read_dir(records).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let other = all.iter().map(read).find(|record| record["name"] == "a.yml").unwrap()["layer"].clone();
+    let opened = store.opened();
+    let read = |(key, bytes): (String, Vec<u8>)| (key, serde_json::from_slice::<Value>(&bytes).unwrap());
+    let all: Vec<(String, Value)> = opened.records("layers").unwrap().into_iter().map(read).collect();
+    let other = all.iter().find(|(_, record)| record["name"] == "a.yml").unwrap().1["layer"].clone();
     let mut spoilt = 0;
-    for path in &all {
-        let mut record = read(path);
+    for (key, mut record) in all {
         if record["name"] == layer {
             let fields = record.as_object_mut().unwrap();
             assert_eq!(fields.remove("way").unwrap(), "streamed");
             fields.insert("archive".into(), Value::Null);
             fields.insert("layer".into(), other.clone());
-            std::fs::write(path, record.to_string()).unwrap();
+            opened.put_record("layers", &key, record.to_string().as_bytes()).unwrap();
             spoilt += 1;
         }
     }

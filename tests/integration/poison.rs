@@ -22,8 +22,7 @@ fn build(store: &Store, base: &str, more: &[&str]) -> Ended {
 
 /// What the tools in all trees of the store say, without those of a layer that was made.
 fn trees(store: &Store) -> Vec<(PathBuf, String)> {
-    let trees = fs::read_dir(store.path().join("store/trees")).unwrap();
-    let tools = trees.map(|tree| tree.unwrap().path().join("usr/bin/tool"));
+    let tools = store.trees().into_iter().map(|tree| tree.join("usr/bin/tool"));
     tools.filter_map(|tool| Some((tool.clone(), fs::read_to_string(tool).ok()?))).collect()
 }
 
@@ -85,8 +84,8 @@ fn trees_that_an_older_alloy_named_by_claims_are_not_believed() {
     build(&store, &base, &[]).ok();
     // One layer: its chain ID is its diff ID.
     let old = store.path().join("store/trees").join(format!("chain-{}", sha256(&good)));
-    fs::create_dir_all(old.join("usr/bin")).unwrap();
-    fs::write(old.join("usr/bin/tool"), "EVIL").unwrap();
+    fs::create_dir_all(old.join("tree/usr/bin")).unwrap();
+    fs::write(old.join("tree/usr/bin/tool"), "EVIL").unwrap();
     let metadata = place.path().join("metadata.json");
     build(&store, &base, &["--no-cache", "--metadata-file", text(&metadata)]).ok();
     store.run(&["prune"]).ok();
@@ -134,7 +133,7 @@ fn a_tree_that_took_from_below_is_not_another_stack_s() {
     assert!(hits(&built)[1].is_some(), "{}", ended.stderr);
     let names = fs::read_dir(store.path().join("store/trees")).unwrap();
     let names: Vec<String> = names.map(|tree| tree.unwrap().file_name().into_string().unwrap()).collect();
-    let took = |name: &&String| store.path().join("store/trees").join(name).join("opt/tool").exists();
+    let took = |name: &&String| store.opened().tree(name).unwrap().join("opt/tool").exists();
     let took: Vec<&String> = names.iter().filter(took).collect();
     assert_eq!(took.len(), 1, "{names:?}");
     assert!(!took[0].contains(&sha256(&layer)), "what it holds is not the layer's alone: {names:?}");

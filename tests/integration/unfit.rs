@@ -72,8 +72,7 @@ fn a_node_that_overlay_takes_for_a_whiteout_hides_nothing() {
     );
     assert!(!ended.stderr.contains("without root"), "{}", ended.stderr);
     let tree = |path: &std::path::PathBuf| path.join("etc/version").symlink_metadata().is_ok_and(|it| !it.is_file());
-    let trees = std::fs::read_dir(store.path().join("store/trees")).unwrap().map(|tree| tree.unwrap().path());
-    assert_eq!(trees.filter(tree).count(), 0);
+    assert_eq!(store.trees().iter().filter(|path| tree(path)).count(), 0);
 }
 
 #[test]
@@ -123,8 +122,7 @@ fn a_hard_link_to_a_file_below_is_one() {
         store.run(&["build", text(directory.path()), "--base", &base, "--no-attest", "-o", &output]).ok();
         assert_eq!(std::fs::read_to_string(dest.join("usr/u")).unwrap(), "tool\n", "{name}");
         assert_eq!(dest.join("usr/t").exists(), both, "{name}");
-        let trees = std::fs::read_dir(store.path().join("store/trees")).unwrap().map(|it| it.unwrap().path());
-        let tree = trees.into_iter().find(|tree| tree.join("usr/u").exists()).unwrap();
+        let tree = store.trees().into_iter().find(|tree| tree.join("usr/u").exists()).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::mode(&tree.join("usr/u").metadata().unwrap().permissions());
         assert_eq!(mode & 0o7777, 0o750, "{name}");
         assert_eq!(tree.join("usr/t").is_file(), both, "{name}");

@@ -116,6 +116,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The store as the library has it, to read and to forge what is recorded.
+    pub fn opened(&self) -> layers::store::Store {
+        layers::store::Store::open(self.path().join("store")).unwrap()
+    }
+
+    /// Where the unpacked layers are.
+    pub fn trees(&self) -> Vec<PathBuf> {
+        let store = self.opened();
+        store.trees().unwrap().iter().filter_map(|name| store.tree(name)).collect()
+    }
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         // Nothing a build does may outlive it.

@@ -76,7 +76,7 @@ pub(super) fn connection(registry: &str, error: &reqwest::Error) -> RegistryErro
 
 /// How it reads when a server ends a connection. In TLS 1.3 it does so, and may not be heard to say why, when it misses
 /// a certificate of ours (RFC 8446, 4.4.2.4).
-const HUNG_UP: [&str; 3] = ["reset by peer", "closed before message completed", "Broken pipe"];
+const HUNG_UP: [&str; 3] = ["reset by peer", "closed before message completed", "broken pipe"];
 
 /// How to have a certificate of one's own.
 fn own(registry: &str) -> String {
@@ -132,7 +132,7 @@ impl RegistryError {
             {
                 format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
             }
-            Self::Connection { registry, message } if HUNG_UP.iter().any(|how| message.contains(how)) => {
+            Self::Connection { registry, message } if HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how)) => {
                 let own = own(registry);
                 format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
             }

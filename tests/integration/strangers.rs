@@ -231,7 +231,7 @@ fn a_named_pipe_holds_nobody_up() {
     tool("mkfifo", &[text(&state)]).ok();
     for what in ["install", "drift"] {
         let ended = alloy(&[what, "--blueprint-dir", place, "--root", text(host.path())]);
-        assert!(ended.stderr.contains("it is not a regular file"), "{what} {:?}: {}", ended.code, ended.stderr);
+        assert!(ended.stderr.contains("is no regular file"), "{what} {:?}: {}", ended.code, ended.stderr);
     }
     let fifo = text(&state);
     let add = ["catalog", "add", fifo];

@@ -132,7 +132,9 @@ impl RegistryError {
             {
                 format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
             }
-            Self::Connection { registry, message } if HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how)) => {
+            Self::Connection { registry, message }
+                if HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how)) =>
+            {
                 let own = own(registry);
                 format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
             }

@@ -61,6 +61,19 @@ impl Store {
         done
     }
 
+    /// The first bytes of a blob, which tell what it is; they are not checked.
+    pub fn blob_head(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut head = Vec::new();
+        match self.open_blob(digest)?.take(8).read_to_end(&mut head) {
+            Ok(_) => Ok(head),
+            Err(error) => {
+                // One that the disk has lost is put aside.
+                self.check_blob(digest)?;
+                Err(failed("read", &self.blob_path(digest))(error))
+            }
+        }
+    }
+
     /// Hashes a blob, and puts it aside if it is not what its name says. Gives its length in bytes.
     pub fn check_blob(&self, digest: &Digest) -> Result<u64> {
         self.examine_blob(digest, true)?.map_err(StoreError::from)

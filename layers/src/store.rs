@@ -15,7 +15,7 @@
 //! ```
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -306,29 +306,6 @@ impl Store {
         let names = list(&self.root.join("blobs/sha256"))?;
         Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
     }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut file = self.temporary()?;
-        file.write_all(bytes).map_err(failed("write", path))?;
-        self.persist(file, path)
-    }
-
-    /// Syncs, renames, and syncs the directory: after a crash the name has either nothing or everything.
-    fn persist(&self, file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-        file.as_file().sync_data().map_err(failed("write", path))?;
-        fs::set_permissions(file.path(), Permissions::from_mode(0o644)).map_err(failed("protect", path))?;
-        let persisted = file.persist(path).or_else(|error| {
-            // No file replaces a directory.
-            if error.error.kind() != io::ErrorKind::IsADirectory {
-                return Err(error.error);
-            }
-            self.moved_aside(path)?;
-            error.file.persist(path).map_err(|error| error.error)
-        });
-        persisted.map_err(failed("write", path))?;
-        let Some(directory) = path.parent() else { return Ok(()) };
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
-    }
 }
 
 fn list(directory: &Path) -> Result<Vec<String>> {
@@ -355,6 +332,8 @@ fn remove_file(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     pub(super) fn store() -> (tempfile::TempDir, Store) {

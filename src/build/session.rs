@@ -346,7 +346,7 @@ impl<'a> Session<'a> {
         image: &Image,
         command: Interactive,
         keep: bool,
-        left: impl FnOnce(),
+        begins: impl FnOnce(),
     ) -> Result<(i32, Option<LayerBlob>)> {
         foreign::ensure(resolver, || Need::Command)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
@@ -359,8 +359,8 @@ impl<'a> Session<'a> {
         if !keep {
             let trees = session.trees(&BTreeSet::new())?;
             session.target()?.keep(&trees)?;
-            left();
         }
+        begins();
         let target = session.target()?;
         let code = target.run(command)?;
         let kept = if keep {

@@ -37,7 +37,8 @@ enum Command {
 ///
 /// Blobs, downloads and records are hashed; unpacked layers are compared with what they were unpacked from, file by file.
 /// Images are complete if all their layers are here, or a registry is known to have them. What is wrong is named, and
-/// nothing is changed without --repair. Exit code 1 if anything is wrong; with --repair, if an image is incomplete still.
+/// nothing is changed without --repair. Exit code 1 if anything is wrong; with --repair, if an image is incomplete still,
+/// or has lost its name.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

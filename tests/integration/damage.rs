@@ -310,6 +310,21 @@ fn prune_deletes_nothing_of_an_image_whose_needs_are_not_known() {
 }
 
 #[test]
+fn nothing_goes_down_a_pipe_twice() {
+    let whole = Whole::new();
+    whole.damaged(&whole.kinds()["records of lasts"][0], FLIP);
+    // The record is put aside, the archive is written, and then nobody answers.
+    let name = format!("{}/x:1", crate::support::http::refused());
+    let mut command = Command::new(ALLOY);
+    command.args(["build", text(whole.blueprint.path()), "-t", &name, "--push", "-o", "type=oci-archive,dest=-"]);
+    command.arg("--progress=plain").env("ALLOY_HOME", whole.place.path().join("store"));
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{said}");
+    assert!(said.contains("put aside") && said.matches("wrote standard output").count() == 1, "{said}");
+}
+
+#[test]
 fn nothing_damaged_goes_down_a_pipe() {
     let whole = Whole::new();
     let largest = |path: &&PathBuf| fs::metadata(whole.place.path().join("whole").join(path)).unwrap().len();

@@ -339,8 +339,8 @@ impl<'a> Session<'a> {
         Ok(self.target()?.begin(trees, env)?)
     }
 
-    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `left` is told when nothing more
-    /// is needed of the store but what is held.
+    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `begins` is called before the
+    /// command does: from then on, without `keep`, nothing more is needed of the store but what is held.
     pub fn run_in(
         resolver: &Resolver<'_>,
         image: &Image,

@@ -65,6 +65,8 @@ pub struct Options {
     pub push: Vec<Reference>,
     /// Whether somebody will want to know what is in the image.
     pub inventory: bool,
+    /// Whether all layers have to be here in the end, for who reads them.
+    pub whole: bool,
 }
 
 /// Which layers are built although they are there.
@@ -171,7 +173,12 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
     loop {
-        match make(resolver, directory, lowered.clone(), resolved.clone(), options) {
+        let made = make(resolver, directory, lowered.clone(), resolved.clone(), options);
+        let made = made.and_then(|built| match options.whole {
+            true => blobs::bring(resolver, &built).map(|()| built),
+            false => Ok(built),
+        });
+        match made {
             // Of every layer at most once: it is not believed again.
             Err(error @ BuildError::Lost { digest, .. }) if !base.contains(&digest) => {
                 resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));

@@ -55,8 +55,17 @@ fn without_waiting(path: &Path) -> io::Result<File> {
 }
 
 fn not_a_file() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+    io::Error::new(io::ErrorKind::InvalidInput, NotAFile)
 }
+
+/// True if that is why nothing was opened.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is not a regular file")]
+struct NotAFile;
 
 fn at_most(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len().min(limit);

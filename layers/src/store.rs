@@ -15,7 +15,7 @@
 //! ```
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,7 @@ mod records;
 mod seal;
 mod temporary;
 mod trees;
+mod upgrade;
 mod version;
 mod work;
 
@@ -89,6 +90,12 @@ pub enum StoreError {
         /// Its version.
         found: String,
     },
+    /// Made by an older alloy, which is at work.
+    #[error("an older alloy is at work in the store {path}: wait until it has ended, or use another --store")]
+    Older {
+        /// The store.
+        path: PathBuf,
+    },
     /// A blob that is not there.
     #[error("the store has no blob {0}")]
     Missing(Digest),
@@ -132,6 +139,8 @@ pub struct Store {
     staging: Option<PathBuf>,
     /// Its damaged `version` was written anew.
     mended: bool,
+    /// It is of the layout before, and only to be read.
+    unsealed: bool,
     /// What was found damaged.
     found: aside::Found,
 }
@@ -144,7 +153,7 @@ impl Store {
         let mut store = Self::at(root);
         match version::look(&store.root)? {
             Found::Whole => {}
-            Found::Unsealed => records::seal_all(&store.root)?,
+            Found::Unsealed => upgrade::upgrade(&store.root)?,
             Found::Nothing => {
                 let root = &store.root;
                 fs::set_permissions(root, Permissions::from_mode(0o700)).map_err(failed("protect", root))?;
@@ -163,7 +172,7 @@ impl Store {
     }
 
     fn at(root: PathBuf) -> Self {
-        Self { root, trust: None, staging: None, mended: false, found: aside::Found::default() }
+        Self { root, trust: None, staging: None, mended: false, unsealed: false, found: aside::Found::default() }
     }
 
     fn write_version(&self) -> Result<()> {
@@ -199,10 +208,14 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        if version::look(&root)? == Found::Unsealed {
-            records::seal_all(&root)?;
+        let mut store = Self::at(root);
+        if version::look(&store.root)? == Found::Unsealed {
+            match upgrade::upgrade(&store.root) {
+                Err(error) if upgrade::is_refused(&error) => store.unsealed = true,
+                done => done?,
+            }
         }
-        Ok(Self::at(root))
+        Ok(store)
     }
 
     /// Its directory, absolute.
@@ -244,9 +257,12 @@ impl Store {
     /// Opens a blob, for whoever checks what comes: see [`Store::read_whole`].
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);
-        File::open(&path).map_err(|error| match error.kind() {
+        crate::regular::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(*digest),
-            _ => failed("open", &path)(error),
+            _ => match aside::unreadable(error) {
+                Ok(why) => self.put_aside(&path, format!("blob {digest}"), why).into(),
+                Err(error) => failed("open", &path)(error),
+            },
         })
     }
 
@@ -290,21 +306,6 @@ impl Store {
         let names = list(&self.root.join("blobs/sha256"))?;
         Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
     }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut file = self.temporary()?;
-        file.write_all(bytes).map_err(failed("write", path))?;
-        persist(file, path)
-    }
-}
-
-/// Syncs, renames, and syncs the directory: after a crash the name has either nothing or everything.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    file.as_file().sync_data().map_err(failed("write", path))?;
-    fs::set_permissions(file.path(), Permissions::from_mode(0o644)).map_err(failed("protect", path))?;
-    file.persist(path).map_err(|error| failed("write", path)(error.error))?;
-    let Some(directory) = path.parent() else { return Ok(()) };
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
 }
 
 fn list(directory: &Path) -> Result<Vec<String>> {
@@ -331,6 +332,8 @@ fn remove_file(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     pub(super) fn store() -> (tempfile::TempDir, Store) {

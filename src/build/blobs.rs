@@ -1,9 +1,11 @@
 //! Blobs that are known and not here, brought here.
 
+use layers::at_once;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
+use layers::store::{LayerBlob, StoreError};
 
-use super::BuildError;
+use super::{BuildError, Built};
 use crate::cache::{RemoteError, elsewhere};
 use crate::fetch::FetchError;
 use crate::registry::RegistryError;
@@ -41,6 +43,28 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
         None => Ok(()),
         Some((digest, error)) => Err(lose(resolver, digest, error.map_or_else(|| "nobody has it".into(), said))?),
     }
+}
+
+/// Brings all layers of what was built here, and looks whether they are what was said of them.
+pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildError> {
+    let own: Vec<&LayerBlob> = built.layers.iter().filter_map(|layer| layer.blob.as_ref()).collect();
+    let base = built.base.image.layers.iter().map(|layer| layer.descriptor.clone());
+    let all: Vec<Descriptor> = base.chain(own.iter().map(|layer| layer.descriptor.clone())).collect();
+    ensure_blobs(resolver, &all)?;
+    for (layer, found) in at_once::each(&own, |layer| (*layer, resolver.store.diff_id(&layer.descriptor.digest))) {
+        let digest = layer.descriptor.digest;
+        match found {
+            Ok(found) if found == layer.diff_id => {}
+            // The blob is another layer's, which may be wanted.
+            Ok(found) => {
+                resolver.team.distrust(digest);
+                return Err(BuildError::Lost { digest, reason: format!("its diff ID is {found}, not what was said") });
+            }
+            Err(StoreError::Damaged { message, .. }) => return Err(lose(resolver, digest, message)?),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn said(error: RemoteError) -> String {

@@ -339,14 +339,14 @@ impl<'a> Session<'a> {
         Ok(self.target()?.begin(trees, env)?)
     }
 
-    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `left` is told when nothing more
-    /// is needed of the store but what is held.
+    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `begins` is called before the
+    /// command does: from then on, without `keep`, nothing more is needed of the store but what is held.
     pub fn run_in(
         resolver: &Resolver<'_>,
         image: &Image,
         command: Interactive,
         keep: bool,
-        left: impl FnOnce(),
+        begins: impl FnOnce(),
     ) -> Result<(i32, Option<LayerBlob>)> {
         foreign::ensure(resolver, || Need::Command)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
@@ -359,8 +359,8 @@ impl<'a> Session<'a> {
         if !keep {
             let trees = session.trees(&BTreeSet::new())?;
             session.target()?.keep(&trees)?;
-            left();
         }
+        begins();
         let target = session.target()?;
         let code = target.run(command)?;
         let kept = if keep {

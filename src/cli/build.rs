@@ -107,6 +107,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         layering: args.inputs.layers,
         push: if args.push { names.clone() } else { Vec::new() },
         // Whoever pushes what the cache has will want it.
+        whole: !args.output.is_empty(),
         inventory: !args.attach.no_attest
             && (args.push || networks.iter().any(|network| !network.team().to.is_empty())),
     };

@@ -16,6 +16,19 @@ const TRIES: usize = 16;
 /// Damage that this process was told of, and that is out of the way.
 static PUT_ASIDE: AtomicUsize = AtomicUsize::new(0);
 
+/// How much of it no second try follows from.
+static SETTLED: AtomicUsize = AtomicUsize::new(0);
+
+/// Something begins that must not be done twice: what was found damaged so far has not failed it.
+pub(super) fn begins() {
+    SETTLED.fetch_max(PUT_ASIDE.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Others have seen what this command has made: it must not be made for them again.
+pub(super) fn is_seen() {
+    SETTLED.store(usize::MAX, Ordering::Relaxed);
+}
+
 /// Has the user told of all damage that is found in `store`.
 pub(super) fn listen(store: &Store, reporter: &Reporter) {
     let reporter = reporter.clone();
@@ -34,7 +47,10 @@ pub(super) fn healed(run: impl Fn() -> Result<ExitCode, CommandError>) -> Result
     loop {
         let before = PUT_ASIDE.load(Ordering::Relaxed);
         let result = run();
-        if result.is_ok() || PUT_ASIDE.load(Ordering::Relaxed) == before || tries == TRIES {
+        if result.is_ok()
+            || PUT_ASIDE.load(Ordering::Relaxed) <= before.max(SETTLED.load(Ordering::Relaxed))
+            || tries == TRIES
+        {
             return result;
         }
         tries += 1;

@@ -43,6 +43,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             no_cache: NoCache::Nothing,
             layering: args.inputs.layers,
             push: Vec::new(),
+            whole: false,
             inventory: false,
         };
         let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, &options)?;

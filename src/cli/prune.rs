@@ -50,7 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let (context, alone) = if args.dry_run { look(global)? } else { open(args, global)? };
+    let (context, mut alone) = if args.dry_run { look(global)? } else { open(args, global)? };
     let store = &context.store;
     let given = args.images.iter().map(|name| super::context::image_name(name)).collect::<Result<Vec<_>, _>>()?;
     for name in &given {
@@ -60,6 +60,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let (dropped, kept): (Vec<_>, Vec<_>) =
         image::locals(store)?.into_iter().partition(|image| args.all || given.contains(image.name()));
     let found = Found::look(store, &kept)?;
+    // Nothing is missed of an image whose needs are known.
+    let at_work = !alone;
+    let unknown = unknown(store, &found).filter(|_| !args.all);
+    alone &= unknown.is_none();
     let mut deleted = Deleted::default();
     if !args.dry_run {
         deleted.left_behind(store, &found, alone)?;
@@ -72,18 +76,32 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         deleted.out_of_reach(store);
     }
     let reporter = context.reporter.clone();
-    let (at, sizes) = (store.root().display().to_string(), found.sizes(alone || args.dry_run));
+    let (at, sizes) = (store.root().display().to_string(), found.sizes(unknown.is_none() && (alone || args.dry_run)));
     drop(context);
     let rows = sizes.iter().map(|(what, size)| [(*what).to_owned(), ui::bytes(*size)]);
     ui::table(&rows.collect::<Vec<_>>());
     let total: u64 = sizes.iter().map(|(_, size)| size).sum();
     let total = total.saturating_sub(deleted.kept_bytes());
     outln!("{} {}", if args.dry_run { "would free" } else { "freed" }, ui::bytes(total));
-    if !alone {
+    if at_work {
         tell(&reporter, &at, args.dry_run, found.unneeded_bytes());
     }
     deleted.check()?;
-    Ok(ExitCode::SUCCESS)
+    unknown.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// An error if it is not known of some images what they need: then layers of theirs would be deleted with the others.
+fn unknown(store: &Store, found: &Found) -> Option<CommandError> {
+    let stay = "layers, trees, downloads and caches stay this time";
+    if let Some((name, why)) = found.unknown().first() {
+        let message = format!("it is not known what the image {name} needs ({why}); {stay}");
+        let hint = format!("build it again, or give it up: alloy prune {name}");
+        return Some(CommandError::new(Kind::Failed, message).hint(hint));
+    }
+    let damaged = store.damage().into_iter().find(image::is_name)?;
+    let message = format!("an image has lost its name, and it is not known what it needs ({damaged}); {stay}");
+    let hint = "build it again; the next `alloy prune` deletes what no image needs that is left";
+    Some(CommandError::new(Kind::Failed, message).hint(hint))
 }
 
 /// Says what stays because others are at work.

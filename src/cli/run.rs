@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::context::{Context, Global, Network, RegistryArgs, image_name};
 use super::error::{CommandError, Kind};
+use super::heal;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::push::find;
@@ -75,7 +76,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs)?;
     let interactive = interactive(args, &image, volumes)?;
-    let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw, || context.leave())?;
+    let begins = || {
+        heal::begins();
+        if !args.rw {
+            context.leave();
+        }
+    };
+    let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw, begins)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
         let image = LocalImage { manifest: updated, from: None, documents: None, ..local.clone() };

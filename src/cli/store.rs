@@ -37,7 +37,8 @@ enum Command {
 ///
 /// Blobs, downloads and records are hashed; unpacked layers are compared with what they were unpacked from, file by file.
 /// Images are complete if all their layers are here, or a registry is known to have them. What is wrong is named, and
-/// nothing is changed without --repair. Exit code 1 if anything is wrong; with --repair, if an image is incomplete still.
+/// nothing is changed without --repair. Exit code 1 if anything is wrong; with --repair, if an image is incomplete still,
+/// or has lost its name.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -101,7 +102,14 @@ fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
         // What was put aside was told then.
         findings.damaged.iter().for_each(|damage| context.reporter.event(Event::Warning(damage.to_string())));
     }
-    let wrong = findings.damaged.len();
+    let (wrong, lost) =
+        (findings.damaged.len(), findings.damaged.iter().filter(|damage| image::is_name(damage)).count());
+    if lost > 0 {
+        let names = ui::count(lost, "name");
+        let warning =
+            format!("{names} of images lost: `alloy images` lists those that are left; build the others again");
+        context.reporter.event(Event::Warning(warning));
+    }
     if compared.1 > 0 {
         let trees = ui::count(compared.1, "tree");
         let note = format!("{trees} without a layer here to compare the content with: by names, sizes and times alone");
@@ -112,7 +120,7 @@ fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
     if wrong == 0 && incomplete == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    let code = if repair && incomplete == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let code = if repair && incomplete == 0 && lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let next = match (repair, wrong) {
         (true, 0) => "",
         (true, _) => "; what is damaged was put aside, and builds make it anew",

@@ -109,6 +109,7 @@ fn verify(
         no_cache: NoCache::Nothing,
         layering: inputs.layers,
         push: Vec::new(),
+        whole: false,
         inventory: false,
     };
     let directory = &prepared.blueprint.directory;

@@ -1,7 +1,7 @@
 //! What `docker save` writes: `manifest.json`, a config, and layers under any name.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use layers::compress::{Format, decoder};
@@ -74,11 +74,7 @@ pub fn read_docker_archive(store: &Store, files: Files<'_>, path: &Path) -> Resu
 }
 
 fn layer(store: &Store, digest: Digest) -> Result<Descriptor, ImageError> {
-    let path = store.blob_path(&digest);
-    let mut head = Vec::new();
-    let failed = |source| ImageError::Read { path: path.clone(), source };
-    store.open_blob(&digest)?.take(8).read_to_end(&mut head).map_err(failed)?;
-    let media_type = match Format::of(&head) {
+    let media_type = match Format::of(&store.blob_head(&digest)?) {
         Format::Gzip => media_type::OCI_LAYER_GZIP,
         Format::Zstd => media_type::OCI_LAYER_ZSTD,
         _ => media_type::OCI_LAYER,

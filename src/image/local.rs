@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
-use layers::store::{Store, StoreError};
+use layers::store::{Damage, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{ImageError, Index, IndexEntry, select};
@@ -175,6 +175,11 @@ pub fn locals(store: &Store) -> Result<Vec<Local>, StoreError> {
         records.into_iter().filter_map(|(_, bytes)| serde_json::from_slice(&bytes).ok()).collect();
     all.sort_by(|a, b| a.name().cmp(b.name()));
     Ok(all)
+}
+
+/// True if what is damaged is the record of a name: which one it was, and what it stood for, is not known any more.
+pub fn is_name(damage: &Damage) -> bool {
+    damage.what.strip_prefix("record ").and_then(|record| record.split_once('/')).is_some_and(|(kind, _)| kind == KIND)
 }
 
 /// Takes a name away.

@@ -1,7 +1,5 @@
 //! Layers are what their image's config says: the same check that docker and podman make ("Digest did not match").
 
-use std::io::Read;
-
 use layers::at_once;
 use layers::compress::Format;
 use layers::media_type::Descriptor;
@@ -48,11 +46,7 @@ pub fn verify_type(
     if !store.contains(digest) {
         return Ok(());
     }
-    let mut head = Vec::new();
-    let path = store.blob_path(digest);
-    let read = store.open_blob(digest)?.take(8).read_to_end(&mut head);
-    read.map_err(|source| ImageError::Read { path, source })?;
-    if Format::of(&head).is_of(media_type) {
+    if Format::of(&store.blob_head(digest)?).is_of(media_type) {
         return Ok(());
     }
     let reason = format!("its media type is {media_type}, and that is not how it is compressed; others cannot read it");

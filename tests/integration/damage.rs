@@ -271,6 +271,60 @@ fn a_check_finds_all_and_repairs_it() {
 }
 
 #[test]
+fn prune_deletes_nothing_of_an_image_whose_needs_are_not_known() {
+    let whole = Whole::new();
+    let kinds = whole.kinds();
+    let layers = |store: &Path| {
+        let lists = ["blobs/sha256", "trees"].map(|part| fs::read_dir(store.join(part)).unwrap().count());
+        lists.iter().sum::<usize>()
+    };
+    let store = whole.place.path().join("store");
+    let manifest = PathBuf::from("blobs/sha256").join(whole.digest.strip_prefix("sha256:").unwrap());
+    let cases = [
+        (&manifest, "it is not known what the image image:latest needs", 1),
+        (&kinds["records of images"][0], "an image has lost its name", 0),
+    ];
+    for (file, said, gone) in cases {
+        whole.damaged(file, FLIP);
+        let before = layers(&store);
+        let pruned = whole.alloy("store", &["prune"]).fails(1);
+        assert!(pruned.stderr.contains(said) && pruned.stderr.contains("build it again"), "{}", pruned.stderr);
+        assert_eq!(layers(&store), before - gone, "but for what was put aside");
+        // All is as it was, by what is there still.
+        let (built, archive) = whole.build("store", &["-t", "image"]);
+        assert!(built.stderr.contains("4 layers, 4 of them cached"), "{}", built.stderr);
+        assert_eq!(digest(&built.ok()), whole.digest);
+        assert!(archive == Some(whole.archive.clone()));
+        whole.alloy("store", &["prune"]).ok();
+        whole.alloy("store", &["run", "image", "cat", "/opt/all"]).ok();
+    }
+    // Who gives the image up is in nobody's way.
+    for more in [&["image"][..], &["--all"]] {
+        whole.damaged(&manifest, FLIP);
+        whole.alloy("store", &[&["prune"], more].concat()).ok();
+        assert_eq!(layers(&store), 0);
+    }
+    whole.damaged(&kinds["records of images"][0], FLIP);
+    let repaired = whole.alloy("store", &["store", "check", "--repair"]).fails(1);
+    assert!(repaired.stderr.contains("1 name of images lost"), "{}", repaired.stderr);
+}
+
+#[test]
+fn nothing_goes_down_a_pipe_twice() {
+    let whole = Whole::new();
+    whole.damaged(&whole.kinds()["records of lasts"][0], FLIP);
+    // The record is put aside, the archive is written, and then nobody answers.
+    let name = format!("{}/x:1", crate::support::http::refused());
+    let mut command = Command::new(ALLOY);
+    command.args(["build", text(whole.blueprint.path()), "-t", &name, "--push", "-o", "type=oci-archive,dest=-"]);
+    command.arg("--progress=plain").env("ALLOY_HOME", whole.place.path().join("store"));
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{said}");
+    assert!(said.contains("put aside") && said.matches("wrote standard output").count() == 1, "{said}");
+}
+
+#[test]
 fn nothing_damaged_goes_down_a_pipe() {
     let whole = Whole::new();
     let largest = |path: &&PathBuf| fs::metadata(whole.place.path().join("whole").join(path)).unwrap().len();

@@ -220,6 +220,33 @@ fn a_layer_that_is_not_what_was_said_is_made_again() {
 }
 
 #[test]
+fn a_layer_that_an_output_alone_reads_is_made_again_too() {
+    let team = Team::new();
+    let place = Store::new();
+    let cache = format!("type=local,dest={}", place.path().join("cache").display());
+    let (first, _) = team.build(&Store::new(), &["-t", "x", "--cache-to", &cache]);
+    let layer = first["layers"][1]["digest"].as_str().unwrap();
+    let path = place.path().join("cache/blobs/sha256").join(layer.strip_prefix("sha256:").unwrap());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    // Every layer is found, and none is wanted before the image is written.
+    let store = Store::new();
+    let output = format!("type=oci-archive,dest={}", store.path().join("out.oci").display());
+    for _ in 0..2 {
+        let (built, ended) = team.build(&store, &["-t", "x", "--cache-from", &cache, "-o", &output]);
+        assert_eq!(digest(&built), digest(&first));
+        assert!(
+            !ended.stderr.contains("cannot be had") || ended.stderr.contains("it is made again"),
+            "{}",
+            ended.stderr
+        );
+    }
+    store.run(&["store", "check"]).ok();
+}
+
+#[test]
 fn what_the_registry_deleted_is_made_again() {
     let team = Team::new();
     let image = team.image("team/image:1");

@@ -7,9 +7,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
+use crate::regular;
 
 /// Where it goes. `prune` deletes it.
 pub(super) const ASIDE: &str = "aside";
@@ -51,6 +53,14 @@ impl From<Damage> for StoreError {
     fn from(damage: Damage) -> Self {
         Self::Wrong(Box::new(damage))
     }
+}
+
+/// What is said of something that is there and cannot be read, whoever tries: the disk has lost it, or it is not even a
+/// file. Other errors are no damage, and are given back.
+pub(super) fn unreadable(error: io::Error) -> io::Result<String> {
+    let lost = [Errno::IO, Errno::ILSEQ, Errno::BADMSG, Errno::UCLEAN, Errno::LOOP, Errno::ISDIR, Errno::NODATA];
+    let lost = Errno::from_io_error(&error).is_some_and(|errno| lost.contains(&errno));
+    if lost || regular::is_refusal(&error) { Ok(error.to_string()) } else { Err(error) }
 }
 
 type Listener = Box<dyn Fn(&Damage) + Send + Sync>;

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::{Result, Store, StoreError, failed, persist};
+use super::aside::unreadable;
+use super::{Result, Store, StoreError, failed};
 use crate::digest::{Digest, Hasher};
 
 impl Store {
@@ -16,10 +17,10 @@ impl Store {
 
 /// True if both files hold the same. Neither is hashed: that takes longer.
 fn same(one: &Path, other: &Path) -> io::Result<bool> {
-    let mut there = match File::open(other) {
+    let mut there = match crate::regular::open(other) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
+        Err(error) => return unreadable(error).map(|_| false),
     };
     let mut here = File::open(one)?;
     let size = here.metadata()?.len();
@@ -60,7 +61,7 @@ impl BlobWriter {
         let path = self.store.blob_path(&found.0);
         // One that is there may be damaged.
         if !same(self.file.path(), &path).map_err(failed("compare", &path))? {
-            persist(self.file, &path)?;
+            self.store.persist(self.file, &path)?;
         }
         Ok(found)
     }

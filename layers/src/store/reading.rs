@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::aside::unreadable;
 use super::{Damage, Result, Store, StoreError, failed};
 use crate::digest::{Digest, Hasher};
 use crate::media_type::Descriptor;
@@ -60,6 +61,19 @@ impl Store {
         done
     }
 
+    /// The first bytes of a blob, which tell what it is; they are not checked.
+    pub fn blob_head(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut head = Vec::new();
+        match self.open_blob(digest)?.take(8).read_to_end(&mut head) {
+            Ok(_) => Ok(head),
+            Err(error) => {
+                // One that the disk has lost is put aside.
+                self.check_blob(digest)?;
+                Err(failed("read", &self.blob_path(digest))(error))
+            }
+        }
+    }
+
     /// Hashes a blob, and puts it aside if it is not what its name says. Gives its length in bytes.
     pub fn check_blob(&self, digest: &Digest) -> Result<u64> {
         self.examine_blob(digest, true)?.map_err(StoreError::from)
@@ -68,11 +82,12 @@ impl Store {
     /// Hashes a blob. Gives its length in bytes, or what is wrong with it; it is put aside if `repair`.
     pub fn examine_blob(&self, digest: &Digest, repair: bool) -> Result<std::result::Result<u64, Damage>> {
         let path = self.blob_path(digest);
-        let (found, size) = hashed(self.open_blob(digest)?).map_err(failed("read", &path))?;
-        if found == *digest {
-            return Ok(Ok(size));
-        }
-        let why = format!("it has {size} bytes, which are {found}");
+        let why = match crate::regular::open(&path).and_then(hashed) {
+            Ok((found, size)) if found == *digest => return Ok(Ok(size)),
+            Ok((found, size)) => format!("it has {size} bytes, which are {found}"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing(*digest)),
+            Err(error) => unreadable(error).map_err(failed("read", &path))?,
+        };
         Ok(Err(self.found_wrong(&path, format!("blob {digest}"), why, repair)))
     }
 
@@ -121,16 +136,12 @@ impl Store {
     /// `repair`. `None` if it is not there.
     pub fn examine_download(&self, digest: &Digest, repair: bool) -> Result<Option<std::result::Result<u64, Damage>>> {
         let path = self.downloads().join(digest.hex());
-        let file = match crate::regular::open(&path) {
-            Ok(file) => file,
+        let why = match crate::regular::open(&path).and_then(hashed) {
+            Ok((found, size)) if found == *digest => return Ok(Some(Ok(size))),
+            Ok((found, size)) => format!("it has {size} bytes, which are {found}"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path)(error)),
+            Err(error) => unreadable(error).map_err(failed("read", &path))?,
         };
-        let (found, size) = hashed(file).map_err(failed("read", &path))?;
-        if found == *digest {
-            return Ok(Some(Ok(size)));
-        }
-        let why = format!("it has {size} bytes, which are {found}");
         Ok(Some(Err(self.found_wrong(&path, format!("download {digest}"), why, repair))))
     }
 }
@@ -185,6 +196,48 @@ mod tests {
         store.put_blob(b"hello").unwrap();
         let read = store.read_whole(&digest, |_| Err::<(), _>(StoreError::Key("x".into())));
         assert!(matches!(read, Err(StoreError::Key(_))));
+    }
+
+    #[test]
+    fn what_is_no_file_is_damage() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let put: [fn(&std::path::Path); 3] = [
+            |path| fs::create_dir(path).unwrap(),
+            |path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+            |path| std::os::unix::fs::symlink(path, path).unwrap(),
+        ];
+        for put in put {
+            let (_directory, store) = store();
+            let place = |path: &std::path::Path| {
+                fs::remove_file(path).unwrap();
+                put(path);
+            };
+            let digest = store.put_blob(b"hello").unwrap();
+            let path = store.blob_path(&digest);
+            place(&path);
+            // Another one takes its place; nobody waits for a writer.
+            store.put_blob(b"hello").unwrap();
+            assert_eq!(all(&store, &digest).unwrap(), b"hello");
+            place(&path);
+            let mut writer = store.blob_writer().unwrap();
+            std::io::Write::write_all(&mut writer, b"hello").unwrap();
+            writer.commit(None).unwrap();
+            assert_eq!(all(&store, &digest).unwrap(), b"hello");
+            place(&path);
+            assert!(store.examine_blob(&digest, false).unwrap().is_err() && path.symlink_metadata().is_ok());
+            assert!(matches!(all(&store, &digest), Err(StoreError::Wrong(_))) && path.symlink_metadata().is_err());
+            store.put_record("layers", "a", b"1").unwrap();
+            place(&store.root().join("records/layers/a"));
+            assert_eq!(store.examine_records(false).unwrap().1.len(), 1);
+            assert_eq!(store.record("layers", "a").unwrap(), None);
+            store.put_record("layers", "a", b"1").unwrap();
+            assert_eq!(store.record("layers", "a").unwrap().unwrap(), b"1");
+            let download = store.downloads().join(digest.hex());
+            fs::write(&download, "hello").unwrap();
+            place(&download);
+            assert_eq!(store.checked_download(&digest).unwrap(), None);
+            assert!(download.symlink_metadata().is_err());
+        }
     }
 
     #[test]

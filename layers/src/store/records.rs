@@ -2,11 +2,13 @@
 //! changed counts as missing, and is put aside.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Damage, Result, Store, StoreError, VERSION, failed, list, remove_file};
+use super::aside::unreadable;
+use super::{Damage, Result, Store, StoreError, failed, list, remove_file};
 use crate::digest::{Digest, Hasher};
+use crate::regular;
 
 /// What is between a value and its digest.
 const SEAL: &[u8] = b"\n#";
@@ -47,17 +49,17 @@ impl Store {
     /// What is recorded under `key`.
     pub fn record(&self, kind: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let path = self.record_path(kind, key)?;
-        match fs::read(&path) {
-            Ok(bytes) => Ok(match unsealed(kind, key, bytes) {
-                Ok(value) => Some(value),
-                Err(why) => {
-                    self.put_aside(&path, format!("record {kind}/{key}"), why);
-                    None
-                }
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path)(error)),
-        }
+        let why = match read(&path) {
+            Ok(bytes) if self.unsealed => return Ok(Some(unsealed(kind, key, bytes.clone()).unwrap_or(bytes))),
+            Ok(bytes) => match unsealed(kind, key, bytes) {
+                Ok(value) => return Ok(Some(value)),
+                Err(why) => why.to_owned(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => unreadable(error).map_err(failed("read", &path))?,
+        };
+        self.put_aside(&path, format!("record {kind}/{key}"), why);
+        Ok(None)
     }
 
     /// Records `bytes` under `key`, in place of what was there.
@@ -78,9 +80,14 @@ impl Store {
             for key in list(&place.join(&directory))? {
                 count += 1;
                 let path = place.join(&directory).join(&key);
-                let bytes = fs::read(&path).map_err(failed("read", &path))?;
-                if let Err(why) = unsealed(kind, &key, bytes) {
-                    damaged.push(self.found_wrong(&path, format!("record {directory}/{key}"), why.to_owned(), repair));
+                let why = match read(&path) {
+                    Ok(bytes) => unsealed(kind, &key, bytes).err().map(str::to_owned),
+                    // A command beside this one has forgotten it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(error) => Some(unreadable(error).map_err(failed("read", &path))?),
+                };
+                if let Some(why) = why {
+                    damaged.push(self.found_wrong(&path, format!("record {directory}/{key}"), why, repair));
                 }
             }
         }
@@ -104,27 +111,11 @@ impl Store {
     }
 }
 
-/// Gives all records of a store of the layout before a digest, and puts its trees aside. Whoever is interrupted has sealed some, and the next
-/// begins again.
-pub(super) fn seal_all(root: &Path) -> Result<()> {
-    let store = Store::at(root.to_owned());
-    let place = root.join("records");
-    for directory in list(&place)? {
-        // Records of those who trust something are beside the others, under a name with a dot.
-        let kind = directory.split('.').next().unwrap_or_default();
-        for key in list(&place.join(&directory))? {
-            let path = place.join(&directory).join(&key);
-            let bytes = fs::read(&path).map_err(failed("read", &path))?;
-            if unsealed(kind, &key, bytes.clone()).is_err() {
-                store.replace(&path, &sealed(kind, &key, &bytes))?;
-            }
-        }
-    }
-    // They have no seals. Files of images' users are not everybody's to delete: `prune` can.
-    for name in store.trees()? {
-        store.moved_aside(&store.tree_place(&name)).map_err(failed("put aside", &store.tree_place(&name)))?;
-    }
-    store.replace(&root.join("version"), format!("{VERSION}\n").as_bytes())
+/// All of a record. Whatever else has its name is not waited for.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn digest(kind: &str, key: &str, value: &[u8]) -> Digest {
@@ -135,13 +126,13 @@ fn digest(kind: &str, key: &str, value: &[u8]) -> Digest {
     hasher.finish()
 }
 
-fn sealed(kind: &str, key: &str, value: &[u8]) -> Vec<u8> {
+pub(super) fn sealed(kind: &str, key: &str, value: &[u8]) -> Vec<u8> {
     let digest = digest(kind, key, value).hex();
     [value, SEAL, digest.as_bytes(), b"\n"].concat()
 }
 
 /// The value of a record, or what is wrong with it.
-fn unsealed(kind: &str, key: &str, mut bytes: Vec<u8>) -> std::result::Result<Vec<u8>, &'static str> {
+pub(super) fn unsealed(kind: &str, key: &str, mut bytes: Vec<u8>) -> std::result::Result<Vec<u8>, &'static str> {
     let cut = "it has no digest of its own at its end";
     let length = bytes.len().checked_sub(SEAL.len() + SEALED).ok_or(cut)?;
     let (value, seal) = bytes.split_at(length);
@@ -191,19 +182,6 @@ mod tests {
         store.put_record("layers", "a", b"1").unwrap();
         std::fs::rename(&path, store.root().join("records/layers/b")).unwrap();
         assert!(store.records("layers").unwrap().is_empty());
-    }
-
-    #[test]
-    fn records_of_the_layout_before_get_digests() {
-        let (_directory, store) = store();
-        let place = store.root().join("records/layers");
-        std::fs::create_dir_all(&place).unwrap();
-        std::fs::write(place.join("a"), "1").unwrap();
-        std::fs::write(store.root().join("version"), "1\n").unwrap();
-        let opened = crate::store::Store::open(store.root()).unwrap();
-        assert_eq!(opened.record("layers", "a").unwrap().unwrap(), b"1");
-        assert_eq!(std::fs::read_to_string(store.root().join("version")).unwrap(), "2\n");
-        assert!(opened.damage().is_empty());
     }
 
     #[test]

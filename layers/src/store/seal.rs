@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::aside::unreadable;
 use super::reading::hashed;
 use super::{Damage, Result, Store, StoreError, failed};
 use crate::compress::layer_decoder;
@@ -45,10 +46,12 @@ impl Store {
     /// The same, and with the layer that it was unpacked from, its content. It is put aside if `repair`.
     pub fn examine_tree(&self, name: &str, layer: Option<&Digest>, repair: bool) -> Result<Option<Damage>> {
         let place = self.tree_place(name);
-        let said = match fs::read(place.join(SEAL)) {
-            Ok(said) => said,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed("read", &place.join(SEAL))(error)),
+        // What has none that can be read is not what was unpacked.
+        let said = match crate::regular::read(&place.join(SEAL), 1 << 10) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(failed("read", &place.join(SEAL))(error));
+            }
+            said => said.unwrap_or_default(),
         };
         let why = match digest(&place.join(TREE)) {
             Ok(found) if said == found.hex().as_bytes() => match layer {
@@ -59,8 +62,10 @@ impl Store {
                 },
             },
             Ok(_) => "names, modes, sizes or times in it have changed".to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => error.to_string(),
-            Err(source) => return Err(StoreError::Io { what: "look at", path: place, source }),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                error.to_string()
+            }
+            Err(error) => unreadable(error).map_err(failed("look at", &place))?,
         };
         Ok(Some(self.found_wrong(&place, format!("tree {name}"), why, repair)))
     }
@@ -87,9 +92,13 @@ impl Store {
         for (path, expected) in expected {
             // What a layer deletes, or replaces later on, is not in the tree; names are the seal's part.
             let Ok(file) = root.open_file(&path) else { continue };
-            let (found, _) = hashed(file).map_err(failed("read", &tree.join(&path)))?;
-            if found != expected {
-                return Ok(Some(path));
+            match hashed(file) {
+                Ok((found, _)) if found == expected => {}
+                Ok(_) => return Ok(Some(path)),
+                Err(error) => {
+                    unreadable(error).map_err(failed("read", &tree.join(&path)))?;
+                    return Ok(Some(path));
+                }
             }
         }
         Ok(None)

@@ -3,9 +3,9 @@
 //! Whoever writes one holds it by a lock on the file itself, so that those of the dead are known at once. What a
 //! build's worker writes is in the build's directory, and goes with it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Result, Store, failed, list, remove_file};
@@ -46,6 +46,30 @@ impl Store {
         }
     }
 
+    /// Writes a file whole, in place of what has its name.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut file = self.temporary()?;
+        file.write_all(bytes).map_err(failed("write", path))?;
+        self.persist(file, path)
+    }
+
+    /// Syncs, renames, and syncs the directory: after a crash the name has either nothing or everything.
+    pub(super) fn persist(&self, file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+        file.as_file().sync_data().map_err(failed("write", path))?;
+        fs::set_permissions(file.path(), Permissions::from_mode(0o644)).map_err(failed("protect", path))?;
+        let persisted = file.persist(path).or_else(|error| {
+            // No file replaces a directory.
+            if error.error.kind() != io::ErrorKind::IsADirectory {
+                return Err(error.error);
+            }
+            self.moved_aside(path)?;
+            error.file.persist(path).map_err(|error| error.error)
+        });
+        persisted.map_err(failed("write", path))?;
+        let Some(directory) = path.parent() else { return Ok(()) };
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
+    }
+
     /// Deletes the files of writers that died, unless this is only to `look`. Gives their bytes on the disk.
     pub fn sweep_temporaries(&self, look: bool) -> Result<u64> {
         let mut bytes = 0;
@@ -81,7 +105,7 @@ impl Store {
         if retired.symlink_metadata().is_ok() {
             return Ok(path);
         }
-        std::fs::rename(&path, &retired).map_err(failed("rename", &path))?;
+        fs::rename(&path, &retired).map_err(failed("rename", &path))?;
         Ok(retired)
     }
 

@@ -4,6 +4,7 @@ use layers::media_type::Descriptor;
 use layers::store::Store;
 
 use super::super::error::CommandError;
+use super::super::heal;
 use super::super::push::{Attach, push};
 use super::Args;
 use super::platforms::{Part, named};
@@ -87,6 +88,9 @@ pub(super) fn deliver(
         output.unpack(resolver.store, &each)?;
         let platform = if let [part] = parts { Some(&part.platform) } else { None };
         output.write(resolver.store, Written { manifest: image.descriptor(), name: image.name(), platform })?;
+        if output.is_output() {
+            heal::is_seen();
+        }
         resolver.reporter.event(Event::Note(format!("wrote {}", output.name())));
     }
     if args.push {

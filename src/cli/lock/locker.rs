@@ -228,6 +228,7 @@ impl<'a> Locker<'a> {
             no_cache: NoCache::Nothing,
             layering: self.inputs.layers,
             push: Vec::new(),
+            whole: false,
             inventory: false,
         };
         let (resolver, directory) = (network.resolver(), &self.blueprint.directory);

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layers::digest::{ChainId, Digest};
-use layers::store::{Store, layer_tree, stack_tree};
+use layers::store::{Store, StoreError, layer_tree, stack_tree};
 
 use super::super::error::CommandError;
 use crate::cache;
-use crate::image::{Documents, Image, Local, Manifest};
+use crate::image::{Documents, Image, JSON_LIMIT, Local, Manifest};
 
 /// How long an unfinished download that nobody goes on with may wait for who does, while others are at work. Who is
 /// alone in the store deletes all downloads.
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 struct Needed {
     blobs: BTreeSet<Digest>,
     trees: BTreeSet<String>,
+    /// Images of which that is not known, and why.
+    unknown: Vec<(String, String)>,
 }
 
 /// What can go.
@@ -42,7 +44,7 @@ pub(super) struct Found {
 impl Found {
     /// Looks for all that the images `kept` do not need.
     pub(super) fn look(store: &Store, kept: &[Local]) -> Result<Self, CommandError> {
-        let needed = Needed::by(store, kept);
+        let needed = Needed::by(store, kept)?;
         let unneeded = |record: &cache::LayerRecord| {
             record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest))
         };
@@ -81,6 +83,11 @@ impl Found {
         Ok(Self { needed, layers, blobs, trees, caches, downloads, aside, unfinished, sizes })
     }
 
+    /// Images of which it is not known what they need, and why.
+    pub(super) fn unknown(&self) -> &[(String, String)] {
+        &self.needed.unknown
+    }
+
     /// True if an image needs the blob.
     pub(super) fn needs(&self, digest: &Digest) -> bool {
         self.needed.blobs.contains(digest)
@@ -112,19 +119,27 @@ fn unfinished(path: &Path) -> Option<(PathBuf, String)> {
 }
 
 impl Needed {
-    fn by(store: &Store, kept: &[Local]) -> Self {
+    fn by(store: &Store, kept: &[Local]) -> Result<Self, CommandError> {
         let mut needed = Self::default();
         needed.blobs.extend(kept.iter().map(|local| local.descriptor().digest));
         for local in kept.iter().flat_map(Local::images) {
             needed.blobs.insert(local.manifest.digest);
             needed.blobs.extend(local.documents.iter().flat_map(Documents::blobs).map(|document| document.digest));
-            let read = |digest: &Digest| store.read_blob(digest, 16 << 20).ok();
-            let manifest: Option<Manifest> =
-                read(&local.manifest.digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            let Some(manifest) = manifest else { continue };
+            let manifest = match read(store, &local.manifest.digest)? {
+                Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+                Err(why) => Err(why),
+            };
+            let manifest: Manifest = match manifest {
+                Ok(manifest) => manifest,
+                Err(why) => {
+                    needed.unknown.push((local.name.clone(), why));
+                    continue;
+                }
+            };
             needed.blobs.insert(manifest.config.digest);
             needed.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
-            let config = read(&manifest.config.digest).unwrap_or_default();
+            // Trees can be unpacked anew.
+            let config = read(store, &manifest.config.digest)?.unwrap_or_default();
             let Ok(image) = Image::new(&local.name, local.manifest.digest, &manifest, &config) else { continue };
             let mut chain: Option<ChainId> = None;
             for layer in &image.layers {
@@ -133,7 +148,18 @@ impl Needed {
                 chain = Some(extended);
             }
         }
-        needed
+        Ok(needed)
+    }
+}
+
+/// A blob of JSON, or why the store has it no more. What cannot be read just now is an error: nothing follows from it.
+fn read(store: &Store, digest: &Digest) -> Result<Result<Vec<u8>, String>, StoreError> {
+    match store.read_blob(digest, JSON_LIMIT) {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(error @ (StoreError::Missing(_) | StoreError::Wrong(_) | StoreError::Mismatch { .. })) => {
+            Ok(Err(error.to_string()))
+        }
+        Err(error) => Err(error),
     }
 }
 

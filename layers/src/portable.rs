@@ -102,7 +102,10 @@ pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Po
 enum Made {
     /// True if it has extended attributes.
     Directory(bool),
-    File { mode: u32, mtime: i64 },
+    File {
+        mode: u32,
+        mtime: i64,
+    },
     Other,
 }
 

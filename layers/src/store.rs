@@ -198,6 +198,11 @@ impl Store {
         Ok(Self::at(root.canonicalize().map_err(failed("find", &root))?))
     }
 
+    /// True if there is a store at `root`, whole or damaged.
+    pub fn is_there(root: &Path) -> Result<bool> {
+        Ok(version::look(root)? != Found::Nothing)
+    }
+
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.
     pub fn look(root: impl Into<PathBuf>) -> Result<Self> {
         let root: PathBuf = root.into();

@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 
 use super::context::{Context, Global, Network, image_name, now};
 use super::error::CommandError;
+use super::heal;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::{Attach, AttachArgs};
@@ -79,6 +80,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    heal::makes();
     let start = Instant::now();
     let names = args.tag.iter().map(|tag| image_name(tag)).collect::<Result<Vec<_>, _>>()?;
     if args.push
@@ -107,7 +109,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         layering: args.inputs.layers,
         push: if args.push { names.clone() } else { Vec::new() },
         // Whoever pushes what the cache has will want it.
-        whole: !args.output.is_empty(),
+        whole: !args.output.is_empty() || heal::is_again(),
         inventory: !args.attach.no_attest
             && (args.push || networks.iter().any(|network| !network.team().to.is_empty())),
     };

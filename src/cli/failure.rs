@@ -325,6 +325,7 @@ impl From<BuildError> for CommandError {
                 }
             }
             BuildError::Lost { .. } => {
+                super::heal::lost();
                 let hint = "a build makes it again; the registry it came from may have deleted it";
                 with(Kind::Network, &error, Some(hint.into()))
             }

@@ -2,7 +2,7 @@
 //! anew: the user is told, and gets what they asked for.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use layers::store::{Fate, Store};
 
@@ -16,6 +16,12 @@ const TRIES: usize = 16;
 /// Damage that this process was told of, and that is out of the way.
 static PUT_ASIDE: AtomicUsize = AtomicUsize::new(0);
 
+/// The command makes what is nowhere to be had.
+static MAKES: AtomicBool = AtomicBool::new(false);
+
+/// It runs once more.
+static AGAIN: AtomicBool = AtomicBool::new(false);
+
 /// How much of it no second try follows from.
 static SETTLED: AtomicUsize = AtomicUsize::new(0);
 
@@ -27,6 +33,24 @@ pub(super) fn begins() {
 /// Others have seen what this command has made: it must not be made for them again.
 pub(super) fn is_seen() {
     SETTLED.store(usize::MAX, Ordering::Relaxed);
+}
+
+/// What this command finds lost, it makes.
+pub(super) fn makes() {
+    MAKES.store(true, Ordering::Relaxed);
+}
+
+/// A layer that was known to be in a registry or a cache is not there, or another one: that is forgotten, and a build
+/// makes it again, once.
+pub(super) fn lost() {
+    if MAKES.load(Ordering::Relaxed) && !is_again() {
+        PUT_ASIDE.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// True if the command runs once more: then nothing is believed to be elsewhere.
+pub(super) fn is_again() -> bool {
+    AGAIN.load(Ordering::Relaxed)
 }
 
 /// Has the user told of all damage that is found in `store`.
@@ -54,6 +78,7 @@ pub(super) fn healed(run: impl Fn() -> Result<ExitCode, CommandError>) -> Result
             return result;
         }
         tries += 1;
+        AGAIN.store(true, Ordering::Relaxed);
         ui::note("what was damaged is fetched or made anew\n");
     }
 }

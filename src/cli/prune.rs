@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 use layers::store::{Lock, Store};
 
-use super::context::{Context, Global, open_store};
+use super::context::{Context, Global, open_store, store_path};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::ui;
@@ -50,6 +50,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let path = store_path(global)?;
+    if args.images.is_empty() && !Store::is_there(&path)? {
+        // None is made to delete something: the disk may be full.
+        ui::note(&format!("there is no store in {}\n", path.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let (context, mut alone) = if args.dry_run { look(global)? } else { open(args, global)? };
     let store = &context.store;
     let given = args.images.iter().map(|name| super::context::image_name(name)).collect::<Result<Vec<_>, _>>()?;

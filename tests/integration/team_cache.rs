@@ -244,6 +244,11 @@ fn a_layer_that_an_output_alone_reads_is_made_again_too() {
         );
     }
     store.run(&["store", "check"]).ok();
+    // Nor before it is pushed to where nobody has it.
+    let image = team.image("elsewhere/pushed:1");
+    let (built, ended) = team.build(&Store::new(), &["-t", &image, "--push", "--cache-from", &cache]);
+    assert_eq!(digest(&built), digest(&first));
+    assert!(ended.stderr.contains("it is made again"), "{}", ended.stderr);
 }
 
 #[test]

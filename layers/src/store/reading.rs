@@ -54,9 +54,15 @@ impl Store {
         let file = self.open_blob(digest)?;
         let blob = Blob { file, expected: *digest, hasher: Some(Hasher::new()), state: Arc::clone(&state) };
         let done = read(blob);
-        if state.load(Ordering::Acquire) != state::RIGHT {
+        let read = state.load(Ordering::Acquire);
+        if read != state::RIGHT {
             // Not read to its end, or wrong: then what it is now counts, not what a reader has made of it.
             self.check_blob(digest)?;
+        }
+        if read == state::WRONG {
+            // What the reader got was not this, and nobody knows what it has made of it.
+            let other = io::Error::other("it was read twice, and was not the same: the disk or the memory is failing");
+            return Err(failed("read", &self.blob_path(digest))(other).into());
         }
         done
     }
@@ -238,6 +244,23 @@ mod tests {
             assert_eq!(store.checked_download(&digest).unwrap(), None);
             assert!(download.symlink_metadata().is_err());
         }
+    }
+
+    #[test]
+    fn bytes_that_were_wrong_once_are_not_used() {
+        let (_directory, store) = store();
+        let digest = store.put_blob(b"hello").unwrap();
+        let path = store.blob_path(&digest);
+        fs::write(&path, "hellO").unwrap();
+        let read = store.read_whole(&digest, |mut blob| {
+            let mut bytes = Vec::new();
+            let _ = blob.read_to_end(&mut bytes);
+            // The second time it is right.
+            fs::write(&path, "hello").unwrap();
+            Ok::<_, StoreError>(bytes)
+        });
+        assert!(read.unwrap_err().to_string().contains("not the same"));
+        assert!(store.contains(&digest) && store.damage().is_empty());
     }
 
     #[test]

@@ -232,8 +232,9 @@ impl Directory {
         if marker.is_file() {
             return Ok(());
         }
-        // What begins with a dot is on its way.
-        let foreign = |name: &str| !name.starts_with('.') && !["blobs", "index.json"].contains(&name);
+        // What begins with a dot is on its way; and somebody may begin the same layout at this moment, and be quicker.
+        let own = ["blobs", "index.json", "oci-layout"];
+        let foreign = |name: &str| !name.starts_with('.') && !own.contains(&name);
         let mut names = fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.file_name());
         if names.any(|name| foreign(&name.to_string_lossy())) {
             return Err(DirectoryError::Occupied { path: self.path.clone() });
@@ -265,5 +266,24 @@ impl Directory {
         // All of a team read it.
         file.file().set_permissions(PermissionsExt::from_mode(0o644)).map_err(&failed)?;
         file.persist(path).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_begin_a_layout_at_once() {
+        for _ in 0..200 {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("cache");
+            std::thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(|| Directory::new(&path).begin().unwrap());
+                }
+            });
+            assert!(path.join("oci-layout").is_file());
+        }
     }
 }

@@ -78,7 +78,7 @@ def told(ended, work, digest, call, trace):
     outcome, traced = work.judge(ended, digest, PANICS.get(call)), trace.read_text(errors="replace")
     if not outcome.wrong and "(INJECTED)" not in traced:
         outcome.kind = "no such call"
-    if outcome.kind == "silent" and re.search(r"write\(2, .*\(INJECTED\\)", traced):
+    if outcome.kind == "silent" and re.search(r"write\(2, .*\(INJECTED\)", traced):
         return Outcome("told in vain")
     return outcome
 

@@ -17,7 +17,7 @@ import threading
 import time
 
 # README, "exit code".
-DOCUMENTED = {1, 2, 3, 4, 5, 130}
+DOCUMENTED = {1, 2, 3, 4, 5, 125, 130}
 # Far more than any command here needs: what takes longer hangs.
 LIMIT = 120
 # How long what alloy started may take to go after it has ended.
@@ -240,7 +240,7 @@ class Work:
             return Outcome("panicked", "it panics", ended.said())
         if ended.code not in DOCUMENTED:
             return Outcome("undocumented", f"exit code {ended.code}", ended.said())
-        if not re.search(r"error: \S", ended.err) and ended.code != 130:
+        if not re.search(r"(error|sandbox): \S", ended.err) and ended.code != 130:
             return Outcome("silent", f"exit code {ended.code} without a word", ended.said())
         return Outcome("panic told" if told else f"told, exit code {ended.code}")
 

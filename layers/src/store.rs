@@ -200,7 +200,11 @@ impl Store {
 
     /// True if there is a store at `root`, whole or damaged.
     pub fn is_there(root: &Path) -> Result<bool> {
-        Ok(version::look(root)? != Found::Nothing)
+        match owned::readable(root) {
+            Ok(root) => Ok(version::look(&root)? != Found::Nothing),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The store at `root` as it is, to read from; where there is none, it is one with nothing in it.

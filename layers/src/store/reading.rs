@@ -101,9 +101,9 @@ impl Store {
     pub fn holds(&self, blob: &Descriptor) -> bool {
         match self.blob_len(&blob.digest) {
             Ok(Some(size)) if size == blob.size => true,
-            // Whoever gave the length may be wrong.
-            Ok(Some(_)) => matches!(self.check_blob(&blob.digest), Ok(size) if size == blob.size),
-            _ => false,
+            Ok(None) => false,
+            // Whoever gave the length may be wrong; and what cannot be looked at for a moment is not missing.
+            _ => matches!(self.check_blob(&blob.digest), Ok(size) if size == blob.size),
         }
     }
 }

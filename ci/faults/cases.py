@@ -224,6 +224,9 @@ def settled(case, outcome):
     outcome.wrong = outcome.wrong or work.left_over(case.place) or case.look()
     if outcome.wrong:
         return outcome
+    if isinstance(case, Run) and any((case.store / "aside").glob("*")):
+        # A disk that has failed once has damaged what it was asked for: it is put aside, and a build makes it again.
+        work.build(case.store, case.address)
     again = work.run(case.arguments(), case.store)
     judged = work.judge(again, work.reference if case.digest else None)
     if judged.wrong or again.code != 0:

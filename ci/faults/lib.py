@@ -240,7 +240,7 @@ class Work:
             return Outcome("panicked", "it panics", ended.said())
         if ended.code not in DOCUMENTED:
             return Outcome("undocumented", f"exit code {ended.code}", ended.said())
-        if not re.search(r"(error|sandbox): \S", ended.err) and ended.code != 130:
+        if not re.search(r"(error|alloy): \S", ended.err) and ended.code != 130:
             return Outcome("silent", f"exit code {ended.code} without a word", ended.said())
         return Outcome("panic told" if told else f"told, exit code {ended.code}")
 

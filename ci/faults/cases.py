@@ -224,7 +224,7 @@ def settled(case, outcome):
     outcome.wrong = outcome.wrong or work.left_over(case.place) or case.look()
     if outcome.wrong:
         return outcome
-    if isinstance(case, Run) and any((case.store / "aside").glob("*")):
+    if type(case) in (Run, Push) and any((case.store / "aside").glob("*")):
         # A disk that has failed once has damaged what it was asked for: it is put aside, and a build makes it again.
         work.build(case.store, case.address)
     again = work.run(case.arguments(), case.store)

@@ -28,15 +28,7 @@ pub fn both_ways(data: &[u8]) {
     assert_eq!(std::fs::read_dir(&outside).expect("a directory").count(), 1);
     let store = Store::open(scratch.join("store")).expect("a store");
     let stop = Stop::default();
-    let place = Place {
-        dest: Path::new(""),
-        ancestors: &[],
-        strip: 0,
-        owner: None,
-        mode: None,
-        mtime_max: u64::MAX,
-        stop: &stop,
-    };
+    let place = Place::as_it_is(&stop);
     let writer = store.layer_writer("zstd:1".parse().expect("a compression")).expect("a writer");
     let streamed = portable(opened(data), &place, writer);
     if let (Err(UnpackError::Tar(error)), Ok(_)) = (&in_place, &streamed) {

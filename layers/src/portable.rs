@@ -44,6 +44,13 @@ pub struct Place<'a> {
     pub stop: &'a Stop,
 }
 
+impl<'a> Place<'a> {
+    /// The top of a layer, where an archive is unpacked with nothing changed.
+    pub fn as_it_is(stop: &'a Stop) -> Self {
+        Self { dest: Path::new(""), ancestors: &[], strip: 0, owner: None, mode: None, mtime_max: u64::MAX, stop }
+    }
+}
+
 /// A layer made of an archive.
 #[derive(Clone, Debug)]
 pub struct Portable {

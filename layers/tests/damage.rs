@@ -66,15 +66,7 @@ fn unpacked(bytes: &[u8], what: &str) -> Result<(), String> {
 
 fn layer(bytes: &[u8], store: &Store) -> Result<u64, String> {
     let stop = Stop::default();
-    let place = Place {
-        dest: Path::new(""),
-        ancestors: &[],
-        strip: 0,
-        owner: None,
-        mode: None,
-        mtime_max: u64::MAX,
-        stop: &stop,
-    };
+    let place = Place::as_it_is(&stop);
     let compression: Compression = "none".parse().unwrap();
     let made = portable(opened(bytes), &place, store.layer_writer(compression).unwrap());
     made.map(|made| made.blob.descriptor.size).map_err(|error| error.to_string())

@@ -97,15 +97,7 @@ fn streamed(bytes: &[u8]) -> Result<u64, String> {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let stop = Stop::default();
-    let place = Place {
-        dest: Path::new(""),
-        ancestors: &[],
-        strip: 0,
-        owner: None,
-        mode: None,
-        mtime_max: u64::MAX,
-        stop: &stop,
-    };
+    let place = Place::as_it_is(&stop);
     let compression: Compression = "zstd:1".parse().unwrap();
     let made = portable(opened(bytes), &place, store.layer_writer(compression).unwrap());
     made.map(|made| made.blob.descriptor.size).map_err(|error| error.to_string())

@@ -9,12 +9,15 @@ use super::{Result, Session};
 use crate::build::BuildError;
 use crate::fetch::{Download, FetchError};
 use crate::op::{Source, Step};
-use crate::resolve::{ResolveError, taken};
+use crate::resolve::taken;
+
+/// Where each source of a step is.
+type Paths = Vec<(Source, PathBuf)>;
 
 impl Session<'_> {
     /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which
     /// are there as long as these are kept.
-    pub(super) fn files(&mut self, step: &Step) -> Result<(Vec<(Source, PathBuf)>, Vec<NamedTempFile>)> {
+    pub(super) fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>)> {
         let (mut files, mut copies) = (Vec::new(), Vec::new());
         for source in step.sources() {
             let failed = |error| {
@@ -25,10 +28,8 @@ impl Session<'_> {
                 Source::Local { path } => {
                     let digest = self.inputs.sources.get(source);
                     let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
-                    let copy = taken(self.resolver.store, self.directory, path, digest).map_err(|error| {
-                        let (task, place) = (step.name.clone(), format!("{}:{}", step.file, step.line));
-                        ResolveError::Local { task, place, path: path.clone(), message: error.to_string() }
-                    })?;
+                    let copy = taken(self.resolver.store, self.directory, path, digest)
+                        .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?;
                     let path = copy.path().to_owned();
                     copies.push(copy);
                     path

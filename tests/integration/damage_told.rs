@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::damaged::{FLIP, Whole, digest};
+use crate::support::damaged::{FLIP, Whole, ZEROS, digest};
 use crate::support::{ALLOY, run, text, tool};
 
 #[test]
@@ -99,6 +99,23 @@ fn a_name_that_this_alloy_cannot_read_keeps_all_it_may_need() {
             whole.alloy("store", &["prune", given_up]).ok();
             assert!(!record.exists() && layers() == 0);
         }
+    }
+}
+
+#[test]
+fn a_layer_of_zeros_is_damaged_and_no_other_kind_of_layer() {
+    let whole = Whole::new();
+    let blobs = whole.kinds().remove("blobs").unwrap();
+    let kept = format!("{}/x:1", crate::support::http::refused());
+    for blob in &blobs {
+        whole.damaged(blob, ZEROS);
+        let pushed = whole.alloy("store", &["push", "image", &kept]);
+        assert!(matches!(pushed.code, Some(1 | 4)), "{}", pushed.stderr);
+        assert!(!pushed.stderr.contains("is not how it is compressed"), "{}", pushed.stderr);
+        whole.damaged(blob, ZEROS);
+        let (built, archive) = whole.build("store", &[]);
+        assert_eq!(digest(&built.ok()), whole.digest, "{}", blob.display());
+        assert!(archive == Some(whole.archive.clone()), "{}", blob.display());
     }
 }
 

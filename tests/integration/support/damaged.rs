@@ -127,6 +127,7 @@ pub const FLIP: Damage = |bytes| {
     let at = bytes.len() / 2;
     bytes[at] ^= 1;
 };
+pub const ZEROS: Damage = |bytes| bytes.fill(0);
 pub const HALF: Damage = |bytes| bytes.truncate(bytes.len() / 2);
 pub const EMPTY: Damage = Vec::clear;
 pub const LONGER: Damage = |bytes| bytes.push(b'0');

@@ -1,7 +1,9 @@
 //! Blobs that are known and not here, brought here.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use layers::at_once;
-use layers::digest::Digest;
+use layers::digest::{DiffId, Digest};
 use layers::media_type::Descriptor;
 use layers::store::{LayerBlob, StoreError};
 
@@ -72,9 +74,22 @@ fn said(error: RemoteError) -> String {
 }
 
 /// Forgets a layer that is not where it was said to be, or not what: it has to be made again.
+///
+/// A blob that is what its name says stays. It may be no layer at all, but the config of an image, which somebody's cache
+/// has named in the place of one. Then nothing that is said of it as a layer is believed any more.
 pub(super) fn lose(resolver: &Resolver<'_>, digest: Digest, reason: String) -> Result<BuildError, BuildError> {
-    elsewhere::forget(resolver.store, &digest)?;
-    resolver.store.remove_blob(&digest)?;
+    let store = resolver.store;
+    elsewhere::forget(store, &digest)?;
+    // One that is damaged is put aside by the look.
+    if store.contains(&digest) && store.check_blob(&digest).is_ok() {
+        store.note_diff_id(&digest, of_nothing(&digest))?;
+    }
     resolver.team.distrust(digest);
     Ok(BuildError::Lost { digest, reason })
+}
+
+/// A diff ID that nobody can have said before.
+fn of_nothing(digest: &Digest) -> DiffId {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    DiffId(Digest::of(format!("no layer: {digest} {now} {}", std::process::id())))
 }

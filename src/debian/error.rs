@@ -37,6 +37,8 @@ pub enum DebianError {
     Gone { suite: String, url: String },
     #[error("the archive has no package for `{dependency}`, which {package} needs")]
     Unmet { package: String, dependency: String },
+    #[error("what {package} needs can be met in too many ways: the index of the archive is not one of a distribution")]
+    Entangled { package: String },
     #[error("the archive of {suite} has no essential packages for {architecture}")]
     NothingEssential { suite: String, architecture: String },
     #[error("cannot unpack {package}: {source}")]

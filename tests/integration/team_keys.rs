@@ -148,3 +148,41 @@ fn entries_that_were_left_unsigned_are_left_signed() {
     let (built, ended) = team.build(&Store::new(), &trusting);
     assert!(hits(&built).iter().all(Option::is_some), "{}", ended.stderr);
 }
+
+#[test]
+fn an_entry_does_not_lose_what_it_names_in_the_place_of_a_layer() {
+    let team = Team::new();
+    let (keys, store) = (Store::new(), Store::new());
+    let (from, mine) = (team.image("team/image"), team.image("team/image:mine"));
+    team.build(&store, &["-t", &mine, "--push"]);
+    let config = team.manifest("team/image", "mine")["config"].clone();
+    team.task("b", "another one");
+    let (other, _) = team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
+    // Somebody puts the config of the first image in the place of the new layer.
+    let tag = format!("alloy-cache-v1-layer-{}", other["layers"][1]["key"].as_str().unwrap());
+    let mut entry = team.manifest("team/image", &tag);
+    let mut record: serde_json::Value =
+        serde_json::from_str(entry["annotations"]["vnd.alloy.cache.record"].as_str().unwrap()).unwrap();
+    let plain = "application/vnd.oci.image.layer.v1.tar";
+    entry["layers"][0]["mediaType"] = plain.into();
+    record["known"]["layer"]["layer"]["descriptor"]["mediaType"] = plain.into();
+    for field in ["digest", "size"] {
+        entry["layers"][0][field] = config[field].clone();
+        record["known"]["layer"]["layer"]["descriptor"][field] = config[field].clone();
+    }
+    // What is not compressed has its own digest as its diff ID.
+    let blob = record["known"]["layer"]["layer"].as_object_mut().unwrap();
+    let diff_id = if blob.contains_key("diffId") { "diffId" } else { "diff_id" };
+    assert!(blob.insert(diff_id.to_owned(), config["digest"].clone()).is_some(), "{blob:?}");
+    entry["annotations"]["vnd.alloy.cache.record"] = record.to_string().into();
+    team.put("team/image", &tag, &entry.to_string(), keys.path());
+    // What comes on top of it has to be made on it.
+    team.task("c", "a third one");
+    let dest = format!("type=tar,dest={}", text(&store.path().join("out.tar")));
+    for _ in 0..2 {
+        let (_, ended) = team.build(&store, &["-t", "x", "--cache-from", &from, "-o", &dest]);
+        let content = tool("tar", &["-xOf", text(&store.path().join("out.tar")), "srv/b"]).ok().stdout;
+        assert!(content.starts_with("another one"), "{}", ended.stderr);
+        store.run(&["inspect", &mine]).ok();
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use layers::digest::Digest;
 use layers::root::Root;
 use layers::store::Store;
 
@@ -46,7 +47,8 @@ pub struct Host {
     kind: Kind,
     env: BTreeMap<String, String>,
     names: Names,
-    index_fresh: bool,
+    /// What apt was set up with when its index was refreshed.
+    index: Option<Digest>,
     offline: bool,
     /// Where pinned packages are lent at the moment, relative to the root.
     lent: Option<PathBuf>,
@@ -91,7 +93,7 @@ impl Host {
             env.insert(name.to_owned(), value);
         }
         let names = Names::default();
-        Ok(Self { root, kind, env, names, index_fresh: false, offline: false, lent: None })
+        Ok(Self { root, kind, env, names, index: None, offline: false, lent: None })
     }
 
     /// Its files.
@@ -239,17 +241,12 @@ impl Site for Host {
         Ok(self.lent.take().map_or(Ok(()), |place| self.root.remove_all(&place))?)
     }
 
-    fn index_is_fresh(&self) -> bool {
-        self.index_fresh
+    fn index(&self) -> Option<Digest> {
+        self.index
     }
 
-    fn has_index(&self) -> bool {
-        let lists = self.root.read_dir(Path::new("var/lib/apt/lists")).unwrap_or_default();
-        self.index_fresh || lists.iter().any(|name| name.to_string_lossy().contains("Release"))
-    }
-
-    fn index_refreshed(&mut self) {
-        self.index_fresh = true;
+    fn index_refreshed(&mut self, setup: Digest) {
+        self.index = Some(setup);
     }
 
     fn udev_reload(&self) -> Option<Vec<String>> {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
+use layers::digest::Digest;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::root::Root;
 use layers::store::{LayerBlob, Store, layer_tree};
@@ -37,7 +38,7 @@ pub struct Layer {
     env: BTreeMap<String, String>,
     lent: Lent,
     apt: Option<AptCache>,
-    index_fresh: bool,
+    index: Option<Digest>,
     offline: bool,
     epoch: String,
     /// Those that were told of.
@@ -52,7 +53,7 @@ impl Layer {
         env: BTreeMap<String, String>,
         lent: Lent,
         apt: Option<AptCache>,
-        index_fresh: bool,
+        index: Option<Digest>,
         epoch: u64,
     ) -> Result<Self, TargetError> {
         let epoch = epoch.to_string();
@@ -67,7 +68,7 @@ impl Layer {
         }
         let (lowers, offline) = (lowers.to_vec(), false);
         let sockets = BTreeSet::new();
-        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index_fresh, offline, epoch, sockets })
+        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index, offline, epoch, sockets })
     }
 
     /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
@@ -187,7 +188,7 @@ impl Layer {
         drop(self.root);
         let upper = self.overlay.unmount()?;
         let path = self.scratch.path().to_owned();
-        Ok((Remains { path, apt: self.apt, index_fresh: self.index_fresh }, upper))
+        Ok((Remains { path, apt: self.apt, index: self.index }, upper))
     }
 }
 
@@ -247,22 +248,26 @@ impl Site for Layer {
         self.apt.as_ref().map_or(Ok(()), |apt| apt.keep_archives(archives)).map_err(TargetError::scratch)
     }
 
-    fn index_is_fresh(&self) -> bool {
-        self.index_fresh
+    fn index(&self) -> Option<Digest> {
+        self.index
     }
 
-    fn has_index(&self) -> bool {
-        let lent = |apt: &AptCache| {
+    fn index_refreshed(&mut self, setup: Digest) {
+        self.index = Some(setup);
+    }
+
+    fn lend_index(&mut self) {
+        if let Some(apt) = &self.apt {
             apt.prepare(&self.root);
-            !apt.is_empty()
-        };
-        // What is lent is genuine, but may be old: it stands for today's only where nobody can be asked.
-        let has = self.apt.as_ref().is_some_and(lent);
-        self.index_fresh || (self.offline && has)
+            apt.lend_lists();
+        }
     }
 
-    fn index_refreshed(&mut self) {
-        self.index_fresh = true;
+    fn forget_index(&mut self) {
+        self.index = None;
+        if let Some(apt) = &self.apt {
+            apt.forget_lists();
+        }
     }
 
     fn register_binfmt(&mut self, _: &str, _: &str) -> Result<PathBuf, TargetError> {
@@ -313,6 +318,6 @@ pub struct Remains {
     pub path: PathBuf,
     /// The package cache, for the next layer.
     pub apt: Option<AptCache>,
-    /// Whether the index was refreshed.
-    pub index_fresh: bool,
+    /// What the index was refreshed for.
+    pub index: Option<Digest>,
 }

@@ -13,7 +13,7 @@ use super::accounts::{Account, Accounts};
 use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
-use super::{TargetError, apt};
+use super::TargetError;
 pub use shells::login_shell;
 
 use crate::op::{Command, Op, Source, Step, script};
@@ -38,6 +38,8 @@ pub struct Performer<'a> {
     owned: bool,
     /// Whom this step gives what it writes.
     owner: Option<u32>,
+    /// The step's commands have no network.
+    offline: bool,
     /// What this step's author has to know although it went well.
     warnings: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl<'a> Performer<'a> {
             unpacked: None,
             owned: false,
             owner: None,
+            offline: false,
             warnings: Vec::new(),
         }
     }
@@ -69,6 +72,7 @@ impl<'a> Performer<'a> {
 
     /// Checks the guards in their order, then performs the ops one by one; the first that fails ends the step.
     pub fn step(&mut self, step: &Step) -> Result<Outcome, TargetError> {
+        self.offline = step.offline;
         self.site.set_offline(step.offline);
         let outcome = self.guarded(step);
         self.site.set_offline(false);
@@ -149,8 +153,8 @@ impl<'a> Performer<'a> {
             }
             Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),
             Op::Run { command, user, env, cwd } => {
-                if matches!(command, Command::Shell(text) if apt::wants_index(script(text, env))) {
-                    self.ensure_index()?;
+                if let Command::Shell(text) = command {
+                    self.index_for(script(text, env), self.offline)?;
                 }
                 return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);
             }

@@ -82,7 +82,8 @@ struct Session<'a> {
     layer: Option<Layer>,
     begun: usize,
     apt: Option<AptCache>,
-    index_fresh: bool,
+    /// What apt was set up with when its index was refreshed.
+    index: Option<Digest>,
     /// Directories of ended layers, to be deleted.
     remains: Vec<PathBuf>,
     trees: Trees,
@@ -101,7 +102,7 @@ impl<'a> Session<'a> {
             layer: None,
             begun: 0,
             apt: None,
-            index_fresh: false,
+            index: None,
             remains: Vec::new(),
             trees,
         })
@@ -266,13 +267,13 @@ impl<'a> Session<'a> {
         self.begun += 1;
         let path = self.setup.work.join(format!("layer-{}", self.begun));
         let apt = if trees.is_empty() { None } else { self.apt.take() };
-        self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index_fresh, self.setup.epoch)?);
+        self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index, self.setup.epoch)?);
         Ok(())
     }
 
     fn end(&mut self, remains: super::layer::Remains) {
-        let refreshed = remains.index_fresh && !self.index_fresh;
-        self.index_fresh = remains.index_fresh;
+        let refreshed = remains.index.is_some() && remains.index != self.index;
+        self.index = remains.index;
         self.apt = remains.apt.or(self.apt.take());
         if let Some(apt) = self.apt.as_ref().filter(|_| refreshed) {
             // Without them the next build fetches its own.

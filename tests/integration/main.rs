@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a failing test panics")]
 
 mod actions;
+mod apt_index;
 mod archives;
 mod attestations;
 mod bases;

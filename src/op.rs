@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+mod assignment;
 mod automaton;
 mod fingerprint;
 mod mask;
@@ -13,6 +14,7 @@ mod reveal;
 mod secret;
 mod userinfo;
 
+pub use assignment::{Assignment, EnvValue};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
@@ -75,6 +77,8 @@ pub enum Archive {
 pub enum Command {
     /// Text for `bash -c`, or for the login shell of `user`.
     Shell(String),
+    /// Text for `bash -e -o pipefail -c`, which ends at the first command that fails.
+    Strict(String),
     /// A program, found through `PATH`, and its arguments.
     Argv(Vec<String>),
 }
@@ -133,6 +137,9 @@ pub enum Op {
     EnsureUser { name: String, uid: u32 },
 }
 
+/// `PATH` where an image has none: what Docker and Podman give their commands.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Conditions checked in the target, in this order: `skip_if`, `always_run`, `creates`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guards {
@@ -158,7 +165,7 @@ pub enum Network {
 }
 
 /// A task, lowered: all that is done, and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The task's name.
     pub name: String,
@@ -179,6 +186,9 @@ pub struct Step {
     /// Its commands get no network, whoever said so.
     #[serde(default)]
     pub offline: bool,
+    /// Variables that its commands have, each as its author wrote it, in the order in which they may refer to each other.
+    #[serde(default)]
+    pub env: Vec<Assignment>,
     /// What it does, in order.
     pub ops: Vec<Op>,
 }

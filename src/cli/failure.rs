@@ -335,6 +335,9 @@ impl From<BuildError> for CommandError {
                 failure.message = format!("the cache {place}: {}", failure.message);
                 failure
             }
+            BuildError::Unset { .. } => {
+                with(Kind::Blueprint, &error, Some("write `\\$` for a dollar that stands for itself".into()))
+            }
             BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
             BuildError::Resolve(error) => error.into(),
             BuildError::Request(error) => error.into(),

@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImageSpec, Platform, PortableStep, base, offline, pins};
 use crate::action::{self, Action, COMMON, Lookup};
-use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
+use crate::blueprint::{Blueprint, Environment, Given, ImageFields, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock, logins};
-use crate::op::{Archive, Guards, Network, Op, Secrets, Source, Step};
+use crate::op::{Archive, Guards, Network, Op, Owner, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
 
 /// The name of the layer that makes the image's own user.
 pub const USER_LAYER: &str = "user";
 
+/// The name of the layer that makes the image's working directory.
+pub const WORKDIR_LAYER: &str = "workdir";
+
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
+/// How bases begin that are made from a distribution's archive.
+const ARCHIVE: &str = "deb:";
 
 /// Everything beside the blueprint that lowering depends on.
 #[derive(Clone, Debug)]
@@ -134,6 +139,7 @@ fn from(
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
     }
+    layers.extend(workdir_layer(blueprint).filter(|_| !settings.host));
     let own_base = match base::of(blueprint) {
         Ok(base) => base,
         // Then nobody asks for it.
@@ -148,6 +154,10 @@ fn from(
     }
     let base = settings.base.clone().or(own_base);
     let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
+    let image = ImageSpec::of(manifest);
+    if !settings.host && base.starts_with(ARCHIVE) {
+        problems.extend(unset(&manifest.image, &image));
+    }
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, lock, &base, &platform);
@@ -162,7 +172,7 @@ fn from(
         archive,
         mirror: lock.mirror.clone(),
         layers,
-        image: ImageSpec::of(manifest),
+        image,
         sizes: lock.sizes(),
         secrets: env.secrets,
         notes: env.notes,
@@ -194,13 +204,48 @@ fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
         action: USER_LAYER.to_owned(),
         file: crate::blueprint::MANIFEST_FILE.to_owned(),
         line: 1,
-        fields: serde_json::Value::Null,
-        guards: Guards::default(),
-        network: None,
-        offline: false,
         ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
+        ..Step::default()
     };
     let name = USER_LAYER.to_owned();
+    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
+}
+
+/// What `image.env` refers to without that being set, on a base whose environment is known: it has a `PATH`.
+fn unset(fields: &ImageFields, image: &ImageSpec) -> Option<Diagnostic> {
+    let (name, wanted) = image.environment(Vec::new()).err()?;
+    let at = fields.env.iter().position(|(other, _)| *other == name)?;
+    let span = *fields.env_places.get(at)?;
+    let error = Diagnostic::error("reference", span, format!("`{name}` refers to `${wanted}`, which is not set"));
+    Some(error.label(format!("no `{wanted}` before")).help(
+        "a value may refer to variables of the base and to those above it; write `\\$` for a dollar that stands for itself",
+    ))
+}
+
+/// The last layer makes the working directory of the image, for its user, if no task has made it.
+fn workdir_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
+    let path = blueprint.manifest.image.workdir.clone().filter(|path| path != "/")?;
+    let owner = blueprint.manifest.image.user.as_deref().map(|user| match user.split_once(':') {
+        Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
+        None => Owner::login(user.to_owned()),
+    });
+    let mut ops = vec![Op::MakeDir { path: path.clone() }];
+    ops.extend(owner.map(|owner| Op::SetAttributes {
+        path: path.clone(),
+        owner: Some(owner),
+        mode: None,
+        recursive: false,
+    }));
+    let step = Step {
+        name: format!("Make the working directory {path}"),
+        action: WORKDIR_LAYER.to_owned(),
+        file: crate::blueprint::MANIFEST_FILE.to_owned(),
+        line: 1,
+        guards: Guards { creates: Some(path), ..Guards::default() },
+        ops,
+        ..Step::default()
+    };
+    let name = WORKDIR_LAYER.to_owned();
     Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
 }
 
@@ -295,10 +340,16 @@ impl Lowerer<'_> {
         };
         let sysroot = self.env.variable("SDK_SYSROOT");
         let platform = self.settings.platform.to_string();
-        *self.carried += size(&fields) * self.env.exported.iter().map(|(k, v)| k.len() + v.len() + 64).sum::<usize>();
+        let image_env = &self.blueprint.manifest.image.env;
+        let carried = |pairs: &mut dyn Iterator<Item = (&String, &String)>| {
+            pairs.map(|(k, v)| k.len() + v.len() + 64).sum::<usize>()
+        };
+        *self.carried += size(&fields) * carried(&mut self.env.exported.iter());
+        *self.carried += carried(&mut image_env.iter().map(|(name, value)| (name, value)));
         if *self.carried > MAX_CARRIED {
             let message = "the commands of this blueprint carry too much environment along";
-            let error = Diagnostic::error("size", task.span, message).help("ask for less in `required_env`");
+            let error =
+                Diagnostic::error("size", task.span, message).help("ask for less in `required_env`, or in `image.env`");
             self.problems.extend(self.problems.iter().all(|other| other.code != "size").then_some(error));
             return None;
         }
@@ -311,6 +362,8 @@ impl Lowerer<'_> {
             arch_missing,
             strict: self.settings.strict,
             env: &self.env.exported,
+            image_env,
+            strict_shell: self.blueprint.manifest.strict_shell,
             lookup: &Around { lock: self.lock, platform: &platform, sysroot },
         });
         // Nothing can be said of a value that nobody knows yet.

@@ -13,12 +13,11 @@ use layers::store::Store;
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
-use super::layer::DEFAULT_PATH;
 use super::lent::Lent;
 use super::perform::Performer;
 use super::request::Outcome;
 use super::site::{Site, read_accounts};
-use crate::op::{Op, Source, Step};
+use crate::op::{DEFAULT_PATH, Op, Source, Step};
 use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
 
 mod binfmt;
@@ -152,16 +151,6 @@ impl Host {
         let removed = self.root.remove_all(&private).map_err(TargetError::from);
         (outcome.and_then(|outcome| removed.map(|()| outcome)), written)
     }
-
-    /// The environment of a command: the machine's, the account's, then `extra`.
-    fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut env = self.env.clone();
-        let login =
-            [("HOME", &account.home), ("LOGNAME", &account.name), ("SHELL", &account.shell), ("USER", &account.name)];
-        env.extend(login.map(|(name, value)| (name.to_owned(), value.clone())));
-        env.extend(extra.clone());
-        env
-    }
 }
 
 impl Drop for Host {
@@ -182,6 +171,15 @@ impl Site for Host {
         Ok(self.users())
     }
 
+    /// The machine's, then the account's.
+    fn environment(&self, account: &Account) -> BTreeMap<String, String> {
+        let mut env = self.env.clone();
+        let login =
+            [("HOME", &account.home), ("LOGNAME", &account.name), ("SHELL", &account.shell), ("USER", &account.name)];
+        env.extend(login.map(|(name, value)| (name.to_owned(), value.clone())));
+        env
+    }
+
     fn run(
         &mut self,
         argv: &[String],
@@ -190,7 +188,8 @@ impl Site for Host {
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
-        let env = self.environment(account, extra);
+        let mut env = self.environment(account);
+        env.extend(extra.clone());
         let identity = self.users().identity(account);
         let Kind::Elsewhere(elsewhere) = &self.kind else {
             return Ok(spawn_directly(argv, &env, cwd, &identity, !self.offline)?.finish(true, output)?.0);
@@ -220,10 +219,11 @@ impl Site for Host {
         &mut self,
         argv: &[String],
         account: &Account,
+        extra: &BTreeMap<String, String>,
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
-        self.run(argv, account, &BTreeMap::new(), cwd, output)
+        self.run(argv, account, extra, cwd, output)
     }
 
     fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError> {

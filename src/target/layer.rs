@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
-use layers::digest::Digest;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::digest::Digest;
 use layers::root::Root;
 use layers::store::{LayerBlob, Store, layer_tree};
 
@@ -19,13 +19,11 @@ use super::lent::{Lent, PLACE};
 use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
+use crate::op::DEFAULT_PATH;
 use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
 
 /// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
 pub const DEFAULT_EPOCH: u64 = 1_577_836_800;
-
-/// `PATH` where the image has none.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A layer that was begun.
 pub struct Layer {
@@ -69,28 +67,6 @@ impl Layer {
         let (lowers, offline) = (lowers.to_vec(), false);
         let sockets = BTreeSet::new();
         Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index, offline, epoch, sockets })
-    }
-
-    /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
-    fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
-        env.extend(self.env.clone());
-        env.extend(self.lent.env.clone());
-        env.extend(
-            [
-                ("APT_CONFIG", APT_CONF_PATH),
-                ("DEBIAN_FRONTEND", "noninteractive"),
-                ("HOME", &account.home),
-                ("LOGNAME", &account.name),
-                ("PYTHONHASHSEED", "0"),
-                ("SHELL", &account.shell),
-                ("SOURCE_DATE_EPOCH", &self.epoch),
-                ("USER", &account.name),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
-        env.extend(extra.clone());
-        env
     }
 
     /// Runs a command on the terminal that `console` shows, or else with alloy's own input and output.
@@ -198,6 +174,30 @@ impl Site for Layer {
         &self.root
     }
 
+    /// The image's, what the machine lends, then the account's.
+    fn environment(&self, account: &Account) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        env.extend(self.env.clone());
+        env.extend(self.lent.env.clone());
+        env.extend(
+            [
+                ("APT_CONFIG", APT_CONF_PATH),
+                ("DEBIAN_FRONTEND", "noninteractive"),
+                ("HOME", &account.home),
+                ("LOGNAME", &account.name),
+                ("PYTHONHASHSEED", "0"),
+                ("SHELL", &account.shell),
+                ("SOURCE_DATE_EPOCH", &self.epoch),
+                // No systemd runs: systemctl says so and goes on, as a package's script expects of a chroot (systemd's
+                // ENVIRONMENT.md).
+                ("SYSTEMD_OFFLINE", "1"),
+                ("USER", &account.name),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        env
+    }
+
     fn run(
         &mut self,
         argv: &[String],
@@ -207,7 +207,9 @@ impl Site for Layer {
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
         let identity = self.accounts()?.identity(account);
-        captured(&self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured), output)
+        let mut env = self.environment(account);
+        env.extend(extra.clone());
+        captured(&self.spec(argv, env, identity, cwd, Stdio::Captured), output)
     }
 
     fn set_offline(&mut self, offline: bool) {
@@ -218,11 +220,13 @@ impl Site for Layer {
         &mut self,
         argv: &[String],
         account: &Account,
+        extra: &BTreeMap<String, String>,
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
         let identity = self.accounts()?.identity(account);
-        let env = self.environment(account, &BTreeMap::new());
+        let mut env = self.environment(account);
+        env.extend(extra.clone());
         let spec = self.spec(argv, env, identity, cwd, Stdio::Captured);
         captured(&RunSpec { network: false, ..spec }, output)
     }

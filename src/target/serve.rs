@@ -95,17 +95,7 @@ impl<'a> Session<'a> {
         let store = Store::of_opener(&setup.store)?.staging_in(&setup.work);
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
         let trees = Trees::new(&store);
-        Ok(Self {
-            channel,
-            store,
-            setup,
-            layer: None,
-            begun: 0,
-            apt: None,
-            index: None,
-            remains: Vec::new(),
-            trees,
-        })
+        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index: None, remains: Vec::new(), trees })
     }
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {

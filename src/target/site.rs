@@ -20,6 +20,9 @@ pub trait Site {
         Ok(read_accounts(self.root()))
     }
 
+    /// The usual environment of a command of `account`.
+    fn environment(&self, account: &Account) -> BTreeMap<String, String>;
+
     /// Runs a command as `account`, with `extra` over the usual environment; what it prints goes to `output` piece by
     /// piece. Returns its exit status.
     fn run(
@@ -39,6 +42,7 @@ pub trait Site {
         &mut self,
         argv: &[String],
         account: &Account,
+        extra: &BTreeMap<String, String>,
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError>;

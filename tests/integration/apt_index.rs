@@ -30,8 +30,7 @@ fn source(files: &Files) -> String {
 }
 
 /// No other archive is asked.
-const ALONE: &str =
-    "- {name: alone, action: run_command, reason: test, command: 'rm -f /etc/apt/sources.list.d/* /etc/apt/sources.list'}\n";
+const ALONE: &str = "- {name: alone, action: run_command, reason: test, command: 'rm -f /etc/apt/sources.list.d/* /etc/apt/sources.list'}\n";
 
 const PACKAGE: &str = "- {name: tool, action: apt_install, packages: [acme-tool]}\n";
 
@@ -88,8 +87,11 @@ fn an_index_does_not_depend_on_other_builds() {
     let manifest = "name: Test\nversion: 1.0.0\nrun_order: [a.yml, b.yml]\n";
     let update = "- {name: update, action: run_command, reason: test, command: apt-get update}\n";
     let first = [&source(&files), update].concat();
-    let install =
-        |note: &str| format!("- {{name: b, action: run_command, reason: {note}, command: 'apt-get install -y acme-tool # {note}'}}\n");
+    let install = |note: &str| {
+        format!(
+            "- {{name: b, action: run_command, reason: {note}, command: 'apt-get install -y acme-tool # {note}'}}\n"
+        )
+    };
     let blueprint = |note: &str| {
         crate::support::blueprint(&[("manifest.yml", manifest), ("a.yml", &first), ("b.yml", &install(note))])
     };

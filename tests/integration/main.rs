@@ -67,6 +67,7 @@ mod shown;
 mod sources;
 mod strangers;
 mod support;
+mod task_env;
 mod team_cache;
 mod team_keys;
 mod terminal;

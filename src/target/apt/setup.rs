@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use layers::digest::{Digest, Hasher};
 use layers::root::{FileKind, Root};
 
-
 use crate::debian::{SignedBy, of_file};
 
 /// apt's own configuration: sources, preferences, keys, options.

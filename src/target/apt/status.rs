@@ -63,9 +63,10 @@ impl<'a> Status<'a> {
     /// `states` is apt's list of what it has installed by itself.
     pub fn automatic(&self, packages: &[String], debs: &[Deb], states: &str) -> Vec<String> {
         let asked = |deb: &Deb| {
-            packages.iter().map(|wanted| Wanted::read(wanted)).any(|wanted| {
-                wanted.package == deb.package && self.fits(wanted.architecture, &deb.architecture)
-            })
+            packages
+                .iter()
+                .map(|wanted| Wanted::read(wanted))
+                .any(|wanted| wanted.package == deb.package && self.fits(wanted.architecture, &deb.architecture))
         };
         // apt has a package for all architectures under the native one.
         let same = |deb: &Deb, architecture: &str| {

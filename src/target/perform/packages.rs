@@ -62,7 +62,8 @@ impl Performer<'_> {
                 printed.extend_from_slice(bytes);
             }
         };
-        let exit = self.site.run(&apt::uris_command(packages, recommends), &root, &BTreeMap::new(), "/", &keep)?;
+        let env = self.assigned(&root)?;
+        let exit = self.site.run(&apt::uris_command(packages, recommends), &root, &env, "/", &keep)?;
         Ok((exit, String::from_utf8_lossy(&printed.borrow()).into_owned()))
     }
 
@@ -117,7 +118,8 @@ impl Performer<'_> {
 
     fn offline(&mut self, argv: &[String]) -> Result<i32, TargetError> {
         let root = self.accounts()?.user("root")?;
-        self.site.run_offline(argv, &root, "/", self.output)
+        let env = self.assigned(&root)?;
+        self.site.run_offline(argv, &root, &env, "/", self.output)
     }
 
     fn file(&self, source: &Source) -> Result<PathBuf, TargetError> {

@@ -2,18 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform, PortableStep, base, offline, pins};
+use super::{ImageSpec, Platform, PortableStep, base, offline, own, pins};
 use crate::action::{self, Action, COMMON, Lookup};
-use crate::blueprint::{Blueprint, Environment, Given, ImageFields, Problems, Task, TaskFile, render_task};
+use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock, logins};
-use crate::op::{Archive, Guards, Network, Op, Owner, Secrets, Source, Step};
+use crate::op::{Archive, Network, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
-
-/// The name of the layer that makes the image's own user.
-pub const USER_LAYER: &str = "user";
-
-/// The name of the layer that makes the image's working directory.
-pub const WORKDIR_LAYER: &str = "workdir";
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -130,7 +124,7 @@ fn from(
             env.inject(format!("{alias}_VERSION"), version.clone());
         }
     }
-    let mut layers: Vec<LoweredLayer> = user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
+    let mut layers: Vec<LoweredLayer> = own::user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
     let mut carried = 0;
     for file in &blueprint.files {
         let (env, problems, carried) = (&mut env, &mut problems, &mut carried);
@@ -139,7 +133,7 @@ fn from(
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
     }
-    layers.extend(workdir_layer(blueprint).filter(|_| !settings.host));
+    layers.extend(own::workdir_layer(blueprint).filter(|_| !settings.host));
     let own_base = match base::of(blueprint) {
         Ok(base) => base,
         // Then nobody asks for it.
@@ -156,7 +150,7 @@ fn from(
     let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
     let image = ImageSpec::of(manifest);
     if !settings.host && base.starts_with(ARCHIVE) {
-        problems.extend(unset(&manifest.image, &image));
+        problems.extend(own::unset(&manifest.image, &image));
     }
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
@@ -191,62 +185,6 @@ fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic>
     let list = manifest.supported_hosts.join(", ");
     let error = Diagnostic::error("supported-hosts", span, format!("the blueprint does not support {platform}"));
     Some(error.label(format!("supports {list}")).help("build with --platform, or with --ignore-supported-hosts"))
-}
-
-/// The first layer makes the user the image runs as, so that every task can count on it.
-fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
-    let user = blueprint.manifest.image.user.as_deref()?.split(':').next()?;
-    if user == "root" || user.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let step = Step {
-        name: format!("Create the user {user}"),
-        action: USER_LAYER.to_owned(),
-        file: crate::blueprint::MANIFEST_FILE.to_owned(),
-        line: 1,
-        ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
-        ..Step::default()
-    };
-    let name = USER_LAYER.to_owned();
-    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
-}
-
-/// What `image.env` refers to without that being set, on a base whose environment is known: it has a `PATH`.
-fn unset(fields: &ImageFields, image: &ImageSpec) -> Option<Diagnostic> {
-    let (name, wanted) = image.environment(Vec::new()).err()?;
-    let at = fields.env.iter().position(|(other, _)| *other == name)?;
-    let span = *fields.env_places.get(at)?;
-    let error = Diagnostic::error("reference", span, format!("`{name}` refers to `${wanted}`, which is not set"));
-    Some(error.label(format!("no `{wanted}` before")).help(
-        "a value may refer to variables of the base and to those above it; write `\\$` for a dollar that stands for itself",
-    ))
-}
-
-/// The last layer makes the working directory of the image, for its user, if no task has made it.
-fn workdir_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
-    let path = blueprint.manifest.image.workdir.clone().filter(|path| path != "/")?;
-    let owner = blueprint.manifest.image.user.as_deref().map(|user| match user.split_once(':') {
-        Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
-        None => Owner::login(user.to_owned()),
-    });
-    let mut ops = vec![Op::MakeDir { path: path.clone() }];
-    ops.extend(owner.map(|owner| Op::SetAttributes {
-        path: path.clone(),
-        owner: Some(owner),
-        mode: None,
-        recursive: false,
-    }));
-    let step = Step {
-        name: format!("Make the working directory {path}"),
-        action: WORKDIR_LAYER.to_owned(),
-        file: crate::blueprint::MANIFEST_FILE.to_owned(),
-        line: 1,
-        guards: Guards { creates: Some(path), ..Guards::default() },
-        ops,
-        ..Step::default()
-    };
-    let name = WORKDIR_LAYER.to_owned();
-    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
 }
 
 /// What actions may ask of the blueprint around a task.

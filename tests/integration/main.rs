@@ -68,6 +68,7 @@ mod sources;
 mod strangers;
 mod support;
 mod task_env;
+mod task_output;
 mod team_cache;
 mod team_keys;
 mod terminal;

@@ -133,7 +133,9 @@ fn from(
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
     }
-    layers.extend(own::workdir_layer(blueprint).filter(|_| !settings.host));
+    if !settings.host {
+        own::make_workdir(blueprint, &mut layers);
+    }
     let own_base = match base::of(blueprint) {
         Ok(base) => base,
         // Then nobody asks for it.

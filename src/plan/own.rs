@@ -1,15 +1,15 @@
-//! What a manifest's `image` asks for beside the tasks: the user and the working directory, as layers of their own, and
-//! an environment that holds together.
+//! What a manifest's `image` asks for beside the tasks: the user, the working directory, and an environment
+//! that holds together.
 
-use super::{ImageSpec, LoweredLayer};
+use super::{ImageSpec, LoweredLayer, PortableStep};
 use crate::blueprint::{Blueprint, ImageFields, MANIFEST_FILE};
 use crate::op::{Guards, Op, Owner, Step};
 use crate::yaml::Diagnostic;
 
 /// The name of the layer that makes the image's own user.
 const USER_LAYER: &str = "user";
-/// The name of the layer that makes the image's working directory.
-const WORKDIR_LAYER: &str = "workdir";
+/// The name of what makes the image's working directory.
+const WORKDIR: &str = "workdir";
 
 /// The first layer makes the user the image runs as, so that every task can count on it.
 pub(super) fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
@@ -40,29 +40,34 @@ pub(super) fn unset(fields: &ImageFields, image: &ImageSpec) -> Option<Diagnosti
     ))
 }
 
-/// The last layer makes the working directory of the image, for its user, if no task has made it.
-pub(super) fn workdir_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
-    let path = blueprint.manifest.image.workdir.clone().filter(|path| path != "/")?;
+/// Has the working directory of the image made, for its user, unless a task has made it: by the last layer that is no
+/// archive, where all that tasks make is there but for archives. A layer of its own would have to look at all below it.
+pub(super) fn make_workdir(blueprint: &Blueprint, layers: &mut Vec<LoweredLayer>) {
+    let Some(path) = blueprint.manifest.image.workdir.clone().filter(|path| path != "/") else { return };
     let owner = blueprint.manifest.image.user.as_deref().map(|user| match user.split_once(':') {
         Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
         None => Owner::login(user.to_owned()),
     });
     let mut ops = vec![Op::MakeDir { path: path.clone() }];
-    ops.extend(owner.map(|owner| Op::SetAttributes {
-        path: path.clone(),
-        owner: Some(owner),
-        mode: None,
-        recursive: false,
-    }));
+    let attributes = |owner| Op::SetAttributes { path: path.clone(), owner: Some(owner), mode: None, recursive: false };
+    ops.extend(owner.map(attributes));
     let step = Step {
         name: format!("Make the working directory {path}"),
-        action: WORKDIR_LAYER.to_owned(),
+        action: WORKDIR.to_owned(),
         file: MANIFEST_FILE.to_owned(),
         line: 1,
         guards: Guards { creates: Some(path), ..Guards::default() },
         ops,
         ..Step::default()
     };
-    let name = WORKDIR_LAYER.to_owned();
-    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
+    let ordinary = |step: &Step| PortableStep::of(step).is_none();
+    let last =
+        layers.iter().enumerate().rev().find_map(|(at, layer)| Some((at, layer.steps.iter().rposition(ordinary)?)));
+    match last {
+        Some((layer, at)) => layers[layer].steps.insert(at + 1, step),
+        None => {
+            let name = WORKDIR.to_owned();
+            layers.insert(0, LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None });
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl State {
                 if let Some(layer) = self.layers.get_mut(&layer).filter(|_| self.output) {
                     layer.next_beat = Instant::now() + HEARTBEAT;
                     for line in text.lines() {
-                        say(&format!("{}     {}", layer.label, printed(line)).trim_end());
+                        say(format!("{}     {}", layer.label, printed(line)).trim_end());
                     }
                 }
             }

@@ -28,7 +28,7 @@ mod pin;
 mod rootfs;
 mod team;
 
-pub use files::local;
+pub use files::{local, taken};
 
 const BASES: &str = "bases";
 /// Of an OCI image layout.
@@ -175,7 +175,7 @@ impl Resolver<'_> {
     }
 
     fn local_digest(&self, directory: &Path, step: &Step, path: &str, remember: bool) -> Result<Digest> {
-        let found = local(directory, path).and_then(|path| files::digest(self.store, &path, remember));
+        let found = files::digest(self.store, directory, path, remember);
         found.map_err(|error| ResolveError::Local {
             task: step.name.clone(),
             place: format!("{}:{}", step.file, step.line),

@@ -33,6 +33,11 @@ pub fn may_make_in(directory: &Path) -> Result<(), SinkError> {
 /// The name of standard output.
 pub const STANDARD_OUTPUT: &str = "-";
 
+/// True if nothing can be written to standard output. The standard library takes what is written there for written.
+pub fn output_is_closed() -> bool {
+    look::is_closed(io::stdout().as_fd())
+}
+
 /// One stream of bytes, and where it goes.
 #[derive(Clone, Debug)]
 pub struct Sink {
@@ -96,6 +101,11 @@ impl Sink {
     /// True for standard output: nothing else may be written there.
     pub fn is_output(&self) -> bool {
         matches!(self.goal, Goal::Output)
+    }
+
+    /// True if what was written there is there for good, or with somebody: to write it once more gives it to them twice.
+    pub fn is_once(&self) -> bool {
+        !matches!(self.goal, Goal::File { .. } | Goal::Opened { emptied: true, .. })
     }
 
     /// True for what is replaced as a whole, or not at all: what was written to anything else stays written.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, fstatfs, stat};
 
+use crate::root::{FileKind, Root, RootError};
+
 /// Magic number of the file system of pipes without a name (statfs(2)).
 const PIPES: i64 = 0x5049_5045;
 
@@ -18,6 +20,17 @@ pub fn open(path: &Path) -> io::Result<File> {
     let file = without_waiting(path)?;
     // Another may have taken the name.
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
+}
+
+/// Opens a regular file at `path` in `directory`. No link on the way leads out of it, whoever puts one there meanwhile;
+/// such a link, and an absolute one, are errors of the kind `CrossesDevices`.
+pub fn beneath(directory: &Path, path: &Path) -> io::Result<File> {
+    let held = Root::open(directory).and_then(|top| top.beneath(path)).map_err(RootError::into_source)?;
+    if held.metadata().map_err(RootError::into_source)?.kind != FileKind::File {
+        return Err(not_a_file());
+    }
+    // The very file that was looked at.
+    held.open().map_err(RootError::into_source)
 }
 
 /// All of a regular file of at most `limit` bytes.
@@ -98,6 +111,27 @@ mod tests {
         assert_eq!((text(&file, 5).unwrap(), given(&file, 5).unwrap()), ("12345".into(), b"12345".to_vec()));
         assert_eq!(read(&file, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read(&directory.path().join("none"), 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("in");
+        std::fs::create_dir_all(directory.join("sub")).unwrap();
+        std::fs::write(place.path().join("secret"), "secret").unwrap();
+        std::fs::write(directory.join("sub/file"), "own").unwrap();
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, directory.join(name)).unwrap();
+        link("sub/file", "inside");
+        link("../secret", "out");
+        link(place.path().to_str().unwrap(), "up");
+        let text = |path: &str| beneath(&directory, Path::new(path)).and_then(io::read_to_string);
+        assert_eq!((text("sub/file").unwrap(), text("inside").unwrap()), ("own".into(), "own".into()));
+        for path in ["out", "up/secret", "../secret"] {
+            assert_eq!(text(path).unwrap_err().kind(), io::ErrorKind::CrossesDevices, "{path}");
+        }
+        assert_eq!(text("sub").unwrap_err().to_string(), "it is not a regular file");
+        mknodat(CWD, directory.join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert_eq!(text("fifo").unwrap_err().to_string(), "it is not a regular file");
     }
 
     #[test]

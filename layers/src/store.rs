@@ -325,13 +325,18 @@ mod tests {
     fn only_directories_of_the_dead_are_stale() {
         let (_directory, store) = store();
         let alive = store.work_dir().unwrap();
-        let dead = store.work_dir().unwrap().path().to_owned();
+        let gone = store.work_dir().unwrap();
+        let dead = gone.path().to_owned();
+        fs::write(dead.join("file"), "left").unwrap();
+        drop(gone);
+        // What nothing was put into needs nobody who deletes it.
+        drop(store.work_dir().unwrap());
         assert_eq!(store.look_for_stale().unwrap(), std::slice::from_ref(&dead));
         let stale = store.stale().unwrap();
         assert!(stale.len() == 1 && stale[0].path == dead);
         assert!(store.stale().unwrap().is_empty(), "one deletes it");
         drop(stale);
-        std::fs::remove_dir(&dead).unwrap();
+        std::fs::remove_dir_all(&dead).unwrap();
         assert!(store.stale().unwrap().is_empty());
         drop(alive);
     }

@@ -2,8 +2,9 @@
 //! come to where one is applied onto the other.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a failing test panics")]
 
+mod support;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::root::Root;
@@ -153,17 +154,7 @@ fn what_is_hidden_gives_nothing() {
     assert_eq!(modes(&[base, own]), [0o711, 0o755]);
 }
 
-/// A mount namespace is had by a new process.
 #[test]
 fn members_come_to_what_overlay_shows() {
-    let scratch = tempfile::tempdir().unwrap();
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--mount"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_namespace", "--ignored", "--nocapture"])
-        .env("TMPDIR", scratch.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.contains("test result: ok. 1 passed"), "{told}");
+    support::run_in_a_namespace();
 }

@@ -2,10 +2,11 @@
 //! in mounts of the kernel's own.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a failing test panics")]
 
+mod support;
+
 use std::fs::{create_dir, create_dir_all, remove_dir_all, remove_file};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::diff::{DiffOptions, ExcludeSet, diff};
@@ -123,17 +124,7 @@ fn in_a_namespace() {
     assert!(walk.compared > 1000, "{} views were compared", walk.compared);
 }
 
-/// A mount namespace is had by a new process.
 #[test]
 fn layers_come_to_what_overlay_shows() {
-    let scratch = tempfile::tempdir().unwrap();
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--mount"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_namespace", "--ignored", "--nocapture"])
-        .env("TMPDIR", scratch.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.contains("test result: ok. 1 passed"), "{told}");
+    support::run_in_a_namespace();
 }

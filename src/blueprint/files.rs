@@ -40,7 +40,8 @@ impl Files for Disk<'_> {
             return Err(FileError::Outside);
         }
         let mut bytes = Vec::new();
-        let file = regular::open(&real).map_err(FileError::of)?;
+        // Whoever owns the directory may put a link there now.
+        let file = regular::beneath(self.0, real.strip_prefix(self.0).unwrap_or(&real)).map_err(FileError::of)?;
         file.take(yaml::MAX_FILE + 1).read_to_end(&mut bytes).map_err(FileError::of)?;
         Ok((bytes, real))
     }
@@ -70,6 +71,7 @@ impl FileError {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
             io::ErrorKind::InvalidInput => Self::NotAFile,
+            io::ErrorKind::CrossesDevices => Self::Outside,
             _ => Self::Unreadable(error),
         }
     }

@@ -22,7 +22,7 @@ use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::op::Source;
 use crate::plan::{Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
-use crate::resolve::{Resolver, local};
+use crate::resolve::{Resolver, local, taken};
 use crate::tasks::Task;
 
 /// How often one looks whether another build has made the same layer.
@@ -257,7 +257,13 @@ impl Job {
     }
 
     fn stream(&self, path: &Path, stop: &Stop) -> Result<PortableRecord, JobError> {
-        let file = layers::regular::open(path).map_err(|source| JobError::File { path: path.to_owned(), source })?;
+        let failed = |source| JobError::File { path: path.to_owned(), source };
+        let file = match (&self.step.archive, self.inputs.sources.get(&self.step.archive)) {
+            (Source::Local { path }, Some(digest)) => {
+                taken(&self.store, &self.directory, path, digest).map_err(failed)?.into_file()
+            }
+            _ => layers::regular::open(path).map_err(failed)?,
+        };
         let ancestors: Vec<Entry> = self
             .facts
             .ancestors

@@ -293,7 +293,7 @@ impl<'a> Session<'a> {
     fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
-        let files = self.files(step)?;
+        let (files, _copies) = self.files(step)?;
         let secrets = &self.lowered.secrets;
         let mut lines = Lines::new(reporter, secrets, id);
         let outcome = self.target()?.perform(&secrets.reveal_step(step), files, |piece| lines.take(&piece));

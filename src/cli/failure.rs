@@ -60,6 +60,10 @@ impl From<StoreError> for CommandError {
                     "`alloy build` fetches or makes anew what is missing; `alloy store check` looks for more damage";
                 (Kind::Failed, Some(remade.to_owned()))
             }
+            StoreError::Strange { what, .. } => {
+                let hint = format!("use the alloy that wrote it, build it again, or give it up: alloy prune {what}");
+                (Kind::Failed, Some(hint))
+            }
             _ => (Kind::Failed, None),
         };
         with(kind, &error, hint)

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::context::{Context, Global, now};
 use super::error::CommandError;
 use super::ui;
+use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Manifest};
 
 /// Lists the images in the store
@@ -22,7 +23,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::reading(global)?;
     let mut rows = vec![["NAME", "DIGEST", "PLATFORM", "SIZE", "TAGGED"].map(str::to_owned)];
-    for local in image::locals(&context.store)? {
+    let (locals, strange) = image::all(&context.store)?;
+    for strange in strange {
+        let (name, why) = (strange.name(), &strange.why);
+        context.reporter.event(Event::Warning(format!("the image {name} is not listed: {why}")));
+    }
+    for local in locals {
         let sizes: Vec<Option<u64>> = local.images().iter().map(|image| size(&context, image)).collect();
         // Layers that platforms share are counted for each: that is what each of them pulls.
         let size = sizes.iter().copied().sum::<Option<u64>>();

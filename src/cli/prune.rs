@@ -1,6 +1,7 @@
 //! `alloy prune`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,12 +15,13 @@ use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::event::{Event, Reporter};
 use crate::image;
+use crate::registry::Reference;
 
 mod delete;
 mod found;
 
 use delete::Deleted;
-use found::Found;
+use found::{Found, Unknown};
 
 /// How often one looks whether the others are done.
 const POLL: Duration = Duration::from_millis(100);
@@ -59,16 +61,22 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let (context, mut alone) = if args.dry_run { look(global)? } else { open(args, global)? };
     let store = &context.store;
     let given = args.images.iter().map(|name| super::context::image_name(name)).collect::<Result<Vec<_>, _>>()?;
-    for name in &given {
+    let (locals, strange) = image::all(store)?;
+    let is_strange = |name: &Reference| strange.iter().any(|strange| strange.is(&name.to_string()));
+    for name in given.iter().filter(|name| !is_strange(name)) {
         super::push::find(&context, name)?;
     }
     let given: BTreeSet<String> = given.iter().map(ToString::to_string).collect();
     let (dropped, kept): (Vec<_>, Vec<_>) =
-        image::locals(store)?.into_iter().partition(|image| args.all || given.contains(image.name()));
-    let found = Found::look(store, &kept)?;
+        locals.into_iter().partition(|image| args.all || given.contains(image.name()));
+    let (given_up, strange): (Vec<_>, Vec<_>) =
+        strange.into_iter().partition(|strange| args.all || given.iter().any(|name| strange.is(name)));
+    let found = Found::look(store, &kept, &strange)?;
     // Nothing is missed of an image whose needs are known.
     let at_work = !alone;
-    let unknown = unknown(store, &found).filter(|_| !args.all);
+    let lost = image::lost(store)?;
+    let unknown = unknown(store, &found, &lost).filter(|_| !args.all);
+    let told = alone && found.unknown().is_empty();
     alone &= unknown.is_none();
     let mut deleted = Deleted::default();
     if !args.dry_run {
@@ -76,8 +84,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         for image in &dropped {
             image::forget(store, image.name())?;
         }
+        for strange in &given_up {
+            strange.forget(store)?;
+        }
         if alone {
             deleted.unneeded(store, &found)?;
+        } else if told {
+            // Once is enough.
+            deleted.all(&lost);
         }
         deleted.out_of_reach(store);
     }
@@ -96,16 +110,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     unknown.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// An error if it is not known of some images what they need: then layers of theirs would be deleted with the others.
-fn unknown(store: &Store, found: &Found) -> Option<CommandError> {
+/// An error if it is not known of some images what they need: then layers of theirs would be deleted with the others. The
+/// records of names in `lost` were put aside.
+fn unknown(store: &Store, found: &Found, lost: &[PathBuf]) -> Option<CommandError> {
     let stay = "layers, trees, downloads and caches stay this time";
-    if let Some((name, why)) = found.unknown().first() {
+    if let Some(Unknown { name, why, give_up }) = found.unknown().first() {
         let message = format!("it is not known what the image {name} needs ({why}); {stay}");
-        let hint = format!("build it again, or give it up: alloy prune {name}");
+        let hint = format!("build it again, or give it up: {give_up}");
         return Some(CommandError::new(Kind::Failed, message).hint(hint));
     }
-    let damaged = store.damage().into_iter().find(image::is_name)?;
-    let message = format!("an image has lost its name, and it is not known what it needs ({damaged}); {stay}");
+    let told = store.damage().into_iter().find(image::is_name).map(|damage| damage.to_string());
+    let before = || lost.first().map(|path| format!("its record was damaged, and put aside as {}", path.display()));
+    let why = told.or_else(before)?;
+    let message = format!("an image has lost its name, and it is not known what it needs ({why}); {stay}");
     let hint = "build it again; the next `alloy prune` deletes what no image needs that is left";
     Some(CommandError::new(Kind::Failed, message).hint(hint))
 }

@@ -205,8 +205,14 @@ fn read(store: &Store, local: &LocalImage) -> Option<Image> {
 
 /// Looks whether all images are complete; fetches what can be, to repair them. Gives how many are not.
 fn images(context: &Context, args: &CheckArgs, findings: &mut Findings) -> Result<usize, CommandError> {
-    let locals = image::locals(&context.store)?;
-    let (mut count, mut incomplete) = (0, 0);
+    let (locals, strange) = image::all(&context.store)?;
+    let (mut count, mut incomplete) = (strange.len(), strange.len());
+    for strange in strange {
+        let (name, why, give_up) = (strange.name(), &strange.why, strange.give_up());
+        context.reporter.event(Event::Warning(format!(
+            "it is not known what the image {name} needs ({why}); build it again, or give it up: {give_up}"
+        )));
+    }
     for local in locals.iter().flat_map(|local| local.images()) {
         count += 1;
         let lost = lost(context, local, args)?;

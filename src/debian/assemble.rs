@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use layers::root::Root;
 use layers::unpack::unpack_deb;
 
-use super::database::{Control, Database};
+use super::database::{Budget, Control, Database};
 use super::{BasePlan, DebianError};
 
 /// Directories that are links into `/usr` (Debian's UsrMerge), with those of architectures that need more.
@@ -17,12 +17,13 @@ const MERGED_LIB64: [&str; 4] = ["amd64", "loong64", "ppc64el", "s390x"];
 /// that configures them; it is to run inside.
 pub fn assemble(root: &Root, plan: &BasePlan, debs: &[PathBuf]) -> Result<String, DebianError> {
     links(root, plan)?;
-    let mut database = Database::default();
+    let (mut database, mut budget) = (Database::default(), Budget::default());
     for (package, path) in plan.packages.iter().zip(debs) {
         let failed = |source| DebianError::Package { package: package.name.clone(), source };
         let open = || File::open(path).map_err(|source| DebianError::Read { path: path.clone(), source });
-        let control = Control::read(open()?).map_err(failed)?;
+        let control = Control::read(open()?, &mut budget).map_err(failed)?;
         let files = unpack_deb(open()?, root).map_err(failed)?;
+        budget.unpacked(&files).map_err(failed)?;
         database.add(control, files);
     }
     database.write(root)?;

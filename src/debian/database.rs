@@ -1,13 +1,13 @@
 //! dpkg's database, written for packages that are unpacked and not configured (deb(5), dpkg(1), deb-triggers(5)).
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use layers::compress::decoder;
 use layers::root::{Root, RootError};
-use layers::tar::{self, Kind};
+use layers::tar::{self, Kind, TarError};
 use layers::unpack::{UnpackError, deb};
 use md5::{Digest as _, Md5};
 
@@ -15,6 +15,11 @@ use super::control::{self, Stanza};
 
 /// Control files are small; anything else is no Debian package.
 const LIMIT: u64 = 16 << 20;
+/// What is remembered of all packages of a base, in bytes: their control files, and the names of what they unpack. The
+/// largest bases have a tenth of it.
+const ALL: u64 = 512 << 20;
+/// What remembering a file costs beside its name and content.
+const COST: u64 = 128;
 const INFO: &str = "var/lib/dpkg/info";
 
 /// The control files of a package.
@@ -25,9 +30,36 @@ pub struct Control {
     files: BTreeMap<String, (u32, Vec<u8>)>,
 }
 
+/// What may still be remembered of the packages of a base.
+#[derive(Debug)]
+pub struct Budget(u64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(ALL)
+    }
+}
+
+impl Budget {
+    /// Counts a file of that name, of whose content so many bytes are remembered.
+    fn file(&mut self, name: &Path, content: usize) -> Result<(), TarError> {
+        let cost = (name.as_os_str().len() as u64).saturating_add(content as u64).saturating_add(COST);
+        self.0 = self.0.checked_sub(cost).ok_or_else(|| TarError::Member {
+            path: layers::path::shown(name.as_os_str().as_bytes()),
+            problem: "is more than alloy remembers of the packages of a base (512 MiB of names and control files)",
+        })?;
+        Ok(())
+    }
+
+    /// Counts what a package has unpacked.
+    pub fn unpacked(&mut self, files: &[PathBuf]) -> Result<(), UnpackError> {
+        Ok(files.iter().try_for_each(|file| self.file(file, 0))?)
+    }
+}
+
 impl Control {
     /// Reads the control files of a package.
-    pub fn read(deb: File) -> Result<Self, UnpackError> {
+    pub fn read(deb: impl Read + Send, budget: &mut Budget) -> Result<Self, UnpackError> {
         let mut files = BTreeMap::new();
         deb::member(deb, "control.tar", |member| {
             let (_, reader) = decoder(member)?;
@@ -35,6 +67,7 @@ impl Control {
                 let name = entry.path.to_string_lossy().into_owned();
                 if entry.kind == Kind::File && !name.contains('/') {
                     let bytes = tar::small(&entry, content, LIMIT)?;
+                    budget.file(&entry.path, bytes.len())?;
                     files.insert(name, (entry.mode & 0o777, bytes));
                 }
                 Ok(())
@@ -181,4 +214,53 @@ fn stanza(control: &Control, root: &Root) -> Result<String, RootError> {
     }
     text.push('\n');
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use layers::tar::{Entry, TarWriter, plain_directory};
+
+    use super::*;
+
+    /// A package with so many control files of 4 MiB.
+    fn package(files: usize) -> Vec<u8> {
+        let mut control = TarWriter::new(Vec::new());
+        for number in 0..files {
+            let entry = Entry {
+                kind: Kind::File,
+                mode: 0o644,
+                size: 4 << 20,
+                ..plain_directory(Path::new(&format!("f{number}")))
+            };
+            control.append(&entry, &mut io::repeat(0).take(4 << 20)).unwrap();
+        }
+        let control = control.finish().unwrap();
+        let mut deb = deb::MAGIC.to_vec();
+        for (name, content) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar", &control)] {
+            deb.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).bytes());
+            deb.extend(content);
+        }
+        deb
+    }
+
+    #[test]
+    fn control_files_of_all_packages_add_up() {
+        let (package, mut budget) = (package(16), Budget::default());
+        // 64 MiB each, and a little for the names.
+        for _ in 0..7 {
+            Control::read(package.as_slice(), &mut budget).unwrap();
+        }
+        let error = Control::read(package.as_slice(), &mut budget).unwrap_err().to_string();
+        assert!(error.contains("f15") && error.contains("512 MiB of names and control files"), "{error}");
+    }
+
+    #[test]
+    fn names_of_what_is_unpacked_add_up() {
+        let (names, mut budget) = (vec![PathBuf::from("d/".repeat(2000)); 1000], Budget::default());
+        let fit = ALL / (1000 * (4000 + COST));
+        (0..fit).for_each(|_| budget.unpacked(&names).unwrap());
+        assert!(budget.unpacked(&names).unwrap_err().to_string().contains("512 MiB of names"));
+    }
 }

@@ -40,6 +40,10 @@ pub struct Index {
     pub packages: Vec<Package>,
     /// URLs that file names are relative to.
     pub archives: Vec<String>,
+    /// Bytes that the files had together once they were unpacked.
+    read: u64,
+    /// Bytes of memory that the packages take.
+    held: u64,
 }
 
 const FIELDS: [&str; 11] = [
@@ -56,22 +60,39 @@ const FIELDS: [&str; 11] = [
     "Size",
 ];
 
-/// What an index may have once it is unpacked, in bytes: several times what the largest archives have.
+/// What all indexes together may have once they are unpacked, in bytes: several times what the largest archives have. A
+/// lockfile names as many indexes as it likes.
 const LIMIT: u64 = 1 << 30;
+/// What all packages may take in memory: stanzas may be as small as what is kept of them.
+const HELD: u64 = 512 << 20;
+/// What remembering a package, or something that it provides, costs beside its text.
+const COST: u64 = 256;
 
 /// A reader that has an end.
-struct Bounded<R> {
+struct Bounded<'a, R> {
     reader: R,
-    left: u64,
+    read: &'a mut u64,
 }
 
-impl<R: Read> Read for Bounded<R> {
+impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::FileTooLarge, format!("it unpacks to more than {LIMIT} bytes"))
-        })?;
-        Ok(read)
+        let length = self.reader.read(buffer)?;
+        *self.read = self.read.saturating_add(length as u64);
+        if *self.read <= LIMIT { Ok(length) } else { Err(too_much("unpack to", LIMIT)) }
+    }
+}
+
+fn too_much(what: &str, most: u64) -> io::Error {
+    let message = format!("it and the indexes before it {what} more than {} MiB", most >> 20);
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
+}
+
+impl Package {
+    /// Bytes of memory that it takes, about.
+    fn held(&self) -> u64 {
+        let texts = [&self.name, &self.version, &self.depends, &self.provides, &self.filename];
+        let provided = self.provides.split(',').count() as u64;
+        texts.iter().map(|text| text.len() as u64).sum::<u64>() + COST * provided
     }
 }
 
@@ -81,9 +102,9 @@ impl Index {
         self.archives.push(archive.to_owned());
         let archive = self.archives.len() - 1;
         let (_, reader) = decoder(file)?;
-        let packages = &mut self.packages;
+        let (packages, held) = (&mut self.packages, &mut self.held);
         control::stanzas(
-            BufReader::with_capacity(256 << 10, Bounded { reader, left: LIMIT }),
+            BufReader::with_capacity(256 << 10, Bounded { reader, read: &mut self.read }),
             |name| FIELDS.contains(&name),
             |stanza| {
                 let field = |name: &str| stanza.get(name).unwrap_or_default();
@@ -92,7 +113,7 @@ impl Index {
                     (pre, depends) => pre.or(depends).unwrap_or_default().to_owned(),
                 };
                 let (Ok(sha256), Ok(size)) = (Digest::from_hex(field("SHA256")), field("Size").parse()) else { return };
-                packages.push(Package {
+                let package = Package {
                     name: field("Package").into(),
                     version: field("Version").into(),
                     depends: depends.into(),
@@ -103,9 +124,14 @@ impl Index {
                     filename: field("Filename").into(),
                     sha256,
                     size,
-                });
+                };
+                *held = held.saturating_add(package.held());
+                if *held <= HELD {
+                    packages.push(package);
+                }
             },
-        )
+        )?;
+        if self.held <= HELD { Ok(()) } else { Err(too_much("have packages that take", HELD)) }
     }
 
     /// Packages by name, of each the latest version.
@@ -130,9 +156,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_has_an_end() {
-        let mut reader = Bounded { reader: io::repeat(b'x'), left: 10 };
-        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 8);
-        assert_eq!(reader.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    fn indexes_have_an_end_together() {
+        let mut read = LIMIT - 10;
+        assert_eq!(Bounded { reader: io::repeat(b'x'), read: &mut read }.read(&mut [0; 8]).unwrap(), 8);
+        // The next one goes on where this one ended.
+        let error = Bounded { reader: io::repeat(b'x'), read: &mut read }.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.to_string(), "it and the indexes before it unpack to more than 1024 MiB");
+    }
+
+    fn stanza(more: &str) -> String {
+        format!("Version: 1\n{more}SHA256: {}\nSize: 1\n\n", "0".repeat(64))
+    }
+
+    #[test]
+    fn packages_add_up_over_all_indexes() {
+        let few = stanza("").repeat(1000);
+        let mut index = Index::default();
+        index.read("http://a.example", few.as_bytes()).unwrap();
+        let of_one = index.held / 1000;
+        assert!(of_one >= size_of::<Package>() as u64);
+        // As if as many had been read as fit.
+        index.held = HELD - 500 * of_one;
+        let error = index.read("http://b.example", few.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "it and the indexes before it have packages that take more than 512 MiB");
+        assert_eq!(index.packages.len(), 1500, "and what is too much is not kept until the end is known");
+    }
+
+    #[test]
+    fn what_a_package_provides_counts_by_the_piece() {
+        let mut index = Index::default();
+        index.read("http://a.example", stanza(&format!("Provides: {}a\n", "a,".repeat(500_000))).as_bytes()).unwrap();
+        assert!(index.held > 500_000 * COST, "{}", index.held);
     }
 }

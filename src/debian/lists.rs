@@ -3,14 +3,15 @@
 //! apt checks the signature of an `InRelease` again when a server says that it has not changed, but not the indexes
 //! that lie beside it. So lists that somebody else may have written are looked at here first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use layers::compress::decoder;
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
+use layers::verified::HashingReader;
 
 use super::keys::Trust;
 use super::release::{self, Release};
@@ -70,19 +71,19 @@ pub fn vouch(lists: &Path, archives: &[Archive], now: i64) -> io::Result<BTreeMa
         let mut text = String::new();
         File::open(lists.join(&name)).ok()?.take(RELEASE_LIMIT).read_to_string(&mut text).ok()?;
         let release = release::verify(&text, &name, &archive.suite, &archive.trust.readable_keys(), now).ok()?;
-        Some((prefix, (release.made, release)))
+        Some((prefix, (release.made, Listed::of(&release))))
     };
-    let releases: BTreeMap<String, (i64, Release)> = archives.iter().filter_map(signed).collect();
+    let releases: BTreeMap<String, (i64, Listed)> = archives.iter().filter_map(signed).collect();
     let of = |name: &str| {
         let all = releases.iter().filter(|(prefix, _)| name.starts_with(*prefix));
         all.max_by_key(|(prefix, _)| prefix.len())
     };
     // All indexes of a release, or nothing of it: apt takes what it finds for complete.
     let (mut whole, mut broken) = (BTreeMap::<&str, Vec<&str>>::new(), BTreeSet::new());
-    for (name, (prefix, (_, release))) in names.iter().filter_map(|name| Some((name.as_str(), of(name)?))) {
+    for (name, (prefix, (_, listed))) in names.iter().filter_map(|name| Some((name.as_str(), of(name)?))) {
         match &name[prefix.len()..] {
             SIGNED => {}
-            rest => match vouched(&lists.join(name), rest, release) {
+            rest => match listed.vouches(&lists.join(name), rest) {
                 Some(true) => whole.entry(prefix).or_default().push(name),
                 Some(false) => drop(broken.insert(prefix.as_str())),
                 None => {}
@@ -116,31 +117,32 @@ fn dated(path: &Path, date: i64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `release` vouches for the file, as it is or for what it holds; `None` for one that it does not list.
-fn vouched(path: &Path, name: &str, release: &Release) -> Option<bool> {
-    let listed = |name: &str| {
+/// What a release lists, by the names that apt has for it.
+struct Listed(HashMap<String, (Digest, u64)>);
+
+impl Listed {
+    fn of(release: &Release) -> Self {
         // As apt makes file names of paths.
-        let of = |path: &String| path.replace('_', "%5f").replace('/', "_") == name;
-        release.files.iter().find(|(path, _)| of(path)).map(|(_, (digest, _))| *digest)
-    };
-    let file = File::open(path);
-    if let Some(digest) = listed(name) {
-        return Some(file.and_then(hash).is_ok_and(|found| found == digest));
+        let name = |path: &String| path.replace('_', "%5f").replace('/', "_");
+        Self(release.files.iter().map(|(path, what)| (name(path), *what)).collect())
     }
-    let digest = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).and_then(listed)?;
-    let inner = file.and_then(decoder).and_then(|(_, reader)| hash(reader));
-    Some(inner.is_ok_and(|found| found == digest))
+
+    /// Whether the release vouches for the file, as it is or for what it holds; `None` for one that it does not list.
+    fn vouches(&self, path: &Path, name: &str) -> Option<bool> {
+        let file = File::open(path);
+        if let Some(what) = self.0.get(name) {
+            return Some(file.is_ok_and(|file| is(file, *what)));
+        }
+        let what = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).and_then(|name| self.0.get(name))?;
+        Some(file.and_then(decoder).is_ok_and(|(_, reader)| is(reader, *what)))
+    }
 }
 
-fn hash(mut reader: impl Read) -> io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut piece)? {
-            0 => return Ok(hasher.finish()),
-            length => hasher.update(&piece[..length]),
-        }
-    }
+/// True if `reader` gives that many bytes with that digest. Of more no more is read: a few bytes may unpack to any number.
+fn is(reader: impl Read, (digest, size): (Digest, u64)) -> bool {
+    let mut reader = HashingReader::new(reader.take(size.saturating_add(1)));
+    io::copy(&mut reader, &mut io::sink()).is_ok_and(|length| length == size)
+        && reader.finish().is_ok_and(|found| found == digest)
 }
 
 #[cfg(test)]
@@ -155,15 +157,32 @@ mod tests {
             files: [("main/binary_x/Packages".to_owned(), (Digest::of(content), 15))].into(),
             ..Release::default()
         };
+        let listed = Listed::of(&release);
         fs::write(&path, content).unwrap();
-        assert_eq!(vouched(&path, "main_binary%5fx_Packages", &release), Some(true));
-        assert_eq!(vouched(&path, "main_binary_x_Packages", &release), None);
+        assert_eq!(listed.vouches(&path, "main_binary%5fx_Packages"), Some(true));
+        assert_eq!(listed.vouches(&path, "main_binary_x_Packages"), None);
         fs::write(&path, zstd(content)).unwrap();
-        assert_eq!(vouched(&path, "main_binary%5fx_Packages.zst", &release), Some(true));
+        assert_eq!(listed.vouches(&path, "main_binary%5fx_Packages.zst"), Some(true));
         fs::write(&path, b"Package: hellO\n").unwrap();
         for name in ["main_binary%5fx_Packages", "main_binary%5fx_Packages.zst"] {
-            assert_eq!(vouched(&path, name, &release), Some(false));
+            assert_eq!(listed.vouches(&path, name), Some(false));
         }
+    }
+
+    #[test]
+    fn of_a_list_that_is_too_long_no_more_is_read() {
+        struct Counted(u64);
+        impl Read for Counted {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += buffer.len() as u64;
+                assert!(self.0 < 1 << 20, "what has no end is read without one");
+                buffer.fill(0);
+                Ok(buffer.len())
+            }
+        }
+        assert!(!is(Counted(0), (Digest::of([0; 15]), 15)));
+        assert!(is([0; 15].as_slice(), (Digest::of([0; 15]), 15)));
+        assert!(!is([0; 14].as_slice(), (Digest::of([0; 14]), 15)));
     }
 
     fn zstd(content: &[u8]) -> Vec<u8> {

@@ -20,8 +20,8 @@ const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 pub(super) enum Content {
     /// As it was read, and checked.
     Text(String),
-    /// On disk.
-    File(PathBuf),
+    /// On disk, below the blueprint's directory.
+    File { directory: PathBuf, real: PathBuf },
 }
 
 /// The files of a blueprint, by their paths in it.
@@ -37,10 +37,10 @@ impl Contents {
         }
         let directory = &blueprint.directory;
         for path in read.into_iter().chain(for_people(directory)?) {
-            let file = local(directory, &path).map_err(failed("read", &directory.join(&path)))?;
+            let real = local(directory, &path).map_err(failed("read", &directory.join(&path)))?;
             // A task may unpack what is a text, too.
             if !contents.0.contains_key(Path::new(&path)) {
-                contents.add(&path, Content::File(file))?;
+                contents.add(&path, Content::File { directory: directory.clone(), real })?;
             }
         }
         Ok(contents)

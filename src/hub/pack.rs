@@ -81,8 +81,8 @@ fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, H
         let written = match content {
             None => tar.append(&directory, &mut io::empty()),
             Some(Content::Text(text)) => tar.append(&file(text.len() as u64), &mut text.as_bytes()),
-            Some(Content::File(real)) => {
-                let (size, mut reader) = open(real).map_err(failed("read", real))?;
+            Some(Content::File { directory, real }) => {
+                let (size, mut reader) = open(directory, real).map_err(failed("read", real))?;
                 tar.append(&file(size), &mut reader)
             }
         };
@@ -100,8 +100,9 @@ fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, H
     Ok(Descriptor { media_type: FILES.to_owned(), ..blob.descriptor })
 }
 
-fn open(path: &Path) -> io::Result<(u64, impl Read)> {
-    let file = regular::open(path)?;
+/// Whoever owns the directory may put a link there meanwhile.
+fn open(directory: &Path, real: &Path) -> io::Result<(u64, impl Read)> {
+    let file = regular::beneath(directory, real.strip_prefix(directory).unwrap_or(real))?;
     Ok((file.metadata()?.len(), file))
 }
 

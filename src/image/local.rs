@@ -154,6 +154,43 @@ impl LocalIndex {
     }
 }
 
+/// A name whose record is as it was written, and that this alloy cannot read: what the image needs is not known.
+#[derive(Clone, Debug)]
+pub struct Strange {
+    key: String,
+    name: Option<String>,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Strange {
+    fn new(key: String, bytes: &[u8], error: &serde_json::Error) -> Self {
+        let value: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let name = value["name"].as_str().filter(|name| self::key(name) == key).map(str::to_owned);
+        Self { key, name, why: format!("its record is none that this alloy can read: {error}") }
+    }
+
+    /// True for `name`.
+    pub fn is(&self, name: &str) -> bool {
+        self.key == key(name)
+    }
+
+    /// The name, as far as it is known.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("of the record {KIND}/{}", self.key))
+    }
+
+    /// How it is given up.
+    pub fn give_up(&self) -> String {
+        format!("alloy prune {}", self.name.as_deref().unwrap_or("--all"))
+    }
+
+    /// Takes the name away.
+    pub fn forget(&self, store: &Store) -> Result<(), StoreError> {
+        store.remove_record(KIND, &self.key)
+    }
+}
+
 fn key(name: &str) -> String {
     Digest::of(name).hex()
 }
@@ -165,21 +202,43 @@ pub fn tag(store: &Store, local: &Local) -> Result<(), StoreError> {
 
 /// What a name stands for.
 pub fn local(store: &Store, name: &str) -> Result<Option<Local>, StoreError> {
-    Ok(store.record(KIND, &key(name))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    let Some(bytes) = store.record(KIND, &key(name))? else { return Ok(None) };
+    let strange = |error: serde_json::Error| StoreError::Strange { what: name.to_owned(), why: error.to_string() };
+    serde_json::from_slice(&bytes).map(Some).map_err(strange)
 }
 
 /// All names, sorted.
 pub fn locals(store: &Store) -> Result<Vec<Local>, StoreError> {
-    let records = store.records(KIND)?;
-    let mut all: Vec<Local> =
-        records.into_iter().filter_map(|(_, bytes)| serde_json::from_slice(&bytes).ok()).collect();
+    Ok(all(store)?.0)
+}
+
+/// All names, sorted; and those of which this alloy cannot read what they stand for.
+pub fn all(store: &Store) -> Result<(Vec<Local>, Vec<Strange>), StoreError> {
+    let (mut all, mut strange) = (Vec::new(), Vec::new());
+    for (key, bytes) in store.records(KIND)? {
+        match serde_json::from_slice::<Local>(&bytes) {
+            Ok(local) => all.push(local),
+            Err(error) => strange.push(Strange::new(key, &bytes, &error)),
+        }
+    }
     all.sort_by(|a, b| a.name().cmp(b.name()));
-    Ok(all)
+    Ok((all, strange))
 }
 
 /// True if what is damaged is the record of a name: which one it was, and what it stood for, is not known any more.
 pub fn is_name(damage: &Damage) -> bool {
     damage.what.strip_prefix("record ").and_then(|record| record.split_once('/')).is_some_and(|(kind, _)| kind == KIND)
+}
+
+/// Records of names that were put aside, by whichever command.
+pub fn lost(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
+    let mut aside = store.aside()?;
+    let is_name = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix("records-").and_then(|name| name.strip_prefix(KIND)).is_some_and(|key| key.starts_with('-'))
+    };
+    aside.retain(is_name);
+    Ok(aside)
 }
 
 /// Takes a name away.

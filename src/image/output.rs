@@ -155,6 +155,11 @@ impl Destination {
         matches!(&self.goal, Goal::Stream(sink) if sink.is_output())
     }
 
+    /// True if it must not be written twice.
+    pub fn is_once(&self) -> bool {
+        matches!(&self.goal, Goal::Stream(sink) if sink.is_once())
+    }
+
     /// How it is called in messages.
     pub fn name(&self) -> String {
         match &self.goal {

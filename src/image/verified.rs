@@ -49,6 +49,8 @@ pub fn verify_type(
     if Format::of(&store.blob_head(digest)?).is_of(media_type) {
         return Ok(());
     }
+    // What is damaged is no other kind of layer.
+    store.check_blob(digest)?;
     let reason = format!("its media type is {media_type}, and that is not how it is compressed; others cannot read it");
     Err(ImageError::Layer { what: what.to_owned(), number, count, digest: *digest, reason })
 }

@@ -1,15 +1,18 @@
 //! Files of the blueprint, and what they hold. Large ones are known by size and times, as git's index knows them, so
 //! that an archive of gigabytes beside the blueprint costs nothing while it stays the same.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
 use layers::regular;
 use layers::store::Store;
+use layers::verified::HashingReader;
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::cache;
 
@@ -40,13 +43,41 @@ pub fn local(directory: &Path, path: &str) -> io::Result<PathBuf> {
     Ok(real)
 }
 
-/// What the file at `path` holds. With `remember`, what was read is recorded.
-pub(super) fn digest(store: &Store, path: &Path, remember: bool) -> io::Result<Digest> {
-    let metadata = path.metadata()?;
-    if metadata.len() < LARGE {
-        return hash(path);
+/// The same, opened: whoever owns the directory may put a link there meanwhile.
+fn open(directory: &Path, path: &str) -> io::Result<(PathBuf, File)> {
+    let real = local(directory, path)?;
+    let file = regular::beneath(directory, real.strip_prefix(directory).unwrap_or(&real))?;
+    Ok((real, file))
+}
+
+/// A copy of a file of the blueprint, which is what `digest` says. The file itself may be written to at any time, and a
+/// layer is known by what it was made of: what is made of the copy is made of nothing else.
+pub fn taken(store: &Store, directory: &Path, path: &str, digest: &Digest) -> io::Result<NamedTempFile> {
+    let (real, file) = open(directory, path)?;
+    let mut copy = store.temporary().map_err(io::Error::other)?;
+    let mut file = HashingReader::new(file);
+    io::copy(&mut file, copy.as_file_mut())?;
+    if file.finish()? != *digest {
+        // Whatever was remembered of it may be wrong.
+        store.remove_record(FILES, &key(&real)).map_err(io::Error::other)?;
+        return Err(io::Error::other("it has changed since this began; whoever writes it has to be done first"));
     }
-    let key = Digest::of(path.as_os_str().as_encoded_bytes()).hex();
+    copy.rewind()?;
+    Ok(copy)
+}
+
+fn key(path: &Path) -> String {
+    Digest::of(path.as_os_str().as_encoded_bytes()).hex()
+}
+
+/// What a file of the blueprint holds. With `remember`, what was read is recorded.
+pub(super) fn digest(store: &Store, directory: &Path, path: &str, remember: bool) -> io::Result<Digest> {
+    let (path, file) = open(directory, path)?;
+    let metadata = file.metadata()?;
+    if metadata.len() < LARGE {
+        return hash(file);
+    }
+    let key = key(&path);
     let modified = (metadata.mtime(), metadata.mtime_nsec());
     let changed = (metadata.ctime(), metadata.ctime_nsec());
     let (size, inode) = (metadata.len(), metadata.ino());
@@ -57,7 +88,7 @@ pub(super) fn digest(store: &Store, path: &Path, remember: bool) -> io::Result<D
     {
         return Ok(known.digest);
     }
-    let digest = hash(path)?;
+    let digest = hash(file)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let settled = i64::try_from(now).unwrap_or(0) - changed.0.max(modified.0) > SETTLED;
     if remember && settled {
@@ -67,8 +98,6 @@ pub(super) fn digest(store: &Store, path: &Path, remember: bool) -> io::Result<D
     Ok(digest)
 }
 
-fn hash(path: &Path) -> io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    io::copy(&mut regular::open(path)?, &mut hasher)?;
-    Ok(hasher.finish())
+fn hash(file: File) -> io::Result<Digest> {
+    HashingReader::new(file).finish()
 }

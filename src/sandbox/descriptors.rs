@@ -5,6 +5,28 @@ use std::os::fd::RawFd;
 /// The first that is neither input, output nor errors.
 pub(super) const FIRST: RawFd = 3;
 
+/// Runs before the standard library, which opens `/dev/null` in place of a standard output that is closed: what is written
+/// there is lost, and nobody is told. Here it is opened for reading alone, so that every write fails.
+#[allow(unsafe_code)]
+#[used]
+// SAFETY: what is in this section is called once, by the only thread; it makes system calls and nothing else.
+#[unsafe(link_section = ".init_array")]
+static CLOSED_OUTPUT_TAKES_NOTHING: extern "C" fn() = {
+    extern "C" fn open_what_is_closed() {
+        // Input as well: what is opened gets the first number that is free.
+        for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+            // SAFETY: the path ends with a NUL; the descriptor stays open for good, as its number says.
+            #[allow(unsafe_code)]
+            unsafe {
+                if libc::fcntl(fd, libc::F_GETFD) < 0 {
+                    libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY);
+                }
+            }
+        }
+    }
+    open_what_is_closed
+};
+
 /// Keeps every open file above standard errors from the programs that are started. Async-signal-safe.
 pub(super) fn keep_to_ourselves() {
     if !close_range(FIRST, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC) {

@@ -49,7 +49,7 @@ impl Streams {
             }
         }
         // One pipe for both keeps their order.
-        let same = out == errors;
+        let same = out == errors && is_written(stdout.as_fd()) == is_written(stderr.as_fd());
         if !out.as_it_is() {
             let pipe = streams.copy(stdout.as_fd(), owner)?;
             if same {
@@ -163,6 +163,11 @@ fn read_for_it(from: BorrowedFd<'_>, owner: &Identity) -> io::Result<PipeReader>
     // Nobody waits for its end: at a terminal it comes when somebody types.
     std::thread::Builder::new().name("input".into()).spawn(copy)?;
     Ok(reader)
+}
+
+/// False for what was opened for reading alone.
+fn is_written(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags & OFlags::RWMODE != OFlags::RDONLY)
 }
 
 /// What a stream is, and what tells it from another.

@@ -31,6 +31,8 @@ pub enum SinkError {
     Part { path: PathBuf },
     #[error("cannot write into {path}: it belongs to another user, and root writes in no such directory")]
     Stranger { path: PathBuf },
+    #[error("cannot write {path}: it is closed, or open for reading alone")]
+    Shut { path: PathBuf },
     #[error("a directory cannot be written to standard output")]
     Tree,
 }
@@ -52,6 +54,7 @@ impl SinkError {
             Self::Foreign { .. } | Self::Astray { .. } => "name a place in a directory of your own".to_owned(),
             Self::Part { .. } => "delete it, or name another place".to_owned(),
             Self::Stranger { .. } => "name a place in a directory of root's".to_owned(),
+            Self::Shut { .. } => "name a file, or give alloy somewhere to write to".to_owned(),
             Self::Tree => "name a directory, or a form that is one file".to_owned(),
             Self::Write { source, .. } if disk::is_full(source) => {
                 "make room on that disk, or name a place on another one".to_owned()

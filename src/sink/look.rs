@@ -2,11 +2,12 @@
 
 use std::fs::Metadata;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, accessat, statx};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, accessat, fcntl_getfl, statx};
 use rustix::io::Errno;
 
 use super::real::{Obstacle, Real, foreign, theirs};
@@ -25,13 +26,24 @@ pub(super) fn above(path: &Path) -> &Path {
 /// What a stream that is to go to `path` will be.
 pub(super) fn goal(path: &Path) -> Result<Goal, SinkError> {
     if path == Path::new(STANDARD_OUTPUT) {
-        return Ok(Goal::Output);
+        return standard(io::stdout().as_fd(), Goal::Output, path);
     }
     let place = Looked::at(path)?;
     if path.as_os_str().as_bytes().ends_with(b"/") {
         return Err(SinkError::Directory { path: path.to_owned() });
     }
     place.stream(path)
+}
+
+/// One of this process's own streams, if it takes anything.
+fn standard(fd: BorrowedFd<'_>, goal: Goal, named: &Path) -> Result<Goal, SinkError> {
+    let name = if named == Path::new(STANDARD_OUTPUT) { Path::new("standard output") } else { named };
+    if is_closed(fd) { Err(SinkError::Shut { path: name.to_owned() }) } else { Ok(goal) }
+}
+
+/// True for a stream that can only be read: as it is for one that was closed when this process began.
+pub(super) fn is_closed(fd: BorrowedFd<'_>) -> bool {
+    fcntl_getfl(fd).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDONLY)
 }
 
 /// Where a directory that is to be at `path` will be: without links, as far as it exists; and what is there. What holds
@@ -179,8 +191,8 @@ impl Looked {
         let own = descriptor && directory.starts_with(format!("/proc/{}", std::process::id()));
         match path.file_name().and_then(|name| name.to_str()) {
             // What stands for them may have no name to be opened by.
-            Some("1") if own => return Ok(Goal::Output),
-            Some("2") if own => return Ok(Goal::Error),
+            Some("1") if own => return standard(io::stdout().as_fd(), Goal::Output, named),
+            Some("2") if own => return standard(io::stderr().as_fd(), Goal::Error, named),
             _ => {}
         }
         let kind = found.file_type();

@@ -208,6 +208,8 @@ fn few_processes_are_told_of() {
                 code => assert!(matches!(code, Some(1 | 5)) && ended.stderr.contains("error: "), "{limit}: {ended:?}"),
             }
             assert!(!ended.stderr.contains("itself failed"), "{limit}: {ended:?}");
+            let left = user.shell("ls -A .local/share/alloy/work .local/share/alloy/tmp 2>&1 | grep '^build-'").stdout;
+            assert_eq!(left, "", "{limit}: {ended:?}");
         }
     }
 }

@@ -15,6 +15,7 @@ mod compat;
 mod confinement;
 mod cortex_m;
 mod damage;
+mod damage_told;
 mod diagnostics;
 mod downloads;
 mod downloads_at_once;

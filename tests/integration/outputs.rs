@@ -122,6 +122,38 @@ fn a_pipe_and_standard_output_get_the_same_bytes_as_a_file() {
 }
 
 #[test]
+fn a_closed_standard_output_is_told() {
+    let outputs = Outputs::new();
+    outputs.build(&[]).ok();
+    let ended = |how: &str, arguments: &[String]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$@\" {how}"), "sh", ALLOY]).args(arguments);
+        run(command.env("ALLOY_HOME", outputs.store.path().join("store")))
+    };
+    let stdout = Path::new("-");
+    for how in [">&-", "<&- >&-", "1</dev/null"] {
+        for kind in STREAMS.into_iter().chain(["metadata"]) {
+            for dest in [stdout, Path::new("/dev/stdout")] {
+                let told = ended(how, &outputs.arguments(&[(kind, dest)])).fails(1);
+                assert!(told.stderr.contains("it is closed, or open for reading alone"), "{how}: {}", told.stderr);
+                assert!(!told.stderr.contains("[1/1]"), "it was built first:\n{}", told.stderr);
+            }
+        }
+        for arguments in [&["images"][..], &["--help"], &["actions"]] {
+            let told = ended(how, &arguments.iter().map(|&word| word.to_owned()).collect::<Vec<_>>()).fails(1);
+            assert!(told.stderr.contains("cannot print: standard output is closed"), "{how}: {}", told.stderr);
+        }
+    }
+    // What does not go there is written, and who gives the output away wants none of it.
+    let file = outputs.at("file");
+    ended(">&-", &outputs.arguments(&[("tar", &file)])).fails(1);
+    assert!(file.exists());
+    for how in [">/dev/null", "<&-", ">/dev/null 2>&-"] {
+        ended(how, &outputs.arguments(&[("tar", stdout)])).ok();
+    }
+}
+
+#[test]
 fn a_directory_or_an_archive_for_a_terminal_is_refused() {
     let outputs = Outputs::new();
     for kind in ["oci", "dir"] {

@@ -1,9 +1,11 @@
 //! What one image, archive or build leaves in the store is not taken by another for something else.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use layers::digest::Digest;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 
 use crate::support::download::sha256;
@@ -11,7 +13,7 @@ use crate::support::forged::{Forged, described, digest, layer};
 use crate::support::images::tasks;
 use crate::support::registry::Registry;
 use crate::support::team::{Team, hits};
-use crate::support::{Ended, Store, text};
+use crate::support::{Ended, Store, blueprint, text, tool};
 
 /// Builds on `base`, with a task that has to see the files of the base.
 fn build(store: &Store, base: &str, more: &[&str]) -> Ended {
@@ -271,4 +273,61 @@ fn a_build_that_fails_leaves_no_directory_behind() {
     let base = format!("rootfs:{}", text(&root));
     store.run(&["build", text(blueprint.path()), "--base", &base, "--no-attest"]).fails(1);
     assert_eq!(fs::read_dir(store.path().join("store/work")).unwrap().count(), 0);
+}
+
+/// What is made of a file is kept under the digest of the file: a later blueprint with the same file is given that.
+#[test]
+fn a_file_that_changes_during_the_build_is_not_kept_as_what_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    fs::create_dir_all(at("root/opt")).unwrap();
+    let archive = |name: &str, tool: &str| {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("tool"), tool.repeat(1 << 20)).unwrap();
+        let path = at(&format!("{name}.tar"));
+        packed(&path, &at(name));
+        path
+    };
+    let (good, evil) = (archive("good", "good"), archive("evil", "evil"));
+    let [claimed, is] = [&good, &evil].map(|path| Digest::of(fs::read(path).unwrap()));
+    let manifest = "name: x\nversion: 1.0.0\nrun_order: [t.yml]\nimage: {env_from_profile: false}\n";
+    let tasks = "- {name: u, action: unpack, source: x.tar, dest: /opt/t}\n";
+    let base = format!("rootfs:{}", text(&at("root")));
+    // An archive with a layer of its own never is unpacked where it goes; one beside other tasks is.
+    for layers in ["portable", "file"] {
+        let store = Store::new();
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("t.yml", tasks)]);
+        let real = blueprint.path().canonicalize().unwrap().join("x.tar");
+        let build = || {
+            let dest = format!("type=tar,dest={}", text(&at("out.tar")));
+            store.run(&["build", text(blueprint.path()), "--base", &base, "--layers", layers, "-o", &dest])
+        };
+        fs::copy(&evil, &real).unwrap();
+        // As if it had been the good one when it was hashed.
+        let metadata = real.metadata().unwrap();
+        let known = serde_json::json!({
+            "size": metadata.len(),
+            "modified": [metadata.mtime(), metadata.mtime_nsec()],
+            "changed": [metadata.ctime(), metadata.ctime_nsec()],
+            "inode": metadata.ino(),
+            "digest": claimed,
+        });
+        let key = Digest::of(real.as_os_str().as_encoded_bytes()).hex();
+        store.opened().put_record("files", &key, &serde_json::to_vec(&known).unwrap()).unwrap();
+        let said = build().fails(1).stderr;
+        assert!(said.contains("x.tar") && said.contains("it has changed since this began"), "{said}");
+        // The next build knows what it is,
+        build().ok();
+        let unpacked = || tool("tar", &["-xOf", text(&at("out.tar")), "opt/t/tool"]).ok().stdout;
+        assert!(unpacked().starts_with("evil") && is != claimed);
+        // and nothing else stands in the place of the good one.
+        fs::copy(&good, &real).unwrap();
+        build().ok();
+        assert!(unpacked().starts_with("good"), "{layers}");
+    }
+}
+
+fn packed(archive: &Path, directory: &Path) {
+    let owner = ["--owner=0", "--group=0"];
+    tool("tar", &[&owner[..], &["-C", text(directory), "-cf", text(archive), "tool"]].concat()).ok();
 }

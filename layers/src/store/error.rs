@@ -72,6 +72,14 @@ pub enum StoreError {
     /// Something of the store that is not what its name says.
     #[error("{0}")]
     Wrong(Box<Damage>),
+    /// A record that is as it was written, and that nobody here understands: it is a newer alloy's, or an older one's.
+    #[error("the store's record of {what} is none that this alloy can read: {why}")]
+    Strange {
+        /// Of what.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A key that cannot be a file name.
     #[error("`{0}` cannot be a key of the store")]
     Key(String),

@@ -34,6 +34,13 @@ impl WorkDir {
     }
 }
 
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        // Where no worker was had that deletes it, nothing is in it. Its lock is held still.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
 /// Something that the dead left behind; nobody else deletes it while this value lives.
 #[derive(Debug)]
 pub struct Stale {

@@ -3,25 +3,37 @@
 use std::path::PathBuf;
 
 use layers::digest::Digest;
+use tempfile::NamedTempFile;
 
 use super::{Result, Session};
 use crate::build::BuildError;
 use crate::fetch::{Download, FetchError};
 use crate::op::{Source, Step};
-use crate::resolve::local;
+use crate::resolve::taken;
+
+/// Where each source of a step is.
+type Paths = Vec<(Source, PathBuf)>;
 
 impl Session<'_> {
-    /// Where the sources of a step are, once they are there.
-    pub(super) fn files(&mut self, step: &Step) -> Result<Vec<(Source, PathBuf)>> {
-        let mut files = Vec::new();
+    /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which
+    /// are there as long as these are kept.
+    pub(super) fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>)> {
+        let (mut files, mut copies) = (Vec::new(), Vec::new());
         for source in step.sources() {
             let failed = |error| {
                 let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
                 BuildError::Download { task, file, line, error }
             };
             let path = match source {
-                Source::Local { path } => local(self.directory, path)
-                    .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?,
+                Source::Local { path } => {
+                    let digest = self.inputs.sources.get(source);
+                    let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
+                    let copy = taken(self.resolver.store, self.directory, path, digest)
+                        .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?;
+                    let path = copy.path().to_owned();
+                    copies.push(copy);
+                    path
+                }
                 Source::Url { url, sha256 } => {
                     let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
                     match (self.fetched(source, url, digest), step.deb(source)) {
@@ -33,7 +45,7 @@ impl Session<'_> {
             };
             files.push((source.clone(), path));
         }
-        Ok(files)
+        Ok((files, copies))
     }
 
     /// Waits for a download, or fetches it now.

@@ -88,7 +88,7 @@ pub(super) fn deliver(
         output.unpack(resolver.store, &each)?;
         let platform = if let [part] = parts { Some(&part.platform) } else { None };
         output.write(resolver.store, Written { manifest: image.descriptor(), name: image.name(), platform })?;
-        if output.is_output() {
+        if output.is_once() {
             heal::is_seen();
         }
         resolver.reporter.event(Event::Note(format!("wrote {}", output.name())));

@@ -67,10 +67,13 @@ impl Deleted {
             let path = store.retire_tree(name)?;
             self.tree(&path);
         }
-        for path in found.caches.iter().chain(&found.downloads).chain(&found.aside) {
-            self.tree(path);
-        }
+        [&found.caches, &found.downloads, &found.aside].into_iter().for_each(|paths| self.all(paths));
         Ok(())
+    }
+
+    /// Deletes all of them, as far as this process can.
+    pub(super) fn all(&mut self, paths: &[PathBuf]) {
+        paths.iter().for_each(|path| self.tree(path));
     }
 
     /// Deletes a file or a directory, as far as this process can.

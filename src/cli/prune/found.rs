@@ -9,7 +9,7 @@ use layers::store::{Store, StoreError, layer_tree, stack_tree};
 
 use super::super::error::CommandError;
 use crate::cache;
-use crate::image::{Documents, Image, JSON_LIMIT, Local, Manifest};
+use crate::image::{Documents, Image, JSON_LIMIT, Local, Manifest, Strange};
 
 /// How long an unfinished download that nobody goes on with may wait for who does, while others are at work. Who is
 /// alone in the store deletes all downloads.
@@ -20,8 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 struct Needed {
     blobs: BTreeSet<Digest>,
     trees: BTreeSet<String>,
-    /// Images of which that is not known, and why.
-    unknown: Vec<(String, String)>,
+    unknown: Vec<Unknown>,
+}
+
+/// An image of which it is not known what it needs.
+pub(super) struct Unknown {
+    pub(super) name: String,
+    pub(super) why: String,
+    /// What takes its name away.
+    pub(super) give_up: String,
 }
 
 /// What can go.
@@ -42,9 +49,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Looks for all that the images `kept` do not need.
-    pub(super) fn look(store: &Store, kept: &[Local]) -> Result<Self, CommandError> {
-        let needed = Needed::by(store, kept)?;
+    /// Looks for all that the images `kept` do not need. What those need that are `strange` is not known.
+    pub(super) fn look(store: &Store, kept: &[Local], strange: &[Strange]) -> Result<Self, CommandError> {
+        let mut needed = Needed::by(store, kept)?;
+        needed.unknown.extend(strange.iter().map(|strange| Unknown {
+            name: strange.name(),
+            why: strange.why.clone(),
+            give_up: strange.give_up(),
+        }));
         let unneeded = |record: &cache::LayerRecord| {
             record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest))
         };
@@ -83,8 +95,8 @@ impl Found {
         Ok(Self { needed, layers, blobs, trees, caches, downloads, aside, unfinished, sizes })
     }
 
-    /// Images of which it is not known what they need, and why.
-    pub(super) fn unknown(&self) -> &[(String, String)] {
+    /// Images of which it is not known what they need.
+    pub(super) fn unknown(&self) -> &[Unknown] {
         &self.needed.unknown
     }
 
@@ -132,7 +144,8 @@ impl Needed {
             let manifest: Manifest = match manifest {
                 Ok(manifest) => manifest,
                 Err(why) => {
-                    needed.unknown.push((local.name.clone(), why));
+                    let (name, give_up) = (local.name.clone(), format!("alloy prune {}", local.name));
+                    needed.unknown.push(Unknown { name, why, give_up });
                     continue;
                 }
             };

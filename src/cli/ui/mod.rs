@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::blueprint::Problems;
 use crate::event::Reporter;
+use crate::sink;
 use crate::yaml::{self, json_shown, shown};
 
 pub use hidden::{hide, hide_given, hide_quoted};
@@ -163,6 +164,10 @@ pub fn note(text: &str) {
 
 /// Prints a result as it is: for programs, which want each byte. Nobody may be reading any more: that is no failure, and anything else shows in [`unprinted`].
 pub fn out(text: &(impl AsRef<[u8]> + ?Sized)) {
+    if sink::output_is_closed() {
+        drop(UNPRINTED.set("standard output is closed".to_owned()));
+        return;
+    }
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNPRINTED.set(error.to_string())),

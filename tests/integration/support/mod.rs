@@ -1,6 +1,7 @@
 //! Running alloy and its neighbours.
 
 pub mod agree;
+pub mod damaged;
 pub mod download;
 pub mod faults;
 pub mod files;

@@ -131,6 +131,7 @@ impl From<DebianError> for CommandError {
     fn from(error: DebianError) -> Self {
         match error {
             DebianError::NoMirror { .. }
+            | DebianError::NoComponent { .. }
             | DebianError::NoKeyring { .. }
             | DebianError::Keyring { .. }
             | DebianError::SignedBy { .. } => with(Kind::Usage, &error, error.hint()),

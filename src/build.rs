@@ -201,6 +201,8 @@ fn make(
     options: &Options,
 ) -> Result<Built, BuildError> {
     let Resolved { mut base, inputs } = resolved;
+    let unset = |(name, wanted)| BuildError::Unset { name, wanted, base: lowered.base.clone() };
+    lowered.image.environment(config_env(&base.image.config)).map_err(unset)?;
     let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
     let brought = team::bring(resolver, &plan, &base, &lowered, &inputs, options)?;
     let found = find(resolver, &plan, options)?;

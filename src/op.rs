@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+mod assignment;
 mod automaton;
 mod fingerprint;
 mod mask;
@@ -13,6 +14,7 @@ mod reveal;
 mod secret;
 mod userinfo;
 
+pub use assignment::{Assignment, EnvValue};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
@@ -75,6 +77,8 @@ pub enum Archive {
 pub enum Command {
     /// Text for `bash -c`, or for the login shell of `user`.
     Shell(String),
+    /// Text for `bash -e -o pipefail -c`, which ends at the first command that fails.
+    Strict(String),
     /// A program, found through `PATH`, and its arguments.
     Argv(Vec<String>),
 }
@@ -114,7 +118,7 @@ pub enum Op {
     Unpack { archive: Archive, dest: String, strip: u32 },
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
-    /// Installs what is missing of `packages` (`name`, `name=version`, `name:arch`); empty: refreshes the index only.
+    /// Installs what is missing of `packages` (`name`, `name=version`, `name/suite`, `name:arch`); empty: refreshes the index only.
     /// With `locked`, these packages and no others, and nobody is asked: then an empty list does nothing.
     AptInstall { packages: Vec<String>, recommends: bool, locked: Option<Vec<Deb>> },
     /// Runs a command as root, or in the login environment of `user`.
@@ -132,6 +136,9 @@ pub enum Op {
     /// Makes the image's own user, with a home and bash, when no user of that name exists.
     EnsureUser { name: String, uid: u32 },
 }
+
+/// `PATH` where an image has none: what Docker and Podman give their commands.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Conditions checked in the target, in this order: `skip_if`, `always_run`, `creates`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,7 +165,7 @@ pub enum Network {
 }
 
 /// A task, lowered: all that is done, and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The task's name.
     pub name: String,
@@ -179,6 +186,9 @@ pub struct Step {
     /// Its commands get no network, whoever said so.
     #[serde(default)]
     pub offline: bool,
+    /// Variables that its commands have, each as its author wrote it, in the order in which they may refer to each other.
+    #[serde(default)]
+    pub env: Vec<Assignment>,
     /// What it does, in order.
     pub ops: Vec<Op>,
 }

@@ -53,6 +53,14 @@ fn of_kind(fields: &Fields<'_>, field: &Field, node: &Node, errors: &mut Vec<Dia
         FieldKind::OneOf(words) => fields.one_of(name, words).err(),
         FieldKind::Download => fields.nested_download(name).err(),
         FieldKind::PerArch => None,
+        FieldKind::Env => match node.mapping(name) {
+            Ok(mapping) => {
+                let wrong = mapping.entries.iter().filter_map(|(key, value)| super::variable(key, value).err());
+                errors.extend(wrong.take(MAX_PROBLEMS));
+                None
+            }
+            Err(_) => fields.env().err(),
+        },
         FieldKind::Texts => match node.sequence(name) {
             Ok(items) => {
                 errors.extend(items.iter().filter_map(|item| item.text(&entry_of(name)).err()).take(MAX_PROBLEMS));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::FieldKind::{Flag, OneOf, Path, PerArch, Text, Words};
+use super::FieldKind::{Env, Flag, OneOf, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
 use super::{Field, Fields, Lowered, Outcome, Task};
 use crate::op::{Guards, Network, Op, Owner, Secrets, Step};
@@ -11,7 +11,7 @@ use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span, one_line};
 const NETWORKS: &[&str] = &["none", "host"];
 
 /// Fields of every task.
-pub const COMMON: [Field; 11] = [
+pub const COMMON: [Field; 12] = [
     Field::required("name", Text, "What the task is called"),
     Field::required("action", Text, "What it does"),
     Field::optional("creates", Path, "Skip the task if this exists"),
@@ -21,6 +21,7 @@ pub const COMMON: [Field; 11] = [
     Field::optional("run_as", Text, "The user it runs as, in that user's login environment"),
     Field::optional("owner", Text, "`user[:group]` of what was written, recursively"),
     Field::optional("mode", Text, "Mode of what was written: \"0755\", USER_RWX GROUP_RX, or u+x"),
+    Field::optional("env", Env, "Variables of its commands; `$NAME` in a value is another variable's value"),
     Field::optional("network", OneOf(NETWORKS), "The network of its commands: none, or the machine's"),
     Field::optional("per_arch", PerArch, "Other `url`, `sha256`, `command` or `source` for amd64 or arm64"),
 ];
@@ -37,6 +38,7 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let guards = guards(&fields).map_err(|error| errors.push(error)).ok();
     let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
     let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
+    let env = fields.env().unwrap_or_default();
     // It stands among other words wherever it is shown.
     let name = fields.text("name").map(|name| one_line(name.trim_end_matches(['\n', '\r'])).into_owned());
     let name = name.unwrap_or_else(|_| task.action.name.to_owned());
@@ -63,10 +65,23 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let (file, line) = (task.file.to_owned(), task.span.line);
     let offline = network == Some(Network::None);
     let fields = crate::yaml::Value::Mapping(task.fields.clone()).to_json();
-    let step = Step { name, action, file, line, fields, guards, network, offline, ops: lowered.ops };
-    if let Some(node) = task.fields.get("network").filter(|_| !step.runs_programs()) {
-        let message = format!("`network` has no effect on `{}`", step.action);
-        diagnostics.push(Diagnostic::warning("no-effect", node.span, message).help("it runs no command"));
+    let mut step =
+        Step { name, action, file, line, fields, guards, network, offline, env: Vec::new(), ops: lowered.ops };
+    if step.runs_programs() {
+        // Whoever names a variable for one task means it, whatever else is known under that name.
+        for op in &mut step.ops {
+            if let Op::Run { env: own, .. } = op {
+                own.retain(|name, _| !env.iter().any(|(other, _)| other == name));
+            }
+        }
+        step.guards.env.retain(|name, _| !env.iter().any(|(other, _)| other == name));
+        step.env = task.image_env.iter().cloned().chain(env).collect();
+    }
+    for name in ["env", "network"] {
+        if let Some(node) = task.fields.get(name).filter(|_| !step.runs_programs()) {
+            let message = format!("`{name}` has no effect on `{}`", step.action);
+            diagnostics.push(Diagnostic::warning("no-effect", node.span, message).help("it runs no command"));
+        }
     }
     (Some(step), diagnostics)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 
 use super::{COMMON, Task};
-use crate::op::{Command, Op, Secrets, Source};
-use crate::yaml::{Diagnostic, Node, entry_of};
+use crate::op::{Assignment, Command, EnvValue, Op, Secrets, Source};
+use crate::yaml::{Diagnostic, Key, Node, entry_of};
 
 /// The fields of one task.
 #[derive(Debug)]
@@ -198,6 +198,13 @@ impl<'a> Fields<'a> {
         Ok((!packages.is_empty()).then_some(Op::AptInstall { packages, recommends: false, locked: None }))
     }
 
+    /// The variables of `env`, in their order. Values may hold secrets: commands use them, and no layer keeps them.
+    pub fn env(&self) -> Result<Vec<Assignment>> {
+        let Some(node) = self.node("env") else { return Ok(Vec::new()) };
+        let mapping = node.mapping("env").map_err(|error| error.help("write a line `NAME: value` for each"))?;
+        mapping.entries.iter().map(|(key, node)| variable(key, node)).collect()
+    }
+
     /// The user the task runs as; root is `None`.
     pub fn run_as(&self) -> Result<Option<String>> {
         Ok(self.optional("run_as")?.filter(|user| user != "root"))
@@ -222,6 +229,21 @@ impl<'a> Fields<'a> {
         }
         self.warnings.push(diagnostic);
     }
+}
+
+/// A variable of an environment, and its value; references in it are read, and not followed.
+pub fn variable(key: &Key, node: &Node) -> Result<Assignment> {
+    let name = &key.text;
+    if name.is_empty() || name.contains(['=', '\0']) {
+        let message = format!("`{name}` cannot be the name of a variable");
+        return Err(Diagnostic::error("variable", key.span, message).help("write `NAME: value`"));
+    }
+    let text = if node.is_null() { "" } else { node.text(name)? };
+    EnvValue::read(text).map_err(|message| {
+        let error = Diagnostic::error("reference", node.span, format!("{message}, in the value of `{name}`"));
+        error.help("write `\\$` for a dollar that stands for itself")
+    })?;
+    Ok((name.clone(), text.to_owned()))
 }
 
 fn download(url: &Node, sha256: Option<&Node>) -> Result<Source> {

@@ -8,8 +8,9 @@ mod common;
 mod fields;
 mod git;
 mod mode;
+mod shell;
 
-use crate::op::{Op, Source, Step};
+use crate::op::{Assignment, Op, Source, Step};
 use crate::yaml::{Diagnostic, Mapping, Span};
 
 /// Declares the file of each action and the slice of all.
@@ -48,7 +49,7 @@ actions! {
 
 pub use check::check_reference;
 pub use common::{COMMON, lower};
-pub use fields::Fields;
+pub use fields::{Fields, variable};
 
 /// A field of an action.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,8 @@ pub enum FieldKind {
     PerArch,
     /// `url` and `sha256` in a mapping of their own.
     Download,
+    /// A mapping of names to texts: variables of the environment.
+    Env,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }
@@ -166,6 +169,10 @@ pub struct Task<'a> {
     pub strict: bool,
     /// Variables that commands have in their environment.
     pub env: &'a std::collections::BTreeMap<String, String>,
+    /// What the manifest's `image.env` sets: it holds for tasks as well.
+    pub image_env: &'a [Assignment],
+    /// The manifest says `shell: strict`.
+    pub strict_shell: bool,
     /// The blueprint around it.
     pub lookup: &'a dyn Lookup,
 }

@@ -1,8 +1,9 @@
 //! `run_command`: what no other action covers.
 
 use super::FieldKind::Text;
+use super::shell::SHELL;
 use super::{Action, Field, Fields, Lowered};
-use crate::op::{Command, Op};
+use crate::op::Op;
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -11,6 +12,7 @@ pub(super) static ACTION: Action = Action {
     fields: &[
         Field::required("command", Text, "For `bash -c`, or the login shell of `run_as`").verbatim(),
         Field::optional("reason", Text, "Why no other action does it").verbatim(),
+        SHELL,
     ],
     lower,
 };
@@ -27,7 +29,10 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let user = fields.run_as()?;
     let ops = match literal_mkdir(&command).filter(|_| user.is_none()) {
         Some(paths) => paths.into_iter().map(|path| Op::MakeDir { path }).collect(),
-        None => vec![fields.run(Command::Shell(command), user, &[])],
+        None => {
+            let command = fields.script("command", command)?;
+            vec![fields.run(command, user, &[])]
+        }
     };
     Ok(Lowered { ops, written: None })
 }

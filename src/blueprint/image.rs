@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::manifest::{Collector, Result, filled};
+use crate::action::variable;
+use crate::op::Assignment;
 use crate::yaml::{Diagnostic, Node, Span, entry_of};
 
 /// `image:`, as it was written.
@@ -11,7 +13,9 @@ pub struct ImageFields {
     /// Reference of the base, and where it is.
     pub base: Option<(String, Option<Span>)>,
     /// Added to the config's environment.
-    pub env: BTreeMap<String, String>,
+    pub env: Vec<Assignment>,
+    /// Where the values stand.
+    pub env_places: Vec<Span>,
     /// Take over what a login shell sets; `None` is yes.
     pub env_from_profile: Option<bool>,
     /// Config `User`.
@@ -34,6 +38,7 @@ pub(super) fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
     errors.known(mapping, &IMAGE_FIELDS, "`image`");
     ImageFields {
         base: errors.optional(mapping.get("base"), |node| Ok((filled(node, "base")?.to_owned(), Some(node.span)))),
+        env_places: mapping.get("env").map(places).unwrap_or_default(),
         env: errors.optional(mapping.get("env"), environment).unwrap_or_default(),
         env_from_profile: errors.optional(mapping.get("env_from_profile"), |node| node.boolean("env_from_profile")),
         user: errors.optional(mapping.get("user"), user),
@@ -69,17 +74,13 @@ fn absolute(node: &Node) -> Result<String> {
     Err(error.help("begin it with `/`"))
 }
 
-/// Names of the environment: what the config would otherwise take apart wrongly.
-fn environment(node: &Node) -> Result<BTreeMap<String, String>> {
-    let env = texts(node, "env")?;
-    let keys = node.mapping("env")?.entries.iter().map(|(key, _)| key);
-    match keys.into_iter().find(|key| key.text.is_empty() || key.text.contains(['=', '\0'])) {
-        Some(key) => {
-            let message = format!("`{}` cannot be the name of a variable", key.text);
-            Err(Diagnostic::error("variable", key.span, message).help("write `NAME: value`"))
-        }
-        None => Ok(env),
-    }
+/// Variables, in the order in which they may refer to each other.
+fn environment(node: &Node) -> Result<Vec<Assignment>> {
+    node.mapping("env")?.entries.iter().map(|(key, node)| variable(key, node)).collect()
+}
+
+fn places(node: &Node) -> Vec<Span> {
+    node.mapping("env").map_or(Vec::new(), |env| env.entries.iter().map(|(_, value)| value.span).collect())
 }
 
 fn texts(node: &Node, what: &str) -> Result<BTreeMap<String, String>> {

@@ -45,10 +45,12 @@ pub struct Manifest {
     /// Where `supported_hosts` stands.
     pub supported_hosts_span: Option<Span>,
     pub image: ImageFields,
+    /// `shell: strict`: what tasks have that say nothing of their shell.
+    pub strict_shell: bool,
     pub run_order: Vec<(String, Span)>,
 }
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "name",
     "version",
     "description",
@@ -60,6 +62,7 @@ const FIELDS: [&str; 12] = [
     "required_env",
     "supported_hosts",
     "image",
+    "shell",
     "run_order",
 ];
 
@@ -136,10 +139,22 @@ impl Manifest {
         if mapping.get("run_order").is_none() {
             errors.missing("run_order", mapping, node);
         }
+        manifest.strict_shell = errors.optional(mapping.get("shell"), shell).unwrap_or_default();
         if let Some(node) = mapping.get("image") {
             manifest.image = super::image::image(node, &mut errors);
         }
         Some(manifest)
+    }
+}
+
+/// True for `strict`.
+fn shell(node: &Node) -> Result<bool> {
+    match node.text("shell")? {
+        "strict" => Ok(true),
+        "plain" => Ok(false),
+        text => Err(Diagnostic::error("word", node.span, format!("`shell` cannot be `{text}`"))
+            .help("`strict`: the first command that fails ends a task's script; `plain`: the last one decides")
+            .suggest(text, ["strict", "plain"])),
     }
 }
 

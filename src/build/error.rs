@@ -58,6 +58,8 @@ pub enum BuildError {
     Claim { suite: String },
     #[error("{error}; {need}")]
     Foreign { need: Need, error: NoEmulator },
+    #[error("`image.env` of manifest.yml: `{name}` refers to `${wanted}`, which neither {base} nor a line above sets")]
+    Unset { name: String, wanted: String, base: String },
     #[error("{0:?} has no digest")]
     UnknownSource(Source),
     #[error(transparent)]

@@ -52,7 +52,7 @@ fn kind(kind: FieldKind) -> String {
         FieldKind::Number => "number".into(),
         FieldKind::Texts => "list".into(),
         FieldKind::Words => "list or text".into(),
-        FieldKind::PerArch | FieldKind::Download => "mapping".into(),
+        FieldKind::PerArch | FieldKind::Download | FieldKind::Env => "mapping".into(),
         FieldKind::OneOf(words) => words.join("|"),
     }
 }

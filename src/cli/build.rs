@@ -92,7 +92,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let attach = args.attach.read()?;
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
-    let context = Context::open(global)?;
+    let mut context = Context::open(global)?;
+    context.keep_log(&format!("build {}", args.inputs.directory.display()));
     let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
     let places = Places::look(args, &context.store, &platforms_of)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::error::{CommandError, Kind};
 use super::heal;
 use super::runtime::runtime;
-use super::ui::{self, Progress};
+use super::ui::{self, Progress, TaskOutput};
 use crate::cache::Team;
 use crate::debian::BaseOptions;
 use crate::event::{Event, Reporter};
@@ -32,6 +32,9 @@ pub(super) struct Global {
     /// How progress is shown
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) progress: Progress,
+    /// What is shown of what tasks print; `alloy log` has all of it
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHAT")]
+    pub(super) task_output: TaskOutput,
     /// Show warnings and errors only
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
@@ -143,7 +146,7 @@ impl Context {
 
     /// A context without a lock of the store.
     pub(super) fn with(store: Store, global: &Global) -> Result<Self, CommandError> {
-        let reporter = ui::reporter(global.progress, global.quiet);
+        let reporter = ui::reporter(global.progress, global.quiet, global.task_output);
         if store.was_mended() {
             let told = format!("{} was damaged; it is written anew", store.root().join("version").display());
             reporter.event(Event::Warning(told));
@@ -151,6 +154,14 @@ impl Context {
         heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         Ok(Self { store, reporter, runtime: runtime()?, stall, lock: Mutex::new(None) })
+    }
+
+    /// Keeps a log from here on; `what` says of what.
+    pub(super) fn keep_log(&mut self, what: &str) {
+        if self.store.is_writable() {
+            let reporter = self.reporter.clone();
+            self.reporter = ui::logging(reporter, self.store.root(), what, jiff::Timestamp::now());
+        }
     }
 
     /// Holds the lock as long as this lives, or until another takes its place.

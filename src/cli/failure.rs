@@ -131,6 +131,7 @@ impl From<DebianError> for CommandError {
     fn from(error: DebianError) -> Self {
         match error {
             DebianError::NoMirror { .. }
+            | DebianError::NoComponent { .. }
             | DebianError::NoKeyring { .. }
             | DebianError::Keyring { .. }
             | DebianError::SignedBy { .. } => with(Kind::Usage, &error, error.hint()),
@@ -338,6 +339,9 @@ impl From<BuildError> for CommandError {
                 let mut failure = Self::from(error);
                 failure.message = format!("the cache {place}: {}", failure.message);
                 failure
+            }
+            BuildError::Unset { .. } => {
+                with(Kind::Blueprint, &error, Some("write `\\$` for a dollar that stands for itself".into()))
             }
             BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
             BuildError::Resolve(error) => error.into(),

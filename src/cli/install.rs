@@ -95,7 +95,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // Before anything is read or fetched.
     install::allowed(&place.root, args.dry_run)?;
     let looks = args.dry_run && !place.is_published();
-    let context = if looks { Context::read_only(global)? } else { Context::open(global)? };
+    let mut context = if looks { Context::read_only(global)? } else { Context::open(global)? };
+    if !args.dry_run {
+        context.keep_log(&format!("install to {}", place.root.display()));
+    }
     interrupt::obey(&context.runtime, CtrlC::Asked);
     let Place { directory, state } = place.find(&context, args.platform())?;
     let prepared = args.prepare(&directory)?;

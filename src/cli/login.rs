@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let secret = if args.password_stdin { password::from_stdin()? } else { password::ask_password()? };
 
-    let reporter = ui::reporter(global.progress, global.quiet);
+    let reporter = ui::reporter(global.progress, global.quiet, global.task_output);
     let runtime = runtime()?;
     interrupt::obey(&runtime, CtrlC::Ours);
     let registries = args.options.registries(Duration::from_secs(global.stall_timeout));

@@ -25,6 +25,7 @@ mod inspect;
 mod install;
 mod interrupt;
 mod lock;
+mod log;
 mod login;
 mod logout;
 mod man;
@@ -98,6 +99,7 @@ enum Command {
     Provenance(provenance::Args),
     Run(run::Args),
     Images(images::Args),
+    Log(log::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
     Store(store::Args),
@@ -158,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Sbom(args) => sbom::run(args, global),
         Command::Provenance(args) => provenance::run(args, global),
         Command::Run(args) => heal::healed(|| run::run(args, global)),
+        Command::Log(args) => log::run(args, global),
         Command::Images(args) => images::run(args, global),
         Command::Inspect(args) => inspect::run(args, global),
         Command::Cache(args) => cache::run(args, global),

@@ -59,6 +59,15 @@ fn text() -> Value {
     json!({"type": ["string", "number", "boolean"]})
 }
 
+/// Variables of an environment.
+fn environment() -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": {"pattern": "^[^=]+$"},
+        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+    })
+}
+
 /// A digest, with or without its algorithm.
 fn sha256() -> Value {
     json!({"description": "SHA-256: 64 hexadecimal digits", "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$"})
@@ -98,6 +107,7 @@ fn field(field: &Field) -> Value {
             let arches: Map<String, Value> = ARCHITECTURES.iter().map(|arch| of(arch)).collect();
             json!({"type": "object", "properties": arches, "additionalProperties": false})
         }
+        FieldKind::Env => environment(),
         FieldKind::OneOf(words) => json!({"anyOf": [{"enum": words}, template]}),
     };
     // `mode: 0755` is a number to YAML.

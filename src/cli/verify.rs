@@ -54,7 +54,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
+    let mut context = Context::open(global)?;
+    context.keep_log(&format!("verify {}", args.inputs.directory.display()));
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let mut verdicts = Vec::new();
     if is_blueprint(&args.inputs.directory) {

@@ -38,6 +38,7 @@ pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;
 pub use resolve::{BaseOptions, Releases, releases};
 pub use seen::Seen;
+pub use signed_by::SignedBy;
 pub use sources::{HostSource, of_file};
 
 /// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).

@@ -94,12 +94,15 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
     let mut runtime = base.config["config"].as_object().cloned().unwrap_or_default();
     runtime.remove("Image");
     let mut env = config_env(&base.config);
-    for (name, value) in profile.iter().chain(&spec.env) {
+    for (name, value) in profile {
         match env.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) if name == "PATH" => *old = joined(value, old),
             Some((_, old)) => old.clone_from(value),
             None => env.push((name.clone(), value.clone())),
         }
     }
+    // What it refers to was looked for in the base before anything was built.
+    let env = spec.environment(env.clone()).unwrap_or(env);
     let env: Vec<String> = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     runtime.insert("Env".into(), json!(env));
     if let Some(entrypoint) = &spec.entrypoint {
@@ -121,6 +124,18 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
         runtime.insert("Labels".into(), Value::Object(labels));
     }
     runtime
+}
+
+/// `path`, and those directories of `base` that it lacks. The profile of a user leaves out those of root: whoever runs the
+/// image as root wants them.
+fn joined(path: &str, base: &str) -> String {
+    let mut directories: Vec<&str> = path.split(':').collect();
+    for directory in base.split(':') {
+        if !directory.is_empty() && !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    directories.join(":")
 }
 
 /// One entry for every layer; for a base that tells nothing, entries that say so.
@@ -178,7 +193,7 @@ mod tests {
             NewLayer { name: "00-a.yml".into(), layer: Some(layer("a")) },
             NewLayer { name: "10-b.yml".into(), layer: None },
         ];
-        let profile = BTreeMap::from([("PATH".to_owned(), "/opt/bin:/bin".to_owned())]);
+        let profile = BTreeMap::from([("PATH".to_owned(), "/opt/bin:/usr/bin".to_owned())]);
         let platform = "linux/amd64".parse().unwrap();
         let composed = compose(&base, &new, spec, &profile, &platform, 1_577_836_800);
         assert_eq!(composed.descriptor.digest, Digest::of(&composed.manifest));
@@ -192,13 +207,17 @@ mod tests {
             "container": "x",
         });
         let spec = ImageSpec {
-            env: BTreeMap::from([("LANG".into(), "C.UTF-8".into())]),
+            env: vec![
+                ("LANG".into(), "C.UTF-8".into()),
+                ("PATH".into(), "/x:$PATH".into()),
+                ("Y".into(), "$LANG".into()),
+            ],
             entrypoint: Some(vec!["/entry".into()]),
             labels: BTreeMap::from([("b".into(), "2".into())]),
             ..ImageSpec::default()
         };
         let config = composed(base, &spec);
-        assert_eq!(config["config"]["Env"], json!(["PATH=/opt/bin:/bin", "LANG=C.UTF-8"]));
+        assert_eq!(config["config"]["Env"], json!(["PATH=/x:/opt/bin:/usr/bin:/bin", "LANG=C.UTF-8", "Y=C.UTF-8"]));
         assert_eq!(config["config"].get("Cmd"), None);
         assert_eq!(config["config"]["Labels"], json!({"a": "1", "b": "2"}));
         assert_eq!(config["config"]["StopSignal"], json!("SIGINT"));

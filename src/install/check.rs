@@ -83,7 +83,7 @@ fn owner(op: &Op) -> Option<&Owner> {
 fn mentions(step: &Step, name: &str) -> bool {
     step.ops.iter().any(|op| match op {
         Op::Run { user: Some(user), .. } if user != "root" => false,
-        Op::Run { command: Command::Shell(text), .. } => text.contains(name),
+        Op::Run { command: Command::Shell(text) | Command::Strict(text), .. } => text.contains(name),
         Op::Run { command: Command::Argv(words), .. } => words.iter().any(|word| word.contains(name)),
         Op::AptInstall { packages, .. } => packages.iter().any(|package| package.contains(name)),
         Op::EnsureUser { name: made, .. } => made == name,

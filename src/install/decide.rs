@@ -122,15 +122,8 @@ mod tests {
         std::fs::write(directory.path().join("there"), "").unwrap();
         let root = Root::open(directory.path()).unwrap();
         let step = |always_run, creates: Option<&str>| Step {
-            name: "n".into(),
-            action: "a".into(),
-            file: "f.yml".into(),
-            line: 1,
-            fields: serde_json::Value::Null,
             guards: Guards { always_run, creates: creates.map(str::to_owned), ..Guards::default() },
-            network: None,
-            offline: false,
-            ops: Vec::new(),
+            ..Step::default()
         };
         let done = record(&trace("n", "x"), Ending::Done);
         let failed = record(&trace("n", "x"), Ending::Failed);

@@ -29,6 +29,14 @@ impl Fingerprint {
         for op in &step.ops {
             encoder.op(op);
         }
+        if !step.env.is_empty() {
+            encoder.text("env");
+            encoder.number(step.env.len() as u64);
+            for (name, value) in &step.env {
+                encoder.text(name);
+                encoder.text(value);
+            }
+        }
         // Only where a task says so: those that say nothing keep the encoding they have always had.
         if step.network == Some(Network::None) {
             encoder.text("no-network");
@@ -206,6 +214,10 @@ impl Encoder<'_> {
                 self.text("shell");
                 self.text(text);
             }
+            Command::Strict(text) => {
+                self.text("strict");
+                self.text(text);
+            }
             Command::Argv(words) => {
                 self.text("argv");
                 self.list(words.iter());
@@ -220,18 +232,7 @@ mod tests {
     use crate::op::Deb;
 
     fn step(ops: Vec<Op>) -> Step {
-        let guards = Guards::default();
-        Step {
-            name: "n".into(),
-            action: "a".into(),
-            file: "f.yml".into(),
-            line: 1,
-            fields: serde_json::Value::Null,
-            guards,
-            network: None,
-            offline: false,
-            ops,
-        }
+        Step { name: "n".into(), action: "a".into(), file: "f.yml".into(), line: 1, ops, ..Step::default() }
     }
 
     fn of(ops: Vec<Op>) -> String {
@@ -302,6 +303,22 @@ mod tests {
         assert_eq!(of(None, false), of(None, true), "what the command line says is no part of the task");
         assert_eq!(of(None, false), of(Some(Network::Host), false));
         assert_ne!(of(None, false), of(Some(Network::None), true));
+    }
+
+    #[test]
+    fn variables_count_in_their_order() {
+        let of = |env: &[(&str, &str)]| {
+            let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Fingerprint::of(&Step { env, ..step(run(&["true"])) }, &BTreeMap::new())
+        };
+        let all = [
+            of(&[]),
+            of(&[("A", "1")]),
+            of(&[("A", "2")]),
+            of(&[("A", "1"), ("B", "$A")]),
+            of(&[("B", "$A"), ("A", "1")]),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(all).len(), 5);
     }
 
     #[test]

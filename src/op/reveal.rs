@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::secret::{RUN_SCRIPT, SCRIPT};
-use super::{Command, Op, Secrets, Step, percent_decoded, percent_encoded};
+use super::{Command, EnvValue, Op, Secrets, Step, percent_decoded, percent_encoded};
 
 /// git asks it for a user and a password (gitcredentials(7)); they are in the environment.
 const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' \"$ALLOY_GIT_USER_N\" \"$ALLOY_GIT_PASSWORD_N\"; }; f";
@@ -25,6 +25,8 @@ impl Secrets {
     /// `step` with the values of secrets in place of their markers.
     pub fn reveal_step(&self, step: &Step) -> Step {
         let mut step = step.clone();
+        // What a secret holds is no reference to anything.
+        step.env.iter_mut().for_each(|(_, value)| *value = self.reveal_as(value, EnvValue::escaped));
         step.guards.env.values_mut().for_each(|value| *value = self.reveal(value));
         if let Some(condition) = &mut step.guards.skip_if {
             self.hand_over(condition, &mut step.guards.env);
@@ -34,7 +36,7 @@ impl Secrets {
             let Op::Run { command, env, .. } = op else { continue };
             env.values_mut().for_each(|value| *value = self.reveal(value));
             match command {
-                Command::Shell(text) => self.hand_over(text, env),
+                Command::Shell(text) | Command::Strict(text) => self.hand_over(text, env),
                 Command::Argv(words) => words.iter_mut().for_each(|word| *word = self.argument(word, &mut logins)),
             }
         }
@@ -112,18 +114,7 @@ mod tests {
         let env = BTreeMap::from([("GIT_CONFIG_COUNT".to_owned(), "3".to_owned())]);
         let ops = vec![Op::Run { command, user: None, env, cwd: None }];
         let guards = Guards { skip_if, ..Guards::default() };
-        let text = String::new;
-        Step {
-            name: text(),
-            action: text(),
-            file: text(),
-            line: 1,
-            fields: serde_json::Value::Null,
-            guards,
-            network: None,
-            offline: false,
-            ops,
-        }
+        Step { guards, ops, ..Step::default() }
     }
 
     fn run(step: &Step) -> (&Command, &BTreeMap<String, String>) {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::Manifest;
+use crate::op::{Assignment, DEFAULT_PATH, EnvValue};
 
 /// The image's config, as far as the blueprint has a say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {
     /// Added to `Env`.
-    pub env: BTreeMap<String, String>,
+    pub env: Vec<Assignment>,
     /// Take over what a login shell sets.
     pub env_from_profile: bool,
     /// `User`.
@@ -28,6 +29,24 @@ pub struct ImageSpec {
 }
 
 impl ImageSpec {
+    /// `Env` of a config that had `env`. `Err` names a variable and what it refers to without that being set.
+    pub fn environment(&self, mut env: Vec<(String, String)>) -> Result<Vec<(String, String)>, (String, String)> {
+        for (name, value) in &self.env {
+            let lookup = |wanted: &str| {
+                let found = env.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+                found.or_else(|| (wanted == "PATH").then_some(DEFAULT_PATH))
+            };
+            // Values were read when the manifest was.
+            let read = EnvValue::read(value).map_err(|_| (name.clone(), value.clone()))?;
+            let value = read.expand(&lookup).map_err(|unknown| (name.clone(), unknown))?;
+            match env.iter_mut().find(|(other, _)| other == name) {
+                Some((_, old)) => *old = value,
+                None => env.push((name.clone(), value)),
+            }
+        }
+        Ok(env)
+    }
+
     pub(super) fn of(manifest: &Manifest) -> Self {
         let image = &manifest.image;
         let authors = manifest.authors.join(", ");

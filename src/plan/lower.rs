@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform, PortableStep, base, offline, pins};
+use super::{ImageSpec, Platform, PortableStep, base, offline, own, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock, logins};
-use crate::op::{Archive, Guards, Network, Op, Secrets, Source, Step};
+use crate::op::{Archive, Network, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
-
-/// The name of the layer that makes the image's own user.
-pub const USER_LAYER: &str = "user";
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
+/// How bases begin that are made from a distribution's archive.
+const ARCHIVE: &str = "deb:";
 
 /// Everything beside the blueprint that lowering depends on.
 #[derive(Clone, Debug)]
@@ -125,7 +124,7 @@ fn from(
             env.inject(format!("{alias}_VERSION"), version.clone());
         }
     }
-    let mut layers: Vec<LoweredLayer> = user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
+    let mut layers: Vec<LoweredLayer> = own::user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
     let mut carried = 0;
     for file in &blueprint.files {
         let (env, problems, carried) = (&mut env, &mut problems, &mut carried);
@@ -133,6 +132,9 @@ fn from(
         let steps = lowerer.file(file);
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
+    }
+    if !settings.host {
+        own::make_workdir(blueprint, &mut layers);
     }
     let own_base = match base::of(blueprint) {
         Ok(base) => base,
@@ -148,6 +150,10 @@ fn from(
     }
     let base = settings.base.clone().or(own_base);
     let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
+    let image = ImageSpec::of(manifest);
+    if !settings.host && base.starts_with(ARCHIVE) {
+        problems.extend(own::unset(&manifest.image, &image));
+    }
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, lock, &base, &platform);
@@ -162,7 +168,7 @@ fn from(
         archive,
         mirror: lock.mirror.clone(),
         layers,
-        image: ImageSpec::of(manifest),
+        image,
         sizes: lock.sizes(),
         secrets: env.secrets,
         notes: env.notes,
@@ -181,27 +187,6 @@ fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic>
     let list = manifest.supported_hosts.join(", ");
     let error = Diagnostic::error("supported-hosts", span, format!("the blueprint does not support {platform}"));
     Some(error.label(format!("supports {list}")).help("build with --platform, or with --ignore-supported-hosts"))
-}
-
-/// The first layer makes the user the image runs as, so that every task can count on it.
-fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
-    let user = blueprint.manifest.image.user.as_deref()?.split(':').next()?;
-    if user == "root" || user.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let step = Step {
-        name: format!("Create the user {user}"),
-        action: USER_LAYER.to_owned(),
-        file: crate::blueprint::MANIFEST_FILE.to_owned(),
-        line: 1,
-        fields: serde_json::Value::Null,
-        guards: Guards::default(),
-        network: None,
-        offline: false,
-        ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
-    };
-    let name = USER_LAYER.to_owned();
-    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
 }
 
 /// What actions may ask of the blueprint around a task.
@@ -295,10 +280,16 @@ impl Lowerer<'_> {
         };
         let sysroot = self.env.variable("SDK_SYSROOT");
         let platform = self.settings.platform.to_string();
-        *self.carried += size(&fields) * self.env.exported.iter().map(|(k, v)| k.len() + v.len() + 64).sum::<usize>();
+        let image_env = &self.blueprint.manifest.image.env;
+        let carried = |pairs: &mut dyn Iterator<Item = (&String, &String)>| {
+            pairs.map(|(k, v)| k.len() + v.len() + 64).sum::<usize>()
+        };
+        *self.carried += size(&fields) * carried(&mut self.env.exported.iter());
+        *self.carried += carried(&mut image_env.iter().map(|(name, value)| (name, value)));
         if *self.carried > MAX_CARRIED {
             let message = "the commands of this blueprint carry too much environment along";
-            let error = Diagnostic::error("size", task.span, message).help("ask for less in `required_env`");
+            let error =
+                Diagnostic::error("size", task.span, message).help("ask for less in `required_env`, or in `image.env`");
             self.problems.extend(self.problems.iter().all(|other| other.code != "size").then_some(error));
             return None;
         }
@@ -311,6 +302,8 @@ impl Lowerer<'_> {
             arch_missing,
             strict: self.settings.strict,
             env: &self.env.exported,
+            image_env,
+            strict_shell: self.blueprint.manifest.strict_shell,
             lookup: &Around { lock: self.lock, platform: &platform, sysroot },
         });
         // Nothing can be said of a value that nobody knows yet.

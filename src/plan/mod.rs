@@ -7,6 +7,7 @@ mod key;
 mod locked;
 mod lower;
 mod offline;
+mod own;
 mod pins;
 mod platform;
 mod portable;
@@ -19,7 +20,8 @@ pub use explain::{Reason, changes, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use locked::{drop_unused, not_locked, not_pinned};
-pub use lower::{Lowered, LoweredLayer, Settings, USER_LAYER, lower, lower_with};
+pub use lower::{Lowered, LoweredLayer, Settings, lower, lower_with};
+
 pub use pins::{AptTask, fixed, lock_refreshes};
 pub use platform::{Platform, PlatformError};
 pub use portable::{Ancestor, Contents, Facts, PortablePreimage, PortableStep};

@@ -49,6 +49,8 @@ fn read_by(blueprint: &Blueprint, file: &TaskFile, task: &Task, arch: &str, env:
         arch_missing,
         strict: false,
         env: &BTreeMap::new(),
+        image_env: &[],
+        strict_shell: false,
         lookup: &Anything,
     });
     let sources = step.iter().flat_map(|step| step.sources());

@@ -105,22 +105,10 @@ fn merge(files: Vec<LoweredLayer>, room: usize) -> Vec<LoweredLayer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{Archive, Command, Guards, Source};
+    use crate::op::{Archive, Command, Source};
 
     fn step(name: &str, ops: Vec<Op>) -> Step {
-        let fields = serde_json::Value::Null;
-        let (action, file) = (String::new(), "a.yml".to_owned());
-        Step {
-            name: name.into(),
-            action,
-            file,
-            line: 1,
-            fields,
-            guards: Guards::default(),
-            network: None,
-            offline: false,
-            ops,
-        }
+        Step { name: name.into(), file: "a.yml".to_owned(), line: 1, ops, ..Step::default() }
     }
 
     fn unpack(name: &str, dest: &str) -> Step {

@@ -55,10 +55,11 @@ impl StepTrace {
     /// What is known of `step`; `sources` has what its downloads and files hold.
     pub fn of(step: &Step, fingerprint: Fingerprint, sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Self {
         let digest = |source: &Source| Some((secrets.mask_values(name(source)), *sources.get(source)?));
-        let mut variables = BTreeMap::new();
+        let masked_pair = |(name, value): (&String, &String)| (name.clone(), secrets.mask_values(value));
+        let mut variables: BTreeMap<String, String> = step.env.iter().map(|(k, v)| masked_pair((k, v))).collect();
         for op in &step.ops {
             let Op::Run { env, .. } = op else { continue };
-            variables.extend(env.iter().map(|(name, value)| (name.clone(), secrets.mask_values(value))));
+            variables.extend(env.iter().map(masked_pair));
         }
         Self {
             name: secrets.mask_values(&step.name),

@@ -16,8 +16,9 @@ use serde_json::json;
 use super::{Resolver, Result};
 use crate::cache;
 use crate::image::{self, Files, Image, ImageError, Layer, Room};
+use crate::op::DEFAULT_PATH;
 use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, DEFAULT_PATH, Lent};
+use crate::target::{DEFAULT_EPOCH, Lent};
 
 /// Records of images whose layers were found to be what their configs say. Those that an older alloy wrote under
 /// another name were believed without a look.

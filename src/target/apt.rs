@@ -1,6 +1,4 @@
-//! `apt_install` in a root: what is missing, what apt is asked, and what it answers.
-
-use std::collections::BTreeMap;
+//! apt in a root: what is missing there, what apt is asked, and what it answers.
 
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -9,6 +7,12 @@ use crate::debian::os_release;
 use crate::fetch::taken_apart;
 use crate::lock::DebPin;
 use crate::op::Deb;
+
+mod setup;
+mod status;
+
+pub use setup::setup;
+pub use status::{Status, installed};
 
 /// What dpkg has installed.
 pub const STATUS: &str = "var/lib/dpkg/status";
@@ -29,46 +33,6 @@ pub fn suite(text: &str) -> Option<String> {
     let name = os_release(text, "VERSION_CODENAME")?;
     let fits = name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     fits.then(|| name.to_owned())
-}
-
-/// Those of `packages` that dpkg's `status` does not have installed. `name=version` counts only in that version,
-/// `name:arch` only in that architecture.
-pub fn missing<'a>(packages: &'a [String], status: &str) -> Vec<&'a str> {
-    let installed: Vec<Installed<'_>> = status.split("\n\n").filter_map(parse).collect();
-    packages.iter().map(String::as_str).filter(|wanted| !installed.iter().any(|has| has.satisfies(wanted))).collect()
-}
-
-/// Versions of what dpkg's `status` has installed, by name; with `:arch` for one of another architecture than `native`.
-pub fn installed(status: &str, native: &str) -> BTreeMap<String, String> {
-    let all = status.split("\n\n").filter_map(parse).map(|has| {
-        let own = has.architecture == native || has.architecture == "all";
-        let name = if own { has.package.to_owned() } else { format!("{}:{}", has.package, has.architecture) };
-        (name, has.version.to_owned())
-    });
-    all.collect()
-}
-
-struct Installed<'a> {
-    package: &'a str,
-    version: &'a str,
-    architecture: &'a str,
-}
-
-fn parse(stanza: &str) -> Option<Installed<'_>> {
-    let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim);
-    // deb822, dpkg's status: "want flag state".
-    field("Status")?.ends_with(" installed").then_some(())?;
-    Some(Installed { package: field("Package")?, version: field("Version")?, architecture: field("Architecture")? })
-}
-
-impl Installed<'_> {
-    fn satisfies(&self, wanted: &str) -> bool {
-        let (name, version) = wanted.split_once('=').map_or((wanted, None), |(name, version)| (name, Some(version)));
-        let (name, architecture) = name.split_once(':').map_or((name, None), |(name, arch)| (name, Some(arch)));
-        name == self.package
-            && version.is_none_or(|version| version == self.version)
-            && architecture.is_none_or(|arch| arch == self.architecture)
-    }
 }
 
 /// The command that refreshes the index; any source that fails is a failure, not a warning.
@@ -171,47 +135,34 @@ pub fn mark_command(packages: &[String]) -> Vec<String> {
     fixed.map(str::to_owned).chain(packages.iter().cloned()).collect()
 }
 
-/// Those of `debs` that nobody asked for: not in `packages`, and not installed before because somebody did.
-pub fn automatic(packages: &[String], debs: &[Deb], status: &str, states: &str) -> Vec<String> {
-    let installed: Vec<Installed<'_>> = status.split("\n\n").filter_map(parse).collect();
-    let asked = |deb: &Deb| packages.iter().any(|wanted| wanted.split([':', '=']).next() == Some(&deb.package));
-    let marked = |deb: &Deb| {
-        states.split("\n\n").any(|stanza| {
-            let has = |line: String| stanza.lines().any(|other| other == line);
-            has(format!("Package: {}", deb.package)) && has("Auto-Installed: 1".into())
-        })
-    };
-    let new = |deb: &Deb| !installed.iter().any(|has| has.package == deb.package);
-    let automatic = debs.iter().filter(|deb| !asked(deb) && (new(deb) || marked(deb)));
-    automatic
-        .map(|deb| match deb.architecture.as_str() {
-            "all" => deb.package.clone(),
-            architecture => format!("{}:{architecture}", deb.package),
-        })
-        .collect()
+/// How a command line uses apt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Not at all, as far as its words say.
+    No,
+    /// It refreshes the index by itself.
+    Refreshing,
+    /// It counts on an index that is there.
+    Counting,
 }
 
-/// True for a command line that uses apt and leaves it to others to refresh its index.
-pub fn wants_index(command: &str) -> bool {
-    let apart = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    let uses = |word: &&str| matches!(*word, "apt" | "apt-get" | "apt-cache" | "aptitude");
-    let mut words = command.split(apart).filter(|word| !word.is_empty()).skip_while(|word| !uses(word));
-    words.next().is_some() && !words.any(|word| word == "update")
+impl Use {
+    /// By the words of `command`.
+    pub fn of(command: &str) -> Self {
+        let apart = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let uses = |word: &&str| matches!(*word, "apt" | "apt-get" | "apt-cache" | "aptitude");
+        let mut words = command.split(apart).filter(|word| !word.is_empty()).skip_while(|word| !uses(word));
+        match words.next() {
+            None => Self::No,
+            Some(_) if words.any(|word| word == "update") => Self::Refreshing,
+            Some(_) => Self::Counting,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const INSTALLED: &str = "Package: cmake\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.25.1-1\n\n\
-                          Package: git\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1:2.39\n";
-
-    #[test]
-    fn only_what_is_missing_is_installed() {
-        let packages = ["cmake", "cmake=3.25.1-1", "cmake=3.26", "cmake:amd64", "cmake:arm64", "git", "ninja-build"];
-        let packages = packages.map(str::to_owned);
-        assert_eq!(missing(&packages, INSTALLED), ["cmake=3.26", "cmake:arm64", "git", "ninja-build"]);
-    }
 
     #[test]
     fn what_apt_would_fetch() {
@@ -235,29 +186,6 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_is_automatic() {
-        let deb = |package: &str, architecture: &str| Deb {
-            package: package.into(),
-            version: "1:2".into(),
-            architecture: architecture.into(),
-            source: crate::op::Source::Url { url: "http://a.example".into(), sha256: None },
-            size: 1,
-        };
-        let debs = [deb("jq", "amd64"), deb("libjq1", "amd64"), deb("data", "all"), deb("cmake", "amd64")];
-        assert_eq!(file_name(&debs[0]), "jq_1%3a2_amd64.deb");
-        let states = "Package: cmake\nArchitecture: amd64\nAuto-Installed: 1\n";
-        let wanted = ["jq:amd64".to_owned()];
-        assert_eq!(automatic(&wanted, &debs, INSTALLED, ""), ["libjq1:amd64", "data"]);
-        assert_eq!(automatic(&wanted, &debs, INSTALLED, states), ["libjq1:amd64", "data", "cmake:amd64"]);
-    }
-
-    #[test]
-    fn what_is_installed_has_a_version() {
-        assert_eq!(installed(INSTALLED, "amd64"), BTreeMap::from([("cmake".into(), "3.25.1-1".into())]));
-        assert_eq!(installed(INSTALLED, "arm64").keys().collect::<Vec<_>>(), ["cmake:amd64"]);
-    }
-
-    #[test]
     fn packages_that_apt_names_with_a_hash() {
         let hash = "a".repeat(64);
         let line = |name: &str, hash: &str| format!("'http://a.example/x' {name} 7 {hash}\n");
@@ -276,10 +204,14 @@ mod tests {
 
     #[test]
     fn apt_is_a_word_of_its_own() {
-        assert!(wants_index("set -e; apt-get install -y foo"));
-        assert!(wants_index("/usr/bin/apt install x"));
-        assert!(wants_index("./update && apt-get install -y foo"));
-        assert!(!wants_index("echo adapt; ./apt-mirror-tool"));
-        assert!(!wants_index("apt-get -qq update && apt-get install -y foo"));
+        for (command, expected) in [
+            ("set -e; apt-get install -y foo", Use::Counting),
+            ("/usr/bin/apt install x", Use::Counting),
+            ("./update && apt-get install -y foo", Use::Counting),
+            ("echo adapt; ./apt-mirror-tool", Use::No),
+            ("apt-get -qq update && apt-get install -y foo", Use::Refreshing),
+        ] {
+            assert_eq!(Use::of(command), expected, "{command}");
+        }
     }
 }

@@ -62,6 +62,8 @@ pub struct AptCache {
     store: Store,
     /// As they were before the first command of the build; `None` if they could not be read then.
     sources: OnceCell<Option<Sources>>,
+    /// Kept lists were lent.
+    lent: OnceCell<()>,
 }
 
 impl AptCache {
@@ -70,7 +72,7 @@ impl AptCache {
         for directory in ["lists/partial", "archives/partial", "keys"] {
             fs::create_dir_all(path.join(directory))?;
         }
-        Ok(Self { path, base: base.to_owned(), store: store.clone(), sources: OnceCell::new() })
+        Ok(Self { path, base: base.to_owned(), store: store.clone(), sources: OnceCell::new(), lent: OnceCell::new() })
     }
 
     fn lists(&self) -> PathBuf {
@@ -81,16 +83,25 @@ impl AptCache {
         self.path.join("archives")
     }
 
-    /// Before the first command of the build runs in `root`: lends the lists that were kept. What goes wrong leaves
-    /// apt to fetch them.
+    /// Before the first command of the build runs in `root`: finds out who may vouch for lists.
     pub fn prepare(&self, root: &Root) {
-        self.sources.get_or_init(|| {
-            let sources = self.sources_of(root).ok()?;
-            if self.lend_lists(&sources).is_err() {
-                let _ = clear(&self.lists());
+        self.sources.get_or_init(|| self.sources_of(root).ok());
+    }
+
+    /// Lends the lists that were kept, once, before apt asks for newer ones: what a command finds never depends on what
+    /// other builds left. What goes wrong leaves apt to fetch them all.
+    pub fn lend_lists(&self) {
+        let Some(Some(sources)) = self.sources.get() else { return };
+        self.lent.get_or_init(|| {
+            if self.copy_kept(sources).is_err() {
+                self.forget_lists();
             }
-            Some(sources)
         });
+    }
+
+    /// Deletes what apt has of lists.
+    pub fn forget_lists(&self) {
+        let _ = clear(&self.lists());
     }
 
     fn sources_of(&self, root: &Root) -> io::Result<Sources> {
@@ -154,7 +165,7 @@ impl AptCache {
         self.store.lock(&format!("lists-{}", self.base)).map_err(io::Error::other)
     }
 
-    fn lend_lists(&self, sources: &Sources) -> io::Result<()> {
+    fn copy_kept(&self, sources: &Sources) -> io::Result<()> {
         if !sources.kept.is_dir() {
             return Ok(());
         }
@@ -167,12 +178,6 @@ impl AptCache {
         // As long as they are there, those that apt fetches now are no news.
         fs::remove_dir_all(&sources.kept)?;
         Err(io::Error::other("what was kept is damaged"))
-    }
-
-    /// True when apt has no index.
-    pub fn is_empty(&self) -> bool {
-        let Ok(entries) = fs::read_dir(self.lists()) else { return true };
-        !entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("Release"))
     }
 
     /// Lent to every command of the build.

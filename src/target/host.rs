@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use layers::digest::Digest;
 use layers::root::Root;
 use layers::store::Store;
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
-use super::layer::DEFAULT_PATH;
 use super::lent::Lent;
 use super::perform::Performer;
 use super::request::Outcome;
 use super::site::{Site, read_accounts};
-use crate::op::{Op, Source, Step};
+use crate::op::{DEFAULT_PATH, Op, Source, Step};
 use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
 
 mod binfmt;
@@ -46,7 +46,8 @@ pub struct Host {
     kind: Kind,
     env: BTreeMap<String, String>,
     names: Names,
-    index_fresh: bool,
+    /// What apt was set up with when its index was refreshed.
+    index: Option<Digest>,
     offline: bool,
     /// Where pinned packages are lent at the moment, relative to the root.
     lent: Option<PathBuf>,
@@ -91,7 +92,7 @@ impl Host {
             env.insert(name.to_owned(), value);
         }
         let names = Names::default();
-        Ok(Self { root, kind, env, names, index_fresh: false, offline: false, lent: None })
+        Ok(Self { root, kind, env, names, index: None, offline: false, lent: None })
     }
 
     /// Its files.
@@ -150,16 +151,6 @@ impl Host {
         let removed = self.root.remove_all(&private).map_err(TargetError::from);
         (outcome.and_then(|outcome| removed.map(|()| outcome)), written)
     }
-
-    /// The environment of a command: the machine's, the account's, then `extra`.
-    fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut env = self.env.clone();
-        let login =
-            [("HOME", &account.home), ("LOGNAME", &account.name), ("SHELL", &account.shell), ("USER", &account.name)];
-        env.extend(login.map(|(name, value)| (name.to_owned(), value.clone())));
-        env.extend(extra.clone());
-        env
-    }
 }
 
 impl Drop for Host {
@@ -180,6 +171,15 @@ impl Site for Host {
         Ok(self.users())
     }
 
+    /// The machine's, then the account's.
+    fn environment(&self, account: &Account) -> BTreeMap<String, String> {
+        let mut env = self.env.clone();
+        let login =
+            [("HOME", &account.home), ("LOGNAME", &account.name), ("SHELL", &account.shell), ("USER", &account.name)];
+        env.extend(login.map(|(name, value)| (name.to_owned(), value.clone())));
+        env
+    }
+
     fn run(
         &mut self,
         argv: &[String],
@@ -188,7 +188,8 @@ impl Site for Host {
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
-        let env = self.environment(account, extra);
+        let mut env = self.environment(account);
+        env.extend(extra.clone());
         let identity = self.users().identity(account);
         let Kind::Elsewhere(elsewhere) = &self.kind else {
             return Ok(spawn_directly(argv, &env, cwd, &identity, !self.offline)?.finish(true, output)?.0);
@@ -218,10 +219,11 @@ impl Site for Host {
         &mut self,
         argv: &[String],
         account: &Account,
+        extra: &BTreeMap<String, String>,
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
-        self.run(argv, account, &BTreeMap::new(), cwd, output)
+        self.run(argv, account, extra, cwd, output)
     }
 
     fn lend(&mut self, directory: &str, files: &[(String, PathBuf)]) -> Result<PathBuf, TargetError> {
@@ -239,17 +241,12 @@ impl Site for Host {
         Ok(self.lent.take().map_or(Ok(()), |place| self.root.remove_all(&place))?)
     }
 
-    fn index_is_fresh(&self) -> bool {
-        self.index_fresh
+    fn index(&self) -> Option<Digest> {
+        self.index
     }
 
-    fn has_index(&self) -> bool {
-        let lists = self.root.read_dir(Path::new("var/lib/apt/lists")).unwrap_or_default();
-        self.index_fresh || lists.iter().any(|name| name.to_string_lossy().contains("Release"))
-    }
-
-    fn index_refreshed(&mut self) {
-        self.index_fresh = true;
+    fn index_refreshed(&mut self, setup: Digest) {
+        self.index = Some(setup);
     }
 
     fn udev_reload(&self) -> Option<Vec<String>> {

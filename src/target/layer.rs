@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::digest::Digest;
 use layers::root::Root;
 use layers::store::{LayerBlob, Store, layer_tree};
 
@@ -18,13 +19,11 @@ use super::lent::{Lent, PLACE};
 use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
+use crate::op::DEFAULT_PATH;
 use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
 
 /// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
 pub const DEFAULT_EPOCH: u64 = 1_577_836_800;
-
-/// `PATH` where the image has none.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A layer that was begun.
 pub struct Layer {
@@ -37,7 +36,7 @@ pub struct Layer {
     env: BTreeMap<String, String>,
     lent: Lent,
     apt: Option<AptCache>,
-    index_fresh: bool,
+    index: Option<Digest>,
     offline: bool,
     epoch: String,
     /// Those that were told of.
@@ -52,7 +51,7 @@ impl Layer {
         env: BTreeMap<String, String>,
         lent: Lent,
         apt: Option<AptCache>,
-        index_fresh: bool,
+        index: Option<Digest>,
         epoch: u64,
     ) -> Result<Self, TargetError> {
         let epoch = epoch.to_string();
@@ -67,29 +66,7 @@ impl Layer {
         }
         let (lowers, offline) = (lowers.to_vec(), false);
         let sockets = BTreeSet::new();
-        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index_fresh, offline, epoch, sockets })
-    }
-
-    /// The environment of a command: the image's, the account's, what the machine lends, then `extra`.
-    fn environment(&self, account: &Account, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
-        env.extend(self.env.clone());
-        env.extend(self.lent.env.clone());
-        env.extend(
-            [
-                ("APT_CONFIG", APT_CONF_PATH),
-                ("DEBIAN_FRONTEND", "noninteractive"),
-                ("HOME", &account.home),
-                ("LOGNAME", &account.name),
-                ("PYTHONHASHSEED", "0"),
-                ("SHELL", &account.shell),
-                ("SOURCE_DATE_EPOCH", &self.epoch),
-                ("USER", &account.name),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
-        env.extend(extra.clone());
-        env
+        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index, offline, epoch, sockets })
     }
 
     /// Runs a command on the terminal that `console` shows, or else with alloy's own input and output.
@@ -187,7 +164,7 @@ impl Layer {
         drop(self.root);
         let upper = self.overlay.unmount()?;
         let path = self.scratch.path().to_owned();
-        Ok((Remains { path, apt: self.apt, index_fresh: self.index_fresh }, upper))
+        Ok((Remains { path, apt: self.apt, index: self.index }, upper))
     }
 }
 
@@ -195,6 +172,30 @@ impl Site for Layer {
     /// The merged view.
     fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// The image's, what the machine lends, then the account's.
+    fn environment(&self, account: &Account) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        env.extend(self.env.clone());
+        env.extend(self.lent.env.clone());
+        env.extend(
+            [
+                ("APT_CONFIG", APT_CONF_PATH),
+                ("DEBIAN_FRONTEND", "noninteractive"),
+                ("HOME", &account.home),
+                ("LOGNAME", &account.name),
+                ("PYTHONHASHSEED", "0"),
+                ("SHELL", &account.shell),
+                ("SOURCE_DATE_EPOCH", &self.epoch),
+                // No systemd runs: systemctl says so and goes on, as a package's script expects of a chroot (systemd's
+                // ENVIRONMENT.md).
+                ("SYSTEMD_OFFLINE", "1"),
+                ("USER", &account.name),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        env
     }
 
     fn run(
@@ -206,7 +207,9 @@ impl Site for Layer {
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
         let identity = self.accounts()?.identity(account);
-        captured(&self.spec(argv, self.environment(account, extra), identity, cwd, Stdio::Captured), output)
+        let mut env = self.environment(account);
+        env.extend(extra.clone());
+        captured(&self.spec(argv, env, identity, cwd, Stdio::Captured), output)
     }
 
     fn set_offline(&mut self, offline: bool) {
@@ -217,11 +220,13 @@ impl Site for Layer {
         &mut self,
         argv: &[String],
         account: &Account,
+        extra: &BTreeMap<String, String>,
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError> {
         let identity = self.accounts()?.identity(account);
-        let env = self.environment(account, &BTreeMap::new());
+        let mut env = self.environment(account);
+        env.extend(extra.clone());
         let spec = self.spec(argv, env, identity, cwd, Stdio::Captured);
         captured(&RunSpec { network: false, ..spec }, output)
     }
@@ -247,22 +252,26 @@ impl Site for Layer {
         self.apt.as_ref().map_or(Ok(()), |apt| apt.keep_archives(archives)).map_err(TargetError::scratch)
     }
 
-    fn index_is_fresh(&self) -> bool {
-        self.index_fresh
+    fn index(&self) -> Option<Digest> {
+        self.index
     }
 
-    fn has_index(&self) -> bool {
-        let lent = |apt: &AptCache| {
+    fn index_refreshed(&mut self, setup: Digest) {
+        self.index = Some(setup);
+    }
+
+    fn lend_index(&mut self) {
+        if let Some(apt) = &self.apt {
             apt.prepare(&self.root);
-            !apt.is_empty()
-        };
-        // What is lent is genuine, but may be old: it stands for today's only where nobody can be asked.
-        let has = self.apt.as_ref().is_some_and(lent);
-        self.index_fresh || (self.offline && has)
+            apt.lend_lists();
+        }
     }
 
-    fn index_refreshed(&mut self) {
-        self.index_fresh = true;
+    fn forget_index(&mut self) {
+        self.index = None;
+        if let Some(apt) = &self.apt {
+            apt.forget_lists();
+        }
     }
 
     fn register_binfmt(&mut self, _: &str, _: &str) -> Result<PathBuf, TargetError> {
@@ -313,6 +322,6 @@ pub struct Remains {
     pub path: PathBuf,
     /// The package cache, for the next layer.
     pub apt: Option<AptCache>,
-    /// Whether the index was refreshed.
-    pub index_fresh: bool,
+    /// What the index was refreshed for.
+    pub index: Option<Digest>,
 }

@@ -27,7 +27,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use apt::Closure;
-pub use layer::{DEFAULT_EPOCH, DEFAULT_PATH};
+pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;
 pub use serve::serve;
 
@@ -46,6 +46,14 @@ pub enum TargetError {
     /// A layer could not be unpacked.
     #[error(transparent)]
     Apply(#[from] layers::apply::ApplyError),
+    /// A variable of the environment refers to one that is not set.
+    #[error("the variable `{name}` refers to `${wanted}`, which is not set")]
+    Unset {
+        /// Which.
+        name: String,
+        /// To what.
+        wanted: String,
+    },
     /// Somebody else is at work where the task writes.
     #[error(
         "{} was exchanged while the task wrote it: whoever may write to its directory put something else there, which \

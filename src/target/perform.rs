@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use layers::root::Root;
 
+use super::TargetError;
 use super::accounts::{Account, Accounts};
 use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
-use super::{TargetError, apt};
 pub use shells::login_shell;
 
-use crate::op::{Command, Op, Source, Step, script};
+use crate::op::{Assignment, Command, EnvValue, Op, Source, Step, script};
 
 /// Performs steps at one site.
 pub struct Performer<'a> {
@@ -38,6 +38,10 @@ pub struct Performer<'a> {
     owned: bool,
     /// Whom this step gives what it writes.
     owner: Option<u32>,
+    /// The step's commands have no network.
+    offline: bool,
+    /// Variables of the step's commands, as their author wrote them.
+    assignments: Vec<Assignment>,
     /// What this step's author has to know although it went well.
     warnings: Vec<String>,
 }
@@ -58,6 +62,8 @@ impl<'a> Performer<'a> {
             unpacked: None,
             owned: false,
             owner: None,
+            offline: false,
+            assignments: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -69,6 +75,8 @@ impl<'a> Performer<'a> {
 
     /// Checks the guards in their order, then performs the ops one by one; the first that fails ends the step.
     pub fn step(&mut self, step: &Step) -> Result<Outcome, TargetError> {
+        self.offline = step.offline;
+        self.assignments.clone_from(&step.env);
         self.site.set_offline(step.offline);
         let outcome = self.guarded(step);
         self.site.set_offline(false);
@@ -98,7 +106,7 @@ impl<'a> Performer<'a> {
         for op in &step.ops {
             match op {
                 Op::Run { user: Some(user), command, .. } => {
-                    drop(shells::command_line(&accounts.user(user)?, command)?);
+                    drop(shells::command_line(&accounts.user(user)?, command, &[])?);
                 }
                 // A command may make the owner.
                 Op::SetAttributes { owner: Some(owner), .. } if !commands => drop(accounts.owner(owner)?),
@@ -149,8 +157,8 @@ impl<'a> Performer<'a> {
             }
             Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),
             Op::Run { command, user, env, cwd } => {
-                if matches!(command, Command::Shell(text) if apt::wants_index(script(text, env))) {
-                    self.ensure_index()?;
+                if let Command::Shell(text) | Command::Strict(text) = command {
+                    self.index_for(script(text, env), self.offline)?;
                 }
                 return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);
             }
@@ -195,12 +203,13 @@ impl<'a> Performer<'a> {
             let root = accounts.user("root")?;
             let argv = match command {
                 Command::Shell(text) => shell(text),
+                Command::Strict(text) => shells::strict(text),
                 Command::Argv(argv) => argv.clone(),
             };
             return self.run(&argv, &root, env, cwd);
         };
         let account = accounts.user(user)?;
-        let argv = shells::command_line(&account, command)?;
+        let argv = shells::command_line(&account, command, &self.paths())?;
         let cwd = cwd.unwrap_or(&account.home).to_owned();
         self.run(&argv, &account, env, Some(&cwd))
     }
@@ -212,7 +221,31 @@ impl<'a> Performer<'a> {
         env: &BTreeMap<String, String>,
         cwd: Option<&str>,
     ) -> Result<i32, TargetError> {
-        self.site.run(argv, account, env, cwd.unwrap_or("/"), self.output)
+        let mut extra = self.assigned(account)?;
+        extra.extend(env.clone());
+        self.site.run(argv, account, &extra, cwd.unwrap_or("/"), self.output)
+    }
+
+    /// The variables of the step, with what they refer to.
+    fn assigned(&self, account: &Account) -> Result<BTreeMap<String, String>, TargetError> {
+        let mut assigned = BTreeMap::new();
+        if self.assignments.is_empty() {
+            return Ok(assigned);
+        }
+        let usual = self.site.environment(account);
+        for (name, value) in &self.assignments {
+            let lookup = |name: &str| assigned.get(name).or_else(|| usual.get(name)).map(String::as_str);
+            let unset = |wanted| TargetError::Unset { name: name.clone(), wanted };
+            let value = EnvValue::read(value).map_err(unset)?.expand(&lookup).map_err(unset)?;
+            assigned.insert(name.clone(), value);
+        }
+        Ok(assigned)
+    }
+
+    /// What the step makes of `PATH`, one after the other.
+    fn paths(&self) -> Vec<EnvValue> {
+        let paths = self.assignments.iter().filter(|(name, _)| name == "PATH");
+        paths.filter_map(|(_, value)| EnvValue::read(value).ok()).collect()
     }
 
     fn ensure_user(&mut self, name: &str, uid: u32) -> Result<i32, TargetError> {

@@ -82,7 +82,8 @@ struct Session<'a> {
     layer: Option<Layer>,
     begun: usize,
     apt: Option<AptCache>,
-    index_fresh: bool,
+    /// What apt was set up with when its index was refreshed.
+    index: Option<Digest>,
     /// Directories of ended layers, to be deleted.
     remains: Vec<PathBuf>,
     trees: Trees,
@@ -94,17 +95,7 @@ impl<'a> Session<'a> {
         let store = Store::of_opener(&setup.store)?.staging_in(&setup.work);
         scratch::skeleton(&setup.work.join("skeleton")).map_err(TargetError::scratch)?;
         let trees = Trees::new(&store);
-        Ok(Self {
-            channel,
-            store,
-            setup,
-            layer: None,
-            begun: 0,
-            apt: None,
-            index_fresh: false,
-            remains: Vec::new(),
-            trees,
-        })
+        Ok(Self { channel, store, setup, layer: None, begun: 0, apt: None, index: None, remains: Vec::new(), trees })
     }
 
     fn answer(&mut self, request: Request) -> Result<Reply, TargetError> {
@@ -266,13 +257,13 @@ impl<'a> Session<'a> {
         self.begun += 1;
         let path = self.setup.work.join(format!("layer-{}", self.begun));
         let apt = if trees.is_empty() { None } else { self.apt.take() };
-        self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index_fresh, self.setup.epoch)?);
+        self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index, self.setup.epoch)?);
         Ok(())
     }
 
     fn end(&mut self, remains: super::layer::Remains) {
-        let refreshed = remains.index_fresh && !self.index_fresh;
-        self.index_fresh = remains.index_fresh;
+        let refreshed = remains.index.is_some() && remains.index != self.index;
+        self.index = remains.index;
         self.apt = remains.apt.or(self.apt.take());
         if let Some(apt) = self.apt.as_ref().filter(|_| refreshed) {
             // Without them the next build fetches its own.

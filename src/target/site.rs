@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use layers::digest::Digest;
 use layers::root::Root;
 
 use super::TargetError;
@@ -18,6 +19,9 @@ pub trait Site {
     fn accounts(&self) -> Result<Accounts, TargetError> {
         Ok(read_accounts(self.root()))
     }
+
+    /// The usual environment of a command of `account`.
+    fn environment(&self, account: &Account) -> BTreeMap<String, String>;
 
     /// Runs a command as `account`, with `extra` over the usual environment; what it prints goes to `output` piece by
     /// piece. Returns its exit status.
@@ -38,6 +42,7 @@ pub trait Site {
         &mut self,
         argv: &[String],
         account: &Account,
+        extra: &BTreeMap<String, String>,
         cwd: &str,
         output: &dyn Fn(&[u8]),
     ) -> Result<i32, TargetError>;
@@ -64,14 +69,17 @@ pub trait Site {
         Ok(())
     }
 
-    /// True when apt's index was refreshed in this run.
-    fn index_is_fresh(&self) -> bool;
+    /// What apt was set up with when its index was refreshed in this run.
+    fn index(&self) -> Option<Digest>;
 
-    /// True when apt has an index that a command may use as it is.
-    fn has_index(&self) -> bool;
+    /// Notes that the index was refreshed for that setup.
+    fn index_refreshed(&mut self, setup: Digest);
 
-    /// Notes that the index was refreshed.
-    fn index_refreshed(&mut self);
+    /// Gives apt the lists of other builds, before it asks for newer ones.
+    fn lend_index(&mut self) {}
+
+    /// Takes them back when nobody could be asked: they are no index of today's.
+    fn forget_index(&mut self) {}
 
     /// The command that makes udev read its rules again, where one runs.
     fn udev_reload(&self) -> Option<Vec<String>> {

@@ -19,7 +19,7 @@ fn the_manifest_says_what_the_image_is() {
     let manifest = |profile: &str| {
         format!(
             "name: Board\nversion: 1.2.3\nvendor: acme\nlicenses: Apache-2.0\nauthors: [Ann, Bob]\nrun_order: [tasks.yml]\n\
-             image:\n  {profile}env: {{LEVEL: '3', PATH_OF: '$HOME:/x'}}\n  user: dev\n  workdir: /work\n  \
+             image:\n  {profile}env: {{LEVEL: '3', PATH_OF: '\\$HOME:/x'}}\n  user: dev\n  workdir: /work\n  \
              entrypoint: [/bin/sh, -c]\n  cmd: ['echo $0 $LEVEL $(id -un) $PWD']\n  labels: {{org.example.board: x, \
              org.opencontainers.image.vendor: other}}\n"
         )
@@ -39,7 +39,7 @@ fn the_manifest_says_what_the_image_is() {
         [
             "LEVEL=3",
             "OWN=dev",
-            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/opt/tools/bin",
+            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/opt/tools/bin:/usr/local/sbin:/usr/sbin:/sbin",
             "PATH_OF=$HOME:/x"
         ]
     );

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a failing test panics")]
 
 mod actions;
+mod apt_index;
 mod archives;
 mod attestations;
 mod bases;
@@ -67,6 +68,8 @@ mod shown;
 mod sources;
 mod strangers;
 mod support;
+mod task_env;
+mod task_output;
 mod team_cache;
 mod team_keys;
 mod terminal;

@@ -29,6 +29,7 @@ impl Session<'_> {
             "SHELL",
             "SHLVL",
             "SOURCE_DATE_EPOCH",
+            "SYSTEMD_OFFLINE",
             "TERM",
             "USER",
         ]

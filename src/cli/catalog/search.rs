@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
                 let rows: Vec<_> = std::iter::once(header).chain(found.iter().map(|tool| row(tool))).collect();
                 ui::table(&rows);
             }
-            let reporter = ui::reporter(global.progress, global.quiet);
+            let reporter = ui::reporter(global.progress, global.quiet, global.task_output);
             known.warnings().into_iter().for_each(|text| reporter.event(Event::Warning(text)));
             if found.is_empty() {
                 let tools = ui::count(known.tools.len(), "tool");

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             ui::json(value);
         }
     }
-    let reporter = ui::reporter(global.progress, global.quiet);
+    let reporter = ui::reporter(global.progress, global.quiet, global.task_output);
     known.warnings().into_iter().for_each(|text| reporter.event(Event::Warning(text)));
     Ok(ExitCode::SUCCESS)
 }

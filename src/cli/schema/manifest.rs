@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{described, sha256, text};
+use super::{described, environment, sha256, text};
 
 /// A name that templates and shells know.
 const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -40,6 +40,7 @@ pub(super) fn manifest() -> Value {
             "required_env": {"description": "Variables that the environment must have", "type": "array", "items": required_env()},
             "supported_hosts": described(hosts, "Platforms, as os/arch; without it, all"),
             "image": image(),
+            "shell": {"description": "How tasks run scripts that say nothing of it: strict ends at the first command that fails", "enum": ["plain", "strict"]},
             "run_order": {
                 "description": "Task files, in the order they run",
                 "type": "array",
@@ -90,14 +91,14 @@ fn image() -> Value {
         "additionalProperties": false,
         "properties": {
             "base": {
-                "description": "deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path",
+                "description": "deb:SUITE[?components=main,contrib], an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path",
                 "type": "string",
                 "pattern": "^[^\\s]+$",
             },
-            "env": map("Environment of the image"),
+            "env": described(environment(), "Environment of the image and of its tasks; `$NAME` in a value is another variable's value"),
             "env_from_profile": {"description": "Take over what a login shell sets; true if missing", "type": "boolean"},
             "user": {"description": "Who the image runs as; made if missing", "type": ["string", "number"], "pattern": "^[a-z0-9_][a-z0-9_-]*(:[a-z0-9_][a-z0-9_-]*)?$"},
-            "workdir": {"description": "Where it starts", "type": "string", "pattern": "^/"},
+            "workdir": {"description": "Where it starts; made if missing", "type": "string", "pattern": "^/"},
             "entrypoint": words("Program that always runs, and its arguments"),
             "cmd": words("Program that runs by default, and its arguments"),
             "labels": map("Labels of the image"),

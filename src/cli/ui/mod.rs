@@ -12,6 +12,7 @@ macro_rules! errln {
 
 mod hidden;
 mod json;
+mod log;
 mod plain;
 mod text;
 mod tty;
@@ -28,6 +29,7 @@ use crate::sink;
 use crate::yaml::{self, json_shown, shown};
 
 pub use hidden::{hide, hide_given, hide_quoted};
+pub use log::{logging, logs};
 pub use text::{bytes, duration};
 
 /// How progress is shown.
@@ -44,6 +46,18 @@ pub enum Progress {
     Json,
 }
 
+/// What is shown of what tasks print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TaskOutput {
+    /// All of it in plain lines, the last line in a live view
+    #[default]
+    Auto,
+    /// All of it
+    All,
+    /// The end of what a task printed that failed
+    Failures,
+}
+
 /// How a result is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -55,16 +69,16 @@ pub enum Format {
 }
 
 /// A reporter of the chosen kind.
-pub fn reporter(progress: Progress, quiet: bool) -> Reporter {
+pub fn reporter(progress: Progress, quiet: bool, output: TaskOutput) -> Reporter {
     let live = std::io::stderr().is_terminal()
         && std::env::var_os("CI").is_none()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     hidden::hiding(match progress {
         _ if quiet => Arc::new(plain::WarningsOnly),
         Progress::Json => Arc::new(json::Json::new()),
-        Progress::Tty => Arc::new(tty::Tty::new()),
-        Progress::Auto if live => Arc::new(tty::Tty::new()),
-        Progress::Auto | Progress::Plain => plain::Plain::start(),
+        Progress::Tty => Arc::new(tty::Tty::new(output)),
+        Progress::Auto if live => Arc::new(tty::Tty::new(output)),
+        Progress::Auto | Progress::Plain => plain::Plain::start(output != TaskOutput::Failures),
     })
 }
 
@@ -75,6 +89,7 @@ pub fn color() -> bool {
 
 /// Prints how a command failed.
 pub fn failure(error: &super::CommandError) {
+    log::failure(error);
     let (red, cyan, plain) = if color() { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
     errln!("{red}error:{plain} {}", error.message.trim_end());
     for hint in &error.hints {

@@ -1,4 +1,4 @@
-//! Steady lines for logs: one for each start and end, and a sign of life when a task takes long.
+//! Steady lines for logs: one for each start and end, what tasks print, and a sign of life when nothing is shown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,18 +6,24 @@ use std::time::{Duration, Instant};
 
 use super::text::{bytes, duration};
 use crate::event::{Event, Id, Report};
+use crate::yaml::without_sequences;
 
-/// How long a task may be silent before a line says that it still runs.
+/// How long nothing may be shown of a layer before a line says that it still runs.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Transfers smaller than this are not worth a line.
 const WORTH_A_LINE: u64 = 1 << 20;
 
-/// One line an event, to standard error.
+/// Takes a line.
+type Sink = Box<dyn Fn(&str) + Send + Sync>;
+
+/// One line an event.
 pub struct Plain(Mutex<State>);
 
-#[derive(Default)]
 struct State {
+    sink: Sink,
+    /// What tasks print is shown.
+    output: bool,
     layers: HashMap<Id, Layer>,
     transfers: HashMap<Id, Transfer>,
     /// What every label begins with.
@@ -38,9 +44,15 @@ struct Transfer {
 }
 
 impl Plain {
-    /// A printer, with its heartbeat; the beat stops when the printer is dropped.
-    pub fn start() -> Arc<Self> {
-        let plain = Arc::new(Self(Mutex::new(State::default())));
+    /// Lines for `sink`; with `output`, those that tasks print are among them.
+    pub fn new(output: bool, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let (layers, transfers, platform) = (HashMap::new(), HashMap::new(), String::new());
+        Self(Mutex::new(State { sink: Box::new(sink), output, layers, transfers, platform }))
+    }
+
+    /// Lines on standard error, with their heartbeat; the beat stops when the printer is dropped.
+    pub fn start(output: bool) -> Arc<Self> {
+        let plain = Arc::new(Self::new(output, |line| errln!("{line}")));
         let weak = Arc::downgrade(&plain);
         // Without the thread there is no heartbeat, and nothing else is lost.
         let _ = std::thread::Builder::new().name("heartbeat".into()).spawn(move || beat(&weak));
@@ -54,14 +66,7 @@ fn beat(plain: &Weak<Plain>) {
         let Some(plain) = plain.upgrade() else { return };
         let now = Instant::now();
         let mut state = plain.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for layer in state.layers.values_mut().filter(|layer| layer.next_beat <= now) {
-            layer.next_beat = now + HEARTBEAT;
-            let (name, since) = match &layer.task {
-                Some((name, since)) => (name.as_str(), *since),
-                None => ("working", layer.started),
-            };
-            errln!("{} … {name} ({})", layer.label, duration(now - since));
-        }
+        state.beat(now);
     }
 }
 
@@ -73,10 +78,22 @@ impl Report for Plain {
 }
 
 impl State {
+    fn beat(&mut self, now: Instant) {
+        for layer in self.layers.values_mut().filter(|layer| layer.next_beat <= now) {
+            layer.next_beat = now + HEARTBEAT;
+            let (name, since) = match &layer.task {
+                Some((name, since)) => (name.as_str(), *since),
+                None => ("working", layer.started),
+            };
+            (self.sink)(&format!("{} … {name} ({})", layer.label, duration(now - since)));
+        }
+    }
+
     fn event(&mut self, event: Event) {
+        let say = &self.sink;
         match event {
-            Event::Note(text) => errln!("{text}"),
-            Event::Warning(text) => errln!("warning: {text}"),
+            Event::Note(text) => say(&text),
+            Event::Warning(text) => say(&format!("warning: {text}")),
             Event::Platform(name) => self.platform = format!("{name} "),
             Event::TransferStarted { id, name, .. } => {
                 self.transfers.insert(id, Transfer { name, done: 0, started: Instant::now() });
@@ -90,52 +107,63 @@ impl State {
                 if let Some(Transfer { name, done, started }) = self.transfers.remove(&id)
                     && done >= WORTH_A_LINE
                 {
-                    errln!("{name}: {} in {}", bytes(done), duration(started.elapsed()));
+                    say(&format!("{name}: {} in {}", bytes(done), duration(started.elapsed())));
                 }
             }
             Event::LayerStarted { id, name, index, count } => {
                 let platform = &self.platform;
                 let label =
                     if index == 0 { format!("[{platform}base]") } else { format!("[{platform}{index}/{count}]") };
-                errln!("{label} {name}");
+                say(&format!("{label} {name}"));
                 let now = Instant::now();
                 self.layers.insert(id, Layer { label, started: now, task: None, next_beat: now + HEARTBEAT });
             }
             Event::TaskStarted { layer, name } => self.task(layer, name),
             Event::TaskSkipped { layer, name, reason } => {
                 if let Some(layer) = self.layers.get(&layer) {
-                    errln!("{}   {name}: skipped, {reason}", layer.label);
+                    say(&format!("{}   {name}: skipped, {reason}", layer.label));
                 }
             }
-            Event::TaskOutput { layer, .. } => {
-                if let Some(layer) = self.layers.get_mut(&layer) {
+            Event::TaskOutput { layer, text } => {
+                if let Some(layer) = self.layers.get_mut(&layer).filter(|_| self.output) {
                     layer.next_beat = Instant::now() + HEARTBEAT;
+                    for line in text.lines() {
+                        say(format!("{}     {}", layer.label, printed(line)).trim_end());
+                    }
                 }
             }
             Event::TaskEnded { layer } => {
                 if let Some(layer) = self.layers.get_mut(&layer)
                     && let Some((name, since)) = layer.task.take()
                 {
-                    errln!("{}   {name}: done in {}", layer.label, duration(since.elapsed()));
+                    say(&format!("{}   {name}: done in {}", layer.label, duration(since.elapsed())));
                 }
             }
             Event::LayerEnded { id, outcome, size } => {
                 if let Some(layer) = self.layers.remove(&id) {
                     let size = size.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
-                    errln!("{} {outcome}{size} ({})", layer.label, duration(layer.started.elapsed()));
+                    say(&format!("{} {outcome}{size} ({})", layer.label, duration(layer.started.elapsed())));
                 }
             }
         }
     }
 
     fn task(&mut self, layer: Id, name: String) {
+        let say = &self.sink;
         if let Some(layer) = self.layers.get_mut(&layer) {
-            errln!("{}   {name}", layer.label);
+            say(&format!("{}   {name}", layer.label));
             let now = Instant::now();
             layer.next_beat = now + HEARTBEAT;
             layer.task = Some((name, now));
         }
     }
+}
+
+/// What is left of a line that was overwritten, without what steers terminals.
+pub(super) fn printed(line: &str) -> String {
+    let line = without_sequences(line);
+    let line = line.trim_end_matches('\r');
+    line.rsplit_once('\r').map_or(line, |(_, last)| last).to_owned()
 }
 
 /// `--quiet`: warnings, and nothing else.
@@ -146,5 +174,47 @@ impl Report for WarningsOnly {
         if let Event::Warning(text) = event {
             errln!("warning: {text}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(output: bool, events: impl FnOnce(&Plain)) -> Vec<String> {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&said);
+        let plain = Plain::new(output, move |line: &str| sink.lock().unwrap().push(line.to_owned()));
+        plain.event(Event::LayerStarted { id: Id(1), name: "a.yml".into(), index: 1, count: 2 });
+        plain.event(Event::TaskStarted { layer: Id(1), name: "task".into() });
+        events(&plain);
+        let said = said.lock().unwrap();
+        said[2..].to_vec()
+    }
+
+    #[test]
+    fn what_tasks_print_is_shown_line_by_line() {
+        let print = |plain: &Plain| {
+            let text = "one\n\n1%\r50%\rdone\r\n\u{1b}[31mred\u{1b}[0m\n".into();
+            plain.event(Event::TaskOutput { layer: Id(1), text });
+        };
+        assert_eq!(lines(true, print), ["[1/2]     one", "[1/2]", "[1/2]     done", "[1/2]     red"]);
+        assert_eq!(lines(false, print), [""; 0]);
+    }
+
+    #[test]
+    fn a_sign_of_life_comes_when_nothing_was_shown() {
+        // Half a minute from now, of a task that prints all the time.
+        let beats = |output| {
+            let said = lines(output, |plain| {
+                let mut state = plain.0.lock().unwrap();
+                let layer = state.layers.get_mut(&Id(1)).unwrap();
+                layer.next_beat = Instant::now();
+                state.event(Event::TaskOutput { layer: Id(1), text: "x\n".into() });
+                state.beat(Instant::now());
+            });
+            said.iter().filter(|line| line.contains("… task")).count()
+        };
+        assert_eq!((beats(true), beats(false)), (0, 1));
     }
 }

@@ -1,11 +1,14 @@
 //! The live view: finished layers scroll up, what is under way stays at the bottom.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use super::TaskOutput;
+use super::plain::printed;
 use super::text::{bytes, duration};
 use crate::event::{Event, Id, Report};
 use crate::yaml::{shown, without_sequences};
@@ -13,6 +16,7 @@ use crate::yaml::{shown, without_sequences};
 /// Spinners for layers, bars for transfers.
 pub struct Tty {
     bars: MultiProgress,
+    output: TaskOutput,
     state: Mutex<State>,
 }
 
@@ -33,8 +37,8 @@ struct Layer {
 
 impl Tty {
     /// An empty view.
-    pub fn new() -> Self {
-        Self { bars: MultiProgress::new(), state: Mutex::default() }
+    pub fn new(output: TaskOutput) -> Self {
+        Self { bars: MultiProgress::new(), output, state: Mutex::default() }
     }
 
     fn line(&self, text: impl AsRef<str>) {
@@ -84,7 +88,10 @@ impl Report for Tty {
                     _ => format!("{platform}{index}/{count} {name}"),
                 };
                 let bar = self.bars.add(ProgressBar::new_spinner());
-                bar.set_style(style("{spinner} {prefix} {wide_msg} {elapsed}"));
+                let elapsed = |state: &ProgressState, out: &mut dyn Write| {
+                    let _ = write!(out, "{}", duration(state.elapsed()));
+                };
+                bar.set_style(style("{spinner} {prefix} {wide_msg} {took}").with_key("took", elapsed));
                 bar.set_prefix(one_line(&label));
                 // The library starts a thread for it, and knows no machine that has none.
                 if std::thread::Builder::new().spawn(|| ()).is_ok() {
@@ -104,7 +111,11 @@ impl Report for Tty {
                 }
             }
             Event::TaskOutput { layer, text } => {
-                if let (Some(layer), Some(last)) = (state.layers.get(&layer), text.lines().last()) {
+                let layer = state.layers.get(&layer);
+                if let (Some(layer), TaskOutput::All) = (layer, self.output) {
+                    text.lines().for_each(|line| self.line(format!("  {}: {}", layer.label, printed(line))));
+                }
+                if let (Some(layer), Some(last)) = (layer, text.lines().last()) {
                     layer.bar.set_message(format!("· {}: {}", layer.task, printable(last)));
                 }
             }

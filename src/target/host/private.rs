@@ -117,17 +117,7 @@ mod tests {
             cwd: Some(path.clone()),
         };
         let ops = vec![Op::MakeDir { path: path.clone() }, run, Op::Remove { path }];
-        Step {
-            name: "x".into(),
-            action: "build_artifact".into(),
-            file: "a.yml".into(),
-            line: 1,
-            fields: serde_json::Value::Null,
-            guards: crate::op::Guards::default(),
-            network: None,
-            offline: false,
-            ops,
-        }
+        Step { name: "x".into(), action: "build_artifact".into(), ops, ..Step::default() }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Performer;
 use crate::op::{Deb, Source};
-use crate::target::apt::{Archived, Closure};
+use crate::target::apt::{Archived, Closure, Status, Use};
 use crate::target::{TargetError, apt};
 
 /// Below `/run/alloy` in the sandbox: pinned packages while they are installed.
@@ -28,7 +28,7 @@ impl Performer<'_> {
     /// Installs what is missing of `packages`.
     pub(super) fn install(&mut self, packages: &[String], recommends: bool) -> Result<i32, TargetError> {
         let status = self.read(apt::STATUS);
-        let missing = apt::missing(packages, &status);
+        let missing = Status::read(&status).missing(packages);
         if missing.is_empty() && !packages.is_empty() {
             return Ok(0);
         }
@@ -62,29 +62,36 @@ impl Performer<'_> {
                 printed.extend_from_slice(bytes);
             }
         };
-        let exit = self.site.run(&apt::uris_command(packages, recommends), &root, &BTreeMap::new(), "/", &keep)?;
+        let env = self.assigned(&root)?;
+        let exit = self.site.run(&apt::uris_command(packages, recommends), &root, &env, "/", &keep)?;
         Ok((exit, String::from_utf8_lossy(&printed.borrow()).into_owned()))
     }
 
+    /// Refreshes apt's index, unless that was done in this run for what apt is set up with now.
     fn fresh_index(&mut self) -> Result<i32, TargetError> {
-        if self.site.index_is_fresh() {
+        let setup = apt::setup(self.root());
+        if self.site.index() == Some(setup) {
             return Ok(0);
         }
+        self.site.lend_index();
         let exit = self.as_root(&apt::update_command())?;
         if exit == 0 {
-            self.site.index_refreshed();
+            self.site.index_refreshed(setup);
+        } else {
+            self.site.forget_index();
         }
         Ok(exit)
     }
 
-    /// A command that uses apt may count on an `apt-get update` of a layer that is cached by now.
-    pub(super) fn ensure_index(&mut self) -> Result<(), TargetError> {
-        if self.site.has_index() {
-            return Ok(());
-        }
-        // Its failure, if it is one, shows in the command that follows.
-        if self.as_root(&apt::update_command())? == 0 {
-            self.site.index_refreshed();
+    /// Before a command: one that uses apt may count on an `apt-get update` of a layer that is cached by now, or of a
+    /// task that came before the sources that it wants. Without a network there is nobody to ask.
+    pub(super) fn index_for(&mut self, command: &str, offline: bool) -> Result<(), TargetError> {
+        match Use::of(command) {
+            Use::No => {}
+            Use::Refreshing => self.site.lend_index(),
+            // Its failure, if it is one, shows in the command that follows.
+            Use::Counting if !offline => drop(self.fresh_index()?),
+            Use::Counting => {}
         }
         Ok(())
     }
@@ -92,10 +99,11 @@ impl Performer<'_> {
     /// Installs `debs` without a network. What `packages` do not name is marked as apt marks what it installs by itself.
     pub(super) fn install_locked(&mut self, packages: &[String], debs: &[Deb]) -> Result<i32, TargetError> {
         let status = self.read(apt::STATUS);
-        if debs.is_empty() || apt::missing(packages, &status).is_empty() {
+        let has = Status::read(&status);
+        if debs.is_empty() || has.missing(packages).is_empty() {
             return Ok(0);
         }
-        let automatic = apt::automatic(packages, debs, &status, &self.read(apt::EXTENDED_STATES));
+        let automatic = has.automatic(packages, debs, &self.read(apt::EXTENDED_STATES));
         let files = debs.iter().map(|deb| Ok((apt::file_name(deb), self.file(&deb.source)?)));
         let files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
         let lent = self.site.lend(DEBS, &files)?;
@@ -110,7 +118,8 @@ impl Performer<'_> {
 
     fn offline(&mut self, argv: &[String]) -> Result<i32, TargetError> {
         let root = self.accounts()?.user("root")?;
-        self.site.run_offline(argv, &root, "/", self.output)
+        let env = self.assigned(&root)?;
+        self.site.run_offline(argv, &root, &env, "/", self.output)
     }
 
     fn file(&self, source: &Source) -> Result<PathBuf, TargetError> {
@@ -120,7 +129,7 @@ impl Performer<'_> {
     /// What apt would install now for `packages`, as it decides itself.
     pub fn closure(&mut self, packages: &[String], recommends: bool) -> Result<Closure, TargetError> {
         let status = self.read(apt::STATUS);
-        let missing: Vec<String> = apt::missing(packages, &status).into_iter().map(str::to_owned).collect();
+        let missing = Status::read(&status).missing(packages);
         if missing.is_empty() {
             return Ok(Closure::default());
         }
@@ -130,7 +139,6 @@ impl Performer<'_> {
         if exit != 0 {
             return Err(failed("refreshing apt's index", exit, "see above"));
         }
-        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
         let (exit, printed) = self.uris(&missing, recommends)?;
         if exit != 0 {
             return Err(failed("asking apt what it would install", exit, &printed));

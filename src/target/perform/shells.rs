@@ -1,7 +1,7 @@
 //! Command lines by which login shells run what a task says. Not all of them speak the language of sh(1), and no text
 //! that holds a secret stands on a command line.
 
-use crate::op::{Command, RUN_SCRIPT};
+use crate::op::{Command, EnvValue, RUN_SCRIPT};
 use crate::target::TargetError;
 use crate::target::accounts::Account;
 
@@ -55,24 +55,40 @@ impl Language {
     }
 }
 
-/// The command line by which the login shell of `account` runs `command`.
-pub(super) fn command_line(account: &Account, command: &Command) -> Result<Vec<String>, TargetError> {
+/// The command line by which bash runs `text` and ends at the first command that fails.
+pub(super) fn strict(text: &str) -> Vec<String> {
+    owned(&["bash", "-e", "-o", "pipefail", "-c", text])
+}
+
+/// The command line by which the login shell of `account` runs `command`. A profile may set `PATH` anew: `paths` are
+/// set after it, where the shell speaks the language of sh(1).
+pub(super) fn command_line(
+    account: &Account,
+    command: &Command,
+    paths: &[EnvValue],
+) -> Result<Vec<String>, TargetError> {
+    let set: String = paths.iter().map(|path| format!("PATH=\"{}\"; ", path.for_shell())).collect();
+    let login = |shell: &str, text: &str| match Language::of(shell) {
+        Language::Posix if !set.is_empty() => login_shell(shell, &format!("{set}export PATH; {text}")),
+        _ => login_shell(shell, text),
+    };
     let shell = account.command_shell();
     let language = Language::of(shell);
     let words = match command {
         Command::Shell(text) if text == RUN_SCRIPT => match language {
-            Language::Posix => return Ok(login_shell(shell, text)),
+            Language::Posix => return Ok(login(shell, text)),
             Language::Csh => return Ok(owned(&["/bin/sh", "-c", &by_pipe(CSH_SCRIPT), shell, CSH_LOGIN])),
             Language::Fish => return Ok(owned(&["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), shell])),
             Language::Unknown => {
                 return Err(TargetError::Shell { user: account.name.clone(), shell: shell.to_owned() });
             }
         },
-        Command::Shell(text) => return Ok(login_shell(shell, text)),
+        Command::Shell(text) => return Ok(login(shell, text)),
+        Command::Strict(text) => &strict(text),
         Command::Argv(words) => words,
     };
     let mut line = match language {
-        Language::Posix | Language::Unknown => login_shell(shell, EXEC),
+        Language::Posix | Language::Unknown => login(shell, EXEC),
         Language::Csh => [login_shell(shell, "exec $argv:q"), owned(&["/bin/sh", "-c", EXEC])].concat(),
         Language::Fish => [login_shell(shell, "exec $argv"), owned(&["/bin/sh", "-c", EXEC])].concat(),
     };
@@ -128,7 +144,7 @@ mod tests {
     #[test]
     fn a_script_with_a_secret_is_told_in_the_shells_own_language() {
         let script = Command::Shell(RUN_SCRIPT.to_owned());
-        let line = |shell| command_line(&account(shell), &script);
+        let line = |shell| command_line(&account(shell), &script, &[]);
         assert_eq!(line("/bin/bash").unwrap(), ["/bin/bash", "-l", "-c", RUN_SCRIPT]);
         assert_eq!(line("/usr/sbin/nologin").unwrap(), ["/bin/sh", "-l", "-c", RUN_SCRIPT]);
         assert_eq!(line("/usr/bin/fish").unwrap(), ["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), "/usr/bin/fish"]);
@@ -137,7 +153,7 @@ mod tests {
         assert!(error.to_string().contains("/usr/bin/xonsh"), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("fish")));
         // What holds none is as it always was.
-        let plain = command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into())).unwrap();
+        let plain = command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &[]).unwrap();
         assert_eq!(plain, ["/usr/bin/xonsh", "-l", "-c", "x = 1"]);
     }
 }

@@ -1,0 +1,73 @@
+//! What a manifest's `image` asks for beside the tasks: the user, the working directory, and an environment
+//! that holds together.
+
+use super::{ImageSpec, LoweredLayer, PortableStep};
+use crate::blueprint::{Blueprint, ImageFields, MANIFEST_FILE};
+use crate::op::{Guards, Op, Owner, Step};
+use crate::yaml::Diagnostic;
+
+/// The name of the layer that makes the image's own user.
+const USER_LAYER: &str = "user";
+/// The name of what makes the image's working directory.
+const WORKDIR: &str = "workdir";
+
+/// The first layer makes the user the image runs as, so that every task can count on it.
+pub(super) fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
+    let user = blueprint.manifest.image.user.as_deref()?.split(':').next()?;
+    if user == "root" || user.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let step = Step {
+        name: format!("Create the user {user}"),
+        action: USER_LAYER.to_owned(),
+        file: MANIFEST_FILE.to_owned(),
+        line: 1,
+        ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
+        ..Step::default()
+    };
+    let name = USER_LAYER.to_owned();
+    Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
+}
+
+/// What `image.env` refers to without that being set, on a base whose environment is known: it has a `PATH`.
+pub(super) fn unset(fields: &ImageFields, image: &ImageSpec) -> Option<Diagnostic> {
+    let (name, wanted) = image.environment(Vec::new()).err()?;
+    let at = fields.env.iter().position(|(other, _)| *other == name)?;
+    let span = *fields.env_places.get(at)?;
+    let error = Diagnostic::error("reference", span, format!("`{name}` refers to `${wanted}`, which is not set"));
+    Some(error.label(format!("no `{wanted}` before")).help(
+        "a value may refer to variables of the base and to those above it; write `\\$` for a dollar that stands for itself",
+    ))
+}
+
+/// Has the working directory of the image made, for its user, unless a task has made it: by the last layer that is no
+/// archive, where all that tasks make is there but for archives. A layer of its own would have to look at all below it.
+pub(super) fn make_workdir(blueprint: &Blueprint, layers: &mut Vec<LoweredLayer>) {
+    let Some(path) = blueprint.manifest.image.workdir.clone().filter(|path| path != "/") else { return };
+    let owner = blueprint.manifest.image.user.as_deref().map(|user| match user.split_once(':') {
+        Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
+        None => Owner::login(user.to_owned()),
+    });
+    let mut ops = vec![Op::MakeDir { path: path.clone() }];
+    let attributes = |owner| Op::SetAttributes { path: path.clone(), owner: Some(owner), mode: None, recursive: false };
+    ops.extend(owner.map(attributes));
+    let step = Step {
+        name: format!("Make the working directory {path}"),
+        action: WORKDIR.to_owned(),
+        file: MANIFEST_FILE.to_owned(),
+        line: 1,
+        guards: Guards { creates: Some(path), ..Guards::default() },
+        ops,
+        ..Step::default()
+    };
+    let ordinary = |step: &Step| PortableStep::of(step).is_none();
+    let last =
+        layers.iter().enumerate().rev().find_map(|(at, layer)| Some((at, layer.steps.iter().rposition(ordinary)?)));
+    match last {
+        Some((layer, at)) => layers[layer].steps.insert(at + 1, step),
+        None => {
+            let name = WORKDIR.to_owned();
+            layers.insert(0, LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None });
+        }
+    }
+}

@@ -44,7 +44,9 @@ fn answers(fields: &mut Fields<'_>) -> Result<Option<Op>, Diagnostic> {
         let mut parts = text.split_whitespace();
         let (package, question, kind) = (parts.next(), parts.next(), parts.next());
         let wrong = match (package, question, kind) {
-            _ if text.contains('\n') || Secrets::in_text(&text) => Some("it is one line, and no secret: the image keeps it"),
+            _ if text.contains('\n') || Secrets::in_text(&text) => {
+                Some("it is one line, and no secret: the image keeps it")
+            }
             (Some(_), Some(question), Some(kind)) if question.contains('/') && TYPES.contains(&kind) => None,
             _ => Some("write `package package/question type value`, as debconf-set-selections(1) takes it"),
         };
@@ -106,7 +108,15 @@ mod tests {
 
     #[test]
     fn package_names() {
-        for good in ["cmake/bookworm-backports", "cmake:arm64/stable", "g++", "libstdc++-12-dev", "cmake=3.25.1-1", "libc6:armhf", "git=1:2.39.5-0+deb12u2"] {
+        for good in [
+            "cmake/bookworm-backports",
+            "cmake:arm64/stable",
+            "g++",
+            "libstdc++-12-dev",
+            "cmake=3.25.1-1",
+            "libc6:armhf",
+            "git=1:2.39.5-0+deb12u2",
+        ] {
             assert!(is_package(good), "{good}");
         }
         for bad in [

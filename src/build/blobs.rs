@@ -3,9 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use layers::at_once;
+use layers::compress::layer_decoder;
 use layers::digest::{DiffId, Digest};
 use layers::media_type::Descriptor;
-use layers::store::{LayerBlob, StoreError};
+use layers::store::{LayerBlob, Store, StoreError};
+use layers::tar::{TarError, for_each};
 
 use super::{BuildError, Built};
 use crate::cache::{RemoteError, elsewhere};
@@ -53,7 +55,7 @@ pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildE
     let base = built.base.image.layers.iter().map(|layer| layer.descriptor.clone());
     let all: Vec<Descriptor> = base.chain(own.iter().map(|layer| layer.descriptor.clone())).collect();
     ensure_blobs(resolver, &all)?;
-    for (layer, found) in at_once::each(&own, |layer| (*layer, resolver.store.diff_id(&layer.descriptor.digest))) {
+    for (layer, found) in at_once::each(&own, |layer| (*layer, looked_into(resolver.store, layer))) {
         let digest = layer.descriptor.digest;
         match found {
             Ok(found) if found == layer.diff_id => {}
@@ -67,6 +69,24 @@ pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildE
         }
     }
     Ok(())
+}
+
+/// The diff ID of a layer. One that was not looked into before has to be what its media type says as well, and a tar to
+/// its end: whoever reads the image written with it would find that out else.
+fn looked_into(store: &Store, layer: &LayerBlob) -> Result<DiffId, StoreError> {
+    let Descriptor { digest, media_type, .. } = &layer.descriptor;
+    let known = store.known_diff_id(digest)?;
+    let found = store.diff_id(digest)?;
+    if known.is_some() || found != layer.diff_id {
+        return Ok(found);
+    }
+    let damaged = |message: String| StoreError::Damaged { blob: *digest, message };
+    let (format, reader) = layer_decoder(store.open_blob(digest)?).map_err(|error| damaged(error.to_string()))?;
+    if !format.is_of(media_type) {
+        return Err(damaged(format!("it is not compressed as {media_type} says")));
+    }
+    for_each(reader, |_, _| Ok::<_, TarError>(())).map_err(|error| damaged(error.to_string()))?;
+    Ok(found)
 }
 
 fn said(error: RemoteError) -> String {

@@ -61,7 +61,7 @@ impl<'a> Fetches<'a> {
                         Some(digest) => taken(self.resolver.store, self.directory, path, digest),
                         None => Err(io::Error::from(io::ErrorKind::NotFound)),
                     };
-                    let copy = copy.map_err(|source| FetchError::Write { url: path.clone(), source })?;
+                    let copy = copy.map_err(|source| FetchError::Local { path: path.clone(), source })?;
                     let place = copy.path().to_owned();
                     copies.push(copy);
                     place

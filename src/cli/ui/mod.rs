@@ -17,6 +17,7 @@ mod plain;
 mod text;
 mod tty;
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +27,7 @@ use serde_json::Value;
 use crate::blueprint::Problems;
 use crate::event::Reporter;
 use crate::sink;
-use crate::yaml::{self, json_shown, shown};
+use crate::yaml::{self, json_shown, one_line, shown};
 
 pub use hidden::{hide, hide_given, hide_quoted};
 pub use log::{logging, logs};
@@ -105,9 +106,11 @@ pub fn interrupted() {
 
 /// Prints rows in columns on standard output.
 pub fn table<const N: usize>(rows: &[[String; N]]) {
+    // A row is one line, whatever somebody else's text in it.
+    let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..N).map(width).collect();
-    for row in rows {
+    for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         outln!("{}", cells.join("  ").trim_end());
     }

@@ -1,5 +1,6 @@
 //! `Packages`: what the archive has, kept as small as a closure allows.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
 
@@ -102,6 +103,11 @@ impl Package {
     }
 }
 
+/// A folded field on one line (deb822(5)).
+fn unfolded(value: &str) -> Cow<'_, str> {
+    if value.contains(['\n', '\t']) { value.replace(['\n', '\t'], " ").into() } else { value.into() }
+}
+
 impl Index {
     /// Adds the packages of one `Packages` file, compressed or not.
     pub fn read(&mut self, archive: &str, file: impl Read + Send) -> io::Result<()> {
@@ -114,15 +120,15 @@ impl Index {
             |name| FIELDS.contains(&name),
             |stanza| {
                 // What is shown of a package later is no line of its own, and steers no terminal.
-                let folded = FOLDED.map(|name| stanza.get(name).map(|value| value.replace(['\n', '\t'], " ")));
+                let folded = FOLDED.map(|name| stanza.get(name).map(unfolded));
                 let simple = stanza.fields().filter(|(name, _)| !FOLDED.contains(name)).map(|(_, value)| value);
-                if !folded.iter().flatten().map(String::as_str).chain(simple).all(yaml::shows) {
+                if !folded.iter().flatten().map(|value| &**value).chain(simple).all(yaml::shows) {
                     return;
                 }
                 let [pre, depends, provides] = folded;
                 let field = |name: &str| stanza.get(name).unwrap_or_default();
                 let depends = match (pre, depends) {
-                    (Some(pre), Some(depends)) => format!("{pre}, {depends}"),
+                    (Some(pre), Some(depends)) => format!("{pre}, {depends}").into(),
                     (pre, depends) => pre.or(depends).unwrap_or_default(),
                 };
                 let (Ok(sha256), Ok(size)) = (Digest::from_hex(field("SHA256")), field("Size").parse()) else { return };

@@ -46,7 +46,8 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 
 /// True if all characters of `text` show as themselves: it is one line, and steers nothing.
 pub fn shows(text: &str) -> bool {
-    !text.contains(is_hidden)
+    // Nearly all text is this, and archives have much of it.
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_hidden)
 }
 
 /// `text` on one line: a name among other words, of which no part may look like a line of alloy's own.

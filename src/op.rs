@@ -36,6 +36,14 @@ pub enum Source {
         /// With `/` between elements.
         path: String,
     },
+    /// A file of the blueprint, or a directory with all below it: as a tar of which every byte follows from names, kinds,
+    /// executable bits, link targets and contents.
+    Tree {
+        /// With `/` between elements; empty for the blueprint itself.
+        path: String,
+        /// Globs, relative to the directory, of what is left out.
+        excludes: Vec<String>,
+    },
 }
 
 /// Permission bits, as the author's `mode` says them.
@@ -116,6 +124,9 @@ pub enum Op {
     /// Unpacks an archive into `dest`, dropping `strip` leading path elements. Entries are owned by root unless
     /// the archive's own ids are asked for by a later `SetAttributes`.
     Unpack { archive: Archive, dest: String, strip: u32 },
+    /// Puts a file or directory of the blueprint at `dest`, with `into` in the directory `dest`. Nothing is deleted, and
+    /// no directory replaced. Files are 0644 or 0755, directories that are made 0755.
+    Copy { source: Source, dest: String, into: bool },
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
     /// Installs what is missing of `packages` (`name`, `name=version`, `name:arch`); empty: refreshes the index only.
@@ -215,6 +226,7 @@ impl Step {
             let (source, debs) = match op {
                 Op::PlaceBlob { source, .. }
                 | Op::PlaceRules { source, .. }
+                | Op::Copy { source, .. }
                 | Op::Unpack { archive: Archive::Source(source), .. } => (Some(source), None),
                 Op::AptInstall { locked, .. } => (None, locked.as_deref()),
                 _ => (None, None),

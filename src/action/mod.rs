@@ -9,6 +9,7 @@ mod fields;
 mod git;
 mod mode;
 mod shell;
+mod synonyms;
 
 use crate::op::{Assignment, Op, Source, Step};
 use crate::yaml::{Diagnostic, Mapping, Span};
@@ -29,6 +30,7 @@ actions! {
     build_from_source
     buildroot_config
     cmake_toolchain
+    copy
     get_file
     install_deb_to_sysroot
     install_target_lib
@@ -143,10 +145,13 @@ impl Action {
             return Ok(action);
         }
         let names = ACTIONS.iter().map(|action| action.name);
-        Err(Diagnostic::error("action", span, format!("there is no action `{name}`"))
+        let error = Diagnostic::error("action", span, format!("there is no action `{name}`"))
             .label("unknown action")
-            .help(format!("the actions are {}", ACTIONS.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")))
-            .suggest(name, names))
+            .help(format!("the actions are {}", ACTIONS.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")));
+        Err(match synonyms::help(name) {
+            Some(help) => error.help(help),
+            None => error.suggest(name, names),
+        })
     }
 }
 

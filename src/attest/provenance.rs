@@ -122,7 +122,9 @@ fn sources(sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Vec<Depende
                 let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned();
                 Dependency::new("download", name, Some(url), Some(digest))
             }
-            Source::Local { path } => Dependency::new("file", secrets.mask(path), None, Some(digest)),
+            Source::Local { path } | Source::Tree { path, .. } => {
+                Dependency::new("file", secrets.mask(path), None, Some(digest))
+            }
         })
         .collect();
     // Two pins of one download are one.

@@ -12,6 +12,7 @@ use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
+use crate::resolve;
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span};
 
 /// Says everything that is wrong with blueprints
@@ -149,6 +150,18 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
         for op in &step.ops {
+            if let Op::Copy { source: Source::Tree { path, excludes }, .. } = op {
+                let error = resolve::members(&blueprint.directory, path, excludes).err();
+                let message = error.map(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => format!("there is no `{path}` in the blueprint"),
+                    _ => format!("cannot copy `{path}`: {error}"),
+                });
+                if let (Some(message), Some(span)) = (message, source_of(blueprint, step)) {
+                    let help = "name a file or directory inside the blueprint's directory, relative to it";
+                    found.push(Diagnostic::error("source", span, message).help(help));
+                }
+                continue;
+            }
             let Op::Unpack { archive: Archive::Source(Source::Local { path }), .. } = op else { continue };
             let real = blueprint.directory.join(path).canonicalize();
             let message = match real {

@@ -1,13 +1,15 @@
 //! Downloads of the tasks that are to run: all begin at once, and each task waits for its own.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
+use tempfile::NamedTempFile;
 
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::op::{Source, Step};
-use crate::resolve::{Resolver, local};
+use crate::resolve::{Resolver, local, taken_tree};
 use crate::tasks::Task;
 
 /// Downloads under way.
@@ -16,6 +18,8 @@ pub struct Fetches<'a> {
     directory: &'a Path,
     digests: &'a BTreeMap<Source, Digest>,
     started: BTreeMap<Source, Task<Result<Fetched, FetchError>>>,
+    /// What was made of files of the blueprint for the step at work.
+    copies: Vec<NamedTempFile>,
 }
 
 impl<'a> Fetches<'a> {
@@ -26,7 +30,7 @@ impl<'a> Fetches<'a> {
         digests: &'a BTreeMap<Source, Digest>,
         steps: impl Iterator<Item = &'s Step>,
     ) -> Self {
-        let mut fetches = Self { resolver, directory, digests, started: BTreeMap::new() };
+        let mut fetches = Self { resolver, directory, digests, started: BTreeMap::new(), copies: Vec::new() };
         for source in steps.flat_map(Step::sources) {
             let Some(download) = fetches.download(source) else { continue };
             if !fetches.started.contains_key(source) {
@@ -44,13 +48,23 @@ impl<'a> Fetches<'a> {
         Some(Download { url: url.clone(), sha256, size: None, part_of: None })
     }
 
-    /// Where the sources of a step are, once they are there.
+    /// Where the sources of a step are, once they are there; those of the step before may be gone then.
     pub fn files(&mut self, step: &Step) -> Result<BTreeMap<Source, PathBuf>, FetchError> {
         let mut files = BTreeMap::new();
+        self.copies.clear();
         for source in step.sources() {
             let path = match (source, self.download(source)) {
                 (Source::Local { path }, _) => {
                     local(self.directory, path).map_err(|source| FetchError::Write { url: path.clone(), source })?
+                }
+                (Source::Tree { path, excludes }, _) => {
+                    let failed = |source| FetchError::Write { url: path.clone(), source };
+                    let digest = self.digests.get(source).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+                    let copy =
+                        taken_tree(self.resolver.store, self.directory, path, excludes, digest).map_err(failed)?;
+                    let path = copy.path().to_owned();
+                    self.copies.push(copy);
+                    path
                 }
                 (Source::Url { .. }, Some(download)) => {
                     let fetched = match self.started.remove(source) {

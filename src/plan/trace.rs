@@ -87,6 +87,6 @@ fn masked(value: &Value, secrets: &Secrets) -> Value {
 fn name(source: &Source) -> &str {
     match source {
         Source::Url { url, .. } => url,
-        Source::Local { path } => path,
+        Source::Local { path } | Source::Tree { path, .. } => path,
     }
 }

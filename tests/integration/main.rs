@@ -13,6 +13,7 @@ mod boundary_races;
 mod catalog;
 mod compat;
 mod confinement;
+mod copy;
 mod cortex_m;
 mod damage;
 mod damage_told;

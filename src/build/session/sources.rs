@@ -9,7 +9,7 @@ use super::{Result, Session};
 use crate::build::BuildError;
 use crate::fetch::{Download, FetchError};
 use crate::op::{Source, Step};
-use crate::resolve::taken;
+use crate::resolve::{taken, taken_tree};
 
 /// Where each source of a step is.
 type Paths = Vec<(Source, PathBuf)>;
@@ -29,6 +29,15 @@ impl Session<'_> {
                     let digest = self.inputs.sources.get(source);
                     let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
                     let copy = taken(self.resolver.store, self.directory, path, digest)
+                        .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?;
+                    let path = copy.path().to_owned();
+                    copies.push(copy);
+                    path
+                }
+                Source::Tree { path, excludes } => {
+                    let digest = self.inputs.sources.get(source);
+                    let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
+                    let copy = taken_tree(self.resolver.store, self.directory, path, excludes, digest)
                         .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?;
                     let path = copy.path().to_owned();
                     copies.push(copy);

@@ -150,12 +150,15 @@ class Work:
         self.root = root(place / "root")
         self.reference = None
         self.numbers, self.lock = itertools.count(), threading.Lock()
+        # Directories of the attempt that this thread makes.
+        self.attempt = threading.local()
 
     def scratch(self):
         """An empty directory."""
         with self.lock:
             place = self.place / f"{next(self.numbers)}"
         place.mkdir()
+        getattr(self.attempt, "made", []).append(place)
         return place
 
     def blueprint(self, place, address, command="echo hello > /srv/hello"):

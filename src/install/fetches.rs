@@ -9,8 +9,11 @@ use tempfile::NamedTempFile;
 
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::op::{Source, Step};
-use crate::resolve::{Resolver, local, taken_tree};
+use crate::resolve::{Resolver, taken, taken_tree};
 use crate::tasks::Task;
+
+/// Where each source of a step is.
+type Paths = BTreeMap<Source, PathBuf>;
 
 /// Downloads under way.
 pub struct Fetches<'a> {
@@ -18,8 +21,6 @@ pub struct Fetches<'a> {
     directory: &'a Path,
     digests: &'a BTreeMap<Source, Digest>,
     started: BTreeMap<Source, Task<Result<Fetched, FetchError>>>,
-    /// What was made of files of the blueprint for the step at work.
-    copies: Vec<NamedTempFile>,
 }
 
 impl<'a> Fetches<'a> {
@@ -30,7 +31,7 @@ impl<'a> Fetches<'a> {
         digests: &'a BTreeMap<Source, Digest>,
         steps: impl Iterator<Item = &'s Step>,
     ) -> Self {
-        let mut fetches = Self { resolver, directory, digests, started: BTreeMap::new(), copies: Vec::new() };
+        let mut fetches = Self { resolver, directory, digests, started: BTreeMap::new() };
         for source in steps.flat_map(Step::sources) {
             let Some(download) = fetches.download(source) else { continue };
             if !fetches.started.contains_key(source) {
@@ -48,23 +49,17 @@ impl<'a> Fetches<'a> {
         Some(Download { url: url.clone(), sha256, size: None, part_of: None })
     }
 
-    /// Where the sources of a step are, once they are there; those of the step before may be gone then.
-    pub fn files(&mut self, step: &Step) -> Result<BTreeMap<Source, PathBuf>, FetchError> {
-        let mut files = BTreeMap::new();
-        self.copies.clear();
+    /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which
+    /// are there as long as these are kept.
+    pub fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>), FetchError> {
+        let (mut files, mut copies) = (Paths::new(), Vec::new());
         for source in step.sources() {
             let path = match (source, self.download(source)) {
-                (Source::Local { path }, _) => {
-                    local(self.directory, path).map_err(|source| FetchError::Write { url: path.clone(), source })?
-                }
-                (Source::Tree { path, excludes }, _) => {
-                    let failed = |source| FetchError::Write { url: path.clone(), source };
-                    let digest = self.digests.get(source).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-                    let copy =
-                        taken_tree(self.resolver.store, self.directory, path, excludes, digest).map_err(failed)?;
-                    let path = copy.path().to_owned();
-                    self.copies.push(copy);
-                    path
+                (Source::Local { path } | Source::Tree { path, .. }, _) => {
+                    let copy = self.copy(source).map_err(|source| FetchError::Local { path: path.clone(), source })?;
+                    let place = copy.path().to_owned();
+                    copies.push(copy);
+                    place
                 }
                 (Source::Url { .. }, Some(download)) => {
                     let fetched = match self.started.remove(source) {
@@ -77,6 +72,16 @@ impl<'a> Fetches<'a> {
             };
             files.insert(source.clone(), path);
         }
-        Ok(files)
+        Ok((files, copies))
+    }
+
+    /// A copy of what the blueprint has. What is recorded as done is what the digest says.
+    fn copy(&self, source: &Source) -> io::Result<NamedTempFile> {
+        let digest = self.digests.get(source).ok_or(io::ErrorKind::NotFound)?;
+        let (store, directory) = (self.resolver.store, self.directory);
+        match source {
+            Source::Tree { path, excludes } => taken_tree(store, directory, path, excludes, digest),
+            Source::Local { path } | Source::Url { url: path, .. } => taken(store, directory, path, digest),
+        }
     }
 }

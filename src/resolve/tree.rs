@@ -2,6 +2,7 @@
 //! they are made. Times, owners, and the modes that a checkout or a umask gives count for nothing.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +14,7 @@ use layers::root::{FileKind, Root, RootError};
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::verified::HashingReader;
-use layers::{at_once, regular, whiteout};
+use layers::{at_once, disk, regular, whiteout};
 use tempfile::NamedTempFile;
 
 use super::{ResolveError, Resolver, Result, files};
@@ -203,7 +204,17 @@ pub fn taken_tree(
     digest: &Digest,
 ) -> io::Result<NamedTempFile> {
     let mut copy = store.temporary().map_err(io::Error::other)?;
-    let mut tar = TarWriter::new(io::BufWriter::new(copy.as_file_mut()));
+    let found = write(copy.as_file_mut(), directory, path, excludes);
+    if found.map_err(|error| disk::told(error, copy.path()))? != *digest {
+        return Err(io::Error::other("it has changed since this began; whoever writes it has to be done first"));
+    }
+    copy.rewind()?;
+    Ok(copy)
+}
+
+/// Writes the file or directory to `to`, and says what was written.
+fn write(to: &mut File, directory: &Path, path: &str, excludes: &[String]) -> io::Result<Digest> {
+    let mut tar = TarWriter::new(io::BufWriter::new(to));
     let mut hasher = TreeHasher::new();
     let members = members(directory, path, excludes)?;
     let top = if members.get(Path::new("")) == Some(&Member::File) { FILE } else { DIRECTORY };
@@ -233,11 +244,7 @@ pub fn taken_tree(
         hasher.member(&at, &member, held.as_ref());
     }
     tar.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    if hasher.0.finish() != *digest {
-        return Err(io::Error::other("it has changed since this began; whoever writes it has to be done first"));
-    }
-    copy.rewind()?;
-    Ok(copy)
+    Ok(hasher.0.finish())
 }
 
 impl Resolver<'_> {

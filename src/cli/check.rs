@@ -152,14 +152,7 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
         for op in &step.ops {
             if let Op::Copy { source: Source::Tree { path, excludes }, .. } = op {
                 let error = resolve::members(&blueprint.directory, path, excludes).err();
-                let message = error.map(|error| match error.kind() {
-                    std::io::ErrorKind::NotFound => format!("there is no `{path}` in the blueprint"),
-                    _ => format!("cannot copy `{path}`: {error}"),
-                });
-                if let (Some(message), Some(span)) = (message, source_of(blueprint, step)) {
-                    let help = "name a file or directory inside the blueprint's directory, relative to it";
-                    found.push(Diagnostic::error("source", span, message).help(help));
-                }
+                found.extend(error.zip(source_of(blueprint, step)).map(|(error, span)| not_copied(path, &error, span)));
                 continue;
             }
             let Op::Unpack { archive: Archive::Source(Source::Local { path }), .. } = op else { continue };
@@ -181,6 +174,16 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// What is wrong with what a task copies.
+fn not_copied(path: &str, error: &std::io::Error, span: Span) -> Diagnostic {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Diagnostic::error("source", span, format!("there is no `{path}` in the blueprint"))
+            .help("name a file or directory inside the blueprint's directory, relative to it");
+    }
+    Diagnostic::error("source", span, format!("cannot copy `{path}`: {error}"))
+        .help("what is copied is the same wherever the blueprint is: files, directories, and links from one to another")
 }
 
 /// The place of a step's `source`, or of the step.

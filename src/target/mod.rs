@@ -65,7 +65,7 @@ pub enum TargetError {
         path: PathBuf,
     },
     /// Something stands where a copy was to go.
-    #[error("{} is {what}: `copy` replaces neither a directory nor by one. Give another `dest`, or remove it in a task before", path.display())]
+    #[error("{} is {what}, and `copy` replaces no directory, and nothing by a directory. Give another `dest`, or remove it in a task before", path.display())]
     InTheWay {
         /// Where.
         path: PathBuf,

@@ -7,15 +7,21 @@ use std::path::Path;
 use crate::support::host::Host;
 use crate::support::hub::hub;
 use crate::support::registry::Registry;
-use crate::support::{Store, shared, tasks, text};
+use crate::support::{Store, blueprint, shared, text};
 
 const TASKS: &str = "\
 - {name: Tree, action: copy, source: conf, dest: /etc/app, excludes: ['**/*.orig'], owner: '7:8'}\n\
 - {name: File, action: copy, source: conf/app.conf, dest: /etc/, mode: '0600'}\n\
 - {name: Renamed, action: copy, source: conf/bin/tool, dest: /usr/local/bin/renamed}\n";
 
+/// The base has no shell that could be asked for an environment.
+fn of_tasks(tasks: &str) -> tempfile::TempDir {
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
+    blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)])
+}
+
 fn app() -> tempfile::TempDir {
-    let blueprint = tasks(TASKS);
+    let blueprint = of_tasks(TASKS);
     let at = |name: &str| blueprint.path().join("conf").join(name);
     fs::create_dir_all(at("bin")).unwrap();
     fs::create_dir_all(at("empty")).unwrap();
@@ -83,7 +89,7 @@ fn no_directory_is_replaced_and_nothing_outside_is_copied() {
     let store = Store::new();
     let base = base(&store);
     let refused = |tasks_text: &str, code| {
-        let blueprint = tasks(tasks_text);
+        let blueprint = of_tasks(tasks_text);
         fs::create_dir_all(blueprint.path().join("conf")).unwrap();
         fs::write(blueprint.path().join("conf/x"), "x").unwrap();
         symlink("/etc/passwd", blueprint.path().join("out")).unwrap();
@@ -91,11 +97,11 @@ fn no_directory_is_replaced_and_nothing_outside_is_copied() {
     };
     let copy = |source: &str, dest: &str| format!("- {{name: c, action: copy, source: {source}, dest: {dest}}}\n");
     let file = "- {name: w, action: write_env_file, file: /srv/x/y, content: z}\n";
-    let said = refused(&format!("{file}{}", copy("conf/x", "/srv/x")), 3);
+    let said = refused(&format!("{file}{}", copy("conf/x", "/srv/x")), 1);
     assert!(said.contains("/srv/x is a directory"), "{said}");
-    let said = refused(&format!("{file}{}", copy("conf", "/srv/x/y")), 3);
+    let said = refused(&format!("{file}{}", copy("conf", "/srv/x/y")), 1);
     assert!(said.contains("/srv/x/y is something that is no directory"), "{said}");
-    let said = refused(&copy("out", "/srv/out"), 4);
+    let said = refused(&copy("out", "/srv/out"), 3);
     assert!(said.contains("leads out of the blueprint"), "{said}");
 }
 

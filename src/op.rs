@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod assignment;
 mod automaton;
+mod checkout;
 mod fingerprint;
 mod mask;
 mod mode;
@@ -15,6 +16,7 @@ mod secret;
 mod userinfo;
 
 pub use assignment::{Assignment, EnvValue};
+pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
@@ -200,6 +202,9 @@ pub struct Step {
     /// Variables that its commands have, each as its author wrote it, in the order in which they may refer to each other.
     #[serde(default)]
     pub env: Vec<Assignment>,
+    /// What its commands take out of git repositories. Not part of the fingerprint: the commands say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkouts: Vec<Checkout>,
     /// What it does, in order.
     pub ops: Vec<Op>,
 }

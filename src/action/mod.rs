@@ -32,6 +32,7 @@ actions! {
     cmake_toolchain
     copy
     get_file
+    git_clone
     install_deb_to_sysroot
     install_target_lib
     mcu_sdk
@@ -189,6 +190,9 @@ pub trait Lookup {
 
     /// The archive that the lockfile has for a toolchain reference on that platform.
     fn toolchain(&self, reference: &str) -> Option<Source>;
+
+    /// The commit that the lockfile has for a revision of a git repository, by its URL as it is written there.
+    fn commit(&self, url: &str, revision: &str) -> Option<String>;
 
     /// The variable `SDK_SYSROOT`.
     fn sysroot(&self) -> Option<String>;

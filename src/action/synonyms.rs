@@ -26,12 +26,7 @@ const SYNONYMS: &[(&[&str], Here)] = &[
     (&["add", "copy_file", "copy_directory", "copy_dir", "synchronize"], Actions(&["copy"])),
     (&["download", "wget", "curl", "get_url", "fetch"], Actions(&["get_file"])),
     (&["unarchive", "untar", "extract", "unzip", "tar"], Actions(&["unarchive_from_url", "unpack"])),
-    (
-        &["git", "clone", "git_clone"],
-        Elsewhere(
-            "git is a command here: `action: run_command` with `command: git clone …`; `mcu_sdk` with `method: git` clones an SDK",
-        ),
-    ),
+    (&["git", "clone", "checkout", "git_checkout"], Actions(&["git_clone"])),
     (
         &["env", "environment"],
         Elsewhere("variables are `env:` of a task, or `image.env` in manifest.yml for tasks and image"),

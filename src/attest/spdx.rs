@@ -39,6 +39,9 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
     for download in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("download")) {
         document.add("DEPENDS_ON", |ids| of_download(ids, download));
     }
+    for checkout in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git")) {
+        document.add("DEPENDS_ON", |ids| of_checkout(ids, checkout));
+    }
     let text = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -184,6 +187,40 @@ fn of_download(ids: &mut Ids, download: &Dependency) -> Value {
     value["primaryPackagePurpose"] = json!("ARCHIVE");
     refer(&mut value, &purl("generic", None, name, "", &[("checksum", &checksum), ("download_url", url)]));
     value
+}
+
+/// A git repository; of one that nothing pinned it is not known what was taken out of it.
+fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
+    let name = if checkout.name.is_empty() { "repository" } else { &checkout.name };
+    let commit = checkout.digest.get("gitCommit").map(String::as_str).unwrap_or_default();
+    let mut value = package(&ids.give(&["git", name]), name, commit);
+    if let Some(fields) = value.as_object_mut().filter(|_| commit.is_empty()) {
+        fields.remove("versionInfo");
+    }
+    let url = checkout.uri.as_deref().unwrap_or_default();
+    // As SPDX 2.3 has it (7.7), and only where nothing was masked and the scheme says how to get there.
+    let parsed = Url::parse(url).ok().filter(|_| !url.contains("***"));
+    let at = if commit.is_empty() { String::new() } else { format!("@{commit}") };
+    let location = parsed.as_ref().map(|url| format!("git+{url}{at}"));
+    value["downloadLocation"] = json!(location.as_deref().unwrap_or(NOTHING_SAID));
+    value["primaryPackagePurpose"] = json!("SOURCE");
+    let revision = checkout.annotations.get("revision").map(String::as_str).unwrap_or_default();
+    value["sourceInfo"] = json!(format!("`{revision}` of the git repository"));
+    let on_github = parsed.as_ref().filter(|url| url.host_str() == Some("github.com")).and_then(owner_and_name);
+    let locator = match (on_github, &location) {
+        // GitHub's names are the same in any case (purl-spec, `github`).
+        (Some((owner, name)), _) => purl("github", Some(&owner), &name, commit, &[]),
+        (None, Some(location)) => purl("generic", None, name, commit, &[("vcs_url", location)]),
+        (None, None) => purl("generic", None, name, commit, &[]),
+    };
+    refer(&mut value, &locator);
+    value
+}
+
+fn owner_and_name(url: &Url) -> Option<(String, String)> {
+    let (owner, name) = url.path().trim_matches('/').split_once('/')?;
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| (owner.to_lowercase(), name.to_lowercase()))
 }
 
 #[cfg(test)]

@@ -70,6 +70,10 @@ impl Lookup for Anything {
         Some(Source::Url { url: UNKNOWN.to_owned(), sha256: None })
     }
 
+    fn commit(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+
     fn sysroot(&self) -> Option<String> {
         Some(UNKNOWN.to_owned())
     }

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     context.keep_log(&format!("build {}", args.inputs.directory.display()));
     let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
     let places = Places::look(args, &context.store, &platforms_of)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     Prepared::warn(&prepared, &context);
     let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
     for network in &mut networks {

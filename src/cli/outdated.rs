@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let lock = lock_of(&blueprint)?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut found = toolchains(&context, &lock, &catalog);
     found.extend(bases(args, &context, &lock)?);

@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod error;
 mod login;
+mod names;
 mod pace;
 mod part;
 mod progress;

@@ -93,11 +93,14 @@ fn what_is_in_an_image_is_named_with_its_commit() {
     let one = commit(&files, "v1");
     let sdk_with_login = sdk.replace("http://", "http://ann:hunter2@");
     let work = format!(
-        "- {{name: exact, action: git_clone, url: '{sdk_with_login}', revision: {one}, dest: /opt/exact, submodules: false}}\n\
-         - {{name: loose, action: git_clone, url: '{sdk}', revision: main, dest: /opt/loose, submodules: false}}\n"
+        "- {{name: exact, action: git_clone, url: '{sdk_with_login}', revision: {one}, dest: /opt/exact, submodules: false, depth: 1}}\n\
+         - {{name: loose, action: git_clone, url: '{sdk}', revision: main, dest: /opt/loose, submodules: false, depth: 1}}\n"
     );
     let blueprint = with_tools(&work);
     shared().run(&["build", text(blueprint.path()), "-t", "named"]).ok();
+    // A server of plain files cannot cut history, and is asked for all of it.
+    let script = "for at in exact loose; do cat /opt/$at/sdk.c; git -C /opt/$at rev-parse HEAD; done";
+    assert_eq!(root("named", script), format!("one\n{one}\ntwo\n{}\n", commit(&files, "main")));
     let sbom = shared().run(&["sbom", "named"]).ok().stdout;
     let sbom: serde_json::Value = serde_json::from_str(&sbom).unwrap();
     let packages = sbom["packages"].as_array().unwrap();

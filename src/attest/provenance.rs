@@ -137,7 +137,11 @@ fn sources(sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Vec<Depende
 fn checkouts(plan: &Plan, secrets: &Secrets) -> Vec<Dependency> {
     let mut all = Vec::new();
     for checkout in plan.layers.iter().flat_map(|layer| &layer.steps).flat_map(|step| &step.checkouts) {
-        let url = public(&shown(&checkout.url, secrets));
+        // `user@host:path` is no URL, and has no password.
+        let url = match checkout.url.contains("://") {
+            true => public(&shown(&checkout.url, secrets)),
+            false => secrets.mask(&checkout.url),
+        };
         let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
         let name = name.strip_suffix(".git").unwrap_or(name).to_owned();
         let mut found = Dependency::new("git", name, Some(url), None).with("revision", &checkout.revision);

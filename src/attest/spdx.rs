@@ -198,15 +198,15 @@ fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
         fields.remove("versionInfo");
     }
     let url = checkout.uri.as_deref().unwrap_or_default();
-    // As SPDX 2.3 has it (7.7), and only where nothing was masked and the scheme says how to get there.
-    let parsed = Url::parse(url).ok().filter(|_| !url.contains("***"));
+    // As SPDX 2.3 has it (7.7). Where something was masked, nobody can fetch it.
+    let place = host_and_path(url).filter(|_| !url.contains("***"));
     let at = if commit.is_empty() { String::new() } else { format!("@{commit}") };
-    let location = parsed.as_ref().map(|url| format!("git+{url}{at}"));
+    let location = place.as_ref().map(|_| format!("git+{url}{at}"));
     value["downloadLocation"] = json!(location.as_deref().unwrap_or(NOTHING_SAID));
     value["primaryPackagePurpose"] = json!("SOURCE");
     let revision = checkout.annotations.get("revision").map(String::as_str).unwrap_or_default();
     value["sourceInfo"] = json!(format!("`{revision}` of the git repository"));
-    let on_github = parsed.as_ref().filter(|url| url.host_str() == Some("github.com")).and_then(owner_and_name);
+    let on_github = place.filter(|(host, _)| host == "github.com").and_then(|(_, path)| owner_and_name(&path));
     let locator = match (on_github, &location) {
         // GitHub's names are the same in any case (purl-spec, `github`).
         (Some((owner, name)), _) => purl("github", Some(&owner), &name, commit, &[]),
@@ -217,8 +217,18 @@ fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
     value
 }
 
-fn owner_and_name(url: &Url) -> Option<(String, String)> {
-    let (owner, name) = url.path().trim_matches('/').split_once('/')?;
+/// Where a repository is, in a URL or as `user@host:path` (git-clone(1)). `None` for one of the image's own files.
+fn host_and_path(url: &str) -> Option<(String, String)> {
+    if url.contains("://") {
+        let url = Url::parse(url).ok()?;
+        return Some((url.host_str()?.to_owned(), url.path().to_owned()));
+    }
+    let (host, path) = url.split_once('@')?.1.split_once(':')?;
+    (!host.contains('/')).then(|| (host.to_owned(), path.to_owned()))
+}
+
+fn owner_and_name(path: &str) -> Option<(String, String)> {
+    let (owner, name) = path.trim_matches('/').split_once('/')?;
     let name = name.strip_suffix(".git").unwrap_or(name);
     (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| (owner.to_lowercase(), name.to_lowercase()))
 }

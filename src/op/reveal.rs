@@ -167,6 +167,8 @@ mod tests {
         assert_eq!(env["GIT_CONFIG_KEY_3"], "credential.https://git.example:8443.helper");
         assert!(env["GIT_CONFIG_VALUE_3"].contains("$ALLOY_GIT_PASSWORD_0"));
         assert_eq!((env["ALLOY_GIT_USER_0"].as_str(), env["ALLOY_GIT_PASSWORD_0"].as_str()), ("ann", "hun/ter+2"));
+        let encoded = percent_encoded("hun/ter+2");
+        assert_eq!(secrets().reveal_url(&url), format!("https://ann:{encoded}@git.example:8443/x.git"));
     }
 
     #[test]
@@ -179,5 +181,7 @@ mod tests {
         let Command::Argv(words) = command else { panic!() };
         assert_eq!(words.last().unwrap(), "https://git.example/x.git");
         assert_eq!((env["ALLOY_GIT_USER_0"].as_str(), env["ALLOY_GIT_PASSWORD_0"].as_str()), ("ann", "p@ss+1"));
+        assert_eq!(secrets.reveal_url(&url), "https://ann:p%40ss+1@git.example/x.git");
+        assert_eq!(secrets.reveal_url("git@git.example:x.git"), "git@git.example:x.git");
     }
 }

@@ -111,7 +111,7 @@ pub(super) struct Context {
     pub(super) store: Store,
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
-    stall: Duration,
+    pub(super) stall: Duration,
     lock: Mutex<Option<Lock>>,
 }
 

@@ -17,6 +17,7 @@ mod drift;
 mod env_file;
 mod error;
 mod failure;
+mod git;
 mod heal;
 mod hub;
 mod images;

@@ -267,3 +267,24 @@ fn a_project_is_listed_page_by_page() {
     let unknown = hub(&store, place.path(), &["clone", "--list", &proxy.image("community")]).fails(4);
     assert!(unknown.stderr.contains("does not say what it has"), "{}", unknown.stderr);
 }
+
+#[test]
+fn what_depends_on_a_variable_is_not_said_to_be_unpinned() {
+    let (registry, store, place) = (Registry::start(), Store::new(), tempfile::tempdir().unwrap());
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nrequired_env: [{name: WHICH}]\n";
+    let work = |which: &str| {
+        format!(
+            "- {{name: tool, action: get_file, url: 'https://a.example/{which}.tar', dest: /opt/tool.tar}}\n\
+             - {{name: sdk, action: git_clone, url: 'https://a.example/sdk.git', revision: '{which}', dest: /opt/sdk}}\n"
+        )
+    };
+    let name = registry.image("a/board:1");
+    let publish = |which: &str| {
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", &work(which))]);
+        hub(&store, place.path(), &["publish", text(blueprint.path()), &name])
+    };
+    let said = publish("v1").fails(3).stderr;
+    assert!(said.contains("nothing pins the download of https://a.example/v1.tar"), "{said}");
+    assert!(said.contains("nothing pins `v1` of https://a.example/sdk.git"), "{said}");
+    publish("{{.Vars.WHICH}}").ok();
+}

@@ -21,7 +21,9 @@ pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
-pub use userinfo::{passwords_given, passwords_in, passwords_of, percent_decoded, without_logins, without_userinfo};
+pub use userinfo::{
+    password_written, passwords_given, passwords_in, passwords_of, percent_decoded, without_logins, without_userinfo,
+};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

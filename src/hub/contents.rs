@@ -8,7 +8,7 @@ use layers::path::plain;
 
 use super::{ContentError, HubError};
 use crate::blueprint::Blueprint;
-use crate::op::Source;
+use crate::op::{Source, password_written};
 use crate::resolve::{Member, local, members};
 
 /// Files for people, with any ending.
@@ -37,6 +37,7 @@ impl Contents {
     pub fn of(blueprint: &Blueprint, read: impl IntoIterator<Item = Source>) -> Result<Self, HubError> {
         let mut contents = Self(BTreeMap::new());
         for (path, text) in blueprint.texts() {
+            without_passwords(path, text)?;
             contents.add(path, Content::Text(text.to_owned()))?;
         }
         let directory = &blueprint.directory;
@@ -104,6 +105,13 @@ impl Contents {
         let files = self.0.iter().filter(|(_, content)| **content != Content::Directory);
         files.map(|(path, _)| path.as_path())
     }
+}
+
+/// An error for a text that would give its author's password to everybody.
+fn without_passwords(path: &str, text: &str) -> Result<(), HubError> {
+    let Some((at, host)) = password_written(text) else { return Ok(()) };
+    let (path, line) = (path.to_owned(), text[..at].lines().count().max(1));
+    Err(HubError::Contents(ContentError::Password { path, line, host: host.to_owned() }))
 }
 
 fn for_people(directory: &Path) -> Result<Vec<String>, HubError> {

@@ -55,6 +55,8 @@ pub enum RegistryError {
     #[error(transparent)]
     Store(#[from] layers::store::StoreError),
     #[error(transparent)]
+    Ended(#[from] crate::tasks::Ended),
+    #[error(transparent)]
     Fetch(#[from] FetchError),
 }
 
@@ -113,6 +115,11 @@ impl RegistryError {
     /// True if there is nothing of the name.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
+    }
+
+    /// True for what another server would not change.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Ended(_))
     }
 
     /// What to do.

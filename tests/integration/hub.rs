@@ -215,6 +215,11 @@ fn what_is_not_fit_for_others_is_not_published() {
     write("tasks/20-unpack.yml", &unpack.replace("files/{{.Vars.TOOL}}.tar", ".env"));
     let private = publish(board.path(), &[]).fails(3);
     assert!(private.stderr.contains("`.env` is of one machine or person"), "{}", private.stderr);
+    let download = "- {name: d, action: get_file, url: 'https://ann:hunter2@a.example/x', dest: /x}\n";
+    write("tasks/20-unpack.yml", &format!("{unpack}\n{download}"));
+    let told = publish(board.path(), &["--allow-unpinned"]).fails(3).stderr;
+    assert!(told.contains("tasks/20-unpack.yml:") && told.contains("the URL of a.example has a password"), "{told}");
+    assert!(told.contains("{{.Vars.X_PASSWORD}}@a.example") && !told.contains("hunter2"), "{told}");
     write("tasks/20-unpack.yml", &unpack);
 
     let nowhere = hub(&store, place.path(), &["publish", text(board.path()), "a/board:1"]).fails(2);

@@ -22,6 +22,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use crate::blueprint::Problems;
@@ -100,8 +101,13 @@ pub fn failure(error: &super::CommandError) {
 
 /// Says that alloy ends because it was told to.
 pub fn interrupted() {
-    // Whoever read it may be gone; alloy ends all the same.
-    let _ = writeln!(std::io::stderr(), "\ninterrupted; what is built so far is kept");
+    let stderr = rustix::stdio::stderr();
+    // Whoever read it may be gone, or read nothing any more while another thread writes to it and holds its lock; alloy
+    // ends all the same.
+    let ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&Timespec::default()));
+    if ready.is_ok_and(|ready| ready > 0) {
+        let _ = rustix::io::write(stderr, b"\ninterrupted; what is built so far is kept\n");
+    }
 }
 
 /// Prints rows in columns on standard output.

@@ -71,6 +71,19 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce(&Stop) -> T + Send + 'st
     done_in(&FILES, work).await
 }
 
+/// The same, while `held` lasts: also where nobody waits for the work any more, it is let go when that is done.
+pub async fn aside_holding<T: Send + 'static>(
+    held: Held,
+    work: impl FnOnce(&Stop) -> T + Send + 'static,
+) -> Result<T, Ended> {
+    let work = move |stop: &Stop| {
+        let done = work(stop);
+        drop(held);
+        done
+    };
+    aside(work).await
+}
+
 /// The same for what asks a name server, and touches nothing: it may be at work when everything else has ended.
 pub async fn looked_up<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ended> {
     done_in(&NAMES, |_| work()).await

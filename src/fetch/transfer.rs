@@ -21,7 +21,7 @@ use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
 use crate::event::Event;
-use crate::tasks::{Behind, aside};
+use crate::tasks::{Behind, Held, aside, aside_holding};
 
 /// How often one looks whether another download of the same is done.
 const POLL: Duration = Duration::from_millis(100);
@@ -92,13 +92,8 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         return Ok(fetched);
     }
     let bytes = serde_json::to_vec(&fetched).unwrap_or_default();
-    let (store, locks) = (store.clone(), job.locks);
-    let put = move |_: &Stop| {
-        let put = store.put_record(RECORDS, &key, &bytes);
-        drop(locks);
-        put
-    };
-    aside(put).await??;
+    let store = store.clone();
+    aside_holding(job.held(), move |_| store.put_record(RECORDS, &key, &bytes)).await??;
     Ok(fetched)
 }
 
@@ -127,19 +122,19 @@ impl Job<'_> {
         }
     }
 
+    /// The locks, for who works aside.
+    fn held(&self) -> Held {
+        let locks: Arc<Locks> = Arc::clone(&self.locks);
+        Some(locks)
+    }
+
     /// Does `work` aside. The locks last until it is done, also where nobody waits for it any more: another process would
     /// take up the same file.
     async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Stop) -> io::Result<T> + Send + 'static,
     ) -> Result<T, FetchError> {
-        let locks = Arc::clone(&self.locks);
-        let work = move |stop: &Stop| {
-            let done = work(stop);
-            drop(locks);
-            done
-        };
-        aside(work).await?.map_err(self.failed())
+        aside_holding(self.held(), work).await?.map_err(self.failed())
     }
 
     async fn copy(&self) -> Result<Fetched, FetchError> {
@@ -222,8 +217,7 @@ impl Job<'_> {
         let expected = response.content_length().map(|length| length.saturating_add(out.size));
         let size = out.size;
         let open = expected.is_none() && ends_with_connection(&response);
-        let locks: Arc<Locks> = Arc::clone(&self.locks);
-        let mut behind = Behind::new(out, size, Some(locks));
+        let mut behind = Behind::new(out, size, self.held());
         let result = self.body(&mut response, &mut behind).await;
         let reached = behind.size();
         let lost = |error| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use layers::stop::Stop;
 
-use super::{Ended, aside};
+use super::{Ended, aside_holding};
 
 /// Bytes that are handed over at a time: much fewer, and handing over would cost more than hashing.
 const PIECE: usize = 256 << 10;
@@ -57,13 +57,8 @@ impl<W: Write + Send + 'static> Behind<W> {
             return Ok(Ok(()));
         }
         let (pending, mut writer) = (std::mem::take(&mut self.pending), self.writer.take().ok_or(Ended::Thread)?);
-        let held = self.held.clone();
-        let write = move |_: &Stop| {
-            let written = writer.write_all(&pending);
-            drop(held);
-            written.map(|()| (pending, writer))
-        };
-        match aside(write).await? {
+        let write = move |_: &Stop| writer.write_all(&pending).map(|()| (pending, writer));
+        match aside_holding(self.held.clone(), write).await? {
             Ok((mut written, writer)) => {
                 written.clear();
                 (self.pending, self.writer) = (written, Some(writer));

@@ -98,7 +98,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let places = Places::look(args, &context.store, &platforms_of)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     Prepared::warn(&prepared, &context);
-    let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
+    let networks = prepared.iter().map(|one| args.inputs.network(&context, one));
+    let mut networks = networks.collect::<Result<Vec<Network<'_>>, _>>()?;
     for network in &mut networks {
         network.pull = args.pull;
         network.share(team(args, if args.push { &names } else { &[] }, &attach)?);

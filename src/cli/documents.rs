@@ -141,7 +141,7 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     let context = Context::reading(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
-    let network = Network::new(&context, &args.registry, platform);
+    let network = Network::new(&context, &args.registry, platform)?;
     let resolver = network.resolver();
     let local = image::local(&context.store, &name.to_string())?;
     let local = local.as_ref().and_then(|local| local.select(args.platform.as_ref()).ok());

@@ -103,8 +103,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let Place { directory, state } = place.find(&context, args.platform())?;
     let prepared = args.prepare(&directory)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
-    let mut network = Network::new(&context, place.transport(), prepared.platform.clone());
-    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls);
+    let mut network = Network::new(&context, place.transport(), prepared.platform.clone())?;
+    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls)?;
     network.locked = args.locked;
     let resolver = network.resolver();
     let options = Options { root: &place.root, state: &state, forget: args.forget };

@@ -12,6 +12,7 @@ mod clone;
 mod compat;
 mod completions;
 mod context;
+mod credentials;
 mod documents;
 mod drift;
 mod env_file;

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours);
     let image = find(&context, &name)?;
-    let network = Network::new(&context, &args.registry, Platform::of_this_machine());
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
     push(&network.resolver(), &image, &destination, &attach)?;
     if args.verify {
         verify::verify(&network.resolver(), &image, &destination)?;

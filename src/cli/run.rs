@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     let config = context.store.read_blob(&manifest.config.digest, 16 << 20)?;
     let image = Image::new(&local.name, local.manifest.digest, &manifest, &config)?;
-    let network = Network::new(&context, &args.registry, local.platform.clone());
+    let network = Network::new(&context, &args.registry, local.platform.clone())?;
     let resolver = network.resolver();
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs)?;

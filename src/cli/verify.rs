@@ -102,7 +102,7 @@ fn verify(
     mut prepared: Prepared,
     image: Option<(&LocalImage, &BuiltFrom)>,
 ) -> Result<(Platform, Verdict), CommandError> {
-    let network = inputs.network(context, &prepared);
+    let network = inputs.network(context, &prepared)?;
     let resolver = network.resolver();
     let options = Options {
         compression: inputs.compression,

@@ -187,7 +187,13 @@ impl Context {
     pub(super) fn fetcher(&self, secrets: Secrets, allow_file_urls: bool) -> Result<Fetcher, CommandError> {
         let known = match self.credentials.get() {
             Some(known) => known.clone(),
-            None => credentials::read(&self.headers, &self.reporter)?,
+            None => {
+                let read = credentials::read(&self.headers, &self.reporter)?;
+                let mut hidden = Secrets::default();
+                read.secrets().iter().for_each(|secret| hidden.hide(secret));
+                ui::hide(&hidden);
+                read
+            }
         };
         let known = self.credentials.get_or_init(|| known).clone();
         Ok(Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls, self.stall, known))

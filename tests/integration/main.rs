@@ -14,6 +14,7 @@ mod catalog;
 mod compat;
 mod confinement;
 mod cortex_m;
+mod credentials;
 mod damage;
 mod damage_told;
 mod diagnostics;

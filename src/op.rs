@@ -118,7 +118,7 @@ pub enum Op {
     Unpack { archive: Archive, dest: String, strip: u32 },
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
-    /// Installs what is missing of `packages` (`name`, `name=version`, `name:arch`); empty: refreshes the index only.
+    /// Installs what is missing of `packages` (`name`, `name=version`, `name/suite`, `name:arch`); empty: refreshes the index only.
     /// With `locked`, these packages and no others, and nobody is asked: then an empty list does nothing.
     AptInstall { packages: Vec<String>, recommends: bool, locked: Option<Vec<Deb>> },
     /// Runs a command as root, or in the login environment of `user`.

@@ -202,9 +202,9 @@ impl Resolver<'_> {
                 self.reporter.event(Event::Note(format!("resolving {reference}")));
                 return self.registry(reference);
             }
-            BaseRef::Deb { suite } => {
-                self.reporter.event(Event::Note(format!("resolving deb:{suite}")));
-                return self.archive(suite);
+            BaseRef::Deb { suite, components } => {
+                self.reporter.event(Event::Note(format!("resolving {reference}")));
+                return self.archive(suite, components.as_deref());
             }
             BaseRef::Oci { path, tag } => {
                 let tag_name = tag.as_deref();
@@ -254,8 +254,8 @@ impl Resolver<'_> {
 
     /// What a suite is made of today. Reading the indexes takes longest: whoever read the same ones is believed, until
     /// the base itself has to be made.
-    fn archive(&self, suite: &str) -> Result<Base> {
-        let releases = self.releases(suite)?;
+    fn archive(&self, suite: &str, components: Option<&[String]>) -> Result<Base> {
+        let releases = self.releases(suite)?.with(components)?;
         let identity = releases.identity();
         let known: Option<BasePlan> = cache::get(self.store, SUITES, &identity.hex())?;
         let claimed = known.is_none();
@@ -291,8 +291,8 @@ impl Resolver<'_> {
 
     /// What the base `text` is made of by the archive itself, whatever others say.
     pub fn confirmed(&self, text: &str) -> Result<Base> {
-        let BaseRef::Deb { suite } = text.parse()? else { return self.base(text) };
-        let base = self.planned(&self.releases(&suite)?)?;
+        let BaseRef::Deb { suite, components } = text.parse()? else { return self.base(text) };
+        let base = self.planned(&self.releases(&suite)?.with(components.as_deref())?)?;
         cache::put(self.store, BASES, &self.base_key(text), &base)?;
         Ok(base)
     }

@@ -1,15 +1,34 @@
 //! Work of the runtime, and who owns it: a task ends before its owner does.
 
+mod behind;
+mod pool;
+mod runtime;
+
 use std::future::Future;
+use std::io;
 
 use layers::stop::Stop;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+pub use behind::Behind;
+use pool::POOL;
+pub use runtime::Runtime;
 
 /// Why there is nothing to wait for.
 #[derive(Debug, thiserror::Error)]
-#[error("a task of alloy's own ended early: {0}")]
-pub struct Ended(#[from] tokio::task::JoinError);
+pub enum Ended {
+    /// A task was given up.
+    #[error("a task of alloy's own ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// A thread died.
+    #[error("a thread of alloy's own ended early")]
+    Thread,
+    /// There is no thread to do it.
+    #[error("cannot start threads: {0}")]
+    Refused(io::Error),
+}
 
 /// A task that runs while its owner does something else. Dropped before it is done, it is given up: whatever it waits for
 /// is let go, and it has ended then.
@@ -57,7 +76,11 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce(&Stop) -> T + Send + 'st
     }
     let stop = Stop::default();
     let _tell = Tell(stop.clone());
-    Ok(tokio::task::spawn_blocking(move || work(&stop)).await?)
+    let (tell, told) = oneshot::channel();
+    // Where nobody waits any more, nobody is told.
+    let work = move || drop(tell.send(work(&stop)));
+    POOL.start(work).map_err(Ended::Refused)?;
+    told.await.map_err(|_| Ended::Thread)
 }
 
 #[cfg(test)]
@@ -66,8 +89,8 @@ mod tests {
 
     use super::*;
 
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    fn runtime() -> Runtime {
+        Runtime::start().unwrap()
     }
 
     #[test]
@@ -110,5 +133,31 @@ mod tests {
         begins.recv().unwrap();
         drop(task);
         stops.recv().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_at_work_after_its_runtime() {
+        let runtime = runtime();
+        let (begun, begins) = channel();
+        let (done, ends) = channel();
+        runtime.handle().spawn(aside(move |stop| {
+            begun.send(()).unwrap();
+            while !stop.is_told() {
+                std::thread::yield_now();
+            }
+            done.send(()).unwrap();
+        }));
+        begins.recv().unwrap();
+        drop(runtime);
+        ends.try_recv().unwrap();
+    }
+
+    #[test]
+    fn much_is_done_aside_at_once() {
+        let runtime = runtime();
+        let works = (0..500_usize).map(|number| Task::start(runtime.handle(), aside(move |_| number)));
+        let works: Vec<_> = works.collect();
+        let done: Vec<usize> = works.into_iter().map(|work| work.wait().unwrap().unwrap()).collect();
+        assert_eq!(done, (0..500).collect::<Vec<_>>());
     }
 }

@@ -150,12 +150,15 @@ class Work:
         self.root = root(place / "root")
         self.reference = None
         self.numbers, self.lock = itertools.count(), threading.Lock()
+        # Directories of the attempt that this thread makes.
+        self.attempt = threading.local()
 
     def scratch(self):
         """An empty directory."""
         with self.lock:
             place = self.place / f"{next(self.numbers)}"
         place.mkdir()
+        getattr(self.attempt, "made", []).append(place)
         return place
 
     def blueprint(self, place, address, command="echo hello > /srv/hello"):
@@ -223,7 +226,7 @@ class Work:
         mounts = [mount for mount in mounts if mount.startswith(f"{place}/")]
         return f"still mounted: {', '.join(mounts)}" if mounts else None
 
-    def judge(self, ended, digest=None, panics=None):
+    def judge(self, ended, digest=None):
         """What is wrong with how a run ended, and its kind. `digest` is the one that it has to have, if it is done."""
         if ended.code is None:
             return Outcome("hung", "it hangs", ended.said())
@@ -235,14 +238,13 @@ class Work:
             return Outcome("right")
         if ended.code == 127 and "loading shared libraries" in ended.err:
             return Outcome("never began")
-        told = "itself failed" in ended.err
-        if "panicked" in ended.err or (told and not (panics and panics in ended.err)):
+        if "panicked" in ended.err or "itself failed" in ended.err:
             return Outcome("panicked", "it panics", ended.said())
         if ended.code not in DOCUMENTED:
             return Outcome("undocumented", f"exit code {ended.code}", ended.said())
         if not re.search(r"(error|alloy): \S", ended.err) and ended.code != 130:
             return Outcome("silent", f"exit code {ended.code} without a word", ended.said())
-        return Outcome("panic told" if told else f"told, exit code {ended.code}")
+        return Outcome(f"told, exit code {ended.code}")
 
     def after(self, place, address, outcome):
         """The same build once more without a fault, and what it leaves; `place` has its store."""

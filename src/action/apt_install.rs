@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Flag, Texts};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::Op;
+use crate::op::{Command, Op, Secrets};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS};
 
 pub(super) static ACTION: Action = Action {
@@ -12,9 +12,10 @@ pub(super) static ACTION: Action = Action {
         Field::required(
             "packages",
             Texts,
-            "`name`, `name=version` or `name:arch`; an empty list only refreshes the index",
+            "`name`, `name=version`, `name/suite` or `name:arch`; an empty list only refreshes the index",
         ),
         Field::optional("recommends", Flag, "Install recommended packages too; false if missing"),
+        Field::optional("debconf", Texts, "Answers before packages ask: `package question type value` each"),
     ],
     lower,
 };
@@ -22,7 +23,42 @@ pub(super) static ACTION: Action = Action {
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let packages = packages(fields, "packages")?;
     let recommends = fields.flag("recommends")?;
-    Ok(Lowered { ops: vec![Op::AptInstall { packages, recommends, locked: None }], written: None })
+    let mut ops: Vec<Op> = answers(fields)?.into_iter().collect();
+    ops.push(Op::AptInstall { packages, recommends, locked: None });
+    Ok(Lowered { ops, written: None })
+}
+
+/// Types of questions (debconf-devel(7), "The templates file").
+const TYPES: [&str; 7] = ["string", "boolean", "select", "multiselect", "note", "text", "password"];
+
+/// Hands over its arguments line by line.
+const ANSWER: &str = "printf '%s\\n' \"$@\" | debconf-set-selections";
+
+/// What tells debconf the answers of the field, if it is there.
+fn answers(fields: &mut Fields<'_>) -> Result<Option<Op>, Diagnostic> {
+    if fields.node("debconf").is_none() {
+        return Ok(None);
+    }
+    let mut words: Vec<String> = ["bash", "-o", "pipefail", "-c", ANSWER, "debconf"].map(str::to_owned).to_vec();
+    for (node, text) in fields.texts("debconf")? {
+        let mut parts = text.split_whitespace();
+        let (package, question, kind) = (parts.next(), parts.next(), parts.next());
+        let wrong = match (package, question, kind) {
+            _ if text.contains('\n') || Secrets::in_text(&text) => {
+                Some("it is one line, and no secret: the image keeps it")
+            }
+            (Some(_), Some(question), Some(kind)) if question.contains('/') && TYPES.contains(&kind) => None,
+            _ => Some("write `package package/question type value`, as debconf-set-selections(1) takes it"),
+        };
+        match wrong {
+            Some(help) => {
+                let message = format!("`{}` is no answer for debconf", Secrets::as_written(&text));
+                fields.fail(Diagnostic::error("debconf", node.span, message).help(help));
+            }
+            None => words.push(text),
+        }
+    }
+    Ok(Some(fields.run(Command::Argv(words), None, &[])))
 }
 
 /// The packages of a field, sorted.
@@ -38,7 +74,7 @@ pub(super) fn packages(fields: &mut Fields<'_>, name: &str) -> Result<Vec<String
                 fields.fail(error.help("no name ends in `-`: apt would remove what it is the name of otherwise"));
                 continue;
             }
-            fields.fail(error.help("write `name`, `name=version` or `name:arch` (Debian policy 5.6.1)"));
+            fields.fail(error.help("write `name`, `name=version`, `name/suite` or `name:arch` (Debian policy 5.6.1)"));
         }
     }
     packages.sort();
@@ -49,6 +85,10 @@ pub(super) fn packages(fields: &mut Fields<'_>, name: &str) -> Result<Vec<String
 /// Debian policy 5.6.1 and 5.6.12, with apt's `:arch` and `=version`.
 fn is_package(text: &str) -> bool {
     let (name, version) = text.split_once('=').map_or((text, None), |(name, version)| (name, Some(version)));
+    let (name, suite) = match version {
+        None => name.split_once('/').map_or((name, None), |(name, suite)| (name, Some(suite))),
+        Some(_) => (name, None),
+    };
     let (name, arch) = name.split_once(':').map_or((name, None), |(name, arch)| (name, Some(arch)));
     let of = |text: &str, more: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
@@ -58,6 +98,7 @@ fn is_package(text: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && of(name, "+-._")
         && version.is_none_or(|version| of(version, ".+-:~*"))
+        && suite.is_none_or(|suite| of(suite, ".-_") && suite.starts_with(|c: char| c.is_ascii_alphanumeric()))
         && arch.is_none_or(|arch| of(arch, "-"))
 }
 
@@ -67,7 +108,15 @@ mod tests {
 
     #[test]
     fn package_names() {
-        for good in ["g++", "libstdc++-12-dev", "cmake=3.25.1-1", "libc6:armhf", "git=1:2.39.5-0+deb12u2"] {
+        for good in [
+            "cmake/bookworm-backports",
+            "cmake:arm64/stable",
+            "g++",
+            "libstdc++-12-dev",
+            "cmake=3.25.1-1",
+            "libc6:armhf",
+            "git=1:2.39.5-0+deb12u2",
+        ] {
             assert!(is_package(good), "{good}");
         }
         for bad in [
@@ -82,7 +131,10 @@ mod tests {
             "vim-",
             "vim:amd64-",
             "vim=1-",
-            "vim/sid",
+            "vim/",
+            "vim/sid=1",
+            "vim/-t",
+            "vim/sid/x",
             "vim:amd64:x",
         ] {
             assert!(!is_package(bad), "{bad}");

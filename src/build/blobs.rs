@@ -1,9 +1,13 @@
 //! Blobs that are known and not here, brought here.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use layers::at_once;
-use layers::digest::Digest;
+use layers::compress::layer_decoder;
+use layers::digest::{DiffId, Digest};
 use layers::media_type::Descriptor;
-use layers::store::{LayerBlob, StoreError};
+use layers::store::{LayerBlob, Store, StoreError};
+use layers::tar::{TarError, for_each};
 
 use super::{BuildError, Built};
 use crate::cache::{RemoteError, elsewhere};
@@ -51,7 +55,7 @@ pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildE
     let base = built.base.image.layers.iter().map(|layer| layer.descriptor.clone());
     let all: Vec<Descriptor> = base.chain(own.iter().map(|layer| layer.descriptor.clone())).collect();
     ensure_blobs(resolver, &all)?;
-    for (layer, found) in at_once::each(&own, |layer| (*layer, resolver.store.diff_id(&layer.descriptor.digest))) {
+    for (layer, found) in at_once::each(&own, |layer| (*layer, looked_into(resolver.store, layer))) {
         let digest = layer.descriptor.digest;
         match found {
             Ok(found) if found == layer.diff_id => {}
@@ -67,14 +71,45 @@ pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildE
     Ok(())
 }
 
+/// The diff ID of a layer. One that was not looked into before has to be what its media type says as well, and a tar to
+/// its end: whoever reads the image written with it would find that out else.
+fn looked_into(store: &Store, layer: &LayerBlob) -> Result<DiffId, StoreError> {
+    let Descriptor { digest, media_type, .. } = &layer.descriptor;
+    let known = store.known_diff_id(digest)?;
+    let found = store.diff_id(digest)?;
+    if known.is_some() || found != layer.diff_id {
+        return Ok(found);
+    }
+    let damaged = |message: String| StoreError::Damaged { blob: *digest, message };
+    let (format, reader) = layer_decoder(store.open_blob(digest)?).map_err(|error| damaged(error.to_string()))?;
+    if !format.is_of(media_type) {
+        return Err(damaged(format!("it is not compressed as {media_type} says")));
+    }
+    for_each(reader, |_, _| Ok::<_, TarError>(())).map_err(|error| damaged(error.to_string()))?;
+    Ok(found)
+}
+
 fn said(error: RemoteError) -> String {
     error.to_string()
 }
 
 /// Forgets a layer that is not where it was said to be, or not what: it has to be made again.
+///
+/// A blob that is what its name says stays. It may be no layer at all, but the config of an image, which somebody's cache
+/// has named in the place of one. Then nothing that is said of it as a layer is believed any more.
 pub(super) fn lose(resolver: &Resolver<'_>, digest: Digest, reason: String) -> Result<BuildError, BuildError> {
-    elsewhere::forget(resolver.store, &digest)?;
-    resolver.store.remove_blob(&digest)?;
+    let store = resolver.store;
+    elsewhere::forget(store, &digest)?;
+    // One that is damaged is put aside by the look.
+    if store.contains(&digest) && store.check_blob(&digest).is_ok() {
+        store.note_diff_id(&digest, of_nothing(&digest))?;
+    }
     resolver.team.distrust(digest);
     Ok(BuildError::Lost { digest, reason })
+}
+
+/// A diff ID that nobody can have said before.
+fn of_nothing(digest: &Digest) -> DiffId {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    DiffId(Digest::of(format!("no layer: {digest} {now} {}", std::process::id())))
 }

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     context.keep_log(&format!("build {}", args.inputs.directory.display()));
     let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
     let places = Places::look(args, &context.store, &platforms_of)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     Prepared::warn(&prepared, &context);
     let networks = prepared.iter().map(|one| args.inputs.network(&context, one));
     let mut networks = networks.collect::<Result<Vec<Network<'_>>, _>>()?;

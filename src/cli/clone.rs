@@ -59,7 +59,7 @@ fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
     // Before anybody is asked.
     hub::free(directory)?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let network = args.hub.network(&context, &reference, platform)?;
     let resolver = network.resolver();
@@ -79,7 +79,7 @@ fn list(project: &str, args: &Args, global: &Global) -> Result<(), CommandError>
     let name = project.trim_end_matches('/');
     let reference = args.hub.reference(name)?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let network = args.hub.network(&context, &reference, Platform::of_this_machine())?;
     let listed = hub::list(&network.resolver(), &reference, name)?;
     drop(network);

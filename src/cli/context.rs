@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use layers::compress::Compression;
 use layers::store::{Lock, Store};
-use tokio::runtime::Runtime;
 
 use super::credentials;
 use super::error::{CommandError, Kind};
@@ -23,6 +22,7 @@ use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
 use crate::resolve::Resolver;
+use crate::tasks::Runtime;
 
 /// Options of every command
 #[derive(Debug, Args)]

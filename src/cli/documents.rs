@@ -139,7 +139,7 @@ fn keep_sbom(
 pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result<(), CommandError> {
     let name: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
     let context = Context::reading(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let network = Network::new(&context, &args.registry, platform)?;
     let resolver = network.resolver();

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
         Some(name) => {
             let context = Context::open(global)?;
-            interrupt::obey(&context.runtime, CtrlC::Ours);
+            interrupt::obey(&context.runtime, CtrlC::Ours)?;
             let network = Network::new(&context, args.place.transport(), platform.clone())?;
             let image = image(&context, &network.resolver(), name)?;
             drift::image(&context.store, &image, &root, native)?

@@ -100,8 +100,8 @@ impl From<LoadError> for CommandError {
 
 impl From<FetchError> for CommandError {
     fn from(error: FetchError) -> Self {
-        let kind =
-            if matches!(error, FetchError::Write { .. } | FetchError::Store(_)) { Kind::Failed } else { Kind::Network };
+        let here = matches!(error, FetchError::Write { .. } | FetchError::Local { .. } | FetchError::Store(_));
+        let kind = if here { Kind::Failed } else { Kind::Network };
         with(kind, &error, error.hint())
     }
 }
@@ -131,6 +131,7 @@ impl From<DebianError> for CommandError {
     fn from(error: DebianError) -> Self {
         match error {
             DebianError::NoMirror { .. }
+            | DebianError::NoComponent { .. }
             | DebianError::NoKeyring { .. }
             | DebianError::Keyring { .. }
             | DebianError::SignedBy { .. } => with(Kind::Usage, &error, error.hint()),

@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if !args.dry_run {
         context.keep_log(&format!("install to {}", place.root.display()));
     }
-    interrupt::obey(&context.runtime, CtrlC::Asked);
+    interrupt::obey(&context.runtime, CtrlC::Asked)?;
     let Place { directory, state } = place.find(&context, args.platform())?;
     let prepared = args.prepare(&directory)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);

@@ -1,13 +1,20 @@
 //! Ctrl-C and its relatives: everything that alloy started ends, then alloy.
 
+use std::io;
+use std::os::unix::net::UnixStream as Pair;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::error::Kind;
+use super::error::{CommandError, Kind};
 use crate::sandbox::{end_commands, kill_workers};
+use crate::tasks::Runtime;
 
 /// How long a command of a live host may take to end when it is asked to: package managers put things in order first.
 const GRACE: Duration = Duration::from_secs(10);
@@ -27,33 +34,51 @@ pub(super) enum CtrlC {
 
 /// From now on, signals that ask alloy to end are obeyed at once. What a build leaves in its directory is deleted by
 /// the next one.
-pub(super) fn obey(runtime: &Runtime, ctrl_c: CtrlC) {
-    for kind in [SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()] {
-        let theirs = ctrl_c == CtrlC::Theirs && (kind == SignalKind::interrupt() || kind == SignalKind::quit());
-        runtime.spawn(async move {
-            let Ok(mut stream) = signal(kind) else { return };
-            if ctrl_c == CtrlC::Asked {
-                return ask(&mut stream).await;
-            }
-            while stream.recv().await.is_some() {
-                if !theirs {
-                    kill_workers();
-                    super::ui::interrupted();
-                    std::process::exit(Kind::Interrupted as i32);
-                }
-            }
-        });
+pub(super) fn obey(runtime: &Runtime, ctrl_c: CtrlC) -> Result<(), CommandError> {
+    let refused = |error| CommandError::new(Kind::Failed, format!("cannot listen to signals: {error}"));
+    // Registering a socket wants the runtime around it.
+    let _inside = runtime.handle().enter();
+    let mut signals = listen(ctrl_c).map_err(refused)?;
+    runtime.handle().spawn(async move {
+        next(&mut signals).await;
+        if ctrl_c == CtrlC::Asked {
+            return ask(&mut signals).await;
+        }
+        kill_workers();
+        super::ui::interrupted();
+        std::process::exit(Kind::Interrupted as i32);
+    });
+    Ok(())
+}
+
+/// A stream that gets a byte for each signal that is alloy's.
+fn listen(ctrl_c: CtrlC) -> io::Result<UnixStream> {
+    let (read, write) = Pair::pair()?;
+    for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
+        if ctrl_c == CtrlC::Theirs && [SIGINT, SIGQUIT].contains(&signal) {
+            // It is known then, and means nothing.
+            flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+        } else {
+            pipe::register(signal, write.try_clone()?)?;
+        }
     }
+    read.set_nonblocking(true)?;
+    UnixStream::from_std(read)
+}
+
+/// Waits for a signal. Those that came at once count as one each.
+async fn next(signals: &mut UnixStream) {
+    // Nobody else writes, and the other end stays open: there is a byte, or none yet.
+    let _ = signals.read_u8().await;
 }
 
 /// Asks what runs to end, and no longer after some time, or when told once more. Whoever waits for it ends alloy; where
 /// nothing was waited for, it ends here.
-async fn ask(stream: &mut Signal) {
-    stream.recv().await;
+async fn ask(signals: &mut UnixStream) {
     let wait = if end_commands(false) { GRACE } else { LAST };
-    let _ = timeout(wait, stream.recv()).await;
+    let _ = timeout(wait, next(signals)).await;
     if end_commands(true) {
-        let _ = timeout(LAST, stream.recv()).await;
+        let _ = timeout(LAST, next(signals)).await;
     }
     super::ui::interrupted();
     std::process::exit(Kind::Interrupted as i32);

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let sink = if args.check { None } else { Some(Sink::at(&path)?.durable()) };
     let update = Update::of(args.update.as_deref());
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);
     locker.ask = !args.check || update.any();

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 
     let reporter = ui::reporter(global.progress, global.quiet, global.task_output);
     let runtime = runtime()?;
-    interrupt::obey(&runtime, CtrlC::Ours);
+    interrupt::obey(&runtime, CtrlC::Ours)?;
     let registries = args.options.registries(Duration::from_secs(global.stall_timeout));
     if runtime.block_on(registries.check(&registry, &username, &secret))? == Checked::NotAsked {
         let text = format!("{registry} asks for no password: whether this one is right will show");

@@ -17,6 +17,7 @@ use crate::blueprint;
 use crate::catalog::{Catalog, CatalogError};
 use crate::debian::{BaseOptions, component};
 use crate::event::Event;
+use crate::image::BaseRef;
 use crate::lock::{BasePin, Lock};
 use crate::plan::Platform;
 
@@ -74,7 +75,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let lock = lock_of(&blueprint)?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut found = toolchains(&context, &lock, &catalog);
     found.extend(bases(args, &context, &lock)?);
@@ -202,7 +203,12 @@ fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Option<Vec<Ou
             components.extend(component(&deb.filename).map(str::to_owned));
         }
     }
-    let of_base = || lock.base.keys().find_map(|base| base.strip_prefix("deb:").map(str::to_owned));
+    let of_base = || {
+        lock.base.keys().find_map(|base| match base.parse() {
+            Ok(BaseRef::Deb { suite, .. }) => Some(suite),
+            _ => None,
+        })
+    };
     let of_tasks = || lock.apt.values().flat_map(|tasks| tasks.values()).find_map(|pin| pin.suite.clone());
     let Some(suite) = args.suite.clone().or_else(of_base).or_else(of_tasks) else {
         if by_platform.is_empty() {

@@ -151,7 +151,7 @@ fn look(global: &Global) -> Result<(Context, bool), CommandError> {
 fn open(args: &Args, global: &Global) -> Result<(Context, bool), CommandError> {
     let store = open_store(global)?;
     let context = Context::with(store, global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     // One that was damaged, or an older alloy's, on a full disk: there is no lock, and no room for one, before
     // something is deleted that nobody can miss.
     let _ = context.store.sweep_temporaries(false);

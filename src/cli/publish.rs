@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let destinations = destinations(&reference, &args.reference, &read.manifest.version)?;
     let epoch = epoch()?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let hosts = hosts(&read, &context.reporter)?;
     checked(&read, look(&read, problems, args.strict), args.allow_unpinned, &context.reporter)?;
     let files =

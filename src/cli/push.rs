@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let attach = args.attach.read()?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let image = find(&context, &name)?;
     let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
     push(&network.resolver(), &image, &destination, &attach)?;

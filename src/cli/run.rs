@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let name = image_name(&args.image)?;
     let volumes = args.volume.iter().map(|text| bind(text)).collect::<Result<Vec<_>, _>>()?;
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Theirs);
+    interrupt::obey(&context.runtime, CtrlC::Theirs)?;
     let found = find(&context, &name)?;
     let local = found.select(args.platform.as_ref())?;
     let damaged = |error: String| CommandError::new(Kind::Failed, format!("{name} is damaged: {error}"));

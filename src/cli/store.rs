@@ -76,7 +76,7 @@ impl Findings {
 
 fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let (store, repair) = (&context.store, args.repair);
     if !repair {
         store.leave_damage();

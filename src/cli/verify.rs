@@ -56,7 +56,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let mut context = Context::open(global)?;
     context.keep_log(&format!("verify {}", args.inputs.directory.display()));
-    interrupt::obey(&context.runtime, CtrlC::Ours);
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let mut verdicts = Vec::new();
     if is_blueprint(&args.inputs.directory) {
         let prepared = args.inputs.prepare()?;

@@ -1,5 +1,6 @@
 //! Everything that some packages need (Debian policy 7.2: `Depends` and `Pre-Depends`).
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -50,6 +51,28 @@ fn satisfies(version: &str, constraint: Option<(&str, &str)>) -> bool {
     }
 }
 
+/// What looking for a closure may take: packages looked at, and versions compared. A base of bookworm takes a
+/// five-hundredth of it; packages that all provide one name, which all need, would take the square of what they are.
+const MOST_WORK: u64 = 20_000_000;
+/// What comparing two versions costs beside their length, in packages looked at.
+const COMPARING: usize = 100;
+
+/// What may still be done.
+struct Work(Cell<u64>);
+
+impl Work {
+    /// True if there was as much left.
+    fn spend(&self, cost: usize) -> bool {
+        let left = self.0.get().saturating_sub(1 + cost as u64);
+        self.0.set(left);
+        left > 0
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.get() == 0
+    }
+}
+
 /// Who provides a name, in which version.
 type Providers<'a> = HashMap<&'a str, Vec<(&'a Package, Option<&'a str>)>>;
 
@@ -59,11 +82,13 @@ pub fn closure<'a>(index: &'a Index, roots: &[&str]) -> Result<Vec<&'a Package>,
     let mut providers: Providers<'_> = HashMap::new();
     for package in latest.values() {
         for clause in package.provides.split(',') {
-            for Alternative { name, constraint } in alternatives(clause) {
+            // There are no alternatives in what a package provides (Debian policy 7.5).
+            if let Some(Alternative { name, constraint }) = alternatives(clause).next() {
                 providers.entry(name).or_default().push((package, constraint.map(|(_, version)| version)));
             }
         }
     }
+    let work = Work(Cell::new(MOST_WORK));
     let mut chosen: BTreeMap<&str, &Package> = BTreeMap::new();
     let mut queue: BTreeSet<&str> = latest.values().filter(|p| p.essential).map(|p| &*p.name).collect();
     queue.extend(roots.iter().filter_map(|root| latest.get(root).map(|p| &*p.name)));
@@ -73,7 +98,11 @@ pub fn closure<'a>(index: &'a Index, roots: &[&str]) -> Result<Vec<&'a Package>,
             continue;
         }
         for clause in package.depends.split(',').filter(|clause| !clause.trim().is_empty()) {
-            let needed = choose(clause, &latest, &providers, &chosen)
+            let needed = choose(clause, &latest, &providers, &chosen, &work);
+            if work.is_done() {
+                return Err(DebianError::Entangled { package: name.to_owned() });
+            }
+            let needed = needed
                 .ok_or_else(|| DebianError::Unmet { package: name.to_owned(), dependency: clause.trim().to_owned() })?;
             if !chosen.contains_key(needed) {
                 queue.insert(needed);
@@ -90,7 +119,12 @@ fn choose<'a>(
     latest: &HashMap<&'a str, &'a Package>,
     providers: &Providers<'a>,
     chosen: &BTreeMap<&'a str, &'a Package>,
+    work: &Work,
 ) -> Option<&'a str> {
+    let satisfies = |version: &str, constraint: Option<(&str, &str)>| {
+        let compared = constraint.map_or(0, |(_, wanted)| COMPARING + version.len() + wanted.len());
+        work.spend(compared) && satisfies(version, constraint)
+    };
     let real = |wanted: &Alternative<'_>| {
         latest.get(wanted.name).filter(|p| satisfies(&p.version, wanted.constraint)).map(|p| &*p.name)
     };
@@ -101,16 +135,19 @@ fn choose<'a>(
             (Some(_), None) => false,
         };
         let all = providers.get(wanted.name).into_iter().flatten();
-        all.filter(|(_, version)| fits(version)).map(|(package, _)| *package).collect::<Vec<_>>()
+        all.take_while(|_| work.spend(0))
+            .filter(|(_, version)| fits(version))
+            .map(|(package, _)| *package)
+            .collect::<Vec<_>>()
     };
-    for wanted in alternatives(clause) {
+    for wanted in alternatives(clause).take_while(|_| work.spend(0)) {
         let there = real(&wanted).filter(|name| chosen.contains_key(name));
         let there = there.or_else(|| provided(&wanted).into_iter().map(|p| &*p.name).find(|n| chosen.contains_key(n)));
         if there.is_some() {
             return there;
         }
     }
-    for wanted in alternatives(clause) {
+    for wanted in alternatives(clause).take_while(|_| work.spend(0)) {
         let best =
             || provided(&wanted).into_iter().min_by_key(|p| (!p.essential, !p.required, &*p.name)).map(|p| &*p.name);
         if let Some(name) = real(&wanted).or_else(best) {
@@ -159,5 +196,42 @@ mod tests {
         index.packages.retain(|package| &*package.name != "dash");
         let error = closure(&index, &[]).unwrap_err();
         assert!(error.to_string().contains("`sh-of-old (<< 2)`, which base needs"), "{error}");
+    }
+
+    fn of_stanzas(text: &str) -> Index {
+        let more = format!("Version: 1\nFilename: x\nSHA256: {}\nSize: 1\n\n", "0".repeat(64));
+        let mut index = Index::default();
+        index.read("http://a.example", text.replace(";\n", &format!("\n{more}")).as_bytes()).unwrap();
+        index
+    }
+
+    #[test]
+    fn what_all_need_and_all_provide_has_an_end() {
+        let of = |count: usize| {
+            // The first one is not chosen before the last is looked at.
+            let all = (0..count)
+                .map(|n| format!("Package: p{n:06}\nEssential: yes\nProvides: a (= 1)\nDepends: a (= 2) | p{n:06};\n"));
+            of_stanzas(&all.collect::<String>())
+        };
+        assert_eq!(closure(&of(200), &[]).unwrap().len(), 200);
+        let error = closure(&of(2000), &[]).unwrap_err();
+        assert!(error.to_string().contains("too many ways"), "{error}");
+    }
+
+    #[test]
+    fn one_clause_has_an_end() {
+        let providers: String = (0..3000).map(|n| format!("Package: p{n}\nProvides: a (= 1);\n")).collect();
+        let alternatives = vec!["a (= 2)"; 100_000].join(" | ");
+        let index = of_stanzas(&format!("{providers}Package: x\nEssential: yes\nDepends: {alternatives};\n"));
+        let error = closure(&index, &[]).unwrap_err();
+        assert!(error.to_string().contains("too many ways"), "{error}");
+    }
+
+    #[test]
+    fn what_is_provided_is_one_name_each() {
+        let index = of_stanzas("Package: x\nEssential: yes\nDepends: a;\nPackage: y\nProvides: a | b;\n");
+        assert_eq!(closure(&index, &[]).unwrap().len(), 2);
+        let index = of_stanzas("Package: x\nEssential: yes\nDepends: b;\nPackage: y\nProvides: a | b;\n");
+        assert!(closure(&index, &[]).is_err());
     }
 }

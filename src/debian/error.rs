@@ -13,6 +13,8 @@ use crate::fetch::{FetchError, Temporary};
 pub enum DebianError {
     #[error("no mirror is known for deb:{suite}: this machine's apt sources have none of its distribution")]
     NoMirror { suite: String },
+    #[error("{suite} has no component `{component}`: it has {known}")]
+    NoComponent { suite: String, component: String, known: String },
     #[error("no keyring is known for deb:{suite}: looked for {looked}")]
     NoKeyring { suite: String, looked: String },
     #[error("cannot read the keyring {keyring}: {message}")]
@@ -37,6 +39,8 @@ pub enum DebianError {
     Gone { suite: String, url: String },
     #[error("the archive has no package for `{dependency}`, which {package} needs")]
     Unmet { package: String, dependency: String },
+    #[error("what {package} needs can be met in too many ways: the index of the archive is not one of a distribution")]
+    Entangled { package: String },
     #[error("the archive of {suite} has no essential packages for {architecture}")]
     NothingEssential { suite: String, architecture: String },
     #[error("cannot unpack {package}: {source}")]
@@ -56,9 +60,13 @@ impl DebianError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoMirror { .. } => Some("name one with --mirror URL or ALLOY_MIRROR".into()),
-            Self::NoKeyring { .. } => {
-                Some("install debian-archive-keyring or ubuntu-keyring, or name one with --keyring FILE".into())
-            }
+            Self::NoKeyring { looked, .. } if looked.contains("ubuntu") => Some(
+                "name it with --keyring FILE: ubuntu-archive-keyring.gpg of an Ubuntu machine's /usr/share/keyrings, or of \
+                 the package ubuntu-keyring, which every Ubuntu archive has in pool/main/u/ubuntu-keyring and Debian \
+                 only in some releases"
+                    .into(),
+            ),
+            Self::NoKeyring { .. } => Some("install debian-archive-keyring, or name one with --keyring FILE".into()),
             Self::SignedBy { .. } => {
                 Some("correct the source as sources.list(5) has it, or name the keys with --keyring FILE".into())
             }

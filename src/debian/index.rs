@@ -65,6 +65,8 @@ const FIELDS: [&str; 11] = [
 const LIMIT: u64 = 1 << 30;
 /// What all packages may take in memory: stanzas may be as small as what is kept of them.
 const HELD: u64 = 512 << 20;
+/// No version is as long; one that is would be compared with those of all others of its name.
+const LONGEST_VERSION: usize = 1024;
 /// What remembering a package, or something that it provides, costs beside its text.
 const COST: u64 = 256;
 
@@ -113,6 +115,9 @@ impl Index {
                     (pre, depends) => pre.or(depends).unwrap_or_default().to_owned(),
                 };
                 let (Ok(sha256), Ok(size)) = (Digest::from_hex(field("SHA256")), field("Size").parse()) else { return };
+                if field("Version").len() > LONGEST_VERSION {
+                    return;
+                }
                 let package = Package {
                     name: field("Package").into(),
                     version: field("Version").into(),

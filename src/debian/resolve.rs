@@ -136,6 +136,19 @@ impl Releases {
         }
     }
 
+    /// The same, with sources of these components in the base. What a lockfile pins has its own.
+    pub fn with(self, components: Option<&[String]>) -> Result<Self, DebianError> {
+        let Some(components) = components.filter(|_| !self.pinned) else { return Ok(self) };
+        let known: BTreeSet<&String> = self.pockets.iter().flat_map(|pocket| pocket.indexes.keys()).collect();
+        if let Some(component) = components.iter().find(|name| !known.contains(name)) {
+            // Those of the installer have no packages for a system.
+            let known = known.into_iter().filter(|name| !name.contains('/'));
+            let known = known.cloned().collect::<Vec<_>>().join(", ");
+            return Err(DebianError::NoComponent { suite: self.suite, component: component.clone(), known });
+        }
+        Ok(Self { components: components.join(" "), ..self })
+    }
+
     /// The same, for a lockfile.
     pub fn pin(&self) -> ArchivePin {
         let pocket = |(pocket, main): (&Pocket, &IndexFile)| PocketPin {

@@ -1,5 +1,6 @@
 //! The HTTP client: TLS with the machine's certificates, the environment's proxies, time limits and careful redirects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use super::address::without_credentials;
 use super::credential::Credentials;
 use super::error::{FetchError, describe};
 use super::follow;
+use super::names::System;
 use super::pace::{Unread, small};
 use super::retry::{retry, retry_after};
 
@@ -74,6 +76,7 @@ impl Transport {
             });
             let mut builder = Client::builder()
                 .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
+                .dns_resolver(Arc::new(System))
                 .connect_timeout(CONNECT_TIMEOUT.min(stall))
                 .tls_certs_merge(trust.roots.iter().cloned())
                 .tls_danger_accept_invalid_certs(trust.anyone)

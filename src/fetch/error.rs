@@ -41,6 +41,8 @@ pub enum FetchError {
     Refused { url: String, reason: &'static str },
     #[error("cannot write the download of {url}: {source}")]
     Write { url: String, source: std::io::Error },
+    #[error("cannot take {path} from the blueprint: {source}")]
+    Local { path: String, source: std::io::Error },
     #[error("cannot set up TLS: {0}")]
     Transport(String),
     #[error(transparent)]

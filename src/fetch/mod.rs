@@ -10,6 +10,7 @@ mod error;
 mod follow;
 mod hint;
 mod login;
+mod names;
 mod netrc;
 mod pace;
 mod part;

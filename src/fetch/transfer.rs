@@ -1,7 +1,7 @@
 //! One download into the store: by one process at a time, from where the last attempt stopped.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
 use crate::event::Event;
+use crate::tasks::{Behind, aside};
 
 /// How often one looks whether another download of the same is done.
 const POLL: Duration = Duration::from_millis(100);
@@ -78,7 +79,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         reached: AtomicU64::new(0),
         unproven: AtomicBool::new(false),
     };
-    let fetched = if job.url.starts_with("file:") { job.copy() } else { job.repeated().await }?;
+    let fetched = if job.url.starts_with("file:") { job.copy().await } else { job.repeated().await }?;
     if job.unproven.load(Ordering::Relaxed) {
         let told = "nothing says that it came whole: its server gives no length. It is asked for again each time";
         fetcher.reporter().event(Event::Warning(format!("{}: {told}; a `sha256` settles it", job.shown)));
@@ -114,7 +115,7 @@ impl Job<'_> {
         }
     }
 
-    fn copy(&self) -> Result<Fetched, FetchError> {
+    async fn copy(&self) -> Result<Fetched, FetchError> {
         if !self.fetcher.inner.allow_file_urls {
             let reason = "`file:` URLs are only read with --allow-file-urls";
             return Err(FetchError::Refused { url: self.shown.clone(), reason });
@@ -123,8 +124,11 @@ impl Job<'_> {
         let path = path.ok_or(FetchError::Refused { url: self.shown.clone(), reason: "not a path of this machine" })?;
         let mut source = layers::regular::open(&path).map_err(self.failed())?;
         let mut out = Part::create(&self.place.part).map_err(self.failed())?;
-        io::copy(&mut source, &mut out).map_err(self.failed())?;
-        self.finish(out)
+        let copied = aside(move |stop| {
+            io::copy(&mut stop.reader(&mut source), &mut out)?;
+            Ok(out)
+        });
+        self.finish(copied.await?.map_err(self.failed())?)
     }
 
     async fn repeated(&self) -> Result<Fetched, FetchError> {
@@ -150,7 +154,8 @@ impl Job<'_> {
     }
 
     async fn attempt(&self) -> Result<Fetched, FetchError> {
-        let mut out = Part::resume(&self.place.part).map_err(self.failed())?;
+        let path = self.place.part.clone();
+        let mut out = aside(move |_| Part::resume(&path)).await?.map_err(self.failed())?;
         let known = self.place.validator();
         // Without a validator only a known digest can tell that the pieces belong together.
         if out.size > 0 && known.condition().is_none() && self.download.sha256.is_none() {
@@ -185,8 +190,16 @@ impl Job<'_> {
         }
         self.transfer.add(out.size);
         let expected = response.content_length().map(|length| length.saturating_add(out.size));
+        let size = out.size;
         let open = expected.is_none() && ends_with_connection(&response);
-        let result = self.body(&mut response, &mut out).await;
+        let mut behind = Behind::new(out, size);
+        let result = self.body(&mut response, &mut behind).await;
+        // What came is kept, however it ended.
+        let finished = behind.finish().await.map_err(FetchError::from);
+        let out = match finished.and_then(|done| done.map_err(self.failed())) {
+            Ok(out) => out,
+            Err(error) => return Err(result.err().unwrap_or(error)),
+        };
         self.reached.fetch_max(out.size, Ordering::Relaxed);
         // That the connection ended is known in other words, which do not say how much is missing.
         let result = match (result, expected) {
@@ -209,16 +222,16 @@ impl Job<'_> {
         }
     }
 
-    async fn body(&self, response: &mut Response, out: &mut Part) -> Result<(), FetchError> {
+    async fn body(&self, response: &mut Response, out: &mut Behind<Part>) -> Result<(), FetchError> {
         let mut pace = Pace::new(self.fetcher.inner.stall);
         while let Some(piece) = response.chunk().await.map_err(|error| connection(&self.shown, &error))? {
             // What is longer than it may be is not what was asked for, however much there is of it.
-            if self.download.size.is_some_and(|size| out.size.saturating_add(piece.len() as u64) > size) {
+            if self.download.size.is_some_and(|size| out.size().saturating_add(piece.len() as u64) > size) {
                 self.place.clear();
                 let (url, expected) = (self.shown.clone(), self.download.size.unwrap_or_default());
                 return Err(FetchError::Longer { url, expected });
             }
-            out.write_all(&piece).map_err(self.failed())?;
+            out.write(&piece).await?.map_err(self.failed())?;
             self.transfer.add(piece.len() as u64);
             if !pace.keeps(piece.len()) {
                 return Err(FetchError::Stalled { url: self.shown.clone() });
@@ -234,9 +247,7 @@ impl Job<'_> {
             return Ok(true);
         }
         let file = layers::regular::open(&self.place.part).map_err(self.failed())?;
-        let read = tokio::task::spawn_blocking(move || is_whole(file)).await;
-        let read = read.map_err(|error| FetchError::Transport(error.to_string()))?;
-        read.map_err(|error| {
+        aside(move |_| is_whole(file)).await?.map_err(|error| {
             self.place.clear();
             FetchError::Cut { url: self.shown.clone(), found: size, message: error.to_string() }
         })

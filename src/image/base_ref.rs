@@ -28,6 +28,8 @@ pub enum BaseRef {
     Deb {
         /// Code name.
         suite: String,
+        /// Components of the sources that it has, such as `main contrib`; those of the machine's own where none are named.
+        components: Option<Vec<String>>,
     },
 }
 
@@ -41,6 +43,14 @@ pub enum BaseRefError {
         text: String,
         /// What is missing.
         what: &'static str,
+    },
+    /// A suite with something behind it that is not understood.
+    #[error("`{text}` is not understood: {message}")]
+    Suite {
+        /// The text.
+        text: String,
+        /// What is wrong.
+        message: String,
     },
     /// Not an image reference either.
     #[error(transparent)]
@@ -68,10 +78,30 @@ impl FromStr for BaseRef {
             "oci-archive" => Self::OciArchive(rest.into()),
             "docker-archive" => Self::DockerArchive(rest.into()),
             "rootfs" => Self::Rootfs(rest.into()),
-            "deb" => Self::Deb { suite: rest.to_owned() },
+            "deb" => deb(text, rest)?,
             _ => Self::Registry(text.parse()?),
         })
     }
+}
+
+/// A suite, and what may stand behind it.
+fn deb(text: &str, rest: &str) -> Result<BaseRef, BaseRefError> {
+    let wrong = |message: &str| BaseRefError::Suite { text: text.to_owned(), message: message.to_owned() };
+    let (suite, query) = rest.split_once('?').map_or((rest, None), |(suite, query)| (suite, Some(query)));
+    let Some(query) = query else { return Ok(BaseRef::Deb { suite: suite.to_owned(), components: None }) };
+    let list = query.strip_prefix("components=").ok_or_else(|| wrong("write `?components=main,contrib`"))?;
+    let names: Vec<String> = list.split(',').map(str::to_owned).collect();
+    let fits = |name: &String| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-+./".contains(c))
+    };
+    if suite.is_empty() || !names.iter().all(fits) {
+        return Err(wrong("components are names with commas between them, such as `main,contrib,non-free-firmware`"));
+    }
+    if !names.iter().any(|name| name == "main") {
+        return Err(wrong("`main` has to be among the components: the base itself comes from it"));
+    }
+    Ok(BaseRef::Deb { suite: suite.to_owned(), components: Some(names) })
 }
 
 impl fmt::Display for BaseRef {
@@ -83,7 +113,8 @@ impl fmt::Display for BaseRef {
             Self::OciArchive(path) => write!(f, "oci-archive:{}", path.display()),
             Self::DockerArchive(path) => write!(f, "docker-archive:{}", path.display()),
             Self::Rootfs(path) => write!(f, "rootfs:{}", path.display()),
-            Self::Deb { suite } => write!(f, "deb:{suite}"),
+            Self::Deb { suite, components: None } => write!(f, "deb:{suite}"),
+            Self::Deb { suite, components: Some(names) } => write!(f, "deb:{suite}?components={}", names.join(",")),
         }
     }
 }
@@ -96,6 +127,7 @@ mod tests {
     fn every_kind_of_base() {
         for (text, shown) in [
             ("deb:bookworm", "deb:bookworm"),
+            ("deb:bookworm?components=main,contrib", "deb:bookworm?components=main,contrib"),
             ("oci:dir:v1", "oci:dir:v1"),
             ("oci:/a/dir", "oci:/a/dir"),
             ("oci-archive:a.tar", "oci-archive:a.tar"),
@@ -105,6 +137,9 @@ mod tests {
             ("r.example:5000/a/b", "r.example:5000/a/b:latest"),
         ] {
             assert_eq!(text.parse::<BaseRef>().unwrap().to_string(), shown);
+        }
+        for bad in ["deb:x?", "deb:x?main", "deb:x?components=", "deb:x?components=contrib", "deb:?components=main"] {
+            assert!(matches!(bad.parse::<BaseRef>(), Err(BaseRefError::Suite { .. })), "{bad}");
         }
         for bad in ["deb:", "rootfs:", "oci:", "oci::v1", "NOT OK", ""] {
             assert!(bad.parse::<BaseRef>().is_err(), "{bad}");

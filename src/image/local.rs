@@ -230,15 +230,22 @@ pub fn is_name(damage: &Damage) -> bool {
     damage.what.strip_prefix("record ").and_then(|record| record.split_once('/')).is_some_and(|(kind, _)| kind == KIND)
 }
 
-/// Records of names that were put aside, by whichever command.
+/// Records of names that were put aside, by whichever command, and that nobody has given again since.
 pub fn lost(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
-    let mut aside = store.aside()?;
-    let is_name = |path: &PathBuf| {
+    let mut lost = Vec::new();
+    for path in store.aside()? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.strip_prefix("records-").and_then(|name| name.strip_prefix(KIND)).is_some_and(|key| key.starts_with('-'))
-    };
-    aside.retain(is_name);
-    Ok(aside)
+        let Some(rest) = name.strip_prefix("records-").and_then(|name| name.strip_prefix(KIND)?.strip_prefix('-'))
+        else {
+            continue;
+        };
+        // Of several that were put aside under one name, all but the first have a number behind it.
+        let key = rest.split('.').next().unwrap_or(rest);
+        if store.record(KIND, key)?.is_none() {
+            lost.push(path);
+        }
+    }
+    Ok(lost)
 }
 
 /// Takes a name away.
@@ -259,6 +266,21 @@ mod tests {
             tagged_at: 7,
             from: None,
             documents: None,
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_given_again_is_not_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        let local = Local::Image(image("linux/arm64"));
+        let path = store.root().join("records").join(KIND).join(key("x:latest"));
+        for _ in 0..2 {
+            tag(&store, &local).unwrap();
+            assert_eq!(lost(&store).unwrap(), [""; 0].map(PathBuf::from));
+            std::fs::write(&path, "x").unwrap();
+            store.record(KIND, &key("x:latest")).unwrap();
+            assert!(!lost(&store).unwrap().is_empty());
         }
     }
 

@@ -1,14 +1,19 @@
 //! Downloads of the tasks that are to run: all begin at once, and each task waits for its own.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
+use tempfile::NamedTempFile;
 
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::op::{Source, Step};
-use crate::resolve::{Resolver, local};
+use crate::resolve::{Resolver, taken};
 use crate::tasks::Task;
+
+/// Where each source of a step is.
+type Paths = BTreeMap<Source, PathBuf>;
 
 /// Downloads under way.
 pub struct Fetches<'a> {
@@ -44,13 +49,22 @@ impl<'a> Fetches<'a> {
         Some(Download { url: url.clone(), sha256, size: None, part_of: None })
     }
 
-    /// Where the sources of a step are, once they are there.
-    pub fn files(&mut self, step: &Step) -> Result<BTreeMap<Source, PathBuf>, FetchError> {
-        let mut files = BTreeMap::new();
+    /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which
+    /// are there as long as these are kept.
+    pub fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>), FetchError> {
+        let (mut files, mut copies) = (Paths::new(), Vec::new());
         for source in step.sources() {
             let path = match (source, self.download(source)) {
                 (Source::Local { path }, _) => {
-                    local(self.directory, path).map_err(|source| FetchError::Write { url: path.clone(), source })?
+                    // What is recorded as done is what the digest says.
+                    let copy = match self.digests.get(source) {
+                        Some(digest) => taken(self.resolver.store, self.directory, path, digest),
+                        None => Err(io::Error::from(io::ErrorKind::NotFound)),
+                    };
+                    let copy = copy.map_err(|source| FetchError::Local { path: path.clone(), source })?;
+                    let place = copy.path().to_owned();
+                    copies.push(copy);
+                    place
                 }
                 (Source::Url { .. }, Some(download)) => {
                     let fetched = match self.started.remove(source) {
@@ -63,6 +77,6 @@ impl<'a> Fetches<'a> {
             };
             files.insert(source.clone(), path);
         }
-        Ok(files)
+        Ok((files, copies))
     }
 }

@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
     }
 
     fn perform(&mut self, at: usize, step: &Step, layer: &str, id: Id) -> Result<()> {
-        let files = match self.fetches.files(step) {
+        let (files, _copies) = match self.fetches.files(step) {
             Ok(files) => files,
             Err(error) => {
                 self.record(at, Ending::Failed, error.to_string(), Wrote::default())?;

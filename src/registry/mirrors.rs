@@ -214,8 +214,12 @@ fn parse(text: &str, path: &str) -> Result<Vec<Registry>, String> {
     Ok(registries)
 }
 
-/// A location is no URL and has no slash at its end.
+/// A location is no URL, says nobody's password and has no slash at its end.
 fn check(key: &str, location: &mut String) -> Result<(), String> {
+    if location.contains('@') {
+        let (_, host) = location.rsplit_once('@').unwrap_or_default();
+        return Err(format!("`{key}`, of {host}, has a user in it: leave it out; `alloy login` keeps passwords"));
+    }
     if location.contains("://") {
         return Err(format!("`{key}` {location}: leave out the `scheme://`; `insecure = true` is http"));
     }
@@ -226,6 +230,18 @@ fn check(key: &str, location: &mut String) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_location_has_no_password_and_none_is_shown() {
+        for location in ["u:secr/et@m.example/x", "http://u:secr/et@m.example/x", "u:secr@et@m.example/x"] {
+            let mirror =
+                format!("[[registry]]\nlocation = 'a.example'\n[[registry.mirror]]\nlocation = '{location}'\n");
+            for text in [mirror, format!("[[registry]]\nlocation = '{location}'\n")] {
+                let error = parse(&text, "a.conf").unwrap_err();
+                assert!(error.contains("of m.example/x, has a user in it") && !error.contains("secr"), "{error}");
+            }
+        }
+    }
 
     fn mirrors(text: &str) -> Mirrors {
         Mirrors { registries: parse(text, "a.conf").unwrap() }

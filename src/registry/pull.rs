@@ -1,6 +1,6 @@
 //! Manifests and blobs, from the registry or its mirrors into the store.
 
-use std::io::Write;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::endpoint::Endpoint;
 use super::{Client, RegistryError};
 use crate::event::Event;
 use crate::fetch::{Pace, Patience, Temporary, Transfer, Unread, retry, small};
+use crate::tasks::{Behind, Ended};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
 pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
@@ -139,12 +140,15 @@ impl Client {
         let transfer = Transfer::start(&self.inner.reporter, name, Some(descriptor.size));
         let sources = self.sources(true);
         let mut wrong = 0;
-        let mut writer = store.blob_writer()?;
+        let mut writer = Behind::new(store.blob_writer()?, 0);
         for (position, (at, source)) in sources.iter().enumerate() {
             let last = position + 1 == sources.len();
             loop {
                 let done = match self.continued(&source.endpoint, descriptor, &mut writer, &transfer, last).await {
-                    Ok(()) => self.committed(std::mem::replace(&mut writer, store.blob_writer()?), descriptor),
+                    Ok(()) => {
+                        let whole = std::mem::replace(&mut writer, Behind::new(store.blob_writer()?, 0));
+                        self.committed(self.written(whole.finish().await)?, descriptor)
+                    }
                     Err(error) => Err(error),
                 };
                 match done {
@@ -192,16 +196,16 @@ impl Client {
         &self,
         from: &Endpoint,
         descriptor: &Descriptor,
-        writer: &mut BlobWriter,
+        writer: &mut Behind<BlobWriter>,
         transfer: &Transfer,
         patient: bool,
     ) -> Result<(), RegistryError> {
         let _permit = from.host.permit().await;
         let mut patience = Patience::new(from.host.stall);
         loop {
-            let before = writer.len();
+            let before = writer.size();
             let Err(error) = self.part(from, descriptor, writer, transfer).await else { return Ok(()) };
-            if writer.len() > before {
+            if writer.size() > before {
                 patience = Patience::new(from.host.stall);
             }
             if !error.is_temporary() || !patient || !patience.outlasts(&error).await {
@@ -214,12 +218,12 @@ impl Client {
         &self,
         from: &Endpoint,
         descriptor: &Descriptor,
-        writer: &mut BlobWriter,
+        writer: &mut Behind<BlobWriter>,
         transfer: &Transfer,
     ) -> Result<(), RegistryError> {
         let url = format!("{}/blobs/{}", from.base, descriptor.digest);
         let what = format!("pull {} of {}", descriptor.digest, self.reference());
-        let start = writer.len();
+        let start = writer.size();
         // The last one sent all, and more.
         if start > 0 && start == descriptor.size {
             return Ok(());
@@ -249,19 +253,25 @@ impl Client {
             let skipped = skip.min(chunk.len() as u64);
             skip -= skipped;
             let fresh = &chunk[usize::try_from(skipped).unwrap_or(chunk.len())..];
-            if writer.len().saturating_add(fresh.len() as u64) > descriptor.size {
+            if writer.size().saturating_add(fresh.len() as u64) > descriptor.size {
                 let message = format!("{} is longer than {} bytes", descriptor.digest, descriptor.size);
                 return Err(RegistryError::Invalid { reference: self.reference().to_string(), message });
             }
-            let path = self.inner.store.root();
-            writer.write_all(fresh).map_err(|source| StoreError::Io {
-                what: "write a blob to",
-                path: path.to_owned(),
-                source: layers::disk::told(source, path),
-            })?;
+            self.written(writer.write(fresh).await)?;
             transfer.add(fresh.len() as u64);
         }
         self.short(Ok(None::<()>), descriptor, writer).map(drop)
+    }
+
+    /// What became of bytes that were to be written.
+    fn written<T>(&self, done: Result<io::Result<T>, Ended>) -> Result<T, RegistryError> {
+        let path = self.inner.store.root();
+        let failed = |source| StoreError::Io {
+            what: "write a blob to",
+            path: path.to_owned(),
+            source: layers::disk::told(source, path),
+        };
+        Ok(done.unwrap_or_else(|ended| Err(io::Error::other(ended))).map_err(failed)?)
     }
 
     /// That a connection ended says less than how much is missing.
@@ -269,9 +279,9 @@ impl Client {
         &self,
         piece: Result<Option<T>, RegistryError>,
         descriptor: &Descriptor,
-        writer: &BlobWriter,
+        writer: &Behind<BlobWriter>,
     ) -> Result<Option<T>, RegistryError> {
-        let (digest, done, size) = (descriptor.digest, writer.len(), descriptor.size);
+        let (digest, done, size) = (descriptor.digest, writer.size(), descriptor.size);
         match piece {
             Ok(None) | Err(RegistryError::Connection { .. }) if done < size => {
                 Err(RegistryError::Short { reference: self.reference().to_string(), digest, done, size })

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use layers::digest::Digest;
+use layers::disk;
 use layers::regular;
 use layers::store::Store;
 use layers::verified::HashingReader;
@@ -56,7 +57,7 @@ pub fn taken(store: &Store, directory: &Path, path: &str, digest: &Digest) -> io
     let (real, file) = open(directory, path)?;
     let mut copy = store.temporary().map_err(io::Error::other)?;
     let mut file = HashingReader::new(file);
-    io::copy(&mut file, copy.as_file_mut())?;
+    io::copy(&mut file, copy.as_file_mut()).map_err(|error| disk::told(error, copy.path()))?;
     if file.finish()? != *digest {
         // Whatever was remembered of it may be wrong.
         store.remove_record(FILES, &key(&real)).map_err(io::Error::other)?;

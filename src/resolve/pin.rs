@@ -21,11 +21,11 @@ impl Resolver<'_> {
                 let (descriptor, _) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
                 Ok(Some(BasePin::Image(descriptor.digest)))
             }
-            BaseRef::Deb { suite } => {
+            BaseRef::Deb { suite, components } => {
                 note();
                 let platform = self.platform.to_string();
                 let before = before.and_then(|pin| pin.archive(&platform));
-                let pin = self.releases_after(&suite, before)?.pin();
+                let pin = self.releases_after(&suite, before)?.with(components.as_deref())?.pin();
                 Ok(Some(BasePin::Archive(BTreeMap::from([(platform, pin)]))))
             }
             _ => Ok(None),

@@ -51,7 +51,7 @@ pub use error::SandboxError;
 pub use loan::Loan;
 pub use mode::Mode;
 pub use overlay::{Overlay, fits as overlay_fits};
-pub use panic::tell_of_panics;
+pub use panic::{tell_of_panics, without_random_numbers};
 pub use place::attach;
 pub use process::{Exit, Running, spawn, spawn_on};
 pub use spec::{Bind, Identity, RunSpec, Stdio};

@@ -2,7 +2,11 @@
 //! random bytes.
 
 use std::any::Any;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{process, worker};
 use crate::yaml::shown;
@@ -32,6 +36,19 @@ pub fn tell_of_panics() {
         let _ = rustix::io::write(rustix::stdio::stderr(), format!("{who}: {text}\n").as_bytes());
         std::process::exit(code);
     }));
+}
+
+/// Ends a program that gets no random numbers, with what that is: the standard library counts on them.
+pub fn without_random_numbers() -> Option<ExitCode> {
+    match getrandom(&mut [0; 16], GetRandomFlags::empty()) {
+        // The devices are asked then.
+        Ok(_) | Err(Errno::NOSYS | Errno::PERM) => None,
+        Err(error) => {
+            let text = format!("error: the kernel gives no random numbers (getrandom(2)): {error}\n");
+            let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+            Some(ExitCode::FAILURE)
+        }
+    }
 }
 
 /// What was said, on one line.

@@ -29,6 +29,8 @@ use crate::sandbox::Bind;
 
 /// Of all lists together; those of Debian and Ubuntu are a tenth of it.
 const LISTS_LIMIT: u64 = 2 << 30;
+/// A command may leave any number of files there.
+const OPEN_AT_ONCE: usize = 64;
 const KEYRING_LIMIT: u64 = 4 << 20;
 const MOST_KEYRINGS: usize = 100;
 /// Where a root has the keys that its apt trusts for every source (apt-secure(8)).
@@ -295,25 +297,29 @@ fn kept(place: &Path) -> Kept {
 
 /// Copies the regular files of a directory, with their times: apt asks servers for what is newer. Gives their digests.
 fn copy_files(from: &Root, to: &Path) -> io::Result<BTreeMap<String, Digest>> {
-    let mut left = LISTS_LIMIT;
-    let mut files = Vec::new();
-    for name in from.read_dir(Path::new(".")).map_err(io::Error::other)? {
-        if ["lock", DATES].iter().any(|own| name == *own) {
-            continue;
+    let (mut left, mut all) = (LISTS_LIMIT, BTreeMap::new());
+    let names = from.read_dir(Path::new(".")).map_err(io::Error::other)?;
+    for names in names.chunks(OPEN_AT_ONCE) {
+        let mut files = Vec::new();
+        for name in names.iter().filter(|name| !["lock", DATES].iter().any(|own| *name == own)) {
+            let Ok(source) = from.open_file(Path::new(name)) else { continue };
+            let metadata = source.metadata()?;
+            left = left.checked_sub(metadata.len()).ok_or_else(|| io::Error::other("the lists are too large"))?;
+            files.push((name, source, metadata));
         }
-        let Ok(source) = from.open_file(Path::new(&name)) else { continue };
-        let metadata = source.metadata()?;
-        left = left.checked_sub(metadata.len()).ok_or_else(|| io::Error::other("the lists are too large"))?;
-        files.push((name, source, metadata));
+        let copied = at_once::each(&files, |(name, source, metadata)| -> io::Result<_> {
+            let mut copy = File::create_new(to.join(name))?;
+            let mut source = HashingReader::new(source.take(metadata.len()));
+            io::copy(&mut source, &mut copy)?;
+            copy.set_modified(metadata.modified()?)?;
+            Ok((name.to_string_lossy().into_owned(), source.finish()?))
+        });
+        for copied in copied {
+            let (name, digest) = copied?;
+            all.insert(name, digest);
+        }
     }
-    let copied = at_once::each(&files, |(name, source, metadata)| {
-        let mut copy = File::create_new(to.join(name))?;
-        let mut source = HashingReader::new(source.take(metadata.len()));
-        io::copy(&mut source, &mut copy)?;
-        copy.set_modified(metadata.modified()?)?;
-        Ok((name.to_string_lossy().into_owned(), source.finish()?))
-    });
-    copied.into_iter().collect()
+    Ok(all)
 }
 
 fn clear(lists: &Path) -> io::Result<()> {

@@ -100,3 +100,30 @@ fn an_index_does_not_depend_on_other_builds() {
     build(&tasks("- {name: other, action: apt_install, packages: [hello]}\n"));
     build(&blueprint("two"));
 }
+
+#[test]
+fn packages_are_told_the_answers_before_they_ask() {
+    let task = "- {name: zone, action: apt_install, packages: [tzdata], debconf: ['tzdata tzdata/Areas select Europe', 'tzdata tzdata/Zones/Europe select Berlin']}\n";
+    let (store, directory) = (Store::new(), tasks(task));
+    store.run(&["build", text(directory.path()), "-t", "x:1", "--no-attest"]).ok();
+    assert_eq!(store.run(&["run", "x:1", "--", "cat", "/etc/timezone"]).ok().stdout, "Europe/Berlin\n");
+}
+
+#[test]
+fn a_base_has_the_components_that_were_asked_for() {
+    let (store, directory) =
+        (Store::new(), tasks("- {name: one, action: apt_install, packages: [isight-firmware-tools]}\n"));
+    let build = |base: &str| store.run(&["build", text(directory.path()), "--base", base, "-t", "x:1", "--no-attest"]);
+    let said = build("deb:bookworm?components=main").fails(1).stderr;
+    assert!(said.contains("Unable to locate package"), "{said}");
+    let said = build("deb:bookworm?components=main,nowhere").fails(2).stderr;
+    assert!(said.contains("bookworm has no component `nowhere`: it has contrib, main, non-free"), "{said}");
+    build("deb:bookworm?components=main,contrib").ok();
+    let manifest =
+        "name: x\nversion: 1.0.0\nrun_order: [t.yml]\nimage: {base: 'deb:bookworm?components=main,contrib'}\n";
+    let locked = crate::support::blueprint(&[("manifest.yml", manifest), ("t.yml", "[]")]);
+    store.run(&["lock", text(locked.path())]).ok();
+    store.run(&["build", text(locked.path()), "--locked", "-t", "x:2", "--no-attest"]).ok();
+    let said = store.run(&["run", "x:2", "--", "cat", "/etc/apt/sources.list.d/debian.sources"]).ok().stdout;
+    assert!(said.contains("Components: main contrib\n"), "{said}");
+}

@@ -104,7 +104,7 @@ fn foreign_tools_read_what_was_pushed() {
     assert_eq!(inspected["Digest"], built()["containerimage.digest"]);
     assert_eq!(inspected["Labels"]["org.opencontainers.image.version"], "1.0.0");
     let path = inspected["Env"].as_array().unwrap().iter().find(|v| v.as_str().unwrap().starts_with("PATH=")).unwrap();
-    assert!(path.as_str().unwrap().ends_with(":/opt/cortex-m/bin"), "{path}");
+    assert!(path.as_str().unwrap().split(':').any(|directory| directory == "/opt/cortex-m/bin"), "{path}");
 
     // Older tools know gzip alone: skopeo makes it of our zstd, and so reads every byte.
     let place = tempfile::tempdir().unwrap();

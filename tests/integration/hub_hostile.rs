@@ -140,7 +140,7 @@ fn a_blueprint_to_be_installed_is_kept_by_its_digest() {
 fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
     let (stall, reporter): (_, Reporter) = (Duration::from_secs(3), Arc::new(Silent));
     let store = layers::store::Store::open(store).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = alloy::tasks::Runtime::start().unwrap();
     let registries = Registries::new(Settings {
         keychain: Keychain::of_this_user(|_| None),
         insecure: Vec::new(),

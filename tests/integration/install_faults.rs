@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
+
+use layers::digest::Digest;
 
 use crate::support::host::Host;
 use crate::support::{Store, blueprint, run, tasks, text, tool};
@@ -221,4 +224,32 @@ fn a_full_disk_leaves_the_state_as_it_was() {
     assert!(ended.stderr.contains("hint: make room on that disk"), "{}", ended.stderr);
     assert!(ended.stdout.contains("\n1 done, 1 skipped (1 done before) in "), "{}", ended.stdout);
     assert_eq!(host.read("srv/second"), "y");
+}
+
+/// What is recorded as done with a file is done with the file that was hashed.
+#[test]
+fn a_file_that_changes_before_its_task_is_not_installed_as_what_it_was() {
+    let (host, store) = (Host::bare(), Store::new());
+    let tasks = "- {name: u, action: unpack, source: x.tar, dest: /opt/t}\n";
+    let blueprint = blueprint(&[("manifest.yml", "name: x\nversion: 1.0.0\nrun_order: [t.yml]\n"), ("t.yml", tasks)]);
+    let place = blueprint.path().canonicalize().unwrap();
+    fs::write(place.join("tool"), "evil".repeat(1 << 20)).unwrap();
+    tool("tar", &["-C", text(&place), "-cf", text(&place.join("x.tar")), "tool"]).ok();
+    // As if it had been another one when it was hashed.
+    let metadata = place.join("x.tar").metadata().unwrap();
+    let known = serde_json::json!({
+        "size": metadata.len(),
+        "modified": [metadata.mtime(), metadata.mtime_nsec()],
+        "changed": [metadata.ctime(), metadata.ctime_nsec()],
+        "inode": metadata.ino(),
+        "digest": Digest::of("another one"),
+    });
+    let key = Digest::of(place.join("x.tar").as_os_str().as_encoded_bytes()).hex();
+    store.opened().put_record("files", &key, &serde_json::to_vec(&known).unwrap()).unwrap();
+    let said = host.install(&store, &place, &[]).fails(1).stderr;
+    assert!(said.contains("x.tar") && said.contains("it has changed since this began"), "{said}");
+    assert!(!host.at("opt/t").exists());
+    // The next one knows what it is.
+    host.install(&store, &place, &[]).ok();
+    assert!(host.read("opt/t/tool").starts_with("evil"));
 }

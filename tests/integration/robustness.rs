@@ -164,13 +164,13 @@ fn whoever_reads_may_leave() {
 fn too_much() -> TempDir {
     let blueprint = blueprint(&[
         ("manifest.yml", "name: Much\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {base: 'rootfs:./root'}\n"),
-        ("tasks.yml", "- {name: Much, action: unpack, source: much.tar, dest: /opt/much}\n"),
+        ("tasks.yml", "- {name: Much, action: unpack, source: much.tar.gz, dest: /opt/much}\n"),
     ]);
     tool(
         "sh",
         &[
             "-c",
-            "cd \"$1\" && mkdir -p root/etc && echo ID=debian > root/etc/os-release && head -c 40M /dev/urandom > much && tar -cf much.tar much && rm much",
+            "cd \"$1\" && mkdir -p root/etc && echo ID=debian > root/etc/os-release && yes alloy | head -c 40M > much && tar -czf much.tar.gz much && rm much",
             "sh",
             text(blueprint.path()),
         ],

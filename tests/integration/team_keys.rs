@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::support::team::{Team, hits};
 use crate::support::{Store, run, text, tool};
 
@@ -147,4 +149,64 @@ fn entries_that_were_left_unsigned_are_left_signed() {
     let trusting = ["-t", "x", "--cache-from", &from, "--cache-verify-key", text(&public)];
     let (built, ended) = team.build(&Store::new(), &trusting);
     assert!(hits(&built).iter().all(Option::is_some), "{}", ended.stderr);
+}
+
+/// Puts the config of an image in the place of the layer with that key, as one of that type.
+fn forge(team: &Team, key: &str, config: &Value, media_type: &str) {
+    let (tag, place) = (format!("alloy-cache-v1-layer-{key}"), Store::new());
+    let mut entry = team.manifest("team/image", &tag);
+    let mut record: Value =
+        serde_json::from_str(entry["annotations"]["vnd.alloy.cache.record"].as_str().unwrap()).unwrap();
+    entry["layers"][0]["mediaType"] = media_type.into();
+    record["known"]["layer"]["layer"]["descriptor"]["mediaType"] = media_type.into();
+    for field in ["digest", "size"] {
+        entry["layers"][0][field] = config[field].clone();
+        record["known"]["layer"]["layer"]["descriptor"][field] = config[field].clone();
+    }
+    // What is not compressed has its own digest as its diff ID.
+    let blob = record["known"]["layer"]["layer"].as_object_mut().unwrap();
+    let diff_id = if blob.contains_key("diffId") { "diffId" } else { "diff_id" };
+    assert!(blob.insert(diff_id.to_owned(), config["digest"].clone()).is_some(), "{blob:?}");
+    entry["annotations"]["vnd.alloy.cache.record"] = record.to_string().into();
+    team.put("team/image", &tag, &entry.to_string(), place.path());
+}
+
+#[test]
+fn a_hit_that_is_no_layer_is_made_again() {
+    for kind in ["tar", "tar+zstd"] {
+        let team = Team::new();
+        let from = team.image("team/image");
+        let (made, _) = team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
+        let config = team.manifest("team/image", "1")["config"].clone();
+        let media_type = format!("application/vnd.oci.image.layer.v1.{kind}");
+        forge(&team, made["layers"][1]["key"].as_str().unwrap(), &config, &media_type);
+        let store = Store::new();
+        let dest = format!("type=tar,dest={}", text(&store.path().join("out.tar")));
+        for _ in 0..2 {
+            let (_, ended) = team.build(&store, &["-t", "x", "--cache-from", &from, "-o", &dest]);
+            let listed = tool("tar", &["-tf", text(&store.path().join("out.tar"))]).ok().stdout;
+            assert!(listed.contains("srv/b\n"), "{kind}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_entry_does_not_lose_what_it_names_in_the_place_of_a_layer() {
+    let team = Team::new();
+    let store = Store::new();
+    let (from, mine) = (team.image("team/image"), team.image("team/image:mine"));
+    team.build(&store, &["-t", &mine, "--push"]);
+    let config = team.manifest("team/image", "mine")["config"].clone();
+    team.task("b", "another one");
+    let (other, _) = team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
+    forge(&team, other["layers"][1]["key"].as_str().unwrap(), &config, "application/vnd.oci.image.layer.v1.tar");
+    // What comes on top of it has to be made on it.
+    team.task("c", "a third one");
+    let dest = format!("type=tar,dest={}", text(&store.path().join("out.tar")));
+    for _ in 0..2 {
+        let (_, ended) = team.build(&store, &["-t", "x", "--cache-from", &from, "-o", &dest]);
+        let content = tool("tar", &["-xOf", text(&store.path().join("out.tar")), "srv/b"]).ok().stdout;
+        assert!(content.starts_with("another one"), "{}", ended.stderr);
+        store.run(&["inspect", &mine]).ok();
+    }
 }

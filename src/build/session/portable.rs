@@ -105,7 +105,7 @@ impl Session<'_> {
             JobError::Store(error) | JobError::Archive(PortableError::Store(error)) => return error.into(),
             JobError::Fetch(error) => return BuildError::Download { task, file, line, error },
             JobError::File { path, source } => {
-                let error = FetchError::Write { url: path.display().to_string(), source };
+                let error = FetchError::Local { path: path.display().to_string(), source };
                 return BuildError::Download { task, file, line, error };
             }
             JobError::Archive(PortableError::Unpack(error)) => TargetError::from(error),

@@ -29,7 +29,7 @@ impl Session<'_> {
                     let digest = self.inputs.sources.get(source);
                     let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
                     let copy = taken(self.resolver.store, self.directory, path, digest)
-                        .map_err(|source| failed(FetchError::Write { url: path.clone(), source }))?;
+                        .map_err(|source| failed(FetchError::Local { path: path.clone(), source }))?;
                     let path = copy.path().to_owned();
                     copies.push(copy);
                     path

@@ -143,13 +143,16 @@ impl Session<'_> {
                 Ok(BuildError::Lost { digest, reason: format!("its diff ID is {found}, not what was said") })
             }
             (Wrong::Content(reason), claimed) => {
-                // Fetched once more it may be a better one.
-                let lost = lose(self.resolver, digest, reason.clone())?;
                 let archive = matches!(self.base.origin, Origin::Archive(_));
                 let (what, count) = (self.base_name(), layers.len());
-                Ok(claimed
-                    .filter(|_| !archive)
-                    .map_or(lost, |(number, _)| ImageError::Layer { what, number, count, digest, reason }.into()))
+                match claimed.filter(|_| !archive) {
+                    Some((number, _)) => {
+                        // One that is damaged is put aside: fetched once more it may be a better one.
+                        let _ = self.resolver.store.check_blob(&digest);
+                        Ok(ImageError::Layer { what, number, count, digest, reason }.into())
+                    }
+                    None => lose(self.resolver, digest, reason),
+                }
             }
         }
     }

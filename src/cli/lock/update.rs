@@ -65,7 +65,7 @@ impl Update {
 
     /// The same of a task: by its name, or that of a package it asks for.
     pub(super) fn covers_task(&self, task: &AptTask) -> bool {
-        let bare = |package: &String| self.covers(package.split([':', '=']).next().unwrap_or(package));
+        let bare = |package: &String| self.covers(package.split([':', '=', '/']).next().unwrap_or(package));
         let packages = task.packages.iter().filter(|package| bare(package)).count();
         self.covers(APT) | self.covers(&task.key) | (packages > 0)
     }

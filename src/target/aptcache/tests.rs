@@ -119,3 +119,19 @@ fn sources_are_signed_as_they_say_and_never_by_more() {
         ["all: trusted.gpg.d/a.asc 0", "file: own.gpg 0", "none:  0", "chosen: trusted.gpg.d/a.asc 1", "block: /abc 0"];
     assert_eq!(archives.iter().map(found).collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn more_lists_than_may_be_open_are_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let [from, to] = ["from", "to"].map(|name| directory.path().join(name));
+    fs::create_dir(&from).unwrap();
+    fs::create_dir(&to).unwrap();
+    for number in 0..2000 {
+        fs::write(from.join(number.to_string()), "x").unwrap();
+    }
+    // As most systems have it.
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let few = rustix::process::Rlimit { current: Some(1024), ..most };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+    assert_eq!(copy_files(&Root::open(&from).unwrap(), &to).unwrap().len(), 2000);
+}

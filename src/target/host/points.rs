@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use layers::root::{FileKind, Root};
+use layers::root::{FileKind, Root, RootError};
 
 use super::super::TargetError;
 
@@ -40,6 +40,8 @@ impl<'r> MountPoints<'r> {
         root: &'r Root,
         targets: impl IntoIterator<Item = (PathBuf, bool)>,
     ) -> Result<Self, TargetError> {
+        // What could not be deleted after the command before is not to be forgotten.
+        clear(root)?;
         let mut points = Self { root, made: Vec::new() };
         for (target, directory) in targets {
             points.missing(&target, directory)?;
@@ -89,14 +91,14 @@ impl<'r> MountPoints<'r> {
 
 impl Drop for MountPoints<'_> {
     fn drop(&mut self) {
-        remove(self.root, &self.made);
-        if !self.made.is_empty() {
+        // What cannot be deleted now stays noted: the next command, or the next run, deletes it.
+        if remove(self.root, &self.made).is_ok() && !self.made.is_empty() {
             let _ = self.root.remove_all(Path::new(NOTE));
         }
     }
 }
 
-/// Deletes what a run that was killed has made in `root`. No other run may be at work there.
+/// Deletes what a command or run has made in `root` that could not delete it itself. No other run may be at work there.
 pub fn clear(root: &Root) -> Result<(), TargetError> {
     let note = Path::new(NOTE);
     let (parent, name) = split(note);
@@ -114,12 +116,13 @@ pub fn clear(root: &Root) -> Result<(), TargetError> {
     while let (Some(path), Some(Ok(inode))) = (parts.next(), parts.next().map(str::parse)) {
         made.push(Point { path: PathBuf::from(path), directory: true, inode });
     }
-    remove(root, &made);
+    remove(root, &made)?;
     Ok(root.directory(parent)?.remove_all(name)?)
 }
 
-/// Deletes what is as it was made. What a task has written by now stays.
-fn remove(root: &Root, made: &[Point]) {
+/// Deletes what is as it was made. What a task has written by now stays. All is tried, and the first failure told.
+fn remove(root: &Root, made: &[Point]) -> Result<(), RootError> {
+    let mut removed = Ok(());
     for point in made.iter().rev() {
         let (parent, name) = split(&point.path);
         let Ok(parent) = root.directory(parent) else { continue };
@@ -130,9 +133,11 @@ fn remove(root: &Root, made: &[Point]) {
             _ => false,
         });
         if empty {
-            let _ = parent.remove_all(name);
+            let gone = parent.remove_all(name);
+            removed = removed.and(gone);
         }
     }
+    removed
 }
 
 /// Where `path` ends in `root`, its links followed: a link to nowhere is a name of what it means.

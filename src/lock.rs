@@ -33,6 +33,8 @@ pub struct Lock {
     pub base: BTreeMap<String, BasePin>,
     /// URL to pin, for tasks without `sha256`.
     pub downloads: BTreeMap<String, DownloadPin>,
+    /// URL of a git repository to revision to commit.
+    pub git: BTreeMap<String, BTreeMap<String, String>>,
     /// The repository that has the packages, should the archive lose them.
     pub mirror: Option<String>,
     /// Platform to task to the packages that it installs.
@@ -47,6 +49,7 @@ impl Default for Lock {
             toolchains: BTreeMap::new(),
             base: BTreeMap::new(),
             downloads: BTreeMap::new(),
+            git: BTreeMap::new(),
             mirror: None,
             apt: BTreeMap::new(),
         }
@@ -57,6 +60,11 @@ impl Lock {
     /// The pin of a URL, which may hold markers of secrets: the lock has the templates that its author wrote.
     pub fn download(&self, url: &str) -> Option<Digest> {
         self.downloads.get(&Secrets::as_written(url)).map(|pin| pin.sha256)
+    }
+
+    /// The commit of a revision of a git repository, by the URL as it is written.
+    pub fn commit(&self, url: &str, revision: &str) -> Option<&str> {
+        Some(self.git.get(url)?.get(revision)?)
     }
 
     /// The pin of a reference on a platform; `@stable` and no version are the same.
@@ -73,7 +81,7 @@ impl Lock {
 
     /// True if both pin the same, whenever that was.
     pub fn pins_as(&self, other: &Self) -> bool {
-        let Self { resolved_at: _, host, toolchains, base, downloads, mirror, apt } = self;
+        let Self { resolved_at: _, host, toolchains, base, downloads, git, mirror, apt } = self;
         // A platform without pins is one that is not there.
         let full = |pins: &BTreeMap<String, BTreeMap<String, ToolchainPin>>| {
             pins.clone().into_iter().filter(|(_, pins)| !pins.is_empty()).collect::<Vec<_>>()
@@ -82,6 +90,7 @@ impl Lock {
             && full(toolchains) == full(&other.toolchains)
             && *base == other.base
             && *downloads == other.downloads
+            && *git == other.git
             && *mirror == other.mirror
             && *apt == other.apt
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod assignment;
 mod automaton;
+mod checkout;
 mod fingerprint;
 mod mask;
 mod mode;
@@ -15,11 +16,14 @@ mod secret;
 mod userinfo;
 
 pub use assignment::{Assignment, EnvValue};
+pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
-pub use userinfo::{passwords_given, passwords_in, passwords_of, percent_decoded, without_logins, without_userinfo};
+pub use userinfo::{
+    password_written, passwords_given, passwords_in, passwords_of, percent_decoded, without_logins, without_userinfo,
+};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,6 +39,14 @@ pub enum Source {
     Local {
         /// With `/` between elements.
         path: String,
+    },
+    /// A file of the blueprint, or a directory with all below it: as a tar of which every byte follows from names, kinds,
+    /// executable bits, link targets and contents.
+    Tree {
+        /// With `/` between elements; empty for the blueprint itself.
+        path: String,
+        /// Globs, relative to the directory, of what is left out.
+        excludes: Vec<String>,
     },
 }
 
@@ -116,6 +128,9 @@ pub enum Op {
     /// Unpacks an archive into `dest`, dropping `strip` leading path elements. Entries are owned by root unless
     /// the archive's own ids are asked for by a later `SetAttributes`.
     Unpack { archive: Archive, dest: String, strip: u32 },
+    /// Puts a file or directory of the blueprint at `dest`, with `into` in the directory `dest`. Nothing is deleted, and
+    /// no directory replaced. Files are 0644 or 0755, directories that are made 0755.
+    Copy { source: Source, dest: String, into: bool },
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
     /// Installs what is missing of `packages` (`name`, `name=version`, `name/suite`, `name:arch`); empty: refreshes the index only.
@@ -189,6 +204,9 @@ pub struct Step {
     /// Variables that its commands have, each as its author wrote it, in the order in which they may refer to each other.
     #[serde(default)]
     pub env: Vec<Assignment>,
+    /// What its commands take out of git repositories. Not part of the fingerprint: the commands say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkouts: Vec<Checkout>,
     /// What it does, in order.
     pub ops: Vec<Op>,
 }
@@ -215,6 +233,7 @@ impl Step {
             let (source, debs) = match op {
                 Op::PlaceBlob { source, .. }
                 | Op::PlaceRules { source, .. }
+                | Op::Copy { source, .. }
                 | Op::Unpack { archive: Archive::Source(source), .. } => (Some(source), None),
                 Op::AptInstall { locked, .. } => (None, locked.as_deref()),
                 _ => (None, None),

@@ -27,8 +27,10 @@ mod files;
 mod pin;
 mod rootfs;
 mod team;
+mod tree;
 
 pub use files::{local, taken};
+pub use tree::{Member, members, taken_tree};
 
 const BASES: &str = "bases";
 /// Of an OCI image layout.
@@ -174,16 +176,6 @@ impl Resolver<'_> {
         Ok(image.map(|image| Base { identity: image.identity, origin: Origin::Store, image }))
     }
 
-    fn local_digest(&self, directory: &Path, step: &Step, path: &str, remember: bool) -> Result<Digest> {
-        let found = files::digest(self.store, directory, path, remember);
-        found.map_err(|error| ResolveError::Local {
-            task: step.name.clone(),
-            place: format!("{}:{}", step.file, step.line),
-            path: path.to_owned(),
-            message: error.to_string(),
-        })
-    }
-
     fn base_key(&self, text: &str) -> String {
         let mut key = Hasher::new();
         for part in [text, &self.platform.to_string(), self.archive.mirror.as_deref().unwrap_or_default()] {
@@ -312,6 +304,7 @@ impl Resolver<'_> {
                     continue;
                 }
                 Source::Local { path } => self.local_digest(directory, step, path, true)?,
+                Source::Tree { path, excludes } => self.tree_digest(directory, step, path, excludes, true)?,
             };
             digests.insert(source.clone(), digest);
         }
@@ -338,6 +331,7 @@ impl Resolver<'_> {
                     Source::Url { sha256: Some(digest), .. } => Some(*digest),
                     Source::Url { url, .. } => self.fetcher.known(url),
                     Source::Local { path } => Some(self.local_digest(directory, step, path, false)?),
+                    Source::Tree { path, excludes } => Some(self.tree_digest(directory, step, path, excludes, false)?),
                 };
                 match digest {
                     Some(digest) => drop(known.insert(source.clone(), digest)),

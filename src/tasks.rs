@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use behind::Behind;
-use pool::POOL;
+pub use behind::{Behind, Held};
+use pool::{FILES, NAMES, Pool};
 pub use runtime::Runtime;
 
 /// Why there is nothing to wait for.
@@ -65,8 +65,21 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// Does what waits for files, or takes long, where nothing else waits for it. Whoever gives up waiting tells it to stop.
+/// Does what waits for files, or takes long, where nothing else waits for it. Whoever gives up waiting tells it to stop,
+/// and does not wait for that: what it must have until it is done, a lock say, has to be its own.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce(&Stop) -> T + Send + 'static) -> Result<T, Ended> {
+    done_in(&FILES, work).await
+}
+
+/// The same for what asks a name server, and touches nothing: it may be at work when everything else has ended.
+pub async fn looked_up<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ended> {
+    done_in(&NAMES, |_| work()).await
+}
+
+async fn done_in<T: Send + 'static>(
+    pool: &'static Pool,
+    work: impl FnOnce(&Stop) -> T + Send + 'static,
+) -> Result<T, Ended> {
     /// Tells it when the future is dropped; when it is done, that means nothing any more.
     struct Tell(Stop);
     impl Drop for Tell {
@@ -79,7 +92,7 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce(&Stop) -> T + Send + 'st
     let (tell, told) = oneshot::channel();
     // Where nobody waits any more, nobody is told.
     let work = move || drop(tell.send(work(&stop)));
-    POOL.start(work).map_err(Ended::Refused)?;
+    pool.start(work).map_err(Ended::Refused)?;
     told.await.map_err(|_| Ended::Thread)
 }
 
@@ -155,6 +168,7 @@ mod tests {
     #[test]
     fn much_is_done_aside_at_once() {
         let runtime = runtime();
+        // More than threads, and some of them only after others.
         let works = (0..500_usize).map(|number| Task::start(runtime.handle(), aside(move |_| number)));
         let works: Vec<_> = works.collect();
         let done: Vec<usize> = works.into_iter().map(|work| work.wait().unwrap().unwrap()).collect();

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod at_once;
+pub mod beneath;
 pub mod compare;
 pub mod compress;
 pub mod diff;

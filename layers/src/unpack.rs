@@ -12,6 +12,7 @@ use crate::apply::Ownership;
 use crate::compress::{Format, decoder, read_ahead};
 use crate::path::{self, strip};
 use crate::root::{Root, RootError};
+use crate::stop::Stop;
 use crate::tar::{self, Content, Entry, Kind, TarError};
 use crate::whiteout;
 
@@ -111,14 +112,14 @@ pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<(), UnpackError>
 
 /// Whether `file` says itself that it is all there: it has been read to an end that its format proves. False of what has
 /// no such end; what should have one, and is cut or damaged, is an error.
-pub fn is_whole(mut file: File) -> Result<bool, UnpackError> {
+pub fn is_whole(mut file: File, stop: &Stop) -> Result<bool, UnpackError> {
     let mut head = Vec::new();
     (&mut file).take(512).read_to_end(&mut head)?;
     file.rewind()?;
     let known = head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") || head.starts_with(deb::MAGIC);
     if known || tar::looks_like_tar(&head) {
         let mut end = file.try_clone()?;
-        members(file, &mut |_, content| Ok(io::copy(content, &mut io::sink()).map(drop)?))?;
+        members(file, &mut |_, content| Ok(io::copy(&mut stop.reader(content), &mut io::sink()).map(drop)?))?;
         if known {
             return Ok(true);
         }
@@ -132,7 +133,7 @@ pub fn is_whole(mut file: File) -> Result<bool, UnpackError> {
         return Ok(false);
     }
     // Whatever is in it.
-    io::copy(&mut decoder(file)?.1, &mut io::sink())?;
+    io::copy(&mut stop.reader(decoder(file)?.1), &mut io::sink())?;
     Ok(true)
 }
 
@@ -283,7 +284,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(bytes).unwrap();
             file.rewind().unwrap();
-            is_whole(file)
+            is_whole(file, &Stop::default())
         };
         let mut zip = ::zip::ZipWriter::new(io::Cursor::new(Vec::new()));
         zip.start_file("top/file", ::zip::write::SimpleFileOptions::default()).unwrap();

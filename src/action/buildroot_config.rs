@@ -11,7 +11,7 @@ pub(super) static ACTION: Action = Action {
     fields: &[
         Field::required("url", Url, "Buildroot's git repository"),
         Field::required("dest", Path, "The directory to clone into"),
-        Field::optional("version", Text, "Tag or branch"),
+        Field::optional("version", Text, "Commit, tag or branch"),
         Field::optional("defconfig", Text, "Name of the defconfig"),
         Field::optional("external_tree", Url, "Git repository of an external tree, cloned to `external` in `dest`"),
         Field::optional("packages", Texts, "Packages of the distribution, installed first"),
@@ -24,7 +24,8 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let url = fields.git_word("url")?.unwrap_or_default();
     let dest = fields.path("dest")?;
     let mut ops: Vec<Op> = fields.packages("packages")?.into_iter().collect();
-    ops.extend(fields.git(&url, fields.git_word("version")?.as_deref(), &dest)?);
+    let version = fields.git_word("version")?;
+    ops.extend(fields.git(&url, version.as_deref(), &dest)?);
     let external = format!("{dest}/external");
     let tree = fields.git_word("external_tree")?;
     if let Some(url) = &tree {

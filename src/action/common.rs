@@ -28,7 +28,7 @@ pub const COMMON: [Field; 12] = [
 
 /// Lowers a task. All that is wrong with it is reported, as far as it can be told.
 pub fn lower(task: &Task<'_>) -> Outcome {
-    let mut fields = Fields { task, warnings: Vec::new() };
+    let mut fields = Fields { task, warnings: Vec::new(), checkouts: Vec::new() };
     unknown_fields(&mut fields);
     let mut errors = super::check::check(&fields);
     if errors.iter().any(|error| error.code == super::check::LONG) {
@@ -47,7 +47,7 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     }
     let none = |node: &crate::yaml::Node| node.text("network").is_ok_and(|text| text == "none");
     let network = fields.node("network").map(|node| if none(node) { Network::None } else { Network::Host });
-    let mut diagnostics = fields.warnings;
+    let (mut diagnostics, checkouts) = (fields.warnings, fields.checkouts);
     diagnostics.append(&mut errors);
     // What the table says, an action may find too.
     let mut seen = HashSet::new();
@@ -65,8 +65,9 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let (file, line) = (task.file.to_owned(), task.span.line);
     let offline = network == Some(Network::None);
     let fields = crate::yaml::Value::Mapping(task.fields.clone()).to_json();
+    let (env_of_step, ops) = (Vec::new(), lowered.ops);
     let mut step =
-        Step { name, action, file, line, fields, guards, network, offline, env: Vec::new(), ops: lowered.ops };
+        Step { name, action, file, line, fields, guards, network, offline, env: env_of_step, checkouts, ops };
     if step.runs_programs() {
         // Whoever names a variable for one task means it, whatever else is known under that name.
         for op in &mut step.ops {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 
 use super::{COMMON, Task};
-use crate::op::{Assignment, Command, EnvValue, Op, Secrets, Source};
+use crate::op::{Assignment, Checkout, Command, EnvValue, Op, Secrets, Source};
 use crate::yaml::{Diagnostic, Key, Node, entry_of};
 
 /// The fields of one task.
@@ -14,6 +14,8 @@ pub struct Fields<'a> {
     pub(super) task: &'a Task<'a>,
     /// What is worth saying without being an error.
     pub(super) warnings: Vec<Diagnostic>,
+    /// What it takes out of git repositories.
+    pub(super) checkouts: Vec<Checkout>,
 }
 
 type Result<T> = std::result::Result<T, Diagnostic>;

@@ -9,6 +9,7 @@ mod fields;
 mod git;
 mod mode;
 mod shell;
+mod synonyms;
 
 use crate::op::{Assignment, Op, Source, Step};
 use crate::yaml::{Diagnostic, Mapping, Span};
@@ -29,7 +30,9 @@ actions! {
     build_from_source
     buildroot_config
     cmake_toolchain
+    copy
     get_file
+    git_clone
     install_deb_to_sysroot
     install_target_lib
     mcu_sdk
@@ -143,10 +146,13 @@ impl Action {
             return Ok(action);
         }
         let names = ACTIONS.iter().map(|action| action.name);
-        Err(Diagnostic::error("action", span, format!("there is no action `{name}`"))
+        let error = Diagnostic::error("action", span, format!("there is no action `{name}`"))
             .label("unknown action")
-            .help(format!("the actions are {}", ACTIONS.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")))
-            .suggest(name, names))
+            .help(format!("the actions are {}", ACTIONS.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")));
+        Err(match synonyms::help(name) {
+            Some(help) => error.help(help),
+            None => error.suggest(name, names),
+        })
     }
 }
 
@@ -184,6 +190,9 @@ pub trait Lookup {
 
     /// The archive that the lockfile has for a toolchain reference on that platform.
     fn toolchain(&self, reference: &str) -> Option<Source>;
+
+    /// The commit that the lockfile has for a revision of a git repository, by its URL as it is written there.
+    fn commit(&self, url: &str, revision: &str) -> Option<String>;
 
     /// The variable `SDK_SYSROOT`.
     fn sysroot(&self) -> Option<String>;

@@ -15,7 +15,7 @@ use crate::build::Built;
 use crate::fetch::shown;
 use crate::image::{BaseRef, BuiltFrom};
 use crate::op::{Secrets, Source};
-use crate::plan::Platform;
+use crate::plan::{Plan, Platform};
 use crate::resolve::Origin;
 
 /// `buildType`: what the parameters mean is said in the README.
@@ -43,6 +43,7 @@ pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, fro
     });
     let mut dependencies = base(built);
     dependencies.extend(sources(&built.inputs.sources, secrets));
+    dependencies.extend(checkouts(&built.plan, secrets));
     dependencies.extend(blueprint.texts().map(|(path, text)| {
         let kind = if path == LOCK_FILE { "lockfile" } else { "blueprint" };
         Dependency::new(kind, path, None, Some(&Digest::of(text)))
@@ -122,11 +123,33 @@ fn sources(sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Vec<Depende
                 let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned();
                 Dependency::new("download", name, Some(url), Some(digest))
             }
-            Source::Local { path } => Dependency::new("file", secrets.mask(path), None, Some(digest)),
+            Source::Local { path } | Source::Tree { path, .. } => {
+                Dependency::new("file", secrets.mask(path), None, Some(digest))
+            }
         })
         .collect();
     // Two pins of one download are one.
     all.dedup();
+    all
+}
+
+/// Git repositories that tasks checked out. Of which commit, only a pin says.
+fn checkouts(plan: &Plan, secrets: &Secrets) -> Vec<Dependency> {
+    let mut all = Vec::new();
+    for checkout in plan.layers.iter().flat_map(|layer| &layer.steps).flat_map(|step| &step.checkouts) {
+        // `user@host:path` is no URL, and has no password.
+        let url = match checkout.url.contains("://") {
+            true => public(&shown(&checkout.url, secrets)),
+            false => secrets.mask(&checkout.url),
+        };
+        let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+        let name = name.strip_suffix(".git").unwrap_or(name).to_owned();
+        let mut found = Dependency::new("git", name, Some(url), None).with("revision", &checkout.revision);
+        found.digest.extend(checkout.commit.clone().map(|commit| ("gitCommit".to_owned(), commit)));
+        if !all.contains(&found) {
+            all.push(found);
+        }
+    }
     all
 }
 

@@ -39,6 +39,9 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
     for download in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("download")) {
         document.add("DEPENDS_ON", |ids| of_download(ids, download));
     }
+    for checkout in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git")) {
+        document.add("DEPENDS_ON", |ids| of_checkout(ids, checkout));
+    }
     let text = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -184,6 +187,50 @@ fn of_download(ids: &mut Ids, download: &Dependency) -> Value {
     value["primaryPackagePurpose"] = json!("ARCHIVE");
     refer(&mut value, &purl("generic", None, name, "", &[("checksum", &checksum), ("download_url", url)]));
     value
+}
+
+/// A git repository; of one that nothing pinned it is not known what was taken out of it.
+fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
+    let name = if checkout.name.is_empty() { "repository" } else { &checkout.name };
+    let commit = checkout.digest.get("gitCommit").map(String::as_str).unwrap_or_default();
+    let mut value = package(&ids.give(&["git", name]), name, commit);
+    if let Some(fields) = value.as_object_mut().filter(|_| commit.is_empty()) {
+        fields.remove("versionInfo");
+    }
+    let url = checkout.uri.as_deref().unwrap_or_default();
+    // As SPDX 2.3 has it (7.7). Where something was masked, nobody can fetch it.
+    let place = host_and_path(url).filter(|_| !url.contains("***"));
+    let at = if commit.is_empty() { String::new() } else { format!("@{commit}") };
+    let location = place.as_ref().map(|_| format!("git+{url}{at}"));
+    value["downloadLocation"] = json!(location.as_deref().unwrap_or(NOTHING_SAID));
+    value["primaryPackagePurpose"] = json!("SOURCE");
+    let revision = checkout.annotations.get("revision").map(String::as_str).unwrap_or_default();
+    value["sourceInfo"] = json!(format!("`{revision}` of the git repository"));
+    let on_github = place.filter(|(host, _)| host == "github.com").and_then(|(_, path)| owner_and_name(&path));
+    let locator = match (on_github, &location) {
+        // GitHub's names are the same in any case (purl-spec, `github`).
+        (Some((owner, name)), _) => purl("github", Some(&owner), &name, commit, &[]),
+        (None, Some(location)) => purl("generic", None, name, commit, &[("vcs_url", location)]),
+        (None, None) => purl("generic", None, name, commit, &[]),
+    };
+    refer(&mut value, &locator);
+    value
+}
+
+/// Where a repository is, in a URL or as `user@host:path` (git-clone(1)). `None` for one of the image's own files.
+fn host_and_path(url: &str) -> Option<(String, String)> {
+    if url.contains("://") {
+        let url = Url::parse(url).ok()?;
+        return Some((url.host_str()?.to_owned(), url.path().to_owned()));
+    }
+    let (host, path) = url.split_once('@')?.1.split_once(':')?;
+    (!host.contains('/')).then(|| (host.to_owned(), path.to_owned()))
+}
+
+fn owner_and_name(path: &str) -> Option<(String, String)> {
+    let (owner, name) = path.trim_matches('/').split_once('/')?;
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| (owner.to_lowercase(), name.to_lowercase()))
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ impl Job {
 
     async fn file(&self) -> Result<PathBuf, JobError> {
         Ok(match &self.step.archive {
-            Source::Local { path } => {
+            Source::Local { path } | Source::Tree { path, .. } => {
                 local(&self.directory, path).map_err(|source| JobError::File { path: path.into(), source })?
             }
             Source::Url { url, .. } => {

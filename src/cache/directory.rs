@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY};
+use layers::path::shown;
 use layers::stop::Stop;
 use layers::store::{Store, StoreError};
 
@@ -53,7 +54,7 @@ pub enum DirectoryError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// The index cannot be read.
-    #[error("{path} is damaged: {message}")]
+    #[error("{path} is damaged: {}", shown(message.as_bytes()))]
     Index {
         /// The index.
         path: PathBuf,

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 
 use layers::digest::{ChainId, Digest};
 use layers::media_type::{self, Descriptor, empty};
+use layers::path::shown;
 use layers::store::LayerBlob;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -94,7 +95,7 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
     /// Not one.
-    #[error("it is no cache entry: {0}")]
+    #[error("it is no cache entry: {}", shown(.0.as_bytes()))]
     Form(String),
     /// Of something else.
     #[error("it belongs to another key")]
@@ -268,4 +269,24 @@ impl Wanted {
 
 fn tag(kind: &str, key: &Digest) -> String {
     format!("{TAG_PREFIX}{kind}-{}", key.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_entry_says_begins_no_line_of_a_warning() {
+        let evil = "x\nerror: y\u{1b}[2J";
+        let entry = |artifact_type: &str, record: Value| {
+            let manifest = json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "artifactType": artifact_type,
+                "config": {}, "layers": [], "annotations": {RECORD: record.to_string()}});
+            Written::read(manifest.to_string().as_bytes()).unwrap_err().to_string()
+        };
+        let key = Digest::of("");
+        let strange = json!({"key": key, "preimage": {}, "known": {evil: {}}});
+        for told in [entry(evil, Value::Null), entry(ARTIFACT_TYPE, strange)] {
+            assert!(told.contains("error: y") && !told.contains(char::is_control), "{told:?}");
+        }
+    }
 }

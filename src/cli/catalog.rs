@@ -10,7 +10,6 @@ use super::error::CommandError;
 use crate::catalog::Catalog;
 
 mod add;
-mod git;
 mod git_config;
 mod info;
 mod known;
@@ -71,6 +70,6 @@ impl CatalogArg {
 }
 
 /// A text of somebody else, fit for a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

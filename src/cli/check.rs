@@ -12,6 +12,7 @@ use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
+use crate::resolve;
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span};
 
 /// Says everything that is wrong with blueprints
@@ -149,6 +150,11 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
         for op in &step.ops {
+            if let Op::Copy { source: Source::Tree { path, excludes }, .. } = op {
+                let error = resolve::members(&blueprint.directory, path, excludes).err();
+                found.extend(error.zip(source_of(blueprint, step)).map(|(error, span)| not_copied(path, &error, span)));
+                continue;
+            }
             let Op::Unpack { archive: Archive::Source(Source::Local { path }), .. } = op else { continue };
             let real = blueprint.directory.join(path).canonicalize();
             let message = match real {
@@ -168,6 +174,16 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// What is wrong with what a task copies.
+fn not_copied(path: &str, error: &std::io::Error, span: Span) -> Diagnostic {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Diagnostic::error("source", span, format!("there is no `{path}` in the blueprint"))
+            .help("name a file or directory inside the blueprint's directory, relative to it");
+    }
+    Diagnostic::error("source", span, format!("cannot copy `{path}`: {error}"))
+        .help("what is copied is the same wherever the blueprint is: files, directories, and links from one to another")
 }
 
 /// The place of a step's `source`, or of the step.

@@ -116,7 +116,7 @@ pub(super) struct Context {
     pub(super) store: Store,
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
-    stall: Duration,
+    pub(super) stall: Duration,
     headers: Vec<String>,
     /// Who this user is to servers of downloads, once that was looked for.
     credentials: OnceLock<Credentials>,

@@ -100,7 +100,10 @@ impl From<LoadError> for CommandError {
 
 impl From<FetchError> for CommandError {
     fn from(error: FetchError) -> Self {
-        let here = matches!(error, FetchError::Write { .. } | FetchError::Local { .. } | FetchError::Store(_));
+        let here = matches!(
+            error,
+            FetchError::Write { .. } | FetchError::Local { .. } | FetchError::Store(_) | FetchError::Ended(_)
+        );
         let kind = if here { Kind::Failed } else { Kind::Network };
         with(kind, &error, error.hint())
     }
@@ -111,6 +114,7 @@ impl From<RegistryError> for CommandError {
         match error {
             RegistryError::Fetch(error) => error.into(),
             RegistryError::Store(error) => error.into(),
+            RegistryError::Ended(_) => with(Kind::Failed, &error, None),
             error => with(Kind::Network, &error, error.hint()),
         }
     }

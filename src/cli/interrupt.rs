@@ -3,14 +3,14 @@
 use std::io;
 use std::os::unix::net::UnixStream as Pair;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::{CommandError, Kind};
 use crate::sandbox::{end_commands, kill_workers};
@@ -20,6 +20,9 @@ use crate::tasks::Runtime;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long alloy then takes to record what was done.
 const LAST: Duration = Duration::from_secs(2);
+
+/// Signals that come this soon after the first are the same wish: a terminal that closes, or a supervisor, sends two.
+const SAME: Duration = Duration::from_millis(300);
 
 /// Who gets Ctrl-C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +41,11 @@ pub(super) fn obey(runtime: &Runtime, ctrl_c: CtrlC) -> Result<(), CommandError>
     let refused = |error| CommandError::new(Kind::Failed, format!("cannot listen to signals: {error}"));
     // Registering a socket wants the runtime around it.
     let _inside = runtime.handle().enter();
-    let mut signals = listen(ctrl_c).map_err(refused)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut signals = listen(ctrl_c, &over).map_err(refused)?;
+    let over = Over(over);
     runtime.handle().spawn(async move {
+        let _over = over;
         next(&mut signals).await;
         if ctrl_c == CtrlC::Asked {
             return ask(&mut signals).await;
@@ -51,16 +57,25 @@ pub(super) fn obey(runtime: &Runtime, ctrl_c: CtrlC) -> Result<(), CommandError>
     Ok(())
 }
 
-/// A stream that gets a byte for each signal that is alloy's.
-fn listen(ctrl_c: CtrlC) -> io::Result<UnixStream> {
+/// Once it is dropped, nobody listens any more: signals do then what they do to any program.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A stream that gets a byte for each signal that is alloy's, until it is over.
+fn listen(ctrl_c: CtrlC, over: &Arc<AtomicBool>) -> io::Result<UnixStream> {
     let (read, write) = Pair::pair()?;
     for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
+        flag::register_conditional_default(signal, Arc::clone(over))?;
         if ctrl_c == CtrlC::Theirs && [SIGINT, SIGQUIT].contains(&signal) {
-            // It is known then, and means nothing.
-            flag::register(signal, Arc::new(AtomicBool::new(false)))?;
-        } else {
-            pipe::register(signal, write.try_clone()?)?;
+            // It is known by now, and means nothing.
+            continue;
         }
+        pipe::register(signal, write.try_clone()?)?;
     }
     read.set_nonblocking(true)?;
     UnixStream::from_std(read)
@@ -76,6 +91,8 @@ async fn next(signals: &mut UnixStream) {
 /// nothing was waited for, it ends here.
 async fn ask(signals: &mut UnixStream) {
     let wait = if end_commands(false) { GRACE } else { LAST };
+    sleep(SAME).await;
+    let _ = signals.try_read(&mut [0; 64]);
     let _ = timeout(wait, next(signals)).await;
     if end_commands(true) {
         let _ = timeout(LAST, next(signals)).await;

@@ -19,6 +19,7 @@ use crate::lock::{Lock, difference};
 use crate::registry::Reference;
 use crate::sink::Sink;
 
+mod commits;
 mod locker;
 mod mirror;
 mod update;
@@ -28,7 +29,7 @@ use update::Update;
 
 /// Pins all that names stand for, in alloy.lock.yml
 ///
-/// Toolchains of the catalog, the base, downloads without a digest, and of each task that installs packages exactly
+/// Toolchains of the catalog, the base, downloads without a digest, tags and branches of git repositories, and of each task that installs packages exactly
 /// those that apt decides on. What is pinned stays as it is, what nothing uses is dropped. Commit the file: builds use
 /// it, and with --locked nothing else.
 #[derive(Debug, ClapArgs)]
@@ -45,7 +46,7 @@ pub(super) struct Args {
     /// Say whether the lockfile is current, and write nothing
     #[arg(long)]
     check: bool,
-    /// Pin anew what is pinned: all, or these references, URLs and packages, `base` or `apt`
+    /// Pin anew what is pinned: all, or these references, URLs and packages, `base`, `commits` or `apt`
     #[arg(long, value_name = "NAME", num_args = 0.., require_equals = true, value_delimiter = ',')]
     update: Option<Vec<String>>,
     /// The catalog that toolchains come from [default: `catalog` in the store]
@@ -109,9 +110,15 @@ pub(super) fn lock_of(blueprint: &Blueprint) -> Result<Lock, CommandError> {
 
 fn summary(lock: &Lock) -> String {
     let toolchains = lock.toolchains.values().map(|pins| pins.len()).sum();
+    let commits = lock.git.values().map(|commits| commits.len()).sum();
     let debs = lock.apt.values().flat_map(|tasks| tasks.values()).map(|pin| pin.debs.len()).sum();
-    let parts =
-        [(lock.base.len(), "base"), (toolchains, "toolchain"), (lock.downloads.len(), "download"), (debs, "package")];
+    let parts = [
+        (lock.base.len(), "base"),
+        (toolchains, "toolchain"),
+        (lock.downloads.len(), "download"),
+        (commits, "commit"),
+        (debs, "package"),
+    ];
     parts.map(|(count, what)| ui::count(count, what)).join(", ")
 }
 

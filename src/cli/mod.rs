@@ -18,6 +18,7 @@ mod drift;
 mod env_file;
 mod error;
 mod failure;
+mod git;
 mod heal;
 mod hub;
 mod images;

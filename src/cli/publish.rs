@@ -16,6 +16,7 @@ use crate::blueprint::{self, Blueprint, LoadError, Problems};
 use crate::event::{Event, Reporter};
 use crate::hub::{self, Contents};
 use crate::lock::Lock;
+use crate::op::{Checkout, Source};
 use crate::plan::{self, Platform};
 use crate::registry::Reference;
 use crate::yaml::{Diagnostic, UNKNOWN};
@@ -129,8 +130,14 @@ fn checked(
     }
     for (platform, mut lowered) in looked.lowered {
         for layer in &mut lowered.layers {
-            // Of a download that depends on a variable, nobody can say yet what it is.
-            layer.steps.retain(|step| !step.sources().any(|source| format!("{source:?}").contains(UNKNOWN)));
+            // Of a download or repository that depends on a variable, nobody can say yet what it is.
+            layer.steps.retain(|step| !step.sources().any(is_unknown));
+            for step in &mut layer.steps {
+                let known = |checkout: &Checkout| {
+                    ![&checkout.url, &checkout.revision].iter().any(|text| text.contains(UNKNOWN))
+                };
+                step.checkouts.retain(known);
+            }
         }
         let found = plan::not_pinned(blueprint, &lowered, &platform);
         unpinned.extend(found);
@@ -150,4 +157,10 @@ fn checked(
         reporter.event(Event::Warning(told(diagnostic)));
     }
     Ok(())
+}
+
+/// True for what depends on a variable that is not known yet.
+fn is_unknown(source: &Source) -> bool {
+    let (Source::Url { url: text, .. } | Source::Local { path: text } | Source::Tree { path: text, .. }) = source;
+    text.contains(UNKNOWN)
 }

@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use crate::yaml;
+
 /// What a line may have, and all lines of a stanza together, in bytes. The longest that archives write are the lists of
 /// hashes in their releases, of a few hundred thousand.
 const LINE: u64 = 1 << 20;
@@ -22,6 +24,12 @@ impl Stanza {
     /// A field's value, its lines joined by line breaks. Names ignore case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a field that is one line by its meaning (deb822(5), a simple field): a name, a version, a date.
+    /// `None` also where it has more of them, or characters that do not show.
+    pub fn line(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| yaml::shows(value))
     }
 
     /// All fields in their order.

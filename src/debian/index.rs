@@ -1,5 +1,6 @@
 //! `Packages`: what the archive has, kept as small as a closure allows.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
 
@@ -7,6 +8,7 @@ use layers::compress::decoder;
 use layers::digest::Digest;
 
 use super::control;
+use crate::yaml;
 
 /// A package of the archive.
 #[derive(Clone, Debug)]
@@ -60,6 +62,9 @@ const FIELDS: [&str; 11] = [
     "Size",
 ];
 
+/// Those of them that may be folded; all others are one line.
+const FOLDED: [&str; 3] = ["Pre-Depends", "Depends", "Provides"];
+
 /// What all indexes together may have once they are unpacked, in bytes: several times what the largest archives have. A
 /// lockfile names as many indexes as it likes.
 const LIMIT: u64 = 1 << 30;
@@ -98,6 +103,11 @@ impl Package {
     }
 }
 
+/// A folded field on one line (deb822(5)).
+fn unfolded(value: &str) -> Cow<'_, str> {
+    if value.contains(['\n', '\t']) { value.replace(['\n', '\t'], " ").into() } else { value.into() }
+}
+
 impl Index {
     /// Adds the packages of one `Packages` file, compressed or not.
     pub fn read(&mut self, archive: &str, file: impl Read + Send) -> io::Result<()> {
@@ -109,10 +119,17 @@ impl Index {
             BufReader::with_capacity(256 << 10, Bounded { reader, read: &mut self.read }),
             |name| FIELDS.contains(&name),
             |stanza| {
+                // What is shown of a package later is no line of its own, and steers no terminal.
+                let folded = FOLDED.map(|name| stanza.get(name).map(unfolded));
+                let simple = stanza.fields().filter(|(name, _)| !FOLDED.contains(name)).map(|(_, value)| value);
+                if !folded.iter().flatten().map(|value| &**value).chain(simple).all(yaml::shows) {
+                    return;
+                }
+                let [pre, depends, provides] = folded;
                 let field = |name: &str| stanza.get(name).unwrap_or_default();
-                let depends = match (stanza.get("Pre-Depends"), stanza.get("Depends")) {
-                    (Some(pre), Some(depends)) => format!("{pre}, {depends}"),
-                    (pre, depends) => pre.or(depends).unwrap_or_default().to_owned(),
+                let depends = match (pre, depends) {
+                    (Some(pre), Some(depends)) => format!("{pre}, {depends}").into(),
+                    (pre, depends) => pre.or(depends).unwrap_or_default(),
                 };
                 let (Ok(sha256), Ok(size)) = (Digest::from_hex(field("SHA256")), field("Size").parse()) else { return };
                 if field("Version").len() > LONGEST_VERSION {
@@ -122,7 +139,7 @@ impl Index {
                     name: field("Package").into(),
                     version: field("Version").into(),
                     depends: depends.into(),
-                    provides: field("Provides").into(),
+                    provides: provides.unwrap_or_default().into(),
                     essential: field("Essential") == "yes",
                     required: field("Priority") == "required",
                     archive,
@@ -185,6 +202,19 @@ mod tests {
         let error = index.read("http://b.example", few.as_bytes()).unwrap_err().to_string();
         assert_eq!(error, "it and the indexes before it have packages that take more than 512 MiB");
         assert_eq!(index.packages.len(), 1500, "and what is too much is not kept until the end is known");
+    }
+
+    #[test]
+    fn what_would_not_show_on_one_line_is_no_package() {
+        let mut index = Index::default();
+        for wrong in
+            ["Package: x\n error: y\n", "Package: x\u{1b}[2J\n", "Filename: a\n b\n", "Depends: a,\n b\u{1b}[2J\n"]
+        {
+            index.read("http://a.example", stanza(wrong).as_bytes()).unwrap();
+        }
+        assert!(index.packages.is_empty(), "{:?}", index.packages);
+        index.read("http://a.example", stanza("Package: x\nDepends: a,\n\tb\n").as_bytes()).unwrap();
+        assert_eq!(&*index.packages[0].depends, "a,  b");
     }
 
     #[test]

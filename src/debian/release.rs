@@ -9,6 +9,7 @@ use pgp::packet::Signature;
 use super::control::Stanza;
 use super::keys::Keys;
 use super::{DebianError, FUTURE, control, signature};
+use crate::yaml::{self, one_line};
 
 /// A date, for messages about others.
 const EXAMPLE: &str = "Thu, 01 Jan 1970 00:01:00 UTC";
@@ -50,7 +51,7 @@ pub fn read(text: &str, url: &str, suite: &str, now: i64) -> Result<Release, Deb
     let failed = |message: String| DebianError::Release { url: url.to_owned(), message };
     let stanzas = control::parse(text);
     let stanza = stanzas.first().ok_or_else(|| failed("the release is empty".into()))?;
-    let field = |name: &str| stanza.get(name).unwrap_or_default();
+    let field = |name: &str| stanza.line(name).unwrap_or_default();
     if field("Suite") != suite && field("Codename") != suite {
         let found = format!("{} ({})", field("Codename"), field("Suite"));
         return Err(failed(format!("this is the release of {found}, not of {suite}")));
@@ -58,7 +59,7 @@ pub fn read(text: &str, url: &str, suite: &str, now: i64) -> Result<Release, Deb
     let made = current(stanza, now).map_err(|message| DebianError::Dates { url: url.to_owned(), message })?;
     let (date, by_hash) = (field("Date").to_owned(), field("Acquire-By-Hash") == "yes");
     let mut release = Release { date, made, by_hash, ..Release::default() };
-    for line in field("SHA256").lines() {
+    for line in stanza.get("SHA256").unwrap_or_default().lines() {
         let mut words = line.split_whitespace();
         if let (Some(hash), Some(size), Some(path)) = (words.next(), words.next(), words.next())
             && let (Ok(hash), Ok(size)) = (Digest::from_hex(hash), size.parse())
@@ -79,7 +80,7 @@ fn others(message: &CleartextSignedMessage) -> String {
 /// When a release was made, if it is neither of the future nor one that its archive has given up.
 fn current(stanza: &Stanza, now: i64) -> Result<i64, String> {
     let read = |name: &str, text: &str| {
-        let wrong = || format!("its {name} `{text}` is not a date as releases write it, like `{EXAMPLE}`");
+        let wrong = || format!("its {name} `{}` is not a date as releases write it, like `{EXAMPLE}`", one_line(text));
         seconds(text).ok_or_else(wrong)
     };
     let date = stanza.get("Date").ok_or("it has no Date")?;
@@ -100,9 +101,13 @@ fn current(stanza: &Stanza, now: i64) -> Result<i64, String> {
     Ok(made)
 }
 
-/// Seconds since 1970 of a date as releases write it (RFC 5322, with `UTC`). A weekday has to be the right one.
+/// Seconds since 1970 of a date as releases write it (RFC 5322, with `UTC`). A weekday has to be the right one. It is one
+/// line, without a comment: what it says is pinned and shown.
 pub fn seconds(date: &str) -> Option<i64> {
     let date = date.trim();
+    if !yaml::shows(date) || date.contains('(') {
+        return None;
+    }
     let date = date.strip_suffix(" UTC").map_or_else(|| date.to_owned(), |date| format!("{date} +0000"));
     jiff::fmt::rfc2822::parse(&date).ok().map(|zoned| zoned.timestamp().as_second())
 }
@@ -123,9 +128,16 @@ mod tests {
         assert_eq!(written(60), "Thu, 01 Jan 1970 00:01:00 UTC");
         assert_eq!(seconds("Thu, 1 Jan 1970 00:01:00 +0000"), Some(60));
         assert_eq!(seconds("Thu, 01 Jan 1970 00:01:00 GMT"), Some(60));
-        for wrong in
-            ["", "soon", "Fri, 01 Jan 1970 00:01:00 UTC", "1970-01-01T00:01:00Z", "Thu, 32 Jan 1970 00:01:00 UTC"]
-        {
+        for wrong in [
+            "",
+            "soon",
+            "Fri, 01 Jan 1970 00:01:00 UTC",
+            "1970-01-01T00:01:00Z",
+            "Thu, 32 Jan 1970 00:01:00 UTC",
+            "Thu, 01 Jan 1970\n 00:01:00 UTC",
+            "Thu, 01 Jan 1970 00:01:00 +0000 (\u{1b}[2J)",
+            "Thu, 01 Jan 1970 00:01:00 +0000 (new)",
+        ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
     }

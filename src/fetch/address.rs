@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::error::FetchError;
 use crate::op::{Secrets, passwords_of, percent_encoded, without_userinfo};
 
 /// A URL without `user:password@`.
@@ -51,6 +52,22 @@ pub(super) fn proxies(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
     named(var).map(|(name, url)| format!("{name} is {}", without_credentials(&url).trim_end_matches('/'))).collect()
 }
 
+/// An error if the environment names a proxy in a way that is not understood: the HTTP client would go without it, and
+/// nobody would know.
+pub(super) fn check_proxies(var: impl Fn(&str) -> Option<String>) -> Result<(), FetchError> {
+    // What RFC 3986 has in no URI (2), and brackets, which stand around addresses only, are left to the parser.
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+    for (name, value) in named(var) {
+        let url = Url::parse(&value).ok().filter(|url| url.has_host() && value.bytes().all(allowed));
+        match url {
+            Some(url) if ["http", "https"].contains(&url.scheme()) => {}
+            Some(url) => return Err(FetchError::ProxyScheme { name, scheme: url.scheme().to_owned() }),
+            None => return Err(FetchError::Proxy { name }),
+        }
+    }
+    Ok(())
+}
+
 /// Passwords of the environment's proxies, as they stand there and as they are meant.
 pub fn proxy_passwords() -> Vec<String> {
     passwords_of_proxies(|name| std::env::var(name).ok())
@@ -88,6 +105,21 @@ mod tests {
             let shown = proxies(|name| (name == "ALL_PROXY").then(|| value.to_owned()));
             assert!(!shown[0].contains("W0rd"), "{shown:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_is_no_way_round_it() {
+        let checked = |value: &str| check_proxies(|name| (name == "https_proxy").then(|| value.to_owned()));
+        for right in
+            ["p:1", "http://p", "https://ann:p%40ss@p.example:3128/", "ann:pass@10.0.0.1:8080", "http://[::1]:3128", ""]
+        {
+            checked(right).unwrap();
+        }
+        for wrong in ["http://", "http://p:port", "p:99999", "http://p p:1", "http://ann:pr/W0rd@p:1", "http:// p"] {
+            let error = checked(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("https_proxy is not the URL of a proxy") && !error.contains("W0rd"), "{error}");
+        }
+        assert!(checked("socks5h://p:1").unwrap_err().to_string().contains("`socks5h`"));
     }
 
     #[test]

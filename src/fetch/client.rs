@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, Identity, Response, StatusCode, Url};
 
-use super::address::without_credentials;
+use super::address::{check_proxies, without_credentials};
 use super::credential::Credentials;
 use super::error::{FetchError, describe};
 use super::follow;
@@ -66,6 +66,9 @@ impl Transport {
 
     /// A client with a trust of its own. Without `read`, whoever sends for longer than that has to watch over it.
     pub fn with(stall: Duration, read: Option<Duration>, trust: &Trust) -> Result<Self, FetchError> {
+        if !trust.direct {
+            check_proxies(|name| std::env::var(name).ok())?;
+        }
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {

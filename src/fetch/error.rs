@@ -43,6 +43,10 @@ pub enum FetchError {
     Write { url: String, source: std::io::Error },
     #[error("cannot take {path} from the blueprint: {source}")]
     Local { path: String, source: std::io::Error },
+    #[error("{name} is not the URL of a proxy, as http://HOST:PORT")]
+    Proxy { name: &'static str },
+    #[error("{name} names a proxy that is spoken to by `{scheme}`; alloy knows http and https")]
+    ProxyScheme { name: &'static str, scheme: String },
     #[error("cannot set up TLS: {0}")]
     Transport(String),
     #[error(transparent)]
@@ -63,6 +67,9 @@ impl FetchError {
             Self::Status { status: 407, .. } => PROXY_CREDENTIALS.into(),
             Self::Status { status: 408 | 425 | 429 | 500..=599, .. } => {
                 "the server is in trouble: try again later, or name a mirror in `url`".into()
+            }
+            Self::Proxy { name } => {
+                format!("set {name}, or unset it; in a name or a password, `@`, `:`, `/` and what is no URL stand as %40, %3A, %2F")
             }
             Self::Connection { message, .. } if message.contains("proxy authorization") => PROXY_CREDENTIALS.into(),
             Self::Certificate { .. } => {

@@ -193,7 +193,7 @@ impl Fetcher {
             return Ok(self.path(digest).metadata().ok().map(|metadata| metadata.len()));
         }
         let (store, digest) = (self.inner.store.clone(), *digest);
-        let size = crate::tasks::aside(move |_| store.checked_download(&digest)).await??;
+        let size = crate::tasks::aside(move |stop| store.checked_download(&digest, stop)).await??;
         if size.is_some() {
             self.note_checked(digest);
         }

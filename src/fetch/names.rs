@@ -4,7 +4,7 @@ use std::net::ToSocketAddrs;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::tasks::aside;
+use crate::tasks::looked_up;
 
 /// The system's resolver (getaddrinfo(3)).
 pub(super) struct System;
@@ -12,7 +12,7 @@ pub(super) struct System;
 impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = aside(move |_| (name.as_str(), 0).to_socket_addrs()).await??;
+            let found = looked_up(move || (name.as_str(), 0).to_socket_addrs()).await??;
             Ok(Box::new(found) as Addrs)
         })
     }

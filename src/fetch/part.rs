@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use layers::digest::Hasher;
+use layers::stop::Stop;
 use serde::{Deserialize, Serialize};
 
 /// What the server said of a file that is on its way (RFC 9110, 8.8).
@@ -69,12 +70,13 @@ impl Part {
     }
 
     /// Opens what is there, and hashes it.
-    pub(super) fn resume(path: &Path) -> io::Result<Self> {
+    pub(super) fn resume(path: &Path, stop: &Stop) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; 256 << 10];
         let mut size = 0;
         loop {
+            stop.check()?;
             let length = file.read(&mut buffer)?;
             if length == 0 {
                 break;

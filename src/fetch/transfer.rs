@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use layers::digest::Digest;
+use layers::stop::Stop;
 use layers::store::{Lock, Store};
 use layers::unpack::is_whole;
 use reqwest::header::{
@@ -42,7 +43,12 @@ struct Job<'a> {
     reached: AtomicU64,
     /// Neither the server nor the file says where it ends: it may be the beginning of one.
     unproven: AtomicBool,
+    /// Nobody else has the file as long as somebody holds these.
+    locks: Arc<Locks>,
 }
+
+/// Those of the content, where its digest is known, and of the URL.
+type Locks = (Option<Lock>, Lock);
 
 pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetched, FetchError> {
     let store = &fetcher.inner.store;
@@ -50,12 +56,12 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
     let key = Digest::of(&download.url).hex();
     // The same content under two URLs comes once, and so does the same URL with and without a digest. The URL's lock
     // is always the second, so that no two wait for each other.
-    let _content = match &download.sha256 {
+    let content = match &download.sha256 {
         Some(digest) => Some(alone(fetcher, &format!("fetch-{}", digest.hex()), &shown).await?),
         None => None,
     };
     let before = fetcher.known(&download.url);
-    let _url = alone(fetcher, &format!("fetch-{key}"), &shown).await?;
+    let locks = Arc::new((content, alone(fetcher, &format!("fetch-{key}"), &shown).await?));
     // What somebody else has fetched meanwhile is as good as what would come now.
     let meanwhile = fetcher.known(&download.url).filter(|digest| download.sha256.is_none() && before != Some(*digest));
     if let Some(digest) = meanwhile.or(download.sha256)
@@ -78,6 +84,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         resumed: AtomicBool::new(false),
         reached: AtomicU64::new(0),
         unproven: AtomicBool::new(false),
+        locks,
     };
     let fetched = if job.url.starts_with("file:") { job.copy().await } else { job.repeated().await }?;
     if job.unproven.load(Ordering::Relaxed) {
@@ -86,7 +93,13 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         return Ok(fetched);
     }
     let bytes = serde_json::to_vec(&fetched).unwrap_or_default();
-    store.put_record(RECORDS, &key, &bytes)?;
+    let (store, locks) = (store.clone(), job.locks);
+    let put = move |_: &Stop| {
+        let put = store.put_record(RECORDS, &key, &bytes);
+        drop(locks);
+        put
+    };
+    aside(put).await??;
     Ok(fetched)
 }
 
@@ -115,6 +128,21 @@ impl Job<'_> {
         }
     }
 
+    /// Does `work` aside. The locks last until it is done, also where nobody waits for it any more: another process would
+    /// take up the same file.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Stop) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, FetchError> {
+        let locks = Arc::clone(&self.locks);
+        let work = move |stop: &Stop| {
+            let done = work(stop);
+            drop(locks);
+            done
+        };
+        aside(work).await?.map_err(self.failed())
+    }
+
     async fn copy(&self) -> Result<Fetched, FetchError> {
         if !self.fetcher.inner.allow_file_urls {
             let reason = "`file:` URLs are only read with --allow-file-urls";
@@ -124,11 +152,11 @@ impl Job<'_> {
         let path = path.ok_or(FetchError::Refused { url: self.shown.clone(), reason: "not a path of this machine" })?;
         let mut source = layers::regular::open(&path).map_err(self.failed())?;
         let mut out = Part::create(&self.place.part).map_err(self.failed())?;
-        let copied = aside(move |stop| {
+        let copied = self.aside(move |stop| {
             io::copy(&mut stop.reader(&mut source), &mut out)?;
             Ok(out)
         });
-        self.finish(copied.await?.map_err(self.failed())?)
+        self.finish(copied.await?).await
     }
 
     async fn repeated(&self) -> Result<Fetched, FetchError> {
@@ -155,7 +183,7 @@ impl Job<'_> {
 
     async fn attempt(&self) -> Result<Fetched, FetchError> {
         let path = self.place.part.clone();
-        let mut out = aside(move |_| Part::resume(&path)).await?.map_err(self.failed())?;
+        let mut out = self.aside(move |stop| Part::resume(&path, stop)).await?;
         let known = self.place.validator();
         // Without a validator only a known digest can tell that the pieces belong together.
         if out.size > 0 && known.condition().is_none() && self.download.sha256.is_none() {
@@ -173,7 +201,9 @@ impl Job<'_> {
         let range = header(&response, &CONTENT_RANGE).unwrap_or_default();
         let same = !known.contradicts(&found);
         match response.status() {
-            StatusCode::RANGE_NOT_SATISFIABLE if same && size_of(&range) == Some(out.size) => return self.finish(out),
+            StatusCode::RANGE_NOT_SATISFIABLE if same && size_of(&range) == Some(out.size) => {
+                return self.finish(out).await;
+            }
             StatusCode::PARTIAL_CONTENT if same && start_of(&range) == Some(out.size) => {
                 self.resumed.store(out.size > 0, Ordering::Relaxed);
             }
@@ -192,13 +222,19 @@ impl Job<'_> {
         let expected = response.content_length().map(|length| length.saturating_add(out.size));
         let size = out.size;
         let open = expected.is_none() && ends_with_connection(&response);
-        let mut behind = Behind::new(out, size);
+        let locks: Arc<Locks> = Arc::clone(&self.locks);
+        let mut behind = Behind::new(out, size, Some(locks));
         let result = self.body(&mut response, &mut behind).await;
-        // What came is kept, however it ended.
-        let finished = behind.finish().await.map_err(FetchError::from);
-        let out = match finished.and_then(|done| done.map_err(self.failed())) {
-            Ok(out) => out,
-            Err(error) => return Err(result.err().unwrap_or(error)),
+        let reached = behind.size();
+        let lost = |error| {
+            self.transfer.take_back(reached);
+            error
+        };
+        // What came is kept, however it ended. What cannot be written counts before a connection that broke as well.
+        let out = match behind.finish().await {
+            Ok(Ok(out)) => out,
+            Ok(Err(error)) => return Err(lost(self.failed()(error))),
+            Err(ended) => return Err(lost(result.err().unwrap_or_else(|| ended.into()))),
         };
         self.reached.fetch_max(out.size, Ordering::Relaxed);
         // That the connection ended is known in other words, which do not say how much is missing.
@@ -212,9 +248,9 @@ impl Job<'_> {
             Ok(()) if open => {
                 let proven = self.proven(out.size).await.inspect_err(|_| self.transfer.take_back(out.size))?;
                 self.unproven.store(!proven, Ordering::Relaxed);
-                self.finish(out)
+                self.finish(out).await
             }
-            Ok(()) => self.finish(out),
+            Ok(()) => self.finish(out).await,
             Err(error) => {
                 self.transfer.take_back(out.size);
                 Err(error)
@@ -247,14 +283,14 @@ impl Job<'_> {
             return Ok(true);
         }
         let file = layers::regular::open(&self.place.part).map_err(self.failed())?;
-        aside(move |_| is_whole(file)).await?.map_err(|error| {
+        aside(move |stop| is_whole(file, stop)).await?.map_err(|error| {
             self.place.clear();
             FetchError::Cut { url: self.shown.clone(), found: size, message: error.to_string() }
         })
     }
 
     /// Checks what came, and gives it its name.
-    fn finish(&self, out: Part) -> Result<Fetched, FetchError> {
+    async fn finish(&self, out: Part) -> Result<Fetched, FetchError> {
         let (found, size) = (out.hasher.finish(), out.size);
         if let Some(expected) = self.download.sha256.filter(|expected| *expected != found) {
             self.place.clear();
@@ -264,8 +300,12 @@ impl Job<'_> {
             self.place.clear();
             return Err(FetchError::Size { url: self.shown.clone(), expected, found: size });
         }
-        out.file.sync_data().map_err(self.failed())?;
-        fs::rename(&self.place.part, self.fetcher.path(&found)).map_err(self.failed())?;
+        let (part, whole) = (self.place.part.clone(), self.fetcher.path(&found));
+        self.aside(move |_| {
+            out.file.sync_data()?;
+            fs::rename(part, whole)
+        })
+        .await?;
         self.place.clear();
         self.fetcher.note_checked(found);
         Ok(Fetched { digest: found, size })

@@ -1,13 +1,15 @@
 //! Which files belong to a blueprint: its own texts, what its tasks read, and what its readers want to know.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::path::plain;
 
 use super::{ContentError, HubError};
 use crate::blueprint::Blueprint;
-use crate::resolve::local;
+use crate::op::{Source, password_written};
+use crate::resolve::{Member, local, members};
 
 /// Files for people, with any ending.
 const FOR_PEOPLE: [&str; 5] = ["README", "LICENSE", "LICENCE", "COPYING", "NOTICE"];
@@ -21,7 +23,9 @@ pub(super) enum Content {
     /// As it was read, and checked.
     Text(String),
     /// On disk, below the blueprint's directory.
-    File { directory: PathBuf, real: PathBuf },
+    File { directory: PathBuf, real: PathBuf, executable: bool },
+    /// One that may have nothing in it.
+    Directory,
 }
 
 /// The files of a blueprint, by their paths in it.
@@ -30,20 +34,57 @@ pub struct Contents(pub(super) BTreeMap<PathBuf, Content>);
 
 impl Contents {
     /// The files of `blueprint`, of which tasks read `read`.
-    pub fn of(blueprint: &Blueprint, read: impl IntoIterator<Item = String>) -> Result<Self, HubError> {
+    pub fn of(blueprint: &Blueprint, read: impl IntoIterator<Item = Source>) -> Result<Self, HubError> {
         let mut contents = Self(BTreeMap::new());
         for (path, text) in blueprint.texts() {
+            without_passwords(path, text)?;
             contents.add(path, Content::Text(text.to_owned()))?;
         }
         let directory = &blueprint.directory;
-        for path in read.into_iter().chain(for_people(directory)?) {
-            let real = local(directory, &path).map_err(failed("read", &directory.join(&path)))?;
-            // A task may unpack what is a text, too.
-            if !contents.0.contains_key(Path::new(&path)) {
-                contents.add(&path, Content::File { directory: directory.clone(), real })?;
+        let people = for_people(directory)?.into_iter().map(|path| Source::Local { path });
+        for source in read.into_iter().chain(people) {
+            match source {
+                Source::Local { path } => contents.add_file(directory, &path, false)?,
+                Source::Tree { path, excludes } => contents.add_tree(directory, &path, &excludes)?,
+                Source::Url { .. } => {}
             }
         }
         Ok(contents)
+    }
+
+    fn add_file(&mut self, directory: &Path, path: &str, copied: bool) -> Result<(), HubError> {
+        let real = local(directory, path).map_err(failed("read", &directory.join(path)))?;
+        // Only who copies it goes by it.
+        let mode = || real.metadata().map_err(failed("read", &real)).map(|found| found.permissions().mode());
+        let executable = copied && mode()? & 0o111 != 0;
+        // A task may read what is a text, too.
+        match self.0.get_mut(Path::new(path)) {
+            Some(Content::File { executable: known, .. }) => *known |= executable,
+            Some(_) => {}
+            None => self.add(path, Content::File { directory: directory.to_owned(), real, executable })?,
+        }
+        Ok(())
+    }
+
+    fn add_tree(&mut self, directory: &Path, path: &str, excludes: &[String]) -> Result<(), HubError> {
+        for (inside, member) in members(directory, path, excludes).map_err(failed("read", &directory.join(path)))? {
+            let at = if inside.as_os_str().is_empty() { PathBuf::from(path) } else { Path::new(path).join(&inside) };
+            let shown = at.display().to_string();
+            let Some(text) = at.to_str() else {
+                let problem = "has a name that is not UTF-8, which no published blueprint has";
+                return Err(HubError::Contents(ContentError::Member { path: shown, problem }));
+            };
+            match member {
+                Member::File => self.add_file(directory, text, true)?,
+                Member::Directory if text.is_empty() => {}
+                Member::Directory => self.add(text, Content::Directory)?,
+                Member::Link(_) => {
+                    let problem = "is a link: a published blueprint has none. Leave it out by `excludes`";
+                    return Err(HubError::Contents(ContentError::Member { path: shown, problem }));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, path: &str, content: Content) -> Result<(), HubError> {
@@ -59,10 +100,18 @@ impl Contents {
         Ok(())
     }
 
-    /// Their paths.
+    /// Paths of files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.keys().map(PathBuf::as_path)
+        let files = self.0.iter().filter(|(_, content)| **content != Content::Directory);
+        files.map(|(path, _)| path.as_path())
     }
+}
+
+/// An error for a text that would give its author's password to everybody.
+fn without_passwords(path: &str, text: &str) -> Result<(), HubError> {
+    let Some((at, host)) = password_written(text) else { return Ok(()) };
+    let (path, line) = (path.to_owned(), text[..at].lines().count().max(1));
+    Err(HubError::Contents(ContentError::Password { path, line, host: host.to_owned() }))
 }
 
 fn for_people(directory: &Path) -> Result<Vec<String>, HubError> {
@@ -103,7 +152,7 @@ mod tests {
         write("tasks/b.yml", "[]\n");
         std::os::unix::fs::symlink("/etc/hostname", directory.path().join("COPYING")).unwrap();
         let blueprint = crate::blueprint::load(directory.path()).unwrap();
-        let contents = |read: &str| Contents::of(&blueprint, [read.to_owned()]);
+        let contents = |read: &str| Contents::of(&blueprint, [Source::Local { path: read.to_owned() }]);
         let all = contents("tools.tar").unwrap();
         let paths: Vec<_> = all.paths().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(paths, ["README.md", "license-MIT", "manifest.yml", "tasks/a.yml", "tools.tar"]);

@@ -50,6 +50,10 @@ pub enum ContentError {
     Name(#[from] PathError),
     #[error("`{path}` {problem}")]
     Member { path: String, problem: &'static str },
+    #[error(
+        "{path}:{line}: the URL of {host} has a password in it: everybody could read it who may pull the blueprint"
+    )]
+    Password { path: String, line: usize, host: String },
     #[error("it has more than {0} files and directories")]
     Many(u64),
     #[error("{0} bytes are more than a blueprint may have")]
@@ -72,6 +76,10 @@ impl HubError {
                 format!("say where it is: --registry HOST, ALLOY_REGISTRY=HOST, or the whole name, HOST/{name}")
             }
             Self::NoHost { .. } => "--platform picks another host's".to_owned(),
+            Self::Contents(ContentError::Password { host, .. }) => format!(
+                "let each user give it, by variables: https://{{{{.Vars.X_USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}/…; and \
+                 change the password where the blueprint has been published before"
+            ),
             Self::Occupied { .. } => "name a directory that is empty, or not there, with -o".to_owned(),
             Self::Refused { .. } => {
                 "whoever published it should do it again, with `alloy publish`; nothing of it was kept".to_owned()

@@ -79,11 +79,12 @@ fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, H
         let directory = Entry { mtime, ..plain_directory(path) };
         let file = |size| Entry { kind: Kind::File, mode: 0o644, size, ..directory.clone() };
         let written = match content {
-            None => tar.append(&directory, &mut io::empty()),
+            None | Some(Content::Directory) => tar.append(&directory, &mut io::empty()),
             Some(Content::Text(text)) => tar.append(&file(text.len() as u64), &mut text.as_bytes()),
-            Some(Content::File { directory, real }) => {
+            Some(Content::File { directory, real, executable }) => {
                 let (size, mut reader) = open(directory, real).map_err(failed("read", real))?;
-                tar.append(&file(size), &mut reader)
+                let mode = if *executable { 0o755 } else { 0o644 };
+                tar.append(&Entry { mode, ..file(size) }, &mut reader)
             }
         };
         written.map_err(failed("pack", path))?;

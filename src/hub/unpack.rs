@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::compress::{Format, decoder};
-use layers::tar::{Kind, for_each_plain};
+use layers::tar::{Entry, Kind, for_each_plain};
 
 use super::{ContentError, MOST_MEMBERS, most_unpacked};
 use crate::blueprint::MANIFEST_FILE;
@@ -38,7 +39,7 @@ pub(super) fn unpack(layer: impl Read + Send, packed: u64, into: &Path) -> Resul
         if entry.path.iter().any(is_git_s) {
             return Err(refused(&entry.path, "is git's: what it says git may run"));
         }
-        member(into, entry.kind, &entry.path, content)?;
+        member(into, &entry, content)?;
         if seen.insert(entry.path.clone()) { Ok(()) } else { Err(refused(&entry.path, "is there twice")) }
     });
     if reader.over {
@@ -60,9 +61,10 @@ pub(super) fn is_git_s(name: &OsStr) -> bool {
     name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1")
 }
 
-fn member(into: &Path, kind: Kind, path: &Path, content: &mut dyn Read) -> Result<(), ContentError> {
+fn member(into: &Path, entry: &Entry, content: &mut dyn Read) -> Result<(), ContentError> {
+    let path = entry.path.as_path();
     let place = into.join(path);
-    match kind {
+    match entry.kind {
         Kind::Directory => fs::create_dir_all(&place).map_err(written(path)),
         _ if path == Path::new("") => Err(refused(path, "has no name")),
         Kind::File => {
@@ -70,7 +72,11 @@ fn member(into: &Path, kind: Kind, path: &Path, content: &mut dyn Read) -> Resul
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => refused(path, "is inside of a file"),
                 _ => written(path)(error),
             })?;
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&place).map_err(written(path))?;
+            // Of all that a mode may say, this alone is taken over: a task may copy the file.
+            let mode = if entry.mode & 0o100 != 0 { 0o777 } else { 0o666 };
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(mode);
+            let mut file = options.open(&place).map_err(written(path))?;
             copy(content, &mut file, path)?;
             // The directory gets its name when all is in it, and it must be in it after a crash, too.
             file.sync_all().map_err(written(path))
@@ -133,7 +139,7 @@ impl<R: Read> Read for Bounded<R> {
 #[cfg(test)]
 mod tests {
     use layers::compress::Encoder;
-    use layers::tar::{Entry, TarWriter, plain_directory};
+    use layers::tar::{TarWriter, plain_directory};
 
     use super::*;
 

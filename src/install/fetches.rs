@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::op::{Source, Step};
-use crate::resolve::{Resolver, taken};
+use crate::resolve::{Resolver, taken, taken_tree};
 use crate::tasks::Task;
 
 /// Where each source of a step is.
@@ -55,13 +55,8 @@ impl<'a> Fetches<'a> {
         let (mut files, mut copies) = (Paths::new(), Vec::new());
         for source in step.sources() {
             let path = match (source, self.download(source)) {
-                (Source::Local { path }, _) => {
-                    // What is recorded as done is what the digest says.
-                    let copy = match self.digests.get(source) {
-                        Some(digest) => taken(self.resolver.store, self.directory, path, digest),
-                        None => Err(io::Error::from(io::ErrorKind::NotFound)),
-                    };
-                    let copy = copy.map_err(|source| FetchError::Local { path: path.clone(), source })?;
+                (Source::Local { path } | Source::Tree { path, .. }, _) => {
+                    let copy = self.copy(source).map_err(|source| FetchError::Local { path: path.clone(), source })?;
                     let place = copy.path().to_owned();
                     copies.push(copy);
                     place
@@ -78,5 +73,15 @@ impl<'a> Fetches<'a> {
             files.insert(source.clone(), path);
         }
         Ok((files, copies))
+    }
+
+    /// A copy of what the blueprint has. What is recorded as done is what the digest says.
+    fn copy(&self, source: &Source) -> io::Result<NamedTempFile> {
+        let digest = self.digests.get(source).ok_or(io::ErrorKind::NotFound)?;
+        let (store, directory) = (self.resolver.store, self.directory);
+        match source {
+            Source::Tree { path, excludes } => taken_tree(store, directory, path, excludes, digest),
+            Source::Local { path } | Source::Url { url: path, .. } => taken(store, directory, path, digest),
+        }
     }
 }

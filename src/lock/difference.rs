@@ -20,6 +20,7 @@ pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
     }
     compare(&mut lines, "base ", &old.base, &new.base, base);
     compare(&mut lines, "download ", &old.downloads, &new.downloads, |pin| short(&pin.sha256));
+    compare(&mut lines, "git ", &by_revision(old), &by_revision(new), |commit| commit[..12].to_owned());
     if old.mirror != new.mirror {
         let shown = |mirror: &Option<String>| mirror.clone().unwrap_or_else(|| "none".into());
         lines.push(format!("~ mirror: {} -> {}", shown(&old.mirror), shown(&new.mirror)));
@@ -74,6 +75,13 @@ fn closures(
             _ => {}
         }
     }
+}
+
+fn by_revision(lock: &Lock) -> BTreeMap<String, String> {
+    let of = |(url, commits): (&String, &BTreeMap<String, String>)| {
+        commits.iter().map(|(revision, commit)| (format!("{url} {revision}"), commit.clone())).collect::<Vec<_>>()
+    };
+    lock.git.iter().flat_map(of).collect()
 }
 
 fn by_name(pin: &ClosurePin) -> BTreeMap<String, DebPin> {
@@ -132,6 +140,12 @@ mod tests {
     fn what_moved_is_named() {
         let (old, new) = (lock("1.6", "a"), lock("1.7", "b"));
         assert!(difference(&old, &old).is_empty());
+        let git = |commit: &str| Lock {
+            git: BTreeMap::from([("https://a.example/x".into(), BTreeMap::from([("v1".into(), commit.repeat(20))]))]),
+            ..Lock::default()
+        };
+        let moved = "~ git https://a.example/x v1: 0a0a0a0a0a0a -> 0b0b0b0b0b0b";
+        assert_eq!(difference(&git("0a"), &git("0b")), [moved]);
         let (a, b) = (short(&Digest::of("a")), short(&Digest::of("b")));
         assert_eq!(
             difference(&old, &new),

@@ -9,6 +9,8 @@ pub struct Keys<'a> {
     pub toolchains: Vec<&'a Key>,
     /// URLs.
     pub downloads: Vec<&'a Key>,
+    /// URLs of git repositories, and revisions.
+    pub git: Vec<(&'a str, &'a Key)>,
     /// References of bases.
     pub bases: Vec<&'a Key>,
     /// Platforms and tasks.
@@ -21,14 +23,16 @@ impl<'a> Keys<'a> {
         let Ok(mapping) = node.mapping("alloy.lock.yml") else { return Self::default() };
         let hosts = entries(mapping, "hosts").filter_map(|(_, node)| node.mapping("hosts").ok());
         let toolchains = [mapping].into_iter().chain(hosts).flat_map(|host| entries(host, "toolchains"));
-        let apt = entries(mapping, "apt").filter_map(|(platform, node)| Some((platform, node.mapping("apt").ok()?)));
+        let nested = |field: &'static str| {
+            let inner = entries(mapping, field).filter_map(move |(key, node)| Some((key, node.mapping(field).ok()?)));
+            inner.flat_map(|(outer, inner)| inner.entries.iter().map(|(key, _)| (outer.text.as_str(), key))).collect()
+        };
         Self {
             toolchains: toolchains.map(|(key, _)| key).collect(),
             downloads: entries(mapping, "downloads").map(|(key, _)| key).collect(),
             bases: entries(mapping, "base").map(|(key, _)| key).collect(),
-            apt: apt
-                .flat_map(|(platform, tasks)| tasks.entries.iter().map(|(key, _)| (platform.text.as_str(), key)))
-                .collect(),
+            git: nested("git"),
+            apt: nested("apt"),
         }
     }
 }

@@ -6,7 +6,7 @@ use layers::digest::Digest;
 
 use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
 use super::{DEFAULT_HOST, Lock};
-use crate::op::without_logins;
+use crate::op::{is_commit, without_logins};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node};
 
 /// Bytes of a URL: every task that uses a pin has its own copy.
@@ -84,6 +84,11 @@ impl Reader {
                 .entries(mapping, "downloads", download)
                 .into_iter()
                 .map(|(url, pin)| (without_logins(&url), pin))
+                .collect(),
+            git: self
+                .entries(mapping, "git", repository)
+                .into_iter()
+                .map(|(url, commits)| (without_logins(&url), commits))
                 .collect(),
             mirror: text(self, "mirror"),
             apt,
@@ -188,6 +193,20 @@ fn download(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Downlo
     Some(DownloadPin { sha256: sha256?, size })
 }
 
+/// The commits of a repository's revisions.
+fn repository(reader: &mut Reader, fields: &Mapping, _: &Node) -> Option<BTreeMap<String, String>> {
+    let mut commits = BTreeMap::new();
+    for (key, node) in &fields.entries {
+        let commit = node.text(&key.text).and_then(|text| match is_commit(text) {
+            true => Ok(text.to_ascii_lowercase()),
+            false => Err(Diagnostic::error("lock", node.span, format!("`{text}` is not a commit"))
+                .label("not 40 hexadecimal digits")),
+        });
+        commits.extend(reader.take(commit).map(|commit| (key.text.clone(), commit)));
+    }
+    Some(commits)
+}
+
 fn base(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<BasePin> {
     if fields.get("digest").is_some() {
         return reader.digest(fields, node, "digest").map(BasePin::Image);
@@ -265,11 +284,16 @@ mod tests {
         let text = "host: [x]\n\
                     toolchains:\n  a.b.c: {url: https://a.example/x, sha256: abc}\n  a.b.d: {sha256: abc}\n\
                     downloads:\n  https://a.example/y: {size: many}\n\
+                    git:\n  https://a.example/z.git: {v1: v2}\n\
                     base:\n  deb:bookworm: {linux/amd64: {pockets: [{uri: x}]}}\n  debian:12: {digest: sha256:12}\n\
                     apt:\n  linux/amd64:\n    'a.yml: b': {closure: [{package: x}, y]}\n    c: {}\n";
         let problems = Lock::read(&parse(FileId(0), text).unwrap()).unwrap_err();
         let lines: Vec<usize> = problems.iter().map(|problem| problem.span.line).collect();
         let of = |line| lines.iter().filter(|other| **other == line).count();
-        assert_eq!((1..=13).map(of).collect::<Vec<_>>(), [1, 0, 1, 2, 0, 2, 0, 7, 1, 0, 0, 7, 1], "{problems:#?}");
+        assert_eq!(
+            (1..=15).map(of).collect::<Vec<_>>(),
+            [1, 0, 1, 2, 0, 2, 0, 1, 0, 7, 1, 0, 0, 7, 1],
+            "{problems:#?}"
+        );
     }
 }

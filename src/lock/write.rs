@@ -37,6 +37,15 @@ impl Lock {
             fields.extend(pin.size.map(|size| ("size", size.to_string())));
             line(&mut text, 1, &format!("{}: {}", scalar(url), flow(&fields)));
         }
+        if !self.git.is_empty() {
+            line(&mut text, 0, "git:");
+        }
+        for (url, commits) in &self.git {
+            line(&mut text, 1, &format!("{}:", scalar(url)));
+            for (revision, commit) in commits {
+                line(&mut text, 2, &format!("{}: {}", scalar(revision), scalar(commit)));
+            }
+        }
         if let Some(mirror) = &self.mirror {
             line(&mut text, 0, &format!("mirror: {}", scalar(mirror)));
         }
@@ -207,6 +216,10 @@ mod tests {
                 ("r.example:5000/debian:12".to_owned(), BasePin::Image(sha256)),
             ]),
             downloads: BTreeMap::from([(url, DownloadPin { sha256, size: Some(3) })]),
+            git: BTreeMap::from([(
+                "https://a.example/x.git".to_owned(),
+                BTreeMap::from([("2024.02".to_owned(), "12".repeat(20)), ("v1".to_owned(), "0e".repeat(20))]),
+            )]),
             mirror: Some("r.example/debs".into()),
             apt: BTreeMap::from([(
                 "linux/arm64".to_owned(),

@@ -130,6 +130,18 @@ impl Encoder<'_> {
                 self.text(dest);
                 self.number(u64::from(*strip));
             }
+            Op::Copy { source, dest, into } => {
+                self.text("copy");
+                self.source(source);
+                self.text(dest);
+                self.flag(*into);
+                // Of a file, its name is part of what is done; of a directory it makes no difference.
+                let name = match source {
+                    Source::Tree { path, .. } if *into => path.rsplit('/').next(),
+                    _ => None,
+                };
+                self.optional(name);
+            }
             Op::SetAttributes { path, owner, mode, recursive } => {
                 self.text("set-attributes");
                 self.text(path);

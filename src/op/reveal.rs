@@ -56,20 +56,34 @@ impl Secrets {
         }
     }
 
+    /// A URL with the values of secrets, each in the form that it has where it stands.
+    pub fn reveal_url(&self, url: &str) -> String {
+        match self.apart(url) {
+            Some((scheme, credentials, place)) => format!("{scheme}://{credentials}@{place}"),
+            None => self.reveal(url),
+        }
+    }
+
+    /// Scheme, user and password, and the rest of a URL with secrets before its host.
+    fn apart<'a>(&self, url: &'a str) -> Option<(&'a str, String, String)> {
+        let (scheme, rest) = url.split_once("://")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let at = rest[..end].rfind('@').filter(|at| Self::in_text(&rest[..*at]));
+        let (credentials, place) = match (self.login_of(rest), at) {
+            (Some((credentials, place)), _) => (credentials.to_owned(), place),
+            (None, Some(at)) => (self.reveal_as(&rest[..at], percent_encoded), &rest[at + 1..]),
+            (None, None) => return None,
+        };
+        Some((scheme, credentials, self.reveal(place)))
+    }
+
     /// A word for a program. Of a URL, what stands before the host goes to git by another way.
     fn argument(&self, word: &str, logins: &mut Vec<Login>) -> String {
         let revealed = |word: &str| self.reveal_as(word, str::to_owned);
         if !Self::in_text(word) {
             return word.to_owned();
         }
-        let Some((scheme, rest)) = word.split_once("://") else { return revealed(word) };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let at = rest[..end].rfind('@').filter(|at| Self::in_text(&rest[..*at]));
-        let (credentials, place) = match (self.login_of(rest), at) {
-            (Some((credentials, place)), _) => (credentials.to_owned(), revealed(place)),
-            (None, Some(at)) => (self.reveal_as(&rest[..at], percent_encoded), revealed(&rest[at + 1..])),
-            (None, None) => return revealed(word),
-        };
+        let Some((scheme, credentials, place)) = self.apart(word) else { return revealed(word) };
         let url = format!("{scheme}://{place}");
         let Ok(whole) = Url::parse(&format!("{scheme}://{credentials}@{place}")) else { return url };
         let login = Login {
@@ -153,6 +167,8 @@ mod tests {
         assert_eq!(env["GIT_CONFIG_KEY_3"], "credential.https://git.example:8443.helper");
         assert!(env["GIT_CONFIG_VALUE_3"].contains("$ALLOY_GIT_PASSWORD_0"));
         assert_eq!((env["ALLOY_GIT_USER_0"].as_str(), env["ALLOY_GIT_PASSWORD_0"].as_str()), ("ann", "hun/ter+2"));
+        let encoded = percent_encoded("hun/ter+2");
+        assert_eq!(secrets().reveal_url(&url), format!("https://ann:{encoded}@git.example:8443/x.git"));
     }
 
     #[test]
@@ -165,5 +181,7 @@ mod tests {
         let Command::Argv(words) = command else { panic!() };
         assert_eq!(words.last().unwrap(), "https://git.example/x.git");
         assert_eq!((env["ALLOY_GIT_USER_0"].as_str(), env["ALLOY_GIT_PASSWORD_0"].as_str()), ("ann", "p@ss+1"));
+        assert_eq!(secrets.reveal_url(&url), "https://ann:p%40ss+1@git.example/x.git");
+        assert_eq!(secrets.reveal_url("git@git.example:x.git"), "git@git.example:x.git");
     }
 }

@@ -64,6 +64,13 @@ pub fn passwords_in(text: &str) -> Vec<String> {
     all(text, Reading::Values).iter().flat_map(|found| spellings(found.password)).collect()
 }
 
+/// Where the URLs of a script, or of another text with quotes in it, have a password: the byte that the first of them
+/// begins at, and its server. A user alone is none, whoever it lets in.
+pub fn password_written(text: &str) -> Option<(usize, &str)> {
+    let written = |found: &Userinfo<'_>| text[found.place.clone()].contains(':');
+    all(text, Reading::Script).into_iter().find(written).map(|found| (found.place.start, found.host))
+}
+
 /// A single value without user and password.
 pub fn without_userinfo(value: &str, http: bool) -> String {
     let mut out = value.to_owned();
@@ -163,6 +170,14 @@ mod tests {
         let found = &all(script, Reading::Script)[0];
         assert_eq!((&script[found.place.clone()], found.host), ("ann:pw22@", "h.example:80"));
         assert_eq!(passwords("http://ann:{{.Vars.T}}@h/ http://ann:\0secret:T\0@h/", Reading::Values), [""; 0]);
+    }
+
+    #[test]
+    fn a_password_is_written_where_no_variable_gives_it() {
+        let text = "url: https://git@a/x\ncommand: curl https://$U:$P@a/ https://{{.Vars.U}}:{{.Vars.P}}@a/\nurl: ";
+        assert_eq!(password_written(text), None);
+        let written = format!("{text}'https://ann:pw22@b.example:80/x'\n");
+        assert_eq!(password_written(&written), Some((text.len() + 9, "b.example:80")));
     }
 
     #[test]

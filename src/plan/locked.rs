@@ -3,8 +3,12 @@
 use super::{AptTask, Lowered, Platform, fixed};
 use crate::blueprint::Blueprint;
 use crate::lock::{Keys, Lock, same};
-use crate::op::{Secrets, Source, Step, without_logins};
+use crate::op::{DEFAULT_REVISION, Secrets, Source, Step, without_logins};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
+
+/// Fields that name a git repository, and those that name a revision of it.
+const REPOSITORIES: [&str; 2] = ["url", "external_tree"];
+const REVISIONS: [&str; 3] = ["revision", "version", "commit_hash"];
 
 /// All that keeps the build of `lowered`, made from `blueprint`, from being the one that was locked.
 pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform) -> Vec<Diagnostic> {
@@ -43,6 +47,13 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
             let error = Diagnostic::error("lock", span(blueprint, step, "url"), message).label("no `sha256`");
             found
                 .push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml: alloy lock"));
+        }
+    }
+    for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
+        for checkout in step.checkouts.iter().filter(|checkout| checkout.commit.is_none()) {
+            let message = format!("nothing pins `{}` of {}", checkout.revision, checkout.key());
+            let error = Diagnostic::error("lock", span(blueprint, step, "url"), message).label("no commit");
+            found.push(error.help("name a commit, or pin the one that it is: alloy lock"));
         }
     }
     let tasks = AptTask::of(&lowered.layers);
@@ -91,17 +102,21 @@ fn unused(what: &str, span: Span) -> Diagnostic {
 struct Uses<'a> {
     references: Vec<&'a str>,
     urls: Vec<&'a str>,
+    repositories: Vec<&'a str>,
+    revisions: Vec<&'a str>,
 }
 
 impl<'a> Uses<'a> {
     fn of(blueprint: &'a Blueprint) -> Self {
         let mut references: Vec<&str> = blueprint.manifest.toolchains.iter().map(|t| t.reference.as_str()).collect();
-        let mut urls = Vec::new();
+        let (mut urls, mut repositories, mut revisions) = (Vec::new(), Vec::new(), vec![DEFAULT_REVISION]);
         for task in blueprint.files.iter().flat_map(|file| &file.tasks) {
             collect(&task.fields, "ref", &mut references);
             collect(&task.fields, "url", &mut urls);
+            REPOSITORIES.iter().for_each(|name| collect(&task.fields, name, &mut repositories));
+            REVISIONS.iter().for_each(|name| collect(&task.fields, name, &mut revisions));
         }
-        Self { references, urls }
+        Self { references, urls, repositories, revisions }
     }
 
     fn toolchain(&self, key: &str) -> bool {
@@ -109,10 +124,18 @@ impl<'a> Uses<'a> {
     }
 
     fn download(&self, key: &str) -> bool {
-        // A key does not say who asks, unless that is a secret with a name.
-        let key = without_logins(key);
-        self.urls.iter().any(|url| covers(url, &key) || covers(&anonymous(url), &key))
+        any_covers(&self.urls, key)
     }
+
+    fn git(&self, url: &str, revision: &str) -> bool {
+        any_covers(&self.repositories, url) && self.revisions.iter().any(|template| covers(template, revision))
+    }
+}
+
+fn any_covers(urls: &[&str], key: &str) -> bool {
+    // A key does not say who asks, unless that is a secret with a name.
+    let key = without_logins(key);
+    urls.iter().any(|url| covers(url, &key) || covers(&anonymous(url), &key))
 }
 
 /// Entries of the lockfile that neither the manifest nor a task uses.
@@ -120,15 +143,19 @@ fn stale(blueprint: &Blueprint, lock: &Node) -> Vec<Diagnostic> {
     let (keys, uses) = (Keys::of(lock), Uses::of(blueprint));
     let toolchains = keys.toolchains.into_iter().filter(|key| !uses.toolchain(&key.text));
     let downloads = keys.downloads.into_iter().filter(|key| !uses.download(&key.text));
+    let git = keys.git.into_iter().filter(|(url, revision)| !uses.git(url, &revision.text));
     let toolchains = toolchains.map(|key| unused("toolchain", key.span));
-    toolchains.chain(downloads.map(|key| unused("download", key.span))).collect()
+    let git = git.map(|(_, key)| unused("revision", key.span));
+    toolchains.chain(downloads.map(|key| unused("download", key.span))).chain(git).collect()
 }
 
-/// Takes out of `lock` the toolchains and downloads that nothing in `blueprint` uses.
+/// Takes out of `lock` the toolchains, downloads and revisions that nothing in `blueprint` uses.
 pub fn drop_unused(blueprint: &Blueprint, lock: &mut Lock) {
     let uses = Uses::of(blueprint);
     lock.toolchains.values_mut().for_each(|pins| pins.retain(|key, _| uses.toolchain(key)));
     lock.downloads.retain(|key, _| uses.download(key));
+    lock.git.iter_mut().for_each(|(url, pins)| pins.retain(|revision, _| uses.git(url, revision)));
+    lock.git.retain(|_, pins| !pins.is_empty());
 }
 
 /// Texts of all fields of that name, however deep.

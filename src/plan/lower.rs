@@ -208,6 +208,10 @@ impl Lookup for Around<'_> {
         Some(Source::Url { url: pin.url.clone(), sha256: Some(pin.sha256) })
     }
 
+    fn commit(&self, url: &str, revision: &str) -> Option<String> {
+        self.lock?.commit(url, revision).map(str::to_owned)
+    }
+
     fn sysroot(&self) -> Option<String> {
         self.sysroot.clone()
     }

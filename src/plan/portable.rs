@@ -2,6 +2,10 @@
 //!
 //! A toolchain unpacked into `/opt/x` is the same layer on any base and in any blueprint. Its key holds the archive,
 //! what is done to it, and the few [`Facts`] of the world below that show in its bytes; not what stands below it.
+//!
+//! What is copied of the blueprint is no such layer. `copy` keeps directories as they are, writes through links and refuses
+//! to replace a directory, so that each of its members depends on what stands below; it is seldom large, it needs no
+//! download, and every file in `/etc` would be one of the 127 layers of an image.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

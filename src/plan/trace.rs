@@ -65,12 +65,25 @@ impl StepTrace {
             name: secrets.mask_values(&step.name),
             action: step.action.clone(),
             place: format!("{}:{}", step.file, step.line),
-            fields: masked(&step.fields, secrets),
+            fields: fields(step, secrets),
             fingerprint,
             sources: step.sources().filter_map(digest).collect(),
             variables,
         }
     }
+}
+
+/// Fields of a step, and the commits that the lockfile has for the revisions they name.
+fn fields(step: &Step, secrets: &Secrets) -> Value {
+    let mut fields = masked(&step.fields, secrets);
+    let pinned = step.checkouts.iter().filter(|checkout| !checkout.is_commit());
+    for (checkout, commit) in pinned.filter_map(|checkout| Some((checkout, checkout.commit.as_ref()?))) {
+        let name = format!("{} of {}", checkout.revision, checkout.key());
+        if let Value::Object(fields) = &mut fields {
+            fields.insert(secrets.mask_values(&name), Value::from(commit.as_str()));
+        }
+    }
+    fields
 }
 
 fn masked(value: &Value, secrets: &Secrets) -> Value {
@@ -87,6 +100,6 @@ fn masked(value: &Value, secrets: &Secrets) -> Value {
 fn name(source: &Source) -> &str {
     match source {
         Source::Url { url, .. } => url,
-        Source::Local { path } => path,
+        Source::Local { path } | Source::Tree { path, .. } => path,
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use layers::digest::Digest;
+use layers::path::shown;
 
 use crate::fetch::{FetchError, Temporary, describe};
 
@@ -28,7 +29,8 @@ pub enum RegistryError {
     NotFound { reference: String },
     #[error("{reference} has no image for {platform}; it has {available}")]
     NoPlatform { reference: String, platform: String, available: String },
-    #[error("{reference}: {message}")]
+    // It may quote what a server sent: that begins no line of its own, and steers no terminal.
+    #[error("{reference}: {}", shown(message.as_bytes()))]
     Invalid { reference: String, message: String },
     #[error("{reference}: the registry sent {found} for {expected}")]
     Digest { reference: String, expected: String, found: String },
@@ -52,6 +54,8 @@ pub enum RegistryError {
     Config { path: String, message: String },
     #[error(transparent)]
     Store(#[from] layers::store::StoreError),
+    #[error(transparent)]
+    Ended(#[from] crate::tasks::Ended),
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
@@ -111,6 +115,11 @@ impl RegistryError {
     /// True if there is nothing of the name.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
+    }
+
+    /// True for what another server would not change.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Ended(_))
     }
 
     /// What to do.

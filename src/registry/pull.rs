@@ -16,7 +16,7 @@ use super::endpoint::Endpoint;
 use super::{Client, RegistryError};
 use crate::event::Event;
 use crate::fetch::{Pace, Patience, Temporary, Transfer, Unread, retry, small};
-use crate::tasks::{Behind, Ended};
+use crate::tasks::{Behind, Ended, aside};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
 pub(super) const MANIFEST_LIMIT: u64 = 8 << 20;
@@ -45,7 +45,7 @@ impl Client {
         for (at, source) in &sources[..sources.len() - 1] {
             // A mirror gets one chance: there is somebody else to ask.
             match self.manifest_from(&source.endpoint, name).await {
-                Err(error) => self.passed_over(source, &error),
+                Err(error) if !error.is_of_this_machine() => self.passed_over(source, &error),
                 found => return self.answered(*at, found),
             }
         }
@@ -114,7 +114,8 @@ impl Client {
                 layers::path::shown(media_type.as_bytes())
             )));
         }
-        self.inner.store.put_blob(&bytes)?;
+        let store = self.inner.store.clone();
+        let bytes = aside(move |_| store.put_blob(&bytes).map(|_| bytes)).await??;
         Ok((Descriptor { media_type, digest, size: bytes.len() as u64 }, bytes))
     }
 
@@ -140,14 +141,14 @@ impl Client {
         let transfer = Transfer::start(&self.inner.reporter, name, Some(descriptor.size));
         let sources = self.sources(true);
         let mut wrong = 0;
-        let mut writer = Behind::new(store.blob_writer()?, 0);
+        let mut writer = Behind::new(store.blob_writer()?, 0, None);
         for (position, (at, source)) in sources.iter().enumerate() {
             let last = position + 1 == sources.len();
             loop {
                 let done = match self.continued(&source.endpoint, descriptor, &mut writer, &transfer, last).await {
                     Ok(()) => {
-                        let whole = std::mem::replace(&mut writer, Behind::new(store.blob_writer()?, 0));
-                        self.committed(self.written(whole.finish().await)?, descriptor)
+                        let whole = std::mem::replace(&mut writer, Behind::new(store.blob_writer()?, 0, None));
+                        self.committed(self.written(whole.finish().await)?, descriptor).await
                     }
                     Err(error) => Err(error),
                 };
@@ -158,7 +159,7 @@ impl Client {
                         wrong += 1;
                         transfer.take_back(descriptor.size);
                     }
-                    Err(error) if last => return Err(error),
+                    Err(error) if last || error.is_of_this_machine() => return Err(error),
                     Err(error) => {
                         self.passed_over(source, &error);
                         break;
@@ -181,8 +182,9 @@ impl Client {
     }
 
     /// Gives a blob its name, if it is what it should be.
-    fn committed(&self, writer: BlobWriter, descriptor: &Descriptor) -> Result<(), RegistryError> {
-        match writer.commit(Some((descriptor.digest, descriptor.size))) {
+    async fn committed(&self, writer: BlobWriter, descriptor: &Descriptor) -> Result<(), RegistryError> {
+        let expected = (descriptor.digest, descriptor.size);
+        match aside(move |_| writer.commit(Some(expected))).await? {
             Ok(_) => Ok(()),
             Err(StoreError::Mismatch { expected, found }) => {
                 Err(RegistryError::Digest { reference: self.reference().to_string(), expected, found })
@@ -271,7 +273,7 @@ impl Client {
             path: path.to_owned(),
             source: layers::disk::told(source, path),
         };
-        Ok(done.unwrap_or_else(|ended| Err(io::Error::other(ended))).map_err(failed)?)
+        Ok(done?.map_err(failed)?)
     }
 
     /// That a connection ended says less than how much is missing.

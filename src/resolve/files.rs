@@ -74,11 +74,16 @@ fn key(path: &Path) -> String {
 /// What a file of the blueprint holds. With `remember`, what was read is recorded.
 pub(super) fn digest(store: &Store, directory: &Path, path: &str, remember: bool) -> io::Result<Digest> {
     let (path, file) = open(directory, path)?;
+    digest_of(store, &path, file, remember)
+}
+
+/// The same of an open file whose place on this machine is `path`.
+pub(super) fn digest_of(store: &Store, path: &Path, file: File, remember: bool) -> io::Result<Digest> {
     let metadata = file.metadata()?;
     if metadata.len() < LARGE {
         return hash(file);
     }
-    let key = key(&path);
+    let key = key(path);
     let modified = (metadata.mtime(), metadata.mtime_nsec());
     let changed = (metadata.ctime(), metadata.ctime_nsec());
     let (size, inode) = (metadata.len(), metadata.ino());

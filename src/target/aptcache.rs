@@ -19,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use layers::at_once;
 use layers::digest::{Digest, Hasher};
 use layers::root::Root;
+use layers::stop::Stop;
 use layers::store::{Lock, Store};
 use layers::verified::HashingReader;
 use serde::{Deserialize, Serialize};
@@ -251,7 +252,7 @@ impl AptCache {
             if from.finish()? != one.sha256 {
                 // apt looks at the length alone, and fetches what is not there.
                 place.remove_file(name).map_err(io::Error::other)?;
-                self.store.checked_download(&one.sha256).map_err(io::Error::other)?;
+                self.store.checked_download(&one.sha256, &Stop::default()).map_err(io::Error::other)?;
             }
         }
         Ok(())

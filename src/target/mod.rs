@@ -64,6 +64,17 @@ pub enum TargetError {
         /// Where.
         path: PathBuf,
     },
+    /// Something stands where a copy was to go.
+    #[error("{} is {what}, and `copy` replaces no directory, and nothing by a directory. Give another `dest`, or remove it in a task before", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
+    /// What was taken of the blueprint.
+    #[error(transparent)]
+    Tar(#[from] layers::tar::TarError),
     /// A layer that is not what it should be.
     #[error("{0}")]
     Layer(String),

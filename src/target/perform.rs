@@ -1,5 +1,6 @@
 //! Ops at a site: files through the root's handle, commands as the site runs them.
 
+mod copy;
 mod files;
 mod packages;
 mod shells;
@@ -34,6 +35,8 @@ pub struct Performer<'a> {
     objects: BTreeMap<PathBuf, (u64, u64)>,
     /// What this step has unpacked, as inodes; `None` if it has not.
     unpacked: Option<HashSet<(u64, u64)>>,
+    /// What this step has copied; `None` if it has not.
+    copied: Option<Vec<copy::Copied>>,
     /// This step gives what it unpacks an owner of its author's choice.
     owned: bool,
     /// Whom this step gives what it writes.
@@ -60,6 +63,7 @@ impl<'a> Performer<'a> {
             written: Vec::new(),
             objects: BTreeMap::new(),
             unpacked: None,
+            copied: None,
             owned: false,
             owner: None,
             offline: false,
@@ -99,6 +103,7 @@ impl<'a> Performer<'a> {
         self.written.clear();
         self.objects.clear();
         self.unpacked = None;
+        self.copied = None;
         self.owned = step.ops.iter().any(|op| matches!(op, Op::SetAttributes { owner: Some(_), recursive: true, .. }));
         // Half a task for a user that does not exist is worse than none.
         let accounts = self.accounts()?;
@@ -141,6 +146,10 @@ impl<'a> Performer<'a> {
             Op::WriteFile { path, content } => self.write(Path::new(path), content)?,
             Op::PlaceBlob { source, path } => self.place(source, Path::new(path))?,
             Op::Unpack { archive, dest, strip } => self.unpack(archive, Path::new(dest), *strip)?,
+            Op::Copy { source, dest, into } => self.copy(source, Path::new(dest), *into)?,
+            Op::SetAttributes { owner, mode, .. } if self.copied.is_some() => {
+                self.attribute_copied(&self.accounts()?, owner.as_ref(), mode.as_ref())?;
+            }
             Op::SetAttributes { path, owner, mode, recursive } => {
                 let accounts = self.accounts()?;
                 let owner = owner.as_ref().map(|owner| accounts.owner(owner)).transpose()?;

@@ -1,7 +1,11 @@
 //! Bytes that come by a connection, on their way into a file: they are hashed and written by a thread beside the one
 //! that drives connections, so that several files grow at once and none holds up the others.
 
+use std::any::Any;
 use std::io::{self, Write};
+use std::sync::Arc;
+
+use layers::stop::Stop;
 
 use super::{Ended, aside};
 
@@ -9,18 +13,23 @@ use super::{Ended, aside};
 const PIECE: usize = 256 << 10;
 
 /// A writer that others wait for, with what is still to be written.
-#[derive(Debug)]
 pub struct Behind<W> {
     /// Gone while it is at work, and after it failed.
     writer: Option<W>,
     pending: Vec<u8>,
     size: u64,
+    /// What has to last until the last byte is written, whoever waits for it.
+    held: Held,
 }
 
+/// Something that others hold as well: locks, of whoever has the file.
+pub type Held = Option<Arc<dyn Any + Send + Sync>>;
+
 impl<W: Write + Send + 'static> Behind<W> {
-    /// Goes on with what `writer` has, `size` bytes.
-    pub fn new(writer: W, size: u64) -> Self {
-        Self { writer: Some(writer), pending: Vec::new(), size }
+    /// Goes on with what `writer` has, `size` bytes. `held` is let go when nothing is written any more, also where this
+    /// is dropped before.
+    pub fn new(writer: W, size: u64, held: Held) -> Self {
+        Self { writer: Some(writer), pending: Vec::new(), size, held }
     }
 
     /// Bytes that have come, written or not.
@@ -48,8 +57,13 @@ impl<W: Write + Send + 'static> Behind<W> {
             return Ok(Ok(()));
         }
         let (pending, mut writer) = (std::mem::take(&mut self.pending), self.writer.take().ok_or(Ended::Thread)?);
-        let write = move || writer.write_all(&pending).map(|()| (pending, writer));
-        match aside(move |_| write()).await? {
+        let held = self.held.clone();
+        let write = move |_: &Stop| {
+            let written = writer.write_all(&pending);
+            drop(held);
+            written.map(|()| (pending, writer))
+        };
+        match aside(write).await? {
             Ok((mut written, writer)) => {
                 written.clear();
                 (self.pending, self.writer) = (written, Some(writer));
@@ -75,14 +89,14 @@ impl<W: Write + Send + 'static> Behind<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::Runtime;
+    use crate::tasks::{Runtime, Task};
 
     #[test]
     fn everything_is_written_in_its_order() {
         let runtime = Runtime::start().unwrap();
         let pieces: Vec<Vec<u8>> = (0..200_u8).map(|number| vec![number; 7000]).collect();
         let written = runtime.block_on(async {
-            let mut behind = Behind::new(Vec::new(), 0);
+            let mut behind = Behind::new(Vec::new(), 0, None);
             for piece in &pieces {
                 behind.write(piece).await.unwrap().unwrap();
             }
@@ -97,10 +111,37 @@ mod tests {
         let runtime = Runtime::start().unwrap();
         runtime.block_on(async {
             let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-            let mut behind = Behind::new(full, 0);
+            let mut behind = Behind::new(full, 0, None);
             let error = behind.write(&vec![0; PIECE]).await.unwrap().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
             assert!(behind.finish().await.is_err(), "there is no writer any more");
         });
+    }
+
+    #[test]
+    fn what_is_held_is_held_until_the_last_byte_is_written() {
+        struct Slow(std::sync::mpsc::Receiver<()>);
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.recv().map_err(io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let runtime = Runtime::start().unwrap();
+        let (go_on, waits) = std::sync::mpsc::channel();
+        let lock: Arc<dyn Any + Send + Sync> = Arc::new(());
+        let mut behind = Behind::new(Slow(waits), 0, Some(Arc::clone(&lock)));
+        let task = Task::start(runtime.handle(), async move { behind.write(&vec![0; PIECE]).await.map(|_| ()) });
+        while Arc::strong_count(&lock) < 3 {
+            std::thread::yield_now();
+        }
+        drop(task);
+        assert_eq!(Arc::strong_count(&lock), 2, "what is given up is still being written");
+        go_on.send(()).unwrap();
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&lock), 1);
     }
 }

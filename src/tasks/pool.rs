@@ -1,14 +1,17 @@
 //! Threads for what waits for files or names, or takes long: the one that drives the runtime has to go on meanwhile.
 //!
-//! Of such a thread only the first has to be had. Where the machine refuses more, work waits for those that are there.
+//! Of such a thread only the first has to be had. Where the machine refuses more, work waits for those that are there;
+//! and those that have nothing to do end soon, since the machine may refuse them to others.
 
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZero;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Builder;
+use std::thread::{Builder, available_parallelism};
+use std::time::Duration;
 
-/// More at once only wait for the same disk.
-const MOST: usize = 32;
+/// How long a thread waits for work.
+const IDLE: Duration = Duration::from_secs(1);
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -23,18 +26,22 @@ struct State {
 
 /// Threads, and what they are to do.
 pub(super) struct Pool {
+    /// Of threads.
+    most: fn() -> usize,
     state: Mutex<State>,
     work: Condvar,
     done: Condvar,
 }
 
-/// That of this process. Its threads stay until the end.
-pub(super) static POOL: Pool = Pool::new();
+/// For work on files. More at once only wait for the same disk.
+pub(super) static FILES: Pool = Pool::new(|| available_parallelism().map_or(4, NonZero::get).clamp(4, 8));
+/// For names of servers: a name server that is silent holds up no file.
+pub(super) static NAMES: Pool = Pool::new(|| 4);
 
 impl Pool {
-    const fn new() -> Self {
+    const fn new(most: fn() -> usize) -> Self {
         let state = State { waiting: VecDeque::new(), threads: 0, idle: 0, unfinished: 0 };
-        Self { state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() }
+        Self { most, state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -49,7 +56,7 @@ impl Pool {
     /// Sees to it that a thread takes what waits, now or later.
     fn more(&'static self, state: &mut State) -> io::Result<()> {
         let enough = state.threads > 0 && state.idle >= state.waiting.len();
-        if enough || state.threads == MOST {
+        if enough || state.threads == (self.most)() {
             return Ok(());
         }
         match Builder::new().name("aside".into()).spawn(|| self.serve()) {
@@ -89,8 +96,14 @@ impl Pool {
                 }
             } else {
                 state.idle += 1;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                state = waited.0;
                 state.idle -= 1;
+                // One stays: another might not be had.
+                if waited.1.timed_out() && state.waiting.is_empty() && state.threads > 1 {
+                    state.threads -= 1;
+                    return;
+                }
             }
         }
     }

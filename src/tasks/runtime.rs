@@ -8,9 +8,9 @@ use std::thread::{Builder, JoinHandle};
 use tokio::runtime::{Builder as Tokio, Handle};
 use tokio::sync::oneshot::{Sender, channel};
 
-use super::pool::POOL;
+use super::pool::FILES;
 
-/// A runtime. When it is dropped, its tasks are given up, and nothing of them is at work afterwards.
+/// A runtime. When it is dropped, its tasks are given up, and nothing of them is at work on files afterwards.
 #[derive(Debug)]
 pub struct Runtime {
     handle: Handle,
@@ -25,7 +25,7 @@ impl Runtime {
     ///
     /// The machine refuses a thread or a descriptor.
     pub fn start() -> io::Result<Self> {
-        POOL.ready()?;
+        FILES.ready()?;
         let runtime = Tokio::new_current_thread().enable_io().enable_time().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = channel();
@@ -55,6 +55,6 @@ impl Drop for Runtime {
             // It ends without a word, or has told of its panic.
             let _ = driver.join();
         }
-        POOL.finish();
+        FILES.finish();
     }
 }

@@ -16,7 +16,7 @@ mod window;
 
 pub use diagnostic::{Diagnostic, FileId, MAX_PROBLEMS, Severity, Sources, Span};
 pub use parse::{Budget, MAX_FILE, parse, parse_within};
-pub use plain::{UNKNOWN, one_line};
+pub use plain::{UNKNOWN, one_line, shows};
 pub use render::render;
 pub use suggest::nearest;
 pub use terminal::{json_shown, shown, without_sequences};

@@ -44,6 +44,12 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// True if all characters of `text` show as themselves: it is one line, and steers nothing.
+pub fn shows(text: &str) -> bool {
+    // Nearly all text is this, and archives have much of it.
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_hidden)
+}
+
 /// `text` on one line: a name among other words, of which no part may look like a line of alloy's own.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     // A marker's NUL characters show where a secret is.
@@ -62,6 +68,7 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal() {
+        assert!(shows("as it is: ö") && !shows("a\nb") && !shows("\u{1b}[2J") && !shows("\u{202e}x") && !shows("\0"));
         assert_eq!(plain("as it is: ö"), "as it is: ö");
         assert_eq!(plain("\u{1b}[2J\n"), "\\u{1b}[2J\\n");
         assert_eq!(plain("\u{202e}x"), "\\u{202e}x");

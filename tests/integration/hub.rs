@@ -215,6 +215,11 @@ fn what_is_not_fit_for_others_is_not_published() {
     write("tasks/20-unpack.yml", &unpack.replace("files/{{.Vars.TOOL}}.tar", ".env"));
     let private = publish(board.path(), &[]).fails(3);
     assert!(private.stderr.contains("`.env` is of one machine or person"), "{}", private.stderr);
+    let download = "- {name: d, action: get_file, url: 'https://ann:hunter2@a.example/x', dest: /x}\n";
+    write("tasks/20-unpack.yml", &format!("{unpack}\n{download}"));
+    let told = publish(board.path(), &["--allow-unpinned"]).fails(3).stderr;
+    assert!(told.contains("tasks/20-unpack.yml:") && told.contains("the URL of a.example has a password"), "{told}");
+    assert!(told.contains("{{.Vars.X_PASSWORD}}@a.example") && !told.contains("hunter2"), "{told}");
     write("tasks/20-unpack.yml", &unpack);
 
     let nowhere = hub(&store, place.path(), &["publish", text(board.path()), "a/board:1"]).fails(2);
@@ -266,4 +271,25 @@ fn a_project_is_listed_page_by_page() {
     assert_eq!(list(&proxy.address, "community/arm/board")[0]["tags"], expected["tags"]);
     let unknown = hub(&store, place.path(), &["clone", "--list", &proxy.image("community")]).fails(4);
     assert!(unknown.stderr.contains("does not say what it has"), "{}", unknown.stderr);
+}
+
+#[test]
+fn what_depends_on_a_variable_is_not_said_to_be_unpinned() {
+    let (registry, store, place) = (Registry::start(), Store::new(), tempfile::tempdir().unwrap());
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nrequired_env: [{name: WHICH}]\n";
+    let work = |which: &str| {
+        format!(
+            "- {{name: tool, action: get_file, url: 'https://a.example/{which}.tar', dest: /opt/tool.tar}}\n\
+             - {{name: sdk, action: git_clone, url: 'https://a.example/sdk.git', revision: '{which}', dest: /opt/sdk}}\n"
+        )
+    };
+    let name = registry.image("a/board:1");
+    let publish = |which: &str| {
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", &work(which))]);
+        hub(&store, place.path(), &["publish", text(blueprint.path()), &name])
+    };
+    let said = publish("v1").fails(3).stderr;
+    assert!(said.contains("nothing pins the download of https://a.example/v1.tar"), "{said}");
+    assert!(said.contains("nothing pins `v1` of https://a.example/sdk.git"), "{said}");
+    publish("{{.Vars.WHICH}}").ok();
 }

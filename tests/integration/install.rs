@@ -294,4 +294,16 @@ fn on_a_machine_of_its_own_commands_run_directly() {
     assert!(ended.stdout.starts_with("0 done, 1 failed in "), "{}", ended.stdout);
     assert!(host.read("srv/events").contains("interrupted in Wait"), "{}", host.read("srv/events"));
     assert!(host.read("srv/blueprint/alloy.state.yml").contains("why: interrupted\n"));
+
+    // A terminal that closes, or a supervisor, sends two signals at once: the command has its time to end all the same.
+    std::fs::write(
+        place.join("a.yml"),
+        "- {name: Wait, action: run_command, reason: test, command: 'trap \"sleep 1; echo orderly > /srv/end; exit 1\" TERM; echo waiting; while :; do sleep 0.1; done'}\n",
+    )
+    .unwrap();
+    let script = "export ALLOY_HOME=/srv/store; cd /srv/blueprint; alloy install --progress json 2>/srv/events & alloy=$!\n\
+                  until grep -q '\"waiting' /srv/events; do kill -0 $alloy || exit 9; done\n\
+                  kill -HUP $alloy; sleep 0.05; kill -TERM $alloy; wait $alloy";
+    run(&mut within(&host, script)).fails(130);
+    assert_eq!(host.read("srv/end"), "orderly\n");
 }

@@ -50,7 +50,7 @@ fn in_place(diagnostic: &Diagnostic, sources: &Sources) -> Result<(), TestCaseEr
 /// The files of the good blueprint that shows everything.
 fn everything() -> Files {
     let entries = std::fs::read_dir(repository("testdata/blueprints/ok/everything")).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     paths.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap())).collect()
 }
 

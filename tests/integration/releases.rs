@@ -123,3 +123,38 @@ fn nobody_goes_back_to_an_older_release() {
     fs::remove_file(blueprint.path().join("alloy.lock.yml")).unwrap();
     at(&store, "debian", &[]).ok();
 }
+
+#[test]
+fn what_an_archive_says_makes_no_lines() {
+    let keyrings = tempfile::tempdir().unwrap();
+    let key = Key::new(1);
+    std::fs::write(keyrings.path().join("debian-archive-keyring.asc"), key.armoured()).unwrap();
+    let keyring = keyrings.path().join("debian-archive-keyring.asc");
+    let archive = Archive::serve(Release::new(&key, &days_ago(2), "1.0"));
+    let (blueprint, store) = (on_bookworm(), Store::new());
+    let from = ["--mirror", &archive.url("debian"), "--keyring", text(&keyring)];
+    let ask = |command: &str| store.run(&[&[command, text(blueprint.path())][..], &from].concat());
+    ask("lock").ok();
+    let lock = blueprint.path().join("alloy.lock.yml");
+    let pinned = format!(
+        "{}apt:\n  linux/amd64:\n    \"t.yml: one\":\n      packages: [passwd]\n      suite: bookworm\n      closure:\n      \
+         - {{package: passwd, version: \"0.5\", arch: amd64, archive: {}, filename: pool/main/passwd.deb, size: 100, \
+         sha256: {}}}\n",
+        std::fs::read_to_string(&lock).unwrap(),
+        archive.url("debian"),
+        "0".repeat(64)
+    );
+    std::fs::write(&lock, pinned).unwrap();
+    archive.now(&[Release::new(&key, &days_ago(1), "2.0")]);
+    assert!(ask("outdated").ok().stdout.contains("passwd"), "a newer version is told");
+    archive.now(&[Release::new(&key, &days_ago(1), "2.0\u{7}\n forged line")]);
+    let ended = ask("outdated").ok();
+    assert!(!ended.stdout.contains("forged"), "{}", ended.stdout);
+    let date = days_ago(1);
+    for date in [date.replacen(' ', "\n forged ", 1), date.replace("UTC", "+0000 (forged)")] {
+        archive.now(&[Release::new(&key, &date, "2.0")]);
+        let said = ask("outdated").fails(4).stderr;
+        assert!(said.contains("InRelease"), "{said}");
+        assert!(!said.lines().any(|line| line.trim_start().starts_with("forged")), "{said}");
+    }
+}

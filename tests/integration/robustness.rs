@@ -1,10 +1,15 @@
 //! Builds that are cut off, interrupted, or not alone.
 
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::http::{Server, send};
+use crate::support::registry::Registry;
 use crate::support::{ALLOY, Ended, Store, blueprint, repository, run, shared, tasks, text, tool};
 
 /// Processes whose command line holds `mark`.
@@ -205,6 +210,82 @@ fn a_full_disk_is_not_the_archives_fault() {
         assert!(!ended.stderr.contains("cannot read"), "{}", ended.stderr);
     }
     assert_eq!(built.stdout, "", "nothing half done lies about");
+}
+
+#[test]
+fn a_full_disk_is_not_the_servers_fault() {
+    // One that breaks off after each 4 MiB, and goes on where it is asked to.
+    let server = Server::start(|_, asked, stream| {
+        let (size, from) = (40 << 20, asked.range().unwrap_or(0));
+        let range = format!("Content-Range: bytes {from}-{}/{size}\r\n", size - 1);
+        let (status, range) = if from == 0 { ("200 OK", "") } else { ("206 Partial Content", range.as_str()) };
+        let headers = format!("ETag: \"v1\"\r\n{range}Content-Length: {}\r\n", size - from);
+        send(stream, status, &headers, &vec![7; (4 << 20).min(size - from)]);
+    });
+    let blueprint = too_much();
+    let task = format!("- {{name: Much, action: get_file, url: '{}', dest: /opt/much}}\n", server.url());
+    std::fs::write(blueprint.path().join("tasks.yml"), task).unwrap();
+    let ended = on_a_full_disk(&["build", text(blueprint.path())]).fails(1);
+    assert!(ended.stderr.contains("cannot write the download of"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_full_disk_is_not_a_mirrors_fault() {
+    let (registry, store) = (Registry::start(), Store::new());
+    let large = too_much();
+    let script = "cd \"$1\" && head -c 40M /dev/urandom > root/etc/much";
+    tool("sh", &["-c", script, "sh", text(large.path())]).ok();
+    std::fs::write(large.path().join("tasks.yml"), "[]\n").unwrap();
+    let manifest = large.path().join("manifest.yml");
+    let asks = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, asks.replace("./root'", "./root', env_from_profile: false")).unwrap();
+    store.build(&[text(large.path()), "-t", "large"]);
+    // From here on the base itself is wanted, to ask it for its environment.
+    std::fs::write(&manifest, asks).unwrap();
+    store.run(&["push", "large", &registry.image("large:1")]).ok();
+    let mirrored = format!("[[registry]]\nlocation = \"{0}\"\nmirror = [{{location = \"{0}\"}}]\n", registry.address);
+    let config = large.path().join("registries.conf");
+    std::fs::write(&config, mirrored).unwrap();
+    let base = registry.image("large:1");
+    let arguments = ["build", text(large.path()), "--base", &base, "--registry-config", text(&config)];
+    let ended = on_a_full_disk(&arguments).fails(1);
+    assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("passed over"), "{}", ended.stderr);
+}
+
+/// Waits until nobody can write to the pipe any more.
+fn fills(pipe: &impl AsFd) {
+    let there = || rustix::io::ioctl_fionread(pipe).unwrap();
+    wait_until("the pipe is full", || {
+        let before = there();
+        std::thread::sleep(Duration::from_millis(300));
+        before > 32 << 10 && there() == before
+    });
+}
+
+#[test]
+fn whoever_reads_nothing_keeps_no_build_from_ending() {
+    let blueprint = tasks("- {name: Much, action: run_command, reason: test, command: 'yes much | head -c 50M'}\n");
+    let mut command = shared().alloy(&["--progress=plain", "--task-output=all", "build", text(blueprint.path())]);
+    let mut child = command.arg("--no-cache").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // Somebody has the other end, and reads nothing of it.
+    fills(child.stderr.as_ref().unwrap());
+    tool("kill", &["-TERM", &child.id().to_string()]).ok();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn what_waits_for_no_work_hears_signals_as_any_program_does() {
+    let store = Store::new();
+    store.build(&[text(&repository("examples/hello")), "-t", "hello"]);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // What alloy prints has no room behind this.
+    writer.write_all(&[b'.'; 16 << 10]).unwrap();
+    let mut child = store.alloy(&["sbom", "hello"]).stdout(writer).spawn().unwrap();
+    fills(&reader);
+    tool("kill", &["-TERM", &child.id().to_string()]).ok();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
 }
 
 #[test]

@@ -96,6 +96,26 @@ fn repositories_are_the_same_twice() {
         ),
         "?? build/\n?? meta/\nMACHINE ??= \"board\"\ndev:dev\n"
     );
+
+    // What `v2` is in the repositories could not be used; the lockfile has another commit for it.
+    let commit = |url: &str| {
+        let said = crate::support::tool("git", &["ls-remote", url, "refs/tags/v1"]).ok().stdout;
+        said.split_whitespace().next().unwrap().to_owned()
+    };
+    let pins = [west, kas].map(|url| format!("  {url}: {{v2: {}}}\n", commit(url)));
+    let work = format!(
+        "- {{name: workspace, action: mcu_sdk, method: west, url: '{west}', version: v2, dest: /opt/ws, run_as: dev}}
+- {{name: exact, action: mcu_sdk, method: west, url: '{west}', version: {}, dest: /opt/exact, run_as: dev}}
+- {{name: yocto, action: yocto_manifest, url: '{kas}', version: v2, dest: /opt/yocto, kas_file: conf/board.yml, run_as: dev}}
+",
+        commit(west)
+    );
+    std::fs::write(blueprint.path().join("tasks.yml"), work).unwrap();
+    std::fs::write(blueprint.path().join("alloy.lock.yml"), format!("git:\n{}", pins.concat())).unwrap();
+    let (first, second) = (build(), build());
+    assert_eq!(digests(&first), digests(&second), "nor of a pinned one");
+    let script = "cat /opt/ws/modules/hal/hal.c; git -C /opt/exact/app rev-parse HEAD; git -C /opt/ws/app rev-parse HEAD; git -C /opt/yocto rev-parse HEAD";
+    assert_eq!(dev(script), format!("hal\n{0}\n{0}\n{1}\n", commit(west), commit(kas)));
 }
 
 #[test]

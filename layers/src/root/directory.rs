@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timest
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Descent, FileKind, Metadata, RootError, xattr};
+use crate::beneath::openat2;
 use crate::disk;
 
 /// An open directory of a root, on whose names operations work without any resolution.
@@ -235,7 +236,7 @@ impl Directory {
     /// A directory in this one that is on the same mount; a link is not followed.
     fn unmounted(&self, name: &OsStr) -> Result<Directory, RootError> {
         let flags = DIRECTORY | OFlags::NOFOLLOW;
-        let fd = rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+        let fd = openat2(&self.fd, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
         let fd = fd.map_err(|errno| match errno {
             Errno::XDEV => {
                 RootError::new("delete", &self.path.join(name), io::Error::other("something is mounted there"))

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Xatt
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Directory, FileKind, Metadata, Root, RootError, by_descriptor, xattr};
+use crate::beneath::openat2;
 use crate::disk;
 
 /// A file of any kind, held but not opened: nothing is read, and no device is started (`O_PATH`).
@@ -127,7 +128,7 @@ impl Root {
         let relative = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let fd = rustix::fs::openat2(&self.fd, relative, flags, Mode::empty(), resolve);
+        let fd = openat2(&self.fd, relative, flags, Mode::empty(), resolve);
         Ok(Handle { fd: fd.map_err(|errno| RootError::new("open", path, errno))?, path: path.to_owned() })
     }
 }
@@ -162,7 +163,7 @@ impl Directory {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let bound = if rooted { ResolveFlags::IN_ROOT } else { ResolveFlags::BENEATH };
         let resolve = bound | ResolveFlags::NO_MAGICLINKS;
-        let fd = rustix::fs::openat2(&self.fd, path, DIRECTORY, Mode::empty(), resolve);
+        let fd = openat2(&self.fd, path, DIRECTORY, Mode::empty(), resolve);
         Ok(Directory { fd: fd.map_err(self.failed("open", path.as_os_str()))?, path: self.path.join(path) })
     }
 

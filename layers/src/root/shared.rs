@@ -16,6 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::{DIRECTORY, Directory, Metadata, Root, RootError, by_descriptor};
+use crate::beneath::openat2;
 
 /// How many links one path may lead through, as many as the kernel follows (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
@@ -169,7 +170,7 @@ impl Root {
     fn open_vouched(&self, path: &Path) -> io::Result<OwnedFd> {
         let plain = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-        match rustix::fs::openat2(&self.fd, plain, DIRECTORY, Mode::empty(), resolve) {
+        match openat2(&self.fd, plain, DIRECTORY, Mode::empty(), resolve) {
             Err(Errno::LOOP) => self.walk(path),
             opened => Ok(opened?),
         }

@@ -9,6 +9,7 @@ use super::aside::unreadable;
 use super::{Damage, Result, Store, StoreError, failed};
 use crate::digest::{Digest, Hasher};
 use crate::media_type::Descriptor;
+use crate::stop::Stop;
 
 /// How far the reader of a blob has come.
 mod state {
@@ -109,7 +110,7 @@ impl Store {
 }
 
 /// The digest of what is in a file, and its length in bytes.
-pub(super) fn hashed(mut file: File) -> io::Result<(Digest, u64)> {
+pub(super) fn hashed(mut file: impl Read) -> io::Result<(Digest, u64)> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 256 << 10];
     let mut size = 0;
@@ -134,15 +135,24 @@ impl Store {
 
     /// Hashes the download of that digest. Gives its length in bytes; `None` if it is not there, or not what its name
     /// says: then it is put aside.
-    pub fn checked_download(&self, digest: &Digest) -> Result<Option<u64>> {
-        Ok(self.examine_download(digest, true)?.and_then(std::result::Result::ok))
+    pub fn checked_download(&self, digest: &Digest, stop: &Stop) -> Result<Option<u64>> {
+        Ok(self.download_read(digest, true, stop)?.and_then(std::result::Result::ok))
     }
 
     /// Hashes the download of that digest. Gives its length in bytes, or what is wrong with it; it is put aside if
     /// `repair`. `None` if it is not there.
     pub fn examine_download(&self, digest: &Digest, repair: bool) -> Result<Option<std::result::Result<u64, Damage>>> {
+        self.download_read(digest, repair, &Stop::default())
+    }
+
+    fn download_read(
+        &self,
+        digest: &Digest,
+        repair: bool,
+        stop: &Stop,
+    ) -> Result<Option<std::result::Result<u64, Damage>>> {
         let path = self.downloads().join(digest.hex());
-        let why = match crate::regular::open(&path).and_then(hashed) {
+        let why = match crate::regular::open(&path).and_then(|file| hashed(stop.reader(file))) {
             Ok((found, size)) if found == *digest => return Ok(Some(Ok(size))),
             Ok((found, size)) => format!("it has {size} bytes, which are {found}"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -241,7 +251,7 @@ mod tests {
             let download = store.downloads().join(digest.hex());
             fs::write(&download, "hello").unwrap();
             place(&download);
-            assert_eq!(store.checked_download(&digest).unwrap(), None);
+            assert_eq!(store.checked_download(&digest, &Stop::default()).unwrap(), None);
             assert!(download.symlink_metadata().is_err());
         }
     }
@@ -281,11 +291,11 @@ mod tests {
         let (_directory, store) = store();
         let digest = Digest::of("hello");
         let path = store.downloads().join(digest.hex());
-        assert_eq!(store.checked_download(&digest).unwrap(), None);
+        assert_eq!(store.checked_download(&digest, &Stop::default()).unwrap(), None);
         fs::write(&path, "hello").unwrap();
-        assert_eq!(store.checked_download(&digest).unwrap(), Some(5));
+        assert_eq!(store.checked_download(&digest, &Stop::default()).unwrap(), Some(5));
         fs::write(&path, "hellO").unwrap();
-        assert_eq!(store.checked_download(&digest).unwrap(), None);
+        assert_eq!(store.checked_download(&digest, &Stop::default()).unwrap(), None);
         assert!(!path.exists() && store.damage().len() == 1);
     }
 }

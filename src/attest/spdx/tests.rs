@@ -49,6 +49,11 @@ fn packages_of_every_kind() {
     let sha256 = "b".repeat(64);
     let archive = json!([
         {"name": "t.tar.xz", "uri": "https://a.example/t.tar.xz", "digest": {"sha256": sha256}, "annotations": {"kind": "download"}},
+        {"name": "sdk", "uri": "https://github.com/Some/SDK.git", "digest": {"gitCommit": "c".repeat(40)}, "annotations": {"kind": "git", "revision": "v1"}},
+        {"name": "tool", "uri": "https://a.example/tool.git", "digest": {"gitCommit": "d".repeat(40)}, "annotations": {"kind": "git", "revision": "main"}},
+        {"name": "ssh", "uri": "git@github.com:some/ssh.git", "digest": {"gitCommit": "d".repeat(40)}, "annotations": {"kind": "git", "revision": "main"}},
+        {"name": "own", "uri": "file:///srv/own", "annotations": {"kind": "git", "revision": "main"}},
+        {"name": "loose", "uri": "https://a.example/loose", "annotations": {"kind": "git", "revision": "main"}},
         {"name": "manifest.yml", "digest": {"sha256": sha256}, "annotations": {"kind": "blueprint"}},
     ]);
     let document = made(&archive, &inventory);
@@ -57,17 +62,27 @@ fn packages_of_every_kind() {
         .iter()
         .map(|p| (p["name"].as_str().unwrap(), p["externalRefs"][0]["referenceLocator"].as_str().unwrap()))
         .collect();
+    let (sdk, tool) = ("c".repeat(40), "d".repeat(40));
     let checksum = format!("checksum=sha256:{sha256}&download_url=https:%2F%2Fa.example%2Ft.tar.xz");
     let expected = BTreeMap::from([
         ("libstdc++6", "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64&distro=debian-12".to_owned()),
         ("Foo_Bar", "pkg:pypi/foo-bar@1".to_owned()),
         ("ripgrep", "pkg:cargo/ripgrep@14.1.0".to_owned()),
         ("t.tar.xz", format!("pkg:generic/t.tar.xz?{checksum}")),
+        ("sdk", format!("pkg:github/some/sdk@{sdk}")),
+        ("tool", format!("pkg:generic/tool@{tool}?vcs_url=git%2Bhttps:%2F%2Fa.example%2Ftool.git%40{tool}")),
+        ("ssh", format!("pkg:github/some/ssh@{tool}")),
+        ("own", "pkg:generic/own".to_owned()),
+        ("loose", "pkg:generic/loose?vcs_url=git%2Bhttps:%2F%2Fa.example%2Floose".to_owned()),
     ]);
     assert_eq!(purls, expected.iter().map(|(name, purl)| (*name, purl.as_str())).collect());
     assert_eq!(packages[1]["supplier"], "Organization: Debian GCC team (gcc@x.example)");
     assert_eq!(packages[1].get("homepage"), None);
     assert_eq!(packages[4]["downloadLocation"], "https://a.example/t.tar.xz");
+    assert_eq!(packages[5]["downloadLocation"], format!("git+https://github.com/Some/SDK.git@{sdk}"));
+    assert_eq!((&packages[6]["versionInfo"], packages[9].get("versionInfo")), (&json!(tool), None));
+    assert_eq!(packages[7]["downloadLocation"], format!("git+git@github.com:some/ssh.git@{tool}"));
+    assert_eq!(packages[8]["downloadLocation"], NOTHING_SAID);
     assert_eq!(document["creationInfo"]["created"], "2020-01-01T00:00:00Z");
     assert_eq!(packages[0]["checksums"][0]["checksumValue"], "a".repeat(64));
 }

@@ -9,7 +9,7 @@ use super::{Result, Session};
 use crate::build::BuildError;
 use crate::fetch::{Download, FetchError};
 use crate::op::{Source, Step};
-use crate::resolve::taken;
+use crate::resolve::{taken, taken_tree};
 
 /// Where each source of a step is.
 type Paths = Vec<(Source, PathBuf)>;
@@ -25,11 +25,15 @@ impl Session<'_> {
                 BuildError::Download { task, file, line, error }
             };
             let path = match source {
-                Source::Local { path } => {
+                Source::Local { path } | Source::Tree { path, .. } => {
                     let digest = self.inputs.sources.get(source);
                     let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
-                    let copy = taken(self.resolver.store, self.directory, path, digest)
-                        .map_err(|source| failed(FetchError::Local { path: path.clone(), source }))?;
+                    let (store, directory) = (self.resolver.store, self.directory);
+                    let copy = match source {
+                        Source::Tree { excludes, .. } => taken_tree(store, directory, path, excludes, digest),
+                        _ => taken(store, directory, path, digest),
+                    };
+                    let copy = copy.map_err(|source| failed(FetchError::Local { path: path.clone(), source }))?;
                     let path = copy.path().to_owned();
                     copies.push(copy);
                     path

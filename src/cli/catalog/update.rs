@@ -11,9 +11,9 @@ use serde_json::json;
 use super::super::context::{Global, open_store};
 use super::super::error::{CommandError, Kind};
 use super::super::ui::{self, Format};
-use super::git::Git;
 use super::{CatalogArg, git_config, known};
 use crate::catalog::Catalog;
+use crate::cli::git::Git;
 use crate::event::Event;
 use crate::sink::Staged;
 

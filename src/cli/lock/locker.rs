@@ -20,11 +20,11 @@ use crate::yaml::Diagnostic;
 
 /// Pins what is not pinned, platform by platform.
 pub(super) struct Locker<'a> {
-    context: &'a Context,
+    pub(super) context: &'a Context,
     inputs: &'a InputArgs,
     blueprint: &'a Arc<Blueprint>,
     old: &'a Lock,
-    update: &'a Update,
+    pub(super) update: &'a Update,
     catalog: &'a Path,
     /// Ask what is not pinned; else it is only named.
     pub(super) ask: bool,
@@ -33,7 +33,7 @@ pub(super) struct Locker<'a> {
     /// What is not pinned and was not asked for.
     pub(super) missing: Vec<String>,
     /// Names that were pinned anew for another platform already.
-    anew: BTreeSet<String>,
+    pub(super) anew: BTreeSet<String>,
 }
 
 impl<'a> Locker<'a> {
@@ -131,6 +131,7 @@ impl<'a> Locker<'a> {
         let bare = self.inputs.prepare_with(self.blueprint, platform, &toolchains)?;
         let network = self.inputs.network(self.context, &bare)?;
         self.downloads(&bare, &network)?;
+        self.commits(&bare)?;
         let base = bare.lowered.base.clone();
         self.base(&base, platform, &network)?;
         self.packages(&base, platform)?;

@@ -22,6 +22,8 @@ pub(super) enum Update {
 
 /// The name of every base.
 const BASE: &str = "base";
+/// The name of all revisions of git repositories; `git` is that of a package.
+const COMMITS: &str = "commits";
 /// The name of the packages of all tasks.
 const APT: &str = "apt";
 
@@ -63,6 +65,11 @@ impl Update {
         self.covers(BASE) | self.covers(reference)
     }
 
+    /// The same of a git repository.
+    pub(super) fn covers_repository(&self, url: &str) -> bool {
+        self.covers(COMMITS) | self.covers(url)
+    }
+
     /// The same of a task: by its name, or that of a package it asks for.
     pub(super) fn covers_task(&self, task: &AptTask) -> bool {
         let bare = |package: &String| self.covers(package.split([':', '=', '/']).next().unwrap_or(package));
@@ -77,7 +84,7 @@ impl Update {
         match names.iter().find(|name| !found.contains(*name)) {
             None => Ok(()),
             Some(name) => Err(CommandError::usage(format!("--update: nothing that is pinned is called `{name}`"))
-                .hint("name a toolchain, a URL, a package that a task asks for, `base` or `apt`")),
+                .hint("name a toolchain, a URL, a package that a task asks for, `base`, `commits` or `apt`")),
         }
     }
 }

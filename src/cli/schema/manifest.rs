@@ -128,6 +128,8 @@ pub(super) fn lock() -> Value {
             "size": {"description": "In bytes", "type": "integer", "minimum": 0},
         },
     });
+    let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
+    let repository = json!({"type": "object", "additionalProperties": commit});
     let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
     json!({
         "title": "alloy lockfile",
@@ -138,6 +140,7 @@ pub(super) fn lock() -> Value {
             "host": {"description": "The platform of `toolchains`", "type": "string"},
             "toolchains": toolchains,
             "hosts": {"description": "Toolchains of further platforms", "type": "object", "additionalProperties": host},
+            "git": {"description": "Commits by URL and tag or branch", "type": "object", "additionalProperties": repository},
             "downloads": {"description": "By URL, for tasks without sha256", "type": "object", "additionalProperties": download},
         },
     })

@@ -17,16 +17,18 @@ mod plain;
 mod text;
 mod tty;
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use crate::blueprint::Problems;
 use crate::event::Reporter;
 use crate::sink;
-use crate::yaml::{self, json_shown, shown};
+use crate::yaml::{self, json_shown, one_line, shown};
 
 pub use hidden::{hide, hide_given, hide_quoted};
 pub use log::{logging, logs};
@@ -99,15 +101,22 @@ pub fn failure(error: &super::CommandError) {
 
 /// Says that alloy ends because it was told to.
 pub fn interrupted() {
-    // Whoever read it may be gone; alloy ends all the same.
-    let _ = writeln!(std::io::stderr(), "\ninterrupted; what is built so far is kept");
+    let stderr = rustix::stdio::stderr();
+    // Whoever read it may be gone, or read nothing any more while another thread writes to it and holds its lock; alloy
+    // ends all the same.
+    let ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&Timespec::default()));
+    if ready.is_ok_and(|ready| ready > 0) {
+        let _ = rustix::io::write(stderr, b"\ninterrupted; what is built so far is kept\n");
+    }
 }
 
 /// Prints rows in columns on standard output.
 pub fn table<const N: usize>(rows: &[[String; N]]) {
+    // A row is one line, whatever somebody else's text in it.
+    let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..N).map(width).collect();
-    for row in rows {
+    for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         outln!("{}", cells.join("  ").trim_end());
     }

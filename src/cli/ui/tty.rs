@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -17,7 +17,7 @@ use crate::yaml::{shown, without_sequences};
 pub struct Tty {
     bars: MultiProgress,
     output: TaskOutput,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -26,6 +26,8 @@ struct State {
     transfers: HashMap<Id, ProgressBar>,
     /// What every label begins with.
     platform: String,
+    /// Somebody keeps the layers' clocks and spinners going, or nobody can.
+    ticked: bool,
 }
 
 struct Layer {
@@ -38,7 +40,7 @@ struct Layer {
 impl Tty {
     /// An empty view.
     pub fn new(output: TaskOutput) -> Self {
-        Self { bars: MultiProgress::new(), output, state: Mutex::default() }
+        Self { bars: MultiProgress::new(), output, state: Arc::default() }
     }
 
     fn line(&self, text: impl AsRef<str>) {
@@ -54,6 +56,16 @@ impl Tty {
         bar.set_style(style(template));
         bar.set_message(one_line(&name));
         bar
+    }
+}
+
+/// Keeps clocks and spinners of layers going as long as there is a view.
+fn tick(state: &Weak<Mutex<State>>) {
+    loop {
+        std::thread::sleep(Duration::from_millis(120));
+        let Some(state) = state.upgrade() else { return };
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.layers.values().for_each(|layer| layer.bar.tick());
     }
 }
 
@@ -93,9 +105,11 @@ impl Report for Tty {
                 };
                 bar.set_style(style("{spinner} {prefix} {wide_msg} {took}").with_key("took", elapsed));
                 bar.set_prefix(one_line(&label));
-                // The library starts a thread for it, and knows no machine that has none.
-                if std::thread::Builder::new().spawn(|| ()).is_ok() {
-                    bar.enable_steady_tick(Duration::from_millis(120));
+                if !std::mem::replace(&mut state.ticked, true) {
+                    // The library's own ticker has no error for a machine that refuses it a thread. Without one, the view
+                    // changes with what happens.
+                    let shared = Arc::downgrade(&self.state);
+                    let _ = std::thread::Builder::new().name("ticks".into()).spawn(move || tick(&shared));
                 }
                 state.layers.insert(id, Layer { bar, label, started: Instant::now(), task: String::new() });
             }

@@ -65,7 +65,7 @@ impl Performer<'_> {
         Ok(())
     }
 
-    fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
+    pub(super) fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
         path.parent().map_or(Ok(()), |parent| self.make_dir(parent).map(drop))
     }
 

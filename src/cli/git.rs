@@ -1,14 +1,16 @@
 //! The `git` program, kept from asking questions, running hooks and following links of foreign repositories.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use url::Url;
 
-use super::super::error::{CommandError, Kind};
+use super::catalog::printable;
+use super::error::{CommandError, Kind};
 use crate::fetch::{Login, taken_apart};
-use crate::op::git_helper;
+use crate::op::{git_helper, is_commit};
 
 /// What git inherits from a hook or alias that runs alloy, and must not act on.
 const INHERITED: [&str; 5] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"];
@@ -62,6 +64,13 @@ impl Git {
             Some(commit) => Ok(commit.to_owned()),
             None => Err(CommandError::new(Kind::Network, format!("{} is empty", self.shown()))),
         }
+    }
+
+    /// The commit that the remote has for a tag or branch now, if it has one of that name.
+    pub(super) fn commit(&self, revision: &str) -> Result<Option<String>, CommandError> {
+        let peeled = format!("{revision}^{{}}");
+        let lines = self.run(None, &["ls-remote", "--", &self.asked, revision, &peeled], Kind::Network)?;
+        Ok(commit_of(&lines, revision).map(str::to_owned))
     }
 
     /// Clones the newest state into `directory`, which is empty.
@@ -118,14 +127,37 @@ impl Git {
             return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr).replace(&self.remote, &self.shown());
-        let said = said.lines().map(super::printable).collect::<Vec<_>>().join("\n");
+        let said = said.lines().map(printable).collect::<Vec<_>>().join("\n");
         Err(CommandError::new(kind, format!("git failed: {}", said.trim())))
     }
+}
+
+/// The commit of `revision` in what `git ls-remote` says: of references whose names end like it, the one that git would
+/// take (gitrevisions(7)). What a tag points to stands behind the tag, with `^{}` at its end.
+fn commit_of<'a>(lines: &'a str, revision: &str) -> Option<&'a str> {
+    let references: BTreeMap<&str, &str> =
+        lines.lines().filter_map(|line| line.split_once('\t')).map(|(commit, name)| (name, commit)).collect();
+    let of = |name: String| references.get(format!("{name}^{{}}").as_str()).or_else(|| references.get(name.as_str()));
+    let commit = ["", "refs/", "refs/tags/", "refs/heads/"].iter().find_map(|above| of(format!("{above}{revision}")));
+    commit.copied().filter(|commit| is_commit(commit))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_revision_is_what_git_takes_it_for() {
+        let [branch, tag, peeled, other] = ["0a", "0b", "0c", "0d"].map(|digits| digits.repeat(20));
+        let lines = format!(
+            "{other}\trefs/heads/next/v1\n{branch}\trefs/heads/v1\n{tag}\trefs/tags/v1\n{peeled}\trefs/tags/v1^{{}}\n{branch}\tHEAD"
+        );
+        assert_eq!(commit_of(&lines, "v1"), Some(peeled.as_str()));
+        assert_eq!(commit_of(&lines, "refs/heads/v1"), Some(branch.as_str()));
+        assert_eq!(commit_of(&lines, "next/v1"), Some(other.as_str()));
+        assert_eq!(commit_of(&lines, "HEAD"), Some(branch.as_str()));
+        assert_eq!(commit_of(&lines, "1"), None);
+    }
 
     #[test]
     fn passwords_are_not_shown() {

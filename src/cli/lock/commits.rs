@@ -1,0 +1,49 @@
+//! Revisions of git repositories, pinned to the commits that they are.
+
+use super::locker::Locker;
+use crate::cli::error::{CommandError, Kind};
+use crate::cli::git::Git;
+use crate::cli::inputs::Prepared;
+use crate::event::Event;
+use crate::op::Checkout;
+
+impl Locker<'_> {
+    /// Pins what tasks check out.
+    pub(super) fn commits(&mut self, bare: &Prepared) -> Result<(), CommandError> {
+        let steps = bare.lowered.layers.iter().flat_map(|layer| &layer.steps);
+        for checkout in steps.flat_map(|step| &step.checkouts).filter(|checkout| !checkout.is_commit()) {
+            let (url, revision) = (checkout.key(), &checkout.revision);
+            let name = format!("{revision} of {url}");
+            let has = self.lock.commit(&url, revision).is_some() && !self.update.covers_repository(&url);
+            if has || !self.anew.insert(name.clone()) {
+                continue;
+            }
+            if !self.ask {
+                self.missing.push(format!("{name} is not pinned"));
+            } else if in_the_image(&url) {
+                let warning = format!("{name} is not pinned: it is a repository of the image. Name a commit");
+                self.context.reporter.event(Event::Warning(warning));
+            } else {
+                let commit = self.asked(bare, checkout, &url)?;
+                self.lock.git.entry(url).or_default().insert(revision.clone(), commit);
+            }
+        }
+        Ok(())
+    }
+
+    fn asked(&self, bare: &Prepared, checkout: &Checkout, url: &str) -> Result<String, CommandError> {
+        let revision = &checkout.revision;
+        self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
+        let remote = bare.lowered.secrets.reveal_url(&checkout.url);
+        let commit = Git::new(remote, self.context.stall.as_secs()).commit(revision)?;
+        commit.ok_or_else(|| {
+            CommandError::new(Kind::Failed, format!("{url} has no tag or branch `{revision}`"))
+                .hint(format!("see which there are: git ls-remote {url}; of a commit, name all 40 digits"))
+        })
+    }
+}
+
+/// True for a repository that the commands of a task see, and this machine does not.
+fn in_the_image(url: &str) -> bool {
+    url.starts_with(['/', '.']) || url.starts_with("file:")
+}

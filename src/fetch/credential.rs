@@ -165,7 +165,8 @@ impl Credentials {
         let mut out = HeaderMap::new();
         let own = !url.username().is_empty() || url.password().is_some();
         for header in self.headers.iter().filter(|header| header.server.fits(url)) {
-            if !out.contains_key(&header.name) && !(own && header.name == AUTHORIZATION) {
+            let said = out.contains_key(&header.name) || own && header.name == AUTHORIZATION;
+            if !said {
                 out.insert(header.name.clone(), header.value.clone());
             }
         }

@@ -34,7 +34,7 @@ NEVER = set(
 # Neither can these, by what they are called on: the counter of an eventfd(2), which is not full, and a pair of sockets
 # within alloy whose other end sends one message or closes (the standard library waits on one for a child to be executed).
 # Libraries count on it, and strace would have them fail all the same.
-IMPOSSIBLE = re.compile(r"write\(\d+<anon_inode:\[eventfd\]>.*\(INJECTED\)|recvfrom\(\d+<UNIX:.*, 8, 0, .*\(INJECTED\)")
+IMPOSSIBLE = re.compile(r"write\(\d+<anon_inode:\[eventfd\]>|recvfrom\(\d+<UNIX:.*, 8, 0, ")
 COUNTED_ON = ["failed to wake I/O driver", "the CLOEXEC pipe failed"]
 SHORT = [
     ("clone3", "EAGAIN", 1), ("clone3", "EAGAIN", 2), ("clone3", "EAGAIN", 3), ("clone3", "EAGAIN", 5), ("umount2", "EBUSY", 1),
@@ -73,12 +73,25 @@ def spread(count, most):
     return sorted({max(1, round(count ** (step / (most - 1)))) for step in range(most)})
 
 
+def struck(traced):
+    """The calls that strace had fail, also those that others came between: their lines are put together."""
+    begun = {}
+    for line in traced.splitlines():
+        thread, _, said = line.partition(" ")
+        said = said.strip()
+        if said.endswith("<unfinished ...>"):
+            begun[thread] = said
+        elif "(INJECTED)" in said:
+            yield begun.get(thread, "") + said if said.startswith("<... ") else said
+
+
 def told(ended, work, digest, call, trace):
     """How a command ended, one call of which failed."""
     outcome, traced = work.judge(ended, digest), trace.read_text(errors="replace")
     if not outcome.wrong and "(INJECTED)" not in traced:
         outcome.kind = "no such call"
-    if outcome.kind == "panicked" and IMPOSSIBLE.search(traced) and any(said in ended.err for said in COUNTED_ON):
+    counted_on = any(said in ended.err for said in COUNTED_ON)
+    if outcome.kind == "panicked" and counted_on and any(map(IMPOSSIBLE.match, struck(traced))):
         return Outcome("impossible")
     if outcome.kind == "silent" and re.search(r"write\(2<.*\(INJECTED\)", traced):
         return Outcome("told in vain")

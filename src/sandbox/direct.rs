@@ -123,7 +123,13 @@ impl Running {
     pub fn finish(mut self, session: bool, output: &dyn Fn(&[u8])) -> Result<Exit, SandboxError> {
         let failed = |e: io::Error| SandboxError::setup("follow a command", e);
         let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) else { return self.wait() };
-        let ended = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
+        let ended = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.give_up(pid, session);
+                return Err(failed(error.into()));
+            }
+        };
         if !register(pid, session) {
             // With what it may have started already.
             let _ = session.then(|| rustix::process::kill_process_group(pid, Signal::KILL));
@@ -138,6 +144,21 @@ impl Running {
         running().retain(|(other, _)| *other != pid);
         copied.map_err(failed)?;
         exit
+    }
+}
+
+impl Running {
+    /// Ends a command that cannot be followed, and waits until nothing of it goes on: what it was lent is taken away next.
+    fn give_up(&mut self, pid: Pid, session: bool) {
+        if session {
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        // Of a sandbox, whoever is left has the other end of the pipe.
+        if let Some(pipe) = self.output.take().filter(|_| !session) {
+            let _ = copy(&pipe.into(), None, &|_| ());
+        }
+        let _ = self.child.wait();
     }
 }
 

@@ -223,7 +223,7 @@ mod tests {
             Credentials::new(headers.iter().map(|text| header(text)).collect(), vec![machine.clone()])
         };
         let basic = ("authorization".to_owned(), format!("Basic {}", STANDARD.encode("ann:pw")));
-        assert_eq!(sent(&all(&[]), "https://a.example:8443/"), [basic.clone()]);
+        assert_eq!(sent(&all(&[]), "https://a.example:8443/"), std::slice::from_ref(&basic));
         assert!(sent(&all(&[]), "http://a.example/").is_empty());
         assert!(sent(&all(&[]), "https://bob:x@a.example/").is_empty());
         let headers = ["a.example: Authorization: Bearer ${T}", "a.example: Authorization: second"];

@@ -24,7 +24,7 @@ use crate::resolve::Resolver;
 use crate::tasks::Runtime;
 
 /// Options of every command
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Global {
     /// Where layers, images and downloads are kept [default: $XDG_DATA_HOME/alloy]
     #[arg(long, global = true, value_name = "DIR", env = "ALLOY_HOME", hide_env_values = true)]
@@ -49,6 +49,22 @@ pub(super) struct Global {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(super) stall_timeout: u64,
+}
+
+/// An option of commands that perform tasks
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Verbose {
+    /// Show all that tasks print, in the live view as well: --task-output all
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Verbose {
+    /// The options of every command, as this one has them.
+    pub(super) fn of(self, global: &Global) -> Global {
+        let task_output = if self.verbose { TaskOutput::All } else { global.task_output };
+        Global { task_output, ..global.clone() }
+    }
 }
 
 /// Options of commands that reach registries

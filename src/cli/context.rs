@@ -25,7 +25,7 @@ use crate::resolve::Resolver;
 use crate::tasks::Runtime;
 
 /// Options of every command
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Global {
     /// Where layers, images and downloads are kept [default: $XDG_DATA_HOME/alloy]
     #[arg(long, global = true, value_name = "DIR", env = "ALLOY_HOME", hide_env_values = true)]
@@ -54,6 +54,22 @@ pub(super) struct Global {
     /// ALLOY_HEADERS has one a line
     #[arg(long, global = true, value_name = "HEADER")]
     pub(super) header: Vec<String>,
+}
+
+/// An option of commands that perform tasks
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Verbose {
+    /// Show all that tasks print, in the live view as well: --task-output all
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Verbose {
+    /// The options of every command, as this one has them.
+    pub(super) fn of(self, global: &Global) -> Global {
+        let task_output = if self.verbose { TaskOutput::All } else { global.task_output };
+        Global { task_output, ..global.clone() }
+    }
 }
 
 /// Options of commands that reach registries

@@ -43,6 +43,7 @@ mod locked;
 mod login;
 mod login_shells;
 mod outputs;
+mod names;
 mod own_program;
 mod packages;
 mod plan;

@@ -22,7 +22,7 @@ pub use mask::{SHORTEST, percent_encoded};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
 pub use userinfo::{
-    password_written, passwords_given, passwords_in, passwords_of, percent_decoded, without_logins, without_userinfo,
+    passwords_given, passwords_in, passwords_of, passwords_written, percent_decoded, without_logins, without_userinfo,
 };
 
 /// Bytes that exist before the step runs, named by where the author said they come from.

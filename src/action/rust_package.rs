@@ -7,7 +7,7 @@ use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
     name: "rust_package",
-    summary: "One crate, built and installed by cargo, which must be there",
+    summary: "One crate, built and installed by cargo, which must be there; for everybody where root does it",
     fields: &[
         Field::required("package", Text, "Its name"),
         Field::required("version", Text, "The exact version"),
@@ -19,7 +19,8 @@ pub(super) static ACTION: Action = Action {
 /// Not part of a layer.
 const PLACE: &str = PRIVATE[1];
 
-/// Installs where cargo would, by its own rules (`cargo help install`), but keeps what it downloads and what it
+/// Installs where cargo would, by its own rules (`cargo help install`), unless nobody would find it there: root's programs
+/// are then for everybody, in /usr/local. It keeps what it downloads and what it
 /// compiles on the way elsewhere: neither is wanted in the layer, and paths that programs are built in get into them.
 const INSTALL: &str = "\
 command -v cargo >/dev/null || {
@@ -27,7 +28,12 @@ command -v cargo >/dev/null || {
     exit 127
 }
 own=${CARGO_HOME:-$HOME/.cargo}
-export CARGO_INSTALL_ROOT=\"${CARGO_INSTALL_ROOT:-$own}\" CARGO_HOME=$0 CARGO_TARGET_DIR=$0/target
+place=$own
+case :$PATH: in
+    *:\"$own/bin\":*) ;;
+    *) if [ \"$(id -u)\" = 0 ]; then place=/usr/local; fi ;;
+esac
+export CARGO_INSTALL_ROOT=\"${CARGO_INSTALL_ROOT:-$place}\" CARGO_HOME=$0 CARGO_TARGET_DIR=$0/target
 for file in config config.toml credentials.toml; do
     if [ -f \"$own/$file\" ]; then cp \"$own/$file\" \"$0\" || exit; fi
 done

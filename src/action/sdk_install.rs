@@ -1,17 +1,18 @@
 //! `sdk_install`: a self-extracting installer, as Yocto makes them.
 
-use super::FieldKind::{Path, Sha256, Url};
+use super::FieldKind::{Path, Sha256, Url, Words};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::{Mode, Op, PRIVATE};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
     name: "sdk_install",
-    summary: "A self-extracting SDK installer, run as `-y -d DEST`",
+    summary: "A self-extracting SDK installer, run as `-y -d DEST` or with `args`",
     fields: &[
         Field::required("url", Url, "The installer"),
         Field::required("sha256", Sha256, "What it must be"),
         Field::required("dest", Path, "The directory to install into"),
+        Field::optional("args", Words, "What the installer is called with in place of `-y -d DEST`"),
     ],
     lower,
 };
@@ -28,7 +29,12 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let mode = Some(Mode::Octal(0o755));
     ops.push(Op::SetAttributes { path: path.clone(), owner: None, mode, recursive: false });
     ops.extend(fields.own_directory(&dest)?);
-    ops.push(fields.tool(&[INSTALLER, "-y", "-d", &dest], "/tmp")?);
+    let args = match fields.words("args")? {
+        none if none.is_empty() => ["-y", "-d", &dest].map(str::to_owned).to_vec(),
+        args => args,
+    };
+    let words: Vec<&str> = [INSTALLER].into_iter().chain(args.iter().map(String::as_str)).collect();
+    ops.push(fields.tool(&words, "/tmp")?);
     ops.push(Op::Remove { path });
     Ok(Lowered { ops, written: Some(dest) })
 }

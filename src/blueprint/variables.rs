@@ -28,10 +28,11 @@ const OF_WHO_RUNS: [&str; 4] = ["HOME", "LOGNAME", "SHELL", "USER"];
 
 /// Names under which alloy and what it works with find credentials of their own, places that may say who asks for them
 /// among these. No blueprint can ask for them. Paths are none: what lies there, no task of an image can read.
-const OWN_CREDENTIALS: [&str; 12] = [
+const OWN_CREDENTIALS: [&str; 13] = [
     "ALLOY_CACHE_FROM",
     "ALLOY_CACHE_TO",
     "ALLOY_CATALOG_REMOTE",
+    "ALLOY_HEADERS",
     "ALLOY_MIRROR",
     "ALLOY_REGISTRY_PASSWORD",
     "ALLOY_REGISTRY_USERNAME",

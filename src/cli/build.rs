@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, image_name, now};
+use super::context::{Context, Global, Network, Verbose, image_name, now};
 use super::error::CommandError;
 use super::heal;
 use super::inputs::{InputArgs, Prepared};
@@ -77,6 +77,8 @@ pub(super) struct Args {
     attach: AttachArgs,
     #[command(flatten)]
     inputs: InputArgs,
+    #[command(flatten)]
+    verbose: Verbose,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
@@ -92,13 +94,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let attach = args.attach.read()?;
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
-    let mut context = Context::open(global)?;
+    let mut context = Context::open(&args.verbose.of(global))?;
     context.keep_log(&format!("build {}", args.inputs.directory.display()));
     let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
     let places = Places::look(args, &context.store, &platforms_of)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     Prepared::warn(&prepared, &context);
-    let mut networks: Vec<Network<'_>> = prepared.iter().map(|one| args.inputs.network(&context, one)).collect();
+    let networks = prepared.iter().map(|one| args.inputs.network(&context, one));
+    let mut networks = networks.collect::<Result<Vec<Network<'_>>, _>>()?;
     for network in &mut networks {
         network.pull = args.pull;
         network.share(team(args, if args.push { &names } else { &[] }, &attach)?);

@@ -62,7 +62,7 @@ struct CacheArg {
 }
 
 impl CacheArg {
-    fn network<'a>(&self, context: &'a Context) -> Network<'a> {
+    fn network<'a>(&self, context: &'a Context) -> Result<Network<'a>, CommandError> {
         Network::new(context, &self.registry, Platform::of_this_machine())
     }
 }

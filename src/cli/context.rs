@@ -1,13 +1,14 @@
 //! What all commands share: the store, the reporter, the means to reach the network.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use layers::compress::Compression;
 use layers::store::{Lock, Store};
 
+use super::credentials;
 use super::error::{CommandError, Kind};
 use super::heal;
 use super::runtime::runtime;
@@ -15,7 +16,7 @@ use super::ui::{self, Progress, TaskOutput};
 use crate::cache::Team;
 use crate::debian::BaseOptions;
 use crate::event::{Event, Reporter};
-use crate::fetch::Fetcher;
+use crate::fetch::{Credentials, Fetcher};
 use crate::lock::ArchivePin;
 use crate::op::Secrets;
 use crate::plan::Platform;
@@ -24,7 +25,7 @@ use crate::resolve::Resolver;
 use crate::tasks::Runtime;
 
 /// Options of every command
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Global {
     /// Where layers, images and downloads are kept [default: $XDG_DATA_HOME/alloy]
     #[arg(long, global = true, value_name = "DIR", env = "ALLOY_HOME", hide_env_values = true)]
@@ -49,6 +50,26 @@ pub(super) struct Global {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(super) stall_timeout: u64,
+    /// Sent with downloads from that server, and to no other one: 'HOST[:PORT]: NAME: value', which may hold $VARIABLE;
+    /// ALLOY_HEADERS has one a line
+    #[arg(long, global = true, value_name = "HEADER")]
+    pub(super) header: Vec<String>,
+}
+
+/// An option of commands that perform tasks
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Verbose {
+    /// Show all that tasks print, in the live view as well: --task-output all
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Verbose {
+    /// The options of every command, as this one has them.
+    pub(super) fn of(self, global: &Global) -> Global {
+        let task_output = if self.verbose { TaskOutput::All } else { global.task_output };
+        Global { task_output, ..global.clone() }
+    }
 }
 
 /// Options of commands that reach registries
@@ -112,6 +133,9 @@ pub(super) struct Context {
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
     pub(super) stall: Duration,
+    headers: Vec<String>,
+    /// Who this user is to servers of downloads, once that was looked for.
+    credentials: OnceLock<Credentials>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -153,7 +177,8 @@ impl Context {
         }
         heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
-        Ok(Self { store, reporter, runtime: runtime()?, stall, lock: Mutex::new(None) })
+        let (headers, credentials, lock) = (global.header.clone(), OnceLock::new(), Mutex::new(None));
+        Ok(Self { store, reporter, runtime: runtime()?, stall, headers, credentials, lock })
     }
 
     /// Keeps a log from here on; `what` says of what.
@@ -174,9 +199,20 @@ impl Context {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// A fetcher into the store.
-    pub(super) fn fetcher(&self, secrets: Secrets, allow_file_urls: bool) -> Fetcher {
-        Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls, self.stall)
+    /// A fetcher into the store, which says who this user is to the servers that the user names.
+    pub(super) fn fetcher(&self, secrets: Secrets, allow_file_urls: bool) -> Result<Fetcher, CommandError> {
+        let known = match self.credentials.get() {
+            Some(known) => known.clone(),
+            None => {
+                let read = credentials::read(&self.headers, &self.reporter)?;
+                let mut hidden = Secrets::default();
+                read.secrets().iter().for_each(|secret| hidden.hide(secret));
+                ui::hide(&hidden);
+                read
+            }
+        };
+        let known = self.credentials.get_or_init(|| known).clone();
+        Ok(Fetcher::new(self.store.clone(), self.reporter.clone(), secrets, allow_file_urls, self.stall, known))
     }
 }
 
@@ -232,11 +268,11 @@ pub(super) struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    pub(super) fn new(context: &'a Context, args: &RegistryArgs, platform: Platform) -> Self {
-        let fetcher = context.fetcher(Secrets::default(), false);
+    pub(super) fn new(context: &'a Context, args: &RegistryArgs, platform: Platform) -> Result<Self, CommandError> {
+        let fetcher = context.fetcher(Secrets::default(), false)?;
         let (registries, archive) = (args.registries(context.stall), BaseOptions::default());
         let (compression, team) = (Compression::default(), Team::default());
-        Self {
+        Ok(Self {
             context,
             store: context.store.clone(),
             fetcher,
@@ -250,7 +286,7 @@ impl<'a> Network<'a> {
             mirror: None,
             base_within: None,
             team,
-        }
+        })
     }
 
     /// Shares caches with `team`. What the store knows from others who were not asked for a signature, and what was

@@ -10,7 +10,7 @@ use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::inputs::Prepared;
 use super::interrupt::{self, CtrlC};
-use super::push::find;
+use super::named;
 use super::ui;
 use crate::attest::{self, Statement};
 use crate::build::{self, Built};
@@ -141,10 +141,13 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     let context = Context::reading(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
-    let network = Network::new(&context, &args.registry, platform);
+    let network = Network::new(&context, &args.registry, platform)?;
     let resolver = network.resolver();
-    let local = image::local(&context.store, &name.to_string())?;
-    let local = local.as_ref().and_then(|local| local.select(args.platform.as_ref()).ok());
+    let found = match named::find(&context, &args.image) {
+        Err(_) if name.names_registry() => None,
+        found => Some(found?),
+    };
+    let local = found.as_ref().and_then(|local| local.select(args.platform.as_ref()).ok());
     let store = &context.store;
     let mut bytes = match local.and_then(|local| Some((local, local.documents.as_ref()?))) {
         Some((local, documents)) => match (which, &documents.sbom) {
@@ -155,8 +158,7 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
         },
         None if name.names_registry() => read(store, &attached(&resolver, &name, which)?)?,
         None => {
-            let local = find(&context, &name)?;
-            let message = format!("there is no {} of {}: it was built without", which.name(), local.name());
+            let message = format!("there is no {} of {}: it was built without", which.name(), args.image);
             return Err(CommandError::new(Kind::Failed, message).hint("build it again, without --no-attest"));
         }
     };

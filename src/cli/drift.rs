@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::context::{Context, Global, Network, image_name};
+use super::context::{Context, Global, Network};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
+use super::named;
 use super::place::PlaceArgs;
-use super::push::find;
 use super::ui::{self, Format};
 use crate::build::ensure_blobs;
 use crate::image::{BaseRef, Image, Manifest};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         Some(name) => {
             let context = Context::open(global)?;
             interrupt::obey(&context.runtime, CtrlC::Ours)?;
-            let network = Network::new(&context, args.place.transport(), platform.clone());
+            let network = Network::new(&context, args.place.transport(), platform.clone())?;
             let image = image(&context, &network.resolver(), name)?;
             drift::image(&context.store, &image, &root, native)?
         }
@@ -77,7 +77,7 @@ fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image
     let image = if elsewhere {
         resolver.base(text)?.image
     } else {
-        let local = find(context, &image_name(text)?)?;
+        let local = named::find(context, text)?;
         let local = local.select(None)?;
         let damaged = |error: &dyn std::error::Error| {
             CommandError::new(Kind::Failed, format!("{} is damaged: {error}", local.name))

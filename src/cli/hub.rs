@@ -40,7 +40,7 @@ impl HubArgs {
         platform: Platform,
     ) -> Result<Network<'a>, CommandError> {
         let transport = RegistryArgs { user: self.user(reference)?, ..self.transport.clone() };
-        Ok(Network::new(context, &transport, platform))
+        Network::new(context, &transport, platform)
     }
 
     /// The user of the environment: of the registry that is set, else of the one that the name begins with. No other

@@ -167,13 +167,17 @@ impl InputArgs {
     }
 
     /// What resolving `prepared` needs.
-    pub(super) fn network<'a>(&'a self, context: &'a Context, prepared: &Prepared) -> Network<'a> {
-        let mut network = Network::new(context, &self.registry, prepared.platform.clone());
+    pub(super) fn network<'a>(
+        &'a self,
+        context: &'a Context,
+        prepared: &Prepared,
+    ) -> Result<Network<'a>, CommandError> {
+        let mut network = Network::new(context, &self.registry, prepared.platform.clone())?;
         network.archive = BaseOptions { mirror: self.mirror.clone(), keyring: self.keyring.clone() };
         // One that cannot be read was told of when the blueprint was.
         let lock = prepared.blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
         network.fetcher = context
-            .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)
+            .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)?
             .nearer(nearer(&lock, &network.archive))
             .with_logins(network.archive.logins());
         network.compression = self.compression;
@@ -181,7 +185,7 @@ impl InputArgs {
         network.pin.clone_from(&prepared.lowered.archive);
         network.mirror.clone_from(&prepared.lowered.mirror);
         network.base_within = self.base.is_none().then(|| prepared.blueprint.directory.clone());
-        network
+        Ok(network)
     }
 
     /// For this machine.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::context::{Context, Global, image_name};
+use super::context::{Context, Global};
 use super::error::{CommandError, Kind};
-use super::push::find;
+use super::named::find;
 use super::ui;
 use crate::image::{Local, LocalImage, Manifest};
 use crate::plan::Platform;
@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::reading(global)?;
-    let local = find(&context, &image_name(&args.image)?)?;
+    let local = find(&context, &args.image)?;
     let value = match (&local, &args.platform) {
         (Local::Index(index), None) => {
             let images = index.images.iter().map(|image| of(&context, image)).collect::<Result<Vec<_>, _>>()?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network};
+use super::context::{Context, Global, Network, Verbose};
 use super::error::CommandError;
 use super::inputs::{self, Prepared};
 use super::interrupt::{self, CtrlC};
@@ -57,6 +57,8 @@ pub(super) struct Args {
     /// Install for a platform that the blueprint does not list
     #[arg(long)]
     ignore_supported_hosts: bool,
+    #[command(flatten)]
+    verbose: Verbose,
     /// Begin anew, whatever the state file says: all tasks run, and each does what is missing
     #[arg(long)]
     forget: bool,
@@ -95,6 +97,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // Before anything is read or fetched.
     install::allowed(&place.root, args.dry_run)?;
     let looks = args.dry_run && !place.is_published();
+    let global = &args.verbose.of(global);
     let mut context = if looks { Context::read_only(global)? } else { Context::open(global)? };
     if !args.dry_run {
         context.keep_log(&format!("install to {}", place.root.display()));
@@ -103,8 +106,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let Place { directory, state } = place.find(&context, args.platform())?;
     let prepared = args.prepare(&directory)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
-    let mut network = Network::new(&context, place.transport(), prepared.platform.clone());
-    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls);
+    let mut network = Network::new(&context, place.transport(), prepared.platform.clone())?;
+    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls)?;
     network.locked = args.locked;
     let resolver = network.resolver();
     let options = Options { root: &place.root, state: &state, forget: args.forget };

@@ -12,6 +12,7 @@ mod clone;
 mod compat;
 mod completions;
 mod context;
+mod credentials;
 mod documents;
 mod drift;
 mod env_file;
@@ -31,6 +32,7 @@ mod login;
 mod logout;
 mod man;
 mod manifest;
+mod named;
 mod outdated;
 mod password;
 mod place;
@@ -45,6 +47,7 @@ mod runtime;
 mod sbom;
 mod schema;
 mod store;
+mod tag;
 mod team;
 mod verify;
 
@@ -100,6 +103,9 @@ enum Command {
     Provenance(provenance::Args),
     Run(run::Args),
     Images(images::Args),
+    Tag(tag::TagArgs),
+    #[command(visible_alias = "rmi")]
+    Untag(tag::UntagArgs),
     Log(log::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
@@ -163,6 +169,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => heal::healed(|| run::run(args, global)),
         Command::Log(args) => log::run(args, global),
         Command::Images(args) => images::run(args, global),
+        Command::Tag(args) => tag::tag(args, global),
+        Command::Untag(args) => tag::untag(args, global),
         Command::Inspect(args) => inspect::run(args, global),
         Command::Cache(args) => cache::run(args, global),
         Command::Store(args) => store::run(args, global),

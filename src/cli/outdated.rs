@@ -144,11 +144,11 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
     found
 }
 
-fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Network<'a> {
-    let mut network = Network::new(context, &args.registry, platform);
+fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Result<Network<'a>, CommandError> {
+    let mut network = Network::new(context, &args.registry, platform)?;
     network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
     network.fetcher = network.fetcher.with_logins(network.archive.logins());
-    network
+    Ok(network)
 }
 
 /// Bases that are others today.
@@ -160,7 +160,7 @@ fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, C
             BasePin::Archive(platforms) => platforms.keys().cloned().collect(),
         };
         for platform in platforms {
-            let network = network(args, context, parsed(&platform)?);
+            let network = network(args, context, parsed(&platform)?)?;
             let now = network.resolver().pin_base(reference, Some(pin))?;
             let base = |platform, locked: String, latest: String, from, security| Outdated {
                 kind: "base",
@@ -220,7 +220,7 @@ fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Option<Vec<Ou
     };
     let mut found = Vec::new();
     for (platform, debs) in by_platform {
-        let network = network(args, context, parsed(platform)?);
+        let network = network(args, context, parsed(platform)?)?;
         let resolver = network.resolver();
         let looked =
             context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher, &components, &debs))?;

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     Prepared::warn(&prepared, &context);
     let mut forecasts = Vec::new();
     for one in prepared {
-        let mut network = args.inputs.network(&context, &one);
+        let mut network = args.inputs.network(&context, &one)?;
         let mut team = args.cache_from.team(&[])?;
         team.only_looks = true;
         network.share(team);

@@ -12,6 +12,7 @@ use layers::store::{Lock, Store};
 use super::context::{Context, Global, open_store, store_path};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
+use super::named;
 use super::ui;
 use crate::event::{Event, Reporter};
 use crate::image;
@@ -60,13 +61,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let (context, mut alone) = if args.dry_run { look(global)? } else { open(args, global)? };
     let store = &context.store;
-    let given = args.images.iter().map(|name| super::context::image_name(name)).collect::<Result<Vec<_>, _>>()?;
     let (locals, strange) = image::all(store)?;
-    let is_strange = |name: &Reference| strange.iter().any(|strange| strange.is(&name.to_string()));
-    for name in given.iter().filter(|name| !is_strange(name)) {
-        super::push::find(&context, name)?;
+    let mut given = BTreeSet::new();
+    for text in &args.images {
+        let name = text.parse::<Reference>().map(|name| name.to_string()).unwrap_or_default();
+        if strange.iter().any(|strange| strange.is(&name)) {
+            given.insert(name);
+        } else {
+            given.extend(named::names(&context, text)?);
+        }
     }
-    let given: BTreeSet<String> = given.iter().map(ToString::to_string).collect();
     let (dropped, kept): (Vec<_>, Vec<_>) =
         locals.into_iter().partition(|image| args.all || given.contains(image.name()));
     let (given_up, strange): (Vec<_>, Vec<_>) =

@@ -12,6 +12,7 @@ use tokio::try_join;
 use super::context::{Context, Global, Network, RegistryArgs, image_name};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
+use super::named;
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::elsewhere;
@@ -53,17 +54,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let name = image_name(&args.image)?;
-    let destination = args.destination.as_deref().map_or(Ok(name.clone()), image_name)?;
+    let given = args.destination.as_deref().unwrap_or(&args.image);
+    let destination = image_name(given).map_err(|error| match args.destination {
+        Some(_) => error,
+        None => error.hint(format!("say where to: alloy push {given} REGISTRY/NAME")),
+    })?;
     if !destination.names_registry() {
         return Err(CommandError::usage(format!("`{destination}` names no registry"))
-            .hint(format!("say where to: alloy push {name} REGISTRY/{destination}")));
+            .hint(format!("say where to: alloy push {} REGISTRY/{destination}", args.image)));
     }
     let attach = args.attach.read()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let image = find(&context, &name)?;
-    let network = Network::new(&context, &args.registry, Platform::of_this_machine());
+    let image = named::find(&context, &args.image)?;
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
     push(&network.resolver(), &image, &destination, &attach)?;
     if args.verify {
         verify::verify(&network.resolver(), &image, &destination)?;

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, RegistryArgs, image_name};
+use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::heal;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
-use super::push::find;
+use super::named::find;
 use crate::build::{Session, ensure_blobs};
 use crate::image::{self, Image, LocalImage, Manifest, config_env};
 use crate::plan::Platform;
@@ -60,18 +60,22 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let name = image_name(&args.image)?;
     let volumes = args.volume.iter().map(|text| bind(text)).collect::<Result<Vec<_>, _>>()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Theirs)?;
-    let found = find(&context, &name)?;
+    let found = find(&context, &args.image)?;
+    let name = found.name();
     let local = found.select(args.platform.as_ref())?;
+    if args.rw && image::local(&context.store, name)?.as_ref() != Some(&found) {
+        return Err(CommandError::usage(format!("--rw keeps changes under a name, and `{}` is none", args.image))
+            .hint(format!("give it one: alloy tag {} NAME", args.image)));
+    }
     let damaged = |error: String| CommandError::new(Kind::Failed, format!("{name} is damaged: {error}"));
     let bytes = context.store.read_blob(&local.manifest.digest, 16 << 20)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     let config = context.store.read_blob(&manifest.config.digest, 16 << 20)?;
     let image = Image::new(&local.name, local.manifest.digest, &manifest, &config)?;
-    let network = Network::new(&context, &args.registry, local.platform.clone());
+    let network = Network::new(&context, &args.registry, local.platform.clone())?;
     let resolver = network.resolver();
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs)?;

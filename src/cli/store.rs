@@ -249,7 +249,7 @@ fn lost(context: &Context, local: &LocalImage, args: &CheckArgs) -> Result<Vec<D
     let mut lost: Vec<Digest> = lost.into_iter().map(|blob| blob.digest).collect();
     if args.repair && !there.is_empty() {
         let platform: Platform = local.platform.clone();
-        let network = Network::new(context, &args.registry, platform);
+        let network = Network::new(context, &args.registry, platform)?;
         for blob in there {
             if let Err(error) = ensure_blobs(&network.resolver(), std::slice::from_ref(&blob)) {
                 context.reporter.event(Event::Warning(error.to_string()));

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
-use super::context::{Context, Global, image_name};
+use super::context::{Context, Global};
 use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
-use super::push::find;
+use super::named::find;
 use super::ui::{self, Format};
 use crate::build::{self, NoCache, Options, Resolved, Subject, Verdict};
 use crate::event::Event;
@@ -102,7 +102,7 @@ fn verify(
     mut prepared: Prepared,
     image: Option<(&LocalImage, &BuiltFrom)>,
 ) -> Result<(Platform, Verdict), CommandError> {
-    let network = inputs.network(context, &prepared);
+    let network = inputs.network(context, &prepared)?;
     let resolver = network.resolver();
     let options = Options {
         compression: inputs.compression,
@@ -133,8 +133,9 @@ fn is_blueprint(given: &Path) -> bool {
 
 /// The image that was asked for, for each platform or those asked for, and what each was built from.
 fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>, CommandError> {
-    let name = image_name(&args.inputs.directory.to_string_lossy())?;
-    let local = find(context, &name).map_err(|error| error.hint("or name a directory with a manifest.yml"))?;
+    let local = find(context, &args.inputs.directory.to_string_lossy())
+        .map_err(|error| error.hint("or name a directory with a manifest.yml"))?;
+    let name = local.name();
     let images: Vec<&LocalImage> = match args.inputs.platform.as_slice() {
         [] => local.images().iter().collect(),
         platforms => platforms.iter().map(|platform| local.select(Some(platform))).collect::<Result<_, _>>()?,

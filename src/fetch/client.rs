@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, Identity, Response, StatusCode, Url};
 
 use super::address::{check_proxies, without_credentials};
+use super::credential::Credentials;
 use super::error::{FetchError, describe};
+use super::follow;
 use super::names::System;
 use super::pace::{Unread, small};
 use super::retry::{retry, retry_after};
@@ -43,6 +45,8 @@ pub struct Trust {
     pub direct: bool,
     /// Requests hold secrets in what a redirect repeats: the server itself may send them on, to nobody else.
     pub secret: bool,
+    /// No redirect is followed by the client itself.
+    pub still: bool,
 }
 
 /// An open HTTP client.
@@ -50,6 +54,8 @@ pub struct Trust {
 pub struct Transport {
     client: Client,
     stall: Duration,
+    /// Who this user is to which server; redirects are followed with care for that.
+    credentials: Option<Credentials>,
 }
 
 impl Transport {
@@ -67,6 +73,10 @@ impl Transport {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
             let secret = trust.secret;
+            let follow = Policy::custom(move |attempt| match refusal(&attempt, secret) {
+                Some(refusal) => attempt.error(refusal),
+                None => attempt.follow(),
+            });
             let mut builder = Client::builder()
                 .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(Arc::new(System))
@@ -75,10 +85,7 @@ impl Transport {
                 .tls_danger_accept_invalid_certs(trust.anyone)
                 // A URL's query may hold a secret; the next server is not told.
                 .referer(false)
-                .redirect(Policy::custom(move |attempt| match refusal(&attempt, secret) {
-                    Some(refusal) => attempt.error(refusal),
-                    None => attempt.follow(),
-                }));
+                .redirect(if trust.still { Policy::none() } else { follow });
             if let Some(read) = read {
                 builder = builder.read_timeout(read);
             }
@@ -90,7 +97,7 @@ impl Transport {
         // A machine without certificates can still speak http; https then trusts nobody.
         let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
         let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
-        Ok(Self { client, stall })
+        Ok(Self { client, stall, credentials: None })
     }
 
     /// For requests of other kinds.
@@ -98,12 +105,29 @@ impl Transport {
         &self.client
     }
 
+    /// A client that says who this user is to the servers that the user names, and to nobody they redirect to.
+    pub(super) fn named(stall: Duration, credentials: Credentials) -> Result<Self, FetchError> {
+        let trust = Trust { still: true, ..Trust::default() };
+        Ok(Self { credentials: Some(credentials), ..Self::with(stall, Some(stall), &trust)? })
+    }
+
+    /// The good answer to a request for `url`, which `shown` names. Redirects are followed.
+    pub(super) async fn ask(&self, url: &str, shown: &str, headers: &HeaderMap) -> Result<Response, FetchError> {
+        match &self.credentials {
+            Some(credentials) => follow::ask(&self.client, credentials, url, shown, headers).await,
+            None => {
+                let response = self.client.get(url).headers(headers.clone()).send().await;
+                checked(shown, response.map_err(|error| connection(shown, &error))?, false)
+            }
+        }
+    }
+
     /// A small file, whole, with retries.
     pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let shown = without_credentials(url);
         retry(|| async {
-            let response = self.client.get(url).send().await;
-            small(checked(&shown, response)?, limit, self.stall).await.map_err(|why| match why {
+            let response = self.ask(url, &shown, &HeaderMap::new()).await?;
+            small(response, limit, self.stall).await.map_err(|why| match why {
                 Unread::Larger => FetchError::TooLarge { url: shown.clone(), limit },
                 Unread::Slow => FetchError::Stalled { url: shown.clone() },
                 Unread::Failed(error) => connection(&shown, &error),
@@ -114,7 +138,11 @@ impl Transport {
 }
 
 fn refusal(attempt: &Attempt<'_>, secret: bool) -> Option<RedirectError> {
-    let (next, before) = (attempt.url(), attempt.previous());
+    unfit(attempt.url(), attempt.previous(), secret)
+}
+
+/// Why `next` is not asked behind those `before`.
+pub(super) fn unfit(next: &Url, before: &[Url], secret: bool) -> Option<RedirectError> {
     match () {
         () if next.scheme() != "https" && before.last().is_some_and(|last| last.scheme() == "https") => {
             Some(RedirectError::Downgrade)
@@ -127,7 +155,7 @@ fn refusal(attempt: &Attempt<'_>, secret: bool) -> Option<RedirectError> {
 }
 
 /// True if both are of one server; from http to https it is one, too.
-fn same_server(one: &Url, other: &Url) -> bool {
+pub(super) fn same_server(one: &Url, other: &Url) -> bool {
     let upgraded = one.scheme() == "http" && other.scheme() == "https";
     one.host() == other.host()
         && (one.origin() == other.origin() || upgraded && one.port().is_none() && other.port().is_none())
@@ -136,7 +164,7 @@ fn same_server(one: &Url, other: &Url) -> bool {
 pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
     let (url, message) = (url.to_owned(), describe(error));
     match () {
-        () if error.is_redirect() => FetchError::Redirect { url, message },
+        () if error.is_redirect() => FetchError::Redirect { url, message, login: false },
         () if error.is_builder() => FetchError::Url { url, message },
         () if message.contains("certificate") => FetchError::Certificate { url, message },
         () if error.is_timeout() && !error.is_connect() => FetchError::Stalled { url },
@@ -144,9 +172,8 @@ pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
     }
 }
 
-/// The response, if its status is a good one.
-pub(super) fn checked(url: &str, response: reqwest::Result<Response>) -> Result<Response, FetchError> {
-    let response = response.map_err(|error| connection(url, &error))?;
+/// The response, if its status is a good one; `said` if the server was told who asks.
+pub(super) fn checked(url: &str, response: Response, said: bool) -> Result<Response, FetchError> {
     let good = [
         StatusCode::OK,
         StatusCode::NON_AUTHORITATIVE_INFORMATION,
@@ -158,7 +185,7 @@ pub(super) fn checked(url: &str, response: reqwest::Result<Response>) -> Result<
     }
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
-    Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after })
+    Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after, said })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use layers::digest::Digest;
 
 use super::address::proxies;
+use super::hint;
 use super::retry::Temporary;
 
 /// Why a download failed. URLs are shown without credentials and secrets.
@@ -19,11 +20,11 @@ pub enum FetchError {
     #[error("cannot fetch {url}: {message}")]
     Certificate { url: String, message: String },
     #[error("cannot fetch {url}: {message}")]
-    Redirect { url: String, message: String },
+    Redirect { url: String, message: String, login: bool },
     #[error("cannot fetch {url}: it is no URL: {message}")]
     Url { url: String, message: String },
     #[error("cannot fetch {url}: the server answered {status}")]
-    Status { url: String, status: u16, retry_after: Option<Duration> },
+    Status { url: String, status: u16, retry_after: Option<Duration>, said: bool },
     #[error("{url} is not what it should be: expected sha256 {expected}, found {found}")]
     Digest { url: String, expected: Digest, found: Digest },
     #[error("{url} should have {expected} bytes, {found} came")]
@@ -61,8 +62,8 @@ impl FetchError {
             Self::Digest { .. } => {
                 "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
             }
-            Self::Status { status: 401 | 403, .. } => "the server wants credentials for this URL".into(),
-            Self::Status { status: 404 | 410, .. } => "check the URL: the server has no such file".into(),
+            Self::Status { url, status: 401 | 403, said, .. } => hint::refused(url, *said),
+            Self::Status { url, status: 404 | 410, said, .. } => hint::missing(url, *said),
             Self::Status { status: 407, .. } => PROXY_CREDENTIALS.into(),
             Self::Status { status: 408 | 425 | 429 | 500..=599, .. } => {
                 "the server is in trouble: try again later, or name a mirror in `url`".into()
@@ -87,6 +88,7 @@ impl FetchError {
             }
             Self::Size { expected, found, .. } if found < expected => "what came is kept, and the next build goes on there".into(),
             Self::Cut { .. } => "nothing of it was kept: try again, or name a mirror in `url`".into(),
+            Self::Redirect { url, login: true, .. } => hint::refused(url, false),
             Self::Redirect { .. } => "put the URL of the file itself into `url`".into(),
             Self::Connection { .. } => match proxies(|name| std::env::var(name).ok()).as_slice() {
                 [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),

@@ -5,9 +5,13 @@
 
 mod address;
 mod client;
+mod credential;
 mod error;
+mod follow;
+mod hint;
 mod login;
 mod names;
+mod netrc;
 mod pace;
 mod part;
 mod progress;
@@ -27,8 +31,10 @@ use tokio::sync::{OnceCell, Semaphore};
 pub use address::without_credentials;
 pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust};
+pub use credential::{Credentials, Header, expanded};
 pub use error::{FetchError, describe};
 pub use login::{Login, taken_apart};
+pub use netrc::{Machine, machines};
 pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
@@ -77,6 +83,7 @@ struct Inner {
     secrets: Secrets,
     allow_file_urls: bool,
     stall: Duration,
+    credentials: Credentials,
     transport: OnceCell<Transport>,
     permits: Semaphore,
     /// Files that this process has hashed.
@@ -86,9 +93,18 @@ struct Inner {
 impl Fetcher {
     /// A fetcher into `store`. Nothing is opened before the first download. Without a byte for as long as `stall`, a
     /// transfer counts as broken; no server is waited for longer, whatever it asks.
-    pub fn new(store: Store, reporter: Reporter, secrets: Secrets, allow_file_urls: bool, stall: Duration) -> Self {
+    pub fn new(
+        store: Store,
+        reporter: Reporter,
+        mut secrets: Secrets,
+        allow_file_urls: bool,
+        stall: Duration,
+        credentials: Credentials,
+    ) -> Self {
+        credentials.secrets().iter().for_each(|secret| secrets.hide(secret));
         let (transport, permits, checked) = (OnceCell::new(), Semaphore::new(PARALLEL), Mutex::default());
-        let inner = Inner { store, reporter, secrets, allow_file_urls, stall, transport, permits, checked };
+        let inner =
+            Inner { store, reporter, secrets, allow_file_urls, stall, credentials, transport, permits, checked };
         Self { inner: Arc::new(inner), nearer: Arc::new([]), logins: Arc::new([]) }
     }
 
@@ -127,8 +143,9 @@ impl Fetcher {
     }
 
     /// The means of transport, opened on first use.
-    pub async fn transport(&self) -> Result<&Transport, FetchError> {
-        self.inner.transport.get_or_try_init(|| async { Transport::new(self.inner.stall) }).await
+    async fn transport(&self) -> Result<&Transport, FetchError> {
+        let open = || async { Transport::named(self.inner.stall, self.inner.credentials.clone()) };
+        self.inner.transport.get_or_try_init(open).await
     }
 
     /// Who hears of progress.

@@ -11,11 +11,12 @@ use layers::stop::Stop;
 use layers::store::{Lock, Store};
 use layers::unpack::is_whole;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+    TRANSFER_ENCODING,
 };
 use reqwest::{Response, StatusCode, Version};
 
-use super::client::{checked, connection};
+use super::client::connection;
 use super::pace::Pace;
 use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
@@ -184,14 +185,13 @@ impl Job<'_> {
             out.restart().map_err(self.failed())?;
         }
         // The digest is that of the bytes as they lie there.
-        let mut request = self.fetcher.transport().await?.client().get(&self.url).header(ACCEPT_ENCODING, "identity");
+        let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
         if out.size > 0 {
-            request = request.header(RANGE, format!("bytes={}-", out.size));
-            if let Some(condition) = known.condition() {
-                request = request.header(IF_RANGE, condition);
-            }
+            headers.extend(HeaderValue::from_str(&format!("bytes={}-", out.size)).ok().map(|value| (RANGE, value)));
+            let condition = known.condition().and_then(|condition| HeaderValue::from_str(condition).ok());
+            headers.extend(condition.map(|value| (IF_RANGE, value)));
         }
-        let mut response = checked(&self.shown, request.send().await)?;
+        let mut response = self.fetcher.transport().await?.ask(&self.url, &self.shown, &headers).await?;
         let found = Validator { etag: header(&response, &ETAG), last_modified: header(&response, &LAST_MODIFIED) };
         let range = header(&response, &CONTENT_RANGE).unwrap_or_default();
         let same = !known.contradicts(&found);

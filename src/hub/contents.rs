@@ -8,7 +8,7 @@ use layers::path::plain;
 
 use super::{ContentError, HubError};
 use crate::blueprint::Blueprint;
-use crate::op::{Source, password_written};
+use crate::op::{Source, passwords_written};
 use crate::resolve::{Member, local, members};
 
 /// Files for people, with any ending.
@@ -109,8 +109,8 @@ impl Contents {
 
 /// An error for a text that would give its author's password to everybody.
 fn without_passwords(path: &str, text: &str) -> Result<(), HubError> {
-    let Some((at, host)) = password_written(text) else { return Ok(()) };
-    let (path, line) = (path.to_owned(), text[..at].lines().count().max(1));
+    let Some((place, host)) = passwords_written(text).into_iter().next() else { return Ok(()) };
+    let (path, line) = (path.to_owned(), text[..place.start].lines().count().max(1));
     Err(HubError::Contents(ContentError::Password { path, line, host: host.to_owned() }))
 }
 

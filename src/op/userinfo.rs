@@ -64,11 +64,12 @@ pub fn passwords_in(text: &str) -> Vec<String> {
     all(text, Reading::Values).iter().flat_map(|found| spellings(found.password)).collect()
 }
 
-/// Where the URLs of a script, or of another text with quotes in it, have a password: the byte that the first of them
-/// begins at, and its server. A user alone is none, whoever it lets in.
-pub fn password_written(text: &str) -> Option<(usize, &str)> {
-    let written = |found: &Userinfo<'_>| text[found.place.clone()].contains(':');
-    all(text, Reading::Script).into_iter().find(written).map(|found| (found.place.start, found.host))
+/// Where the URLs of a script, or of another text with quotes in it, have user and password, and the server of each. A
+/// user alone is none, whoever it lets in, and neither is a line that is a comment.
+pub fn passwords_written(text: &str) -> Vec<(Range<usize>, &str)> {
+    let comment = |at: usize| text[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with('#'));
+    let written = |found: &Userinfo<'_>| text[found.place.clone()].contains(':') && !comment(found.place.start);
+    all(text, Reading::Script).into_iter().filter(written).map(|found| (found.place, found.host)).collect()
 }
 
 /// A single value without user and password.
@@ -175,9 +176,11 @@ mod tests {
     #[test]
     fn a_password_is_written_where_no_variable_gives_it() {
         let text = "url: https://git@a/x\ncommand: curl https://$U:$P@a/ https://{{.Vars.U}}:{{.Vars.P}}@a/\nurl: ";
-        assert_eq!(password_written(text), None);
+        assert_eq!(passwords_written(text), []);
+        assert_eq!(passwords_written(" # as https://user:password@host/\n"), []);
         let written = format!("{text}'https://ann:pw22@b.example:80/x'\n");
-        assert_eq!(password_written(&written), Some((text.len() + 9, "b.example:80")));
+        let at = text.len() + 9;
+        assert_eq!(passwords_written(&written), [(at..at + 9, "b.example:80")]);
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
         certificates: CertificateFiles::default(),
         stall,
     });
-    let fetcher = Fetcher::new(store.clone(), reporter.clone(), Default::default(), false, stall);
+    let fetcher = Fetcher::new(store.clone(), reporter.clone(), Default::default(), false, stall, Default::default());
     let (archive, platform, team) =
         (BaseOptions::default(), "linux/amd64".parse::<Platform>().unwrap(), Team::default());
     let resolver = Resolver {

@@ -49,9 +49,9 @@ fn crates_are_built_and_leave_nothing_but_themselves() {
     let build = || shared().build(&[text(blueprint.path()), "-t", "crates", "--no-cache=tasks.yml"]);
     let (first, second) = (build(), build());
     assert_eq!(digests(&first), digests(&second));
-    let script = "/root/.cargo/bin/genpasswd | wc -l; su dev -c '~/.cargo/bin/genpasswd | wc -l'; find /root/.cargo /home/dev/.cargo -type f | sort; stat -c %U /home/dev/.cargo/bin";
-    let expected = "1\n1\n/home/dev/.cargo/.crates.toml\n/home/dev/.cargo/.crates2.json\n/home/dev/.cargo/bin/genpasswd\n\
-                    /root/.cargo/.crates.toml\n/root/.cargo/.crates2.json\n/root/.cargo/bin/genpasswd\ndev\n";
+    let script = "genpasswd | wc -l; su dev -c '~/.cargo/bin/genpasswd | wc -l'; test -e /root/.cargo; echo $?; find /usr/local/.crates* /usr/local/bin /home/dev/.cargo -type f | sort; stat -c %U /home/dev/.cargo/bin";
+    let expected = "1\n1\n1\n/home/dev/.cargo/.crates.toml\n/home/dev/.cargo/.crates2.json\n/home/dev/.cargo/bin/genpasswd\n\
+                    /usr/local/.crates.toml\n/usr/local/.crates2.json\n/usr/local/bin/genpasswd\ndev\n";
     assert_eq!(shown("crates", script), expected);
     let blueprint = of(&task(", features: [one, two]"));
     let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;

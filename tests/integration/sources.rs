@@ -195,6 +195,7 @@ fn sources_are_built_and_installers_run() {
 - {{name: source, action: build_from_source, {tiny}, dest: /opt/source, strip_components: 1, command: './configure --prefix=$PWD/out && make all install && ! make clean 2>/dev/null', run_as: dev}}
 - {{name: sdk, action: sdk_install, {installer}, dest: /opt/sdk}}
 - {{name: sdk of a user, action: sdk_install, {installer}, dest: /opt/sdks/own, run_as: dev, creates: /opt/sdks/own/environment-setup}}
+- {{name: by other words, action: sdk_install, {installer}, dest: /opt/sdks/words, args: [-y, -d, /opt/sdks/words/inside], env: {{LICENSE: accepted}}}}
 - {{name: once, action: sdk_install, {installer}, dest: /opt/sdks/own, creates: /opt/sdks/own/environment-setup}}
 "
     ));
@@ -203,14 +204,14 @@ fn sources_are_built_and_installers_run() {
     assert_eq!(digests(&first), digests(&second));
     let script = "for prefix in /usr/local /opt/tiny /home/dev/tiny /opt/source/out; do \
                       $prefix/bin/tiny; echo $? $(stat -c %U:%G $prefix/bin/tiny) $(cat $prefix/user): $(cat $prefix/arguments); done; \
-                  cat /opt/sdk/environment-setup /opt/sdks/own/user; stat -c %U:%G /opt/sdk/bin /opt/sdks /opt/sdks/own /opt/source/tiny.c; \
+                  cat /opt/sdk/environment-setup /opt/sdks/words/inside/environment-setup /opt/sdks/own/user; stat -c %U:%G /opt/sdk/bin /opt/sdks /opt/sdks/own /opt/source/tiny.c; \
                   patch --version >/dev/null && ls -A /tmp";
     let shown = shared().run(&["run", "made", "--", "bash", "-c", script]).ok().stdout;
     assert_eq!(
         shown,
         "7 root:root root:\n7 games:games root: --prefix=/opt/tiny --with-x=a b --quiet\n\
          7 dev:dev dev: --prefix=/home/dev/tiny --quiet\n7 dev:dev dev: --prefix=/opt/source/out\n\
-         export SDK=/opt/sdk\ndev\nroot:root\nroot:root\ndev:dev\ndev:dev\n"
+         export SDK=/opt/sdk\nexport SDK=/opt/sdks/words/inside\ndev\nroot:root\nroot:root\ndev:dev\ndev:dev\n"
     );
     let (broken, page) = (of("broken.sh"), of("installer.sh"));
     for (fields, wanted) in [

@@ -19,17 +19,19 @@ fn what_tasks_print_is_shown_and_kept() {
     assert!(said.contains("[1/1]     one\n[1/1]     ***\n[1/1]     two\n"), "{said}");
     let quieter = build(&["--task-output", "failures"]);
     assert!(!quieter.contains("     one") && quieter.contains("three"), "{quieter}");
+    let all = build(&["--task-output", "failures", "-v"]);
+    assert!(all.contains("[1/1]     one"), "{all}");
     // The log has it all the same, and how the build ended.
-    for number in ["1", "2"] {
+    for number in ["1", "2", "3"] {
         let log = store.run(&["log", number]).ok().stdout;
         for part in ["build ", "[1/1]     one", "***", "[1/1]     three", "error: a.yml:2: fails"] {
             assert!(log.contains(part), "no `{part}` in {log}");
         }
         assert!(!log.contains("hidden-word"), "{log}");
     }
-    assert_eq!(store.run(&["log", "--list"]).ok().stdout.lines().count(), 2);
-    let said = store.run(&["log", "3"]).fails(1).stderr;
-    assert!(said.contains("the store has 2 logs"), "{said}");
+    assert_eq!(store.run(&["log", "--list"]).ok().stdout.lines().count(), 3);
+    let said = store.run(&["log", "4"]).fails(1).stderr;
+    assert!(said.contains("the store has 3 logs"), "{said}");
     for _ in 0..25 {
         store.run(&["build", "/nonexistent"]);
     }

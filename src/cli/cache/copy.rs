@@ -43,7 +43,7 @@ pub(super) struct ImportArgs {
 pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let mut network = args.cache.network(&context);
+    let mut network = args.cache.network(&context)?;
     let mut team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
     let key = signing_key(args.sign_key.as_deref())?;
     let signs = key.is_some();
@@ -64,7 +64,7 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, Com
 pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let mut network = args.cache.network(&context);
+    let mut network = args.cache.network(&context)?;
     let mut team = Team::default();
     team.verify = verifying_key(args.cache_verify_key.as_deref())?;
     network.share(team);

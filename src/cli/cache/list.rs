@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
-    let network = args.cache.network(&context);
+    let network = args.cache.network(&context)?;
     let remote = open(&network, &args.cache.cache)?;
     let (listed, _) = entries(&context, &remote)?;
     match args.format {

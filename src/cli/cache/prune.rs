@@ -42,7 +42,7 @@ fn age(text: &str) -> Result<Age, String> {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
-    let network = args.cache.network(&context);
+    let network = args.cache.network(&context)?;
     let remote = open(&network, &args.cache.cache)?;
     let (listed, images) = entries(&context, &remote)?;
     let mut needed: BTreeSet<Digest> = BTreeSet::new();

@@ -129,7 +129,7 @@ impl<'a> Locker<'a> {
     fn platform(&mut self, platform: &Platform) -> Result<String, CommandError> {
         let toolchains = Lock { toolchains: self.lock.toolchains.clone(), ..Lock::default() };
         let bare = self.inputs.prepare_with(self.blueprint, platform, &toolchains)?;
-        let network = self.inputs.network(self.context, &bare);
+        let network = self.inputs.network(self.context, &bare)?;
         self.downloads(&bare, &network)?;
         self.commits(&bare)?;
         let base = bare.lowered.base.clone();
@@ -222,7 +222,7 @@ impl<'a> Locker<'a> {
 
     /// What the tasks without packages install. Nothing, with a warning, where this machine cannot run apt.
     fn closures(&self, prepared: Prepared) -> Result<Vec<(String, ClosurePin)>, CommandError> {
-        let network = self.inputs.network(self.context, &prepared);
+        let network = self.inputs.network(self.context, &prepared)?;
         let options = Options {
             compression: self.inputs.compression,
             epoch: prepared.epoch,

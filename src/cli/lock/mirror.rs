@@ -48,7 +48,7 @@ pub(super) fn keep(
         .collect();
     let platform: Platform = lock.host.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
     let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
-    let mut network = inputs.network(context, &prepared);
+    let mut network = inputs.network(context, &prepared)?;
     network.mirror.clone_from(&lock.mirror);
     let resolver = network.resolver();
     let client = resolver.client(reference)?;

@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let attach = args.attach.read()?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let network = Network::new(&context, &args.registry, Platform::of_this_machine());
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
     let resolver = network.resolver();
     let mut joined = Vec::new();
     for image in &args.images {

@@ -2,17 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use layers::digest::Digest;
 use layers::media_type;
-use layers::store::Store;
-use serde::de::DeserializeOwned;
 
 use crate::cache::{Place, elsewhere};
 use crate::cli::context::{Context, now};
 use crate::cli::error::{CommandError, Kind};
-use crate::cli::push;
-use crate::image::{self, ImageError, Index, IndexEntry, LocalImage, Manifest, read_config};
-use crate::plan::Platform;
+use crate::cli::named::{self, platform, read};
+use crate::image::{ImageError, Index, IndexEntry, LocalImage, Manifest};
 use crate::registry::Reference;
 use crate::resolve::Resolver;
 
@@ -45,15 +41,11 @@ impl Joined {
 /// The images that `text` stands for: of an index all that it lists.
 pub(super) fn find(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Vec<Joined>, CommandError> {
     let reference: Reference = text.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    let local = match reference.digest {
-        Some(_) => None,
-        None => image::local(&context.store, &reference.to_string())?,
+    let local = match named::find(context, text) {
+        Ok(local) => local,
+        Err(_) if reference.names_registry() => return remote(context, resolver, text, &reference),
+        Err(error) => return Err(error),
     };
-    if local.is_none() && reference.names_registry() {
-        return remote(context, resolver, text, &reference);
-    }
-    // Says what is wrong with a name that is nowhere.
-    let local = local.map_or_else(|| push::find(context, &reference), Ok)?;
     let images = local.images().iter().map(|image| {
         let manifest: Manifest = read(&context.store, text, &image.manifest.digest)?;
         let platform = platform(&context.store, text, &manifest)?;
@@ -95,29 +87,4 @@ fn remote(
         Ok(Joined { named: text.to_owned(), place: "the registry", image, annotations })
     });
     images.collect()
-}
-
-fn read<T: DeserializeOwned>(store: &Store, what: &str, digest: &Digest) -> Result<T, CommandError> {
-    let bytes = store.read_blob(digest, 16 << 20)?;
-    let invalid = |error: serde_json::Error| ImageError::invalid(what, format!("its manifest cannot be read: {error}"));
-    Ok(serde_json::from_slice(&bytes).map_err(invalid)?)
-}
-
-/// What the image's config says it runs on.
-fn platform(store: &Store, what: &str, manifest: &Manifest) -> Result<Platform, CommandError> {
-    let config = read_config(what, &store.read_blob(&manifest.config.digest, 16 << 20)?)?;
-    let field = |name: &str| config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    // As Go names them: what else stands there would be shown, and handed on.
-    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    match (field("os"), field("architecture")) {
-        (Some(os), Some(architecture))
-            if [Some(&os), Some(&architecture), field("variant").as_ref()]
-                .into_iter()
-                .flatten()
-                .all(|text| is_name(text)) =>
-        {
-            Ok(Platform { os, architecture, variant: field("variant") })
-        }
-        _ => Err(ImageError::invalid(what, "its config does not say what it runs on").into()),
-    }
 }

@@ -1,0 +1,138 @@
+//! Who this user is to servers of downloads: `--header`, `ALLOY_HEADERS`, the configuration file and `~/.netrc`.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use layers::regular;
+
+use super::error::{CommandError, Kind};
+use super::ui;
+use crate::event::{Event, Reporter};
+use crate::fetch::{Credentials, Header, Machine, expanded, machines};
+use crate::yaml::{self, Diagnostic, Node, Sources};
+
+/// Bytes of a file that is read.
+const LIMIT: u64 = 1 << 20;
+const HEADERS: &str = "ALLOY_HEADERS";
+
+/// All that the user says; `given` are the `--header` options. What is wrong with a netrc file is a warning.
+pub(super) fn read(given: &[String], reporter: &Reporter) -> Result<Credentials, CommandError> {
+    let var = |name: &str| std::env::var(name).ok();
+    let mut headers = Vec::new();
+    for text in given {
+        headers.push(header("--header", text)?);
+    }
+    for line in var(HEADERS).unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
+        headers.push(header(HEADERS, line)?);
+    }
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = path("HOME");
+    let config = path("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+    if let Some(config) = config {
+        headers.extend(configured(&config.join("alloy/config.yml"))?);
+    }
+    let named = path("NETRC");
+    let asked = named.is_some();
+    let netrc = named.or_else(|| home.map(|home| home.join(".netrc")));
+    let found = netrc.map_or_else(Vec::new, |netrc| {
+        of_netrc(&netrc, asked).unwrap_or_else(|told| {
+            reporter.event(Event::Warning(told));
+            Vec::new()
+        })
+    });
+    Ok(Credentials::new(headers, found))
+}
+
+fn header(place: &str, text: &str) -> Result<Header, CommandError> {
+    Header::read(text, |name| std::env::var(name).ok()).map_err(|wrong| {
+        CommandError::usage(format!("{place}: {wrong}"))
+            .hint("write 'HOST: NAME: $VARIABLE', between single quotes: the value is then on no command line")
+    })
+}
+
+/// Machines of a netrc file; none, with what to tell, where others may read it.
+fn of_netrc(path: &Path, asked: bool) -> Result<Vec<Machine>, String> {
+    let told = |why: String| format!("{} is not used: {why}", path.display());
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !asked => return Ok(Vec::new()),
+        Err(error) => return Err(told(error.to_string())),
+    };
+    if metadata.mode() & 0o077 != 0 {
+        return Err(told(format!("others may read it; chmod 600 {} makes it yours alone", path.display())));
+    }
+    let text = regular::given_text(path, LIMIT).map_err(|error| told(error.to_string()))?;
+    machines(&text).map_err(|(line, wrong)| told(format!("line {line} has {wrong}")))
+}
+
+/// Headers of the configuration file, if there is one.
+fn configured(path: &Path) -> Result<Vec<Header>, CommandError> {
+    let text = match regular::given_text(path, LIMIT) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", path.display());
+            return Err(CommandError::new(Kind::Usage, message));
+        }
+    };
+    let mut sources = Sources::default();
+    let file = sources.add(path.display().to_string(), text.as_str());
+    yaml::parse(file, &text).and_then(|node| headers(&node)).map_err(|wrong| {
+        let shown = yaml::render(&[wrong], &sources, ui::color());
+        CommandError::usage(format!("the configuration has an error\n\n{}", shown.trim_end()))
+    })
+}
+
+fn headers(node: &Node) -> Result<Vec<Header>, Diagnostic> {
+    if node.is_null() {
+        return Ok(Vec::new());
+    }
+    only(node, "the configuration", &["downloads"])?;
+    let Some(downloads) = node.mapping("the configuration")?.get("downloads").filter(|node| !node.is_null()) else {
+        return Ok(Vec::new());
+    };
+    only(downloads, "downloads", &["headers"])?;
+    let list = downloads.mapping("downloads")?.get("headers").filter(|node| !node.is_null());
+    let list = list.map_or(Ok(&[][..]), |list| list.sequence("headers"))?;
+    list.iter().map(one).collect()
+}
+
+/// An error where `node` is no mapping, or has other keys than `known`.
+fn only(node: &Node, what: &str, known: &[&str]) -> Result<(), Diagnostic> {
+    let mapping = node.mapping(what)?;
+    let Some((key, _)) = mapping.entries.iter().find(|(key, _)| !known.contains(&key.text.as_str())) else {
+        return Ok(());
+    };
+    let message = format!("`{}` is no key of {what}", key.text);
+    let error = Diagnostic::error("unknown-field", key.span, message);
+    Err(error.help(format!("known are {}", known.join(", "))).suggest(&key.text, known.iter().copied()))
+}
+
+fn one(node: &Node) -> Result<Header, Diagnostic> {
+    const VALUES: [&str; 3] = ["value", "value_env", "value_file"];
+    only(node, "a header", &["host", "name", VALUES[0], VALUES[1], VALUES[2]])?;
+    let mapping = node.mapping("a header")?;
+    let wrong = |span, message: String| Diagnostic::error("header", span, message);
+    let text = |name: &str| {
+        let value = mapping.get(name).ok_or_else(|| wrong(node.span, format!("a header needs `{name}`")))?;
+        value.text(name)
+    };
+    let given: Vec<&str> = VALUES.into_iter().filter(|name| mapping.get(name).is_some()).collect();
+    let [given] = given[..] else {
+        let help = "`value_env: NAME` and `value_file: PATH` keep it elsewhere; `value` may hold `$NAME`";
+        return Err(wrong(node.span, "a header has one of `value_env`, `value_file` and `value`".into()).help(help));
+    };
+    let (said, var) = (text(given)?, |name: &str| std::env::var(name).ok());
+    let span = mapping.get(given).map_or(node.span, |value| value.span);
+    let value = match given {
+        "value_env" => var(said).filter(|value| !value.is_empty()).ok_or(format!("the variable `{said}` is not set")),
+        "value_file" => {
+            let read = regular::given_text(Path::new(said), LIMIT);
+            read.map_err(|error| format!("cannot read {said}: {error}"))
+        }
+        _ => expanded(said, var),
+    };
+    let value = value.map_err(|message| wrong(span, message))?;
+    Header::new(text("host")?, text("name")?, &value).map_err(|message| wrong(node.span, message))
+}

@@ -1,0 +1,254 @@
+//! Who this user is to servers of downloads: headers for those servers that the user names, whatever a blueprint says.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use url::{Host, Url};
+
+use super::netrc::Machine;
+
+/// What the client says itself; another word would change what is asked, or where a request ends.
+const MANAGED: [&str; 15] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "if-range",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A server, as a user names it: `HOST`, `HOST:PORT`, and either with `https://` or `http://`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Server {
+    /// The scheme, where it is said.
+    scheme: Option<String>,
+    host: String,
+    /// The port, where it is not that of the scheme.
+    port: Option<u16>,
+}
+
+impl Server {
+    fn read(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme.to_owned()), rest),
+            Some(_) => return None,
+            None => (None, text),
+        };
+        let plain = !rest.contains(['/', '?', '#', '@', '\\']) && !rest.contains(char::is_whitespace);
+        let url = Url::parse(&format!("{}://{rest}/", scheme.as_deref().unwrap_or("https"))).ok().filter(|_| plain)?;
+        Some(Self { scheme, host: url.host_str()?.to_owned(), port: url.port() })
+    }
+
+    /// True if what is for this server may be sent with a request for `url`: without a scheme, by TLS, or to a server
+    /// of this machine.
+    fn fits(&self, url: &Url) -> bool {
+        let port = self.port.or(if url.scheme() == "http" { Some(80) } else { Some(443) });
+        let scheme = match &self.scheme {
+            Some(scheme) => scheme == url.scheme(),
+            None => is_private(url),
+        };
+        scheme && url.host_str() == Some(&self.host) && url.port_or_known_default() == port
+    }
+}
+
+/// True if nobody on the way reads what a request for `url` says.
+fn is_private(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || url.scheme() == "http" && loopback
+}
+
+/// A header for one server. It is secret: nothing shows its value.
+#[derive(Clone, Debug)]
+pub struct Header {
+    server: Server,
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+impl Header {
+    /// The header `name` with `value` for `server`. An error says what is wrong, and never the value.
+    pub fn new(server: &str, name: &str, value: &str) -> Result<Self, String> {
+        let server = Server::read(server)
+            .ok_or_else(|| format!("`{server}` is no server: write HOST, HOST:PORT or http://HOST"))?;
+        let lower = name.to_ascii_lowercase();
+        if MANAGED.contains(&lower.as_str()) {
+            return Err(format!("alloy says `{name}` itself: another value would change what a request asks for"));
+        }
+        let known = HeaderName::from_bytes(lower.as_bytes());
+        let name = known.map_err(|_| format!("`{name}` cannot be the name of a header"))?;
+        let mut value = HeaderValue::from_str(value.trim())
+            .ok()
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| format!("the value of `{name}` is empty, or holds what no header can hold"))?;
+        value.set_sensitive(true);
+        Ok(Self { server, name, value })
+    }
+
+    /// `HOST: NAME: value`, where the value may name variables.
+    pub fn read(text: &str, var: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let form = || "a header is `HOST: NAME: value`, with a space behind the first colon".to_owned();
+        let (server, rest) = text.trim().split_once(": ").ok_or_else(form)?;
+        let (name, value) = rest.split_once(':').ok_or_else(form)?;
+        Self::new(server.trim(), name.trim(), &expanded(value.trim(), var)?)
+    }
+
+    /// What must not be shown: the value, and what stands behind a word such as `Bearer`.
+    fn secrets(&self) -> Vec<String> {
+        let value = self.value.to_str().unwrap_or_default();
+        let behind = value.split_once(' ').map(|(_, rest)| rest.trim());
+        let known = self.name == ACCEPT;
+        [Some(value), behind].into_iter().flatten().filter(|_| !known).map(str::to_owned).collect()
+    }
+}
+
+/// `text` with the values of `$NAME` and `${NAME}`; `$$` is a dollar. An error names the variable, never the text.
+pub fn expanded(text: &str, var: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, end) = match after.strip_prefix('{') {
+            Some(braced) => braced.split_once('}').ok_or("a `${` in the value is not closed")?,
+            None => after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len())),
+        };
+        if name.is_empty() || !name.chars().all(is_name) {
+            return Err("a `$` in the value names no variable; `$$` is a dollar".to_owned());
+        }
+        let value = var(name).filter(|value| !value.is_empty());
+        out.push_str(&value.ok_or_else(|| format!("the variable `{name}` is not set"))?);
+        rest = end;
+    }
+    Ok(out + rest)
+}
+
+/// All that a user says of servers: earlier headers count before later ones of the same name, and all of them before
+/// a netrc file.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    headers: Vec<Header>,
+    machines: Vec<Machine>,
+}
+
+impl Credentials {
+    /// Of headers and the machines of a netrc file.
+    pub fn new(headers: Vec<Header>, machines: Vec<Machine>) -> Self {
+        Self { headers, machines }
+    }
+
+    /// What must not be shown.
+    pub fn secrets(&self) -> Vec<String> {
+        let machines = self.machines.iter().flat_map(|machine| [machine.password.clone(), basic(machine)]);
+        self.headers.iter().flat_map(Header::secrets).chain(machines).filter(|secret| !secret.is_empty()).collect()
+    }
+
+    /// Headers of a request for `url`. Its own user and password count before them.
+    pub(super) fn of(&self, url: &Url) -> HeaderMap {
+        let mut out = HeaderMap::new();
+        let own = !url.username().is_empty() || url.password().is_some();
+        for header in self.headers.iter().filter(|header| header.server.fits(url)) {
+            let said = out.contains_key(&header.name) || own && header.name == AUTHORIZATION;
+            if !said {
+                out.insert(header.name.clone(), header.value.clone());
+            }
+        }
+        let said = own || out.keys().any(|name| name != ACCEPT);
+        let host = url.host_str().unwrap_or_default();
+        let machine = self.machines.iter().find(|machine| machine.name.eq_ignore_ascii_case(host));
+        if let Some(machine) = machine.filter(|_| !said && is_private(url))
+            && let Ok(mut value) = HeaderValue::from_str(&format!("Basic {}", basic(machine)))
+        {
+            value.set_sensitive(true);
+            out.insert(AUTHORIZATION, value);
+        }
+        out
+    }
+}
+
+fn basic(machine: &Machine) -> String {
+    STANDARD.encode(format!("{}:{}", machine.login, machine.password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(credentials: &Credentials, url: &str) -> Vec<(String, String)> {
+        let headers = credentials.of(&Url::parse(url).unwrap());
+        let pair = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap().to_owned());
+        headers.iter().map(pair).collect()
+    }
+
+    fn header(text: &str) -> Header {
+        Header::read(text, |name| (name == "T").then(|| "t0ken".to_owned())).unwrap()
+    }
+
+    #[test]
+    fn headers_go_to_their_server_alone() {
+        let token = |server: &str| Credentials::new(vec![header(&format!("{server}: PRIVATE-TOKEN: $T"))], Vec::new());
+        let a = token("A.example");
+        assert_eq!(sent(&a, "https://a.example/x"), [("private-token".to_owned(), "t0ken".to_owned())]);
+        for other in ["http://a.example/", "https://a.example:8443/", "https://b.a.example/", "https://a.example.b/"] {
+            assert!(sent(&a, other).is_empty(), "{other}");
+        }
+        assert_eq!(sent(&token("a.example:8443"), "https://a.example:8443/").len(), 1);
+        assert_eq!(sent(&token("http://a.example"), "http://a.example/").len(), 1);
+        assert!(sent(&token("http://a.example"), "https://a.example/").is_empty());
+        assert_eq!(sent(&token("127.0.0.1:81"), "http://127.0.0.1:81/").len(), 1);
+        assert!(sent(&token("https://127.0.0.1:81"), "http://127.0.0.1:81/").is_empty());
+    }
+
+    #[test]
+    fn the_url_s_own_login_counts_before_headers_and_these_before_netrc() {
+        let machine = Machine { name: "a.example".into(), login: "ann".into(), password: "pw".into() };
+        let all = |headers: &[&str]| {
+            Credentials::new(headers.iter().map(|text| header(text)).collect(), vec![machine.clone()])
+        };
+        let basic = ("authorization".to_owned(), format!("Basic {}", STANDARD.encode("ann:pw")));
+        assert_eq!(sent(&all(&[]), "https://a.example:8443/"), std::slice::from_ref(&basic));
+        assert!(sent(&all(&[]), "http://a.example/").is_empty());
+        assert!(sent(&all(&[]), "https://bob:x@a.example/").is_empty());
+        let headers = ["a.example: Authorization: Bearer ${T}", "a.example: Authorization: second"];
+        let bearer = ("authorization".to_owned(), "Bearer t0ken".to_owned());
+        assert_eq!(sent(&all(&headers), "https://a.example/"), [bearer]);
+        assert!(sent(&all(&headers), "https://bob:x@a.example/").is_empty());
+        let accept = all(&["a.example: Accept: application/octet-stream"]);
+        assert!(sent(&accept, "https://a.example/").contains(&basic));
+        let secrets = all(&headers).secrets();
+        assert!(["t0ken", "Bearer t0ken", "pw"].iter().all(|secret| secrets.iter().any(|found| found == secret)));
+        assert!(!format!("{:?}", all(&headers)).contains("t0ken"));
+        assert!(!format!("{:?}", all(&headers)).contains("pw"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_value() {
+        let wrong = |text: &str| Header::read(text, |_| None).unwrap_err();
+        for name in ["Host", "Content-Length", "RANGE", "Transfer-Encoding"] {
+            assert!(wrong(&format!("a.example: {name}: s3cret")).contains("itself"));
+        }
+        assert!(wrong("a.example: X: $NOTSET").contains("`NOTSET` is not set"));
+        for text in ["a.example/path: X: s3cret", "u@a.example: X: s3cret", "X:s3cret", "a.example: X Y: s3cret"] {
+            assert!(!wrong(text).contains("s3cret"), "{text}");
+        }
+        assert!(wrong("a.example: X: s3cret\nY: z").contains("no header can hold"));
+        assert_eq!(expanded("a$$b", |_| None).unwrap(), "a$b");
+    }
+}

@@ -1,0 +1,77 @@
+//! What helps whom a server does not let in.
+
+use url::Url;
+
+/// Ways to say who one is to the server of `url`.
+pub(super) fn credentials(url: &str) -> String {
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(Url::host_str).unwrap_or("HOST").to_owned();
+    let path = parsed.as_ref().map(Url::path).unwrap_or_default();
+    let loopback = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+    let scheme = if url.starts_with("http://") && !loopback { "http://" } else { "" };
+    let port = parsed.as_ref().and_then(Url::port).map(|port| format!(":{port}")).unwrap_or_default();
+    let server = format!("{scheme}{host}{port}");
+    let header = match () {
+        () if host.contains("gitlab") || path.contains("/api/v4/") => format!(
+            "--header '{server}: PRIVATE-TOKEN: $GITLAB_TOKEN', in a job of GitLab --header '{server}: JOB-TOKEN: \
+             $CI_JOB_TOKEN'"
+        ),
+        () if is_github(&host) => format!(
+            "--header '{server}: Authorization: Bearer $GITHUB_TOKEN', and for assets of a release, at \
+             api.github.com, --header 'api.github.com: Accept: application/octet-stream'"
+        ),
+        () if host.contains("artifactory") || host.contains("jfrog") || path.starts_with("/artifactory/") => format!(
+            "--header '{server}: X-JFrog-Art-Api: $API_KEY' or --header '{server}: Authorization: Bearer $TOKEN'"
+        ),
+        () => format!("--header '{server}: Authorization: Bearer $TOKEN'"),
+    };
+    let netrc = if scheme.is_empty() { format!(", a `machine {host}` in ~/.netrc") } else { String::new() };
+    format!(
+        "{header}{netrc}, or variables in the URL: https://{{{{.Vars.USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}{port}/…"
+    )
+}
+
+fn is_github(host: &str) -> bool {
+    host == "github.com" || host.ends_with(".github.com") || host.starts_with("github.") || host.ends_with(".ghe.com")
+}
+
+/// What a status says of credentials; `said` if some were sent.
+pub(super) fn refused(url: &str, said: bool) -> String {
+    let ways = credentials(url);
+    if said {
+        format!(
+            "the server does not let in who was named to it: look whether the credentials are those of this server and may read this file; they are given with {ways}"
+        )
+    } else {
+        format!("the server wants credentials for this URL: {ways}")
+    }
+}
+
+/// What else a file that is not there may mean.
+pub(super) fn missing(url: &str, said: bool) -> String {
+    let check = "check the URL: the server has no such file";
+    if said {
+        return check.to_owned();
+    }
+    format!("{check}. GitLab and GitHub answer so, too, to whoever has no token: {}", credentials(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_those_of_the_server() {
+        for (url, said) in [
+            ("https://gitlab.example/api/v4/x", "'gitlab.example: JOB-TOKEN: $CI_JOB_TOKEN'"),
+            ("https://git.example:8443/api/v4/x", "'git.example:8443: PRIVATE-TOKEN: $GITLAB_TOKEN'"),
+            ("https://github.com/a/b", "'github.com: Authorization: Bearer $GITHUB_TOKEN'"),
+            ("https://a.example/artifactory/x", "'a.example: X-JFrog-Art-Api: $API_KEY'"),
+            ("http://a.example/x", "'http://a.example: Authorization: Bearer $TOKEN'"),
+            ("http://127.0.0.1:81/x", "'127.0.0.1:81: Authorization: Bearer $TOKEN', a `machine 127.0.0.1`"),
+        ] {
+            assert!(credentials(url).contains(said), "{}", credentials(url));
+        }
+        assert!(!credentials("http://a.example/x").contains("netrc"));
+    }
+}

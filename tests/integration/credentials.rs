@@ -1,0 +1,113 @@
+//! Who this user is to servers of downloads: told to those that the user names, and to nobody else.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::download::Downloads;
+use crate::support::http::{Server, send, whole};
+use crate::support::{run, text, tool};
+
+const TOKEN: &str = "t0ken-t0ken-t0ken";
+
+/// A server that answers whoever has the token, and nobody else.
+fn guarded(status: &'static str) -> Server {
+    Server::start(move |_, asked, stream| match asked.header("private-token") {
+        Some(TOKEN) => whole(stream, b"content"),
+        _ => send(stream, status, "Content-Length: 0\r\n", b""),
+    })
+}
+
+/// The build of somebody whose home is the store's directory.
+fn build(downloads: &Downloads, more: &[&str]) -> Command {
+    let mut command = downloads.command(more);
+    command.env("HOME", downloads.store.path()).env_remove("XDG_CONFIG_HOME").env_remove("NETRC");
+    command.env("GITLAB_TOKEN", TOKEN);
+    command
+}
+
+fn header(server: &Server) -> String {
+    format!("--header={}: PRIVATE-TOKEN: $GITLAB_TOKEN", server.address)
+}
+
+#[test]
+fn a_header_lets_in_and_is_kept_nowhere() {
+    let server = guarded("404 Not Found");
+    let downloads = Downloads::one(&server.path("api/v4/x"), None);
+    let ended = run(&mut build(&downloads, &[])).fails(4);
+    for said in ["no such file", "PRIVATE-TOKEN: $GITLAB_TOKEN", "JOB-TOKEN: $CI_JOB_TOKEN"] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    let ended = run(&mut build(&downloads, &[&header(&server)])).ok();
+    assert!(!(ended.stdout + &ended.stderr).contains(TOKEN));
+    assert_eq!(tool("grep", &["-rlaF", TOKEN, text(downloads.store.path())]).stdout, "");
+}
+
+#[test]
+fn headers_of_the_environment_and_of_the_configuration_do_as_well() {
+    let server = guarded("401 Unauthorized");
+    let downloads = Downloads::one(&server.url(), None);
+    let ended = run(&mut build(&downloads, &[])).fails(4);
+    assert!(ended.stderr.contains("the server wants credentials"), "{}", ended.stderr);
+    let lines = format!("\n{}: PRIVATE-TOKEN: ${{GITLAB_TOKEN}}\n", server.address);
+    run(build(&downloads, &[]).env("ALLOY_HEADERS", lines)).ok();
+
+    let downloads = Downloads::one(&server.url(), None);
+    let config = downloads.store.path().join(".config/alloy/config.yml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let entry = |field: &str| {
+        let text = format!("downloads: {{headers: [{{host: '{}', name: PRIVATE-TOKEN, {field}}}]}}\n", server.address);
+        fs::write(&config, text).unwrap();
+    };
+    entry("value_enf: GITLAB_TOKEN");
+    let ended = run(&mut build(&downloads, &[])).fails(2);
+    assert!(ended.stderr.contains("config.yml:1:") && ended.stderr.contains("value_env"), "{}", ended.stderr);
+    entry("value_env: GITLAB_TOKEN");
+    run(&mut build(&downloads, &[])).ok();
+}
+
+#[test]
+fn another_server_behind_a_redirect_learns_nothing() {
+    let target = Server::start(|_, _, stream| whole(stream, b"content"));
+    let to = format!("Location: {}\r\nContent-Length: 0\r\n", target.url());
+    let server = Server::start(move |_, _, stream| send(stream, "302 Found", &to, b""));
+    let downloads = Downloads::one(&server.url(), None);
+    let both = format!("--header={}: PRIVATE-TOKEN: $GITLAB_TOKEN", target.address);
+    run(&mut build(&downloads, &[&header(&server), &both])).ok();
+    assert_eq!(server.asked()[0].header("private-token"), Some(TOKEN));
+    assert!(!target.asked().is_empty());
+    assert!(!format!("{:?}", target.asked()).contains(TOKEN), "{:?}", target.asked());
+}
+
+#[test]
+fn a_netrc_that_others_may_read_is_not_used() {
+    let server = Server::start(|_, _, stream| whole(stream, b"content"));
+    let downloads = Downloads::one(&server.url(), None);
+    let netrc = downloads.store.path().join(".netrc");
+    fs::write(&netrc, "machine 127.0.0.1 login ann password pw-pw-pw\n").unwrap();
+    fs::set_permissions(&netrc, Permissions::from_mode(0o644)).unwrap();
+    let ended = run(&mut build(&downloads, &[])).ok();
+    assert!(ended.stderr.contains("others may read it; chmod 600"), "{}", ended.stderr);
+    assert_eq!(server.asked()[0].header("authorization"), None);
+    fs::set_permissions(&netrc, Permissions::from_mode(0o600)).unwrap();
+    let ended = run(&mut build(&downloads, &["--pull"])).ok();
+    let basic = format!("Basic {}", STANDARD.encode("ann:pw-pw-pw"));
+    assert_eq!(server.asked().last().unwrap().header("authorization"), Some(basic.as_str()));
+    assert!(!ended.stderr.contains("pw-pw-pw"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_login_page_in_a_circle_is_told_and_a_managed_header_refused() {
+    let server = Server::start(|_, _, stream| {
+        send(stream, "302 Found", "Location: /login\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n", b"");
+    });
+    let downloads = Downloads::one(&server.url(), None);
+    let ended = run(&mut build(&downloads, &[])).fails(4);
+    assert!(ended.stderr.contains("it wants a login") && ended.stderr.contains("--header"), "{}", ended.stderr);
+    let managed = format!("--header={}: Range: bytes=0-1", server.address);
+    let ended = run(&mut build(&downloads, &[&managed])).fails(2);
+    assert!(ended.stderr.contains("alloy says `Range` itself"), "{}", ended.stderr);
+}

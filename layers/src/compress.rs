@@ -16,6 +16,7 @@ mod frames;
 mod gunzip;
 mod gzip;
 mod lz4;
+mod lzma;
 mod whole;
 mod xz;
 
@@ -168,6 +169,10 @@ pub enum Format {
     Bzip2,
     /// LZ4 frames.
     Lz4,
+    /// What `lz4 -l` writes.
+    Lz4Legacy,
+    /// What lzma(1) writes.
+    Lzma,
 }
 
 impl Format {
@@ -179,6 +184,8 @@ impl Format {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
+            [0x02, 0x21, 0x4c, 0x18, ..] => Self::Lz4Legacy,
+            head if lzma::is_head(head) => Self::Lzma,
             _ => Self::Plain,
         }
     }
@@ -201,13 +208,14 @@ impl Format {
             Self::Zstd => Some("zstd"),
             Self::Xz => Some("xz"),
             Self::Bzip2 => Some("bzip2"),
-            Self::Lz4 => Some("LZ4"),
+            Self::Lz4 | Self::Lz4Legacy => Some("LZ4"),
+            Self::Lzma => Some("LZMA"),
         }
     }
 }
 
 /// A decompressor never needs more than this, whatever the input asks for.
-const MEMORY_LIMIT: u64 = 256 << 20;
+pub(crate) const MEMORY_LIMIT: u64 = 256 << 20;
 /// 2^27 bytes: the most that zstd itself decodes without being asked (`ZSTD_WINDOWLOG_LIMIT_DEFAULT`).
 const ZSTD_WINDOW_LOG: u32 = 27;
 
@@ -227,7 +235,8 @@ fn open<'a>(input: impl Read + Send + 'a, layer: bool) -> io::Result<(Format, Bo
     let (input, failed) = whole::input(input);
     let mut input = BufReader::with_capacity(256 << 10, input);
     let format = Format::of(input.fill_buf()?);
-    if let (true, Format::Xz | Format::Bzip2 | Format::Lz4, Some(name)) = (layer, format, format.name()) {
+    let layers_have = matches!(format, Format::Plain | Format::Gzip | Format::Zstd);
+    if let (true, Some(name)) = (layer && !layers_have, format.name()) {
         let text =
             format!("it is compressed with {name}, which no media type of layers stands for (gzip, zstd or none)");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -239,6 +248,8 @@ fn open<'a>(input: impl Read + Send + 'a, layer: bool) -> io::Result<(Format, Bo
         Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
         Format::Bzip2 => Box::new(bunzip2::Decoder::new(input)),
         Format::Lz4 => Box::new(lz4::Decoder::new(input)),
+        Format::Lz4Legacy => Box::new(lz4::legacy::Decoder::new(input)),
+        Format::Lzma => Box::new(lzma::Decoder::new(input, MEMORY_LIMIT)?),
     };
     Ok((format, Box::new(whole::Whole::new(reader, format, failed))))
 }

@@ -73,7 +73,7 @@ pub enum UnpackError {
     #[error("cannot read the zip archive: {0}")]
     Zip(#[from] ::zip::result::ZipError),
     /// None of the formats.
-    #[error("not an archive that alloy knows (tar, also compressed with gzip, xz, bzip2, zstd or lz4; zip; deb)")]
+    #[error("not an archive that alloy knows (tar, also compressed with gzip, xz, bzip2, zstd, lz4 or lzma; zip; deb)")]
     UnknownFormat,
     /// A hard link to a member that is left out.
     #[error("`{path}` is a hard link to `{link}`, which is left out when {strip} leading path elements are dropped")]

@@ -35,7 +35,9 @@ fn archives() -> Files {
         for kind in gz bz2 xz zst lz4; do tar -cSf - top README > plain; \
             case $kind in gz) gzip -n;; bz2) bzip2;; xz) xz;; zst) zstd -q;; lz4) lz4 -q;; esac < plain > a.tar.$kind; done
         cp a.tar.gz a.tgz; cp a.tar.xz a.txz; cp a.tar.bz2 a.tbz2; cp a.tar.zst misnamed.zip; cp posix.tar none
-        zip -qry a.zip top README
+        tar -cSf - top README | xz --format=lzma > a.tar.lzma; tar -cSf - top README | lz4 -lq > legacy.tar.lz4
+        zip -qry a.zip top README; zip -qry -Z bzip2 bzip2.zip top README
+        python3 -c '{REPACK}'
         mkdir -p deb/DEBIAN deb/usr; cp -a top deb/usr/; cp README deb/usr/
         printf 'Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n' > deb/DEBIAN/control
         printf '#!/bin/sh\ntouch /ran\n' > deb/DEBIAN/postinst; chmod 755 deb/DEBIAN/postinst
@@ -44,7 +46,23 @@ fn archives() -> Files {
     files
 }
 
-const TARS: [&str; 12] = [
+/// Packs the members of a zip anew: by LZMA, and as Windows may do it.
+const REPACK: &str = r#"
+import zipfile
+source = zipfile.ZipFile("a.zip")
+with zipfile.ZipFile("lzma.zip", "w") as target:
+    for member in source.infolist():
+        content = source.read(member)
+        member.compress_type = zipfile.ZIP_LZMA
+        target.writestr(member, content, zipfile.ZIP_LZMA)
+with zipfile.ZipFile("windows.zip", "w", zipfile.ZIP_DEFLATED) as target:
+    for name in ["sdk\\bin\\", "sdk\\bin\\tool.exe", "sdk\\readme.txt"]:
+        member = zipfile.ZipInfo(name, (2024, 1, 2, 3, 4, 6))
+        member.create_system = 0
+        target.writestr(member, "" if name.endswith("\\") else name)
+"#;
+
+const TARS: [&str; 14] = [
     "a.tar",
     "posix.tar",
     "a.tar.gz",
@@ -52,6 +70,8 @@ const TARS: [&str; 12] = [
     "a.tar.xz",
     "a.tar.zst",
     "a.tar.lz4",
+    "a.tar.lzma",
+    "legacy.tar.lz4",
     "a.tgz",
     "a.txz",
     "a.tbz2",
@@ -69,10 +89,12 @@ fn every_format_gives_the_same_files() {
             "- {{name: {name}, action: unarchive_from_url, url: '{url}', sha256: {sha256}, dest: {dest}, strip_components: {strip}}}\n"
         );
     };
-    for name in TARS.iter().chain(&["a.zip"]) {
+    const ZIPS: [&str; 3] = ["a.zip", "bzip2.zip", "lzma.zip"];
+    for name in TARS.iter().chain(&ZIPS) {
         unarchive(name, &format!("/opt/whole/{name}"), 0);
         unarchive(name, &format!("/opt/stripped/{name}"), 1);
     }
+    unarchive("windows.zip", "/opt/windows", 1);
     for kind in ["gzip", "xz", "zstd"] {
         unarchive(&format!("a-{kind}.deb"), &format!("/opt/deb/{kind}"), 1);
     }
@@ -105,8 +127,13 @@ fn every_format_gives_the_same_files() {
     }
     // A zip has no hard links.
     let once = |list: &str| list.replace(" 755 0:0 2 ", " 755 0:0 1 ");
-    assert_eq!(list("/opt/whole/a.zip"), once(&whole));
-    assert_eq!(list("/opt/stripped/a.zip"), once(&stripped));
+    for name in ZIPS {
+        assert_eq!(list(&format!("/opt/whole/{name}")), once(&whole), "{name}");
+        assert_eq!(list(&format!("/opt/stripped/{name}")), once(&stripped), "{name}");
+    }
+    let windows = list("/opt/windows");
+    let names: Vec<&str> = windows.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["bin/tool.exe", "readme.txt", "bin"], "{windows}");
     // Of a package, the files alone: no control files, no scripts.
     for kind in ["gzip", "xz", "zstd"] {
         assert_eq!(list(&format!("/opt/deb/{kind}")), whole, "{kind}");

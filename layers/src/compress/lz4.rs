@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Read};
 
 use lz4_flex::frame::FrameDecoder;
 
+pub(super) mod legacy;
+
 const MAGIC: u32 = 0x184d_2204;
 const SKIPPABLE: u32 = 0x184d_2a50;
 /// The largest block that a frame can have.

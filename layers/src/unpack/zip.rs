@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use zip::DateTime;
 use zip::read::ZipFile;
+use zip::{CompressionMethod, DateTime};
 
 use super::{Each, UnpackError};
 use crate::path;
@@ -16,6 +16,7 @@ use crate::tar::budget::Names;
 use crate::tar::{Content, Entry, Kind, TarError, plain_directory};
 
 mod directory;
+mod lzma;
 
 /// A link's target is a path; more is not one.
 const MAX_TARGET: u64 = 4095;
@@ -31,9 +32,10 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
     let mut names = Names::default();
     let mut bounds = Bounds { end: archive.central_directory_start(), first: None };
     for index in 0..archive.len() {
-        let mut member = archive.by_index(index)?;
-        bounds.member(&headers, &member)?;
-        let path = path::clean(member.name_raw()).map_err(TarError::from)?;
+        let packed_by_lzma = archive.by_index_raw(index)?.compression() == CompressionMethod::LZMA;
+        let mut member = if packed_by_lzma { archive.by_index_raw(index)? } else { archive.by_index(index)? };
+        let maker = bounds.member(&headers, &member)?;
+        let path = path::clean(&name(member.name_raw(), maker)).map_err(TarError::from)?;
         names.count(&path)?;
         let kind = match (member.is_dir(), member.is_symlink()) {
             (true, _) => Kind::Directory,
@@ -48,7 +50,16 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
         let mtime = (member.last_modified().map_or(0, seconds), 0);
         let mut entry = Entry { kind, mode, mtime, ..plain_directory(&path) };
         let size = member.size();
-        let mut content = Counted { inner: &mut member, path: &path, read: 0 };
+        let reader: Box<dyn Read + '_> = if packed_by_lzma {
+            if member.encrypted() {
+                return Err(damaged(format!("`{}` is encrypted", shown(&path))).into());
+            }
+            let crc = member.crc32();
+            Box::new(lzma::Decoder::new(&mut member, size, crc)?)
+        } else {
+            Box::new(&mut member)
+        };
+        let mut content = Counted { inner: reader, path: &path, read: 0 };
         match kind {
             Kind::Symlink => {
                 let mut target = Vec::new();
@@ -86,8 +97,9 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Takes a member in, which must be called the same where it is and in the directory.
-    fn member(&mut self, file: &File, member: &ZipFile<'_, directory::Bounded>) -> io::Result<()> {
+    /// Takes a member in, which must be called the same where it is and in the directory. Gives the kind of system that
+    /// packed it (4.4.2).
+    fn member(&mut self, file: &File, member: &ZipFile<'_, directory::Bounded>) -> io::Result<u8> {
         const LOCAL: u64 = 30;
         const CENTRAL: u64 = 46;
         let number = |at: u64| -> io::Result<u64> {
@@ -109,7 +121,9 @@ impl Bounds {
         let more = number(central + 28)? + number(central + 30)? + number(central + 32)?;
         self.end = self.end.max(central + CENTRAL + more);
         self.first = Some(self.first.map_or(local, |first| first.min(local)));
-        Ok(())
+        let mut maker = [0];
+        file.read_exact_at(&mut maker, central + 5)?;
+        Ok(maker[0])
     }
 
     /// An error if there is more than was read.
@@ -125,6 +139,18 @@ impl Bounds {
         }
         Ok(())
     }
+}
+
+/// Systems whose paths have `\` between elements: FAT, NTFS, VFAT (4.4.2.2).
+const BACKSLASHES: [u8; 3] = [0, 10, 14];
+
+/// The name of a member, with `/` between its elements. Some packers of Windows write `\`, against 4.4.17.1; as to
+/// unzip(1), it counts only where there is no `/` and the system is one that has no other.
+fn name(name: &[u8], maker: u8) -> Vec<u8> {
+    if !BACKSLASHES.contains(&maker) || name.contains(&b'/') {
+        return name.to_vec();
+    }
+    name.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect()
 }
 
 fn damaged(text: impl Into<String>) -> io::Error {

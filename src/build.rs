@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use layers::compress::Compression;
 use layers::digest::{Digest, Hasher};
 use layers::media_type::Descriptor;
 use layers::store::LayerBlob;
@@ -16,8 +15,7 @@ use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::Step;
-use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
-use crate::registry::Reference;
+use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, Platform};
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
@@ -28,6 +26,7 @@ mod error;
 mod forecast;
 mod foreign;
 mod inventory;
+mod options;
 mod output;
 mod session;
 mod team;
@@ -40,6 +39,7 @@ pub use error::{BuildError, TaskFailure};
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use foreign::{Need, foresee};
 pub use inventory::inventory;
+pub use options::{LookInside, NoCache, Options};
 pub(crate) use output::Lines;
 pub use session::Session;
 pub use uploads::export;
@@ -49,50 +49,6 @@ pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 const SHARED: &str = "cached by the team";
 /// What container runtimes stack (Docker's overlay2 driver, `maxDepth`).
 const MOST_LAYERS: usize = 127;
-
-/// What a build depends on beside the blueprint.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Of layers.
-    pub compression: Compression,
-    /// `SOURCE_DATE_EPOCH`, in seconds since 1970.
-    pub epoch: u64,
-    /// Task files that are built anew.
-    pub no_cache: NoCache,
-    /// How task files become layers.
-    pub layering: Layering,
-    /// Where finished layers are sent while later ones are made.
-    pub push: Vec<Reference>,
-    /// Whether somebody will want to know what is in the image.
-    pub inventory: bool,
-    /// Whether all layers have to be here in the end, for who reads them.
-    pub whole: bool,
-}
-
-/// Which layers are built although they are there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NoCache {
-    /// None.
-    #[default]
-    Nothing,
-    /// All of the blueprint's.
-    Everything,
-    /// Those with a task that says `always_run`.
-    AlwaysRun,
-    /// Those of these task files.
-    Files(BTreeSet<String>),
-}
-
-impl NoCache {
-    fn covers(&self, layer: &PlannedLayer) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Everything => true,
-            Self::AlwaysRun => layer.steps.iter().any(|step| step.guards.always_run),
-            Self::Files(files) => layer.files.iter().any(|file| files.contains(file)),
-        }
-    }
-}
 
 /// How a layer came to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,11 +190,8 @@ fn make(
     }
     forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
     let profile = profile(&mut session, &lowered.image)?;
-    // Of an image that was there before, it is there, too, or can be had from those who made it.
-    if options.inventory && done.iter().any(|layer| layer.hit == Hit::Built) {
-        let key = inventory::key(session.diff_ids());
-        session.value(cache::INVENTORIES, cache::INVENTORY, key, Session::inventory)?;
-    }
+    let built = done.iter().any(|layer| layer.hit == Hit::Built);
+    session.look_inside(options.look_inside, built)?;
     let image = session.image();
     session.finish()?;
     let composed = composed(&image, &done, &lowered.image, &profile, resolver, options.epoch);

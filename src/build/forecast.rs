@@ -54,14 +54,15 @@ pub struct ForecastDownload {
     pub size: Option<u64>,
 }
 
-/// Foresees a build.
+/// Foresees a build. `asked` is what the base was found to be just now, where that is not known here.
 pub fn forecast(
     resolver: &Resolver<'_>,
     directory: &Path,
     mut lowered: Lowered,
+    asked: Option<Base>,
     options: &Options,
 ) -> Result<Forecast, BuildError> {
-    let known = resolver.known_base(&lowered.base)?;
+    let known = resolver.known_base(&lowered.base)?.or(asked);
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (mut sources, unknown) = resolver.known_sources(directory, &steps)?;
     // Keys that depend on them are found under nothing.

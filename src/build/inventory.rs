@@ -21,18 +21,27 @@ pub(super) fn key(layers: impl IntoIterator<Item = DiffId>) -> Digest {
     key.finish()
 }
 
-/// What is in `image`.
-pub fn inventory(resolver: &Resolver<'_>, image: &Image) -> Result<Inventory, BuildError> {
+/// What the inventory of one layer, looked at by itself, is recorded under.
+pub(super) fn key_of_layer(layer: DiffId) -> Digest {
+    Digest::of(format!("inventory {VERSION} of the layer {}", layer.0))
+}
+
+/// What is in `image`, known here or by the team, or found out. `None` if it has layers that are not here, and they are
+/// not to be pulled for it.
+pub fn inventory(resolver: &Resolver<'_>, image: &Image, pull: bool) -> Result<Option<Inventory>, BuildError> {
     let key = key(image.layers.iter().map(|layer| layer.diff_id));
     if let Some(known) = cache::get(resolver.store, INVENTORIES, &key.hex())? {
-        return Ok(known);
+        return Ok(Some(known));
     }
     let found = match resolver.shared_value(INVENTORY, key) {
         Some((shared, _)) => shared,
-        None => Session::look_into(resolver, image)?,
+        None if pull || image.layers.iter().all(|layer| resolver.store.holds(&layer.descriptor)) => {
+            Session::look_into(resolver, image)?
+        }
+        None => return Ok(None),
     };
     cache::put(resolver.store, INVENTORIES, &key.hex(), &found)?;
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Says so if there was more than is looked at.

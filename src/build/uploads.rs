@@ -13,13 +13,10 @@ use layers::media_type::Descriptor;
 use layers::store::LayerBlob;
 
 use super::BuildError;
-use crate::cache::{self, Entry, Place, Remote, RemoteError, Team, elsewhere};
+use crate::cache::{self, Entry, Place, Remote, RemoteError, elsewhere};
 use crate::registry::{Client, Reference};
 use crate::resolve::Resolver;
 use crate::tasks::Task;
-
-/// Which entries a place has, as far as is known here.
-const SHARED: &str = "shared";
 
 /// Uploads under way.
 pub(super) struct Uploads<'a> {
@@ -32,17 +29,7 @@ pub(super) struct Uploads<'a> {
 /// A place that entries are left in.
 struct Cache {
     remote: Remote,
-    /// Tags that were there before.
-    known: BTreeSet<String>,
-    written: Mutex<Vec<String>>,
     failed: Mutex<Option<RemoteError>>,
-}
-
-/// Where it is recorded. Entries that nobody signed, or somebody else, are other entries.
-fn record(place: &Place, team: &Team) -> String {
-    let signer = team.signer().map_or_else(String::new, |key| format!("\n{}", key.hex()));
-    // 2: entries that do not say which way an archive's layer came are written once more.
-    Digest::of(format!("{place}{signer}\n2")).hex()
 }
 
 impl<'a> Uploads<'a> {
@@ -52,11 +39,7 @@ impl<'a> Uploads<'a> {
         let apart = |reference: &&Reference| !resolver.team.to.iter().any(|place| place.shares_registry(reference));
         // One that cannot be reached is told of by the push.
         let clients = references.iter().filter(apart).filter_map(|reference| resolver.client(reference).ok()).collect();
-        let cache = |remote: Remote| {
-            let record = record(&remote.place(), resolver.team);
-            let known = cache::get(resolver.store, SHARED, &record).ok().flatten().unwrap_or_default();
-            Arc::new(Cache { remote, known, written: Mutex::default(), failed: Mutex::default() })
-        };
+        let cache = |remote: Remote| Arc::new(Cache { remote, failed: Mutex::default() });
         let places: Vec<Place> = resolver.team.to.iter().filter(|place| resolver.team.asks(place)).cloned().collect();
         let caches = resolver.remotes(&places).into_iter().map(cache).collect();
         Self { resolver, clients, caches, running: Vec::new() }
@@ -78,12 +61,8 @@ impl<'a> Uploads<'a> {
     /// Begins to tell the team's caches of `entry`, its layer first. `found` is where it comes from, if not from here.
     pub(super) fn share(&mut self, entry: &Entry, found: Option<&Place>) {
         for cache in &self.caches {
-            let tags = entry.tags();
-            if found == Some(&cache.remote.place()) {
-                cache.written.lock().unwrap_or_else(PoisonError::into_inner).extend(tags);
-                continue;
-            }
-            if tags.iter().all(|tag| cache.known.contains(tag)) {
+            let place = cache.remote.place();
+            if found == Some(&place) {
                 continue;
             }
             let places: Vec<Place> = match entry.known.layer() {
@@ -93,9 +72,11 @@ impl<'a> Uploads<'a> {
             .into_iter()
             .collect();
             let created = Timestamp::from_second(self.resolver.now).unwrap_or_default().to_string();
+            let signature = self.resolver.team.signature(&created, &entry.record());
             let job = Job {
+                again: self.resolver.team.refused(&place, &entry.names()),
                 entry: entry.clone(),
-                signature: self.resolver.team.signature(&created, &entry.record()),
+                signed: signature.zip(self.resolver.team.signer()),
                 created,
                 sources: self.resolver.remotes(&places),
                 places,
@@ -103,9 +84,8 @@ impl<'a> Uploads<'a> {
             };
             let cache = Arc::clone(cache);
             self.running.push(Task::start(self.resolver.runtime, async move {
-                match job.run(&cache.remote).await {
-                    Ok(()) => cache.written.lock().unwrap_or_else(PoisonError::into_inner).extend(job.entry.tags()),
-                    Err(error) => *cache.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+                if let Err(error) = job.run(&cache.remote).await {
+                    *cache.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             }));
         }
@@ -119,15 +99,9 @@ impl<'a> Uploads<'a> {
             let _ = upload.wait();
         }
         for cache in &self.caches {
-            let place = cache.remote.place();
-            let written = std::mem::take(&mut *cache.written.lock().unwrap_or_else(PoisonError::into_inner));
-            let known: BTreeSet<String> = cache.known.iter().cloned().chain(written).collect();
-            if known != cache.known {
-                // That it is not known next time costs a few requests.
-                let _ = cache::put(self.resolver.store, SHARED, &record(&place, self.resolver.team), &known);
-            }
-            let error = cache.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-            failed.extend(error.map(|error| (place, error)));
+            let published = self.resolver.runtime.block_on(cache.remote.publish());
+            let error = cache.failed.lock().unwrap_or_else(PoisonError::into_inner).take().or(published.err());
+            failed.extend(error.map(|error| (cache.remote.place(), error)));
         }
         failed
     }
@@ -136,7 +110,10 @@ impl<'a> Uploads<'a> {
 /// An entry on its way.
 struct Job {
     entry: Entry,
-    signature: Option<String>,
+    /// What is there under its names is of no use.
+    again: bool,
+    /// The signature, and who signed.
+    signed: Option<(String, Digest)>,
     created: String,
     /// Who has the layer.
     places: Vec<Place>,
@@ -146,10 +123,14 @@ struct Job {
 
 impl Job {
     async fn run(&self, to: &Remote) -> Result<(), RemoteError> {
+        let signed = self.signed.as_ref().map(|(signature, signer)| (signature.as_str(), *signer));
+        if !self.again && to.lists(&self.entry.names(), signed.map(|(_, signer)| signer).as_ref()).await? {
+            return Ok(());
+        }
         if let Some(layer) = self.entry.known.layer() {
             self.blob(&layer.descriptor, to).await?;
         }
-        to.write(&self.entry, &self.created, self.signature.as_deref()).await?;
+        to.write(&self.entry, &self.created, signed).await?;
         if let Some(layer) = self.entry.known.layer() {
             // That it is not known costs sending it once more.
             let _ = elsewhere::note(&self.store, &layer.descriptor.digest, &to.place());

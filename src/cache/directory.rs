@@ -1,5 +1,6 @@
 //! Cache entries in a directory: an OCI image layout, so that other tools can look into it and copy it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,12 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
-use layers::media_type::{self, Descriptor, EMPTY};
+use layers::media_type::{Descriptor, EMPTY};
 use layers::path::shown;
 use layers::stop::Stop;
 use layers::store::{Store, StoreError};
 
 use super::entry::TAG_PREFIX;
+use super::listing::{Listed, Listing};
 use crate::image::{Files, ImageError, Index, IndexEntry, LAYOUT, PARTS, REF_NAME, copy_blob};
 use crate::sink::{Beside, Parts, SinkError, sweep};
 
@@ -151,32 +153,35 @@ impl Directory {
         })
     }
 
-    /// Writes a manifest under `tags`.
-    pub fn write(&self, tags: &[String], manifest: &[u8]) -> Result<()> {
+    /// Writes a manifest, which nothing leads to yet.
+    pub fn put(&self, manifest: &[u8]) -> Result<()> {
         self.begin()?;
-        let _lock = self.parts().lock()?;
-        let descriptor = Descriptor {
-            media_type: media_type::OCI_MANIFEST.to_owned(),
-            digest: Digest::of(manifest),
-            size: manifest.len() as u64,
-        };
         for bytes in [EMPTY, manifest] {
             self.replace(&self.blob(&Digest::of(bytes)), |mut file| file.write_all(bytes))?;
         }
+        Ok(())
+    }
+
+    /// Lists entries whose manifests were written.
+    pub fn publish(&self, new: &[Listed]) -> Result<()> {
+        let _lock = self.parts().lock()?;
         let mut manifests = self.index()?.manifests;
-        manifests.retain(|entry| !entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(tag)));
-        manifests.extend(tags.iter().map(|tag| IndexEntry {
-            descriptor: descriptor.clone(),
-            platform: None,
-            annotations: [(REF_NAME.to_owned(), tag.clone())].into(),
-        }));
+        let names: BTreeSet<&String> = new.iter().flat_map(|listed| &listed.names).collect();
+        manifests.retain(|entry| !entry.annotations.get(REF_NAME).is_some_and(|tag| names.contains(tag)));
+        manifests.extend(new.iter().flat_map(Listed::layout_entries));
         self.put_index(manifests)
     }
 
-    /// All tags, and the digests of their manifests.
-    pub fn tags(&self) -> Result<Vec<(String, Digest)>> {
-        let tagged = |mut entry: IndexEntry| Some((entry.annotations.remove(REF_NAME)?, entry.descriptor.digest));
-        Ok(self.index()?.manifests.into_iter().filter_map(tagged).collect())
+    /// The entries that it has.
+    pub fn list(&self) -> Result<Listing> {
+        Ok(Listing::of_layout(self.index()?.manifests))
+    }
+
+    /// Tags beside the entries.
+    pub fn others(&self) -> Result<Vec<String>> {
+        let tagged = |mut entry: IndexEntry| entry.annotations.remove(REF_NAME);
+        let tags = self.index()?.manifests.into_iter().filter_map(tagged);
+        Ok(tags.filter(|tag| !tag.starts_with(TAG_PREFIX)).collect())
     }
 
     /// Deletes what is under `tags`, and the blobs that only entries had which are gone.

@@ -18,7 +18,7 @@ use crate::plan::{Contents, LayerKey};
 
 /// `artifactType` of entries (OCI image-spec 1.1, "Guidelines for Artifact Usage").
 pub const ARTIFACT_TYPE: &str = "application/vnd.alloy.cache.v1";
-/// What every tag of an entry begins with.
+/// What every name of an entry begins with.
 pub const TAG_PREFIX: &str = "alloy-cache-v1-";
 const RECORD: &str = "vnd.alloy.cache.record";
 const SIGNATURE: &str = "vnd.alloy.cache.signature";
@@ -123,6 +123,9 @@ pub enum EntryError {
         /// When the newest was.
         newest: String,
     },
+    /// It is listed, and not there.
+    #[error("it is gone, though the list has it")]
+    Gone,
     /// What it points at.
     #[error("its layer {0} is not there")]
     Missing(Digest),
@@ -176,8 +179,8 @@ impl Known {
 }
 
 impl Entry {
-    /// The tags it is found under.
-    pub fn tags(&self) -> Vec<String> {
+    /// The names it is found under.
+    pub fn names(&self) -> Vec<String> {
         let kind = self.known.kind();
         let mut tags = vec![tag(kind, &self.key)];
         if let Known::Layer { output, .. } = &self.known {
@@ -235,8 +238,8 @@ fn is_layer(descriptor: &Descriptor) -> bool {
 }
 
 impl Wanted {
-    /// The tag it would be found under.
-    pub fn tag(&self) -> String {
+    /// The name it would be found under.
+    pub fn name(&self) -> String {
         tag(self.kind, &self.key)
     }
 

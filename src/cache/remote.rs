@@ -1,24 +1,32 @@
 //! A place for cache entries, opened: what can be done with it, whatever it is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY, empty};
 use layers::stop::Stop;
 use layers::store::Store;
 use serde::Deserialize;
-
 use tokio::sync::OnceCell;
 
 use super::directory::{Directory, DirectoryError};
-use super::entry::{Entry, Written};
+use super::entry::{Entry, TAG_PREFIX, Written};
+use super::listing::{LIST_TAG, Listed, Listing};
 use super::{EntryError, Place};
 use crate::registry::{Client, Pushed, RegistryError};
 use crate::tasks;
 
 /// Of one tag.
 const MOST_MANIFESTS: usize = 100;
+/// How often a list is written anew that others have written at the same moment.
+const ATTEMPTS: usize = 8;
+/// Others who began to write a list when we did are done after this time.
+const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Requests on their way at once.
+const PARALLEL: usize = 16;
 
 /// What a manifest or index leads to.
 #[derive(Deserialize)]
@@ -29,12 +37,22 @@ struct Parts {
     manifests: Vec<Descriptor>,
 }
 
-/// An opened place. Cheap to clone.
+/// An opened place. Cheap to clone; all clones know what one has read.
 #[derive(Clone)]
-pub enum Remote {
-    /// A repository, and whether it has the value with nothing in it yet.
-    Registry(Client, Arc<OnceCell<()>>),
-    /// An OCI image layout.
+pub struct Remote(Arc<Opened>);
+
+struct Opened {
+    kind: Kind,
+    /// What is there, once it was asked for.
+    listing: tokio::sync::Mutex<Option<Arc<Listing>>>,
+    /// Entries that were written and are in no list yet.
+    waiting: Mutex<Vec<Listed>>,
+    /// The repository has the value with nothing in it.
+    prepared: OnceCell<()>,
+}
+
+enum Kind {
+    Registry(Client),
     Directory(Directory),
 }
 
@@ -56,6 +74,12 @@ pub enum RemoteError {
     /// A task ended early.
     #[error(transparent)]
     Ended(#[from] tasks::Ended),
+    /// The list's tag is taken.
+    #[error("its tag {LIST_TAG} holds something else than the list of a cache")]
+    Taken,
+    /// Others write all the time.
+    #[error("others wrote its list {ATTEMPTS} times while it was written")]
+    Busy,
 }
 
 impl From<super::CheckError> for RemoteError {
@@ -71,63 +95,112 @@ type Result<T> = std::result::Result<T, RemoteError>;
 
 /// Files are read and written where nothing waits for it.
 async fn aside<T: Send + 'static>(
-    work: impl FnOnce(&Stop) -> std::result::Result<T, DirectoryError> + Send + 'static,
+    directory: &Directory,
+    work: impl FnOnce(&Directory, &Stop) -> std::result::Result<T, DirectoryError> + Send + 'static,
 ) -> Result<T> {
-    Ok(tasks::aside(work).await??)
+    let directory = directory.clone();
+    Ok(tasks::aside(move |stop| work(&directory, stop)).await??)
 }
 
 impl Remote {
     /// A repository, by its client.
     pub fn repository(client: Client) -> Self {
-        Self::Registry(client, Arc::default())
+        Self::new(Kind::Registry(client))
+    }
+
+    /// An OCI image layout.
+    pub fn directory(directory: Directory) -> Self {
+        Self::new(Kind::Directory(directory))
+    }
+
+    fn new(kind: Kind) -> Self {
+        let (listing, waiting, prepared) = Default::default();
+        Self(Arc::new(Opened { kind, listing, waiting, prepared }))
     }
 
     /// The place.
     pub fn place(&self) -> Place {
-        match self {
-            Self::Registry(client, _) => Place::beside(client.reference()),
-            Self::Directory(directory) => Place::Directory(directory.path().to_owned()),
+        match &self.0.kind {
+            Kind::Registry(client) => Place::beside(client.reference()),
+            Kind::Directory(directory) => Place::Directory(directory.path().to_owned()),
         }
     }
 
-    /// The entry under `tag`, if there is one.
-    pub async fn read(&self, tag: &str) -> Result<Option<Written>> {
-        Ok(self.manifest(tag).await?.map(|manifest| Written::read(&manifest)).transpose()?)
+    /// What is there, as it was when that was asked first.
+    async fn listing(&self) -> Result<Arc<Listing>> {
+        let mut known = self.0.listing.lock().await;
+        if let Some(listing) = &*known {
+            return Ok(Arc::clone(listing));
+        }
+        let listing = Arc::new(self.list().await?);
+        *known = Some(Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    /// What is there now.
+    async fn list(&self) -> Result<Listing> {
+        let client = match &self.0.kind {
+            Kind::Registry(client) => client,
+            Kind::Directory(directory) => return aside(directory, |directory, _| directory.list()).await,
+        };
+        if let Some(bytes) = client.any_manifest(LIST_TAG).await? {
+            return Listing::read(&bytes).ok_or(RemoteError::Taken);
+        }
+        match client.tags().await {
+            Ok(tags) => Ok(Listing::of_tags(tags)),
+            // Not everybody who may read entries may see all tags.
+            Err(RegistryError::Status { .. } | RegistryError::Unauthorized { .. } | RegistryError::Denied { .. }) => {
+                Ok(Listing::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The entry under `name`, if there is one.
+    pub async fn read(&self, name: &str) -> Result<Option<Written>> {
+        let Some(found) = self.listing().await?.find(name) else { return Ok(None) };
+        let manifest = self.manifest(&found).await?.ok_or(EntryError::Gone)?;
+        Ok(Some(Written::read(&manifest)?))
+    }
+
+    /// True if an entry is there under all of `names`, by `signer` where that is somebody.
+    pub async fn lists(&self, names: &[String], signer: Option<&Digest>) -> Result<bool> {
+        Ok(self.listing().await?.has(names, signer))
     }
 
     /// The manifest under `name`, a tag or what [`Self::tags`] gave beside it.
     pub async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        match self {
-            Self::Registry(client, _) => Ok(client.artifact(name).await?),
-            Self::Directory(directory) => {
-                let (directory, name) = (directory.clone(), name.to_owned());
-                aside(move |_| directory.manifest(&name)).await
+        match &self.0.kind {
+            Kind::Registry(client) => Ok(client.artifact(name).await?),
+            Kind::Directory(directory) => {
+                let name = name.to_owned();
+                aside(directory, move |directory, _| directory.manifest(&name)).await
             }
         }
     }
 
     /// True if the blob is there, of the right size.
     pub async fn has(&self, blob: &Descriptor) -> Result<bool> {
-        match self {
-            Self::Registry(client, _) => Ok(client.keeps_blob(blob).await?),
-            Self::Directory(directory) => Ok(directory.blob_size(&blob.digest) == Some(blob.size)),
+        match &self.0.kind {
+            Kind::Registry(client) => Ok(client.keeps_blob(blob).await?),
+            Kind::Directory(directory) => Ok(directory.blob_size(&blob.digest) == Some(blob.size)),
         }
     }
 
     /// Brings the blob into `store`, checked.
     pub async fn pull(&self, blob: &Descriptor, store: &Store) -> Result<()> {
-        match self {
-            Self::Registry(client, _) => Ok(client.blob(blob).await?),
-            Self::Directory(directory) => {
-                let (directory, blob, store) = (directory.clone(), blob.clone(), store.clone());
-                aside(move |stop| directory.pull(&blob, &store, stop)).await
+        match &self.0.kind {
+            Kind::Registry(client) => Ok(client.blob(blob).await?),
+            Kind::Directory(directory) => {
+                let (blob, store) = (blob.clone(), store.clone());
+                aside(directory, move |directory, stop| directory.pull(&blob, &store, stop)).await
             }
         }
     }
 
     /// Takes the blob over from one of `places`, if it can be had without sending it.
     pub async fn mount(&self, blob: &Descriptor, places: impl IntoIterator<Item = &Place>) -> Result<bool> {
-        let Self::Registry(client, _) = self else { return self.has(blob).await };
+        let Kind::Registry(client) = &self.0.kind else { return self.has(blob).await };
         if client.has_blob(&blob.digest).await? {
             return Ok(true);
         }
@@ -141,44 +214,91 @@ impl Remote {
 
     /// Brings the blob there from `store`, which has it.
     pub async fn push(&self, blob: &Descriptor, store: &Store) -> Result<()> {
-        match self {
-            Self::Registry(client, _) => client.push_blob(blob).await.map(drop).map_err(Into::into),
-            Self::Directory(directory) => {
-                let (directory, blob, store) = (directory.clone(), blob.clone(), store.clone());
-                aside(move |stop| directory.push(&blob, &store, stop)).await
+        match &self.0.kind {
+            Kind::Registry(client) => client.push_blob(blob).await.map(drop).map_err(Into::into),
+            Kind::Directory(directory) => {
+                let (blob, store) = (blob.clone(), store.clone());
+                aside(directory, move |directory, stop| directory.push(&blob, &store, stop)).await
             }
         }
     }
 
-    /// Writes an entry under all its tags. Its layer is there already.
-    pub async fn write(&self, entry: &Entry, created: &str, signature: Option<&str>) -> Result<()> {
-        let (manifest, tags) = (entry.manifest(created, signature), entry.tags());
-        match self {
-            Self::Registry(client, prepared) => {
+    /// Writes an entry, by `signer` where it has a signature. Its layer is there already. It is found when it was
+    /// [published](Self::publish).
+    pub async fn write(&self, entry: &Entry, created: &str, signed: Option<(&str, Digest)>) -> Result<()> {
+        let manifest = entry.manifest(created, signed.map(|(signature, _)| signature));
+        let listed = Listed::of(entry, &manifest, created, signed.map(|(_, signer)| signer));
+        match &self.0.kind {
+            Kind::Registry(client) => {
                 let nothing = empty();
-                prepared.get_or_try_init(|| client.push_small(&nothing, EMPTY)).await?;
-                for tag in tags {
-                    client.push_manifest(&tag, media_type::OCI_MANIFEST, &manifest).await?;
-                }
-                Ok(())
+                self.0.prepared.get_or_try_init(|| client.push_small(&nothing, EMPTY)).await?;
+                let digest = listed.descriptor.digest.to_string();
+                client.push_manifest(&digest, media_type::OCI_MANIFEST, &manifest).await?;
             }
-            Self::Directory(directory) => {
-                let directory = directory.clone();
-                aside(move |_| directory.write(&tags, &manifest)).await
-            }
+            Kind::Directory(directory) => aside(directory, move |directory, _| directory.put(&manifest)).await?,
         }
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(listed);
+        Ok(())
     }
 
-    /// All tags, of entries and of images beside them; with each the name that its manifest is quickest read by.
-    pub async fn tags(&self) -> Result<Vec<(String, String)>> {
-        Ok(match self {
-            Self::Registry(client, _) => client.tags().await?.into_iter().map(|tag| (tag.clone(), tag)).collect(),
-            Self::Directory(directory) => {
-                let directory = directory.clone();
-                let tags = aside(move |_| directory.tags()).await?;
-                tags.into_iter().map(|(tag, digest)| (tag, digest.to_string())).collect()
+    /// Lists what was written. Registries know no lock: whoever writes a list looks whether it is still there when all
+    /// who began at the same time must be done, and writes it anew where it is not.
+    pub async fn publish(&self) -> Result<()> {
+        let new = std::mem::take(&mut *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if new.is_empty() {
+            return Ok(());
+        }
+        let client = match &self.0.kind {
+            Kind::Registry(client) => client,
+            Kind::Directory(directory) => return aside(directory, move |directory, _| directory.publish(&new)).await,
+        };
+        for _ in 0..ATTEMPTS {
+            let begun = Instant::now();
+            let mut listing = self.list().await?;
+            if new.iter().all(|listed| listing.holds(listed)) {
+                return Ok(());
             }
-        })
+            self.adopt(&mut listing).await?;
+            new.iter().for_each(|listed| listing.add(listed.clone()));
+            let written = put(client, &mut listing).await?;
+            *self.0.listing.lock().await = Some(Arc::new(listing));
+            tokio::time::sleep(begun.elapsed().saturating_mul(2).clamp(WAIT.0, WAIT.1)).await;
+            // Not every registry says it; then the list is read.
+            if client.manifest_digest(LIST_TAG, media_type::OCI_INDEX).await? == Some(written) {
+                return Ok(());
+            }
+        }
+        Err(RemoteError::Busy)
+    }
+
+    /// Lists what an older alloy left under a tag for each name.
+    async fn adopt(&self, listing: &mut Listing) -> Result<()> {
+        let tags = listing.tags().clone();
+        let read = stream::iter(tags).map(|tag| async move { self.manifest(&tag).await });
+        let manifests: Vec<Option<Vec<u8>>> = read.buffered(PARALLEL).try_collect().await?;
+        for manifest in manifests.into_iter().flatten() {
+            // What is no entry stays what it is.
+            let Ok(written) = Written::read(&manifest) else { continue };
+            let listed = Listed::of(&written.entry, &manifest, &written.created, None);
+            listing.add(listed);
+        }
+        Ok(())
+    }
+
+    /// Names of all entries; with each what its manifest is quickest read by.
+    pub async fn entries(&self) -> Result<Vec<(String, String)>> {
+        Ok(self.listing().await?.names().collect())
+    }
+
+    /// Tags beside the entries: of images, mostly.
+    pub async fn others(&self) -> Result<Vec<String>> {
+        match &self.0.kind {
+            Kind::Registry(client) => {
+                let tags = client.tags().await?.into_iter();
+                Ok(tags.filter(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX)).collect())
+            }
+            Kind::Directory(directory) => aside(directory, |directory, _| directory.others()).await,
+        }
     }
 
     /// Digests of all layers that the image under `tag` has, for every platform.
@@ -196,23 +316,53 @@ impl Remote {
     }
 
     async fn any_manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        match self {
-            Self::Registry(client, _) => Ok(client.any_manifest(name).await?),
-            Self::Directory(directory) => {
-                let (directory, name) = (directory.clone(), name.to_owned());
-                aside(move |_| directory.manifest(&name)).await
-            }
+        match &self.0.kind {
+            Kind::Registry(client) => Ok(client.any_manifest(name).await?),
+            Kind::Directory(_) => self.manifest(name).await,
         }
     }
 
-    /// Deletes what is under `tags`.
-    pub async fn delete(&self, tags: &[String]) -> Result<()> {
-        match self {
-            Self::Registry(client, _) => client.delete_tags(tags).await.map_err(Into::into),
-            Self::Directory(directory) => {
-                let (directory, tags) = (directory.clone(), tags.to_vec());
-                aside(move |_| directory.delete(&tags)).await
+    /// Deletes the entries of these names.
+    pub async fn delete(&self, names: &[String]) -> Result<()> {
+        let client = match &self.0.kind {
+            Kind::Registry(client) => client,
+            Kind::Directory(directory) => {
+                let names = names.to_vec();
+                return aside(directory, move |directory, _| directory.delete(&names)).await;
             }
+        };
+        let mut listing = self.list().await?;
+        let (tags, names): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| listing.tags().contains(name));
+        // Nobody finds them any more: then they may go.
+        let gone = listing.remove(&names);
+        if !gone.is_empty() {
+            put(client, &mut listing).await?;
         }
+        *self.0.listing.lock().await = None;
+        for digest in gone {
+            client.delete_manifest(&digest).await?;
+        }
+        Ok(client.delete_tags(&tags).await?)
     }
+}
+
+/// Writes the list of a repository. Entries whose manifests the registry has lost are left out: it takes no index of
+/// what it has not.
+async fn put(client: &Client, listing: &mut Listing) -> Result<Digest> {
+    let index = listing.write_index();
+    match client.push_manifest(LIST_TAG, media_type::OCI_INDEX, &index).await {
+        Ok(()) => return Ok(Digest::of(&index)),
+        Err(RegistryError::Status { status: 400 | 404, .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let asked = stream::iter(listing.manifests().map(|manifest| manifest.digest)).map(|digest| async move {
+        let there = client.artifact(&digest.to_string()).await?.is_some();
+        Ok::<_, RemoteError>((!there).then_some(digest))
+    });
+    let gone: Vec<Option<Digest>> = asked.buffered(PARALLEL).try_collect().await?;
+    listing.leave_out(&gone.into_iter().flatten().collect());
+    let index = listing.write_index();
+    client.push_manifest(LIST_TAG, media_type::OCI_INDEX, &index).await?;
+    Ok(Digest::of(&index))
 }

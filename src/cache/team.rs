@@ -1,6 +1,6 @@
 //! What a build shares with others: where it looks, where it leaves what it made, and whom it believes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use layers::digest::Digest;
 use layers::store::{Store, StoreError};
 
-use super::{EntryError, INVENTORIES, LAYERS, PORTABLE, PROFILES, Place, SUITES, Written, get, put};
+use super::{EntryError, INVENTORIES, LAYERS, PORTABLE, PROFILES, Place, Remote, SUITES, Written, get, put};
 use crate::sign::{SigningKey, VerifyingKey};
 
 /// Kinds of records that others may have filled, or that were made on top of what others said.
@@ -34,7 +34,7 @@ fn payload(created: &str, record: &str) -> String {
 }
 
 /// The caches of a team.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Team {
     /// Where entries are looked for; the first that has one is believed.
     pub from: Vec<Place>,
@@ -50,6 +50,10 @@ pub struct Team {
     distrusted: Mutex<BTreeSet<Digest>>,
     /// Places that did not answer: asking them again takes long.
     silent: Mutex<BTreeSet<Place>>,
+    /// Names that lead to nothing that could be used, and where.
+    refused: Mutex<BTreeSet<(Place, String)>>,
+    /// Places that were opened, with what was read of them.
+    opened: Mutex<BTreeMap<Place, Remote>>,
 }
 
 impl Team {
@@ -110,6 +114,28 @@ impl Team {
     /// Entries that lead to this layer are not used any more.
     pub fn distrust(&self, digest: Digest) {
         self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    }
+
+    /// What is under `name` in `place` is of no use: whoever has it may write it anew.
+    pub fn refuse(&self, place: Place, name: String) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert((place, name));
+    }
+
+    /// True if one of `names` was of no use in `place`.
+    pub fn refused(&self, place: &Place, names: &[String]) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().any(|(there, name)| there == place && names.contains(name))
+    }
+
+    /// The place as it was opened before, or as `open` opens it: what is there is read once.
+    pub fn opened<E>(&self, place: &Place, open: impl FnOnce() -> Result<Remote, E>) -> Result<Remote, E> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(remote) = opened.get(place) {
+            return Ok(remote.clone());
+        }
+        let remote = open()?;
+        opened.insert(place.clone(), remote.clone());
+        Ok(remote)
     }
 
     /// The place is not asked any more. True the first time.

@@ -15,7 +15,7 @@ use super::interrupt::{self, CtrlC};
 use super::push::{Attach, AttachArgs};
 use super::team::{CacheFrom, places};
 use super::ui;
-use crate::build::{BuildError, Hit, NoCache, Options};
+use crate::build::{BuildError, Hit, LookInside, NoCache, Options};
 use crate::cache::Team;
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Output};
@@ -114,8 +114,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         push: if args.push { names.clone() } else { Vec::new() },
         // Whoever pushes what the cache has will want it.
         whole: !args.output.is_empty() || heal::is_again(),
-        inventory: !args.attach.no_attest
-            && (args.push || networks.iter().any(|network| !network.team().to.is_empty())),
+        look_inside: look_inside(args, networks.iter().any(|network| !network.team().to.is_empty())),
     };
     let parts = platforms::build(&context, args, prepared, &networks, &options)?;
     let image_as = |name: &str| platforms::named(&context.store, name, &parts);
@@ -155,6 +154,15 @@ fn team(args: &Args, images: &[Reference], attach: &Attach) -> Result<Team, Comm
         team.sign_with(key.clone());
     }
     Ok(team)
+}
+
+/// Whoever leaves layers for others leaves what they will want to know of them: they do not have the layers.
+fn look_inside(args: &Args, shares: bool) -> LookInside {
+    match () {
+        () if !args.attach.no_attest && (args.push || shares) => LookInside::WhenHere,
+        () if shares => LookInside::WhenUnpacked,
+        () => LookInside::Never,
+    }
 }
 
 /// What `--no-cache` and `--refresh` ask for.

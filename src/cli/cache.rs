@@ -10,7 +10,7 @@ use layers::store::LayerBlob;
 
 use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::{CommandError, Kind};
-use crate::cache::{Known, Place, Remote, TAG_PREFIX, Written};
+use crate::cache::{Known, Place, Remote, Written};
 use crate::event::Event;
 use crate::plan::Platform;
 
@@ -67,9 +67,9 @@ impl CacheArg {
     }
 }
 
-/// What a list says of an entry that somebody left, and its tags.
+/// What is said of an entry that somebody left, and its names.
 struct Listed {
-    tags: Vec<String>,
+    names: Vec<String>,
     kind: String,
     key: Digest,
     created: String,
@@ -87,60 +87,59 @@ fn open(network: &Network<'_>, place: &Place) -> Result<Remote, CommandError> {
     Ok(network.resolver().remote(place)?)
 }
 
-/// Hands the manifest under each tag of an entry to `each`, one after the other: a cache may have any number of
-/// entries, and of large ones. What is no entry is told. Gives the tags beside them.
+/// Hands the manifest under each name of an entry to `each`, one after the other: a cache may have any number of
+/// entries, and of large ones. What is no entry is told.
 fn visit(
     context: &Context,
     remote: &Remote,
     mut each: impl FnMut(String, &[u8]) -> Result<(), CommandError>,
-) -> Result<Vec<String>, CommandError> {
+) -> Result<(), CommandError> {
     let handle = context.runtime.handle();
-    let (tags, others): (Vec<_>, Vec<_>) =
-        handle.block_on(remote.tags())?.into_iter().partition(|(tag, _)| tag.starts_with(TAG_PREFIX));
-    let read = stream::iter(tags).map(|(tag, name)| async move {
-        let manifest = remote.manifest(&name).await;
-        (tag, manifest)
+    let names = handle.block_on(remote.entries())?;
+    let read = stream::iter(names).map(|(name, place)| async move {
+        let manifest = remote.manifest(&place).await;
+        (name, manifest)
     });
     let mut read = Box::pin(read.buffered(PARALLEL));
-    while let Some((tag, manifest)) = handle.block_on(read.next()) {
+    while let Some((name, manifest)) = handle.block_on(read.next()) {
         // Somebody else may have deleted it just now.
         if let Some(manifest) = manifest? {
-            each(tag, &manifest)?;
+            each(name, &manifest)?;
         }
     }
-    Ok(others.into_iter().map(|(tag, _)| tag).collect())
+    Ok(())
 }
 
 /// The entry that a manifest is. What is none is told.
-fn entry(context: &Context, tag: &str, manifest: &[u8]) -> Option<Written> {
-    let told = |error| context.reporter.event(Event::Warning(format!("{tag} is not looked at: {error}")));
+fn entry(context: &Context, name: &str, manifest: &[u8]) -> Option<Written> {
+    let told = |error| context.reporter.event(Event::Warning(format!("{name} is not looked at: {error}")));
     Written::read(manifest).map_err(told).ok()
 }
 
-/// All entries of a cache, and the tags beside them that are none.
-fn entries(context: &Context, remote: &Remote) -> Result<(Vec<Listed>, Vec<String>), CommandError> {
+/// All entries of a cache.
+fn entries(context: &Context, remote: &Remote) -> Result<Vec<Listed>, CommandError> {
     let mut listed: Vec<Listed> = Vec::new();
-    // An entry has a tag for each of its keys.
+    // An entry has a name for each of its keys.
     let mut known: HashMap<Digest, Option<usize>> = HashMap::new();
-    let others = visit(context, remote, |tag, manifest| {
+    visit(context, remote, |name, manifest| {
         let at = known.entry(Digest::of(manifest)).or_insert_with(|| {
-            listed.push(Listed::new(entry(context, &tag, manifest)?));
+            listed.push(Listed::new(entry(context, &name, manifest)?));
             Some(listed.len() - 1)
         });
         if let Some(one) = at.and_then(|at| listed.get_mut(at)) {
-            one.tags.push(tag);
+            one.names.push(name);
         }
         Ok(())
     })?;
     listed.sort_by(|a, b| (&a.kind, &a.created).cmp(&(&b.kind, &b.created)));
-    Ok((listed, others))
+    Ok(listed)
 }
 
 impl Listed {
     fn new(written: Written) -> Self {
         let known = written.entry.known;
         Self {
-            tags: Vec::new(),
+            names: Vec::new(),
             kind: known.kind().to_owned(),
             key: written.entry.key,
             created: written.created,

@@ -181,6 +181,19 @@ impl Context {
         Ok(Self { store, reporter, runtime: runtime()?, stall, headers, credentials, lock })
     }
 
+    /// The same with another store, of which nothing is kept.
+    pub(super) fn elsewhere(&self, store: Store) -> Result<Self, CommandError> {
+        Ok(Self {
+            store,
+            reporter: self.reporter.clone(),
+            runtime: runtime()?,
+            stall: self.stall,
+            headers: self.headers.clone(),
+            credentials: self.credentials.clone(),
+            lock: Mutex::new(None),
+        })
+    }
+
     /// Keeps a log from here on; `what` says of what.
     pub(super) fn keep_log(&mut self, what: &str) {
         if self.store.is_writable() {

@@ -91,21 +91,29 @@ pub(super) fn of_build(
     Ok(Documents { provenance: put(store, attest::IN_TOTO, &statement.bytes())?, sbom: None })
 }
 
-/// The SBOM of `image`, made if need be.
+/// The SBOM of `image`, made if need be. `None` if nobody knows what is in layers that are not here: they are not pulled.
 pub(super) fn sbom(
     resolver: &Resolver<'_>,
     image: &LocalImage,
     documents: &Documents,
-) -> Result<Descriptor, CommandError> {
+) -> Result<Option<Descriptor>, CommandError> {
     let store = resolver.store;
     if let Some(sbom) = documents.sbom.as_ref().filter(|sbom| store.contains(&sbom.digest)) {
-        return Ok(sbom.clone());
+        return Ok(Some(sbom.clone()));
     }
-    keep_sbom(store, image, documents, &make_sbom(resolver, image, documents)?)
+    match make_sbom(resolver, image, documents, false)? {
+        Some(bytes) => keep_sbom(store, image, documents, &bytes).map(Some),
+        None => Ok(None),
+    }
 }
 
-/// What is in `image`, as a document.
-fn make_sbom(resolver: &Resolver<'_>, image: &LocalImage, documents: &Documents) -> Result<Vec<u8>, CommandError> {
+/// What is in `image`, as a document. Layers that are not here are pulled for it, or it is `None`.
+fn make_sbom(
+    resolver: &Resolver<'_>,
+    image: &LocalImage,
+    documents: &Documents,
+    pull: bool,
+) -> Result<Option<Vec<u8>>, CommandError> {
     let store = resolver.store;
     let damaged = |error: serde_json::Error| {
         let message = format!("what the store has of {} is damaged: {error}", image.name);
@@ -114,8 +122,7 @@ fn make_sbom(resolver: &Resolver<'_>, image: &LocalImage, documents: &Documents)
     let statement: Statement = serde_json::from_slice(&read(store, &documents.provenance)?).map_err(damaged)?;
     let manifest: Manifest = serde_json::from_slice(&read(store, &image.manifest)?).map_err(damaged)?;
     let contents = Image::new(&image.name, image.manifest.digest, &manifest, &read(store, &manifest.config)?)?;
-    let inventory = build::inventory(resolver, &contents)?;
-    Ok(attest::sbom(&statement, &inventory))
+    Ok(build::inventory(resolver, &contents, pull)?.map(|inventory| attest::sbom(&statement, &inventory)))
 }
 
 /// Keeps the SBOM of `image` for who wants to know the next time.
@@ -152,9 +159,15 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     let mut bytes = match local.and_then(|local| Some((local, local.documents.as_ref()?))) {
         Some((local, documents)) => match (which, &documents.sbom) {
             (Which::Provenance, _) => read(store, &documents.provenance)?,
-            // Where nothing can be kept, it is made each time.
-            (Which::Sbom, None) if !store.is_writable() => make_sbom(&resolver, local, documents)?,
-            (Which::Sbom, _) => read(store, &sbom(&resolver, local, documents)?)?,
+            (Which::Sbom, Some(sbom)) if store.contains(&sbom.digest) => read(store, sbom)?,
+            (Which::Sbom, _) => {
+                let made = make_sbom(&resolver, local, documents, true)?.unwrap_or_default();
+                // Where nothing can be kept, it is made each time.
+                if store.is_writable() {
+                    keep_sbom(store, local, documents, &made)?;
+                }
+                made
+            }
         },
         None if name.names_registry() => read(store, &attached(&resolver, &name, which)?)?,
         None => {

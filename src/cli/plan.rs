@@ -3,19 +3,23 @@
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
+use layers::store::Store;
 use serde_json::{Map, Value, json};
 
-use super::context::{Context, Global};
-use super::error::CommandError;
+use super::context::{Context, Global, Network};
+use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::team::CacheFrom;
 use super::ui::{self, Format};
-use crate::build::{self, Forecast, ForecastLayer, NoCache, Options};
+use crate::build::{self, Forecast, ForecastLayer, LookInside, NoCache, Options};
+use crate::cache::Team;
+use crate::resolve::Base;
 
 /// Says what a build would do, and why
 ///
 /// For each layer: whether it is here, and if not, what changed since it was built last. Nothing is fetched, built or
-/// written, and no privileges are needed. With --cache-from, the team's caches are asked for what is not here.
+/// written, and no privileges are needed. With --cache-from, the team's caches are asked for what is not here, and the
+/// base for what it is.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -34,9 +38,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut forecasts = Vec::new();
     for one in prepared {
         let mut network = args.inputs.network(&context, &one)?;
-        let mut team = args.cache_from.team(&[])?;
-        team.only_looks = true;
-        network.share(team);
+        network.share(args.team()?);
+        let base = args.ask_for_base(&context, &one, &network)?;
         let options = Options {
             compression: args.inputs.compression,
             epoch: one.epoch,
@@ -44,9 +47,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             layering: args.inputs.layers,
             push: Vec::new(),
             whole: false,
-            inventory: false,
+            look_inside: LookInside::Never,
         };
-        let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, &options)?;
+        let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, base, &options)?;
         forecasts.push((one.platform, forecast));
     }
     match (args.format, forecasts.as_slice()) {
@@ -64,6 +67,36 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn team(&self) -> Result<Team, CommandError> {
+        let mut team = self.cache_from.team(&[])?;
+        team.only_looks = true;
+        Ok(team)
+    }
+
+    /// What the base is, where it is not known here and caches are asked: without it, no key of theirs is known. What is
+    /// read for it is not kept.
+    fn ask_for_base(
+        &self,
+        context: &Context,
+        prepared: &Prepared,
+        network: &Network<'_>,
+    ) -> Result<Option<Base>, CommandError> {
+        let reference = &prepared.lowered.base;
+        if network.team().from.is_empty() || network.resolver().known_base(reference)?.is_some() {
+            return Ok(None);
+        }
+        let place = tempfile::tempdir().map_err(|error| {
+            let message = format!("cannot make a temporary directory: {error}");
+            CommandError::new(Kind::Failed, message).hint("TMPDIR names where they are made")
+        })?;
+        let context = context.elsewhere(Store::open(place.path())?)?;
+        let mut network = self.inputs.network(&context, prepared)?;
+        network.share(self.team()?);
+        Ok(Some(network.resolver().base(reference)?))
+    }
 }
 
 fn human(forecast: &Forecast) {

@@ -12,7 +12,7 @@ use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::named::find;
 use super::ui::{self, Format};
-use crate::build::{self, NoCache, Options, Resolved, Subject, Verdict};
+use crate::build::{self, LookInside, NoCache, Options, Resolved, Subject, Verdict};
 use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage};
 use crate::plan::Platform;
@@ -111,7 +111,7 @@ fn verify(
         layering: inputs.layers,
         push: Vec::new(),
         whole: false,
-        inventory: false,
+        look_inside: LookInside::Never,
     };
     let directory = &prepared.blueprint.directory;
     let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::artifact::Annotations;
 use super::{BLUEPRINT, HubError};
-use crate::cache::TAG_PREFIX;
+use crate::cache::{LIST_TAG, TAG_PREFIX};
 use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::Resolver;
 
@@ -82,7 +82,7 @@ pub fn list(resolver: &Resolver<'_>, project: &Reference, name: &str) -> Result<
 /// What there is to say of one repository; `None` if it has no blueprint.
 async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryError> {
     let mut tags = client.tags().await?;
-    tags.retain(|tag| !tag.starts_with(TAG_PREFIX) && !tag.starts_with(REFERRERS));
+    tags.retain(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX) && !tag.starts_with(REFERRERS));
     tags.sort_by(|a, b| newest_first(a, b));
     let Some(newest) = tags.first() else { return Ok(None) };
     let Some(bytes) = client.any_manifest(newest).await? else { return Ok(None) };

@@ -135,7 +135,8 @@ impl Client {
         Ok(())
     }
 
-    async fn delete_manifest(&self, digest: &Digest) -> Result<(), RegistryError> {
+    /// Deletes a manifest; one that is not there is fine.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), RegistryError> {
         let url = format!("{}/manifests/{digest}", self.inner.base);
         let what = format!("delete {digest} of {}", self.repository());
         retry(|| async {

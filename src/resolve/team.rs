@@ -14,11 +14,13 @@ use crate::event::Event;
 const PARALLEL: usize = 24;
 
 impl Resolver<'_> {
-    /// Opens a place.
+    /// Opens a place; one that is open already stays so.
     pub fn remote(&self, place: &Place) -> Result<Remote, ResolveError> {
-        Ok(match place {
-            Place::Registry(reference) => Remote::repository(self.client(reference)?),
-            Place::Directory(path) => Remote::Directory(Directory::new(path)),
+        self.team.opened(place, || {
+            Ok(match place {
+                Place::Registry(reference) => Remote::repository(self.client(reference)?),
+                Place::Directory(path) => Remote::directory(Directory::new(path)),
+            })
         })
     }
 
@@ -62,8 +64,9 @@ impl Resolver<'_> {
                 Ok(Some(entry)) if found[at].is_none() => found[at] = Some((entry, remote.place())),
                 Ok(_) => {}
                 Err(RemoteError::Entry(error)) => {
-                    let (tag, place) = (wanted[at].tag(), remote.place());
-                    self.reporter.event(Event::Warning(format!("cache entry {tag} of {place} is not used: {error}")));
+                    let (name, place) = (wanted[at].name(), remote.place());
+                    self.reporter.event(Event::Warning(format!("cache entry {name} of {place} is not used: {error}")));
+                    self.team.refuse(place, name);
                 }
                 Err(error) => drop(silent.entry(remote.place()).or_insert(error)),
             }
@@ -75,12 +78,13 @@ impl Resolver<'_> {
     }
 
     async fn answer(&self, remote: &Remote, wanted: &Wanted) -> Result<Option<Entry>, RemoteError> {
-        let Some(written) = remote.read(&wanted.tag()).await? else { return Ok(None) };
+        let Some(written) = remote.read(&wanted.name()).await? else { return Ok(None) };
         wanted.check(&written.entry)?;
-        self.signed(&wanted.tag(), &written)?;
+        self.signed(&wanted.name(), &written)?;
         let Some(layer) = written.entry.known.layer() else { return Ok(Some(written.entry)) };
         let blob = &layer.descriptor;
         if !self.team.trusts(&blob.digest) {
+            self.team.refuse(remote.place(), wanted.name());
             return Ok(None);
         }
         // Registries forget layers that nothing leads to; better known now than when it is needed.

@@ -85,6 +85,20 @@ pub struct CargoPackage {
     pub from_registry: bool,
 }
 
+impl Inventory {
+    /// True if it may be added to what is below: dpkg has but one record, and the topmost counts.
+    pub fn adds(&self) -> bool {
+        self.debian.is_empty() && self.distribution.is_none()
+    }
+
+    /// Adds what was found in another layer.
+    pub fn add(&mut self, other: Self) {
+        self.python.extend(other.python);
+        self.cargo.extend(other.cargo);
+        self.complete &= other.complete;
+    }
+}
+
 /// Looks at `root`.
 pub fn look(root: &Root) -> Inventory {
     let mut inventory = Inventory { distribution: distribution(root), ..Inventory::default() };

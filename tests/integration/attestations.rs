@@ -188,7 +188,8 @@ fn entries_of_others_stay() {
 #[test]
 fn what_somebody_else_overwrites_is_written_again() {
     let theirs = json!({"mediaType": "a/b", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1});
-    let registry = MemoryRegistry::contested(json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [theirs]}));
+    let rival = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [theirs]});
+    let registry = MemoryRegistry::contested("sha256-", rival);
     let metadata = shared().build(&[text(&repository("examples/hello")), "-t", &registry.image("team/x:1"), "--push"]);
     let entries = registry.manifest(&tag(&metadata["containerimage.digest"])).unwrap()["manifests"].clone();
     assert_eq!((entries[0].clone(), entries.as_array().unwrap().len()), (theirs, 3));

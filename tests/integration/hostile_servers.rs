@@ -224,7 +224,7 @@ fn large_entries_of_a_cache_are_looked_at_one_by_one() {
     let listed = bounded("ls").ok();
     assert_eq!(listed.stdout.lines().count(), ENTRIES + 1, "{}", listed.stdout);
     let brought = bounded("import");
-    assert_eq!(brought.stderr.matches("is not a tag of its keys").count(), ENTRIES, "{}", brought.stderr);
+    assert_eq!(brought.stderr.matches("is not a name of its keys").count(), ENTRIES, "{}", brought.stderr);
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

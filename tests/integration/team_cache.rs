@@ -1,7 +1,10 @@
 //! Machines that have never seen a project, and a registry that has.
 
+use std::collections::BTreeSet;
+
+use crate::support::memory_registry::MemoryRegistry;
 use crate::support::proxy::{Fault, Rule};
-use crate::support::team::{Team, digest, hits};
+use crate::support::team::{LIST, Team, digest, hits};
 use crate::support::{Store, run, text, tool};
 
 /// Bytes that a build with every layer found may move.
@@ -26,12 +29,12 @@ fn an_empty_machine_moves_kilobytes() {
         assert_eq!(team.proxy.count(method, "/"), 0, "{method}: {:#?}", team.proxy.requests());
     }
     assert!(ended.stderr.contains("cached by the team"), "{}", ended.stderr);
-    // Everything is known now: another name costs the image's own manifest and config.
+    // Everything is known now: another name costs the image's own manifest and config, and a look at the cache's list.
     team.proxy.reset();
     let other = team.image("team/image:2");
     let (third, _) = team.build(&store, &["-t", &other, "--push"]);
     assert_eq!(digest(&third), digest(&first));
-    assert!(team.proxy.requests().len() <= 8, "{:#?}", team.proxy.requests());
+    assert!(team.proxy.requests().len() <= 9, "{:#?}", team.proxy.requests());
     // And what was never pulled can be had.
     let read = store.run(&["run", &image, "--", "x"]).fails(127);
     assert!(!read.stderr.contains("cannot be had"), "{}", read.stderr);
@@ -305,7 +308,7 @@ fn a_directory_is_a_cache_too() {
         serde_json::from_str(&away.run(&["cache", "ls", &stick, "--format", "json"]).ok().stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 3);
     // What it is, other tools see as well.
-    let tag = listed[0]["tags"][0].as_str().unwrap();
+    let tag = listed[0]["names"][0].as_str().unwrap();
     let raw =
         tool("skopeo", &["inspect", "--raw", &format!("oci:{}:{tag}", place.path().join("stick").display())]).ok();
     assert!(raw.stdout.contains("application/vnd.alloy.cache.v1"), "{}", raw.stdout);
@@ -324,7 +327,7 @@ fn old_and_unreferenced_entries_go_when_asked() {
     team.build(&store, &["-t", &image, "--push"]);
     team.task("c", "another");
     team.build(&store, &["-t", &image, "--push"]);
-    let count = || team.tags("team/image", "layer").len();
+    let count = || team.names("team/image", "layer-").len();
     // Four layers, each under two keys; the image has three of them.
     assert_eq!(count(), 8);
     let dry = store.run(&["cache", "prune", &cache, "--unreferenced"]).ok();
@@ -335,7 +338,7 @@ fn old_and_unreferenced_entries_go_when_asked() {
     store.run(&["cache", "prune", &cache, "--unreferenced", "--yes"]).ok();
     assert_eq!(count(), 6);
     store.run(&["cache", "prune", &cache, "--older-than", "0s", "--yes"]).ok();
-    assert_eq!(team.tags("team/image", "").len(), 0);
+    assert_eq!(team.names("team/image", "").len(), 0);
     // The image has lost nothing.
     let copy = format!("dir:{}", store.path().join("copy").display());
     tool("skopeo", &["copy", "-q", "--src-tls-verify=false", &format!("docker://{image}"), &copy]).ok();
@@ -372,19 +375,10 @@ fn twenty_builders_agree() {
 #[test]
 fn a_plan_asks_the_team() {
     let team = Team::new();
-    let store = Store::new();
     let image = team.image("team/image:1");
     team.build(&Store::new(), &["-t", &image, "--push"]);
-    team.build(&store, &["-t", "x", "--cache-from", "none"]);
     let fresh = Store::new();
     let base = ["--base", &team.image("team/base:1")];
-    // The base has been asked for before, and nothing else.
-    let records = |store: &Store| store.path().join("store/records/bases");
-    std::fs::create_dir_all(records(&fresh)).unwrap();
-    for name in ["bases", "elsewhere"] {
-        let (from, to) = (store.path().join("store/records").join(name), fresh.path().join("store/records"));
-        tool("cp", &["-r", text(&from), text(&to)]).ok();
-    }
     let plan = |more: &[&str]| {
         let arguments = [&["plan", text(team.blueprint.path()), "--format", "json"], &base[..], more].concat();
         let plan: serde_json::Value = serde_json::from_str(&fresh.run(&arguments).ok().stdout).unwrap();
@@ -395,6 +389,185 @@ fn a_plan_asks_the_team() {
             .map(|layer| layer["state"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(plan(&["--cache-from", &team.image("team/image")]), ["remote", "remote", "remote"]);
-    assert_eq!(plan(&[]), ["miss", "miss", "miss"]);
+    // The base, too, was not asked for before; and nothing of it is kept.
+    for _ in 0..2 {
+        assert_eq!(plan(&["--cache-from", &team.image("team/image")]), ["remote", "remote", "remote"]);
+        assert_eq!(plan(&[]), ["miss", "miss", "miss"]);
+    }
+    assert!(!fresh.path().join("store").exists());
+}
+
+#[test]
+fn a_repository_gets_one_tag_for_all_entries() {
+    let team = Team::new();
+    let image = team.image("team/image:1");
+    let store = Store::new();
+    team.build(&store, &["-t", &image, "--push"]);
+    team.task("c", "another");
+    team.build(&store, &["-t", &team.image("team/image:2"), "--push"]);
+    let mut tags = team.tags("team/image");
+    tags.sort();
+    assert_eq!(tags, ["1", "2", LIST]);
+    assert_eq!(team.names("team/image", "layer-").len(), 8);
+    // Its entries are found by one request for all names.
+    team.proxy.reset();
+    team.build(&Store::new(), &["-t", "x", "--cache-from", &team.image("team/image")]);
+    assert_eq!(team.proxy.count("GET", &format!("/manifests/{LIST}")), 1, "{:#?}", team.proxy.requests());
+    assert_eq!(team.proxy.count("GET", "/tags/list"), 0, "{:#?}", team.proxy.requests());
+}
+
+#[test]
+fn a_tag_for_each_entry_is_found_and_taken_over() {
+    let team = Team::new();
+    let image = team.image("team/image:1");
+    let place = Store::new();
+    team.build(&Store::new(), &["-t", &image, "--push"]);
+    // As an older alloy left it: a tag for each name, and no list.
+    let names = team.names("team/image", "");
+    for name in &names {
+        team.send("team/image", name, "manifest", &team.text("team/image", name), place.path());
+    }
+    let count = team.names("team/image", "layer-").len();
+    let list = layers::digest::Digest::of(team.text("team/image", LIST));
+    let url = format!("http://{}/v2/team/image/manifests/{list}", team.registry.address);
+    tool("curl", &["-sf", "-X", "DELETE", &url]).ok();
+    assert!(!team.tags("team/image").contains(&LIST.to_owned()));
+    let from = team.image("team/image");
+    let listed = Store::new().run(&["cache", "ls", &from]).ok();
+    // A head, three layers, and what is in them.
+    assert_eq!(listed.stdout.lines().count(), 5, "{}", listed.stdout);
+    let (built, _) = team.build(&Store::new(), &["-t", "x", "--cache-from", &from]);
+    assert!(hits(&built).iter().all(Option::is_some), "{built}");
+    // Whoever leaves something new makes the list, of all that is there.
+    team.task("c", "another");
+    team.build(&Store::new(), &["-t", &image, "--push"]);
+    assert_eq!(team.names("team/image", "layer-").len(), count + 2);
+}
+
+#[test]
+fn a_tag_of_somebody_else_is_left_alone() {
+    let team = Team::new();
+    let image = team.image(&format!("team/image:{LIST}"));
+    let (first, _) = team.build(&Store::new(), &["-t", &image, "--push", "--cache-to", "none"]);
+    let (second, ended) = team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
+    assert!(ended.stderr.contains("its tag alloy-cache holds something else"), "{}", ended.stderr);
+    assert_eq!(digest(&first), digest(&second));
+    assert_eq!(team.manifest("team/image", LIST), team.manifest("team/image", "1"));
+}
+
+#[test]
+fn entries_that_others_lost_or_overwrote_come_back() {
+    let team = Team::new();
+    let image = team.image("team/image:1");
+    let (place, store) = (Store::new(), Store::new());
+    team.build(&store, &["-t", &image, "--push"]);
+    let all = || BTreeSet::from_iter(team.names("team/image", ""));
+    let before = all();
+    // Somebody wrote a list without them, at the same moment.
+    let mut list = team.manifest("team/image", LIST);
+    list["manifests"] = serde_json::json!([]);
+    team.send("team/image", LIST, "index", &list.to_string(), place.path());
+    team.build(&store, &["-t", &image, "--push"]);
+    assert_eq!(all(), before);
+    // And entries whose manifests the registry deleted do not keep the others from being listed.
+    let url = |digest: &str| format!("http://{}/v2/team/image/manifests/{digest}", team.registry.address);
+    let gone = team.manifest("team/image", LIST)["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    tool("curl", &["-sf", "-X", "DELETE", &url(&gone)]).ok();
+    team.task("c", "another");
+    let (_, ended) = team.build(&Store::new(), &["-t", &image, "--push"]);
+    assert!(!ended.stderr.contains("does not have everything"), "{}", ended.stderr);
+    let (last, _) = team.build(&Store::new(), &["-t", "x", "--cache-from", &team.image("team/image")]);
+    assert!(hits(&last).iter().all(Option::is_some), "{last}");
+}
+
+#[test]
+fn what_is_in_an_image_is_left_by_whoever_has_its_layers() {
+    let mut team = Team::new();
+    // Built where nobody shared anything, or looked into anything.
+    let store = Store::new();
+    team.build(&store, &["-t", "x"]);
+    team.attest = true;
+    let image = |tag: &str| team.image(&format!("team/image:{tag}"));
+    team.build(&store, &["-t", &image("1"), "--push"]);
+    assert_eq!(team.names("team/image", "inventory-").len(), 1);
+    team.proxy.reset();
+    let (_, ended) = team.build(&Store::new(), &["-t", &image("2"), "--push"]);
+    assert!(team.proxy.bytes_out() < FEW, "{:#?}", team.proxy.requests());
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    assert!(Store::new().run(&["sbom", &image("2")]).ok().stdout.contains("SPDX-2.3"));
+}
+
+#[test]
+fn a_document_is_no_reason_to_pull_an_image() {
+    let mut team = Team::new();
+    let seed = Store::new();
+    let cache = team.image("team/cache");
+    // A seed that looks into nothing: an export of a build for nobody.
+    team.build(&seed, &["-t", "x"]);
+    seed.run(&["cache", "export", &cache]).ok();
+    team.attest = true;
+    team.proxy.reset();
+    let runner = Store::new();
+    let image = team.image("team/image:1");
+    let (_, ended) = team.build(&runner, &["-t", &image, "--push", "--cache-from", &cache, "--cache-to", &cache]);
+    assert!(team.proxy.bytes_out() < FEW, "{:#?}", team.proxy.requests());
+    assert!(
+        ended.stderr.contains("is without an SBOM") && ended.stderr.contains("provenance attached"),
+        "{}",
+        ended.stderr
+    );
+    // As the warning says: whoever wants it, pulls them.
+    assert!(runner.run(&["sbom", &image]).ok().stdout.contains("SPDX-2.3"));
+    let pushed = runner.run(&["push", &image]).ok();
+    assert!(pushed.stderr.contains("SBOM and provenance attached"), "{}", pushed.stderr);
+    assert!(Store::new().run(&["sbom", &image]).ok().stdout.contains("SPDX-2.3"));
+    // And whoever has them next leaves it for all.
+    team.build(&runner, &["-t", &image, "--push", "--cache-from", &cache, "--cache-to", &cache]);
+    assert_eq!(team.names("team/cache", "inventory-").len(), 1);
+}
+
+#[test]
+fn an_archive_that_is_elsewhere_is_not_pulled_for_a_document() {
+    let mut team = Team::new();
+    team.attest = true;
+    let archive = team.blueprint.path().join("tool.tar");
+    let script = "d=$0/lib/python3/dist-packages/gadget-1.5.dist-info; mkdir -p \"$d\" && \
+        printf 'Metadata-Version: 2.1\\nName: gadget\\nVersion: 1.5\\n' > \"$d/METADATA\" && \
+        head -c 300000 /dev/urandom > \"$0/tool\" && tar -cf \"$1\" -C \"$0\" .";
+    tool("sh", &["-c", script, text(&team.blueprint.path().join("files")), text(&archive)]).ok();
+    team.write("c.yml", "- {name: tool, action: unpack, source: tool.tar, dest: /opt/tool}\n");
+    let image = |tag: &str| team.image(&format!("team/image:{tag}"));
+    team.build(&Store::new(), &["-t", &image("1"), "--push"]);
+    assert!(Store::new().run(&["sbom", &image("1")]).ok().stdout.contains("gadget"));
+    // Another machine, where all below the archive is built anew.
+    team.task("a", "another");
+    team.proxy.reset();
+    let (built, ended) = team.build(&Store::new(), &["-t", &image("2"), "--push"]);
+    let layer = built["layers"][2]["digest"].as_str().unwrap();
+    assert_eq!(team.proxy.count("GET", &format!("/blobs/{layer}")), 0, "{:#?}", team.proxy.requests());
+    assert!(ended.stderr.contains("SBOM and provenance attached"), "{}", ended.stderr);
+    assert!(Store::new().run(&["sbom", &image("2")]).ok().stdout.contains("gadget"));
+}
+
+#[test]
+fn who_writes_the_list_at_the_same_moment_loses_nothing() {
+    let theirs = serde_json::json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": format!("sha256:{}", "0".repeat(64)),
+        "size": 1, "annotations": {"vnd.alloy.cache.names": format!("alloy-cache-v1-layer-{}", "0".repeat(64))},
+    });
+    let registry = MemoryRegistry::contested(
+        LIST,
+        serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "artifactType": "application/vnd.alloy.cache.v1", "manifests": [theirs],
+        }),
+    );
+    let team = Team::new();
+    let cache = registry.image("team/cache");
+    let (_, ended) = team.build(&Store::new(), &["-t", "x", "--cache-to", &cache]);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    let list = registry.manifest(LIST).unwrap()["manifests"].as_array().unwrap().clone();
+    assert!(list.contains(&theirs) && list.len() == 5, "{list:#?}");
+    let (built, _) = team.build(&Store::new(), &["-t", "x", "--cache-from", &cache]);
+    assert!(hits(&built).iter().all(Option::is_some), "{built}");
 }

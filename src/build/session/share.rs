@@ -61,7 +61,7 @@ impl Session<'_> {
         }
     }
 
-    /// Something that depends on `key` alone: known here, by the team, or found out by `find` and told to both.
+    /// Something that depends on `key` alone: known here, by the team, or found out by `find`; and told to both.
     pub(in crate::build) fn value<T: Serialize + DeserializeOwned>(
         &mut self,
         kind: &str,
@@ -69,21 +69,33 @@ impl Session<'_> {
         key: Digest,
         find: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
+        if let Some(known) = self.known_value(kind, what, key)? {
+            return Ok(known);
+        }
+        let value = find(self)?;
+        cache::put(self.resolver.store, kind, &key.hex(), &value)?;
+        self.share_value(what, key, &value, None);
+        Ok(value)
+    }
+
+    /// The same, as far as it is known here or by the team; and told to both.
+    pub(in crate::build) fn known_value<T: Serialize + DeserializeOwned>(
+        &mut self,
+        kind: &str,
+        what: &'static str,
+        key: Digest,
+    ) -> Result<Option<T>> {
         let store = self.resolver.store;
-        let here: Option<T> = cache::get(store, kind, &key.hex())?;
-        let (value, place) = match here {
+        let (value, place) = match cache::get::<T>(store, kind, &key.hex())? {
             Some(value) => (value, None),
             None => {
-                let (value, place) = match self.resolver.shared_value(what, key) {
-                    Some((value, place)) => (value, Some(place)),
-                    None => (find(self)?, None),
-                };
+                let Some((value, place)) = self.resolver.shared_value::<T>(what, key) else { return Ok(None) };
                 cache::put(store, kind, &key.hex(), &value)?;
-                (value, place)
+                (value, Some(place))
             }
         };
         self.share_value(what, key, &value, place.as_ref());
-        Ok(value)
+        Ok(Some(value))
     }
 
     pub(super) fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize, found: Option<&Place>) {

@@ -95,6 +95,18 @@ impl Session<'_> {
         Ok(stack.iter().rev().map(tree).collect())
     }
 
+    /// True if all layers so far lie there unpacked.
+    pub(super) fn is_unpacked(&self) -> bool {
+        self.stack(&BTreeSet::new()).iter().all(|below| below.tree.find(self.resolver.store).is_some())
+    }
+
+    /// The trees of those of `layers` that lie there unpacked.
+    pub(super) fn unpacked(&self, layers: &BTreeSet<DiffId>) -> Vec<(DiffId, String)> {
+        let stack = self.stack(&BTreeSet::new());
+        let wanted = stack.iter().filter(|below| layers.contains(&below.diff_id));
+        wanted.filter_map(|below| Some((below.diff_id, below.tree.find(self.resolver.store)?.to_owned()))).collect()
+    }
+
     /// A tree has the name of its content, and a blob's is only claimed: before a tree that is there is taken for a
     /// blob, that blob was looked into here, now or at another time.
     fn prove(&self, stack: &[Below]) -> Result<()> {

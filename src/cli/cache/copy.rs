@@ -73,22 +73,22 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
     let place = remote.place();
     let (mut count, mut bytes) = (0, 0);
     let mut brought = HashSet::new();
-    visit(&context, &remote, |tag, manifest| {
-        let Some(written) = entry(&context, &tag, manifest) else { return Ok(()) };
+    visit(&context, &remote, |name, manifest| {
+        let Some(written) = entry(&context, &name, manifest) else { return Ok(()) };
         let key = written.entry.key;
         let refused = |reason: &dyn std::fmt::Display| {
             context.reporter.event(Event::Warning(format!("{key} of {place} is not brought: {reason}")));
         };
-        // Under another tag nobody would look for a newer one.
-        if !written.entry.tags().contains(&tag) {
-            refused(&format_args!("{tag} is not a tag of its keys"));
+        // Under another name nobody would look for a newer one.
+        if !written.entry.names().contains(&name) {
+            refused(&format_args!("{name} is not a name of its keys"));
             return Ok(());
         }
-        if let Err(error) = resolver.signed(&tag, &written) {
+        if let Err(error) = resolver.signed(&name, &written) {
             refused(&error);
             return Ok(());
         }
-        // The same under another of its tags.
+        // The same under another of its names.
         if !brought.insert(Digest::of(manifest)) {
             return Ok(());
         }

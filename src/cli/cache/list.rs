@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = Context::open(global)?;
     let network = args.cache.network(&context)?;
     let remote = open(&network, &args.cache.cache)?;
-    let (listed, _) = entries(&context, &remote)?;
+    let listed = entries(&context, &remote)?;
     match args.format {
         Format::Human => table(&listed.iter().collect::<Vec<_>>()),
         Format::Json => {
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
                     "kind": one.kind,
                     "key": one.key,
                     "created": one.created,
-                    "tags": one.tags,
+                    "names": one.names,
                     "signed": one.signed,
                     "layer": one.layer,
                 })

@@ -44,10 +44,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = Context::open(global)?;
     let network = args.cache.network(&context)?;
     let remote = open(&network, &args.cache.cache)?;
-    let (listed, images) = entries(&context, &remote)?;
+    let listed = entries(&context, &remote)?;
     let mut needed: BTreeSet<Digest> = BTreeSet::new();
     if args.unreferenced {
-        for tag in &images {
+        for tag in &context.runtime.block_on(remote.others())? {
             needed.extend(context.runtime.block_on(remote.layers(tag))?);
         }
     }
@@ -57,14 +57,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             Some((digest, _)) => !needed.contains(&digest),
             None => args.older_than.is_some(),
         };
-        let old = args.older_than.is_none_or(|age| written(one).is_none_or(|at| at < now() - age.0));
+        let old = args.older_than.is_none_or(|age| written(one).is_none_or(|at| at <= now() - age.0));
         old && (free || !args.unreferenced)
     };
     let gone: Vec<&Listed> = listed.iter().filter(goes).collect();
     table(&gone);
     if args.yes {
-        let tags: Vec<String> = gone.iter().flat_map(|one| one.tags.clone()).collect();
-        context.runtime.block_on(remote.delete(&tags))?;
+        let names: Vec<String> = gone.iter().flat_map(|one| one.names.clone()).collect();
+        context.runtime.block_on(remote.delete(&names))?;
     }
     let count = told(gone.len());
     let layers: BTreeSet<(Digest, u64)> = gone.iter().filter_map(|one| one.layer()).collect();

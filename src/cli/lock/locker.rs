@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::update::Update;
 use crate::blueprint::{Blueprint, Problems};
-use crate::build::{self, BuildError, NoCache, Options};
+use crate::build::{self, BuildError, LookInside, NoCache, Options};
 use crate::catalog::Catalog;
 use crate::cli::context::{Context, Network};
 use crate::cli::error::CommandError;
@@ -230,7 +230,7 @@ impl<'a> Locker<'a> {
             layering: self.inputs.layers,
             push: Vec::new(),
             whole: false,
-            inventory: false,
+            look_inside: LookInside::Never,
         };
         let (resolver, directory) = (network.resolver(), &self.blueprint.directory);
         let says_suite = prepared.lowered.base.starts_with("deb:");

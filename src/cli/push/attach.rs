@@ -125,8 +125,16 @@ pub(super) fn attach(
     if let Some(documents) = image.documents.as_ref().filter(|_| attach.documents) {
         let sbom = documents::sbom(resolver, image, documents)
             .map_err(|error| error.hint("--no-attest pushes the image without an SBOM"))?;
-        let sent = run(resolver, client.attach(&artifacts(image, documents, &sbom)))?;
-        done.extend(sent.then_some("SBOM and provenance attached"));
+        let sent = run(resolver, client.attach(&artifacts(image, documents, sbom.as_ref())))?;
+        if sbom.is_none() {
+            resolver.reporter.event(Event::Warning(format!(
+                "{destination} is without an SBOM: its layers are not on this machine, and nobody who had them has left \
+                 what is in them; `alloy sbom {}` pulls them and makes it, and the next push attaches it",
+                image.name
+            )));
+        }
+        let what = if sbom.is_some() { "SBOM and provenance attached" } else { "provenance attached" };
+        done.extend(sent.then_some(what));
     }
     if let Some(key) = &attach.key {
         let manifest = &image.manifest.digest;
@@ -149,13 +157,13 @@ pub(super) fn attach(
     Ok(())
 }
 
-fn artifacts<'a>(image: &'a LocalImage, documents: &'a Documents, sbom: &'a Descriptor) -> [Artifact<'a>; 2] {
+fn artifacts<'a>(image: &'a LocalImage, documents: &'a Documents, sbom: Option<&'a Descriptor>) -> Vec<Artifact<'a>> {
     let subject = &image.manifest;
     let predicate = BTreeMap::from([(attest::PREDICATE.to_owned(), attest::PREDICATE_TYPE.to_owned())]);
-    [
-        Artifact { kind: attest::SPDX, content: sbom, subject, annotations: BTreeMap::new() },
-        Artifact { kind: attest::IN_TOTO, content: &documents.provenance, subject, annotations: predicate },
-    ]
+    let sbom = sbom.map(|content| Artifact { kind: attest::SPDX, content, subject, annotations: BTreeMap::new() });
+    let provenance =
+        Artifact { kind: attest::IN_TOTO, content: &documents.provenance, subject, annotations: predicate };
+    sbom.into_iter().chain([provenance]).collect()
 }
 
 fn put<const N: usize>(

@@ -22,7 +22,7 @@ pub struct State {
     /// Lists referrers.
     api: bool,
     /// What somebody else puts over the next index.
-    rival: Option<Value>,
+    rival: Option<(&'static str, Value)>,
 }
 
 /// Answers until the test ends.
@@ -37,9 +37,10 @@ impl MemoryRegistry {
         Self::with(State { api: true, ..State::default() })
     }
 
-    /// One that does not, where somebody else writes `rival` over the first index that is put.
-    pub fn contested(rival: Value) -> Self {
-        Self::with(State { rival: Some(rival), ..State::default() })
+    /// One that does not, where somebody else writes `rival` over the first index that is put under a tag that begins
+    /// with `tag`.
+    pub fn contested(tag: &'static str, rival: Value) -> Self {
+        Self::with(State { rival: Some((tag, rival)), ..State::default() })
     }
 
     fn with(state: State) -> Self {
@@ -133,8 +134,8 @@ fn respond(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> Answer
 
 fn put(state: &mut State, name: &str, body: Vec<u8>) -> Answer {
     let value: Value = serde_json::from_slice(&body).unwrap();
-    let rival = state.rival.take_if(|_| value.get("manifests").is_some());
-    let body = rival.map_or(body, |rival| rival.to_string().into_bytes());
+    let rival = state.rival.take_if(|(tag, _)| value.get("manifests").is_some() && name.starts_with(*tag));
+    let body = rival.map_or(body, |(_, rival)| rival.to_string().into_bytes());
     state.manifests.insert(Digest::of(&body).to_string(), body.clone());
     state.manifests.insert(name.to_owned(), body);
     let subject = value["subject"]["digest"].as_str().filter(|_| state.api);

@@ -89,28 +89,79 @@ impl Team {
         self.proxy.image(name)
     }
 
-    /// Names of the tags in a repository that hold an entry of this kind.
-    pub fn tags(&self, repository: &str, kind: &str) -> Vec<String> {
+    /// All tags of a repository.
+    pub fn tags(&self, repository: &str) -> Vec<String> {
         let url = format!("http://{}/v2/{repository}/tags/list", self.registry.address);
         let listed: Value = serde_json::from_str(&tool("curl", &["-sf", &url]).ok().stdout).unwrap();
-        let tags = listed["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned());
-        tags.filter(|tag| tag.starts_with(&format!("alloy-cache-v1-{kind}-"))).collect()
+        listed["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect()
     }
 
-    pub fn manifest(&self, repository: &str, tag: &str) -> Value {
-        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.registry.address);
-        let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
-        serde_json::from_str(&tool("curl", &["-sf", "-H", accept, &url]).ok().stdout).unwrap()
+    /// Names of the entries of this kind in a repository's list.
+    pub fn names(&self, repository: &str, kind: &str) -> Vec<String> {
+        let list = self.manifest(repository, LIST);
+        let names = list["manifests"].as_array().unwrap().iter().flat_map(names);
+        names.filter(|name| name.starts_with(&format!("alloy-cache-v1-{kind}"))).collect()
     }
 
-    /// Puts something else under a tag.
-    pub fn put(&self, repository: &str, tag: &str, manifest: &str, place: &Path) {
-        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.registry.address);
+    /// The manifest of an entry, or under a tag or digest.
+    pub fn manifest(&self, repository: &str, name: &str) -> Value {
+        serde_json::from_str(&self.text(repository, name)).unwrap()
+    }
+
+    /// The same as it is there.
+    pub fn text(&self, repository: &str, name: &str) -> String {
+        let found = if name.starts_with("alloy-cache-v1-") {
+            let list = self.manifest(repository, LIST);
+            let entries = list["manifests"].as_array().unwrap();
+            let entry = entries.iter().find(|entry| names(entry).contains(&name.to_owned()));
+            entry.unwrap_or_else(|| panic!("no {name} in {list:#}"))["digest"].as_str().unwrap().to_owned()
+        } else {
+            name.to_owned()
+        };
+        let url = format!("http://{}/v2/{repository}/manifests/{found}", self.registry.address);
+        let accept = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+        tool("curl", &["-sf", "-H", accept, &url]).ok().stdout
+    }
+
+    /// Puts something else in the place of an entry, or under a tag.
+    pub fn put(&self, repository: &str, name: &str, manifest: &str, place: &Path) {
+        if !name.starts_with("alloy-cache-v1-") {
+            return self.send(repository, name, "manifest", manifest, place);
+        }
+        let digest = layers::digest::Digest::of(manifest).to_string();
+        self.send(repository, &digest, "manifest", manifest, place);
+        let mut list = self.manifest(repository, LIST);
+        let entries = list["manifests"].as_array_mut().unwrap();
+        for entry in &mut *entries {
+            let kept: Vec<String> = names(entry).into_iter().filter(|other| other != name).collect();
+            entry["annotations"][NAMES] = kept.join(" ").into();
+        }
+        entries.push(serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": manifest.len(),
+            "annotations": {NAMES: name},
+        }));
+        self.send(repository, LIST, "index", &list.to_string(), place);
+    }
+
+    /// Puts a manifest or index under a tag or digest, whatever is there.
+    pub fn send(&self, repository: &str, name: &str, kind: &str, manifest: &str, place: &Path) {
+        let url = format!("http://{}/v2/{repository}/manifests/{name}", self.registry.address);
         let file = place.join("manifest.json");
         std::fs::write(&file, manifest).unwrap();
-        let (data, kind) = (format!("@{}", text(&file)), "Content-Type: application/vnd.oci.image.manifest.v1+json");
-        tool("curl", &["-sf", "-X", "PUT", "-H", kind, "--data-binary", &data, &url]).ok();
+        let data = format!("@{}", text(&file));
+        let kind = format!("Content-Type: application/vnd.oci.image.{kind}.v1+json");
+        tool("curl", &["-sf", "-X", "PUT", "-H", &kind, "--data-binary", &data, &url]).ok();
     }
+}
+
+/// The tag of the list.
+pub const LIST: &str = "alloy-cache";
+const NAMES: &str = "vnd.alloy.cache.names";
+
+/// Names of an entry of a list.
+fn names(entry: &Value) -> Vec<String> {
+    let names = entry["annotations"][NAMES].as_str().unwrap_or_default();
+    names.split_whitespace().map(str::to_owned).collect()
 }
 
 /// How each layer came to be there.

@@ -15,8 +15,8 @@ use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
 use crate::op::Step;
-use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, Platform};
-use crate::resolve::{Base, Resolver};
+use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
+use crate::resolve::{Base, Resolver, WITNESS};
 use crate::target::DEFAULT_EPOCH;
 
 mod archives;
@@ -166,6 +166,10 @@ fn make(
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
+    let (cached, others) = plan.layers.split_at(found.len());
+    resolver.witnessed(steps_of(&plan.layers))?;
+    let doubted = resolver.ask_doubted(steps_of(cached), steps_of(others));
+    doubted.map_err(|(step, error)| BuildError::of_download(step, error))?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
     session.upload(&options.push, brought);
     session.prefetch(&plan.layers, found.len(), &options.no_cache);
@@ -192,6 +196,9 @@ fn make(
     let profile = profile(&mut session, &lowered.image)?;
     let built = done.iter().any(|layer| layer.hit == Hit::Built);
     session.look_inside(options.look_inside, built)?;
+    for (one, place) in resolver.witnessed(steps_of(&plan.layers))? {
+        session.share_value(WITNESS, one.key(), &one, place.as_ref());
+    }
     let image = session.image();
     session.finish()?;
     let composed = composed(&image, &done, &lowered.image, &profile, resolver, options.epoch);
@@ -199,6 +206,10 @@ fn make(
     let config = Digest::of(&composed.config);
     base.image = image;
     Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
+}
+
+fn steps_of(layers: &[PlannedLayer]) -> impl Iterator<Item = &Step> {
+    layers.iter().flat_map(|layer| &layer.steps)
 }
 
 /// Layers with their keys.

@@ -227,6 +227,13 @@ impl Step {
         debs.flatten().find(|deb| deb.source == *source)
     }
 
+    /// True if `source` is an archive that it unpacks.
+    pub fn unpacks(&self, source: &Source) -> bool {
+        self.ops
+            .iter()
+            .any(|op| matches!(op, Op::Unpack { archive: Archive::Source(archive), .. } if archive == source))
+    }
+
     /// Everything that has to be fetched before the step can run.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.ops.iter().flat_map(|op| {

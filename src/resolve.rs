@@ -23,12 +23,14 @@ use crate::registry::{Client, Reference, Registries, RegistryError};
 use crate::tasks::Task;
 
 mod debs;
+mod downloads;
 mod files;
 mod pin;
 mod rootfs;
 mod team;
 mod tree;
 
+pub use downloads::WITNESS;
 pub use files::{local, taken};
 pub use tree::{Member, members, taken_tree};
 

@@ -17,10 +17,12 @@ use crate::tar::{self, Content, Entry, Kind, TarError};
 use crate::whiteout;
 
 pub mod deb;
+mod looks;
 mod merge;
 mod place;
 mod zip;
 
+pub use looks::{Looks, strange};
 pub use place::PlaceError;
 use place::Placer;
 

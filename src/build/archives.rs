@@ -247,10 +247,11 @@ impl Job {
             Source::Local { path } | Source::Tree { path, .. } => {
                 local(&self.directory, path).map_err(|source| JobError::File { path: path.into(), source })?
             }
-            Source::Url { url, .. } => {
+            Source::Url { url, sha256: pin } => {
                 let sha256 = self.inputs.sources.get(&self.step.archive).copied();
                 let download = Download { url: url.clone(), sha256, size: None, part_of: None };
                 let fetched = self.fetcher.fetch(&download).await?;
+                self.fetcher.is_archive(url, &fetched, pin.is_some())?;
                 self.fetcher.path(&fetched.digest)
             }
         })

@@ -9,7 +9,7 @@ use crate::cache::{Place, RemoteError};
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
-use crate::op::Source;
+use crate::op::{Source, Step};
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
 use crate::sandbox::NoEmulator;
@@ -38,6 +38,14 @@ pub struct TaskFailure {
     pub hint: Option<String>,
     /// What was there when it failed, as an image.
     pub image: Option<Descriptor>,
+}
+
+impl BuildError {
+    /// A download that `step` waited for in vain.
+    pub(super) fn of_download(step: &Step, error: FetchError) -> Self {
+        let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
+        Self::Download { task, file, line, error }
+    }
 }
 
 /// What went wrong.

@@ -314,6 +314,7 @@ impl<'a> Session<'a> {
             Err(RequestError::Failed { message, hint }) => (message, None, hint),
             Err(error) => return Err(error.into()),
         };
+        let hint = self.resolver.forget_unusable(step, &self.inputs.sources)?.or(hint);
         // What is there now is worth a look; that it cannot be kept is no further failure.
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
         let partial = self.target()?.commit(compression, epoch).ok().flatten();

@@ -5,10 +5,12 @@ use layers::store::{Store, StoreError};
 use serde_json::{Value, json};
 
 use super::{Entry, Known, LayerRecord, PORTABLE, PortableRecord, Wanted};
+use crate::fetch::WITNESSED;
 use crate::plan::{Inputs, LayerKey, PlannedLayer, PortablePreimage, Preimage};
 
 /// Records of what was found out, and what they are called among a team.
-pub const VALUES: [(&str, &str); 3] = [(PROFILES, PROFILE), (INVENTORIES, INVENTORY), (SUITES, SUITE)];
+pub const VALUES: [(&str, &str); 4] =
+    [(PROFILES, PROFILE), (INVENTORIES, INVENTORY), (SUITES, SUITE), (WITNESSED, "witness")];
 /// What a login shell sets, by all that it depends on.
 pub const PROFILES: &str = "profiles";
 /// The same among a team.

@@ -9,10 +9,11 @@ use layers::digest::Digest;
 use layers::store::{Store, StoreError};
 
 use super::{EntryError, INVENTORIES, LAYERS, PORTABLE, PROFILES, Place, Remote, SUITES, Written, get, put};
+use crate::fetch::WITNESSED;
 use crate::sign::{SigningKey, VerifyingKey};
 
 /// Kinds of records that others may have filled, or that were made on top of what others said.
-pub const BELIEVED: [&str; 6] = [LAYERS, PORTABLE, PROFILES, INVENTORIES, SUITES, "bases"];
+pub const BELIEVED: [&str; 7] = [LAYERS, PORTABLE, PROFILES, INVENTORIES, SUITES, WITNESSED, "bases"];
 /// When the newest entry was made that a key has signed.
 const NEWEST: &str = "signed";
 

@@ -304,16 +304,7 @@ impl From<HubError> for CommandError {
 impl From<BuildError> for CommandError {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Task { failure, .. } => {
-                let broken = ["cannot read the archive", "cannot read the zip archive"];
-                let broken = broken.iter().any(|what| failure.message.contains(what));
-                let error = task(*failure);
-                if !broken {
-                    return error;
-                }
-                // What an older alloy was sent by halves, it remembers.
-                error.hint("if no `sha256` pins the download, --pull fetches it anew")
-            }
+            BuildError::Task { failure, .. } => task(*failure),
             BuildError::Download { task, file, line, error } => download(&task, &file, line, error),
             BuildError::Package { package, task, file, line, error } => {
                 let lost = matches!(error, FetchError::Status { status: 404 | 410, .. });

@@ -179,7 +179,8 @@ impl InputArgs {
         network.fetcher = context
             .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)?
             .nearer(nearer(&lock, &network.archive))
-            .with_logins(network.archive.logins());
+            .with_logins(network.archive.logins())
+            .doubting(prepared.lowered.authored.clone());
         network.compression = self.compression;
         network.locked = self.locked;
         network.pin.clone_from(&prepared.lowered.archive);

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use layers::digest::Digest;
+use layers::unpack::Looks;
 
 use super::address::proxies;
 use super::hint;
@@ -26,7 +27,9 @@ pub enum FetchError {
     #[error("cannot fetch {url}: the server answered {status}")]
     Status { url: String, status: u16, retry_after: Option<Duration>, said: bool },
     #[error("{url} is not what it should be: expected sha256 {expected}, found {found}")]
-    Digest { url: String, expected: Digest, found: Digest },
+    Digest { url: String, expected: Digest, found: Digest, gave: Option<String> },
+    #[error("{url} gave no archive: {size} {}, which look like {}", if *size == 1 { "byte" } else { "bytes" }, looks.name())]
+    NoArchive { url: String, size: u64, looks: Looks },
     #[error("{url} should have {expected} bytes, {found} came")]
     Size { url: String, expected: u64, found: u64 },
     #[error("{url} should have {expected} bytes, more came")]
@@ -59,6 +62,11 @@ impl FetchError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Digest { found, gave: Some(gave), .. } => format!(
+                "that digest is what {gave} gave: if the new file is the right one, write `sha256: {}`",
+                found.hex()
+            ),
+            Self::NoArchive { url, looks, .. } => hint::no_archive(url, *looks),
             Self::Digest { .. } => {
                 "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
             }

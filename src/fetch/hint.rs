@@ -1,5 +1,6 @@
 //! What helps whom a server does not let in.
 
+use layers::unpack::Looks;
 use url::Url;
 
 /// Ways to say who one is to the server of `url`.
@@ -54,6 +55,36 @@ pub(super) fn missing(url: &str, said: bool) -> String {
         return check.to_owned();
     }
     format!("{check}. GitLab and GitHub answer so, too, to whoever has no token: {}", credentials(url))
+}
+
+/// What to do with a file that is no archive.
+pub(super) fn no_archive(url: &str, looks: Looks) -> String {
+    match looks {
+        Looks::Html | Looks::Json | Looks::Xml | Looks::Text => format!(
+            "look at what the URL gives. A server that wants credentials, or has no such file, may answer so: {}",
+            credentials(url)
+        ),
+        Looks::LfsPointer => {
+            "the server gave what Git LFS keeps in the place of the file: its own URL for the content does, on GitHub \
+             that of `media.githubusercontent.com/media`, on GitLab `?lfs=true`, or `git_clone` with git-lfs installed"
+                .into()
+        }
+        Looks::Empty => "the server gave nothing: try again later, or name a mirror in `url`".into(),
+        Looks::SevenZip => {
+            "fetch it with `get_file`, and unpack it in a `run_command`: 7z x (package 7zip or p7zip-full)".into()
+        }
+        Looks::Rpm => "fetch it with `get_file`, and unpack it in a `run_command`: rpm2cpio FILE | cpio -id".into(),
+        Looks::Rar => "fetch it with `get_file`, and unpack it in a `run_command`: unar FILE".into(),
+        Looks::Script | Looks::Program => {
+            "an installer is run by `sdk_install`; a program by itself is fetched with `get_file` and `mode: \"0755\"`"
+                .into()
+        }
+        Looks::WindowsProgram => "look for the publisher's archive for Linux".into(),
+        Looks::Compressed => "fetch it with `get_file`, and unpack it in a `run_command`, such as gunzip FILE".into(),
+        Looks::Unknown => {
+            "alloy unpacks tar, also compressed with gzip, xz, bzip2, zstd, lz4 or lzma, zip and deb".into()
+        }
+    }
 }
 
 #[cfg(test)]

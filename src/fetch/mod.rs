@@ -17,6 +17,7 @@ mod part;
 mod progress;
 mod retry;
 mod transfer;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ pub use netrc::{Machine, machines};
 pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
+pub use witness::{WITNESSED, Witnessed};
 
 use crate::event::Reporter;
 use crate::op::Secrets;
@@ -75,6 +77,8 @@ pub struct Fetcher {
     /// Beginnings of URLs, each with one to try before it.
     nearer: Arc<[(String, String)]>,
     logins: Arc<[Login]>,
+    /// URLs whose digests were written by the blueprint's author.
+    doubted: Arc<BTreeSet<String>>,
 }
 
 struct Inner {
@@ -88,6 +92,8 @@ struct Inner {
     permits: Semaphore,
     /// Files that this process has hashed.
     checked: Mutex<BTreeSet<Digest>>,
+    /// What others have seen, who are believed: keys of [`Witnessed`].
+    vouched: Mutex<BTreeSet<Digest>>,
 }
 
 impl Fetcher {
@@ -102,10 +108,21 @@ impl Fetcher {
         credentials: Credentials,
     ) -> Self {
         credentials.secrets().iter().for_each(|secret| secrets.hide(secret));
-        let (transport, permits, checked) = (OnceCell::new(), Semaphore::new(PARALLEL), Mutex::default());
-        let inner =
-            Inner { store, reporter, secrets, allow_file_urls, stall, credentials, transport, permits, checked };
-        Self { inner: Arc::new(inner), nearer: Arc::new([]), logins: Arc::new([]) }
+        let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
+        let (checked, vouched) = Default::default();
+        let inner = Inner {
+            store,
+            reporter,
+            secrets,
+            allow_file_urls,
+            stall,
+            credentials,
+            transport,
+            permits,
+            checked,
+            vouched,
+        };
+        Self { inner: Arc::new(inner), nearer: Arc::new([]), logins: Arc::new([]), doubted: Arc::default() }
     }
 
     /// The same, which asks other servers before those of URLs that begin so, where a digest says what must come.
@@ -167,6 +184,7 @@ impl Fetcher {
     /// Fetches a file into the store, unless it is there.
     pub async fn fetch(&self, download: &Download) -> Result<Fetched, FetchError> {
         if let Some(digest) = download.sha256
+            && !self.doubts(download)
             && let Some(size) = self.checked(&digest).await?
         {
             if let Some(transfer) = &download.part_of {

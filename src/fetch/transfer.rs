@@ -20,6 +20,7 @@ use super::client::connection;
 use super::pace::Pace;
 use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
+use super::witness::Witnessed;
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
 use crate::event::Event;
 use crate::tasks::{Behind, Held, aside, aside_holding};
@@ -65,6 +66,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
     // What somebody else has fetched meanwhile is as good as what would come now.
     let meanwhile = fetcher.known(&download.url).filter(|digest| download.sha256.is_none() && before != Some(*digest));
     if let Some(digest) = meanwhile.or(download.sha256)
+        && !fetcher.doubts(download)
         && let Some(size) = fetcher.checked(&digest).await?
     {
         download.part_of.iter().for_each(|transfer| transfer.add(size));
@@ -93,8 +95,12 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         return Ok(fetched);
     }
     let bytes = serde_json::to_vec(&fetched).unwrap_or_default();
-    let store = store.clone();
-    aside_holding(job.held(), move |_| store.put_record(RECORDS, &key, &bytes)).await??;
+    let (store, witnessed) = (store.clone(), Witnessed::new(&download.url, fetched.digest));
+    aside_holding(job.held(), move |_| {
+        store.put_record(RECORDS, &key, &bytes)?;
+        witnessed.keep(&store)
+    })
+    .await??;
     Ok(fetched)
 }
 
@@ -288,7 +294,8 @@ impl Job<'_> {
         let (found, size) = (out.hasher.finish(), out.size);
         if let Some(expected) = self.download.sha256.filter(|expected| *expected != found) {
             self.place.clear();
-            return Err(FetchError::Digest { url: self.shown.clone(), expected, found });
+            let gave = self.fetcher.gave(&expected, &self.download.url);
+            return Err(FetchError::Digest { url: self.shown.clone(), expected, found, gave });
         }
         if let Some(expected) = self.download.size.filter(|expected| *expected != size) {
             self.place.clear();

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
+use layers::store::StoreError;
 use tempfile::NamedTempFile;
 
 use crate::fetch::{Download, FetchError, Fetched};
@@ -49,6 +50,11 @@ impl<'a> Fetches<'a> {
         Some(Download { url: url.clone(), sha256, size: None, part_of: None })
     }
 
+    /// Forgets what was of no use to a step that failed. Gives a hint that says so.
+    pub fn forget_unusable(&self, step: &Step) -> Result<Option<String>, StoreError> {
+        self.resolver.forget_unusable(step, self.digests)
+    }
+
     /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which
     /// are there as long as these are kept.
     pub fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>), FetchError> {
@@ -61,11 +67,14 @@ impl<'a> Fetches<'a> {
                     copies.push(copy);
                     place
                 }
-                (Source::Url { .. }, Some(download)) => {
+                (Source::Url { url, sha256 }, Some(download)) => {
                     let fetched = match self.started.remove(source) {
                         Some(task) => task.wait()??,
                         None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?,
                     };
+                    if step.unpacks(source) {
+                        self.resolver.fetcher.is_archive(url, &fetched, sha256.is_some())?;
+                    }
                     self.resolver.fetcher.path(&fetched.digest)
                 }
                 (Source::Url { .. }, None) => continue,

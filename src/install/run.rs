@@ -170,6 +170,7 @@ impl<'a> Run<'a> {
             Ok(Outcome::Failed { message, exit }) => (message, exit, None),
             Err(error) => (error.told(), None, error.hint()),
         };
+        let hint = self.fetches.forget_unusable(step)?.or(hint);
         let message = secrets.mask(&message);
         let why = if ending() { "interrupted".to_owned() } else { message.clone() };
         self.record(at, Ending::Failed, why, Wrote::default())?;

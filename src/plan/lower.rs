@@ -65,6 +65,8 @@ pub struct Lowered {
     pub image: ImageSpec,
     /// Bytes of downloads, by URL, where the lockfile says them.
     pub sizes: BTreeMap<String, u64>,
+    /// URLs of downloads whose digests the blueprint's author wrote.
+    pub authored: BTreeSet<String>,
     /// Secrets that the steps use.
     pub secrets: Secrets,
     /// Lines worth showing.
@@ -167,6 +169,7 @@ fn from(
         base,
         archive,
         mirror: lock.mirror.clone(),
+        authored: pins::authored(&layers, lock, &platform),
         layers,
         image,
         sizes: lock.sizes(),

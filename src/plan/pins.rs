@@ -1,6 +1,6 @@
 //! The lockfile's base and packages, put where they are used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::LoweredLayer;
 use super::base::LOCAL;
@@ -122,4 +122,18 @@ pub fn fixed(lock: &Lock, base: &str, platform: &str) -> bool {
             Some(BasePin::Archive(platforms)) => platforms.contains_key(platform),
             None => false,
         }
+}
+
+/// URLs of downloads whose digests the blueprint's author wrote: nothing says that they were taken from there. The lockfile
+/// has what its own URLs gave, and the catalog's toolchains have both from one hand.
+pub(super) fn authored(layers: &[LoweredLayer], lock: &Lock, platform: &str) -> BTreeSet<String> {
+    let toolchains = lock.toolchains.get(platform).into_iter().flat_map(BTreeMap::values);
+    let toolchains: BTreeSet<&str> = toolchains.map(|pin| pin.url.as_str()).collect();
+    let steps = layers.iter().flat_map(|layer| &layer.steps);
+    let authored = steps.flat_map(|step| step.sources().filter(|source| step.deb(source).is_none()));
+    let authored = authored.filter_map(|source| match source {
+        Source::Url { url, sha256: Some(digest) } if lock.download(url) != Some(*digest) => Some(url),
+        _ => None,
+    });
+    authored.filter(|url| !url.starts_with("file:") && !toolchains.contains(url.as_str())).cloned().collect()
 }

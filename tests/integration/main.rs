@@ -82,3 +82,4 @@ mod unfit;
 mod url_logins;
 mod variables;
 mod verify;
+mod witnessed;

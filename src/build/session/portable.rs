@@ -114,6 +114,11 @@ impl Session<'_> {
             }
         };
         let (message, hint) = error.failure();
+        let forgotten = step.map(|step| self.resolver.forget_unusable(step, &self.inputs.sources)).transpose();
+        let hint = match forgotten {
+            Ok(forgotten) => forgotten.flatten().or(hint),
+            Err(error) => return error.into(),
+        };
         let failure = TaskFailure {
             task,
             action: step.map(|step| step.action.clone()).unwrap_or_default(),

@@ -98,7 +98,13 @@ impl Session<'_> {
         Ok(Some(value))
     }
 
-    pub(super) fn share_value(&mut self, what: &str, key: Digest, value: &impl Serialize, found: Option<&Place>) {
+    pub(in crate::build) fn share_value(
+        &mut self,
+        what: &str,
+        key: Digest,
+        value: &impl Serialize,
+        found: Option<&Place>,
+    ) {
         if let (Some(uploads), Ok(value)) = (&mut self.uploads, serde_json::to_value(value)) {
             let known = Known::Value { what: what.to_owned(), value };
             uploads.share(&Entry { key, preimage: serde_json::Value::Null, known }, found);

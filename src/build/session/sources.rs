@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 
 use super::{Result, Session};
 use crate::build::BuildError;
-use crate::fetch::{Download, FetchError};
+use crate::fetch::{Download, FetchError, Fetched};
 use crate::op::{Source, Step};
 use crate::resolve::{taken, taken_tree};
 
@@ -20,10 +20,7 @@ impl Session<'_> {
     pub(super) fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>)> {
         let (mut files, mut copies) = (Vec::new(), Vec::new());
         for source in step.sources() {
-            let failed = |error| {
-                let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
-                BuildError::Download { task, file, line, error }
-            };
+            let failed = |error| BuildError::of_download(step, error);
             let path = match source {
                 Source::Local { path } | Source::Tree { path, .. } => {
                     let digest = self.inputs.sources.get(source);
@@ -41,7 +38,13 @@ impl Session<'_> {
                 Source::Url { url, sha256 } => {
                     let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
                     match (self.fetched(source, url, digest), step.deb(source)) {
-                        (Ok(digest), _) => self.resolver.fetcher.path(&digest),
+                        (Ok(fetched), _) => {
+                            if step.unpacks(source) {
+                                let pinned = sha256.is_some();
+                                self.resolver.fetcher.is_archive(url, &fetched, pinned).map_err(failed)?;
+                            }
+                            self.resolver.fetcher.path(&fetched.digest)
+                        }
                         (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
                         (Err(error), None) => return Err(failed(error)),
                     }
@@ -58,11 +61,11 @@ impl Session<'_> {
         source: &Source,
         url: &str,
         sha256: Option<Digest>,
-    ) -> std::result::Result<Digest, FetchError> {
+    ) -> std::result::Result<Fetched, FetchError> {
         if let Some(task) = self.fetches.remove(source) {
             task.wait()??;
         }
         let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
-        Ok(self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?.digest)
+        self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))
     }
 }

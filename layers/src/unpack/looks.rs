@@ -1,0 +1,168 @@
+//! What a file is that is no archive: servers answer with pages, and files have other formats than their names say.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use crate::compress::{Format, decoder};
+use crate::tar::looks_like_tar;
+
+use super::deb;
+
+/// What a file looks like by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// It has no byte.
+    Empty,
+    /// A page for browsers.
+    Html,
+    /// JSON, as interfaces answer.
+    Json,
+    /// XML, as object stores answer.
+    Xml,
+    /// The few lines that Git LFS keeps in the place of a file.
+    LfsPointer,
+    /// 7z.
+    SevenZip,
+    /// RPM.
+    Rpm,
+    /// RAR.
+    Rar,
+    /// A program for Linux.
+    Program,
+    /// A program for Windows.
+    WindowsProgram,
+    /// A script, such as installers are.
+    Script,
+    /// Something compressed that is no tar.
+    Compressed,
+    /// A text.
+    Text,
+    /// Nothing of these.
+    Unknown,
+}
+
+/// What begins so.
+const MAGIC: [(&[u8], Looks); 11] = [
+    (b"version https://git-lfs", Looks::LfsPointer),
+    (b"7z\xbc\xaf\x27\x1c", Looks::SevenZip),
+    (b"\xed\xab\xee\xdb", Looks::Rpm),
+    (b"Rar!\x1a\x07", Looks::Rar),
+    (b"\x7fELF", Looks::Program),
+    (b"MZ", Looks::WindowsProgram),
+    (b"#!", Looks::Script),
+    (b"<?xml", Looks::Xml),
+    (b"<", Looks::Html),
+    (b"{", Looks::Json),
+    (b"[", Looks::Json),
+];
+
+impl Looks {
+    /// By the beginning of a file.
+    fn of(head: &[u8]) -> Self {
+        let start = head.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(head.len());
+        // A page may begin with a mark of its encoding (UTF-8).
+        let text = head[start..].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head[start..]);
+        if head.is_empty() {
+            return Self::Empty;
+        }
+        match MAGIC.iter().find(|(magic, _)| text.starts_with(magic)) {
+            Some((_, Self::Xml)) if head.windows(5).any(|part| part.eq_ignore_ascii_case(b"<html")) => Self::Html,
+            Some((_, looks)) => *looks,
+            None if text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => Self::Text,
+            None => Self::Unknown,
+        }
+    }
+
+    /// For a sentence: it looks like this.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "an empty file",
+            Self::Html => "an HTML page",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+            Self::LfsPointer => "a pointer of Git LFS",
+            Self::SevenZip => "a 7z archive",
+            Self::Rpm => "an RPM package",
+            Self::Rar => "a RAR archive",
+            Self::Program => "a program for Linux",
+            Self::WindowsProgram => "a program for Windows",
+            Self::Script => "a script",
+            Self::Compressed => "one compressed file that is no tar",
+            Self::Text => "a text",
+            Self::Unknown => "nothing that alloy knows",
+        }
+    }
+}
+
+/// What `file` looks like if it does not begin as an archive does that can be unpacked. Afterwards it is at its beginning.
+pub fn strange(file: &mut File) -> io::Result<Option<Looks>> {
+    let head = head(&mut *file)?;
+    file.rewind()?;
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") || head.starts_with(deb::MAGIC) {
+        return Ok(None);
+    }
+    let inside = decoder(file.try_clone()?).and_then(|(format, reader)| Ok((format, self::head(reader)?)));
+    file.rewind()?;
+    Ok(match inside {
+        Ok((_, inside)) if looks_like_tar(&inside) => None,
+        Ok((Format::Plain, _)) => Some(Looks::of(&head)),
+        Ok(_) => Some(Looks::Compressed),
+        // What is damaged is said when it is unpacked.
+        Err(_) => None,
+    })
+}
+
+fn head(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    reader.take(512).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn what_servers_answer_in_the_place_of_an_archive() {
+        for (bytes, looks) in [
+            (&b""[..], Looks::Empty),
+            (b"\n <!DOCTYPE html><title>Log in</title>", Looks::Html),
+            (b"\xef\xbb\xbf<?xml version='1.0'?><html xmlns='x'>", Looks::Html),
+            (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", Looks::Xml),
+            (b"{\"message\":\"404\"}", Looks::Json),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", Looks::LfsPointer),
+            (b"7z\xbc\xaf\x27\x1c\0\x04", Looks::SevenZip),
+            (b"\xed\xab\xee\xdb\x03", Looks::Rpm),
+            (b"\x7fELF\x02", Looks::Program),
+            (b"MZ\x90", Looks::WindowsProgram),
+            (b"#!/bin/sh\nexit 0", Looks::Script),
+            (b"Not found.\n", Looks::Text),
+            (b"\x01\x02\x03", Looks::Unknown),
+        ] {
+            assert_eq!(strange(&mut file(bytes)).unwrap(), Some(looks), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_file_is_looked_into() {
+        let gzip = |content: &[u8]| {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap()
+        };
+        assert_eq!(strange(&mut file(&gzip(b"one file"))).unwrap(), Some(Looks::Compressed));
+        let mut cut = gzip(&[7; 4000]);
+        cut.truncate(8);
+        assert_eq!(strange(&mut file(&cut)).unwrap(), None, "a damaged archive is told of by who reads it");
+        assert_eq!(strange(&mut file(b"PK\x05\x06")).unwrap(), None);
+    }
+}

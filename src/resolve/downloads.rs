@@ -1,0 +1,102 @@
+//! What downloads are worth: which URL is known to have given what, and what is forgotten since nobody could use it.
+
+use std::collections::BTreeMap;
+
+use layers::digest::Digest;
+use layers::stop::Stop;
+use layers::store::StoreError;
+use layers::unpack::is_whole;
+
+use super::Resolver;
+use crate::cache::{self, Place};
+use crate::event::Event;
+use crate::fetch::{Download, FetchError, WITNESSED, Witnessed};
+use crate::op::{Source, Step};
+use crate::tasks::Task;
+
+/// What such records are called among a team.
+pub const WITNESS: &str = "witness";
+
+impl Resolver<'_> {
+    /// Downloads of `steps` whose digests say nothing of their URLs by themselves.
+    fn doubted<'s>(&self, steps: impl IntoIterator<Item = &'s Step>) -> Vec<(&'s Step, &'s str, Witnessed)> {
+        let sources = steps.into_iter().flat_map(|step| step.sources().map(move |source| (step, source)));
+        let doubted = sources.filter_map(|(step, source)| match source {
+            Source::Url { url, sha256: Some(digest) } if self.fetcher.is_doubted(url) => {
+                Some((step, url.as_str(), Witnessed::new(url, *digest)))
+            }
+            _ => None,
+        });
+        doubted.collect()
+    }
+
+    /// What is known, here or by the team, of what the URLs of `steps` gave; with each who said so.
+    pub fn witnessed<'s>(
+        &self,
+        steps: impl IntoIterator<Item = &'s Step>,
+    ) -> Result<Vec<(Witnessed, Option<Place>)>, StoreError> {
+        let mut known = BTreeMap::new();
+        for (_, _, one) in self.doubted(steps) {
+            let key = one.key();
+            if self.fetcher.has_witnessed(&one) {
+                known.insert(key, (one, None));
+            } else if cache::get::<Witnessed>(self.store, WITNESSED, &key.hex())?.is_some_and(|other| other == one) {
+                self.fetcher.vouch(&one);
+                known.insert(key, (one, None));
+            } else if let Some((_, place)) = self.shared_value::<Witnessed>(WITNESS, key).filter(|(other, _)| *other == one) {
+                cache::put(self.store, WITNESSED, &key.hex(), &one)?;
+                self.fetcher.vouch(&one);
+                known.insert(key, (one, Some(place)));
+            }
+        }
+        Ok(known.into_values().collect())
+    }
+
+    /// Asks those URLs of `steps` whose files would otherwise not be fetched: since their layers are there, as `cached`
+    /// says, or since another URL has given what has that digest. Gives the step whose URL gave something else.
+    pub fn ask_doubted<'s>(
+        &self,
+        cached: impl IntoIterator<Item = &'s Step>,
+        others: impl IntoIterator<Item = &'s Step>,
+    ) -> Result<(), (&'s Step, FetchError)> {
+        let cached = self.doubted(cached).into_iter();
+        let here = self.doubted(others).into_iter().filter(|(_, _, one)| self.fetcher.have(&one.digest));
+        let mut asked: BTreeMap<Digest, (&Step, Task<Result<_, FetchError>>)> = BTreeMap::new();
+        for (step, url, one) in cached.chain(here) {
+            if self.fetcher.has_witnessed(&one) || asked.contains_key(&one.key()) {
+                continue;
+            }
+            let shown = self.fetcher.shown(url);
+            let note = format!("{shown} is asked for: its digest is known, and not that this URL gives it");
+            self.reporter.event(Event::Note(note));
+            let download = Download { url: url.to_owned(), sha256: Some(one.digest), size: None, part_of: None };
+            let fetcher = self.fetcher.clone();
+            let task = Task::start(self.runtime, async move { fetcher.fetch(&download).await });
+            asked.insert(one.key(), (step, task));
+        }
+        for (step, task) in asked.into_values() {
+            task.wait().map_err(FetchError::from).and_then(|fetched| fetched).map_err(|error| (step, error))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what URLs gave to a task that failed, where nothing pins it and the archive cannot be read to its end: the
+    /// next time it is asked for again. Gives a hint that says so.
+    pub fn forget_unusable(
+        &self,
+        step: &Step,
+        digests: &BTreeMap<Source, Digest>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut forgotten = Vec::new();
+        for source in step.sources().filter(|source| step.unpacks(source)) {
+            let (Source::Url { url, sha256: None }, Some(digest)) = (source, digests.get(source)) else { continue };
+            let file = layers::regular::open(&self.fetcher.path(digest));
+            if file.is_ok_and(|file| is_whole(file, &Stop::default()).is_err()) {
+                self.fetcher.forget(url)?;
+                forgotten.push(self.fetcher.shown(url));
+            }
+        }
+        let hint = format!("what {} gave is forgotten: it is asked for again the next time", forgotten.join(", "));
+        Ok((!forgotten.is_empty()).then_some(hint))
+    }
+}

@@ -43,8 +43,8 @@ pub struct Remote(Arc<Opened>);
 
 struct Opened {
     kind: Kind,
-    /// What is there, once it was asked for.
-    listing: tokio::sync::Mutex<Option<Arc<Listing>>>,
+    /// What is there, once it was asked for; or why that is not known: asking again takes long.
+    listing: tokio::sync::Mutex<Option<std::result::Result<Arc<Listing>, String>>>,
     /// Entries that were written and are in no list yet.
     waiting: Mutex<Vec<Listed>>,
     /// The repository has the value with nothing in it.
@@ -74,6 +74,9 @@ pub enum RemoteError {
     /// A task ended early.
     #[error(transparent)]
     Ended(#[from] tasks::Ended),
+    /// It failed before.
+    #[error("{0}")]
+    Silent(String),
     /// The list's tag is taken.
     #[error("its tag {LIST_TAG} holds something else than the list of a cache")]
     Taken,
@@ -129,12 +132,20 @@ impl Remote {
     /// What is there, as it was when that was asked first.
     async fn listing(&self) -> Result<Arc<Listing>> {
         let mut known = self.0.listing.lock().await;
-        if let Some(listing) = &*known {
-            return Ok(Arc::clone(listing));
+        if let Some(known) = &*known {
+            return known.clone().map_err(RemoteError::Silent);
         }
-        let listing = Arc::new(self.list().await?);
-        *known = Some(Arc::clone(&listing));
-        Ok(listing)
+        match self.list().await {
+            Ok(listing) => {
+                let listing = Arc::new(listing);
+                *known = Some(Ok(Arc::clone(&listing)));
+                Ok(listing)
+            }
+            Err(error) => {
+                *known = Some(Err(error.to_string()));
+                Err(error)
+            }
+        }
     }
 
     /// What is there now.
@@ -261,7 +272,7 @@ impl Remote {
             self.adopt(&mut listing).await?;
             new.iter().for_each(|listed| listing.add(listed.clone()));
             let written = put(client, &mut listing).await?;
-            *self.0.listing.lock().await = Some(Arc::new(listing));
+            *self.0.listing.lock().await = Some(Ok(Arc::new(listing)));
             tokio::time::sleep(begun.elapsed().saturating_mul(2).clamp(WAIT.0, WAIT.1)).await;
             // Not every registry says it; then the list is read.
             if client.manifest_digest(LIST_TAG, media_type::OCI_INDEX).await? == Some(written) {

@@ -52,7 +52,7 @@ fn git(directory: &Path, script: &str) {
 }
 
 /// A repository with a catalog in its `catalog/`, as the published one has it.
-fn repository() -> tempfile::TempDir {
+pub fn repository() -> tempfile::TempDir {
     let remote = tempfile::tempdir().unwrap();
     fill(&remote.path().join("catalog"));
     git(remote.path(), "git init -q -b main; git add -A; git commit -qm one");

@@ -53,6 +53,7 @@ mod portable;
 mod properties;
 mod pruning;
 mod published;
+mod readme;
 mod registry;
 mod registry_auth;
 mod registry_heal;

@@ -137,7 +137,7 @@ pub fn refused() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// A certificate authority that nobody knows, and a certificate of its for 127.0.0.1.
+/// A certificate authority that nobody knows, and a certificate of its for 127.0.0.1 and registry.example.
 pub struct Authority {
     directory: TempDir,
 }
@@ -152,7 +152,7 @@ impl Authority {
             new -subj /CN=client -keyout client.key -out client.csr
             printf 'extendedKeyUsage=clientAuth\\n' > client
             openssl x509 -req -days 2 -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile client -out client.pem
-            printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > extensions
+            printf 'subjectAltName=IP:127.0.0.1,DNS:registry.example\\nextendedKeyUsage=serverAuth\\n' > extensions
             openssl x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out server.pem
             mkdir hashed; cp ca.pem \"hashed/$(openssl x509 -hash -noout -in ca.pem).0\"";
         tool("sh", &["-c", script, "sh", text(directory.path())]).ok();

@@ -41,10 +41,20 @@ impl Registry {
         Self::tls(authority, &format!("    clientcas: [{}]\n", authority.bundle().display()), None)
     }
 
+    /// One that speaks TLS at an address of this machine's.
+    pub fn tls_at(address: &str, authority: &Authority) -> Self {
+        let (certificate, key) = authority.certificate();
+        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display());
+        Self::at(address.to_owned(), |_| tls)
+    }
+
     fn with(auth: impl FnOnce(&TempDir) -> String) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
+        Self::at(format!("127.0.0.1:{port}"), auth)
+    }
+
+    fn at(address: String, auth: impl FnOnce(&TempDir) -> String) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config.yml");
         let data = directory.path().join("data");
         let text = format!(

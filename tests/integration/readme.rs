@@ -1,0 +1,266 @@
+//! What README shows is run as it is printed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tempfile::TempDir;
+
+use crate::support::http::Authority;
+use crate::support::registry::Registry;
+use crate::support::{ALLOY, Ended, Store, copy_of, repository, run, shared, text};
+
+/// A block between fences.
+struct Block {
+    language: String,
+    text: String,
+}
+
+/// All blocks, in their order.
+fn blocks() -> Vec<Block> {
+    let readme = fs::read_to_string(repository("README.md")).unwrap();
+    let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
+    for line in readme.lines() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(_), Some(block)) => blocks.push(block),
+            (Some(language), None) => open = Some(Block { language: language.to_owned(), text: String::new() }),
+            (None, block) => {
+                open = block.map(|block| Block { text: format!("{}{line}\n", block.text), ..block });
+            }
+        }
+    }
+    blocks
+}
+
+/// The block of that language that holds `part`.
+fn block(language: &str, part: &str) -> String {
+    let found: Vec<Block> =
+        blocks().into_iter().filter(|block| block.language == language && block.text.contains(part)).collect();
+    let [block] = found.as_slice() else { panic!("{} blocks of {language} hold {part}", found.len()) };
+    block.text.clone()
+}
+
+/// Each block is run by the test that names a part of it.
+const RUN: [(&str, &str); 10] = [
+    ("sh", "ci/test"),
+    ("console", "arm-none-eabi-gcc --version"),
+    ("yaml", "# manifest.yml"),
+    ("yaml", "# hello.yml"),
+    ("yaml", "action: copy"),
+    ("yaml", "tool-1.2.tar.xz"),
+    ("sh", "alloy cache ls"),
+    ("yaml", "CI_JOB_TOKEN"),
+    ("sh", "alloy publish"),
+    ("console", "alloy verify noisy"),
+];
+
+/// A shell in a directory of its own, as somebody has it who follows README: alloy is in PATH, `registry.example` is a
+/// registry, and what the machine has at /mnt and /run stays as it is.
+struct Shell {
+    registry: Registry,
+    place: TempDir,
+}
+
+impl Shell {
+    fn new() -> Self {
+        static SHELLS: AtomicU8 = AtomicU8::new(1);
+        // Its port is that of the name alone.
+        let address = format!("127.71.0.{}", SHELLS.fetch_add(1, Ordering::Relaxed));
+        let (authority, place) = (Authority::new(), tempfile::tempdir().unwrap());
+        let registry = Registry::tls_at(&format!("{address}:443"), &authority);
+        let certificates = place.path().join("config/containers/certs.d");
+        fs::create_dir_all(&certificates).unwrap();
+        fs::rename(authority.certs(place.path(), false), certificates.join("registry.example")).unwrap();
+        let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
+        fs::create_dir_all(place.path().join("bin")).unwrap();
+        std::os::unix::fs::symlink(ALLOY, place.path().join("bin/alloy")).unwrap();
+        std::os::unix::fs::symlink(repository("examples"), place.path().join("examples")).unwrap();
+        write("hosts", &format!("127.0.0.1 localhost\n{address} registry.example\n"));
+        write(
+            "setup",
+            "set -eu -o pipefail\nmount -t tmpfs none /mnt\nmount -t tmpfs none /run\n\
+             mount --bind \"${BASH_SOURCE%/*}/hosts\" /etc/hosts\n\
+             export no_proxy=\"${no_proxy:-},registry.example\" NO_PROXY=\"${NO_PROXY:-},registry.example\"\n\
+             cargo() { [ \"$1 $2 $3\" = 'run --release --' ]; shift 3; alloy \"$@\"; }\n",
+        );
+        Self { registry, place }
+    }
+
+    /// Runs `script` in `directory`.
+    fn run(&self, directory: &Path, script: &str) -> Ended {
+        let setup = self.place.path().join("setup");
+        let path = format!("{}:{}", text(&self.place.path().join("bin")), std::env::var("PATH").unwrap());
+        let mut command = Command::new("unshare");
+        command.args(["-m", "bash", "-c", &format!(". {}; {script}", text(&setup))]).current_dir(directory);
+        command.env("PATH", path).env("ALLOY_HOME", shared().path().join("store"));
+        command.env("XDG_CONFIG_HOME", self.place.path().join("config"));
+        run(&mut command)
+    }
+}
+
+/// Commands of a console, each with what it prints.
+fn console(text: &str) -> Vec<(String, Vec<String>)> {
+    let mut commands: Vec<(String, Vec<String>)> = Vec::new();
+    for line in text.lines() {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command.to_owned(), Vec::new())),
+            (None, Some((_, printed))) => printed.push(line.to_owned()),
+            (None, None) => panic!("{line} is printed by nothing"),
+        }
+    }
+    commands
+}
+
+/// True if `printed` is what README shows: digits differ, and `…` stands for anything.
+fn shows(shown: &str, printed: &str) -> bool {
+    let digits = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>();
+    let (mut rest, mut parts) = (digits(printed), digits(shown).split('…').map(str::to_owned).collect::<Vec<_>>());
+    let last = parts.pop().unwrap_or_default();
+    for (at, part) in parts.iter().enumerate() {
+        match rest.find(part.as_str()) {
+            Some(found) if at > 0 || found == 0 => rest = rest[found + part.len()..].to_owned(),
+            _ => return false,
+        }
+    }
+    if parts.is_empty() { rest == last } else { rest.ends_with(&last) }
+}
+
+#[test]
+fn no_block_is_left_out() {
+    for block in blocks().iter().filter(|block| !block.language.is_empty()) {
+        let runs = RUN.iter().filter(|(language, part)| block.language == *language && block.text.contains(part));
+        assert_eq!(runs.count(), 1, "no test runs this block, or several do:\n{}", block.text);
+    }
+}
+
+#[test]
+fn the_first_commands() {
+    let shell = Shell::new();
+    let script = block("sh", "ci/test");
+    // The last of them is the one that runs this.
+    let script = script.strip_suffix("ci/test\n").expect("ci/test is the last command");
+    shell.run(shell.place.path(), script).ok();
+    assert!(shell.place.path().join("arm-env.oci/index.json").is_file());
+    for (command, printed) in console(&block("console", "arm-none-eabi-gcc --version")) {
+        let ended = shell.run(shell.place.path(), &command).ok();
+        for line in printed {
+            assert!(ended.stdout.lines().any(|real| shows(&line, real)), "{command}: {line}: {}", ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn the_first_blueprint_and_a_team_s_cache() {
+    let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
+    for name in ["manifest.yml", "hello.yml"] {
+        fs::write(place.path().join(name), block("yaml", &format!("# {name}"))).unwrap();
+    }
+    shell.run(place.path(), "alloy check . --strict && alloy build . -t hello").ok();
+    let greeting = shell.run(place.path(), "alloy run hello -- bash -lc 'echo $GREETING; git --version'").ok();
+    assert!(greeting.stdout.starts_with("Hello from a blueprint\ngit version"), "{}", greeting.stdout);
+    let ended = shell.run(place.path(), &block("sh", "alloy cache ls")).ok();
+    for part in ["hello.yml: cached", "would delete 0 entries", "brought"] {
+        assert!(ended.stdout.contains(part), "no {part}: {}", ended.stdout);
+    }
+    assert!(shell.registry.tag("team/arm-env", "1.2").is_some());
+}
+
+#[test]
+fn files_of_a_blueprint() {
+    let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\n";
+    fs::write(place.path().join("manifest.yml"), manifest).unwrap();
+    fs::write(place.path().join("tasks.yml"), block("yaml", "action: copy")).unwrap();
+    fs::create_dir_all(place.path().join("config/more")).unwrap();
+    for name in ["tool.conf", "more/old.orig"] {
+        fs::write(place.path().join("config").join(name), name).unwrap();
+    }
+    let ended =
+        shell.run(place.path(), "alloy check . --strict && alloy build . -t test && alloy run test -- find /etc/tool");
+    let ended = ended.ok();
+    assert!(ended.stdout.contains("/etc/tool/tool.conf") && !ended.stdout.contains("old.orig"), "{}", ended.stdout);
+}
+
+#[test]
+fn downloads_that_the_lockfile_pins() {
+    let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
+    let task = "- {name: tool, action: get_file, url: https://a.example/tool-1.2.tar.xz, dest: /opt/tool}\n";
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {base: 'rootfs:base'}\n";
+    fs::create_dir_all(place.path().join("base/etc")).unwrap();
+    for (name, content) in
+        [("manifest.yml", manifest), ("tasks.yml", task), ("alloy.lock.yml", &block("yaml", "tool-1.2.tar.xz"))]
+    {
+        fs::write(place.path().join(name), content).unwrap();
+    }
+    let planned = shell.run(place.path(), "alloy check . && alloy plan . --locked").ok();
+    assert!(planned.stdout.contains("download https://a.example/tool-1.2.tar.xz: 1.0 MiB"), "{}", planned.stdout);
+}
+
+#[test]
+fn who_asks_for_downloads() {
+    let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
+    fs::create_dir_all(place.path().join("config/alloy")).unwrap();
+    fs::write(place.path().join("config/alloy/config.yml"), block("yaml", "CI_JOB_TOKEN")).unwrap();
+    let script = format!(
+        "mkdir /run/secrets; echo secret > /run/secrets/artifactory; export CI_JOB_TOKEN=token XDG_CONFIG_HOME={}
+         alloy build {} -t hello",
+        text(&place.path().join("config")),
+        text(&repository("examples/hello"))
+    );
+    let ended = shell.run(place.path(), &script).ok();
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+}
+
+#[test]
+fn blueprints_in_registries() {
+    let (shell, place, catalog) = (Shell::new(), copy_of("examples/hello"), crate::catalog::repository());
+    let manifest = fs::read_to_string(place.path().join("manifest.yml")).unwrap();
+    fs::write(place.path().join("manifest.yml"), manifest.replace("version: 1.0.0", "version: 1.2.0")).unwrap();
+    let git = tempfile::NamedTempFile::new().unwrap();
+    let instead = format!("[url \"{}\"]\n\tinsteadOf = https://git.example/alloy-catalog\n", text(catalog.path()));
+    fs::write(git.path(), instead).unwrap();
+    let store = Store::new();
+    let script = format!(
+        "export GIT_CONFIG_GLOBAL={} ALLOY_CATALOG={}\n{}",
+        text(git.path()),
+        text(&store.path().join("catalog")),
+        block("sh", "alloy publish")
+    );
+    let ended = shell.run(place.path(), &script).ok();
+    for part in ["community/arm/cortex-m:1.2.0@", "my-board", "updated: 1 tool from https://git.example"] {
+        assert!(ended.stdout.contains(part), "no {part}: {}", ended.stdout);
+    }
+    assert!(place.path().join("my-board/alloy.lock.yml").is_file());
+}
+
+#[test]
+fn what_differs_when_it_is_built_again() {
+    let shell = Shell::new();
+    let noisy = shell.place.path().join("noisy");
+    fs::create_dir(&noisy).unwrap();
+    let write = |name: &str, content: &str| fs::write(noisy.join(name), content).unwrap();
+    write("manifest.yml", "name: Noisy\nversion: 1.0.0\nrun_order: [a.yml, b.yml, noise.yml]\n");
+    for name in ["a", "b"] {
+        write(
+            &format!("{name}.yml"),
+            &format!("- {{name: {name}, action: write_env_file, file: /srv/{name}, content: {name}}}\n"),
+        );
+    }
+    write("noise.yml", "- {name: Note the time, action: run_command, reason: x, command: LC_ALL=C date > /srv/now}\n");
+    shell.run(shell.place.path(), "alloy build noisy -t noisy").ok();
+    for (command, printed) in console(&block("console", "alloy verify noisy")) {
+        let ended = shell.run(shell.place.path(), &command);
+        let real: Vec<&str> = ended.stdout.lines().collect();
+        for line in &printed {
+            assert!(real.iter().any(|real| shows(line, real)), "{command}: {line}: {}{}", ended.stdout, ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_stands_for_what_is_printed() {
+    assert!(shows("identical: 6 layers, manifest sha256:…", "identical: 6 layers, manifest sha256:0a1b"));
+    assert!(shows("a …, built anew …", "a b, built anew c") && !shows("a …, built anew …", "a b"));
+    assert!(shows("was \"10:01\"", "was \"23:59\"") && !shows("was", "was not"));
+}

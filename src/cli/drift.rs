@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image, CommandError> {
     let elsewhere = match text.parse::<BaseRef>() {
         Ok(BaseRef::Registry(name)) => name.names_registry() && crate::image::local(&context.store, text)?.is_none(),
-        Ok(BaseRef::Oci { .. } | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
+        Ok(BaseRef::Local(_) | BaseRef::Oci { .. } | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
         Ok(BaseRef::Deb { .. } | BaseRef::Rootfs(_)) | Err(_) => false,
     };
     let image = if elsewhere {

@@ -153,7 +153,15 @@ fn passwords(blueprint: &Blueprint) -> Vec<Diagnostic> {
 /// What is wrong with `image.base`.
 fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
     let (text, span) = blueprint.manifest.image.base.as_ref()?;
-    let error = text.parse::<BaseRef>().err()?;
+    let error = match text.parse::<BaseRef>() {
+        Ok(BaseRef::Local(_)) => {
+            let message = format!("`{text}` is an image of whoever builds: others have another one, or none");
+            let help = "push it, and name its registry; `--base` takes it on the command line";
+            return Some(Diagnostic::warning("base", (*span)?, message).label("nobody else's").help(help));
+        }
+        Ok(_) => return None,
+        Err(error) => error,
+    };
     // Of files, lowering says it.
     if matches!(error, BaseRefError::Incomplete { what: "a path", .. }) {
         return None;

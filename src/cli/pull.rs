@@ -139,7 +139,7 @@ fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Ref
     let mut images = wanted.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     let local = match images.pop() {
         None => return Err(ImageError::invalid(&name, "the index lists no image").into()),
-        Some(image) if !several && !(complete && args.all_platforms) => Local::Image(image),
+        Some(image) if !(several || complete && args.all_platforms) => Local::Image(image),
         Some(last) => {
             images.push(last);
             if complete {
@@ -219,7 +219,7 @@ fn layers(
         tasks.into_iter().map(|task| task.wait().map_err(FetchError::from)?).collect();
     done.into_iter().collect::<Result<(), _>>().map_err(ResolveError::from)?;
     for image in &images {
-        image::verify_layers(store, &local.name().to_owned(), &image.layers)?;
+        image::verify_layers(store, local.name(), &image.layers)?;
     }
     Ok(got)
 }

@@ -62,6 +62,7 @@ mod registry_pull_faults;
 mod registry_push_faults;
 mod registry_tls;
 mod releases;
+mod repair;
 mod repositories;
 mod robustness;
 mod root_namespace;

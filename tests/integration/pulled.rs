@@ -171,6 +171,11 @@ fn an_image_of_the_store_is_a_base_by_its_name() {
     let said = store.run(&["lock", directory]).fails(3).stderr;
     assert!(said.contains("the base `rig:1` is an image of this store alone"), "{said}");
 
+    let local = MANIFEST.to_owned() + "image: {base: 'local:rig:1'}\n";
+    let theirs = blueprint(&[("manifest.yml", &local), ("tasks.yml", "[]\n")]);
+    let said = store.run(&["check", text(theirs.path())]).ok();
+    assert!((said.stdout + &said.stderr).contains("is an image of whoever builds"));
+
     // A name with a registry is that registry's, unless it is said otherwise.
     let name = registry.image("team/rig:1");
     store.run(&["tag", "rig:1", &name]).ok();

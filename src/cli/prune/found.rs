@@ -1,6 +1,7 @@
 //! What is in the store, and what of it no image needs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -183,10 +184,9 @@ impl Item {
 
 /// True for manifests, configs and documents; layers do not begin so.
 pub(in crate::cli) fn is_json(path: &Path) -> bool {
-    layers::regular::open(path).is_ok_and(|file| {
-        use std::io::Read;
-        file.take(1).bytes().next().is_some_and(|first| matches!(first, Ok(b'{')))
-    })
+    let mut first = [0];
+    let read = layers::regular::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == *b"{"
 }
 
 /// An unfinished download, or what the server said of it, that is old, and its key.

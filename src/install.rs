@@ -8,6 +8,7 @@ use std::path::Path;
 
 use layers::root::Root;
 
+use crate::event::Event;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::runs_here;
@@ -21,10 +22,12 @@ mod error;
 mod fetches;
 mod ledger;
 mod prepared;
+mod repair;
 mod run;
 mod seen;
 pub mod state;
 mod summary;
+mod text;
 
 use claim::Claim;
 pub use decide::{Decision, Skipped};
@@ -43,8 +46,10 @@ pub struct Options<'a> {
     pub root: &'a Path,
     /// Its state file.
     pub state: &'a Path,
-    /// Start anew, whatever the state file says.
+    /// Start anew, whatever the state file says. What it says of tasks that are not reached stays.
     pub forget: bool,
+    /// Do those tasks again of whose work something differs, and no others.
+    pub repair: bool,
 }
 
 /// Nothing if this user may install to `root`, and there is a system that alloy knows; a `look` is anybody's.
@@ -74,7 +79,17 @@ pub fn install(
     let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);
     host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
-    let prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file)?;
+    let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    let wrong = match options.repair {
+        true => repair::plan(resolver.store, host.files(), resolver.platform.debian_arch(), &mut prepared)?,
+        false => Vec::new(),
+    };
+    for (path, task) in wrong.iter().filter_map(repair::Wrong::without_task) {
+        let warning = format!(
+            "{path} stays as it is: the blueprint has the task no more that put it there ({task}), or another one"
+        );
+        resolver.reporter.event(Event::Warning(warning));
+    }
     let pending = prepared.pending(host.files())?;
     check::users(&mut host, &prepared.steps, |at| pending[at])?;
     let to_run = prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
@@ -85,7 +100,12 @@ pub fn install(
         host: claim.host.clone(),
         tasks: Vec::new(),
     };
-    Ok(Run::new(resolver, lowered, prepared, host, fetches, file, state).all())
+    let mut run = Run::new(resolver, lowered, prepared, host, fetches, file, state);
+    let mut summary = run.all();
+    if summary.failure.is_none() {
+        summary.failure = run.repaired().err();
+    }
+    Ok(summary)
 }
 
 /// What the state file says of earlier runs on `host`; nothing if there is none.
@@ -95,10 +115,15 @@ fn earlier(
     resolver: &Resolver<'_>,
     host: Option<&str>,
 ) -> Result<Option<State>, InstallError> {
-    if options.forget {
+    let state = match file.load() {
+        // What cannot be read says nothing that could stay.
+        Err(_) if options.forget => return Ok(None),
+        state => state?,
+    };
+    let Some(state) = state else { return Ok(None) };
+    if options.forget && (Some(state.host.as_str()) != host || state.platform != resolver.platform.to_string()) {
         return Ok(None);
     }
-    let Some(state) = file.load()? else { return Ok(None) };
     let (host, platform) = (host.unwrap_or("one that was never installed to"), resolver.platform.to_string());
     let other = |what: &'static str, found: &str, wanted: &str| {
         let (path, found, wanted) = (file.path().to_owned(), found.to_owned(), wanted.to_owned());

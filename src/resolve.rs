@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
-use crate::debian::{self, BaseOptions, BasePlan, DebianError, Releases, Seen};
+use crate::debian::{self, BaseOptions, BasePlan, Releases, Seen};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Download, FetchError, Fetcher};
-use crate::image::{self, BaseRef, BaseRefError, Image, ImageError, Index, Manifest};
+use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest};
 use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
@@ -24,45 +24,22 @@ use crate::tasks::Task;
 
 mod debs;
 mod downloads;
+mod error;
 mod files;
+mod named;
 mod pin;
 mod rootfs;
 mod team;
 mod tree;
 
 pub use downloads::WITNESS;
+pub use error::ResolveError;
 pub use files::{local, taken};
 pub use tree::{Member, members, taken_tree};
 
 const BASES: &str = "bases";
 /// Of an OCI image layout.
 const INDEX: &str = "index.json";
-
-/// Why a name could not be resolved.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what the messages say")]
-pub enum ResolveError {
-    #[error(transparent)]
-    Base(#[from] BaseRefError),
-    #[error(transparent)]
-    Debian(#[from] DebianError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Target(#[from] crate::target::image::RequestError),
-    #[error("{task} ({place}): cannot read {path}: {message}")]
-    Local { task: String, place: String, path: String, message: String },
-    #[error("{place}: {task}: {error}")]
-    Download { task: String, place: String, error: FetchError },
-    #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
-    Unpinned(Vec<String>),
-}
 
 /// Where a base's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +119,9 @@ impl Resolver<'_> {
     /// Resolves a base.
     pub fn base(&self, text: &str) -> Result<Base> {
         let reference: BaseRef = text.parse()?;
+        if let Some(base) = self.named_base(&reference)? {
+            return Ok(base);
+        }
         let recorded = matches!(reference, BaseRef::Registry(_) | BaseRef::Deb { .. });
         let key = self.base_key(text);
         if recorded
@@ -165,7 +145,12 @@ impl Resolver<'_> {
 
     /// What a base was found to be before. Asks nobody, and changes nothing.
     pub fn known_base(&self, text: &str) -> Result<Option<Base>> {
-        let image = match &text.parse()? {
+        let reference: BaseRef = text.parse()?;
+        if let Some(base) = self.named_base(&reference)? {
+            return Ok(Some(base));
+        }
+        let image = match &reference {
+            BaseRef::Local(_) => None,
             BaseRef::Registry(_) | BaseRef::Deb { .. } => {
                 return Ok(cache::get(self.store, BASES, &self.base_key(text))?);
             }
@@ -193,9 +178,11 @@ impl Resolver<'_> {
     fn look_up(&self, reference: &BaseRef) -> Result<Base> {
         let image = match reference {
             BaseRef::Registry(reference) => {
-                self.reporter.event(Event::Note(format!("resolving {reference}")));
-                return self.registry(reference);
+                let full = named::full(reference);
+                self.reporter.event(Event::Note(format!("resolving {full}")));
+                return self.registry(reference).map_err(|error| named::told(error, reference));
             }
+            BaseRef::Local(reference) => return Err(ResolveError::NotLocal { name: reference.to_string() }),
             BaseRef::Deb { suite, components } => {
                 self.reporter.event(Event::Note(format!("resolving {reference}")));
                 return self.archive(suite, components.as_deref());

@@ -39,6 +39,11 @@ pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, OCI_MANIFEST | DOCKER_MANIFEST)
 }
 
+/// True for the config of an OCI or Docker image.
+pub fn is_config(media_type: &str) -> bool {
+    matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
+}
+
 /// The OCI name of a layer type that Docker or OCI tools write; `None` for a type that is not a layer alloy can read.
 pub fn oci_layer(media_type: &str) -> Option<&'static str> {
     match media_type {

@@ -35,6 +35,7 @@ mod seal;
 mod temporary;
 mod trees;
 mod upgrade;
+mod used;
 mod version;
 mod work;
 

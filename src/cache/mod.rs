@@ -12,6 +12,7 @@ mod team;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::time::SystemTime;
 
 use layers::digest::{ChainId, Digest};
 use layers::store::{LayerBlob, Store, StoreError};
@@ -138,6 +139,11 @@ pub fn forget_portable(store: &Store, kept: impl Fn(&Digest) -> bool) -> Result<
 pub fn all(store: &Store) -> Result<Vec<(String, LayerRecord)>, StoreError> {
     let records = store.records(LAYERS)?;
     Ok(records.into_iter().filter_map(|(key, bytes)| Some((key, serde_json::from_slice(&bytes).ok()?))).collect())
+}
+
+/// When the record of a layer was used last.
+pub fn last_used(store: &Store, key: &str) -> SystemTime {
+    store.record_used(LAYERS, key)
 }
 
 /// Forgets a layer.

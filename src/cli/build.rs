@@ -1,11 +1,12 @@
 //! `alloy build`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
+use layers::digest::Digest;
 
 use super::context::{Context, Global, Network, Verbose, image_name, now};
 use super::error::CommandError;
@@ -29,8 +30,8 @@ mod platforms;
 
 use deliver::Places;
 
-/// The name under which a failed build can be looked into.
-const FAILED: &str = "alloy-failed:latest";
+/// The name under which the last build that failed can be looked into. Each blueprint has a tag of its own beside it.
+const FAILED: &str = "alloy-failed";
 /// The name inside of files, where none is given.
 const UNNAMED: &str = "image:latest";
 
@@ -180,19 +181,39 @@ fn no_cache(args: &Args, prepared: &[Prepared]) -> Result<NoCache, CommandError>
     }
 }
 
-/// Gives what a failed build left a name, and says how to look into it.
-fn explain(error: BuildError, context: &Context, platform: &Platform) -> CommandError {
+/// True for names that failed builds give.
+pub(super) fn is_failed(name: &str) -> bool {
+    name.strip_prefix(FAILED).is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// The tag of failed builds of the blueprint in `directory`: the directory's name, and digits that tell apart those of
+/// the same name.
+fn failed_tag(directory: &Path) -> String {
+    let fits = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
+    let name: String =
+        directory.file_name().unwrap_or_default().to_string_lossy().chars().filter(fits).take(40).collect();
+    let name = name.trim_start_matches('-');
+    let digits = &Digest::of(directory.as_os_str().as_encoded_bytes()).hex()[..6];
+    if name.is_empty() { digits.to_owned() } else { format!("{name}-{digits}") }
+}
+
+/// Gives what a failed build left its names, and says how to look into it.
+fn explain(error: BuildError, context: &Context, directory: &Path, platform: &Platform) -> CommandError {
     let partial = match &error {
         BuildError::Task { failure, .. } => failure.image.clone(),
         _ => None,
     };
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
-        let (name, platform, tagged_at) = (FAILED.to_owned(), platform.clone(), now());
-        let image = LocalImage { name, manifest, platform, tagged_at, from: None, documents: None };
-        if image::tag(&context.store, &Local::Image(image)).is_ok() {
-            let name = FAILED.trim_end_matches(":latest");
-            failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {name}"));
+        let tag = |name: String| {
+            let (manifest, platform, tagged_at) = (manifest.clone(), platform.clone(), now());
+            let image = LocalImage { name, manifest, platform, tagged_at, from: None, documents: None };
+            image::tag(&context.store, &Local::Image(image))
+        };
+        // Others that fail meanwhile take the first one.
+        let own = format!("{FAILED}:{}", failed_tag(directory));
+        if tag(format!("{FAILED}:latest")).and_then(|()| tag(own.clone())).is_ok() {
+            failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {own}"));
         }
     }
     failure

@@ -153,12 +153,20 @@ fn passwords(blueprint: &Blueprint) -> Vec<Diagnostic> {
 /// What is wrong with `image.base`.
 fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
     let (text, span) = blueprint.manifest.image.base.as_ref()?;
-    let error = text.parse::<BaseRef>().err()?;
+    let error = match text.parse::<BaseRef>() {
+        Ok(BaseRef::Local(_)) => {
+            let message = format!("`{text}` is an image of whoever builds: others have another one, or none");
+            let help = "push it, and name its registry; `--base` takes it on the command line";
+            return Some(Diagnostic::warning("base", (*span)?, message).label("nobody else's").help(help));
+        }
+        Ok(_) => return None,
+        Err(error) => error,
+    };
     // Of files, lowering says it.
     if matches!(error, BaseRefError::Incomplete { what: "a path", .. }) {
         return None;
     }
-    let help = "a base is deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
+    let help = "a base is deb:SUITE, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
     Some(Diagnostic::error("base", (*span)?, error.to_string()).help(help))
 }
 

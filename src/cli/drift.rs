@@ -13,7 +13,7 @@ use super::place::PlaceArgs;
 use super::ui::{self, Format};
 use crate::build::ensure_blobs;
 use crate::image::{BaseRef, Image, Manifest};
-use crate::install::drift::{self, Finding, Subject};
+use crate::install::drift::{self, Drift, Finding, Subject, Undone};
 use crate::install::state::StateFile;
 use crate::plan::Platform;
 use crate::resolve::Resolver;
@@ -21,8 +21,9 @@ use crate::resolve::Resolver;
 /// Says what on this machine is no longer as a blueprint put it there
 ///
 /// Files that were changed or deleted, modes, owners, packages that are gone or of another version: against the state
-/// file of `alloy install` or, with --image, against what a blueprint put into an image. `alloy install --forget` puts
-/// right what tasks can put right.
+/// file of `alloy install` or, with --image, against what a blueprint put into an image. Of short texts that everybody may
+/// read, lines are shown. Tasks that failed or were not reached are named: of their work nothing is known. `alloy install
+/// --repair` does the tasks again whose work differs.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +32,7 @@ Examples:
   sudo alloy drift --image arm-env
   sudo alloy drift --image oci-archive:arm-env.tar --format json
 
-Exit codes: 0 all is as it was; 1 something is not")]
+Exit codes: 0 all is done, and as it was; 1 something is not")]
 pub(super) struct Args {
     #[command(flatten)]
     place: PlaceArgs,
@@ -61,17 +62,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
     };
     match args.format {
-        Format::Human => human(&found),
+        Format::Human => human(&found, args.image.is_some()),
         Format::Json => ui::json(as_json(&found)),
     }
-    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if found.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The image of that name, the layers of its blueprint in the store.
 fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image, CommandError> {
     let elsewhere = match text.parse::<BaseRef>() {
         Ok(BaseRef::Registry(name)) => name.names_registry() && crate::image::local(&context.store, text)?.is_none(),
-        Ok(BaseRef::Oci { .. } | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
+        Ok(BaseRef::Local(_) | BaseRef::Oci { .. } | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
         Ok(BaseRef::Deb { .. } | BaseRef::Rootfs(_)) | Err(_) => false,
     };
     let image = if elsewhere {
@@ -97,30 +98,63 @@ fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image
     Ok(image)
 }
 
-fn human(found: &[Finding]) {
+fn human(drift: &Drift, of_image: bool) {
     let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    for finding in found {
-        let what = match &finding.what {
-            Subject::Path(path) => path.clone(),
-            Subject::Package(name) => format!("package {name}"),
-        };
-        outln!("{bold}{what}{plain}: {}   {dim}{}{plain}", finding.field, finding.by);
-        outln!("    was  {}", finding.was);
-        outln!("    is   {}", finding.is);
+    for finding in &drift.findings {
+        outln!("{bold}{}{plain}: {}   {dim}{}{plain}", finding.subject(), finding.field, finding.by);
+        if finding.lines.is_empty() {
+            outln!("    was  {}", finding.was);
+            outln!("    is   {}", finding.is);
+        }
+        finding.lines.iter().for_each(|line| outln!("    {line}"));
     }
-    match found.len() {
-        0 => outln!("no drift"),
-        count => outln!("{}", ui::count(count, "difference")),
+    for Undone { name, place, why, failed } in &drift.undone {
+        let what = if *failed { format!("failed: {why}") } else { why.clone() };
+        outln!("{bold}{name}{plain}: {what}   {dim}{place}{plain}");
+    }
+    let by = ui::count(drift.by, if of_image { "layer" } else { "task" });
+    let looked = format!("{} and {} of {by}", ui::count(drift.paths, "path"), ui::count(drift.packages, "package"));
+    let left = |failed| drift.undone.iter().filter(|undone| undone.failed == failed).count();
+    let undone = [(left(true), "failed"), (left(false), "not reached")];
+    let undone = undone.into_iter().filter(|(count, _)| *count > 0);
+    let undone: Vec<String> = undone.map(|(count, what)| format!("{} {what}", ui::count(count, "task"))).collect();
+    let found = match drift.findings.len() {
+        0 => format!("no drift: {looked}"),
+        count => ui::count(count, "difference"),
+    };
+    match undone.as_slice() {
+        [] => outln!("{found}"),
+        undone => outln!("{found}; {}", undone.join(", ")),
+    }
+    if !drift.findings.is_empty() && !of_image {
+        ui::note("`alloy install --repair` does the tasks again whose work differs\n");
+    }
+    if !drift.undone.is_empty() {
+        ui::note("`alloy install` does what was not done\n");
     }
 }
 
-fn as_json(found: &[Finding]) -> Value {
+fn as_json(drift: &Drift) -> Value {
     let one = |finding: &Finding| {
         let (kind, name) = match &finding.what {
             Subject::Path(path) => ("path", path),
             Subject::Package(name) => ("package", name),
         };
-        json!({kind: name, "field": finding.field, "was": finding.was, "is": finding.is, "by": finding.by})
+        let mut value =
+            json!({kind: name, "field": finding.field, "was": finding.was, "is": finding.is, "by": finding.by});
+        if !finding.lines.is_empty() {
+            value["lines"] = json!(finding.lines);
+        }
+        value
     };
-    json!({"drift": !found.is_empty(), "differences": found.iter().map(one).collect::<Vec<_>>()})
+    let undone = |one: &Undone| {
+        let outcome = if one.failed { "failed" } else { "not reached" };
+        json!({"name": one.name, "place": one.place, "outcome": outcome, "why": one.why})
+    };
+    json!({
+        "drift": !drift.is_none(),
+        "differences": drift.findings.iter().map(one).collect::<Vec<_>>(),
+        "undone": drift.undone.iter().map(undone).collect::<Vec<_>>(),
+        "looked_at": {"paths": drift.paths, "packages": drift.packages, "by": drift.by},
+    })
 }

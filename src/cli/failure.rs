@@ -197,7 +197,7 @@ impl From<ResolveError> for CommandError {
             ResolveError::Base(error) => with(
                 Kind::Usage,
                 &error,
-                Some("a base is deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path".into()),
+                Some("a base is deb:SUITE, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path".into()),
             ),
             ResolveError::Debian(error) => error.into(),
             ResolveError::Registry(error) => error.into(),
@@ -206,6 +206,21 @@ impl From<ResolveError> for CommandError {
             ResolveError::Store(error) => error.into(),
             ResolveError::Target(error) => error.into(),
             error @ ResolveError::Local { .. } => with(Kind::Blueprint, &error, None),
+            ResolveError::Nowhere { name, full, error } => {
+                let mut failure = Self::from(error);
+                let said = &failure.message;
+                failure.message = format!("no image of the store is called `{name}`, and {full} cannot be had: {said}");
+                failure.hint("`alloy images` lists those of the store; of another registry, write REGISTRY/NAME")
+            }
+            error @ ResolveError::NotLocal { .. } => {
+                let hint = "`alloy images` lists those that are there, `alloy pull` brings one of a registry";
+                with(Kind::Failed, &error, Some(hint.into()))
+            }
+            error @ ResolveError::Here { .. } => {
+                let hint = "push it and name it with its registry, or, if Docker Hub's is meant, write \
+                            docker.io/library/NAME";
+                with(Kind::Blueprint, &error, Some(hint.into()))
+            }
             ResolveError::Download { task, place, error } => {
                 let mut failure = Self::from(error);
                 failure.message.insert_str(0, &format!("{place}: {task}: "));

@@ -1,52 +1,100 @@
 //! `alloy images`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use glob::Pattern;
 use serde_json::{Value, json};
 
 use super::context::{Context, Global, now};
 use super::error::CommandError;
-use super::ui;
+use super::named;
+use super::ui::{self, Format};
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Manifest};
 
+mod filter;
+
+use filter::{Filter, Filters, pattern};
+
 /// Lists the images in the store
+///
+/// NAME is a name, its end behind a `/`, or a pattern of these, with the tag or without. Times are those when a name was
+/// given: an image itself has none.
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy images
+  alloy images 'team/*' --filter until=30d
+  alloy rmi $(alloy images -q --filter reference='arm-env:pr-*')
+  alloy images --filter dangling=true")]
 pub(super) struct Args {
-    /// One JSON object a line
+    /// Only these
+    #[arg(value_name = "NAME", value_parser = pattern)]
+    names: Vec<Pattern>,
+    /// Only those that meet all conditions: reference=GLOB, before=IMAGE, since=IMAGE, until=AGE (or a time),
+    /// dangling=true|false (without a name), label=KEY[=VALUE]
+    #[arg(long, short, value_name = "CONDITION")]
+    filter: Vec<Filter>,
+    /// Images without a name as well: those that no name stands for until the next prune
+    #[arg(long, short)]
+    all: bool,
+    /// Show digests whole
     #[arg(long)]
+    no_trunc: bool,
+    /// How to say it: `json` is one array
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
+    /// The same objects, one a line
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+}
+
+/// An image that is listed.
+struct Listed {
+    local: Local,
+    has_name: bool,
+    sizes: Vec<Option<u64>>,
+    size: Option<u64>,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::reading(global)?;
-    let mut rows = vec![["NAME", "DIGEST", "PLATFORM", "SIZE", "TAGGED"].map(str::to_owned)];
+    let filters = Filters::new(&context, &args.names, &args.filter)?;
     let (locals, strange) = image::all(&context.store)?;
     for strange in strange {
         let (name, why) = (strange.name(), &strange.why);
         context.reporter.event(Event::Warning(format!("the image {name} is not listed: {why}")));
     }
-    for local in locals {
+    let mut all: Vec<(Local, bool)> = locals.into_iter().map(|local| (local, true)).collect();
+    if args.all || filters.dangling() == Some(true) {
+        let named: Vec<&Local> = all.iter().map(|(local, _)| local).collect();
+        let nameless = named::nameless_of(&context.store, &named)?;
+        all.extend(nameless.into_iter().map(|local| (local, false)));
+    }
+    all.retain(|(local, has_name)| filters.take(&context, local, *has_name));
+    if global.quiet {
+        let mut told = BTreeSet::new();
+        for digest in all.iter().map(|(local, _)| local.descriptor().digest).filter(|digest| told.insert(*digest)) {
+            outln!("{digest}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let listed = all.into_iter().map(|(local, has_name)| {
         let sizes: Vec<Option<u64>> = local.images().iter().map(|image| size(&context, image)).collect();
         // Layers that platforms share are counted for each: that is what each of them pulls.
         let size = sizes.iter().copied().sum::<Option<u64>>();
-        if args.json {
-            ui::json(as_json(&local, &sizes, size));
-            continue;
-        }
-        let age = Duration::from_secs(u64::try_from(now() - local.tagged_at()).unwrap_or_default());
-        let platforms: Vec<String> = local.images().iter().map(|image| image.platform.to_string()).collect();
-        rows.push([
-            local.name().to_owned(),
-            format!("sha256:{}", &local.descriptor().digest.hex()[..12]),
-            platforms.join(","),
-            size.map_or_else(|| "damaged".to_owned(), ui::bytes),
-            format!("{} ago", ui::duration(age)),
-        ]);
-    }
-    if !args.json {
+        Listed { local, has_name, sizes, size }
+    });
+    if args.json {
+        listed.for_each(|one| ui::json(one.as_json()));
+    } else if args.format == Format::Json {
+        ui::json(listed.map(|one| one.as_json()).collect());
+    } else {
+        let mut rows = vec![["NAME", "DIGEST", "PLATFORM", "SIZE", "TAGGED"].map(str::to_owned)];
+        rows.extend(listed.map(|one| one.row(args.no_trunc)));
         ui::table(&rows);
     }
     Ok(ExitCode::SUCCESS)
@@ -59,17 +107,37 @@ fn size(context: &Context, image: &LocalImage) -> Option<u64> {
     Some(manifest.layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size)))
 }
 
-fn as_json(local: &Local, sizes: &[Option<u64>], size: Option<u64>) -> Value {
-    let (name, digest, tagged_at) = (local.name(), local.descriptor().digest, local.tagged_at());
-    let mut value = json!({"name": name, "digest": digest, "size": size, "tagged_at": tagged_at});
-    match local {
-        Local::Image(image) => value["platform"] = json!(image.platform.to_string()),
-        Local::Index(index) => {
-            let each = index.images.iter().zip(sizes).map(|(image, size)| {
-                json!({"platform": image.platform.to_string(), "digest": image.manifest.digest, "size": size})
-            });
-            value["platforms"] = each.collect();
-        }
+impl Listed {
+    fn row(&self, whole: bool) -> [String; 5] {
+        let local = &self.local;
+        let digest = local.descriptor().digest;
+        let platforms: Vec<String> = local.images().iter().map(|image| image.platform.to_string()).collect();
+        let age = Duration::from_secs(u64::try_from(now() - local.tagged_at()).unwrap_or_default());
+        [
+            if self.has_name { local.name().to_owned() } else { "-".to_owned() },
+            if whole { digest.to_string() } else { format!("sha256:{}", &digest.hex()[..12]) },
+            platforms.join(","),
+            self.size.map_or_else(|| "damaged".to_owned(), ui::bytes),
+            if self.has_name { format!("{} ago", ui::duration(age)) } else { "-".to_owned() },
+        ]
     }
-    value
+
+    fn as_json(&self) -> Value {
+        let local = &self.local;
+        let (name, tagged_at) = (local.name(), local.tagged_at());
+        let (name, tagged_at) =
+            if self.has_name { (json!(name), json!(tagged_at)) } else { (json!(null), json!(null)) };
+        let digest = local.descriptor().digest;
+        let mut value = json!({"name": name, "digest": digest, "size": self.size, "tagged_at": tagged_at});
+        match local {
+            Local::Image(image) => value["platform"] = json!(image.platform.to_string()),
+            Local::Index(index) => {
+                let each = index.images.iter().zip(&self.sizes).map(|(image, size)| {
+                    json!({"platform": image.platform.to_string(), "digest": image.manifest.digest, "size": size})
+                });
+                value["platforms"] = each.collect();
+            }
+        }
+        value
+    }
 }

@@ -28,7 +28,8 @@ pub(super) struct InputArgs {
     /// The blueprint: a directory with a manifest.yml
     #[arg(default_value = ".", value_name = "DIR")]
     pub(super) directory: PathBuf,
-    /// The base: deb:SUITE, an image reference, or oci:, oci-archive:, docker-archive:, rootfs: and a path
+    /// The base: deb:SUITE, an image of a registry or, without one in its name, of the store (local:NAME for any of
+    /// these), or oci:, oci-archive:, docker-archive:, rootfs: and a path
     #[arg(long, value_name = "BASE")]
     base: Option<String>,
     /// What the image runs on, os/arch[/variant]; several make an index [default: this machine]

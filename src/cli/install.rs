@@ -62,6 +62,9 @@ pub(super) struct Args {
     /// Begin anew, whatever the state file says: all tasks run, and each does what is missing
     #[arg(long)]
     forget: bool,
+    /// Do those tasks again whose work is no longer as they left it, and no others; `alloy drift` says which
+    #[arg(long, conflicts_with = "forget")]
+    repair: bool,
     /// Say what would be done, and why; needs no privileges
     #[arg(long)]
     dry_run: bool,
@@ -110,7 +113,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls)?;
     network.locked = args.locked;
     let resolver = network.resolver();
-    let options = Options { root: &place.root, state: &state, forget: args.forget };
+    let options = Options { root: &place.root, state: &state, forget: args.forget, repair: args.repair };
     let (directory, lowered) = (&prepared.blueprint.directory, &prepared.lowered);
     if args.dry_run {
         foresee(&install::forecast(&resolver, directory, lowered, &options)?);
@@ -121,7 +124,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     drop(network);
     // Ends the view before the result is told.
     drop(context);
-    outln!("{counts} in {took}");
+    if !global.quiet {
+        outln!("{counts} in {took}");
+    }
     summary.failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
 }
 

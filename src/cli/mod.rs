@@ -4,6 +4,7 @@
 pub mod ui;
 
 mod actions;
+mod amount;
 mod build;
 mod cache;
 mod catalog;
@@ -15,6 +16,7 @@ mod context;
 mod credentials;
 mod documents;
 mod drift;
+mod du;
 mod env_file;
 mod error;
 mod failure;
@@ -40,6 +42,7 @@ mod plan;
 mod provenance;
 mod prune;
 mod publish;
+mod pull;
 mod push;
 mod report;
 mod run;
@@ -49,6 +52,7 @@ mod schema;
 mod store;
 mod tag;
 mod team;
+mod unknown;
 mod verify;
 
 use std::process::ExitCode;
@@ -94,6 +98,7 @@ enum Command {
     Actions(actions::Args),
     Schema(schema::Args),
     Push(push::Args),
+    Pull(pull::Args),
     Publish(publish::Args),
     Clone(clone::Args),
     Login(login::Args),
@@ -103,6 +108,7 @@ enum Command {
     Provenance(provenance::Args),
     Run(run::Args),
     Images(images::Args),
+    Du(du::Args),
     Tag(tag::TagArgs),
     #[command(visible_alias = "rmi")]
     Untag(tag::UntagArgs),
@@ -135,6 +141,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(error) = unknown::command(&error) {
+                return ended(Err(error));
+            }
             let text = error.render();
             // Help and version are no errors.
             if !error.use_stderr() {
@@ -159,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Actions(args) => actions::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Push(args) => push::run(args, global),
+        Command::Pull(args) => pull::run(args, global),
         Command::Publish(args) => publish::run(args, global),
         Command::Clone(args) => clone::run(args, global),
         Command::Login(args) => login::run(args, global),
@@ -169,6 +179,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => heal::healed(|| run::run(args, global)),
         Command::Log(args) => log::run(args, global),
         Command::Images(args) => images::run(args, global),
+        Command::Du(args) => du::run(args, global),
         Command::Tag(args) => tag::tag(args, global),
         Command::Untag(args) => tag::untag(args, global),
         Command::Inspect(args) => inspect::run(args, global),

@@ -1,6 +1,6 @@
 //! Images of the store by all that alloy prints of them: names, digests, and the beginnings of digests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::context::{Context, now};
 use super::error::{CommandError, Kind};
+use super::prune::is_json;
 use super::push;
+use crate::cache::elsewhere;
 use crate::image::{self, ImageError, Index, Local, LocalImage, LocalIndex, Manifest, read_config};
 use crate::plan::Platform;
 use crate::registry::Reference;
@@ -31,6 +33,10 @@ pub(super) fn find(context: &Context, text: &str) -> Result<Local, CommandError>
         },
     };
     if let Some(digest) = reference.digest {
+        // It was pulled so; the digest may be that of an index, of which one image is here.
+        if let Some(local) = image::local(&context.store, &reference.to_string())? {
+            return Ok(nameless(local));
+        }
         let local = image::local(&context.store, &named(&reference))?;
         let found = local.as_ref().and_then(|local| with_digest(local, |found| found == digest).pop());
         return found.map_or_else(|| by_digits(context, text, &digest.hex()), Ok);
@@ -45,6 +51,11 @@ pub(super) fn find(context: &Context, text: &str) -> Result<Local, CommandError>
 /// The names that `text` takes away: one, or all of what a digest stands for.
 pub(super) fn names(context: &Context, text: &str) -> Result<Vec<String>, CommandError> {
     let reference = text.parse::<Reference>();
+    if let Ok(reference) = &reference
+        && image::local(&context.store, &reference.to_string())?.is_some()
+    {
+        return Ok(vec![reference.to_string()]);
+    }
     let by_name = reference.as_ref().is_ok_and(|reference| reference.digest.is_none());
     let found = find(context, text)?;
     if let (true, Ok(reference)) = (by_name, &reference)
@@ -65,6 +76,23 @@ pub(super) fn names(context: &Context, text: &str) -> Result<Vec<String>, Comman
         Some(one) => vec![one],
         None => all,
     })
+}
+
+/// An image that was pulled by its digest has a name that never becomes another image's.
+fn nameless(local: Local) -> Local {
+    let digest = local.descriptor().digest.to_string();
+    match local {
+        Local::Image(mut image) if image.name.contains('@') => {
+            image.name = digest;
+            Local::Image(image)
+        }
+        Local::Index(mut index) if index.name.contains('@') => {
+            index.images.iter_mut().for_each(|image| image.name.clone_from(&digest));
+            index.name = digest;
+            Local::Index(index)
+        }
+        local => local,
+    }
 }
 
 /// The name before a digest, with its tag.
@@ -98,7 +126,7 @@ fn by_digits(context: &Context, text: &str, digits: &str) -> Result<Local, Comma
     let mut found: BTreeMap<Digest, Local> = BTreeMap::new();
     for local in image::locals(&context.store)? {
         for one in with_digest(&local, |digest| digest.hex().starts_with(digits)) {
-            found.entry(one.descriptor().digest).or_insert(one);
+            found.entry(one.descriptor().digest).or_insert_with(|| nameless(one));
         }
     }
     if found.is_empty() {
@@ -111,7 +139,11 @@ fn by_digits(context: &Context, text: &str, digits: &str) -> Result<Local, Comma
     }
     found.into_values().next().ok_or_else(|| {
         let message = format!("the store has no image of the digest `{text}`");
-        CommandError::new(Kind::Failed, message).hint("`alloy images` lists those that are there")
+        let error = CommandError::new(Kind::Failed, message).hint("`alloy images` lists those that are there");
+        match text.parse::<Reference>() {
+            Ok(reference) if reference.names_registry() => error.hint(format!("or pull it: alloy pull {text}")),
+            _ => error,
+        }
     })
 }
 
@@ -132,20 +164,58 @@ fn unnamed(store: &Store, digits: &str) -> Result<BTreeMap<Digest, Local>, Comma
     Ok(found)
 }
 
+/// All images that have no name, none of `named` and no part of them, by their digests. What has lost a part of itself is
+/// none.
+pub(super) fn nameless_of(store: &Store, named: &[&Local]) -> Result<Vec<Local>, CommandError> {
+    let mut known: BTreeSet<Digest> = BTreeSet::new();
+    for local in named {
+        known.insert(local.descriptor().digest);
+        known.extend(local.images().iter().map(|image| image.manifest.digest));
+    }
+    let mut found = Vec::new();
+    for digest in store.blobs()?.into_iter().filter(|digest| !known.contains(digest)) {
+        let path = store.blob_path(&digest);
+        let small = path.metadata().is_ok_and(|found| found.len() <= MANIFEST);
+        // To look at all is not to use them.
+        let Some(bytes) = layers::regular::read(&path, MANIFEST).ok().filter(|_| small && is_json(&path)) else {
+            continue;
+        };
+        let Ok(Some(local)) = of_bytes(store, digest, &bytes) else { continue };
+        let here = |image: &LocalImage| {
+            let manifest: Option<Manifest> = read(store, &image.name, &image.manifest.digest).ok();
+            manifest.is_some_and(|it| it.layers.iter().all(|layer| elsewhere::reachable(store, &layer.digest)))
+        };
+        if local.images().iter().all(here) {
+            found.push(local);
+        }
+    }
+    let parts: BTreeSet<Digest> = found
+        .iter()
+        .filter(|local| matches!(local, Local::Index(_)))
+        .flat_map(|local| local.images().iter().map(|image| image.manifest.digest))
+        .collect();
+    found.retain(|local| !parts.contains(&local.descriptor().digest));
+    found.sort_by_key(|local| local.descriptor().digest);
+    Ok(found)
+}
+
 /// What the manifest or index of that digest stands for; `None` for what is neither.
 fn of_manifest(store: &Store, digest: Digest) -> Result<Option<Local>, CommandError> {
+    of_bytes(store, digest, &store.read_blob(&digest, MANIFEST)?)
+}
+
+fn of_bytes(store: &Store, digest: Digest, bytes: &[u8]) -> Result<Option<Local>, CommandError> {
     let name = digest.to_string();
-    let bytes = store.read_blob(&digest, MANIFEST)?;
     let image = |descriptor: Descriptor, manifest: &Manifest| -> Result<LocalImage, CommandError> {
         let platform = platform(store, &name, manifest)?;
         let (name, tagged_at) = (name.clone(), now());
         Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, from: None, documents: None })
     };
-    let said: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let said: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
     let media_type = said["mediaType"].as_str().unwrap_or_default().to_owned();
     let descriptor = Descriptor { media_type, digest, size: bytes.len() as u64 };
     if media_type::is_index(&descriptor.media_type) {
-        let Ok(index) = serde_json::from_slice::<Index>(&bytes) else { return Ok(None) };
+        let Ok(index) = serde_json::from_slice::<Index>(bytes) else { return Ok(None) };
         let images = index.manifests.into_iter().map(|entry| {
             let manifest: Manifest = read(store, &name, &entry.descriptor.digest)?;
             image(entry.descriptor, &manifest)
@@ -155,7 +225,7 @@ fn of_manifest(store: &Store, digest: Digest) -> Result<Option<Local>, CommandEr
     }
     // Documents that are attached to images are manifests, too, and none of an image.
     let is_image = said.get("artifactType").is_none() && media_type::is_manifest(&descriptor.media_type);
-    let Some(manifest) = serde_json::from_slice::<Manifest>(&bytes).ok().filter(|_| is_image) else { return Ok(None) };
+    let Some(manifest) = serde_json::from_slice::<Manifest>(bytes).ok().filter(|_| is_image) else { return Ok(None) };
     Ok(Some(Local::Image(image(descriptor, &manifest)?)))
 }
 

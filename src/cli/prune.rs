@@ -9,20 +9,28 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 use layers::store::{Lock, Store};
 
-use super::context::{Context, Global, open_store, store_path};
+use super::amount::{Age, age, size as bytes};
+use super::build::is_failed;
+use super::context::{Context, Global, now, open_store, store_path};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::named;
 use super::ui;
 use crate::event::{Event, Reporter};
-use crate::image;
+use crate::image::{self, Local};
 use crate::registry::Reference;
 
 mod delete;
 mod found;
+mod needed;
+mod wanted;
 
 use delete::Deleted;
-use found::{Found, Unknown};
+pub(super) use found::{Found, children, is_json, size};
+pub(super) use needed::Needed;
+use needed::Unknown;
+pub(super) use wanted::StoreKind;
+use wanted::Wanted;
 
 /// How often one looks whether the others are done.
 const POLL: Duration = Duration::from_millis(100);
@@ -36,7 +44,16 @@ const ROUND: Duration = Duration::from_secs(40);
 /// It works on a full disk. While builds and other commands are at work in the store, it deletes what they cannot need,
 /// which is what killed ones left behind, and says so; containers of `alloy run` keep their image's trees, and hold
 /// nothing else up. With --wait it waits until nobody is at work.
+///
+/// With names, these are taken away, and what goes is what their images alone needed: downloads and caches stay. What a
+/// name stands for always stays, but for what failed builds left (`alloy-failed`).
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy prune
+  alloy prune --keep-storage 20GB
+  alloy prune --older-than 30d --kind layers,trees
+  alloy prune arm-env:1.1 --dry-run")]
 pub(super) struct Args {
     /// Say what would be deleted; nobody is waited for
     #[arg(long)]
@@ -50,6 +67,26 @@ pub(super) struct Args {
     /// Take all names away first
     #[arg(long, conflicts_with = "images")]
     all: bool,
+    /// Only what was not used for so long: 30d, 2w, 12h
+    #[arg(long, value_name = "AGE", value_parser = age, conflicts_with_all = ["images", "all"])]
+    older_than: Option<Age>,
+    /// Only until the store takes no more than this on the disk; what was used least recently goes first: 20GB, 512MiB
+    #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with_all = ["images", "all"])]
+    keep_storage: Option<u64>,
+    /// Only these kinds [default: all but logs]
+    #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',', conflicts_with = "images")]
+    kind: Vec<StoreKind>,
+}
+
+impl Args {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            kinds: self.kind.clone(),
+            older_than: self.older_than.map(|age| age.0),
+            keep: self.keep_storage,
+            of_images: !self.images.is_empty(),
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
@@ -71,11 +108,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             given.extend(named::names(&context, text)?);
         }
     }
+    let (wanted, total) = (args.wanted(), size(store.root()));
+    let failed = |image: &Local| alone && is_failed(image.name()) && goes(image, &wanted, total);
     let (dropped, kept): (Vec<_>, Vec<_>) =
-        locals.into_iter().partition(|image| args.all || given.contains(image.name()));
+        locals.into_iter().partition(|image| args.all || given.contains(image.name()) || failed(image));
     let (given_up, strange): (Vec<_>, Vec<_>) =
         strange.into_iter().partition(|strange| args.all || given.iter().any(|name| strange.is(name)));
-    let found = Found::look(store, &kept, &strange)?;
+    let mut found = Found::look(store, &kept, &strange)?;
+    let theirs = if wanted.of_images { Some(Needed::by(store, &dropped)?) } else { None };
+    // Of an image whose needs are not known, it is not known either what it alone needed: then layers of all others that
+    // are not needed go with its own.
+    let theirs = theirs.filter(|theirs| given_up.is_empty() && theirs.unknown.is_empty());
+    found.choose(&wanted, theirs.as_ref(), total);
     // Nothing is missed of an image whose needs are known.
     let at_work = !alone;
     let lost = image::lost(store)?;
@@ -86,13 +130,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if !args.dry_run {
         deleted.left_behind(store, &found, alone)?;
         for image in &dropped {
+            if is_failed(image.name()) {
+                context.reporter.event(Event::Note(format!("{} goes, which a failed build left", image.name())));
+            }
             image::forget(store, image.name())?;
         }
         for strange in &given_up {
             strange.forget(store)?;
         }
         if alone {
-            deleted.unneeded(store, &found)?;
+            deleted.unneeded(store, &found, wanted.is_everything())?;
         } else if told {
             // Once is enough.
             deleted.all(&lost);
@@ -112,6 +159,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     deleted.check()?;
     unknown.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// True if what a failed build left to look into goes with what is `wanted`; `total` is all that the store has.
+fn goes(image: &Local, wanted: &Wanted, total: u64) -> bool {
+    let age = Duration::from_secs(u64::try_from(now() - image.tagged_at()).unwrap_or_default());
+    !wanted.of_images
+        && wanted.covers(StoreKind::Images)
+        && wanted.older_than.is_none_or(|least| age >= least)
+        && wanted.keep.is_none_or(|keep| total > keep)
 }
 
 /// An error if it is not known of some images what they need: then layers of theirs would be deleted with the others. The

@@ -79,17 +79,22 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 }
 
 /// What that name stands for in the store.
-pub(super) fn find(context: &Context, name: &Reference) -> Result<Local, CommandError> {
-    let name = name.to_string();
+pub(super) fn find(context: &Context, reference: &Reference) -> Result<Local, CommandError> {
+    let name = reference.to_string();
     match image::local(&context.store, &name)? {
         Some(image) => Ok(image),
         None => {
             let known: Vec<String> =
                 image::locals(&context.store)?.into_iter().map(|image| image.name().to_owned()).collect();
             let error = CommandError::new(Kind::Failed, format!("there is no image `{name}` in the store"));
-            Err(match crate::yaml::nearest(&name, known.iter().map(String::as_str)) {
+            let error = match crate::yaml::nearest(&name, known.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("`alloy images` lists those that are there"),
+            };
+            let pull = format!("alloy pull {name}");
+            Err(match reference.names_registry() {
+                true => error.hint(format!("pull it: {pull}")),
+                false => error.hint(format!("of Docker Hub, pull it: {pull}")),
             })
         }
     }

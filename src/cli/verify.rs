@@ -143,7 +143,9 @@ fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>
     let from = |image: &LocalImage| match image.from.clone() {
         Some(from) => Ok((image.clone(), from)),
         None => {
-            let message = format!("{name} does not say what it was built from: it was changed by hand, or is older");
+            let message = format!(
+                "{name} does not say what it was built from: it was pulled, joined or changed by hand, or is older"
+            );
             Err(CommandError::new(Kind::Failed, message).hint(format!("build it again: alloy build DIR -t {name}")))
         }
     };

@@ -9,8 +9,10 @@ use crate::registry::Reference;
 /// Where a base comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseRef {
-    /// A registry.
+    /// A registry; an image of the store where no registry is named and the store has one of that name.
     Registry(Reference),
+    /// An image of the store, whatever its name.
+    Local(Reference),
     /// An OCI image layout.
     Oci {
         /// Its directory.
@@ -62,11 +64,15 @@ impl FromStr for BaseRef {
 
     fn from_str(text: &str) -> Result<Self, BaseRefError> {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-        let known = ["oci", "oci-archive", "docker-archive", "rootfs", "deb"].contains(&scheme);
+        let known = ["oci", "oci-archive", "docker-archive", "rootfs", "deb", "local"].contains(&scheme);
         // `oci::tag` has no path either.
         let empty = rest.is_empty() || scheme == "oci" && rest.starts_with(':') && !rest.contains('/');
         if known && empty {
-            let what = if scheme == "deb" { "a suite, such as `bookworm`," } else { "a path" };
+            let what = match scheme {
+                "deb" => "a suite, such as `bookworm`,",
+                "local" => "the name of an image",
+                _ => "a path",
+            };
             return Err(BaseRefError::Incomplete { text: text.to_owned(), what });
         }
         Ok(match scheme {
@@ -79,6 +85,7 @@ impl FromStr for BaseRef {
             "docker-archive" => Self::DockerArchive(rest.into()),
             "rootfs" => Self::Rootfs(rest.into()),
             "deb" => deb(text, rest)?,
+            "local" => Self::Local(rest.parse()?),
             _ => Self::Registry(text.parse()?),
         })
     }
@@ -108,6 +115,7 @@ impl fmt::Display for BaseRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(reference) => write!(f, "{reference}"),
+            Self::Local(reference) => write!(f, "local:{reference}"),
             Self::Oci { path, tag: Some(tag) } => write!(f, "oci:{}:{tag}", path.display()),
             Self::Oci { path, tag: None } => write!(f, "oci:{}", path.display()),
             Self::OciArchive(path) => write!(f, "oci-archive:{}", path.display()),
@@ -135,13 +143,15 @@ mod tests {
             ("rootfs:/srv/root", "rootfs:/srv/root"),
             ("debian:bookworm", "debian:bookworm"),
             ("r.example:5000/a/b", "r.example:5000/a/b:latest"),
+            ("local:rig", "local:rig:latest"),
+            ("local:r.example:5000/a/b:1", "local:r.example:5000/a/b:1"),
         ] {
             assert_eq!(text.parse::<BaseRef>().unwrap().to_string(), shown);
         }
         for bad in ["deb:x?", "deb:x?main", "deb:x?components=", "deb:x?components=contrib", "deb:?components=main"] {
             assert!(matches!(bad.parse::<BaseRef>(), Err(BaseRefError::Suite { .. })), "{bad}");
         }
-        for bad in ["deb:", "rootfs:", "oci:", "oci::v1", "NOT OK", ""] {
+        for bad in ["deb:", "rootfs:", "oci:", "oci::v1", "local:", "local:NOT", "NOT OK", ""] {
             assert!(bad.parse::<BaseRef>().is_err(), "{bad}");
         }
     }

@@ -126,6 +126,8 @@ fn tagged<'e>(
             let message = format!("it has no image `{}`; it has {}", tag.unwrap_or_default(), names.join(", "));
             Err(ImageError::invalid(what, message))
         }
+        // One image under several names.
+        [first, rest @ ..] if rest.iter().all(|entry| entry.descriptor == first.descriptor) => Ok(first),
         several => {
             let names: BTreeMap<Option<String>, ()> = several.iter().map(|entry| (name(entry), ())).collect();
             if names.len() == 1 {

@@ -53,8 +53,8 @@ enum Goal {
 pub struct Written<'a> {
     /// The manifest or index.
     pub manifest: &'a Descriptor,
-    /// Its name, which has a tag.
-    pub name: &'a str,
+    /// Its names, each with a tag; not none.
+    pub names: &'a [String],
     /// `None` for an index.
     pub platform: Option<&'a Platform>,
 }

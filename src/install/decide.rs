@@ -27,6 +27,8 @@ pub enum Skipped {
     Done(String),
     /// What a guard said when it was asked.
     Guard(String),
+    /// Only what differs is to be done, and nothing of it does.
+    Untouched,
 }
 
 impl Skipped {
@@ -36,6 +38,7 @@ impl Skipped {
             Self::Exists(path) => format!("{path} exists"),
             Self::Done(at) => format!("done {at}"),
             Self::Guard(reason) => reason.clone(),
+            Self::Untouched => "nothing of it differs".to_owned(),
         }
     }
 }
@@ -57,7 +60,7 @@ pub fn decide(
     {
         return Ok(Decision::Skip(Skipped::Exists(path.clone())));
     }
-    Ok(match (record, &step.guards.creates) {
+    Ok(match (record.filter(|record| !record.is_unreached()), &step.guards.creates) {
         (Some(Record { outcome: Ending::Done, .. }), Some(path)) => Decision::Run(Some(format!("{path} is gone"))),
         (Some(Record { outcome: Ending::Done, at, .. }), None) => Decision::Skip(Skipped::Done(at.clone())),
         (Some(Record { outcome: Ending::Failed, why, .. }), _) if why == CUT_OFF => Decision::Run(Some(why.clone())),

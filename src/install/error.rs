@@ -36,6 +36,8 @@ pub enum InstallError {
     Download { task: String, file: String, line: usize, error: FetchError },
     #[error("interrupted{}", task.as_ref().map_or(String::new(), |task| format!(" in {task}")))]
     Interrupted { task: Option<String> },
+    #[error("the tasks ran again, and left as it is: {}", paths.join(", "))]
+    Left { paths: Vec<String> },
     #[error("{path} tells of no installation on this host")]
     NothingInstalled { path: PathBuf },
     #[error(transparent)]
@@ -69,6 +71,7 @@ impl InstallError {
             Self::Users { .. } => {
                 "make the user, in an earlier task or by hand, or name another: --var DEV_USERNAME=NAME".into()
             }
+            Self::Left { .. } => "put it right by hand; a task that names a `mode` and an `owner` sets them".into(),
             Self::Busy { .. } => "wait until it is done".into(),
             Self::NothingInstalled { .. } => "`alloy install` first, or name its state file with --state".into(),
             Self::State(error) => return error.hint(),

@@ -11,7 +11,8 @@ use layers::store::Store;
 use super::InstallError;
 use super::seen::Seen;
 use super::state::{Ending, Record, Wrote};
-use crate::op::{Op, Step};
+use super::text;
+use crate::op::{Op, Secrets, Step};
 use crate::target::host::Packages;
 
 /// More paths than this are no longer for people: they go to a record of the store.
@@ -26,6 +27,7 @@ pub type Files = BTreeMap<String, Seen>;
 /// Keeps account of what tasks put on one host.
 pub struct Ledger<'a> {
     store: &'a Store,
+    secrets: &'a Secrets,
     native: String,
     packages: Packages,
     /// What was recorded so far, and what its files are like; read when the first command is about to run.
@@ -41,8 +43,8 @@ pub struct Before {
 
 impl<'a> Ledger<'a> {
     /// An account that begins now; `native` is dpkg's name of the host's architecture.
-    pub fn new(store: &'a Store, native: &str) -> Self {
-        Self { store, native: native.to_owned(), packages: Packages::default(), known: None }
+    pub fn new(store: &'a Store, native: &str, secrets: &'a Secrets) -> Self {
+        Self { store, secrets, native: native.to_owned(), packages: Packages::default(), known: None }
     }
 
     /// Looks at the host before `step` is performed; `records` are those so far. If it is tried `again`, what differs
@@ -119,6 +121,9 @@ impl<'a> Ledger<'a> {
         }
         let packages = before.packages.map_or_else(BTreeMap::new, |before| self.added(root, step, &before));
         if files.len() <= MOST {
+            for (path, seen) in &files {
+                text::keep(self.store, self.secrets, root, &relative(path), seen)?;
+            }
             return Ok(Wrote { files, listing: None, packages });
         }
         let text: String = files.iter().map(|(path, seen)| format!("{seen}\0{path}\0")).collect();

@@ -6,9 +6,10 @@ use std::path::Path;
 use layers::digest::Digest;
 use layers::root::{Root, RootError};
 
-use super::decide::{Decision, decide, matched, reasons};
+use super::decide::{Decision, Skipped, decide, matched, reasons};
+use super::seen::Seen;
 use super::state::{Record, State, StateError, StateFile, plain};
-use super::{InstallError, Options, claim, earlier};
+use super::{InstallError, Options, claim, earlier, repair};
 use crate::op::{Fingerprint, Source, Step};
 use crate::plan::{Lowered, StepTrace};
 use crate::resolve::Resolver;
@@ -24,6 +25,12 @@ pub struct Prepared<'a> {
     /// Records of tasks that the blueprint has no more, or has changed.
     pub left: Vec<Record>,
     reasons: BTreeMap<(String, String), String>,
+    /// What was recorded counts for nothing until a task is done anew.
+    pub anew: bool,
+    /// If only these tasks are to run: why each does.
+    pub only: Option<BTreeMap<usize, String>>,
+    /// Paths that these are to put right: as they were, and as they are. One that a task leaves as it is stays wrong.
+    pub wrong: BTreeMap<String, (Seen, Seen)>,
 }
 
 impl<'a> Prepared<'a> {
@@ -33,6 +40,7 @@ impl<'a> Prepared<'a> {
         sources: &BTreeMap<Source, Digest>,
         state: State,
         file: &StateFile,
+        anew: bool,
     ) -> Result<Self, StateError> {
         let records = state.tasks;
         let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
@@ -42,26 +50,38 @@ impl<'a> Prepared<'a> {
         };
         let traces: Vec<Option<StepTrace>> = steps.iter().map(trace).collect();
         let known: Vec<StepTrace> = traces.iter().flatten().cloned().collect();
-        let reasons = if records.is_empty() { BTreeMap::new() } else { reasons(&records, &known) };
-        let (found, left) = matched(&known, records);
+        let reached: Vec<Record> = records.iter().filter(|record| !record.is_unreached()).cloned().collect();
+        let reasons = if reached.is_empty() || anew { BTreeMap::new() } else { reasons(&reached, &known) };
+        let (found, mut left) = matched(&known, records);
+        left.retain(|record| !record.is_unreached());
         let mut found = found.into_iter();
         let records: Vec<Option<Record>> =
             traces.iter().map(|trace| trace.as_ref().and_then(|_| found.next().flatten())).collect();
         // A blueprint may get another name; one that shares nothing with what was recorded is another blueprint.
         if state.blueprint != lowered.name && !left.is_empty() && records.iter().all(Option::is_none) {
+            if anew {
+                return Self::new(lowered, sources, State::default(), file, anew);
+            }
             let (path, found, wanted) = (file.path().to_owned(), state.blueprint, lowered.name.clone());
             return Err(StateError::Other { path, what: "blueprint", found, wanted });
         }
-        Ok(Self { steps, traces, records, left, reasons })
+        Ok(Self { steps, traces, records, left, reasons, anew, only: None, wrong: BTreeMap::new() })
     }
 
     /// What is to be done with the task `at`, as the host is now.
     pub fn decide(&self, at: usize, root: &Root) -> Result<Decision, RootError> {
+        if let Some(only) = &self.only {
+            return Ok(match only.get(&at) {
+                Some(why) => Decision::Run(Some(why.clone())),
+                None => Decision::Skip(Skipped::Untouched),
+            });
+        }
+        let record = self.records[at].as_ref().filter(|_| !self.anew);
         let reason = match &self.traces[at] {
             Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),
             None => Some("what it downloads is not known yet: nothing pins it".to_owned()),
         };
-        decide(self.steps[at], self.records[at].as_ref(), root, reason.as_ref())
+        decide(self.steps[at], record, root, reason.as_ref())
     }
 
     /// Which tasks would run, as the host is now.
@@ -99,7 +119,10 @@ pub fn forecast(
     let state = earlier(&file, options, resolver, host.as_deref())?;
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (sources, _) = resolver.known_sources(directory, &steps)?;
-    let prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file)?;
+    let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    if options.repair {
+        repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?;
+    }
     let foresee = |(at, step): (usize, &&Step)| {
         Ok(Foreseen {
             name: lowered.secrets.mask(&step.name),

@@ -7,14 +7,15 @@ use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
-use super::state::{CUT_OFF, Ending, Record, State, StateFile, Wrote};
-use super::{InstallError, Summary};
+use super::state::{CUT_OFF, Ending, NOT_REACHED, Record, State, StateFile, Wrote};
+use super::{InstallError, Summary, repair};
 use crate::build::{Lines, TaskFailure};
 use crate::event::{Event, Id, Reporter};
 use crate::op::Step;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
-use crate::sandbox::ending;
+use crate::sandbox::{SandboxError, ending};
+use crate::target::TargetError;
 use crate::target::host::Host;
 use crate::target::request::Outcome;
 
@@ -46,23 +47,36 @@ impl<'a> Run<'a> {
         file: StateFile,
         state: State,
     ) -> Self {
-        let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch());
+        let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch(), &lowered.secrets);
         let (reporter, summary) = (resolver.reporter, Summary::default());
         Self { reporter, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
     }
 
     /// Does what is to be done, up to the first failure.
-    pub fn all(mut self) -> Summary {
+    pub fn all(&mut self) -> Summary {
         let started = Instant::now();
-        self.summary.failure = self.files().and_then(|()| self.finish()).err();
+        self.summary.failure = self.layers().and_then(|()| self.finish()).err();
         let reached = self.summary.done + self.summary.failed + self.summary.skipped.values().sum::<usize>();
         self.summary.left = self.prepared.steps.len() - reached;
         self.summary.took = started.elapsed();
-        self.summary
+        std::mem::take(&mut self.summary)
     }
 
-    fn files(&mut self) -> Result<()> {
-        if self.prepared.pending(self.host.files())?.contains(&true) {
+    /// An error if something was to be put right, and was not.
+    pub fn repaired(&self) -> Result<()> {
+        repair::tell(self.reporter, self.host.files(), &self.prepared)
+    }
+
+    fn layers(&mut self) -> Result<()> {
+        let pending = self.prepared.pending(self.host.files())?;
+        if pending.contains(&true) {
+            // Wherever this ends, what was not reached is known.
+            for (at, _) in pending.iter().enumerate().filter(|(_, pending)| **pending) {
+                if let (None, Some(trace)) = (&self.prepared.records[at], &self.prepared.traces[at]) {
+                    let record = Record::new(trace, Ending::Failed, NOT_REACHED.to_owned(), Wrote::default());
+                    self.prepared.records[at] = Some(record);
+                }
+            }
             // What cannot be recorded is not begun.
             self.save()?;
         }
@@ -110,6 +124,10 @@ impl<'a> Run<'a> {
     }
 
     fn skip(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
+        if *skipped == Skipped::Untouched {
+            self.summary.skip(skipped);
+            return Ok(());
+        }
         self.record_skipped(at, step, skipped, id)?;
         self.summary.skip(skipped);
         Ok(())
@@ -140,9 +158,12 @@ impl<'a> Run<'a> {
             }
         };
         let secrets = &self.lowered.secrets;
+        if self.prepared.anew {
+            self.prepared.records[at] = None;
+        }
         let earlier = self.prepared.records[at].clone();
         // What it did before it failed, or was killed, is its work, too.
-        let again = earlier.as_ref().is_some_and(|record| record.outcome == Ending::Failed);
+        let again = earlier.as_ref().is_some_and(|record| record.outcome == Ending::Failed && !record.is_unreached());
         let before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
         if runs_commands(step) {
             self.record(at, Ending::Failed, CUT_OFF.to_owned(), Wrote::default())?;
@@ -152,7 +173,12 @@ impl<'a> Run<'a> {
         }
         let lines = RefCell::new(Lines::new(self.reporter, secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
-        let (outcome, written) = self.host.perform(&secrets.reveal_step(step), &files, &output);
+        let mut revealed = secrets.reveal_step(step);
+        if self.prepared.only.is_some() {
+            // That it is there says nothing of the rest.
+            revealed.guards.creates = None;
+        }
+        let (outcome, written) = self.host.perform(&revealed, &files, &output);
         let output = lines.into_inner().finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {
@@ -160,7 +186,12 @@ impl<'a> Run<'a> {
                     let warning = format!("{}: {}", self.shown(step), secrets.mask(&warning));
                     self.reporter.event(Event::Warning(warning));
                 }
-                let wrote = self.ledger.after(self.host.files(), step, before, written)?;
+                let mut wrote = self.ledger.after(self.host.files(), step, before, written)?;
+                for (path, (was, wrong)) in &self.prepared.wrong {
+                    if let Some(seen) = wrote.files.get_mut(path).filter(|seen| *seen == wrong) {
+                        seen.clone_from(was);
+                    }
+                }
                 self.record(at, Ending::Done, String::new(), wrote)?;
                 self.summary.done += 1;
                 self.reporter.event(Event::TaskEnded { layer: id });
@@ -168,6 +199,10 @@ impl<'a> Run<'a> {
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => (message, exit, None),
+            Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {
+                let users = InstallError::Users { names: vec![(name, format!("{}:{}", step.file, step.line))] };
+                (users.to_string(), None, users.hint())
+            }
             Err(error) => (error.told(), None, error.hint()),
         };
         let hint = self.fetches.forget_unusable(step)?.or(hint);
@@ -220,6 +255,9 @@ impl<'a> Run<'a> {
 
     /// Tasks that are no more are forgotten, and those that were moved or renamed are known as they are now.
     fn finish(&mut self) -> Result<()> {
+        if self.prepared.only.is_some() {
+            return if self.unsaved { self.save() } else { Ok(()) };
+        }
         for record in std::mem::take(&mut self.prepared.left) {
             if record.outcome == Ending::Done {
                 let note = format!("the blueprint no longer has {} ({}); what it did stays", record.name, record.place);

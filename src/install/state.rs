@@ -37,6 +37,9 @@ pub struct State {
 /// Why a task that is at work counts as failed: if nothing else is recorded, alloy did not live to see its end.
 pub const CUT_OFF: &str = "it was cut off";
 
+/// Why a task counts as failed that an installation has not come to.
+pub const NOT_REACHED: &str = "it was not reached";
+
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +140,11 @@ impl Record {
             sources: self.sources.clone(),
             variables: self.variables.clone(),
         }
+    }
+
+    /// True of a task that no installation has come to.
+    pub fn is_unreached(&self) -> bool {
+        self.outcome == Ending::Failed && self.why == NOT_REACHED
     }
 
     /// True if `other` says the same, at whatever time.

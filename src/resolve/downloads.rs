@@ -43,7 +43,9 @@ impl Resolver<'_> {
             } else if cache::get::<Witnessed>(self.store, WITNESSED, &key.hex())?.is_some_and(|other| other == one) {
                 self.fetcher.vouch(&one);
                 known.insert(key, (one, None));
-            } else if let Some((_, place)) = self.shared_value::<Witnessed>(WITNESS, key).filter(|(other, _)| *other == one) {
+            } else if let Some((_, place)) =
+                self.shared_value::<Witnessed>(WITNESS, key).filter(|(other, _)| *other == one)
+            {
                 cache::put(self.store, WITNESSED, &key.hex(), &one)?;
                 self.fetcher.vouch(&one);
                 known.insert(key, (one, Some(place)));

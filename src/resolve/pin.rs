@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::named::told;
 use super::{Resolver, Result};
 use crate::event::Event;
 use crate::fetch::{Download, FetchError};
@@ -14,11 +15,14 @@ impl Resolver<'_> {
     /// a file of this machine.
     pub fn pin_base(&self, text: &str, before: Option<&BasePin>) -> Result<Option<BasePin>> {
         let note = || self.reporter.event(Event::Note(format!("resolving {text}")));
-        match text.parse()? {
+        let base: BaseRef = text.parse()?;
+        self.not_here(&base)?;
+        match base {
             BaseRef::Registry(reference) if reference.digest.is_none() => {
                 note();
                 let client = self.client(&reference)?;
-                let (descriptor, _) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
+                let found = self.runtime.block_on(client.manifest(&reference.manifest()));
+                let (descriptor, _) = found.map_err(|error| told(error.into(), &reference))?;
                 Ok(Some(BasePin::Image(descriptor.digest)))
             }
             BaseRef::Deb { suite, components } => {

@@ -174,6 +174,7 @@ impl AptCache {
         // They were vouched for when they were kept; the disk may have changed them since.
         let found = copy_files(&Root::open(&sources.kept).map_err(io::Error::other)?, &self.lists())?;
         if found == kept(&sources.kept).files {
+            self.store.mark_used(&sources.kept);
             return Ok(());
         }
         // As long as they are there, those that apt fetches now are no news.

@@ -85,7 +85,7 @@ fn a_host_gets_what_the_image_has() {
     assert!(ended.stdout.contains(" done"), "{}", ended.stdout);
     let unexplained = unexplained(&tree, host.path());
     assert!(unexplained.is_empty(), "{unexplained:#?}");
-    assert_eq!(host.drift(shared(), &["--image", "arm-env"]).ok().stdout, "no drift\n");
+    assert!(host.drift(shared(), &["--image", "arm-env"]).ok().stdout.starts_with("no drift: "));
 }
 
 #[test]

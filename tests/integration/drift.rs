@@ -39,7 +39,7 @@ fn a_host_and_an_image_agree() {
     assert!(unexplained.is_empty(), "{unexplained:#?}");
 
     // The same, as users ask for it; and again of an image on disk.
-    assert_eq!(host.drift(store, &["--image", "both"]).ok().stdout, "no drift\n");
+    assert!(host.drift(store, &["--image", "both"]).ok().stdout.starts_with("no drift: "));
     let layout = format!("{}/image.tar", text(image.path()));
     store.build(&[text(blueprint.path()), "-o", &format!("type=oci-archive,dest={layout}")]);
     fs::write(host.at("etc/profile.d/tools.sh"), "changed").unwrap();
@@ -69,7 +69,7 @@ fn what_was_changed_behind_the_blueprints_back_is_found() {
     assert!(ended.stderr.contains("tells of no installation on this host"), "{}", ended.stderr);
     host.install(&store, blueprint.path(), &[]).ok();
     // What a later task did to a file of an earlier one is as it should be.
-    assert_eq!(host.drift(&store, &["--blueprint-dir", place]).ok().stdout, "no drift\n");
+    assert!(host.drift(&store, &["--blueprint-dir", place]).ok().stdout.starts_with("no drift: "));
 
     fs::write(host.at("opt/tools/bin/tool"), "").unwrap();
     fs::remove_file(host.at("opt/tools/bin/alias")).unwrap();
@@ -97,7 +97,7 @@ fn what_was_changed_behind_the_blueprints_back_is_found() {
     // All tasks once more: what they can mend is mended.
     host.install(&store, blueprint.path(), &["--forget"]).ok();
     assert!(host.at("usr/bin/tree").exists() && host.at("opt/tools/bin/alias").is_symlink());
-    assert_eq!(host.drift(&store, &["--blueprint-dir", place]).ok().stdout, "no drift\n");
+    assert!(host.drift(&store, &["--blueprint-dir", place]).ok().stdout.starts_with("no drift: "));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_archive_of_many_files_is_followed_too() {
     let state = fs::read_to_string(blueprint.path().join("alloy.state.yml")).unwrap();
     assert!(state.contains("listing: sha256:") && state.len() < 2000, "{state}");
     let drift = || host.drift(&store, &["--blueprint-dir", text(blueprint.path())]);
-    assert_eq!(drift().ok().stdout, "no drift\n");
+    assert!(drift().ok().stdout.starts_with("no drift: "));
     fs::write(host.at("opt/many/file777"), "other").unwrap();
     let found = drift().fails(1).stdout;
     assert!(found.starts_with("/opt/many/file777: content   tasks.yml:1 (Many)\n"), "{found}");

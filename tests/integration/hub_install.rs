@@ -92,7 +92,7 @@ fn a_published_blueprint_is_installed_and_a_later_version_of_it_where_it_differs
     assert_eq!((site.host.read("srv/two").as_str(), versions(&site.place())), ("second", 2));
 
     let whole = site.registry.image("team/board");
-    assert_eq!(site.run(&["drift", &whole]).ok().stdout, "no drift\n");
+    assert!(site.run(&["drift", &whole]).ok().stdout.starts_with("no drift: "));
     std::fs::write(site.host.at("srv/one"), "mine").unwrap();
     let drift = site.run(&["drift", "team/board"]).fails(1);
     assert!(drift.stdout.contains("/srv/one"), "{}", drift.stdout);

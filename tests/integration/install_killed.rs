@@ -124,7 +124,7 @@ fn what_a_task_did_before_it_was_killed_is_no_drift() {
     assert!(again.stderr.contains("Take runs: it was cut off"), "{}", again.stderr);
     assert!(again.stdout.starts_with("1 done, 2 skipped (2 done before) in "), "{}", again.stdout);
     let state = format!("--state={}/alloy.state.yml", text(blueprint.path()));
-    assert_eq!(host.drift(&store, &[&state]).ok().stdout, "no drift\n");
+    assert!(host.drift(&store, &[&state]).ok().stdout.starts_with("no drift: "));
     // What somebody else has changed since is one.
     fs::write(host.at("srv/other"), "changed").unwrap();
     host.drift(&store, &[&state]).fails(1);

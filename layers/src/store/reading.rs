@@ -53,6 +53,7 @@ impl Store {
     ) -> std::result::Result<T, E> {
         let state = Arc::new(AtomicU8::new(state::UNREAD));
         let file = self.open_blob(digest)?;
+        super::used::mark(&self.blob_path(digest));
         let blob = Blob { file, expected: *digest, hasher: Some(Hasher::new()), state: Arc::clone(&state) };
         let done = read(blob);
         let read = state.load(Ordering::Acquire);
@@ -153,7 +154,12 @@ impl Store {
     ) -> Result<Option<std::result::Result<u64, Damage>>> {
         let path = self.downloads().join(digest.hex());
         let why = match crate::regular::open(&path).and_then(|file| hashed(stop.reader(file))) {
-            Ok((found, size)) if found == *digest => return Ok(Some(Ok(size))),
+            Ok((found, size)) if found == *digest => {
+                if repair {
+                    super::used::mark(&path);
+                }
+                return Ok(Some(Ok(size)));
+            }
             Ok((found, size)) => format!("it has {size} bytes, which are {found}"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => unreadable(error).map_err(failed("read", &path))?,

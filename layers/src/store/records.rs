@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::aside::unreadable;
+use super::used::mark;
 use super::{Damage, Result, Store, StoreError, failed, list, remove_file};
 use crate::digest::{Digest, Hasher};
 use crate::regular;
@@ -16,7 +17,7 @@ const SEAL: &[u8] = b"\n#";
 const SEALED: usize = 64 + 1;
 
 impl Store {
-    fn record_path(&self, kind: &str, key: &str) -> Result<PathBuf> {
+    pub(super) fn record_path(&self, kind: &str, key: &str) -> Result<PathBuf> {
         for part in [kind, key] {
             let fits = !part.is_empty() && part.len() <= 200 && !part.starts_with('.');
             if !fits || !part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
@@ -46,8 +47,17 @@ impl Store {
         Ok(())
     }
 
-    /// What is recorded under `key`.
+    /// What is recorded under `key`, which counts as used.
     pub fn record(&self, kind: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        let found = self.listed(kind, key)?;
+        if found.is_some() {
+            mark(&self.record_path(kind, key)?);
+        }
+        Ok(found)
+    }
+
+    /// The same for who only looks at all that there is.
+    fn listed(&self, kind: &str, key: &str) -> Result<Option<Vec<u8>>> {
         let path = self.record_path(kind, key)?;
         let why = match read(&path) {
             Ok(bytes) if self.unsealed => return Ok(Some(unsealed(kind, key, bytes.clone()).unwrap_or(bytes))),
@@ -103,7 +113,7 @@ impl Store {
     pub fn records(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let mut records = Vec::new();
         for key in list(&self.kind(kind))? {
-            if let Some(bytes) = self.record(kind, &key)? {
+            if let Some(bytes) = self.listed(kind, &key)? {
                 records.push((key, bytes));
             }
         }

@@ -35,9 +35,11 @@ impl TreeNames {
         self.alone.as_deref().filter(|_| !took).unwrap_or(&self.stacked)
     }
 
-    /// The one that is in `store`.
+    /// The one that is in `store`, which counts as used.
     pub fn find(&self, store: &Store) -> Option<&str> {
-        [self.name(false), self.name(true)].into_iter().find(|name| store.tree(name).is_some())
+        let found = [self.name(false), self.name(true)].into_iter().find(|name| store.tree(name).is_some())?;
+        super::used::mark(&store.tree_place(found));
+        Some(found)
     }
 }
 

@@ -81,13 +81,17 @@ pub(super) fn deliver(
         parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
     }
     let each: Vec<_> = parts.iter().map(|part| layers(&part.built)).collect();
+    let mut all: Vec<String> = names.iter().map(Reference::to_string).collect();
+    if all.is_empty() {
+        all.push(image.name().to_owned());
+    }
     for output in &places.outputs {
         if let Some(sink) = output.root_tar() {
             parts.iter().try_for_each(|part| tar(resolver, &part.built, sink))?;
         }
         output.unpack(resolver.store, &each)?;
         let platform = if let [part] = parts { Some(&part.platform) } else { None };
-        output.write(resolver.store, Written { manifest: image.descriptor(), name: image.name(), platform })?;
+        output.write(resolver.store, Written { manifest: image.descriptor(), names: &all, platform })?;
         if output.is_once() {
             heal::is_seen();
         }

@@ -53,7 +53,7 @@ pub(super) fn build<'a>(
         }
         let lowered = std::mem::take(&mut one.lowered);
         let built = build::build(&resolver, &one.blueprint.directory, lowered, resolved, options)
-            .map_err(|error| of(&one.platform, explain(error, context, &one.platform)))?;
+            .map_err(|error| of(&one.platform, explain(error, context, &one.blueprint.directory, &one.platform)))?;
         let from = built_from(&args.inputs, &one, &built);
         let documents = match args.attach.no_attest {
             true => None,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
-use jiff::{SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 use layers::digest::Digest;
 
+use super::super::amount::{Age, age};
 use super::super::context::{Context, Global, now};
 use super::super::error::CommandError;
 use super::super::ui;
@@ -30,16 +31,6 @@ pub(super) struct Args {
     yes: bool,
 }
 
-/// Seconds.
-#[derive(Clone, Copy, Debug)]
-struct Age(i64);
-
-fn age(text: &str) -> Result<Age, String> {
-    let span: jiff::Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
-    if duration.is_negative() { Err("an age is not negative".into()) } else { Ok(Age(duration.as_secs())) }
-}
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = Context::open(global)?;
     let network = args.cache.network(&context)?;
@@ -57,7 +48,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             Some((digest, _)) => !needed.contains(&digest),
             None => args.older_than.is_some(),
         };
-        let old = args.older_than.is_none_or(|age| written(one).is_none_or(|at| at <= now() - age.0));
+        let old = args.older_than.is_none_or(|age| written(one).is_none_or(|at| at <= since(age)));
         old && (free || !args.unreferenced)
     };
     let gone: Vec<&Listed> = listed.iter().filter(goes).collect();
@@ -76,22 +67,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     Ok(ExitCode::SUCCESS)
 }
 
+/// The moment, in seconds since 1970, that was so long ago.
+fn since(age: Age) -> i64 {
+    now().saturating_sub(i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX))
+}
+
 /// When it was written, in seconds since 1970; an entry that does not say is as old as can be.
 fn written(one: &Listed) -> Option<i64> {
     one.created.parse::<Timestamp>().ok().map(Timestamp::as_second)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages() {
-        for (text, seconds) in [("30d", 30 * 86_400), ("2w", 14 * 86_400), ("12h", 43_200), ("1d 12h", 129_600)] {
-            assert_eq!(age(text).unwrap().0, seconds, "{text}");
-        }
-        for bad in ["", "30", "-1d", "soon"] {
-            assert!(age(bad).is_err(), "{bad}");
-        }
-    }
 }

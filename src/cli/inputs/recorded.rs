@@ -164,7 +164,7 @@ fn absolute_base(text: &str) -> String {
         | BaseRef::OciArchive(path)
         | BaseRef::DockerArchive(path)
         | BaseRef::Rootfs(path) => *path = absolute(path).into(),
-        BaseRef::Registry(_) | BaseRef::Deb { .. } => return text.to_owned(),
+        BaseRef::Registry(_) | BaseRef::Local(_) | BaseRef::Deb { .. } => return text.to_owned(),
     }
     base.to_string()
 }

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use layers::media_type;
 
-use crate::cache::{Place, elsewhere};
-use crate::cli::context::{Context, now};
+use crate::cli::context::Context;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::named::{self, platform, read};
+use crate::cli::pull::{MOST, fetched};
 use crate::image::{ImageError, Index, IndexEntry, LocalImage, Manifest};
 use crate::registry::Reference;
 use crate::resolve::Resolver;
-
-/// Images and attestations of one index: each is fetched.
-const MOST: usize = 500;
 
 /// An image for one platform.
 pub(super) struct Joined {
@@ -71,19 +68,9 @@ fn remote(
             let message = format!("it lists {} images; alloy joins up to {MOST} of an index", entries.len());
             return Err(ImageError::invalid(text, message).into());
         }
-        for entry in &entries {
-            get(&entry.descriptor.digest.to_string())?;
-        }
     }
     let images = entries.into_iter().map(|IndexEntry { descriptor, annotations, .. }| {
-        let manifest: Manifest = read(&context.store, text, &descriptor.digest)?;
-        context.runtime.block_on(client.document(&manifest.config))?;
-        let platform = platform(&context.store, text, &manifest)?;
-        for layer in manifest.layers.iter().filter(|layer| !context.store.holds(layer)) {
-            elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
-        }
-        let (name, tagged_at) = (reference.to_string(), now());
-        let image = LocalImage { name, manifest: descriptor, platform, tagged_at, from: None, documents: None };
+        let image = fetched(context, &client, text, reference, descriptor)?;
         Ok(Joined { named: text.to_owned(), place: "the registry", image, annotations })
     });
     images.collect()

@@ -1,12 +1,14 @@
 //! Deleting it. Nothing is made on the way: the disk may be full.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use layers::digest::Digest;
 use layers::root::remove_tree;
 use layers::store::{Stale, Store};
 
 use super::super::error::{CommandError, Kind};
-use super::found::{Found, size};
+use super::found::{Found, Item, What, children, size};
 use crate::cache::{self, elsewhere};
 use crate::resolve;
 use crate::target::image::ImageTarget;
@@ -49,25 +51,36 @@ impl Deleted {
         Ok(())
     }
 
-    /// Deletes what no image needs, and nobody else who is at work.
-    pub(super) fn unneeded(&mut self, store: &Store, found: &Found) -> Result<(), CommandError> {
+    /// Deletes what was chosen; `everything` is all that no image needs, and nobody else who is at work.
+    pub(super) fn unneeded(&mut self, store: &Store, found: &Found, everything: bool) -> Result<(), CommandError> {
         // Records first: one without its layer would be a lie, a layer without its record is only unused.
-        for key in &found.layers {
+        for (key, _) in &found.records {
             cache::forget(store, key)?;
         }
-        cache::forget_portable(store, |digest| found.needs(digest))?;
-        store.forget_trusting(&cache::BELIEVED)?;
-        let bases = resolve::base_layers(store)?;
-        elsewhere::retain(store, |digest| found.needs(digest) || bases.contains(digest))?;
-        store.forget_diff_ids(|digest| found.needs(digest) || bases.contains(digest))?;
-        for digest in &found.blobs {
-            store.remove_blob(digest)?;
+        if everything {
+            cache::forget_portable(store, |digest| found.needs(digest))?;
+            store.forget_trusting(&cache::BELIEVED)?;
+            let bases = resolve::base_layers(store)?;
+            elsewhere::retain(store, |digest| found.needs(digest) || bases.contains(digest))?;
+            store.forget_diff_ids(|digest| found.needs(digest) || bases.contains(digest))?;
+        } else {
+            let gone: BTreeSet<Digest> = found.items.iter().filter_map(Item::blob).collect();
+            cache::forget_portable(store, |digest| !gone.contains(digest))?;
         }
-        for name in &found.trees {
-            let path = store.retire_tree(name)?;
-            self.tree(&path);
+        for item in &found.items {
+            match &item.what {
+                What::Blob(digest) => drop(store.remove_blob(digest)?),
+                What::Tree(name) => {
+                    let path = store.retire_tree(name)?;
+                    self.tree(&path);
+                }
+                What::Path(path) => self.tree(path),
+            }
         }
-        [&found.caches, &found.downloads, &found.aside].into_iter().for_each(|paths| self.all(paths));
+        if everything {
+            // Directories of caches that nothing is in any more.
+            children(&store.root().join("cache")).iter().for_each(|path| self.tree(path));
+        }
         Ok(())
     }
 

@@ -1,98 +1,137 @@
 //! What is in the store, and what of it no image needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use layers::digest::{ChainId, Digest};
-use layers::store::{Store, StoreError, layer_tree, stack_tree};
+use layers::digest::Digest;
+use layers::store::Store;
 
 use super::super::error::CommandError;
+use super::super::ui;
+use super::needed::{Needed, Unknown};
+use super::wanted::{StoreKind, Wanted};
 use crate::cache;
-use crate::image::{Documents, Image, JSON_LIMIT, Local, Manifest, Strange};
+use crate::image::{self, Local, Strange};
 
 /// How long an unfinished download that nobody goes on with may wait for who does, while others are at work. Who is
 /// alone in the store deletes all downloads.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// What images need.
-#[derive(Default)]
-struct Needed {
-    blobs: BTreeSet<Digest>,
-    trees: BTreeSet<String>,
-    unknown: Vec<Unknown>,
+/// One thing that can go.
+pub(in crate::cli) struct Item {
+    pub(in crate::cli) kind: StoreKind,
+    pub(super) what: What,
+    used: SystemTime,
+    pub(in crate::cli) bytes: u64,
 }
 
-/// An image of which it is not known what it needs.
-pub(super) struct Unknown {
-    pub(super) name: String,
-    pub(super) why: String,
-    /// What takes its name away.
-    pub(super) give_up: String,
+pub(super) enum What {
+    Blob(Digest),
+    Tree(String),
+    Path(PathBuf),
 }
 
 /// What can go.
-pub(super) struct Found {
+pub(in crate::cli) struct Found {
     needed: Needed,
-    /// Keys of records of layers.
-    pub(super) layers: Vec<String>,
-    pub(super) blobs: Vec<Digest>,
-    /// Names of trees.
-    pub(super) trees: Vec<String>,
-    pub(super) caches: Vec<PathBuf>,
-    pub(super) downloads: Vec<PathBuf>,
-    /// What was damaged.
-    pub(super) aside: Vec<PathBuf>,
-    /// Unfinished downloads, and the keys of their locks.
+    /// Keys of records of layers that no image needs, and the layers.
+    pub(super) records: Vec<(String, Option<Digest>)>,
+    pub(in crate::cli) items: Vec<Item>,
+    /// Unfinished downloads that are old, and the keys of their locks.
     pub(super) unfinished: Vec<(PathBuf, String)>,
-    sizes: [(&'static str, u64); 7],
+    /// What killed builds left, in bytes.
+    left: u64,
 }
 
 impl Found {
     /// Looks for all that the images `kept` do not need. What those need that are `strange` is not known.
-    pub(super) fn look(store: &Store, kept: &[Local], strange: &[Strange]) -> Result<Self, CommandError> {
+    pub(in crate::cli) fn look(store: &Store, kept: &[Local], strange: &[Strange]) -> Result<Self, CommandError> {
         let mut needed = Needed::by(store, kept)?;
-        needed.unknown.extend(strange.iter().map(|strange| Unknown {
-            name: strange.name(),
-            why: strange.why.clone(),
-            give_up: strange.give_up(),
-        }));
-        let unneeded = |record: &cache::LayerRecord| {
-            record.layer.as_ref().is_none_or(|layer| !needed.blobs.contains(&layer.descriptor.digest))
-        };
-        let layers =
-            cache::all(store)?.into_iter().filter(|(_, record)| unneeded(record)).map(|(key, _)| key).collect();
-        let blobs: Vec<Digest> = store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)).collect();
-        let used = store.used_trees()?;
-        let trees = store.trees()?.into_iter().filter(|name| !needed.trees.contains(name) && !used.contains(name));
-        let trees: Vec<String> = trees.collect();
-        let (caches, downloads) = (children(&store.root().join("cache")), children(&store.downloads()));
+        needed.unknown.extend(strange.iter().map(Unknown::strange));
+        let all = cache::all(store)?;
+        let mut used: BTreeMap<Digest, SystemTime> = BTreeMap::new();
+        let mut records = Vec::new();
+        for (key, record) in all {
+            let layer = record.layer.map(|layer| layer.descriptor.digest);
+            if let Some(layer) = layer {
+                let at = cache::last_used(store, &key);
+                used.entry(layer).and_modify(|used| *used = at.max(*used)).or_insert(at);
+            }
+            if layer.is_none_or(|layer| !needed.blobs.contains(&layer)) {
+                records.push((key, layer));
+            }
+        }
+        let mut items = Vec::new();
+        for digest in store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)) {
+            let path = store.blob_path(&digest);
+            let at = store.last_used(&path).max(used.get(&digest).copied().unwrap_or(SystemTime::UNIX_EPOCH));
+            let kind = if is_json(&path) { StoreKind::Images } else { StoreKind::Layers };
+            items.push(Item { kind, what: What::Blob(digest), used: at, bytes: size(&path) });
+        }
+        let busy = store.used_trees()?;
+        for name in store.trees()?.into_iter().filter(|name| !needed.trees.contains(name) && !busy.contains(name)) {
+            let place = store.tree_place(&name);
+            let (used, bytes) = (store.last_used(&place), size(&place));
+            items.push(Item { kind: StoreKind::Trees, what: What::Tree(name), used, bytes });
+        }
+        let downloads = children(&store.downloads());
         let unfinished: Vec<(PathBuf, String)> = downloads.iter().filter_map(|path| unfinished(path)).collect();
+        let finished = downloads.into_iter().filter(|path| !unfinished.iter().any(|(other, _)| other == path));
         // A container may run on a tree that was found damaged since.
         let runs_on = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.strip_prefix("trees-").is_some_and(|tree| used.iter().any(|used| tree.starts_with(used.as_str())))
+            name.strip_prefix("trees-").is_some_and(|tree| busy.iter().any(|busy| tree.starts_with(busy.as_str())))
         };
         let mut aside = store.aside()?;
         aside.retain(|path| !runs_on(path));
-        let mut layer_bytes = 0;
-        for digest in &blobs {
-            layer_bytes += store.blob_len(digest)?.unwrap_or_default();
+        // Lists of apt, each for other sources.
+        let caches = children(&store.root().join("cache"));
+        let caches = caches.into_iter().flat_map(|path| match children(&path) {
+            below if below.is_empty() => vec![path],
+            below => below,
+        });
+        let paths = finished
+            .map(|path| (StoreKind::Downloads, path))
+            .chain(caches.map(|path| (StoreKind::Caches, path)))
+            .chain(ui::logs(store.root()).into_iter().map(|path| (StoreKind::Logs, path)))
+            .chain(aside.into_iter().map(|path| (StoreKind::Damaged, path)));
+        items.extend(paths.map(|(kind, path)| {
+            let (used, bytes) = (store.last_used(&path), size(&path));
+            Item { kind, what: What::Path(path), used, bytes }
+        }));
+        let left =
+            store.look_for_stale()?.iter().map(|path| size(path)).sum::<u64>() + store.sweep_temporaries(true)?;
+        Ok(Self { needed, records, items, unfinished, left })
+    }
+
+    /// Leaves only what is `wanted`, which of `gone` images is what they alone needed. `total` is all that the store
+    /// has, in bytes.
+    pub(super) fn choose(&mut self, wanted: &Wanted, gone: Option<&Needed>, total: u64) {
+        let now = SystemTime::now();
+        self.items.retain(|item| {
+            let old = wanted.older_than.is_none_or(|age| now.duration_since(item.used).is_ok_and(|it| it >= age));
+            let theirs = gone.is_none_or(|gone| match &item.what {
+                What::Blob(digest) => gone.blobs.contains(digest),
+                What::Tree(name) => gone.trees.contains(name),
+                What::Path(_) => false,
+            });
+            old && theirs && wanted.covers(item.kind)
+        });
+        if let Some(keep) = wanted.keep {
+            self.items.sort_by_key(|item| item.used);
+            let mut left = total.saturating_sub(self.sizes(false).iter().map(|(_, bytes)| bytes).sum());
+            self.items.retain(|item| {
+                let goes = left > keep;
+                left = left.saturating_sub(if goes { item.bytes } else { 0 });
+                goes
+            });
         }
-        let sum = |paths: &[PathBuf]| paths.iter().map(|path| size(path)).sum::<u64>();
-        let tree_bytes = trees.iter().map(|name| size(&store.tree_place(name))).sum();
-        let unfinished_bytes = unfinished.iter().map(|(path, _)| size(path)).sum::<u64>();
-        let left = sum(&store.look_for_stale()?) + store.sweep_temporaries(true)?;
-        let sizes = [
-            ("layers", layer_bytes),
-            ("trees", tree_bytes),
-            ("downloads", sum(&downloads).saturating_sub(unfinished_bytes)),
-            ("unfinished downloads", unfinished_bytes),
-            ("caches", sum(&caches)),
-            ("damaged, put aside", sum(&aside)),
-            ("left by killed builds", left),
-        ];
-        Ok(Self { needed, layers, blobs, trees, caches, downloads, aside, unfinished, sizes })
+        if !wanted.is_everything() {
+            let blobs: BTreeSet<Digest> = self.items.iter().filter_map(Item::blob).collect();
+            self.records.retain(|(_, layer)| layer.is_some_and(|layer| blobs.contains(&layer)));
+        }
     }
 
     /// Images of which it is not known what they need.
@@ -100,24 +139,54 @@ impl Found {
         &self.needed.unknown
     }
 
+    /// True if it is not known of some image what it needs.
+    pub(in crate::cli) fn is_unknown(&self, store: &Store) -> Result<bool, CommandError> {
+        let damaged = store.damage().iter().any(image::is_name);
+        Ok(damaged || !self.needed.unknown.is_empty() || !image::lost(store)?.is_empty())
+    }
+
     /// True if an image needs the blob.
     pub(super) fn needs(&self, digest: &Digest) -> bool {
         self.needed.blobs.contains(digest)
     }
 
+    /// What images need.
+    pub(in crate::cli) fn needed(&self) -> &Needed {
+        &self.needed
+    }
+
     /// What goes, in bytes: all of it, or what nobody can need who is at work.
-    pub(super) fn sizes(&self, all: bool) -> Vec<(&'static str, u64)> {
-        self.sizes.iter().filter(|(what, _)| all || safe(what)).copied().collect()
+    pub(in crate::cli) fn sizes(&self, all: bool) -> Vec<(&'static str, u64)> {
+        let mut sizes: Vec<(&'static str, u64)> = Vec::new();
+        for kind in StoreKind::ALL.into_iter().filter(|_| all) {
+            let mut of_kind = self.items.iter().filter(|item| item.kind == kind).map(|item| item.bytes).peekable();
+            if kind.is_always_told() || of_kind.peek().is_some() {
+                sizes.push((kind.told(), of_kind.sum()));
+            }
+        }
+        sizes.push(("unfinished downloads", self.unfinished.iter().map(|(path, _)| size(path)).sum()));
+        sizes.push(("left by killed builds", self.left));
+        sizes
     }
 
     /// Bytes of what somebody may need who is at work.
     pub(super) fn unneeded_bytes(&self) -> u64 {
-        self.sizes.iter().filter(|(what, _)| !safe(what)).map(|(_, size)| size).sum()
+        self.items.iter().map(|item| item.bytes).sum()
     }
 }
 
-fn safe(what: &str) -> bool {
-    matches!(what, "left by killed builds" | "unfinished downloads")
+impl Item {
+    /// The blob, if it is one.
+    pub(super) fn blob(&self) -> Option<Digest> {
+        if let What::Blob(digest) = &self.what { Some(*digest) } else { None }
+    }
+}
+
+/// True for manifests, configs and documents; layers do not begin so.
+pub(in crate::cli) fn is_json(path: &Path) -> bool {
+    let mut first = [0];
+    let read = layers::regular::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == *b"{"
 }
 
 /// An unfinished download, or what the server said of it, that is old, and its key.
@@ -130,58 +199,12 @@ fn unfinished(path: &Path) -> Option<(PathBuf, String)> {
     changed.elapsed().is_ok_and(|age| age > PATIENCE).then(|| (path.to_owned(), key))
 }
 
-impl Needed {
-    fn by(store: &Store, kept: &[Local]) -> Result<Self, CommandError> {
-        let mut needed = Self::default();
-        needed.blobs.extend(kept.iter().map(|local| local.descriptor().digest));
-        for local in kept.iter().flat_map(Local::images) {
-            needed.blobs.insert(local.manifest.digest);
-            needed.blobs.extend(local.documents.iter().flat_map(Documents::blobs).map(|document| document.digest));
-            let manifest = match read(store, &local.manifest.digest)? {
-                Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
-                Err(why) => Err(why),
-            };
-            let manifest: Manifest = match manifest {
-                Ok(manifest) => manifest,
-                Err(why) => {
-                    let (name, give_up) = (local.name.clone(), format!("alloy prune {}", local.name));
-                    needed.unknown.push(Unknown { name, why, give_up });
-                    continue;
-                }
-            };
-            needed.blobs.insert(manifest.config.digest);
-            needed.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
-            // Trees can be unpacked anew.
-            let config = read(store, &manifest.config.digest)?.unwrap_or_default();
-            let Ok(image) = Image::new(&local.name, local.manifest.digest, &manifest, &config) else { continue };
-            let mut chain: Option<ChainId> = None;
-            for layer in &image.layers {
-                let extended = ChainId::extend(chain, layer.diff_id);
-                needed.trees.extend([layer_tree(layer.diff_id), stack_tree(extended)]);
-                chain = Some(extended);
-            }
-        }
-        Ok(needed)
-    }
-}
-
-/// A blob of JSON, or why the store has it no more. What cannot be read just now is an error: nothing follows from it.
-fn read(store: &Store, digest: &Digest) -> Result<Result<Vec<u8>, String>, StoreError> {
-    match store.read_blob(digest, JSON_LIMIT) {
-        Ok(bytes) => Ok(Ok(bytes)),
-        Err(error @ (StoreError::Missing(_) | StoreError::Wrong(_) | StoreError::Mismatch { .. })) => {
-            Ok(Err(error.to_string()))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn children(directory: &Path) -> Vec<PathBuf> {
+pub(in crate::cli) fn children(directory: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 /// Bytes on disk below `path`, as far as they can be seen; files with several names count once.
-pub(super) fn size(path: &Path) -> u64 {
+pub(in crate::cli) fn size(path: &Path) -> u64 {
     fn walk(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
         use std::os::unix::fs::MetadataExt;
         let Ok(metadata) = path.symlink_metadata() else { return 0 };

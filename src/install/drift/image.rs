@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::super::InstallError;
 use super::super::seen::{Content, Seen, What};
-use super::{Expected, Finding, compare};
+use super::{Drift, Expected, compare};
 use crate::image::{Image, Layer, read_at_most};
 use crate::target::host::Packages;
 
@@ -50,7 +50,7 @@ const STATUS: &str = "var/lib/dpkg/status";
 const STATUS_LIMIT: u64 = 256 << 20;
 
 /// Compares the host with this root with the layers of `image` that are of a blueprint. Their blobs are in the store.
-pub fn image(store: &Store, image: &Image, root: &Root, native: &str) -> Result<Vec<Finding>, InstallError> {
+pub fn image(store: &Store, image: &Image, root: &Root, native: &str) -> Result<Drift, InstallError> {
     let mut tree = Tree::default();
     for (name, layer) in blueprint_layers(image) {
         tree.add(store, &name, layer)?;
@@ -66,9 +66,9 @@ pub fn image(store: &Store, image: &Image, root: &Root, native: &str) -> Result<
     let own = |path: &Path| OWN.iter().any(|own| path.starts_with(own)) || path.iter().any(|part| part == BYTECODE);
     let paths = paths.into_iter().filter(|(path, _)| !own(path));
     let paths = paths.filter_map(|(path, expected)| Some((format!("/{}", path.to_str()?), expected)));
-    let mut found = Vec::new();
-    compare(root, native, paths.collect(), packages.collect(), &mut found)?;
-    Ok(found)
+    let mut drift = Drift { by: blueprint_layers(image).len(), ..Drift::default() };
+    compare(store, root, native, paths.collect(), packages.collect(), &mut drift)?;
+    Ok(drift)
 }
 
 /// The layers that a blueprint made, lowest first, with the names of their task files.

@@ -1,0 +1,225 @@
+//! `alloy pull`.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+use layers::media_type::{self, Descriptor};
+
+use super::context::{Context, Global, Network, RegistryArgs, now};
+use super::error::{CommandError, Kind};
+use super::interrupt::{self, CtrlC};
+use super::named::{platform, read};
+use super::ui;
+use crate::cache::{Place, elsewhere};
+use crate::event::Event;
+use crate::fetch::FetchError;
+use crate::image::{self, Image, ImageError, Index, IndexEntry, Local, LocalImage, LocalIndex, Manifest};
+use crate::plan::Platform;
+use crate::registry::{Client, Reference, RegistryError};
+use crate::resolve::{ResolveError, Resolver};
+use crate::tasks::Task;
+
+/// Images of one index: each is fetched.
+pub(super) const MOST: usize = 500;
+
+/// Brings an image of a registry into the store, under the same name
+///
+/// Layers that are here already are not fetched again; all are what the image's config says they are, or the image gets
+/// no name. They are unpacked when a command has to see them. What is attached to the image in the registry, such as an
+/// SBOM, stays there: `alloy sbom` finds it.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  alloy pull registry.example/team/arm-env:1.2
+  alloy pull registry.example/team/arm-env@sha256:…
+  alloy pull --platform linux/amd64,linux/arm64 registry.example/team/arm-env:1.2")]
+pub(super) struct Args {
+    /// The image, NAME[:TAG] or NAME@DIGEST; of Docker Hub where no registry is named
+    #[arg(value_name = "REF")]
+    image: String,
+    /// Which images of an index, os/arch[/variant]; several stay an index [default: this machine's]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// All images of an index
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let reference: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    let context = Context::open(global)?;
+    interrupt::obey(&context.runtime, CtrlC::Ours)?;
+    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
+    let (start, name) = (Instant::now(), reference.to_string());
+    let before = image::local(&context.store, &name).ok().flatten();
+    let Found { local, whole } = find(args, &context, &network.resolver(), &reference)?;
+    let got = layers(&context, &network.resolver(), &reference, &local)?;
+    let digest = local.descriptor().digest;
+    let same = before.as_ref().is_some_and(|before| before.descriptor().digest == digest);
+    if !same {
+        image::tag(&context.store, &local)?;
+    }
+    let platforms: Vec<String> = local.images().iter().map(|image| image.platform.to_string()).collect();
+    let (platforms, from) = (platforms.join(", "), format!("{}/{}", reference.registry, reference.repository));
+    let count = ui::count(got.count, "layer");
+    let note = match (same, got.came) {
+        (true, 0) => format!("{name} ({platforms}) is there already"),
+        _ => {
+            let (bytes, time) = (ui::bytes(got.bytes), ui::duration(start.elapsed()));
+            let there = got.count - got.came;
+            format!("pulled {name} ({platforms}) from {from}: {count}, {there} of them here; {bytes} came in {time}")
+        }
+    };
+    context.reporter.event(Event::Note(note));
+    if let Some(before) = before.filter(|_| !same) {
+        let was = before.descriptor().digest;
+        context.reporter.event(Event::Note(format!("{name} was {was} before")));
+    }
+    if !whole {
+        let all = "of an index that lists more; --platform names others, --all-platforms takes all";
+        context.reporter.event(Event::Note(format!("{name}: {platforms} {all}")));
+    }
+    drop(network);
+    drop(context);
+    if global.quiet {
+        outln!("{digest}");
+    } else if reference.digest.is_some() {
+        outln!("{name}");
+    } else {
+        outln!("{name}@{digest}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a name stands for in a registry; without its layers.
+struct Found {
+    local: Local,
+    /// An index was taken with all that it lists.
+    whole: bool,
+}
+
+fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, CommandError> {
+    let (client, name) = (resolver.client(reference)?, reference.to_string());
+    let (descriptor, _) = context.runtime.block_on(client.manifest(&reference.manifest()))?;
+    if !media_type::is_index(&descriptor.media_type) {
+        let found = fetched(context, &client, &name, reference, descriptor)?;
+        let entry = IndexEntry::of(&found);
+        for platform in &args.platform {
+            image::select(&name, &Index::new(vec![entry.clone()]), platform)?;
+        }
+        return Ok(Found { local: Local::Image(found), whole: true });
+    }
+    let index: Index = read(&context.store, &name, &descriptor.digest)?;
+    let is_image = |entry: &&IndexEntry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown");
+    let all: Vec<&IndexEntry> = index.manifests.iter().filter(is_image).collect();
+    if all.len() > MOST {
+        let message = format!("it lists {} images; alloy takes up to {MOST} of an index", all.len());
+        return Err(ImageError::invalid(&name, message).into());
+    }
+    let mut wanted: Vec<IndexEntry> = Vec::new();
+    match args.platform.as_slice() {
+        [] if args.all_platforms => wanted.extend(all.iter().copied().cloned()),
+        [] => wanted.push(image::select(&name, &index, &Platform::of_this_machine())?.clone()),
+        platforms => {
+            for platform in platforms {
+                let entry = image::select(&name, &index, platform)?;
+                if !wanted.contains(entry) {
+                    wanted.push(entry.clone());
+                }
+            }
+        }
+    }
+    // What else an index has, such as attestations of images, is not here: then it is another index.
+    let (complete, several) = (wanted.len() == index.manifests.len(), wanted.len() > 1);
+    let whole = wanted.len() == all.len();
+    let one = |entry: IndexEntry| fetched(context, &client, &name, reference, entry.descriptor);
+    let mut images = wanted.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    let local = match images.pop() {
+        None => return Err(ImageError::invalid(&name, "the index lists no image").into()),
+        Some(image) if !(several || complete && args.all_platforms) => Local::Image(image),
+        Some(last) => {
+            images.push(last);
+            if complete {
+                Local::Index(LocalIndex { name, index: descriptor, tagged_at: now(), images })
+            } else {
+                Local::Index(LocalIndex::store(&context.store, &name, images, now())?)
+            }
+        }
+    };
+    Ok(Found { local, whole })
+}
+
+/// The image of a registry that `descriptor` leads to: its manifest and its config are brought here, and where its layers
+/// are is noted.
+pub(super) fn fetched(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    reference: &Reference,
+    descriptor: Descriptor,
+) -> Result<LocalImage, CommandError> {
+    let digest = descriptor.digest;
+    if !context.store.holds(&descriptor) {
+        context.runtime.block_on(client.manifest(&digest.to_string()))?;
+    }
+    let manifest: Manifest = read(&context.store, name, &digest)?;
+    if !media_type::is_config(&manifest.config.media_type) {
+        let kind = layers::path::shown(manifest.config.media_type.as_bytes());
+        let message = format!("{name} is no image: its config is {kind}");
+        let hint = "`alloy clone` fetches blueprints, `alloy cache` has the caches of teams";
+        return Err(CommandError::new(Kind::Network, message).hint(hint));
+    }
+    context.runtime.block_on(client.document(&manifest.config))?;
+    let platform = platform(&context.store, name, &manifest)?;
+    for layer in manifest.layers.iter().filter(|layer| !context.store.holds(layer)) {
+        elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
+    }
+    let (name, tagged_at) = (reference.to_string(), now());
+    Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, from: None, documents: None })
+}
+
+/// What was brought here.
+#[derive(Default)]
+struct Got {
+    count: usize,
+    came: usize,
+    bytes: u64,
+}
+
+/// Brings the layers of all images, and looks whether they are what the images' configs say.
+fn layers(
+    context: &Context,
+    resolver: &Resolver<'_>,
+    reference: &Reference,
+    local: &Local,
+) -> Result<Got, CommandError> {
+    let (store, client) = (&context.store, resolver.client(reference)?);
+    let mut images = Vec::new();
+    for image in local.images() {
+        let manifest: Manifest = read(store, &image.name, &image.manifest.digest)?;
+        let config = store.read_blob(&manifest.config.digest, image::JSON_LIMIT)?;
+        images.push(Image::new(&image.name, image.manifest.digest, &manifest, &config)?);
+    }
+    let mut all: Vec<Descriptor> =
+        images.iter().flat_map(|image| image.layers.iter().map(|layer| layer.descriptor.clone())).collect();
+    all.sort_by_key(|layer| layer.digest);
+    all.dedup_by_key(|layer| layer.digest);
+    let mut got = Got { count: all.len(), ..Got::default() };
+    let mut tasks = Vec::new();
+    for layer in all.into_iter().filter(|layer| !store.holds(layer)) {
+        (got.came, got.bytes) = (got.came + 1, got.bytes.saturating_add(layer.size));
+        let client = client.clone();
+        tasks.push(Task::start(resolver.runtime, async move { client.blob(&layer).await }));
+    }
+    // All of them are waited for: none goes on behind the back of a command that has failed.
+    let done: Vec<Result<(), RegistryError>> =
+        tasks.into_iter().map(|task| task.wait().map_err(FetchError::from)?).collect();
+    done.into_iter().collect::<Result<(), _>>().map_err(ResolveError::from)?;
+    for image in &images {
+        image::verify_layers(store, local.name(), &image.layers)?;
+    }
+    Ok(got)
+}

@@ -1,0 +1,40 @@
+//! Why a name could not be resolved.
+
+use layers::store::StoreError;
+
+use crate::debian::DebianError;
+use crate::fetch::FetchError;
+use crate::image::{BaseRefError, ImageError};
+use crate::registry::RegistryError;
+
+/// Why a name could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the messages say")]
+pub enum ResolveError {
+    #[error(transparent)]
+    Base(#[from] BaseRefError),
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Target(#[from] crate::target::image::RequestError),
+    #[error("no image of the store is called `{name}`, and {full} cannot be had: {error}")]
+    Nowhere { name: String, full: String, error: RegistryError },
+    #[error("there is no image `{name}` in the store")]
+    NotLocal { name: String },
+    #[error("the base `{name}` is an image of this store alone: it cannot be pinned for others")]
+    Here { name: String },
+    #[error("{task} ({place}): cannot read {path}: {message}")]
+    Local { task: String, place: String, path: String, message: String },
+    #[error("{place}: {task}: {error}")]
+    Download { task: String, place: String, error: FetchError },
+    #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
+    Unpinned(Vec<String>),
+}

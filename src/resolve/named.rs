@@ -1,0 +1,72 @@
+//! Bases that are images of the store, by their names.
+
+use super::{Base, Origin, ResolveError, Resolver, Result};
+use crate::event::Event;
+use crate::image::{self, BaseRef, Image, JSON_LIMIT, Manifest};
+use crate::registry::Reference;
+
+impl Resolver<'_> {
+    /// The image of the store that a base's name stands for. A name with a registry is that registry's unless `local:`
+    /// stands before it, and so is one with a digest.
+    pub(super) fn named_base(&self, base: &BaseRef) -> Result<Option<Base>> {
+        let Some((name, local)) = self.named(base)? else { return Ok(None) };
+        let local = local.select(Some(self.platform))?;
+        let digest = local.manifest.digest;
+        let bytes = self.store.read_blob(&digest, JSON_LIMIT)?;
+        let manifest: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| image::ImageError::invalid(&name, format!("its manifest cannot be read: {error}")))?;
+        let config = self.store.read_blob(&manifest.config.digest, JSON_LIMIT)?;
+        let image = Image::new(&name, digest, &manifest, &config)?;
+        self.reporter.event(match self.base_within {
+            // Others who build the blueprint mean another thing, or none.
+            Some(_) => Event::Warning(format!(
+                "the base {name} is an image of this store ({digest}); whoever builds the blueprint elsewhere has \
+                 another one of that name, or none: push it, and name its registry in the manifest"
+            )),
+            None => Event::Note(format!("the base {name} is an image of this store ({digest})")),
+        });
+        Ok(Some(Base { identity: digest, origin: Origin::Store, image }))
+    }
+
+    /// The name and what it stands for in the store, if that is meant.
+    fn named(&self, base: &BaseRef) -> Result<Option<(String, image::Local)>> {
+        let (reference, only) = match base {
+            BaseRef::Local(reference) => (reference, true),
+            BaseRef::Registry(reference) if !reference.names_registry() && reference.digest.is_none() => {
+                (reference, false)
+            }
+            _ => return Ok(None),
+        };
+        let name = reference.to_string();
+        match image::local(self.store, &name)? {
+            Some(local) => Ok(Some((name, local))),
+            None if only => Err(ResolveError::NotLocal { name }),
+            None => Ok(None),
+        }
+    }
+
+    /// Fails if `base` is an image of this store, which others do not have.
+    pub(super) fn not_here(&self, base: &BaseRef) -> Result<()> {
+        match self.named(base)? {
+            Some((name, _)) => Err(ResolveError::Here { name }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The reference with its registry.
+pub(super) fn full(reference: &Reference) -> String {
+    let tag = reference.tag.iter().map(|tag| format!(":{tag}"));
+    let digest = reference.digest.iter().map(|digest| format!("@{digest}"));
+    format!("{}/{}{}", reference.registry, reference.repository, tag.chain(digest).collect::<String>())
+}
+
+/// What went wrong, with where a name without a registry was looked for.
+pub(super) fn told(error: ResolveError, reference: &Reference) -> ResolveError {
+    match error {
+        ResolveError::Registry(error) if !reference.names_registry() => {
+            ResolveError::Nowhere { name: reference.to_string(), full: full(reference), error }
+        }
+        error => error,
+    }
+}

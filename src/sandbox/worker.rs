@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
-use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place, program};
+use super::{Bind, Channel, Identity, Loan, Mode, SandboxError, exchange, mode, place, program};
 
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
@@ -36,7 +37,7 @@ const PIPES: i64 = 0x5049_5045;
 #[derive(Debug, Serialize, Deserialize)]
 enum Hello {
     /// To the worker: what to be.
-    Become(Mode),
+    Become { mode: Mode, keep_groups: bool },
     /// The user namespace exists; its id map can be written.
     Unmapped,
     /// To the worker: the id map is written.
@@ -60,6 +61,8 @@ pub struct Needs<'a> {
     pub work: &'a Path,
     /// What commands are lent besides.
     pub lent: &'a [Bind],
+    /// Commands have the groups of an ordinary user who calls: a device is often one group's.
+    pub keep_groups: bool,
 }
 
 /// Workers of this process, so that a signal can end them.
@@ -115,7 +118,7 @@ impl Worker {
 
     fn start_as(mode: Mode, needs: Needs<'_>) -> Result<Self, SandboxError> {
         let map = if mode == Mode::Rootless { Some(IdMap::of_current_user()?) } else { None };
-        let mut worker = Self::launch(mode)?;
+        let mut worker = Self::launch(mode, needs.keep_groups)?;
         loop {
             match worker.receive::<Hello>(|_| ())? {
                 Hello::Ready { place } => {
@@ -140,14 +143,14 @@ impl Worker {
                         false => SandboxError::MountNamespace { source },
                     });
                 }
-                other @ (Hello::Become(_) | Hello::Mapped | Hello::Store { .. }) => {
+                other @ (Hello::Become { .. } | Hello::Mapped | Hello::Store { .. }) => {
                     return Err(SandboxError::setup("understand the worker", io::Error::other(format!("{other:?}"))));
                 }
             }
         }
     }
 
-    fn launch(mode: Mode) -> Result<Self, SandboxError> {
+    fn launch(mode: Mode, keep_groups: bool) -> Result<Self, SandboxError> {
         let (channel, theirs) = Channel::pair().map_err(|e| SandboxError::setup("make a socket pair", e))?;
         let fd = theirs.as_raw_fd();
         let mut command = Command::new(program::for_worker());
@@ -157,7 +160,7 @@ impl Worker {
         drop(command);
         running().push(child.id());
         let mut worker = Self { child, channel, mode, instead: None, place: None, ids: None, root: None };
-        worker.send(&Hello::Become(mode))?;
+        worker.send(&Hello::Become { mode, keep_groups })?;
         Ok(worker)
     }
 
@@ -179,9 +182,9 @@ impl Worker {
     }
 
     /// Whoever lends something to be written to gets it back with owners that there are. What is only read may belong to
-    /// nobody.
+    /// nobody, and a device is made once more.
     fn try_loans(&self, lent: &[Bind]) -> Result<(), SandboxError> {
-        for bind in lent.iter().filter(|bind| !bind.read_only) {
+        for bind in lent.iter().filter(|bind| !bind.read_only && !bind.device) {
             let loan = self.loan(&bind.source, false);
             let loan = loan.map_err(|e| SandboxError::setup(format!("lend {}", bind.source.display()), e))?;
             if loan.is_some_and(|loan| !loan.owned) {
@@ -215,6 +218,18 @@ impl Worker {
     /// Opens something of the machine for the worker, to be sent to it; `None` where it reaches it by itself.
     pub fn loan(&self, path: &Path, read_only: bool) -> io::Result<Option<Loan>> {
         self.ids.as_ref().map(|ids| Loan::open(path, ids, read_only)).transpose()
+    }
+
+    /// The same, with `user` of the command for the owner that it has here.
+    pub fn loan_to(&self, path: &Path, read_only: bool, user: &Identity) -> io::Result<Option<Loan>> {
+        let Some(ids) = &self.ids else { return Ok(None) };
+        let found = std::fs::metadata(path)?;
+        let owner = (found.uid(), found.gid());
+        let ids = match owner == (user.uid, user.gid) {
+            true => ids.try_clone()?,
+            false => exchange::for_loan(self.child.id(), owner, (user.uid, user.gid))?,
+        };
+        Loan::open(path, &ids, read_only).map(Some)
     }
 
     /// Lets commands open the pipes that are alloy's own input and output once more, as `/dev/stdout`: opening asks for
@@ -351,7 +366,9 @@ pub(super) fn main(fd: RawFd, serve: fn(Channel) -> ExitCode) -> ExitCode {
 
 fn enter(channel: &Channel) -> io::Result<()> {
     let out_of_turn = || io::Error::other("a message out of turn");
-    let Some(Hello::Become(mode)) = channel.receive_value(|_| ())? else { return Err(out_of_turn()) };
+    let Some(Hello::Become { mode, keep_groups }) = channel.receive_value(|_| ())? else {
+        return Err(out_of_turn());
+    };
     let user_namespace = mode != Mode::Privileged;
     let flags = if user_namespace { UnshareFlags::NEWUSER | UnshareFlags::NEWNS } else { UnshareFlags::NEWNS };
     if let Err(error) = unshare(flags) {
@@ -367,7 +384,9 @@ fn enter(channel: &Channel) -> io::Result<()> {
             (Mode::Rootless, Some(Hello::Mapped)) => {}
             _ => return Err(out_of_turn()),
         }
-        rustix::thread::set_thread_groups(&[])?;
+        if mode == Mode::Mapped || !keep_groups {
+            rustix::thread::set_thread_groups(&[])?;
+        }
     }
     if mode == Mode::Mapped {
         // Until now this process was root of the machine, which is nobody inside.

@@ -62,6 +62,11 @@ impl Scratch {
         Ok(Self { path, lent: place })
     }
 
+    /// Does it to the directories that commands see.
+    pub fn give(&self, given: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+        ["tmp", "run", "run/lock"].iter().try_for_each(|name| given(&self.path.join(name)))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

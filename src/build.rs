@@ -21,6 +21,7 @@ use crate::registry::Reference;
 use crate::resolve::{Base, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
+mod advice;
 mod archives;
 mod blobs;
 mod closures;

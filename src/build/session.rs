@@ -6,6 +6,7 @@ use std::path::Path;
 use layers::digest::DiffId;
 use layers::store::LayerBlob;
 
+use super::advice;
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::foreign::{self, Need};
@@ -310,7 +311,7 @@ impl<'a> Session<'a> {
                 reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
                 return Ok(());
             }
-            Ok(Outcome::Failed { message, exit }) => (message, exit, None),
+            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output)),
             Err(RequestError::Failed { message, hint }) => (message, None, hint),
             Err(error) => return Err(error.into()),
         };

@@ -6,7 +6,6 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -21,7 +20,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
-use super::{Bind, Channel, Identity, Loan, Mode, SandboxError, exchange, mode, place, program};
+use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place, program};
+
+mod loans;
 
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
@@ -29,9 +30,6 @@ pub(super) const ROLE: &str = "@worker";
 /// How long a worker that has hung up may take to end, and how often one looks.
 const LAST: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
-
-/// The file system of pipes without a name: `PIPEFS_MAGIC` of linux/magic.h.
-const PIPES: i64 = 0x5049_5045;
 
 /// What both sides say before requests are served.
 #[derive(Debug, Serialize, Deserialize)]
@@ -213,36 +211,6 @@ impl Worker {
     /// Where the worker sees a path below the store.
     pub fn store(&self) -> Option<PathBuf> {
         self.place.as_ref().map(|place| place.join(place::STORE))
-    }
-
-    /// Opens something of the machine for the worker, to be sent to it; `None` where it reaches it by itself.
-    pub fn loan(&self, path: &Path, read_only: bool) -> io::Result<Option<Loan>> {
-        self.ids.as_ref().map(|ids| Loan::open(path, ids, read_only)).transpose()
-    }
-
-    /// The same, with `user` of the command for the owner that it has here.
-    pub fn loan_to(&self, path: &Path, read_only: bool, user: &Identity) -> io::Result<Option<Loan>> {
-        let Some(ids) = &self.ids else { return Ok(None) };
-        let found = std::fs::metadata(path)?;
-        let owner = (found.uid(), found.gid());
-        let ids = match owner == (user.uid, user.gid) {
-            true => ids.try_clone()?,
-            false => exchange::for_loan(self.child.id(), owner, (user.uid, user.gid))?,
-        };
-        Loan::open(path, &ids, read_only).map(Some)
-    }
-
-    /// Lets commands open the pipes that are alloy's own input and output once more, as `/dev/stdout`: opening asks for
-    /// the owner. A terminal is left alone: its owner could give it to everybody.
-    pub fn share_pipes(&self) -> io::Result<()> {
-        let Some((uid, gid)) = self.root else { return Ok(()) };
-        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
-            if rustix::fs::fstatfs(fd).is_ok_and(|found| found.f_type == PIPES) {
-                rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-            }
-        }
-        Ok(())
     }
 
     /// Sends a request, with what is lent for it.

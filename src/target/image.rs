@@ -187,11 +187,14 @@ impl ImageTarget {
     /// What apt would install now in the layer that was begun; what it prints on its way there goes to `output`.
     pub fn closure(
         &mut self,
-        packages: &[String],
+        (packages, debs): (&[String], &[Source]),
         recommends: bool,
+        files: Vec<(Source, PathBuf)>,
         output: impl FnMut(Vec<u8>),
     ) -> Result<Closure, RequestError> {
-        self.worker.send(&Request::Closure { packages: packages.to_vec(), recommends })?;
+        let files = self.reach_files(files)?;
+        let (packages, debs) = (packages.to_vec(), debs.to_vec());
+        self.worker.send(&Request::Closure { packages, debs, files, recommends })?;
         match self.reply(output)? {
             Reply::Closure(closure) => Ok(closure),
             other => Err(unexpected(&other)),

@@ -60,6 +60,10 @@ pub enum Request {
     Closure {
         /// What is asked for.
         packages: Vec<String>,
+        /// The same, of no archive.
+        debs: Vec<Source>,
+        /// Where those are on this machine.
+        files: Vec<(Source, PathBuf)>,
         /// Whether recommended packages are wanted as well.
         recommends: bool,
     },

@@ -136,13 +136,13 @@ impl<'a> Session<'a> {
                 }
                 Reply::Step(outcome)
             }
-            Request::Closure { packages, recommends } => {
+            Request::Closure { packages, debs, files, recommends } => {
                 let channel = self.channel;
                 let output = |bytes: &[u8]| {
                     let _ = channel.send_output(bytes);
                 };
-                let files = BTreeMap::new();
-                let closure = Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?;
+                let files = files.into_iter().collect();
+                let closure = Performer::new(self.open()?, &files, &output).closure(&packages, &debs, recommends)?;
                 self.trees.are_sound()?;
                 Reply::Closure(closure)
             }

@@ -82,4 +82,5 @@ mod transport;
 mod unfit;
 mod url_logins;
 mod variables;
+mod vendor_debs;
 mod verify;

@@ -19,6 +19,7 @@ use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, Pl
 use crate::resolve::{Base, Resolver, WITNESS};
 use crate::target::DEFAULT_EPOCH;
 
+mod advice;
 mod archives;
 mod blobs;
 mod closures;

@@ -134,8 +134,9 @@ pub enum Op {
     /// Sets owner, then mode, on `path` and, with `recursive`, on everything below a directory. Links are not followed.
     SetAttributes { path: String, owner: Option<Owner>, mode: Option<Mode>, recursive: bool },
     /// Installs what is missing of `packages` (`name`, `name=version`, `name/suite`, `name:arch`); empty: refreshes the index only.
-    /// With `locked`, these packages and no others, and nobody is asked: then an empty list does nothing.
-    AptInstall { packages: Vec<String>, recommends: bool, locked: Option<Vec<Deb>> },
+    /// `debs` are packages of no archive, with what they depend on out of one. With `locked`, these packages and no
+    /// others, and nobody is asked: then an empty list does nothing.
+    AptInstall { packages: Vec<String>, debs: Vec<Source>, recommends: bool, locked: Option<Vec<Deb>> },
     /// Runs a command as root, or in the login environment of `user`.
     Run { command: Command, user: Option<String>, env: BTreeMap<String, String>, cwd: Option<String> },
     /// Writes udev rules: `source` itself to `path`, or, if it is a Debian package, its `*.rules`: a single one to
@@ -237,15 +238,15 @@ impl Step {
     /// Everything that has to be fetched before the step can run.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.ops.iter().flat_map(|op| {
-            let (source, debs) = match op {
+            let (sources, debs) = match op {
                 Op::PlaceBlob { source, .. }
                 | Op::PlaceRules { source, .. }
                 | Op::Copy { source, .. }
-                | Op::Unpack { archive: Archive::Source(source), .. } => (Some(source), None),
-                Op::AptInstall { locked, .. } => (None, locked.as_deref()),
-                _ => (None, None),
+                | Op::Unpack { archive: Archive::Source(source), .. } => (std::slice::from_ref(source), None),
+                Op::AptInstall { debs, locked, .. } => (debs.as_slice(), locked.as_deref()),
+                _ => (&[][..], None),
             };
-            source.into_iter().chain(debs.into_iter().flatten().map(|deb| &deb.source))
+            sources.iter().chain(debs.into_iter().flatten().map(|deb| &deb.source))
         })
     }
 }

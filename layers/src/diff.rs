@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::ids::Exchange;
 use crate::root::{Directory, FileKind, Metadata, Root, RootError};
 use crate::tar::{Entry, Kind, TarWriter, plain_directory};
 use crate::whiteout;
@@ -30,6 +31,8 @@ pub struct DiffOptions<'a> {
     /// What was below, topmost first: a directory that is there just as it is here, and holds nothing that changed,
     /// is left out.
     pub lowers: &'a [Root],
+    /// Who has changed places in all of them.
+    pub ids: Exchange,
 }
 
 /// What a diff came to.
@@ -221,8 +224,8 @@ impl<W: Write> Differ<'_, W> {
         Entry {
             kind,
             mode: metadata.mode,
-            uid: metadata.uid,
-            gid: metadata.gid,
+            uid: self.options.ids.user(metadata.uid),
+            gid: self.options.ids.group(metadata.gid),
             mtime: (metadata.mtime.0.min(mtime_max), 0),
             size: if kind == Kind::File { metadata.size } else { 0 },
             device: metadata.device,
@@ -246,7 +249,9 @@ impl<W: Write> Differ<'_, W> {
                 let found = below.metadata(&path)?;
                 let mut xattrs = below.xattrs(&path)?;
                 xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");
-                (found.mode, found.uid, found.gid, xattrs) != (entry.mode, entry.uid, entry.gid, entry.xattrs.clone())
+                let ids = self.options.ids;
+                let owner = (ids.user(found.uid), ids.group(found.gid));
+                (found.mode, owner, xattrs) != (entry.mode, (entry.uid, entry.gid), entry.xattrs.clone())
             }
         };
         self.pending.push(entry);

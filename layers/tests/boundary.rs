@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use layers::apply::Ownership;
 use layers::diff::{DiffOptions, ExcludeSet, diff, look};
+use layers::ids::Exchange;
 use layers::root::Root;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::unpack::{UnpackError, UnpackOptions, Unpacked, unpack};
@@ -225,7 +226,7 @@ fn names_of_whiteouts_are_refused() {
     }
     std::fs::write(place.path().join("opt/.wh.x"), "").unwrap();
     let exclude = ExcludeSet::normal();
-    let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[] };
+    let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[], ids: Exchange::default() };
     let error = diff(&Root::open(place.path()).unwrap(), Vec::new(), &options).unwrap_err().to_string();
     assert!(error.contains("`/opt/.wh.x` cannot be in a layer"), "{error}");
 }
@@ -242,7 +243,7 @@ fn attributes_whose_names_would_be_others_are_refused() {
         srv.set_xattr(name, "user.a".as_ref(), b"b=c").unwrap();
         assert!(look(&root, &exclude).unwrap().is_empty());
         srv.set_xattr(name, "user.a=b".as_ref(), b"c").unwrap();
-        let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[] };
+        let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[], ids: Exchange::default() };
         for error in [look(&root, &exclude).unwrap_err(), diff(&root, Vec::new(), &options).unwrap_err()] {
             let expected = format!("`/srv/{}` cannot be in a layer: its extended attribute `user.a=b`", name.display());
             assert!(error.to_string().contains(&expected), "{error}");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::ids::Exchange;
 use layers::root::Root;
 use layers::tree::{difference, read};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -83,7 +84,7 @@ impl Walk {
         let lowers: Vec<Root> = trees.iter().map(|tree| open(tree)).collect();
         let exclude = ExcludeSet::default();
         let mut tar = Vec::new();
-        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &lowers };
+        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &lowers, ids: Exchange::default() };
         diff(&open(&place.join("upper")), &mut tar, &options).unwrap();
         let tars = [tars, &[tar]].concat();
         let plain = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Invoker };
@@ -118,7 +119,7 @@ fn in_a_namespace() {
     create_dir_all(base.join("other/x/y")).unwrap();
     let exclude = ExcludeSet::default();
     let mut tar = Vec::new();
-    let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
+    let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
     diff(&Root::open(&base).unwrap(), &mut tar, &options).unwrap();
     walk.go(&[base], &[tar], "", 2);
     assert!(walk.compared > 1000, "{} views were compared", walk.compared);

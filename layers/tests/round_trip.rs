@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::ids::Exchange;
 use layers::root::{FileKind, Root};
 use layers::tree::{self, difference};
 use proptest::prelude::*;
@@ -289,7 +290,7 @@ proptest! {
         write_tree(&after, &b, &b_links);
         write_upper(&upper, &a, &a_links, &b, &b_links);
         let exclude = ExcludeSet::default();
-        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
+        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
         let mut layer = Vec::new();
         diff(&Root::open(&upper).unwrap(), &mut layer, &options).unwrap();
         let mut again = Vec::new();

@@ -1,18 +1,25 @@
 //! `apt_install`: packages from the distribution's archive.
 
-use super::FieldKind::{Flag, Texts};
+use super::FieldKind::{Downloads, Flag, Texts};
 use super::{Action, Field, Fields, Lowered};
 use crate::op::{Command, Op, Secrets};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS};
 
 pub(super) static ACTION: Action = Action {
     name: "apt_install",
-    summary: "Packages from the distribution's archive: those that are missing",
+    summary: "Packages from the distribution's archive, and packages of their own with what they depend on: those that \
+              are missing",
     fields: &[
-        Field::required(
+        Field::optional(
             "packages",
             Texts,
             "`name`, `name=version`, `name/suite` or `name:arch`; an empty list only refreshes the index",
+        ),
+        Field::optional(
+            "debs",
+            Downloads,
+            "Packages of no archive, each a URL, a file of the blueprint, or `url`, `sha256` and `arch` in a mapping; what \
+             they depend on comes from the archive",
         ),
         Field::optional("recommends", Flag, "Install recommended packages too; false if missing"),
         Field::optional("debconf", Texts, "Answers before packages ask: `package question type value` each"),
@@ -21,10 +28,22 @@ pub(super) static ACTION: Action = Action {
 };
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
-    let packages = packages(fields, "packages")?;
+    if fields.node("packages").or(fields.node("debs")).is_none() {
+        fields.required("packages")?;
+    }
+    let packages = match fields.node("packages") {
+        Some(_) => packages(fields, "packages")?,
+        None => Vec::new(),
+    };
+    let debs = fields.downloads("debs")?;
+    if packages.is_empty() && fields.node("debs").is_some_and(|_| debs.is_empty()) && fields.node("packages").is_none()
+    {
+        // All of them are for other architectures.
+        return Ok(Lowered::default());
+    }
     let recommends = fields.flag("recommends")?;
     let mut ops: Vec<Op> = answers(fields)?.into_iter().collect();
-    ops.push(Op::AptInstall { packages, recommends, locked: None });
+    ops.push(Op::AptInstall { packages, debs, recommends, locked: None });
     Ok(Lowered { ops, written: None })
 }
 

@@ -52,6 +52,7 @@ fn of_kind(fields: &Fields<'_>, field: &Field, node: &Node, errors: &mut Vec<Dia
         FieldKind::Words => fields.words(name).err(),
         FieldKind::OneOf(words) => fields.one_of(name, words).err(),
         FieldKind::Download => fields.nested_download(name).err(),
+        FieldKind::Downloads => fields.downloads(name).err(),
         FieldKind::PerArch => None,
         FieldKind::Env => match node.mapping(name) {
             Ok(mapping) => {

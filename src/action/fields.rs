@@ -6,7 +6,7 @@ use layers::digest::Digest;
 
 use super::{COMMON, Task};
 use crate::op::{Assignment, Checkout, Command, EnvValue, Op, Secrets, Source};
-use crate::yaml::{Diagnostic, Key, Node, entry_of};
+use crate::yaml::{Diagnostic, Key, Node, Value, entry_of};
 
 /// The fields of one task.
 #[derive(Debug)]
@@ -154,6 +154,50 @@ impl<'a> Fields<'a> {
         download(mapping.get("url").ok_or_else(|| missing().help(help))?, mapping.get("sha256"))
     }
 
+    /// The downloads and files of the blueprint in the list `name` that are for this architecture; none when missing.
+    pub fn downloads(&self, name: &str) -> Result<Vec<Source>> {
+        let Some(node) = self.node(name) else { return Ok(Vec::new()) };
+        let mut sources = Vec::new();
+        for item in node.sequence(name)? {
+            let source = match &item.value {
+                Value::Mapping(mapping) => {
+                    let known = ["url", "sha256", "arch"];
+                    if let Some((key, _)) = mapping.entries.iter().find(|(key, _)| !known.contains(&key.text.as_str()))
+                    {
+                        let message = format!("an entry of `{name}` has no `{}`", key.text);
+                        return Err(Diagnostic::error("field", key.span, message)
+                            .help("it has `url`, `sha256` and `arch`")
+                            .suggest(&key.text, known));
+                    }
+                    let arch = mapping.get("arch").map(|node| node.text("arch")).transpose()?.map(str::trim);
+                    let is_name = |arch: &&str| {
+                        !arch.is_empty() && arch.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+                    };
+                    if let Some(arch) = arch.filter(|arch| !is_name(arch)) {
+                        let span = mapping.get("arch").map_or(item.span, |node| node.span);
+                        return Err(Diagnostic::error("word", span, format!("`arch` cannot be `{arch}`"))
+                            .help("it is Debian's name of one, such as amd64, arm64 or armhf"));
+                    }
+                    let missing =
+                        || Diagnostic::error("missing-field", item.span, format!("an entry of `{name}` needs `url`"));
+                    let url = mapping
+                        .get("url")
+                        .ok_or_else(|| missing().help("write `url:` and `sha256:` below each other"))?;
+                    let source = one_download(name, url, mapping.get("sha256"))?;
+                    if arch.is_some_and(|arch| arch != self.task.arch) {
+                        continue;
+                    }
+                    source
+                }
+                _ => one_download(name, item, None)?,
+            };
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        Ok(sources)
+    }
+
     /// One of some words.
     pub fn one_of(&self, name: &str, known: &'static [&'static str]) -> Result<&'static str> {
         let node = self.required(name)?;
@@ -197,7 +241,12 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let packages = super::apt_install::packages(self, name)?;
-        Ok((!packages.is_empty()).then_some(Op::AptInstall { packages, recommends: false, locked: None }))
+        Ok((!packages.is_empty()).then_some(Op::AptInstall {
+            packages,
+            debs: Vec::new(),
+            recommends: false,
+            locked: None,
+        }))
     }
 
     /// The variables of `env`, in their order. Values may hold secrets: commands use them, and no layer keeps them.
@@ -246,6 +295,25 @@ pub fn variable(key: &Key, node: &Node) -> Result<Assignment> {
         error.help("write `\\$` for a dollar that stands for itself")
     })?;
     Ok((name.clone(), text.to_owned()))
+}
+
+/// A URL, or a file of the blueprint.
+fn one_download(name: &str, url: &Node, sha256: Option<&Node>) -> Result<Source> {
+    let text = url.text(&entry_of(name))?.trim();
+    if text.contains("://") {
+        return download(url, sha256);
+    }
+    let wrong = |message: String| Diagnostic::error("path", url.span, message);
+    let help = "write `https://HOST/PATH`, or name a file in the blueprint's directory, relative to it";
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if text.starts_with('/') || parts.is_empty() || parts.contains(&"..") {
+        return Err(wrong(format!("`{text}` in `{name}` is neither a URL nor a file of the blueprint")).help(help));
+    }
+    if sha256.is_some_and(|node| !node.is_null()) {
+        return Err(wrong(format!("`{text}` is a file of the blueprint: no `sha256` goes with it"))
+            .help("leave `sha256` out: what the file holds counts as it is"));
+    }
+    Ok(Source::Local { path: parts.join("/") })
 }
 
 fn download(url: &Node, sha256: Option<&Node>) -> Result<Source> {

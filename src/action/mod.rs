@@ -92,6 +92,8 @@ pub enum FieldKind {
     PerArch,
     /// `url` and `sha256` in a mapping of their own.
     Download,
+    /// A list of downloads: each a URL or a file of the blueprint, or `url`, `sha256` and `arch` in a mapping.
+    Downloads,
     /// A mapping of names to texts: variables of the environment.
     Env,
     /// One of these words.

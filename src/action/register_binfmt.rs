@@ -24,7 +24,12 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let architecture = fields.one_of("architecture", KNOWN)?.to_owned();
     let interpreter = fields.path("interpreter")?;
     let package = fields.optional("package")?;
-    let install = package.map(|package| Op::AptInstall { packages: vec![package], recommends: false, locked: None });
+    let install = package.map(|package| Op::AptInstall {
+        packages: vec![package],
+        debs: Vec::new(),
+        recommends: false,
+        locked: None,
+    });
     let mut ops: Vec<Op> = install.into_iter().collect();
     ops.push(Op::RegisterBinfmt { architecture, interpreter });
     Ok(Lowered { ops, written: None })

@@ -123,6 +123,14 @@ impl Renderer<'_> {
                 });
                 Value::Mapping(Mapping { entries: inner.collect() })
             }
+            Value::Sequence(items) if name == "debs" => {
+                // Each is a URL, or a mapping with one.
+                let inner = items.into_iter().map(|item| match item.value {
+                    Value::Mapping(_) => self.without_logins(name, item),
+                    _ => self.without_logins(URLS[0], item),
+                });
+                Value::Sequence(inner.collect())
+            }
             other => other,
         };
         Node { span: node.span, value }

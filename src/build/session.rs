@@ -6,6 +6,7 @@ use std::path::Path;
 use layers::digest::DiffId;
 use layers::store::LayerBlob;
 
+use super::advice;
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::foreign::{self, Need};
@@ -20,10 +21,9 @@ use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
-use crate::resolve::{Base, Origin, Resolver};
+use crate::resolve::{Base, Resolver};
 use crate::target::image::{ImageTarget, RequestError};
-use crate::target::request::{Interactive, Outcome};
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::target::request::Outcome;
 use crate::tasks::Task;
 
 mod base;
@@ -31,6 +31,7 @@ mod closure;
 mod inventory;
 mod login;
 mod portable;
+mod running;
 mod share;
 mod sources;
 mod trees;
@@ -310,7 +311,7 @@ impl<'a> Session<'a> {
                 reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
                 return Ok(());
             }
-            Ok(Outcome::Failed { message, exit }) => (message, exit, None),
+            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output)),
             Err(RequestError::Failed { message, hint }) => (message, None, hint),
             Err(error) => return Err(error.into()),
         };
@@ -338,40 +339,6 @@ impl<'a> Session<'a> {
         let trees = self.trees(&BTreeSet::new())?;
         let env = config_env(&self.base.image.config).into_iter().collect();
         Ok(self.target()?.begin(trees, env)?)
-    }
-
-    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `begins` is called before the
-    /// command does: from then on, without `keep`, nothing more is needed of the store but what is held.
-    pub fn run_in(
-        resolver: &Resolver<'_>,
-        image: &Image,
-        command: Interactive,
-        keep: bool,
-        begins: impl FnOnce(),
-    ) -> Result<(i32, Option<LayerBlob>)> {
-        foreign::ensure(resolver, || Need::Command)?;
-        let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
-        let (compression, epoch) = (resolver.compression, DEFAULT_EPOCH);
-        let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
-        let lowered = Lowered::default();
-        let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
-        session.start(Lent::to_any_image(|name| std::env::var(name).ok()), &command.binds)?;
-        session.begin()?;
-        if !keep {
-            let trees = session.trees(&BTreeSet::new())?;
-            session.target()?.keep(&trees)?;
-        }
-        begins();
-        let target = session.target()?;
-        let code = target.run(command)?;
-        let kept = if keep {
-            target.commit(compression, epoch)?
-        } else {
-            target.discard()?;
-            None
-        };
-        session.finish()?;
-        Ok((code, kept))
     }
 
     /// Ends the worker, and waits for what is still sent.

@@ -50,7 +50,7 @@ fn kind(kind: FieldKind) -> String {
         FieldKind::Sha256 => "sha256".into(),
         FieldKind::Flag => "true or false".into(),
         FieldKind::Number => "number".into(),
-        FieldKind::Texts => "list".into(),
+        FieldKind::Texts | FieldKind::Downloads => "list".into(),
         FieldKind::Words => "list or text".into(),
         FieldKind::PerArch | FieldKind::Download | FieldKind::Env => "mapping".into(),
         FieldKind::OneOf(words) => words.join("|"),

@@ -180,25 +180,39 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
                 found.extend(error.zip(source_of(blueprint, step)).map(|(error, span)| not_copied(path, &error, span)));
                 continue;
             }
-            let Op::Unpack { archive: Archive::Source(Source::Local { path }), .. } = op else { continue };
-            let real = blueprint.directory.join(path).canonicalize();
-            let message = match real {
-                Ok(real) if !real.starts_with(&blueprint.directory) => {
-                    format!("`{path}` leads out of the blueprint, through a link")
-                }
-                Ok(real) if real.is_file() => continue,
-                Ok(_) => format!("`{path}` is not a file"),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    format!("there is no file `{path}` in the blueprint")
-                }
-                Err(error) => format!("cannot read `{path}`: {error}"),
+            let (sources, field) = match op {
+                Op::Unpack { archive: Archive::Source(source), .. } => (std::slice::from_ref(source), "source"),
+                Op::AptInstall { debs, .. } => (debs.as_slice(), "debs"),
+                _ => continue,
             };
-            let Some(span) = source_of(blueprint, step) else { continue };
-            let help = "name a file inside the blueprint's directory, or an absolute path in the image";
-            found.push(Diagnostic::error("source", span, message).help(help));
+            let local = |source: &Source| match source {
+                Source::Local { path } => missing_file(blueprint, step, path, field),
+                _ => None,
+            };
+            found.extend(sources.iter().filter_map(local));
         }
     }
     found
+}
+
+/// What is wrong with a file of the blueprint that a task's `field` names.
+fn missing_file(blueprint: &Blueprint, step: &Step, path: &str, field: &'static str) -> Option<Diagnostic> {
+    let message = match blueprint.directory.join(path).canonicalize() {
+        Ok(real) if !real.starts_with(&blueprint.directory) => {
+            format!("`{path}` leads out of the blueprint, through a link")
+        }
+        Ok(real) if real.is_file() => return None,
+        Ok(_) => format!("`{path}` is not a file"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("there is no file `{path}` in the blueprint")
+        }
+        Err(error) => format!("cannot read `{path}`: {error}"),
+    };
+    let help = match field {
+        "source" => "name a file inside the blueprint's directory, or an absolute path in the image",
+        _ => "name a file inside the blueprint's directory, or a URL",
+    };
+    Some(Diagnostic::error("source", place_of(blueprint, step, field)?, message).help(help))
 }
 
 /// What is wrong with what a task copies.
@@ -211,9 +225,13 @@ fn not_copied(path: &str, error: &std::io::Error, span: Span) -> Diagnostic {
         .help("what is copied is the same wherever the blueprint is: files, directories, and links from one to another")
 }
 
-/// The place of a step's `source`, or of the step.
 fn source_of(blueprint: &Blueprint, step: &Step) -> Option<Span> {
+    place_of(blueprint, step, "source")
+}
+
+/// The place of a step's `field`, or of the step.
+fn place_of(blueprint: &Blueprint, step: &Step, field: &str) -> Option<Span> {
     let file = blueprint.files.iter().find(|file| file.path == step.file)?;
     let task = file.tasks.iter().find(|task| task.span.line == step.line)?;
-    Some(task.fields.get("source").map_or(task.span, |node: &Node| node.span))
+    Some(task.fields.get(field).map_or(task.span, |node: &Node| node.span))
 }

@@ -1,32 +1,38 @@
 //! `alloy run`.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{Context, Global, Network, RegistryArgs, image_name, now};
 use super::error::{CommandError, Kind};
 use super::heal;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::named::find;
 use crate::build::{Session, ensure_blobs};
-use crate::image::{self, Image, LocalImage, Manifest, config_env};
+use crate::image::{self, Image, Local, LocalImage, Manifest, config_env};
 use crate::plan::Platform;
 use crate::sandbox::Bind;
 use crate::target::request::Interactive;
 
 /// Runs a command in an image of the store
 ///
-/// In the same sandbox as the tasks of a build. What it changes is forgotten, unless --rw keeps it.
+/// In the same sandbox as the tasks of a build. What it changes is forgotten, unless --rw keeps it. On a terminal it has
+/// one of its own. Where something is lent (-v), the image's user is you: what it writes there is yours, and what the
+/// image gave that user is that user's as before. As root: it is the owner of what is lent. With -u, ids are what they
+/// are: root is you, all others are nobody of this machine.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   alloy run arm-env arm-none-eabi-gcc --version
   alloy run -v .:/work -w /work arm-env -- make -j4
-  alloy run --rw arm-env")]
+  alloy run --device /dev/ttyACM0 -v .:/work -w /work arm-env -- openocd -f board.cfg
+  alloy run -it --rw=arm-env:tried arm-env bash")]
 pub(super) struct Args {
     /// The local image
     #[arg(value_name = "IMAGE")]
@@ -34,10 +40,22 @@ pub(super) struct Args {
     /// The command [default: the image's]
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
-    /// Keep what the command changes, as a layer on the image
-    #[arg(long)]
-    rw: bool,
-    /// Lend a file or directory of this machine
+    /// Keep what the command changes, as a layer on the image: under its name, or under another
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    rw: Option<String>,
+    /// Hand input on, as it always is
+    #[arg(long, short)]
+    interactive: bool,
+    /// Fail unless input and output are a terminal: then the command always has one of its own
+    #[arg(long, short)]
+    tty: bool,
+    /// Forget what the command changes, as it always is without --rw
+    #[arg(long, conflicts_with = "rw")]
+    rm: bool,
+    /// Lend a device of this machine, for reading and writing
+    #[arg(long, value_name = "DEVICE[:PATH]")]
+    device: Vec<String>,
+    /// Lend a file or directory of this machine; without -u, as the image's user's
     #[arg(long, short, value_name = "HOST:PATH[:ro]")]
     volume: Vec<String>,
     /// Set a variable; without a value, take this machine's
@@ -61,14 +79,21 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let volumes = args.volume.iter().map(|text| bind(text)).collect::<Result<Vec<_>, _>>()?;
+    let devices = args.device.iter().map(|text| device(text)).collect::<Result<Vec<_>, _>>()?;
+    let result = args.rw.as_deref().filter(|name| !name.is_empty()).map(image_name).transpose()?;
+    if args.tty && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        let error = CommandError::usage("--tty: input and output are no terminal");
+        return Err(error.hint("leave it out: on a terminal, a command has one of its own without being asked"));
+    }
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Theirs)?;
     let found = find(&context, &args.image)?;
     let name = found.name();
     let local = found.select(args.platform.as_ref())?;
-    if args.rw && image::local(&context.store, name)?.as_ref() != Some(&found) {
+    let keeps = args.rw.is_some();
+    if keeps && result.is_none() && image::local(&context.store, name)?.as_ref() != Some(&found) {
         return Err(CommandError::usage(format!("--rw keeps changes under a name, and `{}` is none", args.image))
-            .hint(format!("give it one: alloy tag {} NAME", args.image)));
+            .hint("give it one: --rw=NAME"));
     }
     let damaged = |error: String| CommandError::new(Kind::Failed, format!("{name} is damaged: {error}"));
     let bytes = context.store.read_blob(&local.manifest.digest, 16 << 20)?;
@@ -79,24 +104,37 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let resolver = network.resolver();
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs)?;
-    let interactive = interactive(args, &image, volumes)?;
+    let interactive = interactive(args, &image, volumes, devices)?;
     let begins = || {
         heal::begins();
-        if !args.rw {
+        if !keeps {
             context.leave();
         }
     };
-    let (code, kept) = Session::run_in(&resolver, &image, interactive, args.rw, begins)?;
+    let (code, kept) = Session::run_in(&resolver, &image, interactive, keeps, begins)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
-        let image = LocalImage { manifest: updated, from: None, documents: None, ..local.clone() };
-        image::tag(&context.store, &found.with(&context.store, image)?)?;
+        let image = LocalImage { manifest: updated, from: None, documents: None, tagged_at: now(), ..local.clone() };
+        let named = match &result {
+            Some(name) => Local::Image(LocalImage { name: name.to_string(), ..image }),
+            None => found.with(&context.store, image)?,
+        };
+        image::tag(&context.store, &named)?;
+    } else if let Some(name) = &result {
+        // Nothing was changed: it is the same image under another name.
+        let image = LocalImage { name: name.to_string(), tagged_at: now(), ..local.clone() };
+        image::tag(&context.store, &Local::Image(image))?;
     }
     // Codes beyond a byte do not exist (wait(2)).
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
-fn interactive(args: &Args, image: &Image, binds: Vec<Bind>) -> Result<Interactive, CommandError> {
+fn interactive(
+    args: &Args,
+    image: &Image,
+    volumes: Vec<Bind>,
+    devices: Vec<Bind>,
+) -> Result<Interactive, CommandError> {
     let config = &image.config["config"];
     let list = |field: &str| {
         let items = config[field].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -116,10 +154,13 @@ fn interactive(args: &Args, image: &Image, binds: Vec<Bind>) -> Result<Interacti
             None => std::env::var(pair).ok().and_then(|value| env.insert(pair.clone(), value)),
         };
     }
+    let as_caller = args.user.is_none() && !volumes.is_empty();
+    let keep_groups = !devices.is_empty();
+    let binds = [volumes, devices].concat();
     let user = args.user.clone().or_else(|| text("User")).unwrap_or_else(|| "root".to_owned());
     let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_else(|| "/".to_owned());
     let offline = args.network == NetworkMode::None;
-    Ok(Interactive { argv, env, cwd, user, binds, offline, terminal: false })
+    Ok(Interactive { argv, env, cwd, user, binds, as_caller, keep_groups, offline, terminal: false })
 }
 
 fn bind(text: &str) -> Result<Bind, CommandError> {
@@ -136,5 +177,31 @@ fn bind(text: &str) -> Result<Bind, CommandError> {
     let source = std::path::Path::new(source)
         .canonicalize()
         .map_err(|error| CommandError::usage(format!("--volume {text}: cannot use {source}: {error}")))?;
-    Ok(Bind { source, target, read_only, no_set_id: false })
+    Ok(Bind { read_only, ..Bind::writable(source, target) })
+}
+
+fn device(text: &str) -> Result<Bind, CommandError> {
+    let mut parts = text.split(':');
+    let source = parts.next().unwrap_or_default();
+    let (target, access) = match (parts.next(), parts.next(), parts.next()) {
+        (None, None, None) => (source, "rw"),
+        (Some(access @ ("r" | "w" | "m" | "rw" | "rm" | "wm" | "rwm")), None, None) => (source, access),
+        (Some(target), access, None) => (target, access.unwrap_or("rw")),
+        _ => return Err(CommandError::usage(format!("--device {text}: not DEVICE[:PATH[:rw]]"))),
+    };
+    if !matches!(access, "rw" | "rwm") {
+        let message = format!("--device {text}: a device is lent for reading and writing, and not as `{access}`");
+        return Err(CommandError::usage(message).hint("leave it out, or write `rw`"));
+    }
+    let wrong = |why: String| CommandError::usage(format!("--device {text}: cannot use {source}: {why}"));
+    let found = std::path::Path::new(source).canonicalize().map_err(|error| wrong(error.to_string()))?;
+    let kind = found.metadata().map_err(|error| wrong(error.to_string()))?.file_type();
+    if !(kind.is_char_device() || kind.is_block_device()) {
+        return Err(wrong("it is no device".to_owned()).hint("-v lends files and directories"));
+    }
+    if !std::path::Path::new(target).is_absolute() {
+        return Err(CommandError::usage(format!("--device {text}: PATH has to be absolute")));
+    }
+    // A program that is put in its place gains nothing.
+    Ok(Bind { device: true, no_set_id: true, ..Bind::writable(found, target) })
 }

@@ -100,6 +100,16 @@ fn field(field: &Field) -> Value {
                 "sha256": {"anyOf": [sha256(), template]},
             },
         }),
+        FieldKind::Downloads => {
+            let fields = json!({
+                "url": described(text(), "Where it is"),
+                "sha256": {"anyOf": [sha256(), template]},
+                "arch": described(json!({"type": "string"}), "Debian's name of the only architecture it is for"),
+            });
+            let one =
+                json!({"type": "object", "required": ["url"], "properties": fields, "additionalProperties": false});
+            json!({"type": "array", "items": {"anyOf": [text(), one]}})
+        }
         FieldKind::PerArch => {
             let fields: Map<String, Value> = PER_ARCH_FIELDS.iter().map(|name| ((*name).to_owned(), text())).collect();
             let block = json!({"type": "object", "properties": fields, "additionalProperties": false});
@@ -132,7 +142,12 @@ fn tasks() -> Value {
                 .filter(|field| field.required && !overridden(field.name))
                 .map(|field| field.name)
                 .collect();
-            json!({"title": action.name, "type": "object", "properties": properties, "required": required})
+            let mut schema =
+                json!({"title": action.name, "type": "object", "properties": properties, "required": required});
+            if action.name == "apt_install" {
+                schema["anyOf"] = json!([{"required": ["packages"]}, {"required": ["debs"]}]);
+            }
+            schema
         })
         .collect();
     let names: Vec<&str> = ACTIONS.iter().map(|action| action.name).collect();

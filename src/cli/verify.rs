@@ -10,11 +10,11 @@ use super::context::{Context, Global};
 use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
-use super::named::find;
+use super::named::{find, read};
 use super::ui::{self, Format};
 use crate::build::{self, LookInside, NoCache, Options, Resolved, Subject, Verdict};
 use crate::event::Event;
-use crate::image::{BuiltFrom, LocalImage};
+use crate::image::{BuiltFrom, LocalImage, Manifest};
 use crate::plan::Platform;
 use crate::resolve::Resolver;
 
@@ -143,13 +143,29 @@ fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>
     let from = |image: &LocalImage| match image.from.clone() {
         Some(from) => Ok((image.clone(), from)),
         None => {
-            let message = format!(
-                "{name} does not say what it was built from: it was pulled, joined or changed by hand, or is older"
-            );
-            Err(CommandError::new(Kind::Failed, message).hint(format!("build it again: alloy build DIR -t {name}")))
+            let message = if was_changed(context, image) {
+                format!("{name} is not what a blueprint made: `alloy run --rw` has changed it since")
+            } else {
+                format!("{name} does not say what it was built from: it was pulled, joined, or is older")
+            };
+            let hint =
+                format!("build it again: alloy build DIR -t {name}; `alloy run --rw=OTHER` leaves an image as it is");
+            Err(CommandError::new(Kind::Failed, message).hint(hint))
         }
     };
     images.into_iter().map(from).collect()
+}
+
+/// True if a command's changes are a layer of it.
+fn was_changed(context: &Context, image: &LocalImage) -> bool {
+    let config = || -> Result<serde_json::Value, CommandError> {
+        let manifest: Manifest = read(&context.store, &image.name, &image.manifest.digest)?;
+        read(&context.store, &image.name, &manifest.config.digest)
+    };
+    let made = |config: serde_json::Value| {
+        config["history"].as_array().is_some_and(|all| all.iter().any(|one| one["created_by"] == "alloy run"))
+    };
+    config().is_ok_and(made)
 }
 
 /// The image's manifest, if it can be built once more from what it was built from.

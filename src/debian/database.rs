@@ -79,7 +79,8 @@ impl Control {
         Ok(Self { stanza, files })
     }
 
-    fn field(&self, name: &str) -> &str {
+    /// A field of the control file; empty where there is none.
+    pub fn field(&self, name: &str) -> &str {
         self.stanza.get(name).unwrap_or_default()
     }
 

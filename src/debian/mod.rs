@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use assemble::assemble;
 pub use control::{Stanza, stanzas};
+pub use database::{Budget, Control};
 pub use error::DebianError;
 pub use keys::{Keyring, Trust};
 pub use lists::{Archive, RELEASE_LIMIT, SIGNED, vouch};

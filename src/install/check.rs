@@ -85,7 +85,9 @@ fn mentions(step: &Step, name: &str) -> bool {
         Op::Run { user: Some(user), .. } if user != "root" => false,
         Op::Run { command: Command::Shell(text) | Command::Strict(text), .. } => text.contains(name),
         Op::Run { command: Command::Argv(words), .. } => words.iter().any(|word| word.contains(name)),
-        Op::AptInstall { packages, .. } => packages.iter().any(|package| package.contains(name)),
+        Op::AptInstall { packages, debs, .. } => {
+            !debs.is_empty() || packages.iter().any(|package| package.contains(name))
+        }
         Op::EnsureUser { name: made, .. } => made == name,
         _ => false,
     })

@@ -149,10 +149,15 @@ impl Encoder<'_> {
                 self.mode(mode.as_ref());
                 self.flag(*recursive);
             }
-            Op::AptInstall { packages, recommends, locked } => {
+            Op::AptInstall { packages, debs: own, recommends, locked } => {
                 self.text("apt-install");
                 self.list(packages.iter());
                 self.flag(*recommends);
+                if !own.is_empty() {
+                    self.text("debs");
+                    self.number(own.len() as u64);
+                    own.iter().for_each(|source| self.source(source));
+                }
                 // What is not locked keeps the encoding it has always had.
                 if let Some(debs) = locked {
                     self.text("locked");
@@ -297,7 +302,7 @@ mod tests {
                 _ => panic!("a package without a pin"),
             });
             let digests = digests.collect();
-            let op = Op::AptInstall { packages: vec!["p".into()], recommends: false, locked };
+            let op = Op::AptInstall { packages: vec!["p".into()], debs: Vec::new(), recommends: false, locked };
             Fingerprint::of(&step(vec![op]), &digests).unwrap()
         };
         let (free, none, one) = (of(None), of(Some(Vec::new())), of(Some(vec![deb("a")])));

@@ -164,6 +164,16 @@ fn collect<'a>(mapping: &'a Mapping, name: &str, found: &mut Vec<&'a str>) {
         match &node.value {
             Value::Scalar { text, .. } if key.text == name => found.push(text.trim()),
             Value::Mapping(inner) => collect(inner, name, found),
+            Value::Sequence(items) => {
+                for item in items {
+                    match &item.value {
+                        Value::Mapping(inner) => collect(inner, name, found),
+                        // A download without more.
+                        Value::Scalar { text, .. } if name == "url" && key.text == "debs" => found.push(text.trim()),
+                        _ => {}
+                    }
+                }
+            }
             _ => {}
         }
     }

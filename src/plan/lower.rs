@@ -350,13 +350,14 @@ impl Lowerer<'_> {
 
     /// A download without a digest takes the lockfile's; who asks for it is a secret, whoever says it.
     fn pin(&mut self, step: &mut Step) {
-        for op in &mut step.ops {
-            let (Op::PlaceBlob { source, .. }
+        let sources = step.ops.iter_mut().flat_map(|op| match op {
+            Op::PlaceBlob { source, .. }
             | Op::PlaceRules { source, .. }
-            | Op::Unpack { archive: Archive::Source(source), .. }) = op
-            else {
-                continue;
-            };
+            | Op::Unpack { archive: Archive::Source(source), .. } => std::slice::from_mut(source),
+            Op::AptInstall { debs, .. } => debs.as_mut_slice(),
+            _ => &mut [],
+        });
+        for source in sources {
             if let Source::Url { url, .. } = source {
                 *url = self.env.secrets.logins_of_value(url);
             }

@@ -18,6 +18,8 @@ pub struct AptTask {
     pub step: usize,
     /// What it asks for.
     pub packages: Vec<String>,
+    /// Packages of no archive that it asks for.
+    pub debs: Vec<Source>,
     /// Whether it wants recommended packages as well.
     pub recommends: bool,
     /// What it asks for is pinned.
@@ -31,11 +33,12 @@ impl AptTask {
         let mut tasks = Vec::new();
         for (layer, lowered) in layers.iter().enumerate() {
             for (at, step) in lowered.steps.iter().enumerate() {
-                let Some((packages, recommends, locked)) = install(step) else { continue };
+                let Some((packages, debs, recommends, locked)) = install(step) else { continue };
                 let name = Secrets::as_written(&format!("{}: {}", step.file, step.name));
                 let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
                 let key = if *count == 1 { name } else { format!("{name} #{count}") };
-                tasks.push(Self { key, layer, step: at, packages: packages.to_vec(), recommends, locked });
+                let (packages, debs) = (packages.to_vec(), debs.to_vec());
+                tasks.push(Self { key, layer, step: at, packages, debs, recommends, locked });
             }
         }
         tasks
@@ -43,15 +46,27 @@ impl AptTask {
 
     /// True for a pin that was made for what the task asks for now.
     pub fn fits(&self, pin: &ClosurePin) -> bool {
-        self.packages == pin.packages && self.recommends == pin.recommends
+        self.wanted() == pin.packages && self.recommends == pin.recommends
+    }
+
+    /// What it asks for, in words. Of a package of no archive that is what it is, where that is known.
+    pub fn wanted(&self) -> Vec<String> {
+        let deb = |source: &Source| match source {
+            Source::Url { url, sha256 } => {
+                let digest = sha256.map(|sha256| format!("#sha256:{}", sha256.hex())).unwrap_or_default();
+                format!("{}{digest}", Secrets::as_written(url))
+            }
+            Source::Local { path } | Source::Tree { path, .. } => format!("./{path}"),
+        };
+        self.packages.iter().cloned().chain(self.debs.iter().map(deb)).collect()
     }
 
     /// Lets the task install what `debs` say, and nothing else.
     pub fn lock(&self, layers: &mut [LoweredLayer], debs: &[DebPin]) {
         let Some(step) = layers.get_mut(self.layer).and_then(|layer| layer.steps.get_mut(self.step)) else { return };
         for op in &mut step.ops {
-            if let Op::AptInstall { packages, locked, .. } = op
-                && !packages.is_empty()
+            if let Op::AptInstall { packages, debs: own, locked, .. } = op
+                && !(packages.is_empty() && own.is_empty())
             {
                 *locked = Some(debs.iter().map(deb).collect());
             }
@@ -60,10 +75,10 @@ impl AptTask {
 }
 
 /// No action has more than one list of packages.
-fn install(step: &Step) -> Option<(&[String], bool, bool)> {
+fn install(step: &Step) -> Option<(&[String], &[Source], bool, bool)> {
     step.ops.iter().find_map(|op| match op {
-        Op::AptInstall { packages, recommends, locked } if !packages.is_empty() => {
-            Some((packages.as_slice(), *recommends, locked.is_some()))
+        Op::AptInstall { packages, debs, recommends, locked } if !(packages.is_empty() && debs.is_empty()) => {
+            Some((packages.as_slice(), debs.as_slice(), *recommends, locked.is_some()))
         }
         _ => None,
     })
@@ -93,8 +108,9 @@ pub(super) fn packages(layers: &mut [LoweredLayer], lock: &Lock, base: &str, pla
 /// Where packages are pinned nobody asks what newer ones there are: an empty list then refreshes nothing.
 pub fn lock_refreshes(layers: &mut [LoweredLayer]) {
     for op in layers.iter_mut().flat_map(|layer| &mut layer.steps).flat_map(|step| &mut step.ops) {
-        if let Op::AptInstall { packages, locked, .. } = op
+        if let Op::AptInstall { packages, debs, locked, .. } = op
             && packages.is_empty()
+            && debs.is_empty()
         {
             *locked = Some(Vec::new());
         }

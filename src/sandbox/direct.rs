@@ -79,7 +79,7 @@ pub fn spawn_directly(
         keep_capabilities(&mut command);
     }
     lead_a_session(&mut command);
-    become_user(&mut command, identity.clone());
+    become_user(&mut command, identity.clone(), false);
     end_with_parent(&mut command);
     let child = command.spawn().map_err(failed)?;
     Ok(Running { child, output: Some(reader), streams: Streams::default() })

@@ -72,7 +72,7 @@ fn start(spec: &RunSpec, terminal: Option<&mut Terminal>) -> io::Result<Pid> {
         Some(terminal) => terminal.give(&mut command)?,
         None => lead_a_session(&mut command),
     }
-    become_user(&mut command, spec.identity.clone());
+    become_user(&mut command, spec.identity.clone(), spec.keep_groups);
     // Only these two can tell a missing directory from a missing program.
     if let Err(error) = std::fs::metadata(&spec.cwd) {
         return Err(io::Error::other(format!("working directory {}: {error}", spec.cwd)));
@@ -97,7 +97,7 @@ pub(super) fn lead_a_session(command: &mut Command) {
 
 /// Makes the child of `command` a user of the root, with signals as they are by default.
 #[allow(unsafe_code)]
-pub(super) fn become_user(command: &mut Command, identity: Identity) {
+pub(super) fn become_user(command: &mut Command, identity: Identity, keep_groups: bool) {
     let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
     let gid = rustix::process::Gid::from_raw(identity.gid);
     let uid = rustix::process::Uid::from_raw(identity.uid);
@@ -108,7 +108,9 @@ pub(super) fn become_user(command: &mut Command, identity: Identity) {
                 libc::signal(signal, libc::SIG_DFL);
             }
             descriptors::keep_to_ourselves();
-            set_thread_groups(&groups)?;
+            if !keep_groups {
+                set_thread_groups(&groups)?;
+            }
             set_thread_res_gid(gid, gid, gid)?;
             set_thread_res_uid(uid, uid, uid)?;
             Ok(())

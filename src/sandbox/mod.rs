@@ -24,6 +24,7 @@ mod descriptors;
 mod direct;
 mod emulator;
 mod error;
+mod exchange;
 mod filter;
 mod idmap;
 mod init;

@@ -22,7 +22,7 @@ pub(super) use attributes::restrict;
 
 /// Mounts everything below the root of `spec` and makes it this process's `/`.
 pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
-    let root = own_mount(&spec.root, spec.root_is)?;
+    let root = own_mount(spec)?;
     // What the image is, and what the caller has mounted in it, holds no devices: those of `/dev` are all.
     restrict(&root, MountAttrFlags::MOUNT_ATTR_NODEV)
         .map_err(|e| SandboxError::setup("forbid the devices of the image", e))?;
@@ -35,11 +35,13 @@ pub(super) fn enter(spec: &RunSpec) -> Result<(), SandboxError> {
 }
 
 /// Opens the root. pivot_root(2) takes nothing but mounts: a plain directory becomes one, for this namespace alone. What
-/// is opened is what `root_is` says, however often the name was given to something else.
-fn own_mount(path: &Path, root_is: Option<(u64, u64)>) -> Result<OwnedFd, SandboxError> {
+/// is opened is what `root_is` says, however often the name was given to something else. Nor does it take a mount that a
+/// user namespace above has made.
+fn own_mount(spec: &RunSpec) -> Result<OwnedFd, SandboxError> {
+    let (path, root_is) = (&spec.root, spec.root_is);
     let failed = |e: io::Error| SandboxError::setup(format!("mount {}", path.display()), e);
     let root = open_same(path, root_is)?;
-    if is_mount(&root).map_err(failed)? {
+    if spec.exchange.is_none() && is_mount(&root).map_err(failed)? {
         return Ok(root);
     }
     mount_bind_recursive(by_descriptor(&root), by_descriptor(&root)).map_err(|e| failed(e.into()))?;
@@ -125,7 +127,7 @@ pub(super) fn lend(root: &OwnedFd, bind: &Bind) -> Result<(), SandboxError> {
     let mounted = open_in(root, &bind.target, OFlags::PATH).map_err(|e| failed(e.into()))?;
     let mut flags = MountAttrFlags::empty();
     // Whoever lends something of `/dev` by name lends devices.
-    flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, !bind.source.starts_with("/dev"));
+    flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, !bind.device && !bind.source.starts_with("/dev"));
     flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, bind.read_only);
     flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, bind.no_set_id);
     if !flags.is_empty() {

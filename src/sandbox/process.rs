@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio as Std};
 
 use rustix::fs::MemfdFlags;
 
-use super::spec::{RunSpec, Stdio};
+use super::spec::{Identity, RunSpec, Stdio};
 use super::streams::Streams;
 use super::worker::inherit;
-use super::{SandboxError, program, shim};
+use super::{SandboxError, exchange, program, shim};
 
 /// Exit code when the sandbox itself failed, as podman and Docker have it.
 pub(super) const SETUP_FAILED: u8 = 125;
@@ -57,14 +57,23 @@ fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxErr
     let mut command = Command::new(program::for_command().map_err(failed)?);
     command.arg0("alloy").arg(shim::ROLE).arg(memory.as_raw_fd().to_string());
     inherit(&mut command, memory);
+    if !spec.exchange.is_none() {
+        exchange::enter(&mut command, exchange::below(spec.exchange).map_err(failed)?, spec.keep_groups);
+    }
+    // What they are here.
+    let owner = Identity {
+        uid: spec.exchange.user(spec.identity.uid),
+        gid: spec.exchange.group(spec.identity.gid),
+        groups: Vec::new(),
+    };
     let mut streams = Streams::default();
     let output = match spec.stdio {
         Stdio::Caller => {
-            streams = Streams::attach(&mut command, &spec.identity).map_err(failed)?;
+            streams = Streams::attach(&mut command, &owner).map_err(failed)?;
             None
         }
         Stdio::Terminal => {
-            streams = Streams::attach_errors(&mut command, &spec.identity).map_err(failed)?;
+            streams = Streams::attach_errors(&mut command, &owner).map_err(failed)?;
             command.stdin(console.map_or_else(Std::null, Std::from));
             None
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use layers::ids::Exchange;
 use serde::{Deserialize, Serialize};
 
 /// Who a command runs as, by number; names were looked up in the root before.
@@ -27,17 +28,19 @@ pub struct Bind {
     pub read_only: bool,
     /// No program in it gains anything by a set-id bit.
     pub no_set_id: bool,
+    /// A device, which may be opened.
+    pub device: bool,
 }
 
 impl Bind {
     /// What alloy itself lends: read-only, and without effect of set-id bits.
     pub fn lent(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
-        Self { source: source.into(), target: target.into(), read_only: true, no_set_id: true }
+        Self { source: source.into(), target: target.into(), read_only: true, no_set_id: true, device: false }
     }
 
     /// A directory of a build's own, which commands write to.
     pub fn writable(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
-        Self { source: source.into(), target: target.into(), read_only: false, no_set_id: false }
+        Self { source: source.into(), target: target.into(), read_only: false, no_set_id: false, device: false }
     }
 }
 
@@ -73,6 +76,10 @@ pub struct RunSpec {
     pub network: bool,
     /// Input and output.
     pub stdio: Stdio,
+    /// Who has changed places with root, in a user namespace of the command's own.
+    pub exchange: Exchange,
+    /// It has the groups of alloy's caller, which have no names inside, and not those of `identity` but for its own.
+    pub keep_groups: bool,
     /// Process id of the worker, so that the shim can tell that it is already orphaned.
     pub parent: u32,
 }

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use super::idmap::IdMap;
 use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place, program};
 
+mod loans;
+
 /// The hidden first argument that makes this process the worker.
 pub(super) const ROLE: &str = "@worker";
 
@@ -29,14 +31,11 @@ pub(super) const ROLE: &str = "@worker";
 const LAST: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
 
-/// The file system of pipes without a name: `PIPEFS_MAGIC` of linux/magic.h.
-const PIPES: i64 = 0x5049_5045;
-
 /// What both sides say before requests are served.
 #[derive(Debug, Serialize, Deserialize)]
 enum Hello {
     /// To the worker: what to be.
-    Become(Mode),
+    Become { mode: Mode, keep_groups: bool },
     /// The user namespace exists; its id map can be written.
     Unmapped,
     /// To the worker: the id map is written.
@@ -60,6 +59,8 @@ pub struct Needs<'a> {
     pub work: &'a Path,
     /// What commands are lent besides.
     pub lent: &'a [Bind],
+    /// Commands have the groups of an ordinary user who calls: a device is often one group's.
+    pub keep_groups: bool,
 }
 
 /// Workers of this process, so that a signal can end them.
@@ -115,7 +116,7 @@ impl Worker {
 
     fn start_as(mode: Mode, needs: Needs<'_>) -> Result<Self, SandboxError> {
         let map = if mode == Mode::Rootless { Some(IdMap::of_current_user()?) } else { None };
-        let mut worker = Self::launch(mode)?;
+        let mut worker = Self::launch(mode, needs.keep_groups)?;
         loop {
             match worker.receive::<Hello>(|_| ())? {
                 Hello::Ready { place } => {
@@ -140,14 +141,14 @@ impl Worker {
                         false => SandboxError::MountNamespace { source },
                     });
                 }
-                other @ (Hello::Become(_) | Hello::Mapped | Hello::Store { .. }) => {
+                other @ (Hello::Become { .. } | Hello::Mapped | Hello::Store { .. }) => {
                     return Err(SandboxError::setup("understand the worker", io::Error::other(format!("{other:?}"))));
                 }
             }
         }
     }
 
-    fn launch(mode: Mode) -> Result<Self, SandboxError> {
+    fn launch(mode: Mode, keep_groups: bool) -> Result<Self, SandboxError> {
         let (channel, theirs) = Channel::pair().map_err(|e| SandboxError::setup("make a socket pair", e))?;
         let fd = theirs.as_raw_fd();
         let mut command = Command::new(program::for_worker());
@@ -157,7 +158,7 @@ impl Worker {
         drop(command);
         running().push(child.id());
         let mut worker = Self { child, channel, mode, instead: None, place: None, ids: None, root: None };
-        worker.send(&Hello::Become(mode))?;
+        worker.send(&Hello::Become { mode, keep_groups })?;
         Ok(worker)
     }
 
@@ -179,9 +180,9 @@ impl Worker {
     }
 
     /// Whoever lends something to be written to gets it back with owners that there are. What is only read may belong to
-    /// nobody.
+    /// nobody, and a device is made once more.
     fn try_loans(&self, lent: &[Bind]) -> Result<(), SandboxError> {
-        for bind in lent.iter().filter(|bind| !bind.read_only) {
+        for bind in lent.iter().filter(|bind| !bind.read_only && !bind.device) {
             let loan = self.loan(&bind.source, false);
             let loan = loan.map_err(|e| SandboxError::setup(format!("lend {}", bind.source.display()), e))?;
             if loan.is_some_and(|loan| !loan.owned) {
@@ -210,24 +211,6 @@ impl Worker {
     /// Where the worker sees a path below the store.
     pub fn store(&self) -> Option<PathBuf> {
         self.place.as_ref().map(|place| place.join(place::STORE))
-    }
-
-    /// Opens something of the machine for the worker, to be sent to it; `None` where it reaches it by itself.
-    pub fn loan(&self, path: &Path, read_only: bool) -> io::Result<Option<Loan>> {
-        self.ids.as_ref().map(|ids| Loan::open(path, ids, read_only)).transpose()
-    }
-
-    /// Lets commands open the pipes that are alloy's own input and output once more, as `/dev/stdout`: opening asks for
-    /// the owner. A terminal is left alone: its owner could give it to everybody.
-    pub fn share_pipes(&self) -> io::Result<()> {
-        let Some((uid, gid)) = self.root else { return Ok(()) };
-        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
-            if rustix::fs::fstatfs(fd).is_ok_and(|found| found.f_type == PIPES) {
-                rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-            }
-        }
-        Ok(())
     }
 
     /// Sends a request, with what is lent for it.
@@ -351,7 +334,9 @@ pub(super) fn main(fd: RawFd, serve: fn(Channel) -> ExitCode) -> ExitCode {
 
 fn enter(channel: &Channel) -> io::Result<()> {
     let out_of_turn = || io::Error::other("a message out of turn");
-    let Some(Hello::Become(mode)) = channel.receive_value(|_| ())? else { return Err(out_of_turn()) };
+    let Some(Hello::Become { mode, keep_groups }) = channel.receive_value(|_| ())? else {
+        return Err(out_of_turn());
+    };
     let user_namespace = mode != Mode::Privileged;
     let flags = if user_namespace { UnshareFlags::NEWUSER | UnshareFlags::NEWNS } else { UnshareFlags::NEWNS };
     if let Err(error) = unshare(flags) {
@@ -367,7 +352,9 @@ fn enter(channel: &Channel) -> io::Result<()> {
             (Mode::Rootless, Some(Hello::Mapped)) => {}
             _ => return Err(out_of_turn()),
         }
-        rustix::thread::set_thread_groups(&[])?;
+        if mode == Mode::Mapped || !keep_groups {
+            rustix::thread::set_thread_groups(&[])?;
+        }
     }
     if mode == Mode::Mapped {
         // Until now this process was root of the machine, which is nobody inside.

@@ -8,10 +8,12 @@ use crate::fetch::taken_apart;
 use crate::lock::DebPin;
 use crate::op::Deb;
 
+mod local;
 mod setup;
 mod status;
 
-pub use setup::setup;
+pub use local::LocalDeb;
+pub use setup::{ARCHITECTURES, setup};
 pub use status::{Status, installed};
 
 /// What dpkg has installed.
@@ -43,8 +45,10 @@ pub fn update_command() -> Vec<String> {
 /// The command that installs `packages`.
 pub fn install_command(packages: &[&str], recommends: bool) -> Vec<String> {
     let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
-    let fixed = ["apt-get", "install", "-y", recommends, "--"];
-    fixed.iter().chain(packages).map(|word| (*word).to_owned()).collect()
+    // A file is wanted in just its version, as `name=version` is.
+    let older = packages.iter().any(|package| package.starts_with('/')).then_some("--allow-downgrades");
+    let fixed = ["apt-get", "install", "-y", recommends].into_iter().chain(older).chain(["--"]);
+    fixed.chain(packages.iter().copied()).map(str::to_owned).collect()
 }
 
 /// The command that says which files apt would fetch to install `packages`. Those that it has already count as well.
@@ -60,7 +64,9 @@ pub fn uris_command(packages: &[&str], recommends: bool) -> Vec<String> {
 /// What that command has printed: `'URL' NAME_VERSION_ARCH.deb SIZE SHA256:HASH`, a line each. `Err` is a line that
 /// cannot be pinned.
 pub fn uris(printed: &str) -> Result<Vec<DebPin>, String> {
-    let lines = printed.lines().filter(|line| line.starts_with('\''));
+    // Those that alloy has lent are pinned by themselves.
+    let lent = |line: &str| line.starts_with("'/") || line.starts_with("'file:/run/alloy/");
+    let lines = printed.lines().filter(|line| line.starts_with('\'') && !lent(line));
     lines.map(|line| uri(line).ok_or_else(|| line.to_owned())).collect()
 }
 
@@ -125,7 +131,10 @@ const ALONE: [&str; 6] =
 
 /// The command that installs the packages in `files`. The recommended ones that are wanted are among them.
 pub fn local_command(files: &[String]) -> Vec<String> {
-    let fixed = ["apt-get", "install", "-y", "--no-install-recommends"].into_iter().chain(ALONE).chain(["--"]);
+    let fixed = ["apt-get", "install", "-y", "--allow-downgrades", "--no-install-recommends"]
+        .into_iter()
+        .chain(ALONE)
+        .chain(["--"]);
     fixed.map(str::to_owned).chain(files.iter().cloned()).collect()
 }
 

@@ -205,6 +205,8 @@ impl Site for Host {
             binds: elsewhere.binds().to_vec(),
             network: !self.offline,
             stdio: Stdio::Captured,
+            exchange: layers::ids::Exchange::default(),
+            keep_groups: false,
             parent: std::process::id(),
         })?;
         Ok(running.finish(false, output)?.0)

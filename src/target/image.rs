@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::Digest;
+use layers::ids::Exchange;
 use layers::store::{Damage, LayerBlob, Store, WorkDir};
 
 use super::Closure;
@@ -16,7 +17,7 @@ use super::lent::Lent;
 use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
-use crate::sandbox::{Bind, Console, Mode, Needs, SandboxError, Worker, overlay_fits};
+use crate::sandbox::{Bind, Console, Identity, Mode, Needs, SandboxError, Worker, overlay_fits};
 
 mod reach;
 use reach::Reach;
@@ -63,13 +64,19 @@ pub enum RequestError {
 impl ImageTarget {
     /// Starts a worker with a directory of its own in `store`, and clears what killed builds left there.
     pub fn start(store: &Store, lent: Lent, epoch: u64) -> Result<Self, RequestError> {
-        Self::start_lending(store, lent, epoch, &[])
+        Self::start_lending(store, lent, epoch, &[], false)
     }
 
-    /// The same, for commands that will be lent `binds` beside the usual.
-    pub fn start_lending(store: &Store, lent: Lent, epoch: u64, binds: &[Bind]) -> Result<Self, RequestError> {
+    /// The same, for commands that will be lent `binds` beside the usual, and have the groups of who calls if `keep_groups`.
+    pub fn start_lending(
+        store: &Store,
+        lent: Lent,
+        epoch: u64,
+        binds: &[Bind],
+        keep_groups: bool,
+    ) -> Result<Self, RequestError> {
         let work = store.work_dir()?;
-        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds })?;
+        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds, keep_groups })?;
         let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work, finished: false };
         let (there, work) = (target.below(store.root()), target.below(target.work.path()));
         let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
@@ -135,13 +142,31 @@ impl ImageTarget {
     /// Begins a layer on `trees`, topmost first.
     pub fn begin(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
         overlay_fits(self.store.root())?;
-        self.ask(&Request::Begin { trees, env, lending: true }).map(drop)
+        self.ask(&Request::Begin { trees, env, lending: true, ids: Exchange::default() }).map(drop)
     }
 
     /// The same, for commands to which this machine lends nothing.
     pub fn begin_alone(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
         overlay_fits(self.store.root())?;
-        self.ask(&Request::Begin { trees, env, lending: false }).map(drop)
+        self.ask(&Request::Begin { trees, env, lending: false, ids: Exchange::default() }).map(drop)
+    }
+
+    /// The same on trees in which `ids` have changed places, as they do for commands.
+    pub fn begin_exchanged(
+        &mut self,
+        trees: Vec<String>,
+        env: BTreeMap<String, String>,
+        ids: Exchange,
+    ) -> Result<(), RequestError> {
+        self.ask(&Request::Begin { trees, env, lending: true, ids }).map(drop)
+    }
+
+    /// Who `user[:group]` is in the layer that was begun.
+    pub fn identity(&mut self, user: &str) -> Result<Identity, RequestError> {
+        match self.ask(&Request::Identity { user: user.to_owned() })? {
+            Reply::Identity(identity) => Ok(identity),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Performs a step; what its commands print goes to `output`.
@@ -162,11 +187,14 @@ impl ImageTarget {
     /// What apt would install now in the layer that was begun; what it prints on its way there goes to `output`.
     pub fn closure(
         &mut self,
-        packages: &[String],
+        (packages, debs): (&[String], &[Source]),
         recommends: bool,
+        files: Vec<(Source, PathBuf)>,
         output: impl FnMut(Vec<u8>),
     ) -> Result<Closure, RequestError> {
-        self.worker.send(&Request::Closure { packages: packages.to_vec(), recommends })?;
+        let files = self.reach_files(files)?;
+        let (packages, debs) = (packages.to_vec(), debs.to_vec());
+        self.worker.send(&Request::Closure { packages, debs, files, recommends })?;
         match self.reply(output)? {
             Reply::Closure(closure) => Ok(closure),
             other => Err(unexpected(&other)),
@@ -238,7 +266,8 @@ impl ImageTarget {
 
     /// Runs a command on the terminal; returns its exit code.
     pub fn run(&mut self, run: Interactive) -> Result<i32, RequestError> {
-        let binds = self.reach_binds(run.binds)?;
+        let user = self.identity(&run.user)?;
+        let binds = self.reach_all(run.binds, &user, run.as_caller)?;
         let failed = |error| SandboxError::setup("lend input and output to commands", error);
         self.worker.share_pipes().map_err(failed)?;
         let mut console = Console::open().map_err(failed)?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use layers::compress::Compression;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
+use layers::ids::Exchange;
 use layers::root::Root;
 use layers::store::{LayerBlob, Store, layer_tree};
 
@@ -38,6 +39,7 @@ pub struct Layer {
     apt: Option<AptCache>,
     index: Option<Digest>,
     offline: bool,
+    ids: Exchange,
     epoch: String,
     /// Those that were told of.
     sockets: BTreeSet<PathBuf>,
@@ -64,9 +66,17 @@ impl Layer {
         if placed {
             scratch.binds().iter().try_for_each(|bind| overlay.lend(bind))?;
         }
-        let (lowers, offline) = (lowers.to_vec(), false);
+        let (lowers, offline, ids) = (lowers.to_vec(), false, Exchange::default());
         let sockets = BTreeSet::new();
-        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index, offline, epoch, sockets })
+        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index, offline, ids, epoch, sockets })
+    }
+
+    /// Says that two users have changed places in the trees below, as they do for commands: what alloy makes beside them
+    /// is root's all the same.
+    pub fn exchange(&mut self, ids: Exchange) -> Result<(), TargetError> {
+        self.ids = ids;
+        let given = |path: &Path| std::os::unix::fs::lchown(path, Some(ids.user(0)), Some(ids.group(0)));
+        given(self.overlay.merged()).and_then(|()| self.scratch.give(given)).map_err(TargetError::scratch)
     }
 
     /// Runs a command on the terminal that `console` shows, or else with alloy's own input and output.
@@ -84,6 +94,7 @@ impl Layer {
         let stdio = if console.is_some() { Stdio::Terminal } else { Stdio::Caller };
         let mut spec = self.spec(&run.argv, all, identity, &run.cwd, stdio);
         spec.binds.extend_from_slice(&run.binds);
+        spec.keep_groups = run.keep_groups;
         let running = match console {
             Some(console) => spawn_on(&spec, console)?,
             None => spawn(&spec)?,
@@ -115,6 +126,8 @@ impl Layer {
             binds,
             network: !self.offline,
             stdio,
+            exchange: self.ids,
+            keep_groups: false,
             parent: std::process::id(),
         }
     }
@@ -134,16 +147,20 @@ impl Layer {
         compression: Compression,
         mtime_max: u64,
     ) -> Result<(Option<LayerBlob>, Remains), TargetError> {
-        let lowers = self.lowers.clone();
+        let (lowers, ids) = (self.lowers.clone(), self.ids);
         let (remains, upper) = self.ended()?;
         let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
         let written = write_layer(
             store,
             &upper,
             compression,
-            &DiffOptions { mtime_max, exclude: &ExcludeSet::normal(), lowers: &lowers },
+            &DiffOptions { mtime_max, exclude: &ExcludeSet::normal(), lowers: &lowers, ids },
         )?;
         let Some((layer, left_out)) = written else { return Ok((None, remains)) };
+        if !ids.is_none() {
+            // Its owners are not the layer's: whoever needs the tree unpacks it.
+            return Ok((Some(layer), remains));
+        }
         let root = Root::open(&upper)?;
         ExcludeSet::normal().clear(&root)?;
         // What only this stack has may not become part of a tree that others take for the layer.
@@ -299,7 +316,8 @@ fn captured(spec: &RunSpec, output: &dyn Fn(&[u8])) -> Result<i32, TargetError> 
 /// Stores a directory that is held as a layer, as it is, whatever comes to stand at its name meanwhile.
 pub fn write_held(store: &Store, held: &impl AsFd, compression: Compression) -> Result<Option<LayerBlob>, TargetError> {
     let exclude = ExcludeSet::default();
-    let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] };
+    let ids = Exchange::default();
+    let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids };
     let path = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
     Ok(write_layer(store, Path::new(&path), compression, &options)?.map(|(layer, _)| layer))
 }

@@ -141,6 +141,14 @@ pub enum TargetError {
         /// Its program.
         shell: String,
     },
+    /// What was to be installed is no package, or one of another architecture.
+    #[error("{what} {why}")]
+    Deb {
+        /// Where it comes from.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A package without rules.
     #[error("the Debian package has no `*.rules` in it")]
     NoRules,

@@ -161,10 +161,12 @@ impl<'a> Performer<'a> {
                     attributes::set(self.root(), path, owner, mode.as_ref(), *recursive, made)?;
                 }
             }
-            Op::AptInstall { packages, locked: Some(debs), .. } => {
-                return self.install_locked(packages, debs).map(Some);
+            Op::AptInstall { packages, debs, locked: Some(locked), .. } => {
+                return self.install_locked(packages, debs, locked).map(Some);
             }
-            Op::AptInstall { packages, recommends, .. } => return self.install(packages, *recommends).map(Some),
+            Op::AptInstall { packages, debs, recommends, .. } => {
+                return self.install(packages, debs, *recommends).map(Some);
+            }
             Op::Run { command, user, env, cwd } => {
                 if let Command::Shell(text) | Command::Strict(text) = command {
                     self.index_for(script(text, env), self.offline)?;

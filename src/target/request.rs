@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use layers::compress::Compression;
 use layers::digest::{DiffId, Digest};
+use layers::ids::Exchange;
 use layers::store::{Damage, LayerBlob, TreeNames};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use super::inventory::Inventory;
 use super::lent::Lent;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
-use crate::sandbox::Bind;
+use crate::sandbox::{Bind, Identity};
 
 /// The first request: where the worker works.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub enum Request {
         env: BTreeMap<String, String>,
         /// Whether its commands are lent what the machine lends.
         lending: bool,
+        /// Who has changed places in the trees.
+        ids: Exchange,
     },
     /// Perform one step in the layer that was begun.
     Perform {
@@ -57,6 +60,10 @@ pub enum Request {
     Closure {
         /// What is asked for.
         packages: Vec<String>,
+        /// The same, of no archive.
+        debs: Vec<Source>,
+        /// Where those are on this machine.
+        files: Vec<(Source, PathBuf)>,
         /// Whether recommended packages are wanted as well.
         recommends: bool,
     },
@@ -107,6 +114,11 @@ pub enum Request {
         /// Name or id.
         user: String,
     },
+    /// Say who a user (or id, with `:GROUP`) is in the layer that was begun.
+    Identity {
+        /// `user[:group]`.
+        user: String,
+    },
     /// Run a command of the user's in the layer that was begun, on alloy's own terminal.
     Run(Box<Interactive>),
     /// Look at trees, whoever owns what is in them.
@@ -136,6 +148,8 @@ pub struct Unpack {
     pub diff_id: DiffId,
     /// That was found out here before: then it is not computed once more.
     pub verified: bool,
+    /// Who has changed places in the tree.
+    pub ids: Exchange,
     /// Somebody else made it: what is wrong with it is their fault.
     pub foreign: bool,
 }
@@ -171,6 +185,10 @@ pub struct Interactive {
     pub user: String,
     /// What is lent beside the usual.
     pub binds: Vec<Bind>,
+    /// The image's user is the one who calls, or the owner of what is lent.
+    pub as_caller: bool,
+    /// With the groups of an ordinary user who calls.
+    pub keep_groups: bool,
     /// No network but a loopback interface of its own.
     pub offline: bool,
     /// On a terminal of its own; the request comes with the console that shows it.
@@ -212,6 +230,8 @@ pub enum Reply {
     Inventory(Box<Inventory>),
     /// A login environment.
     Environment(BTreeMap<String, String>),
+    /// Who a user is.
+    Identity(Identity),
     /// The exit code of the user's command.
     Exit(i32),
     /// What is damaged.

@@ -11,19 +11,54 @@ use crate::sandbox::Bind;
 /// Keeps services from starting while packages are configured (Debian policy 9.3.3.2, `policy-rc.d`).
 const POLICY: &str = "#!/bin/sh\nexit 101\n";
 
-/// What apt is told in every command. `Sandbox::User`: its download user could not write to the lent caches.
+/// What apt is told in every command. `Sandbox::User`: its download user could not write to the lent caches. `Path`: that
+/// of packages' scripts, as apt has it, after [`STAND_INS`].
 const APT_CONF: &str = "\
 APT::Sandbox::User \"root\";
 APT::Keep-Downloaded-Packages \"true\";
 Acquire::Languages \"none\";
 Acquire::Retries \"3\";
 Dpkg::Use-Pty \"false\";
+DPkg::Path \"/run/alloy/bin:/usr/sbin:/usr/bin:/sbin:/bin\";
 Dpkg::Options:: \"--force-confdef\";
 Dpkg::Options:: \"--force-confold\";
 ";
 
 /// Where [`APT_CONF`] appears in the sandbox.
 pub const APT_CONF_PATH: &str = "/run/alloy/apt.conf";
+
+/// What stands in for programs that want a running machine, in the directory that apt's settings name.
+const STAND_INS: [(&str, &str); 2] = [("udevadm", UDEVADM), ("systemctl", SYSTEMCTL)];
+
+/// No udev runs, and scripts of packages that ask it to read its rules or look at devices ask in vain, or fail where it is
+/// not installed. Anything else is the image's own udevadm's, if there is one.
+const UDEVADM: &str = "#!/bin/sh
+for word; do
+    case $word in -*) continue ;; control | trigger | settle | monitor) exit 0 ;; *) break ;; esac
+done
+for program in /usr/bin/udevadm /bin/udevadm /sbin/udevadm; do
+    [ ! -x $program ] || exec $program \"$@\"
+done
+exit 0
+";
+
+/// No systemd runs. The image's own systemctl knows that by SYSTEMD_OFFLINE; without one, services are neither started
+/// nor stopped.
+const SYSTEMCTL: &str = "#!/bin/sh
+for program in /usr/bin/systemctl /bin/systemctl; do
+    [ ! -x $program ] || exec $program \"$@\"
+done
+for word; do
+    case $word in
+        -*) continue ;;
+        start | stop | restart | try-restart | reload | reload-or-restart | try-reload-or-restart | kill) exit 0 ;;
+        daemon-reload | daemon-reexec | reset-failed) exit 0 ;;
+        *) break ;;
+    esac
+done
+echo \"systemctl: not installed in this image\" >&2
+exit 127
+";
 
 /// Makes the lowest layer of every build overlay: mount points and files that commands may rely on and no layer
 /// ever holds, so that lending something never changes the layer that is being made.
@@ -58,8 +93,14 @@ impl Scratch {
         let place = Place::create(path.join("lent"), lent)?;
         let passwords =
             lent.files.contains_key(AUTH_CONF).then(|| format!("Dir::Etc::netrc \"{PLACE}/{AUTH_CONF}\";\n"));
+        place.programs("bin", &STAND_INS)?;
         place.write("apt.conf", &(APT_CONF.to_owned() + &passwords.unwrap_or_default()), 0o644)?;
         Ok(Self { path, lent: place })
+    }
+
+    /// Does it to the directories that commands see.
+    pub fn give(&self, given: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+        ["tmp", "run", "run/lock"].iter().try_for_each(|name| given(&self.path.join(name)))
     }
 
     /// Where it is.

@@ -13,10 +13,12 @@ use layers::compress::decoder;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
 use layers::disk;
+use layers::ids::Exchange;
 use layers::root::{Root, remove_tree};
 use layers::store::{Damage, Store, layer_tree};
 
 use super::TargetError;
+use super::accounts::Account;
 use super::aptcache::AptCache;
 use super::layer::{Layer, write_held};
 use super::lent::Lent;
@@ -27,7 +29,7 @@ use super::trees::Trees;
 use super::{facts, inventory, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
-use crate::sandbox::{Channel, SandboxError, attach};
+use crate::sandbox::{Channel, Identity, SandboxError, attach};
 
 /// How much of a command's last output an error quotes.
 const QUOTED: usize = 4 << 10;
@@ -105,9 +107,12 @@ impl<'a> Session<'a> {
                 self.trees.fresh(layers.iter().filter_map(|layer| layer.tree.find(&self.store)));
                 Reply::Unpacked(unpacked)
             }
-            Request::Begin { trees, env, lending } => {
+            Request::Begin { trees, env, lending, ids } => {
                 let lent = if lending { self.setup.lent.clone() } else { Lent::default() };
                 self.begin(&trees, env, lent)?;
+                if !ids.is_none() {
+                    self.open()?.exchange(ids)?;
+                }
                 Reply::Done
             }
             Request::Perform { step, files } => {
@@ -131,13 +136,13 @@ impl<'a> Session<'a> {
                 }
                 Reply::Step(outcome)
             }
-            Request::Closure { packages, recommends } => {
+            Request::Closure { packages, debs, files, recommends } => {
                 let channel = self.channel;
                 let output = |bytes: &[u8]| {
                     let _ = channel.send_output(bytes);
                 };
-                let files = BTreeMap::new();
-                let closure = Performer::new(self.open()?, &files, &output).closure(&packages, recommends)?;
+                let files = files.into_iter().collect();
+                let closure = Performer::new(self.open()?, &files, &output).closure(&packages, &debs, recommends)?;
                 self.trees.are_sound()?;
                 Reply::Closure(closure)
             }
@@ -195,6 +200,7 @@ impl<'a> Session<'a> {
                 Reply::Done
             }
             Request::LoginEnvironment { user } => Reply::Environment(self.login_environment(&user)?),
+            Request::Identity { user } => Reply::Identity(self.who(&user)?.1),
             Request::Run(run) => Reply::Exit(self.interactive(&run)?),
             Request::ExamineTrees { trees, repair } => {
                 let examine =
@@ -235,7 +241,11 @@ impl<'a> Session<'a> {
         }
         let exclude = ExcludeSet::default();
         let mut out = BufWriter::with_capacity(1 << 20, &file);
-        diff(&root, &mut out, &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[] })?;
+        diff(
+            &root,
+            &mut out,
+            &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() },
+        )?;
         out.flush().map_err(TargetError::Output)
     }
 
@@ -315,17 +325,23 @@ impl<'a> Session<'a> {
     fn interactive(&mut self, run: &Interactive) -> Result<i32, TargetError> {
         let console = run.terminal.then(|| self.channel.take_descriptor()).transpose().map_err(TargetError::Output)?;
         self.trees.are_sound()?;
+        let (account, identity) = self.who(&run.user)?;
         let layer = self.open()?;
-        let accounts = layer.accounts()?;
-        let (user, group) = run.user.split_once(':').map_or((run.user.as_str(), None), |(u, g)| (u, Some(g)));
+        layer.set_offline(run.offline);
+        layer.run_interactive(run, &account, identity, console)
+    }
+
+    /// Who `user[:group]` is.
+    fn who(&mut self, user: &str) -> Result<(Account, Identity), TargetError> {
+        let accounts = self.open()?.accounts()?;
+        let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
         let account = accounts.user(user)?;
         let mut identity = accounts.identity(&account);
         let owner = Owner { user: user.to_owned(), group: group.map(str::to_owned) };
         if let (_, Some(gid)) = accounts.owner(&owner)? {
             identity.gid = gid;
         }
-        layer.set_offline(run.offline);
-        layer.run_interactive(run, &account, identity, console)
+        Ok((account, identity))
     }
 }
 

@@ -138,7 +138,8 @@ fn applied(
             TargetError::Host { path: store.blob_path(&layer.blob), source }
         }
     };
-    let options = ApplyOptions { form: Form::OverlayLower, parents, ownership: Ownership::Archive };
+    let ownership = if layer.ids.is_none() { Ownership::Archive } else { Ownership::Exchanged(layer.ids) };
+    let options = ApplyOptions { form: Form::OverlayLower, parents, ownership };
     let root = Root::open(staged)?;
     store.read_whole(&layer.blob, |blob| {
         let (_, reader) = layer_decoder(blob).map_err(failed)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::seen::{Seen, View, names};
 use super::{ApplyError, Form, content};
+use crate::ids::Exchange;
 use crate::root::{Directory, FileKind, Metadata, Root, RootError};
 use crate::tar::budget::Names;
 use crate::tar::{Content, Entry, Kind, file_name, plain_directory};
@@ -21,8 +22,20 @@ pub enum Ownership {
     Archive,
     /// Root.
     Root,
+    /// Those of the archive, two of whom have changed places.
+    Exchanged(Exchange),
     /// Whoever runs this.
     Invoker,
+}
+
+impl Ownership {
+    /// Owner and group of what has these in the archive. Done again, it says what the archive has.
+    pub(super) fn exchanged(self, uid: u32, gid: u32) -> (u32, u32) {
+        match self {
+            Self::Exchanged(ids) => (ids.user(uid), ids.group(gid)),
+            Self::Archive | Self::Root | Self::Invoker => (uid, gid),
+        }
+    }
 }
 
 /// How members are treated.
@@ -130,7 +143,8 @@ impl<'a> Extractor<'a> {
         if let Seen::Shown(below, found) = seen
             && found.kind == FileKind::Directory
         {
-            (entry.mode, entry.uid, entry.gid, entry.mtime) = (found.mode, found.uid, found.gid, found.mtime);
+            (entry.mode, entry.mtime) = (found.mode, found.mtime);
+            (entry.uid, entry.gid) = self.policy.ownership.exchanged(found.uid, found.gid);
             entry.xattrs = below.xattrs(path)?;
             entry.xattrs.retain(|(name, _)| !crate::diff::is_overlay_attribute(name));
         }
@@ -339,7 +353,10 @@ fn attributes(
     file: Option<&File>,
 ) -> Result<(), RootError> {
     match policy.ownership {
-        Ownership::Archive => parent.set_owner(name, Some(entry.uid), Some(entry.gid))?,
+        Ownership::Archive | Ownership::Exchanged(_) => {
+            let (uid, gid) = policy.ownership.exchanged(entry.uid, entry.gid);
+            parent.set_owner(name, Some(uid), Some(gid))?;
+        }
         Ownership::Root => parent.set_owner(name, Some(0), Some(0))?,
         Ownership::Invoker => {}
     }

@@ -38,11 +38,12 @@ impl Extractor<'_> {
             _ => return Err(missing),
         };
         self.implied = true;
+        let (uid, gid) = self.policy.ownership.exchanged(found.uid, found.gid);
         let mut copy = Entry {
             kind: Kind::File,
             mode: found.mode,
-            uid: found.uid,
-            gid: found.gid,
+            uid,
+            gid,
             mtime: found.mtime,
             size: found.size,
             xattrs: below.xattrs(target)?,

@@ -2,7 +2,7 @@
 //!
 //! A tree is named by what decides what is in it. A layer that names all directories it needs is the same wherever it
 //! lies: its diff ID is enough. One that leaves some out, or links to files below, takes them from there: its tree
-//! belongs to the stack, by the chain ID. Trees with other names are an older alloy's, and `prune` deletes them.
+//! belongs to the stack, by the chain ID. One in which users have changed places says so in its name. Trees with other names are an older alloy's, and `prune` deletes them.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::seal::{TREE, seal};
 use super::{Result, Store, failed, list};
 use crate::digest::{ChainId, DiffId};
+use crate::ids::Exchange;
 
 /// What the tree of one layer in a stack may be called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,16 @@ impl TreeNames {
     pub fn new(layer: DiffId, chain: ChainId, repeated: bool) -> Self {
         let alone = (!repeated).then(|| layer_tree(layer));
         Self { alone, stacked: stack_tree(chain) }
+    }
+
+    /// For a tree in which `ids` have changed places: it is another one.
+    #[must_use]
+    pub fn exchanged(self, ids: Exchange) -> Self {
+        if ids.is_none() {
+            return self;
+        }
+        let name = |name: String| format!("{name}-{}-{}", ids.uid, ids.gid);
+        Self { alone: self.alone.map(name), stacked: name(self.stacked) }
     }
 
     /// The name for a tree that took nothing from below, or did.

@@ -306,6 +306,7 @@ impl<'r> Placer<'r> {
     fn attributes(&self, made: &Handle, entry: &Entry) -> Result<(), RootError> {
         let owner = match self.ownership {
             Ownership::Archive => Some((entry.uid, entry.gid)),
+            Ownership::Exchanged(ids) => Some((ids.user(entry.uid), ids.group(entry.gid))),
             Ownership::Root => Some((0, 0)),
             Ownership::Invoker => None,
         };

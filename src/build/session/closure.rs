@@ -29,7 +29,7 @@ impl Session<'_> {
             for step in next..task.step {
                 self.step(&layer[0].steps[step].clone(), &layer[0].name, id)?;
             }
-            let closure = self.closure(task, id)?;
+            let closure = self.closure(task, &layer[0].steps[task.step].clone(), id)?;
             AptTask { layer: 0, ..task.clone() }.lock(&mut layer, &closure.debs);
             closures.push(closure);
             next = task.step;
@@ -38,11 +38,13 @@ impl Session<'_> {
         Ok(closures)
     }
 
-    fn closure(&mut self, task: &AptTask, id: Id) -> Result<Closure> {
+    fn closure(&mut self, task: &AptTask, step: &Step, id: Id) -> Result<Closure> {
+        let (files, _copies) = self.files(step)?;
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: format!("what {} installs", task.key) });
         let mut lines = Lines::new(reporter, &self.lowered.secrets, id);
-        let closure = self.target()?.closure(&task.packages, task.recommends, |piece| lines.take(&piece));
+        let closure =
+            self.target()?.closure((&task.packages, &task.debs), task.recommends, files, |piece| lines.take(&piece));
         lines.finish();
         reporter.event(Event::TaskEnded { layer: id });
         Ok(closure?)

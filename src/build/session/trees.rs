@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use layers::at_once;
 use layers::digest::{ChainId, DiffId, Digest};
+use layers::ids::Exchange;
 use layers::media_type::Descriptor;
 use layers::store::{StoreError, TreeNames};
 
@@ -51,9 +52,15 @@ impl Session<'_> {
     /// Trees of all layers so far but `without`, topmost first; those that are missing are unpacked, those that cannot
     /// be are pulled.
     pub(super) fn trees(&mut self, without: &BTreeSet<DiffId>) -> Result<Vec<String>> {
+        self.trees_with(without, Exchange::default())
+    }
+
+    /// The same, in which `ids` have changed places.
+    pub(super) fn trees_with(&mut self, without: &BTreeSet<DiffId>, ids: Exchange) -> Result<Vec<String>> {
         let foreign = !matches!(self.base.origin, Origin::Archive(_));
         let store = self.resolver.store;
-        let stack = self.stack(without);
+        let mut stack = self.stack(without);
+        stack.iter_mut().for_each(|below| below.tree = below.tree.clone().exchanged(ids));
         self.prove(&stack)?;
         let missing = |below: &&Below| below.tree.find(store).is_none();
         let blobs: Vec<Descriptor> = stack.iter().filter(missing).map(|below| below.blob.clone()).collect();
@@ -69,7 +76,7 @@ impl Session<'_> {
             }
             let foreign = of_base.is_some() || !elsewhere::places(store, &blob)?.is_empty();
             let verified = store.known_diff_id(&blob)? == Some(diff_id);
-            wanted.push(Unpack { blob, tree, parents: parents(at), diff_id, verified, foreign });
+            wanted.push(Unpack { blob, tree, parents: parents(at), diff_id, verified, ids, foreign });
         }
         if !wanted.is_empty() {
             let computed: Vec<(Digest, DiffId)> =

@@ -13,15 +13,16 @@ impl Session<'_> {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
             let logins = self.resolver.archive.logins();
             Lent::untold(&logins).for_each(|text| self.resolver.reporter.event(Event::Warning(text)));
-            self.start(lent.with_logins(&logins), &[])?;
+            self.start(lent.with_logins(&logins), &[], false)?;
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
         self.target.as_mut().ok_or_else(|| lost().into())
     }
 
-    /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls.
-    pub(super) fn start(&mut self, lent: Lent, binds: &[Bind]) -> Result<()> {
-        let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds)?;
+    /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls, with whose groups if
+    /// `keep_groups`.
+    pub(super) fn start(&mut self, lent: Lent, binds: &[Bind], keep_groups: bool) -> Result<()> {
+        let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds, keep_groups)?;
         if let Some(why) = target.instead() {
             let note = format!("commands run without a user namespace, as in a plain container: {why}");
             self.resolver.reporter.event(Event::Note(note));

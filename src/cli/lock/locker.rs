@@ -247,7 +247,8 @@ impl<'a> Locker<'a> {
         };
         let pin = |(task, closure): (AptTask, Closure)| {
             let (suite, debs) = (closure.suite.filter(|_| !says_suite), closure.debs);
-            (task.key, ClosurePin { packages: task.packages, recommends: task.recommends, suite, debs })
+            let packages = task.wanted();
+            (task.key, ClosurePin { packages, recommends: task.recommends, suite, debs })
         };
         Ok(found.into_iter().map(pin).collect())
     }

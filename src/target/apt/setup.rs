@@ -12,7 +12,7 @@ use crate::debian::{SignedBy, of_file};
 /// apt's own configuration: sources, preferences, keys, options.
 const CONFIGURATION: &str = "etc/apt";
 /// The architectures whose packages dpkg takes (dpkg(1), `--add-architecture`).
-const ARCHITECTURES: &str = "var/lib/dpkg/arch";
+pub const ARCHITECTURES: &str = "var/lib/dpkg/arch";
 /// Bytes that are read of each file. Whole keyrings of Debian are a tenth of it.
 const LIMIT: u64 = 4 << 20;
 /// Directories within each other, and files and directories in all, that are looked at.

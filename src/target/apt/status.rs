@@ -24,13 +24,20 @@ impl<'a> Status<'a> {
     }
 
     /// The architecture of the root: that of dpkg itself.
-    fn native(&self) -> Option<&'a str> {
+    pub fn native(&self) -> Option<&'a str> {
         self.installed.iter().find(|has| has.package == "dpkg").map(|has| has.architecture)
     }
 
     /// True if `architecture` is what a bare name means to apt.
     fn is_own(&self, architecture: &str) -> bool {
         architecture == "all" || self.native().is_none_or(|native| native == architecture)
+    }
+
+    /// True if just that version of a package is installed.
+    pub fn has(&self, package: &str, version: &str, architecture: &str) -> bool {
+        let same =
+            |has: &Installed<'_>| (has.package, has.version, has.architecture) == (package, version, architecture);
+        self.installed.iter().any(same)
     }
 
     /// Those of `packages` that are not installed. A bare name means the native architecture, as it does to apt;

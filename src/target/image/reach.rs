@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, mknodat};
+
 use super::super::request::Request;
 use super::{ImageTarget, RequestError};
 use crate::op::Source;
-use crate::sandbox::Bind;
+use crate::sandbox::{Bind, Identity, Loan, Mode};
 
 /// Loans so far.
 #[derive(Default)]
@@ -34,7 +36,9 @@ impl ImageTarget {
             let message = format!("cannot read {}: {error}", path.display());
             RequestError::Failed { message, hint: None }
         };
-        let Some(place) = self.worker.place().map(Path::to_owned) else { return Ok(path.to_owned()) };
+        if self.worker.place().is_none() {
+            return Ok(path.to_owned());
+        }
         if path.starts_with(self.store.root()) {
             return Ok(self.below(path));
         }
@@ -43,21 +47,27 @@ impl ImageTarget {
             return Ok(at.clone());
         }
         let Some(loan) = self.worker.loan(path, read_only).map_err(failed)? else { return Ok(path.to_owned()) };
-        self.reach.count += 1;
-        // All of one length: none is the beginning of another.
-        let name = format!("{:08}", self.reach.count);
         if loan.file && read_only && !loan.owned {
             // Its owner is nobody there, and it may be for its owner only.
-            let copy = self.work.path().join(format!("lent-{name}"));
+            self.reach.count += 1;
+            let copy = self.work.path().join(format!("lent-{:08}", self.reach.count));
             std::fs::copy(path, &copy).map_err(failed)?;
             let at = self.below(&copy);
             self.reach.loans.insert(key, at.clone());
             return Ok(at);
         }
-        let at = place.join(name);
-        self.worker.send_with(&Request::Attach { at: at.clone(), directory: loan.directory }, &loan)?;
+        self.attach(path, read_only, &loan)
+    }
+
+    /// Attaches what is lent in the worker's place.
+    fn attach(&mut self, path: &Path, read_only: bool, loan: &Loan) -> Result<PathBuf, RequestError> {
+        self.reach.count += 1;
+        // All of one length: none is the beginning of another.
+        let name = format!("{:08}", self.reach.count);
+        let at = self.worker.place().unwrap_or(Path::new("/")).join(name);
+        self.worker.send_with(&Request::Attach { at: at.clone(), directory: loan.directory }, loan)?;
         self.reply(|_| ())?;
-        self.reach.loans.insert(key, at.clone());
+        self.reach.loans.insert((path.to_owned(), read_only), at.clone());
         Ok(at)
     }
 
@@ -81,6 +91,56 @@ impl ImageTarget {
             Ok(Bind { source, ..bind })
         });
         reached.collect()
+    }
+
+    /// The same for what a command of `user` is lent. If it is to be the owner of that, to root of the machine the two
+    /// have changed places in it; an ordinary user's command is the owner already.
+    pub(super) fn reach_all(
+        &mut self,
+        binds: Vec<Bind>,
+        user: &Identity,
+        as_owner: bool,
+    ) -> Result<Vec<Bind>, RequestError> {
+        let mut reached = Vec::new();
+        for bind in binds {
+            if bind.device && self.mode() != Mode::Rootless {
+                let source = self.node(&bind.source, user)?;
+                reached.push(Bind { source, ..bind });
+            } else if as_owner && self.mode() == Mode::Mapped {
+                let source = self.reach_for(&bind, user)?;
+                reached.push(Bind { source, ..bind });
+            } else {
+                reached.append(&mut self.reach_binds(vec![bind])?);
+            }
+        }
+        Ok(reached)
+    }
+
+    fn reach_for(&mut self, bind: &Bind, user: &Identity) -> Result<PathBuf, RequestError> {
+        let failed = |error: io::Error| {
+            let message = format!("cannot lend {}: {error}", bind.source.display());
+            RequestError::Failed { message, hint: None }
+        };
+        let loan = self.worker.loan_to(&bind.source, bind.read_only, user).map_err(failed)?;
+        let Some(loan) = loan.filter(|loan| loan.owned) else { return self.reach(&bind.source, bind.read_only) };
+        self.attach(&bind.source, bind.read_only, &loan)
+    }
+
+    /// A device of the machine's once more, as `user`'s: root of a user namespace is nobody to its owner, and it may be for
+    /// a group that the image does not have. It lies where nobody else can enter, and goes with the build's directory.
+    fn node(&mut self, device: &Path, user: &Identity) -> Result<PathBuf, RequestError> {
+        let failed = |error: io::Error| {
+            let message = format!("cannot lend the device {}: {error}", device.display());
+            RequestError::Failed { message, hint: None }
+        };
+        self.reach.count += 1;
+        let path = self.work.path().join(format!("device-{:08}", self.reach.count));
+        let found = rustix::fs::stat(device).map_err(|error| failed(error.into()))?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        mknodat(CWD, &path, kind, rustix::fs::Mode::from_raw_mode(0o600), found.st_rdev)
+            .map_err(|error| failed(error.into()))?;
+        std::os::unix::fs::chown(&path, Some(user.uid), Some(user.gid)).map_err(failed)?;
+        Ok(self.below(&path))
     }
 
     /// A failure that the worker tells, with paths as they are here.

@@ -43,6 +43,17 @@ impl Place {
         fs::write(path, content)
     }
 
+    /// Adds a directory of programs.
+    pub fn programs(&self, directory: &str, programs: &[(&str, &str)]) -> io::Result<()> {
+        let place = self.path.join(name_of(Path::new(directory))?);
+        fs::create_dir(&place)?;
+        programs.iter().try_for_each(|(name, script)| {
+            let path = place.join(name_of(Path::new(name))?);
+            fs::write(&path, script)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o755))
+        })
+    }
+
     /// Adds a directory with copies of files, each by its name in it.
     pub fn add(&self, directory: &str, files: &[(String, PathBuf)]) -> io::Result<()> {
         let place = self.path.join(name_of(Path::new(directory))?);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Performer;
 use crate::op::{Deb, Source};
-use crate::target::apt::{Archived, Closure, Status, Use};
+use crate::target::apt::{Archived, Closure, LocalDeb, Status, Use};
 use crate::target::{TargetError, apt};
 
 /// Below `/run/alloy` in the sandbox: pinned packages while they are installed.
@@ -25,22 +25,62 @@ impl Performer<'_> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Installs what is missing of `packages`.
-    pub(super) fn install(&mut self, packages: &[String], recommends: bool) -> Result<i32, TargetError> {
+    /// Installs what is missing of `packages` and `debs`.
+    pub(super) fn install(
+        &mut self,
+        packages: &[String],
+        debs: &[Source],
+        recommends: bool,
+    ) -> Result<i32, TargetError> {
         let status = self.read(apt::STATUS);
-        let missing = Status::read(&status).missing(packages);
-        if missing.is_empty() && !packages.is_empty() {
+        let has = Status::read(&status);
+        let (missing, local) = (has.missing(packages), self.missing_debs(&has, debs)?);
+        let all_there = missing.is_empty() && local.is_empty();
+        if all_there && !(packages.is_empty() && debs.is_empty()) {
             return Ok(0);
         }
         let exit = self.fresh_index()?;
-        if exit != 0 || missing.is_empty() {
+        if exit != 0 || all_there {
             return Ok(exit);
         }
-        let archives = self.archives(&missing, recommends)?;
-        self.site.lend_archives(&archives)?;
-        let exit = self.as_root(&apt::install_command(&missing, recommends))?;
-        self.site.keep_archives(&archives)?;
-        Ok(exit)
+        self.with_debs(&local, |this, names| {
+            let wanted: Vec<&str> = missing.iter().copied().chain(names.iter().map(String::as_str)).collect();
+            let archives = this.archives(&wanted, recommends)?;
+            this.site.lend_archives(&archives)?;
+            let exit = this.as_root(&apt::install_command(&wanted, recommends))?;
+            this.site.keep_archives(&archives)?;
+            Ok(exit)
+        })
+    }
+
+    /// Those of `debs` that are not installed in just their version.
+    fn missing_debs(&self, has: &Status<'_>, debs: &[Source]) -> Result<Vec<(String, PathBuf)>, TargetError> {
+        let mut missing = Vec::new();
+        for source in debs {
+            let path = self.file(source)?;
+            let deb = LocalDeb::read(source, &path)?;
+            deb.fits(has, &self.read(apt::ARCHITECTURES))?;
+            if !has.has(&deb.package, &deb.version, &deb.architecture) {
+                missing.push((deb.file_name(), path));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Lends packages to `run`, which gets their names.
+    fn with_debs<T>(
+        &mut self,
+        files: &[(String, PathBuf)],
+        run: impl FnOnce(&mut Self, &[String]) -> Result<T, TargetError>,
+    ) -> Result<T, TargetError> {
+        if files.is_empty() {
+            return run(self, &[]);
+        }
+        let lent = self.site.lend(DEBS, files)?;
+        let names: Vec<String> = files.iter().map(|(name, _)| format!("{}/{name}", lent.display())).collect();
+        let done = run(self, &names);
+        self.site.take_back(DEBS)?;
+        done
     }
 
     /// What apt is going to need, where that is kept. If it does not say, the installation tells why.
@@ -97,23 +137,30 @@ impl Performer<'_> {
     }
 
     /// Installs `debs` without a network. What `packages` do not name is marked as apt marks what it installs by itself.
-    pub(super) fn install_locked(&mut self, packages: &[String], debs: &[Deb]) -> Result<i32, TargetError> {
+    pub(super) fn install_locked(
+        &mut self,
+        packages: &[String],
+        own: &[Source],
+        debs: &[Deb],
+    ) -> Result<i32, TargetError> {
         let status = self.read(apt::STATUS);
         let has = Status::read(&status);
-        if debs.is_empty() || has.missing(packages).is_empty() {
+        let local = self.missing_debs(&has, own)?;
+        let rest = !debs.is_empty() && !has.missing(packages).is_empty();
+        if local.is_empty() && !rest {
             return Ok(0);
         }
         let automatic = has.automatic(packages, debs, &self.read(apt::EXTENDED_STATES));
         let files = debs.iter().map(|deb| Ok((apt::file_name(deb), self.file(&deb.source)?)));
-        let files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
-        let lent = self.site.lend(DEBS, &files)?;
-        let names: Vec<String> = files.iter().map(|(name, _)| format!("{}/{name}", lent.display())).collect();
-        let mut exit = self.offline(&apt::local_command(&names))?;
-        if exit == 0 && !automatic.is_empty() {
-            exit = self.offline(&apt::mark_command(&automatic))?;
-        }
-        self.site.take_back(DEBS)?;
-        Ok(exit)
+        let mut files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
+        files.extend(local);
+        self.with_debs(&files, |this, names| {
+            let exit = this.offline(&apt::local_command(names))?;
+            if exit != 0 || automatic.is_empty() {
+                return Ok(exit);
+            }
+            this.offline(&apt::mark_command(&automatic))
+        })
     }
 
     fn offline(&mut self, argv: &[String]) -> Result<i32, TargetError> {
@@ -127,10 +174,11 @@ impl Performer<'_> {
     }
 
     /// What apt would install now for `packages`, as it decides itself.
-    pub fn closure(&mut self, packages: &[String], recommends: bool) -> Result<Closure, TargetError> {
+    pub fn closure(&mut self, packages: &[String], debs: &[Source], recommends: bool) -> Result<Closure, TargetError> {
         let status = self.read(apt::STATUS);
-        let missing = Status::read(&status).missing(packages);
-        if missing.is_empty() {
+        let has = Status::read(&status);
+        let (missing, local) = (has.missing(packages), self.missing_debs(&has, debs)?);
+        if missing.is_empty() && local.is_empty() {
             return Ok(Closure::default());
         }
         let failed =
@@ -139,7 +187,10 @@ impl Performer<'_> {
         if exit != 0 {
             return Err(failed("refreshing apt's index", exit, "see above"));
         }
-        let (exit, printed) = self.uris(&missing, recommends)?;
+        let (exit, printed) = self.with_debs(&local, |this, names| {
+            let wanted: Vec<&str> = missing.iter().copied().chain(names.iter().map(String::as_str)).collect();
+            this.uris(&wanted, recommends)
+        })?;
         if exit != 0 {
             return Err(failed("asking apt what it would install", exit, &printed));
         }

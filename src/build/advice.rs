@@ -1,0 +1,50 @@
+//! What the last output of a task says to who has seen it before.
+
+/// What went wrong: words of the output, all of which are in one line, and what helps.
+type Case = (&'static [&'static str], &'static str);
+
+const MACHINE: &str = "a package's script, or the command, wants a running udev, systemd or D-Bus, and an image has none. \
+                       `apt_install` and `apt-get` have stand-ins for `udevadm` and `systemctl` where scripts find them by \
+                       name; where they do not, put one there for the time of the installation: `dpkg-divert --rename --add \
+                       /bin/udevadm && ln -s /bin/true /bin/udevadm` before it, and `rm /bin/udevadm && dpkg-divert --rename \
+                       --remove /bin/udevadm` after it";
+
+const CASES: [Case; 11] = [
+    (&["udevadm", "not found"], MACHINE),
+    (&["udevadm", "No such file"], MACHINE),
+    (&["udevadm", "Failed to"], MACHINE),
+    (&["Failed to send reload request"], MACHINE),
+    (&["Failed to scan devices"], MACHINE),
+    (&["Failed to write", "uevent"], MACHINE),
+    (&["Running in chroot", "ignoring"], MACHINE),
+    (&["System has not been booted with systemd"], MACHINE),
+    (&["Failed to connect to bus"], MACHINE),
+    (&["Failed to connect to system scope bus"], MACHINE),
+    (&["systemctl", "not found"], MACHINE),
+];
+
+/// What helps against what `output` says, if that is known.
+pub(super) fn of(output: &[String]) -> Option<String> {
+    let known = |line: &String| CASES.iter().find(|(words, _)| words.iter().all(|word| line.contains(word)));
+    output.iter().rev().find_map(known).map(|(_, help)| (*help).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_that_want_a_machine_are_known_by_what_they_say() {
+        let of = |line: &str| of(&["Setting up x (1) ...".to_owned(), line.to_owned()]);
+        for line in [
+            "/var/lib/dpkg/info/x.postinst: 3: /sbin/udevadm: not found",
+            "Failed to send reload request: No such file or directory",
+            "System has not been booted with systemd as init system (PID 1). Can't operate.",
+            "Failed to connect to bus: No such file or directory",
+            "Running in chroot, ignoring request: restart",
+        ] {
+            assert!(of(line).is_some_and(|help| help.contains("dpkg-divert")), "{line}");
+        }
+        assert_eq!(of("make: *** [all] Error 2"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! A command of the user's in an image: `alloy run`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use layers::ids::Exchange;
+use layers::store::LayerBlob;
+
+use super::{Result, Session};
+use crate::build::foreign::{self, Need};
+use crate::event::Event;
+use crate::image::{Image, config_env};
+use crate::plan::{Inputs, Lowered};
+use crate::resolve::{Base, Origin, Resolver};
+use crate::sandbox::{Bind, Identity, Mode};
+use crate::target::request::Interactive;
+use crate::target::{DEFAULT_EPOCH, Lent};
+
+impl Session<'_> {
+    /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `begins` is called before the
+    /// command does: from then on, without `keep`, nothing more is needed of the store but what is held.
+    pub fn run_in(
+        resolver: &Resolver<'_>,
+        image: &Image,
+        command: Interactive,
+        keep: bool,
+        begins: impl FnOnce(),
+    ) -> Result<(i32, Option<LayerBlob>)> {
+        foreign::ensure(resolver, || Need::Command)?;
+        let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
+        let (compression, epoch) = (resolver.compression, DEFAULT_EPOCH);
+        let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
+        let lowered = Lowered::default();
+        let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
+        let lent = Lent::to_any_image(|name| std::env::var(name).ok());
+        session.start(lent, &command.binds, command.keep_groups)?;
+        session.begin()?;
+        let ids = if command.as_caller { session.become_caller(&command)? } else { Exchange::default() };
+        if !keep {
+            let trees = session.trees_with(&BTreeSet::new(), ids)?;
+            session.target()?.keep(&trees)?;
+        }
+        begins();
+        let target = session.target()?;
+        let code = target.run(command)?;
+        let kept = if keep {
+            target.commit(compression, epoch)?
+        } else {
+            target.discard()?;
+            None
+        };
+        session.finish()?;
+        Ok((code, kept))
+    }
+
+    /// Makes the image's user the owner of what is lent. To an ordinary user that is a matter of what the image stands on,
+    /// which is then begun anew; to root, one of each loan.
+    fn become_caller(&mut self, command: &Interactive) -> Result<Exchange> {
+        let target = self.target()?;
+        let (mode, user) = (target.mode(), target.identity(&command.user)?);
+        let ids = Exchange { uid: user.uid, gid: user.gid };
+        if user.uid == 0 {
+            return Ok(Exchange::default());
+        }
+        match mode {
+            Mode::Rootless => {
+                target.discard()?;
+                let trees = self.trees_with(&BTreeSet::new(), ids)?;
+                let env = config_env(&self.base.image.config).into_iter().collect();
+                self.target()?.begin_exchanged(trees, env, ids)?;
+                return Ok(ids);
+            }
+            Mode::Mapped => {}
+            Mode::Privileged => self.warn_of_strangers(&command.binds, &command.user, &user),
+        }
+        Ok(Exchange::default())
+    }
+
+    /// Without a user namespace a user of the image is the machine's user of that id.
+    fn warn_of_strangers(&self, binds: &[Bind], name: &str, user: &Identity) {
+        for bind in binds.iter().filter(|bind| !bind.read_only && !bind.device) {
+            let Ok(found) = bind.source.metadata() else { continue };
+            if found.uid() != user.uid {
+                let (path, owner) = (bind.source.display(), found.uid());
+                let text = format!(
+                    "{path} belongs to user {owner}, and the image's user `{name}` is user {} here: as root (`-u root`) the command can write to it",
+                    user.uid
+                );
+                self.resolver.reporter.event(Event::Warning(text));
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Packages of no archive, with what they depend on out of one.
+
+use std::fs;
+
+use crate::support::files::Files;
+use crate::support::host::Host;
+use crate::support::{Store, tasks, text};
+
+/// Makes a package. Its script asks a running machine for things.
+const PACKAGE: &str = r#"
+    package() {
+        mkdir -p p/DEBIAN p/usr/share/acme; echo $2 > p/usr/share/acme/$1
+        printf 'Package: %s\nVersion: %s\nArchitecture: %s\nMaintainer: a <a@example.com>\nDescription: x\n' $1 $2 $3 > p/DEBIAN/control
+        [ -z "$4" ] || echo "Depends: $4" >> p/DEBIAN/control
+        if [ $1 = acme-probe ]; then
+            printf '#!/bin/sh\nset -e\nudevadm control --reload-rules\nudevadm trigger --subsystem-match=usb\nudevadm settle\nsystemctl daemon-reload\nsystemctl restart acme\n' > p/DEBIAN/postinst
+            chmod 755 p/DEBIAN/postinst
+        fi
+        dpkg-deb --root-owner-group -b p $1.deb > /dev/null; rm -r p
+    }
+    package acme-probe 2:1.0-1 all acme-tool
+    package acme-other 1.0 s390x ''
+    package acme-tool 1.0 all ''
+    { dpkg-deb -f acme-tool.deb; echo Filename: acme-tool.deb; echo Size: $(stat -c %s acme-tool.deb)
+      echo SHA256: $(sha256sum < acme-tool.deb | cut -d' ' -f1); } > Packages
+    printf 'Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n %s %s Packages\n' \
+        $(sha256sum < Packages | cut -d' ' -f1) $(stat -c %s Packages) > Release
+    : > empty.deb; echo '<!DOCTYPE html><html>login</html>' > page.deb
+"#;
+
+fn archive() -> Files {
+    let files = Files::serve();
+    files.script(PACKAGE);
+    files
+}
+
+/// No other archive is asked than that of the test.
+fn on(files: &Files, task: &str) -> String {
+    format!(
+        "- {{name: alone, action: run_command, reason: test, command: 'rm -f /etc/apt/sources.list.d/* /etc/apt/sources.list'}}\n\
+         - {{name: source, action: write_env_file, file: /etc/apt/sources.list.d/acme.list, content: \"deb [trusted=yes] {} ./\\n\"}}\n\
+         {task}",
+        files.url("")
+    )
+}
+
+const LOOK: &str = "set -e; cat /usr/share/acme/acme-probe; dpkg-query -W -f '${Version} ${Status}\\n' acme-probe acme-tool; \
+                    apt-mark showmanual | grep acme; apt-mark showauto | grep acme; \
+                    ! find / -xdev -name '*.deb' -o -xdev -name udevadm -o -xdev -name systemctl | grep .";
+const SEEN: &str = "2:1.0-1\n2:1.0-1 install ok installed\n1.0 install ok installed\nacme-probe\nacme-tool\n";
+
+#[test]
+fn a_package_brings_what_it_depends_on() {
+    let (files, store) = (archive(), Store::new());
+    let url = files.url("acme-probe.deb");
+    let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: ['{url}']}}\n")));
+    let path = text(blueprint.path());
+    let build = |more: &[&str]| store.run(&[&["build", path, "--no-attest"], more].concat());
+    let said = build(&["-t", "x:1"]).ok().stderr;
+    assert!(said.contains("sha256"), "an unpinned download is told: {said}");
+    let looked = |image: &str| store.run(&["run", image, "--", "sh", "-c", LOOK]).ok().stdout;
+    assert_eq!(looked("x:1"), SEEN);
+    // Nothing is asked, and nothing done, once more.
+    let again = build(&["-t", "x:1"]).ok().stderr;
+    assert!(!again.contains("apt-get") && again.contains("cached"), "{again}");
+
+    // What it is and what it brings is pinned, by alloy lock.
+    let refused = build(&["--locked"]).fails(3).stderr;
+    assert!(refused.contains("nothing pins the download of") && refused.contains("acme-probe.deb"), "{refused}");
+    store.run(&["lock", path]).ok();
+    let lock = fs::read_to_string(blueprint.path().join("alloy.lock.yml")).unwrap();
+    assert!(
+        lock.contains(&url) && lock.contains("package: acme-tool") && !lock.contains("package: acme-probe"),
+        "{lock}"
+    );
+    store.run(&["lock", "--check", path]).ok();
+    store.run(&["build", path, "--locked", "--no-cache", "-t", "x:2"]).ok();
+    assert_eq!(looked("x:2"), SEEN);
+    let sbom = store.run(&["sbom", "x:2"]).ok().stdout;
+    assert!(sbom.contains(&url) && sbom.contains("acme-tool"), "{sbom}");
+
+    // Another package under the name is not what was pinned.
+    let manifest =
+        format!("- {{name: probe, action: apt_install, debs: [{{url: '{url}', sha256: {}}}]}}\n", "0".repeat(64));
+    fs::write(blueprint.path().join("tasks.yml"), on(&files, &manifest)).unwrap();
+    let stale = store.run(&["lock", "--check", path]).fails(1);
+    assert!((stale.stdout + &stale.stderr).contains("probe"));
+}
+
+#[test]
+fn a_file_of_the_blueprint_is_a_package_too() {
+    let (files, store) = (archive(), Store::new());
+    let blueprint = tasks(&on(
+        &files,
+        "- {name: probe, action: apt_install, packages: [acme-tool], debs: [vendor/acme-probe.deb]}\n",
+    ));
+    fs::create_dir(blueprint.path().join("vendor")).unwrap();
+    fs::copy(files.path().join("acme-probe.deb"), blueprint.path().join("vendor/acme-probe.deb")).unwrap();
+    let path = text(blueprint.path());
+    store.run(&["build", path, "--no-attest", "-t", "x:1"]).ok();
+    let look = "cat /usr/share/acme/acme-probe; apt-mark showmanual | grep acme";
+    let looked = store.run(&["run", "x:1", "--", "sh", "-c", look]).ok().stdout;
+    assert_eq!(looked, "2:1.0-1\nacme-probe\nacme-tool\n");
+    store.run(&["lock", path]).ok();
+    store.run(&["build", path, "--no-attest", "--locked", "--no-cache", "-t", "x:2"]).ok();
+    fs::remove_file(blueprint.path().join("vendor/acme-probe.deb")).unwrap();
+    let missing = store.run(&["check", path]).fails(1);
+    assert!((missing.stdout + &missing.stderr).contains("vendor/acme-probe.deb"));
+}
+
+#[test]
+fn what_cannot_be_installed_is_told() {
+    let (files, store) = (archive(), Store::new());
+    let fails = |name: &str, more: &str| {
+        let entry = format!("{{url: '{}'{more}}}", files.url(name));
+        let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: [{entry}]}}\n")));
+        store.run(&["build", text(blueprint.path()), "--no-attest"])
+    };
+    let said = fails("acme-other.deb", "").fails(1).stderr;
+    assert!(said.contains("is a package for s390x, and this is amd64"), "{said}");
+    let said = fails("page.deb", "").fails(1).stderr;
+    assert!(said.contains("page.deb is no Debian package: it is an HTML page"), "{said}");
+    let said = fails("empty.deb", "").fails(1).stderr;
+    assert!(said.contains("empty.deb is no Debian package: it is empty"), "{said}");
+    // One of another architecture is nothing of this image's.
+    fails("acme-other.deb", ", arch: s390x").ok();
+}
+
+#[test]
+fn a_script_that_wants_a_machine_is_explained() {
+    let (files, store) = (archive(), Store::new());
+    files.script(
+        "dpkg-deb -R acme-probe.deb q; printf '#!/bin/sh\\nset -e\\n/sbin/udevadm control --reload-rules\\n' > q/DEBIAN/postinst
+         dpkg-deb --root-owner-group -b q acme-probe.deb > /dev/null",
+    );
+    let url = files.url("acme-probe.deb");
+    let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: ['{url}']}}\n")));
+    let said = store.run(&["build", text(blueprint.path()), "--no-attest"]).fails(1).stderr;
+    assert!(said.contains("wants a running udev") && said.contains("dpkg-divert"), "{said}");
+    // What it says helps.
+    let divert = format!(
+        "- {{name: divert, action: run_command, reason: test, command: dpkg-divert --rename --add /bin/udevadm && ln -s /bin/true /sbin/udevadm}}\n\
+         - {{name: probe, action: apt_install, debs: ['{url}']}}\n"
+    );
+    let blueprint = tasks(&on(&files, &divert));
+    store.run(&["build", text(blueprint.path()), "--no-attest"]).ok();
+}
+
+#[test]
+fn a_machine_s_drift_is_seen() {
+    let (files, store) = (archive(), Store::new());
+    let blueprint = tasks(&on(
+        &files,
+        &format!("- {{name: probe, action: apt_install, debs: ['{}']}}\n", files.url("acme-probe.deb")),
+    ));
+    // A machine has an udev, and these packages' scripts ask nothing of one.
+    files.script("rm -rf q; dpkg-deb -R acme-probe.deb q; rm q/DEBIAN/postinst; dpkg-deb --root-owner-group -b q acme-probe.deb > /dev/null");
+    let (host, path) = (Host::debian(), text(blueprint.path()));
+    let root = text(host.path());
+    store.run(&["install", "--blueprint-dir", path, "--root", root]).ok();
+    assert_eq!(host.read("usr/share/acme/acme-probe"), "2:1.0-1\n");
+    let again = store.run(&["install", "--blueprint-dir", path, "--root", root]).ok().stderr;
+    assert!(!again.contains("Setting up"), "{again}");
+    let drift = || store.run(&["drift", "--blueprint-dir", path, "--root", root]);
+    drift().ok();
+    crate::support::tool("chroot", &[root, "dpkg", "--purge", "acme-probe"]).ok();
+    let drifted = drift().fails(1);
+    assert!((drifted.stdout + &drifted.stderr).contains("acme-probe"));
+}

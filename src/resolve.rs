@@ -22,14 +22,18 @@ use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries, RegistryError};
 use crate::tasks::Task;
 
+mod crates;
 mod debs;
 mod files;
+mod packages;
 mod pin;
 mod rootfs;
 mod team;
 mod tree;
 
+pub use crates::{CRATES_IO, Crate, crate_entry};
 pub use files::{local, taken};
+pub use packages::Asked;
 pub use tree::{Member, members, taken_tree};
 
 const BASES: &str = "bases";
@@ -58,6 +62,8 @@ pub enum ResolveError {
     Local { task: String, place: String, path: String, message: String },
     #[error("{place}: {task}: {error}")]
     Download { task: String, place: String, error: FetchError },
+    #[error("{url}, the package {name}, is not what its registry says it is ({integrity})")]
+    Integrity { name: String, url: String, integrity: String },
     #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
     Unpinned(Vec<String>),
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use layers::digest::Digest;
 
 use super::Lock;
-use super::pin::{BasePin, ClosurePin, DebPin, ToolchainPin};
+use super::pin::{BasePin, ClosurePin, DebPin, PackagesPin, ToolchainPin};
 
 /// One line for each pin that was added (`+`), moved (`~`) or removed (`-`).
 pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
@@ -30,7 +30,45 @@ pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
         let (old, new) = (old.apt.get(platform).unwrap_or(&none), new.apt.get(platform).unwrap_or(&none));
         closures(&mut lines, platform, old, new);
     }
+    packages(&mut lines, &of_tasks(old), &of_tasks(new));
     lines
+}
+
+/// What tasks install from the registries of languages, by the name that a line has for each.
+fn of_tasks(lock: &Lock) -> BTreeMap<String, PackagesPin> {
+    let named = |(language, platform, task, pin): (crate::op::Language, &String, &String, &PackagesPin)| {
+        (format!("{} {platform} {task}", language.name()), pin.clone())
+    };
+    lock.packages.all().map(named).collect()
+}
+
+fn packages(lines: &mut Vec<String>, old: &BTreeMap<String, PackagesPin>, new: &BTreeMap<String, PackagesPin>) {
+    let count = |pin: &PackagesPin| match pin.files.len() {
+        1 => "1 package".to_owned(),
+        count => format!("{count} packages"),
+    };
+    let versions = |pin: &PackagesPin| {
+        let one = |file: &super::PackagePin| {
+            let place = file.path.clone().unwrap_or_else(|| file.name.clone());
+            let build = if file.build { " (to build)" } else { "" };
+            (format!("{place}{build}"), file.clone())
+        };
+        pin.files.iter().map(one).collect::<BTreeMap<_, _>>()
+    };
+    for task in both(old, new) {
+        match (old.get(task), new.get(task)) {
+            (None, Some(new)) => lines.push(format!("+ {task}: {}", count(new))),
+            (Some(old), None) => lines.push(format!("- {task}: {}", count(old))),
+            (Some(old), Some(new)) if old != new => {
+                let before = lines.len();
+                compare(lines, &format!("{task}: "), &versions(old), &versions(new), |file| file.version.clone());
+                if lines.len() == before {
+                    lines.push(format!("~ {task}: {}, asked for differently", count(new)));
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn compare<T: PartialEq>(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use layers::digest::Digest;
 
 use super::Lock;
-use super::pin::{BasePin, ClosurePin, DebPin, PackagesPin, ToolchainPin};
+use super::pin::{BasePin, ClosurePin, DebPin, PackagePin, PackagesPin, ToolchainPin};
 
 /// One line for each pin that was added (`+`), moved (`~`) or removed (`-`).
 pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
@@ -48,10 +48,14 @@ fn packages(lines: &mut Vec<String>, old: &BTreeMap<String, PackagesPin>, new: &
         count => format!("{count} packages"),
     };
     let versions = |pin: &PackagesPin| {
-        let one = |file: &super::PackagePin| {
-            let place = file.path.clone().unwrap_or_else(|| file.name.clone());
-            let build = if file.build { " (to build)" } else { "" };
-            (format!("{place}{build}"), file.clone())
+        let place = |file: &PackagePin| file.path.clone().unwrap_or_else(|| file.name.clone());
+        let one = |file: &PackagePin| {
+            let (name, build) = (place(file), if file.build { " (to build)" } else { "" });
+            // A crate may be built of several versions of another.
+            let several =
+                pin.files.iter().filter(|other| place(other) == name && other.build == file.build).count() > 1;
+            let which = if several { format!(" {}", file.version) } else { String::new() };
+            (format!("{name}{which}{build}"), file.clone())
         };
         pin.files.iter().map(one).collect::<BTreeMap<_, _>>()
     };
@@ -193,5 +197,40 @@ mod tests {
             difference(&Lock::default(), &new),
             [format!("+ base debian:12: {b}"), "+ linux/amd64 a.yml: b: 2 packages".into()]
         );
+    }
+
+    #[test]
+    fn packages_of_languages_are_named_one_by_one() {
+        let file = |name: &str, version: &str, build: bool| PackagePin {
+            name: name.into(),
+            version: version.into(),
+            url: format!("https://a.example/{name}-{version}"),
+            sha256: Digest::of(version),
+            integrity: None,
+            size: 1,
+            path: None,
+            build,
+        };
+        let lock = |asked: &str, files: Vec<PackagePin>| {
+            let mut lock = Lock::default();
+            let pin = PackagesPin { packages: vec![asked.into()], network: false, files };
+            lock.packages.insert(crate::op::Language::Rust, "linux/amd64", "a.yml: b".into(), pin);
+            lock
+        };
+        let old = lock("x", vec![file("x", "1", false), file("syn", "1", false), file("syn", "2", false)]);
+        let new = lock("x", vec![file("x", "2", false), file("syn", "2", false), file("make", "1", true)]);
+        let lines = [
+            "+ rust linux/amd64 a.yml: b: make (to build): 1",
+            "+ rust linux/amd64 a.yml: b: syn: 2",
+            "- rust linux/amd64 a.yml: b: syn 1: 1",
+            "- rust linux/amd64 a.yml: b: syn 2: 2",
+            "~ rust linux/amd64 a.yml: b: x: 1 -> 2",
+        ];
+        let mut found = difference(&old, &new);
+        found.sort();
+        assert_eq!(found, lines);
+        assert_eq!(difference(&Lock::default(), &old), ["+ rust linux/amd64 a.yml: b: 3 packages"]);
+        let other = lock("y", vec![file("x", "1", false), file("syn", "1", false), file("syn", "2", false)]);
+        assert_eq!(difference(&old, &other), ["~ rust linux/amd64 a.yml: b: 3 packages, asked for differently"]);
     }
 }

@@ -35,7 +35,7 @@ mod uploads;
 mod verify;
 
 pub use blobs::ensure_blobs;
-pub use closures::closures;
+pub use closures::{Closures, closures};
 pub use error::{BuildError, TaskFailure};
 pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
 pub use foreign::{Need, foresee};

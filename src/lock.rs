@@ -2,6 +2,7 @@
 
 mod difference;
 mod keys;
+mod packages;
 mod pin;
 mod read;
 mod write;
@@ -12,7 +13,8 @@ use layers::digest::Digest;
 
 pub use difference::difference;
 pub use keys::{Keys, same};
-pub use pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
+pub use packages::Packages;
+pub use pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin};
 pub use read::logins;
 
 use crate::op::Secrets;
@@ -39,6 +41,8 @@ pub struct Lock {
     pub mirror: Option<String>,
     /// Platform to task to the packages that it installs.
     pub apt: BTreeMap<String, BTreeMap<String, ClosurePin>>,
+    /// What tasks install from the registries of languages.
+    pub packages: Packages,
 }
 
 impl Default for Lock {
@@ -52,6 +56,7 @@ impl Default for Lock {
             git: BTreeMap::new(),
             mirror: None,
             apt: BTreeMap::new(),
+            packages: Packages::default(),
         }
     }
 }
@@ -76,12 +81,13 @@ impl Lock {
 
     /// Bytes of the downloads that it pins, by URL.
     pub fn sizes(&self) -> BTreeMap<String, u64> {
-        self.downloads.iter().filter_map(|(url, pin)| Some((url.clone(), pin.size?))).collect()
+        let downloads = self.downloads.iter().filter_map(|(url, pin)| Some((url.clone(), pin.size?)));
+        downloads.chain(self.packages.files().map(|file| (file.url.clone(), file.size))).collect()
     }
 
     /// True if both pin the same, whenever that was.
     pub fn pins_as(&self, other: &Self) -> bool {
-        let Self { resolved_at: _, host, toolchains, base, downloads, git, mirror, apt } = self;
+        let Self { resolved_at: _, host, toolchains, base, downloads, git, mirror, apt, packages } = self;
         // A platform without pins is one that is not there.
         let full = |pins: &BTreeMap<String, BTreeMap<String, ToolchainPin>>| {
             pins.clone().into_iter().filter(|(_, pins)| !pins.is_empty()).collect::<Vec<_>>()
@@ -93,6 +99,7 @@ impl Lock {
             && *git == other.git
             && *mirror == other.mirror
             && *apt == other.apt
+            && *packages == other.packages
     }
 }
 

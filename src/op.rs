@@ -11,6 +11,7 @@ mod checkout;
 mod fingerprint;
 mod mask;
 mod mode;
+mod package;
 mod reveal;
 mod secret;
 mod userinfo;
@@ -19,6 +20,7 @@ pub use assignment::{Assignment, EnvValue};
 pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
+pub use package::{Language, LentFile, Package, Pinned, Wanted, file_of};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
 pub use userinfo::{
@@ -112,7 +114,14 @@ pub struct Deb {
 
 /// What a step needs only while it runs: names that actions reserve for it. An image has a `/tmp` of its own that is no
 /// part of a layer; on a live host a step gets a new private directory in their place, as `/tmp` is everybody's there.
-pub const PRIVATE: [&str; 3] = ["/tmp/alloy-build", "/tmp/alloy-cargo", "/tmp/alloy-sdk-installer.sh"];
+pub const PRIVATE: [&str; 5] =
+    ["/tmp/alloy-build", "/tmp/alloy-cargo", "/tmp/alloy-sdk-installer.sh", "/tmp/alloy-npm", ASKED];
+
+/// Where a step that asks for packages leaves what it found: texts, and below `files` the packages themselves.
+pub const ASKED: &str = "/tmp/alloy-packages";
+
+/// The variable by which commands find what they are lent by [`Op::Lend`].
+pub const PACKAGES: &str = "ALLOY_PACKAGES";
 
 /// One change to a root. Paths are absolute inside the target.
 #[expect(missing_docs, reason = "the fields say what they are")]
@@ -137,6 +146,9 @@ pub enum Op {
     /// `debs` are packages of no archive, with what they depend on out of one. With `locked`, these packages and no
     /// others, and nobody is asked: then an empty list does nothing.
     AptInstall { packages: Vec<String>, debs: Vec<Source>, recommends: bool, locked: Option<Vec<Deb>> },
+    /// Lends files to the commands that follow in the step, in the directory of [`PACKAGES`]. They get no network,
+    /// unless `network` says so.
+    Lend { files: Vec<LentFile>, network: bool },
     /// Runs a command as root, or in the login environment of `user`.
     Run { command: Command, user: Option<String>, env: BTreeMap<String, String>, cwd: Option<String> },
     /// Writes udev rules: `source` itself to `path`, or, if it is a Debian package, its `*.rules`: a single one to
@@ -208,6 +220,9 @@ pub struct Step {
     /// What its commands take out of git repositories. Not part of the fingerprint: the commands say it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkouts: Vec<Checkout>,
+    /// What it installs from the registry of a language. Not part of the fingerprint: its ops say what is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Box<Wanted>>,
     /// What it does, in order.
     pub ops: Vec<Op>,
 }
@@ -235,6 +250,16 @@ impl Step {
             .any(|op| matches!(op, Op::Unpack { archive: Archive::Source(archive), .. } if archive == source))
     }
 
+    /// Bytes of the package that `source` is, if the lockfile names it.
+    pub fn package(&self, source: &Source) -> Option<u64> {
+        let lent = self.ops.iter().filter_map(|op| match op {
+            Op::Lend { files, .. } => Some(files),
+            _ => None,
+        });
+        let lent = lent.flatten().find(|file| file.source == *source).map(|file| file.size);
+        lent.or_else(|| self.deb(source).map(|deb| deb.size))
+    }
+
     /// Everything that has to be fetched before the step can run.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.ops.iter().flat_map(|op| {
@@ -246,7 +271,12 @@ impl Step {
                 Op::AptInstall { debs, locked, .. } => (debs.as_slice(), locked.as_deref()),
                 _ => (&[][..], None),
             };
-            sources.iter().chain(debs.into_iter().flatten().map(|deb| &deb.source))
+            let lent = match op {
+                Op::Lend { files, .. } => files.as_slice(),
+                _ => &[],
+            };
+            let debs = debs.into_iter().flatten().map(|deb| &deb.source);
+            sources.iter().chain(debs).chain(lent.iter().map(|file| &file.source))
         })
     }
 }

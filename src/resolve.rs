@@ -22,19 +22,23 @@ use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries, RegistryError};
 use crate::tasks::Task;
 
+mod crates;
 mod debs;
 mod downloads;
 mod error;
 mod files;
 mod named;
+mod packages;
 mod pin;
 mod rootfs;
 mod team;
 mod tree;
 
+pub use crates::{CRATES_IO, Crate, crate_entry};
 pub use downloads::WITNESS;
 pub use error::ResolveError;
 pub use files::{local, taken};
+pub use packages::Asked;
 pub use tree::{Member, members, taken_tree};
 
 const BASES: &str = "bases";

@@ -28,7 +28,7 @@ pub const COMMON: [Field; 12] = [
 
 /// Lowers a task. All that is wrong with it is reported, as far as it can be told.
 pub fn lower(task: &Task<'_>) -> Outcome {
-    let mut fields = Fields { task, warnings: Vec::new(), checkouts: Vec::new() };
+    let mut fields = Fields { task, warnings: Vec::new(), checkouts: Vec::new(), wanted: None };
     unknown_fields(&mut fields);
     let mut errors = super::check::check(&fields);
     if errors.iter().any(|error| error.code == super::check::LONG) {
@@ -47,7 +47,7 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     }
     let none = |node: &crate::yaml::Node| node.text("network").is_ok_and(|text| text == "none");
     let network = fields.node("network").map(|node| if none(node) { Network::None } else { Network::Host });
-    let (mut diagnostics, checkouts) = (fields.warnings, fields.checkouts);
+    let (mut diagnostics, checkouts, wanted) = (fields.warnings, fields.checkouts, fields.wanted);
     diagnostics.append(&mut errors);
     // What the table says, an action may find too.
     let mut seen = HashSet::new();
@@ -66,11 +66,13 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let offline = network == Some(Network::None);
     let fields = crate::yaml::Value::Mapping(task.fields.clone()).to_json();
     let (env_of_step, ops) = (Vec::new(), lowered.ops);
+    let wanted = wanted.map(Box::new);
     let mut step =
-        Step { name, action, file, line, fields, guards, network, offline, env: env_of_step, checkouts, ops };
+        Step { name, action, file, line, fields, guards, network, offline, env: env_of_step, checkouts, wanted, ops };
     if step.runs_programs() {
         // Whoever names a variable for one task means it, whatever else is known under that name.
-        for op in &mut step.ops {
+        let others = step.wanted.iter_mut().flat_map(|wanted| wanted.ask.iter_mut().chain(&mut wanted.pinned));
+        for op in step.ops.iter_mut().chain(others) {
             if let Op::Run { env: own, .. } = op {
                 own.retain(|name, _| !env.iter().any(|(other, _)| other == name));
             }

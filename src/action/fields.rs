@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 
 use super::{COMMON, Task};
-use crate::op::{Assignment, Checkout, Command, EnvValue, Op, Secrets, Source};
+use crate::op::{Assignment, Checkout, Command, EnvValue, Op, Secrets, Source, Wanted};
 use crate::yaml::{Diagnostic, Key, Node, Value, entry_of};
 
 /// The fields of one task.
@@ -16,6 +16,8 @@ pub struct Fields<'a> {
     pub(super) warnings: Vec<Diagnostic>,
     /// What it takes out of git repositories.
     pub(super) checkouts: Vec<Checkout>,
+    /// What it installs from the registry of a language.
+    pub(super) wanted: Option<Wanted>,
 }
 
 type Result<T> = std::result::Result<T, Diagnostic>;

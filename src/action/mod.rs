@@ -36,6 +36,7 @@ actions! {
     install_deb_to_sysroot
     install_target_lib
     mcu_sdk
+    npm_package
     pkg_config_env
     python_package
     register_binfmt

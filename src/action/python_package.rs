@@ -2,7 +2,7 @@
 
 use super::FieldKind::Text;
 use super::{Action, Field, Fields, Lowered};
-use crate::op::Op;
+use crate::op::{ASKED, Language, Op, Pinned, Wanted};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -25,6 +25,58 @@ const ENV: [(&str, &str); 5] = [
     ("PIP_ROOT_USER_ACTION", "ignore"),
 ];
 
+/// Says what is missing where there is no pip.
+const PIP: &str = r#"command -v pip3 >/dev/null || {
+    echo "\`pip3\` is not on the PATH of $USER ($PATH): an earlier task has to install it, \`apt_install\` of python3-pip"
+    exit 127
+}
+"#;
+
+/// Installs what is lent, and nothing else: what a site lends beside it is not asked.
+const PINNED: &str = r#"exec pip3 install --no-deps --find-links "$ALLOY_PACKAGES" "$@""#;
+
+/// Fetches all that the requirement comes to, and what source distributions among it are built with. What the root has
+/// already is then left out, since pip would leave it as it is.
+const ASK: &str = r#"cd "$0" && mkdir files probe || exit
+pip3 download --quiet --dest files --log log -- "$1" || exit
+python3 - <<'END' || exit
+import glob, tarfile, zipfile
+try:
+    import tomllib as toml
+except ImportError:
+    try:
+        from pip._vendor import tomli as toml
+    except ImportError:
+        toml = None
+
+def projects(path):
+    inner = lambda name: name.count('/') == 1 and name.endswith('/pyproject.toml')
+    if path.endswith('.zip'):
+        with zipfile.ZipFile(path) as archive:
+            return [archive.read(name) for name in archive.namelist() if inner(name)]
+    with tarfile.open(path) as archive:
+        return [archive.extractfile(member).read() for member in archive if member.isfile() and inner(member.name)]
+
+for at, path in enumerate(sorted(glob.glob('files/*'))):
+    if path.endswith('.whl'):
+        continue
+    requires = ['setuptools>=40.8.0', 'wheel']
+    for text in projects(path) if toml else []:
+        requires = toml.loads(text.decode()).get('build-system', {}).get('requires', requires)
+    # setuptools asks for it, whatever the project says.
+    if any(word.startswith('setuptools') for word in requires):
+        requires = requires + ['wheel']
+    with open('requires.%d' % at, 'w') as file:
+        file.write('\n'.join(requires) + '\n')
+END
+for requires in requires.*; do
+    test ! -f "$requires" || pip3 download --quiet --dest files --log log -r "$requires" || exit
+done
+export PIP_FIND_LINKS=
+pip3 install --quiet --no-index --find-links files --prefix "$0/probe" -- "$1" ||
+    pip3 install --quiet --find-links files --prefix "$0/probe" -- "$1" || exit
+find probe -name '*.dist-info' -o -name '*.egg-info' > installed"#;
+
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let package = fields.text("package")?.trim().to_owned();
     let version = fields.optional("version")?.map(|version| version.trim().to_owned());
@@ -46,12 +98,33 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         }
         None => package,
     };
+    let user = fields.run_as()?.map(|_| "--user");
     let mut words = vec!["pip3", "install"];
-    words.extend(fields.run_as()?.map(|_| "--user"));
+    words.extend(user);
     words.push(&requirement);
-    let mut run = fields.tool(&words, "/")?;
-    if let Op::Run { env, .. } = &mut run {
-        env.extend(ENV.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
+    let run = tool(fields, &words, &ENV)?;
+    let (pinned, ask) = ([PIP, PINNED].concat(), [PIP, ASK].concat());
+    let mut words = vec!["sh", "-c", &pinned, "pip3"];
+    words.extend(user);
+    // Neither is read where it is empty.
+    let alone = [("PIP_CONFIG_FILE", ""), ("PIP_FIND_LINKS", "")];
+    let pinned = tool(fields, &words, &[&ENV[..], &alone].concat())?;
+    let mut asking = fields.own_directory(ASKED)?;
+    asking.push(tool(fields, &["sh", "-c", &ask, ASKED, &requirement], &ENV)?);
+    fields.wanted = Some(Wanted {
+        language: Language::Python,
+        asked: vec![requirement],
+        ask: asking,
+        pinned: vec![Op::Lend { files: Vec::new(), network: false }, pinned],
+        locked: Pinned::No,
+    });
     Ok(Lowered { ops: vec![run], written: None })
+}
+
+fn tool(fields: &Fields<'_>, words: &[&str], variables: &[(&str, &str)]) -> Result<Op, Diagnostic> {
+    let mut run = fields.tool(words, "/")?;
+    if let Op::Run { env, .. } = &mut run {
+        env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    }
+    Ok(run)
 }

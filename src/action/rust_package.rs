@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Text, Words};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::{Op, PRIVATE};
+use crate::op::{ASKED, Language, Op, PRIVATE, Pinned, Wanted};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -37,9 +37,31 @@ export CARGO_INSTALL_ROOT=\"${CARGO_INSTALL_ROOT:-$place}\" CARGO_HOME=$0 CARGO_
 for file in config config.toml credentials.toml; do
     if [ -f \"$own/$file\" ]; then cp \"$own/$file\" \"$0\" || exit; fi
 done
+";
+
+const FREE: &str = "\
 # The registries of the site that builds, if it has its own.
 if [ -f /run/alloy/cargo.toml ]; then set -- --config /run/alloy/cargo.toml \"$@\"; fi
 exec cargo install --locked \"$@\"";
+
+/// The same from crates that are lent, in place of the registry.
+const PINNED: &str = "\
+mkdir \"$0/crates\" && cd \"$0/crates\" || exit
+for file in \"$ALLOY_PACKAGES\"/*.crate; do
+    name=${file##*/}
+    sum=$(sha256sum \"$file\") && tar -xzf \"$file\" --no-same-owner || exit
+    printf '{\"files\":{},\"package\":\"%s\"}' \"${sum%% *}\" > \"${name%.crate}/.cargo-checksum.json\" || exit
+done
+cd /
+exec cargo install --locked --offline --config 'source.crates-io.replace-with=\"alloy\"' \\
+    --config \"source.alloy.directory=\\\"$0/crates\\\"\" \"$@\"";
+
+/// Finds out what a crate without a `Cargo.lock` is built of today. The crate is lent.
+const ASK: &str = "\
+if [ -f /run/alloy/cargo.toml ]; then set -- --config /run/alloy/cargo.toml; else set --; fi
+mkdir \"$0/source\" && cd \"$0/source\" || exit
+tar -xzf \"$ALLOY_PACKAGES/asked.crate\" --no-same-owner --strip-components=1 || exit
+cargo generate-lockfile \"$@\" && cp Cargo.lock \"$0\"";
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     fields.required("package")?;
@@ -47,13 +69,30 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let package = fields.git_word("package")?.unwrap_or_default();
     let version = fields.git_word("version")?.unwrap_or_default();
     let features = fields.words("features")?.join(",");
-    let mut words = vec!["sh", "-c", INSTALL, PLACE, "--version", &version];
+    let mut words = vec!["--version", &version];
     if !features.is_empty() {
         words.extend(["--features", &features]);
     }
     words.push(&package);
-    let mut ops = fields.own_directory(PLACE)?;
-    ops.push(fields.tool(&words, "/")?);
-    ops.push(Op::Remove { path: PLACE.to_owned() });
+    let lend = || Some(Op::Lend { files: Vec::new(), network: false });
+    let way = |script: &str, place: &str, lend: Option<Op>| {
+        let script = [INSTALL, script].concat();
+        let mut ops = fields.own_directory(place)?;
+        ops.extend(lend);
+        ops.push(fields.tool(&[&["sh", "-c", &script, place][..], &words].concat(), "/")?);
+        Ok::<_, Diagnostic>(ops)
+    };
+    let remove = || Op::Remove { path: PLACE.to_owned() };
+    let (mut ops, mut pinned) = (way(FREE, PLACE, None)?, way(PINNED, PLACE, lend())?);
+    ops.push(remove());
+    pinned.push(remove());
+    let ask = way(ASK, ASKED, lend())?;
+    fields.wanted = Some(Wanted {
+        language: Language::Rust,
+        asked: vec![format!("{package}@{version}")],
+        ask,
+        pinned,
+        locked: Pinned::No,
+    });
     Ok(Lowered { ops, written: None })
 }

@@ -15,10 +15,7 @@ use Here::{Actions, Elsewhere};
 /// From Dockerfiles, Ansible, CI files and shells. Names of actions are not among them.
 const SYNONYMS: &[(&[&str], Here)] = &[
     (&["pip", "pip3", "pip_install", "python"], Actions(&["python_package"])),
-    (
-        &["npm", "npm_install", "npm_package", "yarn", "pnpm"],
-        Elsewhere("npm is a command here: `action: run_command` with `command: npm install -g NAME@VERSION`"),
-    ),
+    (&["npm", "npm_install", "yarn", "pnpm", "node"], Actions(&["npm_package"])),
     (&["cargo", "cargo_install", "rust"], Actions(&["rust_package"])),
     (&["apt", "apt_get", "apt-get", "package", "packages", "install"], Actions(&["apt_install"])),
     (&["shell", "run", "bash", "sh", "exec", "command", "script", "raw", "make"], Actions(&["run_command"])),
@@ -91,6 +88,7 @@ mod tests {
     fn words_of_other_tools_are_known() {
         for (word, action) in [
             ("pip_install", "python_package"),
+            ("npm-install", "npm_package"),
             ("apt-get", "apt_install"),
             ("RUN", "run_command"),
             ("ADD", "copy"),

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::purl::purl;
 use super::statement::{Dependency, Statement};
-use crate::target::inventory::{CargoPackage, DebianPackage, Distribution, Inventory, PythonPackage};
+use crate::target::inventory::{CargoPackage, DebianPackage, Distribution, Inventory, NpmPackage, PythonPackage};
 
 const NOTHING_SAID: &str = "NOASSERTION";
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
@@ -32,6 +32,9 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
     }
     for python in &inventory.python {
         document.add("CONTAINS", |ids| of_python(ids, python));
+    }
+    for npm in &inventory.npm {
+        document.add("CONTAINS", |ids| of_npm(ids, npm));
     }
     for cargo in &inventory.cargo {
         document.add("CONTAINS", |ids| of_cargo(ids, cargo));
@@ -160,6 +163,14 @@ fn of_python(ids: &mut Ids, python: &PythonPackage) -> Value {
     let normal = python.name.to_lowercase().replace('_', "-");
     refer(&mut value, &purl("pypi", None, &normal, &python.version, &[]));
     homepage(&mut value, python.homepage.as_deref());
+    value
+}
+
+fn of_npm(ids: &mut Ids, npm: &NpmPackage) -> Value {
+    let mut value = package(&ids.give(&["npm", &npm.name, &npm.version]), &npm.name, &npm.version);
+    let (scope, name) = npm.name.split_once('/').map_or((None, npm.name.as_str()), |(scope, name)| (Some(scope), name));
+    refer(&mut value, &purl("npm", scope, name, &npm.version, &[]));
+    homepage(&mut value, npm.homepage.as_deref());
     value
 }
 

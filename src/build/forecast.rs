@@ -223,8 +223,8 @@ fn files(
             if have || !seen.insert(digest.map_or_else(|| url.clone(), Digest::hex)) {
                 continue;
             }
-            if let Some(deb) = step.deb(source) {
-                (packages, bytes) = (packages + 1, deb.size.saturating_add(bytes));
+            if let Some(size) = step.package(source) {
+                (packages, bytes) = (packages + 1, size.saturating_add(bytes));
                 continue;
             }
             let name = resolver.fetcher.shown(url);

@@ -26,6 +26,7 @@ use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::Outcome;
 use crate::tasks::Task;
 
+mod asked;
 mod base;
 mod closure;
 mod inventory;
@@ -292,6 +293,15 @@ impl<'a> Session<'a> {
     }
 
     fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
+        let Some(failure) = self.tried(step, layer, id)? else { return Ok(()) };
+        // What is there now is worth a look; that it cannot be kept is no further failure.
+        let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
+        let partial = self.target()?.commit(compression, epoch).ok().flatten();
+        Err(BuildError::Task { failure, partial })
+    }
+
+    /// Performs a step. Gives why it failed; the layer is open still.
+    fn tried(&mut self, step: &Step, layer: &str, id: Id) -> Result<Option<Box<TaskFailure>>> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
         let (files, _copies) = self.files(step)?;
@@ -305,20 +315,17 @@ impl<'a> Session<'a> {
                     reporter.event(Event::Warning(format!("{layer}: {}: {}", step.name, secrets.mask(&warning))));
                 }
                 reporter.event(Event::TaskEnded { layer: id });
-                return Ok(());
+                return Ok(None);
             }
             Ok(Outcome::Skipped(reason)) => {
                 reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
-                return Ok(());
+                return Ok(None);
             }
             Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output)),
             Err(RequestError::Failed { message, hint }) => (message, None, hint),
             Err(error) => return Err(error.into()),
         };
         let hint = self.resolver.forget_unusable(step, &self.inputs.sources)?.or(hint);
-        // What is there now is worth a look; that it cannot be kept is no further failure.
-        let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-        let partial = self.target()?.commit(compression, epoch).ok().flatten();
         let failure = TaskFailure {
             task: step.name.clone(),
             action: step.action.clone(),
@@ -331,7 +338,7 @@ impl<'a> Session<'a> {
             hint,
             image: None,
         };
-        Err(BuildError::Task { failure: Box::new(failure), partial })
+        Ok(Some(Box::new(failure)))
     }
 
     /// Begins a layer on everything so far.

@@ -45,11 +45,14 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
-    let mut all = Vec::new();
+    let (mut all, mut notes) = (Vec::new(), Vec::new());
     let mut failed = None;
     for directory in &args.directories {
         match check(directory, args.strict) {
-            Ok(problems) => all.push(problems),
+            Ok((problems, note)) => {
+                all.push(problems);
+                notes.extend(note.map(|note| format!("note: {note}\n")));
+            }
             // The others are looked at all the same.
             Err(error) => failed.replace(error).iter().for_each(ui::failure),
         }
@@ -65,6 +68,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
             }
             let warnings: usize = all.iter().map(|problems| problems.diagnostics.len()).sum::<usize>() - errors;
             let (checked, errors) = (ui::count(all.len(), "blueprint"), ui::count(errors, "error"));
+            text += &notes.concat();
             ui::tell(&format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning")));
         }
         Format::Json => ui::json(report::json(&all)),
@@ -76,13 +80,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     }
 }
 
-/// Everything that is wrong with the blueprint in `directory`.
-fn check(directory: &Path, strict: bool) -> Result<Problems, CommandError> {
+/// Everything that is wrong with the blueprint in `directory`, and what its lockfile does not cover.
+fn check(directory: &Path, strict: bool) -> Result<(Problems, Option<String>), CommandError> {
     let (read, problems) = blueprint::read(directory)?;
-    Ok(match read {
-        Some(read) => look(&read, problems, strict).problems,
-        None => problems,
-    })
+    let Some(read) = read else { return Ok((problems, None)) };
+    let Looked { problems, lowered } = look(&read, problems, strict);
+    let uncovered = lowered.iter().flat_map(|(_, lowered)| plan::uncovered(lowered)).collect();
+    Ok((problems, read.lock.as_ref().and_then(|_| plan::uncovered_note(&uncovered))))
 }
 
 /// A blueprint that was looked at, on every platform it supports.

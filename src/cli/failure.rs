@@ -205,6 +205,11 @@ impl From<ResolveError> for CommandError {
             ResolveError::Fetch(error) => error.into(),
             ResolveError::Store(error) => error.into(),
             ResolveError::Target(error) => error.into(),
+            error @ ResolveError::Integrity { .. } => with(
+                Kind::Network,
+                &error,
+                Some("the registry, or a mirror of it, sends another file than it names".into()),
+            ),
             error @ ResolveError::Local { .. } => with(Kind::Blueprint, &error, None),
             ResolveError::Nowhere { name, full, error } => {
                 let mut failure = Self::from(error);

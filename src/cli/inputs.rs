@@ -180,7 +180,7 @@ impl InputArgs {
         network.fetcher = context
             .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)?
             .nearer(nearer(&lock, &network.archive))
-            .with_logins(network.archive.logins())
+            .with_logins([network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat())
             .doubting(prepared.lowered.authored.clone());
         network.compression = self.compression;
         network.locked = self.locked;
@@ -232,6 +232,11 @@ fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Low
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
+        let free = plan::not_covered(blueprint, &lowered, settings.strict);
+        if free.iter().any(Diagnostic::is_error) {
+            return Err(free);
+        }
+        lowered.warnings.extend(free);
     }
     hide_passwords(&mut lowered);
     Ok(lowered)

@@ -16,12 +16,15 @@ use super::ui;
 use crate::blueprint::{self, Blueprint, LOCK_FILE, Problems};
 use crate::event::Event;
 use crate::lock::{Lock, difference};
+use crate::op::Language;
+use crate::plan::uncovered_note;
 use crate::registry::Reference;
 use crate::sink::Sink;
 
 mod commits;
 mod locker;
 mod mirror;
+mod packages;
 mod update;
 
 use locker::Locker;
@@ -29,8 +32,8 @@ use update::Update;
 
 /// Pins all that names stand for, in alloy.lock.yml
 ///
-/// Toolchains of the catalog, the base, downloads without a digest, tags and branches of git repositories, and of each task that installs packages exactly
-/// those that apt decides on. What is pinned stays as it is, what nothing uses is dropped. Commit the file: builds use
+/// Toolchains of the catalog, the base, downloads without a digest, tags and branches of git repositories, and of each
+/// task that installs packages exactly those that apt, pip, npm and cargo decide on, with all that they need. What is pinned stays as it is, what nothing uses is dropped. Commit the file: builds use
 /// it, and with --locked nothing else.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -46,7 +49,7 @@ pub(super) struct Args {
     /// Say whether the lockfile is current, and write nothing
     #[arg(long)]
     check: bool,
-    /// Pin anew what is pinned: all, or these references, URLs and packages, `base`, `commits` or `apt`
+    /// Pin anew what is pinned: all, or these references, URLs and packages, `base`, `commits`, `apt`, `python`, `npm` or `rust`
     #[arg(long, value_name = "NAME", num_args = 0.., require_equals = true, value_delimiter = ',')]
     update: Option<Vec<String>>,
     /// The catalog that toolchains come from [default: `catalog` in the store]
@@ -75,12 +78,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);
     locker.ask = !args.check || update.any();
     locker.run()?;
-    let Locker { lock: mut new, missing, .. } = locker;
+    let Locker { lock: mut new, missing, uncovered, .. } = locker;
     if let Some(reference) = &args.mirror_to {
         new.mirror = mirror::keep(&context, &args.inputs, &blueprint, &new, reference)?;
     }
     let moved = difference(&old, &new);
     moved.iter().chain(&missing).for_each(|line| context.reporter.event(Event::Note(line.clone())));
+    uncovered_note(&uncovered).into_iter().for_each(|line| context.reporter.event(Event::Note(line)));
     let current = moved.is_empty() && missing.is_empty() && new.pins_as(&old) && blueprint.lock.is_some();
     if args.check {
         // What is shown live has to be gone before the last word.
@@ -119,7 +123,15 @@ fn summary(lock: &Lock) -> String {
         (commits, "commit"),
         (debs, "package"),
     ];
-    parts.map(|(count, what)| ui::count(count, what)).join(", ")
+    let mut parts = parts.map(|(count, what)| ui::count(count, what)).to_vec();
+    for (language, what) in
+        [(Language::Python, "Python package"), (Language::Npm, "npm package"), (Language::Rust, "crate")]
+    {
+        let tasks = lock.packages.of(language).flat_map(|(_, tasks)| tasks.values());
+        let count = tasks.map(|pin| pin.files.iter().filter(|file| !file.build).count()).sum();
+        parts.extend((count > 0).then(|| ui::count(count, what)));
+    }
+    parts.join(", ")
 }
 
 /// Writes the file whole, unless it is the same. True if it was not.

@@ -1,5 +1,7 @@
 //! `alloy outdated`.
 
+mod registries;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,11 +22,13 @@ use crate::event::Event;
 use crate::image::BaseRef;
 use crate::lock::{BasePin, Lock};
 use crate::plan::Platform;
+use crate::target::Lent;
 
 /// Says what has moved on since the lockfile was written
 ///
 /// Of packages the newest version in the archive, and whether it is a matter of security; of toolchains what the catalog
-/// has now; of the base whether it is another one today. Nothing is built or written; `alloy lock --update` moves the
+/// has now; of the base and of git revisions whether they are others today; of packages of Python, npm and Rust that
+/// tasks ask for, whether their registry has a newer one. Nothing is built or written; `alloy lock --update` moves the
 /// pins.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -80,8 +84,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut found = toolchains(&context, &lock, &catalog);
     found.extend(bases(args, &context, &lock)?);
     let looked = packages(args, &context, &lock)?;
-    let all = looked.is_some();
+    let mut all = looked.is_some();
     found.extend(looked.unwrap_or_default());
+    let fetcher = network(args, &context, parsed(&lock.host)?)?.fetcher;
+    for (more, whole) in [registries::commits(&context, &lock), registries::packages(&context, &fetcher, &lock)] {
+        found.extend(more);
+        all &= whole;
+    }
     // What is shown live has to be gone before the result.
     drop(context);
     match args.format {
@@ -147,7 +156,8 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
 fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Result<Network<'a>, CommandError> {
     let mut network = Network::new(context, &args.registry, platform)?;
     network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
-    network.fetcher = network.fetcher.with_logins(network.archive.logins());
+    let logins = [network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat();
+    network.fetcher = network.fetcher.with_logins(logins);
     Ok(network)
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use layers::digest::Digest;
 
 use super::Lock;
-use super::pin::{BasePin, ClosurePin, DebPin, ToolchainPin};
+use super::pin::{BasePin, ClosurePin, DebPin, PackagePin, PackagesPin, ToolchainPin};
 
 /// One line for each pin that was added (`+`), moved (`~`) or removed (`-`).
 pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
@@ -30,7 +30,49 @@ pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
         let (old, new) = (old.apt.get(platform).unwrap_or(&none), new.apt.get(platform).unwrap_or(&none));
         closures(&mut lines, platform, old, new);
     }
+    packages(&mut lines, &of_tasks(old), &of_tasks(new));
     lines
+}
+
+/// What tasks install from the registries of languages, by the name that a line has for each.
+fn of_tasks(lock: &Lock) -> BTreeMap<String, PackagesPin> {
+    let named = |(language, platform, task, pin): (crate::op::Language, &String, &String, &PackagesPin)| {
+        (format!("{} {platform} {task}", language.name()), pin.clone())
+    };
+    lock.packages.all().map(named).collect()
+}
+
+fn packages(lines: &mut Vec<String>, old: &BTreeMap<String, PackagesPin>, new: &BTreeMap<String, PackagesPin>) {
+    let count = |pin: &PackagesPin| match pin.files.len() {
+        1 => "1 package".to_owned(),
+        count => format!("{count} packages"),
+    };
+    let versions = |pin: &PackagesPin| {
+        let place = |file: &PackagePin| file.path.clone().unwrap_or_else(|| file.name.clone());
+        let one = |file: &PackagePin| {
+            let (name, build) = (place(file), if file.build { " (to build)" } else { "" });
+            // A crate may be built of several versions of another.
+            let several =
+                pin.files.iter().filter(|other| place(other) == name && other.build == file.build).count() > 1;
+            let which = if several { format!(" {}", file.version) } else { String::new() };
+            (format!("{name}{which}{build}"), file.clone())
+        };
+        pin.files.iter().map(one).collect::<BTreeMap<_, _>>()
+    };
+    for task in both(old, new) {
+        match (old.get(task), new.get(task)) {
+            (None, Some(new)) => lines.push(format!("+ {task}: {}", count(new))),
+            (Some(old), None) => lines.push(format!("- {task}: {}", count(old))),
+            (Some(old), Some(new)) if old != new => {
+                let before = lines.len();
+                compare(lines, &format!("{task}: "), &versions(old), &versions(new), |file| file.version.clone());
+                if lines.len() == before {
+                    lines.push(format!("~ {task}: {}, asked for differently", count(new)));
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn compare<T: PartialEq>(
@@ -155,5 +197,40 @@ mod tests {
             difference(&Lock::default(), &new),
             [format!("+ base debian:12: {b}"), "+ linux/amd64 a.yml: b: 2 packages".into()]
         );
+    }
+
+    #[test]
+    fn packages_of_languages_are_named_one_by_one() {
+        let file = |name: &str, version: &str, build: bool| PackagePin {
+            name: name.into(),
+            version: version.into(),
+            url: format!("https://a.example/{name}-{version}"),
+            sha256: Digest::of(version),
+            integrity: None,
+            size: 1,
+            path: None,
+            build,
+        };
+        let lock = |asked: &str, files: Vec<PackagePin>| {
+            let mut lock = Lock::default();
+            let pin = PackagesPin { packages: vec![asked.into()], network: false, files };
+            lock.packages.insert(crate::op::Language::Rust, "linux/amd64", "a.yml: b".into(), pin);
+            lock
+        };
+        let old = lock("x", vec![file("x", "1", false), file("syn", "1", false), file("syn", "2", false)]);
+        let new = lock("x", vec![file("x", "2", false), file("syn", "2", false), file("make", "1", true)]);
+        let lines = [
+            "+ rust linux/amd64 a.yml: b: make (to build): 1",
+            "+ rust linux/amd64 a.yml: b: syn: 2",
+            "- rust linux/amd64 a.yml: b: syn 1: 1",
+            "- rust linux/amd64 a.yml: b: syn 2: 2",
+            "~ rust linux/amd64 a.yml: b: x: 1 -> 2",
+        ];
+        let mut found = difference(&old, &new);
+        found.sort();
+        assert_eq!(found, lines);
+        assert_eq!(difference(&Lock::default(), &old), ["+ rust linux/amd64 a.yml: b: 3 packages"]);
+        let other = lock("y", vec![file("x", "1", false), file("syn", "1", false), file("syn", "2", false)]);
+        assert_eq!(difference(&old, &other), ["~ rust linux/amd64 a.yml: b: 3 packages, asked for differently"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The keys of a lockfile and where they stand, to say which of them nothing uses.
 
+use crate::op::Language;
 use crate::yaml::{Key, Mapping, Node};
 
 /// Keys by what they name.
@@ -15,6 +16,8 @@ pub struct Keys<'a> {
     pub bases: Vec<&'a Key>,
     /// Platforms and tasks.
     pub apt: Vec<(&'a str, &'a Key)>,
+    /// Languages, platforms and tasks.
+    pub packages: Vec<(Language, &'a str, &'a Key)>,
 }
 
 impl<'a> Keys<'a> {
@@ -25,14 +28,20 @@ impl<'a> Keys<'a> {
         let toolchains = [mapping].into_iter().chain(hosts).flat_map(|host| entries(host, "toolchains"));
         let nested = |field: &'static str| {
             let inner = entries(mapping, field).filter_map(move |(key, node)| Some((key, node.mapping(field).ok()?)));
-            inner.flat_map(|(outer, inner)| inner.entries.iter().map(|(key, _)| (outer.text.as_str(), key))).collect()
+            let of = |(outer, inner): (&'a Key, &'a Mapping)| {
+                inner.entries.iter().map(|(key, _)| (outer.text.as_str(), key)).collect::<Vec<_>>()
+            };
+            inner.flat_map(of).collect::<Vec<_>>()
         };
+        let of_language =
+            |language: Language| nested(language.name()).into_iter().map(move |(of, key)| (language, of, key));
         Self {
             toolchains: toolchains.map(|(key, _)| key).collect(),
             downloads: entries(mapping, "downloads").map(|(key, _)| key).collect(),
             bases: entries(mapping, "base").map(|(key, _)| key).collect(),
             git: nested("git"),
             apt: nested("apt"),
+            packages: Language::ALL.into_iter().flat_map(of_language).collect(),
         }
     }
 }

@@ -117,3 +117,35 @@ impl DebPin {
         format!("{}:{}", self.package, self.arch)
     }
 }
+
+/// What a task's packages of a language came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackagesPin {
+    /// What the task asked for.
+    pub packages: Vec<String>,
+    /// What builds one of them is not pinned: that takes the network.
+    pub network: bool,
+    /// All that is installed.
+    pub files: Vec<PackagePin>,
+}
+
+/// One file of a registry of packages.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackagePin {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it is, without who asks for it.
+    pub url: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// The same as its registry says it (Subresource Integrity), where that says anything.
+    pub integrity: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// Where it lies below the directory of all packages (npm).
+    pub path: Option<String>,
+    /// Only another one is built with it.
+    pub build: bool,
+}

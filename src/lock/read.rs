@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 
 use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
-use super::{DEFAULT_HOST, Lock};
-use crate::op::{is_commit, without_logins};
+use super::{DEFAULT_HOST, Lock, Packages};
+use crate::op::{Language, is_commit, without_logins};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node};
+
+mod packages;
 
 /// Bytes of a URL: every task that uses a pin has its own copy.
 const MAX_URL: usize = 8192;
@@ -68,11 +70,17 @@ impl Reader {
             let Some(inner) = self.take(node.mapping(&key.text)) else { continue };
             toolchains.insert(key.text.clone(), self.entries(inner, "toolchains", toolchain));
         }
-        let mut apt = BTreeMap::new();
-        let platforms: Vec<_> = self.mapping(mapping, "apt").into_iter().flat_map(|apt| &apt.entries).collect();
-        for (key, node) in platforms {
-            let Some(tasks) = self.take(node.mapping(&key.text)) else { continue };
-            apt.insert(key.text.clone(), self.each(tasks, closure));
+        let apt = self.platforms(mapping, "apt", closure);
+        let mut packages = Packages::default();
+        for language in Language::ALL {
+            let read = match language {
+                Language::Python => packages::python,
+                Language::Npm => packages::npm,
+                Language::Rust => packages::rust,
+            };
+            for (platform, tasks) in self.platforms(mapping, language.name(), read) {
+                tasks.into_iter().for_each(|(task, pin)| packages.insert(language, &platform, task, pin));
+            }
         }
         Some(Lock {
             resolved_at: text(self, "resolved_at"),
@@ -92,12 +100,29 @@ impl Reader {
                 .collect(),
             mirror: text(self, "mirror"),
             apt,
+            packages,
         })
     }
 
     fn mapping<'a>(&mut self, mapping: &'a Mapping, field: &str) -> Option<&'a Mapping> {
         let node = mapping.get(field)?;
         self.take(node.mapping(field))
+    }
+
+    /// The entries of each platform of a field.
+    fn platforms<T>(
+        &mut self,
+        mapping: &Mapping,
+        field: &str,
+        read: fn(&mut Self, &Mapping, &Node) -> Option<T>,
+    ) -> BTreeMap<String, BTreeMap<String, T>> {
+        let mut found = BTreeMap::new();
+        let platforms: Vec<_> = self.mapping(mapping, field).into_iter().flat_map(|inner| &inner.entries).collect();
+        for (key, node) in platforms {
+            let Some(tasks) = self.take(node.mapping(&key.text)) else { continue };
+            found.insert(key.text.clone(), self.each(tasks, read));
+        }
+        found
     }
 
     /// The entries of a field, each read by `read`.

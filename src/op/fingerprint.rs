@@ -165,6 +165,15 @@ impl Encoder<'_> {
                     debs.iter().for_each(|deb| self.source(&deb.source));
                 }
             }
+            Op::Lend { files, network } => {
+                self.text("lend");
+                self.flag(*network);
+                self.number(files.len() as u64);
+                for file in files {
+                    self.text(&file.name);
+                    self.source(&file.source);
+                }
+            }
             Op::Run { command, user, env, cwd } => {
                 self.text("run");
                 self.command(command);
@@ -309,6 +318,18 @@ mod tests {
         let (other, both) = (of(Some(vec![deb("b")])), of(Some(vec![deb("a"), deb("b")])));
         let all = std::collections::BTreeSet::from([free, none, one, other, both]);
         assert_eq!(all.len(), 5);
+    }
+
+    #[test]
+    fn lent_files_count_by_name_and_content() {
+        let of = |name: &str, text: &str, network: bool| {
+            let source = Source::Url { url: "https://a.example/x".into(), sha256: Some(Digest::of(text)) };
+            let digests = BTreeMap::from([(source.clone(), Digest::of(text))]);
+            let files = vec![crate::op::LentFile { name: name.into(), source, size: 1 }];
+            Fingerprint::of(&step(vec![Op::Lend { files, network }]), &digests).unwrap()
+        };
+        let all = [of("a", "x", false), of("b", "x", false), of("a", "y", false), of("a", "x", true)];
+        assert_eq!(std::collections::BTreeSet::from(all).len(), 4);
     }
 
     #[test]

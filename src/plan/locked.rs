@@ -1,9 +1,9 @@
 //! `--locked`: what a build needs and the lockfile does not pin, and what the lockfile pins and nothing uses.
 
-use super::{AptTask, Lowered, Platform, fixed};
+use super::{AptTask, LanguageTask, Lowered, Platform, fixed};
 use crate::blueprint::Blueprint;
 use crate::lock::{Keys, Lock, same};
-use crate::op::{DEFAULT_REVISION, Secrets, Source, Step, without_logins};
+use crate::op::{DEFAULT_REVISION, Pinned, Secrets, Source, Step, without_logins};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
 /// Fields that name a git repository, and those that name a revision of it.
@@ -67,6 +67,18 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
         let error = Diagnostic::error("lock", span(blueprint, step, "packages"), format!("{message} ({platform})"));
         found.push(error.label("not pinned").help("pin them: alloy lock"));
     }
+    let languages = LanguageTask::of(&lowered.layers);
+    for task in languages.iter().filter(|task| whole && task.locked == Pinned::No) {
+        let step = &lowered.layers[task.layer].steps[task.step];
+        let message = match lock.packages.get(task.language, &platform, &task.key) {
+            // It is for images, or for another base: that is told elsewhere.
+            Some(pin) if task.fits(pin) => continue,
+            Some(_) => "what this task installs is not what alloy.lock.yml was made for",
+            None => "nothing pins what this task installs",
+        };
+        let error = Diagnostic::error("lock", span(blueprint, step, "package"), format!("{message} ({platform})"));
+        found.push(error.label("not pinned").help("pin it and all that comes with it: alloy lock"));
+    }
     found.extend(blueprint.lock.iter().flat_map(|node| stale(blueprint, node)));
     if let Some(node) = &blueprint.lock {
         let keys = Keys::of(node);
@@ -75,12 +87,15 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
         found.extend(bases.map(|key| unused("base", key.span)));
         let apt = keys.apt.into_iter().filter(|(of, key)| *of == platform && tasks.iter().all(|t| t.key != key.text));
         found.extend(apt.map(|(_, key)| unused("task", key.span)));
+        let used = |language, key: &str| languages.iter().any(|task| task.language == language && task.key == key);
+        let packages = keys.packages.into_iter().filter(|(of, on, key)| *on == platform && !used(*of, &key.text));
+        found.extend(packages.map(|(_, _, key)| unused("task", key.span)));
     }
     found
 }
 
 /// Where a field of a step was written; the step itself where it has no such field.
-fn span(blueprint: &Blueprint, step: &Step, field: &str) -> Span {
+pub(super) fn span(blueprint: &Blueprint, step: &Step, field: &str) -> Span {
     let file = blueprint.files.iter().find(|file| file.path == step.file);
     let task = file.and_then(|file| file.tasks.iter().find(|task| task.span.line == step.line));
     let field = task.map(|task| task.fields.get(field).map_or(task.span, |node| node.span));

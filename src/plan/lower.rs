@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImageSpec, Platform, PortableStep, base, offline, own, pins};
+use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
 use crate::lock::{ArchivePin, Lock, logins};
@@ -159,6 +159,10 @@ fn from(
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, lock, &base, &platform);
+    if !settings.host {
+        // They are for the image's own Python, npm and cargo; a host may have others.
+        languages::packages(&mut layers, lock, &base, &platform);
+    }
     problems.extend(offline::unlocked(blueprint, &layers));
     if problems.iter().any(Diagnostic::is_error) {
         return Err(invalid(problems));

@@ -4,6 +4,7 @@ mod base;
 mod explain;
 mod image;
 mod key;
+mod languages;
 mod locked;
 mod lower;
 mod offline;
@@ -14,11 +15,13 @@ mod portable;
 mod reads;
 mod split;
 mod trace;
+mod uncovered;
 
 pub use base::base_leads_out;
 pub use explain::{Reason, changes, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
+pub use languages::LanguageTask;
 pub use locked::{drop_unused, not_locked, not_pinned};
 pub use lower::{Lowered, LoweredLayer, Settings, lower, lower_with};
 
@@ -28,3 +31,4 @@ pub use portable::{Ancestor, Contents, Facts, PortablePreimage, PortableStep};
 pub use reads::files_read;
 pub use split::{Layering, split};
 pub use trace::{StepTrace, Trace};
+pub use uncovered::{not_covered, uncovered, uncovered_note};

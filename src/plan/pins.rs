@@ -146,7 +146,7 @@ pub(super) fn authored(layers: &[LoweredLayer], lock: &Lock, platform: &str) -> 
     let toolchains = lock.toolchains.get(platform).into_iter().flat_map(BTreeMap::values);
     let toolchains: BTreeSet<&str> = toolchains.map(|pin| pin.url.as_str()).collect();
     let steps = layers.iter().flat_map(|layer| &layer.steps);
-    let authored = steps.flat_map(|step| step.sources().filter(|source| step.deb(source).is_none()));
+    let authored = steps.flat_map(|step| step.sources().filter(|source| step.package(source).is_none()));
     let authored = authored.filter_map(|source| match source {
         Source::Url { url, sha256: Some(digest) } if lock.download(url) != Some(*digest) => Some(url),
         _ => None,

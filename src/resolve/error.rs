@@ -35,6 +35,8 @@ pub enum ResolveError {
     Local { task: String, place: String, path: String, message: String },
     #[error("{place}: {task}: {error}")]
     Download { task: String, place: String, error: FetchError },
+    #[error("{url}, the package {name}, is not what its registry says it is ({integrity})")]
+    Integrity { name: String, url: String, integrity: String },
     #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
     Unpinned(Vec<String>),
 }

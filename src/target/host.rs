@@ -236,6 +236,10 @@ impl Site for Host {
             let mut content = layers::regular::open(path).map_err(failed)?;
             self.root.write_file(&place.join(name), &mut content, 0o644)?;
         }
+        // Users of tasks look for what is in it.
+        if let (Some(above), Some(name)) = (place.parent(), place.file_name()) {
+            self.root.directory(above)?.set_mode(name, 0o755)?;
+        }
         Ok(Path::new("/").join(place))
     }
 

@@ -14,7 +14,7 @@ use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
 use super::layer::write_held;
 use super::lent::Lent;
-use super::request::{Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
+use super::request::{FileSeen, Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{Bind, Console, Identity, Mode, Needs, SandboxError, Worker, overlay_fits};
@@ -197,6 +197,14 @@ impl ImageTarget {
         self.worker.send(&Request::Closure { packages, debs, files, recommends })?;
         match self.reply(output)? {
             Reply::Closure(closure) => Ok(closure),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The files that a directory of the layer that was begun has, and those of directories in it.
+    pub fn look(&mut self, directory: PathBuf) -> Result<Vec<FileSeen>, RequestError> {
+        match self.ask(&Request::Look { directory })? {
+            Reply::Files(files) => Ok(files),
             other => Err(unexpected(&other)),
         }
     }

@@ -1,4 +1,4 @@
-//! What is in an image: packages of Debian, Python and Cargo, as their own records in the root have them.
+//! What is in an image: packages of Debian, Python, npm and Cargo, as their own records in the root have them.
 //!
 //! The records may say anything: whoever built the image wrote them. So everything is bounded, what is odd is passed
 //! over, and nothing here fails a build.
@@ -15,6 +15,7 @@ use crate::debian::os_release;
 
 mod cargo;
 mod dpkg;
+mod npm;
 mod python;
 mod walk;
 
@@ -31,6 +32,9 @@ pub struct Inventory {
     pub debian: BTreeSet<DebianPackage>,
     /// Distributions that pip or another installer has installed, dpkg's own left out.
     pub python: BTreeSet<PythonPackage>,
+    /// Packages of npm, dpkg's own left out.
+    #[serde(default)]
+    pub npm: BTreeSet<NpmPackage>,
     /// Crates that `cargo install` has installed.
     pub cargo: BTreeSet<CargoPackage>,
     /// False when the root is too large to look at all of it.
@@ -74,6 +78,17 @@ pub struct PythonPackage {
     pub homepage: Option<String>,
 }
 
+/// A package of npm.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NpmPackage {
+    /// Its name, with its scope.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// A URL.
+    pub homepage: Option<String>,
+}
+
 /// A crate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CargoPackage {
@@ -104,18 +119,24 @@ pub fn look(root: &Root) -> Inventory {
     let mut inventory = Inventory { distribution: distribution(root), ..Inventory::default() };
     inventory.debian = dpkg::installed(root);
     let mut metadata: Vec<(PathBuf, FileKind)> = Vec::new();
+    let mut modules: Vec<PathBuf> = Vec::new();
     inventory.complete = walk::walk(root, |path, name, kind| {
         if python::is_metadata(name, kind) {
             metadata.push((path.to_owned(), kind));
         } else if name == cargo::RECORD && kind == FileKind::File {
             inventory.cargo.extend(cargo::installed(root, path));
+        } else if kind == FileKind::File && npm::is_record(path, name) {
+            modules.push(path.to_owned());
         }
-        inventory.cargo.len() + metadata.len() < 2 * MOST_PACKAGES
+        inventory.cargo.len() + metadata.len() + modules.len() < 2 * MOST_PACKAGES
     });
-    if !metadata.is_empty() {
-        let owned = dpkg::owned(root, |name| python::is_metadata(name, FileKind::Directory));
+    if !metadata.is_empty() || !modules.is_empty() {
+        let known = |name: &OsStr| name == npm::RECORD || python::is_metadata(name, FileKind::Directory);
+        let owned = dpkg::owned(root, known);
         metadata.retain(|(path, _)| !owned.contains(path));
+        modules.retain(|path| !owned.contains(path));
     }
+    inventory.npm = modules.iter().filter_map(|path| npm::package(root, path)).collect();
     inventory.python = metadata.iter().filter_map(|(path, kind)| python::package(root, path, *kind)).collect();
     inventory
 }

@@ -2,7 +2,7 @@
 //! mirrors of packages and crates.
 //!
 //! Nothing that a command can write is believed by another build, and alloy follows no name in it. Resolver, hosts, CA
-//! bundle and directories of wheels are read-only mounts; so is [`PLACE`], with settings of apt, pip and cargo; no cache of
+//! bundle and directories of wheels are read-only mounts; so is [`PLACE`], with settings of apt, pip, npm and cargo; no cache of
 //! theirs is lent. What apt leaves is private to the build, and outlives it only as `aptcache` says.
 
 use std::collections::BTreeMap;
@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::Login;
-use crate::op::passwords_of;
+use crate::op::{passwords_of, without_logins};
 use crate::sandbox::Bind;
 
 mod cargo;
 mod mirrors;
+mod npm;
 mod pip;
 mod place;
 
@@ -65,6 +66,9 @@ const CONFIG_LIMIT: u64 = 16 << 20;
 
 /// The file of [`PLACE`] that has the registries of cargo; cargo reads it where `rust_package` points to it.
 const CARGO_CONFIG: &str = "cargo.toml";
+
+/// The file of [`PLACE`] that has the registries of npm; npm reads it where `npm_package` points to it.
+const NPM_CONFIG: &str = "npmrc";
 
 /// The file of [`PLACE`] that has what of pip's options holds a password.
 const PIP_CONFIG: &str = "pip.conf";
@@ -122,6 +126,7 @@ impl Lent {
         }
         lent.pip(&var);
         lent.cargo(&var);
+        lent.npm(&var);
         lent
     }
 
@@ -143,14 +148,31 @@ impl Lent {
         lent
     }
 
-    fn pip(&mut self, var: &impl Fn(&str) -> Option<String>) {
+    /// Who this site is to its indexes of Python packages: what is pinned of them, alloy fetches itself.
+    pub fn logins(var: impl Fn(&str) -> Option<String>) -> Vec<Login> {
+        pip::logins(&Self::pip_variables(&var))
+    }
+
+    /// The index of Python packages, where it is not the public one; without who asks.
+    pub fn python_index(&self) -> Option<String> {
+        let line = |text: &String| text.lines().find_map(|line| line.strip_prefix("index-url = ").map(str::to_owned));
+        let url = self.env.get("PIP_INDEX_URL").cloned().or_else(|| self.files.get(PIP_CONFIG).and_then(line))?;
+        Some(without_logins(&url))
+    }
+
+    /// What pip is told by the environment, else by the files of whoever runs alloy.
+    fn pip_variables(var: &impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
         let home = |path: &str| var("HOME").map(|home| format!("{home}/{path}"));
         let config = var("XDG_CONFIG_HOME").map(|config| format!("{config}/pip/pip.conf"));
         let places = [var("PIP_CONFIG_FILE"), config.or_else(|| home(".config/pip/pip.conf")), home(".pip/pip.conf")];
         let places = places.into_iter().flatten().chain(["/etc/pip.conf".to_owned()]);
         let files: Vec<String> =
             places.filter_map(|path| layers::regular::text(Path::new(&path), CONFIG_LIMIT).ok()).collect();
-        let mut variables = pip::variables(var, &files);
+        pip::variables(var, &files)
+    }
+
+    fn pip(&mut self, var: &impl Fn(&str) -> Option<String>) {
+        let mut variables = Self::pip_variables(var);
         if let Some(links) = variables.remove("PIP_FIND_LINKS") {
             // Directories of this machine have another place in the sandbox.
             let links: Vec<String> = links.split_whitespace().map(|link| self.link(link)).collect();
@@ -188,7 +210,8 @@ impl Lent {
         let on_a_host = Self::environment(var);
         let variables = lent.env.iter().chain(&on_a_host);
         let in_variables = variables.flat_map(|(name, value)| passwords_of_variable(name, value));
-        in_variables.chain(in_files).collect()
+        let of_npm = lent.files.get(NPM_CONFIG).map(|text| npm::passwords(text)).unwrap_or_default();
+        in_variables.chain(in_files).chain(of_npm).collect()
     }
 
     fn link(&mut self, link: &str) -> String {
@@ -206,6 +229,20 @@ impl Lent {
         let text = read("config.toml").or_else(|| read("config"));
         if let Some(registries) = text.as_deref().and_then(cargo::registries) {
             self.files.insert(CARGO_CONFIG.to_owned(), registries);
+        }
+    }
+
+    /// The index that crates come from, where it is not the public one; `Err` where it is nothing that can be asked.
+    pub fn crates_index(&self) -> Result<Option<String>, String> {
+        self.files.get(CARGO_CONFIG).map_or(Ok(None), |text| cargo::index(text))
+    }
+
+    fn npm(&mut self, var: &impl Fn(&str) -> Option<String>) {
+        let named = var("npm_config_userconfig").or_else(|| var("NPM_CONFIG_USERCONFIG"));
+        let path = named.or_else(|| var("HOME").map(|home| format!("{home}/.npmrc")));
+        let text = path.and_then(|path| layers::regular::text(Path::new(&path), CONFIG_LIMIT).ok());
+        if let Some(lines) = npm::lines(&text.unwrap_or_default(), var) {
+            self.files.insert(NPM_CONFIG.to_owned(), lines);
         }
     }
 

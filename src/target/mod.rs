@@ -14,6 +14,7 @@ pub mod image;
 pub mod inventory;
 mod layer;
 mod lent;
+mod looked;
 mod perform;
 pub mod request;
 mod rules;

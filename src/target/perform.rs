@@ -17,7 +17,7 @@ use super::request::Outcome;
 use super::site::Site;
 pub use shells::login_shell;
 
-use crate::op::{Assignment, Command, EnvValue, Op, Source, Step, script};
+use crate::op::{Assignment, Command, EnvValue, Op, PACKAGES, Source, Step, script};
 
 /// Performs steps at one site.
 pub struct Performer<'a> {
@@ -47,6 +47,8 @@ pub struct Performer<'a> {
     assignments: Vec<Assignment>,
     /// What this step's author has to know although it went well.
     warnings: Vec<String>,
+    /// Where the step's commands find the packages that they were lent.
+    lent: Option<PathBuf>,
 }
 
 /// A command that ended with another status than 0.
@@ -69,6 +71,7 @@ impl<'a> Performer<'a> {
             offline: false,
             assignments: Vec::new(),
             warnings: Vec::new(),
+            lent: None,
         }
     }
 
@@ -84,7 +87,8 @@ impl<'a> Performer<'a> {
         self.site.set_offline(step.offline);
         let outcome = self.guarded(step);
         self.site.set_offline(false);
-        outcome
+        let back = self.lent.take().map_or(Ok(()), |_| self.site.take_back(packages::LENT));
+        outcome.and_then(|outcome| back.map(|()| outcome))
     }
 
     fn guarded(&mut self, step: &Step) -> Result<Outcome, TargetError> {
@@ -167,6 +171,7 @@ impl<'a> Performer<'a> {
             Op::AptInstall { packages, debs, recommends, .. } => {
                 return self.install(packages, debs, *recommends).map(Some);
             }
+            Op::Lend { files, network } => self.lend(files, *network)?,
             Op::Run { command, user, env, cwd } => {
                 if let Command::Shell(text) | Command::Strict(text) = command {
                     self.index_for(script(text, env), self.offline)?;
@@ -234,6 +239,7 @@ impl<'a> Performer<'a> {
     ) -> Result<i32, TargetError> {
         let mut extra = self.assigned(account)?;
         extra.extend(env.clone());
+        extra.extend(self.lent.iter().map(|place| (PACKAGES.to_owned(), place.display().to_string())));
         self.site.run(argv, account, &extra, cwd.unwrap_or("/"), self.output)
     }
 

@@ -67,6 +67,11 @@ pub enum Request {
         /// Whether recommended packages are wanted as well.
         recommends: bool,
     },
+    /// Say what files are in a directory of the layer that was begun.
+    Look {
+        /// Absolute in the layer.
+        directory: PathBuf,
+    },
     /// Look at the world in the layer that was begun.
     Facts(Box<FactsRequest>),
     /// Say which packages are in the layer that was begun, and below.
@@ -195,6 +200,19 @@ pub struct Interactive {
     pub terminal: bool,
 }
 
+/// A file that commands have left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSeen {
+    /// Its path below the directory that was looked at.
+    pub name: String,
+    /// What it is.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// What stands in it, if it is directly in the directory and small enough.
+    pub text: Option<String>,
+}
+
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -224,6 +242,8 @@ pub enum Reply {
     Layer(Option<LayerBlob>),
     /// Things the layer holds that could not be made here (device nodes, to an ordinary user).
     Unpacked(Unpacked),
+    /// What files there are.
+    Files(Vec<FileSeen>),
     /// What the world is like.
     World(World),
     /// What is installed.

@@ -26,7 +26,7 @@ use super::perform::{Performer, login_shell};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
 use super::trees::Trees;
-use super::{facts, inventory, scratch, unpack};
+use super::{facts, inventory, looked, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::{Channel, Identity, SandboxError, attach};
@@ -145,6 +145,11 @@ impl<'a> Session<'a> {
                 let closure = Performer::new(self.open()?, &files, &output).closure(&packages, &debs, recommends)?;
                 self.trees.are_sound()?;
                 Reply::Closure(closure)
+            }
+            Request::Look { directory } => {
+                let seen = looked::look(self.open()?.root(), &directory)?;
+                self.trees.are_sound()?;
+                Reply::Files(seen)
             }
             Request::Facts(request) => {
                 let world = facts::look(self.open()?, &request)?;

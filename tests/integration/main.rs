@@ -35,6 +35,7 @@ mod install_faults;
 mod install_killed;
 mod install_lent;
 mod jobs;
+mod languages;
 mod large;
 mod lending;
 mod lent;

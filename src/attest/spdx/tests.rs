@@ -43,6 +43,7 @@ fn packages_of_every_kind() {
         distribution: Some(Distribution { id: "debian".into(), version: Some("12".into()) }),
         debian: [debian("libstdc++6", "12.2.0-14", Some("Debian GCC (team) <gcc@x.example>"))].into(),
         python: [PythonPackage { name: "Foo_Bar".into(), version: "1".into(), homepage: None }].into(),
+        npm: [NpmPackage { name: "@angular/cli".into(), version: "17.0.0".into(), homepage: None }].into(),
         cargo: [CargoPackage { name: "ripgrep".into(), version: "14.1.0".into(), from_registry: true }].into(),
         complete: true,
     };
@@ -67,6 +68,7 @@ fn packages_of_every_kind() {
     let expected = BTreeMap::from([
         ("libstdc++6", "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64&distro=debian-12".to_owned()),
         ("Foo_Bar", "pkg:pypi/foo-bar@1".to_owned()),
+        ("@angular/cli", "pkg:npm/%40angular/cli@17.0.0".to_owned()),
         ("ripgrep", "pkg:cargo/ripgrep@14.1.0".to_owned()),
         ("t.tar.xz", format!("pkg:generic/t.tar.xz?{checksum}")),
         ("sdk", format!("pkg:github/some/sdk@{sdk}")),
@@ -78,11 +80,11 @@ fn packages_of_every_kind() {
     assert_eq!(purls, expected.iter().map(|(name, purl)| (*name, purl.as_str())).collect());
     assert_eq!(packages[1]["supplier"], "Organization: Debian GCC team (gcc@x.example)");
     assert_eq!(packages[1].get("homepage"), None);
-    assert_eq!(packages[4]["downloadLocation"], "https://a.example/t.tar.xz");
-    assert_eq!(packages[5]["downloadLocation"], format!("git+https://github.com/Some/SDK.git@{sdk}"));
-    assert_eq!((&packages[6]["versionInfo"], packages[9].get("versionInfo")), (&json!(tool), None));
-    assert_eq!(packages[7]["downloadLocation"], format!("git+git@github.com:some/ssh.git@{tool}"));
-    assert_eq!(packages[8]["downloadLocation"], NOTHING_SAID);
+    assert_eq!(packages[5]["downloadLocation"], "https://a.example/t.tar.xz");
+    assert_eq!(packages[6]["downloadLocation"], format!("git+https://github.com/Some/SDK.git@{sdk}"));
+    assert_eq!((&packages[7]["versionInfo"], packages[10].get("versionInfo")), (&json!(tool), None));
+    assert_eq!(packages[8]["downloadLocation"], format!("git+git@github.com:some/ssh.git@{tool}"));
+    assert_eq!(packages[9]["downloadLocation"], NOTHING_SAID);
     assert_eq!(document["creationInfo"]["created"], "2020-01-01T00:00:00Z");
     assert_eq!(packages[0]["checksums"][0]["checksumValue"], "a".repeat(64));
 }

@@ -1,4 +1,4 @@
-//! Pinned packages: what apt would install at the point where a task runs, and what the archive has lost since.
+//! Pinned packages: what would be installed at the point where a task runs, and what the archive has lost since.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,19 @@ use layers::digest::Digest;
 
 use super::{Result, Session};
 use crate::build::BuildError;
+use crate::build::closures::{Found, Open};
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
 use crate::event::{Event, Id};
 use crate::fetch::FetchError;
-use crate::op::{Deb, Step};
-use crate::plan::{AptTask, LoweredLayer};
+use crate::op::{Deb, Language, Step};
+use crate::plan::{AptTask, LanguageTask, LoweredLayer};
 use crate::target::Closure;
 
 impl Session<'_> {
-    /// Asks apt on top of everything so far for each of `tasks`, all of `layer`, in their order. What comes before the
+    /// Asks on top of everything so far for each of `tasks`, all of `layer`, in their order. What comes before the
     /// last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere.
-    pub fn closures(&mut self, layer: &LoweredLayer, tasks: &[AptTask]) -> Result<Vec<Closure>> {
+    pub fn closures(&mut self, layer: &LoweredLayer, tasks: &[Open]) -> Result<Vec<Found>> {
         if let Some(need) = layer.steps.iter().find_map(Need::of) {
             foreign::ensure(self.resolver, || need)?;
         }
@@ -26,13 +27,24 @@ impl Session<'_> {
         self.begin()?;
         let id = Id::next();
         for task in tasks {
-            for step in next..task.step {
+            let at = task.place().1;
+            for step in next..at {
                 self.step(&layer[0].steps[step].clone(), &layer[0].name, id)?;
             }
-            let closure = self.closure(task, &layer[0].steps[task.step].clone(), id)?;
-            AptTask { layer: 0, ..task.clone() }.lock(&mut layer, &closure.debs);
-            closures.push(closure);
-            next = task.step;
+            next = at;
+            closures.push(match task {
+                Open::Apt(task) => {
+                    let closure = self.closure(task, &layer[0].steps[at].clone(), id)?;
+                    AptTask { layer: 0, ..task.clone() }.lock(&mut layer, &closure.debs);
+                    Found::Apt(closure)
+                }
+                Open::Language(task) => {
+                    let found = self.asked(&mut layer[0], &LanguageTask { layer: 0, ..task.clone() }, id)?;
+                    // It was installed to see that it can be.
+                    next += usize::from(matches!(found, Found::Language(_)) && task.language != Language::Rust);
+                    found
+                }
+            });
         }
         self.target()?.discard()?;
         Ok(closures)

@@ -6,24 +6,21 @@ use std::sync::Arc;
 
 use super::update::Update;
 use crate::blueprint::{Blueprint, Problems};
-use crate::build::{self, BuildError, LookInside, NoCache, Options};
 use crate::catalog::Catalog;
 use crate::cli::context::{Context, Network};
 use crate::cli::error::CommandError;
 use crate::cli::inputs::{InputArgs, Prepared};
-use crate::event::Event;
-use crate::lock::{BasePin, ClosurePin, Lock, ToolchainPin, same};
+use crate::lock::{BasePin, Lock, ToolchainPin, same};
 use crate::op::{Secrets, Source};
-use crate::plan::{AptTask, Platform, drop_unused, fixed};
-use crate::target::Closure;
+use crate::plan::{Platform, drop_unused, fixed, uncovered};
 use crate::yaml::Diagnostic;
 
 /// Pins what is not pinned, platform by platform.
 pub(super) struct Locker<'a> {
     pub(super) context: &'a Context,
-    inputs: &'a InputArgs,
-    blueprint: &'a Arc<Blueprint>,
-    old: &'a Lock,
+    pub(super) inputs: &'a InputArgs,
+    pub(super) blueprint: &'a Arc<Blueprint>,
+    pub(super) old: &'a Lock,
     pub(super) update: &'a Update,
     catalog: &'a Path,
     /// Ask what is not pinned; else it is only named.
@@ -34,6 +31,8 @@ pub(super) struct Locker<'a> {
     pub(super) missing: Vec<String>,
     /// Names that were pinned anew for another platform already.
     pub(super) anew: BTreeSet<String>,
+    /// Tasks that no lockfile covers.
+    pub(super) uncovered: BTreeSet<String>,
 }
 
 impl<'a> Locker<'a> {
@@ -45,8 +44,8 @@ impl<'a> Locker<'a> {
         update: &'a Update,
         catalog: &'a Path,
     ) -> Self {
-        let (lock, missing, anew) = (old.clone(), Vec::new(), BTreeSet::new());
-        Self { context, inputs, blueprint, old, update, catalog, ask: true, lock, missing, anew }
+        let (lock, missing, anew, uncovered) = (old.clone(), Vec::new(), BTreeSet::new(), BTreeSet::new());
+        Self { context, inputs, blueprint, old, update, catalog, ask: true, lock, missing, anew, uncovered }
     }
 
     pub(super) fn run(&mut self) -> Result<(), CommandError> {
@@ -62,6 +61,7 @@ impl<'a> Locker<'a> {
         let keeps = |name: &String| supported.iter().chain(&wanted).any(|platform| platform.to_string() == *name);
         self.lock.toolchains.retain(|name, _| keeps(name));
         self.lock.apt.retain(|name, _| keeps(name));
+        self.lock.packages.retain(keeps);
         self.toolchains(&wanted)?;
         let mut bases = BTreeSet::new();
         for platform in &wanted {
@@ -135,6 +135,8 @@ impl<'a> Locker<'a> {
         let base = bare.lowered.base.clone();
         self.base(&base, platform, &network)?;
         self.packages(&base, platform)?;
+        let whole = self.inputs.prepare_with(self.blueprint, platform, &self.lock)?;
+        self.uncovered.extend(uncovered(&whole.lowered));
         Ok(base)
     }
 
@@ -184,78 +186,10 @@ impl<'a> Locker<'a> {
         }
         Ok(())
     }
-
-    fn packages(&mut self, base: &str, platform: &Platform) -> Result<(), CommandError> {
-        let name = platform.to_string();
-        let mut before = self.lock.apt.remove(&name).unwrap_or_default();
-        if pin_of(self.old, base, &name) != pin_of(&self.lock, base, &name) {
-            // They were found on another base.
-            before.clear();
-        }
-        let mut prepared = self.inputs.prepare_with(self.blueprint, platform, &self.lock)?;
-        let tasks = AptTask::of(&prepared.lowered.layers);
-        let stale = |task: &&AptTask| {
-            let fits = before.get(&task.key).is_some_and(|pin| task.fits(pin));
-            self.update.covers_task(task) || !fits
-        };
-        // What is installed first decides what is missing later. All are asked, so that every name is known.
-        let kept = tasks.iter().enumerate().filter(|(_, task)| stale(task)).map(|(at, _)| at).min();
-        let kept = kept.unwrap_or(tasks.len());
-        let mut pins = BTreeMap::new();
-        for task in &tasks[..kept] {
-            if let Some(pin) = before.remove(&task.key) {
-                task.lock(&mut prepared.lowered.layers, &pin.debs);
-                pins.insert(task.key.clone(), pin);
-            }
-        }
-        if kept < tasks.len() && self.ask {
-            pins.extend(self.closures(prepared)?);
-        } else {
-            let open = tasks[kept..].iter();
-            self.missing.extend(open.map(|task| format!("the packages of {} are not pinned for {name}", task.key)));
-        }
-        if !pins.is_empty() {
-            self.lock.apt.insert(name, pins);
-        }
-        Ok(())
-    }
-
-    /// What the tasks without packages install. Nothing, with a warning, where this machine cannot run apt.
-    fn closures(&self, prepared: Prepared) -> Result<Vec<(String, ClosurePin)>, CommandError> {
-        let network = self.inputs.network(self.context, &prepared)?;
-        let options = Options {
-            compression: self.inputs.compression,
-            epoch: prepared.epoch,
-            no_cache: NoCache::Nothing,
-            layering: self.inputs.layers,
-            push: Vec::new(),
-            whole: false,
-            look_inside: LookInside::Never,
-        };
-        let (resolver, directory) = (network.resolver(), &self.blueprint.directory);
-        let says_suite = prepared.lowered.base.starts_with("deb:");
-        let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
-        let found = match build::closures(&resolver, directory, prepared.lowered, resolved, &options) {
-            Err(error @ BuildError::Foreign { .. }) => {
-                let platform = prepared.platform;
-                let warning =
-                    format!("packages are not pinned for {platform}: {error}; lock it where its programs run");
-                self.context.reporter.event(Event::Warning(warning));
-                return Ok(Vec::new());
-            }
-            found => found?,
-        };
-        let pin = |(task, closure): (AptTask, Closure)| {
-            let (suite, debs) = (closure.suite.filter(|_| !says_suite), closure.debs);
-            let packages = task.wanted();
-            (task.key, ClosurePin { packages, recommends: task.recommends, suite, debs })
-        };
-        Ok(found.into_iter().map(pin).collect())
-    }
 }
 
 /// What a base is on a platform.
-fn pin_of(lock: &Lock, base: &str, platform: &str) -> Option<BasePin> {
+pub(super) fn pin_of(lock: &Lock, base: &str, platform: &str) -> Option<BasePin> {
     match lock.base.get(base)? {
         BasePin::Archive(pins) => {
             let pin = pins.get(platform)?.clone();

@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::packages::names;
 use crate::cli::error::CommandError;
-use crate::plan::AptTask;
+use crate::lock::PackagesPin;
+use crate::plan::{AptTask, LanguageTask};
 
 /// What is asked for.
 pub(super) enum Update {
@@ -77,6 +79,12 @@ impl Update {
         self.covers(APT) | self.covers(&task.key) | (packages > 0)
     }
 
+    /// The same of a task that installs packages of a language: by its name, the language, or that of a package.
+    pub(super) fn covers_packages(&self, task: &LanguageTask, pin: &PackagesPin) -> bool {
+        let packages = names(task, pin).filter(|name| self.covers(name)).count();
+        self.covers(task.language.name()) | self.covers(&task.key) | (packages > 0)
+    }
+
     /// An error for names that nothing has.
     pub(super) fn check(&self) -> Result<(), CommandError> {
         let Self::Named { names, found } = self else { return Ok(()) };
@@ -84,7 +92,7 @@ impl Update {
         match names.iter().find(|name| !found.contains(*name)) {
             None => Ok(()),
             Some(name) => Err(CommandError::usage(format!("--update: nothing that is pinned is called `{name}`"))
-                .hint("name a toolchain, a URL, a package that a task asks for, `base`, `commits` or `apt`")),
+                .hint("name a toolchain, a URL, a package that a task asks for, `base`, `commits`, `apt`, `python`, `npm` or `rust`")),
         }
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn lock() -> Value {
     let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let repository = json!({"type": "object", "additionalProperties": commit});
     let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
+    let packages = packages();
     json!({
         "title": "alloy lockfile",
         "description": "Generated, and committed: what names stand for",
@@ -142,6 +143,38 @@ pub(super) fn lock() -> Value {
             "hosts": {"description": "Toolchains of further platforms", "type": "object", "additionalProperties": host},
             "git": {"description": "Commits by URL and tag or branch", "type": "object", "additionalProperties": repository},
             "downloads": {"description": "By URL, for tasks without sha256", "type": "object", "additionalProperties": download},
+            "python": packages,
+            "npm": packages,
+            "rust": packages,
         },
     })
+}
+
+/// What tasks install from the registry of a language, by platform and task.
+fn packages() -> Value {
+    let file = json!({
+        "type": "object",
+        "required": ["name", "version", "url", "sha256", "size"],
+        "properties": {
+            "name": {"description": "What the package is called", "type": "string"},
+            "version": described(text(), "Its version"),
+            "url": {"description": "Where it is, without a login", "type": "string"},
+            "sha256": sha256(),
+            "integrity": {"description": "What the registry says it is", "type": "string"},
+            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
+            "path": {"description": "Its place in the tree of npm", "type": "string"},
+            "build": {"description": "Only another package is built with it", "type": "boolean"},
+        },
+    });
+    let task = json!({
+        "type": "object",
+        "required": ["packages", "files"],
+        "properties": {
+            "packages": {"description": "What the task asks for", "type": "array", "items": {"type": "string"}},
+            "network": {"description": "What builds a package is not all pinned", "type": "boolean"},
+            "files": {"description": "All that is installed", "type": "array", "items": file},
+        },
+    });
+    let tasks = json!({"type": "object", "additionalProperties": task});
+    json!({"description": "By platform and task", "type": "object", "additionalProperties": tasks})
 }

@@ -17,7 +17,7 @@ use crate::op::{Command, Op, PRIVATE, Step};
 /// Where private directories are made, below the root.
 const BASE: &str = "var/cache/alloy";
 /// With what their names begin: of steps, of runs, and of pinned packages.
-const PREFIXES: [&str; 3] = ["step-", "run-", "debs"];
+const PREFIXES: [&str; 4] = ["step-", "run-", "debs", "packages"];
 
 /// The step as it is to be performed, and its private directory, relative to the root, if it needs one. Whoever asked
 /// deletes the directory afterwards.

@@ -86,3 +86,21 @@ fn odd_files_are_passed_over() {
     std::fs::write(directory.path().join("srv/.crates2.json"), vec![b'['; 1 << 20]).unwrap();
     assert_eq!(look(&root), Inventory { complete: true, ..Inventory::default() });
 }
+
+#[test]
+fn packages_of_npm_but_what_dpkg_owns_and_what_is_a_part_of_one() {
+    let record =
+        |name: &str| format!("{{\"name\": \"{name}\", \"version\": \"1.0.0\", \"homepage\": \"https://a.example\"}}");
+    let own = "usr/share/nodejs/node_modules/own/package.json";
+    let (_directory, root) = root(&[
+        ("usr/local/lib/node_modules/@s/a/package.json", &record("@s/a")),
+        ("usr/local/lib/node_modules/@s/a/node_modules/b/package.json", &record("b")),
+        ("usr/local/lib/node_modules/@s/a/dist/package.json", &record("part")),
+        ("home/dev/.local/lib/node_modules/c/package.json", "not JSON"),
+        ("srv/package.json", &record("mine")),
+        (own, &record("own")),
+        ("var/lib/dpkg/info/node-own.list", &format!("/{own}\n")),
+    ]);
+    let found = look(&root).npm;
+    assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["@s/a", "b"]);
+}

@@ -38,6 +38,29 @@ pub fn registries(text: &str) -> Option<String> {
     (!kept.is_empty()).then_some(kept)
 }
 
+/// The index that crates of the public registry come from, where such a configuration says so: cargo calls that to
+/// replace a source. `Err` says what it is replaced with where that is no index that can be asked.
+pub fn index(text: &str) -> Result<Option<String>, String> {
+    let all: Table = text.parse().unwrap_or_default();
+    let source = |name: &str| all.get("source").and_then(|all| all.get(name));
+    let mut at = "crates-io".to_owned();
+    // A chain that ends nowhere is cargo's to complain of.
+    for _ in 0..8 {
+        let Some(found) = source(&at) else { return Ok(None) };
+        if let Some(next) = found.get("replace-with").and_then(Value::as_str) {
+            next.clone_into(&mut at);
+            continue;
+        }
+        let registry = found.get("registry").and_then(Value::as_str);
+        return match registry.and_then(|registry| registry.strip_prefix("sparse+")) {
+            Some(index) => Ok(Some(format!("{}/", index.trim_end_matches('/')))),
+            None if at == "crates-io" => Ok(None),
+            None => Err(format!("cargo's configuration takes crates from `{at}`, which is no sparse index")),
+        };
+    }
+    Ok(None)
+}
+
 /// The `keys` of a table, below its header.
 fn lines(header: &str, table: &Table, keys: &[&str]) -> String {
     let known = table.iter().filter(|(key, _)| keys.contains(&key.as_str()));
@@ -62,6 +85,15 @@ fn text_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crates_come_from_what_replaces_their_registry() {
+        let own = "[source.crates-io]\nreplace-with = 'a'\n[source.a]\nreplace-with = 'b'\n";
+        let sparse = format!("{own}[source.b]\nregistry = 'sparse+https://m.example/index'\n");
+        assert_eq!(index(&sparse).unwrap().as_deref(), Some("https://m.example/index/"));
+        assert_eq!(index("").unwrap(), None);
+        assert!(index(&format!("{own}[source.b]\ndirectory = '/srv/vendor'\n")).unwrap_err().contains("`b`"));
+    }
 
     #[test]
     fn registries_without_their_tokens() {

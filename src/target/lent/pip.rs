@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::fetch::{Login, taken_apart};
+
 /// Options that count, as configuration files name them.
 const OPTIONS: [&str; 6] = ["index-url", "extra-index-url", "trusted-host", "find-links", "timeout", "retries"];
 
@@ -19,6 +21,17 @@ pub fn variables(var: impl Fn(&str) -> Option<String>, files: &[String]) -> BTre
         Some((name, value))
     };
     OPTIONS.into_iter().filter_map(variable).collect()
+}
+
+/// Users and passwords of indexes. Files of an index may lie anywhere on its server.
+pub fn logins(variables: &BTreeMap<String, String>) -> Vec<Login> {
+    let indexes = variables.iter().filter(|(name, _)| name.ends_with("INDEX_URL"));
+    let urls = indexes.flat_map(|(_, value)| value.split_whitespace());
+    let logins = urls.filter_map(|url| taken_apart(url).1).map(|login| {
+        let end = login.place.find("://").and_then(|at| Some(at + 3 + login.place[at + 3..].find('/')?));
+        Login { place: login.place[..end.unwrap_or(login.place.len())].to_owned(), ..login }
+    });
+    logins.collect()
 }
 
 /// The line of a configuration file that stands for a variable.
@@ -80,5 +93,18 @@ mod tests {
             ("PIP_TRUSTED_HOST", "a.example b.example"),
         ];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+
+    #[test]
+    fn a_login_is_for_all_of_its_server() {
+        let variables = [
+            ("PIP_INDEX_URL", "https://ann:p%40ss@a.example:8443/simple"),
+            ("PIP_EXTRA_INDEX_URL", "https://b.example/x https://bob@c.example"),
+            ("PIP_TRUSTED_HOST", "d.example"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let found = logins(&variables);
+        let places: Vec<_> = found.iter().map(|login| (login.place.as_str(), login.password.as_str())).collect();
+        assert_eq!(places, [("https://c.example", ""), ("https://a.example:8443", "p@ss")]);
     }
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Performer;
-use crate::op::{Deb, Source};
+use crate::op::{Deb, LentFile, Source};
 use crate::target::apt::{Archived, Closure, LocalDeb, Status, Use};
 use crate::target::{TargetError, apt};
 
 /// Below `/run/alloy` in the sandbox: pinned packages while they are installed.
 const DEBS: &str = "debs";
+/// The same, of packages of a language.
+pub(super) const LENT: &str = "packages";
 /// What apt prints of a thousand packages is a tenth of it.
 const MOST_PRINTED: usize = 4 << 20;
 
@@ -161,6 +163,17 @@ impl Performer<'_> {
             }
             this.offline(&apt::mark_command(&automatic))
         })
+    }
+
+    /// Lends packages of a language to the commands that follow.
+    pub(super) fn lend(&mut self, files: &[LentFile], network: bool) -> Result<(), TargetError> {
+        let files = files.iter().map(|file| Ok((file.name.clone(), self.file(&file.source)?)));
+        let files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
+        self.lent = Some(self.site.lend(LENT, &files)?);
+        if !network {
+            self.site.set_offline(true);
+        }
+        Ok(())
     }
 
     fn offline(&mut self, argv: &[String]) -> Result<i32, TargetError> {

@@ -1,0 +1,80 @@
+//! What a task would install from the registry of a language, found out by its own program where it runs.
+
+use std::path::PathBuf;
+
+use super::{Result, Session};
+use crate::build::BuildError;
+use crate::build::closures::{Found, crate_of};
+use crate::event::{Event, Id};
+use crate::lock::PackagesPin;
+use crate::op::{ASKED, Guards, Language, LentFile, Op, Source, Step};
+use crate::plan::{LanguageTask, LoweredLayer};
+use crate::resolve::{Asked, Crate};
+
+mod npm;
+mod python;
+
+impl Session<'_> {
+    /// Asks for `task`, of `layer`, pins the files that it comes to, and installs them, so that it is known that they
+    /// are all that it takes. The task of the layer is then locked.
+    pub(super) fn asked(&mut self, layer: &mut LoweredLayer, task: &LanguageTask, id: Id) -> Result<Found> {
+        let step = &layer.steps[task.step];
+        let Some(wanted) = &step.wanted else { return Ok(Found::Nothing("it asks for nothing".into())) };
+        let (language, mut ask) = (wanted.language, wanted.ask.clone());
+        let mut top = None;
+        if language == Language::Rust {
+            match crate_of(self.resolver, task)? {
+                Ok(found) => top = Some(found),
+                Err(why) => return Ok(Found::Nothing(why)),
+            }
+        }
+        if let (Some(Crate { top, sha256, .. }), Some(Op::Lend { files, network })) =
+            (&top, ask.iter_mut().find(|op| matches!(op, Op::Lend { .. })))
+        {
+            let source = Source::Url { url: top.url.clone(), sha256: Some(*sha256) };
+            *files = vec![LentFile { name: "asked.crate".into(), source, size: 0 }];
+            *network = true;
+        }
+        let name = format!("what {} installs", task.key);
+        let ask = Step { name, guards: Guards::default(), offline: false, ops: ask, wanted: None, ..step.clone() };
+        self.step(&ask, &layer.name, id)?;
+        let seen = self.target()?.look(PathBuf::from(ASKED))?;
+        let remove = vec![Op::Remove { path: ASKED.to_owned() }];
+        self.step(&Step { name: "tidying up".into(), ops: remove, ..Step::default() }, &layer.name, id)?;
+        let found = match language {
+            Language::Python => python::found(&seen),
+            Language::Npm => npm::found(&seen, self.resolver.platform.debian_arch()),
+            Language::Rust => {
+                let lockfile = seen.iter().find(|file| file.name == "Cargo.lock").and_then(|file| file.text.as_deref());
+                let found = top.as_ref().zip(lockfile).map(|(top, lockfile)| top.all(lockfile));
+                found.unwrap_or_else(|| Err("cargo wrote no Cargo.lock".to_owned()))
+            }
+        };
+        let asked = match found {
+            Ok(asked) => asked,
+            Err(why) => return Ok(Found::Nothing(why)),
+        };
+        let builds = language == Language::Python && asked.iter().any(Asked::is_built);
+        let files = self.resolver.pin_packages(asked)?;
+        let mut pin = PackagesPin { packages: task.asked.clone(), network: false, files };
+        let free = layer.steps[task.step].clone();
+        task.lock(std::slice::from_mut(layer), &pin);
+        if language == Language::Rust {
+            // All that is compiled is there; whether it compiles, its build says.
+            return Ok(Found::Language(pin));
+        }
+        let Some(failure) = self.tried(&layer.steps[task.step].clone(), &layer.name, id)? else {
+            return Ok(Found::Language(pin));
+        };
+        if !builds {
+            return Err(BuildError::Task { failure, partial: None });
+        }
+        let note = "what builds its packages is not all pinned, and is taken from the network";
+        self.resolver.reporter.event(Event::Note(format!("{}: {note}", task.key)));
+        pin.network = true;
+        layer.steps[task.step] = free;
+        task.lock(std::slice::from_mut(layer), &pin);
+        self.step(&layer.steps[task.step].clone(), &layer.name, id)?;
+        Ok(Found::Language(pin))
+    }
+}

@@ -1,0 +1,111 @@
+//! Packages of apt and of languages, pinned as they are found where their tasks run.
+
+use std::collections::BTreeMap;
+
+use super::locker::{Locker, pin_of};
+use crate::build::{self, BuildError, Closures, LookInside, NoCache, Options};
+use crate::cli::error::CommandError;
+use crate::cli::inputs::Prepared;
+use crate::event::Event;
+use crate::lock::{ClosurePin, PackagesPin};
+use crate::op::Pinned;
+use crate::plan::{AptTask, LanguageTask, Platform};
+
+impl Locker<'_> {
+    /// Pins what tasks install.
+    pub(super) fn packages(&mut self, base: &str, platform: &Platform) -> Result<(), CommandError> {
+        let name = platform.to_string();
+        let mut before = self.lock.apt.remove(&name).unwrap_or_default();
+        let mut languages = self.lock.packages.take(&name);
+        if pin_of(self.old, base, &name) != pin_of(&self.lock, base, &name) {
+            // They were found on another base.
+            before.clear();
+            languages.clear();
+        }
+        let mut prepared = self.inputs.prepare_with(self.blueprint, platform, &self.lock)?;
+        let layers = &mut prepared.lowered.layers;
+        let tasks = AptTask::of(layers);
+        let stale = |task: &&AptTask| {
+            let fits = before.get(&task.key).is_some_and(|pin| task.fits(pin));
+            self.update.covers_task(task) || !fits
+        };
+        // What is installed first decides what is missing later. All are asked, so that every name is known.
+        let kept = tasks.iter().enumerate().filter(|(_, task)| stale(task)).map(|(at, _)| at).min();
+        let kept = kept.unwrap_or(tasks.len());
+        let mut pins = BTreeMap::new();
+        for task in &tasks[..kept] {
+            if let Some(pin) = before.remove(&task.key) {
+                task.lock(layers, &pin.debs);
+                pins.insert(task.key.clone(), pin);
+            }
+        }
+        for task in LanguageTask::of(layers) {
+            let pin = languages.remove(&(task.language, task.key.clone())).filter(|pin| task.fits(pin));
+            if let Some(pin) = pin.filter(|pin| !self.update.covers_packages(&task, pin)) {
+                task.lock(layers, &pin);
+                self.lock.packages.insert(task.language, &name, task.key.clone(), pin);
+            }
+        }
+        let open: Vec<LanguageTask> =
+            LanguageTask::of(layers).into_iter().filter(|task| task.locked == Pinned::No).collect();
+        if self.ask && (kept < tasks.len() || !open.is_empty()) {
+            self.found(prepared, &mut pins, &name)?;
+        } else {
+            let keys = tasks[kept..].iter().map(|task| &task.key).chain(open.iter().map(|task| &task.key));
+            self.missing.extend(keys.map(|key| format!("the packages of {key} are not pinned for {name}")));
+        }
+        if !pins.is_empty() {
+            self.lock.apt.insert(name, pins);
+        }
+        Ok(())
+    }
+
+    /// Pins what the tasks without pins install. Nothing, with a warning, where this machine cannot run them.
+    fn found(
+        &mut self,
+        prepared: Prepared,
+        pins: &mut BTreeMap<String, ClosurePin>,
+        platform: &str,
+    ) -> Result<(), CommandError> {
+        let network = self.inputs.network(self.context, &prepared)?;
+        let options = Options {
+            compression: self.inputs.compression,
+            epoch: prepared.epoch,
+            no_cache: NoCache::Nothing,
+            layering: self.inputs.layers,
+            push: Vec::new(),
+            whole: false,
+            look_inside: LookInside::Never,
+        };
+        let (resolver, directory) = (network.resolver(), &self.blueprint.directory);
+        let says_suite = prepared.lowered.base.starts_with("deb:");
+        let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
+        let warn = |text: String| self.context.reporter.event(Event::Warning(text));
+        let Closures { apt, languages, left } =
+            match build::closures(&resolver, directory, prepared.lowered, resolved, &options) {
+                Err(error @ BuildError::Foreign { .. }) => {
+                    warn(format!("packages are not pinned for {platform}: {error}; lock it where its programs run"));
+                    return Ok(());
+                }
+                found => found?,
+            };
+        for (task, why) in left {
+            warn(format!("the packages of {} are not pinned for {platform}: {why}", task.key));
+        }
+        pins.extend(apt.into_iter().map(|(task, closure)| {
+            let (suite, debs) = (closure.suite.filter(|_| !says_suite), closure.debs);
+            let packages = task.wanted();
+            (task.key, ClosurePin { packages, recommends: task.recommends, suite, debs })
+        }));
+        for (LanguageTask { language, key, .. }, pin) in languages {
+            self.lock.packages.insert(language, platform, key, pin);
+        }
+        Ok(())
+    }
+}
+
+/// What a task's packages are called: what it asks for, and what that comes to.
+pub(super) fn names<'a>(task: &'a LanguageTask, pin: &'a PackagesPin) -> impl Iterator<Item = &'a str> {
+    let asked = task.asked.iter().map(|asked| task.language.bare(asked));
+    asked.chain(pin.files.iter().map(|file| file.name.as_str()))
+}

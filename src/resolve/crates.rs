@@ -1,0 +1,156 @@
+//! What a crate is built of, as its own `Cargo.lock` says: nothing has to run for that.
+
+use std::fs::File;
+use std::path::Path;
+
+use layers::compress::decoder;
+use layers::tar::{self, TarError};
+use serde::Deserialize;
+
+use super::{Asked, Resolver, Result};
+use crate::fetch::Download;
+use layers::digest::Digest;
+
+/// The index of the public registry (The Cargo Book, "Registry Index").
+pub const CRATES_IO: &str = "https://index.crates.io/";
+/// How its crates are named in lockfiles, whatever mirror they come from.
+const SOURCES: [&str; 2] = ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+/// Bytes of a `Cargo.lock`, and of what an index says of itself.
+const LIMIT: u64 = 16 << 20;
+
+#[derive(Deserialize)]
+struct Config {
+    dl: String,
+}
+
+#[derive(Deserialize)]
+struct Lockfile {
+    #[serde(default)]
+    package: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    source: Option<String>,
+    checksum: Option<String>,
+}
+
+/// A crate that was fetched.
+#[derive(Clone, Debug)]
+pub struct Crate {
+    /// What is pinned of it.
+    pub top: Asked,
+    /// What it is.
+    pub sha256: Digest,
+    /// Its `Cargo.lock`; old ones have none.
+    pub lockfile: Option<String>,
+    /// Where its index has crates.
+    dl: String,
+}
+
+impl Crate {
+    /// The crate and all that `lockfile` names; `Err` says why that cannot be pinned.
+    pub fn all(&self, lockfile: &str) -> std::result::Result<Vec<Asked>, String> {
+        let Asked { name, version, .. } = &self.top;
+        let Lockfile { package } = toml::from_str(lockfile)
+            .map_err(|error| format!("the Cargo.lock of {name} {version} cannot be read: {}", error.message()))?;
+        let mut all = vec![self.top.clone()];
+        for Locked { name, version, source, checksum } in package {
+            let Some(source) = source else { continue };
+            let sha256 = checksum.and_then(|digits| Digest::from_hex(&digits).ok());
+            match sha256.filter(|_| SOURCES.contains(&source.as_str())) {
+                Some(sha256) => all.push(one(&name, &version, address(&self.dl, &name, &version), sha256)),
+                None => return Err(format!("{name} {version}, which it is built of, is from {source}")),
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn one(name: &str, version: &str, url: String, sha256: Digest) -> Asked {
+    let (name, version) = (name.to_owned(), version.to_owned());
+    Asked { name, version, url, sha256: Some(sha256), integrity: None, path: None, build: false }
+}
+
+impl Resolver<'_> {
+    /// The crate `name@version`, from the registry with this index. The inner `Err` says why it cannot be pinned.
+    pub fn crate_of(&self, index: &str, asked: &str) -> Result<std::result::Result<Crate, String>> {
+        let Some((name, version)) = asked.split_once('@') else { return Ok(Err(format!("`{asked}` has no version"))) };
+        let about = self.fetched(format!("{index}config.json"))?;
+        let text = layers::regular::text(&self.fetcher.path(&about), LIMIT).unwrap_or_default();
+        let Ok(Config { dl }) = serde_json::from_str(&text) else {
+            return Ok(Err(format!("{index} is no index of crates: its config.json does not say where they are")));
+        };
+        let url = address(&dl, name, version);
+        let sha256 = self.fetched(url.clone())?;
+        let top = one(name, version, url, sha256);
+        Ok(match cargo_lock(&self.fetcher.path(&sha256), name, version) {
+            Ok(lockfile) => Ok(Crate { top, sha256, lockfile, dl }),
+            Err(error) => Err(format!("{name} {version} cannot be read: {error}")),
+        })
+    }
+
+    fn fetched(&self, url: String) -> Result<Digest> {
+        let download = Download { url, sha256: None, size: None, part_of: None };
+        Ok(self.runtime.block_on(self.fetcher.fetch(&download))?.digest)
+    }
+}
+
+/// Where a crate is, as the index says it.
+fn address(dl: &str, name: &str, version: &str) -> String {
+    const MARKERS: [&str; 4] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}"];
+    if !MARKERS.iter().any(|marker| dl.contains(marker)) {
+        return format!("{}/{name}/{version}/download", dl.trim_end_matches('/'));
+    }
+    let prefix = prefix(name);
+    dl.replace("{crate}", name)
+        .replace("{version}", version)
+        .replace("{prefix}", &prefix)
+        .replace("{lowerprefix}", &prefix.to_lowercase())
+}
+
+/// The path of a crate's entry in an index.
+pub fn crate_entry(name: &str) -> String {
+    let name = name.to_lowercase();
+    format!("{}/{name}", prefix(&name))
+}
+
+/// The directories of a crate in an index.
+fn prefix(name: &str) -> String {
+    match name.len() {
+        0..=2 => name.len().to_string(),
+        3 => format!("3/{}", &name[..1]),
+        _ if name.is_ascii() => format!("{}/{}", &name[..2], &name[2..4]),
+        _ => String::new(),
+    }
+}
+
+/// The `Cargo.lock` of a crate's file, if it has one.
+fn cargo_lock(path: &Path, name: &str, version: &str) -> std::result::Result<Option<String>, TarError> {
+    let wanted = format!("{name}-{version}/Cargo.lock");
+    let (_, reader) = decoder(File::open(path)?)?;
+    let mut found = None;
+    tar::for_each_plain(reader, |entry, content| {
+        if entry.path == Path::new(&wanted) {
+            found = Some(tar::small(&entry, content, LIMIT)?);
+        }
+        Ok::<_, TarError>(())
+    })?;
+    Ok(found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_says_where_crates_are() {
+        let at = |dl: &str| address(dl, "Serde", "1.0.0");
+        assert_eq!(at("https://static.crates.io/crates"), "https://static.crates.io/crates/Serde/1.0.0/download");
+        let own = "https://m.example/{lowerprefix}/{crate}/{crate}-{version}.crate";
+        assert_eq!(at(own), "https://m.example/se/rd/Serde/Serde-1.0.0.crate");
+        assert_eq!([prefix("a"), prefix("ab"), prefix("abc"), prefix("abcd")], ["1", "2", "3/a", "ab/cd"]);
+    }
+}

@@ -1,0 +1,300 @@
+//! Packages of languages in a lockfile: what is pinned, and that a locked build needs nobody.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+
+use crate::support::files::Files;
+use crate::support::http::{Server, send, whole};
+use crate::support::{Ended, blueprint, digests, run, shared, text, tool, with_tools};
+
+const LOCK: &str = "alloy.lock.yml";
+const MANIFEST: &str = "name: Languages\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
+
+fn lockfile(blueprint: &Path) -> String {
+    std::fs::read_to_string(blueprint.join(LOCK)).unwrap()
+}
+
+/// alloy on the shared store with no way out: whatever asks a server fails.
+fn cut_off(arguments: &[&str]) -> Ended {
+    let mut command = shared().alloy(arguments);
+    for name in ["http_proxy", "https_proxy"] {
+        command.env(name, "http://127.0.0.1:9").env(name.to_uppercase(), "http://127.0.0.1:9");
+    }
+    run(command.env_remove("no_proxy").env_remove("NO_PROXY"))
+}
+
+/// Builds what is locked twice, with the network and without. Both times it is the same.
+fn built_twice(blueprint: &Path, image: &str) {
+    let metadata = blueprint.join("metadata.json");
+    let mut all = Vec::new();
+    for _ in 0..2 {
+        let build =
+            ["build", text(blueprint), "--locked", "--no-cache", "-t", image, "--metadata-file", text(&metadata)];
+        let ended = if all.is_empty() { shared().run(&build) } else { cut_off(&build) };
+        ended.ok();
+        let built: Value = serde_json::from_slice(&std::fs::read(&metadata).unwrap()).unwrap();
+        all.push(digests(&built));
+    }
+    assert_eq!(all[0], all[1]);
+}
+
+#[test]
+fn python_packages_are_pinned_with_all_that_they_need() {
+    // One with dependencies, one that is built first and by a user; pip comes with the same file.
+    let tasks = "- {name: pip, action: apt_install, packages: [python3-pip, python3-pygments]}\n\
+                 - {name: user, action: run_command, reason: test, network: none, command: useradd -m -s /bin/bash dev}\n\
+                 - {name: rich, action: python_package, package: rich, version: 13.7.0}\n\
+                 - {name: docopt, action: python_package, package: docopt, run_as: dev}\n";
+    let blueprint = blueprint(&[("manifest.yml", MANIFEST), ("tasks.yml", tasks)]);
+    let path = text(blueprint.path());
+    let said = shared().run(&["build", path, "--locked"]).fails(3).stderr;
+    assert_eq!(said.matches("nothing pins what this task installs").count(), 2, "{said}");
+    let said = shared().run(&["lock", path, "--check"]).fails(1).stderr;
+    assert!(said.contains("the packages of tasks.yml: rich are not pinned for linux/"), "{said}");
+    shared().run(&["lock", path]).ok();
+    let written = lockfile(blueprint.path());
+    for part in [
+        "\npython:\n  linux/",
+        "\"tasks.yml: rich\":\n      packages: [rich==13.7.0]\n      files:\n      - {name: markdown-it-py, version: ",
+        "- {name: mdurl, version: ",
+        "{name: rich, version: \"13.7.0\", url: https://",
+        "packages: [docopt]\n      files:\n      - {name: docopt, version: ",
+        "- {name: setuptools, version: ",
+        ", build: true}",
+    ] {
+        assert!(written.contains(part), "no {part}: {written}");
+    }
+    let python = written.split("\npython:\n").nth(1).unwrap();
+    assert!(!python.contains("name: pygments"), "apt's is there already: {python}");
+    assert!(!python.contains("network: true"), "all that builds them is there: {python}");
+    // Nothing has moved: nobody is asked, and not a byte changes.
+    cut_off(&["lock", path, "--check"]).ok();
+    cut_off(&["lock", path]).ok();
+    assert_eq!(lockfile(blueprint.path()), written);
+    built_twice(blueprint.path(), "python-locked");
+    let script = "cd /; python3 -c 'import rich, mdurl; print(rich.__file__)'; ls /run/alloy /tmp
+                  su dev -c \"python3 -c 'import docopt; print(docopt.__file__)'\"; find / -xdev -name '*.whl'; pip3 list | grep -c setuptools";
+    let said = shared().run(&["run", "python-locked", "--", "bash", "-c", script]).stdout;
+    let places = "/usr/local/lib/python3.11/dist-packages/rich/__init__.py\n";
+    assert!(said.starts_with(places) && said.contains("/home/dev/.local/lib/python3.11/"), "{said}");
+    // Another version is no longer what is pinned; the other task keeps its pin.
+    let other = tasks.replace("13.7.0", "13.7.1");
+    std::fs::write(blueprint.path().join("tasks.yml"), other).unwrap();
+    let said = cut_off(&["build", path, "--locked"]).fails(3).stderr;
+    assert!(said.contains("is not what alloy.lock.yml was made for") && said.contains("tasks.yml:3:"), "{said}");
+    assert!(!said.contains("tasks.yml:4:"), "{said}");
+    let said = shared().run(&["lock", path]).ok().stderr;
+    assert!(said.contains("tasks.yml: rich: rich: 13.7.0 -> 13.7.1") && !said.contains("docopt"), "{said}");
+    let said = cut_off(&["lock", path, "--update=colorama"]).fails(2).stderr;
+    assert!(said.contains("nothing that is pinned is called `colorama`") && said.contains("`python`"), "{said}");
+}
+
+/// npm, in a layer that tests share.
+const NPM: &str = "- {name: tools, action: apt_install, packages: [ca-certificates, npm]}\n\
+                   - {name: user, action: run_command, reason: test, network: none, command: useradd -m -s /bin/bash dev}\n";
+
+#[test]
+fn packages_of_npm_are_laid_out_as_npm_does_it() {
+    // A later version over an earlier one; one with parts for every platform and a script, by a user.
+    let tasks = "- {name: cow, action: npm_package, package: cowsay, version: 1.5.0}\n\
+                 - {name: newer cow, action: npm_package, package: cowsay, version: 1.6.0}\n\
+                 - {name: bundler, action: npm_package, package: esbuild, version: 0.21.5, run_as: dev}\n";
+    let manifest = MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]");
+    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", NPM), ("tasks.yml", tasks)]);
+    let path = text(blueprint.path());
+    let script = "cowsay hi | head -n 2; readlink /usr/local/bin/cowsay; ls -a /root /tmp | grep -c npm
+                  su dev -c '~/.local/bin/esbuild --version; stat -c %U ~/.local/lib/node_modules/esbuild'
+                  cd /usr/local/lib/node_modules && find . -name package.json -path '*/node_modules/*' -prune -o -type f -print | sort | sha256sum";
+    let looked = |image: &str| shared().run(&["run", image, "--", "bash", "-c", script]).stdout;
+    shared().run(&["build", path, "-t", "npm-free"]).ok();
+    let free = looked("npm-free");
+    let cow = " ____\n< hi >\n../lib/node_modules/cowsay/cli.js\n0\n0.21.5\ndev\n";
+    assert!(free.starts_with(cow), "{free}");
+    shared().run(&["lock", path]).ok();
+    let written = lockfile(blueprint.path());
+    for part in [
+        "\nnpm:\n  linux/",
+        "packages: [cowsay@1.5.0]\n",
+        "- {name: cowsay, version: \"1.6.0\", path: cowsay, url: https://",
+        "path: cowsay/node_modules/yargs, url: ",
+        ", integrity: sha512-",
+        "path: esbuild/node_modules/@esbuild/linux-",
+    ] {
+        assert!(written.contains(part), "no {part}: {written}");
+    }
+    assert!(!written.contains("win32") && !written.contains("darwin"), "{written}");
+    cut_off(&["lock", path, "--check"]).ok();
+    built_twice(blueprint.path(), "npm-locked");
+    assert_eq!(looked("npm-locked"), free, "what is pinned lies as npm would lay it");
+    let sbom = shared().run(&["sbom", "npm-locked"]).ok().stdout;
+    assert!(sbom.contains("pkg:npm/cowsay@1.6.0") && !sbom.contains("pkg:npm/npm@"), "{sbom}");
+}
+
+/// A registry with a tool that has no `Cargo.lock`, one that has, and the library that both are built of.
+const CRATES: &str = r#"
+crate() {
+    tar -czf crates/$1-$2.crate $1-$2
+    mkdir -p index/ti/ny
+    echo "{\"name\":\"$1\",\"vers\":\"$2\",\"deps\":[$3],\"cksum\":\"$(sha256sum crates/$1-$2.crate | cut -d' ' -f1)\",\"features\":{},\"yanked\":false}" >> index/ti/ny/$1
+}
+package() { mkdir -p $1-$2/src; printf '[package]\nname = "%s"\nversion = "%s"\nedition = "2021"\n' $1 $2 > $1-$2/Cargo.toml; }
+mkdir -p crates home
+for version in 1.0.0 1.1.0; do
+    package tiny-dep $version
+    echo "pub fn said() -> &'static str { \"$version\" }" > tiny-dep-$version/src/lib.rs
+    crate tiny-dep $version ''
+done
+dep='{"name":"tiny-dep","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}'
+for name in tiny-old tiny-new; do
+    package $name 2.0.0
+    printf '[dependencies]\ntiny-dep = "1"\n' >> $name-2.0.0/Cargo.toml
+    echo 'fn main() { println!("{}", tiny_dep::said()) }' > $name-2.0.0/src/main.rs
+done
+cat > tiny-new-2.0.0/Cargo.lock <<END
+version = 3
+
+[[package]]
+name = "tiny-dep"
+version = "1.0.0"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "$(sha256sum crates/tiny-dep-1.0.0.crate | cut -d' ' -f1)"
+
+[[package]]
+name = "tiny-new"
+version = "2.0.0"
+dependencies = ["tiny-dep"]
+END
+crate tiny-old 2.0.0 "$dep"; crate tiny-new 2.0.0 "$dep"
+"#;
+
+#[test]
+fn crates_are_built_of_what_their_own_lockfile_says() {
+    let files = Files::serve();
+    files.script(CRATES);
+    let dl = files.url("crates/{crate}-{version}.crate");
+    std::fs::write(files.path().join("index/config.json"), format!("{{\"dl\": \"{dl}\"}}")).unwrap();
+    let home = files.path().join("home");
+    let site = format!(
+        "[source.crates-io]\nreplace-with = 'site'\n[source.site]\nregistry = 'sparse+{}'\n",
+        files.url("index/")
+    );
+    std::fs::write(home.join("config.toml"), site).unwrap();
+    let manifest =
+        MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]").replace("{env", "{base: 'deb:trixie', env");
+    let cargo = "- {name: tools, action: apt_install, packages: [ca-certificates, cargo]}\n\
+                 - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
+    let tasks = "- {name: old, action: rust_package, package: tiny-old, version: 2.0.0}\n\
+                 - {name: new, action: rust_package, package: tiny-new, version: 2.0.0, run_as: dev}\n";
+    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", cargo), ("tasks.yml", tasks)]);
+    let path = text(blueprint.path());
+    let at_home = |arguments: &[&str]| run(shared().alloy(arguments).env("CARGO_HOME", &home));
+    at_home(&["lock", path]).ok();
+    let written = lockfile(blueprint.path());
+    let pins =
+        |task: &str| written.split(&format!("tasks.yml: {task}\":")).nth(1).unwrap().split("tasks.yml").next().unwrap();
+    assert!(written.contains("\nrust:\n  linux/") && written.contains("packages: [tiny-old@2.0.0]\n"), "{written}");
+    assert!(pins("old").contains("- {name: tiny-dep, version: \"1.1.0\", url: http://"), "what is newest: {written}");
+    assert!(pins("new").contains("- {name: tiny-dep, version: \"1.0.0\", url: http://"), "what it says: {written}");
+    // A newer one changes nothing.
+    let newer = r#"{"name":"tiny-dep","vers":"1.2.0","deps":[],"cksum":"00","features":{},"yanked":false}"#;
+    files.script(&format!("echo '{newer}' >> index/ti/ny/tiny-dep"));
+    cut_off(&["lock", path, "--check"]).ok();
+    built_twice(blueprint.path(), "crates-locked");
+    let script = "tiny-old; su dev -c '~/.cargo/bin/tiny-new'; grep -c registry+ /usr/local/.crates2.json";
+    let said = shared().run(&["run", "crates-locked", "--", "bash", "-c", script]).ok().stdout;
+    assert_eq!(said, "1.1.0\n1.0.0\n1\n");
+    let sbom = shared().run(&["sbom", "crates-locked"]).ok().stdout;
+    assert!(sbom.contains("pkg:cargo/tiny-old@2.0.0") && sbom.contains("pkg:cargo/tiny-new@2.0.0"), "{sbom}");
+    let said = at_home(&["outdated", path]).ok().stdout;
+    assert!(!said.contains("tiny-dep"), "it moves with what is built of it: {said}");
+}
+
+#[test]
+fn what_no_lockfile_covers_is_told() {
+    let task = |more: &str| format!("- {{name: fetch, action: run_command, reason: test, command: 'true'{more}}}\n");
+    let blueprint = blueprint(&[("manifest.yml", MANIFEST), ("tasks.yml", &task(""))]);
+    let path = text(blueprint.path());
+    let covers = "alloy.lock.yml does not cover what the commands of t";
+    let said = shared().run(&["check", path]).ok().stdout;
+    assert!(!said.contains(covers), "without a lockfile nothing is promised: {said}");
+    let said = shared().run(&["lock", path]).ok().stderr;
+    let note =
+        format!("{covers}asks.yml:1 (fetch) download; `network: none` on a task says that they download nothing");
+    assert!(said.contains(&note), "{said}");
+    let said = shared().run(&["check", path, "--strict"]).ok().stdout;
+    assert!(said.contains(&note), "{said}");
+    let said = shared().run(&["build", path, "--locked"]).ok().stderr;
+    assert!(said.contains(&format!("{covers}his task download")) && said.contains("tasks.yml:1:"), "{said}");
+    let said = shared().run(&["build", path, "--locked", "--strict"]).fails(3).stderr;
+    assert!(said.contains(&format!("{covers}his task download")), "{said}");
+    std::fs::write(blueprint.path().join("tasks.yml"), task(", network: none")).unwrap();
+    for arguments in [&["check", path][..], &["lock", path], &["build", path, "--locked", "--strict"]] {
+        let Ended { stdout, stderr, .. } = shared().run(arguments).ok();
+        let said = stdout + &stderr;
+        assert!(!said.contains("not cover"), "{said}");
+    }
+}
+
+#[test]
+fn what_a_private_index_has_is_pinned_without_who_asks() {
+    let place = tempfile::tempdir().unwrap();
+    let wheel = |version: &str| {
+        let script = format!(
+            "cd {}; echo place = 7 > alloy_tiny.py; mkdir -p alloy_tiny-{version}.dist-info; cd alloy_tiny-{version}.dist-info
+             printf 'Metadata-Version: 2.1\\nName: alloy-tiny\\nVersion: {version}\\n' > METADATA
+             printf 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > WHEEL; touch RECORD; cd ..
+             zip -qr alloy_tiny-{version}-py3-none-any.whl alloy_tiny.py alloy_tiny-{version}.dist-info",
+            text(place.path())
+        );
+        tool("bash", &["-ec", &script]).ok();
+        std::fs::read(place.path().join(format!("alloy_tiny-{version}-py3-none-any.whl"))).unwrap()
+    };
+    let (old, new) = (wheel("1.0"), wheel("1.1"));
+    let newer = Arc::new(AtomicBool::new(false));
+    let has = Arc::clone(&newer);
+    let server = Server::start(move |_, asked, stream| {
+        // corp:hunter22
+        if asked.header("authorization") != Some("Basic Y29ycDpodW50ZXIyMg==") {
+            return send(stream, "401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n", b"");
+        }
+        let path = asked.line.split(' ').nth(1).unwrap();
+        let link = |version: &str| format!("<a href=\"/files/alloy_tiny-{version}-py3-none-any.whl\">x</a>");
+        let page =
+            format!("<html>{}{}", link("1.0"), if has.load(Ordering::SeqCst) { link("1.1") } else { String::new() });
+        match path {
+            "/simple/alloy-tiny/" => {
+                let head = format!("Content-Type: text/html\r\nContent-Length: {}\r\n", page.len());
+                send(stream, "200 OK", &head, page.as_bytes());
+            }
+            "/files/alloy_tiny-1.0-py3-none-any.whl" => whole(stream, &old),
+            "/files/alloy_tiny-1.1-py3-none-any.whl" => whole(stream, &new),
+            _ => send(stream, "404 Not Found", "Content-Length: 0\r\n", b""),
+        }
+    });
+    let blueprint = with_tools("- {name: tiny, action: python_package, package: Alloy.Tiny, run_as: dev}\n");
+    let path = text(blueprint.path());
+    let index = format!("http://corp:hunter22@{}/simple", server.address);
+    let with_index = |arguments: &[&str]| run(shared().alloy(arguments).env("PIP_INDEX_URL", &index));
+    let said = with_index(&["lock", path]).ok().stderr;
+    let written = lockfile(blueprint.path());
+    let pin =
+        format!("- {{name: alloy-tiny, version: \"1.0\", url: http://{}/files/alloy_tiny-1.0-py3", server.address);
+    assert!(written.contains(&pin), "{written}");
+    assert!(
+        !written.contains("hunter22") && !written.contains("corp") && !said.contains("hunter22"),
+        "{written}{said}"
+    );
+    newer.store(true, Ordering::SeqCst);
+    let said = with_index(&["outdated", path, "--exit-code"]).fails(1).stdout;
+    let row = said.lines().find(|line| line.starts_with("python alloy-tiny")).unwrap_or_default();
+    assert!(row.contains("1.0") && row.contains("1.1"), "{said}");
+    with_index(&["build", path, "--locked", "-t", "tiny"]).ok();
+    let script = "su dev -c \"python3 -c 'import alloy_tiny; print(alloy_tiny.place)'; pip3 list\"";
+    let said = shared().run(&["run", "tiny", "--", "bash", "-c", script]).stdout;
+    assert!(said.starts_with("7\n") && said.contains("alloy-tiny") && said.contains("1.0"), "{said}");
+    with_index(&["lock", path, "--update=python"]).ok();
+    assert!(lockfile(blueprint.path()).contains("alloy_tiny-1.1-py3"));
+}

@@ -35,6 +35,7 @@ mod team;
 mod uploads;
 mod verify;
 
+pub use advice::advice;
 pub use blobs::ensure_blobs;
 pub use closures::closures;
 pub use error::{BuildError, TaskFailure};

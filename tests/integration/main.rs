@@ -23,6 +23,7 @@ mod downloads;
 mod downloads_at_once;
 mod drift;
 mod emulators;
+mod git_login;
 mod given;
 mod hostile;
 mod hostile_servers;

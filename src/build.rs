@@ -34,6 +34,7 @@ mod team;
 mod uploads;
 mod verify;
 
+pub use advice::advice;
 pub use blobs::ensure_blobs;
 pub use closures::{Closures, closures};
 pub use error::{BuildError, TaskFailure};

@@ -9,7 +9,20 @@ const MACHINE: &str = "a package's script, or the command, wants a running udev,
                        /bin/udevadm && ln -s /bin/true /bin/udevadm` before it, and `rm /bin/udevadm && dpkg-divert --rename \
                        --remove /bin/udevadm` after it";
 
-const CASES: [Case; 11] = [
+const LOGIN: &str = "the git server wants to know who asks: give it by `machine HOST login USER password TOKEN` in ~/.netrc, by \
+                     --header 'HOST: Authorization: Bearer $TOKEN' (ALLOY_HEADERS, config.yml), or by a secret variable in the \
+                     URL; it is told to the commands that clone, and kept nowhere";
+
+const SSH: &str = "commands of an image have no key and no list of hosts of yours: clone by https, with a token in ~/.netrc or \
+                   by --header";
+
+const CASES: [Case; 17] = [
+    (&["could not read Username"], LOGIN),
+    (&["Authentication failed for"], LOGIN),
+    (&["HTTP Basic: Access denied"], LOGIN),
+    (&["The requested URL returned error: 40", "unable to access"], LOGIN),
+    (&["Permission denied (publickey"], SSH),
+    (&["Host key verification failed"], SSH),
     (&["udevadm", "not found"], MACHINE),
     (&["udevadm", "No such file"], MACHINE),
     (&["udevadm", "Failed to"], MACHINE),
@@ -25,8 +38,13 @@ const CASES: [Case; 11] = [
 
 /// What helps against what `output` says, if that is known.
 pub(super) fn of(output: &[String]) -> Option<String> {
-    let known = |line: &String| CASES.iter().find(|(words, _)| words.iter().all(|word| line.contains(word)));
-    output.iter().rev().find_map(known).map(|(_, help)| (*help).to_owned())
+    output.iter().rev().find_map(|line| advice(line)).map(str::to_owned)
+}
+
+/// What helps against what the last of the lines says that is known.
+pub fn advice(text: &str) -> Option<&'static str> {
+    let known = |line: &str| CASES.iter().find(|(words, _)| words.iter().all(|word| line.contains(word)));
+    text.lines().rev().find_map(known).map(|(_, help)| *help)
 }
 
 #[cfg(test)]
@@ -45,6 +63,8 @@ mod tests {
         ] {
             assert!(of(line).is_some_and(|help| help.contains("dpkg-divert")), "{line}");
         }
+        assert!(of("fatal: could not read Username for 'https://a.example': terminal prompts disabled").is_some());
+        assert!(of("git@a.example: Permission denied (publickey).").is_some_and(|help| help.contains("https")));
         assert_eq!(of("make: *** [all] Error 2"), None);
     }
 }

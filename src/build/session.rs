@@ -305,9 +305,12 @@ impl<'a> Session<'a> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
         let (files, _copies) = self.files(step)?;
-        let secrets = &self.lowered.secrets;
+        let fetcher = self.resolver.fetcher;
+        let secrets = &fetcher.hiding(&self.lowered.secrets);
         let mut lines = Lines::new(reporter, secrets, id);
-        let outcome = self.target()?.perform(&secrets.reveal_step(step), files, |piece| lines.take(&piece));
+        let mut revealed = secrets.reveal_step(step);
+        fetcher.tell_git(&mut revealed);
+        let outcome = self.target()?.perform(&revealed, files, |piece| lines.take(&piece));
         let output = lines.finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {

@@ -25,6 +25,8 @@ pub(super) struct Git {
     asked: String,
     login: Option<Login>,
     stall: u64,
+    /// Further settings, which hold who this user is.
+    settings: Vec<(String, String)>,
 }
 
 impl Git {
@@ -35,7 +37,12 @@ impl Git {
             (place, Some(login)) if place.starts_with("http") => (place, Some(login)),
             _ => (remote.clone(), None),
         };
-        Self { remote, asked, login, stall }
+        Self { remote, asked, login, stall, settings: Vec::new() }
+    }
+
+    /// The same, with further settings.
+    pub(super) fn with(self, settings: Vec<(String, String)>) -> Self {
+        Self { settings, ..self }
     }
 
     /// The remote, without its password.
@@ -114,6 +121,13 @@ impl Git {
             let key = format!("credential.{place}.helper");
             command.args(["-c", &format!("{key}="), "-c", &format!("{key}={}", git_helper(0))]);
             command.env("ALLOY_GIT_USER_0", user).env("ALLOY_GIT_PASSWORD_0", password);
+        }
+        // By the environment, which others cannot read.
+        for (at, (name, value)) in self.settings.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{at}"), name).env(format!("GIT_CONFIG_VALUE_{at}"), value);
+        }
+        if !self.settings.is_empty() {
+            command.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
         }
         command.args(directory.iter().flat_map(|directory| [Path::new("-C"), directory])).args(arguments);
         for name in INHERITED {

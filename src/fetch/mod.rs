@@ -8,6 +8,7 @@ mod client;
 mod credential;
 mod error;
 mod follow;
+mod git;
 mod hint;
 mod login;
 mod names;

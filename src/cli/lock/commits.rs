@@ -1,6 +1,7 @@
 //! Revisions of git repositories, pinned to the commits that they are.
 
 use super::locker::Locker;
+use crate::cli::context::Network;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::git::Git;
 use crate::cli::inputs::Prepared;
@@ -9,7 +10,7 @@ use crate::op::Checkout;
 
 impl Locker<'_> {
     /// Pins what tasks check out.
-    pub(super) fn commits(&mut self, bare: &Prepared) -> Result<(), CommandError> {
+    pub(super) fn commits(&mut self, bare: &Prepared, network: &Network<'_>) -> Result<(), CommandError> {
         let steps = bare.lowered.layers.iter().flat_map(|layer| &layer.steps);
         for checkout in steps.flat_map(|step| &step.checkouts).filter(|checkout| !checkout.is_commit()) {
             let (url, revision) = (checkout.key(), &checkout.revision);
@@ -24,18 +25,33 @@ impl Locker<'_> {
                 let warning = format!("{name} is not pinned: it is a repository of the image. Name a commit");
                 self.context.reporter.event(Event::Warning(warning));
             } else {
-                let commit = self.asked(bare, checkout, &url)?;
+                let commit = self.asked(bare, checkout, &url, network)?;
                 self.lock.git.entry(url).or_default().insert(revision.clone(), commit);
             }
         }
         Ok(())
     }
 
-    fn asked(&self, bare: &Prepared, checkout: &Checkout, url: &str) -> Result<String, CommandError> {
+    fn asked(
+        &self,
+        bare: &Prepared,
+        checkout: &Checkout,
+        url: &str,
+        network: &Network<'_>,
+    ) -> Result<String, CommandError> {
         let revision = &checkout.revision;
         self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
-        let commit = Git::new(remote, self.context.stall.as_secs()).commit(revision)?;
+        let settings = network.resolver().fetcher.git_settings(&checkout.url);
+        let git = Git::new(remote, self.context.stall.as_secs()).with(settings);
+        let commit = git.commit(revision).map_err(|error| {
+            // By ssh it is this user who asks, and says what is wrong.
+            let by_http = checkout.url.starts_with("http");
+            match crate::build::advice(&error.message).filter(|_| by_http) {
+                Some(help) => error.hint(help),
+                None => error,
+            }
+        })?;
         commit.ok_or_else(|| {
             CommandError::new(Kind::Failed, format!("{url} has no tag or branch `{revision}`"))
                 .hint(format!("see which there are: git ls-remote {url}; of a commit, name all 40 digits"))

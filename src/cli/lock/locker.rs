@@ -131,7 +131,7 @@ impl<'a> Locker<'a> {
         let bare = self.inputs.prepare_with(self.blueprint, platform, &toolchains)?;
         let network = self.inputs.network(self.context, &bare)?;
         self.downloads(&bare, &network)?;
-        self.commits(&bare)?;
+        self.commits(&bare, &network)?;
         let base = bare.lowered.base.clone();
         self.base(&base, platform, &network)?;
         self.packages(&base, platform)?;

@@ -1,0 +1,99 @@
+//! Who this user is to git servers: told to the commands that clone, and to nobody else.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::files::Files;
+use crate::support::{ALLOY, Ended, run, shared, tasks, text, tool};
+
+const BACKEND: &str = include_str!("git_backend.py");
+const TOKEN: &str = "gitt0ken-gitt0ken";
+
+/// git's own backend, which lets `ann` in.
+struct Backend {
+    child: Child,
+    port: String,
+}
+
+impl Backend {
+    fn serve(files: &Files) -> Self {
+        let words = format!("Basic {}", STANDARD.encode(format!("ann:{TOKEN}")));
+        let mut command = Command::new("python3");
+        command.args(["-c", BACKEND, text(files.path()), &words]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { child, port: port.trim().to_owned() }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{name}", self.port)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_login_reaches_those_who_clone_and_is_kept_nowhere() {
+    let files = Files::serve();
+    files.repository("part", "echo part > file; commit v1");
+    let server = Backend::serve(&files);
+    let module = format!(
+        "printf '[submodule \"part\"]\\n\\tpath = part\\n\\turl = {}\\n' > .gitmodules; \
+         git update-index --add --cacheinfo 160000,$(git -C ../part rev-parse HEAD),part; \
+         git add .gitmodules; git commit -qm v1; git tag v1",
+        server.url("part.git")
+    );
+    files.repository("sdk", &module);
+    let url = server.url("sdk.git");
+    let blueprint = tasks(&format!(
+        "- {{name: tools, action: apt_install, packages: [ca-certificates, git]}}\n\
+         - {{name: sdk, action: git_clone, url: '{url}', revision: v1, dest: /opt/sdk}}\n\
+         - {{name: others, action: run_command, reason: test, command: 'env | grep -c ^GIT_CONFIG_VALUE_ > /srv/others || true'}}\n"
+    ));
+    let home = tempfile::tempdir().unwrap();
+    let alloy = |arguments: &[&str]| -> Ended {
+        let mut command = Command::new(ALLOY);
+        command.arg("--progress=plain").args(arguments).env("ALLOY_HOME", shared().path().join("store"));
+        command.env("HOME", home.path()).env_remove("XDG_CONFIG_HOME").env_remove("NETRC");
+        let ended = run(&mut command);
+        assert!(!(ended.stdout.clone() + &ended.stderr).contains(TOKEN));
+        ended
+    };
+    let path = text(blueprint.path());
+    // Who says nothing learns how to say it.
+    let said = alloy(&["build", path, "--no-attest"]).fails(1).stderr;
+    assert!(said.contains("the git server wants to know who asks") && said.contains("netrc"), "{said}");
+    let said = alloy(&["lock", path]);
+    assert!(said.code != Some(0) && said.stderr.contains("the git server wants to know who asks"), "{}", said.stderr);
+
+    let host = format!("127.0.0.1:{}", server.port);
+    let header = format!("--header={host}: Authorization: Basic {}", STANDARD.encode(format!("ann:{TOKEN}")));
+    alloy(&["build", path, "--no-attest", "-t", "git-login:1", &header]).ok();
+    let netrc = home.path().join(".netrc");
+    fs::write(&netrc, format!("machine 127.0.0.1 login ann password {TOKEN}\n")).unwrap();
+    fs::set_permissions(&netrc, Permissions::from_mode(0o600)).unwrap();
+    alloy(&["build", path, "--no-attest", "-t", "git-login:2", "--no-cache"]).ok();
+    alloy(&["lock", path]).ok();
+    let lock = fs::read_to_string(blueprint.path().join("alloy.lock.yml")).unwrap();
+    assert!(lock.contains("v1") && !lock.contains(TOKEN), "{lock}");
+    alloy(&["build", path, "--no-attest", "-t", "git-login:3", "--locked"]).ok();
+    let look = "cat /opt/sdk/part/file /srv/others; ! grep -rE 'extraHeader|Basic|ann' /opt/sdk/.git/config";
+    for image in ["git-login:1", "git-login:2", "git-login:3"] {
+        assert_eq!(alloy(&["run", image, "--", "sh", "-c", look]).ok().stdout, "part\n0\n", "{image}");
+    }
+    let encoded = STANDARD.encode(format!("ann:{TOKEN}"));
+    for secret in [TOKEN, &encoded] {
+        assert_eq!(tool("grep", &["-rlaF", secret, text(&shared().path().join("store"))]).stdout, "");
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! A tree is named by what decides what is in it. A layer that names all directories it needs is the same wherever it
 //! lies: its diff ID is enough. One that leaves some out, or links to files below, takes them from there: its tree
-//! belongs to the stack, by the chain ID. One in which users have changed places says so in its name. Trees with other names are an older alloy's, and `prune` deletes them.
+//! belongs to the stack, by the chain ID. One in which users have changed places says so in its name. Trees with other
+//! names are an older alloy's, and `prune` deletes them, as it does those of users who have changed places.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -42,6 +42,8 @@ enum Format {
     Json,
     /// SARIF 2.1.0, for code review tools
     Sarif,
+    /// A report of Code Quality, as GitLab shows it beside a merge request
+    Gitlab,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
@@ -73,6 +75,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
         }
         Format::Json => ui::json(report::json(&all)),
         Format::Sarif => ui::json(report::sarif(&all)),
+        Format::Gitlab => ui::json(report::gitlab(&all)),
     }
     match failed {
         Some(error) => Err(error),

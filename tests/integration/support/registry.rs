@@ -28,12 +28,7 @@ impl Registry {
 
     /// One that speaks TLS with a certificate of `authority`; `more` is of its `tls` section.
     pub fn tls(authority: &Authority, more: &str, user: Option<(&str, &str)>) -> Self {
-        Self::with(|directory| {
-            let (certificate, key) = authority.certificate();
-            let (certificate, key) = (certificate.display(), key.display());
-            let users = user.map_or(String::new(), |(user, password)| passwords(directory, user, password));
-            format!("  tls:\n    certificate: {certificate}\n    key: {key}\n{more}{users}")
-        })
+        Self::with(|directory| tls(directory, authority, more, user))
     }
 
     /// One that wants to see a certificate of `authority`.
@@ -42,10 +37,8 @@ impl Registry {
     }
 
     /// One that speaks TLS at an address of this machine's.
-    pub fn tls_at(address: &str, authority: &Authority) -> Self {
-        let (certificate, key) = authority.certificate();
-        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display());
-        Self::at(address.to_owned(), |_| tls)
+    pub fn tls_at(address: &str, authority: &Authority, user: Option<(&str, &str)>) -> Self {
+        Self::at(address.to_owned(), |directory| tls(directory, authority, "", user))
     }
 
     fn with(auth: impl FnOnce(&TempDir) -> String) -> Self {
@@ -92,6 +85,13 @@ impl Registry {
     pub fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
     }
+}
+
+fn tls(directory: &TempDir, authority: &Authority, more: &str, user: Option<(&str, &str)>) -> String {
+    let (certificate, key) = authority.certificate();
+    let (certificate, key) = (certificate.display(), key.display());
+    let users = user.map_or(String::new(), |(user, password)| passwords(directory, user, password));
+    format!("  tls:\n    certificate: {certificate}\n    key: {key}\n{more}{users}")
 }
 
 fn passwords(directory: &TempDir, user: &str, password: &str) -> String {

@@ -11,6 +11,7 @@ mod blueprints;
 mod boundary;
 mod boundary_races;
 mod catalog;
+mod ci_recipes;
 mod compat;
 mod confinement;
 mod copy;

@@ -1,15 +1,9 @@
 //! What README shows is run as it is printed.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use tempfile::TempDir;
-
-use crate::support::http::Authority;
-use crate::support::registry::Registry;
-use crate::support::{ALLOY, Ended, Store, copy_of, repository, run, shared, text};
+use crate::support::follower::Shell;
+use crate::support::{Store, copy_of, repository, text};
 
 /// A block between fences.
 struct Block {
@@ -42,62 +36,19 @@ fn block(language: &str, part: &str) -> String {
 }
 
 /// Each block is run by the test that names a part of it.
-const RUN: [(&str, &str); 10] = [
+const RUN: [(&str, &str); 11] = [
     ("sh", "ci/test"),
     ("console", "arm-none-eabi-gcc --version"),
     ("yaml", "# manifest.yml"),
     ("yaml", "# hello.yml"),
     ("yaml", "action: copy"),
     ("yaml", "tool-1.2.tar.xz"),
+    ("yaml", "west-1.3.0-py3"),
     ("sh", "alloy cache ls"),
     ("yaml", "CI_JOB_TOKEN"),
     ("sh", "alloy publish"),
     ("console", "alloy verify noisy"),
 ];
-
-/// A shell in a directory of its own, as somebody has it who follows README: alloy is in PATH, `registry.example` is a
-/// registry, and what the machine has at /mnt and /run stays as it is.
-struct Shell {
-    registry: Registry,
-    place: TempDir,
-}
-
-impl Shell {
-    fn new() -> Self {
-        static SHELLS: AtomicU8 = AtomicU8::new(1);
-        // Its port is that of the name alone.
-        let address = format!("127.71.0.{}", SHELLS.fetch_add(1, Ordering::Relaxed));
-        let (authority, place) = (Authority::new(), tempfile::tempdir().unwrap());
-        let registry = Registry::tls_at(&format!("{address}:443"), &authority);
-        let certificates = place.path().join("config/containers/certs.d");
-        fs::create_dir_all(&certificates).unwrap();
-        fs::rename(authority.certs(place.path(), false), certificates.join("registry.example")).unwrap();
-        let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
-        fs::create_dir_all(place.path().join("bin")).unwrap();
-        std::os::unix::fs::symlink(ALLOY, place.path().join("bin/alloy")).unwrap();
-        std::os::unix::fs::symlink(repository("examples"), place.path().join("examples")).unwrap();
-        write("hosts", &format!("127.0.0.1 localhost\n{address} registry.example\n"));
-        write(
-            "setup",
-            "set -eu -o pipefail\nmount -t tmpfs none /mnt\nmount -t tmpfs none /run\n\
-             mount --bind \"${BASH_SOURCE%/*}/hosts\" /etc/hosts\n\
-             export no_proxy=\"${no_proxy:-},registry.example\" NO_PROXY=\"${NO_PROXY:-},registry.example\"\n\
-             cargo() { [ \"$1 $2 $3\" = 'run --release --' ]; shift 3; alloy \"$@\"; }\n",
-        );
-        Self { registry, place }
-    }
-
-    /// Runs `script` in `directory`.
-    fn run(&self, directory: &Path, script: &str) -> Ended {
-        let setup = self.place.path().join("setup");
-        let path = format!("{}:{}", text(&self.place.path().join("bin")), std::env::var("PATH").unwrap());
-        let mut command = Command::new("unshare");
-        command.args(["-m", "bash", "-c", &format!(". {}; {script}", text(&setup))]).current_dir(directory);
-        command.env("PATH", path).env("ALLOY_HOME", shared().path().join("store"));
-        command.env("XDG_CONFIG_HOME", self.place.path().join("config"));
-        run(&mut command)
-    }
-}
 
 /// Commands of a console, each with what it prints.
 fn console(text: &str) -> Vec<(String, Vec<String>)> {
@@ -163,7 +114,7 @@ fn the_first_blueprint_and_a_team_s_cache() {
     for part in ["hello.yml: cached", "would delete 0 entries", "brought"] {
         assert!(ended.stdout.contains(part), "no {part}: {}", ended.stdout);
     }
-    assert!(shell.registry.tag("team/arm-env", "1.2").is_some());
+    shell.run(place.path(), "alloy inspect registry.example/team/arm-env:1.2").ok();
 }
 
 #[test]
@@ -183,18 +134,20 @@ fn files_of_a_blueprint() {
 }
 
 #[test]
-fn downloads_that_the_lockfile_pins() {
+fn what_the_lockfile_pins() {
     let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
-    let task = "- {name: tool, action: get_file, url: https://a.example/tool-1.2.tar.xz, dest: /opt/tool}\n";
+    let task = "- {name: tool, action: get_file, url: https://a.example/tool-1.2.tar.xz, dest: /opt/tool}\n\
+                - {name: west, action: python_package, package: west, version: 1.3.0}\n";
+    let lock = [block("yaml", "tool-1.2.tar.xz"), block("yaml", "west-1.3.0-py3")].concat();
     let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {base: 'rootfs:base'}\n";
     fs::create_dir_all(place.path().join("base/etc")).unwrap();
-    for (name, content) in
-        [("manifest.yml", manifest), ("tasks.yml", task), ("alloy.lock.yml", &block("yaml", "tool-1.2.tar.xz"))]
-    {
+    for (name, content) in [("manifest.yml", manifest), ("tasks.yml", task), ("alloy.lock.yml", &lock)] {
         fs::write(place.path().join(name), content).unwrap();
     }
     let planned = shell.run(place.path(), "alloy check . && alloy plan . --locked").ok();
-    assert!(planned.stdout.contains("download https://a.example/tool-1.2.tar.xz: 1.0 MiB"), "{}", planned.stdout);
+    for part in ["download https://a.example/tool-1.2.tar.xz: 1.0 MiB", "91.0 KiB"] {
+        assert!(planned.stdout.contains(part), "no {part}: {}", planned.stdout);
+    }
 }
 
 #[test]
@@ -247,7 +200,10 @@ fn what_differs_when_it_is_built_again() {
             &format!("- {{name: {name}, action: write_env_file, file: /srv/{name}, content: {name}}}\n"),
         );
     }
-    write("noise.yml", "- {name: Note the time, action: run_command, reason: x, command: LC_ALL=C date > /srv/now}\n");
+    write(
+        "noise.yml",
+        "- {name: Note the time, action: run_command, reason: x, command: date '+Sat Nov 21 %T UTC 2026' > /srv/now}\n",
+    );
     shell.run(shell.place.path(), "alloy build noisy -t noisy").ok();
     for (command, printed) in console(&block("console", "alloy verify noisy")) {
         let ended = shell.run(shell.place.path(), &command);

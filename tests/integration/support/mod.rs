@@ -5,6 +5,7 @@ pub mod damaged;
 pub mod download;
 pub mod faults;
 pub mod files;
+pub mod follower;
 pub mod forged;
 pub mod host;
 pub mod http;

@@ -64,7 +64,7 @@ pub fn read_layout_archive(
             && !store.contains(&digest)
         {
             let mut writer = store.blob_writer()?;
-            io::copy(&mut room.reader(content), &mut writer).map_err(read_error(path))?;
+            writer.fill(&mut room.reader(content))?.map_err(read_error(path))?;
             writer.commit(Some((digest, entry.size)))?;
         }
         Ok(())
@@ -125,6 +125,10 @@ fn tagged<'e>(
             let names: Vec<String> = entries.iter().filter_map(name).collect();
             let message = format!("it has no image `{}`; it has {}", tag.unwrap_or_default(), names.join(", "));
             Err(ImageError::invalid(what, message))
+        }
+        // One image, under several names.
+        [entry, others @ ..] if others.iter().all(|other| other.descriptor.digest == entry.descriptor.digest) => {
+            Ok(entry)
         }
         several => {
             let names: BTreeMap<Option<String>, ()> = several.iter().map(|entry| (name(entry), ())).collect();

@@ -53,8 +53,8 @@ enum Goal {
 pub struct Written<'a> {
     /// The manifest or index.
     pub manifest: &'a Descriptor,
-    /// Its name, which has a tag.
-    pub name: &'a str,
+    /// Its names, each of which has a tag; there is one at least.
+    pub names: &'a [String],
     /// `None` for an index.
     pub platform: Option<&'a Platform>,
 }
@@ -109,6 +109,10 @@ impl FromStr for Output {
                 Some(("type", "dir")) => kind = Some(OutputKind::Dir),
                 Some(("type", other)) => return Err(error(&format!("no type `{other}`"))),
                 Some(("dest", path)) if !path.is_empty() => dest = Some(PathBuf::from(path)),
+                // What Docker takes for a directory.
+                None if !text.contains(',') && !part.is_empty() => {
+                    return Err(error(&format!("it says no type: for a directory write type=dir,dest={part}")));
+                }
                 _ => return Err(error(&format!("`{part}` makes no sense"))),
             }
         }

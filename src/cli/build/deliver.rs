@@ -80,6 +80,10 @@ pub(super) fn deliver(
     if !places.outputs.is_empty() {
         parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
     }
+    let mut all: Vec<String> = names.iter().map(Reference::to_string).collect();
+    if all.is_empty() {
+        all.push(image.name().to_owned());
+    }
     let each: Vec<_> = parts.iter().map(|part| layers(&part.built)).collect();
     for output in &places.outputs {
         if let Some(sink) = output.root_tar() {
@@ -87,7 +91,7 @@ pub(super) fn deliver(
         }
         output.unpack(resolver.store, &each)?;
         let platform = if let [part] = parts { Some(&part.platform) } else { None };
-        output.write(resolver.store, Written { manifest: image.descriptor(), name: image.name(), platform })?;
+        output.write(resolver.store, Written { manifest: image.descriptor(), names: &all, platform })?;
         if output.is_once() {
             heal::is_seen();
         }

@@ -62,7 +62,7 @@ impl Layout {
         &self.path
     }
 
-    /// Adds the image, in place of another one of its tag and platform.
+    /// Adds the image, in place of others of its tags and its platform.
     pub(super) fn write(&self, image: &Source<'_>) -> Result<(), ImageError> {
         let blobs = self.path.join(BLOBS).join("sha256");
         let parts = Parts::of(&self.path, PARTS);
@@ -80,12 +80,13 @@ impl Layout {
             })?;
         }
         let mut manifests = self.manifests()?;
+        let tags = image.tags();
         let same = |entry: &IndexEntry| {
-            entry.annotations.get(REF_NAME).map(String::as_str) == Some(image.tag)
+            entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(&tag.as_str()))
                 && entry.platform.as_ref().is_none_or(|other| image.platform.is_none_or(|own| own == other))
         };
         manifests.retain(|entry| !same(entry));
-        manifests.push(image.entry());
+        manifests.extend(image.entries());
         let index = Index::new(manifests).bytes();
         replace(&self.path.join(INDEX), |mut file| file.write_all(&index))?;
         // Last: it is what makes the directory a layout.

@@ -22,17 +22,15 @@ use crate::sink::{Sink, SinkError};
 pub(super) struct Source<'a> {
     pub(super) store: &'a Store,
     manifest: &'a Descriptor,
-    name: &'a str,
-    pub(super) tag: &'a str,
+    names: &'a [String],
     pub(super) platform: Option<&'a Platform>,
 }
 
 impl<'a> Source<'a> {
     /// The image in `store`.
     pub(super) fn new(store: &'a Store, image: Written<'a>) -> Self {
-        let Written { manifest, name, platform } = image;
-        let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
-        Self { store, manifest, name, tag, platform }
+        let Written { manifest, names, platform } = image;
+        Self { store, manifest, names, platform }
     }
 
     fn read<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, ImageError> {
@@ -56,10 +54,25 @@ impl<'a> Source<'a> {
         Ok(all.into_iter().filter(|descriptor| seen.insert(descriptor.digest)).collect())
     }
 
-    /// How an index lists it.
-    pub(super) fn entry(&self) -> IndexEntry {
-        let annotations = [(REF_NAME.to_owned(), self.tag.to_owned())].into();
-        IndexEntry { descriptor: self.manifest.clone(), platform: self.platform.cloned(), annotations }
+    /// The tags of its names, each once.
+    pub(super) fn tags(&self) -> Vec<&'a str> {
+        let mut tags: Vec<&str> = Vec::new();
+        for name in self.names {
+            let tag = name.rsplit_once(':').map_or(name.as_str(), |(_, tag)| tag);
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        tags
+    }
+
+    /// How an index lists it: once under each tag.
+    pub(super) fn entries(&self) -> Vec<IndexEntry> {
+        let entry = |tag: &str| {
+            let annotations = [(REF_NAME.to_owned(), tag.to_owned())].into();
+            IndexEntry { descriptor: self.manifest.clone(), platform: self.platform.cloned(), annotations }
+        };
+        self.tags().into_iter().map(entry).collect()
     }
 
     /// Writes members into a tar.
@@ -90,7 +103,7 @@ impl<'a> Source<'a> {
     /// An image layout.
     pub(super) fn oci(&self, tar: &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError> {
         member(tar, "oci-layout", LAYOUT)?;
-        member(tar, "index.json", &Index::new(vec![self.entry()]).bytes())?;
+        member(tar, "index.json", &Index::new(self.entries()).bytes())?;
         for path in ["blobs", "blobs/sha256"] {
             tar.append(&plain_directory(Path::new(path)), &mut io::empty()).map_err(write_error(Path::new(path)))?;
         }
@@ -132,7 +145,7 @@ impl<'a> Source<'a> {
         }
         let config_name = format!("{}.json", manifest.config.digest.hex());
         member(tar, &config_name, &config)?;
-        let saved = serde_json::json!([{"Config": config_name, "RepoTags": [self.name], "Layers": names}]);
+        let saved = serde_json::json!([{"Config": config_name, "RepoTags": self.names, "Layers": names}]);
         member(tar, "manifest.json", saved.to_string().as_bytes())
     }
 }

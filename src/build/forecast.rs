@@ -92,7 +92,7 @@ pub fn forecast(
         }
         let mut reasons = Vec::new();
         if here.is_none() {
-            reasons.extend(forced.then(|| Reason::new("asked", "--no-cache asks for it")));
+            reasons.extend(forced.then(asked));
             if known.is_none() && below.is_none() {
                 let what = format!("what the base {} is has not been asked yet", lowered.base);
                 reasons.push(Reason::new("base-unknown", what));
@@ -131,6 +131,11 @@ fn portable(
     let Some(step) = &planned.portable else { return Ok(None) };
     let Some(preimage) = step.usual(user).and_then(|facts| step.preimage(&facts, inputs)) else { return Ok(None) };
     Ok(cache::find_portable(resolver.store, &preimage.key())?.map(|record| record.layer.descriptor.size))
+}
+
+/// What is built anew because whoever builds says so.
+pub(super) fn asked() -> Reason {
+    Reason::new("asked", "--no-cache asks for it")
 }
 
 /// Why `planned` is not here.

@@ -6,7 +6,7 @@ use layers::store::StoreError;
 
 use super::error::{CommandError, Kind};
 use super::ui;
-use crate::blueprint::{LoadError, Problems};
+use crate::blueprint::{LoadError, MANIFEST_FILE, Problems};
 use crate::build::{BuildError, Need, TaskFailure};
 use crate::cache::RemoteError;
 use crate::catalog::CatalogError;
@@ -85,7 +85,15 @@ impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(problems) => problems.into(),
-            LoadError::NotABlueprint { .. } => with(
+            LoadError::NotABlueprint { instead: Some(ref name), .. } => {
+                let hint = format!("rename {name} to {MANIFEST_FILE}");
+                with(Kind::Usage, &error, Some(hint))
+            }
+            LoadError::NotADirectory { blueprint: Some(ref directory), .. } => {
+                let hint = format!("name its directory: {}", directory.display());
+                with(Kind::Usage, &error, Some(hint))
+            }
+            LoadError::NotABlueprint { .. } | LoadError::NotADirectory { .. } => with(
                 Kind::Usage,
                 &error,
                 Some(

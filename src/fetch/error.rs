@@ -25,7 +25,7 @@ pub enum FetchError {
     Url { url: String, message: String },
     #[error("cannot fetch {url}: the server answered {status}")]
     Status { url: String, status: u16, retry_after: Option<Duration>, said: bool },
-    #[error("{url} is not what it should be: expected sha256 {expected}, found {found}")]
+    #[error("{url} is not what it should be: expected {expected}, found {found}")]
     Digest { url: String, expected: Digest, found: Digest },
     #[error("{url} should have {expected} bytes, {found} came")]
     Size { url: String, expected: u64, found: u64 },

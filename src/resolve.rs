@@ -26,6 +26,7 @@ mod debs;
 mod files;
 mod pin;
 mod rootfs;
+mod suite;
 mod team;
 mod tree;
 
@@ -46,6 +47,9 @@ pub enum ResolveError {
     Debian(#[from] DebianError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// What a distribution is called, or a suite of it, where an image was asked for.
+    #[error("{error}")]
+    Suite { error: RegistryError, suite: &'static str, written: String, stands_for: String },
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
@@ -149,7 +153,7 @@ impl Resolver<'_> {
         {
             return Ok(base);
         }
-        let base = self.look_up(&reference)?;
+        let base = self.look_up(&reference).map_err(|error| suite::meant(error, text, &reference))?;
         if recorded {
             cache::put(self.store, BASES, &key, &base)?;
         }

@@ -189,5 +189,5 @@ fn packages_and_libraries_go_into_a_sysroot() {
     let page =
         tasks(&format!("- {{name: a, action: install_target_lib, url: '{}', dest: /opt}}\n", files.url("page.deb")));
     let ended = shared().run(&["build", text(page.path())]).fails(1);
-    assert!(ended.stderr.contains("tasks.yml:1: a: not an archive that alloy knows"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("tasks.yml:1:10: a: not an archive that alloy knows"), "{}", ended.stderr);
 }

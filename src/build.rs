@@ -167,7 +167,7 @@ fn make(
     report(resolver, &lowered.base, &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
-    because(resolver, &plan, found.len(), &lowered, &inputs, &lasts)?;
+    because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
     let (cached, others) = plan.layers.split_at(found.len());
     resolver.witnessed(steps_of(&plan.layers))?;
     let doubted = resolver.ask_doubted(steps_of(cached), steps_of(others));
@@ -266,10 +266,15 @@ fn because(
     first: usize,
     lowered: &Lowered,
     inputs: &Inputs,
-    lasts: &forecast::Lasts,
+    (lasts, no_cache): (&forecast::Lasts, &NoCache),
 ) -> Result<(), BuildError> {
     let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
-    for reason in forecast::why(resolver, layer, lowered, inputs, lasts, None)? {
+    let reasons = if no_cache.covers(layer) {
+        vec![forecast::asked()]
+    } else {
+        forecast::why(resolver, layer, lowered, inputs, lasts, None)?
+    };
+    for reason in reasons {
         resolver.reporter.event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
     }
     Ok(())

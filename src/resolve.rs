@@ -31,6 +31,7 @@ mod named;
 mod packages;
 mod pin;
 mod rootfs;
+mod suite;
 mod team;
 mod tree;
 
@@ -135,7 +136,7 @@ impl Resolver<'_> {
         {
             return Ok(base);
         }
-        let base = self.look_up(&reference)?;
+        let base = self.look_up(&reference).map_err(|error| suite::meant(error, text, &reference))?;
         if recorded {
             cache::put(self.store, BASES, &key, &base)?;
         }

@@ -14,8 +14,14 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// True if `text` tells of a full disk, as the kernel and everybody who quotes it says so.
+/// How programs say it that do not quote the kernel: apt before it downloads, and Node.js.
+const WORDS: [&str; 2] = ["You don't have enough free space in", "ENOSPC: no space left on device"];
+
+/// True if `text` tells of a full disk, as the kernel and everybody who quotes it says so, or as apt does.
 pub fn tells_of_full(text: &str) -> bool {
+    if WORDS.iter().any(|words| text.contains(words)) {
+        return true;
+    }
     [Errno::NOSPC, Errno::DQUOT].iter().any(|errno| {
         let said = errno.to_string();
         text.contains(said.split(" (os error").next().unwrap_or(&said))
@@ -153,6 +159,18 @@ mod tests {
         assert_eq!(told_of(full(), &open).to_string().split(" has ").next(), text.split(" has ").next());
         let other = told(io::ErrorKind::NotFound.into(), &missing);
         assert!(!is_full(&other) && !tells_of_full(&other.to_string()));
+    }
+
+    #[test]
+    fn programs_tell_of_it_in_words_of_their_own() {
+        for text in [
+            "E: You don't have enough free space in /var/cache/apt/archives/.",
+            "dpkg: error processing archive x.deb: failed to write (No space left on device)",
+            "npm error nospc ENOSPC: no space left on device, write",
+        ] {
+            assert!(tells_of_full(text), "{text}");
+        }
+        assert!(!tells_of_full("There is no space for you here"));
     }
 
     #[test]

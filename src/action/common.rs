@@ -6,7 +6,7 @@ use super::FieldKind::{Env, Flag, OneOf, Path, PerArch, Text, Words};
 use super::mode::parse_mode;
 use super::{Field, Fields, Lowered, Outcome, Task};
 use crate::op::{Guards, Network, Op, Owner, Secrets, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span, one_line};
+use crate::yaml::{Diagnostic, Span, one_line};
 
 const NETWORKS: &[&str] = &["none", "host"];
 
@@ -29,7 +29,7 @@ pub const COMMON: [Field; 12] = [
 /// Lowers a task. All that is wrong with it is reported, as far as it can be told.
 pub fn lower(task: &Task<'_>) -> Outcome {
     let mut fields = Fields { task, warnings: Vec::new(), checkouts: Vec::new(), wanted: None };
-    unknown_fields(&mut fields);
+    let meant = super::unknown::unknown(&mut fields);
     let mut errors = super::check::check(&fields);
     if errors.iter().any(|error| error.code == super::check::LONG) {
         fields.warnings.append(&mut errors);
@@ -47,6 +47,9 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     }
     let none = |node: &crate::yaml::Node| node.text("network").is_ok_and(|text| text == "none");
     let network = fields.node("network").map(|node| if none(node) { Network::None } else { Network::Host });
+    // Whoever is told what a field is called knows that it is not there.
+    let missing: Vec<Diagnostic> = meant.into_iter().filter_map(|name| fields.required(name).err()).collect();
+    errors.retain(|error| !missing.contains(error));
     let (mut diagnostics, checkouts, wanted) = (fields.warnings, fields.checkouts, fields.wanted);
     diagnostics.append(&mut errors);
     // What the table says, an action may find too.
@@ -87,21 +90,6 @@ pub fn lower(task: &Task<'_>) -> Outcome {
         }
     }
     (Some(step), diagnostics)
-}
-
-fn unknown_fields(fields: &mut Fields<'_>) {
-    let task = fields.task;
-    let known: Vec<&str> = COMMON.iter().chain(task.action.fields).map(|field| field.name).collect();
-    for (key, _) in task.fields.entries.iter().take(MAX_PROBLEMS) {
-        if !known.contains(&key.text.as_str()) {
-            let message = format!("`{}` is not a field of `{}`; it is ignored", key.text, task.action.name);
-            fields.warn(
-                Diagnostic::warning("unknown-field", key.span, message)
-                    .label("unknown field")
-                    .suggest(&key.text, known.iter().copied()),
-            );
-        }
-    }
 }
 
 /// Says which fields do nothing, since it is not known what the action writes, or no user is asked for.

@@ -276,11 +276,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes a warning, which is an error under `--strict`.
-    pub fn warn(&mut self, mut diagnostic: Diagnostic) {
-        if self.task.strict {
-            diagnostic.severity = crate::yaml::Severity::Error;
-        }
-        self.warnings.push(diagnostic);
+    pub fn warn(&mut self, diagnostic: Diagnostic) {
+        self.warnings.push(diagnostic.strictly(self.task.strict));
     }
 }
 

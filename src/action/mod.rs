@@ -10,6 +10,7 @@ mod git;
 mod mode;
 mod shell;
 mod synonyms;
+mod unknown;
 
 use crate::op::{Assignment, Op, Source, Step};
 use crate::yaml::{Diagnostic, Mapping, Span};
@@ -141,6 +142,12 @@ impl Action {
     /// The action of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ACTIONS.iter().copied().find(|action| action.name == name)
+    }
+
+    /// What to say to somebody who wants an action of that name, where it is known what is meant.
+    pub fn meant(name: &str) -> Option<String> {
+        let near = || crate::yaml::nearest(name, ACTIONS.iter().map(|action| action.name));
+        synonyms::help(name).or_else(|| Some(format!("did you mean `{}`?", near()?)))
     }
 
     /// The action called `name` at `span`, or what is wrong with the name.

@@ -30,12 +30,14 @@ pub struct ImageFields {
     pub labels: BTreeMap<String, String>,
 }
 
-const IMAGE_FIELDS: [&str; 8] = ["base", "env", "env_from_profile", "user", "workdir", "entrypoint", "cmd", "labels"];
+/// Its fields.
+pub(super) const IMAGE_FIELDS: [&str; 8] =
+    ["base", "env", "env_from_profile", "user", "workdir", "entrypoint", "cmd", "labels"];
 
 /// Reads the fields of `image`.
 pub(super) fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
     let Some(mapping) = errors.take(node.mapping("image")) else { return ImageFields::default() };
-    errors.known(mapping, &IMAGE_FIELDS, "`image`");
+    errors.known(mapping, &IMAGE_FIELDS, "`image`", super::manifest::outside_image);
     ImageFields {
         base: errors.optional(mapping.get("base"), |node| Ok((filled(node, "base")?.to_owned(), Some(node.span)))),
         env_places: mapping.get("env").map(places).unwrap_or_default(),

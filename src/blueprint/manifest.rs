@@ -83,12 +83,22 @@ impl Collector<'_> {
         node.and_then(|node| self.take(read(node)))
     }
 
-    pub(super) fn known(&mut self, mapping: &Mapping, known: &[&str], of: &str) {
+    /// Says which fields nobody knows; `elsewhere` says where what they mean is written, if it is.
+    pub(super) fn known(
+        &mut self,
+        mapping: &Mapping,
+        known: &[&str],
+        of: &str,
+        elsewhere: impl Fn(&str) -> Option<String>,
+    ) {
         for (key, _) in mapping.entries.iter().take(MAX_PROBLEMS) {
             if !known.contains(&key.text.as_str()) {
                 let error = Diagnostic::error("unknown-field", key.span, format!("{of} has no field `{}`", key.text));
                 let error = error.label("unknown field").help(format!("the fields are {}", known.join(", ")));
-                self.0.push(error.suggest(&key.text, known.iter().copied()));
+                self.0.push(match elsewhere(&key.text) {
+                    Some(help) => error.help(help),
+                    None => error.suggest(&key.text, known.iter().copied()),
+                });
             }
         }
     }
@@ -102,6 +112,35 @@ impl Collector<'_> {
     }
 }
 
+/// Where it is written what somebody writes as a field of the manifest itself, as other tools would have it.
+fn elsewhere(field: &str) -> Option<String> {
+    let field = field.to_ascii_lowercase();
+    let image = match field.as_str() {
+        "from" => "base",
+        "environment" => "env",
+        "label" => "labels",
+        "working_dir" | "workingdir" => "workdir",
+        other => other,
+    };
+    if super::image::IMAGE_FIELDS.contains(&image) {
+        return Some(format!("it is `image.{image}`: write `{image}:` below `image:`"));
+    }
+    let said = match field.as_str() {
+        "task" | "tasks" | "steps" | "layers" | "files" | "include" | "includes" => {
+            "tasks are written in files of their own, and `run_order` lists these"
+        }
+        "vars" | "args" | "arg" => "they are `variables:`",
+        "platform" | "platforms" | "arch" | "architectures" => "it is `supported_hosts: [linux/amd64, …]`",
+        _ => return None,
+    };
+    Some(said.to_owned())
+}
+
+/// What belongs into the manifest itself, and stands below `image`.
+pub(super) fn outside_image(field: &str) -> Option<String> {
+    FIELDS.contains(&field).then(|| format!("`{field}:` is a field of the manifest itself, beside `image:`"))
+}
+
 impl Manifest {
     /// Reads the tree of a manifest; `None` if it is no mapping at all.
     pub(super) fn read(node: &Node, errors: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -111,7 +150,7 @@ impl Manifest {
             true => Err(Diagnostic::error("empty", node.span, "the manifest is empty").help(needs)),
             false => node.mapping("manifest.yml").map_err(|error| error.help(needs)),
         })?;
-        errors.known(mapping, &FIELDS, "the manifest");
+        errors.known(mapping, &FIELDS, "the manifest", elsewhere);
         let mut manifest = Self::default();
         for (field, target) in [("name", &mut manifest.name), ("version", &mut manifest.version)] {
             match mapping.get(field) {

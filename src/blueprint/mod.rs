@@ -5,6 +5,7 @@ mod image;
 mod manifest;
 mod read;
 mod render;
+mod stray;
 mod template;
 mod variables;
 
@@ -17,6 +18,7 @@ pub use image::ImageFields;
 pub use manifest::{Manifest, RequiredEnv, Toolchain};
 pub use read::{LOCK_FILE, MANIFEST_FILE, load, read, read_texts};
 pub use render::{ARCHITECTURES, PER_ARCH_FIELDS, render_task};
+pub use stray::stray;
 pub use variables::{Environment, Given};
 
 /// A value of `variables`, and where it was given.
@@ -93,6 +95,16 @@ pub enum LoadError {
     NotABlueprint {
         /// The directory.
         path: PathBuf,
+        /// A file in it that may have been meant to be the manifest.
+        instead: Option<String>,
+    },
+    /// It is no directory.
+    #[error("{path} is a file: a blueprint is a directory")]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+        /// Its directory, if that is a blueprint.
+        blueprint: Option<PathBuf>,
     },
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]

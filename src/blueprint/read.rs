@@ -29,10 +29,19 @@ pub fn load(directory: &Path) -> Result<Blueprint, LoadError> {
 pub fn read(directory: &Path) -> Result<(Option<Blueprint>, Problems), LoadError> {
     let unreadable = |path: &Path, source| LoadError::Read { path: path.to_owned(), source };
     let absolute = directory.canonicalize().map_err(|error| unreadable(directory, error))?;
+    if absolute.is_file() {
+        return Err(LoadError::NotADirectory { path: directory.to_owned(), blueprint: around(directory) });
+    }
     let files = Disk(&absolute);
     match files.read(MANIFEST_FILE) {
         Err(FileError::Missing | FileError::NotAFile) => {
-            return Err(LoadError::NotABlueprint { path: directory.to_owned() });
+            let mut names = files.names();
+            names.sort();
+            let meant = |name: &String| is_manifest(name);
+            return Err(LoadError::NotABlueprint {
+                path: directory.to_owned(),
+                instead: names.into_iter().find(meant),
+            });
         }
         Err(FileError::Unreadable(error)) => return Err(unreadable(&directory.join(MANIFEST_FILE), error)),
         Err(FileError::Outside) | Ok(_) => {}
@@ -40,6 +49,20 @@ pub fn read(directory: &Path) -> Result<(Option<Blueprint>, Problems), LoadError
     let shown = directory.to_string_lossy();
     let shown = if shown == "." { "" } else { shown.trim_end_matches('/') };
     Ok(Reader::new(&files, shown).blueprint(absolute.clone()))
+}
+
+/// The directory of a file, if it is a blueprint.
+fn around(file: &Path) -> Option<PathBuf> {
+    let parent = file.parent()?;
+    let directory = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    directory.join(MANIFEST_FILE).is_file().then(|| directory.to_owned())
+}
+
+/// True for a name that is the manifest's but for its ending and its case.
+fn is_manifest(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["manifest.yml", "manifest.yaml", "blueprint.yml", "blueprint.yaml", "alloy.yml", "alloy.yaml"]
+        .contains(&lower.as_str())
 }
 
 /// The same for files in memory, by their paths in the blueprint.
@@ -98,7 +121,7 @@ impl<'a> Reader<'a> {
             if self.errors.len() >= yaml::MAX_PROBLEMS {
                 break;
             }
-            let Some(found) = self.task_file(name, *span) else { continue };
+            let Some(found) = self.task_file(name, *span, &manifest.run_order) else { continue };
             if seen.insert(found.real) {
                 files.extend(self.tasks(&found.node).map(|tasks| TaskFile { path: name.clone(), tasks }));
             } else {
@@ -125,7 +148,7 @@ impl<'a> Reader<'a> {
             Err(FileError::Missing) if name != MANIFEST_FILE => Some(None),
             Err(error) => {
                 let file = self.add(name, "");
-                let error = self.refused(name, Span::start_of(file), &error);
+                let error = self.refused(name, Span::start_of(file), &error, &[]);
                 self.errors.push(Diagnostic { code: "file", help: None, ..error });
                 None
             }
@@ -133,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A file of `run_order`, named at `span`.
-    fn task_file(&mut self, name: &str, span: Span) -> Option<Found> {
+    fn task_file(&mut self, name: &str, span: Span, listed: &[(String, Span)]) -> Option<Found> {
         let wrong = match lead_of(name) {
             Lead::In => None,
             Lead::Nowhere => Some("a file of `run_order` has no name".to_owned()),
@@ -148,21 +171,25 @@ impl<'a> Reader<'a> {
         match self.files.read(name) {
             Ok((bytes, real)) => self.parsed(name, bytes).map(|node| Found { node, real }),
             Err(error) => {
-                let error = self.refused(name, span, &error);
+                let listed: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+                let error = self.refused(name, span, &error, &listed);
                 self.errors.push(error);
                 None
             }
         }
     }
 
-    fn refused(&self, name: &str, span: Span, error: &FileError) -> Diagnostic {
+    /// Why there is no text; of files that are `listed` none can be meant by another name.
+    fn refused(&self, name: &str, span: Span, error: &FileError, listed: &[&str]) -> Diagnostic {
         let say = |message: String| Diagnostic::error("run-order", span, message);
         let inside = "name a file inside the blueprint's directory";
+        let names = self.files.names();
+        let other = |name: &str| [MANIFEST_FILE, VARIABLES_FILE, LOCK_FILE].contains(&name) || listed.contains(&name);
         match error {
             FileError::Missing => say(format!("there is no file `{name}`"))
                 .label("not found")
                 .help(inside)
-                .suggest(name, self.files.names().iter().map(String::as_str)),
+                .suggest(name, names.iter().map(String::as_str).filter(|name| !other(name))),
             FileError::Outside => say(format!("`{name}` leads out of the blueprint, through a link")).help(inside),
             FileError::NotAFile => say(format!("`{name}` is not a file")).help(inside),
             FileError::Unreadable(error) => say(format!("cannot read `{name}`: {error}")),

@@ -23,6 +23,9 @@ pub struct Given {
 /// The name under which blueprints ask for the user they are made for.
 const DEV_USERNAME: &str = "DEV_USERNAME";
 
+/// Names that mean something to alloy itself, whatever a blueprint says.
+pub(super) const BUILT_IN: [&str; 2] = [DEV_USERNAME, "SDK_SYSROOT"];
+
 /// Names that a blueprint for a live host need not declare: who runs alloy, and where such people keep their files.
 const OF_WHO_RUNS: [&str; 4] = ["HOME", "LOGNAME", "SHELL", "USER"];
 
@@ -48,7 +51,7 @@ const OWN_CREDENTIALS: [&str; 13] = [
 const GIT_VALUES: &str = "GIT_CONFIG_VALUE_";
 
 /// What an image build never takes from the process: who runs it, and where. The image's own values stand in.
-const PERSONAL: [(&str, Option<&str>); 10] = [
+pub(super) const PERSONAL: [(&str, Option<&str>); 10] = [
     ("HOME", Some("/root")),
     ("USER", Some("root")),
     ("LOGNAME", Some("root")),

@@ -54,15 +54,15 @@ pub struct ForecastDownload {
     pub size: Option<u64>,
 }
 
-/// Foresees a build. `asked` is what the base was found to be just now, where that is not known here.
+/// Foresees a build. `base` is what the base was found to be just now, where that is not known here.
 pub fn forecast(
     resolver: &Resolver<'_>,
     directory: &Path,
     mut lowered: Lowered,
-    asked: Option<Base>,
+    base: Option<Base>,
     options: &Options,
 ) -> Result<Forecast, BuildError> {
-    let known = resolver.known_base(&lowered.base)?.or(asked);
+    let known = resolver.known_base(&lowered.base)?.or(base);
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (mut sources, unknown) = resolver.known_sources(directory, &steps)?;
     // Keys that depend on them are found under nothing.
@@ -93,7 +93,7 @@ pub fn forecast(
         }
         let mut reasons = Vec::new();
         if here.is_none() {
-            reasons.extend(forced.then(|| Reason::new("asked", "--no-cache asks for it")));
+            reasons.extend(forced.then(asked));
             if known.is_none() && below.is_none() {
                 let what = format!("what the base {} is has not been asked yet", lowered.base);
                 reasons.push(Reason::new("base-unknown", what));
@@ -132,6 +132,11 @@ fn portable(
     let Some(step) = &planned.portable else { return Ok(None) };
     let Some(preimage) = step.usual(user).and_then(|facts| step.preimage(&facts, inputs)) else { return Ok(None) };
     Ok(cache::find_portable(resolver.store, &preimage.key())?.map(|record| record.layer.descriptor.size))
+}
+
+/// What is built anew because whoever builds says so.
+pub(super) fn asked() -> Reason {
+    Reason::new("asked", "--no-cache asks for it")
 }
 
 /// Why `planned` is not here.

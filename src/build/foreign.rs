@@ -11,7 +11,8 @@ use crate::cache;
 use crate::op::Step;
 use crate::plan::{Inputs, LayerKey, Lowered, PlannedLayer};
 use crate::resolve::{Base, Origin, Resolver};
-use crate::sandbox::runs_here;
+use crate::sandbox::{self, runs_here};
+use crate::target::image::RequestError;
 
 /// What has to run a program of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub fn foresee(
     resolved: &Resolved,
     options: &Options,
 ) -> Result<(), BuildError> {
-    if runs_here(resolver.platform).is_ok() {
+    if runs_here(resolver.platform).is_ok() && sandbox::possible().is_ok() {
         return Ok(());
     }
     let Resolved { base, inputs } = resolved;
@@ -80,15 +81,21 @@ pub(super) fn before(
     lasts: &Lasts,
     no_cache: &NoCache,
 ) -> Result<(), BuildError> {
+    // A layer that was built before may yet be found by what comes out below it.
+    let certain = || missing.iter().filter(|layer| no_cache.covers(layer) || !lasts.contains_key(&layer.name));
+    if let Err(error) = sandbox::possible() {
+        let works = |layer: &PlannedLayer| layer.portable.is_none() && !layer.steps.is_empty();
+        if to_be_made(resolver, base, inputs)? || certain().any(works) {
+            return Err(RequestError::Sandbox(error).into());
+        }
+    }
     if runs_here(resolver.platform).is_ok() {
         return Ok(());
     }
     if to_be_made(resolver, base, inputs)? {
         ensure(resolver, || Need::Base { reference: lowered.base.clone() })?;
     }
-    // A layer that was built before may yet be found by what comes out below it.
-    let certain = missing.iter().filter(|layer| no_cache.covers(layer) || !lasts.contains_key(&layer.name));
-    if let Some(need) = certain.flat_map(|layer| &layer.steps).find_map(Need::of) {
+    if let Some(need) = certain().flat_map(|layer| &layer.steps).find_map(Need::of) {
         ensure(resolver, || need)?;
     }
     if lowered.image.env_from_profile && lasts.is_empty() && !missing.is_empty() {

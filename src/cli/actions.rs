@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
+use serde_json::{Value, json};
 
 use super::error::CommandError;
-use super::ui;
+use super::ui::{self, Format};
 use crate::action::{ACTIONS, Action, COMMON, Field, FieldKind};
 
 /// Lists the actions of task files, or explains one
@@ -14,27 +15,47 @@ pub(super) struct Args {
     /// The action
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     let Some(name) = &args.name else {
+        if args.format == Format::Json {
+            let actions: Vec<Value> = ACTIONS.iter().map(|action| with_fields(action)).collect();
+            ui::json(json!({"actions": actions, "every_task": each(&COMMON)}));
+            return Ok(ExitCode::SUCCESS);
+        }
         let rows: Vec<_> = ACTIONS.iter().map(|action| [action.name.to_owned(), action.summary.to_owned()]).collect();
         ui::table(&rows);
         return Ok(ExitCode::SUCCESS);
     };
     let Some(action) = Action::named(name) else {
         let error = CommandError::usage(format!("there is no action `{name}`"));
-        let near = crate::yaml::nearest(name, ACTIONS.iter().map(|action| action.name));
-        return Err(match near {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("`alloy actions` lists them"),
-        });
+        return Err(error.hint(Action::meant(name).unwrap_or_else(|| "`alloy actions` lists them".to_owned())));
     };
+    if args.format == Format::Json {
+        ui::json(with_fields(action));
+        return Ok(ExitCode::SUCCESS);
+    }
     outln!("{}: {}\n", action.name, action.summary);
     ui::table(&action.fields.iter().map(row).collect::<Vec<_>>());
     outln!("\nevery task:");
     ui::table(&COMMON.iter().map(row).collect::<Vec<_>>());
     Ok(ExitCode::SUCCESS)
+}
+
+fn with_fields(action: &Action) -> Value {
+    json!({"name": action.name, "summary": action.summary, "fields": each(action.fields)})
+}
+
+fn each(fields: &[Field]) -> Vec<Value> {
+    let one = |field: &Field| {
+        let kind = kind(field.kind);
+        json!({"name": field.name, "kind": kind, "required": field.required, "summary": field.summary})
+    };
+    fields.iter().map(one).collect()
 }
 
 fn row(field: &Field) -> [String; 4] {

@@ -137,6 +137,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     drop(parts);
     drop(networks);
     let digest = image.descriptor().digest;
+    let told: Vec<String> = names.iter().map(Reference::to_string).collect();
+    ui::made(&digest.to_string(), &told, start.elapsed());
     let made = names.first().map_or_else(|| digest.to_string(), |name| format!("{name}@{digest}"));
     if places.take_output() {
         context.reporter.event(Event::Note(made));

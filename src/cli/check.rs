@@ -71,7 +71,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
             let warnings: usize = all.iter().map(|problems| problems.diagnostics.len()).sum::<usize>() - errors;
             let (checked, errors) = (ui::count(all.len(), "blueprint"), ui::count(errors, "error"));
             text += &notes.concat();
-            ui::tell(&format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning")));
+            // What could not be looked at has no sum.
+            let none = all.is_empty() && failed.is_some();
+            ui::tell(&if none {
+                text
+            } else {
+                format!("{text}{checked} checked: {errors}, {}\n", ui::count(warnings, "warning"))
+            });
         }
         Format::Json => ui::json(report::json(&all)),
         Format::Sarif => ui::json(report::sarif(&all)),

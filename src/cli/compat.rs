@@ -16,14 +16,11 @@ use super::error::CommandError;
 ///
 /// A link of that name to alloy does the same. Flags may have one dash, as those tools take them.
 #[derive(Debug, ClapArgs)]
-#[command(
-    disable_help_flag = true,
-    after_help = "\
+#[command(after_help = "\
 Examples:
   alloy compat alloy-provisioner install -blueprint-dir DIR -env-file .env
   alloy compat alloy-host catalog search arm
-  ln -s alloy /usr/local/bin/alloy-provisioner && alloy-provisioner install community/arm-none-eabi"
-)]
+  ln -s alloy /usr/local/bin/alloy-provisioner && alloy-provisioner install community/arm-none-eabi")]
 pub(super) struct Args {
     /// The tool
     #[arg(value_enum)]

@@ -35,6 +35,10 @@ pub struct CommandError {
     pub message: String,
     /// What to do about it.
     pub hints: Vec<String>,
+    /// Where in the blueprint it happened, where that is known: file, line and column.
+    pub place: Option<String>,
+    /// What is wrong with the blueprint, one by one, for programs.
+    pub problems: Option<serde_json::Value>,
 }
 
 impl CommandError {
@@ -44,7 +48,7 @@ impl CommandError {
         // Whoever was refused the room, alloy or a command that it ran: the disk is the same, and no server's.
         let hints = if disk::tells_of_full(&message) { vec![FULL.to_owned()] } else { Vec::new() };
         let kind = if kind == Kind::Network && disk::names_full(&message) { Kind::Failed } else { kind };
-        Self { kind, message, hints }
+        Self { kind, message, hints, place: None, problems: None }
     }
 
     /// A wrong command line.

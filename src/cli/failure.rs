@@ -1,13 +1,14 @@
 //! Errors of the parts as failures of a command: kind, text, hints.
 
-use std::fmt::Write as _;
+mod task;
 
 use layers::store::StoreError;
 
 use super::error::{CommandError, Kind};
-use super::ui;
-use crate::blueprint::{LoadError, Problems};
-use crate::build::{BuildError, Need, TaskFailure};
+use super::located::Place;
+use super::{report, ui};
+use crate::blueprint::{LoadError, MANIFEST_FILE, Problems};
+use crate::build::{BuildError, Need};
 use crate::cache::RemoteError;
 use crate::catalog::CatalogError;
 use crate::debian::DebianError;
@@ -22,6 +23,8 @@ use crate::sandbox::SandboxError;
 use crate::sink::SinkError;
 use crate::target::TargetError;
 use crate::target::image::RequestError;
+
+use task::{download, task};
 
 fn with(kind: Kind, error: &dyn std::error::Error, hint: Option<String>) -> CommandError {
     let mut failure = CommandError::from_error(kind, error);
@@ -77,7 +80,9 @@ impl From<Problems> for CommandError {
         // What a field holds may be quoted.
         let text = Secrets::without_markers(&text);
         let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
-        Self::new(Kind::Blueprint, format!("the blueprint has {errors}\n\n{}", text.trim_end()))
+        let mut failure = Self::new(Kind::Blueprint, format!("the blueprint has {errors}\n\n{}", text.trim_end()));
+        failure.problems = Some(report::json(&[problems]));
+        failure
     }
 }
 
@@ -85,7 +90,15 @@ impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(problems) => problems.into(),
-            LoadError::NotABlueprint { .. } => with(
+            LoadError::NotABlueprint { instead: Some(ref name), .. } => {
+                let hint = format!("rename {name} to {MANIFEST_FILE}");
+                with(Kind::Usage, &error, Some(hint))
+            }
+            LoadError::NotADirectory { blueprint: Some(ref directory), .. } => {
+                let hint = format!("name its directory: {}", directory.display());
+                with(Kind::Usage, &error, Some(hint))
+            }
+            LoadError::NotABlueprint { .. } | LoadError::NotADirectory { .. } => with(
                 Kind::Usage,
                 &error,
                 Some(
@@ -201,6 +214,9 @@ impl From<ResolveError> for CommandError {
             ),
             ResolveError::Debian(error) => error.into(),
             ResolveError::Registry(error) => error.into(),
+            ResolveError::Suite { error, suite, written, stands_for } => {
+                Self::from(error).hint(format!("did you mean `deb:{suite}`? `{written}` stands for {stands_for}"))
+            }
             ResolveError::Image(error) => error.into(),
             ResolveError::Fetch(error) => error.into(),
             ResolveError::Store(error) => error.into(),
@@ -227,38 +243,15 @@ impl From<ResolveError> for CommandError {
                 with(Kind::Blueprint, &error, Some(hint.into()))
             }
             ResolveError::Download { task, place, error } => {
-                let mut failure = Self::from(error);
-                failure.message.insert_str(0, &format!("{place}: {task}: "));
-                failure
+                let failure = Self::from(error);
+                let (file, line) = place.rsplit_once(':').unwrap_or((&place, ""));
+                Place::of(file, line.parse().unwrap_or_default(), &failure.message).told_of(failure, &task)
             }
             error @ ResolveError::Unpinned(_) => {
                 with(Kind::Blueprint, &error, Some("add `sha256:` to the task, or build without --locked".into()))
             }
         }
     }
-}
-
-/// A task that failed, with what it printed last.
-fn task(failure: TaskFailure) -> CommandError {
-    let status = failure.exit.map_or(String::new(), |exit| format!(" (exit status {exit})"));
-    let mut message = format!("{}:{}: {}: {}{status}", failure.file, failure.line, failure.task, failure.message);
-    if !failure.output.is_empty() {
-        message += "\n\nits last output:";
-        for line in &failure.output {
-            let _ = write!(message, "\n  {line}");
-        }
-        message += "\n";
-    }
-    let mut error = CommandError::new(Kind::Failed, message);
-    error.hints.extend(failure.hint);
-    error
-}
-
-/// A download that a task waited for in vain.
-fn download(task: &str, file: &str, line: usize, error: FetchError) -> CommandError {
-    let mut failure = CommandError::from(error);
-    failure.message.insert_str(0, &format!("{file}:{line}: {task}: "));
-    failure
 }
 
 impl From<InstallError> for CommandError {
@@ -329,8 +322,9 @@ impl From<BuildError> for CommandError {
             BuildError::Package { package, task, file, line, error } => {
                 let lost = matches!(error, FetchError::Status { status: 404 | 410, .. });
                 let mut failure = Self::from(error);
-                let what = format!("{file}:{line}: {task}: {package}, which alloy.lock.yml pins, cannot be had: ");
-                failure.message.insert_str(0, &what);
+                let place = Place::of(&file, line, &package);
+                failure.message.insert_str(0, &format!("{package}, which alloy.lock.yml pins, cannot be had: "));
+                let mut failure = place.told_of(failure, &task);
                 if lost {
                     failure.hints = vec![
                         "pin what the archive has now: alloy lock --update=apt".into(),

@@ -10,7 +10,7 @@ use layers::compress::Compression;
 use super::context::{Context, Network, RegistryArgs};
 use super::env_file;
 use super::error::CommandError;
-use super::ui;
+use super::{located, ui};
 use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::debian::{BaseOptions, nearer};
 use crate::event::Event;
@@ -108,6 +108,7 @@ impl InputArgs {
                 Ok(mut lowered) => {
                     self.hide_logins(&mut lowered);
                     ui::hide(&lowered.secrets);
+                    located::show_in(&blueprint);
                     all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch });
                 }
                 Err(found) => {

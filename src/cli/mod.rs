@@ -28,6 +28,7 @@ mod inputs;
 mod inspect;
 mod install;
 mod interrupt;
+mod located;
 mod lock;
 mod log;
 mod login;
@@ -65,10 +66,10 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0    done
   1    a task, or alloy itself, failed; `alloy verify` or `alloy drift` found a difference,
-       `alloy lock --check` an old lockfile;
+       `alloy lock --check` an old lockfile, `alloy check` an error in a blueprint,
        `alloy outdated --exit-code` something newer
   2    the command line is wrong
-  3    the blueprint has errors
+  3    the blueprint has errors (`alloy check`, which looks for these, ends with 1)
   4    a server or registry was not reached, refused, or sent something else
   5    this machine gives no sandbox, or no emulator
   130  interrupted
@@ -156,6 +157,7 @@ pub fn main() -> ExitCode {
         }
     };
     let global = &cli.global;
+    ui::begin(global.progress, global.quiet);
     let result = match &cli.command {
         Command::Build(args) => heal::healed(|| build::run(args, global)),
         Command::Plan(args) => plan::run(args, global),

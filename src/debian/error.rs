@@ -12,7 +12,7 @@ use crate::fetch::{FetchError, Temporary};
 #[expect(missing_docs, reason = "the fields are what the messages say")]
 pub enum DebianError {
     #[error("no mirror is known for deb:{suite}: this machine's apt sources have none of its distribution")]
-    NoMirror { suite: String },
+    NoMirror { suite: String, keyring: Option<Box<DebianError>> },
     #[error("{suite} has no component `{component}`: it has {known}")]
     NoComponent { suite: String, component: String, known: String },
     #[error("no keyring is known for deb:{suite}: looked for {looked}")]
@@ -59,7 +59,13 @@ impl DebianError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoMirror { .. } => Some("name one with --mirror URL or ALLOY_MIRROR".into()),
+            Self::NoMirror { keyring, .. } => {
+                let mirror = "name one with --mirror URL or ALLOY_MIRROR: the distribution's own list of mirrors has the URLs, and so \
+                              have the sources.list of its machines";
+                // Whoever gets the one asks for the other next.
+                let keyring = keyring.as_ref().and_then(|error| Some(format!("{error}: {}", error.hint()?)));
+                Some([Some(mirror.to_owned()), keyring].into_iter().flatten().collect::<Vec<_>>().join("; besides, "))
+            }
             Self::NoKeyring { looked, .. } if looked.contains("ubuntu") => Some(
                 "name it with --keyring FILE: ubuntu-archive-keyring.gpg of an Ubuntu machine's /usr/share/keyrings, or of \
                  the package ubuntu-keyring, which every Ubuntu archive has in pool/main/u/ubuntu-keyring and Debian \

@@ -40,7 +40,7 @@ pub use os_release::os_release;
 pub use resolve::{BaseOptions, Releases, releases};
 pub use seen::Seen;
 pub use signed_by::SignedBy;
-pub use sources::{HostSource, of_file};
+pub use sources::{HostSource, of_file, suite_of};
 
 /// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).
 const FUTURE: i64 = 10;

@@ -32,6 +32,32 @@ const UBUNTU: [&str; 14] = [
     "questing", "resolute", "devel",
 ];
 
+/// Versions of both, and their suites.
+const VERSIONS: [(&str, &str); 14] = [
+    ("debian", "stable"),
+    ("debian:latest", "stable"),
+    ("debian:10", "buster"),
+    ("debian:11", "bullseye"),
+    ("debian:12", "bookworm"),
+    ("debian:13", "trixie"),
+    ("ubuntu", "noble"),
+    ("ubuntu:latest", "noble"),
+    ("ubuntu:18.04", "bionic"),
+    ("ubuntu:20.04", "focal"),
+    ("ubuntu:22.04", "jammy"),
+    ("ubuntu:24.04", "noble"),
+    ("ubuntu:25.04", "plucky"),
+    ("ubuntu:25.10", "questing"),
+];
+
+/// The suite that is meant by the name of an image: `bookworm`, `debian:bookworm`, `ubuntu:22.04`.
+pub fn suite_of(image: &str) -> Option<&'static str> {
+    let version = VERSIONS.iter().find(|(name, _)| *name == image).map(|(_, suite)| *suite);
+    let name = image.strip_prefix("debian:").or_else(|| image.strip_prefix("ubuntu:")).unwrap_or(image);
+    let name = name.strip_suffix("-slim").unwrap_or(name);
+    version.or_else(|| DEBIAN.iter().chain(&UBUNTU).copied().find(|suite| *suite == name))
+}
+
 /// Whose archive it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distribution {
@@ -228,7 +254,10 @@ pub fn choose(
             (mirror, security, distribution.components().to_owned())
         }
         (None, Some(main)) => (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone()),
-        (None, None) => return Err(DebianError::NoMirror { suite: suite.to_owned() }),
+        (None, None) => {
+            let keys = if keyring.is_some() { None } else { keyring::usual(suite, distribution, Vec::new()).err() };
+            return Err(DebianError::NoMirror { suite: suite.to_owned(), keyring: keys.map(Box::new) });
+        }
     };
     let own = main.filter(|_| mirror.is_none());
     let mut wanted = vec![(uri.clone(), suite.to_owned()), (uri, format!("{suite}-updates"))];

@@ -26,7 +26,7 @@ pub enum FetchError {
     Url { url: String, message: String },
     #[error("cannot fetch {url}: the server answered {status}")]
     Status { url: String, status: u16, retry_after: Option<Duration>, said: bool },
-    #[error("{url} is not what it should be: expected sha256 {expected}, found {found}")]
+    #[error("{url} is not what it should be: expected {expected}, found {found}")]
     Digest { url: String, expected: Digest, found: Digest, gave: Option<String> },
     #[error("{url} gave no archive: {size} {}, which look like {}", if *size == 1 { "byte" } else { "bytes" }, looks.name())]
     NoArchive { url: String, size: u64, looks: Looks },

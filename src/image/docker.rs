@@ -1,7 +1,6 @@
 //! What `docker save` writes: `manifest.json`, a config, and layers under any name.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
 
 use layers::compress::{Format, decoder};
@@ -34,7 +33,7 @@ pub fn read_docker_archive(store: &Store, files: Files<'_>, path: &Path) -> Resu
         match entry.kind {
             Kind::File => {
                 let mut writer = store.blob_writer()?;
-                io::copy(&mut room.reader(content), &mut writer).map_err(failed)?;
+                writer.fill(&mut room.reader(content))?.map_err(failed)?;
                 members.insert(name, writer.commit(None)?.0);
             }
             // Layers that are there twice are links, relative to their own directory.

@@ -129,7 +129,7 @@ pub fn copy_blob(
     }
     let mut writer = store.blob_writer()?;
     // It may grow, or be of those that do not know their length.
-    io::copy(&mut stop.reader(file.take(blob.size.saturating_add(1))), &mut writer).map_err(failed)?;
+    writer.fill(&mut stop.reader(file.take(blob.size.saturating_add(1))))?.map_err(failed)?;
     writer.commit(Some((blob.digest, blob.size)))?;
     Ok(())
 }

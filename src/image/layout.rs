@@ -64,7 +64,7 @@ pub fn read_layout_archive(
             && !store.contains(&digest)
         {
             let mut writer = store.blob_writer()?;
-            io::copy(&mut room.reader(content), &mut writer).map_err(read_error(path))?;
+            writer.fill(&mut room.reader(content))?.map_err(read_error(path))?;
             writer.commit(Some((digest, entry.size)))?;
         }
         Ok(())

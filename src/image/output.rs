@@ -109,6 +109,10 @@ impl FromStr for Output {
                 Some(("type", "dir")) => kind = Some(OutputKind::Dir),
                 Some(("type", other)) => return Err(error(&format!("no type `{other}`"))),
                 Some(("dest", path)) if !path.is_empty() => dest = Some(PathBuf::from(path)),
+                // What Docker takes for a directory.
+                None if !text.contains(',') && !part.is_empty() => {
+                    return Err(error(&format!("it says no type: for a directory write type=dir,dest={part}")));
+                }
                 _ => return Err(error(&format!("`{part}` makes no sense"))),
             }
         }

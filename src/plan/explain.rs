@@ -106,10 +106,22 @@ fn steps(old: &[StepTrace], new: &[StepTrace], reasons: &mut Vec<Reason>) {
             Some(_) => {}
         }
     }
-    reasons.extend(left.into_iter().flatten().map(|step| Reason::of(step, "task-gone", "the task is gone")));
+    reasons.extend(gone(&left.into_iter().flatten().collect::<Vec<_>>()));
     let order: Vec<usize> = pairs.iter().filter_map(|(pair, _)| *pair).collect();
     if reasons.len() == before && !order.is_sorted() {
         reasons.push(Reason::new("order", "the tasks are in another order"));
+    }
+}
+
+/// One reason for all tasks that are gone.
+fn gone(steps: &[&StepTrace]) -> Option<Reason> {
+    match steps {
+        [] => None,
+        [step] => Some(Reason::of(step, "task-gone", "the task is gone")),
+        steps => {
+            let names: Vec<_> = steps.iter().map(|step| one_line(&step.name)).collect();
+            Some(Reason::new("task-gone", format!("{} tasks are gone: {}", steps.len(), names.join(", "))))
+        }
     }
 }
 
@@ -232,9 +244,11 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use layers::digest::Digest;
     use serde_json::json;
 
     use super::*;
+    use crate::op::Fingerprint;
 
     fn told(was: Value, is: Value) -> Vec<String> {
         let mut changes = Vec::new();
@@ -255,6 +269,25 @@ mod tests {
         let mut found = told(was, is);
         found.sort_by_key(|what| expected.iter().position(|other| other == what));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn tasks_that_are_gone_are_told_in_one_line() {
+        let step = |name: &str| StepTrace {
+            name: name.to_owned(),
+            place: "a.yml:1".to_owned(),
+            action: name.to_owned(),
+            fields: json!({}),
+            fingerprint: Fingerprint(Digest::of(name)),
+            sources: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
+        let told = |names: &[&str]| {
+            let old: Vec<StepTrace> = names.iter().map(|name| step(name)).collect();
+            changes(&old, &[]).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["one"]), ["the task is gone (one, a.yml:1)"]);
+        assert_eq!(told(&["one", "two"]), ["2 tasks are gone: one, two"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `--locked`: what a build needs and the lockfile does not pin, and what the lockfile pins and nothing uses.
 
 use super::{AptTask, LanguageTask, Lowered, Platform, fixed};
-use crate::blueprint::Blueprint;
-use crate::lock::{Keys, Lock, same};
+use crate::blueprint::{Blueprint, Task};
+use crate::lock::{ClosurePin, Keys, Lock, same};
 use crate::op::{DEFAULT_REVISION, Pinned, Secrets, Source, Step, without_logins};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
@@ -60,12 +60,17 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
     for task in tasks.iter().filter(|task| whole && !task.locked) {
         let step = &lowered.layers[task.layer].steps[task.step];
         let pin = lock.apt.get(&platform).and_then(|tasks| tasks.get(&task.key));
-        let message = match pin {
-            Some(pin) if !task.fits(pin) => "the packages of this task are not those that alloy.lock.yml was made for",
-            _ => "nothing pins the packages of this task",
+        let (message, at, label) = match pin {
+            Some(pin) if !task.fits(pin) => {
+                let message = "the packages of this task are not those that alloy.lock.yml was made for";
+                let (new, label) = changed(task, pin);
+                (message, new.and_then(|new| span_of_package(blueprint, step, &new)), label)
+            }
+            _ => ("nothing pins the packages of this task", None, "not pinned".to_owned()),
         };
-        let error = Diagnostic::error("lock", span(blueprint, step, "packages"), format!("{message} ({platform})"));
-        found.push(error.label("not pinned").help("pin them: alloy lock"));
+        let at = at.unwrap_or_else(|| span(blueprint, step, "packages"));
+        let error = Diagnostic::error("lock", at, format!("{message} ({platform})"));
+        found.push(error.label(label).help("pin them: alloy lock"));
     }
     let languages = LanguageTask::of(&lowered.layers);
     for task in languages.iter().filter(|task| whole && task.locked == Pinned::No) {
@@ -94,11 +99,45 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
     found
 }
 
+/// How what `task` asks for differs from what `pin` was made for, and the first that is new.
+fn changed(task: &AptTask, pin: &ClosurePin) -> (Option<String>, String) {
+    let wanted = task.wanted();
+    let new: Vec<&str> = wanted.iter().filter(|name| !pin.packages.contains(name)).map(String::as_str).collect();
+    let gone: Vec<&str> = pin.packages.iter().filter(|name| !wanted.contains(name)).map(String::as_str).collect();
+    let mut parts = Vec::new();
+    for (what, names) in [("new", &new), ("gone", &gone)] {
+        parts.extend((!names.is_empty()).then(|| format!("{what}: {}", names.join(", "))));
+    }
+    if task.recommends != pin.recommends {
+        let with = if task.recommends { "with" } else { "without" };
+        parts.push(format!("now {with} recommended packages"));
+    }
+    if parts.is_empty() {
+        parts.push("in another order".to_owned());
+    }
+    (new.first().map(|name| (*name).to_owned()), parts.join("; "))
+}
+
+/// Where `package` stands in a list of the step, if it is written there as it is.
+fn span_of_package(blueprint: &Blueprint, step: &Step, package: &str) -> Option<Span> {
+    let names = |node: &Node| match &node.value {
+        Value::Scalar { text, .. } => text.split_whitespace().any(|word| word == package),
+        _ => false,
+    };
+    task_of(blueprint, step)?.fields.entries.iter().find_map(|(_, node)| match &node.value {
+        Value::Sequence(items) => items.iter().find(|item| names(item)).map(|item| item.span),
+        _ => None,
+    })
+}
+
+fn task_of<'b>(blueprint: &'b Blueprint, step: &Step) -> Option<&'b Task> {
+    let file = blueprint.files.iter().find(|file| file.path == step.file)?;
+    file.tasks.iter().find(|task| task.span.line == step.line)
+}
+
 /// Where a field of a step was written; the step itself where it has no such field.
 pub(super) fn span(blueprint: &Blueprint, step: &Step, field: &str) -> Span {
-    let file = blueprint.files.iter().find(|file| file.path == step.file);
-    let task = file.and_then(|file| file.tasks.iter().find(|task| task.span.line == step.line));
-    let field = task.map(|task| task.fields.get(field).map_or(task.span, |node| node.span));
+    let field = task_of(blueprint, step).map(|task| task.fields.get(field).map_or(task.span, |node| node.span));
     field.unwrap_or_else(|| fallback(blueprint))
 }
 
@@ -203,7 +242,7 @@ fn anonymous(template: &str) -> String {
 }
 
 /// True if `template` can stand for `text`, whatever its variables hold.
-fn covers(template: &str, text: &str) -> bool {
+pub fn covers(template: &str, text: &str) -> bool {
     let mut pieces = Vec::new();
     let mut rest = template;
     while let Some(at) = rest.find("{{").into_iter().chain(rest.find('$')).min() {
@@ -234,7 +273,22 @@ fn covers(template: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::covers;
+    use super::*;
+
+    #[test]
+    fn what_has_changed_in_a_list_of_packages_is_told() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let told = |packages: &[&str], recommends: bool| {
+            let (key, packages) = (String::new(), names(packages));
+            let task = AptTask { key, layer: 0, step: 0, packages, debs: Vec::new(), recommends, locked: false };
+            let pin = ClosurePin { packages: names(&["git", "xxd"]), recommends: false, suite: None, debs: Vec::new() };
+            let (new, label) = changed(&task, &pin);
+            (new, label)
+        };
+        assert_eq!(told(&["git", "dc"], false), (Some("dc".to_owned()), "new: dc; gone: xxd".to_owned()));
+        assert_eq!(told(&["git"], true), (None, "gone: xxd; now with recommended packages".to_owned()));
+        assert_eq!(told(&["xxd", "git"], false), (None, "in another order".to_owned()));
+    }
 
     #[test]
     fn a_template_stands_for_what_it_can_become() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins};
 use crate::action::{self, Action, COMMON, Lookup};
-use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task};
+use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
@@ -99,6 +99,7 @@ fn from(
     let invalid = |diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() };
     let manifest = &blueprint.manifest;
     problems.extend(unsupported(blueprint, settings));
+    problems.extend(stray(blueprint, &settings.given).into_iter().map(|warning| warning.strictly(settings.strict)));
     let env = if settings.host { Environment::of_host } else { Environment::of_image };
     let mut env = match env(blueprint, &settings.given) {
         Ok(env) => env,
@@ -273,7 +274,7 @@ impl Lowerer<'_> {
         if excluded && !self.settings.given.placeholders {
             return None;
         }
-        if task.fields.get("name").is_none() {
+        if task.fields.get("name").is_none() && !misspelt_name(action, task) {
             let span = task.fields.bare("name").unwrap_or(task.span);
             let error = Diagnostic::error("missing-field", span, "a task needs `name`");
             self.problems.push(error.label("no `name`").help("say in a few words what the task is for"));
@@ -370,6 +371,13 @@ impl Lowerer<'_> {
             }
         }
     }
+}
+
+/// True if a field that the action does not have is likely to be the task's name: then that is said of it.
+fn misspelt_name(action: &Action, task: &Task) -> bool {
+    let known: Vec<&str> = COMMON.iter().chain(action.fields).map(|field| field.name).collect();
+    let mut unknown = task.fields.entries.iter().map(|(key, _)| key.text.as_str()).filter(|key| !known.contains(key));
+    unknown.any(|key| nearest(key, known.iter().copied()) == Some("name"))
 }
 
 /// How many values a task is made of: no action makes more commands of them.

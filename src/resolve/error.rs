@@ -17,6 +17,9 @@ pub enum ResolveError {
     Debian(#[from] DebianError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// What a distribution is called, or a suite of it, where an image was asked for.
+    #[error("{error}")]
+    Suite { error: RegistryError, suite: &'static str, written: String, stands_for: String },
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! Bases that are files of this machine: read once, then known by size and time, as make knows its sources.
 
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ impl Resolver<'_> {
             return Err(ImageError::invalid(path.display().to_string(), "it is not a tar").into());
         }
         let mut writer = self.store.layer_writer(self.compression)?;
-        io::copy(&mut head.as_slice().chain(reader), &mut writer).map_err(failed)?;
+        writer.fill(&mut head.as_slice().chain(reader))?.map_err(failed)?;
         let layer = writer.finish()?;
         self.store.note_layer(&layer)?;
         Ok(single(layer))

@@ -35,6 +35,8 @@ pub enum SandboxError {
         user: String,
         /// How many ids are needed.
         needed: u32,
+        /// What to do.
+        hint: String,
     },
     /// `newuidmap` or `newgidmap` is not installed.
     #[error("`{program}` is not installed")]
@@ -115,9 +117,7 @@ impl SandboxError {
             Self::MountNamespace { .. } => {
                 Some("run alloy where it has CAP_SYS_ADMIN, or as an ordinary user with /etc/subuid".into())
             }
-            Self::NoRange { user, .. } => {
-                Some(format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"))
-            }
+            Self::NoRange { hint, .. } => Some(hint.clone()),
             Self::Unknown { kind: "user", name } => Some(format!(
                 "make it in an earlier task (`useradd --create-home {name}`), or with `user: {name}` in the manifest's `image`"
             )),

@@ -46,13 +46,16 @@ impl IdMap {
     pub fn of_current_user() -> Result<Self, SandboxError> {
         let uid = rustix::process::getuid().as_raw();
         let gid = rustix::process::getgid().as_raw();
-        let name = user_name(uid);
+        let account = account(uid);
+        // Users of a directory service may be in no list; their login sets the variable.
+        let name = account.clone().or_else(|| std::env::var("USER").ok());
+        let text = |kind: &Kind| fs::read_to_string(kind.file).unwrap_or_default();
         let range = |kind: &Kind| {
-            let text = fs::read_to_string(kind.file).unwrap_or_default();
-            find_range(&text, name.as_deref(), uid).ok_or_else(|| SandboxError::NoRange {
+            find_range(&text(kind), name.as_deref(), uid).ok_or_else(|| SandboxError::NoRange {
                 file: kind.file,
-                user: name.clone().unwrap_or_else(|| uid.to_string()),
+                user: account.clone().unwrap_or_else(|| uid.to_string()),
                 needed: NEEDED,
+                hint: hint(account.as_deref(), uid, &[text(&UIDS), text(&GIDS)]),
             })
         };
         Ok(Self { uid, gid, uids: range(&UIDS)?, gids: range(&GIDS)? })
@@ -114,15 +117,65 @@ fn write_one(kind: &Kind, pid: u32, own: u32, range: Range) -> Result<(), Sandbo
     }
 }
 
-fn user_name(uid: u32) -> Option<String> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    // Users of a directory service are not in the file; their login sets the variable.
-    name.or_else(|| std::env::var("USER").ok())
+/// An error if this user can be given no sandbox, as far as files say: nothing is tried.
+pub fn possible() -> Result<(), SandboxError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    IdMap::of_current_user()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = |program: &str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    match [&UIDS, &GIDS].into_iter().find(|kind| !there(kind.program)) {
+        Some(kind) => Err(SandboxError::NoMapper { program: kind.program }),
+        None => Ok(()),
+    }
+}
+
+/// The name of the account that has the id `uid`, if there is one, here or in a directory service.
+fn account(uid: u32) -> Option<String> {
+    let named = |text: &str| {
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        })
+    };
+    named(&fs::read_to_string("/etc/passwd").unwrap_or_default()).or_else(|| {
+        let mut getent = Command::new("getent");
+        let asked = getent.args(["passwd", &uid.to_string()]).stdin(Stdio::null()).output().ok()?;
+        named(&String::from_utf8_lossy(&asked.stdout))
+    })
+}
+
+/// What a user without a range can do; `texts` are the files that list ranges.
+fn hint(account: Option<&str>, uid: u32, texts: &[String]) -> String {
+    let Some(name) = account else {
+        return format!(
+            "the user id {uid} has no account on this machine, and ranges belong to accounts: run alloy as root or as a \
+             user with an account, or make one, as root: useradd --create-home --uid {uid} NAME"
+        );
+    };
+    let start = first_free(texts);
+    let range = format!("{start}-{}", start + RANGE - 1);
+    format!("as root: usermod --add-subuids {range} --add-subgids {range} {name}")
+}
+
+/// How many ids useradd(8) gives a user, and from where on (login.defs(5)).
+const RANGE: u32 = 65_536;
+const FIRST: u32 = 100_000;
+
+/// Where the first range of [`RANGE`] ids begins that nobody has by `texts`.
+fn first_free(texts: &[String]) -> u32 {
+    let range = |line: &str| {
+        let mut fields = line.trim().split(':').skip(1);
+        Some(Range { start: fields.next()?.parse().ok()?, count: fields.next()?.parse().ok()? })
+    };
+    let mut taken: Vec<Range> = texts.iter().flat_map(|text| text.lines().filter_map(range)).collect();
+    taken.sort_by_key(|range| range.start);
+    taken.iter().fold(FIRST, |start, taken| {
+        let meets = Range { start, count: RANGE }.meets(*taken);
+        if meets { taken.start.saturating_add(taken.count) } else { start }
+    })
 }
 
 /// The largest range for the user, by name or id.
@@ -142,6 +195,24 @@ fn find_range(text: &str, name: Option<&str>, uid: u32) -> Option<Range> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_is_proposed_that_nobody_has() {
+        let free = |uids: &str, gids: &str| first_free(&[uids.to_owned(), gids.to_owned()]);
+        assert_eq!(free("", ""), 100_000);
+        assert_eq!(free("bob:100000:65536\n", ""), 165_536);
+        assert_eq!(free("eve:165536:65536\nbob:100000:65536\n", "ann:231072:9\n"), 231_081);
+        assert_eq!(free("bob:200000:65536\nroot:5:10\n", "bob:300000:65536\n"), 100_000);
+        // Between the two there is no room.
+        assert_eq!(free("a:100000:65536\nb:165600:65536\n", ""), 231_136);
+        let texts = ["bob:100000:65536\n".to_owned(), String::new()];
+        assert_eq!(
+            hint(Some("ann"), 1000, &texts),
+            "as root: usermod --add-subuids 165536-231071 --add-subgids 165536-231071 ann"
+        );
+        let without = hint(None, 4711, &texts);
+        assert!(without.contains("4711 has no account") && !without.contains("usermod"), "{without}");
+    }
 
     #[test]
     fn finds_the_range_by_name_or_id() {

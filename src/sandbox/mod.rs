@@ -49,6 +49,7 @@ pub use console::Console;
 pub use direct::{end_commands, ending, spawn_directly};
 pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
+pub use idmap::possible;
 pub use loan::Loan;
 pub use mode::Mode;
 pub use overlay::{Overlay, fits as overlay_fits};

@@ -94,6 +94,11 @@ impl Diagnostic {
         }
     }
 
+    /// A warning is an error where that is asked for.
+    pub fn strictly(self, strict: bool) -> Self {
+        if strict { Self { severity: Severity::Error, ..self } } else { self }
+    }
+
     /// True for an error.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

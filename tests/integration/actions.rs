@@ -84,7 +84,10 @@ fn a_user_that_does_not_exist_is_refused_before_anything_runs() {
         ),
     ] {
         let said = refused(1, fields);
-        assert!(said.contains(wanted) && said.contains("add") && said.contains("tasks.yml:1: task"), "{said}");
+        assert!(
+            said.contains(wanted) && said.contains("add") && said.contains("tasks.yml:1:") && said.contains(": task: "),
+            "{said}"
+        );
         assert!(!said.contains("ran\n") && !said.contains("Reading package lists"), "{said}");
         shared().run(&["run", "alloy-failed", "--", "sh", "-c", "test -e /srv/x || test -e /opt/x"]).fails(1);
     }

@@ -62,6 +62,25 @@ fn links_of_a_layout_lead_no_further_than_the_blueprint() {
 }
 
 #[test]
+fn the_name_of_a_suite_is_no_image() {
+    let (directory, store) = (crate::support::tasks("[]\n"), Store::new());
+    let config = directory.path().join("registries.conf");
+    std::fs::write(&config, "[[registry]]\nprefix = \"docker.io\"\nlocation = \"127.0.0.1:1\"\n").unwrap();
+    let build = |base: &str| {
+        let arguments = ["build", text(directory.path()), "--base", base, "--registry-config", text(&config)];
+        store.run(&arguments).fails(4).stderr
+    };
+    for (base, suite, image) in
+        [("bookworm", "bookworm", "library/bookworm"), ("ubuntu:22.04", "jammy", "library/ubuntu")]
+    {
+        let said = build(base);
+        assert!(said.contains(&format!("did you mean `deb:{suite}`? `{base}` stands for ")), "{said}");
+        assert!(said.contains(image), "{said}");
+    }
+    assert!(!build("alpine").contains("did you mean"));
+}
+
+#[test]
 fn blobs_of_a_layout_lead_no_further_than_the_blueprint() {
     let (private, store) = (private(), Store::new());
     let blobs = private.path().join("oci/blobs/sha256");

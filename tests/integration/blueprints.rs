@@ -92,6 +92,8 @@ fn only_what_counts_changes_a_layer() {
     assert!(cached(&metadata).iter().all(|(_, cached)| !*cached), "{metadata}");
     let metadata = store.build(&[text(before.path()), "--no-cache=b.yml"]);
     assert_eq!(cached(&metadata).iter().map(|(_, cached)| *cached).collect::<Vec<_>>(), [true, false]);
+    let said = store.run(&["build", text(before.path()), "--no-cache=b.yml"]).ok().stderr;
+    assert!(said.contains("b.yml is built anew: --no-cache asks for it"), "{said}");
     store.run(&["build", text(before.path()), "--no-cache=c.yml"]).fails(2);
     // `always_run` alone does not undo the cache; asked for, it does.
     let always = second.clone() + "  always_run: true\n";

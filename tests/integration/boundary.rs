@@ -61,7 +61,7 @@ fn links_of_others_lead_to_nothing_of_roots() {
         let ended = host.install(&store, blueprint.path(), &[]).fails(1);
         let said = "or is in a directory of theirs, but leads to what belongs to user 0";
         assert!(ended.stderr.contains(said), "{link} to {target}:\n{}", ended.stderr);
-        assert!(ended.stderr.contains("tasks.yml:1: Tool"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("tasks.yml:1:") && ended.stderr.contains(": Tool: "), "{}", ended.stderr);
         untouched(&host);
     }
     // What leads to the user's own is followed, and so are links of root's.

@@ -118,7 +118,7 @@ fn a_members_way_follows_no_link_of_others_to_what_is_roots() {
         let member = if dest == "/" { "home/dev/app" } else { "dev/app" };
         archive(blueprint.path(), &format!("mkdir -p {member}; echo x > {member}/job; tar -cf ../a.tar {member}/job"));
         let ended = host.install(&store, blueprint.path(), &[]).fails(1);
-        assert!(ended.stderr.contains("tasks.yml:1: Tool"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("tasks.yml:1:") && ended.stderr.contains(": Tool: "), "{}", ended.stderr);
         assert_eq!(fs::read_dir(host.at("etc/private")).unwrap().count(), 0, "{target}, {dest}");
     }
 }

@@ -35,6 +35,22 @@ fn links_answer_to_the_names_of_the_tools() {
 }
 
 /// Commands of alloy, `cache ls` and its like included, and the help of each.
+#[test]
+fn help_and_reference_answer_to_what_is_asked() {
+    let alloy = |arguments: &[&str]| crate::support::shared().run(arguments);
+    let help = alloy(&["compat", "--help"]).ok().stdout;
+    assert!(help.contains("alloy-provisioner") && help.contains("Examples:"), "{help}");
+    let said = alloy(&["actions", "pip_install"]).fails(2).stderr;
+    assert!(said.contains("did you mean `python_package`?"), "{said}");
+    let all: serde_json::Value = serde_json::from_str(&alloy(&["actions", "--format", "json"]).ok().stdout).unwrap();
+    let copy = all["actions"].as_array().unwrap().iter().find(|action| action["name"] == "copy").unwrap();
+    let source = copy["fields"].as_array().unwrap().iter().find(|field| field["name"] == "source").unwrap();
+    assert_eq!(source["required"], true);
+    let one = alloy(&["actions", "copy", "--format=json"]).ok().stdout;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&one).unwrap(), *copy);
+    assert_eq!(alloy(&["check", "/nowhere"]).fails(2).stdout, "");
+}
+
 fn commands() -> Vec<(String, String)> {
     let below = |words: &[&str]| -> Vec<String> {
         let help = tool(ALLOY, &[words, &["--help"]].concat()).ok().stdout;

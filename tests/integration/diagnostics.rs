@@ -156,6 +156,19 @@ fn a_directory_without_a_manifest_is_named() {
 }
 
 #[test]
+fn what_was_meant_by_a_place_without_a_manifest_is_told() {
+    let blueprint = crate::support::tasks("[]\n");
+    let place = text(blueprint.path());
+    let ended = shared().run(&["check", &format!("{place}/manifest.yml")]).fails(2);
+    for part in ["manifest.yml is a file: a blueprint is a directory", &format!("name its directory: {place}")] {
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+    }
+    std::fs::rename(blueprint.path().join("manifest.yml"), blueprint.path().join("manifest.yaml")).unwrap();
+    let ended = shared().run(&["build", place]).fails(2);
+    assert!(ended.stderr.contains("rename manifest.yaml to manifest.yml"), "{}", ended.stderr);
+}
+
+#[test]
 fn warnings_are_errors_when_asked() {
     let good = repository("testdata/blueprints/ok/warnings");
     let ended = shared().run(&["build", text(&good)]).ok();

@@ -89,14 +89,30 @@ fn a_part_that_differs_in_silence_is_found_by_its_digest() {
     assert_eq!(server.asked().last().unwrap().range(), None, "from the start, once");
 }
 
+/// The error shows `field` as it stands in the task file, with a line drawn below it, and says in which column it begins.
+fn underlined(said: &str, field: &str) {
+    let lines: Vec<&str> = said.lines().collect();
+    let at =
+        lines.iter().position(|line| line.contains(" │ ") && line.contains(field)).unwrap_or_else(|| panic!("{said}"));
+    let column = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count());
+    let begins = column(lines[at], field).unwrap();
+    let mark = lines[at + 1].chars().skip(begins).take_while(|c| "─┬".contains(*c)).count();
+    assert!(mark >= field.chars().count(), "{said}");
+    let place = said.split("tasks.yml:1:").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
+    assert!(place.parse::<usize>().is_ok() && said.contains(&format!("tasks.yml:1:{place}]")), "{said}");
+}
+
 #[test]
 fn what_is_not_what_it_should_be_is_refused_and_deleted() {
     let server = Server::start(|_, _, stream| whole(stream, b"evil"));
     let downloads = Downloads::one(&server.url(), Some(&sha256(b"good")));
     let ended = downloads.build(&[]).fails(4);
-    for part in [&sha256(b"evil"), &sha256(b"good"), &server.url(), "tasks.yml:1: get 0", "hint: if the publisher"] {
+    for part in
+        [&sha256(b"evil"), &sha256(b"good"), &server.url(), "tasks.yml:1:", ": get 0: ", "hint: if the publisher"]
+    {
         assert!(ended.stderr.contains(part), "no {part}: {}", ended.stderr);
     }
+    underlined(&ended.stderr, &sha256(b"good"));
     assert!(downloads.kept("").is_empty(), "{:?}", downloads.kept(""));
     assert_eq!(server.asked().len(), 1, "the same bytes would come again");
 }
@@ -106,8 +122,9 @@ fn a_file_that_is_not_there_is_asked_for_once() {
     let server = Server::start(|_, _, stream| send(stream, "404 Not Found", "Content-Length: 0\r\n", b""));
     for pin in [None, Some(sha256(b"x"))] {
         let ended = Downloads::one(&server.url(), pin.as_deref()).build(&[]).fails(4);
-        let expected = format!("tasks.yml:1: get 0: cannot fetch {}: the server answered 404", server.url());
+        let expected = format!(": get 0: cannot fetch {}: the server answered 404", server.url());
         assert!(ended.stderr.contains(&expected) && ended.stderr.contains("hint: check the URL"), "{}", ended.stderr);
+        underlined(&ended.stderr, &server.url());
     }
     assert_eq!(server.asked().len(), 2);
 }
@@ -147,7 +164,7 @@ fn a_server_that_falls_silent_is_given_up() {
     assert_eq!(downloads.got(0), content(5));
     let silent = Server::start(|_, _, _| std::thread::sleep(Duration::from_secs(30)));
     let ended = Downloads::one(&silent.url(), None).build(&["--stall-timeout=1"]).fails(4);
-    let expected = format!("tasks.yml:1: get 0: cannot fetch {}: the server sends nothing more", silent.url());
+    let expected = format!(": get 0: cannot fetch {}: the server sends nothing more", silent.url());
     assert!(ended.stderr.contains(&expected) && ended.stderr.contains("ALLOY_STALL_TIMEOUT"), "{}", ended.stderr);
     downloads.build(&["--stall-timeout=0"]).fails(2);
 }

@@ -82,7 +82,7 @@ fn a_failure_is_shown_and_tried_again() {
                   - {name: After, action: run_command, reason: test, command: echo after >> /srv/log}\n";
     let blueprint = tasks(broken);
     let ended = host.install(&store, blueprint.path(), &[]).fails(1);
-    for wanted in ["tasks.yml:2: Break: the command failed (exit status 7)", "  line 40"] {
+    for wanted in ["tasks.yml:2:10: Break: the command failed (exit status 7)", "  line 40"] {
         assert!(ended.stderr.contains(wanted), "{wanted} is not in:\n{}", ended.stderr);
     }
     assert!(ended.stdout.starts_with("1 done, 1 failed, 1 not reached in "), "{}", ended.stdout);

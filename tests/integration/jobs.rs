@@ -94,7 +94,7 @@ fn one_refused_request_changes_no_digest() {
     let store = Store::new();
     first.store(true, Ordering::SeqCst);
     let ended = store.run(&["build", text(directory.path())]).fails(4);
-    assert!(ended.stderr.contains("a.yml:2: n1: cannot fetch"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("a.yml:2:") && ended.stderr.contains(": n1: cannot fetch"), "{}", ended.stderr);
     assert!(ended.stderr.contains("the server answered 403"), "{}", ended.stderr);
     let built = store.build(&[text(directory.path())]);
     assert_eq!(built["containerimage.digest"], expected["containerimage.digest"]);
@@ -105,7 +105,7 @@ fn an_archive_that_is_none_is_its_task_s_failure() {
     let directory = on_files("- {name: none, action: unpack, source: text, dest: /opt/none}\n");
     std::fs::write(directory.path().join("text"), "no archive\n").unwrap();
     let ended = Store::new().run(&["build", text(directory.path())]).fails(1);
-    assert!(ended.stderr.contains("a.yml:1: none: not an archive that alloy knows"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("a.yml:1:10: none: not an archive that alloy knows"), "{}", ended.stderr);
     assert!(ended.stderr.contains("alloy run alloy-failed"), "{}", ended.stderr);
 }
 

@@ -131,7 +131,7 @@ fn what_the_archive_has_lost_is_in_the_registry_or_nowhere() {
     forget();
     let said = store.run(&["build", path, "--locked", "--no-cache"]).fails(4).stderr;
     for part in
-        ["tools.yml:3: query: tree ", "which alloy.lock.yml pins, cannot be had", "404", "alloy lock --update=apt"]
+        ["tools.yml:3:", ": query: tree ", "which alloy.lock.yml pins, cannot be had", "404", "alloy lock --update=apt"]
     {
         assert!(said.contains(part), "no {part}: {said}");
     }

@@ -24,6 +24,7 @@ mod downloads;
 mod downloads_at_once;
 mod drift;
 mod emulators;
+mod events;
 mod git_login;
 mod given;
 mod hostile;

@@ -122,6 +122,45 @@ fn a_pipe_and_standard_output_get_the_same_bytes_as_a_file() {
 }
 
 #[test]
+fn every_name_of_an_image_is_written() {
+    let outputs = Outputs::new();
+    let (layout, archive, docker) = (outputs.at("layout"), outputs.at("oci.tar"), outputs.at("docker.tar"));
+    let mut arguments = outputs.arguments(&[("oci", &layout), ("oci-archive", &archive), ("docker-archive", &docker)]);
+    // Two names of one tag are one entry: an index knows tags alone.
+    arguments.extend(["-t", "one:1", "-t", "two:2", "-t", "three:2"].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let tags = |index: &str| -> Vec<String> {
+        let index: serde_json::Value = serde_json::from_str(index).unwrap();
+        let entries = index["manifests"].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap().into())
+            .collect()
+    };
+    let member = |tar: &Path, name: &str| tool("tar", &["-xOf", text(tar), name]).ok().stdout;
+    // The second time, they replace what is there.
+    for _ in 0..2 {
+        outputs.store.run(&arguments).ok();
+        assert_eq!(tags(&fs::read_to_string(layout.join("index.json")).unwrap()), ["1", "2"]);
+    }
+    assert_eq!(tags(&member(&archive, "index.json")), ["1", "2"]);
+    let saved: serde_json::Value = serde_json::from_str(&member(&docker, "manifest.json")).unwrap();
+    let names: Vec<&str> = saved[0]["RepoTags"].as_array().unwrap().iter().filter_map(|tag| tag.as_str()).collect();
+    let short: Vec<&str> = names.iter().map(|name| name.rsplit('/').next().unwrap()).collect();
+    assert_eq!(short, ["one:1", "two:2", "three:2"], "{names:?}");
+    // It is one image still, whoever reads it.
+    for place in [format!("oci:{}", layout.display()), format!("oci-archive:{}", archive.display())] {
+        outputs.store.build(&[text(outputs.blueprint.path()), "--base", &place]);
+    }
+}
+
+#[test]
+fn dockers_short_form_is_explained() {
+    let outputs = Outputs::new();
+    let ended = outputs.store.run(&["build", text(outputs.blueprint.path()), "-o", "/tmp/x"]).fails(2);
+    assert!(ended.stderr.contains("write type=dir,dest=/tmp/x"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_closed_standard_output_is_told() {
     let outputs = Outputs::new();
     outputs.build(&[]).ok();

@@ -104,7 +104,8 @@ fn a_task_that_fails_can_be_looked_into() {
     );
     let store = Store::new();
     let ended = store.run(&["build", text(blueprint.path())]).fails(1);
-    for wanted in ["tasks.yml:2: Break: the command failed (exit status 7)", "  line 100", "alloy run alloy-failed"] {
+    for wanted in ["tasks.yml:2:10: Break: the command failed (exit status 7)", "  line 100", "alloy run alloy-failed"]
+    {
         assert!(ended.stderr.contains(wanted), "{wanted} is not in:\n{}", ended.stderr);
     }
     let shown = store.run(&["run", "alloy-failed", "cat", "/srv/first", "/srv/half"]).ok();
@@ -213,6 +214,27 @@ fn a_full_disk_is_not_the_archives_fault() {
 }
 
 #[test]
+fn a_full_disk_is_not_a_caches_fault() {
+    let (store, blueprint) = (Store::new(), too_much());
+    let script =
+        "cd \"$1\" && rm much.tar.gz && head -c 40M /dev/urandom > much && tar -czf much.tar.gz much && rm much";
+    tool("sh", &["-c", script, "sh", text(blueprint.path())]).ok();
+    let manifest = blueprint.path().join("manifest.yml");
+    let asks = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, asks.replace("./root'", "./root', env_from_profile: false")).unwrap();
+    store.build(&[text(blueprint.path())]);
+    let cache = format!("type=local,dest={}", blueprint.path().join("cache").display());
+    store.run(&["cache", "export", &cache]).ok();
+    let ended = on_a_full_disk(&["cache", "import", &cache]).fails(1);
+    for part in ["cannot write to /mnt/store/tmp: No space left on device", "the disk at /mnt has", "`alloy prune`"] {
+        assert!(ended.stderr.contains(part), "no {part}: {}", ended.stderr);
+    }
+    for part in ["cannot read", "is not brought"] {
+        assert!(!ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_full_disk_is_not_the_servers_fault() {
     // One that breaks off after each 4 MiB, and goes on where it is asked to.
     let server = Server::start(|_, asked, stream| {
@@ -293,7 +315,7 @@ fn of_output_without_an_end_little_is_quoted() {
     let command = "head -c 20000000 /dev/zero | tr \"\\\\0\" x; echo; echo the end; exit 7";
     let blueprint =
         crate::support::tasks(&format!("- {{name: Long, action: run_command, reason: test, command: '{command}'}}\n"));
-    let ended = shared().run(&["build", text(blueprint.path())]).fails(1);
+    let ended = shared().run(&["build", text(blueprint.path()), "--task-output", "failures"]).fails(1);
     assert!(ended.stderr.contains("\n  … xxx") && ended.stderr.contains("\n  the end\n"), "{}", ended.stderr);
     let error = ended.stderr.split("its last output:").nth(1).unwrap();
     assert!(error.len() < 12 << 10, "{} bytes", error.len());

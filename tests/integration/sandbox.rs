@@ -94,5 +94,32 @@ fn a_user_without_subordinate_ids_is_told_what_to_do() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(blueprint.path().join("tasks.yml"), mode).unwrap();
     let ended = user.shell(&format!("alloy build {}", text(blueprint.path()))).fails(5);
-    assert!(ended.stderr.contains("usermod --add-subuids"), "{}", ended.stderr);
+    let said = &ended.stderr;
+    let range = said.split("usermod --add-subuids ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let (first, last) = range.and_then(|range| range.split_once('-')).unwrap_or_else(|| panic!("{said}"));
+    let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
+    assert_eq!(last - first, 65_535, "{said}");
+    // Nobody else has an id of it.
+    for line in std::fs::read_to_string("/etc/subuid").unwrap_or_default().lines() {
+        let numbers: Vec<u64> = line.split(':').filter_map(|field| field.parse().ok()).collect();
+        let Some(&[start, count]) = numbers.get(numbers.len().saturating_sub(2)..) else { continue };
+        assert!(last < start || first >= start + count, "{line}: {said}");
+    }
+    // It is said before the base is begun.
+    assert!(!said.contains("[base]"), "{said}");
+}
+
+#[test]
+fn an_id_without_an_account_is_told_so() {
+    let (place, blueprint) =
+        (tempfile::tempdir().unwrap(), tasks("- {name: one, action: write_env_file, file: /srv/x, content: x}\n"));
+    let (program, store) = (place.path().join("alloy"), place.path().join("store"));
+    let script = "chmod -R a+rX \"$1\" \"$2\" && install -m 755 \"$3\" \"$4\" && install -d -o 471147 -g 471147 \"$5\"";
+    let paths = [place.path(), blueprint.path(), crate::support::ALLOY.as_ref(), &program, &store].map(text);
+    crate::support::tool("sh", &[&["-c", script, "sh"][..], &paths].concat()).ok();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=471147", "--regid=471147", "--clear-groups", paths[3], "build", paths[1]]);
+    let ended = crate::support::run(command.env("ALLOY_HOME", &store).env("HOME", &store).env("USER", "root")).fails(5);
+    let said = &ended.stderr;
+    assert!(said.contains("471147 has no account") && !said.contains("usermod"), "{said}");
 }

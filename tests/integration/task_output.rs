@@ -17,14 +17,17 @@ fn what_tasks_print_is_shown_and_kept() {
     };
     let said = build(&[]);
     assert!(said.contains("[1/1]     one\n[1/1]     ***\n[1/1]     two\n"), "{said}");
+    // What was shown as it came is not said again.
+    assert!(said.contains("[1/1]     three\n") && said.matches("three\n").count() == 1, "{said}");
+    assert!(!said.contains("its last output"), "{said}");
     let quieter = build(&["--task-output", "failures"]);
-    assert!(!quieter.contains("     one") && quieter.contains("three"), "{quieter}");
+    assert!(!quieter.contains("     one") && quieter.contains("its last output:\n  three\n"), "{quieter}");
     let all = build(&["--task-output", "failures", "-v"]);
     assert!(all.contains("[1/1]     one"), "{all}");
     // The log has it all the same, and how the build ended.
     for number in ["1", "2", "3"] {
         let log = store.run(&["log", number]).ok().stdout;
-        for part in ["build ", "[1/1]     one", "***", "[1/1]     three", "error: a.yml:2: fails"] {
+        for part in ["build ", "[1/1]     one", "***", "[1/1]     three", "error: a.yml:2:10: fails"] {
             assert!(log.contains(part), "no `{part}` in {log}");
         }
         assert!(!log.contains("hidden-word"), "{log}");

@@ -14,7 +14,7 @@ pub struct ExcludeSet {
 
 /// Caches, logs, locks and backups of package managers; directories that live only while a system runs; the id that
 /// D-Bus gives a machine which has none (dbus-uuidgen(1): it is made where it is missing, and refused where it is empty).
-const NORMAL: [&str; 28] = [
+const NORMAL: [&str; 34] = [
     "dev/",
     "etc/.pwd.lock",
     "etc/group-",
@@ -25,8 +25,14 @@ const NORMAL: [&str; 28] = [
     "etc/subgid-",
     "etc/subuid-",
     "home/*/.cache/pip",
+    "home/*/.npm/_cacache",
+    "home/*/.npm/_logs",
+    "home/*/.npm/_update-notifier-last-checked",
     "proc/",
     "root/.cache/pip",
+    "root/.npm/_cacache",
+    "root/.npm/_logs",
+    "root/.npm/_update-notifier-last-checked",
     "run/",
     "sys/",
     "tmp/",
@@ -138,10 +144,12 @@ mod tests {
             "etc/subuid-",
             "var/lib/dbus/machine-id",
             "var/log/apt/x",
+            "root/.npm/_cacache",
+            "home/ann/.npm/_logs",
         ] {
             assert!(set.contains(Path::new(path)), "{path}");
         }
-        for path in ["tmp", "home/.cache/pip", "var/lib/dpkg/status", "etc/passwd", "var/tmp/x", "opt/tmp/x"] {
+        for path in ["tmp", "home/.cache/pip", "var/lib/dpkg/status", "etc/passwd", "var/tmp/x", "root/.npm/x"] {
             assert!(!set.contains(Path::new(path)), "{path}");
         }
         assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));

@@ -15,6 +15,21 @@ impl Store {
     }
 }
 
+/// Copies `from` into a writer of the store, whose file lies in `place`.
+pub(super) fn fill(from: &mut dyn Read, to: &mut dyn Write, place: &Path) -> Result<io::Result<u64>> {
+    let (mut buffer, mut total) = (vec![0; 256 << 10], 0);
+    loop {
+        let length = match from.read(&mut buffer) {
+            Ok(0) => return Ok(Ok(total)),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Ok(Err(error)),
+        };
+        to.write_all(&buffer[..length]).map_err(failed("write to", place))?;
+        total += length as u64;
+    }
+}
+
 /// True if both files hold the same. Neither is hashed: that takes longer.
 fn same(one: &Path, other: &Path) -> io::Result<bool> {
     let mut there = match crate::regular::open(other) {
@@ -64,6 +79,13 @@ impl BlobWriter {
             self.store.persist(self.file, &path)?;
         }
         Ok(found)
+    }
+
+    /// Writes all that `from` has. What cannot be written is the store's error; what cannot be read is told apart from
+    /// it, within.
+    pub fn fill(&mut self, from: &mut dyn Read) -> Result<io::Result<u64>> {
+        let place = self.file.path().parent().unwrap_or(Path::new("")).to_owned();
+        fill(from, self, &place)
     }
 
     /// Bytes written so far.

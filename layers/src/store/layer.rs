@@ -1,6 +1,6 @@
 //! Writing a layer: the tar is hashed on one thread while another compresses, hashes and stores it.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -120,6 +120,12 @@ impl Drop for LayerWriter {
 }
 
 impl LayerWriter {
+    /// Writes all that `from` has, as [`BlobWriter::fill`] does.
+    pub fn fill(&mut self, from: &mut dyn Read) -> Result<io::Result<u64>, StoreError> {
+        let place = self.store.temporaries();
+        super::blob::fill(from, self, &place)
+    }
+
     fn hand_on(&mut self) -> io::Result<()> {
         let gone = || io::Error::other("the compressor stopped early");
         let threads = self.threads.as_ref().ok_or_else(gone)?;

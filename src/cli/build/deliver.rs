@@ -80,6 +80,10 @@ pub(super) fn deliver(
     if !places.outputs.is_empty() {
         parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
     }
+    let mut all: Vec<String> = names.iter().map(Reference::to_string).collect();
+    if all.is_empty() {
+        all.push(image.name().to_owned());
+    }
     let each: Vec<_> = parts.iter().map(|part| layers(&part.built)).collect();
     let mut all: Vec<String> = names.iter().map(Reference::to_string).collect();
     if all.is_empty() {

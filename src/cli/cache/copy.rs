@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 use layers::digest::Digest;
+use layers::store::StoreError;
 
 use super::super::context::{Context, Global};
 use super::super::error::{CommandError, Kind};
@@ -14,8 +15,10 @@ use super::super::team::{signing_key, verifying_key};
 use super::super::ui;
 use super::{CacheArg, entry, open, told, visit};
 use crate::build;
-use crate::cache::{Team, elsewhere};
+use crate::cache::{DirectoryError, RemoteError, Team, elsewhere};
 use crate::event::Event;
+use crate::fetch::FetchError;
+use crate::registry::RegistryError;
 
 /// Leaves everything that the store knows of layers in a cache, with the layers
 #[derive(Debug, ClapArgs)]
@@ -103,6 +106,8 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
                     refused(&"its layer is not there");
                     return Ok(());
                 }
+                // What cannot be written here, no other layer can be either.
+                Err(error) if is_of_store(&error) => return Err(error.into()),
                 Err(error) => {
                     refused(&error);
                     return Ok(());
@@ -122,4 +127,19 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
     }
     outln!("brought {} and {} from {place}", told(count), ui::bytes(bytes));
     Ok(ExitCode::SUCCESS)
+}
+
+/// True if the store could not be written, whatever the cache has.
+fn is_of_store(error: &RemoteError) -> bool {
+    let io = |error: &StoreError| matches!(error, StoreError::Io { .. });
+    match error {
+        RemoteError::Store(error)
+        | RemoteError::Directory(DirectoryError::Store(error))
+        | RemoteError::Registry(RegistryError::Store(error)) => io(error),
+        RemoteError::Registry(RegistryError::Fetch(error)) => match error {
+            FetchError::Store(error) => io(error),
+            error => matches!(error, FetchError::Write { .. }),
+        },
+        _ => false,
+    }
 }

@@ -83,7 +83,7 @@ fn into_store(store: &Store, fetcher: &Fetcher, deb: &DebPin) -> Result<(), Comm
     let path = fetcher.path(&deb.sha256);
     let failed = |error: io::Error| CommandError::new(Kind::Failed, format!("cannot read {}: {error}", path.display()));
     let mut writer = store.blob_writer()?;
-    io::copy(&mut File::open(&path).map_err(failed)?, &mut writer).map_err(failed)?;
+    writer.fill(&mut File::open(&path).map_err(failed)?)?.map_err(failed)?;
     writer.commit(Some((deb.sha256, deb.size)))?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod tty;
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
@@ -31,6 +32,7 @@ use crate::sink;
 use crate::yaml::{self, json_shown, one_line, shown};
 
 pub use hidden::{hide, hide_given, hide_quoted};
+pub use json::made;
 pub use log::{logging, logs};
 pub use text::{bytes, duration};
 
@@ -70,14 +72,31 @@ pub enum Format {
     Json,
 }
 
+/// Set where all that tasks print stands on standard error as it comes.
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// True if what a task printed was shown when it failed.
+pub fn shows_output() -> bool {
+    SHOWN.load(Ordering::Relaxed)
+}
+
+/// Failures are told in the chosen way from here on, whether there is a reporter already or not.
+pub fn begin(progress: Progress, quiet: bool) {
+    if progress == Progress::Json && !quiet {
+        json::Json::start();
+    }
+}
+
 /// A reporter of the chosen kind.
 pub fn reporter(progress: Progress, quiet: bool, output: TaskOutput) -> Reporter {
     let live = std::io::stderr().is_terminal()
         && std::env::var_os("CI").is_none()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let plain = !quiet && (progress == Progress::Plain || (progress == Progress::Auto && !live));
+    SHOWN.store(plain && output != TaskOutput::Failures, Ordering::Relaxed);
     hidden::hiding(match progress {
         _ if quiet => Arc::new(plain::WarningsOnly),
-        Progress::Json => Arc::new(json::Json::new()),
+        Progress::Json => json::Json::start(),
         Progress::Tty => Arc::new(tty::Tty::new(output)),
         Progress::Auto if live => Arc::new(tty::Tty::new(output)),
         Progress::Auto | Progress::Plain => plain::Plain::start(output != TaskOutput::Failures),
@@ -92,6 +111,9 @@ pub fn color() -> bool {
 /// Prints how a command failed.
 pub fn failure(error: &super::CommandError) {
     log::failure(error);
+    if json::failure(error) {
+        return;
+    }
     let (red, cyan, plain) = if color() { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
     errln!("{red}error:{plain} {}", error.message.trim_end());
     for hint in &error.hints {

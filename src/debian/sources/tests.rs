@@ -37,6 +37,33 @@ fn another_suite_of_the_same_distribution_comes_from_the_same_place() {
 }
 
 #[test]
+fn a_mirror_and_a_keyring_that_are_missing_are_told_together() {
+    let missing = |keyring: Option<&Path>| choose("noble", None, keyring, &host()).unwrap_err().hint().unwrap();
+    let both = missing(None);
+    assert!(both.contains("--mirror URL") && both.contains("list of mirrors"), "{both}");
+    let there = Path::new("/usr/share/keyrings/ubuntu-archive-keyring.gpg").exists();
+    assert!(
+        there || both.contains("besides, no keyring is known for deb:noble") && both.contains("--keyring"),
+        "{both}"
+    );
+    assert!(!missing(Some(Path::new("/k.gpg"))).contains("keyring"));
+}
+
+#[test]
+fn a_suite_is_known_by_the_name_of_its_image() {
+    for (image, suite) in [
+        ("bookworm", Some("bookworm")),
+        ("debian:bookworm-slim", Some("bookworm")),
+        ("debian", Some("stable")),
+        ("ubuntu:22.04", Some("jammy")),
+        ("alpine", None),
+        ("debian:nothing", None),
+    ] {
+        assert_eq!(super::suite_of(image), suite, "{image}");
+    }
+}
+
+#[test]
 fn a_mirror_that_is_named_comes_first() {
     let mirror = choose("noble", Some("http://x.example/ubuntu/"), Some(Path::new("/k")), &host()).unwrap();
     assert_eq!((mirror.main(), mirror.distribution), ("http://x.example/ubuntu", Distribution::Ubuntu));

@@ -107,9 +107,7 @@ impl InputArgs {
             match self.lower(&blueprint, Settings { platform: platform.clone(), ..settings.clone() }) {
                 Ok(mut lowered) => {
                     self.hide_logins(&mut lowered);
-                    ui::hide(&lowered.secrets);
-                    located::show_in(&blueprint);
-                    all.push(Prepared { blueprint: Arc::clone(&blueprint), lowered, platform, epoch });
+                    all.push(Prepared::new(Arc::clone(&blueprint), lowered, platform, epoch));
                 }
                 Err(found) => {
                     for diagnostic in found {
@@ -140,8 +138,7 @@ impl InputArgs {
         }
         hide_passwords(&mut lowered);
         self.hide_logins(&mut lowered);
-        ui::hide(&lowered.secrets);
-        Ok(Prepared { blueprint: Arc::clone(blueprint), lowered, platform: platform.clone(), epoch: epoch()? })
+        Ok(Prepared::new(Arc::clone(blueprint), lowered, platform.clone(), epoch()?))
     }
 
     /// Masks the passwords of mirrors.
@@ -215,10 +212,7 @@ impl InputArgs {
 pub(super) fn prepare(directory: &Path, settings: &Settings, locked: bool) -> Result<Prepared, CommandError> {
     let blueprint = Arc::new(blueprint::load(directory)?);
     match lower(&blueprint, settings, locked) {
-        Ok(lowered) => {
-            ui::hide(&lowered.secrets);
-            Ok(Prepared { blueprint, lowered, platform: settings.platform.clone(), epoch: DEFAULT_EPOCH })
-        }
+        Ok(lowered) => Ok(Prepared::new(blueprint, lowered, settings.platform.clone(), DEFAULT_EPOCH)),
         Err(diagnostics) => Err(Problems { diagnostics, sources: blueprint.sources.clone() }.into()),
     }
 }
@@ -274,6 +268,13 @@ pub(super) fn given(pairs: &[String], env_files: &[PathBuf]) -> Result<Given, Co
 }
 
 impl Prepared {
+    /// From here on nothing that is printed holds its secrets, and failures of its tasks are shown in its files.
+    fn new(blueprint: Arc<Blueprint>, lowered: Lowered, platform: Platform, epoch: u64) -> Self {
+        ui::hide(&lowered.secrets);
+        located::show_in(&blueprint);
+        Self { blueprint, lowered, platform, epoch }
+    }
+
     /// Says what is worth saying before anything is done; what holds for several platforms once.
     pub(super) fn warn(all: &[Self], context: &Context) {
         let (mut warnings, mut notes) = (BTreeSet::new(), BTreeSet::new());

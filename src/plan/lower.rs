@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::nodes::{size, unknown_places};
 use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins};
 use crate::action::{self, Action, COMMON, Lookup};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, Value, nearest};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, UNKNOWN, nearest};
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -378,26 +379,4 @@ fn misspelt_name(action: &Action, task: &Task) -> bool {
     let known: Vec<&str> = COMMON.iter().chain(action.fields).map(|field| field.name).collect();
     let mut unknown = task.fields.entries.iter().map(|(key, _)| key.text.as_str()).filter(|key| !known.contains(key));
     unknown.any(|key| nearest(key, known.iter().copied()) == Some("name"))
-}
-
-/// How many values a task is made of: no action makes more commands of them.
-fn size(fields: &Mapping) -> usize {
-    fields.entries.iter().map(|(_, node)| count(node)).sum()
-}
-
-fn count(node: &Node) -> usize {
-    match &node.value {
-        Value::Scalar { .. } => 1,
-        Value::Sequence(items) => 1 + items.iter().map(count).sum::<usize>(),
-        Value::Mapping(mapping) => 1 + size(mapping),
-    }
-}
-
-fn unknown_places(node: &Node, places: &mut Vec<Span>) {
-    match &node.value {
-        Value::Scalar { text, .. } if text.contains(UNKNOWN) => places.push(node.span),
-        Value::Scalar { .. } => {}
-        Value::Sequence(items) => items.iter().for_each(|item| unknown_places(item, places)),
-        Value::Mapping(mapping) => mapping.entries.iter().for_each(|(_, node)| unknown_places(node, places)),
-    }
 }

@@ -7,6 +7,7 @@ mod key;
 mod languages;
 mod locked;
 mod lower;
+mod nodes;
 mod offline;
 mod own;
 mod pins;

@@ -179,7 +179,7 @@ impl Remote {
         Ok(self.listing().await?.has(names, signer))
     }
 
-    /// The manifest under `name`, a tag or what [`Self::tags`] gave beside it.
+    /// The manifest under `name`, a tag or what [`Self::entries`] gave beside it.
     pub async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
         match &self.0.kind {
             Kind::Registry(client) => Ok(client.artifact(name).await?),

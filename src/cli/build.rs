@@ -70,7 +70,14 @@ pub(super) struct Args {
     metadata_file: Option<PathBuf>,
     /// Leave layers for others there: REGISTRY/REPOSITORY or type=local,dest=DIR; `none` for nowhere [default with
     /// --push: beside the image]
-    #[arg(long, value_name = "CACHE", env = "ALLOY_CACHE_TO", hide_env_values = true, value_delimiter = ' ')]
+    #[arg(
+        long,
+        help_heading = "Caches of a team",
+        value_name = "CACHE",
+        env = "ALLOY_CACHE_TO",
+        hide_env_values = true,
+        value_delimiter = ' '
+    )]
     cache_to: Vec<String>,
     #[command(flatten)]
     cache_from: CacheFrom,

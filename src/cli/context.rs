@@ -28,19 +28,40 @@ use crate::tasks::Runtime;
 #[derive(Clone, Debug, Args)]
 pub(super) struct Global {
     /// Where layers, images and downloads are kept [default: $XDG_DATA_HOME/alloy]
-    #[arg(long, global = true, value_name = "DIR", env = "ALLOY_HOME", hide_env_values = true)]
+    #[arg(
+        help_heading = "Options of every command",
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ALLOY_HOME",
+        hide_env_values = true
+    )]
     pub(super) store: Option<PathBuf>,
     /// How progress is shown
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
+    #[arg(
+        help_heading = "Options of every command",
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "HOW"
+    )]
     pub(super) progress: Progress,
     /// What is shown of what tasks print; `alloy log` has all of it
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHAT")]
+    #[arg(
+        help_heading = "Options of every command",
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHAT"
+    )]
     pub(super) task_output: TaskOutput,
     /// Show warnings and errors only
-    #[arg(long, short, global = true)]
+    #[arg(help_heading = "Options of every command", long, short, global = true)]
     pub(super) quiet: bool,
     /// After so many seconds without a byte, or with less than 64 bytes a second, a server counts as gone
-    #[arg(
+    #[arg(help_heading = "Options of every command",
         long,
         global = true,
         value_name = "SECONDS",
@@ -52,7 +73,7 @@ pub(super) struct Global {
     pub(super) stall_timeout: u64,
     /// Sent with downloads from that server, and to no other one: 'HOST[:PORT]: NAME: value', which may hold $VARIABLE;
     /// ALLOY_HEADERS has one a line
-    #[arg(long, global = true, value_name = "HEADER")]
+    #[arg(help_heading = "Options of every command", long, global = true, value_name = "HEADER")]
     pub(super) header: Vec<String>,
 }
 
@@ -76,15 +97,15 @@ impl Verbose {
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct RegistryArgs {
     /// Speak http to this registry, or https with any certificate (http to those on this machine needs no leave)
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(help_heading = "Registries", long, value_name = "HOST[:PORT]")]
     pub(super) insecure_registry: Vec<String>,
     /// Mirrors, as containers-registries.conf(5) has them [default: $CONTAINERS_REGISTRIES_CONF,
     /// ~/.config/containers/registries.conf, /etc/containers/registries.conf]
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Registries", long, value_name = "FILE")]
     pub(super) registry_config: Option<PathBuf>,
     /// Certificates for registries: *.crt, and *.cert with *.key [default: HOST[:PORT] in ~/.config/containers/certs.d,
     /// /etc/containers/certs.d, /etc/docker/certs.d]
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = "Registries", long, value_name = "DIR")]
     pub(super) cert_dir: Option<PathBuf>,
     /// Who we are to one registry, whatever the credential files say.
     #[arg(skip)]

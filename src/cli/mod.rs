@@ -22,6 +22,7 @@ mod error;
 mod failure;
 mod git;
 mod heal;
+mod help;
 mod hub;
 mod images;
 mod inputs;
@@ -58,7 +59,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 pub use error::{CommandError, Kind};
 
@@ -139,7 +140,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.code());
         }
     };
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = help::command().try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             if let Some(error) = unknown::command(&error) {
@@ -189,8 +191,8 @@ pub fn main() -> ExitCode {
         Command::Store(args) => store::run(args, global),
         Command::Prune(args) => prune::run(args, global),
         Command::Catalog(args) => catalog::run(args, global),
-        Command::Completions(args) => completions::run(args, Cli::command()),
-        Command::Man(args) => man::run(args, Cli::command()),
+        Command::Completions(args) => completions::run(args, help::command()),
+        Command::Man(args) => man::run(args, help::command()),
         Command::Compat(args) => compat::run(args),
     };
     ended(result)

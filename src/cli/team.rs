@@ -17,10 +17,23 @@ const NONE: &str = "none";
 pub(super) struct CacheFrom {
     /// Look for layers there: REGISTRY/REPOSITORY or type=local,src=DIR; `none` for nowhere [default with --push: beside
     /// the image]
-    #[arg(long, value_name = "CACHE", env = "ALLOY_CACHE_FROM", hide_env_values = true, value_delimiter = ' ')]
+    #[arg(
+        help_heading = "Caches of a team",
+        long,
+        value_name = "CACHE",
+        env = "ALLOY_CACHE_FROM",
+        hide_env_values = true,
+        value_delimiter = ' '
+    )]
     cache_from: Vec<String>,
     /// Use only what the owner of this public key has signed
-    #[arg(long, value_name = "FILE", env = "ALLOY_CACHE_VERIFY_KEY", hide_env_values = true)]
+    #[arg(
+        help_heading = "Caches of a team",
+        long,
+        value_name = "FILE",
+        env = "ALLOY_CACHE_VERIFY_KEY",
+        hide_env_values = true
+    )]
     cache_verify_key: Option<PathBuf>,
 }
 

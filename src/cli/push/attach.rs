@@ -26,10 +26,16 @@ const ATTACHED: &str = "attached";
 #[derive(Debug, Default, Args)]
 pub(in crate::cli) struct AttachArgs {
     /// Attach neither an SBOM nor a provenance statement
-    #[arg(long)]
+    #[arg(help_heading = "Documents and signatures", long)]
     pub(in crate::cli) no_attest: bool,
     /// Sign what is pushed, as cosign does: a key in PEM (ECDSA P-256), or cosign's own with COSIGN_PASSWORD
-    #[arg(long, value_name = "FILE", env = "ALLOY_SIGN_KEY", hide_env_values = true)]
+    #[arg(
+        help_heading = "Documents and signatures",
+        long,
+        value_name = "FILE",
+        env = "ALLOY_SIGN_KEY",
+        hide_env_values = true
+    )]
     sign_key: Option<PathBuf>,
 }
 

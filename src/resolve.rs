@@ -31,7 +31,6 @@ mod named;
 mod packages;
 mod pin;
 mod rootfs;
-mod suite;
 mod team;
 mod tree;
 
@@ -136,7 +135,7 @@ impl Resolver<'_> {
         {
             return Ok(base);
         }
-        let base = self.look_up(&reference).map_err(|error| suite::meant(error, text, &reference))?;
+        let base = self.look_up(&reference).map_err(|error| named::meant(error, text))?;
         if recorded {
             cache::put(self.store, BASES, &key, &base)?;
         }

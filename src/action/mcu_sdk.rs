@@ -30,7 +30,7 @@ const METHODS: &[&str] = &["west", "git"];
 
 pub(super) static ACTION: Action = Action {
     name: "mcu_sdk",
-    summary: "A vendor's SDK: a west workspace, or a git repository with its submodules",
+    summary: "A vendor's SDK: a west workspace, or a git repository with its submodules; with `owner`, git of that user works in it (\"dubious ownership\")",
     fields: &[
         Field::required("method", OneOf(METHODS), "By which tool; it must be there"),
         Field::required("url", Url, "The repository"),

@@ -22,6 +22,10 @@ impl Fields<'_> {
             Some(_) => self.one_of("shell", SHELLS)? == "strict",
             None => self.task.strict_shell,
         };
+        if let Some((what, help)) = asks(&script) {
+            let span = self.required(name)?.span;
+            self.warn(Diagnostic::warning("shell", span, format!("`{name}` {what}")).help(help));
+        }
         if strict {
             return Ok(Command::Strict(script));
         }
@@ -34,6 +38,34 @@ impl Fields<'_> {
         }
         Ok(Command::Shell(script))
     }
+}
+
+/// What of `script` waits for an answer that nobody gives, or is not there, in words; and what to write instead.
+fn asks(script: &str) -> Option<(&'static str, &'static str)> {
+    let apart = |c: char| matches!(c, ';' | '&' | '|' | '\n' | '(' | ')');
+    for command in script.replace("\\\n", " ").split(apart) {
+        let assigned = |word: &&str| word.contains('=') && !word.starts_with('-');
+        let words: Vec<&str> = command.split_whitespace().skip_while(assigned).collect();
+        match words.as_slice() {
+            ["sudo", ..] => return Some(("asks for `sudo`", "leave it out: tasks run as root, or as `run_as` says")),
+            ["apt" | "apt-get", rest @ ..] if rest.contains(&"install") => {
+                let yes =
+                    |word: &&str| *word == "--yes" || *word == "--assume-yes" || *word == "-qq" || short_yes(word);
+                if !rest.iter().any(yes) && !script.contains("Assume-Yes") {
+                    let help = "use the action `apt_install`, which is pinned and cached, or add `-y`";
+                    return Some(("lets apt ask whether to go on, and nobody answers", help));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// True for options in one letter each, with `y` among them.
+fn short_yes(word: &str) -> bool {
+    word.strip_prefix('-')
+        .is_some_and(|letters| letters.chars().all(|c| c.is_ascii_alphabetic()) && letters.contains('y'))
 }
 
 /// What of `script` can fail without failing the script, in words. An option that is set anywhere counts as set.
@@ -169,6 +201,26 @@ impl Scanned {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_answers() {
+        for script in
+            ["sudo make", "cd x && sudo make", "apt-get install vim", "DEBIAN_FRONTEND=x apt install \\\n vim"]
+        {
+            assert!(asks(script).is_some(), "{script}");
+        }
+        for script in [
+            "apt-get install -y vim",
+            "apt-get -qy install vim",
+            "apt-get install --yes vim",
+            "apt-get -o APT::Get::Assume-Yes=true install vim",
+            "apt-get update",
+            "echo sudo",
+            "./sudo.sh",
+        ] {
+            assert!(asks(script).is_none(), "{script}");
+        }
+    }
 
     #[test]
     fn what_a_shell_passes_over() {

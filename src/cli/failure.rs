@@ -214,9 +214,6 @@ impl From<ResolveError> for CommandError {
             ),
             ResolveError::Debian(error) => error.into(),
             ResolveError::Registry(error) => error.into(),
-            ResolveError::Suite { error, suite, written, stands_for } => {
-                Self::from(error).hint(format!("did you mean `deb:{suite}`? `{written}` stands for {stands_for}"))
-            }
             ResolveError::Image(error) => error.into(),
             ResolveError::Fetch(error) => error.into(),
             ResolveError::Store(error) => error.into(),
@@ -227,10 +224,13 @@ impl From<ResolveError> for CommandError {
                 Some("the registry, or a mirror of it, sends another file than it names".into()),
             ),
             error @ ResolveError::Local { .. } => with(Kind::Blueprint, &error, None),
-            ResolveError::Nowhere { name, full, error } => {
+            ResolveError::Nowhere { name, full, error, suite } => {
                 let mut failure = Self::from(error);
                 let said = &failure.message;
                 failure.message = format!("no image of the store is called `{name}`, and {full} cannot be had: {said}");
+                if let Some(suite) = suite {
+                    failure = failure.hint(format!("did you mean `deb:{suite}`, from the distribution's archive?"));
+                }
                 failure.hint("`alloy images` lists those of the store; of another registry, write REGISTRY/NAME")
             }
             error @ ResolveError::NotLocal { .. } => {

@@ -118,7 +118,7 @@ impl Listed {
             if whole { digest.to_string() } else { format!("sha256:{}", &digest.hex()[..12]) },
             platforms.join(","),
             self.size.map_or_else(|| "damaged".to_owned(), ui::bytes),
-            if self.has_name { format!("{} ago", ui::duration(age)) } else { "-".to_owned() },
+            if self.has_name { ui::age(age) } else { "-".to_owned() },
         ]
     }
 

@@ -17,9 +17,6 @@ pub enum ResolveError {
     Debian(#[from] DebianError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// What a distribution is called, or a suite of it, where an image was asked for.
-    #[error("{error}")]
-    Suite { error: RegistryError, suite: &'static str, written: String, stands_for: String },
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
@@ -29,7 +26,7 @@ pub enum ResolveError {
     #[error(transparent)]
     Target(#[from] crate::target::image::RequestError),
     #[error("no image of the store is called `{name}`, and {full} cannot be had: {error}")]
-    Nowhere { name: String, full: String, error: RegistryError },
+    Nowhere { name: String, full: String, error: RegistryError, suite: Option<&'static str> },
     #[error("there is no image `{name}` in the store")]
     NotLocal { name: String },
     #[error("the base `{name}` is an image of this store alone: it cannot be pinned for others")]

@@ -1,6 +1,7 @@
 //! Bases that are images of the store, by their names.
 
 use super::{Base, Origin, ResolveError, Resolver, Result};
+use crate::debian;
 use crate::event::Event;
 use crate::image::{self, BaseRef, Image, JSON_LIMIT, Manifest};
 use crate::registry::Reference;
@@ -65,7 +66,17 @@ pub(super) fn full(reference: &Reference) -> String {
 pub(super) fn told(error: ResolveError, reference: &Reference) -> ResolveError {
     match error {
         ResolveError::Registry(error) if !reference.names_registry() => {
-            ResolveError::Nowhere { name: reference.to_string(), full: full(reference), error }
+            ResolveError::Nowhere { name: reference.to_string(), full: full(reference), error, suite: None }
+        }
+        error => error,
+    }
+}
+
+/// The same; whoever wrote the name of a distribution, or of a suite of it, may have meant that.
+pub(super) fn meant(error: ResolveError, written: &str) -> ResolveError {
+    match error {
+        ResolveError::Nowhere { name, full, error, .. } => {
+            ResolveError::Nowhere { name, full, error, suite: debian::suite_of(written) }
         }
         error => error,
     }

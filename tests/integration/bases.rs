@@ -74,8 +74,8 @@ fn the_name_of_a_suite_is_no_image() {
         [("bookworm", "bookworm", "library/bookworm"), ("ubuntu:22.04", "jammy", "library/ubuntu")]
     {
         let said = build(base);
-        assert!(said.contains(&format!("did you mean `deb:{suite}`? `{base}` stands for ")), "{said}");
-        assert!(said.contains(image), "{said}");
+        assert!(said.contains(&format!("did you mean `deb:{suite}`, from the distribution's archive?")), "{said}");
+        assert!(said.contains(&format!("docker.io/{image}")), "{said}");
     }
     assert!(!build("alpine").contains("did you mean"));
 }

@@ -54,7 +54,9 @@ fn help_and_reference_answer_to_what_is_asked() {
 fn commands() -> Vec<(String, String)> {
     let below = |words: &[&str]| -> Vec<String> {
         let help = tool(ALLOY, &[words, &["--help"]].concat()).ok().stdout;
-        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        // In groups at the top, in one list below it.
+        let lines = help.lines().skip_while(|line| *line != "Commands:" && *line != "Build:").skip(1);
+        let lines = lines.take_while(|line| *line != "Options:" && !line.starts_with("`alloy COMMAND"));
         let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
         names.map(|line| line.split_whitespace().next().unwrap().to_owned()).filter(|name| name != "help").collect()
     };

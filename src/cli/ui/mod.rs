@@ -34,7 +34,7 @@ use crate::yaml::{self, json_shown, one_line, shown};
 pub use hidden::{hide, hide_given, hide_quoted};
 pub use json::made;
 pub use log::{logging, logs};
-pub use text::{bytes, duration};
+pub use text::{age, bytes, duration};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

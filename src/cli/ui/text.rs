@@ -31,9 +31,30 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// How long ago something was, in the largest unit of which it is one at least.
+pub fn age(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= *length);
+    unit.map_or_else(
+        || "just now".to_owned(),
+        |(length, name)| {
+            let count = seconds / length;
+            format!("{count} {name}{} ago", if count == 1 { "" } else { "s" })
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_whole() {
+        let of = |seconds| age(Duration::from_secs(seconds));
+        assert_eq!([of(0), of(1), of(59), of(61)], ["just now", "1 second ago", "59 seconds ago", "1 minute ago"]);
+        assert_eq!([of(7300), of(86_400 * 40)], ["2 hours ago", "40 days ago"]);
+    }
 
     #[test]
     fn numbers_read_well() {

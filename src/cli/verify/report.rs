@@ -26,8 +26,14 @@ fn human_one(verdict: &Verdict) {
         return;
     }
     let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    // As a build counts them: the base's own layers are not the blueprint's.
+    let of_base = verdict.layers.iter().take_while(|layer| is_of_base(layer)).count();
     for (index, layer) in verdict.layers.iter().enumerate().filter(|(_, layer)| !layer.is_identical()) {
-        outln!("[{}/{count}] {bold}{}{plain} differs{}", index + 1, layer.name, writer(layer));
+        let place = match index.checked_sub(of_base) {
+            Some(at) => format!("{}/{}", at + 1, count - of_base),
+            None => "base".to_owned(),
+        };
+        outln!("[{place}] {bold}{}{plain} differs{}", layer.name, writer(layer));
         for (difference, cause) in &layer.differences {
             told(difference);
             if let Some(cause) = cause {
@@ -49,6 +55,10 @@ fn told(difference: &Difference) {
     outln!("    {}: {field}", one_line(path));
     outln!("        was    {}", one_line(&difference.left));
     outln!("        anew   {}", one_line(&difference.right));
+}
+
+fn is_of_base(layer: &LayerVerdict) -> bool {
+    layer.task.is_none() && layer.files.is_empty()
 }
 
 fn writer(layer: &LayerVerdict) -> String {

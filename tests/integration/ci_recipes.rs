@@ -73,8 +73,8 @@ fn github_s() {
         shell.run(&checkout, &format!("{given}\n{}", step["run"].as_str().unwrap()))
     };
     run("Check").ok();
-    let without = run("Build it, without").ok();
-    assert!(without.stderr.contains("is not used"), "nobody has logged in yet: {}", without.stderr);
+    // Nobody has logged in yet.
+    run("Build it, without").ok();
     run("Log in").ok();
     run("Build and push").ok();
     run("Build it, without").ok();

@@ -164,7 +164,8 @@ fn make(
     let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
     let brought = team::bring(resolver, &plan, &base, &lowered, &inputs, options)?;
     let found = find(resolver, &plan, options)?;
-    report(resolver, &lowered.base, &plan, &found, &brought);
+    let here = found.len() == plan.layers.len() || forecast::here(resolver, &base, &inputs);
+    report(resolver, here.then_some(lowered.base.as_str()), &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
@@ -243,14 +244,15 @@ fn find(resolver: &Resolver<'_>, plan: &Plan, options: &Options) -> Result<Vec<L
     Ok(found)
 }
 
-fn report(resolver: &Resolver<'_>, base: &str, plan: &Plan, found: &[LayerRecord], brought: &team::Brought) {
+/// Says what is there already: the base, if nothing of it has to come, and layers.
+fn report(resolver: &Resolver<'_>, base: Option<&str>, plan: &Plan, found: &[LayerRecord], brought: &team::Brought) {
     let count = plan.layers.len();
     let cached = |name: &str, index, outcome, size| {
         let id = Id::next();
         resolver.reporter.event(Event::LayerStarted { id, name: name.to_owned(), index, count });
         resolver.reporter.event(Event::LayerEnded { id, outcome, size });
     };
-    if found.len() == count {
+    if let Some(base) = base {
         cached(base, 0, "cached", None);
     }
     for (index, (record, planned)) in found.iter().zip(&plan.layers).enumerate() {

@@ -177,7 +177,8 @@ fn lasts_key(resolver: &Resolver<'_>, name: &str) -> String {
     Digest::of(format!("{name}\0{}", resolver.platform)).hex()
 }
 
-fn here(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> bool {
+/// True if all layers of the base are here.
+pub(super) fn here(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> bool {
     match &base.origin {
         Origin::Archive(_) => {
             cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs)).is_ok_and(|found| found.is_some())

@@ -258,7 +258,8 @@ fn base_and_joined(manifest: serde_json::Value, blob: &'static [u8]) -> [String;
 
 #[test]
 fn a_config_is_small() {
-    let config = json!({"mediaType": "x/y", "digest": Digest::of("config"), "size": 20_u64 << 30});
+    let kind = "application/vnd.oci.image.config.v1+json";
+    let config = json!({"mediaType": kind, "digest": Digest::of("config"), "size": 20_u64 << 30});
     let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []});
     for said in base_and_joined(manifest, b"") {
         assert!(said.contains("is to be read whole, and has 21474836480 bytes"), "{said}");

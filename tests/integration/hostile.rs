@@ -92,7 +92,7 @@ fn long_lines_are_cut() {
 
 #[test]
 fn thousands_of_problems_are_not_all_told() {
-    let unknown: String = (0..30_000).map(|index| format!("  packagse{index}: 1\n")).collect();
+    let unknown: String = (0..30_000).map(|index| format!("  elsewhere{index}: 1\n")).collect();
     check(&[("tasks.yml", &format!("- name: x\n  action: apt_install\n  packages: []\n{unknown}"))]).ok();
     let files: String = (0..40_000).map(|index| format!("  - file{index}.yml\n")).collect();
     refused(&[("manifest.yml", &format!("name: x\nversion: 1\nrun_order:\n{files}"))], "1000 errors");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
 use layers::digest::Digest;
@@ -16,7 +16,7 @@ use super::interrupt::{self, CtrlC};
 use super::push::{Attach, AttachArgs};
 use super::team::{CacheFrom, places};
 use super::ui;
-use crate::build::{BuildError, Hit, LookInside, NoCache, Options};
+use crate::build::{BuildError, BuiltLayer, Hit, LookInside, NoCache, Options};
 use crate::cache::Team;
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Output};
@@ -135,12 +135,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         metadata::write(sink, &metadata::of(&image, &parts, &names))?;
     }
     let layers = || parts.iter().flat_map(|part| &part.built.layers);
-    let cached = layers().filter(|layer| layer.hit != Hit::Built).count();
-    context.reporter.event(Event::Note(format!(
-        "done in {}: {}, {cached} of them cached",
-        ui::duration(start.elapsed()),
-        ui::count(layers().count(), "layer")
-    )));
+    context.reporter.event(Event::Note(sum(layers, start.elapsed())));
     drop(parts);
     drop(networks);
     let digest = image.descriptor().digest;
@@ -164,6 +159,22 @@ fn team(args: &Args, images: &[Reference], attach: &Attach) -> Result<Team, Comm
         team.sign_with(key.clone());
     }
     Ok(team)
+}
+
+/// What was built, and what of that took longest.
+fn sum<'l, L: Iterator<Item = &'l BuiltLayer>>(layers: impl Fn() -> L, elapsed: Duration) -> String {
+    let is_built = |layer: &&BuiltLayer| layer.hit == Hit::Built;
+    let (count, built) = (layers().count(), layers().filter(is_built).count());
+    let size: u64 = layers().filter(is_built).filter_map(|layer| layer.blob.as_ref()).map(|b| b.descriptor.size).sum();
+    let mut text =
+        format!("done in {}: {}, {} of them cached", ui::duration(elapsed), ui::count(count, "layer"), count - built);
+    if built > 0 {
+        text += &format!("; built {built}, {}", ui::bytes(size));
+    }
+    if let Some(longest) = layers().filter(is_built).max_by_key(|layer| layer.elapsed).filter(|_| built > 1) {
+        text += &format!(", longest {} in {}", longest.name, ui::duration(longest.elapsed));
+    }
+    text
 }
 
 /// Whoever leaves layers for others leaves what they will want to know of them: they do not have the layers.

@@ -49,7 +49,7 @@ fn an_image_without_a_name_is_there_until_it_is_pruned() {
     let run = |name: &str| store.run(&["run", name, "printenv", "GREETING"]);
     assert_eq!(run(&digest).ok().stdout, "Hello from a layer\n");
     let said = store.run(&["run", "--rw", &digest, "true"]).fails(2).stderr;
-    assert!(said.contains(&format!("alloy tag {digest} NAME")), "{said}");
+    assert!(said.contains(&digest) && said.contains("--rw=NAME"), "{said}");
     // Other blobs begin like that: layers, configs, documents. They are no images.
     let other = std::fs::read_dir(store.path().join("store/blobs/sha256")).unwrap().flatten();
     let others = other.map(|blob| blob.file_name().into_string().unwrap());

@@ -33,6 +33,8 @@ pub enum Event {
     TransferEnded { id: Id },
     /// A layer (or the base) is begun; `index` counts from 1 to `count`, the base is 0.
     LayerStarted { id: Id, name: String, index: usize, count: usize },
+    /// What is done for the layer where no task runs: a noun phrase or a gerund (`writing the layer`).
+    LayerPhase { layer: Id, doing: &'static str },
     /// A task of a layer is begun.
     TaskStarted { layer: Id, name: String },
     /// A task did not run, and why.

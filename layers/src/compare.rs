@@ -13,6 +13,9 @@ use crate::tar::{Entry, Kind, TarError, for_each};
 use crate::tree::Difference;
 
 mod content;
+mod listed;
+
+pub use listed::Unlisted;
 
 /// A layer that can be read more than once.
 pub trait Source {
@@ -23,10 +26,10 @@ pub trait Source {
 /// How two layers differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// The first differences, by path.
+    /// Differences, by path.
     pub differences: Vec<Difference>,
-    /// How many there are beyond those.
-    pub more: usize,
+    /// Those beyond the limit, by directory.
+    pub unlisted: Vec<Unlisted>,
 }
 
 /// What a header says, and what the content is.
@@ -41,7 +44,8 @@ struct Members {
     order: Vec<PathBuf>,
 }
 
-/// Compares `left` and `right`; of the differences, `limit` are told. `spill` is an empty directory for contents.
+/// Compares `left` and `right`; of the differences, `limit` are listed, some of every
+/// directory. `spill` is an empty directory for contents.
 pub fn compare(left: &dyn Source, right: &dyn Source, limit: usize, spill: &Path) -> Result<Comparison, TarError> {
     let members = (Members::read(left)?, Members::read(right)?);
     let mut found = fields(&members.0, &members.1);
@@ -56,10 +60,9 @@ pub fn compare(left: &dyn Source, right: &dyn Source, limit: usize, spill: &Path
             right: "of the uncompressed tar".to_owned(),
         }));
     }
-    let more = found.len().saturating_sub(limit);
-    found.truncate(limit);
-    content::explain(left, right, &mut found, spill)?;
-    Ok(Comparison { differences: found, more })
+    let (mut differences, unlisted) = listed::listed(found, limit);
+    content::explain(left, right, &mut differences, spill)?;
+    Ok(Comparison { differences, unlisted })
 }
 
 impl Members {

@@ -234,7 +234,7 @@ impl Rewriter<'_> {
             }
         }
         for path in missing.into_iter().rev() {
-            let mut entry = plain_directory(path);
+            let mut entry = Entry { mtime: (self.mtime_max(), 0), ..plain_directory(path) };
             if let Err(reason) = self.suited(&entry) {
                 return Ok(Err(reason));
             }

@@ -281,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn directories_that_an_archive_leaves_out_are_made_now() {
+        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let (directory, result) = unpacked(&archive("none"), 0);
+        result.unwrap();
+        let time = |path: &str| directory.path().join(path).metadata().unwrap().modified().unwrap();
+        assert!(time("opt/top/bin") > before, "the archive does not name it");
+        assert_eq!(time("opt/top"), std::time::UNIX_EPOCH, "the archive names it");
+    }
+
+    #[test]
     fn no_beginning_of_an_archive_is_all_of_it() {
         let whole = |bytes: &[u8]| {
             let mut file = tempfile::tempfile().unwrap();

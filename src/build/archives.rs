@@ -15,13 +15,13 @@ use std::time::Duration;
 use layers::portable::{Place, PortableError, portable};
 use layers::stop::Stop;
 use layers::store::{Lock, Store, StoreError};
-use layers::tar::{Entry, plain_directory};
+use layers::tar::Entry;
 
 use crate::cache::{self, PortableRecord};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::op::Source;
-use crate::plan::{Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
+use crate::plan::{Ancestor, Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
 use crate::resolve::{Resolver, local, taken};
 use crate::tasks::Task;
 
@@ -265,18 +265,7 @@ impl Job {
             }
             _ => layers::regular::open(path).map_err(failed)?,
         };
-        let ancestors: Vec<Entry> = self
-            .facts
-            .ancestors
-            .iter()
-            .map(|known| Entry {
-                mode: known.mode,
-                uid: known.uid,
-                gid: known.gid,
-                xattrs: known.xattrs.clone(),
-                ..plain_directory(&known.path)
-            })
-            .collect();
+        let ancestors: Vec<Entry> = self.facts.ancestors.iter().map(Ancestor::entry).collect();
         let mode =
             self.step.mode.as_ref().map(|mode| move |before: u32, directory: bool| mode.apply(before, directory));
         let place = Place {

@@ -38,6 +38,9 @@ mod sources;
 mod trees;
 mod worker;
 
+/// What is done for a layer after its last task.
+const WRITING: &str = "writing the layer";
+
 type Result<T> = std::result::Result<T, BuildError>;
 
 /// One build at work.
@@ -279,6 +282,7 @@ impl<'a> Session<'a> {
                 self.step(step, &planned.name, id)?;
             }
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
+            self.resolver.reporter.event(Event::LayerPhase { layer: id, doing: WRITING });
             // Which file's tasks they were is known here alone.
             blob = self.target()?.commit(compression, epoch).map_err(|error| match error {
                 RequestError::Failed { message, hint } => {

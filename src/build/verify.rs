@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use layers::at_once;
+use layers::compare::{Comparison, Unlisted};
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::tree::Difference;
@@ -68,8 +69,8 @@ pub struct LayerVerdict {
     pub compression_only: bool,
     /// How they differ, with what is likely behind it.
     pub differences: Vec<(Difference, Option<&'static str>)>,
-    /// How many differences there are beyond those.
-    pub more: usize,
+    /// Differences beyond those, by directory.
+    pub unlisted: Vec<Unlisted>,
 }
 
 impl LayerVerdict {
@@ -133,9 +134,10 @@ fn compared(
         let mut verdict = LayerVerdict::new(name, planned, pair);
         if !verdict.is_identical() {
             ensure_blobs(resolver, &pair[0].map(|layer| layer.descriptor.clone()).into_iter().collect::<Vec<_>>())?;
-            let (found, more) = differences([&sides[0], &sides[1]], pair, limit, &scratch.spill)?;
+            let Comparison { differences: found, unlisted } =
+                differences([&sides[0], &sides[1]], pair, limit, &scratch.spill)?;
             verdict.compression_only = pair[0].map(|layer| layer.diff_id) == pair[1].map(|layer| layer.diff_id);
-            verdict.more = more;
+            verdict.unlisted = unlisted;
             let told = found.into_iter().map(|found| (cause::likely(&found), found));
             verdict.differences = told
                 .map(|(likely, found)| {
@@ -164,7 +166,7 @@ impl LayerVerdict {
             blobs: pair.map(|layer| layer.map(|layer| layer.descriptor.digest)),
             compression_only: false,
             differences: Vec::new(),
-            more: 0,
+            unlisted: Vec::new(),
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// The catalog that toolchains come from [default: `catalog` in the store]
     #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
     catalog: Option<PathBuf>,
-    /// Keep the packages in a registry, for the time when the archive has lost them
+    /// Keep the packages, of apt and of languages, in a registry, for the time when their servers have lost them
     #[arg(long, value_name = "REF", conflicts_with = "check")]
     mirror_to: Option<Reference>,
     #[command(flatten)]

@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let unknown = unknown(store, &found, &lost).filter(|_| !args.all);
     let told = alone && found.unknown().is_empty();
     alone &= unknown.is_none();
-    let mut deleted = Deleted::default();
+    let mut deleted = Deleted::new(context.reporter.clone());
     if !args.dry_run {
         deleted.left_behind(store, &found, alone)?;
         for image in &dropped {

@@ -12,13 +12,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use layers::digest::{Digest, Hasher};
+use layers::tar::{Entry, plain_directory};
 use serde::{Deserialize, Serialize};
 
 use super::{Inputs, LayerKey};
 use crate::op::{Archive, Mode, Op, Owner, Source, Step};
 
 /// Raised when the same archive would give other bytes.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 /// A step that is nothing but an archive unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,14 @@ pub struct Ancestor {
     pub gid: u32,
     /// Extended attributes.
     pub xattrs: Vec<(OsString, Vec<u8>)>,
+}
+
+impl Ancestor {
+    /// The directory as an archive's layer mentions it, so that it stays what it is.
+    pub fn entry(&self) -> Entry {
+        let Self { path, mode, uid, gid, xattrs } = self;
+        Entry { mode: *mode, uid: *uid, gid: *gid, xattrs: xattrs.clone(), ..plain_directory(path) }
+    }
 }
 
 /// What the world below is like, as far as it shows in the layer.

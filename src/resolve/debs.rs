@@ -14,27 +14,39 @@ use crate::registry::Reference;
 use crate::tasks::Task;
 
 impl Resolver<'_> {
-    /// Fetches packages side by side.
+    /// Fetches packages of an archive side by side.
     pub fn debs(&self, debs: &[DebPin]) -> Result<Vec<PathBuf>> {
-        let fetch = |deb: &DebPin| {
-            let (url, sha256, size) = (deb.url(), Some(deb.sha256), Some(deb.size));
-            let download = Download { url, sha256, size, part_of: None };
-            let fetcher = self.fetcher.clone();
-            Task::start(self.runtime, async move { fetcher.fetch(&download).await })
-        };
-        let tasks: Vec<_> = debs.iter().map(fetch).collect();
-        for (deb, task) in debs.iter().zip(tasks) {
-            if let Err(error) = task.wait().map_err(FetchError::from)? {
-                self.kept(deb.sha256, deb.size, error)?;
-            }
-        }
-        Ok(debs.iter().map(|deb| self.fetcher.path(&deb.sha256)).collect())
+        self.pinned(debs.iter().map(|deb| (deb.url(), deb.sha256, deb.size)))
     }
 
-    /// The package of that digest out of the lockfile's mirror, in place of the archive that answered with `error`.
-    pub fn kept(&self, sha256: Digest, size: u64, error: FetchError) -> Result<()> {
+    /// Fetches packages by URL, digest and size, side by side.
+    pub fn pinned(&self, packages: impl Iterator<Item = (String, Digest, u64)>) -> Result<Vec<PathBuf>> {
+        let fetch = |(url, sha256, size)| {
+            let download = Download { url, sha256: Some(sha256), size: Some(size), part_of: None };
+            let fetcher = self.fetcher.clone();
+            (sha256, size, Task::start(self.runtime, async move { fetcher.fetch(&download).await }))
+        };
+        let tasks: Vec<_> = packages.map(fetch).collect();
+        let mut paths = Vec::new();
+        for (sha256, size, task) in tasks {
+            match task.wait().map_err(FetchError::from)? {
+                Err(error) if self.may_be_kept(&error) => self.kept(sha256, size, &error)?,
+                fetched => drop(fetched?),
+            }
+            paths.push(self.fetcher.path(&sha256));
+        }
+        Ok(paths)
+    }
+
+    /// True if the server no longer has the package, and the lockfile names a registry that may.
+    pub fn may_be_kept(&self, error: &FetchError) -> bool {
         let lost = matches!(error, FetchError::Status { .. } | FetchError::Digest { .. } | FetchError::Size { .. });
-        let (Some(mirror), true) = (self.mirror, lost) else { return Err(error.into()) };
+        lost && self.mirror.is_some()
+    }
+
+    /// Gets the package of that digest out of the lockfile's mirror, in place of the server that answered with `error`.
+    pub fn kept(&self, sha256: Digest, size: u64, error: &FetchError) -> Result<()> {
+        let mirror = self.mirror.unwrap_or_default();
         self.reporter.event(Event::Note(format!("{error}; it is taken from {mirror}")));
         let reference: Reference = mirror.parse().map_err(crate::image::BaseRefError::from)?;
         let client = self.client(&reference)?;

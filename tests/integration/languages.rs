@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use layers::digest::Digest;
 use serde_json::Value;
 
 use crate::support::files::Files;
 use crate::support::http::{Server, send, whole};
+use crate::support::registry::Registry;
 use crate::support::{Ended, blueprint, digests, run, shared, text, tool, with_tools};
 
 const LOCK: &str = "alloy.lock.yml";
@@ -246,21 +248,57 @@ fn what_no_lockfile_covers_is_told() {
     }
 }
 
+/// A wheel of `alloy-tiny`, made in `place`.
+fn wheel(place: &Path, version: &str) -> Vec<u8> {
+    let script = format!(
+        "cd {}; echo place = 7 > alloy_tiny.py; mkdir -p alloy_tiny-{version}.dist-info; cd alloy_tiny-{version}.dist-info
+         printf 'Metadata-Version: 2.1\\nName: alloy-tiny\\nVersion: {version}\\n' > METADATA
+         printf 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > WHEEL; touch RECORD; cd ..
+         zip -qr alloy_tiny-{version}-py3-none-any.whl alloy_tiny.py alloy_tiny-{version}.dist-info",
+        text(place)
+    );
+    tool("bash", &["-ec", &script]).ok();
+    std::fs::read(place.join(format!("alloy_tiny-{version}-py3-none-any.whl"))).unwrap()
+}
+
+#[test]
+fn what_an_index_has_lost_is_where_lock_kept_it() {
+    let (files, registry) = (Files::serve(), Registry::start());
+    let sha256 = Digest::of(&wheel(files.path(), "1.0")).hex();
+    let name = "alloy_tiny-1.0-py3-none-any.whl";
+    files.script(&format!(
+        "mkdir -p simple/alloy-tiny; echo '<a href=\"../../{name}\">w</a>' > simple/alloy-tiny/index.html"
+    ));
+    let blueprint = with_tools("- {name: tiny, action: python_package, package: alloy-tiny}\n");
+    let path = text(blueprint.path());
+    let with_index = |arguments: &[&str]| run(shared().alloy(arguments).env("PIP_INDEX_URL", files.url("simple")));
+    let image = registry.image("team/packages:1");
+    let said = with_index(&["lock", path, "--mirror-to", &image]).ok().stderr;
+    assert!(said.contains("packages are kept in"), "{said}");
+    assert!(registry.blobs().join(&sha256[..2]).join(&sha256).exists());
+    std::fs::remove_file(files.path().join(name)).unwrap();
+    let forget = || std::fs::remove_file(shared().path().join("store/downloads").join(&sha256)).unwrap();
+    forget();
+    let said = with_index(&["build", path, "--locked", "--no-cache=tasks.yml", "-t", "kept"]).ok().stderr;
+    assert!(said.contains(name) && said.contains("it is taken from"), "{said}");
+    let script = "import alloy_tiny; print(alloy_tiny.place)";
+    assert_eq!(shared().run(&["run", "kept", "python3", "-c", script]).ok().stdout, "7\n");
+    // Whoever keeps it once more, after it is lost.
+    forget();
+    with_index(&["lock", path, "--mirror-to", &image]).ok();
+    // Without the registry it is the task that fails, at its line.
+    let lock = lockfile(blueprint.path());
+    let line = lock.lines().find(|line| line.starts_with("mirror: ")).unwrap();
+    std::fs::write(blueprint.path().join(LOCK), lock.replace(&format!("{line}\n"), "")).unwrap();
+    forget();
+    let said = with_index(&["build", path, "--locked", "--no-cache=tasks.yml"]).fails(4).stderr;
+    assert!(said.contains("tasks.yml:1") && said.contains("404"), "{said}");
+}
+
 #[test]
 fn what_a_private_index_has_is_pinned_without_who_asks() {
     let place = tempfile::tempdir().unwrap();
-    let wheel = |version: &str| {
-        let script = format!(
-            "cd {}; echo place = 7 > alloy_tiny.py; mkdir -p alloy_tiny-{version}.dist-info; cd alloy_tiny-{version}.dist-info
-             printf 'Metadata-Version: 2.1\\nName: alloy-tiny\\nVersion: {version}\\n' > METADATA
-             printf 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > WHEEL; touch RECORD; cd ..
-             zip -qr alloy_tiny-{version}-py3-none-any.whl alloy_tiny.py alloy_tiny-{version}.dist-info",
-            text(place.path())
-        );
-        tool("bash", &["-ec", &script]).ok();
-        std::fs::read(place.path().join(format!("alloy_tiny-{version}-py3-none-any.whl"))).unwrap()
-    };
-    let (old, new) = (wheel("1.0"), wheel("1.1"));
+    let (old, new) = (wheel(place.path(), "1.0"), wheel(place.path(), "1.1"));
     let newer = Arc::new(AtomicBool::new(false));
     let has = Arc::clone(&newer);
     let server = Server::start(move |_, asked, stream| {

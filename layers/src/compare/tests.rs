@@ -104,11 +104,49 @@ fn order_and_headers_are_the_last_things_looked_at() {
     assert_eq!(told_[0][1], "tar headers");
 }
 
+/// Files that the right layer does not have.
+fn absent(paths: impl IntoIterator<Item = String>, limit: usize) -> Comparison {
+    let all: Vec<_> = paths.into_iter().map(|path| (file(&path, b""), &b""[..])).collect();
+    compared(&layer(&all), &layer(&[]), limit)
+}
+
+fn unlisted(comparison: &Comparison) -> Vec<(String, usize)> {
+    comparison.unlisted.iter().map(|rest| (rest.directory.display().to_string(), rest.count)).collect()
+}
+
 #[test]
-fn only_so_many_are_told() {
-    let names: Vec<String> = (0..30).map(|n| format!("f{n:02}")).collect();
-    let all: Vec<_> = names.iter().map(|name| (file(name, b""), &b""[..])).collect();
-    let comparison = compared(&layer(&all), &layer(&[]), 20);
-    assert_eq!((comparison.differences.len(), comparison.more), (20, 10));
+fn only_so_many_are_listed() {
+    let comparison = absent((0..30).map(|n| format!("f{n:02}")), 20);
+    assert_eq!(comparison.differences.len(), 20);
+    assert_eq!(unlisted(&comparison), [(String::new(), 10)]);
     assert_eq!(told(&comparison)[0], ["f00", "existence", "file of 0 bytes", "absent"]);
+    let below = absent((0..30).map(|n| format!("srv/data/f{n:02}")), 20);
+    assert_eq!(unlisted(&below), [("srv/data".to_owned(), 10)]);
+    assert_eq!(unlisted(&absent(["a".to_owned(), "b".to_owned()], 0)), [(String::new(), 2)]);
+}
+
+#[test]
+fn a_directory_with_very_many_hides_no_other() {
+    let cache = (0..300).map(|n| format!("root/.cache/tool/{:x}/{n:04}", n % 16));
+    let others = ["etc/a.conf", "etc/b.conf", "opt/tool/bin/x", "var/log/z"].map(str::to_owned);
+    let comparison = absent(cache.chain(others.clone()), 20);
+    assert_eq!(comparison.differences.len(), 20);
+    let paths: Vec<String> = told(&comparison).into_iter().map(|[path, ..]| path).collect();
+    assert!(others.iter().all(|path| paths.contains(path)), "{paths:?}");
+    assert!(paths.is_sorted());
+    let left = unlisted(&comparison);
+    assert!(left.iter().all(|(directory, _)| directory.starts_with("root/.cache/tool")), "{left:?}");
+    assert_eq!(left.iter().map(|(_, count)| count).sum::<usize>(), 304 - 20);
+}
+
+#[test]
+fn a_member_with_several_differences_is_listed_whole_if_it_fits() {
+    let (old, new) = (file("a/x", b"1"), Entry { mode: 0o600, mtime: (7, 0), ..file("a/x", b"22") });
+    let many: Vec<Entry> = (0..9).map(|n| file(&format!("b/{n}"), b"")).collect();
+    let mut left: Vec<(Entry, &[u8])> = vec![(old, b"1")];
+    left.extend(many.iter().map(|entry| (entry.clone(), &b""[..])));
+    let comparison = compared(&layer(&left), &layer(&[(new, b"22")]), 6);
+    let listed = told(&comparison);
+    assert_eq!(listed.iter().filter(|[path, ..]| path == "a/x").count(), 4, "{listed:?}");
+    assert_eq!(unlisted(&comparison), [("b".to_owned(), 7)]);
 }

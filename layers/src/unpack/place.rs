@@ -90,10 +90,9 @@ impl<'r> Placer<'r> {
             directory = match directory.metadata(name) {
                 Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
                     directory.create_dir(name, 0o700)?;
-                    let entry = plain_directory(&below);
                     let made = self.made(&directory, name, &below, FileKind::Directory)?;
-                    self.attributes(&made, &entry)?;
-                    self.times.insert(below.clone(), entry.mtime);
+                    // The archive says nothing of its time, so that it is made now.
+                    self.attributes(&made, &plain_directory(&below))?;
                     made.into_directory()?
                 }
                 Err(error) => return Err(error.into()),

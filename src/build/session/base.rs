@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Result, Session};
+use super::{Result, Session, WRITING};
 use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
 use crate::cache::{self, LayerRecord, SUITE};
@@ -64,11 +64,15 @@ impl Session<'_> {
         let name = format!("deb:{}", plan.suite);
         foreign::ensure(self.resolver, || Need::Base { reference: name.clone() })?;
         self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
+        let phase = |doing| self.resolver.reporter.event(Event::LayerPhase { layer: id, doing });
+        phase("getting packages");
         let debs = self.debs(plan)?;
+        phase("installing packages");
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
         let target = self.target()?;
         target.begin(Vec::new(), BTreeMap::new())?;
         target.assemble(plan, debs)?;
+        phase(WRITING);
         let blob = target.commit(compression, epoch)?;
         self.written(blob.as_ref())?;
         self.ended(id, "built", blob.as_ref());

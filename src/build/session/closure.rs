@@ -64,9 +64,9 @@ impl Session<'_> {
 
     /// A pinned package, of which the archive says `error`, out of the lockfile's mirror.
     pub(super) fn kept(&self, step: &Step, deb: &Deb, sha256: Option<Digest>, error: FetchError) -> Result<PathBuf> {
-        match (self.resolver.mirror, sha256) {
-            (Some(_), Some(sha256)) => {
-                self.resolver.kept(sha256, deb.size, error)?;
+        match sha256 {
+            Some(sha256) if self.resolver.may_be_kept(&error) => {
+                self.resolver.kept(sha256, deb.size, &error)?;
                 Ok(self.resolver.fetcher.path(&sha256))
             }
             _ => Err(BuildError::Package {

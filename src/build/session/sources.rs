@@ -46,7 +46,13 @@ impl Session<'_> {
                             self.resolver.fetcher.path(&fetched.digest)
                         }
                         (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
-                        (Err(error), None) => return Err(failed(error)),
+                        (Err(error), None) => match step.package(source).zip(digest) {
+                            Some((size, digest)) if self.resolver.may_be_kept(&error) => {
+                                self.resolver.kept(digest, size, &error)?;
+                                self.resolver.fetcher.path(&digest)
+                            }
+                            _ => return Err(failed(error)),
+                        },
                     }
                 }
             };

@@ -24,6 +24,15 @@ pub(super) fn likely(difference: &Difference) -> Option<&'static str> {
     if path.starts_with("var/lib/dpkg/") {
         return Some("the archive has other packages by now: pin them, name=version, or use a mirror that stays");
     }
+    let inside = |directories: &[&str]| directories.iter().any(|directory| format!("/{path}").contains(directory));
+    if inside(&["/.git/"]) {
+        return Some(
+            "git writes down when it wrote which file: delete .git, or use `git_clone`, which leaves that out",
+        );
+    }
+    if inside(&["/.cache/", "/_cacache/", "/.cargo/registry/"]) {
+        return Some("a cache: delete it in the task that filled it");
+    }
     if ends(&[".log"]) || path.starts_with("var/log/") {
         return Some("a log: delete it in the task that wrote it");
     }

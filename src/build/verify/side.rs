@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use layers::at_once;
-use layers::compare::{self, Source};
+use layers::compare::{self, Comparison, Source};
 use layers::compress::decoder;
 use layers::digest::Digest;
 use layers::store::Store;
@@ -75,13 +75,13 @@ impl Source for Blob<'_> {
     }
 }
 
-/// How a layer differs between two images: the first `limit` differences, and how many more there are.
+/// How a layer differs between two images; `limit` differences are listed.
 pub(super) fn differences(
     sides: [&Side<'_>; 2],
     pair: [Option<&Layer>; 2],
     limit: usize,
     spill: &Path,
-) -> Result<(Vec<Difference>, usize), BuildError> {
+) -> Result<Comparison, BuildError> {
     let [left, right] = [0, 1].map(|side| Blob { store: sides[side].store, layer: pair[side] });
     if let [Some(one), Some(other)] = pair
         && one.diff_id == other.diff_id
@@ -91,8 +91,8 @@ pub(super) fn differences(
             format!("{} bytes of {}, {}", blob.size, blob.media_type, blob.digest)
         };
         let (field, path) = ("compression".to_owned(), PathBuf::new());
-        return Ok((vec![Difference { path, field, left: say(one), right: say(other) }], 0));
+        let differences = vec![Difference { path, field, left: say(one), right: say(other) }];
+        return Ok(Comparison { differences, unlisted: Vec::new() });
     }
-    let comparison = compare::compare(&left, &right, limit, spill).map_err(ImageError::from)?;
-    Ok((comparison.differences, comparison.more))
+    Ok(compare::compare(&left, &right, limit, spill).map_err(ImageError::from)?)
 }

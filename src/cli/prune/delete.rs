@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use layers::digest::Digest;
 use layers::root::remove_tree;
 use layers::store::{Stale, Store};
 
 use super::super::error::{CommandError, Kind};
+use super::super::ui;
 use super::found::{Found, Item, What, children, size};
 use crate::cache::{self, elsewhere};
+use crate::event::{Event, Reporter};
 use crate::resolve;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
@@ -17,34 +20,74 @@ use crate::target::{DEFAULT_EPOCH, Lent};
 /// How many of what could not be deleted are named.
 const NAMED: usize = 5;
 
+/// From how many bytes on it is said beforehand what will be deleted.
+const MUCH: u64 = 1 << 30;
+/// How often it is said how far it got.
+const OFTEN: Duration = Duration::from_secs(10);
+
 /// What was not deleted so far.
-#[derive(Default)]
 pub(super) struct Deleted {
-    /// Files of the image's users, which an ordinary user reaches only in a namespace of his own.
-    hard: Vec<PathBuf>,
+    progress: Progress,
+    /// Files of the image's users, which an ordinary user reaches only in a namespace of his own, and their bytes.
+    hard: Vec<(PathBuf, u64)>,
     /// Held until they are deleted.
     stale: Vec<Stale>,
     failed: Vec<(PathBuf, String)>,
 }
 
+/// Says how far it got, as deleting millions of files takes minutes.
+struct Progress {
+    reporter: Reporter,
+    total: u64,
+    done: u64,
+    said: Instant,
+}
+
+impl Progress {
+    fn begin(&mut self, total: u64) {
+        self.total = total;
+        if total >= MUCH {
+            self.say(format!("deleting {}", ui::bytes(total)));
+        }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.done += bytes;
+        if self.said.elapsed() >= OFTEN {
+            self.say(format!("deleted {} of {}", ui::bytes(self.done), ui::bytes(self.total.max(self.done))));
+        }
+    }
+
+    fn say(&mut self, text: String) {
+        self.reporter.event(Event::Note(text));
+        self.said = Instant::now();
+    }
+}
+
 impl Deleted {
+    /// Nothing yet.
+    pub(super) fn new(reporter: Reporter) -> Self {
+        let progress = Progress { reporter, total: 0, done: 0, said: Instant::now() };
+        Self { progress, hard: Vec::new(), stale: Vec::new(), failed: Vec::new() }
+    }
+
     /// Deletes what the dead left behind: of no use to anybody, whoever is at work. Who is `alone` knows that everything
     /// that is under way is theirs.
     pub(super) fn left_behind(&mut self, store: &Store, found: &Found, alone: bool) -> Result<(), CommandError> {
         store.sweep_temporaries(false)?;
         for stale in store.stale()? {
-            self.tree(&stale.path);
+            self.tree(&stale.path, 0);
             self.stale.push(stale);
         }
         if alone {
             for path in store.unheld_temporaries()? {
-                self.tree(&path);
+                self.tree(&path, 0);
             }
         }
         for (path, key) in &found.unfinished {
             // Where no lock can be made, they wait until somebody is alone.
             if let Ok(Some(_lock)) = store.try_lock(&format!("fetch-{key}")) {
-                self.tree(path);
+                self.tree(path, 0);
             }
         }
         store.sweep_locks(false)?;
@@ -67,32 +110,37 @@ impl Deleted {
             let gone: BTreeSet<Digest> = found.items.iter().filter_map(Item::blob).collect();
             cache::forget_portable(store, |digest| !gone.contains(digest))?;
         }
+        self.progress.begin(found.unneeded_bytes());
         for item in &found.items {
             match &item.what {
-                What::Blob(digest) => drop(store.remove_blob(digest)?),
+                What::Blob(digest) => {
+                    store.remove_blob(digest)?;
+                    self.progress.add(item.bytes);
+                }
                 What::Tree(name) => {
                     let path = store.retire_tree(name)?;
-                    self.tree(&path);
+                    self.tree(&path, item.bytes);
                 }
-                What::Path(path) => self.tree(path),
+                What::Path(path) => self.tree(path, item.bytes),
             }
         }
         if everything {
             // Directories of caches that nothing is in any more.
-            children(&store.root().join("cache")).iter().for_each(|path| self.tree(path));
+            children(&store.root().join("cache")).iter().for_each(|path| self.tree(path, 0));
         }
         Ok(())
     }
 
     /// Deletes all of them, as far as this process can.
     pub(super) fn all(&mut self, paths: &[PathBuf]) {
-        paths.iter().for_each(|path| self.tree(path));
+        paths.iter().for_each(|path| self.tree(path, 0));
     }
 
-    /// Deletes a file or a directory, as far as this process can.
-    fn tree(&mut self, path: &Path) {
-        if remove_tree(path).is_err() {
-            self.hard.push(path.to_owned());
+    /// Deletes a file or a directory of so many bytes, as far as this process can.
+    fn tree(&mut self, path: &Path, bytes: u64) {
+        match remove_tree(path) {
+            Ok(()) => self.progress.add(bytes),
+            Err(_) => self.hard.push((path.to_owned(), bytes)),
         }
     }
 
@@ -102,12 +150,13 @@ impl Deleted {
         if hard.is_empty() {
             return;
         }
-        let all_failed = |error: String| hard.iter().map(|path| (path.clone(), error.clone())).collect::<Vec<_>>();
+        let all_failed = |error: String| hard.iter().map(|(path, _)| (path.clone(), error.clone())).collect::<Vec<_>>();
         match ImageTarget::start(store, Lent::default(), DEFAULT_EPOCH) {
             Ok(mut target) => {
-                for path in &hard {
-                    if let Err(error) = target.remove(vec![path.clone()]) {
-                        self.failed.push((path.clone(), error.to_string()));
+                for (path, bytes) in &hard {
+                    match target.remove(vec![path.clone()]) {
+                        Ok(()) => self.progress.add(*bytes),
+                        Err(error) => self.failed.push((path.clone(), error.to_string())),
                     }
                 }
                 if let Err(error) = target.finish() {

@@ -87,6 +87,7 @@ impl<R: Report + ?Sized> Report for Hiding<R> {
             | Event::TransferProgress { .. }
             | Event::TransferEnded { .. }
             | Event::TaskEnded { .. }
+            | Event::LayerPhase { .. }
             | Event::LayerEnded { .. } => (None, Vec::new()),
         };
         for name in names {

@@ -136,6 +136,7 @@ fn object(event: Event) -> Value {
         Event::LayerStarted { id, name, index, count } => {
             json!({"event": "layer-started", "id": id.0, "name": name, "index": index, "count": count})
         }
+        Event::LayerPhase { layer, doing } => json!({"event": "layer-phase", "layer": layer.0, "doing": doing}),
         Event::TaskStarted { layer, name } => json!({"event": "task-started", "layer": layer.0, "name": name}),
         Event::TaskSkipped { layer, name, reason } => {
             json!({"event": "task-skipped", "layer": layer.0, "name": name, "reason": reason})

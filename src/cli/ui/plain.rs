@@ -34,6 +34,8 @@ struct Layer {
     label: String,
     started: Instant,
     task: Option<(String, Instant)>,
+    /// What is done where no task runs.
+    doing: &'static str,
     next_beat: Instant,
 }
 
@@ -83,7 +85,7 @@ impl State {
             layer.next_beat = now + HEARTBEAT;
             let (name, since) = match &layer.task {
                 Some((name, since)) => (name.as_str(), *since),
-                None => ("working", layer.started),
+                None => (layer.doing, layer.started),
             };
             (self.sink)(&format!("{} … {name} ({})", layer.label, duration(now - since)));
         }
@@ -116,7 +118,15 @@ impl State {
                     if index == 0 { format!("[{platform}base]") } else { format!("[{platform}{index}/{count}]") };
                 say(&format!("{label} {name}"));
                 let now = Instant::now();
-                self.layers.insert(id, Layer { label, started: now, task: None, next_beat: now + HEARTBEAT });
+                self.layers.insert(
+                    id,
+                    Layer { label, started: now, task: None, doing: "working", next_beat: now + HEARTBEAT },
+                );
+            }
+            Event::LayerPhase { layer, doing } => {
+                if let Some(layer) = self.layers.get_mut(&layer) {
+                    layer.doing = doing;
+                }
             }
             Event::TaskStarted { layer, name } => self.task(layer, name),
             Event::TaskSkipped { layer, name, reason } => {

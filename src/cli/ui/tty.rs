@@ -113,6 +113,11 @@ impl Report for Tty {
                 }
                 state.layers.insert(id, Layer { bar, label, started: Instant::now(), task: String::new() });
             }
+            Event::LayerPhase { layer, doing } => {
+                if let Some(layer) = state.layers.get(&layer) {
+                    layer.bar.set_message(format!("· {doing}"));
+                }
+            }
             Event::TaskStarted { layer, name } => {
                 if let Some(layer) = state.layers.get_mut(&layer) {
                     layer.task = one_line(&name);

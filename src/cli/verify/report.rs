@@ -1,5 +1,6 @@
 //! A verdict, told.
 
+use layers::compare::Unlisted;
 use layers::tree::Difference;
 use serde_json::{Map, Value, json};
 
@@ -40,8 +41,10 @@ fn human_one(verdict: &Verdict) {
                 outln!("        {dim}{cause}{plain}");
             }
         }
-        if layer.more > 0 {
-            outln!("    and {} more; --all lists them", layer.more);
+        for (at, unlisted) in layer.unlisted.iter().enumerate() {
+            let all = if at + 1 == layer.unlisted.len() { "; --all lists them" } else { "" };
+            let directory = one_line(&unlisted.directory.display().to_string());
+            outln!("    and {} in /{directory}{all}", ui::count(unlisted.count, "more difference"));
         }
     }
     verdict.documents.iter().for_each(told);
@@ -89,6 +92,8 @@ fn one_as_json(verdict: &Verdict) -> Value {
             "cause": cause,
         })
     };
+    let more_in =
+        |unlisted: &Unlisted| json!({"directory": unlisted.directory.to_string_lossy(), "count": unlisted.count});
     let layer = |(index, layer): (usize, &LayerVerdict)| {
         let (task, place) = layer.task.clone().unzip();
         let differences = layer.differences.iter().map(|(difference, cause)| pair(difference, *cause));
@@ -103,7 +108,8 @@ fn one_as_json(verdict: &Verdict) -> Value {
             "was": layer.blobs[0],
             "anew": layer.blobs[1],
             "differences": differences.collect::<Vec<_>>(),
-            "more": layer.more,
+            "more": layer.unlisted.iter().map(|unlisted| unlisted.count).sum::<usize>(),
+            "more_in": layer.unlisted.iter().map(more_in).collect::<Vec<_>>(),
         })
     };
     json!({

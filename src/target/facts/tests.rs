@@ -171,8 +171,7 @@ fn as_layer(case: &Case, root: &Root) -> Option<PathBuf> {
     // As a build does it: first for the usual world, to know what is in the archive, then for this one.
     let usual = Facts { dest: case.dest.trim_start_matches('/').into(), ancestors: Vec::new(), owner: case.owner };
     let make = |facts: &Facts| {
-        let of = |a: &Ancestor| Entry { mode: a.mode, uid: a.uid, gid: a.gid, ..plain_directory(&a.path) };
-        let ancestors: Vec<Entry> = facts.ancestors.iter().map(of).collect();
+        let ancestors: Vec<Entry> = facts.ancestors.iter().map(Ancestor::entry).collect();
         let place = Place {
             dest: &facts.dest,
             ancestors: &ancestors,
@@ -227,6 +226,28 @@ proptest! {
             prop_assert!(found.is_empty(), "{found:#?}");
         }
     }
+}
+
+/// The layer mentions the directories that are there, and a layer replaces attributes by what it mentions.
+#[test]
+fn directories_that_are_there_keep_their_attributes() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let xattrs = vec![("user.empty".into(), Vec::new()), ("user.note".into(), b"kept".to_vec())];
+    let lib = Entry { mode: 0o711, uid: 7, gid: 42, xattrs, ..plain_directory(Path::new("lib")) };
+    let file = Entry { kind: Kind::File, mode: 0o644, size: 1, ..plain_directory(Path::new("a/a")) };
+    let archive = vec![(file, b"x".to_vec())];
+    let case = Case { parent: vec![(lib, Vec::new())], archive, dest: "/lib", strip: 0, owner: None, mode: None };
+    let directory = tempfile::tempdir().unwrap();
+    let root = parent(&case, directory.path());
+    let before = root.xattrs(Path::new("lib")).unwrap();
+    assert!(before.len() >= 2, "{before:?}");
+    assert!(as_layer(&case, &root).is_some(), "a layer of its own");
+    assert_eq!(root.xattrs(Path::new("lib")).unwrap(), before);
+    let found = root.metadata(Path::new("lib")).unwrap();
+    assert_eq!((found.mode, found.uid, found.gid), (0o711, 0, 0), "unpacked as root's, with root's ids");
+    assert!(root.exists(Path::new("lib/a/a")).unwrap());
 }
 
 proptest! {

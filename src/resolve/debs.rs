@@ -31,7 +31,7 @@ impl Resolver<'_> {
         for (sha256, size, task) in tasks {
             match task.wait().map_err(FetchError::from)? {
                 Err(error) if self.may_be_kept(&error) => self.kept(sha256, size, &error)?,
-                fetched => drop(fetched?),
+                fetched => _ = fetched?,
             }
             paths.push(self.fetcher.path(&sha256));
         }

@@ -264,7 +264,7 @@ fn wheel(place: &Path, version: &str) -> Vec<u8> {
 #[test]
 fn what_an_index_has_lost_is_where_lock_kept_it() {
     let (files, registry) = (Files::serve(), Registry::start());
-    let sha256 = Digest::of(&wheel(files.path(), "1.0")).hex();
+    let sha256 = Digest::of(wheel(files.path(), "1.0")).hex();
     let name = "alloy_tiny-1.0-py3-none-any.whl";
     files.script(&format!(
         "mkdir -p simple/alloy-tiny; echo '<a href=\"../../{name}\">w</a>' > simple/alloy-tiny/index.html"

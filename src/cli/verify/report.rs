@@ -43,8 +43,8 @@ fn human_one(verdict: &Verdict) {
         }
         for (at, unlisted) in layer.unlisted.iter().enumerate() {
             let all = if at + 1 == layer.unlisted.len() { "; --all lists them" } else { "" };
-            let directory = one_line(&unlisted.directory.display().to_string());
-            outln!("    and {} in /{directory}{all}", ui::count(unlisted.count, "more difference"));
+            let directory = unlisted.directory.display().to_string();
+            outln!("    and {} in /{}{all}", ui::count(unlisted.count, "more difference"), one_line(&directory));
         }
     }
     verdict.documents.iter().for_each(told);

@@ -165,6 +165,17 @@ pub enum Op {
     EnsureUser { name: String, uid: u32 },
 }
 
+/// Programs that get repositories, and run nothing of what is in them; `sh` is alloy's own script.
+const CLONING: [&str; 4] = ["git", "kas", "sh", "west"];
+
+impl Op {
+    /// True for a command that gets repositories, in a step that checks something out.
+    pub fn clones(&self) -> bool {
+        let Self::Run { command: Command::Argv(words), .. } = self else { return false };
+        words.first().is_some_and(|program| CLONING.contains(&program.as_str()))
+    }
+}
+
 /// `PATH` where an image has none: what Docker and Podman give their commands.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -214,6 +225,9 @@ pub struct Step {
     /// Its commands get no network, whoever said so.
     #[serde(default)]
     pub offline: bool,
+    /// Its commands are lent the agent of whoever builds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ssh: bool,
     /// Variables that its commands have, each as its author wrote it, in the order in which they may refer to each other.
     #[serde(default)]
     pub env: Vec<Assignment>,
@@ -232,6 +246,11 @@ impl Step {
     pub fn runs_programs(&self) -> bool {
         let runs = |op: &Op| matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. });
         self.guards.skip_if.is_some() || self.ops.iter().any(runs)
+    }
+
+    /// True if it takes something out of git repositories, or says that its commands want an agent.
+    pub fn wants_ssh(&self) -> bool {
+        self.ssh || !self.checkouts.is_empty()
     }
 
     /// The package that `source` is, if it is one that the lockfile names.

@@ -41,6 +41,9 @@ impl Fingerprint {
         if step.network == Some(Network::None) {
             encoder.text("no-network");
         }
+        if step.ssh {
+            encoder.text("ssh");
+        }
         encoder.complete.then(|| Self(encoder.hasher.finish()))
     }
 }

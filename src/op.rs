@@ -165,14 +165,19 @@ pub enum Op {
     EnsureUser { name: String, uid: u32 },
 }
 
-/// Programs that get repositories, and run nothing of what is in them; `sh` is alloy's own script.
-const CLONING: [&str; 4] = ["git", "kas", "sh", "west"];
+/// Programs that get repositories, and run nothing of what is in them.
+const CLONING: [&str; 3] = ["git", "kas", "west"];
 
 impl Op {
-    /// True for a command that gets repositories, in a step that checks something out.
+    /// True for a command that gets repositories, in a step that checks something out. A script of alloy's own counts if
+    /// it is told of which: what tidies up runs when programs of a repository may have changed what git does there.
     pub fn clones(&self) -> bool {
         let Self::Run { command: Command::Argv(words), .. } = self else { return false };
-        words.first().is_some_and(|program| CLONING.contains(&program.as_str()))
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["sh", "-c", _, told @ ..] => !told.is_empty(),
+            [program, ..] => CLONING.contains(program),
+            [] => false,
+        }
     }
 }
 

@@ -199,6 +199,8 @@ fn what_is_missing_is_told_before_anything_is_done() {
     let without = said(None, &["--base", "deb:bookworm"]);
     assert!(without.contains("tasks.yml:2:57") && without.contains("--ssh default"), "{without}");
     assert!(store.trees().is_empty(), "something was made");
+    let offline = said(None, &["--network", "none"]);
+    assert!(offline.contains("wants to log in by ssh, and the build has no network"), "{offline}");
     let none = said(None, &["--ssh", "default"]);
     assert!(none.contains("$SSH_AUTH_SOCK is not set") && none.contains("ssh-add"), "{none}");
     let empty = said(Some(&Agent::with(&[])), &["--ssh", "default"]);
@@ -292,10 +294,14 @@ fn tools_that_clone_by_themselves_log_in() {
             "printf 'manifest:\\n  self: {{path: app}}\\n  projects: [{{name: part, url: \"{part}\", revision: v1, path: modules/part}}]\\n' > west.yml; commit v1"
         ),
     );
+    let meta = "printf 'export BUILDDIR=$1\\n' > oe-init-build-env; mkdir conf; echo > conf/layer.conf; \
+                echo meta > file; commit v1";
+    server.files.repository("meta", meta);
+    let meta = server.sshd.url(&server.repository("meta.git"));
     server.files.repository(
         "kas",
         &format!(
-            "mkdir conf; printf 'header: {{version: 14}}\\nmachine: board\\ndistro: poky\\nrepos:\\n  self: {{layers: {{.: disabled}}}}\\n  part: {{url: \"{part}\", branch: main, layers: {{.: disabled}}}}\\n' > conf/board.yml; commit v1"
+            "mkdir conf; printf 'header: {{version: 14}}\\nmachine: board\\ndistro: poky\\nrepos:\\n  self: {{layers: {{.: disabled}}}}\\n  meta: {{url: \"{meta}\", branch: main}}\\n' > conf/board.yml; commit v1"
         ),
     );
     let [west, kas] = ["manifest.git", "kas.git"].map(|name| server.sshd.url(&server.repository(name)));
@@ -314,8 +320,8 @@ fn tools_that_clone_by_themselves_log_in() {
         ["build", text(blueprint.path()), "-t", "ssh-tools:1", "--no-attest", "--ssh=default", &server.known()];
     let store = shared().path();
     alloy(store, Some(&agent), &arguments).ok();
-    let look = "cat /opt/ws/modules/part/file /opt/yocto/part/file";
-    assert_eq!(alloy(store, None, &["run", "ssh-tools:1", "--", "sh", "-c", look]).ok().stdout, "part\npart\n");
+    let look = "cat /opt/ws/modules/part/file /opt/yocto/meta/file";
+    assert_eq!(alloy(store, None, &["run", "ssh-tools:1", "--", "sh", "-c", look]).ok().stdout, "part\nmeta\n");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Sshd {
         let mut command = Command::new("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f", text(&at("config"))]).stdin(Stdio::null());
         let log = fs::File::create(at("log")).unwrap();
-        let child = command.stderr(log).spawn().expect("sshd, of openssh-server");
+        let child = command.stderr(log).spawn().unwrap_or_else(|error| panic!("sshd, of openssh-server: {error}"));
         until("sshd listens", || PORTS.iter().all(|port| TcpStream::connect((address.as_str(), *port)).is_ok()));
         // Whoever is a test's user reads what is known of it.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();

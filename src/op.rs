@@ -304,3 +304,22 @@ impl Step {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gets_repositories_is_told_which() {
+        let clones = |words: &[&str]| {
+            let command = Command::Argv(words.iter().map(|word| (*word).to_owned()).collect());
+            Op::Run { command, user: None, env: BTreeMap::new(), cwd: None }.clones()
+        };
+        assert!(clones(&["git", "clone", "x"]) && clones(&["west", "update"]) && clones(&["kas", "checkout", "x"]));
+        assert!(clones(&["sh", "-c", "git fetch \"$0\"", "ssh://git@git.example/x"]));
+        assert!(!clones(&["sh", "-c", "git read-tree HEAD"]), "what tidies up");
+        assert!(!clones(&["./install.sh", "git"]) && !clones(&["make"]) && !clones(&[]));
+        let command = Command::Shell("git clone x".into());
+        assert!(!Op::Run { command, user: None, env: BTreeMap::new(), cwd: None }.clones());
+    }
+}

@@ -74,7 +74,8 @@ impl Ssh {
         var: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SshError> {
         let named = || var("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let agent = socket.map(Path::to_owned).or_else(named).ok_or(SshError::NoAgent)?;
+        let agent = socket.map(Path::to_owned).or_else(named);
+        let agent = agent.ok_or_else(|| SshError::NoAgent { sudo: var("SUDO_USER").is_some() })?;
         // The build works in other directories.
         let agent = std::path::absolute(&agent).map_err(|source| SshError::Agent { path: agent.clone(), source })?;
         let keys = keys_of(&agent)?;
@@ -251,7 +252,13 @@ mod tests {
         let deaf = place.path().join("deaf");
         drop(std::os::unix::net::UnixListener::bind(&deaf).unwrap());
         assert!(matches!(open(&deaf), SshError::Agent { .. }), "nobody listens");
-        assert!(matches!(Ssh::open(None, &[], Duration::from_secs(1), |_| None), Err(SshError::NoAgent)));
+        assert!(matches!(
+            Ssh::open(None, &[], Duration::from_secs(1), |_| None),
+            Err(SshError::NoAgent { sudo: false })
+        ));
+        let by_sudo = |name: &str| (name == "SUDO_USER").then(|| "ann".to_owned());
+        let said = Ssh::open(None, &[], Duration::from_secs(1), by_sudo).unwrap_err();
+        assert!(said.hint().is_some_and(|hint| hint.contains("--preserve-env=SSH_AUTH_SOCK")));
     }
 
     #[test]

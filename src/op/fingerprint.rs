@@ -289,6 +289,14 @@ mod tests {
     }
 
     #[test]
+    fn a_login_counts_and_only_where_it_is_asked_for() {
+        let with = |ssh| Step { ssh, ..step(run(&["a"])) };
+        let of = |step: &Step| Fingerprint::of(step, &BTreeMap::new()).unwrap();
+        assert_ne!(of(&with(true)), of(&with(false)));
+        assert_eq!(of(&with(false)).0.hex(), self::of(run(&["a"])));
+    }
+
+    #[test]
     fn a_source_counts_by_what_it_holds() {
         let place = |url: &str| {
             let source = Source::Url { url: url.into(), sha256: None };

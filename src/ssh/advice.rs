@@ -21,6 +21,13 @@ pub fn of<'l>(lines: impl DoubleEndedIterator<Item = &'l str> + Clone, keys: Key
         if line.contains("Permission denied (publickey") {
             return Some(refused(host_before(line), keys));
         }
+        if line.contains("Too many authentication failures") {
+            return Some(
+                "the server gave up before the key was tried that it accepts: lend an agent with fewer keys, \
+                 --ssh default=SOCKET"
+                    .to_owned(),
+            );
+        }
         if line.contains("agent refused operation") || line.contains("agent refused our request") {
             return Some(
                 "the agent did not sign: it may be locked, or wait for a confirmation that nobody gave; `ssh-add -l` asks it"
@@ -139,6 +146,8 @@ mod tests {
         for line in ["error: cannot run ssh: No such file or directory", "ssh -F /x: 1: ssh: not found"] {
             assert!(advice(line, Keys::Lent(1)).contains("openssh-client"), "{line}");
         }
+        let many = "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures";
+        assert!(advice(many, Keys::Lent(9)).contains("fewer keys"));
         assert_eq!(of(["make: *** [all] Error 2"].into_iter(), Keys::NotLent), None);
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[expect(missing_docs, reason = "the fields are what the messages say")]
 pub enum SshError {
     #[error("--ssh default: no agent runs for this user: $SSH_AUTH_SOCK is not set")]
-    NoAgent,
+    NoAgent { sudo: bool },
     #[error("--ssh: {} is a file, and no agent's socket: alloy is lent keys by an agent, and reads none itself", path.display())]
     KeyFile { path: PathBuf },
     #[error("--ssh: {} is no agent's socket", path.display())]
@@ -27,7 +27,10 @@ impl SshError {
     /// What to do, where that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoAgent => "start one and give it a key: eval \"$(ssh-agent)\" && ssh-add".into(),
+            Self::NoAgent { sudo: true } => {
+                "sudo keeps it from alloy: sudo --preserve-env=SSH_AUTH_SOCK alloy …, or --ssh default=SOCKET".into()
+            }
+            Self::NoAgent { sudo: false } => "start one and give it a key: eval \"$(ssh-agent)\" && ssh-add".into(),
             Self::KeyFile { path } => {
                 let path = path.display();
                 format!("give the key to an agent: eval \"$(ssh-agent)\" && ssh-add {path}; then --ssh default")

@@ -79,9 +79,12 @@ fn those_who_clone_log_in_and_nothing_of_it_is_kept() {
          - {{name: beside, action: run_command, reason: test, command: 'test -z \"$SSH_AUTH_SOCK$GIT_SSH_COMMAND\" && test ! -e /run/alloy/ssh'}}\n\
          - name: own\n  action: run_command\n  reason: test\n  ssh: true\n  shell: strict\n  command: |\n\
          \x20   git ls-remote {scp} v1 | grep -q v1\n\
+         \x20   ssh -F \"${{SSH_AUTH_SOCK%/*}}/config\" root@{} \"git-upload-pack '{}'\" </dev/null | grep -qa v1\n\
          \x20   (setsid sh -c 'sleep 1000' >/dev/null 2>&1 &)\n\
-         - {{name: afterwards, action: run_command, reason: test, run_as: dev, command: 'test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/alloy/ssh && ! pgrep -f \"sleep 1000\"'}}\n\
-         - {{name: as dev, action: run_command, reason: test, run_as: dev, ssh: true, command: 'git ls-remote {url} v1 | grep -q v1'}}\n"
+         - {{name: afterwards, action: run_command, reason: test, run_as: dev, command: 'test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/alloy/ssh && ! grep -qa \"[s]leep.1000\" /proc/[0-9]*/cmdline'}}\n\
+         - {{name: as dev, action: run_command, reason: test, run_as: dev, ssh: true, command: 'git ls-remote {url} v1 | grep -q v1'}}\n",
+        server.sshd.address,
+        text(&server.repository("sdk.git"))
     ));
     let (path, known) = (text(blueprint.path()), server.known());
     let (store, beside) = (shared().path(), tempfile::tempdir().unwrap());
@@ -260,7 +263,9 @@ fn commits_are_asked_for_by_ssh() {
     let scp = server.sshd.scp(&server.repository("sdk.git"));
     let blueprint = with_ssh(&format!(
         "- {{name: sdk, action: git_clone, url: '{}', revision: v1, dest: /opt/sdk}}\n\
-         - {{name: again, action: git_clone, url: '{scp}', revision: v1, dest: /opt/again}}\n",
+         - {{name: again, action: git_clone, url: '{scp}', revision: v1, dest: /opt/again}}\n\
+         - {{name: own, action: run_command, reason: test, ssh: true, command: git ls-remote {scp}}}\n\
+         - {{name: more, action: apt_install, packages: [tree]}}\n",
         server.sdk()
     ));
     let (path, store, known) = (text(blueprint.path()), shared().path(), server.known());

@@ -79,7 +79,7 @@ fn those_who_clone_log_in_and_nothing_of_it_is_kept() {
          - {{name: beside, action: run_command, reason: test, command: 'test -z \"$SSH_AUTH_SOCK$GIT_SSH_COMMAND\" && test ! -e /run/alloy/ssh'}}\n\
          - name: own\n  action: run_command\n  reason: test\n  ssh: true\n  shell: strict\n  command: |\n\
          \x20   git ls-remote {scp} v1 | grep -q v1\n\
-         \x20   ssh -F \"${{SSH_AUTH_SOCK%/*}}/config\" root@{} \"git-upload-pack '{}'\" </dev/null | grep -qa v1\n\
+         \x20   printf 0000 | ssh -F \"${{SSH_AUTH_SOCK%/*}}/config\" root@{} \"git-upload-pack '{}'\" | grep -a v1 >/dev/null\n\
          \x20   (setsid sh -c 'sleep 1000' >/dev/null 2>&1 &)\n\
          - {{name: afterwards, action: run_command, reason: test, run_as: dev, command: 'test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/alloy/ssh && ! grep -qa \"[s]leep.1000\" /proc/[0-9]*/cmdline'}}\n\
          - {{name: as dev, action: run_command, reason: test, run_as: dev, ssh: true, command: 'git ls-remote {url} v1 | grep -q v1'}}\n",
@@ -202,7 +202,7 @@ fn what_is_missing_is_told_before_anything_is_done() {
     let without = said(None, &["--base", "deb:bookworm"]);
     assert!(without.contains("tasks.yml:2:57") && without.contains("--ssh default"), "{without}");
     assert!(store.trees().is_empty(), "something was made");
-    let offline = said(None, &["--network", "none"]);
+    let offline = alloy(store.path(), None, &["build", path, "--network", "none"]).fails(3).stderr;
     assert!(offline.contains("wants to log in by ssh, and the build has no network"), "{offline}");
     let none = said(None, &["--ssh", "default"]);
     assert!(none.contains("$SSH_AUTH_SOCK is not set") && none.contains("ssh-add"), "{none}");

@@ -20,6 +20,7 @@ use crate::resolve::{Base, Resolver, WITNESS};
 use crate::target::DEFAULT_EPOCH;
 
 mod advice;
+mod agent;
 mod archives;
 mod blobs;
 mod closures;
@@ -35,6 +36,7 @@ mod uploads;
 mod verify;
 
 pub use advice::advice;
+pub use agent::ensure_agent;
 pub use blobs::ensure_blobs;
 pub use closures::{Closures, closures};
 pub use error::{BuildError, TaskFailure};
@@ -168,6 +170,7 @@ fn make(
     report(resolver, here.then_some(lowered.base.as_str()), &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
+    agent::before(resolver.ssh, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
     because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
     let (cached, others) = plan.layers.split_at(found.len());
     resolver.witnessed(steps_of(&plan.layers))?;

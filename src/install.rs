@@ -8,6 +8,7 @@ use std::path::Path;
 
 use layers::root::Root;
 
+use crate::build::ensure_agent;
 use crate::event::Event;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
@@ -92,8 +93,12 @@ pub fn install(
     }
     let pending = prepared.pending(host.files())?;
     check::users(&mut host, &prepared.steps, |at| pending[at])?;
-    let to_run = prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
-    let fetches = Fetches::start(resolver, directory, &sources, to_run);
+    let to_do = || prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
+    ensure_agent(resolver.ssh, to_do())?;
+    if let Some(ssh) = resolver.ssh {
+        host.set_ssh(ssh.clone(), resolver.runtime.clone());
+    }
+    let fetches = Fetches::start(resolver, directory, &sources, to_do());
     let state = State {
         blueprint: lowered.name.clone(),
         platform: resolver.platform.to_string(),

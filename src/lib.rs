@@ -26,4 +26,5 @@ pub mod registry;
 pub mod resolve;
 pub mod sandbox;
 pub mod sink;
+pub mod ssh;
 pub mod target;

@@ -165,6 +165,22 @@ pub enum Op {
     EnsureUser { name: String, uid: u32 },
 }
 
+/// Programs that get repositories, and run nothing of what is in them.
+const CLONING: [&str; 3] = ["git", "kas", "west"];
+
+impl Op {
+    /// True for a command that gets repositories, in a step that checks something out. A script of alloy's own counts if
+    /// it is told of which: what tidies up runs when programs of a repository may have changed what git does there.
+    pub fn clones(&self) -> bool {
+        let Self::Run { command: Command::Argv(words), .. } = self else { return false };
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["sh", "-c", _, told @ ..] => !told.is_empty(),
+            [program, ..] => CLONING.contains(program),
+            [] => false,
+        }
+    }
+}
+
 /// `PATH` where an image has none: what Docker and Podman give their commands.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -214,6 +230,9 @@ pub struct Step {
     /// Its commands get no network, whoever said so.
     #[serde(default)]
     pub offline: bool,
+    /// Its commands are lent the agent of whoever builds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ssh: bool,
     /// Variables that its commands have, each as its author wrote it, in the order in which they may refer to each other.
     #[serde(default)]
     pub env: Vec<Assignment>,
@@ -232,6 +251,11 @@ impl Step {
     pub fn runs_programs(&self) -> bool {
         let runs = |op: &Op| matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. });
         self.guards.skip_if.is_some() || self.ops.iter().any(runs)
+    }
+
+    /// True if it takes something out of git repositories, or says that its commands want an agent.
+    pub fn wants_ssh(&self) -> bool {
+        self.ssh || !self.checkouts.is_empty()
     }
 
     /// The package that `source` is, if it is one that the lockfile names.
@@ -278,5 +302,24 @@ impl Step {
             let debs = debs.into_iter().flatten().map(|deb| &deb.source);
             sources.iter().chain(debs).chain(lent.iter().map(|file| &file.source))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gets_repositories_is_told_which() {
+        let clones = |words: &[&str]| {
+            let command = Command::Argv(words.iter().map(|word| (*word).to_owned()).collect());
+            Op::Run { command, user: None, env: BTreeMap::new(), cwd: None }.clones()
+        };
+        assert!(clones(&["git", "clone", "x"]) && clones(&["west", "update"]) && clones(&["kas", "checkout", "x"]));
+        assert!(clones(&["sh", "-c", "git fetch \"$0\"", "ssh://git@git.example/x"]));
+        assert!(!clones(&["sh", "-c", "git read-tree HEAD"]), "what tidies up");
+        assert!(!clones(&["./install.sh", "git"]) && !clones(&["make"]) && !clones(&[]));
+        let command = Command::Shell("git clone x".into());
+        assert!(!Op::Run { command, user: None, env: BTreeMap::new(), cwd: None }.clones());
     }
 }

@@ -20,6 +20,7 @@ use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries, RegistryError};
+use crate::ssh::Ssh;
 use crate::tasks::Task;
 
 mod crates;
@@ -108,6 +109,8 @@ pub struct Resolver<'a> {
     pub base_within: Option<&'a Path>,
     /// Who shares caches.
     pub team: &'a Team,
+    /// The agent that commands that clone are lent.
+    pub ssh: Option<&'a Ssh>,
     /// Now, in seconds since 1970.
     pub now: i64,
 }

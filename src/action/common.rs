@@ -28,7 +28,7 @@ pub const COMMON: [Field; 12] = [
 
 /// Lowers a task. All that is wrong with it is reported, as far as it can be told.
 pub fn lower(task: &Task<'_>) -> Outcome {
-    let mut fields = Fields { task, warnings: Vec::new(), checkouts: Vec::new(), wanted: None };
+    let mut fields = Fields { task, warnings: Vec::new(), checkouts: Vec::new(), wanted: None, ssh: false };
     let meant = super::unknown::unknown(&mut fields);
     let mut errors = super::check::check(&fields);
     if errors.iter().any(|error| error.code == super::check::LONG) {
@@ -51,6 +51,7 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let missing: Vec<Diagnostic> = meant.into_iter().filter_map(|name| fields.required(name).err()).collect();
     errors.retain(|error| !missing.contains(error));
     let (mut diagnostics, checkouts, wanted) = (fields.warnings, fields.checkouts, fields.wanted);
+    let ssh = fields.ssh;
     diagnostics.append(&mut errors);
     // What the table says, an action may find too.
     let mut seen = HashSet::new();
@@ -70,8 +71,21 @@ pub fn lower(task: &Task<'_>) -> Outcome {
     let fields = crate::yaml::Value::Mapping(task.fields.clone()).to_json();
     let (env_of_step, ops) = (Vec::new(), lowered.ops);
     let wanted = wanted.map(Box::new);
-    let mut step =
-        Step { name, action, file, line, fields, guards, network, offline, env: env_of_step, checkouts, wanted, ops };
+    let mut step = Step {
+        name,
+        action,
+        file,
+        line,
+        fields,
+        guards,
+        network,
+        offline,
+        ssh,
+        env: env_of_step,
+        checkouts,
+        wanted,
+        ops,
+    };
     if step.runs_programs() {
         // Whoever names a variable for one task means it, whatever else is known under that name.
         let others = step.wanted.iter_mut().flat_map(|wanted| wanted.ask.iter_mut().chain(&mut wanted.pinned));

@@ -18,6 +18,8 @@ pub struct Fields<'a> {
     pub(super) checkouts: Vec<Checkout>,
     /// What it installs from the registry of a language.
     pub(super) wanted: Option<Wanted>,
+    /// Its commands are lent the agent of whoever builds.
+    pub(super) ssh: bool,
 }
 
 type Result<T> = std::result::Result<T, Diagnostic>;

@@ -1,6 +1,6 @@
 //! `run_command`: what no other action covers.
 
-use super::FieldKind::Text;
+use super::FieldKind::{Flag, Text};
 use super::shell::SHELL;
 use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
@@ -13,6 +13,11 @@ pub(super) static ACTION: Action = Action {
         Field::required("command", Text, "For `bash -c`, or the login shell of `run_as`").verbatim(),
         Field::optional("reason", Text, "Why no other action does it").verbatim(),
         SHELL,
+        Field::optional(
+            "ssh",
+            Flag,
+            "It may log in by ssh as whoever builds: the agent of `--ssh` is lent to it, and to no other command",
+        ),
     ],
     lower,
 };
@@ -27,7 +32,15 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         );
     }
     let user = fields.run_as()?;
-    let ops = match literal_mkdir(&command).filter(|_| user.is_none()) {
+    let ssh = fields.flag("ssh")?;
+    fields.ssh = ssh;
+    if let (true, Some(node), Some(ssh)) = (ssh, fields.node("network"), fields.node("ssh"))
+        && node.text("network").is_ok_and(|text| text == "none")
+    {
+        let error = Diagnostic::error("ssh", ssh.span, "`ssh` is of no use without a network");
+        return Err(error.label("beside `network: none`").help("leave one of the two out"));
+    }
+    let ops = match literal_mkdir(&command).filter(|_| user.is_none() && !ssh) {
         Some(paths) => paths.into_iter().map(|path| Op::MakeDir { path }).collect(),
         None => {
             let command = fields.script("command", command)?;

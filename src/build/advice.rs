@@ -1,5 +1,7 @@
 //! What the last output of a task says to who has seen it before.
 
+use crate::ssh::Ssh;
+
 /// What went wrong: words of the output, all of which are in one line, and what helps.
 type Case = (&'static [&'static str], &'static str);
 
@@ -13,16 +15,11 @@ const LOGIN: &str = "the git server wants to know who asks: give it by `machine 
                      --header 'HOST: Authorization: Bearer $TOKEN' (ALLOY_HEADERS, config.yml), or by a secret variable in the \
                      URL; it is told to the commands that clone, and kept nowhere";
 
-const SSH: &str = "commands of an image have no key and no list of hosts of yours: clone by https, with a token in ~/.netrc or \
-                   by --header";
-
-const CASES: [Case; 17] = [
+const CASES: [Case; 15] = [
     (&["could not read Username"], LOGIN),
     (&["Authentication failed for"], LOGIN),
     (&["HTTP Basic: Access denied"], LOGIN),
     (&["The requested URL returned error: 40", "unable to access"], LOGIN),
-    (&["Permission denied (publickey"], SSH),
-    (&["Host key verification failed"], SSH),
     (&["udevadm", "not found"], MACHINE),
     (&["udevadm", "No such file"], MACHINE),
     (&["udevadm", "Failed to"], MACHINE),
@@ -36,9 +33,10 @@ const CASES: [Case; 17] = [
     (&["systemctl", "not found"], MACHINE),
 ];
 
-/// What helps against what `output` says, if that is known.
-pub(super) fn of(output: &[String]) -> Option<String> {
-    output.iter().rev().find_map(|line| advice(line)).map(str::to_owned)
+/// What helps against what `output` says, if that is known; `ssh` is the agent that was lent.
+pub(super) fn of(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
+    let known = output.iter().rev().find_map(|line| advice(line)).map(str::to_owned);
+    known.or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
 }
 
 /// What helps against what the last of the lines says that is known.
@@ -53,7 +51,7 @@ mod tests {
 
     #[test]
     fn scripts_that_want_a_machine_are_known_by_what_they_say() {
-        let of = |line: &str| of(&["Setting up x (1) ...".to_owned(), line.to_owned()]);
+        let of = |line: &str| of(&["Setting up x (1) ...".to_owned(), line.to_owned()], None);
         for line in [
             "/var/lib/dpkg/info/x.postinst: 3: /sbin/udevadm: not found",
             "Failed to send reload request: No such file or directory",
@@ -64,7 +62,7 @@ mod tests {
             assert!(of(line).is_some_and(|help| help.contains("dpkg-divert")), "{line}");
         }
         assert!(of("fatal: could not read Username for 'https://a.example': terminal prompts disabled").is_some());
-        assert!(of("git@a.example: Permission denied (publickey).").is_some_and(|help| help.contains("https")));
+        assert!(of("git@a.example: Permission denied (publickey).").is_some_and(|help| help.contains("--ssh default")));
         assert_eq!(of("make: *** [all] Error 2"), None);
     }
 }

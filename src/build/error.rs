@@ -64,6 +64,8 @@ pub enum BuildError {
     Cache { place: Place, error: RemoteError },
     #[error("what deb:{suite} is made of is not what the cache says")]
     Claim { suite: String },
+    #[error("{task} ({file}:{line}): it wants to log in by ssh, and no agent is lent to it")]
+    NoAgent { task: String, file: String, line: usize },
     #[error("{error}; {need}")]
     Foreign { need: Need, error: NoEmulator },
     #[error("`image.env` of manifest.yml: `{name}` refers to `${wanted}`, which neither {base} nor a line above sets")]

@@ -7,6 +7,7 @@ use layers::digest::DiffId;
 use layers::store::LayerBlob;
 
 use super::advice;
+use super::agent::ensure_agent;
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::foreign::{self, Need};
@@ -26,6 +27,7 @@ use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::Outcome;
 use crate::tasks::Task;
 
+mod agent;
 mod asked;
 mod base;
 mod closure;
@@ -273,6 +275,7 @@ impl<'a> Session<'a> {
         let id = Id::next();
         self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
         let mut blob = None;
+        ensure_agent(self.resolver.ssh, &planned.steps)?;
         if let Some(need) = planned.steps.iter().find_map(Need::of) {
             foreign::ensure(self.resolver, || need)?;
         }
@@ -314,7 +317,10 @@ impl<'a> Session<'a> {
         let mut lines = Lines::new(reporter, secrets, id);
         let mut revealed = secrets.reveal_step(step);
         fetcher.tell_git(&mut revealed);
-        let outcome = self.target()?.perform(&revealed, files, |piece| lines.take(&piece));
+        let proxy = self.agent(step)?;
+        let loan = self.resolver.ssh.zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
+        let outcome = self.target()?.perform(&revealed, files, loan, |piece| lines.take(&piece));
+        drop(proxy);
         let output = lines.finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {
@@ -328,7 +334,7 @@ impl<'a> Session<'a> {
                 reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
                 return Ok(None);
             }
-            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output)),
+            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output, self.resolver.ssh)),
             Err(RequestError::Failed { message, hint }) => (message, None, hint),
             Err(error) => return Err(error.into()),
         };

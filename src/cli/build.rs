@@ -14,6 +14,7 @@ use super::heal;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::{Attach, AttachArgs};
+use super::ssh::SshArgs;
 use super::team::{CacheFrom, places};
 use super::ui;
 use crate::build::{BuildError, BuiltLayer, Hit, LookInside, NoCache, Options};
@@ -86,6 +87,8 @@ pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
     #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     verbose: Verbose,
 }
 
@@ -103,6 +106,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
     let mut context = Context::open(&args.verbose.of(global))?;
+    context.ssh = args.ssh.open(context.stall)?;
     context.keep_log(&format!("build {}", args.inputs.directory.display()));
     let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
     let places = Places::look(args, &context.store, &platforms_of)?;

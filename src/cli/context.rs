@@ -22,6 +22,7 @@ use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
 use crate::resolve::Resolver;
+use crate::ssh::Ssh;
 use crate::tasks::Runtime;
 
 /// Options of every command
@@ -154,6 +155,8 @@ pub(super) struct Context {
     pub(super) reporter: Reporter,
     pub(super) runtime: Runtime,
     pub(super) stall: Duration,
+    /// The agent that commands that clone are lent.
+    pub(super) ssh: Option<Ssh>,
     headers: Vec<String>,
     /// Who this user is to servers of downloads, once that was looked for.
     credentials: OnceLock<Credentials>,
@@ -199,7 +202,7 @@ impl Context {
         heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         let (headers, credentials, lock) = (global.header.clone(), OnceLock::new(), Mutex::new(None));
-        Ok(Self { store, reporter, runtime: runtime()?, stall, headers, credentials, lock })
+        Ok(Self { store, reporter, runtime: runtime()?, stall, ssh: None, headers, credentials, lock })
     }
 
     /// The same with another store, of which nothing is kept.
@@ -209,6 +212,7 @@ impl Context {
             reporter: self.reporter.clone(),
             runtime: runtime()?,
             stall: self.stall,
+            ssh: self.ssh.clone(),
             headers: self.headers.clone(),
             credentials: self.credentials.clone(),
             lock: Mutex::new(None),
@@ -351,6 +355,7 @@ impl<'a> Network<'a> {
             mirror: self.mirror.as_deref(),
             base_within: self.base_within.as_deref(),
             team: &self.team,
+            ssh: self.context.ssh.as_ref(),
             now: now(),
         }
     }

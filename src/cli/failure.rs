@@ -333,6 +333,13 @@ impl From<BuildError> for CommandError {
                 }
                 failure
             }
+            BuildError::NoAgent { task, file, line } => {
+                let place = Place::of_field(&file, line, "ssh");
+                let failure =
+                    Self::new(Kind::Usage, "the task wants to log in by ssh, and there is no agent to lend it");
+                let hint = "lend it the keys of your agent: --ssh default; `ssh-add -l` lists them";
+                place.told_of(failure, &task).hint(hint)
+            }
             BuildError::Foreign { need, error } => {
                 let failure = Self::new(Kind::Sandbox, format!("{error}; {need}"));
                 let failure = error.hint().into_iter().fold(failure, Self::hint);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use url::Url;
@@ -11,6 +11,7 @@ use super::catalog::printable;
 use super::error::{CommandError, Kind};
 use crate::fetch::{Login, taken_apart};
 use crate::op::{git_helper, is_commit};
+use crate::ssh::Ssh;
 
 /// What git inherits from a hook or alias that runs alloy, and must not act on.
 const INHERITED: [&str; 5] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"];
@@ -27,6 +28,8 @@ pub(super) struct Git {
     stall: u64,
     /// Further settings, which hold who this user is.
     settings: Vec<(String, String)>,
+    /// The agent and the known hosts, where they are not this user's own.
+    ssh: Option<Ssh>,
 }
 
 impl Git {
@@ -37,12 +40,17 @@ impl Git {
             (place, Some(login)) if place.starts_with("http") => (place, Some(login)),
             _ => (remote.clone(), None),
         };
-        Self { remote, asked, login, stall, settings: Vec::new() }
+        Self { remote, asked, login, stall, settings: Vec::new(), ssh: None }
     }
 
     /// The same, with further settings.
     pub(super) fn with(self, settings: Vec<(String, String)>) -> Self {
         Self { settings, ..self }
+    }
+
+    /// The same, with `ssh` in the place of this user's own agent.
+    pub(super) fn with_ssh(self, ssh: Option<&Ssh>) -> Self {
+        Self { ssh: ssh.cloned(), ..self }
     }
 
     /// The remote, without its password.
@@ -122,6 +130,11 @@ impl Git {
             command.args(["-c", &format!("{key}="), "-c", &format!("{key}={}", git_helper(0))]);
             command.env("ALLOY_GIT_USER_0", user).env("ALLOY_GIT_PASSWORD_0", password);
         }
+        // Not where git only looks at a clone.
+        if !self.asked.is_empty() {
+            command.env("GIT_SSH_COMMAND", self.ssh_command(directory));
+        }
+        command.envs(self.ssh.iter().map(|ssh| ("SSH_AUTH_SOCK", ssh.agent())));
         // By the environment, which others cannot read.
         for (at, (name, value)) in self.settings.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{at}"), name).env(format!("GIT_CONFIG_VALUE_{at}"), value);
@@ -144,6 +157,50 @@ impl Git {
         let said = said.lines().map(printable).collect::<Vec<_>>().join("\n");
         Err(CommandError::new(kind, format!("git failed: {}", said.trim())))
     }
+}
+
+impl Git {
+    /// The ssh that this user's git would start (git(1), `GIT_SSH_COMMAND`), with options by which it asks nothing and
+    /// believes no host that is not known. What comes first counts (ssh(1), `-o`).
+    fn ssh_command(&self, directory: Option<&Path>) -> String {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let own = || {
+            let mut git = Command::new("git");
+            git.args(directory.iter().flat_map(|directory| [Path::new("-C"), directory]));
+            let output = git.args(["config", "--get", "core.sshCommand"]).stdin(Stdio::null()).output().ok()?;
+            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            (output.status.success() && !text.is_empty()).then_some(text)
+        };
+        let given = var("GIT_SSH_COMMAND").or_else(own).or_else(|| var("GIT_SSH").map(|program| quoted(&program)));
+        let known = self.ssh.as_ref().map(Ssh::files).unwrap_or_default();
+        with_options(given.as_deref().unwrap_or("ssh"), self.stall, known)
+    }
+}
+
+/// The command `given` with options of ours before its own.
+fn with_options(given: &str, stall: u64, known: &[PathBuf]) -> String {
+    let mut options = format!(
+        "-o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout={} -o ServerAliveInterval={}",
+        stall.max(1),
+        stall.div_ceil(3).max(1)
+    );
+    if !known.is_empty() {
+        let files: Vec<String> = known.iter().map(|path| format!("\"{}\"", path.display())).collect();
+        let files = quoted(&format!("UserKnownHostsFile={}", files.join(" ")));
+        options += &format!(" -o {files} -o GlobalKnownHostsFile=/dev/null");
+    }
+    let plain = |program: &&str| !program.contains(['"', '\'', '\\', '$', '`', ';', '&', '|', '(']);
+    let (program, rest) = given.split_once(' ').unwrap_or((given, ""));
+    match Some(program).filter(plain) {
+        Some(program) => format!("{program} {options} {rest}").trim_end().to_owned(),
+        // Where the program's name ends is for a shell to say.
+        None => format!("{given} {options}"),
+    }
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// The commit of `revision` in what `git ls-remote` says: of references whose names end like it, the one that git would
@@ -171,6 +228,20 @@ mod tests {
         assert_eq!(commit_of(&lines, "next/v1"), Some(other.as_str()));
         assert_eq!(commit_of(&lines, "HEAD"), Some(branch.as_str()));
         assert_eq!(commit_of(&lines, "1"), None);
+    }
+
+    #[test]
+    fn ssh_asks_nothing_whatever_it_is_told() {
+        let plain = with_options("ssh", 60, &[]);
+        assert!(plain.starts_with("ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=60"), "{plain}");
+        let own = with_options("ssh -i ~/.ssh/ci -o StrictHostKeyChecking=no", 60, &[]);
+        assert!(own.starts_with("ssh -o BatchMode=yes") && own.ends_with(" -i ~/.ssh/ci -o StrictHostKeyChecking=no"));
+        assert!(with_options("'/opt/my ssh' -v", 60, &[]).starts_with("'/opt/my ssh' -v -o BatchMode=yes"));
+        let known = with_options("ssh", 60, &["/a b".into(), "/it's".into()]);
+        assert!(
+            known.contains(r#"-o 'UserKnownHostsFile="/a b" "/it'\''s"' -o GlobalKnownHostsFile=/dev/null"#),
+            "{known}"
+        );
     }
 
     #[test]

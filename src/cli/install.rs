@@ -11,6 +11,7 @@ use super::error::CommandError;
 use super::inputs::{self, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::place::{Place, PlaceArgs};
+use super::ssh::SshArgs;
 use super::ui;
 use crate::install::{self, Decision, Foreseen, Options};
 use crate::plan::{Platform, Settings};
@@ -58,6 +59,8 @@ pub(super) struct Args {
     #[arg(long)]
     ignore_supported_hosts: bool,
     #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     verbose: Verbose,
     /// Begin anew, whatever the state file says: all tasks run, and each does what is missing
     #[arg(long)]
@@ -102,6 +105,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let looks = args.dry_run && !place.is_published();
     let global = &args.verbose.of(global);
     let mut context = if looks { Context::read_only(global)? } else { Context::open(global)? };
+    // A look lends nothing.
+    context.ssh = if args.dry_run { None } else { args.ssh.open(context.stall)? };
     if !args.dry_run {
         context.keep_log(&format!("install to {}", place.root.display()));
     }

@@ -50,8 +50,17 @@ pub(super) struct Place {
 impl Place {
     /// Of the task at `line` of `file`, the field that `told` quotes.
     pub(super) fn of(file: &str, line: usize, told: &str) -> Self {
+        Self::found(file, line, |task| quoted(task, told))
+    }
+
+    /// Of the task at `line` of `file`, the value of `field`.
+    pub(super) fn of_field(file: &str, line: usize, field: &str) -> Self {
+        Self::found(file, line, |task| task.fields.get(field).map(|node| node.span))
+    }
+
+    fn found(file: &str, line: usize, look: impl FnOnce(&Task) -> Option<Span>) -> Self {
         let at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let span = at_work.as_ref().and_then(|blueprint| find(blueprint, file, line, told));
+        let span = at_work.as_ref().and_then(|blueprint| find(blueprint, file, line, look));
         let (Some(blueprint), Some(span)) = (at_work, span) else {
             return Self { text: format!("{file}:{line}"), shown: String::new() };
         };
@@ -78,10 +87,10 @@ impl Place {
     }
 }
 
-fn find(blueprint: &Blueprint, file: &str, line: usize, told: &str) -> Option<Span> {
+fn find(blueprint: &Blueprint, file: &str, line: usize, look: impl FnOnce(&Task) -> Option<Span>) -> Option<Span> {
     let file = blueprint.files.iter().find(|known| known.path == file)?;
     let task = file.tasks.iter().find(|task| task.span.line == line)?;
-    Some(quoted(task, told).unwrap_or_else(|| beginning(task)))
+    Some(look(task).unwrap_or_else(|| beginning(task)))
 }
 
 /// The name of a task says more than the line that it begins in.
@@ -141,7 +150,7 @@ mod tests {
             ("a.yml".to_owned(), format!("- {{name: it, action: x, {fields}}}\n").into_bytes()),
         ]);
         let blueprint = read_texts(&files).0.unwrap();
-        let span = find(&blueprint, "a.yml", 1, told).unwrap();
+        let span = find(&blueprint, "a.yml", 1, |task| quoted(task, told)).unwrap();
         blueprint.sources.text(span.file)[span.start..span.end].to_owned()
     }
 

@@ -12,6 +12,7 @@ use super::context::{Context, Global, now};
 use super::error::{CommandError, Kind};
 use super::inputs::InputArgs;
 use super::interrupt::{self, CtrlC};
+use super::ssh::SshArgs;
 use super::ui;
 use crate::blueprint::{self, Blueprint, LOCK_FILE, Problems};
 use crate::event::Event;
@@ -59,6 +60,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "REF", conflicts_with = "check")]
     mirror_to: Option<Reference>,
     #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     inputs: InputArgs,
 }
 
@@ -72,7 +75,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // Before anybody is asked.
     let sink = if args.check { None } else { Some(Sink::at(&path)?.durable()) };
     let update = Update::of(args.update.as_deref());
-    let context = Context::open(global)?;
+    let mut context = Context::open(global)?;
+    context.ssh = args.ssh.open(context.stall)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);

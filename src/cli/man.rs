@@ -14,12 +14,13 @@ use super::error::{CommandError, Kind};
 use crate::sink::{Sink, Staged};
 
 /// Where alloy keeps and finds things: places, and what is there.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("$XDG_DATA_HOME/alloy, ~/.local/share/alloy", "The store: layers, images, downloads, logs, the catalog."),
     ("manifest.yml, *.yml, alloy.lock.yml", "A blueprint: its manifest, its task files, what its names are pinned to."),
     ("alloy.state.yml", "What an installation has done; `alloy install --state` names another."),
     ("$XDG_CONFIG_HOME/alloy/config.yml", "Headers of downloads, by the server they are for."),
     ("~/.docker/config.json, $XDG_RUNTIME_DIR/containers/auth.json", "Credentials of registries."),
+    ("~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts", "Hosts whose keys are known, for `--ssh`."),
     ("/etc/subuid, /etc/subgid", "Ids that an ordinary user may give to files of images."),
 ];
 

@@ -51,6 +51,7 @@ mod run;
 mod runtime;
 mod sbom;
 mod schema;
+mod ssh;
 mod store;
 mod tag;
 mod team;

@@ -14,6 +14,7 @@ use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::lock::lock_of;
+use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::blueprint;
 use crate::catalog::{Catalog, CatalogError};
@@ -54,6 +55,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -78,7 +81,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(message).hint("make one: alloy lock"));
     }
     let lock = lock_of(&blueprint)?;
-    let context = Context::open(global)?;
+    let mut context = Context::open(global)?;
+    context.ssh = args.ssh.open(context.stall)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut found = toolchains(&context, &lock, &catalog);

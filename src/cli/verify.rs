@@ -11,6 +11,7 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::named::{find, read};
+use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::build::{self, LookInside, NoCache, Options, Resolved, Subject, Verdict};
 use crate::event::Event;
@@ -45,6 +46,8 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
     /// List all differences, however many
     #[arg(long)]
     all: bool,
@@ -55,6 +58,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let mut context = Context::open(global)?;
+    context.ssh = args.ssh.open(context.stall)?;
     context.keep_log(&format!("verify {}", args.inputs.directory.display()));
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let mut verdicts = Vec::new();

@@ -6,10 +6,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION};
 use url::Url;
 
 use super::Fetcher;
-use crate::op::{Command, Op, Secrets, Step};
-
-/// Programs that get repositories, and run nothing of what is in them; `sh` is alloy's own script.
-const PROGRAMS: [&str; 4] = ["git", "kas", "sh", "west"];
+use crate::op::{Op, Secrets, Step};
 
 impl Fetcher {
     /// Settings by which git tells the server of `url` what it tells a download: git-config(1), `http.<url>.*`. A user and
@@ -40,8 +37,9 @@ impl Fetcher {
         settings.sort();
         settings.dedup();
         for op in &mut step.ops {
-            let Op::Run { command: Command::Argv(words), env, .. } = op else { continue };
-            if words.first().is_some_and(|program| PROGRAMS.contains(&program.as_str())) {
+            let clones = op.clones();
+            let Op::Run { env, .. } = op else { continue };
+            if clones {
                 settings.iter().for_each(|(name, value)| add(env, name, value));
             }
         }

@@ -15,6 +15,7 @@ use crate::op::Step;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
+use crate::ssh::Ssh;
 use crate::target::TargetError;
 use crate::target::host::Host;
 use crate::target::request::Outcome;
@@ -24,6 +25,7 @@ type Result<T> = std::result::Result<T, InstallError>;
 /// An installation at work.
 pub struct Run<'a> {
     reporter: &'a Reporter,
+    ssh: Option<&'a Ssh>,
     lowered: &'a Lowered,
     prepared: Prepared<'a>,
     host: Host,
@@ -49,7 +51,8 @@ impl<'a> Run<'a> {
     ) -> Self {
         let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch(), &lowered.secrets);
         let (reporter, summary) = (resolver.reporter, Summary::default());
-        Self { reporter, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
+        let ssh = resolver.ssh;
+        Self { reporter, ssh, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
     }
 
     /// Does what is to be done, up to the first failure.
@@ -198,7 +201,10 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
-            Ok(Outcome::Failed { message, exit }) => (message, exit, None),
+            Ok(Outcome::Failed { message, exit }) => {
+                let hint = Ssh::advice(output.iter().map(String::as_str), self.ssh);
+                (message, exit, hint)
+            }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {
                 let users = InstallError::Users { names: vec![(name, format!("{}:{}", step.file, step.line))] };
                 (users.to_string(), None, users.hint())

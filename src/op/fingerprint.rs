@@ -41,6 +41,9 @@ impl Fingerprint {
         if step.network == Some(Network::None) {
             encoder.text("no-network");
         }
+        if step.ssh {
+            encoder.text("ssh");
+        }
         encoder.complete.then(|| Self(encoder.hasher.finish()))
     }
 }
@@ -284,6 +287,14 @@ mod tests {
         assert_ne!(of(run(&["a", "b"])), of(run(&["a b"])));
         let dir = |path: &str| Op::MakeDir { path: path.into() };
         assert_ne!(of(vec![dir("/a"), dir("/b")]), of(vec![dir("/b"), dir("/a")]));
+    }
+
+    #[test]
+    fn a_login_counts_and_only_where_it_is_asked_for() {
+        let with = |ssh| Step { ssh, ..step(run(&["a"])) };
+        let of = |step: &Step| Fingerprint::of(step, &BTreeMap::new()).unwrap();
+        assert_ne!(of(&with(true)), of(&with(false)));
+        assert_eq!(of(&with(false)).0.hex(), self::of(run(&["a"])));
     }
 
     #[test]

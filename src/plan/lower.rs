@@ -338,6 +338,13 @@ impl Lowerer<'_> {
             self.problems.push(error.help("build without `--network none`, or declare what the task downloads"));
             return None;
         }
+        if self.settings.offline && step.ssh {
+            let span = fields.get("ssh").map_or(task.span, |node| node.span);
+            let message = format!("the task `{}` wants to log in by ssh, and the build has no network", step.name);
+            let error = Diagnostic::error("network", span, message).label("not under `--network none`");
+            self.problems.push(error.help("build without `--network none`"));
+            return None;
+        }
         step.offline |= self.settings.offline;
         self.pin(&mut step);
         Some(step)

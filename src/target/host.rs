@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use layers::digest::Digest;
 use layers::root::Root;
 use layers::store::Store;
+use tokio::runtime::Handle;
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
@@ -19,7 +20,9 @@ use super::request::Outcome;
 use super::site::{Site, read_accounts};
 use crate::op::{DEFAULT_PATH, Op, Source, Step};
 use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
+use crate::ssh::Ssh;
 
+mod agent;
 mod binfmt;
 mod elsewhere;
 mod names;
@@ -27,6 +30,7 @@ mod packages;
 mod points;
 mod private;
 
+use agent::Agent;
 use elsewhere::Elsewhere;
 pub use names::Names;
 pub use packages::Packages;
@@ -51,6 +55,8 @@ pub struct Host {
     offline: bool,
     /// Where pinned packages are lent at the moment, relative to the root.
     lent: Option<PathBuf>,
+    /// The agent of whoever installs, while a command is lent it.
+    ssh: Agent,
 }
 
 /// Whose root it is.
@@ -92,7 +98,7 @@ impl Host {
             env.insert(name.to_owned(), value);
         }
         let names = Names::default();
-        Ok(Self { root, kind, env, names, index: None, offline: false, lent: None })
+        Ok(Self { root, kind, env, names, index: None, offline: false, lent: None, ssh: Agent::default() })
     }
 
     /// Its files.
@@ -117,6 +123,11 @@ impl Host {
     /// Learns of users and groups that the machine knows from elsewhere than its files.
     pub fn learn(&mut self, names: Names) {
         self.names = names;
+    }
+
+    /// Lends the agent `ssh` to commands of steps that clone, or say that they want one.
+    pub fn set_ssh(&mut self, ssh: Ssh, runtime: Handle) {
+        self.ssh = Agent::of(ssh, runtime);
     }
 
     /// Its users and groups, as they are now.
@@ -202,7 +213,7 @@ impl Site for Host {
             env,
             cwd: cwd.to_owned(),
             identity,
-            binds: elsewhere.binds().to_vec(),
+            binds: elsewhere.binds().iter().chain(self.ssh.bind()).cloned().collect(),
             network: !self.offline,
             stdio: Stdio::Captured,
             exchange: layers::ids::Exchange::default(),
@@ -245,6 +256,23 @@ impl Site for Host {
 
     fn take_back(&mut self, _: &str) -> Result<(), TargetError> {
         Ok(self.lent.take().map_or(Ok(()), |place| self.root.remove_all(&place))?)
+    }
+
+    fn lend_ssh(&mut self, account: &Account) -> Result<Vec<(String, String)>, TargetError> {
+        if self.offline {
+            return Ok(Vec::new());
+        }
+        match &self.kind {
+            Kind::Own(_) => self.ssh.lend_to(&self.root, account),
+            Kind::Elsewhere(elsewhere) => self.ssh.lend_in(elsewhere),
+        }
+    }
+
+    fn take_back_ssh(&mut self) -> Result<(), TargetError> {
+        match &self.kind {
+            Kind::Own(_) => self.ssh.take_back(&self.root),
+            Kind::Elsewhere(elsewhere) => self.ssh.take_back_from(elsewhere),
+        }
     }
 
     fn index(&self) -> Option<Digest> {

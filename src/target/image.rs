@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
 use layers::digest::Digest;
@@ -18,6 +18,7 @@ use super::request::{FileSeen, Interactive, Outcome, Reply, Request, Setup, Unpa
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{Bind, Console, Identity, Mode, Needs, SandboxError, Worker, overlay_fits};
+use crate::ssh::Loan;
 
 mod reach;
 use reach::Reach;
@@ -169,15 +170,26 @@ impl ImageTarget {
         }
     }
 
-    /// Performs a step; what its commands print goes to `output`.
+    /// The build's own directory, which nobody else on the machine may enter.
+    pub fn work(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// Performs a step; its commands are lent the agent `ssh`, those that clone or all. What they print goes to `output`.
     pub fn perform(
         &mut self,
         step: &Step,
         files: Vec<(Source, PathBuf)>,
+        ssh: Option<Loan>,
         output: impl FnMut(Vec<u8>),
     ) -> Result<Outcome, RequestError> {
         let files = self.reach_files(files)?;
-        self.worker.send(&Request::Perform { step: Box::new(step.clone()), files })?;
+        // It lies in the build's own directory, which the worker reaches.
+        let ssh = ssh.map(|loan| {
+            let socket = self.below(&loan.socket);
+            loan.found_at(socket)
+        });
+        self.worker.send(&Request::Perform { step: Box::new(step.clone()), files, ssh })?;
         match self.reply(output)? {
             Reply::Step(outcome) => Ok(outcome),
             other => Err(unexpected(&other)),

@@ -16,12 +16,13 @@ use super::TargetError;
 use super::accounts::Account;
 use super::apt::Archived;
 use super::aptcache::AptCache;
-use super::lent::{Lent, PLACE};
+use super::lent::{Lent, PLACE, SSH};
 use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
 use crate::op::DEFAULT_PATH;
-use crate::sandbox::{Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
+use crate::sandbox::{Bind, Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
+use crate::ssh::{Loan, SOCKET};
 
 /// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
 pub const DEFAULT_EPOCH: u64 = 1_577_836_800;
@@ -43,6 +44,10 @@ pub struct Layer {
     epoch: String,
     /// Those that were told of.
     sockets: BTreeSet<PathBuf>,
+    /// The agent that commands of the step may be lent.
+    ssh: Option<Loan>,
+    /// The same, while one of them is lent it.
+    agent: Option<Bind>,
 }
 
 impl Layer {
@@ -68,7 +73,24 @@ impl Layer {
         }
         let (lowers, offline, ids) = (lowers.to_vec(), false, Exchange::default());
         let sockets = BTreeSet::new();
-        Ok(Self { overlay, lowers, scratch, placed, root, env, lent, apt, index, offline, ids, epoch, sockets })
+        let (ssh, agent) = (None, None);
+        Ok(Self {
+            overlay,
+            lowers,
+            scratch,
+            placed,
+            root,
+            env,
+            lent,
+            apt,
+            index,
+            offline,
+            ids,
+            epoch,
+            sockets,
+            ssh,
+            agent,
+        })
     }
 
     /// Says that two users have changed places in the trees below, as they do for commands: what alloy makes beside them
@@ -77,6 +99,11 @@ impl Layer {
         self.ids = ids;
         let given = |path: &Path| std::os::unix::fs::lchown(path, Some(ids.user(0)), Some(ids.group(0)));
         given(self.overlay.merged()).and_then(|()| self.scratch.give(given)).map_err(TargetError::scratch)
+    }
+
+    /// Says which agent commands of the next step may be lent.
+    pub fn set_ssh(&mut self, ssh: Option<Loan>) {
+        self.ssh = ssh;
     }
 
     /// Runs a command on the terminal that `console` shows, or else with alloy's own input and output.
@@ -115,7 +142,7 @@ impl Layer {
         }
         let mut binds = if self.placed { Vec::new() } else { self.scratch.binds().to_vec() };
         binds.extend(self.apt.iter().flat_map(AptCache::binds));
-        binds.extend(self.lent.binds.iter().cloned());
+        binds.extend(self.lent.binds.iter().chain(&self.agent).cloned());
         RunSpec {
             root: self.overlay.merged().to_owned(),
             root_is: None,
@@ -255,6 +282,20 @@ impl Site for Layer {
 
     fn take_back(&mut self, directory: &str) -> Result<(), TargetError> {
         self.scratch.lent().remove(directory).map_err(TargetError::scratch)
+    }
+
+    /// Without a network there is nobody to log in to.
+    fn lend_ssh(&mut self, _: &Account) -> Result<Vec<(String, String)>, TargetError> {
+        let Some(loan) = self.ssh.as_ref().filter(|_| !self.offline) else { return Ok(Vec::new()) };
+        let place = Path::new(PLACE).join(SSH);
+        self.scratch.lent().add_loan(SSH, &loan.files(&place), SOCKET).map_err(TargetError::Lend)?;
+        self.agent = Some(Bind::lent(&loan.socket, place.join(SOCKET)));
+        Ok(Loan::env(&place).to_vec())
+    }
+
+    fn take_back_ssh(&mut self) -> Result<(), TargetError> {
+        let lent = self.agent.take();
+        lent.map_or(Ok(()), |_| self.scratch.lent().remove(SSH)).map_err(TargetError::scratch)
     }
 
     fn keeps_archives(&self) -> bool {

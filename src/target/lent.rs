@@ -26,6 +26,9 @@ pub use place::Place;
 /// Where lent files appear; below `/run`, which is not part of a layer.
 pub const PLACE: &str = "/run/alloy";
 
+/// The directory of [`PLACE`] by which a command finds the agent that it is lent.
+pub const SSH: &str = "ssh";
+
 /// Where distributions keep the bundle of trusted certificates.
 const CA_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",

@@ -18,6 +18,7 @@ use super::site::Site;
 pub use shells::login_shell;
 
 use crate::op::{Assignment, Command, EnvValue, Op, PACKAGES, Source, Step, script};
+use crate::ssh::KAS_CONFIG;
 
 /// Performs steps at one site.
 pub struct Performer<'a> {
@@ -49,6 +50,34 @@ pub struct Performer<'a> {
     warnings: Vec<String>,
     /// Where the step's commands find the packages that they were lent.
     lent: Option<PathBuf>,
+    /// Which of the step's commands are lent an agent.
+    ssh: Login,
+}
+
+/// Which commands of a step log in by ssh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Login {
+    /// None.
+    Never,
+    /// Those that clone.
+    Cloning,
+    /// All.
+    Always,
+}
+
+impl Login {
+    fn of(step: &Step) -> Self {
+        match () {
+            () if step.ssh => Self::Always,
+            () if step.wants_ssh() => Self::Cloning,
+            () => Self::Never,
+        }
+    }
+
+    /// True if `op` is lent an agent.
+    fn covers(self, op: &Op) -> bool {
+        self == Self::Always || self == Self::Cloning && op.clones()
+    }
 }
 
 /// A command that ended with another status than 0.
@@ -72,6 +101,7 @@ impl<'a> Performer<'a> {
             assignments: Vec::new(),
             warnings: Vec::new(),
             lent: None,
+            ssh: Login::Never,
         }
     }
 
@@ -84,6 +114,7 @@ impl<'a> Performer<'a> {
     pub fn step(&mut self, step: &Step) -> Result<Outcome, TargetError> {
         self.offline = step.offline;
         self.assignments.clone_from(&step.env);
+        self.ssh = Login::of(step);
         self.site.set_offline(step.offline);
         let outcome = self.guarded(step);
         self.site.set_offline(false);
@@ -176,7 +207,17 @@ impl<'a> Performer<'a> {
                 if let Command::Shell(text) | Command::Strict(text) = command {
                     self.index_for(script(text, env), self.offline)?;
                 }
-                return self.command(command, user.as_deref(), env, cwd.as_deref()).map(Some);
+                let account = self.accounts()?.user(user.as_deref().unwrap_or("root"))?;
+                let agent = if self.ssh.covers(op) { self.site.lend_ssh(&account) } else { Ok(Vec::new()) };
+                // Whoever has given kas one of their own goes on with that.
+                let own = |name: &str| name == KAS_CONFIG && self.assignments.iter().any(|(other, _)| other == name);
+                let agent = agent.map(|mut agent| {
+                    agent.retain(|(name, _)| !own(name));
+                    agent
+                });
+                let ran = agent.and_then(|agent| self.command(command, user.as_deref(), env, cwd.as_deref(), &agent));
+                let back = self.site.take_back_ssh();
+                return ran.and_then(|exit| back.map(|()| Some(exit)));
             }
             Op::PlaceRules { source, path } => self.place_rules(source, Path::new(path))?,
             Op::ReloadUdev => {
@@ -213,7 +254,11 @@ impl<'a> Performer<'a> {
         user: Option<&str>,
         env: &BTreeMap<String, String>,
         cwd: Option<&str>,
+        agent: &[(String, String)],
     ) -> Result<i32, TargetError> {
+        let mut env = env.clone();
+        env.extend(agent.iter().cloned());
+        let env = &env;
         let accounts = self.accounts()?;
         let Some(user) = user else {
             let root = accounts.user("root")?;

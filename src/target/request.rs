@@ -16,6 +16,7 @@ use super::lent::Lent;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{Bind, Identity};
+use crate::ssh::Loan;
 
 /// The first request: where the worker works.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub enum Request {
         step: Box<Step>,
         /// Where its sources are on this machine.
         files: Vec<(Source, PathBuf)>,
+        /// The agent that its commands are lent: those that clone, or all where its author says so.
+        ssh: Option<Loan>,
     },
     /// Say what apt would install now in the layer that was begun.
     Closure {

@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
                 }
                 Reply::Done
             }
-            Request::Perform { step, files } => {
+            Request::Perform { step, files, ssh } => {
                 let files = files.into_iter().collect();
                 let channel = self.channel;
                 let output = |bytes: &[u8]| {
@@ -123,7 +123,10 @@ impl<'a> Session<'a> {
                     let _ = channel.send_output(bytes);
                 };
                 let layer = self.open()?;
-                let mut outcome = Performer::new(layer, &files, &output).step(&step)?;
+                layer.set_ssh(ssh);
+                let outcome = Performer::new(layer, &files, &output).step(&step);
+                self.open()?.set_ssh(None);
+                let mut outcome = outcome?;
                 if matches!(outcome, Outcome::Failed { .. }) {
                     // It may be the reason.
                     self.trees.are_sound()?;

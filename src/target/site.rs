@@ -54,6 +54,13 @@ pub trait Site {
     /// Deletes what was lent so.
     fn take_back(&mut self, directory: &str) -> Result<(), TargetError>;
 
+    /// Lends the agent of whoever builds, if there is one to lend, to the command of `account` that is run next. Gives the
+    /// variables by which that finds it.
+    fn lend_ssh(&mut self, account: &Account) -> Result<Vec<(String, String)>, TargetError>;
+
+    /// Takes it back: no command that follows reaches it.
+    fn take_back_ssh(&mut self) -> Result<(), TargetError>;
+
     /// True where packages are kept for other builds, as files of alloy's own.
     fn keeps_archives(&self) -> bool {
         false

@@ -166,6 +166,7 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
         pull: false,
         locked: false,
         team: &team,
+        ssh: None,
         now: 0,
     };
     fetch(&resolver, &name.parse().unwrap(), home).unwrap()

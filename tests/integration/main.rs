@@ -78,6 +78,8 @@ mod schemas;
 mod secrets;
 mod shown;
 mod sources;
+mod ssh;
+mod ssh_install;
 mod storage;
 mod strangers;
 mod support;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use layers::digest::Digest;
 
 use super::{Result, Session};
-use crate::build::BuildError;
 use crate::build::closures::{Found, Open};
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
+use crate::build::{BuildError, ensure_agent};
 use crate::event::{Event, Id};
 use crate::fetch::FetchError;
 use crate::op::{Deb, Language, Step};
@@ -22,6 +22,8 @@ impl Session<'_> {
         if let Some(need) = layer.steps.iter().find_map(Need::of) {
             foreign::ensure(self.resolver, || need)?;
         }
+        let last = tasks.last().map_or(0, |task| task.place().1);
+        ensure_agent(self.resolver.ssh, &layer.steps[..last])?;
         let mut layer = [layer.clone()];
         let (mut next, mut closures) = (0, Vec::new());
         self.begin()?;

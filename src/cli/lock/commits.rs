@@ -7,6 +7,7 @@ use crate::cli::git::Git;
 use crate::cli::inputs::Prepared;
 use crate::event::Event;
 use crate::op::Checkout;
+use crate::ssh::Ssh;
 
 impl Locker<'_> {
     /// Pins what tasks check out.
@@ -43,14 +44,11 @@ impl Locker<'_> {
         self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
         let settings = network.resolver().fetcher.git_settings(&checkout.url);
-        let git = Git::new(remote, self.context.stall.as_secs()).with(settings);
+        let git = Git::new(remote, self.context.stall.as_secs()).with(settings).with_ssh(self.context.ssh.as_ref());
         let commit = git.commit(revision).map_err(|error| {
-            // By ssh it is this user who asks, and says what is wrong.
-            let by_http = checkout.url.starts_with("http");
-            match crate::build::advice(&error.message).filter(|_| by_http) {
-                Some(help) => error.hint(help),
-                None => error,
-            }
+            let help = crate::build::advice(&error.message).map(str::to_owned);
+            let help = help.or_else(|| Ssh::own_advice(&error.message));
+            help.into_iter().fold(error, CommandError::hint)
         })?;
         commit.ok_or_else(|| {
             CommandError::new(Kind::Failed, format!("{url} has no tag or branch `{revision}`"))

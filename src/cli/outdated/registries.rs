@@ -29,7 +29,10 @@ pub(super) fn commits(context: &Context, lock: &Lock) -> (Vec<Outdated>, bool) {
     for (url, revision, locked) in pins {
         let asked = match url.contains("{{") {
             true => Err("its URL has a variable, whose value is not given here".to_owned()),
-            false => Git::new(url.clone(), context.stall.as_secs()).commit(revision).map_err(|error| error.message),
+            false => {
+                let git = Git::new(url.clone(), context.stall.as_secs()).with_ssh(context.ssh.as_ref());
+                git.commit(revision).map_err(|error| error.message)
+            }
         };
         let now = match asked {
             Ok(Some(now)) => now,

@@ -25,6 +25,8 @@ const SANDBOX: [&str; 2] = ["/dev", "/proc"];
 /// Loans to another root; deleted when this is dropped.
 pub(super) struct Elsewhere {
     binds: Vec<Bind>,
+    /// What appears in [`PLACE`].
+    place: Place,
     /// Held, so that no other run takes it for left over.
     work: WorkDir,
 }
@@ -37,21 +39,31 @@ impl Elsewhere {
             let _ = remove_tree(&stale.path);
         }
         let work = store.work_dir()?;
-        let mut elsewhere = Self { binds: Vec::new(), work };
-        elsewhere.furnish(lent, conf).map_err(TargetError::scratch)?;
-        Ok(elsewhere)
+        let furnished = Self::furnish(&work, lent, conf);
+        let (place, binds) = furnished.inspect_err(|_| drop(remove_tree(work.path()))).map_err(TargetError::scratch)?;
+        Ok(Self { binds, place, work })
     }
 
-    fn furnish(&mut self, lent: &Lent, conf: &str) -> std::io::Result<()> {
-        let place = Place::create(self.work.path().join("lent"), lent)?;
+    fn furnish(work: &WorkDir, lent: &Lent, conf: &str) -> std::io::Result<(Place, Vec<Bind>)> {
+        let place = Place::create(work.path().join("lent"), lent)?;
         place.write("apt.conf", conf, 0o644)?;
-        let policy = self.work.path().join("policy-rc.d");
+        let policy = work.path().join("policy-rc.d");
         fs::write(&policy, POLICY)?;
         fs::set_permissions(&policy, PermissionsExt::from_mode(0o755))?;
-        self.binds.push(place.bind());
-        self.binds.extend(lent.binds.iter().cloned());
-        self.binds.push(Bind::lent(policy, POLICY_PATH));
-        Ok(())
+        let mut binds = vec![place.bind()];
+        binds.extend(lent.binds.iter().cloned());
+        binds.push(Bind::lent(policy, POLICY_PATH));
+        Ok((place, binds))
+    }
+
+    /// What appears in [`PLACE`].
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The run's own directory, which only its owner may enter.
+    pub(super) fn work(&self) -> &Path {
+        self.work.path()
     }
 
     /// What every command is lent.

@@ -16,8 +16,8 @@ use crate::op::{Command, Op, PRIVATE, Step};
 
 /// Where private directories are made, below the root.
 const BASE: &str = "var/cache/alloy";
-/// With what their names begin: of steps, of runs, and of pinned packages.
-const PREFIXES: [&str; 4] = ["step-", "run-", "debs", "packages"];
+/// With what their names begin: of steps, of runs, of pinned packages, and of agents that are lent.
+const PREFIXES: [&str; 5] = ["step-", "run-", "debs", "packages", "ssh-"];
 
 /// The step as it is to be performed, and its private directory, relative to the root, if it needs one. Whoever asked
 /// deletes the directory afterwards.

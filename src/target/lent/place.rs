@@ -65,6 +65,18 @@ impl Place {
         })
     }
 
+    /// Adds a directory with these files, and an empty one to mount a socket on, each by its name in it. Where this fails,
+    /// nothing is left.
+    pub fn add_loan(&self, directory: &str, files: &[(&str, String)], socket: &str) -> io::Result<()> {
+        let place = self.path.join(name_of(Path::new(directory))?);
+        fs::create_dir(&place)?;
+        let added = || {
+            files.iter().try_for_each(|(name, text)| fs::write(place.join(name_of(Path::new(name))?), text))?;
+            File::create_new(place.join(name_of(Path::new(socket))?)).map(drop)
+        };
+        added().inspect_err(|_| drop(fs::remove_dir_all(&place)))
+    }
+
     /// Deletes such a directory.
     pub fn remove(&self, directory: &str) -> io::Result<()> {
         fs::remove_dir_all(self.path.join(name_of(Path::new(directory))?))

@@ -15,6 +15,7 @@ pub mod memory_registry;
 pub mod proxy;
 pub mod registry;
 pub mod signed_archive;
+pub mod sshd;
 pub mod team;
 pub mod user;
 

@@ -15,11 +15,16 @@ const LOGIN: &str = "the git server wants to know who asks: give it by `machine 
                      --header 'HOST: Authorization: Bearer $TOKEN' (ALLOY_HEADERS, config.yml), or by a secret variable in the \
                      URL; it is told to the commands that clone, and kept nowhere";
 
-const CASES: [Case; 15] = [
+/// Of commands that clone, wherever they run.
+const LOGINS: [Case; 4] = [
     (&["could not read Username"], LOGIN),
     (&["Authentication failed for"], LOGIN),
     (&["HTTP Basic: Access denied"], LOGIN),
     (&["The requested URL returned error: 40", "unable to access"], LOGIN),
+];
+
+/// Of scripts that want more of a machine than an image is.
+const MACHINES: [Case; 11] = [
     (&["udevadm", "not found"], MACHINE),
     (&["udevadm", "No such file"], MACHINE),
     (&["udevadm", "Failed to"], MACHINE),
@@ -33,16 +38,25 @@ const CASES: [Case; 15] = [
     (&["systemctl", "not found"], MACHINE),
 ];
 
-/// What helps against what `output` says, if that is known; `ssh` is the agent that was lent.
+/// What helps against what `output` of a command in an image says, if that is known; `ssh` is the agent that was lent.
 pub(super) fn of(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
     let known = output.iter().rev().find_map(|line| advice(line)).map(str::to_owned);
     known.or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
 }
 
+/// The same of a login to a git server, by whatever command.
+pub fn login_advice(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
+    let known = output.iter().rev().find_map(|line| case(line, &LOGINS)).map(str::to_owned);
+    known.or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
+}
+
 /// What helps against what the last of the lines says that is known.
 pub fn advice(text: &str) -> Option<&'static str> {
-    let known = |line: &str| CASES.iter().find(|(words, _)| words.iter().all(|word| line.contains(word)));
-    text.lines().rev().find_map(known).map(|(_, help)| *help)
+    text.lines().rev().find_map(|line| case(line, &LOGINS).or_else(|| case(line, &MACHINES)))
+}
+
+fn case(line: &str, cases: &[Case]) -> Option<&'static str> {
+    cases.iter().find(|(words, _)| words.iter().all(|word| line.contains(word))).map(|(_, help)| *help)
 }
 
 #[cfg(test)]

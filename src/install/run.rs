@@ -9,13 +9,12 @@ use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::state::{CUT_OFF, Ending, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, repair};
-use crate::build::{Lines, TaskFailure};
-use crate::event::{Event, Id, Reporter};
+use crate::build::{Lines, TaskFailure, login_advice};
+use crate::event::{Event, Id};
 use crate::op::Step;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
-use crate::ssh::Ssh;
 use crate::target::TargetError;
 use crate::target::host::Host;
 use crate::target::request::Outcome;
@@ -24,8 +23,7 @@ type Result<T> = std::result::Result<T, InstallError>;
 
 /// An installation at work.
 pub struct Run<'a> {
-    reporter: &'a Reporter,
-    ssh: Option<&'a Ssh>,
+    resolver: &'a Resolver<'a>,
     lowered: &'a Lowered,
     prepared: Prepared<'a>,
     host: Host,
@@ -50,9 +48,8 @@ impl<'a> Run<'a> {
         state: State,
     ) -> Self {
         let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch(), &lowered.secrets);
-        let (reporter, summary) = (resolver.reporter, Summary::default());
-        let ssh = resolver.ssh;
-        Self { reporter, ssh, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
+        let summary = Summary::default();
+        Self { resolver, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
     }
 
     /// Does what is to be done, up to the first failure.
@@ -67,7 +64,7 @@ impl<'a> Run<'a> {
 
     /// An error if something was to be put right, and was not.
     pub fn repaired(&self) -> Result<()> {
-        repair::tell(self.reporter, self.host.files(), &self.prepared)
+        repair::tell(self.resolver.reporter, self.host.files(), &self.prepared)
     }
 
     fn layers(&mut self) -> Result<()> {
@@ -87,7 +84,7 @@ impl<'a> Run<'a> {
         let mut at = 0;
         for (index, layer) in self.lowered.layers.iter().enumerate() {
             let (id, before) = (Id::next(), self.summary.done);
-            self.reporter.event(Event::LayerStarted { id, name: layer.name.clone(), index: index + 1, count });
+            self.resolver.reporter.event(Event::LayerStarted { id, name: layer.name.clone(), index: index + 1, count });
             let ended = layer.steps.iter().try_for_each(|step| {
                 at += 1;
                 self.task(at - 1, step, &layer.name, id)
@@ -97,7 +94,7 @@ impl<'a> Run<'a> {
                 Ok(()) if self.summary.done > before => "done",
                 Ok(()) => "nothing to do",
             };
-            self.reporter.event(Event::LayerEnded { id, outcome, size: None });
+            self.resolver.reporter.event(Event::LayerEnded { id, outcome, size: None });
             ended?;
         }
         Ok(())
@@ -111,9 +108,9 @@ impl<'a> Run<'a> {
             Decision::Skip(skipped) => self.skip(at, step, &skipped, id),
             Decision::Run(reason) => {
                 if let Some(reason) = reason.filter(|_| !step.guards.always_run) {
-                    self.reporter.event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
+                    self.resolver.reporter.event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
                 }
-                self.reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
+                self.resolver.reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
                 self.perform(at, step, layer, id)
             }
         };
@@ -138,7 +135,7 @@ impl<'a> Run<'a> {
 
     fn record_skipped(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
         let reason = self.lowered.secrets.mask(&skipped.reason());
-        self.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
+        self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
         // What was done stays so, whatever holds it back now.
         let done = |record: &Record| record.outcome == Ending::Done;
         if self.prepared.records[at].as_ref().is_some_and(done) {
@@ -160,7 +157,8 @@ impl<'a> Run<'a> {
                 return Err(InstallError::Download { task, file, line, error });
             }
         };
-        let secrets = &self.lowered.secrets;
+        let fetcher = self.resolver.fetcher;
+        let secrets = &fetcher.hiding(&self.lowered.secrets);
         if self.prepared.anew {
             self.prepared.records[at] = None;
         }
@@ -174,9 +172,10 @@ impl<'a> Run<'a> {
             self.prepared.records[at] = earlier;
             self.unsaved = true;
         }
-        let lines = RefCell::new(Lines::new(self.reporter, secrets, id));
+        let lines = RefCell::new(Lines::new(self.resolver.reporter, secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
         let mut revealed = secrets.reveal_step(step);
+        fetcher.tell_git(&mut revealed);
         if self.prepared.only.is_some() {
             // That it is there says nothing of the rest.
             revealed.guards.creates = None;
@@ -187,7 +186,7 @@ impl<'a> Run<'a> {
             Ok(Outcome::Ran(warnings)) => {
                 for warning in warnings {
                     let warning = format!("{}: {}", self.shown(step), secrets.mask(&warning));
-                    self.reporter.event(Event::Warning(warning));
+                    self.resolver.reporter.event(Event::Warning(warning));
                 }
                 let mut wrote = self.ledger.after(self.host.files(), step, before, written)?;
                 for (path, (was, wrong)) in &self.prepared.wrong {
@@ -197,12 +196,12 @@ impl<'a> Run<'a> {
                 }
                 self.record(at, Ending::Done, String::new(), wrote)?;
                 self.summary.done += 1;
-                self.reporter.event(Event::TaskEnded { layer: id });
+                self.resolver.reporter.event(Event::TaskEnded { layer: id });
                 return Ok(());
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = Ssh::advice(output.iter().map(String::as_str), self.ssh);
+                let hint = login_advice(&output, self.resolver.ssh);
                 (message, exit, hint)
             }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {
@@ -267,7 +266,7 @@ impl<'a> Run<'a> {
         for record in std::mem::take(&mut self.prepared.left) {
             if record.outcome == Ending::Done {
                 let note = format!("the blueprint no longer has {} ({}); what it did stays", record.name, record.place);
-                self.reporter.event(Event::Note(note));
+                self.resolver.reporter.event(Event::Note(note));
             }
             self.unsaved = true;
         }

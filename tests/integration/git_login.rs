@@ -9,7 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::support::files::Files;
-use crate::support::{ALLOY, Ended, run, shared, tasks, text, tool};
+use crate::support::host::Host;
+use crate::support::{ALLOY, Ended, Store, run, shared, tasks, text, tool};
 
 const BACKEND: &str = include_str!("git_backend.py");
 const TOKEN: &str = "gitt0ken-gitt0ken";
@@ -95,5 +96,31 @@ fn a_login_reaches_those_who_clone_and_is_kept_nowhere() {
     let encoded = STANDARD.encode(format!("ann:{TOKEN}"));
     for secret in [TOKEN, &encoded] {
         assert_eq!(tool("grep", &["-rlaF", secret, text(&shared().path().join("store"))]).stdout, "");
+    }
+}
+
+#[test]
+fn what_is_installed_is_cloned_with_the_same_login() {
+    let (files, host, store) = (Files::serve(), Host::debian(), Store::new());
+    files.repository("sdk", "echo sdk > file; commit v1");
+    let server = Backend::serve(&files);
+    let blueprint = tasks(&format!(
+        "- {{name: tools, action: apt_install, packages: [ca-certificates, git]}}\n\
+         - {{name: sdk, action: git_clone, url: '{}', revision: v1, dest: /opt/sdk}}\n",
+        server.url("sdk.git")
+    ));
+    let install = |more: &[&str]| run(host.command(&store, blueprint.path(), more).env_remove("NETRC"));
+    let encoded = STANDARD.encode(format!("ann:{TOKEN}"));
+    let said = install(&[]).fails(1).stderr;
+    assert!(said.contains("the git server wants to know who asks"), "{said}");
+    let header = format!("--header=127.0.0.1:{}: Authorization: Basic {encoded}", server.port);
+    let said = install(&[&header]).ok();
+    assert_eq!(host.read("opt/sdk/file"), "sdk\n");
+    let state = fs::read_to_string(blueprint.path().join("alloy.state.yml")).unwrap();
+    for secret in [TOKEN, &encoded] {
+        assert!(!(said.stdout.clone() + &said.stderr + &state).contains(secret));
+        for place in [host.path(), store.path()] {
+            assert_eq!(tool("grep", &["-rlaF", secret, text(place)]).stdout, "");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use layers::root::{Root, RootError};
 
-use super::state::{CUT_OFF, Ending, Record};
+use super::state::{CUT_OFF, Ending, NOT_CREATED, Record};
 use crate::op::Step;
 use crate::plan::{StepTrace, changes};
 
@@ -61,8 +61,10 @@ pub fn decide(
         return Ok(Decision::Skip(Skipped::Exists(path.clone())));
     }
     Ok(match (record.filter(|record| !record.is_unreached()), &step.guards.creates) {
-        (Some(Record { outcome: Ending::Done, .. }), Some(path)) => Decision::Run(Some(format!("{path} is gone"))),
-        (Some(Record { outcome: Ending::Done, at, .. }), None) => Decision::Skip(Skipped::Done(at.clone())),
+        (Some(Record { outcome: Ending::Done, why, .. }), Some(path)) if why != NOT_CREATED => {
+            Decision::Run(Some(format!("{path} is gone")))
+        }
+        (Some(Record { outcome: Ending::Done, at, .. }), _) => Decision::Skip(Skipped::Done(at.clone())),
         (Some(Record { outcome: Ending::Failed, why, .. }), _) if why == CUT_OFF => Decision::Run(Some(why.clone())),
         (Some(Record { outcome: Ending::Failed, .. }), _) => Decision::Run(Some("it failed".into())),
         (Some(Record { outcome: Ending::Skipped, .. }), _) => Decision::Run(None),
@@ -128,7 +130,7 @@ mod tests {
             guards: Guards { always_run, creates: creates.map(str::to_owned), ..Guards::default() },
             ..Step::default()
         };
-        let done = record(&trace("n", "x"), Ending::Done);
+        let done = Record { why: String::new(), ..record(&trace("n", "x"), Ending::Done) };
         let failed = record(&trace("n", "x"), Ending::Failed);
         let decision = |always, creates, record| decide(&step(always, creates), record, &root, None).unwrap();
         let run = |why: &str| Decision::Run(Some(why.to_owned()));
@@ -136,6 +138,9 @@ mod tests {
         assert_eq!(decision(false, Some("/there"), None), Decision::Skip(Skipped::Exists("/there".into())));
         assert_eq!(decision(false, None, Some(&done)), Decision::Skip(Skipped::Done(done.at.clone())));
         assert_eq!(decision(false, Some("/gone"), Some(&done)), run("/gone is gone"));
+        let without = Record { why: NOT_CREATED.into(), ..done.clone() };
+        assert_eq!(decision(false, Some("/gone"), Some(&without)), Decision::Skip(Skipped::Done(done.at.clone())));
+        assert_eq!(decision(true, Some("/gone"), Some(&without)), run("`always_run`"));
         assert_eq!(decision(false, None, Some(&failed)), run("it failed"));
         assert_eq!(decision(false, None, None), Decision::Run(None));
     }

@@ -1,13 +1,14 @@
 //! The tasks, one after the other, and what is recorded of each.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::time::Instant;
 
 use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
-use super::state::{CUT_OFF, Ending, NOT_REACHED, Record, State, StateFile, Wrote};
+use super::state::{CUT_OFF, Ending, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, repair};
 use crate::build::{Lines, TaskFailure, login_advice};
 use crate::event::{Event, Id};
@@ -176,6 +177,7 @@ impl<'a> Run<'a> {
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
         let mut revealed = secrets.reveal_step(step);
         fetcher.tell_git(&mut revealed);
+        let creates = revealed.guards.creates.clone();
         if self.prepared.only.is_some() {
             // That it is there says nothing of the rest.
             revealed.guards.creates = None;
@@ -194,7 +196,9 @@ impl<'a> Run<'a> {
                         seen.clone_from(was);
                     }
                 }
-                self.record(at, Ending::Done, String::new(), wrote)?;
+                let created = creates.map_or(Ok(true), |path| self.host.files().exists(Path::new(&path)))?;
+                let why = if created { String::new() } else { NOT_CREATED.to_owned() };
+                self.record(at, Ending::Done, why, wrote)?;
                 self.summary.done += 1;
                 self.resolver.reporter.event(Event::TaskEnded { layer: id });
                 return Ok(());

@@ -40,6 +40,9 @@ pub const CUT_OFF: &str = "it was cut off";
 /// Why a task counts as failed that an installation has not come to.
 pub const NOT_REACHED: &str = "it was not reached";
 
+/// What is said of a task that succeeded, and whose `creates` was not there afterwards: its absence tells nothing later.
+pub const NOT_CREATED: &str = "it did not make what its `creates` names";
+
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,7 +79,7 @@ pub struct Record {
     pub fingerprint: Fingerprint,
     /// How it ended.
     pub outcome: Ending,
-    /// Why it was skipped or failed.
+    /// Why it was skipped or failed, or [`NOT_CREATED`].
     #[serde(default)]
     pub why: String,
     /// When (RFC 3339).

@@ -163,6 +163,11 @@ impl<'a> Performer<'a> {
                 return Ok(Outcome::Failed { message: STATUS.into(), exit: Some(exit) });
             }
         }
+        if let (false, Some(path)) = (step.guards.always_run, &step.guards.creates)
+            && !self.root().exists(Path::new(path))?
+        {
+            self.warnings.push(format!("it succeeded, and did not make {path}, which its `creates` names"));
+        }
         Ok(Outcome::Ran(std::mem::take(&mut self.warnings)))
     }
 

@@ -75,6 +75,33 @@ fn what_is_done_is_not_done_again_and_what_changed_is() {
 }
 
 #[test]
+fn a_task_that_never_makes_its_creates_is_done_once() {
+    let (host, store) = (Host::debian(), Store::new());
+    let blueprint = tasks(
+        "- {name: Elsewhere, action: run_command, reason: test, command: echo x >> /srv/log, creates: /srv/never}\n\
+         - {name: Later, action: run_command, reason: test, command: echo y >> /srv/log, creates: /srv/later}\n",
+    );
+    let place = blueprint.path();
+    let said = host.install(&store, place, &[]).ok().stderr;
+    let warning = "Elsewhere: it succeeded, and did not make /srv/never, which its `creates` names";
+    assert_eq!(said.matches(warning).count(), 1, "{said}");
+    for _ in 0..2 {
+        let again = host.install(&store, place, &[]).ok();
+        assert!(again.stdout.starts_with("0 done, 2 skipped (2 done before) in "), "{}", again.stdout);
+        assert!(!again.stderr.contains("is gone") && !again.stderr.contains("/srv/never"), "{}", again.stderr);
+    }
+    assert_eq!(host.read("srv/log"), "x\ny\n");
+    host.drift(&store, place, &[]).ok();
+    // One that is there and goes again is missed as little as before; a task that has changed runs.
+    std::fs::write(host.at("srv/later"), "").unwrap();
+    let again = host.install(&store, place, &[]).ok();
+    assert!(again.stdout.contains("1 there already"), "{}", again.stdout);
+    std::fs::remove_file(host.at("srv/later")).unwrap();
+    host.install(&store, place, &["--forget"]).ok();
+    assert_eq!(host.read("srv/log"), "x\ny\nx\ny\n");
+}
+
+#[test]
 fn a_failure_is_shown_and_tried_again() {
     let (host, store) = (Host::debian(), Store::new());
     let broken = "- {name: First, action: run_command, reason: test, command: echo first >> /srv/log}\n\

@@ -1,0 +1,239 @@
+//! Words and operators of a script, as far as it takes to tell its commands apart (POSIX.1-2024, "Shell Command
+//! Language", 2.3, and bash's additions).
+
+/// A piece of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    /// A word, or part of a redirection.
+    Word(Word),
+    /// What stands between commands, and around them.
+    Op(&'static str),
+    /// The end of a line.
+    Newline,
+    /// A redirection; true if it may fail, as one to a file may.
+    Redirect(bool),
+    /// The text of a document (`<<`), for the command before it.
+    Document(String),
+}
+
+/// A word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Word {
+    /// What it says, without its quotes; expansions as they are written.
+    pub(super) text: String,
+    /// Part of it is quoted: it is no word of the language.
+    pub(super) quoted: bool,
+    /// A command's output stands in it.
+    pub(super) substitutes: bool,
+}
+
+/// A token, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) token: Token,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// Operators, the longest first.
+const OPERATORS: [&str; 11] = [";;&", ";;", ";&", "&&", "||", "|&", ";", "&", "|", "(", ")"];
+/// Redirections, the longest first; what follows is a word.
+const REDIRECTIONS: [&str; 11] = ["<<<", "&>>", "<<-", "<<", ">>", "<&", ">&", ">|", "<>", "&>", "<"];
+
+struct Lexer<'a> {
+    script: &'a str,
+    at: usize,
+    tokens: Vec<Placed>,
+    /// Documents that begin after this line: their ends, whether tabs before lines count for nothing, and the places of
+    /// their tokens.
+    documents: Vec<(String, bool, usize)>,
+}
+
+/// Takes `script` apart. What has no end goes on to the end of the script.
+pub(super) fn lex(script: &str) -> Vec<Placed> {
+    let mut lexer = Lexer { script, at: 0, tokens: Vec::new(), documents: Vec::new() };
+    while lexer.at < script.len() {
+        lexer.next();
+    }
+    lexer.tokens
+}
+
+impl Lexer<'_> {
+    fn rest(&self) -> &str {
+        &self.script[self.at..]
+    }
+
+    fn push(&mut self, token: Token, start: usize) {
+        self.tokens.push(Placed { token, start, end: self.at });
+    }
+
+    fn next(&mut self) {
+        let (start, rest) = (self.at, self.rest());
+        let first = rest.chars().next().unwrap_or(' ');
+        if rest.starts_with("\\\n") {
+            self.at += 2;
+        } else if first == '\n' {
+            self.at += 1;
+            self.push(Token::Newline, start);
+            self.read_documents();
+        } else if first.is_whitespace() {
+            self.at += first.len_utf8();
+        } else if first == '#' {
+            self.at += rest.find('\n').unwrap_or(rest.len());
+        } else if rest.starts_with("((") && rest.contains("))") {
+            // Arithmetic.
+            self.at += rest.find("))").unwrap_or_default() + 2;
+            let word = Word { text: self.script[start..self.at].to_owned(), ..Word::default() };
+            self.push(Token::Word(word), start);
+        } else if let Some(found) = REDIRECTIONS.into_iter().chain([">"]).find(|found| rest.starts_with(found))
+            && !rest.starts_with("<(")
+            && !rest.starts_with(">(")
+        {
+            self.redirect(found, start);
+        } else if let Some(found) = OPERATORS.into_iter().find(|found| rest.starts_with(found)) {
+            self.at += found.len();
+            self.push(Token::Op(found), start);
+        } else {
+            let word = self.word();
+            // A number before a redirection says of which descriptor.
+            let descriptor = word.text.bytes().all(|byte| byte.is_ascii_digit()) && self.rest().starts_with(['<', '>']);
+            if !descriptor {
+                self.push(Token::Word(word), start);
+            }
+        }
+    }
+
+    fn redirect(&mut self, found: &'static str, start: usize) {
+        self.at += found.len();
+        while self.rest().starts_with([' ', '\t']) {
+            self.at += 1;
+        }
+        let word = self.word();
+        if found.starts_with("<<") && found != "<<<" {
+            self.documents.push((word.text, found == "<<-", self.tokens.len()));
+            self.push(Token::Document(String::new()), start);
+            return;
+        }
+        let to_descriptor = found.ends_with('&') || word.text.starts_with("/dev/");
+        self.push(Token::Redirect(!to_descriptor && found != "<<<"), start);
+    }
+
+    /// Documents follow the line that names them.
+    fn read_documents(&mut self) {
+        for (end, tabs, at) in std::mem::take(&mut self.documents) {
+            let mut text = String::new();
+            while self.at < self.script.len() {
+                let length = self.rest().find('\n').map_or(self.rest().len(), |length| length + 1);
+                let line = &self.script[self.at..self.at + length];
+                self.at += length;
+                let line = if tabs { line.trim_start_matches('\t') } else { line };
+                if line.trim_end_matches('\n') == end {
+                    break;
+                }
+                text += line;
+            }
+            if let Some(Placed { token: Token::Document(document), .. }) = self.tokens.get_mut(at) {
+                *document = text;
+            }
+        }
+    }
+
+    fn word(&mut self) -> Word {
+        let mut word = Word::default();
+        while let Some(c) = self.rest().chars().next() {
+            let rest = self.rest();
+            match c {
+                '\\' => {
+                    let escaped = rest.chars().nth(1);
+                    self.at += 1 + escaped.map_or(0, char::len_utf8);
+                    if let Some(escaped) = escaped.filter(|escaped| *escaped != '\n') {
+                        word.quoted = true;
+                        word.text.push(escaped);
+                    }
+                }
+                '\'' => {
+                    word.quoted = true;
+                    let length = rest[1..].find('\'').unwrap_or(rest.len() - 1);
+                    word.text += &rest[1..1 + length];
+                    self.at += (length + 2).min(rest.len());
+                }
+                '"' => self.double_quoted(&mut word),
+                '`' => {
+                    word.substitutes = true;
+                    let length = rest[1..].find('`').map_or(rest.len(), |length| length + 2);
+                    word.text += &rest[..length];
+                    self.at += length;
+                }
+                '$' | '<' | '>' if rest[1..].starts_with('(') || c == '$' && rest[1..].starts_with('{') => {
+                    word.substitutes |= rest[1..].starts_with('(') && !rest[1..].starts_with("((");
+                    let length = enclosed(rest);
+                    word.text += &rest[..length];
+                    self.at += length;
+                }
+                _ if c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>') => break,
+                _ => {
+                    word.text.push(c);
+                    self.at += c.len_utf8();
+                }
+            }
+        }
+        word
+    }
+
+    fn double_quoted(&mut self, word: &mut Word) {
+        word.quoted = true;
+        self.at += 1;
+        while let Some(c) = self.rest().chars().next() {
+            let rest = self.rest();
+            match c {
+                '"' => {
+                    self.at += 1;
+                    return;
+                }
+                '\\' => {
+                    let escaped = rest.chars().nth(1);
+                    self.at += 1 + escaped.map_or(0, char::len_utf8);
+                    match escaped {
+                        Some('\n') | None => {}
+                        Some(escaped @ ('"' | '\\' | '$' | '`')) => word.text.push(escaped),
+                        Some(other) => word.text.extend(['\\', other]),
+                    }
+                }
+                '$' if rest[1..].starts_with(['(', '{']) => {
+                    word.substitutes |= rest[1..].starts_with('(') && !rest[1..].starts_with("((");
+                    let length = enclosed(rest);
+                    word.text += &rest[..length];
+                    self.at += length;
+                }
+                _ => {
+                    word.substitutes |= c == '`';
+                    word.text.push(c);
+                    self.at += c.len_utf8();
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of an expansion that begins with one character and a bracket: up to the bracket that closes it.
+fn enclosed(text: &str) -> usize {
+    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+    for (at, c) in text.char_indices().skip(1) {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (None | Some('"'), '\\') => escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (Some('\''), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (_, '(' | '{') => depth += 1,
+            (_, ')' | '}') => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
+}

@@ -10,6 +10,7 @@ pub mod compress;
 pub mod diff;
 pub mod digest;
 pub mod disk;
+pub mod holes;
 pub mod ids;
 pub mod media_type;
 pub mod path;

@@ -223,7 +223,12 @@ impl From<ResolveError> for CommandError {
                 &error,
                 Some("the registry, or a mirror of it, sends another file than it names".into()),
             ),
-            error @ ResolveError::Local { .. } => with(Kind::Blueprint, &error, None),
+            ResolveError::Local { task, place, path, message } => {
+                let failure = Self::new(Kind::Blueprint, format!("cannot read {path}: {message}"));
+                let (file, line) = place.rsplit_once(':').unwrap_or((&place, ""));
+                let place = Place::of(file, line.parse().unwrap_or_default(), &failure.message);
+                place.told_of(failure, &task).hint("`alloy check` says it of all files of the blueprint at once")
+            }
             ResolveError::Nowhere { name, full, error, suite } => {
                 let mut failure = Self::from(error);
                 let said = &failure.message;

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 use layers::digest::{Digest, Hasher};
+use layers::holes::Holes;
 use layers::root::{FileKind, Root, RootError};
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
@@ -26,6 +27,8 @@ const OURS: [&str; 3] = [".git", "alloy.lock.yml", "alloy.state.yml"];
 const MOST: usize = 1 << 20;
 /// As the kernel has it (`PATH_MAX`).
 const LONGEST: usize = 4096;
+/// Bytes that are written at a time.
+const COPIED: usize = 64 << 10;
 /// The first element of all paths in the tar: a single file's, and a directory's.
 const FILE: &str = "file";
 const DIRECTORY: &str = "directory";
@@ -214,7 +217,7 @@ pub fn taken_tree(
 
 /// Writes the file or directory to `to`, and says what was written.
 fn write(to: &mut File, directory: &Path, path: &str, excludes: &[String]) -> io::Result<Digest> {
-    let mut tar = TarWriter::new(io::BufWriter::new(to));
+    let mut tar = TarWriter::new(io::BufWriter::with_capacity(COPIED, Holes::new(to)));
     let mut hasher = TreeHasher::new();
     let members = members(directory, path, excludes)?;
     let top = if members.get(Path::new("")) == Some(&Member::File) { FILE } else { DIRECTORY };
@@ -243,7 +246,7 @@ fn write(to: &mut File, directory: &Path, path: &str, excludes: &[String]) -> io
         }
         hasher.member(&at, &member, held.as_ref());
     }
-    tar.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    tar.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(hasher.0.finish())
 }
 

@@ -1,13 +1,13 @@
 //! `copy`: files and directories of the blueprint, in images and on hosts.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::support::host::Host;
 use crate::support::hub::hub;
 use crate::support::registry::Registry;
-use crate::support::{Store, blueprint, shared, text};
+use crate::support::{Store, blueprint, shared, text, tool};
 
 const TASKS: &str = "\
 - {name: Tree, action: copy, source: conf, dest: /etc/app, excludes: ['**/*.orig'], owner: '7:8'}\n\
@@ -103,6 +103,22 @@ fn no_directory_is_replaced_and_nothing_outside_is_copied() {
     assert!(said.contains("/srv/x/y is something that is no directory"), "{said}");
     let said = refused(&copy("out", "/srv/out"), 3);
     assert!(said.contains("leads out of the blueprint"), "{said}");
+    let said = refused(&copy("missing", "/srv/missing"), 3);
+    assert!(said.contains("tasks.yml:1:34: c: cannot read missing") && said.contains("╭"), "{said}");
+}
+
+#[test]
+fn holes_take_no_room() {
+    let (blueprint, store) = (of_tasks("- {name: c, action: copy, source: disk.img, dest: /srv/}\n"), Store::new());
+    let base = base(&store);
+    let disk = fs::File::create(blueprint.path().join("disk.img")).unwrap();
+    disk.set_len(256 << 20).unwrap();
+    disk.write_all_at(b"end", (256 << 20) - 3).unwrap();
+    store.build(&[text(blueprint.path()), "--base", &base, "-t", "holes"]);
+    let found = tool("find", &[text(store.path()), "-name", "disk.img", "-printf", "%s %b\\n"]).stdout;
+    let sizes: Vec<u64> = found.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let [size, blocks] = sizes.as_slice() else { panic!("{found}") };
+    assert!(*size == 256 << 20 && blocks * 512 < 1 << 20, "{found}");
 }
 
 #[test]

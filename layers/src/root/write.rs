@@ -1,6 +1,7 @@
 //! Files written whole, under a temporary name first.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 use super::shared::Deciders;
 use super::{Directory, FileKind, Metadata, Root, RootError};
 use crate::disk;
+use crate::holes::Holes;
 
 /// Between a file's name and the number of the process that writes it.
 const WRITING: &str = ".alloy-";
@@ -20,6 +22,29 @@ impl Root {
     /// and mode, a link is followed inside the root; a new file is root-owned with `mode`. So is one that takes the place
     /// of somebody's who only happened to be first, see [`Root::is_foreign`]. Gives the inode of the file.
     pub fn write_file(&self, path: &Path, content: &mut dyn Read, mode: u32) -> Result<(u64, u64), RootError> {
+        self.write_file_by(path, mode, &mut |file| io::copy(content, file))
+    }
+
+    /// The same, with holes in the place of long runs of zeros: what was copied takes no more room than before.
+    pub fn write_file_with_holes(
+        &self,
+        path: &Path,
+        content: &mut dyn Read,
+        mode: u32,
+    ) -> Result<(u64, u64), RootError> {
+        self.write_file_by(path, mode, &mut |file| {
+            let mut file = Holes::new(file);
+            let copied = io::copy(content, &mut file)?;
+            file.finish().map(|_| copied)
+        })
+    }
+
+    fn write_file_by(
+        &self,
+        path: &Path,
+        mode: u32,
+        fill: &mut dyn FnMut(&mut File) -> io::Result<u64>,
+    ) -> Result<(u64, u64), RootError> {
         let failed = |e| RootError::new("write", path, e);
         let target = self.followed(path)?;
         let (parent, name) = self.parent(&target)?;
@@ -34,7 +59,7 @@ impl Root {
         let temporary = temporary_name(name);
         let mut file = parent.create_file(&temporary, 0o600)?;
         let made = rustix::fs::fstat(&file).map(Metadata::from).map_err(|e| failed(e.into()))?;
-        let written = io::copy(content, &mut file).map_err(|e| failed(disk::told_of(e, &file))).and_then(|_| {
+        let written = fill(&mut file).map_err(|e| failed(disk::told_of(e, &file))).and_then(|_| {
             let (uid, gid, mode) = before.map_or((0, 0, mode), |before| (before.uid, before.gid, before.mode));
             // By the descriptor: whoever may write in the directory may have put something else under the name.
             rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))

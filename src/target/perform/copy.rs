@@ -59,7 +59,7 @@ impl Performer<'_> {
             _ => {
                 self.make_parent(path)?;
                 let mut content = content;
-                let inode = self.root().write_file(path, &mut content, entry.mode)?;
+                let inode = self.root().write_file_with_holes(path, &mut content, entry.mode)?;
                 // One that was there has kept its mode.
                 let made = Made { top: Some(inode), below: None };
                 attributes::set(self.root(), path, None, Some(&Mode::Octal(entry.mode)), false, made)?;

@@ -1,0 +1,77 @@
+//! Files that take no room for zeros.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+
+/// A file that is written from its present place on, with holes in the place of long runs of zeros.
+#[derive(Debug)]
+pub struct Holes<'a> {
+    file: &'a mut File,
+    /// The file ends with a hole that it does not have yet.
+    open: bool,
+}
+
+/// The least that becomes a hole: file systems keep track of blocks.
+const HOLE: usize = 4 << 10;
+
+impl<'a> Holes<'a> {
+    /// Nothing is written yet.
+    pub fn new(file: &'a mut File) -> Self {
+        Self { file, open: false }
+    }
+
+    /// Gives the file its full length.
+    ///
+    /// # Errors
+    ///
+    /// The file system does not take it.
+    pub fn finish(self) -> io::Result<&'a mut File> {
+        if self.open {
+            let length = self.file.stream_position()?;
+            self.file.set_len(length)?;
+        }
+        Ok(self.file)
+    }
+}
+
+impl Write for Holes<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.open = bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0);
+        if self.open {
+            self.file.seek(SeekFrom::Current(i64::try_from(bytes.len()).map_err(io::Error::other)?))?;
+            return Ok(bytes.len());
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn zeros_take_no_room_and_are_read_back() {
+        let (zeros, text) = (vec![0; 1 << 20], vec![b'x'; 5000]);
+        for parts in
+            [vec![&zeros, &text], vec![&text, &zeros], vec![&zeros], vec![&text, &zeros, &text, &zeros], vec![]]
+        {
+            let mut file = tempfile::tempfile().unwrap();
+            let mut holes = Holes::new(&mut file);
+            parts.iter().for_each(|part| holes.write_all(part).unwrap());
+            holes.finish().unwrap();
+            let wanted: Vec<u8> = parts.iter().copied().flatten().copied().collect();
+            file.rewind().unwrap();
+            let mut found = Vec::new();
+            file.read_to_end(&mut found).unwrap();
+            assert!(found == wanted, "{} bytes, not {}", found.len(), wanted.len());
+            assert!(file.metadata().unwrap().blocks() * 512 < 1 << 19);
+        }
+    }
+}

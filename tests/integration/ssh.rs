@@ -1,13 +1,13 @@
 //! git by ssh: who clones is lent an agent, nobody else is, and nothing of it is kept.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::files::Files;
-use crate::support::http::until;
 use crate::support::sshd::{Agent, Sshd};
 use crate::support::user::User;
 use crate::support::{ALLOY, Ended, Store, blueprint, readable, run, shared, tasks, text, tool};
@@ -161,11 +161,18 @@ fn nobody_else_reaches_an_agent_that_is_lent() {
     let blueprint =
         with_ssh(&format!("- {{name: waits, action: run_command, reason: test, ssh: true, command: '{waits}'}}\n"));
     let mut command = store.alloy(&["build", text(blueprint.path()), "--no-attest", "--ssh=default", &server.known()]);
-    command.env("SSH_AUTH_SOCK", agent.socket()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env("SSH_AUTH_SOCK", agent.socket()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = Vec::new();
+    let waits = lines.any(|line| {
+        said.push(line);
+        said.last().unwrap().contains("waiting for it")
+    });
+    assert!(waits, "{}", said.join("\n"));
+    std::thread::spawn(move || lines.for_each(drop));
     let work = store.path().join("store/work");
     let sockets = || tool("find", &[text(&work), "-type", "s"]).stdout;
-    until("the agent is lent", || !sockets().is_empty());
     let socket = PathBuf::from(sockets().trim());
     let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777;
     assert_eq!(mode(socket.parent().unwrap()), 0o700);

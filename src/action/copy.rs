@@ -38,7 +38,14 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let into = fields.text("dest")?.ends_with('/');
     let mut excludes = fields.words("excludes")?;
     for pattern in &mut excludes {
-        *pattern = pattern.trim_start_matches("./").trim_end_matches('/').to_owned();
+        if pattern.starts_with('!') {
+            let span = fields.required("excludes")?.span;
+            let message = format!("`{pattern}` in `excludes` leaves nothing out: no pattern takes back another");
+            return Err(Diagnostic::error("glob", span, message)
+                .help("list what is left out; what no pattern names is copied"));
+        }
+        // As .dockerignore and .gitignore have them, they begin at the source, with `/` or without.
+        *pattern = pattern.trim_start_matches("./").trim_matches('/').to_owned();
         if let Err(error) = glob::Pattern::new(pattern) {
             let span = fields.required("excludes")?.span;
             let message = format!("`{pattern}` in `excludes` is not a glob: {}", error.msg);

@@ -12,7 +12,7 @@ use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step, passwords_written};
 use crate::plan::{self, Lowered, Platform, Settings};
-use crate::resolve;
+use crate::resolve::{self, Member};
 use crate::yaml::{Diagnostic, FileId, MAX_PROBLEMS, Node, Span};
 
 /// Says everything that is wrong with blueprints
@@ -189,8 +189,18 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
     for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
         for op in &step.ops {
             if let Op::Copy { source: Source::Tree { path, excludes }, .. } = op {
-                let error = resolve::members(&blueprint.directory, path, excludes).err();
-                found.extend(error.zip(source_of(blueprint, step)).map(|(error, span)| not_copied(path, &error, span)));
+                match resolve::members(&blueprint.directory, path, excludes) {
+                    Ok(members) if members.get(Path::new("")) == Some(&Member::File) && !excludes.is_empty() => {
+                        let span = place_of(blueprint, step, "excludes");
+                        let message = format!("`excludes` means nothing here: `{path}` is a file");
+                        found.extend(span.map(|span| Diagnostic::warning("glob", span, message)));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        let span = source_of(blueprint, step);
+                        found.extend(span.map(|span| not_copied(path, &error, span)));
+                    }
+                }
                 continue;
             }
             let (sources, field) = match op {

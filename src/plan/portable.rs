@@ -115,6 +115,16 @@ impl PortableStep {
         Some(Facts { dest, ancestors: Vec::new(), owner })
     }
 
+    /// What `creates` names, if an archive with `tops` at its top does not make it.
+    pub fn not_created(&self, tops: &BTreeSet<OsString>) -> Option<&str> {
+        let (creates, dest) = (self.creates.as_deref()?, Path::new(&self.dest));
+        let made = match Path::new(creates).strip_prefix(dest) {
+            Ok(below) => below.iter().next().is_none_or(|first| tops.contains(first)),
+            Err(_) => dest.starts_with(creates),
+        };
+        (!made).then_some(creates)
+    }
+
     /// True if what it unpacks has attributes of its own: then nothing may be at the destination before.
     pub fn sets_attributes(&self) -> bool {
         self.owner.is_some() || self.mode.is_some()

@@ -35,6 +35,12 @@ pub use serve::serve;
 use crate::op::Source;
 use crate::sandbox::SandboxError;
 
+/// What is said of a task that succeeded, where `path`, which its `creates` names, is not there afterwards: it will run
+/// once more, or wait for something else, whenever somebody goes by it.
+pub fn not_created(path: &str) -> String {
+    format!("it succeeded, and did not make {path}, which its `creates` names")
+}
+
 /// Why an op could not be performed.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {

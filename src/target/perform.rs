@@ -13,6 +13,7 @@ use layers::root::Root;
 use super::TargetError;
 use super::accounts::{Account, Accounts};
 use super::attributes;
+use super::not_created;
 use super::request::Outcome;
 use super::site::Site;
 pub use shells::login_shell;
@@ -166,7 +167,7 @@ impl<'a> Performer<'a> {
         if let (false, Some(path)) = (step.guards.always_run, &step.guards.creates)
             && !self.root().exists(Path::new(path))?
         {
-            self.warnings.push(format!("it succeeded, and did not make {path}, which its `creates` names"));
+            self.warnings.push(not_created(path));
         }
         Ok(Outcome::Ran(std::mem::take(&mut self.warnings)))
     }

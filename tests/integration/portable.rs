@@ -35,6 +35,12 @@ fn one_layer_for_every_blueprint_and_base() {
     ]);
     archive(first.path(), "gcc.tar.xz");
     let built = store.build(&[text(first.path())]);
+    // What `creates` names is not what comes of it.
+    let lost = task.replace("strip_components: 1", "strip_components: 1, creates: /opt/gcc/gcc/bin/gcc");
+    let third = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", &lost), ("b.yml", "[]"), ("c.yml", "[]")]);
+    std::fs::copy(first.path().join("gcc.tar.xz"), third.path().join("gcc.tar.xz")).unwrap();
+    let said = store.run(&["build", text(third.path()), "--no-cache=a.yml"]).ok().stderr;
+    assert!(said.contains("Gcc: it succeeded, and did not make /opt/gcc/gcc/bin/gcc"), "{said}");
     // Another blueprint, where it stands between other tasks of one file, on another base.
     let mixed = format!("{}{task}{}", command("three"), command("four"));
     let second =

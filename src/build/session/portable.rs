@@ -16,6 +16,7 @@ use crate::fetch::FetchError;
 use crate::plan::{Contents, Facts, PlannedLayer, PortableStep};
 use crate::target::TargetError;
 use crate::target::facts::{FactsRequest, World};
+use crate::target::not_created;
 
 impl Session<'_> {
     /// What it takes to make `planned` in a world like `facts`.
@@ -68,6 +69,10 @@ impl Session<'_> {
         }
         let Some((record, found)) = ready else { return Ok(None) };
         let hit = if found { self.hit(&record.preimage.key()) } else { Hit::Built };
+        if let (false, Some(path), Some(task)) = (found, step.not_created(&record.tops), planned.steps.last()) {
+            let warning = format!("{}: {}: {}", planned.name, task.name, not_created(path));
+            self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
+        }
         if found {
             self.cached(planned, index, count, &hit, Some(&record.layer));
         }

@@ -274,6 +274,11 @@ impl Step {
             .any(|op| matches!(op, Op::Unpack { archive: Archive::Source(archive), .. } if archive == source))
     }
 
+    /// True if `source` is a Debian package that it installs, and that no archive of the distribution's has.
+    pub fn installs(&self, source: &Source) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::AptInstall { debs, .. } if debs.contains(source)))
+    }
+
     /// Bytes of the package that `source` is, if the lockfile names it.
     pub fn package(&self, source: &Source) -> Option<u64> {
         let lent = self.ops.iter().filter_map(|op| match op {

@@ -22,7 +22,7 @@ mod merge;
 mod place;
 mod zip;
 
-pub use looks::{Looks, strange};
+pub use looks::{Looks, no_package, strange};
 pub use place::PlaceError;
 use place::Placer;
 

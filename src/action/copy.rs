@@ -41,8 +41,9 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         if pattern.starts_with('!') {
             let span = fields.required("excludes")?.span;
             let message = format!("`{pattern}` in `excludes` leaves nothing out: no pattern takes back another");
-            return Err(Diagnostic::error("glob", span, message)
-                .help("list what is left out; what no pattern names is copied"));
+            return Err(
+                Diagnostic::error("glob", span, message).help("list what is left out; what no pattern names is copied")
+            );
         }
         // As .dockerignore and .gitignore have them, they begin at the source, with `/` or without.
         *pattern = pattern.trim_start_matches("./").trim_matches('/').to_owned();

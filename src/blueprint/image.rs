@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::manifest::{Collector, Result, filled};
 use crate::action::variable;
 use crate::op::Assignment;
-use crate::yaml::{Diagnostic, Node, Span, entry_of};
+use crate::yaml::{Diagnostic, Node, Span, Value, entry_of};
 
 /// `image:`, as it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub(super) const IMAGE_FIELDS: [&str; 8] =
 pub(super) fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
     let Some(mapping) = errors.take(node.mapping("image")) else { return ImageFields::default() };
     errors.known(mapping, &IMAGE_FIELDS, "`image`", super::manifest::outside_image);
+    mapping.entries.iter().for_each(|(_, node)| templates(node, errors));
     ImageFields {
         base: errors.optional(mapping.get("base"), |node| Ok((filled(node, "base")?.to_owned(), Some(node.span)))),
         env_places: mapping.get("env").map(places).unwrap_or_default(),
@@ -48,6 +49,25 @@ pub(super) fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
         entrypoint: errors.optional(mapping.get("entrypoint"), |node| words(node, "entrypoint")),
         cmd: errors.optional(mapping.get("cmd"), |node| words(node, "cmd")),
         labels: errors.optional(mapping.get("labels"), |node| texts(node, "labels")).unwrap_or_default(),
+    }
+}
+
+/// Says where somebody expects a variable to be put in.
+fn templates(node: &Node, errors: &mut Collector<'_>) {
+    match &node.value {
+        Value::Scalar { text, .. } => {
+            let vars =
+                |rest: &str| rest.trim_start_matches(|c: char| c == '-' || c.is_whitespace()).starts_with(".Vars.");
+            if text.split("{{").skip(1).any(vars) {
+                let error =
+                    Diagnostic::error("template", node.span, "variables are put into tasks, and not into `image`");
+                errors
+                    .0
+                    .push(error.help("write the value itself; in `env`, `$NAME` and `${NAME}` refer to other entries"));
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| templates(item, errors)),
+        Value::Mapping(mapping) => mapping.entries.iter().for_each(|(_, node)| templates(node, errors)),
     }
 }
 

@@ -19,7 +19,7 @@ use layers::tar::Entry;
 
 use crate::cache::{self, PortableRecord};
 use crate::event::{Event, Id};
-use crate::fetch::{Download, FetchError, Fetcher};
+use crate::fetch::{Download, FetchError, Fetcher, Wanted};
 use crate::op::Source;
 use crate::plan::{Ancestor, Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
 use crate::resolve::{Resolver, local, taken};
@@ -251,7 +251,7 @@ impl Job {
                 let sha256 = self.inputs.sources.get(&self.step.archive).copied();
                 let download = Download { url: url.clone(), sha256, size: None, part_of: None };
                 let fetched = self.fetcher.fetch(&download).await?;
-                self.fetcher.is_archive(url, &fetched, pin.is_some())?;
+                self.fetcher.is_a(Wanted::Archive, url, &fetched, pin.is_some())?;
                 self.fetcher.path(&fetched.digest)
             }
         })

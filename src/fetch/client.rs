@@ -117,7 +117,7 @@ impl Transport {
             Some(credentials) => follow::ask(&self.client, credentials, url, shown, headers).await,
             None => {
                 let response = self.client.get(url).headers(headers.clone()).send().await;
-                checked(shown, response.map_err(|error| connection(shown, &error))?, false)
+                checked(shown, response.map_err(|error| connection(shown, &error))?, false, None)
             }
         }
     }
@@ -173,7 +173,7 @@ pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
 }
 
 /// The response, if its status is a good one; `said` if the server was told who asks.
-pub(super) fn checked(url: &str, response: Response, said: bool) -> Result<Response, FetchError> {
+pub(super) fn checked(url: &str, response: Response, said: bool, at: Option<String>) -> Result<Response, FetchError> {
     let good = [
         StatusCode::OK,
         StatusCode::NON_AUTHORITATIVE_INFORMATION,
@@ -185,7 +185,7 @@ pub(super) fn checked(url: &str, response: Response, said: bool) -> Result<Respo
     }
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
-    Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after, said })
+    Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after, said, at })
 }
 
 #[cfg(test)]

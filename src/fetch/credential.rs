@@ -43,7 +43,7 @@ impl Server {
             Some(_) => return None,
             None => (None, text),
         };
-        let plain = !rest.contains(['/', '?', '#', '@', '\\']) && !rest.contains(char::is_whitespace);
+        let plain = !rest.contains(['/', '?', '#', '@', '\\', '*']) && !rest.contains(char::is_whitespace);
         let url = Url::parse(&format!("{}://{rest}/", scheme.as_deref().unwrap_or("https"))).ok().filter(|_| plain)?;
         Some(Self { scheme, host: url.host_str()?.to_owned(), port: url.port() })
     }

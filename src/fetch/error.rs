@@ -9,6 +9,7 @@ use layers::unpack::Looks;
 use super::address::proxies;
 use super::hint;
 use super::retry::Temporary;
+use super::witness::Wanted;
 
 /// Why a download failed. URLs are shown without credentials and secrets.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +25,12 @@ pub enum FetchError {
     Redirect { url: String, message: String, login: bool },
     #[error("cannot fetch {url}: it is no URL: {message}")]
     Url { url: String, message: String },
-    #[error("cannot fetch {url}: the server answered {status}")]
-    Status { url: String, status: u16, retry_after: Option<Duration>, said: bool },
+    #[error("cannot fetch {url}: {} answered {status}", led_to(at.as_deref()))]
+    Status { url: String, status: u16, retry_after: Option<Duration>, said: bool, at: Option<String> },
     #[error("{url} is not what it should be: expected {expected}, found {found}")]
     Digest { url: String, expected: Digest, found: Digest, gave: Option<String> },
-    #[error("{url} gave no archive: {size} {}, which look like {}", if *size == 1 { "byte" } else { "bytes" }, looks.name())]
-    NoArchive { url: String, size: u64, looks: Looks },
+    #[error("{url} gave no {}: {size} {}, which look like {}", wanted.name(), if *size == 1 { "byte" } else { "bytes" }, looks.name())]
+    Useless { url: String, size: u64, wanted: Wanted, looks: Looks },
     #[error("{url} should have {expected} bytes, {found} came")]
     Size { url: String, expected: u64, found: u64 },
     #[error("{url} should have {expected} bytes, more came")]
@@ -66,10 +67,11 @@ impl FetchError {
                 "that digest is what {gave} gave: if the new file is the right one, write `sha256: {}`",
                 found.hex()
             ),
-            Self::NoArchive { url, looks, .. } => hint::no_archive(url, *looks),
+            Self::Useless { url, looks, .. } => hint::no_archive(url, *looks),
             Self::Digest { .. } => {
                 "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
             }
+            Self::Status { status: 401 | 403 | 404 | 410, at: Some(at), .. } => hint::elsewhere(at),
             Self::Status { url, status: 401 | 403, said, .. } => hint::refused(url, *said),
             Self::Status { url, status: 404 | 410, said, .. } => hint::missing(url, *said),
             Self::Status { status: 407, .. } => PROXY_CREDENTIALS.into(),
@@ -106,6 +108,11 @@ impl FetchError {
         };
         Some(text)
     }
+}
+
+/// Who answered, if that is not the URL's own server.
+fn led_to(at: Option<&str>) -> String {
+    at.map_or_else(|| "the server".to_owned(), |at| format!("it leads to {at}, which"))
 }
 
 const PROXY_CREDENTIALS: &str = "the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST";

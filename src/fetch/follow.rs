@@ -28,7 +28,10 @@ pub(super) async fn ask(
         }
         let response = client.get(next.clone()).headers(all).send().await;
         let response = response.map_err(|error| connection(shown, &error))?;
-        let Some(mut target) = target(&response, &next) else { return checked(shown, response, said) };
+        let Some(mut target) = target(&response, &next) else {
+            let at = (!same_server(&first, &next)).then(|| server(&next));
+            return checked(shown, response, said, at);
+        };
         cookies |= response.headers().contains_key(SET_COOKIE);
         before.push(next);
         if let Some(refusal) = unfit(&target, &before, false) {
@@ -46,6 +49,12 @@ pub(super) async fn ask(
         }
         next = target;
     }
+}
+
+/// The server of a URL, with its port where that is not the usual one.
+fn server(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Where a response leads, from `url`.

@@ -6,7 +6,18 @@ use reqwest::header::{ACCEPT, AUTHORIZATION};
 use url::Url;
 
 use super::Fetcher;
-use crate::op::{Op, Secrets, Step};
+use crate::op::{Command, Op, Secrets, Step};
+
+/// kas keeps settings of the environment from the git that it starts, and takes a file. It is made of this variable, as
+/// everybody on a machine may read command lines.
+const KAS_SETTINGS: &str = "ALLOY_GIT_CONFIG";
+const KAS: &str = r#"umask 077
+directory=$(mktemp -d) || exit
+trap 'rm -rf "$directory"' EXIT
+[ -z "$GITCONFIG_FILE" ] || cat "$GITCONFIG_FILE" > "$directory/gitconfig" || exit
+printf '%s' "$ALLOY_GIT_CONFIG" >> "$directory/gitconfig" || exit
+unset ALLOY_GIT_CONFIG
+GITCONFIG_FILE=$directory/gitconfig kas "$@""#;
 
 impl Fetcher {
     /// Settings by which git tells the server of `url` what it tells a download: git-config(1), `http.<url>.*`. A user and
@@ -38,9 +49,16 @@ impl Fetcher {
         settings.dedup();
         for op in &mut step.ops {
             let clones = op.clones();
-            let Op::Run { env, .. } = op else { continue };
+            let Op::Run { command: Command::Argv(words), env, .. } = op else { continue };
             if clones {
                 settings.iter().for_each(|(name, value)| add(env, name, value));
+            }
+            if clones && words[0] == "kas" && !settings.is_empty() {
+                words.splice(0..0, ["sh", "-c", KAS].map(str::to_owned));
+                env.insert(
+                    KAS_SETTINGS.to_owned(),
+                    settings.iter().map(|(name, value)| in_file(name, value)).collect(),
+                );
             }
         }
     }
@@ -61,9 +79,28 @@ fn add(env: &mut BTreeMap<String, String>, name: &str, value: &str) {
     env.insert("GIT_CONFIG_COUNT".to_owned(), (count + 1).to_string());
 }
 
+/// A setting as it stands in a file (git-config(1), "Syntax").
+fn in_file(name: &str, value: &str) -> String {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let (section, rest) = name.split_once('.').unwrap_or((name, ""));
+    let (place, name) = rest.rsplit_once('.').unwrap_or(("", rest));
+    format!("[{section} \"{}\"]\n\t{name} = \"{}\"\n", quoted(place), quoted(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_in_a_file_are_read_as_they_were_written() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("gitconfig");
+        let (name, value) = ("http.https://a.example:8443/.extraheader", "X-\"Odd\": a\\b; # c ");
+        std::fs::write(&file, in_file(name, value)).unwrap();
+        let mut git = std::process::Command::new("git");
+        let said = git.args(["config", "-f"]).arg(&file).args(["--get-regexp", "."]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{name} {value}\n"));
+    }
 
     #[test]
     fn settings_are_added_to_those_that_are_there() {

@@ -36,6 +36,13 @@ fn is_github(host: &str) -> bool {
     host == "github.com" || host.ends_with(".github.com") || host.starts_with("github.") || host.ends_with(".ghe.com")
 }
 
+/// What helps where another server, `at`, was asked in the end.
+pub(super) fn elsewhere(at: &str) -> String {
+    format!(
+        "credentials are told to the server of a URL, and to no other that it leads to: if {at} wants some, name the          file's URL there, and give them with --header '{at}: Authorization: Bearer $TOKEN' or a `machine` in ~/.netrc"
+    )
+}
+
 /// What a status says of credentials; `said` if some were sent.
 pub(super) fn refused(url: &str, said: bool) -> String {
     let ways = credentials(url);
@@ -81,6 +88,7 @@ pub(super) fn no_archive(url: &str, looks: Looks) -> String {
         }
         Looks::WindowsProgram => "look for the publisher's archive for Linux".into(),
         Looks::Compressed => "fetch it with `get_file`, and unpack it in a `run_command`, such as gunzip FILE".into(),
+        Looks::Archive => "name the .deb itself in `debs`; `unpack` and `unarchive_from_url` take archives".into(),
         Looks::Unknown => {
             "alloy unpacks tar, also compressed with gzip, xz, bzip2, zstd, lz4 or lzma, zip and deb".into()
         }

@@ -40,7 +40,7 @@ pub use netrc::{Machine, machines};
 pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
-pub use witness::{WITNESSED, Witnessed};
+pub use witness::{WITNESSED, Wanted, Witnessed};
 
 use crate::event::Reporter;
 use crate::op::Secrets;

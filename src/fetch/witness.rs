@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError};
 
 use layers::digest::Digest;
 use layers::store::{Store, StoreError};
-use layers::unpack::strange;
+use layers::unpack::{no_package, strange};
 use serde::{Deserialize, Serialize};
 
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS};
-use crate::op::Secrets;
+use crate::op::{Secrets, Source, Step};
 
 /// Records of what URLs gave, by URL and digest.
 pub const WITNESSED: &str = "witnessed";
@@ -38,6 +38,34 @@ impl Witnessed {
     /// Records it.
     pub(super) fn keep(&self, store: &Store) -> Result<(), StoreError> {
         store.put_record(WITNESSED, &self.key().hex(), &serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// What a task makes of a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is unpacked.
+    Archive,
+    /// apt installs it.
+    Package,
+}
+
+impl Wanted {
+    /// What it is for `step`, where that shows in how it begins.
+    pub fn of(step: &Step, source: &Source) -> Option<Self> {
+        match () {
+            () if step.unpacks(source) => Some(Self::Archive),
+            () if step.installs(source) => Some(Self::Package),
+            () => None,
+        }
+    }
+
+    /// In a sentence.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Package => "Debian package",
+        }
     }
 }
 
@@ -82,17 +110,21 @@ impl Fetcher {
         known.filter(|one| one.digest == *digest && one.url != own).map(|one| self.shown(&one.url)).next()
     }
 
-    /// Fails unless the file begins as an archive does. What `url` gave is not remembered where nothing pins it: the next
-    /// build asks again.
-    pub fn is_archive(&self, url: &str, fetched: &Fetched, pinned: bool) -> Result<(), FetchError> {
+    /// Fails unless the file begins as what is `wanted` does. What `url` gave is not remembered where nothing pins it: the
+    /// next build asks again.
+    pub fn is_a(&self, wanted: Wanted, url: &str, fetched: &Fetched, pinned: bool) -> Result<(), FetchError> {
         let path = self.path(&fetched.digest);
         let write = |source| FetchError::Write { url: self.shown(url), source };
         let mut file = layers::regular::open(&path).map_err(write)?;
-        let Some(looks) = strange(&mut file).map_err(write)? else { return Ok(()) };
+        let looks = match wanted {
+            Wanted::Archive => strange(&mut file),
+            Wanted::Package => no_package(&mut file),
+        };
+        let Some(looks) = looks.map_err(write)? else { return Ok(()) };
         if !pinned {
             self.forget(url)?;
         }
-        Err(FetchError::NoArchive { url: self.shown(url), size: fetched.size, looks })
+        Err(FetchError::Useless { url: self.shown(url), size: fetched.size, wanted, looks })
     }
 
     /// Forgets what `url` gave: it was of no use.

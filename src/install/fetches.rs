@@ -8,7 +8,7 @@ use layers::digest::Digest;
 use layers::store::StoreError;
 use tempfile::NamedTempFile;
 
-use crate::fetch::{Download, FetchError, Fetched};
+use crate::fetch::{Download, FetchError, Fetched, Wanted};
 use crate::op::{Source, Step};
 use crate::resolve::{Resolver, taken, taken_tree};
 use crate::tasks::Task;
@@ -72,8 +72,8 @@ impl<'a> Fetches<'a> {
                         Some(task) => task.wait()??,
                         None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?,
                     };
-                    if step.unpacks(source) {
-                        self.resolver.fetcher.is_archive(url, &fetched, sha256.is_some())?;
+                    if let Some(wanted) = Wanted::of(step, source) {
+                        self.resolver.fetcher.is_a(wanted, url, &fetched, sha256.is_some())?;
                     }
                     self.resolver.fetcher.path(&fetched.digest)
                 }

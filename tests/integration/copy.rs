@@ -104,7 +104,7 @@ fn no_directory_is_replaced_and_nothing_outside_is_copied() {
     let said = refused(&copy("out", "/srv/out"), 3);
     assert!(said.contains("leads out of the blueprint"), "{said}");
     let said = refused(&copy("missing", "/srv/missing"), 3);
-    assert!(said.contains("tasks.yml:1:34: c: cannot read missing") && said.contains("╭"), "{said}");
+    assert!(said.contains("tasks.yml:1:35: c: cannot read missing") && said.contains("╭"), "{said}");
 }
 
 #[test]

@@ -83,6 +83,22 @@ fn another_server_behind_a_redirect_learns_nothing() {
 }
 
 #[test]
+fn a_server_that_was_led_to_is_named() {
+    let target = Server::start(|_, _, stream| send(stream, "404 Not Found", "Content-Length: 0\r\n", b""));
+    let to = format!("Location: {}\r\nContent-Length: 0\r\n", target.url());
+    let server = Server::start(move |_, _, stream| send(stream, "302 Found", &to, b""));
+    let downloads = Downloads::one(&server.url(), None);
+    let said = run(&mut build(&downloads, &[&header(&server)])).fails(4).stderr;
+    assert!(said.contains(&format!("it leads to {}, which answered 404", target.address)), "{said}");
+    assert!(
+        said.contains(&format!("name the file's URL there, and give them with --header '{}:", target.address)),
+        "{said}"
+    );
+    let ended = run(&mut build(&downloads, &["--header=*: PRIVATE-TOKEN: $GITLAB_TOKEN"])).fails(2);
+    assert!(ended.stderr.contains("`*` is no server"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_netrc_that_others_may_read_is_not_used() {
     let server = Server::start(|_, _, stream| whole(stream, b"content"));
     let downloads = Downloads::one(&server.url(), None);

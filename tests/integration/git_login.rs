@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::files::Files;
 use crate::support::host::Host;
-use crate::support::{ALLOY, Ended, Store, run, shared, tasks, text, tool};
+use crate::support::{ALLOY, Ended, Store, TOOLS, blueprint, run, shared, tasks, text, tool};
 
 const BACKEND: &str = include_str!("git_backend.py");
 const TOKEN: &str = "gitt0ken-gitt0ken";
@@ -122,5 +122,40 @@ fn what_is_installed_is_cloned_with_the_same_login() {
         for place in [host.path(), store.path()] {
             assert_eq!(tool("grep", &["-rlaF", secret, text(place)]).stdout, "");
         }
+    }
+}
+
+/// kas keeps the environment from git.
+#[test]
+fn what_kas_gets_is_cloned_with_the_same_login() {
+    let files = Files::serve();
+    let server = Backend::serve(&files);
+    files.repository(
+        "meta",
+        "printf 'export BUILDDIR=$1\\n' > oe-init-build-env; mkdir conf; echo > conf/layer.conf; echo meta > file; commit v1",
+    );
+    files.repository(
+        "kas",
+        &format!(
+            "mkdir conf; printf 'header: {{version: 14}}\\nmachine: board\\ndistro: poky\\nrepos:\\n  self: {{layers: {{.: disabled}}}}\\n  meta: {{url: \"{}\", branch: main}}\\n' > conf/board.yml; commit v1",
+            server.url("meta.git")
+        ),
+    );
+    let work = format!(
+        "- {{name: yocto, action: yocto_manifest, url: '{}', version: v1, dest: /opt/yocto, kas_file: conf/board.yml, run_as: dev}}\n",
+        server.url("kas.git")
+    );
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, pip.yml, tasks.yml]\n";
+    let kas = "- {name: kas, action: python_package, package: kas, version: '4.7'}\n";
+    let blueprint =
+        blueprint(&[("manifest.yml", manifest), ("tools.yml", TOOLS), ("pip.yml", kas), ("tasks.yml", &work)]);
+    let encoded = STANDARD.encode(format!("ann:{TOKEN}"));
+    let header = format!("--header=127.0.0.1:{}: Authorization: Basic {encoded}", server.port);
+    let store = shared();
+    store.run(&["build", text(blueprint.path()), "--no-attest", "-t", "git-kas:1", &header]).ok();
+    let look = "cat /opt/yocto/meta/file; ls -A /tmp; ls -d /opt/yocto/.gitconfig ~/.gitconfig 2>/dev/null || true";
+    assert_eq!(store.run(&["run", "git-kas:1", "--", "sh", "-c", look]).ok().stdout, "meta\n");
+    for secret in [TOKEN, &encoded] {
+        assert_eq!(tool("grep", &["-rlaF", secret, text(&store.path().join("store"))]).stdout, "");
     }
 }

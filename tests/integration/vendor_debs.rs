@@ -118,10 +118,18 @@ fn what_cannot_be_installed_is_told() {
     };
     let said = fails("acme-other.deb", "").fails(1).stderr;
     assert!(said.contains("is a package for s390x, and this is amd64"), "{said}");
+    let said = fails("page.deb", "").fails(4).stderr;
+    assert!(said.contains("page.deb gave no Debian package: 38 bytes, which look like an HTML page"), "{said}");
+    assert!(said.contains("tasks.yml:") && said.contains("--header") && !said.contains("alloy-failed"), "{said}");
+    // The server is mended: no flag is needed.
+    files.script("cp acme-other.deb page.deb");
     let said = fails("page.deb", "").fails(1).stderr;
-    assert!(said.contains("page.deb is no Debian package: it is an HTML page"), "{said}");
-    let said = fails("empty.deb", "").fails(1).stderr;
-    assert!(said.contains("empty.deb is no Debian package: it is empty"), "{said}");
+    assert!(said.contains("is a package for s390x, and this is amd64"), "{said}");
+    let said = fails("empty.deb", "").fails(4).stderr;
+    assert!(said.contains("empty.deb gave no Debian package: 0 bytes, which look like an empty file"), "{said}");
+    files.script("tar -cf archive.deb page.deb");
+    let said = fails("archive.deb", "").fails(4).stderr;
+    assert!(said.contains("an archive of another kind") && said.contains("name the .deb itself"), "{said}");
     // One of another architecture is nothing of this image's.
     fails("acme-other.deb", ", arch: s390x").ok();
 }

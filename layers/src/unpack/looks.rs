@@ -37,6 +37,8 @@ pub enum Looks {
     Compressed,
     /// A text.
     Text,
+    /// An archive, where one of a kind was wanted that it is not.
+    Archive,
     /// Nothing of these.
     Unknown,
 }
@@ -89,6 +91,7 @@ impl Looks {
             Self::Script => "a script",
             Self::Compressed => "one compressed file that is no tar",
             Self::Text => "a text",
+            Self::Archive => "an archive of another kind",
             Self::Unknown => "nothing that alloy knows",
         }
     }
@@ -110,6 +113,17 @@ pub fn strange(file: &mut File) -> io::Result<Option<Looks>> {
         // What is damaged is said when it is unpacked.
         Err(_) => None,
     })
+}
+
+/// What `file` looks like if it does not begin as a Debian package does (deb(5)). Afterwards it is at its beginning.
+pub fn no_package(file: &mut File) -> io::Result<Option<Looks>> {
+    let head = head(&mut *file)?;
+    file.rewind()?;
+    let first = head.strip_prefix(deb::MAGIC);
+    if first.is_some_and(|member| member.starts_with(b"debian-binary")) {
+        return Ok(None);
+    }
+    Ok(Some(strange(file)?.unwrap_or(Looks::Archive)))
 }
 
 fn head(reader: impl Read) -> io::Result<Vec<u8>> {

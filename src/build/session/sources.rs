@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 
 use super::{Result, Session};
 use crate::build::BuildError;
-use crate::fetch::{Download, FetchError, Fetched};
+use crate::fetch::{Download, FetchError, Fetched, Wanted};
 use crate::op::{Source, Step};
 use crate::resolve::{taken, taken_tree};
 
@@ -39,9 +39,9 @@ impl Session<'_> {
                     let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
                     match (self.fetched(source, url, digest), step.deb(source)) {
                         (Ok(fetched), _) => {
-                            if step.unpacks(source) {
+                            if let Some(wanted) = Wanted::of(step, source) {
                                 let pinned = sha256.is_some();
-                                self.resolver.fetcher.is_archive(url, &fetched, pinned).map_err(failed)?;
+                                self.resolver.fetcher.is_a(wanted, url, &fetched, pinned).map_err(failed)?;
                             }
                             self.resolver.fetcher.path(&fetched.digest)
                         }

@@ -12,6 +12,7 @@ mod fingerprint;
 mod mask;
 mod mode;
 mod package;
+mod query;
 mod reveal;
 mod secret;
 mod userinfo;
@@ -21,10 +22,12 @@ pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use package::{Language, LentFile, Package, Pinned, Wanted, file_of};
+pub use query::{lets_in, parameters};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
 pub use userinfo::{
-    passwords_given, passwords_in, passwords_of, passwords_written, percent_decoded, without_logins, without_userinfo,
+    passwords_given, passwords_in, passwords_of, passwords_written, percent_decoded, tokens_written, without_logins,
+    without_userinfo,
 };
 
 /// Bytes that exist before the step runs, named by where the author said they come from.

@@ -14,7 +14,7 @@ use crate::blueprint::{Blueprint, LOCK_FILE};
 use crate::build::Built;
 use crate::fetch::shown;
 use crate::image::{BaseRef, BuiltFrom};
-use crate::op::{Secrets, Source};
+use crate::op::{Secrets, Source, lets_in};
 use crate::plan::{Plan, Platform};
 use crate::resolve::Origin;
 
@@ -25,9 +25,6 @@ const BUILDER: &str = "urn:alloy:builder";
 /// Options that say where something was on the building machine, or how it was reached; and what is said elsewhere.
 const LEFT_OUT: [&str; 6] =
     ["--base=", "--env-file=", "--insecure-registry=", "--keyring=", "--mirror=", "--platform="];
-/// Parameters of URLs that let somebody in, beside those that are called as secrets are.
-const SIGNED: [&str; 3] = ["signature", "sig", "x-amz-credential"];
-
 /// The provenance of `built`, which `blueprint` asked for and `from` was given for.
 pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, from: &BuiltFrom) -> Statement {
     let secrets = &built.lowered.secrets;
@@ -156,10 +153,6 @@ fn checkouts(plan: &Plan, secrets: &Secrets) -> Vec<Dependency> {
 /// A URL that everybody may see: what signed it for its author is masked.
 fn public(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
-    let lets_in = |name: &str| {
-        let lower = name.to_ascii_lowercase();
-        Secrets::is_secret_name(name) || SIGNED.contains(&lower.as_str()) || lower.ends_with("signature")
-    };
     let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
     if !pairs.iter().any(|(name, _)| lets_in(name)) {
         return url.to_owned();

@@ -114,7 +114,8 @@ impl Renderer<'_> {
                 Value::Scalar { text: self.env.secrets.logins_of_script(&text), plain }
             }
             Value::Scalar { text, plain } if URLS.contains(&name) => {
-                Value::Scalar { text: self.env.secrets.logins_of_value(&text), plain }
+                let text = self.env.secrets.logins_of_value(&text);
+                Value::Scalar { text: self.env.secrets.tokens_of_url(&text), plain }
             }
             Value::Mapping(mapping) => {
                 let inner = mapping.entries.into_iter().map(|(key, node)| {

@@ -10,10 +10,12 @@ use super::error::CommandError;
 use super::{report, ui};
 use crate::blueprint::{self, Blueprint, Given, Problems};
 use crate::image::{BaseRef, BaseRefError};
-use crate::op::{Archive, Op, Source, Step, passwords_written};
+use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
 use crate::resolve::{self, Member};
-use crate::yaml::{Diagnostic, FileId, MAX_PROBLEMS, Node, Span};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span};
+
+mod passwords;
 
 /// Says everything that is wrong with blueprints
 ///
@@ -115,8 +117,8 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
             problems.diagnostics.push(diagnostic);
         }
     };
-    passwords(read).into_iter().for_each(&mut add);
-    base(read).or_else(|| plan::base_leads_out(read)).into_iter().for_each(&mut add);
+    let own = passwords::written(read).into_iter().chain(base(read).or_else(|| plan::base_leads_out(read)));
+    own.map(|diagnostic| diagnostic.strictly(strict)).for_each(&mut add);
     let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();
     if platforms.is_empty() {
@@ -136,7 +138,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
         };
         match plan::lower(read, &settings) {
             Ok(lowered) => {
-                missing_files(read, &lowered).into_iter().for_each(&mut add);
+                missing_files(read, &lowered).into_iter().map(|found| found.strictly(strict)).for_each(&mut add);
                 lowered.warnings.iter().cloned().for_each(&mut add);
                 all.push((platform, lowered));
             }
@@ -145,22 +147,6 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
     }
     problems.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     Looked { problems, lowered: all }
-}
-
-/// Passwords that stand in the blueprint's own texts: an error in a `url`, elsewhere a warning.
-fn passwords(blueprint: &Blueprint) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for (file, (_, text)) in (0..).zip(blueprint.sources.all()) {
-        for (place, host) in passwords_written(text).into_iter().take(MAX_PROBLEMS) {
-            let line = text[..place.start].rsplit('\n').next().unwrap_or_default();
-            let span = Span::of(FileId(file), text, place.start, place.end);
-            let say = if line.contains("url:") { Diagnostic::error } else { Diagnostic::warning };
-            let diagnostic = say("password", span, format!("the URL of {host} has a password in it"));
-            let help = format!("let each user give it: https://{{{{.Vars.X_USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}/…");
-            found.push(diagnostic.label("for all to read who read the blueprint").help(help));
-        }
-    }
-    found
 }
 
 /// What is wrong with `image.base`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::mask::{Mask, Scan};
+use super::query;
 use super::userinfo::{self, Reading};
 
 /// Opens and closes a marker. No text of a blueprint may hold it.
@@ -11,6 +12,8 @@ const OPEN: &str = "\0secret:";
 const SHOWN: &str = "***";
 /// Begins the name of what stands before the host in a URL, its `@` included: no variable is called so.
 const LOGIN: char = ':';
+/// Begins the name of a value in the query of a URL: no variable is called so either.
+const QUERY: char = '?';
 
 /// The variable that has a script whose text holds a secret; only processes of the same user can read it.
 pub const SCRIPT: &str = "ALLOY_SCRIPT";
@@ -68,18 +71,33 @@ impl Secrets {
         let mut markers = Vec::new();
         for found in userinfo::all(text, reading) {
             userinfo::spellings(found.password).iter().for_each(|password| self.hide(password));
-            markers.push((found.place.clone(), marker(&self.login(found.host, &text[found.place]))));
+            let name = self.named(LOGIN, found.host, &text[found.place.clone()]);
+            markers.push((found.place, marker(&name)));
         }
         markers.into_iter().rev().for_each(|(place, marker)| out.replace_range(place, &marker));
         out
     }
 
-    /// The name of a login: that of its server, and a number where it has several.
-    fn login(&mut self, host: &str, value: &str) -> String {
-        let host: String = host.chars().filter(|c| c.is_alphanumeric() || "-._[]:".contains(*c)).collect();
+    /// `url` with markers in place of what lets somebody in by its query: another token is no other file.
+    pub fn tokens_of_url(&mut self, url: &str) -> String {
+        let mut out = url.to_owned();
+        let mut markers = Vec::new();
+        for found in query::parameters(url) {
+            let value = &url[found.place.clone()];
+            userinfo::spellings(value).iter().for_each(|value| self.hide(value));
+            let name = self.named(QUERY, &format!("{} {}", found.host, found.name), value);
+            markers.push((found.place, marker(&name)));
+        }
+        markers.into_iter().rev().for_each(|(place, marker)| out.replace_range(place, &marker));
+        out
+    }
+
+    /// The name of what a server is told: that of the server, and a number where it has several.
+    fn named(&mut self, kind: char, of: &str, value: &str) -> String {
+        let of: String = of.chars().filter(|c| c.is_alphanumeric() || "-._[]: ".contains(*c)).collect();
         let mut number = 1;
         loop {
-            let name = if number == 1 { format!("{LOGIN}{host}") } else { format!("{LOGIN}{host} {number}") };
+            let name = if number == 1 { format!("{kind}{of}") } else { format!("{kind}{of} {number}") };
             if self.values.get(&name).is_none_or(|known| known == value) {
                 self.values.insert(name.clone(), value.to_owned());
                 return name;
@@ -135,14 +153,19 @@ impl Secrets {
     pub fn reveal_as(&self, text: &str, form: impl Fn(&str) -> String) -> String {
         replaced(text, |name| {
             let value = self.values.get(name)?;
-            Some(if name.starts_with(LOGIN) { value.clone() } else { form(value) })
+            Some(if name.starts_with([LOGIN, QUERY]) { value.clone() } else { form(value) })
         })
     }
 
-    /// `text` with templates in place of markers: as its author wrote it, but for users and passwords in URLs.
+    /// `text` with templates in place of markers: as its author wrote it, but for users and passwords in URLs, and `***`
+    /// for what stands in their queries.
     pub fn as_written(text: &str) -> String {
         replaced(text, |name| {
-            Some(if name.starts_with(LOGIN) { String::new() } else { format!("{{{{.Vars.{name}}}}}") })
+            Some(match name.chars().next() {
+                Some(LOGIN) => String::new(),
+                Some(QUERY) => SHOWN.to_owned(),
+                _ => format!("{{{{.Vars.{name}}}}}"),
+            })
         })
     }
 

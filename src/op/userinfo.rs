@@ -72,6 +72,19 @@ pub fn passwords_written(text: &str) -> Vec<(Range<usize>, &str)> {
     all(text, Reading::Script).into_iter().filter(written).map(|found| (found.place, found.host)).collect()
 }
 
+/// Beginnings of tokens of GitHub and GitLab, which may stand in the place of a user.
+const TOKENS: [&str; 6] = ["github_pat_", "gho_", "ghp_", "ghs_", "glpat-", "gldt-"];
+
+/// The same of users that are tokens.
+pub fn tokens_written(text: &str) -> Vec<(Range<usize>, &str)> {
+    let comment = |at: usize| text[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with('#'));
+    let token = |found: &Userinfo<'_>| {
+        let user = text[found.place.clone()].trim_end_matches('@');
+        TOKENS.iter().any(|begin| user.starts_with(begin)) && !user.contains(':') && !comment(found.place.start)
+    };
+    all(text, Reading::Script).into_iter().filter(token).map(|found| (found.place, found.host)).collect()
+}
+
 /// A single value without user and password.
 pub fn without_userinfo(value: &str, http: bool) -> String {
     let mut out = value.to_owned();

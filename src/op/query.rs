@@ -1,0 +1,74 @@
+//! Parameters of URLs that let somebody in (`?private_token=…`): where a text has their values.
+
+use std::ops::Range;
+
+use super::Secrets;
+
+/// Names of parameters that let somebody in, beside those that are called as secrets are.
+const SIGNED: [&str; 3] = ["signature", "sig", "x-amz-credential"];
+
+/// A value that lets somebody in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    /// Where the value stands in its text.
+    pub place: Range<usize>,
+    /// The parameter's name.
+    pub name: &'a str,
+    /// The server, and its port.
+    pub host: &'a str,
+}
+
+/// True for the name of a parameter that lets somebody in.
+pub fn lets_in(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    Secrets::is_secret_name(name) || SIGNED.contains(&lower.as_str()) || lower.ends_with("signature")
+}
+
+/// Those of all URLs in `text` whose values stand there. Variables are somebody else's.
+pub fn parameters(text: &str) -> Vec<Parameter<'_>> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    while let Some(at) = text[from..].find("://") {
+        let start = from + at + 3;
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "\"'<>`".contains(c);
+        let end = text[start..].find(ends).map_or(text.len(), |end| start + end);
+        let url = &text[start..end];
+        from = end.max(start);
+        let Some(query) = url.find('?') else { continue };
+        let host = url.split(['/', '?']).next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let mut begin = start + query + 1;
+        for pair in text[begin..end].split('#').next().unwrap_or_default().split('&') {
+            if let Some((name, value)) = pair.split_once('=')
+                && lets_in(name)
+                && !value.is_empty()
+                && !value.contains(['$', '{'])
+            {
+                let place = begin + name.len() + 1..begin + pair.len();
+                found.push(Parameter { place, name, host });
+            }
+            begin += pair.len() + 1;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_that_let_somebody_in() {
+        let text = "get https://ann@h.example:8443/x?v=1&private_token=glpat-x&sig=a%2Fb#sig=c 'http://g/?X-Amz-Signature=9' \
+                    https://h/?access_token={{.Vars.T}}&job_token=$T&token= https://h/x?tokens=1&v=2";
+        let found = parameters(text);
+        let told: Vec<_> = found.iter().map(|found| (found.name, &text[found.place.clone()], found.host)).collect();
+        assert_eq!(
+            told,
+            [
+                ("private_token", "glpat-x", "h.example:8443"),
+                ("sig", "a%2Fb", "h.example:8443"),
+                ("X-Amz-Signature", "9", "g")
+            ]
+        );
+    }
+}

@@ -102,7 +102,7 @@ impl<'a> Fields<'a> {
     /// An absolute path in the target, in its shortest form.
     pub fn path(&self, name: &str) -> Result<String> {
         let text = self.text(name)?;
-        absolute(&text).map_err(|(message, help)| {
+        absolute_path(&text).map_err(|(message, help)| {
             let node = self.node(name).map_or(self.task.span, |node| node.span);
             Diagnostic::error("path", node, format!("`{name}` {message}")).help(help)
         })
@@ -362,8 +362,8 @@ pub(super) fn sha256(node: &Node) -> Result<Digest> {
     })
 }
 
-/// An absolute path in its shortest form, or what is wrong with it and what to do.
-fn absolute(text: &str) -> std::result::Result<String, (String, &'static str)> {
+/// An absolute path in its shortest form, or what is wrong with it, and what helps.
+pub fn absolute_path(text: &str) -> std::result::Result<String, (String, &'static str)> {
     if text.starts_with('~') {
         return Err((format!("is `{text}`: `~` has no meaning here"), "write the home directory out"));
     }
@@ -383,10 +383,10 @@ mod tests {
 
     #[test]
     fn paths_take_their_shortest_form() {
-        assert_eq!(absolute("/opt//x/./y/").unwrap(), "/opt/x/y");
-        assert_eq!(absolute("/").unwrap(), "/");
+        assert_eq!(absolute_path("/opt//x/./y/").unwrap(), "/opt/x/y");
+        assert_eq!(absolute_path("/").unwrap(), "/");
         for bad in ["opt/x", "~/x", "/opt/../etc", ""] {
-            assert!(absolute(bad).is_err(), "{bad}");
+            assert!(absolute_path(bad).is_err(), "{bad}");
         }
     }
 }

@@ -54,7 +54,7 @@ actions! {
 
 pub use check::check_reference;
 pub use common::{COMMON, lower};
-pub use fields::{Fields, variable};
+pub use fields::{Fields, absolute_path, variable};
 
 /// A field of an action.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,12 @@ pub(super) static ACTION: Action = Action {
         Field::required("url", Url, "The installer"),
         Field::required("sha256", Sha256, "What it must be"),
         Field::required("dest", Path, "The directory to install into"),
-        Field::optional("args", Words, "What the installer is called with in place of `-y -d DEST`"),
+        Field::optional(
+            "args",
+            Words,
+            "What the installer is called with in place of `-y -d DEST`: a list, or a text that is cut at blanks. Say \
+             there where `dest` is, and what answers its questions",
+        ),
     ],
     lower,
 };
@@ -29,6 +34,11 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let mode = Some(Mode::Octal(0o755));
     ops.push(Op::SetAttributes { path: path.clone(), owner: None, mode, recursive: false });
     ops.extend(fields.own_directory(&dest)?);
+    let quotes = |text: &str| text.contains(['"', '\'']);
+    if let Some(node) = fields.node("args").filter(|node| node.text("args").is_ok_and(quotes)) {
+        let error = Diagnostic::error("args", node.span, "quotes mean nothing in `args`: a text is cut at its blanks");
+        return Err(error.help("write a list: `args: [--prefix, \"/opt/a b\"]`"));
+    }
     let args = match fields.words("args")? {
         none if none.is_empty() => ["-y", "-d", &dest].map(str::to_owned).to_vec(),
         args => args,

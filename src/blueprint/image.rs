@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::manifest::{Collector, Result, filled};
-use crate::action::variable;
+use crate::action::{absolute_path, variable};
 use crate::op::Assignment;
 use crate::yaml::{Diagnostic, Node, Span, Value, entry_of};
 
@@ -89,11 +89,8 @@ fn user(node: &Node) -> Result<String> {
 
 fn absolute(node: &Node) -> Result<String> {
     let text = node.text("workdir")?;
-    if text.starts_with('/') {
-        return Ok(text.to_owned());
-    }
-    let error = Diagnostic::error("path", node.span, format!("`workdir` must be an absolute path, not `{text}`"));
-    Err(error.help("begin it with `/`"))
+    absolute_path(text)
+        .map_err(|(message, help)| Diagnostic::error("path", node.span, format!("`workdir` {message}")).help(help))
 }
 
 /// Variables, in the order in which they may refer to each other.

@@ -9,8 +9,8 @@ use layers::regular;
 use super::error::{CommandError, Kind};
 use super::ui;
 use crate::event::{Event, Reporter};
-use crate::fetch::{Credentials, Header, Machine, expanded, machines};
-use crate::yaml::{self, Diagnostic, Node, Sources};
+use crate::fetch::{Credentials, Header, Machine, Missing, expanded, machines};
+use crate::yaml::{self, Diagnostic, Node, Sources, Value};
 
 /// Bytes of a file that is read.
 const LIMIT: u64 = 1 << 20;
@@ -29,8 +29,14 @@ pub(super) fn read(given: &[String], reporter: &Reporter) -> Result<Credentials,
     let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = path("HOME");
     let config = path("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+    let mut missing = Vec::new();
     if let Some(config) = config {
-        headers.extend(configured(&config.join("alloy/config.yml"))?);
+        for found in configured(&config.join("alloy/config.yml"), reporter)? {
+            match found {
+                Configured::Header(header) => headers.push(header),
+                Configured::Missing(one) => missing.push(one),
+            }
+        }
     }
     let named = path("NETRC");
     let asked = named.is_some();
@@ -41,7 +47,13 @@ pub(super) fn read(given: &[String], reporter: &Reporter) -> Result<Credentials,
             Vec::new()
         })
     });
-    Ok(Credentials::new(headers, found))
+    Ok(Credentials::new(headers, found).without(missing))
+}
+
+/// A header of the configuration file.
+enum Configured {
+    Header(Header),
+    Missing(Missing),
 }
 
 fn header(place: &str, text: &str) -> Result<Header, CommandError> {
@@ -67,7 +79,7 @@ fn of_netrc(path: &Path, asked: bool) -> Result<Vec<Machine>, String> {
 }
 
 /// Headers of the configuration file, if there is one.
-fn configured(path: &Path) -> Result<Vec<Header>, CommandError> {
+fn configured(path: &Path, reporter: &Reporter) -> Result<Vec<Configured>, CommandError> {
     let text = match regular::given_text(path, LIMIT) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -78,13 +90,32 @@ fn configured(path: &Path) -> Result<Vec<Header>, CommandError> {
     };
     let mut sources = Sources::default();
     let file = sources.add(path.display().to_string(), text.as_str());
-    yaml::parse(file, &text).and_then(|node| headers(&node)).map_err(|wrong| {
+    let read = yaml::parse(file, &text).and_then(|node| Ok((headers(&node)?, has_values(&node))));
+    let (headers, has_values) = read.map_err(|wrong| {
         let shown = yaml::render(&[wrong], &sources, ui::color());
         CommandError::usage(format!("the configuration has an error\n\n{}", shown.trim_end()))
-    })
+    })?;
+    if has_values && std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+        let why = format!("others may read it, and it has values; chmod 600 {} makes it yours alone", path.display());
+        reporter.event(Event::Warning(format!("{} is not used: {why}", path.display())));
+        return Ok(Vec::new());
+    }
+    Ok(headers)
 }
 
-fn headers(node: &Node) -> Result<Vec<Header>, Diagnostic> {
+/// True if a value stands in the file itself.
+fn has_values(node: &Node) -> bool {
+    match &node.value {
+        Value::Mapping(mapping) => mapping.entries.iter().any(|(key, node)| {
+            let own = matches!(&node.value, Value::Scalar { text, .. } if !text.contains('$'));
+            key.text == "value" && own || has_values(node)
+        }),
+        Value::Sequence(items) => items.iter().any(has_values),
+        Value::Scalar { .. } => false,
+    }
+}
+
+fn headers(node: &Node) -> Result<Vec<Configured>, Diagnostic> {
     if node.is_null() {
         return Ok(Vec::new());
     }
@@ -109,7 +140,7 @@ fn only(node: &Node, what: &str, known: &[&str]) -> Result<(), Diagnostic> {
     Err(error.help(format!("known are {}", known.join(", "))).suggest(&key.text, known.iter().copied()))
 }
 
-fn one(node: &Node) -> Result<Header, Diagnostic> {
+fn one(node: &Node) -> Result<Configured, Diagnostic> {
     const VALUES: [&str; 3] = ["value", "value_env", "value_file"];
     only(node, "a header", &["host", "name", VALUES[0], VALUES[1], VALUES[2]])?;
     let mapping = node.mapping("a header")?;
@@ -126,7 +157,15 @@ fn one(node: &Node) -> Result<Header, Diagnostic> {
     let (said, var) = (text(given)?, |name: &str| std::env::var(name).ok());
     let span = mapping.get(given).map_or(node.span, |value| value.span);
     let value = match given {
-        "value_env" => var(said).filter(|value| !value.is_empty()).ok_or(format!("the variable `{said}` is not set")),
+        "value_env" => match var(said).filter(|value| !value.is_empty()) {
+            Some(value) => Ok(value),
+            // It may be that of a job of CI, and the file that of every machine.
+            None => {
+                let (host, why) = (text("host")?, format!("`{}` has no value, as {said} is not set", text("name")?));
+                let missing = Missing::new(host, why).ok_or_else(|| wrong(span, format!("`{host}` is no server")));
+                return missing.map(Configured::Missing);
+            }
+        },
         "value_file" => {
             let read = regular::given_text(Path::new(said), LIMIT);
             read.map_err(|error| format!("cannot read {said}: {error}"))
@@ -134,5 +173,6 @@ fn one(node: &Node) -> Result<Header, Diagnostic> {
         _ => expanded(said, var),
     };
     let value = value.map_err(|message| wrong(span, message))?;
-    Header::new(text("host")?, text("name")?, &value).map_err(|message| wrong(node.span, message))
+    let header = Header::new(text("host")?, text("name")?, &value).map_err(|message| wrong(node.span, message));
+    header.map(Configured::Header)
 }

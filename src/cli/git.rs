@@ -38,6 +38,10 @@ impl Git {
         let remote = remote.into();
         let (asked, login) = match taken_apart(&remote) {
             (place, Some(login)) if place.starts_with("http") => (place, Some(login)),
+            // git is started elsewhere.
+            _ if !remote.is_empty() && !remote.contains("://") && Path::new(&remote).exists() => {
+                (std::path::absolute(&remote).map_or_else(|_| remote.clone(), |path| path.display().to_string()), None)
+            }
             _ => (remote.clone(), None),
         };
         Self { remote, asked, login, stall, settings: Vec::new(), ssh: None }
@@ -90,7 +94,8 @@ impl Git {
 
     /// Clones the newest state into `directory`, which is empty.
     pub(super) fn clone_into(&self, directory: &Path) -> Result<(), CommandError> {
-        let place = directory.to_string_lossy();
+        let place = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let place = place.to_string_lossy();
         // A link of the repository becomes a file that names what it points to.
         let clone = |depth: &[&str]| {
             let options =
@@ -120,7 +125,7 @@ impl Git {
     }
 
     fn run(&self, directory: Option<&Path>, arguments: &[&str], kind: Kind) -> Result<String, CommandError> {
-        let mut command = Command::new("git");
+        let mut command = started_in(directory);
         command.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"]);
         command.args(["-c", "protocol.ext.allow=never", "-c", "http.lowSpeedLimit=1", "-c"]);
         command.arg(format!("http.lowSpeedTime={}", self.stall));
@@ -142,11 +147,7 @@ impl Git {
         if !self.settings.is_empty() {
             command.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
         }
-        command.args(directory.iter().flat_map(|directory| [Path::new("-C"), directory])).args(arguments);
-        for name in INHERITED {
-            command.env_remove(name);
-        }
-        let output = command.stdin(Stdio::null()).output().map_err(|error| {
+        let output = command.args(arguments).output().map_err(|error| {
             let failure = CommandError::new(Kind::Failed, format!("cannot run git: {error}"));
             failure.hint("install it: `apt-get install git`")
         })?;
@@ -159,15 +160,25 @@ impl Git {
     }
 }
 
+/// git for the repository in `directory`, or for none: what a blueprint's own `.git/config` says, or that of any directory
+/// above, counts for nothing. It may name programs.
+fn started_in(directory: Option<&Path>) -> Command {
+    let mut command = Command::new("git");
+    let place = directory.unwrap_or(Path::new("/"));
+    let above = place.parent().and_then(|above| std::path::absolute(above).ok());
+    command.current_dir(place).env("GIT_CEILING_DIRECTORIES", above.as_deref().unwrap_or(Path::new("/")));
+    INHERITED.iter().for_each(|name| _ = command.env_remove(name));
+    command.stdin(Stdio::null());
+    command
+}
+
 impl Git {
     /// The ssh that this user's git would start (git(1), `GIT_SSH_COMMAND`), with options by which it asks nothing and
     /// believes no host that is not known. What comes first counts (ssh(1), `-o`).
     fn ssh_command(&self, directory: Option<&Path>) -> String {
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let own = || {
-            let mut git = Command::new("git");
-            git.args(directory.iter().flat_map(|directory| [Path::new("-C"), directory]));
-            let output = git.args(["config", "--get", "core.sshCommand"]).stdin(Stdio::null()).output().ok()?;
+            let output = started_in(directory).args(["config", "--get", "core.sshCommand"]).output().ok()?;
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             (output.status.success() && !text.is_empty()).then_some(text)
         };

@@ -13,7 +13,7 @@ use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 static AT_WORK: Mutex<Option<Arc<Blueprint>>> = Mutex::new(None);
 
 /// Fields that a failure may quote, those first that say most.
-const QUOTED: [&str; 17] = [
+const QUOTED: [&str; 18] = [
     "sha256",
     "run_as",
     "owner",
@@ -23,6 +23,7 @@ const QUOTED: [&str; 17] = [
     "source",
     "ref",
     "packages",
+    "debs",
     "dependencies",
     "package",
     "revision",

@@ -146,12 +146,39 @@ pub fn expanded(text: &str, var: impl Fn(&str) -> Option<String>) -> Result<Stri
 pub struct Credentials {
     headers: Vec<Header>,
     machines: Vec<Machine>,
+    missing: Vec<Missing>,
+}
+
+/// A header whose value nobody has given, such as that of a token which only jobs of CI have.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    server: Server,
+    why: String,
+}
+
+impl Missing {
+    /// For a server; `why` it has no value.
+    pub fn new(server: &str, why: String) -> Option<Self> {
+        Some(Self { server: Server::read(server)?, why })
+    }
 }
 
 impl Credentials {
     /// Of headers and the machines of a netrc file.
     pub fn new(headers: Vec<Header>, machines: Vec<Machine>) -> Self {
-        Self { headers, machines }
+        Self { headers, machines, missing: Vec::new() }
+    }
+
+    /// The same, and headers that have no value.
+    #[must_use]
+    pub fn without(self, missing: Vec<Missing>) -> Self {
+        Self { missing, ..self }
+    }
+
+    /// Why a header for the server of `url` cannot be sent.
+    pub(super) fn missing(&self, url: &str) -> Option<&str> {
+        let url = Url::parse(url).ok()?;
+        self.missing.iter().find(|missing| missing.server.fits(&url)).map(|missing| missing.why.as_str())
     }
 
     /// What must not be shown.

@@ -39,7 +39,8 @@ fn is_github(host: &str) -> bool {
 /// What helps where another server, `at`, was asked in the end.
 pub(super) fn elsewhere(at: &str) -> String {
     format!(
-        "credentials are told to the server of a URL, and to no other that it leads to: if {at} wants some, name the          file's URL there, and give them with --header '{at}: Authorization: Bearer $TOKEN' or a `machine` in ~/.netrc"
+        "credentials are told to the server of a URL, and to no other that it leads to: if {at} wants some, name the \
+         file's URL there, and give them with --header '{at}: Authorization: Bearer $TOKEN' or a `machine` in ~/.netrc"
     )
 }
 

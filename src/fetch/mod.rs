@@ -33,7 +33,7 @@ use tokio::sync::{OnceCell, Semaphore};
 pub use address::without_credentials;
 pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust};
-pub use credential::{Credentials, Header, expanded};
+pub use credential::{Credentials, Header, Missing, expanded};
 pub use error::{FetchError, describe};
 pub use login::{Login, taken_apart};
 pub use netrc::{Machine, machines};

@@ -88,6 +88,9 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         unproven: AtomicBool::new(false),
         locks,
     };
+    if let Some(why) = fetcher.inner.credentials.missing(&job.url) {
+        fetcher.reporter().event(Event::Warning(format!("{} is asked for without a header: {why}", job.shown)));
+    }
     let fetched = if job.url.starts_with("file:") { job.copy().await } else { job.repeated().await }?;
     if job.unproven.load(Ordering::Relaxed) {
         let told = "nothing says that it came whole: its server gives no length. It is asked for again each time";

@@ -311,6 +311,19 @@ mod tests {
     }
 
     #[test]
+    fn tokens_in_queries_are_revealed_and_no_key_of_anything() {
+        let mut secrets = Secrets::default();
+        let with = |token: &str| format!("https://a.example/x?v=1&private_token={token}&sig=a%2Fb");
+        let text = secrets.tokens_of_url(&with("glpat-1234"));
+        assert_eq!(secrets.reveal_url(&text), with("glpat-1234"));
+        assert_eq!(Secrets::as_written(&text), "https://a.example/x?v=1&private_token=***&sig=***");
+        assert_eq!(secrets.mask("glpat-1234 and a/b"), "*** and a/b");
+        assert_eq!(Secrets::default().tokens_of_url(&with("other-token")), text, "another token is no other file");
+        let other = secrets.tokens_of_url(&with("other-token"));
+        assert_eq!(secrets.reveal_url(&other), with("other-token"));
+    }
+
+    #[test]
     fn secrets_that_overlap_leave_nothing_behind() {
         let secrets = secrets(&["abcd", "abcdefgh", "ghijkl"]);
         assert_eq!(secrets.mask("x abcdefgh y"), "x *** y");

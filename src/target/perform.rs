@@ -8,7 +8,7 @@ mod shells;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use layers::root::Root;
+use layers::root::{FileKind, Root};
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
@@ -133,6 +133,11 @@ impl<'a> Performer<'a> {
         if let (false, Some(path)) = (step.guards.always_run, &step.guards.creates)
             && self.root().exists(Path::new(path))?
         {
+            let wanted = step.ops.iter().any(|op| matches!(op, Op::MakeDir { path: made } if made == path));
+            let found = self.root().metadata_followed(Path::new(path));
+            if wanted && found.is_ok_and(|found| found.kind != FileKind::Directory) {
+                return Err(TargetError::InTheWay { path: path.into(), what: "something that is no directory" });
+            }
             return Ok(Outcome::Skipped(format!("{path} exists")));
         }
         self.beside.clear();

@@ -70,6 +70,50 @@ fn headers_of_the_environment_and_of_the_configuration_do_as_well() {
 }
 
 #[test]
+fn a_header_without_a_value_is_told_where_it_is_missed_and_a_file_of_everybodys_is_not_used() {
+    let server = Server::start(|_, _, stream| whole(stream, b"content"));
+    let downloads = Downloads::one(&server.url(), None);
+    let config = downloads.store.path().join(".config/alloy/config.yml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let entry = |host: &str, value: &str| {
+        let text = format!("downloads: {{headers: [{{host: '{host}', name: JOB-TOKEN, {value}}}]}}\n");
+        fs::write(&config, text).unwrap();
+        fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+    };
+    entry("elsewhere.example", "value_env: A_JOBS_TOKEN");
+    let said = run(&mut build(&downloads, &[])).ok().stderr;
+    assert!(!said.contains("A_JOBS_TOKEN"), "{said}");
+    entry(&server.address, "value_env: A_JOBS_TOKEN");
+    let said = run(&mut build(&downloads, &["--pull"])).ok().stderr;
+    assert!(said.contains("without a header: `JOB-TOKEN` has no value, as A_JOBS_TOKEN is not set"), "{said}");
+    entry(&server.address, "value: own-own-own");
+    let said = run(&mut build(&downloads, &["--pull"])).ok().stderr;
+    assert!(said.contains("config.yml is not used: others may read it") && said.contains("chmod 600"), "{said}");
+    assert!(!format!("{:?}", server.asked()).contains("own-own-own"));
+    fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+    run(&mut build(&downloads, &["--pull"])).ok();
+    assert_eq!(server.asked().last().unwrap().header("job-token"), Some("own-own-own"));
+}
+
+#[test]
+fn a_token_in_a_query_is_kept_nowhere() {
+    let server = Server::start(|_, asked, stream| match asked.line.contains("private_token=query-t0ken") {
+        true => whole(stream, b"content"),
+        false => send(stream, "404 Not Found", "Content-Length: 0\r\n", b""),
+    });
+    let downloads = Downloads::one(&format!("{}?private_token=query-t0ken", server.path("x")), None);
+    let ended = run(&mut build(&downloads, &[])).ok();
+    assert!(!(ended.stdout + &ended.stderr).contains("query-t0ken"));
+    let place = text(downloads.blueprint.path());
+    let ended = downloads.store.run(&["lock", place]).ok();
+    let lock = fs::read_to_string(downloads.blueprint.path().join("alloy.lock.yml")).unwrap();
+    assert!(ended.stderr.contains("x?private_token=***") && lock.contains("x?private_token=***\": {sha256:"), "{lock}");
+    run(&mut build(&downloads, &["--locked"])).ok();
+    assert_eq!(tool("grep", &["-rlaF", "query-t0ken", text(downloads.store.path())]).stdout, "");
+    assert!(!lock.contains("query-t0ken"));
+}
+
+#[test]
 fn another_server_behind_a_redirect_learns_nothing() {
     let target = Server::start(|_, _, stream| whole(stream, b"content"));
     let to = format!("Location: {}\r\nContent-Length: 0\r\n", target.url());

@@ -159,3 +159,32 @@ fn what_kas_gets_is_cloned_with_the_same_login() {
         assert_eq!(tool("grep", &["-rlaF", secret, text(&store.path().join("store"))]).stdout, "");
     }
 }
+
+#[test]
+fn what_a_blueprints_own_repository_says_of_git_counts_for_nothing() {
+    let files = Files::serve();
+    files.repository("sdk", "echo sdk > file; commit v1");
+    let server = Backend::serve(&files);
+    let urls =
+        [server.url("sdk.git"), "ssh://git@127.0.0.1:9/x.git".to_owned(), "http://elsewhere.invalid/x.git".to_owned()];
+    for url in urls {
+        let blueprint =
+            tasks(&format!("- {{name: sdk, action: git_clone, url: '{url}', revision: v1, dest: /opt/sdk}}\n"));
+        let path = text(blueprint.path());
+        tool("git", &["-C", path, "init", "-q"]).ok();
+        let ran = blueprint.path().join("ran");
+        let program = format!("touch {}; false", text(&ran));
+        let redirected = format!("url.{}.insteadOf", files.url("sdk.git"));
+        for (name, value) in [
+            ("core.sshCommand", program.as_str()),
+            ("credential.helper", &format!("!{program}")),
+            ("core.askPass", &program),
+            (&redirected, "http://elsewhere.invalid/x.git"),
+        ] {
+            tool("git", &["-C", path, "config", name, value]).ok();
+        }
+        let mut command = shared().alloy(&["lock", path]);
+        let ended = run(command.current_dir(blueprint.path()).env_remove("NETRC").env("HOME", path));
+        assert!(ended.code != Some(0) && !ran.exists(), "{}", ended.stderr);
+    }
+}

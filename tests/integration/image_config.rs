@@ -123,3 +123,13 @@ fn the_user_of_a_blueprint_is_never_who_builds_it() {
         assert!(!everything.contains("invoker"), "{everything}");
     }
 }
+
+#[test]
+fn a_working_directory_that_is_a_file_is_an_error() {
+    let blueprint = blueprint(&[
+        ("manifest.yml", "name: x\nversion: 1.0.0\nimage: {workdir: /etc/passwd}\nrun_order: [a.yml]\n"),
+        ("a.yml", "- {name: a, action: run_command, reason: test, command: 'true'}\n"),
+    ]);
+    let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
+    assert!(said.contains("/etc/passwd is something that is no directory"), "{said}");
+}

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::event::{Event, Report, Reporter};
-use crate::op::{Secrets, passwords_given, passwords_in};
+use crate::op::{Secrets, parameters, passwords_given, passwords_in};
 use crate::yaml::{Sources, one_line};
 
 static HIDDEN: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
@@ -24,12 +24,16 @@ pub fn hide_given(words: impl Iterator<Item = String>) {
     words.flat_map(|word| passwords_given(&word)).for_each(|password| hidden.hide(&password));
 }
 
-/// The same of passwords in URLs of `sources`, which errors show a part of. A reference to a variable is no password.
+/// The same of passwords and tokens in URLs of `sources`, which errors show a part of. A reference to a variable is no password.
 pub fn hide_quoted(sources: &Sources) {
     let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
     let passwords = sources.all().flat_map(|(_, text)| passwords_in(text));
     let passwords = passwords.filter(|password| !password.contains("{{") && !password.contains('$'));
     passwords.for_each(|password| hidden.hide(&password));
+    for (_, text) in sources.all() {
+        let tokens = parameters(text).into_iter().filter(|found| !found.name.eq_ignore_ascii_case("key"));
+        tokens.for_each(|found| hidden.hide(&text[found.place]));
+    }
 }
 
 /// `text` without secrets. Digests stay what they are: a value may stand in one by chance.

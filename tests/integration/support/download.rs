@@ -12,7 +12,7 @@ const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"
 /// A store, and a blueprint whose tasks are downloads.
 pub struct Downloads {
     pub store: Store,
-    blueprint: TempDir,
+    pub blueprint: TempDir,
 }
 
 impl Downloads {

@@ -32,6 +32,7 @@ mod asked;
 mod base;
 mod closure;
 mod inventory;
+mod kept;
 mod login;
 mod portable;
 mod running;
@@ -284,6 +285,7 @@ impl<'a> Session<'a> {
             for step in &planned.steps {
                 self.step(step, &planned.name, id)?;
             }
+            self.tell_lost(planned);
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
             self.resolver.reporter.event(Event::LayerPhase { layer: id, doing: WRITING });
             // Which file's tasks they were is known here alone.
@@ -297,6 +299,20 @@ impl<'a> Session<'a> {
         }
         self.ended(id, if blob.is_some() { "built" } else { "no change" }, blob.as_ref());
         Ok(blob)
+    }
+
+    /// Says what tasks have written that no image will have.
+    fn tell_lost(&self, planned: &PlannedLayer) {
+        let last = planned.steps.len().saturating_sub(1);
+        for (at, step) in planned.steps.iter().enumerate() {
+            for path in kept::lost(step, at == last) {
+                let warning = format!(
+                    "{}: {} ({}:{}): what is written to {path} is in no image: that place is made anew wherever one runs",
+                    planned.name, step.name, step.file, step.line
+                );
+                self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
+            }
+        }
     }
 
     fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {

@@ -157,6 +157,14 @@ fn changed(was: &StepTrace, is: &StepTrace, reasons: &mut Vec<Reason>) {
     if reasons.len() == before {
         reasons.extend(variables.into_iter().map(|what| Reason::of(is, "variable", what)));
     }
+    if reasons.len() == before && !was.sources.keys().eq(is.sources.keys()) {
+        let what = match (was.sources.is_empty(), is.sources.is_empty()) {
+            (true, _) => "the lockfile pins what it installs now",
+            (_, true) => "the lockfile no longer pins what it installs",
+            _ => "the lockfile pins other packages for it now",
+        };
+        reasons.push(Reason::of(is, "lock", what.to_owned()));
+    }
     if reasons.len() == before {
         reasons.push(Reason::of(is, "action", format!("alloy does `{}` differently now", is.action)));
     }

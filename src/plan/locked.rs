@@ -3,7 +3,7 @@
 use super::{AptTask, LanguageTask, Lowered, Platform, fixed};
 use crate::blueprint::{Blueprint, Task};
 use crate::lock::{ClosurePin, Keys, Lock, same};
-use crate::op::{DEFAULT_REVISION, Pinned, Secrets, Source, Step, without_logins};
+use crate::op::{DEFAULT_REVISION, Pinned, Secrets, Source, Step, without_logins, without_tokens};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
 /// Fields that name a git repository, and those that name a revision of it.
@@ -188,8 +188,8 @@ impl<'a> Uses<'a> {
 
 fn any_covers(urls: &[&str], key: &str) -> bool {
     // A key does not say who asks, unless that is a secret with a name.
-    let key = without_logins(key);
-    urls.iter().any(|url| covers(url, &key) || covers(&anonymous(url), &key))
+    let key = without_tokens(&without_logins(key));
+    urls.iter().any(|url| covers(url, &key) || covers(&without_tokens(&anonymous(url)), &key))
 }
 
 /// Entries of the lockfile that neither the manifest nor a task uses.

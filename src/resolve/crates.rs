@@ -1,5 +1,6 @@
 //! What a crate is built of, as its own `Cargo.lock` says: nothing has to run for that.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -27,6 +28,9 @@ struct Config {
 struct Lockfile {
     #[serde(default)]
     package: Vec<Locked>,
+    /// Of the first form: `checksum NAME VERSION (SOURCE)` and the digits.
+    #[serde(default)]
+    metadata: BTreeMap<String, toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -54,16 +58,20 @@ impl Crate {
     /// The crate and all that `lockfile` names; `Err` says why that cannot be pinned.
     pub fn all(&self, lockfile: &str) -> std::result::Result<Vec<Asked>, String> {
         let Asked { name, version, .. } = &self.top;
-        let Lockfile { package } = toml::from_str(lockfile)
+        let Lockfile { package, metadata } = toml::from_str(lockfile)
             .map_err(|error| format!("the Cargo.lock of {name} {version} cannot be read: {}", error.message()))?;
         let mut all = vec![self.top.clone()];
         for Locked { name, version, source, checksum } in package {
             let Some(source) = source else { continue };
-            let sha256 = checksum.and_then(|digits| Digest::from_hex(&digits).ok());
-            match sha256.filter(|_| SOURCES.contains(&source.as_str())) {
-                Some(sha256) => all.push(one(&name, &version, address(&self.dl, &name, &version), sha256)),
-                None => return Err(format!("{name} {version}, which it is built of, is from {source}")),
+            if !SOURCES.contains(&source.as_str()) {
+                return Err(format!("{name} {version}, which it is built of, is from {source}"));
             }
+            let first = || metadata.get(&format!("checksum {name} {version} ({source})"))?.as_str().map(str::to_owned);
+            let sha256 = checksum.or_else(first).and_then(|digits| Digest::from_hex(&digits).ok());
+            let Some(sha256) = sha256 else {
+                return Err(format!("its Cargo.lock has no checksum of {name} {version}, which it is built of"));
+            };
+            all.push(one(&name, &version, address(&self.dl, &name, &version), sha256));
         }
         Ok(all)
     }
@@ -144,6 +152,23 @@ fn cargo_lock(path: &Path, name: &str, version: &str) -> std::result::Result<Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lockfiles_of_both_forms_say_what_a_crate_is_built_of() {
+        let top = one("it", "1.0.0", "https://m.example/it".into(), Digest::of("it"));
+        let it = Crate { top, sha256: Digest::of("it"), lockfile: None, dl: "https://m.example".into() };
+        let (source, digits) = (SOURCES[0], Digest::of("dep").hex());
+        let package = format!("[[package]]\nname = \"dep\"\nversion = \"0.1.0\"\nsource = \"{source}\"\n");
+        let first = format!("{package}[metadata]\n\"checksum dep 0.1.0 ({source})\" = \"{digits}\"\n");
+        let second = format!("version = 3\n{package}checksum = \"{digits}\"\n");
+        for text in [first, second] {
+            let all = it.all(&text).unwrap();
+            assert_eq!((all.len(), all[1].sha256), (2, Some(Digest::of("dep"))));
+        }
+        assert!(it.all(&package).unwrap_err().contains("has no checksum of dep 0.1.0"));
+        let foreign = package.replace(source, "registry+https://own.example/index");
+        assert!(it.all(&foreign).unwrap_err().contains("is from registry+https://own.example/index"));
+    }
 
     #[test]
     fn an_index_says_where_crates_are() {

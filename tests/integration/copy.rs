@@ -108,6 +108,21 @@ fn no_directory_is_replaced_and_nothing_outside_is_copied() {
 }
 
 #[test]
+fn what_no_image_has_is_told() {
+    let store = Store::new();
+    let base = base(&store);
+    let blueprint = of_tasks(
+        "- {name: Names, action: copy, source: hosts, dest: /etc/hosts}\n\
+         - {name: Passing, action: copy, source: hosts, dest: /tmp/x}\n\
+         - {name: Kept, action: copy, source: hosts, dest: /etc/hosts.allow}\n",
+    );
+    fs::write(blueprint.path().join("hosts"), "127.0.0.1 x\n").unwrap();
+    let said = store.run(&["build", text(blueprint.path()), "--base", &base]).ok().stderr;
+    assert!(said.contains("Names (tasks.yml:1): what is written to /etc/hosts is in no image"), "{said}");
+    assert_eq!(said.matches("is in no image").count(), 1, "{said}");
+}
+
+#[test]
 fn holes_take_no_room() {
     let (blueprint, store) = (of_tasks("- {name: c, action: copy, source: disk.img, dest: /srv/}\n"), Store::new());
     let base = base(&store);

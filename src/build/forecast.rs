@@ -119,6 +119,13 @@ pub fn forecast(
         downloads.extend(known.as_ref().map(|base| base_downloads(resolver, base)).unwrap_or_default());
     }
     downloads.extend(files(resolver, &layers, &inputs, &unknown, &lowered.sizes));
+    // Of what the team has, the team knows it.
+    let own = layers.iter().filter(|layer| layer.team.is_none()).flat_map(|layer| &layer.planned.steps);
+    for url in resolver.unseen(own) {
+        if downloads.iter().all(|download| download.name != url) {
+            downloads.push(ForecastDownload { name: format!("{url}, which may give another file"), size: None });
+        }
+    }
     Ok(Forecast { base: lowered.base, known, base_here, layers, downloads })
 }
 

@@ -103,13 +103,16 @@ fn configured(path: &Path, reporter: &Reporter) -> Result<Vec<Configured>, Comma
     Ok(headers)
 }
 
-/// True if a value stands in the file itself.
+/// True if a value stands in the file itself that lets somebody in: `Accept` does not.
 fn has_values(node: &Node) -> bool {
+    let says =
+        |node: &Node, fits: &dyn Fn(&str) -> bool| matches!(&node.value, Value::Scalar { text, .. } if fits(text));
     match &node.value {
-        Value::Mapping(mapping) => mapping.entries.iter().any(|(key, node)| {
-            let own = matches!(&node.value, Value::Scalar { text, .. } if !text.contains('$'));
-            key.text == "value" && own || has_values(node)
-        }),
+        Value::Mapping(mapping) => {
+            let accept = |node| says(node, &|text| text.eq_ignore_ascii_case("accept"));
+            let own = mapping.get("value").is_some_and(|node| says(node, &|text| !text.contains('$')));
+            own && !mapping.get("name").is_some_and(accept) || mapping.entries.iter().any(|(_, node)| has_values(node))
+        }
         Value::Sequence(items) => items.iter().any(has_values),
         Value::Scalar { .. } => false,
     }

@@ -31,6 +31,9 @@ mod verify;
 pub(super) use attach::{Attach, AttachArgs, sign};
 
 /// Pushes a built image to a registry
+///
+/// What a team's cache has of its layers, `alloy build --push` leaves there while it builds, and `alloy cache export` later;
+/// a push does not.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -65,7 +65,11 @@ pub fn explain(old: &Trace, new: &Trace, below: Option<&str>) -> Vec<Reason> {
             }
             None => {
                 let (was, is) = (short(&was.parent.hex()), short(&is.parent.hex()));
-                Reason::new("base", format!("the base {} moved from {was} to {is}", new.base))
+                let base = &new.base;
+                Reason::new(
+                    "base",
+                    format!("what is below it changed from {was} to {is}: {base} moved, or a layer between is gone"),
+                )
             }
         });
     }

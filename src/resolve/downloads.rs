@@ -1,6 +1,6 @@
 //! What downloads are worth: which URL is known to have given what, and what is forgotten since nobody could use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use layers::digest::Digest;
 use layers::stop::Stop;
@@ -52,6 +52,12 @@ impl Resolver<'_> {
             }
         }
         Ok(known.into_values().collect())
+    }
+
+    /// URLs of `steps` that will be asked for, as their digests are known and not that they give them.
+    pub fn unseen<'s>(&self, steps: impl IntoIterator<Item = &'s Step>) -> BTreeSet<String> {
+        let unseen = self.doubted(steps).into_iter().filter(|(_, _, one)| !self.fetcher.has_witnessed(one));
+        unseen.map(|(_, url, _)| self.fetcher.shown(url)).collect()
     }
 
     /// Asks those URLs of `steps` whose files would otherwise not be fetched: since their layers are there, as `cached`

@@ -86,6 +86,10 @@ fn a_header_without_a_value_is_told_where_it_is_missed_and_a_file_of_everybodys_
     entry(&server.address, "value_env: A_JOBS_TOKEN");
     let said = run(&mut build(&downloads, &["--pull"])).ok().stderr;
     assert!(said.contains("without a header: `JOB-TOKEN` has no value, as A_JOBS_TOKEN is not set"), "{said}");
+    let accept = format!("{{host: '{}', name: Accept, value: text/plain}}", server.address);
+    fs::write(&config, format!("downloads: {{headers: [{accept}]}}\n")).unwrap();
+    let said = run(&mut build(&downloads, &["--pull"])).ok().stderr;
+    assert!(!said.contains("is not used"), "{said}");
     entry(&server.address, "value: own-own-own");
     let said = run(&mut build(&downloads, &["--pull"])).ok().stderr;
     assert!(said.contains("config.yml is not used: others may read it") && said.contains("chmod 600"), "{said}");

@@ -48,7 +48,11 @@ fn an_old_digest_under_a_new_url_is_an_error() {
         assert!(gone.stderr.contains("404"), "{action}: {}", gone.stderr);
         // The same under another name is asked for once.
         let asked = || server.asked().iter().filter(|asked| asked.line.contains("1.6")).count();
+        downloads.write("tasks.yml", &task(action, &url("1.6"), Some(&old)));
+        let plan = || downloads.store.run(&["plan", text(downloads.blueprint.path())]).ok().stdout;
+        assert!(plan().contains("tool-1.6.tar, which may give another file"), "{action}: {}", plan());
         let moved = at("1.6").ok();
+        assert!(!plan().contains("tool-1.6.tar"), "{action}: {}", plan());
         assert!(moved.stderr.contains("tool-1.6.tar is asked for"), "{action}: {}", moved.stderr);
         for _ in 0..2 {
             at("1.6").ok();

@@ -119,13 +119,14 @@ fn human(drift: &Drift, of_image: bool) {
     let undone = undone.into_iter().filter(|(count, _)| *count > 0);
     let undone: Vec<String> = undone.map(|(count, what)| format!("{} {what}", ui::count(count, "task"))).collect();
     let found = match drift.findings.len() {
-        0 => format!("no drift: {looked}"),
+        0 if undone.is_empty() => format!("no drift: {looked}"),
+        0 => format!("nothing differs of {looked}"),
         count => ui::count(count, "difference"),
     };
-    match undone.as_slice() {
-        [] => outln!("{found}"),
-        undone => outln!("{found}; {}", undone.join(", ")),
-    }
+    let tasks = ui::count(drift.unknown, "task");
+    let unknown = (drift.unknown > 0).then(|| format!("what {tasks} wrote is not known"));
+    let rest: Vec<String> = (!undone.is_empty()).then(|| undone.join(", ")).into_iter().chain(unknown).collect();
+    outln!("{}", std::iter::once(found).chain(rest).collect::<Vec<_>>().join("; "));
     if !drift.findings.is_empty() && !of_image {
         ui::note("`alloy install --repair` does the tasks again whose work differs\n");
     }
@@ -156,5 +157,6 @@ fn as_json(drift: &Drift) -> Value {
         "differences": drift.findings.iter().map(one).collect::<Vec<_>>(),
         "undone": drift.undone.iter().map(undone).collect::<Vec<_>>(),
         "looked_at": {"paths": drift.paths, "packages": drift.packages, "by": drift.by},
+        "unknown": drift.unknown,
     })
 }

@@ -72,10 +72,15 @@ pub(super) fn names(context: &Context, text: &str) -> Result<Vec<String>, Comman
     }
     // With a name, that one is meant.
     let one = reference.ok().filter(|reference| reference.digest.is_some()).map(|reference| named(&reference));
-    Ok(match one.filter(|one| all.contains(one)) {
-        Some(one) => vec![one],
-        None => all,
-    })
+    match one {
+        Some(one) if all.contains(&one) => Ok(vec![one]),
+        // Others may be somebody else's.
+        Some(one) => {
+            let message = format!("the image of that digest is not called `{one}`");
+            Err(CommandError::new(Kind::Failed, message).hint(format!("its names are {}", all.join(", "))))
+        }
+        None => Ok(all),
+    }
 }
 
 /// An image that was pulled by its digest has a name that never becomes another image's.

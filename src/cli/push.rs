@@ -56,12 +56,22 @@ pub(super) struct Args {
     registry: RegistryArgs,
 }
 
+/// Where the image `text` belongs: what `build` prints, `NAME:TAG@DIGEST`, is pushed to `NAME:TAG`.
+fn own_name(text: &str) -> Result<Reference, CommandError> {
+    match text.parse::<Reference>() {
+        Ok(mut reference) if reference.digest.is_some() && reference.tag.is_some() => {
+            reference.digest = None;
+            Ok(reference)
+        }
+        _ => image_name(text).map_err(|error| error.hint(format!("say where to: alloy push {text} REGISTRY/NAME"))),
+    }
+}
+
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let given = args.destination.as_deref().unwrap_or(&args.image);
-    let destination = image_name(given).map_err(|error| match args.destination {
-        Some(_) => error,
-        None => error.hint(format!("say where to: alloy push {given} REGISTRY/NAME")),
-    })?;
+    let destination = match &args.destination {
+        Some(given) => image_name(given)?,
+        None => own_name(&args.image)?,
+    };
     if !destination.names_registry() {
         return Err(CommandError::usage(format!("`{destination}` names no registry"))
             .hint(format!("say where to: alloy push {} REGISTRY/{destination}", args.image)));

@@ -27,8 +27,11 @@ pub enum Skipped {
     Done(String),
     /// What a guard said when it was asked.
     Guard(String),
-    /// Only what differs is to be done, and nothing of it does.
-    Untouched,
+    /// Only what differs is to be done, and nothing does of what it is known to have written.
+    Untouched {
+        /// Something is known of that.
+        known: bool,
+    },
 }
 
 impl Skipped {
@@ -38,7 +41,8 @@ impl Skipped {
             Self::Exists(path) => format!("{path} exists"),
             Self::Done(at) => format!("done {at}"),
             Self::Guard(reason) => reason.clone(),
-            Self::Untouched => "nothing of it differs".to_owned(),
+            Self::Untouched { known: true } => "nothing of it differs".to_owned(),
+            Self::Untouched { known: false } => "what it wrote is not known".to_owned(),
         }
     }
 }

@@ -8,7 +8,7 @@ use layers::store::Store;
 
 use super::ledger::files;
 use super::seen::Seen;
-use super::state::{Ending, Record, StateError, StateFile};
+use super::state::{Ending, Record, StateError, StateFile, Wrote};
 use super::{InstallError, claim, text};
 use crate::target::host::{Host, Packages};
 
@@ -69,6 +69,8 @@ pub struct Drift {
     pub packages: usize,
     /// Tasks, or layers, whose work was looked at.
     pub by: usize,
+    /// Tasks that succeeded, and of which nothing is known that they wrote: commands say nothing of that.
+    pub unknown: usize,
 }
 
 impl Drift {
@@ -124,6 +126,10 @@ pub(super) fn differences<'r>(
         if record.outcome == Ending::Failed {
             let (name, place, why) = (record.name.clone(), record.place.clone(), record.why.clone());
             drift.undone.push(Undone { name, place, why, failed: !record.is_unreached() });
+            continue;
+        }
+        if record.wrote == Wrote::default() {
+            drift.unknown += usize::from(record.outcome == Ending::Done);
             continue;
         }
         drift.by += 1;

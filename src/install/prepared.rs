@@ -8,7 +8,7 @@ use layers::root::{Root, RootError};
 
 use super::decide::{Decision, Skipped, decide, matched, reasons};
 use super::seen::Seen;
-use super::state::{Record, State, StateError, StateFile, plain};
+use super::state::{Record, State, StateError, StateFile, Wrote, plain};
 use super::{InstallError, Options, claim, earlier, repair};
 use crate::op::{Fingerprint, Source, Step};
 use crate::plan::{Lowered, StepTrace};
@@ -73,7 +73,10 @@ impl<'a> Prepared<'a> {
         if let Some(only) = &self.only {
             return Ok(match only.get(&at) {
                 Some(why) => Decision::Run(Some(why.clone())),
-                None => Decision::Skip(Skipped::Untouched),
+                None => {
+                    let known = self.records[at].as_ref().is_some_and(|record| record.wrote != Wrote::default());
+                    Decision::Skip(Skipped::Untouched { known })
+                }
             });
         }
         let record = self.records[at].as_ref().filter(|_| !self.anew);

@@ -11,7 +11,7 @@ use super::drift::{self, Finding, Subject};
 use super::ledger::{Files, files};
 use super::prepared::Prepared;
 use super::seen::Seen;
-use super::state::{Ending, Record};
+use super::state::{Ending, NOT_REACHED, Record};
 use crate::event::{Event, Reporter};
 
 /// A path or package that differs.
@@ -65,6 +65,13 @@ pub fn plan(store: &Store, root: &Root, native: &str, prepared: &mut Prepared<'_
             prepared.wrong.insert(path.clone(), (was.clone(), now));
         }
         wrong.push(Wrong { finding, has_task: !tasks.is_empty() });
+    }
+    // Of what was not done, nothing says how it should be.
+    for (at, record) in prepared.records.iter().enumerate() {
+        if let Some(record) = record.as_ref().filter(|record| record.outcome == Ending::Failed) {
+            let why = if record.is_unreached() { NOT_REACHED } else { "it failed" };
+            only.entry(at).or_insert_with(|| why.to_owned());
+        }
     }
     // Who writes a file anew undoes what later tasks made of it.
     for (place, (at, paths, _)) in wrote.iter().enumerate() {

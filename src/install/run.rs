@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
     }
 
     fn skip(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
-        if *skipped == Skipped::Untouched {
+        if matches!(skipped, Skipped::Untouched { .. }) {
             self.summary.skip(skipped);
             return Ok(());
         }

@@ -6,9 +6,12 @@ use crate::event::Event;
 use crate::image::{self, BaseRef, Image, JSON_LIMIT, Manifest};
 use crate::registry::Reference;
 
+/// Digits of a digest that are enough to mean one: what is shorter is a name.
+const FEWEST: usize = 7;
+
 impl Resolver<'_> {
     /// The image of the store that a base's name stands for. A name with a registry is that registry's unless `local:`
-    /// stands before it, and so is one with a digest.
+    /// stands before it. Digests, and their beginnings, are names.
     pub(super) fn named_base(&self, base: &BaseRef) -> Result<Option<Base>> {
         let Some((name, local)) = self.named(base)? else { return Ok(None) };
         let local = local.select(Some(self.platform))?;
@@ -33,17 +36,42 @@ impl Resolver<'_> {
     fn named(&self, base: &BaseRef) -> Result<Option<(String, image::Local)>> {
         let (reference, only) = match base {
             BaseRef::Local(reference) => (reference, true),
-            BaseRef::Registry(reference) if !reference.names_registry() && reference.digest.is_none() => {
-                (reference, false)
-            }
+            BaseRef::Registry(reference) if !reference.names_registry() => (reference, false),
             _ => return Ok(None),
         };
         let name = reference.to_string();
-        match image::local(self.store, &name)? {
+        let found = if reference.digest.is_none() { image::local(self.store, &name)? } else { None };
+        let found = found.map_or_else(|| self.by_digest(reference), |found| Ok(Some(found)))?;
+        match found {
             Some(local) => Ok(Some((name, local))),
             None if only => Err(ResolveError::NotLocal { name }),
             None => Ok(None),
         }
+    }
+
+    /// The image of the store whose digest `reference` has, is, or is the beginning of, if there is one.
+    fn by_digest(&self, reference: &Reference) -> Result<Option<image::Local>> {
+        let digits = match (reference.digest, reference.repository.as_str(), reference.tag.as_deref()) {
+            (Some(digest), ..) => digest.hex(),
+            (None, name, Some(tag)) if name.ends_with("sha256") && !name.contains('.') => tag.to_owned(),
+            (None, name, Some("latest")) => name.rsplit('/').next().unwrap_or_default().to_owned(),
+            _ => return Ok(None),
+        };
+        let hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !hex || !(FEWEST..=64).contains(&digits.len()) {
+            return Ok(None);
+        }
+        let mut found = std::collections::BTreeMap::new();
+        for local in image::locals(self.store)? {
+            let parts: Vec<image::Local> = local.images().iter().cloned().map(image::Local::Image).collect();
+            for one in std::iter::once(local).chain(parts) {
+                if one.descriptor().digest.hex().starts_with(&digits) {
+                    found.insert(one.descriptor().digest, one);
+                }
+            }
+        }
+        // The beginning of several means none of them.
+        Ok(if found.len() == 1 { found.into_values().next() } else { None })
     }
 
     /// Fails if `base` is an image of this store, which others do not have.

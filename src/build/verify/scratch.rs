@@ -34,9 +34,7 @@ impl Scratch {
     pub(super) fn share(&self, real: &Store, blobs: &[Descriptor]) -> Result<(), BuildError> {
         for blob in blobs.iter().filter(|blob| real.holds(blob)) {
             let (from, to) = (real.blob_path(&blob.digest), self.store.blob_path(&blob.digest));
-            // Not every file system has links.
-            let shared = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
-            shared.map_err(failed("share", &from))?;
+            share(&from, &to).map_err(failed("share", &from))?;
         }
         Ok(())
     }
@@ -49,6 +47,33 @@ impl Scratch {
     }
 }
 
+/// Gives the file `from` the name `to` as well, unless that is taken: an image may have a layer twice. What is there is the
+/// real store's own file, so that nothing is ever written to it.
+fn share(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links.
+        Err(_) => io::copy(&mut fs::File::open(from)?, &mut fs::File::create_new(to)?).map(drop),
+        linked => linked,
+    }
+}
+
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::Io { what, path: path.to_owned(), source: layers::disk::told(source, path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_twice_stays_what_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        fs::write(&from, "content").unwrap();
+        for _ in 0..2 {
+            share(&from, &to).unwrap();
+            assert_eq!([fs::read(&from).unwrap(), fs::read(&to).unwrap()], [b"content", b"content"]);
+        }
+    }
 }

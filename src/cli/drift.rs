@@ -124,7 +124,7 @@ fn human(drift: &Drift, of_image: bool) {
         count => ui::count(count, "difference"),
     };
     let tasks = ui::count(drift.unknown, "task");
-    let unknown = (drift.unknown > 0).then(|| format!("what {tasks} wrote is not known"));
+    let unknown = (drift.unknown > 0 && drift.findings.is_empty()).then(|| format!("what {tasks} wrote is not known"));
     let rest: Vec<String> = (!undone.is_empty()).then(|| undone.join(", ")).into_iter().chain(unknown).collect();
     outln!("{}", std::iter::once(found).chain(rest).collect::<Vec<_>>().join("; "));
     if !drift.findings.is_empty() && !of_image {

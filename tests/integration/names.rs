@@ -1,7 +1,7 @@
 //! What is printed can be typed: names with digests, digests, and their beginnings are names of images.
 
 use crate::support::registry::Registry;
-use crate::support::{Ended, Store, repository, text};
+use crate::support::{Ended, Store, blueprint, repository, text};
 
 /// The last line on standard output.
 fn printed(ended: &Ended) -> String {
@@ -71,4 +71,48 @@ fn an_image_without_a_name_is_there_until_it_is_pruned() {
     store.run(&["prune"]).ok();
     let said = run(&digest).fails(1).stderr;
     assert!(said.contains("the store has no image of the digest"), "{said}");
+}
+
+#[test]
+fn printed_names_are_pushed_and_built_on_and_take_no_others_away() {
+    let (store, registry) = (Store::new(), Registry::start());
+    let hello = repository("examples/hello");
+    let image = registry.image("team/hello:1");
+    let named = printed(&store.run(&["build", "-q", text(&hello), "-t", &image]).ok());
+    assert_eq!(printed(&store.run(&["push", &named]).ok()), named);
+    let digest = named.split_once('@').unwrap().1.to_owned();
+    store.run(&["tag", &digest, "kept:1", "kept:2"]).ok();
+    // Twice, as a job does that is run again.
+    store.run(&["untag", &format!("kept:1@{digest}")]).ok();
+    for command in ["untag", "prune"] {
+        let said = store.run(&[command, &format!("kept:1@{digest}")]).fails(1).stderr;
+        assert!(said.contains("is not called `kept:1`") && said.contains("kept:2"), "{said}");
+    }
+    store.run(&["inspect", "kept:2"]).ok();
+    let manifest = "name: Above\nversion: 1.0.0\nrun_order: [a.yml]\n";
+    let task =
+        "- {name: a, action: run_command, reason: test, command: 'cat /etc/same >> /etc/all; echo x > /etc/same'}\n";
+    let above = blueprint(&[("manifest.yml", manifest), ("a.yml", task)]);
+    let short = &digest["sha256:".len()..][..12];
+    for base in [digest.as_str(), short, &format!("kept:2@{digest}"), &format!("local:{digest}")] {
+        let said = store.run(&["build", text(above.path()), "--base", base]).ok().stderr;
+        assert!(said.contains(&format!("is an image of this store ({digest})")), "{base}: {said}");
+    }
+}
+
+#[test]
+fn a_base_that_has_a_layer_twice_is_verified_and_stays_whole() {
+    let store = Store::new();
+    let manifest = "name: Twice\nversion: 1.0.0\nrun_order: [a.yml]\n";
+    let same = "- {name: a, action: run_command, reason: test, command: echo same > /etc/same}\n";
+    let above = "- {name: a, action: run_command, reason: test, command: cat /etc/same > /etc/above}\n";
+    let [same, above] = [same, above].map(|task| blueprint(&[("manifest.yml", manifest), ("a.yml", task)]));
+    let hello = repository("examples/hello");
+    store.run(&["build", text(&hello), "-t", "hello"]).ok();
+    store.run(&["build", text(same.path()), "--base", "hello", "-t", "same:1"]).ok();
+    store.run(&["build", text(same.path()), "--base", "same:1", "-t", "same:2"]).ok();
+    store.run(&["build", text(above.path()), "--base", "same:2", "-t", "above"]).ok();
+    store.run(&["verify", "above"]).ok();
+    store.run(&["store", "check"]).ok();
+    assert_eq!(store.run(&["run", "above", "cat", "/etc/above"]).ok().stdout, "same\n");
 }

@@ -77,6 +77,7 @@ pub fn install(
     let mut host = Host::open(root, resolver.store, |name| std::env::var(name).ok())?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, Some(&claim.host))?;
+    repair::possible(options, &file, state.as_ref())?;
     let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);
     host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;

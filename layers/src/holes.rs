@@ -14,6 +14,11 @@ pub struct Holes<'a> {
 /// The least that becomes a hole: file systems keep track of blocks.
 const HOLE: usize = 4 << 10;
 
+/// True for zeros that are worth a hole.
+pub(crate) fn is_hole(bytes: &[u8]) -> bool {
+    bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0)
+}
+
 impl<'a> Holes<'a> {
     /// Nothing is written yet.
     pub fn new(file: &'a mut File) -> Self {
@@ -36,7 +41,7 @@ impl<'a> Holes<'a> {
 
 impl Write for Holes<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.open = bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0);
+        self.open = is_hole(bytes);
         if self.open {
             self.file.seek(SeekFrom::Current(i64::try_from(bytes.len()).map_err(io::Error::other)?))?;
             return Ok(bytes.len());

@@ -73,6 +73,9 @@ impl<'a> Prepared<'a> {
         if let Some(only) = &self.only {
             return Ok(match only.get(&at) {
                 Some(why) => Decision::Run(Some(why.clone())),
+                None if self.records[at].is_none() => {
+                    Decision::Skip(Skipped::Guard("it was never done here; `alloy install` does it".to_owned()))
+                }
                 None => {
                     let known = self.records[at].as_ref().is_some_and(|record| record.wrote != Wrote::default());
                     Decision::Skip(Skipped::Untouched { known })
@@ -120,6 +123,7 @@ pub fn forecast(
     let host = claim::name(&root)?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, host.as_deref())?;
+    repair::possible(options, &file, state.as_ref())?;
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (sources, _) = resolver.known_sources(directory, &steps)?;
     let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;

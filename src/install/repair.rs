@@ -6,12 +6,12 @@ use std::path::Path;
 use layers::root::Root;
 use layers::store::Store;
 
-use super::InstallError;
 use super::drift::{self, Finding, Subject};
 use super::ledger::{Files, files};
 use super::prepared::Prepared;
 use super::seen::Seen;
-use super::state::{Ending, NOT_REACHED, Record};
+use super::state::{Ending, NOT_REACHED, Record, State, StateFile};
+use super::{InstallError, Options};
 use crate::event::{Event, Reporter};
 
 /// A path or package that differs.
@@ -25,6 +25,14 @@ impl Wrong {
     /// What differs and who has put it there, if no task can put it right.
     pub fn without_task(&self) -> Option<(String, &str)> {
         (!self.has_task).then(|| (self.finding.subject(), self.finding.by.as_str()))
+    }
+}
+
+/// An error if something is to be repaired where nothing was installed.
+pub fn possible(options: &Options<'_>, file: &StateFile, state: Option<&State>) -> Result<(), InstallError> {
+    match state {
+        None if options.repair => Err(InstallError::NothingInstalled { path: file.path().to_owned() }),
+        _ => Ok(()),
     }
 }
 

@@ -38,10 +38,12 @@ impl Resolver<'_> {
         Ok(paths)
     }
 
-    /// True if the server no longer has the package, and the lockfile names a registry that may.
+    /// True if the server no longer has the package, or cannot be reached, and the lockfile names a registry that may have
+    /// it: what it is, its digest says.
     pub fn may_be_kept(&self, error: &FetchError) -> bool {
         let lost = matches!(error, FetchError::Status { .. } | FetchError::Digest { .. } | FetchError::Size { .. });
-        lost && self.mirror.is_some()
+        let gone = matches!(error, FetchError::Connection { .. } | FetchError::Stalled { .. });
+        (lost || gone) && self.mirror.is_some()
     }
 
     /// Gets the package of that digest out of the lockfile's mirror, in place of the server that answered with `error`.

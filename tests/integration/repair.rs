@@ -105,7 +105,10 @@ fn nothing_is_said_of_what_was_not_reached() {
     assert!(said.ends_with(end), "{said}");
     let said = host.install(&store, blueprint.path(), &["--dry-run"]).ok().stdout;
     assert!(said.contains("run   Break: it failed\n") && said.contains("run   After: the task is new\n"), "{said}");
-    // What failed, and was not reached, is no repaired host.
+    // What failed, and was not reached, is no repaired host; and where nothing was installed, nothing is repaired.
+    let bare = Host::debian();
+    let said = bare.install(&store, blueprint.path(), &["--repair", "--state", "/nowhere/state.yml"]).fails(2).stderr;
+    assert!(said.contains("`alloy install` first"), "{said}");
     let said = host.install(&store, blueprint.path(), &["--repair", "--dry-run"]).ok().stdout;
     assert!(said.contains("run   Break: it failed") && said.contains("run   After: it was not reached"), "{said}");
     host.install(&store, blueprint.path(), &["--repair"]).fails(1);

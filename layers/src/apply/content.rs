@@ -5,6 +5,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::disk;
+use crate::holes::is_hole;
 use crate::tar::{Content, TarError};
 
 /// Bytes written at a time.
@@ -27,6 +28,12 @@ pub(crate) fn write(content: &mut dyn Content, size: u64, file: &mut File, path:
         let wanted = usize::try_from(size - at).unwrap_or(PIECE).min(PIECE);
         match content.read(&mut buffer[..wanted]) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            // A layer's tar has zeros for the holes that its files have.
+            Ok(length) if is_hole(&buffer[..length]) => {
+                at += length as u64;
+                file.seek(SeekFrom::Start(at)).map_err(failed)?;
+                in_hole = true;
+            }
             Ok(length) => {
                 file.write_all(&buffer[..length]).map_err(|error| failed(disk::told_of(error, &*file)))?;
                 at += length as u64;
@@ -37,4 +44,28 @@ pub(crate) fn write(content: &mut dyn Content, size: u64, file: &mut File, path:
         }
     }
     if in_hole { file.set_len(size).map_err(failed) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn zeros_of_a_layer_take_no_room() {
+        let mut wanted = vec![0; 1 << 20];
+        wanted[500_000] = 1;
+        for size in [1 << 20, (1 << 20) - 1, 500_001, 70_000, 4096, 1, 0] {
+            let mut file = tempfile::tempfile().unwrap();
+            let mut content = wanted.as_slice().take(size);
+            write(&mut content, size, &mut file, Path::new("x")).unwrap();
+            let mut found = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut found).unwrap();
+            assert!(found == wanted[..usize::try_from(size).unwrap()], "{size}");
+            assert!(file.metadata().unwrap().blocks() * 512 <= 128 << 10, "{size}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use package::{Language, LentFile, Package, Pinned, Wanted, file_of};
-pub use query::{lets_in, parameters, without_tokens};
+pub use query::{Parameter, lets_in, parameters, parameters_written, without_tokens};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};
 pub use userinfo::{

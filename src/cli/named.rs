@@ -38,7 +38,7 @@ pub(super) fn find(context: &Context, text: &str) -> Result<Local, CommandError>
             return Ok(nameless(local));
         }
         let local = image::local(&context.store, &named(&reference))?;
-        let found = local.as_ref().and_then(|local| with_digest(local, |found| found == digest).pop());
+        let found = local.as_ref().and_then(|local| local.with_digest(|found| found == digest).pop());
         return found.map_or_else(|| by_digits(context, text, &digest.hex()), Ok);
     }
     // A name counts first: one may consist of such digits.
@@ -118,19 +118,10 @@ fn digits(text: &str) -> Option<&str> {
     (hex && (fewest..=64).contains(&digits.len())).then_some(digits)
 }
 
-/// What of `local` has a digest that is meant: itself, or images of an index.
-fn with_digest(local: &Local, is_meant: impl Fn(Digest) -> bool) -> Vec<Local> {
-    if is_meant(local.descriptor().digest) {
-        return vec![local.clone()];
-    }
-    let images = local.images().iter().filter(|image| is_meant(image.manifest.digest));
-    images.map(|image| Local::Image(image.clone())).collect()
-}
-
 fn by_digits(context: &Context, text: &str, digits: &str) -> Result<Local, CommandError> {
     let mut found: BTreeMap<Digest, Local> = BTreeMap::new();
     for local in image::locals(&context.store)? {
-        for one in with_digest(&local, |digest| digest.hex().starts_with(digits)) {
+        for one in local.with_digest(|digest| digest.hex().starts_with(digits)) {
             found.entry(one.descriptor().digest).or_insert_with(|| nameless(one));
         }
     }

@@ -91,6 +91,15 @@ pub struct BuiltFrom {
 }
 
 impl Local {
+    /// What of it has a digest that is meant: itself, or images of an index.
+    pub fn with_digest(&self, is_meant: impl Fn(Digest) -> bool) -> Vec<Self> {
+        if is_meant(self.descriptor().digest) {
+            return vec![self.clone()];
+        }
+        let images = self.images().iter().filter(|image| is_meant(image.manifest.digest));
+        images.map(|image| Self::Image(image.clone())).collect()
+    }
+
     /// The name, with its tag.
     pub fn name(&self) -> &str {
         match self {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Secrets;
+use super::userinfo::in_comment;
 
 /// Names of parameters that let somebody in, beside those that are called as secrets are.
 const SIGNED: [&str; 3] = ["signature", "sig", "x-amz-credential"];
@@ -50,6 +51,20 @@ pub fn parameters(text: &str) -> Vec<Parameter<'_>> {
         }
     }
     found
+}
+
+/// Those that are tokens for sure, in lines that are no comments.
+pub fn parameters_written(text: &str) -> Vec<Parameter<'_>> {
+    let mut found = parameters(text);
+    found.retain(|found| found.is_token() && !in_comment(text, found.place.start));
+    found
+}
+
+impl Parameter<'_> {
+    /// False for what is only called `key`: that may be anything.
+    pub fn is_token(&self) -> bool {
+        !self.name.eq_ignore_ascii_case("key")
+    }
 }
 
 /// A URL with `***` in place of what lets somebody in by its query.

@@ -67,9 +67,7 @@ pub fn passwords_in(text: &str) -> Vec<String> {
 /// Where the URLs of a script, or of another text with quotes in it, have user and password, and the server of each. A
 /// user alone is none, whoever it lets in, and neither is a line that is a comment.
 pub fn passwords_written(text: &str) -> Vec<(Range<usize>, &str)> {
-    let comment = |at: usize| text[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with('#'));
-    let written = |found: &Userinfo<'_>| text[found.place.clone()].contains(':') && !comment(found.place.start);
-    all(text, Reading::Script).into_iter().filter(written).map(|found| (found.place, found.host)).collect()
+    written(text, |userinfo| userinfo.contains(':'))
 }
 
 /// Beginnings of tokens of GitHub and GitLab, which may stand in the place of a user.
@@ -77,12 +75,19 @@ const TOKENS: [&str; 6] = ["github_pat_", "gho_", "ghp_", "ghs_", "glpat-", "gld
 
 /// The same of users that are tokens.
 pub fn tokens_written(text: &str) -> Vec<(Range<usize>, &str)> {
-    let comment = |at: usize| text[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with('#'));
-    let token = |found: &Userinfo<'_>| {
-        let user = text[found.place.clone()].trim_end_matches('@');
-        TOKENS.iter().any(|begin| user.starts_with(begin)) && !user.contains(':') && !comment(found.place.start)
-    };
-    all(text, Reading::Script).into_iter().filter(token).map(|found| (found.place, found.host)).collect()
+    let token = |userinfo: &str| TOKENS.iter().any(|begin| userinfo.starts_with(begin));
+    written(text, |userinfo| token(userinfo) && !userinfo.contains(':'))
+}
+
+fn written(text: &str, counts: impl Fn(&str) -> bool) -> Vec<(Range<usize>, &str)> {
+    let found = all(text, Reading::Script).into_iter();
+    let found = found.filter(|found| counts(&text[found.place.clone()]) && !in_comment(text, found.place.start));
+    found.map(|found| (found.place, found.host)).collect()
+}
+
+/// True for a place in a line that is a comment.
+pub(super) fn in_comment(text: &str, at: usize) -> bool {
+    text[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with('#'))
 }
 
 /// A single value without user and password.

@@ -1,5 +1,7 @@
 //! Bases that are images of the store, by their names.
 
+use std::collections::BTreeMap;
+
 use super::{Base, Origin, ResolveError, Resolver, Result};
 use crate::debian;
 use crate::event::Event;
@@ -61,14 +63,10 @@ impl Resolver<'_> {
         if !hex || !(FEWEST..=64).contains(&digits.len()) {
             return Ok(None);
         }
-        let mut found = std::collections::BTreeMap::new();
+        let mut found = BTreeMap::new();
         for local in image::locals(self.store)? {
-            let parts: Vec<image::Local> = local.images().iter().cloned().map(image::Local::Image).collect();
-            for one in std::iter::once(local).chain(parts) {
-                if one.descriptor().digest.hex().starts_with(&digits) {
-                    found.insert(one.descriptor().digest, one);
-                }
-            }
+            let meant = local.with_digest(|digest| digest.hex().starts_with(&digits));
+            found.extend(meant.into_iter().map(|one| (one.descriptor().digest, one)));
         }
         // The beginning of several means none of them.
         Ok(if found.len() == 1 { found.into_values().next() } else { None })

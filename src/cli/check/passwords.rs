@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::blueprint::Blueprint;
-use crate::op::{parameters, passwords_written, tokens_written};
+use crate::op::{parameters_written, passwords_written, tokens_written};
 use crate::yaml::{Diagnostic, FileId, MAX_PROBLEMS, Mapping, Node, Span, Value};
 
 /// Fields whose values are URLs, or hold some.
@@ -44,10 +44,7 @@ fn all(text: &str) -> Vec<Written> {
             "let each user give it: https://{{{{.Vars.X_TOKEN}}}}@{host}/…, or a `machine {host}` in ~/.netrc"
         ),
     });
-    let comment = |at: usize| text[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with('#'));
-    let parameters = parameters(text).into_iter().filter(|found| !comment(found.place.start));
-    // What is only called `key` may be anything.
-    let parameters = parameters.filter(|found| !found.name.eq_ignore_ascii_case("key")).map(|found| Written {
+    let parameters = parameters_written(text).into_iter().map(|found| Written {
         message: format!("the URL of {} has a token in it, as `{}`", found.host, found.name),
         help: format!("let each user give it: {}={{{{.Vars.X_TOKEN}}}}, or by --header and ~/.netrc", found.name),
         place: found.place,

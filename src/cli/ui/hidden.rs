@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::event::{Event, Report, Reporter};
-use crate::op::{Secrets, parameters, passwords_given, passwords_in};
+use crate::op::{Parameter, Secrets, parameters, passwords_given, passwords_in};
 use crate::yaml::{Sources, one_line};
 
 static HIDDEN: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
@@ -31,7 +31,7 @@ pub fn hide_quoted(sources: &Sources) {
     let passwords = passwords.filter(|password| !password.contains("{{") && !password.contains('$'));
     passwords.for_each(|password| hidden.hide(&password));
     for (_, text) in sources.all() {
-        let tokens = parameters(text).into_iter().filter(|found| !found.name.eq_ignore_ascii_case("key"));
+        let tokens = parameters(text).into_iter().filter(Parameter::is_token);
         tokens.for_each(|found| hidden.hide(&text[found.place]));
     }
 }

@@ -116,7 +116,8 @@ fn those_who_clone_log_in_and_nothing_of_it_is_kept() {
         server.sshd.public("host"),
         "comment-of-key".into(),
         "own-agent-of-the-test".into(),
-        "SSH_AUTH_SOCK=/".into(),
+        text(&agent.socket()).to_owned(),
+        "SSH_AUTH_SOCK=/run/alloy".into(),
     ];
     for secret in &secrets {
         assert!(!documents.contains(secret.as_str()), "{secret}");

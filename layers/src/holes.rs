@@ -19,6 +19,19 @@ pub(crate) fn is_hole(bytes: &[u8]) -> bool {
     bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0)
 }
 
+/// True for a file that has nothing yet, and goes on where one writes: only there may a hole stand for zeros.
+///
+/// # Errors
+///
+/// The kernel does not tell.
+pub fn is_new(mut file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > 0 || file.stream_position()? > 0 {
+        return Ok(false);
+    }
+    Ok(!rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND))
+}
+
 impl<'a> Holes<'a> {
     /// Nothing is written yet.
     pub fn new(file: &'a mut File) -> Self {
@@ -60,6 +73,18 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+
+    #[test]
+    fn what_holds_something_gets_no_holes() {
+        let mut file = tempfile::tempfile().unwrap();
+        assert!(is_new(&file).unwrap());
+        file.write_all(b"x").unwrap();
+        assert!(!is_new(&file).unwrap());
+        let named = tempfile::NamedTempFile::new().unwrap();
+        assert!(!is_new(&File::options().append(true).open(named.path()).unwrap()).unwrap());
+        let (_reader, writer) = io::pipe().unwrap();
+        assert!(!is_new(&File::from(std::os::fd::OwnedFd::from(writer))).unwrap());
+    }
 
     #[test]
     fn zeros_take_no_room_and_are_read_back() {

@@ -3,7 +3,7 @@
 //! Output depends on the input and the settings alone, never on the number of threads.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Cursor, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,20 @@ use serde::{Deserialize, Serialize};
 use crate::media_type;
 
 mod ahead;
+mod behind;
 mod bunzip2;
 mod frames;
 mod gunzip;
 mod gzip;
 mod lz4;
 mod lzma;
+mod skippable;
 mod whole;
 mod xz;
 
 pub use ahead::read_ahead;
+pub(crate) use behind::Behind;
+pub(crate) use lzma::clamped;
 
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,9 +182,19 @@ pub enum Format {
 impl Format {
     /// Tells by the first bytes.
     pub fn of(head: &[u8]) -> Self {
+        let behind = skippable::behind(head);
+        if behind.len() == head.len() { Self::of_content(head) } else { Self::of_content(behind).passed() }
+    }
+
+    /// The same of what follows frames that hold nothing: zstd and LZ4 have those alike.
+    fn passed(self) -> Self {
+        if matches!(self, Self::Lz4 | Self::Lz4Legacy) { self } else { Self::Zstd }
+    }
+
+    fn of_content(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
@@ -234,7 +248,12 @@ pub fn layer_decoder<'a>(input: impl Read + Send + 'a) -> io::Result<(Format, Bo
 fn open<'a>(input: impl Read + Send + 'a, layer: bool) -> io::Result<(Format, Box<dyn Read + Send + 'a>)> {
     let (input, failed) = whole::input(input);
     let mut input = BufReader::with_capacity(256 << 10, input);
-    let format = Format::of(input.fill_buf()?);
+    let (head, passed) = skippable::head(&mut input).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the zstd or LZ4 stream is cut off"),
+        _ => error,
+    })?;
+    let format = if passed { Format::of(&head).passed() } else { Format::of(&head) };
+    let input = Cursor::new(head).chain(input);
     let layers_have = matches!(format, Format::Plain | Format::Gzip | Format::Zstd);
     if let (true, Some(name)) = (layer && !layers_have, format.name()) {
         let text =
@@ -244,11 +263,10 @@ fn open<'a>(input: impl Read + Send + 'a, layer: bool) -> io::Result<(Format, Bo
     let reader: Box<dyn Read + Send + 'a> = match format {
         Format::Plain => Box::new(input),
         Format::Gzip => Box::new(gunzip::Decoder::new(input, !layer)),
-        Format::Zstd => Box::new(frames::Decoder::new(input, ZSTD_WINDOW_LOG)),
+        Format::Zstd => Box::new(frames::Decoder::new(input, ZSTD_WINDOW_LOG, !layer)),
         Format::Xz => Box::new(xz::Decoder::new(input, MEMORY_LIMIT)?),
         Format::Bzip2 => Box::new(bunzip2::Decoder::new(input)),
-        Format::Lz4 => Box::new(lz4::Decoder::new(input)),
-        Format::Lz4Legacy => Box::new(lz4::legacy::Decoder::new(input)),
+        Format::Lz4 | Format::Lz4Legacy => Box::new(lz4::Decoder::new(input)),
         Format::Lzma => Box::new(lzma::Decoder::new(input, MEMORY_LIMIT)?),
     };
     Ok((format, Box::new(whole::Whole::new(reader, format, failed))))

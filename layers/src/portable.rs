@@ -58,6 +58,8 @@ pub struct Portable {
     pub blob: LayerBlob,
     /// Names that it has directly below the destination.
     pub tops: BTreeSet<OsString>,
+    /// What the archive's author has to know although it became a layer.
+    pub remarks: Vec<String>,
 }
 
 /// Why there is no layer.
@@ -94,14 +96,14 @@ pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Po
     if let Some(reason) = rewriter.unsuited {
         return Err(PortableError::Unsuited(reason));
     }
-    rewritten?;
+    let remarks = rewritten?;
     if rewriter.tops.is_empty() {
         // Nothing, or everything dropped: unpacking says what is wrong.
         return Err(PortableError::Unsuited("nothing is in it"));
     }
     let tops = rewriter.tops;
     let writer = rewriter.tar.finish().map_err(UnpackError::from)?;
-    Ok(Portable { blob: writer.finish()?, tops })
+    Ok(Portable { blob: writer.finish()?, tops, remarks })
 }
 
 /// What became of a path, as far as later members depend on it.

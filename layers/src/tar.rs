@@ -13,11 +13,12 @@ use tar::{EntryType, Header};
 use crate::path::PathError;
 
 pub(crate) mod budget;
+mod end;
 mod limits;
 mod read;
 mod sparse;
 
-pub use read::{for_each, for_each_plain};
+pub use read::{for_each, for_each_as_tar, for_each_plain};
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ mod merge;
 mod place;
 mod zip;
 
-pub use looks::{Looks, no_package, strange};
+pub use looks::{Looks, described, no_package, strange};
 pub use place::PlaceError;
 use place::Placer;
 
@@ -46,6 +46,8 @@ pub struct Unpacked {
     pub devices: Vec<PathBuf>,
     /// Identify on this machine what was made.
     pub inodes: HashSet<(u64, u64)>,
+    /// What the archive's author has to know although it was unpacked.
+    pub remarks: Vec<String>,
 }
 
 /// Why an archive cannot be unpacked.
@@ -95,16 +97,41 @@ pub enum UnpackError {
     },
 }
 
+impl UnpackError {
+    /// True if the archive is at fault, and neither what stands where it goes nor the machine.
+    pub fn is_of_archive(&self) -> bool {
+        let content = |error: &io::Error| error.raw_os_error().is_none();
+        let of_tar = |error: &TarError| match error {
+            TarError::Read(error) => content(error),
+            TarError::Write { .. } => false,
+            TarError::Name(_) | TarError::Member { .. } => true,
+        };
+        match self {
+            Self::Place(PlaceError::Tar(error)) | Self::Tar(error) => of_tar(error),
+            Self::Place(error) => {
+                matches!(error, PlaceError::OwnLink { .. } | PlaceError::HardLink { .. } | PlaceError::TooLong { .. })
+            }
+            Self::Read(error) | Self::Zip(::zip::result::ZipError::Io(error)) => content(error),
+            Self::Root(_) => false,
+            Self::Zip(_)
+            | Self::Whiteout { .. }
+            | Self::UnknownFormat
+            | Self::LinkLeftOut { .. }
+            | Self::NothingLeft { .. } => true,
+        }
+    }
+}
+
 /// Takes the members of an archive, one after the other.
 pub(crate) type Each<'e> = &'e mut dyn FnMut(Entry, &mut dyn Content) -> Result<(), UnpackError>;
 
-/// Hands the members of an archive of any format to `each`.
-pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<(), UnpackError> {
+/// Hands the members of an archive of any format to `each`. Gives what its author has to know although it can be read.
+pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<Vec<String>, UnpackError> {
     let mut head = Vec::new();
     (&mut file).take(8).read_to_end(&mut head)?;
     file.rewind()?;
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        zip::members(file, each)
+        zip::members(file, each).map(|()| Vec::new())
     } else if head.starts_with(deb::MAGIC) {
         deb::member(file, "data.tar", |data| tar_members(data, each))
     } else {
@@ -139,7 +166,7 @@ pub fn is_whole(mut file: File, stop: &Stop) -> Result<bool, UnpackError> {
     Ok(true)
 }
 
-fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<(), UnpackError> {
+fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<Vec<String>, UnpackError> {
     let (_, reader) = decoder(input)?;
     read_ahead(reader, |mut reader| {
         let mut head = Vec::new();
@@ -148,16 +175,15 @@ fn tar_members(input: impl Read + Send, each: Each<'_>) -> Result<(), UnpackErro
         if !tar::looks_like_tar(&head) {
             return Err(UnpackError::UnknownFormat);
         }
-        tar::for_each(head.as_slice().chain(reader), each)?;
-        Ok(())
+        tar::for_each_as_tar(head.as_slice().chain(reader), each)
     })
 }
 
 /// Unpacks `file` into the directory `dest` of `root`, which must exist. Nothing outside of `dest` is touched.
 pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> Result<Unpacked, UnpackError> {
     let mut sink = Sink::new(root, dest, *options)?;
-    members(file, &mut |entry, content| sink.place(entry, content))?;
-    sink.finish()
+    let remarks = members(file, &mut |entry, content| sink.place(entry, content))?;
+    Ok(Unpacked { remarks, ..sink.finish()? })
 }
 
 /// Unpacks the data of a Debian package with the owners and attributes it has. Links to directories stay: `/bin` of
@@ -165,8 +191,13 @@ pub fn unpack(file: File, root: &Root, dest: &Path, options: &UnpackOptions) -> 
 pub fn unpack_deb(file: File, root: &Root) -> Result<Vec<PathBuf>, UnpackError> {
     let options = UnpackOptions { strip: 0, ownership: Ownership::Archive, owned: true };
     let mut sink = Sink::new(root, Path::new(""), options)?;
-    deb::member(file, "data.tar", |data| tar_members(data, &mut |entry, content| sink.place(entry, content)))?;
-    Ok(sink.finish()?.made)
+    let place = &mut |entry: Entry, content: &mut dyn Content| sink.place(entry, content);
+    let remarks = deb::member(file, "data.tar", |data| tar_members(data, place))?;
+    // Nothing of a package of the distribution is to be guessed.
+    match remarks.into_iter().next() {
+        Some(remark) => Err(io::Error::new(io::ErrorKind::InvalidData, remark).into()),
+        None => Ok(sink.finish()?.made),
+    }
 }
 
 /// Where members go.
@@ -205,7 +236,7 @@ impl<'a> Sink<'a> {
             return Err(UnpackError::NothingLeft { strip: self.options.strip });
         }
         let (devices, inodes) = self.placer.finish()?;
-        Ok(Unpacked { made: self.made, devices, inodes })
+        Ok(Unpacked { made: self.made, devices, inodes, remarks: Vec::new() })
     }
 }
 

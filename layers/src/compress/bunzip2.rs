@@ -1,8 +1,13 @@
-//! bzip2, stream by stream. Each one begins with megabytes of memory, however little is in it.
+//! bzip2, stream by stream. Each one begins with megabytes of memory, however little is in it. Zeros may follow.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use bzip2::bufread::BzDecoder;
+
+use super::behind::{Behind, mark};
+
+/// What may follow.
+const WHAT: &str = "bzip2 stream";
 
 /// So many streams may hold as little as they like.
 const FEW: u64 = 10_000;
@@ -12,14 +17,14 @@ const LEAST: u64 = 1 << 10;
 /// Decodes streams, one after the other.
 pub(super) struct Decoder<R: BufRead> {
     /// `None` at the end.
-    stream: Option<BzDecoder<R>>,
+    stream: Option<BzDecoder<Chain<Cursor<Vec<u8>>, R>>>,
     streams: u64,
     bytes: u64,
 }
 
 impl<R: BufRead> Decoder<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { stream: Some(BzDecoder::new(input)), streams: 0, bytes: 0 }
+        Self { stream: Some(BzDecoder::new(Cursor::new(Vec::new()).chain(input))), streams: 0, bytes: 0 }
     }
 }
 
@@ -38,9 +43,14 @@ impl<R: BufRead> Read for Decoder<R> {
                 let message = format!("it has more than {FEW} streams with next to nothing in them");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
-            let Some(mut input) = self.stream.take().map(BzDecoder::into_inner) else { return Ok(0) };
-            if !input.fill_buf()?.is_empty() {
-                self.stream = Some(BzDecoder::new(input));
+            let Some(stream) = self.stream.take() else { return Ok(0) };
+            let (_, mut input) = stream.into_inner().into_inner();
+            match mark(&mut input, true, WHAT)? {
+                None => {}
+                Some(head @ [b'B', b'Z', b'h', b'1'..=b'9']) => {
+                    self.stream = Some(BzDecoder::new(Cursor::new(head.to_vec()).chain(input)));
+                }
+                Some(_) => return Err(Behind::no(WHAT)),
             }
         }
     }
@@ -69,7 +79,11 @@ mod tests {
         let all = [compressed(b"one"), compressed(b""), compressed(&[7; 100_000])].concat();
         assert!(decoded(&all).unwrap() == [&b"one"[..], &[7; 100_000]].concat());
         assert!(decoded(&all[..all.len() - 1]).is_err());
-        assert!(decoded(&[all.as_slice(), b"rest of it"].concat()).is_err());
+        assert!(decoded(&[all.as_slice(), &[0; 1000]].concat()).unwrap() == decoded(&all).unwrap());
+        for rest in [&b"rest of it"[..], b"x", b"BZh0", &[&[0; 700][..], &all].concat()] {
+            assert!(Behind::of(&decoded(&[all.as_slice(), rest].concat()).unwrap_err()).is_some(), "{rest:?}");
+        }
+        assert!(Behind::of(&decoded(&[all.as_slice(), b"BZh9 rest"].concat()).unwrap_err()).is_none());
     }
 
     #[test]

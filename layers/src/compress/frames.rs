@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use zstd::bulk::Decompressor;
 
+use super::behind::{Behind, mark};
+use super::skippable;
 use crate::at_once;
 
 /// A frame of more content than this, or of content that it does not tell, is decoded as a stream.
@@ -19,7 +21,8 @@ const BATCH: usize = 32 << 20;
 const FRAME_COST: usize = 4 << 10;
 
 const MAGIC: u32 = 0xfd2f_b528;
-const SKIPPABLE: u32 = 0x184d_2a50;
+/// What may follow.
+const WHAT: &str = "zstd frame";
 
 type Streamed<R> = zstd::Decoder<'static, Chain<Cursor<Vec<u8>>, R>>;
 
@@ -29,11 +32,14 @@ pub(super) struct Decoder<R: BufRead> {
     /// Content that was decoded and not read yet.
     ready: VecDeque<Cursor<Vec<u8>>>,
     window_log: u32,
+    zeros: bool,
 }
 
 enum State<R: BufRead> {
     Between(R),
     Within(Box<Streamed<R>>),
+    /// What follows is no frame.
+    Failed(io::Error),
     Ended,
 }
 
@@ -47,9 +53,9 @@ enum Next {
 }
 
 impl<R: BufRead> Decoder<R> {
-    /// A decoder that refuses windows of more than `2^window_log` bytes.
-    pub(super) fn new(input: R, window_log: u32) -> Self {
-        Self { state: State::Between(input), ready: VecDeque::new(), window_log }
+    /// A decoder that refuses windows of more than `2^window_log` bytes. With `zeros`, those may follow.
+    pub(super) fn new(input: R, window_log: u32, zeros: bool) -> Self {
+        Self { state: State::Between(input), ready: VecDeque::new(), window_log, zeros }
     }
 
     /// Decodes what can be decoded side by side; a large frame behind it is begun.
@@ -59,7 +65,12 @@ impl<R: BufRead> Decoder<R> {
             if held >= BATCH {
                 break State::Between(input);
             }
-            match next(&mut input)? {
+            let next = match next(&mut input, self.zeros) {
+                // The frames before it are whole.
+                Err(error) if Behind::of(&error).is_some() => break State::Failed(error),
+                next => next?,
+            };
+            match next {
                 Next::Small(frame, size) => {
                     held += size + frame.len() + FRAME_COST;
                     frames.push((frame, size));
@@ -105,6 +116,7 @@ impl<R: BufRead> Read for Decoder<R> {
             }
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Ok(0),
+                State::Failed(error) => return Err(error),
                 State::Between(input) => self.batch(input)?,
                 State::Within(mut decoder) => {
                     let length = decoder.read(buf)?;
@@ -128,24 +140,17 @@ fn context() -> io::Result<Decompressor<'static>> {
 }
 
 /// Reads a frame, unless it is a large one; skippable frames are passed over.
-fn next(input: &mut impl BufRead) -> io::Result<Next> {
+fn next(input: &mut impl BufRead, zeros: bool) -> io::Result<Next> {
     loop {
-        if input.fill_buf()?.is_empty() {
-            return Ok(Next::End);
-        }
-        let mut frame = Vec::new();
-        let magic = number(take(input, &mut frame, 4)?);
-        if magic & !0xf == u64::from(SKIPPABLE) {
-            let size = number(take(input, &mut frame, 4)?);
-            let skipped = io::copy(&mut input.take(size), &mut io::sink())?;
-            if skipped < size {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-            }
+        let Some(magic) = mark::<4>(input, zeros, WHAT)? else { return Ok(Next::End) };
+        if skippable::is_mark(magic) {
+            skippable::pass(input)?;
             continue;
         }
-        if magic != u64::from(MAGIC) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is something behind the zstd frame"));
+        if magic != MAGIC.to_le_bytes() {
+            return Err(Behind::no(WHAT));
         }
+        let mut frame = magic.to_vec();
         // 3.1.1.1: descriptor, window, dictionary, content size.
         let descriptor = take(input, &mut frame, 1)?[0];
         let single = descriptor & 0x20 != 0;
@@ -215,7 +220,7 @@ mod tests {
 
     fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut back = Vec::new();
-        Decoder::new(BufReader::with_capacity(333, bytes), 27).read_to_end(&mut back)?;
+        Decoder::new(BufReader::with_capacity(333, bytes), 27, true).read_to_end(&mut back)?;
         Ok(back)
     }
 
@@ -229,7 +234,7 @@ mod tests {
         let frame = |data: &[u8]| zstd::bulk::compress(data, 1).unwrap();
         // As a stream, a frame does not tell its size.
         let untold = zstd::encode_all(small.as_slice(), 1).unwrap();
-        let skippable = [&SKIPPABLE.to_le_bytes()[..], &3_u32.to_le_bytes(), b"abc"].concat();
+        let skippable = [&[0x5f, 0x2a, 0x4d, 0x18][..], &3_u32.to_le_bytes(), b"abc"].concat();
         let zeros = vec![0; 300_000];
         let all = [frame(&small), skippable, frame(b""), frame(&large), untold, frame(&zeros), frame(&small)].concat();
         let expected = [&small[..], &large, &small, &zeros, &small].concat();
@@ -253,7 +258,7 @@ mod tests {
             let bytes = [frame.repeat(times), last.clone()].concat();
             let read = std::rc::Rc::new(std::cell::Cell::new(0));
             let input = BufReader::with_capacity(333, Counted(bytes.as_slice(), std::rc::Rc::clone(&read)));
-            let mut decoder = Decoder::new(input, 27);
+            let mut decoder = Decoder::new(input, 27, true);
             let State::Between(input) = std::mem::replace(&mut decoder.state, State::Ended) else { panic!() };
             decoder.batch(input).unwrap();
             assert!(decoder.ready.len() <= BATCH / FRAME_COST, "{} frames at once", decoder.ready.len());
@@ -282,7 +287,15 @@ mod tests {
         for cut in [3, 5, 100, good.len() - 1] {
             assert!(decoded(&good[..cut]).is_err(), "{cut}");
         }
-        assert!(decoded(&[good.as_slice(), b"rest"].concat()).is_err());
+        assert!(decoded(&[good.as_slice(), &[0; 3]].concat()).unwrap() == decoded(&good).unwrap());
+        for rest in [&b"rest"[..], b"x", &[&[0; 700][..], &good].concat()] {
+            let bytes = [good.as_slice(), rest].concat();
+            let (mut decoder, mut back) = (Decoder::new(bytes.as_slice(), 27, true), Vec::new());
+            assert!(Behind::of(&decoder.read_to_end(&mut back).unwrap_err()).is_some(), "{rest:?}");
+            assert!(back == decoded(&good).unwrap(), "what comes before it is whole");
+        }
+        let padded = [good.as_slice(), &[0; 3]].concat();
+        assert!(Decoder::new(padded.as_slice(), 27, false).read_to_end(&mut Vec::new()).is_err());
     }
 
     #[test]

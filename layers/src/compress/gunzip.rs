@@ -1,22 +1,26 @@
 //! gzip: members, one after the other, each checked against its CRC and its length (RFC 1952, 2.3.1). Zeros may follow,
 //! with which tapes and some mirrors fill up a block, as gzip(1) accepts them.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Chain, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
 
-const MAGIC: u8 = 0x1f;
+use super::behind::{Behind, mark};
+
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// What may follow.
+const WHAT: &str = "gzip member";
 
 /// Decodes members, one after the other.
 pub(super) struct Decoder<R: BufRead> {
-    member: Option<GzDecoder<R>>,
+    member: Option<GzDecoder<Chain<Cursor<Vec<u8>>, R>>>,
     zeros: bool,
 }
 
 impl<R: BufRead> Decoder<R> {
     /// With `zeros`, those may follow.
     pub(super) fn new(input: R, zeros: bool) -> Self {
-        Self { member: Some(GzDecoder::new(input)), zeros }
+        Self { member: Some(GzDecoder::new(Cursor::new(Vec::new()).chain(input))), zeros }
     }
 }
 
@@ -29,32 +33,11 @@ impl<R: BufRead> Read for Decoder<R> {
                 return Ok(length);
             }
             let Some(member) = self.member.take() else { return Ok(0) };
-            let mut input = member.into_inner();
-            if follows(&mut input, self.zeros)? {
-                self.member = Some(GzDecoder::new(input));
-            }
-        }
-    }
-}
-
-/// Whether another member follows.
-fn follows(input: &mut impl BufRead, zeros_may: bool) -> io::Result<bool> {
-    let mut zeros_passed = false;
-    loop {
-        let buffer = input.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(false);
-        }
-        let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
-        match buffer.get(zeros) {
-            None if zeros_may => {
-                zeros_passed = true;
-                input.consume(zeros);
-            }
-            Some(&MAGIC) if zeros == 0 && !zeros_passed => return Ok(true),
-            _ => {
-                let text = "there is something behind its end that is no gzip member";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            let (_, mut input) = member.into_inner().into_inner();
+            match mark(&mut input, self.zeros, WHAT)? {
+                None => {}
+                Some(MAGIC) => self.member = Some(GzDecoder::new(Cursor::new(MAGIC.to_vec()).chain(input))),
+                Some(_) => return Err(Behind::no(WHAT)),
             }
         }
     }

@@ -1,154 +1,90 @@
-//! LZ4 frames, one after the other. The decoder below takes the end of its input for the end of a frame; here a frame
-//! ends with its end mark ("LZ4 Frame Format Description").
+//! LZ4: frames of the format of today and of `lz4 -l`, one after the other as lz4(1) reads them. Zeros may follow.
 
 use std::io::{self, BufRead, Read};
 
 use lz4_flex::frame::FrameDecoder;
 
-pub(super) mod legacy;
+use super::behind::{Behind, mark};
+use super::skippable;
 
-const MAGIC: u32 = 0x184d_2204;
-const SKIPPABLE: u32 = 0x184d_2a50;
-/// The largest block that a frame can have.
-const MAX_BLOCK: u32 = 4 << 20;
+mod frame;
+mod legacy;
+
+use frame::Frame;
+
+/// What may follow.
+const WHAT: &str = "LZ4 frame";
 
 /// Decodes frames.
 pub(super) struct Decoder<R: BufRead> {
-    frame: Option<FrameDecoder<Frame<R>>>,
+    state: State<R>,
+}
+
+enum State<R: BufRead> {
+    /// A mark comes next.
+    Between(R),
+    Frame(Box<FrameDecoder<Frame<R>>>),
+    Legacy(legacy::Decoder<R>),
+    Ended,
 }
 
 impl<R: BufRead> Decoder<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { frame: Some(FrameDecoder::new(Frame::new(input))) }
+        Self { state: State::Between(input) }
+    }
+
+    /// Begins the next frame, whose mark may have been read.
+    fn begin(mut input: R, mut read: Option<[u8; 4]>) -> io::Result<State<R>> {
+        loop {
+            let next = match read.take() {
+                Some(next) => Some(next),
+                None => mark(&mut input, true, WHAT)?,
+            };
+            match next {
+                None => return Ok(State::Ended),
+                Some(frame::MAGIC) => return Ok(State::Frame(Box::new(FrameDecoder::new(Frame::new(input))))),
+                Some(legacy::MAGIC) => return Ok(State::Legacy(legacy::Decoder::new(input))),
+                Some(next) if skippable::is_mark(next) => skippable::pass(&mut input)?,
+                Some(_) => return Err(Behind::no(WHAT)),
+            }
+        }
     }
 }
 
 impl<R: BufRead> Read for Decoder<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let Some(decoder) = &mut self.frame else { return Ok(0) };
-            let length = decoder.read(buf)?;
-            if length > 0 || buf.is_empty() {
-                return Ok(length);
-            }
-            // Empty blocks end nothing.
-            if !decoder.get_ref().ended() {
-                continue;
-            }
-            let Some(decoder) = self.frame.take() else { return Ok(0) };
-            let mut input = decoder.into_inner().input;
-            if follows(&mut input)? {
-                self.frame = Some(FrameDecoder::new(Frame::new(input)));
-            }
-        }
-    }
-}
-
-/// Whether another frame follows; skippable ones are passed over.
-fn follows(input: &mut impl BufRead) -> io::Result<bool> {
-    loop {
-        // Where the buffer ends in the middle of the mark, its first byte has to do: the decoder checks the rest.
-        let buffer = input.fill_buf()?;
-        let Some(first) = buffer.first() else { return Ok(false) };
-        if *first == MAGIC.to_le_bytes()[0] {
-            return Ok(true);
-        }
-        let (mut magic, mut size) = ([0; 4], [0; 4]);
-        input.read_exact(&mut magic)?;
-        if u32::from_le_bytes(magic) & !0xf != SKIPPABLE {
-            let text = "there is something behind its end that is no LZ4 frame";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        input.read_exact(&mut size)?;
-        let size = u64::from(u32::from_le_bytes(size));
-        if io::copy(&mut input.take(size), &mut io::sink())? < size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
-/// The bytes of one frame. What cuts it off is an error, and what follows it is not read.
-struct Frame<R> {
-    input: R,
-    next: Part,
-    /// Bytes of the present part that were not read yet.
-    left: u32,
-    /// What a part that has to be understood has said so far.
-    seen: Vec<u8>,
-    block_checksums: bool,
-    content_checksum: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// The mark, and two bytes of which the first tells what is in the rest.
-    Head,
-    /// Sizes, a dictionary's number, and the checksum of all of it.
-    Rest,
-    BlockSize,
-    Block,
-    Checksum,
-    Ended,
-}
-
-impl<R: BufRead> Frame<R> {
-    fn new(input: R) -> Self {
-        Self { input, next: Part::Head, left: 6, seen: Vec::new(), block_checksums: false, content_checksum: false }
-    }
-
-    fn ended(&self) -> bool {
-        self.next == Part::Ended
-    }
-
-    /// The part behind the one that is over.
-    fn advance(&mut self) {
-        let seen = std::mem::take(&mut self.seen);
-        (self.next, self.left) = match self.next {
-            Part::Head => {
-                let flags = seen.get(4).copied().unwrap_or_default();
-                (self.block_checksums, self.content_checksum) = (flags & 0x10 != 0, flags & 4 != 0);
-                let size = if flags & 8 != 0 { 8 } else { 0 };
-                let dictionary = if flags & 1 != 0 { 4 } else { 0 };
-                (Part::Rest, size + dictionary + 1)
-            }
-            Part::BlockSize => {
-                let size = seen.iter().rev().fold(0_u32, |size, byte| (size << 8) | u32::from(*byte));
-                let checksum = if self.block_checksums { 4 } else { 0 };
-                match size & 0x7fff_ffff {
-                    0 if size == 0 && self.content_checksum => (Part::Checksum, 4),
-                    0 if size == 0 => (Part::Ended, 0),
-                    // A larger one is refused by the decoder before it reads it.
-                    length => (Part::Block, length.min(MAX_BLOCK) + checksum),
-                }
-            }
-            Part::Rest | Part::Block => (Part::BlockSize, 4),
-            Part::Checksum | Part::Ended => (Part::Ended, 0),
-        };
-    }
-}
-
-impl<R: BufRead> Read for Frame<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.left == 0 && !self.ended() {
-            self.advance();
-        }
-        if self.ended() || buf.is_empty() {
+        if buf.is_empty() {
             return Ok(0);
         }
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
-        let length = self.input.read(&mut buf[..wanted])?;
-        if length == 0 {
-            // Not `UnexpectedEof`, which the decoder takes for an end.
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is cut off"));
+        loop {
+            match &mut self.state {
+                State::Frame(decoder) => {
+                    let length = decoder.read(buf)?;
+                    if length > 0 {
+                        return Ok(length);
+                    }
+                    // Empty blocks end nothing.
+                    if !decoder.get_ref().ended() {
+                        continue;
+                    }
+                }
+                State::Legacy(decoder) => {
+                    let length = decoder.read(buf)?;
+                    if length > 0 {
+                        return Ok(length);
+                    }
+                }
+                State::Between(_) => {}
+                State::Ended => return Ok(0),
+            }
+            let (input, read) = match std::mem::replace(&mut self.state, State::Ended) {
+                State::Frame(decoder) => (decoder.into_inner().into_inner(), None),
+                State::Legacy(decoder) => decoder.into_inner(),
+                State::Between(input) => (input, None),
+                State::Ended => return Ok(0),
+            };
+            self.state = Self::begin(input, read)?;
         }
-        if matches!(self.next, Part::Head | Part::BlockSize) {
-            self.seen.extend_from_slice(&buf[..length]);
-        }
-        self.left -= u32::try_from(length).unwrap_or(self.left);
-        if self.left == 0 {
-            self.advance();
-        }
-        Ok(length)
     }
 }
 
@@ -193,7 +129,7 @@ mod tests {
         for info in kinds() {
             let one = frame(&data, info);
             let empty = frame(b"", FrameInfo::new());
-            let skippable = [&SKIPPABLE.to_le_bytes()[..], &3_u32.to_le_bytes(), b"abc"].concat();
+            let skippable = [&[0x50, 0x2a, 0x4d, 0x18][..], &3_u32.to_le_bytes(), b"abc"].concat();
             let all = [one.as_slice(), &empty, &skippable, &one, &skippable].concat();
             assert!(decoded(&all).unwrap() == [data.as_slice(), &data].concat());
         }
@@ -207,7 +143,28 @@ mod tests {
             for cut in (1..40).chain(good.len() - 40..good.len()).chain(good.len() + 1..good.len() + 40) {
                 assert!(decoded(&two[..cut]).is_err(), "{cut}");
             }
-            assert!(decoded(&[good.as_slice(), b"rest"].concat()).is_err());
+            assert!(Behind::of(&decoded(&[good.as_slice(), b"rest"].concat()).unwrap_err()).is_some());
+        }
+    }
+
+    #[test]
+    fn frames_of_both_formats_follow_each_other() {
+        let new = frame(b"new ", FrameInfo::new());
+        let packed = lz4_flex::block::compress(b"old ");
+        let old = [&legacy::MAGIC[..], &u32::try_from(packed.len()).unwrap().to_le_bytes(), &packed].concat();
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18][..], &1_u32.to_le_bytes(), b"x"].concat();
+        let all = [&new, &old, &old, &skippable, &new, &old, &new].map(Vec::as_slice).concat();
+        assert_eq!(decoded(&all).unwrap(), b"new old old new old new ");
+        let begins = [skippable.as_slice(), &old, &skippable].concat();
+        assert_eq!(decoded(&begins).unwrap(), b"old ");
+        for whole in [&new, &old] {
+            for zeros in [1, 3, 4, 5, 1000] {
+                let bytes = [whole.as_slice(), &vec![0; zeros]].concat();
+                assert_eq!(decoded(&bytes).unwrap(), decoded(whole).unwrap(), "{zeros}");
+            }
+            for rest in [&b"rest"[..], b"x", b"rest of it", b"\0\0\0\0\0\0x"] {
+                assert!(Behind::of(&decoded(&[whole.as_slice(), rest].concat()).unwrap_err()).is_some(), "{rest:?}");
+            }
         }
     }
 }

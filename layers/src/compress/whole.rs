@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Format;
+use super::behind::Behind;
 
 /// What a decoder reads from. A signal ends no read here: a decoder that gives up in the middle of a step because of
 /// one cannot go on.
@@ -41,11 +42,13 @@ pub(super) struct Whole<R> {
     format: Format,
     input_failed: Arc<AtomicBool>,
     failure: Option<(io::ErrorKind, String)>,
+    /// The stream is whole, and is followed by what is none: told as often as one asks.
+    behind: Option<Behind>,
 }
 
 impl<R: Read> Whole<R> {
     pub(super) fn new(decoder: R, format: Format, input_failed: Arc<AtomicBool>) -> Self {
-        Self { decoder, format, input_failed, failure: None }
+        Self { decoder, format, input_failed, failure: None, behind: None }
     }
 
     /// An error of the input is the input's; one of the decoder speaks of the format.
@@ -57,13 +60,19 @@ impl<R: Read> Whole<R> {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), format!("the {name} stream is cut off")),
             io::ErrorKind::OutOfMemory => error,
-            kind => io::Error::new(kind, format!("the {name} stream is damaged: {error}")),
+            kind => match Behind::of(&error) {
+                Some(behind) => behind.named(name).error(),
+                None => io::Error::new(kind, format!("the {name} stream is damaged: {error}")),
+            },
         }
     }
 }
 
 impl<R: Read> Read for Whole<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(behind) = &self.behind {
+            return Err(behind.error());
+        }
         if let Some((kind, text)) = &self.failure {
             return Err(io::Error::new(*kind, text.clone()));
         }
@@ -72,6 +81,7 @@ impl<R: Read> Read for Whole<R> {
             Err(error) => {
                 let error = self.told(error);
                 self.failure = Some((error.kind(), error.to_string()));
+                self.behind = Behind::of(&error).cloned();
                 Err(error)
             }
         }

@@ -7,6 +7,8 @@ use std::num::NonZero;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 
+use super::behind::Behind;
+
 /// The first bytes of every stream ("The .xz File Format", 2.1.1.1).
 const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 /// What blocks side by side may take; with larger blocks than fit, they are decoded one after the other.
@@ -117,7 +119,7 @@ fn variable(rest: &mut &[u8]) -> Option<u64> {
 
 /// Passes over stream padding (2.2: zero bytes, a multiple of four). False at the end of the file.
 fn skip_padding(input: &mut impl BufRead) -> io::Result<bool> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "there is something behind the xz stream");
+    let invalid = || Behind::no("xz stream");
     let mut padding = 0;
     loop {
         let buffer = input.fill_buf()?;

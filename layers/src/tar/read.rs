@@ -10,7 +10,7 @@ use tar::{EntryType, Header};
 
 use super::budget::Budget;
 use super::sparse::{self, Segment, SparseReader};
-use super::{Content, Entry, Kind, TarError, XATTR, limits};
+use super::{Content, Entry, Kind, TarError, XATTR, end, limits};
 use crate::path::{self, PathError};
 
 /// Bytes of all extended headers and long names of one member; attributes of 64 KiB fit many times.
@@ -43,7 +43,18 @@ pub fn for_each<R: Read, E: From<TarError>>(
     reader: R,
     each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
 ) -> Result<u64, E> {
-    walk(reader, path::clean, each)
+    walk(reader, path::clean, None, each)
+}
+
+/// The same, for archives that tar(1) is to have read alike: where it goes on with a warning, this does, and gives the
+/// warnings.
+pub fn for_each_as_tar<R: Read, E: From<TarError>>(
+    reader: R,
+    each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
+) -> Result<Vec<String>, E> {
+    let mut remarks = Vec::new();
+    walk(reader, path::clean, Some(&mut remarks), each)?;
+    Ok(remarks)
 }
 
 /// The same, for archives of which nobody expects more than [`path::plain`] names.
@@ -51,18 +62,20 @@ pub fn for_each_plain<R: Read, E: From<TarError>>(
     reader: R,
     each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
 ) -> Result<u64, E> {
-    walk(reader, path::plain, each)
+    walk(reader, path::plain, None, each)
 }
 
 fn walk<R: Read, E: From<TarError>>(
     mut reader: R,
     clean: Clean,
+    remarks: Option<&mut Vec<String>>,
     mut each: impl FnMut(Entry, &mut dyn Content) -> Result<(), E>,
 ) -> Result<u64, E> {
     let mut count = 0;
     let mut ahead = Ahead::default();
     let mut budget = Budget::default();
-    while let Some(header) = next_header(&mut reader)? {
+    let mut next = next_header(&mut reader)?;
+    while let Next::Member(header) = next {
         let size = header.entry_size().map_err(TarError::from)?;
         match header.entry_type() {
             EntryType::XHeader => {
@@ -105,11 +118,14 @@ fn walk<R: Read, E: From<TarError>>(
                 pass(&mut padded)?;
             }
         }
+        next = next_header(&mut reader)?;
     }
     if ahead.any {
         return Err(damaged("an extended header has no member").into());
     }
-    io::copy(&mut reader, &mut io::sink()).map_err(TarError::from)?;
+    if matches!(next, Next::Zeros) {
+        end::behind_zeros(&mut reader, count, remarks)?;
+    }
     Ok(count)
 }
 
@@ -137,14 +153,22 @@ fn damaged(text: &'static str) -> TarError {
     io::Error::new(io::ErrorKind::InvalidData, text).into()
 }
 
-/// The next header; `None` at the end of the archive, which old tools write as nothing at all.
-fn next_header(reader: &mut impl Read) -> Result<Option<Header>, TarError> {
+/// What comes where a header can be.
+enum Next {
+    Member(Header),
+    /// A block of zeros.
+    Zeros,
+    /// Nothing at all, as old tools write the end.
+    Nothing,
+}
+
+fn next_header(reader: &mut impl Read) -> Result<Next, TarError> {
     let mut header = Header::new_old();
     let block = header.as_mut_bytes();
     let mut filled = 0;
     while filled < block.len() {
         match reader.read(&mut block[filled..]) {
-            Ok(0) if filled == 0 => return Ok(None),
+            Ok(0) if filled == 0 => return Ok(Next::Nothing),
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(length) => filled += length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -152,26 +176,12 @@ fn next_header(reader: &mut impl Read) -> Result<Option<Header>, TarError> {
         }
     }
     if block.iter().all(|byte| *byte == 0) {
-        // Two such blocks are the end; old tools wrote one or none. Behind a single one are members that would be lost.
-        let mut second = [0; 512];
-        let mut filled = 0;
-        while filled < second.len() {
-            match reader.read(&mut second[filled..]) {
-                Ok(0) => break,
-                Ok(length) => filled += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if second.iter().any(|byte| *byte != 0) {
-            return Err(damaged("damaged: something follows a single block of zeros, which is no end"));
-        }
-        return Ok(None);
+        return Ok(Next::Zeros);
     }
     if !super::looks_like_tar(header.as_bytes()) {
         return Err(damaged("damaged: a header has a wrong checksum"));
     }
-    Ok(Some(header))
+    Ok(Next::Member(header))
 }
 
 fn padded(size: u64) -> u64 {

@@ -115,6 +115,31 @@ pub fn strange(file: &mut File) -> io::Result<Option<Looks>> {
     })
 }
 
+/// What the archive `file` is by its beginning, and the command that lists or tests one that is. Afterwards it is at its
+/// beginning.
+pub fn described(file: &mut File) -> io::Result<(&'static str, &'static str)> {
+    let looks = strange(&mut *file)?;
+    let head = head(&mut *file)?;
+    file.rewind()?;
+    if head.starts_with(deb::MAGIC) {
+        return Ok(("a Debian package", "dpkg-deb -c"));
+    }
+    if head.starts_with(b"PK") {
+        return Ok(("a zip archive", "unzip -t"));
+    }
+    Ok(match (Format::of(&head), looks) {
+        (Format::Plain, Some(looks)) => (looks.name(), "file"),
+        (Format::Plain, None) => ("a tar archive", "tar -tf"),
+        (_, Some(looks)) => (looks.name(), "file"),
+        (Format::Gzip, _) => ("compressed with gzip", "tar -tzf"),
+        (Format::Zstd, _) => ("compressed with zstd", "tar --zstd -tf"),
+        (Format::Xz, _) => ("compressed with xz", "tar -tJf"),
+        (Format::Bzip2, _) => ("compressed with bzip2", "tar -tjf"),
+        (Format::Lz4 | Format::Lz4Legacy, _) => ("compressed with LZ4", "tar -I lz4 -tf"),
+        (Format::Lzma, _) => ("compressed with LZMA", "tar --lzma -tf"),
+    })
+}
+
 /// What `file` looks like if it does not begin as a Debian package does (deb(5)). Afterwards it is at its beginning.
 pub fn no_package(file: &mut File) -> io::Result<Option<Looks>> {
     let head = head(&mut *file)?;

@@ -3,53 +3,57 @@
 
 use std::io::{self, BufRead, Read};
 
-const MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
+use super::WHAT;
+use crate::compress::behind::mark;
+
+pub(super) const MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
 /// What a block comes to.
 const BLOCK: usize = 8 << 20;
 /// What the worst block takes (lz4.h, `LZ4_COMPRESSBOUND`).
 const MOST: usize = BLOCK + BLOCK / 255 + 16;
 
-/// Decodes blocks, one after the other.
-pub(in crate::compress) struct Decoder<R: BufRead> {
+/// Decodes the blocks of a frame behind its mark.
+pub(super) struct Decoder<R: BufRead> {
     input: R,
     block: Vec<u8>,
     read: usize,
-    /// A block was smaller than others: only a new frame may follow.
+    /// A block was smaller than others: no other follows.
     last: bool,
-    began: bool,
+    /// What stands where a block would, and begins none.
+    next: Option<[u8; 4]>,
 }
 
 impl<R: BufRead> Decoder<R> {
-    pub(in crate::compress) fn new(input: R) -> Self {
-        Self { input, block: Vec::new(), read: 0, last: false, began: false }
+    pub(super) fn new(input: R) -> Self {
+        Self { input, block: Vec::new(), read: 0, last: false, next: None }
+    }
+
+    /// What follows the frame, once it has ended, and what of it has been read.
+    pub(super) fn into_inner(self) -> (R, Option<[u8; 4]>) {
+        (self.input, self.next)
     }
 
     /// Decodes the next block. False where there is none.
     fn next(&mut self) -> io::Result<bool> {
-        let wrong = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text);
-        loop {
-            if self.input.fill_buf()?.is_empty() {
-                return if self.began { Ok(false) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-            }
-            let mut word = [0; 4];
-            self.input.read_exact(&mut word)?;
-            if word == MAGIC {
-                (self.began, self.last) = (true, false);
-                continue;
-            }
-            let length = usize::try_from(u32::from_le_bytes(word)).unwrap_or(usize::MAX);
-            if self.last || length > MOST {
-                return Err(wrong("there is something behind its end that is no LZ4 block"));
-            }
-            let mut packed = vec![0; length];
-            self.input.read_exact(&mut packed)?;
-            self.block.resize(BLOCK, 0);
-            let length = lz4_flex::block::decompress_into(&packed, &mut self.block)
-                .map_err(|error| wrong(&format!("a block is damaged: {error}")))?;
-            self.block.truncate(length);
-            (self.read, self.last) = (0, length < BLOCK);
-            return Ok(true);
+        if self.last || self.next.is_some() {
+            return Ok(false);
         }
+        let Some(word) = mark(&mut self.input, true, WHAT)? else { return Ok(false) };
+        let length = usize::try_from(u32::from_le_bytes(word)).unwrap_or(usize::MAX);
+        if length == 0 || length > MOST {
+            self.next = Some(word);
+            return Ok(false);
+        }
+        let mut packed = vec![0; length];
+        self.input.read_exact(&mut packed)?;
+        self.block.resize(BLOCK, 0);
+        let length = lz4_flex::block::decompress_into(&packed, &mut self.block).map_err(|error| {
+            let text = format!("a block is damaged: {error}");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
+        self.block.truncate(length);
+        (self.read, self.last) = (0, length < BLOCK);
+        Ok(true)
     }
 }
 
@@ -82,7 +86,7 @@ mod tests {
 
     fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut back = Vec::new();
-        Decoder::new(io::BufReader::with_capacity(101, bytes)).read_to_end(&mut back)?;
+        super::super::Decoder::new(io::BufReader::with_capacity(101, bytes)).read_to_end(&mut back)?;
         Ok(back)
     }
 

@@ -7,7 +7,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
 use super::damaged;
-use crate::compress::MEMORY_LIMIT;
+use crate::compress::{MEMORY_LIMIT, clamped};
 
 /// Bytes of properties: how the text is modelled, and the size of the dictionary (5.8.8.2).
 const PROPERTIES: u16 = 5;
@@ -28,9 +28,10 @@ impl<R: Read> Decoder<R> {
         if u16::from_le_bytes([header[2], header[3]]) != PROPERTIES {
             return Err(damaged("the properties of LZMA have another length than 5 bytes"));
         }
-        let mut head = vec![0; PROPERTIES.into()];
-        input.read_exact(&mut head)?;
-        head.extend(size.to_le_bytes());
+        let mut head = [0; 13];
+        input.read_exact(&mut head[..PROPERTIES.into()])?;
+        head[PROPERTIES.into()..].copy_from_slice(&size.to_le_bytes());
+        let head = clamped(head, MEMORY_LIMIT).to_vec();
         let stream = Stream::new_lzma_decoder(MEMORY_LIMIT)?;
         let inner = XzDecoder::new_stream(BufReader::new(Cursor::new(head).chain(input)), stream);
         Ok(Self { inner, left: size, crc: Crc::new(), expected })

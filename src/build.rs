@@ -35,7 +35,7 @@ mod team;
 mod uploads;
 mod verify;
 
-pub use advice::{advice, login_advice};
+pub use advice::{advice, installer, login_advice};
 pub use agent::ensure_agent;
 pub use blobs::ensure_blobs;
 pub use closures::{Closures, closures};

@@ -164,6 +164,8 @@ pub enum Op {
     RegisterBinfmt { architecture: String, interpreter: String },
     /// Deletes `path` with all below it. Nothing there is fine.
     Remove { path: String },
+    /// Fails where nothing is at `path`, or an empty directory: what a command was run for is not there.
+    Expect { path: String },
     /// Makes the image's own user, with a home and bash, when no user of that name exists.
     EnsureUser { name: String, uid: u32 },
 }
@@ -275,6 +277,11 @@ impl Step {
         self.ops
             .iter()
             .any(|op| matches!(op, Op::Unpack { archive: Archive::Source(archive), .. } if archive == source))
+    }
+
+    /// True if it unpacks an archive of the root.
+    pub fn unpacks_in_root(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Unpack { archive: Archive::InTarget(_), .. }))
     }
 
     /// True if `source` is a Debian package that it installs, and that no archive of the distribution's has.

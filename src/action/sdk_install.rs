@@ -46,5 +46,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let words: Vec<&str> = [INSTALLER].into_iter().chain(args.iter().map(String::as_str)).collect();
     ops.push(fields.tool(&words, "/tmp")?);
     ops.push(Op::Remove { path });
+    // Installers end well where they wanted an answer, or were told to install elsewhere.
+    ops.push(Op::Expect { path: dest.clone() });
     Ok(Lowered { ops, written: Some(dest) })
 }

@@ -1,5 +1,6 @@
 //! What the last output of a task says to who has seen it before.
 
+use crate::op::{Op, Step};
 use crate::ssh::Ssh;
 
 /// What went wrong: words of the output, all of which are in one line, and what helps.
@@ -55,6 +56,59 @@ pub fn advice(text: &str) -> Option<&'static str> {
     text.lines().rev().find_map(|line| case(line, &LOGINS).or_else(|| case(line, &MACHINES)))
 }
 
+/// Actions that run what a vendor has made to be run by hand: the field with its arguments, and what is usual there.
+const INSTALLERS: [(&str, &str, &str); 2] = [
+    ("sdk_install", "args", "`[-y, -d, DEST]` is what it gets without"),
+    ("mcu_sdk", "install_args", "it gets none without"),
+];
+
+/// What an installer asks with, where it says what it expects.
+const ASKING: [&str; 10] = [
+    "[y/n]",
+    "(y/n)",
+    "[yes/no]",
+    "(yes/no)",
+    "yes or no",
+    "press enter",
+    "press any key",
+    "press return",
+    "eof when reading a line",
+    "not a tty",
+];
+/// So many of its last lines may hold the question.
+const LAST: usize = 6;
+
+/// What helps against an installer that failed with `exit`, or ended well and did nothing.
+pub fn installer(step: &Step, output: &[String], exit: Option<i32>) -> Option<String> {
+    let (_, field, usual) = INSTALLERS.iter().find(|(action, ..)| *action == step.action)?;
+    let last = output.iter().rev().filter(|line| !line.trim().is_empty()).take(LAST);
+    if let Some(asked) = asked(last) {
+        return Some(format!(
+            "it asks (`{asked}`), and nobody is there to answer: give its answers in `{field}`, as its `--help` names \
+             them; {usual}"
+        ));
+    }
+    // What a command says that failed is worth more than a guess.
+    let dest = step.ops.iter().find_map(|op| match op {
+        Op::Expect { path } if exit.is_none() => Some(path),
+        _ => None,
+    })?;
+    Some(format!(
+        "name in `dest` where it installs to, or tell it in `{field}` to install to {dest}, as its `--help` says; {usual}"
+    ))
+}
+
+/// The line with which somebody was asked, the last first.
+fn asked<'l>(mut last: impl Iterator<Item = &'l String>) -> Option<&'l str> {
+    let asks = |line: &str| ASKING.iter().any(|words| line.to_lowercase().contains(words));
+    let first = last.next().map(|line| line.trim())?;
+    // A question without an answer ends the output.
+    if asks(first) || first.ends_with(['?', ':']) && !first.to_lowercase().contains("error") {
+        return Some(first);
+    }
+    last.map(|line| line.trim()).find(|line| asks(line))
+}
+
 fn case(line: &str, cases: &[Case]) -> Option<&'static str> {
     cases.iter().find(|(words, _)| words.iter().all(|word| line.contains(word))).map(|(_, help)| *help)
 }
@@ -78,5 +132,28 @@ mod tests {
         assert!(of("fatal: could not read Username for 'https://a.example': terminal prompts disabled").is_some());
         assert!(of("git@a.example: Permission denied (publickey).").is_some_and(|help| help.contains("--ssh default")));
         assert_eq!(of("make: *** [all] Error 2"), None);
+    }
+
+    #[test]
+    fn an_installer_that_asks_is_told_of_with_the_field_for_its_answers() {
+        let ops = vec![Op::Expect { path: "/opt/sdk".into() }];
+        let of = |action: &str, lines: &[&str], exit| {
+            let step = Step { action: action.into(), ops: ops.clone(), ..Step::default() };
+            installer(&step, &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), exit)
+        };
+        for lines in [
+            &["Proceed [Y/n]? "][..],
+            &["Where to:", ""],
+            &["Do you accept (yes/no)", "install.sh: 3: cannot read"],
+            &["Traceback", "EOFError: EOF when reading a line"],
+        ] {
+            for (action, field) in [("sdk_install", "`args`"), ("mcu_sdk", "`install_args`")] {
+                let help = of(action, lines, Some(1)).unwrap();
+                assert!(help.starts_with("it asks (`") && help.contains(field), "{help}");
+            }
+            assert_eq!(of("run_command", lines, Some(1)), None);
+        }
+        assert_eq!(of("sdk_install", &["installing", "error: no space:"], Some(1)), None);
+        assert!(of("sdk_install", &["installing"], None).unwrap().contains("to install to /opt/sdk"));
     }
 }

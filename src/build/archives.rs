@@ -278,6 +278,10 @@ impl Job {
             stop,
         };
         let made = portable(file, &place, self.store.layer_writer(self.inputs.compression)?)?;
+        for remark in made.remarks {
+            let warning = format!("{}: {}: {remark}", self.name, self.task);
+            self.fetcher.reporter().event(Event::Warning(warning));
+        }
         Ok(PortableRecord { layer: made.blob, tops: made.tops, preimage: self.preimage.clone() })
     }
 }

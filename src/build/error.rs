@@ -35,9 +35,11 @@ pub struct TaskFailure {
     /// The end of what it printed.
     pub output: Vec<String>,
     /// What to do, where that is known.
-    pub hint: Option<String>,
+    pub hints: Vec<String>,
     /// What was there when it failed, as an image.
     pub image: Option<Descriptor>,
+    /// Looking into that helps: something of the root failed, such as a command.
+    pub looked_into: bool,
 }
 
 impl BuildError {

@@ -338,6 +338,7 @@ impl<'a> Session<'a> {
         let outcome = self.target()?.perform(&revealed, files, loan, |piece| lines.take(&piece));
         drop(proxy);
         let output = lines.finish();
+        let mut ran = true;
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {
                 for warning in warnings {
@@ -350,11 +351,18 @@ impl<'a> Session<'a> {
                 reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
                 return Ok(None);
             }
-            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output, self.resolver.ssh)),
-            Err(RequestError::Failed { message, hint }) => (message, None, hint),
+            Ok(Outcome::Failed { message, exit }) => {
+                let hint = advice::of(&output, self.resolver.ssh);
+                (message, exit, hint.or_else(|| advice::installer(step, &output, exit)))
+            }
+            Err(RequestError::Failed { message, hint }) => {
+                ran = step.unpacks_in_root();
+                (message, None, hint)
+            }
             Err(error) => return Err(error.into()),
         };
-        let hint = self.resolver.forget_unusable(step, &self.inputs.sources)?.or(hint);
+        let mut hints = self.resolver.told_of_archives(step, &self.inputs.sources, self.directory, &message)?;
+        hints.extend(hint);
         let failure = TaskFailure {
             task: step.name.clone(),
             action: step.action.clone(),
@@ -364,8 +372,9 @@ impl<'a> Session<'a> {
             message: secrets.mask(&message),
             exit,
             output,
-            hint,
+            hints,
             image: None,
+            looked_into: ran,
         };
         Ok(Some(Box::new(failure)))
     }

@@ -223,9 +223,9 @@ fn failed_tag(directory: &Path) -> String {
 
 /// Gives what a failed build left its names, and says how to look into it.
 fn explain(error: BuildError, context: &Context, directory: &Path, platform: &Platform) -> CommandError {
-    let partial = match &error {
-        BuildError::Task { failure, .. } => failure.image.clone(),
-        _ => None,
+    let (partial, helps) = match &error {
+        BuildError::Task { failure, .. } => (failure.image.clone(), failure.looked_into),
+        _ => (None, false),
     };
     let mut failure = CommandError::from(error);
     if let Some(manifest) = partial {
@@ -236,7 +236,7 @@ fn explain(error: BuildError, context: &Context, directory: &Path, platform: &Pl
         };
         // Others that fail meanwhile take the first one.
         let own = format!("{FAILED}:{}", failed_tag(directory));
-        if tag(format!("{FAILED}:latest")).and_then(|()| tag(own.clone())).is_ok() {
+        if tag(format!("{FAILED}:latest")).and_then(|()| tag(own.clone())).is_ok() && helps {
             failure = failure.hint(format!("look inside, as it was when the task failed: alloy run {own}"));
         }
     }

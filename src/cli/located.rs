@@ -54,6 +54,11 @@ impl Place {
         Self::found(file, line, |task| quoted(task, told))
     }
 
+    /// Of the task at `line` of `file`, what names the archive that `told` is about.
+    pub(super) fn of_archive(file: &str, line: usize, told: &str) -> Self {
+        Self::found(file, line, |task| quoted(task, told).or_else(|| archive(task)))
+    }
+
     /// Of the task at `line` of `file`, the value of `field`.
     pub(super) fn of_field(file: &str, line: usize, field: &str) -> Self {
         Self::found(file, line, |task| task.fields.get(field).map(|node| node.span))
@@ -97,6 +102,11 @@ fn find(blueprint: &Blueprint, file: &str, line: usize, look: impl FnOnce(&Task)
 /// The name of a task says more than the line that it begins in.
 fn beginning(task: &Task) -> Span {
     task.fields.get("name").map_or(task.span, |node| node.span)
+}
+
+/// What names the archive, for which the task may have other words than what it stands for.
+fn archive(task: &Task) -> Option<Span> {
+    ["url", "artifact_source", "source", "ref"].iter().find_map(|name| task.fields.get(name).map(|node| node.span))
 }
 
 /// The value that `told` quotes.

@@ -50,9 +50,9 @@ impl<'a> Fetches<'a> {
         Some(Download { url: url.clone(), sha256, size: None, part_of: None })
     }
 
-    /// Forgets what was of no use to a step that failed. Gives a hint that says so.
-    pub fn forget_unusable(&self, step: &Step) -> Result<Option<String>, StoreError> {
-        self.resolver.forget_unusable(step, self.digests)
+    /// What helps whom the archives of a step fail, as `message` says. What was of no use is forgotten.
+    pub fn told_of_archives(&self, step: &Step, message: &str) -> Result<Vec<String>, StoreError> {
+        self.resolver.told_of_archives(step, self.digests, self.directory, message)
     }
 
     /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which

@@ -10,7 +10,7 @@ use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::state::{CUT_OFF, Ending, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, repair};
-use crate::build::{Lines, TaskFailure, login_advice};
+use crate::build::{Lines, TaskFailure, installer, login_advice};
 use crate::event::{Event, Id};
 use crate::op::Step;
 use crate::plan::Lowered;
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = login_advice(&output, self.resolver.ssh);
+                let hint = login_advice(&output, self.resolver.ssh).or_else(|| installer(step, &output, exit));
                 (message, exit, hint)
             }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {
@@ -214,7 +214,8 @@ impl<'a> Run<'a> {
             }
             Err(error) => (error.told(), None, error.hint()),
         };
-        let hint = self.fetches.forget_unusable(step)?.or(hint);
+        let mut hints = self.fetches.told_of_archives(step, &message)?;
+        hints.extend(hint);
         let message = secrets.mask(&message);
         let why = if ending() { "interrupted".to_owned() } else { message.clone() };
         self.record(at, Ending::Failed, why, Wrote::default())?;
@@ -232,8 +233,9 @@ impl<'a> Run<'a> {
             message,
             exit,
             output,
-            hint,
+            hints,
             image: None,
+            looked_into: false,
         })))
     }
 

@@ -1,6 +1,7 @@
 //! What downloads are worth: which URL is known to have given what, and what is forgotten since nobody could use it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use layers::digest::Digest;
 use layers::stop::Stop;
@@ -12,6 +13,7 @@ use crate::cache::{self, Place};
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, WITNESSED, Witnessed};
 use crate::op::{Source, Step};
+use crate::target::{UNPACKING, told_of_archive};
 use crate::tasks::Task;
 
 /// What such records are called among a team.
@@ -88,13 +90,27 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Forgets what URLs gave to a task that failed, where nothing pins it and the archive cannot be read to its end: the
-    /// next time it is asked for again. Gives a hint that says so.
-    pub fn forget_unusable(
+    /// What helps whom the archives of a task fail, as `message` says: what they are, and how to look into them.
+    ///
+    /// Forgets what URLs gave, where nothing pins it and the archive cannot be read to its end: the next time it is asked
+    /// for again.
+    pub fn told_of_archives(
         &self,
         step: &Step,
         digests: &BTreeMap<Source, Digest>,
-    ) -> Result<Option<String>, StoreError> {
+        directory: &Path,
+        message: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut hints = Vec::new();
+        for source in step.sources().filter(|source| message.starts_with(UNPACKING) && step.unpacks(source)) {
+            let path = match (source, digests.get(source)) {
+                (Source::Local { path }, _) => directory.join(path),
+                (_, Some(digest)) => self.fetcher.path(digest),
+                _ => continue,
+            };
+            let shown = path.display().to_string();
+            hints.extend(layers::regular::open(&path).and_then(|mut file| told_of_archive(&mut file, &shown)));
+        }
         let mut forgotten = Vec::new();
         for source in step.sources().filter(|source| step.unpacks(source)) {
             let (Source::Url { url, sha256: None }, Some(digest)) = (source, digests.get(source)) else { continue };
@@ -104,7 +120,12 @@ impl Resolver<'_> {
                 forgotten.push(self.fetcher.shown(url));
             }
         }
-        let hint = format!("what {} gave is forgotten: it is asked for again the next time", forgotten.join(", "));
-        Ok((!forgotten.is_empty()).then_some(hint))
+        if !forgotten.is_empty() {
+            let shown = forgotten.join(", ");
+            hints.push(format!(
+                "what {shown} gave is forgotten, and asked for again the next time: nothing has to be deleted"
+            ));
+        }
+        Ok(hints)
     }
 }

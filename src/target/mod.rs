@@ -24,6 +24,7 @@ mod site;
 mod trees;
 mod unpack;
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -32,8 +33,22 @@ pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;
 pub use serve::serve;
 
-use crate::op::Source;
+use crate::fetch::without_credentials;
+use crate::op::{Secrets, Source};
 use crate::sandbox::SandboxError;
+
+/// What failures begin with that are an archive's.
+pub const UNPACKING: &str = "cannot unpack ";
+
+/// What helps whom an archive fails: what `file`, which is called `path`, looks like, and how to look into it.
+pub fn told_of_archive(file: &mut File, path: &str) -> io::Result<String> {
+    let size = file.metadata()?.len();
+    let (looks, command) = layers::unpack::described(file)?;
+    Ok(format!(
+        "{path} has {size} bytes, and looks like {looks}: `{command} {path}` says whether others can read it, and what \
+         is in it"
+    ))
+}
 
 /// What is said of a task that succeeded, where `path`, which its `creates` names, is not there afterwards: it will run
 /// once more, or wait for something else, whenever somebody goes by it.
@@ -50,6 +65,16 @@ pub enum TargetError {
     /// An archive could not be unpacked.
     #[error(transparent)]
     Unpack(#[from] layers::unpack::UnpackError),
+    /// The archive is at fault.
+    #[error("{UNPACKING}{what}: {source}")]
+    Archive {
+        /// Its URL or path.
+        what: String,
+        /// What it is, if it is a file of the root.
+        hint: Option<String>,
+        /// What is wrong with it.
+        source: layers::unpack::UnpackError,
+    },
     /// A layer could not be unpacked.
     #[error(transparent)]
     Apply(#[from] layers::apply::ApplyError),
@@ -175,6 +200,15 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// The archive of `source` cannot be unpacked.
+    pub fn unpack(source: &Source, error: layers::unpack::UnpackError) -> Self {
+        let what = match source {
+            Source::Url { url, .. } => without_credentials(&Secrets::without_markers(url)),
+            Source::Local { path } | Source::Tree { path, .. } => path.clone(),
+        };
+        if error.is_of_archive() { Self::Archive { what, hint: None, source: error } } else { error.into() }
+    }
+
     /// A failure of scratch space.
     pub fn scratch(error: io::Error) -> Self {
         Self::Scratch(error)
@@ -208,6 +242,7 @@ impl TargetError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Sandbox(error) => error.hint(),
+            Self::Archive { hint, .. } => hint.clone(),
             Self::Binfmt { .. } => Some(
                 "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
                     .into(),

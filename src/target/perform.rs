@@ -165,6 +165,12 @@ impl<'a> Performer<'a> {
         });
         self.owner = owner.and_then(|owner| accounts.owner(owner).ok()).map(|(uid, _)| uid);
         for op in &step.ops {
+            if let Op::Expect { path } = op
+                && !self.holds_something(Path::new(path))?
+            {
+                let message = format!("it ended well, and there is nothing in {path}, which its `dest` names");
+                return Ok(Outcome::Failed { message, exit: None });
+            }
             if let Some(exit) = self.op(op)?.filter(|exit| *exit != 0) {
                 return Ok(Outcome::Failed { message: STATUS.into(), exit: Some(exit) });
             }
@@ -245,9 +251,20 @@ impl<'a> Performer<'a> {
                 let path = path.strip_prefix("/").unwrap_or(path);
                 self.written.retain(|written| !written.starts_with(path));
             }
+            Op::Expect { .. } => {}
             Op::EnsureUser { name, uid } => return self.ensure_user(name, *uid).map(Some),
         }
         Ok(None)
+    }
+
+    /// False where nothing is, or an empty directory.
+    fn holds_something(&self, path: &Path) -> Result<bool, TargetError> {
+        let root = self.root();
+        if !root.exists(path)? {
+            return Ok(false);
+        }
+        let directory = root.metadata_followed(path)?.kind == FileKind::Directory;
+        Ok(!directory || !root.read_dir(path)?.is_empty())
     }
 
     fn accounts(&self) -> Result<Accounts, TargetError> {

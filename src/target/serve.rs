@@ -13,6 +13,7 @@ use layers::compress::decoder;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
 use layers::disk;
+use layers::holes::{Holes, is_new};
 use layers::ids::Exchange;
 use layers::root::{Root, remove_tree};
 use layers::store::{Damage, Store, layer_tree};
@@ -236,7 +237,7 @@ impl<'a> Session<'a> {
             let path = self.store.blob_path(blob);
             move |source| TargetError::Host { path, source }
         };
-        let file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
+        let mut file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
         let staged = unpack::Staged::new(&self.store)?;
         let root = Root::open(staged.path())?;
         let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
@@ -248,13 +249,17 @@ impl<'a> Session<'a> {
             })?;
         }
         let exclude = ExcludeSet::default();
-        let mut out = BufWriter::with_capacity(1 << 20, &file);
-        diff(
-            &root,
-            &mut out,
-            &DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() },
-        )?;
-        out.flush().map_err(TargetError::Output)
+        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
+        // All that is written is seen by whoever reads; in a new file, zeros need not be.
+        if !is_new(&file).map_err(TargetError::Output)? {
+            let mut out = BufWriter::with_capacity(1 << 20, &file);
+            diff(&root, &mut out, &options)?;
+            return out.flush().map_err(TargetError::Output);
+        }
+        let mut out = BufWriter::with_capacity(64 << 10, Holes::new(&mut file));
+        diff(&root, &mut out, &options)?;
+        let holes = out.into_inner().map_err(|error| TargetError::Output(error.into_error()))?;
+        holes.finish().map(drop).map_err(TargetError::Output)
     }
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {

@@ -5,6 +5,7 @@
 mod actions;
 mod apt_index;
 mod archives;
+mod archives_told;
 mod attestations;
 mod bases;
 mod blueprints;

@@ -113,17 +113,21 @@ impl Session<'_> {
                 let error = FetchError::Local { path: path.display().to_string(), source };
                 return BuildError::Download { task, file, line, error };
             }
-            JobError::Archive(PortableError::Unpack(error)) => TargetError::from(error),
+            JobError::Archive(PortableError::Unpack(error)) => match &planned.portable {
+                Some(portable) => TargetError::unpack(&portable.archive, error),
+                None => error.into(),
+            },
             error @ (JobError::Archive(_) | JobError::Thread(_) | JobError::Stopped) => {
                 TargetError::Layer(error.to_string())
             }
         };
         let (message, hint) = error.failure();
-        let forgotten = step.map(|step| self.resolver.forget_unusable(step, &self.inputs.sources)).transpose();
-        let hint = match forgotten {
-            Ok(forgotten) => forgotten.flatten().or(hint),
+        let told = |step| self.resolver.told_of_archives(step, &self.inputs.sources, self.directory, &message);
+        let mut hints = match step.map(told).transpose() {
+            Ok(hints) => hints.unwrap_or_default(),
             Err(error) => return error.into(),
         };
+        hints.extend(hint);
         let failure = TaskFailure {
             task,
             action: step.map(|step| step.action.clone()).unwrap_or_default(),
@@ -133,8 +137,9 @@ impl Session<'_> {
             message: self.lowered.secrets.mask(&message),
             exit: None,
             output: Vec::new(),
-            hint,
+            hints,
             image: None,
+            looked_into: false,
         };
         BuildError::Task { failure: Box::new(failure), partial: None }
     }

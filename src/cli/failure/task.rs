@@ -7,8 +7,11 @@ use super::super::located::Place;
 use super::super::ui;
 use crate::build::TaskFailure;
 use crate::fetch::FetchError;
+use crate::target::UNPACKING;
 
 const SIGKILL: i32 = 9;
+/// What failures say that are about the number of path elements that an archive's names lose.
+const LEFT_OUT: &str = "leading path elements are dropped";
 
 /// A task that failed, with what it printed last, unless that was shown already.
 pub(super) fn task(failure: TaskFailure) -> CommandError {
@@ -16,7 +19,11 @@ pub(super) fn task(failure: TaskFailure) -> CommandError {
     // What a command printed may name anything; where apt and others say what is wrong, they say so.
     let wrong = failure.output.iter().filter(|line| line.starts_with("E: ") || line.starts_with("ERROR: "));
     let told = wrong.fold(failure.message.clone(), |told, line| told + "\n" + line);
-    let place = Place::of(&failure.file, failure.line, &told);
+    let place = match () {
+        () if failure.message.contains(LEFT_OUT) => Place::of_field(&failure.file, failure.line, "strip_components"),
+        () if failure.message.starts_with(UNPACKING) => Place::of_archive(&failure.file, failure.line, &told),
+        () => Place::of(&failure.file, failure.line, &told),
+    };
     let said = format!("{}{status}", failure.message);
     let mut output = String::new();
     for line in &failure.output {
@@ -32,7 +39,7 @@ pub(super) fn task(failure: TaskFailure) -> CommandError {
     if failure.exit == Some(128 + SIGKILL) {
         error.hints.push("the kernel kills so where memory runs out: `dmesg` says whether it did".to_owned());
     }
-    error.hints.extend(failure.hint);
+    error.hints.extend(failure.hints);
     error
 }
 
@@ -85,8 +92,9 @@ mod tests {
                 message: "the command failed".to_owned(),
                 exit: Some(exit),
                 output: vec!["cc: fatal".to_owned()],
-                hint: None,
+                hints: Vec::new(),
                 image: None,
+                looked_into: true,
             })
         };
         let killed = failed(137);

@@ -88,6 +88,7 @@ fn redirect(op: &mut Op, place: &str) {
         | Op::PlaceBlob { path, .. }
         | Op::SetAttributes { path, .. }
         | Op::Remove { path }
+        | Op::Expect { path }
         | Op::Copy { dest: path, .. }
         | Op::Unpack { dest: path, .. } => redirected(path, place),
         Op::Run { command, cwd, .. } => {

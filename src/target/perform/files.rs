@@ -10,7 +10,7 @@ use layers::unpack::{UnpackError, UnpackOptions, unpack};
 
 use super::{Performer, listed};
 use crate::op::{Archive, Source};
-use crate::target::{TargetError, rules};
+use crate::target::{TargetError, rules, told_of_archive};
 
 impl Performer<'_> {
     pub(super) fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
@@ -88,9 +88,18 @@ impl Performer<'_> {
         let inode = self.make_dir(dest)?;
         self.objects.insert(dest.to_owned(), inode);
         let options = UnpackOptions { strip, ownership: Ownership::Root, owned: self.owned };
-        let unpacked = unpack(file, self.root(), dest, &options)?;
+        let again = file.try_clone();
+        let unpacked = unpack(file, self.root(), dest, &options).map_err(|error| match archive {
+            Archive::Source(source) => TargetError::unpack(source, error),
+            Archive::InTarget(path) if error.is_of_archive() => {
+                let hint = again.and_then(|mut file| told_of_archive(&mut file, path)).ok();
+                TargetError::Archive { what: path.clone(), hint, source: error }
+            }
+            Archive::InTarget(_) => error.into(),
+        })?;
         self.written.extend(unpacked.made);
         self.unpacked.get_or_insert_default().extend(unpacked.inodes);
+        self.warnings.extend(unpacked.remarks);
         if !unpacked.devices.is_empty() {
             self.warnings.push(format!("device nodes of the archive are left out: {}", listed(&unpacked.devices)));
         }

@@ -44,10 +44,8 @@ pub const UNPACKING: &str = "cannot unpack ";
 pub fn told_of_archive(file: &mut File, path: &str) -> io::Result<String> {
     let size = file.metadata()?.len();
     let (looks, command) = layers::unpack::described(file)?;
-    Ok(format!(
-        "{path} has {size} bytes, and looks like {looks}: `{command} {path}` says whether others can read it, and what \
-         is in it"
-    ))
+    let says = if command == "file" { "what it is" } else { "whether others can read it, and what is in it" };
+    Ok(format!("{path} has {size} bytes, and looks like {looks}: `{command} {path}` says {says}"))
 }
 
 /// What is said of a task that succeeded, where `path`, which its `creates` names, is not there afterwards: it will run

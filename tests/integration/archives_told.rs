@@ -16,13 +16,18 @@ fn an_archive_that_fails_is_named_and_can_be_looked_into() {
     );
     let of = |name: &str| format!("url: '{}', sha256: {}", files.url(name), files.sha256(name));
     for (name, fields, wrong, looks) in [
-        ("cut.tar.bz2", "strip_components: 0", "the bzip2 stream is cut off", "compressed with bzip2: `tar -tjf /"),
+        (
+            "cut.tar.bz2",
+            "strip_components: 0",
+            "the bzip2 stream is cut off",
+            "a tar archive compressed with bzip2: `tar -tjf /",
+        ),
         // One that becomes no layer of its own.
         (
             "null-cut.tar.bz2",
             "creates: /opt/other",
             "the bzip2 stream is cut off",
-            "compressed with bzip2: `tar -tjf /",
+            "a tar archive compressed with bzip2: `tar -tjf /",
         ),
         ("cut.zip", "owner: '1:1'", "cannot read the zip archive", "a zip archive: `unzip -t /"),
     ] {
@@ -57,11 +62,11 @@ fn an_archive_that_fails_is_named_and_can_be_looked_into() {
     // A file of the blueprint, and one of the image, where a look inside helps.
     let local = blueprint(&[
         ("manifest.yml", "name: Test\nversion: 1.0.0\nrun_order: [a.yml]\n"),
-        ("a.yml", "- {name: a, action: unpack, source: ./no/archive.tar, dest: /opt/a}\n"),
-        ("no/archive.tar", "Not an archive.\n"),
+        ("a.yml", "- {name: a, action: unpack, source: ./archive.tar, dest: /opt/a}\n"),
+        ("archive.tar", "Not an archive.\n"),
     ]);
     let said = shared().run(&["build", text(local.path())]).fails(1).stderr;
-    for wanted in ["a.yml:1:37: a: cannot unpack no/archive.tar: ", "has 16 bytes, and looks like a text: `file /"] {
+    for wanted in ["a.yml:1:37: a: cannot unpack archive.tar: ", "has 16 bytes, and looks like a text: `file /"] {
         assert!(said.contains(wanted), "{said}");
     }
     assert!(!said.contains("alloy-failed"), "{said}");

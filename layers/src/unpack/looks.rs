@@ -118,6 +118,8 @@ pub fn strange(file: &mut File) -> io::Result<Option<Looks>> {
 /// What the archive `file` is by its beginning, and the command that lists or tests one that is. Afterwards it is at its
 /// beginning.
 pub fn described(file: &mut File) -> io::Result<(&'static str, &'static str)> {
+    // Whoever could not read it has left it anywhere.
+    file.rewind()?;
     let looks = strange(&mut *file)?;
     let head = head(&mut *file)?;
     file.rewind()?;
@@ -131,12 +133,12 @@ pub fn described(file: &mut File) -> io::Result<(&'static str, &'static str)> {
         (Format::Plain, Some(looks)) => (looks.name(), "file"),
         (Format::Plain, None) => ("a tar archive", "tar -tf"),
         (_, Some(looks)) => (looks.name(), "file"),
-        (Format::Gzip, _) => ("compressed with gzip", "tar -tzf"),
-        (Format::Zstd, _) => ("compressed with zstd", "tar --zstd -tf"),
-        (Format::Xz, _) => ("compressed with xz", "tar -tJf"),
-        (Format::Bzip2, _) => ("compressed with bzip2", "tar -tjf"),
-        (Format::Lz4 | Format::Lz4Legacy, _) => ("compressed with LZ4", "tar -I lz4 -tf"),
-        (Format::Lzma, _) => ("compressed with LZMA", "tar --lzma -tf"),
+        (Format::Gzip, _) => ("a tar archive compressed with gzip", "tar -tzf"),
+        (Format::Zstd, _) => ("a tar archive compressed with zstd", "tar --zstd -tf"),
+        (Format::Xz, _) => ("a tar archive compressed with xz", "tar -tJf"),
+        (Format::Bzip2, _) => ("a tar archive compressed with bzip2", "tar -tjf"),
+        (Format::Lz4 | Format::Lz4Legacy, _) => ("a tar archive compressed with LZ4", "tar -I lz4 -tf"),
+        (Format::Lzma, _) => ("a tar archive compressed with LZMA", "tar --lzma -tf"),
     })
 }
 
@@ -188,6 +190,28 @@ mod tests {
             (b"\x01\x02\x03", Looks::Unknown),
         ] {
             assert_eq!(strange(&mut file(bytes)).unwrap(), Some(looks), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_described_with_what_looks_into_it() {
+        let gzip = |content: &[u8]| {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap()
+        };
+        for (bytes, described) in [
+            (b"something\n".to_vec(), ("a text", "file")),
+            (b"PK\x03\x04 and so on".to_vec(), ("a zip archive", "unzip -t")),
+            (b"!<arch>\ndebian-binary".to_vec(), ("a Debian package", "dpkg-deb -c")),
+            (vec![0; 1024], ("a tar archive", "tar -tf")),
+            (gzip(&[0; 1024]), ("a tar archive compressed with gzip", "tar -tzf")),
+            (gzip(b"one file"), ("one compressed file that is no tar", "file")),
+        ] {
+            let mut file = file(&bytes);
+            file.seek(std::io::SeekFrom::End(0)).unwrap();
+            assert_eq!(super::described(&mut file).unwrap(), described);
+            assert_eq!(file.stream_position().unwrap(), 0);
         }
     }
 

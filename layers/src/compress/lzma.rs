@@ -166,8 +166,8 @@ mod tests {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (seed >> 24) as u8
         };
-        let near: Vec<u8> = (0..2 << 20).map(|_| random()).collect();
-        let far = near.repeat(2);
+        let near: Vec<u8> = (0..512 << 10).map(|_| random()).collect();
+        let far = [near.as_slice(), &vec![0; 2 << 20], &near].concat();
         for (data, fits) in [(&near, true), (&far, false)] {
             let mut encoder = XzEncoder::new_stream(Vec::new(), Stream::new_lzma_encoder(&options).unwrap());
             encoder.write_all(data).unwrap();

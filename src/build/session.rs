@@ -337,12 +337,14 @@ impl<'a> Session<'a> {
         let loan = self.resolver.ssh.zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
         let outcome = self.target()?.perform(&revealed, files, loan, |piece| lines.take(&piece));
         drop(proxy);
+        let remarks = lines.remarks(step);
         let output = lines.finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {
                 for warning in warnings {
                     reporter.event(Event::Warning(format!("{layer}: {}: {}", step.name, secrets.mask(&warning))));
                 }
+                remarks.into_iter().for_each(|remark| reporter.event(Event::Warning(remark)));
                 reporter.event(Event::TaskEnded { layer: id });
                 return Ok(None);
             }
@@ -350,7 +352,7 @@ impl<'a> Session<'a> {
                 reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
                 return Ok(None);
             }
-            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(&output, self.resolver.ssh)),
+            Ok(Outcome::Failed { message, exit }) => (message, exit, advice::of(self.resolver, step, &output)),
             Err(RequestError::Failed { message, hint }) => (message, None, hint),
             Err(error) => return Err(error.into()),
         };

@@ -12,7 +12,7 @@ pub fn advice(fetcher: &Fetcher, runtime: &Handle, checkouts: &[Checkout], outpu
     if said(&["unable to access", "returned error: 30"]) {
         let leads = |checkout: &Checkout| {
             let to = runtime.block_on(fetcher.git_leads_to(&checkout.url))?;
-            Some(format!(", {} to {to}: write that URL in its place", checkout.key()))
+            Some(format!(" {} to {to}: write that URL in its place", checkout.key()))
         };
         let to = checkouts.iter().find_map(leads).unwrap_or_else(|| ": write the URL that it leads to".to_owned());
         return Some(format!(

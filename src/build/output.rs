@@ -183,6 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn an_extra_that_pip_passes_over_is_a_remark() {
+        let reporter: Reporter = Arc::new(Collect::default());
+        let mut lines = Lines::new(&reporter, &Secrets::default(), Id(1));
+        let said = "Collecting tiny[nosuch]\n\x1b[33mWARNING: tiny 1.0 does not provide the extra 'nosuch'\x1b[0m\n";
+        (0..2).for_each(|_| lines.take(said.as_bytes()));
+        (0..100).for_each(|_| lines.take(b"and more\n"));
+        assert_eq!(lines.remarks, BTreeSet::from(["tiny 1.0 does not provide the extra 'nosuch'".to_owned()]));
+    }
+
+    #[test]
     fn what_overwrites_its_line_is_what_counts() {
         let mut last = Last::default();
         ["1%\r2", "%", "\r", "3%\r", "\n", "a\r\n", "b"].iter().for_each(|piece| last.take(piece));

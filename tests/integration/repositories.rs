@@ -97,7 +97,11 @@ fn a_pinned_commit_is_the_same_whatever_else_its_server_has() {
          - {{name: exact, action: git_clone, url: '{sdk}', revision: {one}, dest: /opt/exact, depth: 1}}\n\
          - {{name: board, action: buildroot_config, url: '{sdk}', dest: /opt/br, external_tree: '{sdk}'}}\n"
     );
-    let blueprint = blueprint(&[("manifest.yml", MANIFEST), ("tools.yml", TOOLS), ("tasks.yml", &work)]);
+    let blueprint = blueprint(&[
+        ("manifest.yml", &MANIFEST.replace("Cloned", "Fixed")),
+        ("tools.yml", TOOLS),
+        ("tasks.yml", &work),
+    ]);
     let path = text(blueprint.path());
     shared().run(&["lock", path]).ok();
     let build = || shared().build(&[path, "--locked", "-t", "fixed", "--no-cache=tasks.yml"]);

@@ -28,6 +28,7 @@ mod debs;
 mod downloads;
 mod error;
 mod files;
+mod kept;
 mod named;
 mod packages;
 mod pin;
@@ -39,6 +40,7 @@ pub use crates::{CRATES_IO, Crate, crate_entry};
 pub use downloads::WITNESS;
 pub use error::ResolveError;
 pub use files::{local, taken};
+pub use kept::Kept;
 pub use packages::Asked;
 pub use tree::{Member, members, taken_tree};
 
@@ -105,6 +107,8 @@ pub struct Resolver<'a> {
     pub pin: Option<&'a ArchivePin>,
     /// Where packages are that the archive has lost, as the lockfile says.
     pub mirror: Option<&'a str>,
+    /// What of it was needed.
+    pub kept: &'a Kept,
     /// The directory that a base on this machine has to be in; `None` where whoever runs alloy names it.
     pub base_within: Option<&'a Path>,
     /// Who shares caches.
@@ -271,7 +275,11 @@ impl Resolver<'_> {
     }
 
     fn planned(&self, releases: &Releases) -> Result<Base> {
-        let plan = self.runtime.block_on(releases.plan(self.fetcher))?;
+        let mut plan = self.runtime.block_on(releases.plan(self.fetcher));
+        if plan.as_ref().is_err_and(|error| self.take_indexes(error)) {
+            plan = self.runtime.block_on(releases.plan(self.fetcher));
+        }
+        let plan = plan?;
         let identity = releases.identity();
         cache::put(self.store, SUITES, &identity.hex(), &plan)?;
         Ok(from_archive(FromArchive { plan, releases: identity, claimed: false }))

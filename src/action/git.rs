@@ -19,37 +19,22 @@ const ENV: [(&str, &str); 8] = [
     ("GIT_TERMINAL_PROMPT", "0"),
 ];
 
-/// Checks a revision out, or says which there are.
-const CHECKOUT: &str = "\
-git -c advice.detachedHead=false checkout --quiet \"$1\" -- && exit
-echo \"$0 has no \\`$1\\`; its newest tags:\" $(git tag --sort=-creatordate | head -n 5)
-exit 1";
+/// Checks a revision out, of which nothing is kept but the commit that it is and its history.
+const CHECKOUT: &str = concat!(include_str!("git/fetching.sh"), include_str!("git/checkout.sh"));
 
-/// Checks a commit out, which may be on no branch any more. What a server calls by the name of a commit need not be it.
-const COMMIT: &str = "\
-git cat-file -e \"$1^{commit}\" 2>/dev/null || git fetch --quiet origin \"$1\"
-git -c advice.detachedHead=false checkout --quiet \"$1\" -- && test \"$(git rev-parse HEAD)\" = \"$(git rev-parse \"$1^{commit}\")\" && exit
-echo \"$0 has no commit $1, which \\`$2\\` is pinned to; \\`alloy lock --update=$0\\` pins what it is now\"
-exit 1";
+/// Has west make a workspace of a commit.
+const WORKSPACE: &str = concat!(include_str!("git/fetching.sh"), include_str!("git/workspace.sh"));
 
-/// The same of what is not there yet, without the history before it.
-const SHALLOW: &str = "\
-git init --quiet . && git remote add origin \"$0\" || exit
-# A server of plain files cannot cut history.
-git fetch --quiet --depth \"$3\" origin \"$1\" || git fetch --quiet origin \"$1\" || exit
-git -c advice.detachedHead=false checkout --quiet FETCH_HEAD -- || exit
-test -z \"$4\" || test \"$(git rev-parse HEAD)\" = \"$(git rev-parse \"$4^{commit}\")\" && exit
-echo \"$0 has something else than the commit $4, which \\`$2\\` is pinned to\"
-exit 1";
+/// Makes repositories the same whenever and wherever they were cloned.
+const CANONICAL: &str = include_str!("git/canonical.sh");
 
-/// Deletes logs of references, and writes the indexes of all repositories below anew, without times and inode numbers:
-/// those of the machine that clones are no use where the image runs, and git there looks at the files themselves.
-const TIMELESS: &str = "\
-find . -name .git -prune | sort | while read -r found; do
-    cd \"${found%/.git}\" && rm -rf \"$(git rev-parse --git-path logs)\"
-    git rev-parse --quiet --verify HEAD >/dev/null && rm -f \"$(git rev-parse --git-path index)\" && git read-tree HEAD
-    cd \"$OLDPWD\"
-done";
+/// Lets [`CANONICAL`] keep the tag that west, which got it by its name, has checked out.
+const WEST_KEEPS: &str =
+    r#"cd "$(west config manifest.path)" && echo "refs/tags/$0" > "$(git rev-parse --git-dir)/alloy-keep""#;
+
+/// The same of tags that kas looks for when it builds.
+const KAS_KEEPS: &str =
+    r#"test -z "$KAS_REPO_TAG" || echo "refs/tags/$KAS_REPO_TAG" >> "$(git rev-parse --git-dir)/alloy-keep" || true"#;
 
 impl Fields<'_> {
     /// A program that works with git repositories, in the login environment of whoever runs the task.
@@ -89,22 +74,34 @@ impl Fields<'_> {
         dest: &str,
         depth: u32,
     ) -> Result<Vec<Op>, Diagnostic> {
-        let commit = self.checkout(url, revision);
+        let commit = self.checkout(url, revision).unwrap_or_default();
         let mut ops = self.own_directory(dest)?;
-        let name = revision.unwrap_or(DEFAULT_REVISION);
-        if depth > 0 {
-            let (pin, depth) = (commit.unwrap_or_default(), depth.to_string());
-            let wanted = if pin.is_empty() { name } else { &pin };
-            ops.push(self.git_tool(&["sh", "-c", SHALLOW, url, wanted, name, &depth, &pin], dest)?);
-            return Ok(ops);
-        }
-        ops.push(self.git_tool(&["git", "clone", "--quiet", "--", url, "."], dest)?);
-        match (commit, revision) {
-            (Some(commit), _) => ops.push(self.git_tool(&["sh", "-c", COMMIT, url, &commit, name], dest)?),
-            (None, Some(revision)) => ops.push(self.git_tool(&["sh", "-c", CHECKOUT, url, revision], dest)?),
-            (None, None) => {}
-        }
+        let name = named(revision.unwrap_or(DEFAULT_REVISION), &commit);
+        ops.push(self.git_tool(&["sh", "-c", CHECKOUT, url, name, &commit, &depth.to_string(), dest], dest)?);
         Ok(ops)
+    }
+
+    /// A workspace of west, in `dest`, of a manifest that is in a repository.
+    pub fn git_workspace(&mut self, url: &str, revision: &str, dest: &str) -> Result<Vec<Op>, Diagnostic> {
+        let mut ops = self.own_directory(dest)?;
+        match self.checkout(url, Some(revision)) {
+            Some(commit) => {
+                let name = named(revision, &commit);
+                ops.push(self.git_tool(&["sh", "-c", WORKSPACE, url, name, &commit, "0", dest], dest)?);
+            }
+            None => {
+                ops.push(self.git_tool(&["west", "init", "-m", url, "--mr", revision, "."], dest)?);
+                ops.push(self.git_tool(&["sh", "-c", WEST_KEEPS, revision], dest)?);
+            }
+        }
+        ops.push(self.git_tool(&["west", "update"], dest)?);
+        Ok(ops)
+    }
+
+    /// What kas makes of a configuration in the repository in `dest`.
+    pub fn git_layers(&self, file: &str, dest: &str) -> Result<Vec<Op>, Diagnostic> {
+        let words = [&["kas", "checkout", file][..], &["kas", "for-all-repos", file, KAS_KEEPS]];
+        words.iter().map(|words| self.git_tool(words, dest)).collect()
     }
 
     /// The submodules of the repository in `dest`, as its commit has them.
@@ -114,7 +111,7 @@ impl Fields<'_> {
 
     /// Ends a task that made repositories in `dest`: the same bytes, whenever and wherever they were made.
     pub fn git_timeless(&self, dest: &str) -> Result<Op, Diagnostic> {
-        self.git_tool(&["sh", "-c", TIMELESS], dest)
+        self.git_tool(&["sh", "-c", CANONICAL], dest)
     }
 
     /// A revision or URL that git does not take for an option.
@@ -134,4 +131,9 @@ impl Fields<'_> {
             _ => Ok(text),
         }
     }
+}
+
+/// What a revision is called in scripts: one that is a commit, as the commit.
+fn named<'a>(revision: &'a str, commit: &'a str) -> &'a str {
+    if is_commit(revision) { commit } else { revision }
 }

@@ -5,27 +5,6 @@ use super::{Action, Field, Fields, Lowered};
 use crate::op::Op;
 use crate::yaml::Diagnostic;
 
-/// A workspace of the commit `$1`, as if `$2` still were that commit. west asks for branches and tags by their names, and
-/// for nothing else: it gets a repository in which they are what they were. What west says then is about the real one.
-const PINNED: &str = "\
-if ! command -v west >/dev/null; then
-    echo \"\\`west\\` is not on the PATH of $USER ($PATH): an earlier task has to install it\"
-    exit 127
-fi
-pinned=$PWD/.alloy-pinned.git
-git clone --quiet --bare -- \"$0\" \"$pinned\" && cd \"$pinned\" || exit
-if ! git cat-file -e \"$1^{commit}\" 2>/dev/null && ! git fetch --quiet -- \"$0\" \"$1\"; then
-    echo \"$0 has no commit $1, which \\`$2\\` is pinned to; \\`alloy lock --update=$0\\` pins what it is now\"
-    exit 1
-fi
-found=
-for name in \"refs/heads/$2\" \"refs/tags/$2\"; do
-    if git show-ref --quiet --verify \"$name\"; then git update-ref \"$name\" \"$1\" && found=1 || exit; fi
-done
-test -n \"$found\" || git update-ref \"refs/tags/$2\" \"$1\" || exit
-cd \"$OLDPWD\" && west init -m \"$pinned\" --mr \"$2\" . && rm -rf \"$pinned\" || exit
-cd \"$(west config manifest.path)\" && git remote set-url origin \"$0\" && test \"$(git rev-parse HEAD)\" = \"$1\"";
-
 const METHODS: &[&str] = &["west", "git"];
 
 pub(super) static ACTION: Action = Action {
@@ -52,15 +31,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let dest = fields.path("dest")?;
     let mut ops: Vec<Op> = fields.packages("packages")?.into_iter().collect();
     if method == "west" {
-        ops.extend(fields.own_directory(&dest)?);
-        ops.push(match fields.checkout(&url, Some(&version)) {
-            Some(commit) => {
-                let name = if commit.eq_ignore_ascii_case(&version) { "pinned" } else { version.as_str() };
-                fields.git_tool(&["sh", "-c", PINNED, &url, &commit, name], &dest)?
-            }
-            None => fields.git_tool(&["west", "init", "-m", &url, "--mr", &version, "."], &dest)?,
-        });
-        ops.push(fields.git_tool(&["west", "update"], &dest)?);
+        ops.extend(fields.git_workspace(&url, &version, &dest)?);
     } else {
         ops.extend(fields.git(&url, Some(&version), &dest)?);
     }

@@ -32,7 +32,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let mut ops = fields.git(&url, revision.as_deref(), &dest)?;
     let file = fields.git_word("kas_file")?.map_or_else(|| fields.git_word("file"), |file| Ok(Some(file)))?;
     if let Some(file) = file {
-        ops.push(fields.git_tool(&["kas", "checkout", &file], &dest)?);
+        ops.extend(fields.git_layers(&file, &dest)?);
     }
     ops.push(fields.git_timeless(&dest)?);
     Ok(Lowered { ops, written: Some(dest) })

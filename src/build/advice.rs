@@ -1,6 +1,8 @@
 //! What the last output of a task says to who has seen it before.
 
+use super::checkouts;
 use crate::op::{Op, Step};
+use crate::resolve::Resolver;
 use crate::ssh::Ssh;
 
 /// What went wrong: words of the output, all of which are in one line, and what helps.
@@ -39,16 +41,24 @@ const MACHINES: [Case; 11] = [
     (&["systemctl", "not found"], MACHINE),
 ];
 
-/// What helps against what `output` of a command in an image says, if that is known; `ssh` is the agent that was lent.
-pub(super) fn of(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
+/// What helps against what `output` of a command of `step` in an image says, if that is known.
+pub(super) fn of(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
+    checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
+        .or_else(|| known(output, resolver.ssh))
+}
+
+/// The same of what has nothing to do with where something is checked out from; `ssh` is the agent that was lent.
+fn known(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
     let known = output.iter().rev().find_map(|line| advice(line)).map(str::to_owned);
     known.or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
 }
 
-/// The same of a login to a git server, by whatever command.
-pub fn login_advice(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
-    let known = output.iter().rev().find_map(|line| case(line, &LOGINS)).map(str::to_owned);
-    known.or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
+/// The same of git servers, by whatever command of `step`.
+pub fn git_advice(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
+    let known = || output.iter().rev().find_map(|line| case(line, &LOGINS)).map(str::to_owned);
+    checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
+        .or_else(known)
+        .or_else(|| Ssh::advice(output.iter().map(String::as_str), resolver.ssh))
 }
 
 /// What helps against what the last of the lines says that is known.
@@ -119,7 +129,7 @@ mod tests {
 
     #[test]
     fn scripts_that_want_a_machine_are_known_by_what_they_say() {
-        let of = |line: &str| of(&["Setting up x (1) ...".to_owned(), line.to_owned()], None);
+        let of = |line: &str| known(&["Setting up x (1) ...".to_owned(), line.to_owned()], None);
         for line in [
             "/var/lib/dpkg/info/x.postinst: 3: /sbin/udevadm: not found",
             "Failed to send reload request: No such file or directory",

@@ -9,7 +9,7 @@ use crate::cache::{Place, RemoteError};
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::ImageError;
-use crate::op::{Source, Step};
+use crate::op::{Deb, Source, Step};
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
 use crate::sandbox::NoEmulator;
@@ -47,6 +47,13 @@ impl BuildError {
     pub(super) fn of_download(step: &Step, error: FetchError) -> Self {
         let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
         Self::Download { task, file, line, error }
+    }
+
+    /// What became of a package that a lockfile pins.
+    pub(super) fn of_package(step: &Step, deb: &Deb, error: FetchError) -> Self {
+        let package = format!("{} {}", deb.package, deb.version);
+        let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);
+        Self::Package { package, task, file, line, error }
     }
 }
 

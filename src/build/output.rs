@@ -1,9 +1,9 @@
 //! What a task prints, on its way to the user: whole lines, without secrets, the last of them kept.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::event::{Event, Id, Reporter};
-use crate::op::{Secrets, Stream};
+use crate::op::{Secrets, Step, Stream};
 use crate::yaml::without_sequences;
 
 /// Lines that an error quotes.
@@ -15,38 +15,53 @@ const MOST: usize = 8 << 10;
 /// A line that never ends is cut.
 const LONGEST: usize = 16 << 10;
 
+/// What pip says of an extra that a package does not have, and then installs the package without it.
+const NO_EXTRA: &str = "does not provide the extra";
+
 /// Takes pieces of output.
 pub(crate) struct Lines<'a> {
     reporter: &'a Reporter,
     layer: Id,
     stream: Stream,
     last: Last,
+    /// Lines that say what the task did not do, though it went well.
+    remarks: BTreeSet<String>,
 }
 
 impl<'a> Lines<'a> {
     /// For the task that runs in `layer`.
     pub(crate) fn new(reporter: &'a Reporter, secrets: &Secrets, layer: Id) -> Self {
-        Self { reporter, layer, stream: secrets.stream(), last: Last::default() }
+        Self { reporter, layer, stream: secrets.stream(), last: Last::default(), remarks: BTreeSet::new() }
     }
 
     /// Takes a piece, and reports the lines that it completes.
     pub(crate) fn take(&mut self, piece: &[u8]) {
         if let Some(text) = self.stream.take(piece, LONGEST) {
-            print(self.reporter, self.layer, &mut self.last, text);
+            print(self.reporter, self.layer, &mut self.last, &mut self.remarks, text);
         }
+    }
+
+    /// What a user who sees no output has to know of `step`, which went well.
+    pub(crate) fn remarks(&self, step: &Step) -> Vec<String> {
+        let at = format!("{}:{}: {}", step.file, step.line, step.name);
+        self.remarks.iter().map(|remark| format!("{at}: {remark}")).collect()
     }
 
     /// The last lines.
     pub(crate) fn finish(mut self) -> Vec<String> {
         if let Some(text) = self.stream.finish() {
-            print(self.reporter, self.layer, &mut self.last, text);
+            print(self.reporter, self.layer, &mut self.last, &mut self.remarks, text);
         }
         self.last.finish()
     }
 }
 
-fn print(reporter: &Reporter, layer: Id, last: &mut Last, text: String) {
+fn print(reporter: &Reporter, layer: Id, last: &mut Last, remarks: &mut BTreeSet<String>, text: String) {
     last.take(&text);
+    for line in text.lines().filter(|line| line.contains(NO_EXTRA)) {
+        let line = without_sequences(line);
+        remarks.insert(line.trim().trim_start_matches("WARNING: ").to_owned());
+    }
     reporter.event(Event::TaskOutput { layer, text });
 }
 
@@ -165,6 +180,16 @@ mod tests {
         let last = lines.finish();
         assert_eq!(last.last().unwrap(), "the end");
         assert!(last.iter().map(String::len).sum::<usize>() < 9 << 10);
+    }
+
+    #[test]
+    fn an_extra_that_pip_passes_over_is_a_remark() {
+        let reporter: Reporter = Arc::new(Collect::default());
+        let mut lines = Lines::new(&reporter, &Secrets::default(), Id(1));
+        let said = "Collecting tiny[nosuch]\n\x1b[33mWARNING: tiny 1.0 does not provide the extra 'nosuch'\x1b[0m\n";
+        (0..2).for_each(|_| lines.take(said.as_bytes()));
+        (0..100).for_each(|_| lines.take(b"and more\n"));
+        assert_eq!(lines.remarks, BTreeSet::from(["tiny 1.0 does not provide the extra 'nosuch'".to_owned()]));
     }
 
     #[test]

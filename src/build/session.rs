@@ -337,6 +337,7 @@ impl<'a> Session<'a> {
         let loan = self.resolver.ssh.zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
         let outcome = self.target()?.perform(&revealed, files, loan, |piece| lines.take(&piece));
         drop(proxy);
+        let remarks = lines.remarks(step);
         let output = lines.finish();
         let mut ran = true;
         let (message, exit, hint) = match outcome {
@@ -344,6 +345,7 @@ impl<'a> Session<'a> {
                 for warning in warnings {
                     reporter.event(Event::Warning(format!("{layer}: {}: {}", step.name, secrets.mask(&warning))));
                 }
+                remarks.into_iter().for_each(|remark| reporter.event(Event::Warning(remark)));
                 reporter.event(Event::TaskEnded { layer: id });
                 return Ok(None);
             }
@@ -352,7 +354,7 @@ impl<'a> Session<'a> {
                 return Ok(None);
             }
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = advice::of(&output, self.resolver.ssh);
+                let hint = advice::of(self.resolver, step, &output);
                 (message, exit, hint.or_else(|| advice::installer(step, &output, exit)))
             }
             Err(RequestError::Failed { message, hint }) => {

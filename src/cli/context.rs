@@ -21,7 +21,7 @@ use crate::lock::ArchivePin;
 use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
-use crate::resolve::Resolver;
+use crate::resolve::{Kept, Resolver};
 use crate::ssh::Ssh;
 use crate::tasks::Runtime;
 
@@ -297,6 +297,8 @@ pub(super) struct Network<'a> {
     pub(super) pin: Option<ArchivePin>,
     /// Where packages are that the archive has lost, as the lockfile says.
     pub(super) mirror: Option<String>,
+    /// What of it was needed.
+    kept: Kept,
     /// The directory that a base on this machine has to be in; `None` where the command line names it.
     pub(super) base_within: Option<PathBuf>,
     /// The store, as whoever trusts the team's key sees it.
@@ -322,6 +324,7 @@ impl<'a> Network<'a> {
             locked: false,
             pin: None,
             mirror: None,
+            kept: Kept::default(),
             base_within: None,
             team,
         })
@@ -353,10 +356,22 @@ impl<'a> Network<'a> {
             locked: self.locked,
             pin: self.pin.as_ref(),
             mirror: self.mirror.as_deref(),
+            kept: &self.kept,
             base_within: self.base_within.as_deref(),
             team: &self.team,
             ssh: self.context.ssh.as_ref(),
             now: now(),
+        }
+    }
+}
+
+impl Drop for Network<'_> {
+    /// Says what servers have lost.
+    fn drop(&mut self) {
+        let mirror = self.mirror.as_deref().unwrap_or_default();
+        for (server, files) in self.kept.sums() {
+            let files = ui::count(files, "file");
+            self.context.reporter.event(Event::Note(format!("{files} of {server} came from {mirror}")));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `alloy lock`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
+use layers::digest::Digest;
 use layers::regular;
 
 use super::context::{Context, Global, now};
@@ -56,7 +58,7 @@ pub(super) struct Args {
     /// The catalog that toolchains come from [default: `catalog` in the store]
     #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
     catalog: Option<PathBuf>,
-    /// Keep the packages, of apt and of languages, in a registry, for the time when their servers have lost them
+    /// Keep the packages, of apt, of languages and of a deb: base, in a registry, for the time when their servers have lost them
     #[arg(long, value_name = "REF", conflicts_with = "check")]
     mirror_to: Option<Reference>,
     #[command(flatten)]
@@ -119,23 +121,28 @@ pub(super) fn lock_of(blueprint: &Blueprint) -> Result<Lock, CommandError> {
 fn summary(lock: &Lock) -> String {
     let toolchains = lock.toolchains.values().map(|pins| pins.len()).sum();
     let commits = lock.git.values().map(|commits| commits.len()).sum();
-    let debs = lock.apt.values().flat_map(|tasks| tasks.values()).map(|pin| pin.debs.len()).sum();
-    let parts = [
-        (lock.base.len(), "base"),
-        (toolchains, "toolchain"),
-        (lock.downloads.len(), "download"),
-        (commits, "commit"),
-        (debs, "package"),
-    ];
-    let mut parts = parts.map(|(count, what)| ui::count(count, what)).to_vec();
+    let parts =
+        [(lock.base.len(), "base"), (toolchains, "toolchain"), (lock.downloads.len(), "download"), (commits, "commit")];
+    let parts = parts.map(|(count, what)| ui::count(count, what));
+    [parts.to_vec(), packages_of(lock)].concat().join(", ")
+}
+
+/// How many packages tasks install, of each kind, and how many they are built with; what several tasks install counts once.
+fn packages_of(lock: &Lock) -> Vec<String> {
+    let debs = lock.apt.values().flat_map(|tasks| tasks.values()).flat_map(|pin| &pin.debs);
+    let debs: BTreeSet<Digest> = debs.map(|deb| deb.sha256).collect();
+    let mut parts = vec![ui::count(debs.len(), "package")];
     for (language, what) in
         [(Language::Python, "Python package"), (Language::Npm, "npm package"), (Language::Rust, "crate")]
     {
-        let tasks = lock.packages.of(language).flat_map(|(_, tasks)| tasks.values());
-        let count = tasks.map(|pin| pin.files.iter().filter(|file| !file.build).count()).sum();
-        parts.extend((count > 0).then(|| ui::count(count, what)));
+        let files = || lock.packages.of(language).flat_map(|(_, tasks)| tasks.values()).flat_map(|pin| &pin.files);
+        let installed: BTreeSet<Digest> = files().filter(|file| !file.build).map(|file| file.sha256).collect();
+        let built: BTreeSet<Digest> =
+            files().map(|file| file.sha256).filter(|file| !installed.contains(file)).collect();
+        parts.extend((!installed.is_empty()).then(|| ui::count(installed.len(), what)));
+        parts.extend((!built.is_empty()).then(|| format!("{} to build with", ui::count(built.len(), what))));
     }
-    parts.join(", ")
+    parts
 }
 
 /// Writes the file whole, unless it is the same. True if it was not.

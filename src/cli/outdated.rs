@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let looked = packages(args, &context, &lock)?;
     let mut all = looked.is_some();
     found.extend(looked.unwrap_or_default());
-    let fetcher = network(args, &context, parsed(&lock.host)?)?.fetcher;
+    let fetcher = network(args, &context, parsed(&lock.host)?)?.fetcher.clone();
     for (more, whole) in [registries::commits(&context, &lock), registries::packages(&context, &fetcher, &lock)] {
         found.extend(more);
         all &= whole;
@@ -161,7 +161,7 @@ fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Result<
     let mut network = Network::new(context, &args.registry, platform)?;
     network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
     let logins = [network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat();
-    network.fetcher = network.fetcher.with_logins(logins);
+    network.fetcher = network.fetcher.clone().with_logins(logins);
     Ok(network)
 }
 

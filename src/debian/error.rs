@@ -94,7 +94,8 @@ impl DebianError {
             }
             Self::Older { record, locked, .. } => Some(older(record.as_ref(), *locked)),
             Self::Gone { .. } => Some(
-                "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store"
+                "pin the base as it is now: alloy lock --update=base; or build where the index is still in the store. \
+                 Where archives lose what is pinned, `alloy lock --mirror-to` keeps it in a registry"
                     .into(),
             ),
             Self::Fetch(FetchError::Status { status: 404, .. }) => {

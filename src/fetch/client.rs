@@ -122,6 +122,13 @@ impl Transport {
         }
     }
 
+    /// Where the server of `url` redirects to, if it does.
+    pub(super) async fn leads_to(&self, url: &Url) -> Option<Url> {
+        let headers = self.credentials.as_ref().map(|credentials| credentials.of(url)).unwrap_or_default();
+        let response = self.client.get(url.clone()).headers(headers).send().await.ok()?;
+        follow::target(&response, url)
+    }
+
     /// A small file, whole, with retries.
     pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let shown = without_credentials(url);

@@ -58,7 +58,7 @@ fn server(url: &Url) -> String {
 }
 
 /// Where a response leads, from `url`.
-fn target(response: &Response, url: &Url) -> Option<Url> {
+pub(super) fn target(response: &Response, url: &Url) -> Option<Url> {
     let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(LOCATION).filter(|_| redirects)?;
     url.join(location.to_str().ok()?).ok()

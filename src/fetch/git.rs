@@ -19,6 +19,9 @@ printf '%s' "$ALLOY_GIT_CONFIG" >> "$directory/gitconfig" || exit
 unset ALLOY_GIT_CONFIG
 GITCONFIG_FILE=$directory/gitconfig kas "$@""#;
 
+/// What git asks the server of a repository for first (gitprotocol-http(5)).
+const REFERENCES: &str = "/info/refs?service=git-upload-pack";
+
 impl Fetcher {
     /// Settings by which git tells the server of `url` what it tells a download: git-config(1), `http.<url>.*`. A user and
     /// password in the URL count before them.
@@ -39,6 +42,22 @@ impl Fetcher {
             }
         }
         settings
+    }
+
+    /// Where the server of a git repository redirects whoever asks for it, without what may be a secret: a query, a user and
+    /// a password. `None` if it does not, or cannot be asked.
+    pub async fn git_leads_to(&self, url: &str) -> Option<String> {
+        let url = self.inner.secrets.reveal_url(url);
+        let asked = Url::parse(&format!("{}{REFERENCES}", url.trim_end_matches('/'))).ok()?;
+        if !matches!(asked.scheme(), "http" | "https") {
+            return None;
+        }
+        let mut to = self.transport().await.ok()?.leads_to(&asked).await?;
+        to.set_query(None);
+        to.set_fragment(None);
+        let path = to.path().strip_suffix("/info/refs").unwrap_or(to.path()).to_owned();
+        to.set_path(&path);
+        Some(self.shown(to.as_str()))
     }
 
     /// Lets the commands of `step` that get repositories tell the servers who this user is.

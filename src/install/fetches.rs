@@ -68,10 +68,11 @@ impl<'a> Fetches<'a> {
                     place
                 }
                 (Source::Url { url, sha256 }, Some(download)) => {
-                    let fetched = match self.started.remove(source) {
-                        Some(task) => task.wait()??,
-                        None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?,
-                    };
+                    let pinned = download.sha256.zip(step.package(source));
+                    let fetched = self.resolver.or_kept(url, pinned, || match self.started.remove(source) {
+                        Some(task) => task.wait()?,
+                        None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download)),
+                    })?;
                     if let Some(wanted) = Wanted::of(step, source) {
                         self.resolver.fetcher.is_a(wanted, url, &fetched, sha256.is_some())?;
                     }

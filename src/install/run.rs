@@ -10,7 +10,7 @@ use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::state::{CUT_OFF, Ending, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, repair};
-use crate::build::{Lines, TaskFailure, installer, login_advice};
+use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
 use crate::op::Step;
 use crate::plan::Lowered;
@@ -183,13 +183,16 @@ impl<'a> Run<'a> {
             revealed.guards.creates = None;
         }
         let (outcome, written) = self.host.perform(&revealed, &files, &output);
-        let output = lines.into_inner().finish();
+        let lines = lines.into_inner();
+        let remarks = lines.remarks(step);
+        let output = lines.finish();
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {
                 for warning in warnings {
                     let warning = format!("{}: {}", self.shown(step), secrets.mask(&warning));
                     self.resolver.reporter.event(Event::Warning(warning));
                 }
+                remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
                 let mut wrote = self.ledger.after(self.host.files(), step, before, written)?;
                 for (path, (was, wrong)) in &self.prepared.wrong {
                     if let Some(seen) = wrote.files.get_mut(path).filter(|seen| *seen == wrong) {
@@ -205,7 +208,7 @@ impl<'a> Run<'a> {
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = login_advice(&output, self.resolver.ssh).or_else(|| installer(step, &output, exit));
+                let hint = git_advice(self.resolver, step, &output).or_else(|| installer(step, &output, exit));
                 (message, exit, hint)
             }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::files::Files;
 use crate::support::host::Host;
+use crate::support::http::{Server, send};
 use crate::support::{ALLOY, Ended, Store, TOOLS, blueprint, run, shared, tasks, text, tool};
 
 const BACKEND: &str = include_str!("git_backend.py");
@@ -187,4 +188,36 @@ fn what_a_blueprints_own_repository_says_of_git_counts_for_nothing() {
         let ended = run(command.current_dir(blueprint.path()).env_remove("NETRC").env("HOME", path));
         assert!(ended.code != Some(0) && !ran.exists(), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn where_a_server_is_not_is_told_with_the_task_that_names_it() {
+    let server = Server::start(|_, _, stream| {
+        let head = "Location: http://moved.example/team/sdk.git/info/refs?service=git-upload-pack&token=hunter2\r\n\
+                    Content-Length: 0\r\n";
+        send(stream, "302 Found", head, b"");
+    });
+    let (url, header) = (server.path("sdk.git"), format!("--header={}: PRIVATE-TOKEN: {TOKEN}", server.address));
+    let work = format!("- {{name: sdk, action: git_clone, revision: v1, dest: /opt/sdk, url: '{url}'}}\n");
+    let blueprint = blueprint(&[
+        ("manifest.yml", "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, tasks.yml]\n"),
+        ("tools.yml", TOOLS),
+        ("tasks.yml", &work),
+    ]);
+    let path = text(blueprint.path());
+    for command in ["lock", "build"] {
+        let said = shared().run(&[command, path, &header]);
+        let said = format!("{}{}", said.stderr, said.code.unwrap());
+        let place = format!("tasks.yml:1:{}: sdk: ", work.find("'http").unwrap() + 1);
+        for part in [&place, &format!("{url} to http://moved.example/team/sdk.git: write that URL")] {
+            assert!(said.contains(part.as_str()), "{command}: no {part}: {said}");
+        }
+        assert!(!said.contains("hunter2") && !said.contains(TOKEN), "{said}");
+    }
+    // What ssh's own form has no place for. Nothing listens there.
+    let scp =
+        tasks("- {name: sdk, action: git_clone, revision: v1, dest: /opt/sdk, url: 'git@127.0.0.2:2222/x.git'}\n");
+    let said = shared().run(&["lock", text(scp.path())]);
+    assert!(said.code != Some(0) && said.stderr.contains("tasks.yml:1:"), "{}", said.stderr);
+    assert!(said.stderr.contains("write ssh://git@127.0.0.2:2222/x.git"), "{}", said.stderr);
 }

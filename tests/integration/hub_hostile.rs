@@ -11,7 +11,7 @@ use alloy::fetch::Fetcher;
 use alloy::hub::fetch;
 use alloy::plan::Platform;
 use alloy::registry::{CertificateFiles, ConfigFiles, Keychain, Registries, Settings};
-use alloy::resolve::Resolver;
+use alloy::resolve::{Kept, Resolver};
 use layers::tar::Kind;
 use serde_json::{Value, json};
 
@@ -153,6 +153,7 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
         (BaseOptions::default(), "linux/amd64".parse::<Platform>().unwrap(), Team::default());
     let resolver = Resolver {
         mirror: None,
+        kept: &Kept::default(),
         pin: None,
         store: &store,
         fetcher: &fetcher,

@@ -1,13 +1,12 @@
 //! What `alloy install` lends to the commands of a root: others on the machine get nothing of it, and none of it stays.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use crate::support::host::Host;
-use crate::support::{ALLOY, Ended, Store, run, tasks, text, tool};
+use crate::support::{ALLOY, Ended, Store, run, tasks, text, tool, waiting};
 
 const SECRET: &str = "hunter2-of-the-site";
 
@@ -24,20 +23,6 @@ fn names(directory: &Path) -> Vec<PathBuf> {
 fn stranger(script: &str, argument: &Path) -> Ended {
     let ids = ["--reuid=3211", "--regid=3211", "--clear-groups", "sh", "-c"];
     run(Command::new("setpriv").args(ids).args([script, text(argument)]))
-}
-
-/// Waits until one of its tasks does.
-fn waiting(command: &mut Command) -> Child {
-    let mut child = command.arg("--progress=json").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut said = Vec::new();
-    let waits = lines.any(|line| {
-        said.push(line);
-        said.last().unwrap().contains("waiting for it")
-    });
-    assert!(waits, "{}", said.join("\n"));
-    std::thread::spawn(move || lines.for_each(drop));
-    child
 }
 
 #[test]
@@ -59,7 +44,7 @@ fn nobody_else_reads_or_runs_what_a_root_is_lent() {
             .env("TMPDIR", temporary.path());
         command
     };
-    let mut child = waiting(&mut command());
+    let mut child = waiting(command().arg("--progress=json"));
     // Whatever its owner makes of the directories above.
     let work = store.path().join("store/work");
     [store.path(), &store.path().join("store"), &work].into_iter().for_each(open_to_all);
@@ -74,7 +59,7 @@ fn nobody_else_reads_or_runs_what_a_root_is_lent() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(names(&work).len(), 1);
-    let mut child = waiting(&mut command());
+    let mut child = waiting(command().arg("--progress=json"));
     let next = names(&work);
     assert!(next.len() == 1 && next != [own.clone()], "{next:?}");
     fs::write(host.at("srv/gate"), "go\n").unwrap();
@@ -91,7 +76,7 @@ fn a_root_is_the_one_that_was_named_first() {
          - {name: Text, action: write_env_file, file: /srv/text, content: x}\n\
          - {name: Second, action: run_command, reason: test, command: touch /srv/second}\n",
     );
-    let mut child = waiting(&mut host.command(&store, blueprint.path(), &[]));
+    let mut child = waiting(host.command(&store, blueprint.path(), &[]).arg("--progress=json"));
     // What somebody may do to whom the directory above belongs.
     let moved = host.path().with_extension("moved");
     fs::rename(host.path(), &moved).unwrap();

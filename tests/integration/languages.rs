@@ -269,13 +269,15 @@ fn what_an_index_has_lost_is_where_lock_kept_it() {
     files.script(&format!(
         "mkdir -p simple/alloy-tiny; echo '<a href=\"../../{name}\">w</a>' > simple/alloy-tiny/index.html"
     ));
-    let blueprint = with_tools("- {name: tiny, action: python_package, package: alloy-tiny}\n");
+    let blueprint = with_tools("- {name: tiny, action: python_package, package: 'alloy-tiny[nosuch]'}\n");
     let path = text(blueprint.path());
     let index = files.url("simple");
     let with_index = |arguments: &[&str]| run(shared().alloy(arguments).env("PIP_INDEX_URL", &index));
     let image = registry.image("team/packages:1");
     let said = with_index(&["lock", path, "--mirror-to", &image]).ok().stderr;
-    assert!(said.contains("packages are kept in"), "{said}");
+    assert!(said.contains(" keeps ") && said.contains("1 Python package"), "{said}");
+    let extra = "tasks.yml:1: what tasks.yml: tiny installs: alloy-tiny 1.0 does not provide the extra 'nosuch'";
+    assert!(said.contains(extra), "{said}");
     assert!(registry.blobs().join(&sha256[..2]).join(&sha256).exists());
     std::fs::remove_file(files.path().join(name)).unwrap();
     let forget = || std::fs::remove_file(shared().path().join("store/downloads").join(&sha256)).unwrap();

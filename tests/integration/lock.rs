@@ -138,12 +138,34 @@ fn what_the_archive_has_lost_is_in_the_registry_or_nowhere() {
     relock(blueprint.path(), "pool/main/t/tree/tree_0_gone.deb", &filename);
     let image = registry.image("team/debs:1");
     let said = store.run(&["lock", path, "--mirror-to", &image]).ok().stderr;
-    assert!(said.contains("packages are kept in") && lockfile(blueprint.path()).contains("\nmirror: "), "{said}");
+    let (kept, sum) = (said.lines().find(|line| line.contains(" keeps ")).unwrap(), said.lines().last().unwrap());
+    let packages = sum.rsplit(", ").next().unwrap();
+    assert!(kept.contains(&format!("keeps {packages} and ")) && kept.contains(" of the base"), "{said}");
+    assert!(lockfile(blueprint.path()).contains("\nmirror: "), "{said}");
     assert!(registry.blobs().join(&sha256[..2]).join(&sha256).exists() && registry.tag("team/debs", "1").is_some());
     relock(blueprint.path(), &filename, "pool/main/t/tree/tree_0_gone.deb");
     forget();
     let said = store.run(&["build", path, "--locked", "--no-cache"]).ok().stderr;
     assert!(said.contains("it is taken from"), "{said}");
+
+    // All archives are gone, and nothing is here: the base comes from there, too, and each server is told of twice.
+    relock(blueprint.path(), "pool/main/t/tree/tree_0_gone.deb", &filename);
+    let lock = lockfile(blueprint.path());
+    let archives: BTreeSet<&str> = lock.split("uri: ").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+    for archive in archives.iter().rev() {
+        relock(blueprint.path(), archive, &format!("http://127.0.0.1:9/{}", archive.rsplit('/').next().unwrap()));
+    }
+    let gone = ["build", path, "--locked", "--mirror", "http://127.0.0.1:9/debian", "-t", "kept"];
+    let empty = Store::new();
+    let said = empty.run(&gone).ok().stderr;
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("127.0.0.1:9")).collect();
+    assert!(told.len() == 2 && told[0].contains("it is taken from"), "{told:?}");
+    assert!(told[1].contains(" files of 127.0.0.1:9 came from "), "{told:?}");
+    empty.run(&["run", "kept", "tree", "--version"]).ok();
+    // A registry that has lost it is named.
+    drop(registry);
+    let said = Store::new().run(&gone).fails(4).stderr;
+    assert!(said.contains("cannot be taken from") && said.contains("which alloy.lock.yml names"), "{said}");
 }
 
 #[test]

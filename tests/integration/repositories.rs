@@ -88,6 +88,43 @@ fn what_a_lockfile_pins_stays_wherever_the_tag_goes() {
 }
 
 #[test]
+fn a_pinned_commit_is_the_same_whatever_else_its_server_has() {
+    let (files, sdk) = served();
+    let one = commit(&files, "v1");
+    let work = format!(
+        "- {{name: tag, action: git_clone, url: '{sdk}', revision: v1, dest: /opt/tag}}\n\
+         - {{name: branch, action: git_clone, url: '{sdk}', revision: main, dest: /opt/branch, submodules: false}}\n\
+         - {{name: exact, action: git_clone, url: '{sdk}', revision: {one}, dest: /opt/exact, depth: 1}}\n\
+         - {{name: board, action: buildroot_config, url: '{sdk}', dest: /opt/br, external_tree: '{sdk}'}}\n"
+    );
+    let blueprint = blueprint(&[
+        ("manifest.yml", &MANIFEST.replace("Cloned", "Fixed")),
+        ("tools.yml", TOOLS),
+        ("tasks.yml", &work),
+    ]);
+    let path = text(blueprint.path());
+    shared().run(&["lock", path]).ok();
+    let build = || shared().build(&[path, "--locked", "-t", "fixed", "--no-cache=tasks.yml"]);
+    let first = build();
+    let look = "cd /opt; for at in tag branch exact br; do echo $at; git -C $at for-each-ref --format='%(refname) %(*objectname)'; done
+        git -C tag describe; git -C tag remote -v | head -n 1; git -C tag fsck --full 2>&1; git -C exact rev-list --count HEAD
+        find -name FETCH_HEAD -o -name logs -o -name alloy-keep";
+    let look = format!("git config --global --add safe.directory '*'; {look}");
+    let seen = format!(
+        "tag\nrefs/tags/v1 {one}\nbranch\nrefs/remotes/origin/main \nexact\nbr\nv1\norigin\t{sdk} (fetch)\n1\n"
+    );
+    assert_eq!(root("fixed", &look), seen);
+    files.script(
+        "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
+         cd sdk; git branch other; git tag foo; git tag -f -a -m again v1 v1^{}; echo three > three; git add three
+         git commit -qm three; git push -q -f ../sdk.git --all; git push -q -f ../sdk.git --tags; cd ../hal.git; git tag foo
+         git branch other; git update-server-info; cd ../sdk.git; git repack -q -a -d -f --window=0; git update-server-info",
+    );
+    assert_eq!(digests(&first), digests(&build()), "the server's other branches and tags count");
+    assert_eq!(root("fixed", &look), seen);
+}
+
+#[test]
 fn what_is_in_an_image_is_named_with_its_commit() {
     let (files, sdk) = served();
     let one = commit(&files, "v1");
@@ -131,5 +168,5 @@ fn as_much_history_as_is_asked_for() {
     let missing = work.replace("revision: v2", "revision: v9");
     let blueprint = with_tools(&missing);
     let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
-    assert!(said.contains("couldn't find remote ref v9"), "{said}");
+    assert!(said.contains("the repository has no `v9`"), "{said}");
 }

@@ -5,7 +5,7 @@ use crate::support::{TOOLS, blueprint, digests, shared, tasks, text, with_tools}
 
 /// Repositories as vendors have them, served without any program of git's.
 struct Repositories {
-    _files: Files,
+    files: Files,
     sdk: String,
     west: String,
     buildroot: String,
@@ -46,7 +46,7 @@ fn repositories() -> Repositories {
             commit v1; git rm -q conf/board.yml; commit v2"
         ),
     );
-    Repositories { _files: files, sdk, west, buildroot, kas }
+    Repositories { files, sdk, west, buildroot, kas }
 }
 
 #[test]
@@ -68,7 +68,15 @@ fn repositories_are_the_same_twice() {
     let files = [("manifest.yml", manifest), ("tools.yml", TOOLS), ("pip.yml", tools), ("tasks.yml", &work)];
     let blueprint = blueprint(&files);
     let build = || shared().build(&[text(blueprint.path()), "-t", "cloned", "--no-cache=tasks.yml"]);
-    let (first, second) = (build(), build());
+    let first = build();
+    // What nobody asked for, and objects that are packed another way.
+    served.files.script(
+        "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
+        for at in hal sdk manifest buildroot meta kas; do cd $at.git; git branch other; git tag foo; git tag -a -m foo annotated
+            git branch new $(git commit-tree -m new main^{tree})
+            git repack -q -a -d -f --window=0; git update-server-info; cd ..; done",
+    );
+    let second = build();
     assert_eq!(digests(&first), digests(&second), "nothing of a clone may depend on when it was made");
 
     let root = |script: &str| shared().run(&["run", "cloned", "--", "bash", "-euc", script]).ok().stdout;
@@ -122,22 +130,23 @@ fn repositories_are_the_same_twice() {
 fn what_cannot_be_cloned_is_explained() {
     let served = repositories();
     let Repositories { sdk, .. } = &served;
+    // The field that is meant is underlined.
+    for (about, fields, wanted) in [
+        ("'http", format!("version: v1, dest: /opt/sdk, url: '{sdk}x'"), "sdk.gitx/' not found"),
+        (
+            "v9",
+            format!("url: '{sdk}', dest: /opt/sdk, version: v9"),
+            "the repository has no `v9`; its newest tags: v1 v2",
+        ),
+        ("/etc", format!("url: '{sdk}', version: v1, dest: /etc"), "already exists and is not an empty directory"),
+    ] {
+        let task = format!("- {{name: task, action: mcu_sdk, method: git, {fields}}}\n");
+        let blueprint = with_tools(&task);
+        let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
+        let place = format!("tasks.yml:1:{}: task", task.find(about).unwrap() + 1);
+        assert!(said.contains(wanted) && said.contains(&place), "{place} {wanted}: {said}");
+    }
     for (fields, code, wanted) in [
-        (
-            format!("action: mcu_sdk, method: git, url: '{sdk}x', version: v1, dest: /opt/sdk"),
-            1,
-            "sdk.gitx/' not found",
-        ),
-        (
-            format!("action: mcu_sdk, method: git, url: '{sdk}', version: v9, dest: /opt/sdk"),
-            1,
-            "sdk.git has no `v9`; its newest tags: v1 v2",
-        ),
-        (
-            format!("action: mcu_sdk, method: git, url: '{sdk}', version: v1, dest: /etc"),
-            1,
-            "already exists and is not an empty directory",
-        ),
         (
             format!("action: mcu_sdk, method: svn, url: '{sdk}', version: v1, dest: /opt/sdk"),
             3,

@@ -1,16 +1,15 @@
 //! git by ssh: who clones is lent an agent, nobody else is, and nothing of it is kept.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::files::Files;
 use crate::support::sshd::{Agent, Sshd};
 use crate::support::user::User;
-use crate::support::{ALLOY, Ended, Store, blueprint, readable, run, shared, tasks, text, tool};
+use crate::support::{ALLOY, Ended, Store, blueprint, readable, run, shared, tasks, text, tool, waiting};
 
 /// What clones by ssh; one layer for all tests that need it.
 const TOOLS: &str = "- {name: tools, action: apt_install, packages: [git, openssh-client]}\n\
@@ -162,16 +161,7 @@ fn nobody_else_reaches_an_agent_that_is_lent() {
     let blueprint =
         with_ssh(&format!("- {{name: waits, action: run_command, reason: test, ssh: true, command: '{waits}'}}\n"));
     let mut command = store.alloy(&["build", text(blueprint.path()), "--no-attest", "--ssh=default", &server.known()]);
-    command.env("SSH_AUTH_SOCK", agent.socket()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut said = Vec::new();
-    let waits = lines.any(|line| {
-        said.push(line);
-        said.last().unwrap().contains("waiting for it")
-    });
-    assert!(waits, "{}", said.join("\n"));
-    std::thread::spawn(move || lines.for_each(drop));
+    let mut child = waiting(command.env("SSH_AUTH_SOCK", agent.socket()));
     let work = store.path().join("store/work");
     let sockets = || tool("find", &[text(&work), "-type", "s"]).stdout;
     let socket = PathBuf::from(sockets().trim());

@@ -7,12 +7,11 @@ use super::{Result, Session, WRITING};
 use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
 use crate::cache::{self, LayerRecord, SUITE};
-use crate::debian::BasePlan;
+use crate::debian::{BasePlan, DebianError};
 use crate::event::{Event, Id};
-use crate::fetch::{Download, FetchError, Transfer};
+use crate::fetch::Transfer;
 use crate::plan::LayerKey;
-use crate::resolve::{FromArchive, Origin};
-use crate::tasks::Task;
+use crate::resolve::{FromArchive, Origin, ResolveError};
 
 impl Session<'_> {
     /// Fills in the layer of a base that is made from packages, and makes it where it is missing.
@@ -89,22 +88,11 @@ impl Session<'_> {
         let missing = plan.packages.iter().any(|package| !fetcher.have(&package.sha256));
         let name = format!("{} packages", plan.packages.len());
         let transfer = missing.then(|| Transfer::start(fetcher.reporter(), name, Some(total)));
-        let tasks: Vec<_> = plan
-            .packages
-            .iter()
-            .map(|package| {
-                let (url, sha256, size) = (package.url.clone(), Some(package.sha256), Some(package.size));
-                let download = Download { url, sha256, size, part_of: transfer.clone() };
-                let fetcher = fetcher.clone();
-                Task::start(self.resolver.runtime, async move { fetcher.fetch(&download).await })
-            })
-            .collect();
-        for task in tasks {
-            task.wait()
-                .map_err(FetchError::from)
-                .and_then(|fetched| fetched)
-                .map_err(crate::debian::DebianError::from)?;
-        }
-        Ok(plan.packages.iter().map(|package| fetcher.path(&package.sha256)).collect())
+        let packages = plan.packages.iter().map(|package| (package.url.clone(), package.sha256, package.size));
+        let paths = self.resolver.pinned(packages, transfer.as_ref());
+        Ok(paths.map_err(|error| match error {
+            ResolveError::Fetch(error) => DebianError::from(error).into(),
+            error => error,
+        })?)
     }
 }

@@ -1,17 +1,12 @@
-//! Pinned packages: what would be installed at the point where a task runs, and what the archive has lost since.
-
-use std::path::PathBuf;
-
-use layers::digest::Digest;
+//! Pinned packages: what would be installed at the point where a task runs.
 
 use super::{Result, Session};
 use crate::build::closures::{Found, Open};
+use crate::build::ensure_agent;
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
-use crate::build::{BuildError, ensure_agent};
 use crate::event::{Event, Id};
-use crate::fetch::FetchError;
-use crate::op::{Deb, Language, Step};
+use crate::op::{Language, Step};
 use crate::plan::{AptTask, LanguageTask, LoweredLayer};
 use crate::target::Closure;
 
@@ -62,22 +57,5 @@ impl Session<'_> {
         lines.finish();
         reporter.event(Event::TaskEnded { layer: id });
         Ok(closure?)
-    }
-
-    /// A pinned package, of which the archive says `error`, out of the lockfile's mirror.
-    pub(super) fn kept(&self, step: &Step, deb: &Deb, sha256: Option<Digest>, error: FetchError) -> Result<PathBuf> {
-        match sha256 {
-            Some(sha256) if self.resolver.may_be_kept(&error) => {
-                self.resolver.kept(sha256, deb.size, &error)?;
-                Ok(self.resolver.fetcher.path(&sha256))
-            }
-            _ => Err(BuildError::Package {
-                package: format!("{} {}", deb.package, deb.version),
-                task: step.name.clone(),
-                file: step.file.clone(),
-                line: step.line,
-                error,
-            }),
-        }
     }
 }

@@ -37,7 +37,10 @@ impl Session<'_> {
                 }
                 Source::Url { url, sha256 } => {
                     let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
-                    match (self.fetched(source, url, digest), step.deb(source)) {
+                    let pinned = digest.zip(step.package(source));
+                    let resolver = self.resolver;
+                    let fetched = resolver.or_kept(url, pinned, || self.fetched(source, url, digest));
+                    match (fetched, step.deb(source)) {
                         (Ok(fetched), _) => {
                             if let Some(wanted) = Wanted::of(step, source) {
                                 let pinned = sha256.is_some();
@@ -45,14 +48,8 @@ impl Session<'_> {
                             }
                             self.resolver.fetcher.path(&fetched.digest)
                         }
-                        (Err(error), Some(deb)) => self.kept(step, deb, digest, error)?,
-                        (Err(error), None) => match step.package(source).zip(digest) {
-                            Some((size, digest)) if self.resolver.may_be_kept(&error) => {
-                                self.resolver.kept(digest, size, &error)?;
-                                self.resolver.fetcher.path(&digest)
-                            }
-                            _ => return Err(failed(error)),
-                        },
+                        (Err(error), Some(deb)) => return Err(BuildError::of_package(step, deb, error)),
+                        (Err(error), None) => return Err(failed(error)),
                     }
                 }
             };

@@ -1,19 +1,22 @@
 //! Revisions of git repositories, pinned to the commits that they are.
 
 use super::locker::Locker;
+use crate::build;
 use crate::cli::context::Network;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::git::Git;
 use crate::cli::inputs::Prepared;
+use crate::cli::located::Place;
 use crate::event::Event;
-use crate::op::Checkout;
+use crate::op::{Checkout, Step};
 use crate::ssh::Ssh;
 
 impl Locker<'_> {
     /// Pins what tasks check out.
     pub(super) fn commits(&mut self, bare: &Prepared, network: &Network<'_>) -> Result<(), CommandError> {
         let steps = bare.lowered.layers.iter().flat_map(|layer| &layer.steps);
-        for checkout in steps.flat_map(|step| &step.checkouts).filter(|checkout| !checkout.is_commit()) {
+        let checkouts = steps.flat_map(|step| step.checkouts.iter().map(move |checkout| (step, checkout)));
+        for (step, checkout) in checkouts.filter(|(_, checkout)| !checkout.is_commit()) {
             let (url, revision) = (checkout.key(), &checkout.revision);
             let name = format!("{revision} of {url}");
             let has = self.lock.commit(&url, revision).is_some() && !self.update.covers_repository(&url);
@@ -26,7 +29,7 @@ impl Locker<'_> {
                 let warning = format!("{name} is not pinned: it is a repository of the image. Name a commit");
                 self.context.reporter.event(Event::Warning(warning));
             } else {
-                let commit = self.asked(bare, checkout, &url, network)?;
+                let commit = self.asked(bare, step, checkout, network)?;
                 self.lock.git.entry(url).or_default().insert(revision.clone(), commit);
             }
         }
@@ -36,23 +39,30 @@ impl Locker<'_> {
     fn asked(
         &self,
         bare: &Prepared,
+        step: &Step,
         checkout: &Checkout,
-        url: &str,
         network: &Network<'_>,
     ) -> Result<String, CommandError> {
-        let revision = &checkout.revision;
+        let (url, revision) = (checkout.key(), &checkout.revision);
+        let at = |field: &str, error| Place::of(&step.file, step.line, field).told_of(error, &step.name);
         self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
-        let settings = network.resolver().fetcher.git_settings(&checkout.url);
+        let (resolver, runtime) = (network.resolver(), self.context.runtime.handle());
+        let settings = resolver.fetcher.git_settings(&checkout.url);
         let git = Git::new(remote, self.context.stall.as_secs()).with(settings).with_ssh(self.context.ssh.as_ref());
         let commit = git.commit(revision).map_err(|error| {
-            let help = crate::build::advice(&error.message).map(str::to_owned);
+            let lines: Vec<String> = error.message.lines().map(str::to_owned).collect();
+            let help = build::checkout_advice(resolver.fetcher, runtime, std::slice::from_ref(checkout), &lines);
+            let help = help.or_else(|| build::advice(&error.message).map(str::to_owned));
             let help = help.or_else(|| Ssh::own_advice(&error.message));
-            help.into_iter().fold(error, CommandError::hint)
+            at(&url, help.into_iter().fold(error, CommandError::hint))
         })?;
         commit.ok_or_else(|| {
-            CommandError::new(Kind::Failed, format!("{url} has no tag or branch `{revision}`"))
-                .hint(format!("see which there are: git ls-remote {url}; of a commit, name all 40 digits"))
+            let error = CommandError::new(Kind::Failed, format!("{url} has no tag or branch `{revision}`"));
+            at(
+                revision,
+                error.hint(format!("see which there are: git ls-remote {url}; of a commit, name all 40 digits")),
+            )
         })
     }
 }

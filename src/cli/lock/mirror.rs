@@ -1,6 +1,6 @@
-//! `--mirror-to`: the packages of a lockfile as an artifact of a registry, which loses nothing.
+//! `--mirror-to`: the packages of a lockfile, and of a base that is made from packages, as an artifact of a registry, which loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -14,11 +14,13 @@ use crate::blueprint::Blueprint;
 use crate::cli::context::Context;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::InputArgs;
+use crate::cli::ui;
 use crate::event::Event;
-use crate::fetch::Fetcher;
-use crate::lock::{DebPin, Lock, PackagePin};
+use crate::fetch::{Fetcher, taken_apart};
+use crate::lock::{BasePin, Lock};
 use crate::plan::Platform;
 use crate::registry::Reference;
+use crate::resolve::Origin;
 
 /// Of the artifact.
 const PACKAGES: &str = "application/vnd.alloy.packages.v1";
@@ -28,6 +30,14 @@ const DEB: &str = "application/vnd.debian.binary-package";
 const FILE: &str = "application/octet-stream";
 /// A file's name (OCI image-spec 1.1, "Pre-Defined Annotation Keys").
 const TITLE: &str = "org.opencontainers.image.title";
+
+/// A file that a registry is to keep, by its digest.
+struct Kept {
+    url: String,
+    name: String,
+    media_type: &'static str,
+    size: u64,
+}
 
 /// Sends all packages of `lock` to `reference`. Gives what the lockfile says of it: registry and repository, as every
 /// package is there under its digest.
@@ -42,27 +52,29 @@ pub(super) fn keep(
         let message = format!("--mirror-to {reference}: name a registry, a repository and a tag");
         return Err(CommandError::usage(message).hint("for instance: --mirror-to REGISTRY/team/debs:arm-env"));
     }
-    let debs = lock.apt.values().flat_map(|tasks| tasks.values()).flat_map(|pin| &pin.debs);
-    let debs: BTreeMap<Digest, &DebPin> = debs.map(|deb| (deb.sha256, deb)).collect();
-    let files: BTreeMap<Digest, &PackagePin> = lock.packages.files().map(|file| (file.sha256, file)).collect();
+    let mut files = BTreeMap::new();
+    for deb in lock.apt.values().flat_map(|tasks| tasks.values()).flat_map(|pin| &pin.debs) {
+        let name = format!("{}_{}_{}.deb", deb.package, deb.version, deb.arch);
+        files.insert(deb.sha256, Kept { url: deb.url(), name, media_type: DEB, size: deb.size });
+    }
+    for file in lock.packages.files() {
+        let (url, name) = (file.url.clone(), file.url.rsplit('/').next().unwrap_or(&file.name).to_owned());
+        files.insert(file.sha256, Kept { url, name, media_type: FILE, size: file.size });
+    }
+    let tasks = files.len();
+    for platform in platforms_of_bases(lock) {
+        files.extend(of_base(context, inputs, blueprint, lock, &platform)?);
+    }
     let platform: Platform = lock.host.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
     let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
     let mut network = inputs.network(context, &prepared)?;
     network.mirror.clone_from(&lock.mirror);
     let resolver = network.resolver();
     let client = resolver.client(reference)?;
-    resolver.debs(&debs.values().copied().cloned().collect::<Vec<_>>())?;
-    resolver.pinned(files.values().map(|file| (file.url.clone(), file.sha256, file.size)))?;
-    let debs = debs.values().map(|deb| {
-        let name = format!("{}_{}_{}.deb", deb.package, deb.version, deb.arch);
-        (name, Descriptor { media_type: DEB.to_owned(), digest: deb.sha256, size: deb.size })
-    });
-    let files = files.values().map(|file| {
-        let name = file.url.rsplit('/').next().unwrap_or(&file.name).to_owned();
-        (name, Descriptor { media_type: FILE.to_owned(), digest: file.sha256, size: file.size })
-    });
+    resolver.pinned(files.iter().map(|(digest, file)| (file.url.clone(), *digest, file.size)), None)?;
     let mut layers = Vec::new();
-    for (name, blob) in debs.chain(files) {
+    for (digest, Kept { name, media_type, size, .. }) in &files {
+        let blob = Descriptor { media_type: (*media_type).to_owned(), digest: *digest, size: *size };
         into_store(&context.store, &network.fetcher, &blob)?;
         context.runtime.block_on(client.push_blob(&blob))?;
         layers.push(json!({
@@ -77,8 +89,51 @@ pub(super) fn keep(
     });
     let (tag, manifest) = (reference.manifest(), manifest.to_string());
     context.runtime.block_on(client.push_manifest(&tag, media_type::OCI_MANIFEST, manifest.as_bytes()))?;
-    context.reporter.event(Event::Note(format!("{} packages are kept in {reference}", layers.len())));
+    let mut said = format!("{reference} keeps {}", super::packages_of(lock).join(", "));
+    if files.len() > tasks {
+        said += &format!(" and {} of the base", ui::count(files.len() - tasks, "file"));
+    }
+    context.reporter.event(Event::Note(said));
     Ok(Some(client.repository()))
+}
+
+/// The platforms for which bases are made from packages.
+fn platforms_of_bases(lock: &Lock) -> BTreeSet<String> {
+    let archives = lock.base.values().filter_map(|pin| match pin {
+        BasePin::Archive(platforms) => Some(platforms.keys()),
+        BasePin::Image(_) => None,
+    });
+    archives.flatten().cloned().collect()
+}
+
+/// What the base of a platform is made from: the archive's indexes that say so, and packages.
+fn of_base(
+    context: &Context,
+    inputs: &InputArgs,
+    blueprint: &Arc<Blueprint>,
+    lock: &Lock,
+    platform: &str,
+) -> Result<Vec<(Digest, Kept)>, CommandError> {
+    let platform: Platform = platform.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
+    let mut network = inputs.network(context, &prepared)?;
+    network.mirror.clone_from(&lock.mirror);
+    let (Some(pin), resolver) = (&network.pin, network.resolver()) else { return Ok(Vec::new()) };
+    let mut base = resolver.base(&prepared.lowered.base)?;
+    if matches!(&base.origin, Origin::Archive(from) if from.claimed) {
+        base = resolver.confirmed(&prepared.lowered.base)?;
+    }
+    let Origin::Archive(from) = base.origin else { return Ok(Vec::new()) };
+    let indexes = pin.pockets.iter().map(|pocket| {
+        let url = format!("{}/{}", taken_apart(&pocket.uri).0, pocket.index);
+        let name = format!("{}_{}_Packages", pocket.suite, platform.debian_arch());
+        (pocket.sha256, Kept { url, name, media_type: FILE, size: pocket.size })
+    });
+    let packages = from.plan.packages.into_iter().map(|package| {
+        let name = format!("{}_{}_{}.deb", package.name, package.version, platform.debian_arch());
+        (package.sha256, Kept { url: package.url, name, media_type: DEB, size: package.size })
+    });
+    Ok(indexes.chain(packages).collect())
 }
 
 /// Registries are sent what the store has as a blob.

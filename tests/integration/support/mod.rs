@@ -19,6 +19,7 @@ pub mod sshd;
 pub mod team;
 pub mod user;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -76,6 +77,21 @@ pub fn run(command: &mut Command) -> Ended {
 #[track_caller]
 pub fn tool(program: &str, arguments: &[&str]) -> Ended {
     run(Command::new(program).args(arguments))
+}
+
+/// Starts a command, and waits until a task of it has printed that it is `waiting for it`.
+pub fn waiting(command: &mut Command) -> Child {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = Vec::new();
+    let waits = lines.any(|line| {
+        said.push(line);
+        said.last().unwrap().contains("waiting for it")
+    });
+    assert!(waits, "{}", said.join("\n"));
+    // Nobody is held up by what it says then.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
 }
 
 /// A store of a test's own.

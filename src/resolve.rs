@@ -42,7 +42,7 @@ pub use error::ResolveError;
 pub use files::{local, taken};
 pub use kept::Kept;
 pub use packages::Asked;
-pub use tree::{Member, members, taken_tree};
+pub use tree::{Member, copies, members, taken_tree};
 
 const BASES: &str = "bases";
 /// Of an OCI image layout.
@@ -222,19 +222,24 @@ impl Resolver<'_> {
     fn registry(&self, reference: &Reference) -> Result<Base> {
         let client = self.client(reference)?;
         let what = reference.to_string();
-        let invalid = |error: serde_json::Error| ImageError::invalid(&what, error.to_string());
+        let sent = |error: ImageError| error.sent::<ResolveError>(&what);
+        let invalid = |error: serde_json::Error| sent(ImageError::invalid(&what, error.to_string()));
         let (mut descriptor, mut bytes) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
         if media_type::is_index(&descriptor.media_type) {
             let index: Index = serde_json::from_slice(&bytes).map_err(invalid)?;
-            let entry = image::select(&what, &index, self.platform)?;
+            let entry = image::select(&what, &index, self.platform).map_err(sent)?;
             (descriptor, bytes) = self.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
+            if media_type::is_index(&descriptor.media_type) {
+                return Err(sent(ImageError::nested(&what, &descriptor.digest)));
+            }
         }
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
         let config = self.runtime.block_on(client.document(&manifest.config))?;
-        let image = Image::new(&what, descriptor.digest, &manifest, &config)?;
-        let architecture = image.config["architecture"].as_str().unwrap_or_default();
-        if architecture != self.platform.architecture {
-            let available = format!("linux/{}", layers::path::shown(architecture.as_bytes()));
+        let image = Image::new(&what, descriptor.digest, &manifest, &config).map_err(sent)?;
+        let field = |name: &str| image.config[name].as_str().filter(|text| !text.is_empty());
+        let (os, architecture) = (field("os").unwrap_or("linux"), field("architecture").unwrap_or_default());
+        if (os, architecture) != (self.platform.os.as_str(), self.platform.architecture.as_str()) {
+            let available = layers::path::shown(format!("{os}/{architecture}").as_bytes());
             let platform = self.platform.to_string();
             return Err(RegistryError::NoPlatform { reference: what, platform, available }.into());
         }

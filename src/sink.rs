@@ -10,18 +10,22 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use layers::disk;
+
 mod beside;
 mod clash;
 mod error;
 mod look;
+mod made;
 mod parts;
 mod real;
 mod staged;
 
 pub use beside::{Beside, sweep};
 pub use clash::{Taken, clash};
-pub use error::SinkError;
-pub use look::{directory, is_mount_point};
+pub use error::{FULL, SinkError};
+pub use look::{directory, is_mount_point, unexpanded_home};
+pub use made::Made;
 pub use parts::Parts;
 pub use staged::Staged;
 
@@ -135,7 +139,7 @@ impl Sink {
 
     /// Has the content written. If that fails, a file is what it was before.
     pub fn write<T, E: From<SinkError>>(&self, write: impl FnOnce(&File) -> Result<T, E>) -> Result<T, E> {
-        let failed = |source| E::from(SinkError::write(self.named.clone(), source));
+        let failed = |source| E::from(self.failed(source));
         let (file, path, kept) = match &self.goal {
             Goal::Output => {
                 io::stdout().flush().map_err(failed)?;
@@ -166,8 +170,22 @@ impl Sink {
 
     /// Writes all of `bytes`.
     pub fn write_all(&self, bytes: &[u8]) -> Result<(), SinkError> {
-        let failed = |source| SinkError::write(self.named.clone(), source);
-        self.write(|mut file| file.write_all(bytes).map_err(failed))
+        self.write(|mut file| file.write_all(bytes).map_err(|source| self.failed(source)))
+    }
+
+    /// Why what was written there did not arrive.
+    pub fn failed(&self, source: io::Error) -> SinkError {
+        let path = PathBuf::from(self.name());
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            return SinkError::Unread { path };
+        }
+        let source = match &self.goal {
+            Goal::Output => disk::told_of(source, io::stdout()),
+            Goal::Error => disk::told_of(source, io::stderr()),
+            // A link may have led to another disk.
+            Goal::Opened { path, .. } | Goal::File { path, .. } => disk::told(source, path),
+        };
+        SinkError::Write { path, source }
     }
 }
 

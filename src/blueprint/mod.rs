@@ -16,7 +16,7 @@ use crate::yaml::{Diagnostic, Mapping, Node, Sources, Span};
 
 pub use image::ImageFields;
 pub use manifest::{Manifest, RequiredEnv, Toolchain};
-pub use read::{LOCK_FILE, MANIFEST_FILE, load, read, read_texts};
+pub use read::{LOCK_FILE, MANIFEST_FILE, OWN_FILES, load, read, read_texts};
 pub use render::{ARCHITECTURES, PER_ARCH_FIELDS, render_task};
 pub use stray::stray;
 pub use variables::{Environment, Given};

@@ -13,6 +13,8 @@ pub const MANIFEST_FILE: &str = "manifest.yml";
 /// Pins.
 pub const LOCK_FILE: &str = "alloy.lock.yml";
 const VARIABLES_FILE: &str = "variables.yml";
+/// What alloy looks for in every blueprint.
+pub const OWN_FILES: [&str; 3] = [MANIFEST_FILE, LOCK_FILE, VARIABLES_FILE];
 
 /// Bytes of all files of a blueprint.
 const MAX_TEXT: usize = 8 << 20;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::registry::{Reference, ReferenceError};
+use crate::sink::unexpanded_home;
 
 /// A place for cache entries.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,9 +69,24 @@ impl FromStr for Place {
         }
         let (mut kind, mut path, mut reference) = (None, None, None);
         for part in text.split(',') {
+            let (key, _) = part.split_once('=').unwrap_or((part, ""));
+            let twice = match key {
+                "type" => kind.is_some(),
+                "dest" | "src" => path.is_some(),
+                "ref" => reference.is_some(),
+                _ => false,
+            };
+            if twice {
+                return Err(error(format!("`{key}` is given twice")));
+            }
             match part.split_once('=') {
                 Some(("type", value)) => kind = Some(value),
-                Some(("dest" | "src", value)) if !value.is_empty() => path = Some(value),
+                Some(("dest" | "src", value)) if !value.is_empty() => {
+                    if let Some(home) = unexpanded_home(value) {
+                        return Err(error(format!("the shell does not expand `~` there: write {key}={home}")));
+                    }
+                    path = Some(value);
+                }
                 Some(("ref", value)) if !value.is_empty() => reference = Some(value),
                 _ => return Err(error(format!("`{part}` makes no sense"))),
             }
@@ -134,9 +150,18 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), shown);
         }
-        for bad in
-            ["", "cache", "team/cache", "type=gha", "type=local", "dest=x", "type=registry,dest=x", "type=local,x"]
-        {
+        for bad in [
+            "",
+            "cache",
+            "team/cache",
+            "type=gha",
+            "type=local",
+            "dest=x",
+            "type=registry,dest=x",
+            "type=local,x",
+            "type=local,dest=a,dest=b",
+            "type=local,dest=~/a",
+        ] {
             assert!(bad.parse::<Place>().is_err(), "{bad}");
         }
     }

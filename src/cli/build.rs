@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 use layers::digest::Digest;
 
-use super::context::{Context, Global, Network, Verbose, image_name, now};
+use super::context::{Context, Global, Network, Verbose, now};
 use super::error::CommandError;
 use super::heal;
+use super::image_name::image_name;
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::push::{Attach, AttachArgs};
@@ -27,12 +28,13 @@ use crate::target::DEFAULT_EPOCH;
 
 mod deliver;
 mod metadata;
+mod places;
 mod platforms;
 
-use deliver::Places;
+use places::Places;
 
 /// The name under which the last build that failed can be looked into. Each blueprint has a tag of its own beside it.
-const FAILED: &str = "alloy-failed";
+pub(super) const FAILED: &str = "alloy-failed";
 /// The name inside of files, where none is given.
 const UNNAMED: &str = "image:latest";
 
@@ -48,13 +50,17 @@ Examples:
   alloy build . -t registry.example/team/arm-env:1.2 --platform linux/amd64,linux/arm64 --push
   alloy build . -t arm-env --base registry.example/base:12 --var VERSION=13.3")]
 pub(super) struct Args {
-    /// Name of the image, [REGISTRY/]NAME[:TAG]; may be given more than once
+    /// Name of the image, [REGISTRY/]NAME[:TAG]; may be given more than once. `alloy-failed` is taken by builds that fail
     #[arg(long, short, value_name = "REF")]
     tag: Vec<String>,
     /// Push the image under every name given with --tag
     #[arg(long, requires = "tag")]
     push: bool,
-    /// Also write the image: type=oci|oci-archive|docker-archive|tar|dir,dest=PATH; `dest=-` is standard output
+    /// Also write the image to a file or directory: type=TYPE,dest=PATH
+    ///
+    /// TYPE is `oci` (an OCI image layout, a directory), `oci-archive` (the same in a tar), `docker-archive` (what `docker
+    /// load` reads), `tar` (the root file system in a tar) or `dir` (the root file system in a directory). `dest=-` is
+    /// standard output, for the three that are one file. May be given more than once.
     #[arg(long, short, value_name = "OUTPUT")]
     output: Vec<Output>,
     /// Build all layers anew, or those of these task files
@@ -108,8 +114,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut context = Context::open(&args.verbose.of(global))?;
     context.ssh = args.ssh.open(context.stall)?;
     context.keep_log(&format!("build {}", args.inputs.directory.display()));
-    let platforms_of: Vec<&Platform> = prepared.iter().map(|one| &one.platform).collect();
-    let places = Places::look(args, &context.store, &platforms_of)?;
+    let places = Places::look(args, &context.store, &prepared)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     Prepared::warn(&prepared, &context);
     let networks = prepared.iter().map(|one| args.inputs.network(&context, one));
@@ -130,8 +135,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     };
     let parts = platforms::build(&context, args, prepared, &networks, &options)?;
     let image_as = |name: &str| platforms::named(&context.store, name, &parts);
+    let moment = image::now_exactly();
     for name in &names {
-        image::tag(&context.store, &image_as(&name.to_string())?)?;
+        image::tag_at(&context.store, &image_as(&name.to_string())?, moment)?;
     }
     let image = image_as(&names.first().map_or_else(|| UNNAMED.to_owned(), Reference::to_string))?;
     deliver::deliver(args, &places, &parts, &image, &names, &attach)?;
@@ -231,7 +237,7 @@ fn explain(error: BuildError, context: &Context, directory: &Path, platform: &Pl
     if let Some(manifest) = partial {
         let tag = |name: String| {
             let (manifest, platform, tagged_at) = (manifest.clone(), platform.clone(), now());
-            let image = LocalImage { name, manifest, platform, tagged_at, from: None, documents: None };
+            let image = LocalImage { name, manifest, platform, tagged_at, named_at: None, from: None, documents: None };
             image::tag(&context.store, &Local::Image(image))
         };
         // Others that fail meanwhile take the first one.

@@ -15,22 +15,29 @@ use crate::plan::{self, Lowered, Platform, Settings};
 use crate::resolve::{self, Member};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span};
 
+mod gitlab;
 mod passwords;
 
 /// Says everything that is wrong with blueprints
 ///
-/// Needs no privileges, no network and no variables; nothing is changed. Every platform of `supported_hosts` is looked
-/// at.
+/// It needs no privileges, no network and no variables, and changes nothing. It looks at every platform of
+/// `supported_hosts`.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Exit codes: 0 nothing is wrong; 1 something is; 2 a directory is no blueprint")]
+#[command(after_help = "\
+Examples:
+  alloy check
+  alloy check boards/* --strict
+  alloy check environment --format gitlab > gl-code-quality-report.json
+
+Exit codes: 0 there is no error (with --strict: no warning either); 1 there is one; 2 a directory is no blueprint")]
 pub(super) struct Args {
-    /// Blueprints
+    /// Directories of blueprints, each with a manifest.yml; one that is named twice is checked once
     #[arg(value_name = "DIR", default_value = ".")]
     directories: Vec<PathBuf>,
-    /// Take warnings for errors
+    /// Count warnings as errors
     #[arg(long)]
     strict: bool,
-    /// How to say it
+    /// How problems are printed
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }
@@ -44,16 +51,21 @@ enum Format {
     Json,
     /// SARIF 2.1.0, for code review tools
     Sarif,
-    /// A report of Code Quality, as GitLab shows it beside a merge request
+    /// A report of Code Quality, as GitLab shows it beside a merge request; paths begin at the top of the git work tree
     Gitlab,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
-    let (mut all, mut notes) = (Vec::new(), Vec::new());
-    let mut failed = None;
+    let (mut all, mut directories, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut failed, mut seen) = (None, BTreeSet::new());
     for directory in &args.directories {
+        // However it is named, it is looked at once.
+        if !seen.insert(directory.canonicalize().unwrap_or_else(|_| directory.clone())) {
+            continue;
+        }
         match check(directory, args.strict) {
             Ok((problems, note)) => {
+                directories.push(directory.clone());
                 all.push(problems);
                 notes.extend(note.map(|note| format!("note: {note}\n")));
             }
@@ -83,7 +95,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
         }
         Format::Json => ui::json(report::json(&all)),
         Format::Sarif => ui::json(report::sarif(&all)),
-        Format::Gitlab => ui::json(report::gitlab(&all)),
+        Format::Gitlab => ui::json(gitlab::report(&directories.into_iter().zip(all).collect::<Vec<_>>())),
     }
     match failed {
         Some(error) => Err(error),

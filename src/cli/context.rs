@@ -20,7 +20,7 @@ use crate::fetch::{Credentials, Fetcher};
 use crate::lock::ArchivePin;
 use crate::op::Secrets;
 use crate::plan::Platform;
-use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Reference, Registries, Settings};
+use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Registries, Settings};
 use crate::resolve::{Kept, Resolver};
 use crate::ssh::Ssh;
 use crate::tasks::Runtime;
@@ -374,13 +374,4 @@ impl Drop for Network<'_> {
             self.context.reporter.event(Event::Note(format!("{files} of {server} came from {mirror}")));
         }
     }
-}
-
-/// An image name as the local store has it: with its tag.
-pub(super) fn image_name(text: &str) -> Result<Reference, CommandError> {
-    let reference: Reference = text.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    if reference.digest.is_some() {
-        return Err(CommandError::usage(format!("`{text}` has a digest: give the name of a local image")));
-    }
-    Ok(reference)
 }

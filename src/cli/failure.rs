@@ -193,6 +193,7 @@ impl From<RequestError> for CommandError {
         match error {
             RequestError::Sandbox(error) => error.into(),
             RequestError::Store(error) => error.into(),
+            RequestError::Unwritten(_) => with(Kind::Failed, &error, None),
             RequestError::Failed { message, hint } => {
                 let mut failure = Self::new(Kind::Failed, message);
                 if let Some(hint) = hint {

@@ -21,21 +21,27 @@ use filter::{Filter, Filters, pattern};
 
 /// Lists the images in the store
 ///
-/// NAME is a name, its end behind a `/`, or a pattern of these, with the tag or without. Times are those when a name was
-/// given: an image itself has none.
+/// NAME is a name, its end behind a `/`, or a pattern of these (`*`, `?`, `[…]`), with the tag or without. Times are those
+/// when a name was given: an image itself has none. With -q, digests alone are printed, each once.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   alloy images
   alloy images 'team/*' --filter until=30d
+  alloy images --filter since=arm-env:1.2 --filter until=2026-01-31
   alloy rmi $(alloy images -q --filter reference='arm-env:pr-*')
   alloy images --filter dangling=true")]
 pub(super) struct Args {
-    /// Only these
+    /// Only images of these names; of several, any
     #[arg(value_name = "NAME", value_parser = pattern)]
     names: Vec<Pattern>,
-    /// Only those that meet all conditions: reference=GLOB, before=IMAGE, since=IMAGE, until=AGE (or a time),
-    /// dangling=true|false (without a name), label=KEY[=VALUE]
+    /// Only images that meet the condition; may be given more than once
+    ///
+    /// reference=GLOB: a name, as NAME is; before=IMAGE, since=IMAGE: named before or after that image was; until=AGE: named
+    /// at least so long ago, such as 30d, 2w, 12h or 1h30m (units are y, w, d, h, m, s and ms); until=TIME: named before
+    /// 2026-01-31, 2026-01-31T12:00:00Z or 1769860800, seconds since 1970 (a time without a zone is this machine's);
+    /// dangling=true|false: without a name, or with one; label=KEY[=VALUE]: with that label. As docker has it, of several
+    /// NAMEs and `reference` any is enough, and all other conditions have to be met.
     #[arg(long, short, value_name = "CONDITION")]
     filter: Vec<Filter>,
     /// Images without a name as well: those that no name stands for until the next prune
@@ -44,10 +50,10 @@ pub(super) struct Args {
     /// Show digests whole
     #[arg(long)]
     no_trunc: bool,
-    /// How to say it: `json` is one array
+    /// How the list is printed: `json` is one array
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-    /// The same objects, one a line
+    /// Print the objects of that array, one a line
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }

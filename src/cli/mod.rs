@@ -24,6 +24,7 @@ mod git;
 mod heal;
 mod help;
 mod hub;
+mod image_name;
 mod images;
 mod inputs;
 mod inspect;
@@ -67,7 +68,8 @@ pub use error::{CommandError, Kind};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    a task, or alloy itself, failed; `alloy verify` or `alloy drift` found a difference,
+  1    a task, or alloy itself, failed; whoever read an image from standard output closed it
+       before its end; `alloy verify` or `alloy drift` found a difference,
        `alloy lock --check` an old lockfile, `alloy check` an error in a blueprint,
        `alloy outdated --exit-code` something newer
   2    the command line is wrong

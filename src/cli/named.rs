@@ -45,7 +45,21 @@ pub(super) fn find(context: &Context, text: &str) -> Result<Local, CommandError>
     if let Some(local) = image::local(&context.store, &reference.to_string())? {
         return Ok(local);
     }
-    digits.map_or_else(|| push::find(context, &reference), |digits| by_digits(context, text, digits))
+    match digits {
+        Some(digits) => by_digits(context, text, digits),
+        None => {
+            push::find(context, &reference).map_err(|error| short(text).into_iter().fold(error, CommandError::hint))
+        }
+    }
+}
+
+/// That more digits make `text` the beginning of a digest, where it may have been meant to be one.
+fn short(text: &str) -> Option<String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let hex = !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let [behind, alone] = FEWEST;
+    (hex && digits.len() < alone)
+        .then(|| format!("the beginning of a digest has at least {alone} digits, or {behind} behind `sha256:`"))
 }
 
 /// The names that `text` takes away: one, or all of what a digest stands for.
@@ -205,7 +219,7 @@ fn of_bytes(store: &Store, digest: Digest, bytes: &[u8]) -> Result<Option<Local>
     let image = |descriptor: Descriptor, manifest: &Manifest| -> Result<LocalImage, CommandError> {
         let platform = platform(store, &name, manifest)?;
         let (name, tagged_at) = (name.clone(), now());
-        Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, from: None, documents: None })
+        Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, named_at: None, from: None, documents: None })
     };
     let said: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
     let media_type = said["mediaType"].as_str().unwrap_or_default().to_owned();
@@ -217,7 +231,8 @@ fn of_bytes(store: &Store, digest: Digest, bytes: &[u8]) -> Result<Option<Local>
             image(entry.descriptor, &manifest)
         });
         let images = images.collect::<Result<_, _>>()?;
-        return Ok(Some(Local::Index(LocalIndex { name: name.clone(), index: descriptor, tagged_at: now(), images })));
+        let (index, tagged_at) = (descriptor, now());
+        return Ok(Some(Local::Index(LocalIndex { name: name.clone(), index, tagged_at, named_at: None, images })));
     }
     // Documents that are attached to images are manifests, too, and none of an image.
     let is_image = said.get("artifactType").is_none() && media_type::is_manifest(&descriptor.media_type);
@@ -226,14 +241,14 @@ fn of_bytes(store: &Store, digest: Digest, bytes: &[u8]) -> Result<Option<Local>
 }
 
 /// A manifest or index of the store.
-pub(super) fn read<T: DeserializeOwned>(store: &Store, what: &str, digest: &Digest) -> Result<T, CommandError> {
+pub(super) fn read<T: DeserializeOwned>(store: &Store, what: &str, digest: &Digest) -> Result<T, ImageError> {
     let bytes = store.read_blob(digest, 16 << 20)?;
-    let invalid = |error: serde_json::Error| ImageError::invalid(what, format!("its manifest cannot be read: {error}"));
-    Ok(serde_json::from_slice(&bytes).map_err(invalid)?)
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ImageError::invalid(what, format!("its manifest cannot be read: {error}")))
 }
 
 /// What the image's config says it runs on.
-pub(super) fn platform(store: &Store, what: &str, manifest: &Manifest) -> Result<Platform, CommandError> {
+pub(super) fn platform(store: &Store, what: &str, manifest: &Manifest) -> Result<Platform, ImageError> {
     let config = read_config(what, &store.read_blob(&manifest.config.digest, 16 << 20)?)?;
     let field = |name: &str| config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     // As Go names them: what else stands there would be shown, and handed on.
@@ -247,6 +262,6 @@ pub(super) fn platform(store: &Store, what: &str, manifest: &Manifest) -> Result
         {
             Ok(Platform { os, architecture, variant: field("variant") })
         }
-        _ => Err(ImageError::invalid(what, "its config does not say what it runs on").into()),
+        _ => Err(ImageError::invalid(what, "its config does not say what it runs on")),
     }
 }

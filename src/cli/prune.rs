@@ -61,16 +61,19 @@ pub(super) struct Args {
     /// Wait until nobody else is at work in the store, at most so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "4294967295", conflicts_with = "dry_run")]
     wait: Option<u32>,
-    /// Take names away first: images whose name is given, or all with --all
+    /// Take the names of these images away first: NAME[:TAG], a digest, or its beginning (7 digits or more)
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Take all names away first
+    /// Take all names away first: then no image stays
     #[arg(long, conflicts_with = "images")]
     all: bool,
-    /// Only what was not used for so long: 30d, 2w, 12h
+    /// Only what was not used for so long: 30d, 2w, 1y, 12h or 1h30m (units are y of 365 days, w, d, h, m for minutes, s)
     #[arg(long, value_name = "AGE", value_parser = age, conflicts_with_all = ["images", "all"])]
     older_than: Option<Age>,
-    /// Only until the store takes no more than this on the disk; what was used least recently goes first: 20GB, 512MiB
+    /// Only until the store takes no more than this on the disk: 20GB, 512MiB or 1.5G
+    ///
+    /// What was used least recently goes first. What named images need always stays: if that is more, it is said how much.
+    /// `kB`, `MB`, `GB` and `TB` are powers of 1000; `KiB`, `MiB`, `GiB`, `TiB` and `K`, `M`, `G`, `T` alone are powers of 1024.
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with_all = ["images", "all"])]
     keep_storage: Option<u64>,
     /// Only these kinds [default: all but logs]
@@ -147,13 +150,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         deleted.out_of_reach(store);
     }
     let reporter = context.reporter.clone();
-    let (at, sizes) = (store.root().display().to_string(), found.sizes(unknown.is_none() && (alone || args.dry_run)));
+    let all_goes = unknown.is_none() && (alone || args.dry_run);
+    let (at, sizes) = (store.root().display().to_string(), found.sizes(all_goes));
+    let over = found.over().filter(|_| all_goes && !at_work).map(|stays| (stays, found.in_use(store)));
     drop(context);
     let rows = sizes.iter().map(|(what, size)| [(*what).to_owned(), ui::bytes(*size)]);
     ui::table(&rows.collect::<Vec<_>>());
     let total: u64 = sizes.iter().map(|(_, size)| size).sum();
     let total = total.saturating_sub(deleted.kept_bytes());
     outln!("{} {}", if args.dry_run { "would free" } else { "freed" }, ui::bytes(total));
+    if let (Some((stays, in_use)), Some(keep)) = (over, wanted.keep) {
+        reporter.event(Event::Warning(more_stays(stays, keep, in_use, &wanted)));
+    }
     if at_work {
         tell(&reporter, &at, args.dry_run, found.unneeded_bytes());
     }
@@ -185,6 +193,23 @@ fn unknown(store: &Store, found: &Found, lost: &[PathBuf]) -> Option<CommandErro
     let message = format!("an image has lost its name, and it is not known what it needs ({why}); {stay}");
     let hint = "build it again; the next `alloy prune` deletes what no image needs that is left";
     Some(CommandError::new(Kind::Failed, message).hint(hint))
+}
+
+/// That the store takes more than it should when all that may go is gone, and why.
+fn more_stays(stays: u64, keep: u64, in_use: u64, wanted: &Wanted) -> String {
+    let (stays_told, keep, needed) = (ui::bytes(stays), ui::bytes(keep), ui::bytes(in_use));
+    let mut text =
+        format!("the store takes {stays_told}, more than the {keep} of --keep-storage: images need {needed}");
+    let others = stays.saturating_sub(in_use);
+    if others > 0 {
+        let why = match (wanted.older_than.is_some(), wanted.kinds.is_empty()) {
+            (true, true) => "was used more recently than --older-than says, or is alloy's own",
+            (_, false) => "is of other kinds than --kind names, or is alloy's own",
+            (false, true) => "is logs and alloy's own",
+        };
+        text += &format!(", and {} {why}", ui::bytes(others));
+    }
+    text + "; `alloy untag NAME` gives an image up"
 }
 
 /// Says what stays because others are at work.

@@ -8,6 +8,7 @@ use layers::media_type::{self, Descriptor};
 
 use super::context::{Context, Global, Network, RegistryArgs, now};
 use super::error::{CommandError, Kind};
+use super::image_name::not_reserved;
 use super::interrupt::{self, CtrlC};
 use super::named::{platform, read};
 use super::ui;
@@ -20,6 +21,8 @@ use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 use crate::tasks::Task;
 
+/// What images of alloy run on, as Go names it.
+const LINUX: &str = "linux";
 /// Images of one index: each is fetched.
 pub(super) const MOST: usize = 500;
 
@@ -27,7 +30,7 @@ pub(super) const MOST: usize = 500;
 ///
 /// Layers that are here already are not fetched again; all are what the image's config says they are, or the image gets
 /// no name. They are unpacked when a command has to see them. What is attached to the image in the registry, such as an
-/// SBOM, stays there: `alloy sbom` finds it.
+/// SBOM, stays there: `alloy sbom` finds it. With -q, the image's digest alone is printed.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -35,13 +38,13 @@ Examples:
   alloy pull registry.example/team/arm-env@sha256:…
   alloy pull --platform linux/amd64,linux/arm64 registry.example/team/arm-env:1.2")]
 pub(super) struct Args {
-    /// The image, NAME[:TAG] or NAME@DIGEST; of Docker Hub where no registry is named
+    /// The image, [REGISTRY/]NAME[:TAG] or [REGISTRY/]NAME@DIGEST; of Docker Hub where no registry is named
     #[arg(value_name = "REF")]
     image: String,
     /// Which images of an index, os/arch[/variant]; several stay an index [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     platform: Vec<Platform>,
-    /// All images of an index
+    /// All images of an index that are for Linux
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
     #[command(flatten)]
@@ -50,6 +53,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let reference: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
+    not_reserved(&reference)?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
@@ -104,28 +108,32 @@ struct Found {
 fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, CommandError> {
     let (client, name) = (resolver.client(reference)?, reference.to_string());
     let (descriptor, _) = context.runtime.block_on(client.manifest(&reference.manifest()))?;
+    let sent = |error: ImageError| error.sent::<CommandError>(&name);
     if !media_type::is_index(&descriptor.media_type) {
-        let found = fetched(context, &client, &name, reference, descriptor)?;
+        let found = for_linux(fetched(context, &client, &name, reference, descriptor)?)?;
         let entry = IndexEntry::of(&found);
         for platform in &args.platform {
-            image::select(&name, &Index::new(vec![entry.clone()]), platform)?;
+            image::select(&name, &Index::new(vec![entry.clone()]), platform).map_err(sent)?;
         }
         return Ok(Found { local: Local::Image(found), whole: true });
     }
-    let index: Index = read(&context.store, &name, &descriptor.digest)?;
+    let index: Index = read(&context.store, &name, &descriptor.digest).map_err(sent)?;
     let is_image = |entry: &&IndexEntry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown");
     let all: Vec<&IndexEntry> = index.manifests.iter().filter(is_image).collect();
     if all.len() > MOST {
         let message = format!("it lists {} images; alloy takes up to {MOST} of an index", all.len());
-        return Err(ImageError::invalid(&name, message).into());
+        return Err(sent(ImageError::invalid(&name, message)));
     }
     let mut wanted: Vec<IndexEntry> = Vec::new();
     match args.platform.as_slice() {
-        [] if args.all_platforms => wanted.extend(all.iter().copied().cloned()),
-        [] => wanted.push(image::select(&name, &index, &Platform::of_this_machine())?.clone()),
+        [] if args.all_platforms => {
+            let is_linux = |entry: &&&IndexEntry| entry.platform.as_ref().is_none_or(|platform| platform.os == LINUX);
+            wanted.extend(all.iter().filter(is_linux).copied().cloned());
+        }
+        [] => wanted.push(image::select(&name, &index, &Platform::of_this_machine()).map_err(sent)?.clone()),
         platforms => {
             for platform in platforms {
-                let entry = image::select(&name, &index, platform)?;
+                let entry = image::select(&name, &index, platform).map_err(sent)?;
                 if !wanted.contains(entry) {
                     wanted.push(entry.clone());
                 }
@@ -135,15 +143,15 @@ fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Ref
     // What else an index has, such as attestations of images, is not here: then it is another index.
     let (complete, several) = (wanted.len() == index.manifests.len(), wanted.len() > 1);
     let whole = wanted.len() == all.len();
-    let one = |entry: IndexEntry| fetched(context, &client, &name, reference, entry.descriptor);
+    let one = |entry: IndexEntry| for_linux(fetched(context, &client, &name, reference, entry.descriptor)?);
     let mut images = wanted.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     let local = match images.pop() {
-        None => return Err(ImageError::invalid(&name, "the index lists no image").into()),
+        None => return Err(sent(ImageError::invalid(&name, "the index lists no image for Linux"))),
         Some(image) if !(several || complete && args.all_platforms) => Local::Image(image),
         Some(last) => {
             images.push(last);
             if complete {
-                Local::Index(LocalIndex { name, index: descriptor, tagged_at: now(), images })
+                Local::Index(LocalIndex { name, index: descriptor, tagged_at: now(), named_at: None, images })
             } else {
                 Local::Index(LocalIndex::store(&context.store, &name, images, now())?)
             }
@@ -162,10 +170,20 @@ pub(super) fn fetched(
     descriptor: Descriptor,
 ) -> Result<LocalImage, CommandError> {
     let digest = descriptor.digest;
+    let sent = |error: ImageError| error.sent::<CommandError>(name);
     if !context.store.holds(&descriptor) {
-        context.runtime.block_on(client.manifest(&digest.to_string()))?;
+        let (found, _) = context.runtime.block_on(client.manifest(&digest.to_string()))?;
+        if media_type::is_index(&found.media_type) {
+            return Err(
+                sent(ImageError::nested(name, &digest)).hint(format!("alloy pull {}@{digest}", named(reference)))
+            );
+        }
+        if found.size != descriptor.size {
+            let message = format!("{digest} has {} bytes, and the index says {}", found.size, descriptor.size);
+            return Err(sent(ImageError::invalid(name, message)));
+        }
     }
-    let manifest: Manifest = read(&context.store, name, &digest)?;
+    let manifest: Manifest = read(&context.store, name, &digest).map_err(sent)?;
     if !media_type::is_config(&manifest.config.media_type) {
         let kind = layers::path::shown(manifest.config.media_type.as_bytes());
         let message = format!("{name} is no image: its config is {kind}");
@@ -173,12 +191,28 @@ pub(super) fn fetched(
         return Err(CommandError::new(Kind::Network, message).hint(hint));
     }
     context.runtime.block_on(client.document(&manifest.config))?;
-    let platform = platform(&context.store, name, &manifest)?;
+    let platform = platform(&context.store, name, &manifest).map_err(sent)?;
     for layer in manifest.layers.iter().filter(|layer| !context.store.holds(layer)) {
         elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
     }
     let (name, tagged_at) = (reference.to_string(), now());
-    Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, from: None, documents: None })
+    Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, named_at: None, from: None, documents: None })
+}
+
+/// The name without tag and digest.
+fn named(reference: &Reference) -> String {
+    reference.bare().to_string()
+}
+
+/// An error for an image that nothing here can run.
+fn for_linux(image: LocalImage) -> Result<LocalImage, CommandError> {
+    if image.platform.os == LINUX {
+        return Ok(image);
+    }
+    let (reference, available) = (image.name, layers::path::shown(image.platform.to_string().as_bytes()));
+    let platform = Platform::of_this_machine().to_string();
+    let hint = "alloy's images are for Linux, of whatever architecture";
+    Err(CommandError::from(RegistryError::NoPlatform { reference, platform, available }).hint(hint))
 }
 
 /// What was brought here.
@@ -198,10 +232,11 @@ fn layers(
 ) -> Result<Got, CommandError> {
     let (store, client) = (&context.store, resolver.client(reference)?);
     let mut images = Vec::new();
+    let sent = |error: ImageError| error.sent::<CommandError>(local.name());
     for image in local.images() {
-        let manifest: Manifest = read(store, &image.name, &image.manifest.digest)?;
+        let manifest: Manifest = read(store, &image.name, &image.manifest.digest).map_err(sent)?;
         let config = store.read_blob(&manifest.config.digest, image::JSON_LIMIT)?;
-        images.push(Image::new(&image.name, image.manifest.digest, &manifest, &config)?);
+        images.push(Image::new(&image.name, image.manifest.digest, &manifest, &config).map_err(sent)?);
     }
     let mut all: Vec<Descriptor> =
         images.iter().flat_map(|image| image.layers.iter().map(|layer| layer.descriptor.clone())).collect();
@@ -219,7 +254,7 @@ fn layers(
         tasks.into_iter().map(|task| task.wait().map_err(FetchError::from)?).collect();
     done.into_iter().collect::<Result<(), _>>().map_err(ResolveError::from)?;
     for image in &images {
-        image::verify_layers(store, local.name(), &image.layers)?;
+        image::verify_layers(store, local.name(), &image.layers).map_err(sent)?;
     }
     Ok(got)
 }

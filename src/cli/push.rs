@@ -9,8 +9,9 @@ use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use tokio::try_join;
 
-use super::context::{Context, Global, Network, RegistryArgs, image_name};
+use super::context::{Context, Global, Network, RegistryArgs};
 use super::error::{CommandError, Kind};
+use super::image_name::{image_name, not_reserved};
 use super::interrupt::{self, CtrlC};
 use super::named;
 use super::ui;
@@ -41,7 +42,7 @@ Examples:
   alloy push arm-env registry.example/team/arm-env:1.2
   alloy push registry.example/team/arm-env:1.2 --verify")]
 pub(super) struct Args {
-    /// The local image
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
     /// Where to push it [default: the same name]
@@ -107,6 +108,8 @@ pub(super) fn find(context: &Context, reference: &Reference) -> Result<Local, Co
             let pull = format!("alloy pull {name}");
             Err(match reference.names_registry() {
                 true => error.hint(format!("pull it: {pull}")),
+                // No image that is pulled would get that name.
+                false if not_reserved(reference).is_err() => error,
                 false => error.hint(format!("of Docker Hub, pull it: {pull}")),
             })
         }

@@ -1,8 +1,7 @@
 //! Problems in forms that programs read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use layers::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::blueprint::Problems;
@@ -55,30 +54,6 @@ fn uri(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let encoded = path.bytes().map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") });
     encoded.collect()
-}
-
-/// A report of Code Quality: what GitLab reads of the Code Climate format. Two problems have the same fingerprint only if
-/// nothing tells them apart but their lines, which move; those are counted.
-pub(super) fn gitlab(all: &[Problems]) -> Value {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    let mut report = Vec::new();
-    for problems in all {
-        for diagnostic in &problems.diagnostics {
-            let name = problems.sources.name(diagnostic.span.file);
-            let path = name.strip_prefix("./").unwrap_or(name);
-            let help = diagnostic.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
-            let what = format!("{}\n{path}\n{}", diagnostic.code, diagnostic.message);
-            let count = seen.entry(what.clone()).and_modify(|count| *count += 1).or_insert(1);
-            report.push(json!({
-                "description": format!("{}{help}", diagnostic.message),
-                "check_name": diagnostic.code,
-                "fingerprint": Digest::of(format!("{what}\n{count}")).hex(),
-                "severity": if diagnostic.is_error() { "major" } else { "minor" },
-                "location": {"path": path, "lines": {"begin": diagnostic.span.line}},
-            }));
-        }
-    }
-    Value::Array(report)
 }
 
 /// A log of SARIF 2.1.0.

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, RegistryArgs, image_name, now};
+use super::context::{Context, Global, Network, RegistryArgs, now};
 use super::error::{CommandError, Kind};
 use super::heal;
+use super::image_name::image_name;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::named::find;
@@ -34,7 +35,7 @@ Examples:
   alloy run --device /dev/ttyACM0 -v .:/work -w /work arm-env -- openocd -f board.cfg
   alloy run -it --rw=arm-env:tried arm-env bash")]
 pub(super) struct Args {
-    /// The local image
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
     /// The command [default: the image's]
@@ -114,7 +115,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let (code, kept) = Session::run_in(&resolver, &image, interactive, keeps, begins)?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
-        let image = LocalImage { manifest: updated, from: None, documents: None, tagged_at: now(), ..local.clone() };
+        let (manifest, tagged_at) = (updated, now());
+        let image = LocalImage { manifest, from: None, documents: None, tagged_at, named_at: None, ..local.clone() };
         let named = match &result {
             Some(name) => Local::Image(LocalImage { name: name.to_string(), ..image }),
             None => found.with(&context.store, image)?,
@@ -122,8 +124,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         image::tag(&context.store, &named)?;
     } else if let Some(name) = &result {
         // Nothing was changed: it is the same image under another name.
-        let image = LocalImage { name: name.to_string(), tagged_at: now(), ..local.clone() };
-        image::tag(&context.store, &Local::Image(image))?;
+        image::tag(&context.store, &Local::Image(local.clone()).renamed(&name.to_string(), now()))?;
     }
     // Codes beyond a byte do not exist (wait(2)).
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, image_name, now};
+use super::context::{Context, Global, now};
 use super::error::CommandError;
+use super::image_name::image_name;
 use super::named;
-use crate::image::{self, Local};
+use crate::image;
 
 /// Gives an image of the store more names
 #[derive(Debug, ClapArgs)]
@@ -16,10 +17,13 @@ Examples:
   alloy tag arm-env arm-env:1.2 registry.example/team/arm-env:1.2
   alloy tag sha256:75c4ffd90d58 arm-env:known-good")]
 pub(super) struct TagArgs {
-    /// The image: a name, a digest, or the beginning of one
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// Its new names; whatever had one of them has it no more
+    /// Its new names, [REGISTRY/]NAME[:TAG]; whatever had one of them has it no more
+    ///
+    /// `alloy-failed`, `sha256` and what bases begin with (`local`, `deb`, `oci`, `oci-archive`, `docker-archive`, `rootfs`)
+    /// are no names without a registry, since they mean something else.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }
@@ -27,7 +31,7 @@ pub(super) struct TagArgs {
 /// Takes names of images away; `alloy prune` then deletes what no image needs
 #[derive(Debug, ClapArgs)]
 pub(super) struct UntagArgs {
-    /// Names; a digest, or the beginning of one, stands for all names of an image
+    /// Names; a digest, or its beginning (7 digits or more, 4 behind `sha256:`), stands for all names of an image
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }
@@ -37,19 +41,9 @@ pub(super) fn tag(args: &TagArgs, global: &Global) -> Result<ExitCode, CommandEr
     let context = Context::open(global)?;
     let found = named::find(&context, &args.image)?;
     let digest = found.descriptor().digest;
+    let moment = image::now_exactly();
     for name in names {
-        let named = match found.clone() {
-            Local::Image(mut image) => {
-                (image.name, image.tagged_at) = (name.to_string(), now());
-                Local::Image(image)
-            }
-            Local::Index(mut index) => {
-                index.images.iter_mut().for_each(|image| image.name = name.to_string());
-                (index.name, index.tagged_at) = (name.to_string(), now());
-                Local::Index(index)
-            }
-        };
-        image::tag(&context.store, &named)?;
+        image::tag_at(&context.store, &found.clone().renamed(&name.to_string(), now()), moment)?;
         outln!("{name}@{digest}");
     }
     Ok(ExitCode::SUCCESS)

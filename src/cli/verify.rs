@@ -164,7 +164,7 @@ fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>
 fn was_changed(context: &Context, image: &LocalImage) -> bool {
     let config = || -> Result<serde_json::Value, CommandError> {
         let manifest: Manifest = read(&context.store, &image.name, &image.manifest.digest)?;
-        read(&context.store, &image.name, &manifest.config.digest)
+        Ok(read(&context.store, &image.name, &manifest.config.digest)?)
     };
     let made = |config: serde_json::Value| {
         config["history"].as_array().is_some_and(|all| all.iter().any(|one| one["created_by"] == "alloy run"))

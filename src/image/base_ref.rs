@@ -59,12 +59,17 @@ pub enum BaseRefError {
     Reference(#[from] crate::registry::ReferenceError),
 }
 
+impl BaseRef {
+    /// What stands before the colon of bases that are not named like images.
+    pub const SCHEMES: [&str; 6] = ["oci", "oci-archive", "docker-archive", "rootfs", "deb", "local"];
+}
+
 impl FromStr for BaseRef {
     type Err = BaseRefError;
 
     fn from_str(text: &str) -> Result<Self, BaseRefError> {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-        let known = ["oci", "oci-archive", "docker-archive", "rootfs", "deb", "local"].contains(&scheme);
+        let known = Self::SCHEMES.contains(&scheme);
         // `oci::tag` has no path either.
         let empty = rest.is_empty() || scheme == "oci" && rest.starts_with(':') && !rest.contains('/');
         if known && empty {

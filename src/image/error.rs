@@ -4,7 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use layers::digest::{DiffId, Digest};
+use layers::disk;
 use layers::path::shown;
+
+use crate::registry::RegistryError;
+use crate::sink::FULL;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +37,8 @@ pub enum ImageError {
     DiffId { what: String, number: usize, count: usize, claimed: DiffId, found: DiffId },
     #[error("{what}: layer {number} of {count} ({digest}) cannot be used: {reason}")]
     Layer { what: String, number: usize, count: usize, digest: Digest, reason: String },
-    #[error("cannot unpack layer {digest}: {source}")]
-    Apply { digest: Digest, source: layers::apply::ApplyError },
+    #[error("cannot write {path}: layer {digest} cannot be unpacked there: {source}")]
+    Unpack { path: PathBuf, digest: Digest, source: layers::apply::ApplyError },
     #[error(transparent)]
     Tar(#[from] layers::tar::TarError),
     #[error(transparent)]
@@ -52,6 +56,31 @@ impl ImageError {
         Self::Invalid { what: what.into(), message: shown(message.into().as_bytes()) }
     }
 
+    /// An index in an index.
+    pub fn nested(what: impl Into<String>, digest: &Digest) -> Self {
+        Self::invalid(
+            what,
+            format!("its index lists another index, {digest}; alloy takes that by its own digest alone"),
+        )
+    }
+
+    /// The error of a command that had a registry's answer to `reference` before it: what is wrong with that is the
+    /// registry's.
+    pub fn sent<E: From<Self> + From<RegistryError>>(self, reference: &str) -> E {
+        let message = match self {
+            Self::NoPlatform { platform, available, .. } => {
+                return RegistryError::NoPlatform { reference: reference.to_owned(), platform, available }.into();
+            }
+            Self::Invalid { .. } | Self::MediaType { .. } | Self::DiffId { .. } | Self::Layer { .. } => {
+                self.to_string()
+            }
+            error => return error.into(),
+        };
+        // It is said once whose answer it is.
+        let message = message.strip_prefix(&format!("{reference}: ")).unwrap_or(&message).to_owned();
+        RegistryError::Invalid { reference: reference.to_owned(), message }.into()
+    }
+
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -59,6 +88,8 @@ impl ImageError {
             Self::Foreign { path } => format!("delete it (rm -r {}), or name another directory", path.display()),
             Self::Occupied { .. } => "name another directory".to_owned(),
             Self::Terminal { .. } => "send it into a file or a pipe, or name a file with dest=".to_owned(),
+            Self::Write { source, .. } if disk::is_full(source) => FULL.to_owned(),
+            Self::Unpack { source, .. } if disk::tells_of_full(&source.to_string()) => FULL.to_owned(),
             _ => return None,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
@@ -33,6 +34,9 @@ pub struct LocalIndex {
     pub index: Descriptor,
     /// When the name was given, in seconds since 1970.
     pub tagged_at: i64,
+    /// The same moment in nanoseconds, from which on it has the name; [`tag`] notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_at: Option<i64>,
     /// What the index lists, in its order. Each has the name of the index.
     pub images: Vec<LocalImage>,
 }
@@ -48,6 +52,9 @@ pub struct LocalImage {
     pub platform: Platform,
     /// When the name was given, in seconds since 1970.
     pub tagged_at: i64,
+    /// The same moment in nanoseconds, from which on it has the name; [`tag`] notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_at: Option<i64>,
     /// What it was built from; `None` for what was not built here alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<BuiltFrom>,
@@ -124,6 +131,32 @@ impl Local {
         }
     }
 
+    /// When the name was given, in nanoseconds since 1970, as exactly as it is known.
+    pub fn named_at(&self) -> i128 {
+        let named_at = match self {
+            Self::Index(index) => index.named_at,
+            Self::Image(image) => image.named_at,
+        };
+        named_at.map_or_else(|| i128::from(self.tagged_at()) * 1_000_000_000, i128::from)
+    }
+
+    /// The same under another name, given at `tagged_at`.
+    #[must_use]
+    pub fn renamed(mut self, name: &str, tagged_at: i64) -> Self {
+        match &mut self {
+            Self::Index(index) => {
+                index.images.iter_mut().for_each(|image| name.clone_into(&mut image.name));
+                name.clone_into(&mut index.name);
+                (index.tagged_at, index.named_at) = (tagged_at, None);
+            }
+            Self::Image(image) => {
+                name.clone_into(&mut image.name);
+                (image.tagged_at, image.named_at) = (tagged_at, None);
+            }
+        }
+        self
+    }
+
     /// One image for each platform.
     pub fn images(&self) -> &[LocalImage] {
         match self {
@@ -150,7 +183,8 @@ impl Local {
         let Self::Index(index) = self else { return Ok(Self::Image(image)) };
         let mut images = index.images.clone();
         images.iter_mut().filter(|other| other.platform == image.platform).for_each(|other| other.clone_from(&image));
-        Ok(Self::Index(LocalIndex::store(store, &index.name, images, index.tagged_at)?))
+        let stored = LocalIndex::store(store, &index.name, images, index.tagged_at)?;
+        Ok(Self::Index(LocalIndex { named_at: index.named_at, ..stored }))
     }
 }
 
@@ -159,7 +193,7 @@ impl LocalIndex {
     pub fn store(store: &Store, name: &str, images: Vec<LocalImage>, tagged_at: i64) -> Result<Self, StoreError> {
         let index = Index::new(images.iter().map(IndexEntry::of).collect()).put(store)?;
         let images = images.into_iter().map(|image| LocalImage { name: name.to_owned(), ..image }).collect();
-        Ok(Self { name: name.to_owned(), index, tagged_at, images })
+        Ok(Self { name: name.to_owned(), index, tagged_at, named_at: None, images })
     }
 }
 
@@ -204,9 +238,26 @@ fn key(name: &str) -> String {
     Digest::of(name).hex()
 }
 
-/// Gives a name.
+/// Gives a name. Of several that are given in one second, it is noted which one was first.
 pub fn tag(store: &Store, local: &Local) -> Result<(), StoreError> {
-    store.put_record(KIND, &key(local.name()), &serde_json::to_vec(local).unwrap_or_default())
+    tag_at(store, local, now_exactly())
+}
+
+/// The same at a moment, in nanoseconds since 1970: that of all names that one command gives.
+pub fn tag_at(store: &Store, local: &Local, moment: i128) -> Result<(), StoreError> {
+    let mut local = local.clone();
+    let moment = i64::try_from(moment).unwrap_or(i64::MAX);
+    match &mut local {
+        Local::Index(index) => _ = index.named_at.get_or_insert(moment),
+        Local::Image(image) => _ = image.named_at.get_or_insert(moment),
+    }
+    store.put_record(KIND, &key(local.name()), &serde_json::to_vec(&local).unwrap_or_default())
+}
+
+/// Now, in nanoseconds since 1970.
+pub fn now_exactly() -> i128 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(elapsed.as_nanos()).unwrap_or(i128::MAX)
 }
 
 /// What a name stands for.
@@ -273,6 +324,7 @@ mod tests {
             manifest: Descriptor { media_type, digest: Digest::of(platform), size: 1 },
             platform: platform.parse().unwrap(),
             tagged_at: 7,
+            named_at: None,
             from: None,
             documents: None,
         }
@@ -312,7 +364,9 @@ mod tests {
         let images = vec![image("linux/s390x"), image("linux/arm/v7")];
         let local = Local::Index(LocalIndex::store(&store, "y:1", images, 8).unwrap());
         tag(&store, &local).unwrap();
-        assert_eq!(super::local(&store, "y:1").unwrap().as_ref(), Some(&local));
+        let found = super::local(&store, "y:1").unwrap().unwrap();
+        assert!(found.named_at() > 8_000_000_000 && local.named_at() == 8_000_000_000);
+        assert_eq!(found.renamed("y:1", 8), local);
         assert!(store.contains(&local.descriptor().digest));
         let found = local.select(Some(&"linux/arm/v7".parse().unwrap())).unwrap();
         assert_eq!((found.name.as_str(), found.manifest.digest), ("y:1", Digest::of("linux/arm/v7")));

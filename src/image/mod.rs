@@ -20,7 +20,8 @@ pub use file::{Files, JSON_LIMIT, Room, copy_blob, read_at_most};
 pub use index::{Index, IndexEntry, select};
 pub use layout::{REF_NAME, read_layout, read_layout_archive};
 pub use local::{
-    BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost, tag,
+    BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost,
+    now_exactly, tag, tag_at,
 };
 pub use manifest::{Image, Layer, Manifest, read_config};
 pub use output::{Destination, LAYOUT, Output, OutputError, OutputKind, PARTS, Written};

@@ -8,7 +8,7 @@ use layers::store::Store;
 
 use super::{ImageError, Layer};
 use crate::plan::Platform;
-use crate::sink::{Sink, Taken};
+use crate::sink::{Sink, Taken, unexpanded_home};
 
 mod directory;
 mod layout;
@@ -77,6 +77,8 @@ pub struct OutputError {
 }
 
 impl OutputKind {
+    const ALL: [Self; 5] = [Self::Oci, Self::OciArchive, Self::DockerArchive, Self::Tar, Self::Dir];
+
     /// As the author writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -102,13 +104,18 @@ impl FromStr for Output {
         let (mut kind, mut dest) = (None, None);
         for part in text.split(',') {
             match part.split_once('=') {
-                Some(("type", "oci")) => kind = Some(OutputKind::Oci),
-                Some(("type", "oci-archive")) => kind = Some(OutputKind::OciArchive),
-                Some(("type", "docker-archive")) => kind = Some(OutputKind::DockerArchive),
-                Some(("type", "tar")) => kind = Some(OutputKind::Tar),
-                Some(("type", "dir")) => kind = Some(OutputKind::Dir),
-                Some(("type", other)) => return Err(error(&format!("no type `{other}`"))),
-                Some(("dest", path)) if !path.is_empty() => dest = Some(PathBuf::from(path)),
+                Some(("type", _)) if kind.is_some() => return Err(error("`type` is given twice")),
+                Some(("dest", _)) if dest.is_some() => return Err(error("`dest` is given twice")),
+                Some(("type", name)) => {
+                    let named = OutputKind::ALL.into_iter().find(|kind| kind.name() == name);
+                    kind = Some(named.ok_or_else(|| error(&format!("there is no type `{name}`")))?);
+                }
+                Some(("dest", path)) if !path.is_empty() => {
+                    if let Some(home) = unexpanded_home(path) {
+                        return Err(error(&format!("the shell does not expand `~` there: write dest={home}")));
+                    }
+                    dest = Some(PathBuf::from(path));
+                }
                 // What Docker takes for a directory.
                 None if !text.contains(',') && !part.is_empty() => {
                     return Err(error(&format!("it says no type: for a directory write type=dir,dest={part}")));
@@ -209,8 +216,22 @@ mod tests {
     fn outputs_are_read_in_any_order() {
         let output: Output = "dest=x/y.oci,type=oci".parse().unwrap();
         assert_eq!(output, Output { kind: OutputKind::Oci, dest: "x/y.oci".into() });
-        for bad in ["oci", "type=oci", "dest=x", "type=zip,dest=x", "type=oci,dest=", "type=oci,dest=x,y=z"] {
-            assert!(bad.parse::<Output>().is_err(), "{bad}");
+        for (bad, said) in [
+            ("oci", "write type=dir,dest=oci"),
+            ("type=oci", "`dest` is missing"),
+            ("dest=x", "`type` is missing"),
+            ("type=zip,dest=x", "there is no type `zip`"),
+            ("type=oci,dest=", "makes no sense"),
+            ("type=oci,dest=x,y=z", "`y=z` makes no sense"),
+            ("type=oci,dest=a,dest=b", "`dest` is given twice"),
+            ("type=oci,type=oci,dest=a", "`type` is given twice"),
+            ("type=tar,dest=~/x.tar", r#"write dest="$HOME/x.tar""#),
+            ("type=tar,dest=~", r#"write dest="$HOME""#),
+            ("type=dir,dest=~dev/x", r#"write dest="$(echo ~dev)/x""#),
+        ] {
+            let told = bad.parse::<Output>().unwrap_err().to_string();
+            assert!(told.contains(said), "{bad}: {told}");
         }
+        assert!("type=tar,dest=./~x".parse::<Output>().is_ok());
     }
 }

@@ -111,6 +111,16 @@ pub fn members(directory: &Path, path: &str, excludes: &[String]) -> io::Result<
     Ok(found)
 }
 
+/// True if a file or directory `inside` of a directory that is copied without `excludes` would belong to it.
+pub fn copies(excludes: &[String], inside: &Path) -> bool {
+    let patterns: Vec<Pattern> = excludes.iter().filter_map(|text| Pattern::new(text).ok()).collect();
+    let left_out = |at: &Path| {
+        at.file_name().is_some_and(|name| OURS.iter().any(|ours| name == *ours))
+            || patterns.iter().any(|pattern| pattern.matches_path_with(at, GLOBS))
+    };
+    !inside.ancestors().filter(|at| !at.as_os_str().is_empty()).any(left_out)
+}
+
 fn itself(path: &str) -> &Path {
     Path::new(if path.is_empty() { "." } else { path })
 }

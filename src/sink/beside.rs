@@ -110,6 +110,11 @@ pub(super) fn builder(prefix: &OsStr) -> Builder<'_, 'static> {
 pub(super) fn held(file: &File, path: &Path) -> bool {
     // Without locks nobody sweeps either.
     let _ = file.try_lock();
+    is_at(file, path)
+}
+
+/// True if `path` is a name of what is open.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().is_ok_and(|held| path.symlink_metadata().is_ok_and(|there| same(&held, &there)))
 }
 

@@ -5,12 +5,23 @@ use std::path::PathBuf;
 
 use layers::disk;
 
+use super::look::unexpanded_home;
+
+/// What to do about a full disk that the user has named.
+pub const FULL: &str = "make room on that disk, or name a place on another one";
+
 /// What is in the way.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
 pub enum SinkError {
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}: whoever read it has closed it before all of it was written")]
+    Unread { path: PathBuf },
+    #[error("cannot write {path}: there is no such device, and a file in /dev is lost when the machine starts again")]
+    NoDevice { path: PathBuf },
+    #[error("cannot write {path}: it is a block device, and what is on it would be destroyed")]
+    Block { path: PathBuf },
     #[error("cannot write {path}: there is no directory {directory}")]
     Missing { path: PathBuf, directory: PathBuf },
     #[error("cannot write {path}: {directory} is no directory")]
@@ -47,6 +58,13 @@ impl SinkError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Unread { .. } => "have its reader read to the end, or name a file".to_owned(),
+            Self::NoDevice { .. } => "name a device that is there, or a file elsewhere".to_owned(),
+            Self::Block { .. } => "write a file, and copy that to the device where it is meant".to_owned(),
+            Self::Missing { path, .. } if unexpanded_home(&path.to_string_lossy()).is_some() => {
+                let home = unexpanded_home(&path.to_string_lossy()).unwrap_or_default();
+                format!("the shell does not expand `~` there: write {home}")
+            }
             Self::Missing { directory, .. } => format!("make it: mkdir -p {}", directory.display()),
             Self::Directory { path } => format!("name a file in it: {}", path.join("FILE").display()),
             Self::MountPoint { path } => format!("name a directory in it: {}", path.join("DIR").display()),
@@ -56,9 +74,7 @@ impl SinkError {
             Self::Stranger { .. } => "name a place in a directory of root's".to_owned(),
             Self::Shut { .. } => "name a file, or give alloy somewhere to write to".to_owned(),
             Self::Tree => "name a directory, or a form that is one file".to_owned(),
-            Self::Write { source, .. } if disk::is_full(source) => {
-                "make room on that disk, or name a place on another one".to_owned()
-            }
+            Self::Write { source, .. } if disk::is_full(source) => FULL.to_owned(),
             Self::Write { .. } | Self::NotADirectory { .. } | Self::Socket { .. } => return None,
         })
     }

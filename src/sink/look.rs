@@ -15,12 +15,26 @@ use super::{Goal, Kept, STANDARD_OUTPUT, SinkError};
 
 /// As many links as the kernel follows.
 const LINKS: usize = 40;
+/// Where devices are.
+const DEVICES: &str = "/dev";
 /// Of linux/magic.h.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 /// The directory that holds `path`.
 pub(super) fn above(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// How a shell would have to be told of a path that begins with somebody's home directory, `~` or `~name`; `./~` is a
+/// file of that name.
+pub fn unexpanded_home(path: &str) -> Option<String> {
+    let rest = path.strip_prefix('~')?;
+    Some(match rest.split_once('/') {
+        None if rest.is_empty() => "\"$HOME\"".to_owned(),
+        Some(("", inside)) => format!("\"$HOME/{inside}\""),
+        Some((name, inside)) => format!("\"$(echo ~{name})/{inside}\""),
+        None => format!("\"$(echo ~{rest})\""),
+    })
 }
 
 /// What a stream that is to go to `path` will be.
@@ -79,6 +93,7 @@ pub fn directory(path: &Path) -> Result<(PathBuf, Option<Metadata>), SinkError> 
         there = parent;
     }
     let real = refused_if_foreign(there, path)?.map_err(failed)?;
+    not_a_device(&real.path, path)?;
     theirs(&real.followed, real.path.metadata().map_err(failed)?.uid(), path)?;
     may_make_in(&real.path, path)?;
     Ok((missing.iter().rev().fold(real.path, |place, name| place.join(name)), None))
@@ -103,6 +118,17 @@ pub(super) fn may_make_in(directory: &Path, path: &Path) -> Result<(), SinkError
         Ok(()) => Err(SinkError::NotADirectory { path, directory }),
         Err(source) => Err(SinkError::Closed { path, directory, source }),
     }
+}
+
+/// An error for what would be made among devices: the name of a device that is not there was meant. What is mounted
+/// below them, and the directory for shared memory, is for files.
+fn not_a_device(directory: &Path, named: &Path) -> Result<(), SinkError> {
+    let devices = Path::new(DEVICES);
+    let device_of = |path: &Path| path.metadata().map(|found| found.dev()).ok();
+    let among = directory.starts_with(devices)
+        && !directory.starts_with(devices.join("shm"))
+        && device_of(directory) == device_of(devices);
+    if among { Err(SinkError::NoDevice { path: named.to_owned() }) } else { Ok(()) }
 }
 
 fn access(path: &Path, how: Access) -> io::Result<()> {
@@ -185,6 +211,7 @@ impl Looked {
         let Self { directory, path, found, descriptor } = self;
         let failed = |source| SinkError::write(named.to_owned(), source);
         let Some(found) = found else {
+            not_a_device(&directory, named)?;
             may_make_in(&directory, named)?;
             return Ok(Goal::File { path, kept: None });
         };
@@ -201,6 +228,9 @@ impl Looked {
         }
         if kind.is_socket() {
             return Err(SinkError::Socket { path: named.to_owned() });
+        }
+        if kind.is_block_device() {
+            return Err(SinkError::Block { path: named.to_owned() });
         }
         let theirs = !descriptor && foreign(&found, &directory);
         if descriptor || !kind.is_file() {

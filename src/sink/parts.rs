@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::SinkError;
+use super::beside::is_at;
 
 /// Whoever holds it writes.
 const LOCK: &str = ".lock";
@@ -68,14 +69,29 @@ impl<'p> Parts<'p> {
         let failed = Self::failed(&path);
         // Whoever else writes here may have put a link or a FIFO in its place.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
-        let file = File::from(opened.map_err(|error| failed(error.into()))?);
-        // Whoever can open it can hold it for as long as they like: those alone who write here as well.
-        let writers = fs::metadata(self.top).map_err(Self::failed(self.top))?.mode() & 0o022;
-        if file.metadata().map_err(&failed)?.uid() == rustix::process::geteuid().as_raw() {
-            file.set_permissions(PermissionsExt::from_mode(0o600 | writers)).map_err(&failed)?;
+        loop {
+            let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+            let file = File::from(opened.map_err(|error| failed(error.into()))?);
+            // Whoever can open it can hold it for as long as they like: those alone who write here as well.
+            let writers = fs::metadata(self.top).map_err(Self::failed(self.top))?.mode() & 0o022;
+            if file.metadata().map_err(&failed)?.uid() == rustix::process::geteuid().as_raw() {
+                file.set_permissions(PermissionsExt::from_mode(0o600 | writers)).map_err(&failed)?;
+            }
+            file.lock().map_err(&failed)?;
+            // Who held it may have failed, and deleted it with all else that they had made.
+            if is_at(&file, &path) {
+                return Ok(file);
+            }
         }
-        file.lock().map_err(failed)?;
-        Ok(file)
+    }
+
+    /// The names of what is made in such a directory, an inner one before those that hold it.
+    pub fn names(self) -> impl Iterator<Item = PathBuf> + use<'p> {
+        self.parts.iter().rev().map(move |part| self.top.join(part))
+    }
+
+    /// The file that [`Self::lock`] makes.
+    pub fn lock_path(self) -> PathBuf {
+        self.top.join(LOCK)
     }
 }

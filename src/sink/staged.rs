@@ -47,6 +47,21 @@ impl Staged {
         self.directory.as_ref().map_or(Path::new(""), TempDir::path)
     }
 
+    /// Takes a free place. False if there is something by now.
+    pub fn settle(mut self, path: &Path) -> io::Result<bool> {
+        match renameat_with(CWD, self.path(), CWD, path, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(false),
+            // A file system that knows no such flag, such as NFS.
+            Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(self.path(), path)?,
+            Err(Errno::INVAL | Errno::NOSYS) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        // Nothing has the old name any more.
+        self.directory.take().map(TempDir::keep);
+        Ok(true)
+    }
+
     /// Takes the place of what is at `path`, which is deleted; or a free one.
     pub fn persist(mut self, path: &Path) -> io::Result<()> {
         if path.symlink_metadata().is_ok() {

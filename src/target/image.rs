@@ -52,6 +52,9 @@ pub enum RequestError {
     /// The store.
     #[error(transparent)]
     Store(#[from] layers::store::StoreError),
+    /// A file that the worker was to write for its caller.
+    #[error("cannot write it: {0}")]
+    Unwritten(std::io::Error),
     /// The request itself.
     #[error("{message}")]
     Failed {
@@ -111,6 +114,7 @@ impl ImageTarget {
                     error => error,
                 })
             }
+            Reply::Unwritten(errno) => Err(RequestError::Unwritten(std::io::Error::from_raw_os_error(errno))),
             reply => Ok(reply),
         }
     }

@@ -8,6 +8,7 @@ mod accounts;
 mod apt;
 mod aptcache;
 mod attributes;
+mod export;
 pub mod facts;
 pub mod host;
 pub mod image;
@@ -137,6 +138,9 @@ pub enum TargetError {
     /// A file that was to be written.
     #[error("cannot write it: {0}")]
     Output(#[source] io::Error),
+    /// A file of the builder's was not written.
+    #[error("cannot write it: {0}")]
+    Unwritten(#[source] io::Error),
     /// Scratch space of the build.
     #[error("cannot use the build's scratch directory: {0}")]
     Scratch(#[source] io::Error),

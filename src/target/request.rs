@@ -259,6 +259,8 @@ pub enum Reply {
     Exit(i32),
     /// What is damaged.
     Damage(Vec<Damage>),
+    /// The file that came with the request could not be written, and the kernel said why.
+    Unwritten(i32),
     /// The request failed.
     Error {
         /// What was wrong, causes included.

@@ -3,19 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::at_once;
-use layers::compress::decoder;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
 use layers::disk;
-use layers::holes::{Holes, is_new};
 use layers::ids::Exchange;
-use layers::root::{Root, remove_tree};
+use layers::root::remove_tree;
 use layers::store::{Damage, Store, layer_tree};
 
 use super::TargetError;
@@ -27,7 +22,7 @@ use super::perform::{Performer, login_shell};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
 use super::trees::Trees;
-use super::{facts, inventory, looked, scratch, unpack};
+use super::{export, facts, inventory, looked, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::{Channel, Identity, SandboxError, attach};
@@ -69,6 +64,9 @@ pub fn serve(channel: Channel) -> ExitCode {
 }
 
 fn failure(error: &TargetError, work: &Path, damage: Vec<Damage>) -> Reply {
+    if let TargetError::Unwritten(source) = error {
+        return Reply::Unwritten(source.raw_os_error().unwrap_or_default());
+    }
     let (mut message, hint) = error.failure();
     if error.disk_is_full() && !disk::names_full(&message) {
         // What the build writes, it writes in its directory.
@@ -175,7 +173,8 @@ impl<'a> Session<'a> {
                 Reply::Layer(write_held(&self.store, &held, compression)?)
             }
             Request::Export { blobs } => {
-                self.export(&blobs)?;
+                let file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
+                export::export(&self.store, &blobs, file)?;
                 Reply::Done
             }
             Request::Lend { binds } => {
@@ -230,36 +229,6 @@ impl<'a> Session<'a> {
 
     fn open(&mut self) -> Result<&mut Layer, TargetError> {
         self.layer.as_mut().ok_or(TargetError::NoLayer)
-    }
-
-    fn export(&self, blobs: &[Digest]) -> Result<(), TargetError> {
-        let failed = |blob: &Digest| {
-            let path = self.store.blob_path(blob);
-            move |source| TargetError::Host { path, source }
-        };
-        let mut file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
-        let staged = unpack::Staged::new(&self.store)?;
-        let root = Root::open(staged.path())?;
-        let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
-        for blob in blobs {
-            self.store.read_whole(blob, |content| {
-                let (_, mut reader) = decoder(content).map_err(failed(blob))?;
-                apply(&mut reader, &root, &options)?;
-                std::io::copy(&mut reader, &mut std::io::sink()).map_err(failed(blob))
-            })?;
-        }
-        let exclude = ExcludeSet::default();
-        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
-        // All that is written is seen by whoever reads; in a new file, zeros need not be.
-        if !is_new(&file).map_err(TargetError::Output)? {
-            let mut out = BufWriter::with_capacity(1 << 20, &file);
-            diff(&root, &mut out, &options)?;
-            return out.flush().map_err(TargetError::Output);
-        }
-        let mut out = BufWriter::with_capacity(64 << 10, Holes::new(&mut file));
-        diff(&root, &mut out, &options)?;
-        let holes = out.into_inner().map_err(|error| TargetError::Output(error.into_error()))?;
-        holes.finish().map(drop).map_err(TargetError::Output)
     }
 
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {

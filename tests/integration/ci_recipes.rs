@@ -37,6 +37,10 @@ fn gitlab_s() {
                  CI_REGISTRY_PASSWORD=secret CI_COMMIT_REF_SLUG=main CI_COMMIT_SHORT_SHA=0a1b2c3d \
                  IMAGE=registry.example/team/environment HOME=\"$PWD\"";
     assert_eq!(recipe["variables"]["IMAGE"], "$CI_REGISTRY_IMAGE/environment");
+    // Alone, `changes` is true wherever GitLab does not know what was pushed.
+    let rules = recipe.as_object().unwrap().values().flat_map(|job| job["rules"].as_array().into_iter().flatten());
+    let changes: Vec<&Value> = rules.filter(|rule| rule["changes"].is_array()).collect();
+    assert!(changes.len() >= 2 && changes.iter().all(|rule| rule["if"].is_string()), "{changes:#?}");
     let job = |name: &str| shell.run(&checkout, &format!("{given}\n{}", script(&recipe[name])));
     job("check").ok();
     job("build").ok();

@@ -3,12 +3,14 @@
 //! With `ALLOY_UPDATE=1` the texts are written anew, to be read in review.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use alloy::action::{ACTIONS, COMMON};
 use serde_json::Value;
 
-use crate::support::{Ended, repository, run, shared, text};
+use crate::support::{ALLOY, Ended, repository, run, shared, text};
 
 /// The directories in a directory of the repository, by name.
 pub fn directories(path: &str) -> Vec<PathBuf> {
@@ -189,4 +191,32 @@ fn what_cannot_be_read_is_named() {
     std::os::unix::fs::symlink("/dev/zero", at("alloy.lock.yml")).unwrap();
     let ended = shared().run(&["check", text(blueprint.path())]).fails(1);
     assert!(ended.stdout.contains("leads out of the blueprint"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_blueprint_that_is_named_twice_is_checked_once_and_has_its_path_in_the_repository() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir_all(place.path().join(".git")).unwrap();
+    let directory = place.path().join("boards/bad");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("manifest.yml"), "name: x\nversion: 1.0.0\nrun_order: []\nnonsense: 1\n").unwrap();
+    let check = |here: &Path, arguments: &[&str]| -> serde_json::Value {
+        let mut command = Command::new(ALLOY);
+        command.current_dir(here).args(["check", "--strict", "--format", "gitlab"]).args(arguments);
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    };
+    let (absolute, above) = (text(&directory), directory.parent().unwrap());
+    let report = check(&directory, &[]);
+    assert_eq!(report[0]["location"]["path"], "boards/bad/manifest.yml", "{report:#}");
+    for (here, arguments) in [
+        (directory.as_path(), &["."][..]),
+        (&directory, &["../bad/"]),
+        (above, &["bad"]),
+        (above, &["./bad"]),
+        (above, &["bad", "bad", "./bad/../bad", absolute]),
+        (place.path(), &["boards/bad"]),
+        (Path::new("/"), &[absolute]),
+    ] {
+        assert_eq!(check(here, arguments), report, "{arguments:?} in {}", here.display());
+    }
 }

@@ -101,6 +101,27 @@ fn images_are_listed_as_they_are_asked_for() {
     assert_eq!(quiet(&["--filter", "until=0s"]).len(), 2);
     assert_eq!(quiet(&["--filter", "until=2000-01-01T00:00:00Z"]), [""; 0]);
     assert_eq!(quiet(&["--filter", "before=kept"]), [""; 0]);
+    // Built within one second, they have an order all the same; names of one build have none.
+    assert_eq!(quiet(&["--filter", "since=kept"]), [second.as_str()]);
+    assert_eq!(quiet(&["--filter", "before=rig:pr-7"]), [first.as_str()]);
+    assert_eq!(quiet(&["--filter", "since=rig:pr-7"]), [""; 0]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    for (until, count) in [((now - 3600).to_string(), 0), ((now + 1).to_string(), 2), ("2099-01-01".to_owned(), 2)] {
+        assert_eq!(quiet(&["--filter", &format!("until={until}")]).len(), count, "{until}");
+    }
+    assert_eq!(quiet(&["--filter", "until=1h30m"]), [""; 0]);
+    // Of one condition any is enough, of different ones all are needed.
+    assert_eq!(quiet(&["--filter", "reference=kept", "--filter", "reference=rig:pr-*"]).len(), 2);
+    assert_eq!(quiet(&["--filter", "reference=rig:pr-*", "--filter", "before=rig:pr-7"]), [""; 0]);
+    store.run(&["images", "--filter", "dangling=true", "--filter", "dangling=false"]).fails(2);
+    let said = store.run(&["inspect", &second["sha256:".len()..][..5]]).fails(1).stderr;
+    assert!(said.contains("has at least 7 digits, or 4 behind `sha256:`"), "{said}");
+    for reserved in ["sha256:abcdef", "local:rig", "alloy-failed"] {
+        for command in [&["tag", "kept", reserved][..], &["pull", reserved], &["build", ".", "-t", reserved]] {
+            let said = store.run(command).fails(2).stderr;
+            assert!(said.contains("is no name for an image") && said.contains("REGISTRY/"), "{command:?}: {said}");
+        }
+    }
     let said = store.run(&["images", "--filter", "name=rig"]).fails(2).stderr;
     assert!(said.contains("there is no filter `name`") && said.contains("reference=GLOB"), "{said}");
     store.run(&["images", "--filter", "since=none"]).fails(1);
@@ -193,6 +214,15 @@ fn what_was_used_last_goes_last() {
     assert_eq!(ended.code, Some(127), "{}", ended.stderr);
     small.build("second", &["-t", "again"]);
     assert_eq!(small.count("blobs/sha256"), blobs + 4);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = small.store.run(&[&["prune", "--keep-storage", "1kB"], more].concat()).ok().stderr;
+        assert!(said.contains("of --keep-storage: images need "), "{said}");
+    }
+    let said = small.store.run(&["prune", "--keep-storage", "1TB"]).ok().stderr;
+    assert!(!said.contains("images need"), "{said}");
+    let said = small.store.run(&["prune", "--older-than", "1mo"]).fails(2).stderr;
+    assert!(said.contains("`mo` is no unit; units are y (365 days), w, d, h"), "{said}");
+    small.prune(&["--older-than", "1y"]);
     let said = small.store.run(&["prune", "--keep-storage", "much"]).fails(2).stderr;
     assert!(said.contains("write 10GB"), "{said}");
 }

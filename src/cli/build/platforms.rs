@@ -71,6 +71,7 @@ pub(super) fn named(store: &Store, name: &str, parts: &[Part<'_>]) -> Result<Loc
         manifest: part.built.manifest.clone(),
         platform: part.platform.clone(),
         tagged_at: now(),
+        named_at: None,
         from: Some(part.from.clone()),
         documents: part.documents.clone(),
     };

@@ -4,13 +4,17 @@ use std::str::FromStr;
 
 use glob::{MatchOptions, Pattern};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::super::amount::{Age, age};
-use super::super::context::{Context, now};
+use super::super::context::Context;
 use super::super::error::CommandError;
 use super::super::named::find;
-use crate::image::{Local, LocalImage, Manifest};
+use crate::image::{self, Local, LocalImage, Manifest};
+
+const SECOND: i128 = 1_000_000_000;
 
 /// One condition.
 #[derive(Clone, Debug)]
@@ -23,8 +27,8 @@ pub(super) enum Filter {
     Since(String),
     /// Named at least so long ago.
     Age(Age),
-    /// Named before that moment, in seconds since 1970.
-    Moment(i64),
+    /// Named before that moment, in nanoseconds since 1970.
+    Moment(i128),
     /// Without a name, or with one.
     Dangling(bool),
     /// Its config has that label, with that value if one is given.
@@ -35,15 +39,18 @@ impl FromStr for Filter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = "write reference=GLOB, before=IMAGE, since=IMAGE, until=AGE, dangling=true or label=KEY[=VALUE]";
+        let known = "write reference=GLOB, before=IMAGE, since=IMAGE, until=AGE or until=TIME, dangling=true or \
+                     label=KEY[=VALUE]";
         let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no value: {known}"))?;
         Ok(match name {
             "reference" => Self::Reference(pattern(value)?),
             "before" => Self::Before(value.to_owned()),
             "since" | "after" => Self::Since(value.to_owned()),
-            "until" => match value.parse::<Timestamp>() {
-                Ok(moment) => Self::Moment(moment.as_second()),
-                Err(_) => Self::Age(age(value)?),
+            "until" => match moment(value) {
+                Some(moment) => Self::Moment(moment),
+                None => Self::Age(age(value).map_err(|error| {
+                    format!("{error}; or a time: 2026-01-31, 2026-01-31T12:00:00Z, or seconds since 1970")
+                })?),
             },
             "dangling" => match value {
                 "true" | "1" => Self::Dangling(true),
@@ -59,6 +66,22 @@ impl FromStr for Filter {
     }
 }
 
+/// A moment as docker takes it, in nanoseconds since 1970: RFC 3339, the same without a zone or without a time of day,
+/// in this machine's zone then, or seconds since 1970 with a fraction or without.
+fn moment(text: &str) -> Option<i128> {
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Some(moment.as_nanosecond());
+    }
+    let (seconds, part) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !seconds.is_empty() && is_number(seconds) && is_number(part) {
+        let part = format!("{part:0<9}");
+        return Some(seconds.parse::<i128>().ok()?.checked_mul(SECOND)? + part.get(..9)?.parse::<i128>().ok()?);
+    }
+    let local = text.parse::<DateTime>().ok()?;
+    Some(TimeZone::system().to_zoned(local).ok()?.timestamp().as_nanosecond())
+}
+
 /// A pattern for names.
 pub(super) fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|error| format!("`{text}` is no pattern: {error}"))
@@ -67,9 +90,9 @@ pub(super) fn pattern(text: &str) -> Result<Pattern, String> {
 /// Conditions, with images in them looked up.
 pub(super) struct Filters {
     names: Vec<Pattern>,
-    /// Seconds since 1970.
-    before: Option<i64>,
-    since: Option<i64>,
+    /// Nanoseconds since 1970.
+    before: Option<i128>,
+    since: Option<i128>,
     dangling: Option<bool>,
     labels: Vec<(String, Option<String>)>,
 }
@@ -78,23 +101,26 @@ impl Filters {
     /// An image that one of them names has to be there.
     pub(super) fn new(context: &Context, names: &[Pattern], all: &[Filter]) -> Result<Self, CommandError> {
         let mut filters = Self { names: names.to_vec(), before: None, since: None, dangling: None, labels: Vec::new() };
-        let earlier = |known: Option<i64>, new: i64| Some(known.map_or(new, |known| known.min(new)));
+        let earlier = |known: Option<i128>, new: i128| Some(known.map_or(new, |known| known.min(new)));
         for filter in all {
             match filter {
                 Filter::Reference(pattern) => filters.names.push(pattern.clone()),
                 Filter::Before(image) => {
-                    filters.before = earlier(filters.before, find(context, image)?.tagged_at());
+                    filters.before = earlier(filters.before, find(context, image)?.named_at());
                 }
                 Filter::Since(image) => {
-                    let at = find(context, image)?.tagged_at();
+                    let at = find(context, image)?.named_at();
                     filters.since = Some(filters.since.map_or(at, |known| known.max(at)));
                 }
                 Filter::Age(age) => {
-                    let seconds = i64::try_from(age.0.as_secs()).unwrap_or(i64::MAX);
+                    let age = i128::try_from(age.0.as_nanos()).unwrap_or(i128::MAX);
                     // At that age is old enough.
-                    filters.before = earlier(filters.before, now().saturating_sub(seconds).saturating_add(1));
+                    filters.before = earlier(filters.before, image::now_exactly() - age + 1);
                 }
                 Filter::Moment(at) => filters.before = earlier(filters.before, *at),
+                Filter::Dangling(is) if filters.dangling == Some(!is) => {
+                    return Err(CommandError::usage("no image is dangling and is not: give `dangling` once"));
+                }
                 Filter::Dangling(is) => filters.dangling = Some(*is),
                 Filter::Label(key, value) => filters.labels.push((key.clone(), value.clone())),
             }
@@ -110,7 +136,7 @@ impl Filters {
     /// True if the image meets all conditions; of names, any.
     pub(super) fn take(&self, context: &Context, local: &Local, has_name: bool) -> bool {
         let named = self.names.is_empty() || has_name && self.names.iter().any(|it| matches(it, local.name()));
-        let at = local.tagged_at();
+        let at = local.named_at();
         let label = |(key, value): &(String, Option<String>)| {
             local.images().iter().any(|image| {
                 let labels = labels(context, image);
@@ -174,6 +200,32 @@ mod tests {
         for bad in ["rig", "name=rig", "until=soon", "dangling=maybe", "reference=[", "until=-1d"] {
             assert!(bad.parse::<Filter>().is_err(), "{bad}");
         }
-        assert!(matches!("until=2026-01-02T03:04:05Z".parse(), Ok(Filter::Moment(1_767_323_045))));
+    }
+
+    #[test]
+    fn moments_are_what_docker_takes() {
+        let at = 1_767_323_045_000_000_000;
+        for (text, moment) in [
+            ("2026-01-02T03:04:05Z", at),
+            ("2026-01-02T04:04:05+01:00", at),
+            ("2026-01-02T03:04:05.5Z", at + 500_000_000),
+            ("1767323045", at),
+            ("1767323045.25", at + 250_000_000),
+        ] {
+            let filter = format!("until={text}").parse();
+            assert!(matches!(filter, Ok(Filter::Moment(found)) if found == moment), "{text}: {filter:?}");
+        }
+        // In the zone of whoever asks.
+        let day = 86_400 * SECOND;
+        for text in ["2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04"] {
+            let filter = format!("until={text}").parse();
+            let near = |found: i128| (at - day..at + day).contains(&found);
+            assert!(matches!(filter, Ok(Filter::Moment(found)) if near(found)), "{text}: {filter:?}");
+        }
+        for text in ["30d", "1h30m", "1.5h", "10m"] {
+            assert!(matches!(format!("until={text}").parse(), Ok(Filter::Age(_))), "{text}");
+        }
+        let told = "until=2026-13-45".parse::<Filter>().unwrap_err();
+        assert!(told.contains("or a time: 2026-01-31"), "{told}");
     }
 }

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::source::{Joined, find};
-use crate::cli::context::{Context, Global, Network, RegistryArgs, image_name};
+use crate::cli::context::{Context, Global, Network, RegistryArgs};
 use crate::cli::error::{CommandError, Kind};
+use crate::cli::image_name::image_name;
 use crate::cli::interrupt::{self, CtrlC};
 use crate::cli::push::{AttachArgs, send, sign};
 use crate::event::Event;

@@ -66,7 +66,7 @@ fn remote(
         entries = read::<Index>(&context.store, text, &entries[0].descriptor.digest)?.manifests;
         if entries.len() > MOST {
             let message = format!("it lists {} images; alloy joins up to {MOST} of an index", entries.len());
-            return Err(ImageError::invalid(text, message).into());
+            return Err(ImageError::invalid(text, message).sent(text));
         }
     }
     let images = entries.into_iter().map(|IndexEntry { descriptor, annotations, .. }| {

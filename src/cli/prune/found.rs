@@ -43,6 +43,8 @@ pub(in crate::cli) struct Found {
     pub(super) unfinished: Vec<(PathBuf, String)>,
     /// What killed builds left, in bytes.
     left: u64,
+    /// What stays, in bytes, where that is more than was wanted.
+    over: Option<u64>,
 }
 
 impl Found {
@@ -103,7 +105,7 @@ impl Found {
         }));
         let left =
             store.look_for_stale()?.iter().map(|path| size(path)).sum::<u64>() + store.sweep_temporaries(true)?;
-        Ok(Self { needed, records, items, unfinished, left })
+        Ok(Self { needed, records, items, unfinished, left, over: None })
     }
 
     /// Leaves only what is `wanted`, which of `gone` images is what they alone needed. `total` is all that the store
@@ -127,11 +129,25 @@ impl Found {
                 left = left.saturating_sub(if goes { item.bytes } else { 0 });
                 goes
             });
+            self.over = Some(left).filter(|left| *left > keep);
         }
         if !wanted.is_everything() {
             let blobs: BTreeSet<Digest> = self.items.iter().filter_map(Item::blob).collect();
             self.records.retain(|(_, layer)| layer.is_some_and(|layer| blobs.contains(&layer)));
         }
+    }
+
+    /// Bytes of what stays, if that is more than the store was to keep.
+    pub(super) fn over(&self) -> Option<u64> {
+        self.over
+    }
+
+    /// Bytes of what images need, and of trees that containers run on.
+    pub(super) fn in_use(&self, store: &Store) -> u64 {
+        let blobs = self.needed.blobs.iter().map(|digest| store.blob_path(digest));
+        let busy = store.used_trees().unwrap_or_default();
+        let trees: BTreeSet<&String> = self.needed.trees.iter().chain(&busy).collect();
+        blobs.chain(trees.into_iter().map(|name| store.tree_place(name))).map(|path| size(&path)).sum()
     }
 
     /// Images of which it is not known what they need.

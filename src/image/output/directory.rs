@@ -18,7 +18,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use super::super::{ImageError, Layer};
-use crate::sink::{SinkError, Staged, directory, is_mount_point};
+use crate::sink::{Made, SinkError, Staged, directory, is_mount_point};
 
 /// Records of directories that were written, by the digest of their path.
 const WRITTEN: &str = "directories";
@@ -94,7 +94,8 @@ impl Directory {
     pub(super) fn unpack(&self, store: &Store, layers: &[Layer]) -> Result<(), ImageError> {
         let failed = self.failed();
         let parent = self.path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(parent).map_err(&failed)?;
+        let mut made = Made::default();
+        made.directory(parent).map_err(&failed)?;
         let staged = Staged::of(&self.path).map_err(&failed)?;
         let root = rustix::process::geteuid().is_root();
         let ownership = if root { Ownership::Archive } else { Ownership::Invoker };
@@ -105,7 +106,11 @@ impl Directory {
             let path = store.blob_path(&digest);
             store.read_whole(&digest, |blob| {
                 let (_, reader) = layer_decoder(blob).map_err(|source| ImageError::Read { path, source })?;
-                apply(reader, &directory, &options).map_err(|source| ImageError::Apply { digest, source })
+                apply(reader, &directory, &options).map_err(|source| ImageError::Unpack {
+                    path: self.path.clone(),
+                    digest,
+                    source,
+                })
             })?;
         }
         fs::set_permissions(staged.path(), PermissionsExt::from_mode(0o755)).map_err(&failed)?;
@@ -121,6 +126,8 @@ impl Directory {
         // First: one that is killed in between has left one of the two.
         let known: Vec<Identity> = [before, now].into_iter().flatten().collect();
         store.put_record(WRITTEN, &self.record(), &serde_json::to_vec(&known).unwrap_or_default())?;
-        staged.persist(&self.path).map_err(failed)
+        staged.persist(&self.path).map_err(failed)?;
+        made.keep();
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use layers::media_type::Descriptor;
 use super::super::layout::REF_NAME;
 use super::super::{Files, ImageError, Index, IndexEntry, JSON_LIMIT};
 use super::source::Source;
-use crate::sink::{Beside, Parts, directory, sweep};
+use crate::sink::{Beside, Made, Parts, SinkError, Staged, directory, sweep};
 
 /// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
 pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -62,13 +62,73 @@ impl Layout {
         &self.path
     }
 
-    /// Adds the image, in place of others of its tags and platform.
+    /// Writes the image: a layout of its own, or into the one that is there, in place of others of its tags and platform.
     pub(super) fn write(&self, image: &Source<'_>) -> Result<(), ImageError> {
-        let blobs = self.path.join(BLOBS).join("sha256");
+        if self.path.symlink_metadata().is_err() && self.make(image)? {
+            return Ok(());
+        }
+        self.add(image)
+    }
+
+    /// Makes a layout beside, which gets its name when it is whole. False if something has that name by then.
+    fn make(&self, image: &Source<'_>) -> Result<bool, ImageError> {
+        let failed = write_error(&self.path);
+        let mut made = Made::default();
+        made.directory(self.path.parent().unwrap_or(Path::new("/"))).map_err(&failed)?;
+        let staged = Staged::of(&self.path).map_err(&failed)?;
+        let beside = Self { path: staged.path().to_owned() };
+        Parts::of(&beside.path, PARTS).make().map_err(|error| self.told(&beside, error.into()))?;
+        beside.fill(image, &mut Vec::new()).map_err(|error| self.told(&beside, error))?;
+        // As any other directory that this user makes.
+        let usual = fs::metadata(beside.path.join(BLOBS)).map_err(&failed)?.permissions();
+        fs::set_permissions(&beside.path, usual).map_err(&failed)?;
+        let settled = staged.settle(&self.path).map_err(failed)?;
+        if settled {
+            made.keep();
+        }
+        Ok(settled)
+    }
+
+    /// An error of what is `beside`, with the name that was to be had.
+    fn told(&self, beside: &Self, error: ImageError) -> ImageError {
+        let named =
+            |path: PathBuf| path.strip_prefix(&beside.path).map(|inside| self.path.join(inside)).unwrap_or(path);
+        match error {
+            ImageError::Write { path, source } => ImageError::Write { path: named(path), source },
+            ImageError::Sink(SinkError::Write { path, source }) => ImageError::Write { path: named(path), source },
+            error => error,
+        }
+    }
+
+    /// Adds the image to what is there. If that fails, what was made for it goes.
+    fn add(&self, image: &Source<'_>) -> Result<(), ImageError> {
         let parts = Parts::of(&self.path, PARTS);
-        parts.make()?;
-        // Those who add to an index do so one after the other.
-        let _lock = parts.lock()?;
+        let missing = |path: &PathBuf| path.symlink_metadata().is_err();
+        let made: Vec<PathBuf> = parts.names().filter(missing).collect();
+        let new_lock = Some(parts.lock_path()).filter(missing);
+        let (mut new, mut held) = (Vec::new(), None);
+        let done = (|| {
+            parts.make()?;
+            // Those who add to an index do so one after the other.
+            held = Some(parts.lock()?);
+            // Who came before may have failed, and taken it away.
+            parts.make()?;
+            self.fill(image, &mut new)
+        })();
+        if done.is_err() {
+            // What cannot be deleted stays where it is.
+            new.iter().for_each(|path| drop(fs::remove_file(path)));
+            made.iter().for_each(|path| drop(fs::remove_dir(path)));
+            if let (Some(lock), Some(_)) = (new_lock, &held) {
+                let _ = fs::remove_file(lock);
+            }
+        }
+        done
+    }
+
+    /// Writes what is missing. Files that nothing names yet are in `new`.
+    fn fill(&self, image: &Source<'_>, new: &mut Vec<PathBuf>) -> Result<(), ImageError> {
+        let blobs = self.path.join(BLOBS).join("sha256");
         [&self.path, &blobs].into_iter().for_each(|place| sweep(place, OsStr::new(UNFINISHED)));
         for descriptor in image.blobs()? {
             let path = blobs.join(descriptor.digest.hex());
@@ -78,6 +138,7 @@ impl Layout {
             image.store.read_whole(&descriptor.digest, |mut blob| {
                 replace(&path, |mut file| io::copy(&mut blob, &mut file).map(drop))
             })?;
+            new.push(path);
         }
         let (mut manifests, tags) = (self.manifests()?, image.tags());
         let same = |entry: &IndexEntry| {
@@ -86,8 +147,14 @@ impl Layout {
         };
         manifests.retain(|entry| !same(entry));
         manifests.extend(image.entries());
-        let index = Index::new(manifests).bytes();
-        replace(&self.path.join(INDEX), |mut file| file.write_all(&index))?;
+        let (index, bytes) = (self.path.join(INDEX), Index::new(manifests).bytes());
+        let before = index.symlink_metadata().is_ok();
+        replace(&index, |mut file| file.write_all(&bytes))?;
+        match before {
+            // It names them.
+            true => new.clear(),
+            false => new.push(index),
+        }
         // Last: it is what makes the directory a layout.
         replace(&self.path.join(MARKER), |mut file| file.write_all(LAYOUT))
     }

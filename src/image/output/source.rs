@@ -16,7 +16,7 @@ use super::super::layout::REF_NAME;
 use super::super::{ImageError, Index, IndexEntry, Manifest, read_config};
 use super::{LAYOUT, Written};
 use crate::plan::Platform;
-use crate::sink::{Sink, SinkError};
+use crate::sink::Sink;
 
 /// An image with all its blobs.
 pub(super) struct Source<'a> {
@@ -81,7 +81,7 @@ impl<'a> Source<'a> {
         sink: &Sink,
         members: impl Fn(&Self, &mut TarWriter<&mut dyn Write>) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
-        let failed = |source| SinkError::write(sink.name().into(), source);
+        let failed = |source| sink.failed(source);
         if !sink.is_replaced() {
             // What was sent down a pipe cannot be taken back.
             let blobs = self.blobs()?;

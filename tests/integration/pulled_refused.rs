@@ -1,0 +1,89 @@
+//! Images that a registry should not have answered with: exit code 4, a text that says what is wrong, and no name.
+
+use serde_json::{Value, json};
+
+use crate::support::Store;
+use crate::support::forged::{described, digest};
+use crate::support::memory_registry::MemoryRegistry;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// Puts a manifest or an index there; its descriptor.
+fn put(registry: &MemoryRegistry, tag: &str, kind: &str, value: &Value) -> Value {
+    let bytes = value.to_string().into_bytes();
+    let described = described(kind, &bytes);
+    registry.look(|state| {
+        state.manifests.insert(digest(&bytes), bytes.clone());
+        state.manifests.insert(tag.to_owned(), bytes);
+    });
+    described
+}
+
+/// An image without layers for a platform; its descriptor.
+fn image(registry: &MemoryRegistry, tag: &str, os: &str, more: &Value) -> Value {
+    let mut config = json!({"os": os, "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}});
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let config = config.to_string();
+    let bytes = config.clone().into_bytes();
+    registry.look(|state| state.blobs.insert(digest(&bytes), bytes));
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
+        "config": described(CONFIG, config.as_bytes()), "layers": []});
+    put(registry, tag, MANIFEST, &manifest)
+}
+
+fn index(registry: &MemoryRegistry, tag: &str, manifests: &[Value]) -> Value {
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+    put(registry, tag, INDEX, &index)
+}
+
+fn on(mut entry: Value, os: &str) -> Value {
+    entry["platform"] = json!({"os": os, "architecture": "amd64"});
+    entry
+}
+
+#[test]
+fn what_a_registry_answers_wrongly_is_the_registry_s() {
+    let (registry, store) = (MemoryRegistry::listing(), Store::new());
+    let (linux, windows) = (json!({}), json!({"os.version": "10.0.17763"}));
+    let linux = image(&registry, "linux", "linux", &linux);
+    let windows = image(&registry, "windows", "windows", &windows);
+    image(&registry, "more-diff-ids", "linux", &json!({"rootfs": {"type": "layers", "diff_ids": [linux["digest"]]}}));
+    image(&registry, "no-platform", "", &json!({}));
+    let both = [on(linux.clone(), "linux"), on(windows.clone(), "windows")];
+    let inner = index(&registry, "both", &both);
+    index(&registry, "nested", &[on(inner, "linux")]);
+    index(&registry, "only-windows", &both[1..]);
+    let mut long = on(linux.clone(), "linux");
+    long["size"] = json!(linux["size"].as_u64().unwrap() + 1);
+    index(&registry, "wrong-size", &[long]);
+    for (tag, more, said) in [
+        ("windows", None, "it has windows/amd64"),
+        ("only-windows", None, "it has windows/amd64"),
+        ("only-windows", Some("--all-platforms"), "lists no image for Linux"),
+        ("nested", Some("--platform=linux/amd64"), "its index lists another index"),
+        ("wrong-size", Some("--platform=linux/amd64"), "and the index says"),
+        ("more-diff-ids", None, "team/x:more-diff-ids: "),
+        ("no-platform", None, "does not say what it runs on"),
+    ] {
+        let name = registry.image(&format!("team/x:{tag}"));
+        let said_of = Store::new().run(&[&["pull", name.as_str()][..], more.as_slice()].concat()).fails(4).stderr;
+        assert!(said_of.contains(said), "{tag}: {said_of}");
+    }
+    // Of an index, those for Linux are taken, and it is said which are not.
+    let name = registry.image("team/x:both");
+    let told = store.run(&["pull", "--all-platforms", &name]).ok().stderr;
+    assert!(told.contains("of an index that lists more"), "{told}");
+    let listed: Value = serde_json::from_str(&store.run(&["images", "--format", "json"]).ok().stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["platform"], "linux/amd64", "{listed}");
+    // As a base it is no other thing.
+    let directory = crate::support::tasks("- {name: a, action: write_env_file, file: /a, content: x}\n");
+    let directory = crate::support::text(directory.path());
+    for (tag, said) in [("windows", "it has windows/amd64"), ("nested", "its index lists another index")] {
+        let base = registry.image(&format!("team/x:{tag}"));
+        let ended = store.run(&["build", directory, "--platform", "linux/amd64", "--base", &base]).fails(4);
+        assert!(ended.stderr.contains(said), "{tag}: {}", ended.stderr);
+    }
+}

@@ -8,6 +8,7 @@ use layers::digest::Digest;
 use layers::store::StoreError;
 use tempfile::NamedTempFile;
 
+use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetched, Wanted};
 use crate::op::{Source, Step};
 use crate::resolve::{Resolver, taken, taken_tree};
@@ -69,8 +70,15 @@ impl<'a> Fetches<'a> {
                 }
                 (Source::Url { url, sha256 }, Some(download)) => {
                     let fetched = match self.started.remove(source) {
-                        Some(task) => task.wait()??,
-                        None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))?,
+                        Some(task) => task.wait()?,
+                        None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download)),
+                    };
+                    let fetched = match fetched {
+                        Ok(fetched) => fetched,
+                        Err(error) => {
+                            files.insert(source.clone(), self.kept(step, source, error)?);
+                            continue;
+                        }
                     };
                     if let Some(wanted) = Wanted::of(step, source) {
                         self.resolver.fetcher.is_a(wanted, url, &fetched, sha256.is_some())?;
@@ -82,6 +90,20 @@ impl<'a> Fetches<'a> {
             files.insert(source.clone(), path);
         }
         Ok((files, copies))
+    }
+
+    /// A package that the lockfile pins, of which its server says `error`, out of the lockfile's mirror.
+    fn kept(&self, step: &Step, source: &Source, error: FetchError) -> Result<PathBuf, FetchError> {
+        match step.package(source).zip(self.digests.get(source)) {
+            Some((size, digest)) if self.resolver.may_be_kept(&error) => {
+                if let Err(also) = self.resolver.kept(*digest, size, &error) {
+                    self.resolver.reporter.event(Event::Warning(format!("the mirror has it not either: {also}")));
+                    return Err(error);
+                }
+                Ok(self.resolver.fetcher.path(digest))
+            }
+            _ => Err(error),
+        }
     }
 
     /// A copy of what the blueprint has. What is recorded as done is what the digest says.

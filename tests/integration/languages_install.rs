@@ -92,10 +92,7 @@ fn hosts_get_what_is_pinned() {
     let other = lock.replace("version: \"1.0\"", "version: \"1.1\"");
     std::fs::write(blueprint.path().join(LOCK), other).unwrap();
     let failed = host.install(shared(), blueprint.path(), &[]).fails(1).stderr;
-    assert!(
-        failed.contains("alloy.lock.yml pins what this task installs, as it was found on the base rootfs:none"),
-        "{failed}"
-    );
+    assert!(failed.contains("alloy.lock.yml pins what this task installs, as it was found on the base"), "{failed}");
     std::fs::write(
         blueprint.path().join(LOCK),
         lock.replace("linux/amd64", "linux/s390x").replace("linux/arm64", "linux/riscv64"),

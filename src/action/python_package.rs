@@ -33,7 +33,7 @@ const PIP: &str = r#"command -v pip3 >/dev/null || {
 "#;
 
 /// Installs what is lent, and nothing else: what a site lends beside it is not asked.
-const PINNED: &str = r#"exec pip3 install --no-deps --find-links "$ALLOY_PACKAGES" "$@""#;
+const PINNED: &str = r#"exec pip3 install --find-links "$ALLOY_PACKAGES" "$@""#;
 
 /// Fetches all that the requirement comes to, and what source distributions among it are built with. What the root has
 /// already is then left out, since pip would leave it as it is.

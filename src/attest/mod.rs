@@ -2,6 +2,7 @@
 //! Pure: the same build gives the same documents, byte for byte.
 
 mod cosign;
+mod pinned;
 mod provenance;
 mod purl;
 mod spdx;

@@ -6,6 +6,7 @@ use std::path::Path;
 use layers::digest::Digest;
 use url::Url;
 
+use super::pinned::{PACKAGE, Pinned, TYPE, VERSION, pinned};
 use super::statement::{
     Blueprint as Named, Builder, Definition, Dependency, External, Internal, Layer, PREDICATE_TYPE, Predicate,
     RunDetails, STATEMENT_TYPE, Statement, Subject,
@@ -14,7 +15,8 @@ use crate::blueprint::{Blueprint, LOCK_FILE};
 use crate::build::Built;
 use crate::fetch::shown;
 use crate::image::{BaseRef, BuiltFrom};
-use crate::op::{Secrets, Source, lets_in};
+use crate::lock::Lock;
+use crate::op::{Secrets, Source, lets_in, percent_decoded};
 use crate::plan::{Plan, Platform};
 use crate::resolve::Origin;
 
@@ -39,7 +41,9 @@ pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, fro
         digest: layer.blob.as_ref().map(|blob| blob.descriptor.digest),
     });
     let mut dependencies = base(built);
-    dependencies.extend(sources(&built.inputs.sources, secrets));
+    // One that cannot be read was told of when the blueprint was.
+    let lock = blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
+    dependencies.extend(sources(&built.inputs.sources, &pinned(&lock, &platform.to_string()), secrets));
     dependencies.extend(checkouts(&built.plan, secrets));
     dependencies.extend(blueprint.texts().map(|(path, text)| {
         let kind = if path == LOCK_FILE { "lockfile" } else { "blueprint" };
@@ -102,23 +106,31 @@ fn base(built: &Built) -> Vec<Dependency> {
             let suite = Dependency::new("base", "base", Some(format!("deb:{}", plan.suite)), None);
             let packages = plan.packages.iter().map(|package| {
                 let url = shown(&package.url, &built.lowered.secrets);
-                Dependency::new("package", &package.name, Some(public(&url)), Some(&package.sha256))
-                    .with("version", &package.version)
+                Dependency::new(PACKAGE, &package.name, Some(public(&url)), Some(&package.sha256))
+                    .with(TYPE, "deb")
+                    .with(VERSION, &package.version)
             });
             std::iter::once(suite).chain(packages).collect()
         }
     }
 }
 
-fn sources(sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Vec<Dependency> {
+/// Files that tasks fetch or take from the blueprint; `pinned` says which of them are packages.
+fn sources(
+    sources: &BTreeMap<Source, Digest>,
+    pinned: &BTreeMap<(String, Digest), Pinned>,
+    secrets: &Secrets,
+) -> Vec<Dependency> {
     let mut all: Vec<Dependency> = sources
         .iter()
         .map(|(source, digest)| match source {
             Source::Url { url, .. } => {
+                let package = pinned.get(&(url.clone(), *digest));
                 let url = public(&shown(url, secrets));
-                let path = url.split(['?', '#']).next().unwrap_or_default();
-                let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned();
-                Dependency::new("download", name, Some(url), Some(digest))
+                match package {
+                    Some(package) => package.dependency(url, digest),
+                    None => Dependency::new("download", file_name(&url), Some(url), Some(digest)),
+                }
             }
             Source::Local { path } | Source::Tree { path, .. } => {
                 Dependency::new("file", secrets.mask(path), None, Some(digest))
@@ -128,6 +140,13 @@ fn sources(sources: &BTreeMap<Source, Digest>, secrets: &Secrets) -> Vec<Depende
     // Two pins of one download are one.
     all.dedup();
     all
+}
+
+/// What a URL leads to is called. A name is no part of a URL, and has nothing encoded.
+fn file_name(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let part = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+    Some(percent_decoded(part)).filter(|name| !name.contains(char::is_control)).unwrap_or_else(|| part.to_owned())
 }
 
 /// Git repositories that tasks checked out. Of which commit, only a pin says.
@@ -175,11 +194,49 @@ mod tests {
         let digest = Digest::of("x");
         let source = |url: String, sha256| Source::Url { url, sha256 };
         let both = BTreeMap::from([(source(asked.clone(), None), digest), (source(asked, Some(digest)), digest)]);
-        let all = super::sources(&both, &secrets);
+        let all = super::sources(&both, &BTreeMap::new(), &secrets);
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].uri.as_deref(), Some("https://a.example/tool.tar.xz?v=1&t=***&X-Amz-Signature=***"));
         assert_eq!(all[0].name, "tool.tar.xz");
         assert_eq!(public("https://a.example/x?a=b+c&d"), "https://a.example/x?a=b+c&d");
+    }
+
+    #[test]
+    fn what_a_lockfile_names_is_a_package() {
+        let (one, two) = (Digest::of("1"), Digest::of("2"));
+        let lines = format!(
+            "apt:\n  linux/amd64:\n    \"t.yml: a\":\n      packages: [jq]\n      closure:\n      \
+             - {{package: jq, version: \"1:1.6~rc1\", arch: amd64, archive: https://d.example/debian, filename: pool/jq_1.6%7erc1.deb, sha256: {}, size: 1}}\n\
+             rust:\n  linux/amd64:\n    \"t.yml: b\":\n      packages: [tool@1.0.0]\n      files:\n      \
+             - {{name: tool, version: \"1.0.0\", url: https://c.example/tool, sha256: {}, size: 1}}\n      \
+             - {{name: dep, version: \"0.1.0\", url: https://c.example/dep, sha256: {}, size: 1}}\n",
+            one.hex(),
+            two.hex(),
+            one.hex()
+        );
+        let node = crate::yaml::parse(crate::yaml::FileId(0), &lines).unwrap();
+        let lock = Lock::read(&node).unwrap();
+        let source = |url: &str, digest: Digest| (Source::Url { url: url.to_owned(), sha256: Some(digest) }, digest);
+        let all = BTreeMap::from([
+            source("https://d.example/debian/pool/jq_1.6%7erc1.deb", one),
+            source("https://c.example/tool", two),
+            source("https://c.example/dep", one),
+            source("https://c.example/other", one),
+            source("https://c.example/a%20b%2Bc~1.tar", one),
+        ]);
+        let of = |platform: &str| sources(&all, &pinned(&lock, platform), &Secrets::default());
+        let said: BTreeMap<String, String> = of("linux/amd64")
+            .into_iter()
+            .map(|found| (found.name.clone(), serde_json::to_string(&found.annotations).unwrap()))
+            .collect();
+        assert_eq!(said["jq"], r#"{"architecture":"amd64","kind":"package","type":"deb","version":"1:1.6~rc1"}"#);
+        assert_eq!(said["tool"], r#"{"kind":"package","type":"cargo","version":"1.0.0"}"#);
+        assert_eq!(said.len(), 5, "{said:?}");
+        assert!(said["a b+c~1.tar"].contains("download"), "a name has nothing encoded: {said:?}");
+        let parts: Vec<_> =
+            of("linux/amd64").iter().filter_map(|one| one.annotations.get("part-of").cloned()).collect();
+        assert_eq!(parts, ["tool@1.0.0"]);
+        assert!(of("linux/arm64").iter().all(|found| found.is("download")), "what is pinned for others says nothing");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::purl::purl;
 use super::statement::{Dependency, Statement};
 use crate::target::inventory::{CargoPackage, DebianPackage, Distribution, Inventory, NpmPackage, PythonPackage};
 
+mod pinned;
+
 const NOTHING_SAID: &str = "NOASSERTION";
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const IMAGE: &str = "SPDXRef-image";
@@ -28,17 +30,26 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
     document.packages.push(image);
     document.relate(DOCUMENT, "DESCRIBES", IMAGE);
     for debian in &inventory.debian {
+        let DebianPackage { name, version, architecture, .. } = debian;
+        document.know("deb", name, version);
+        document.know("deb", &format!("{name}:{architecture}"), version);
         document.add("CONTAINS", |ids| of_debian(ids, debian, inventory.distribution.as_ref()));
     }
     for python in &inventory.python {
+        document.know("pypi", &python.name, &python.version);
         document.add("CONTAINS", |ids| of_python(ids, python));
     }
     for npm in &inventory.npm {
+        document.know("npm", &npm.name, &npm.version);
         document.add("CONTAINS", |ids| of_npm(ids, npm));
     }
     for cargo in &inventory.cargo {
+        if cargo.from_registry {
+            document.know("cargo", &cargo.name, &cargo.version);
+        }
         document.add("CONTAINS", |ids| of_cargo(ids, cargo));
     }
+    pinned::add(&mut document, &definition.resolved_dependencies);
     for download in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("download")) {
         document.add("DEPENDS_ON", |ids| of_download(ids, download));
     }
@@ -66,11 +77,19 @@ struct Document {
     packages: Vec<Value>,
     relationships: Vec<Value>,
     ids: Ids,
+    /// Type, name and version of packages that the image has, and where in `packages` they stand.
+    keys: Vec<((String, String, String), usize)>,
 }
 
 impl Document {
     fn relate(&mut self, from: &str, kind: &str, to: &str) {
         self.relationships.push(json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to}));
+    }
+
+    /// Notes what the package is that is added next.
+    fn know(&mut self, kind: &str, name: &str, version: &str) {
+        let key = (kind.to_owned(), pinned::compared(kind, name), version.to_owned());
+        self.keys.push((key, self.packages.len()));
     }
 
     /// Adds a package that the image has to do with.
@@ -138,7 +157,9 @@ fn of_debian(ids: &mut Ids, debian: &DebianPackage, distribution: Option<&Distri
     });
     let mut qualifiers = vec![("arch", architecture.as_str())];
     qualifiers.extend(distro.as_ref().map(|distro| ("distro", distro.as_str())));
-    refer(&mut value, &purl("deb", Some(vendor), name, version, &qualifiers));
+    // Names of both are the same in any case (purl-spec, `deb`).
+    let (vendor, lower) = (vendor.to_lowercase(), name.to_lowercase());
+    refer(&mut value, &purl("deb", Some(&vendor), &lower, version, &qualifiers));
     value["supplier"] = json!(maintainer.as_deref().map_or_else(|| NOTHING_SAID.to_owned(), organization));
     if let Some((source, version)) = source {
         value["sourceInfo"] = json!(format!("built from the source package {source} {version}"));
@@ -158,18 +179,26 @@ fn organization(maintainer: &str) -> String {
     }
 }
 
+/// The letters of names and versions are the same in any case (purl-spec, `pypi`), and so are `_` and `-` in names.
+fn pypi_purl(name: &str, version: &str) -> String {
+    purl("pypi", None, &name.to_lowercase().replace('_', "-"), &version.to_lowercase(), &[])
+}
+
+fn npm_purl(name: &str, version: &str) -> String {
+    let (scope, name) = name.split_once('/').map_or((None, name), |(scope, name)| (Some(scope), name));
+    purl("npm", scope, name, version, &[])
+}
+
 fn of_python(ids: &mut Ids, python: &PythonPackage) -> Value {
     let mut value = package(&ids.give(&["pypi", &python.name, &python.version]), &python.name, &python.version);
-    let normal = python.name.to_lowercase().replace('_', "-");
-    refer(&mut value, &purl("pypi", None, &normal, &python.version, &[]));
+    refer(&mut value, &pypi_purl(&python.name, &python.version));
     homepage(&mut value, python.homepage.as_deref());
     value
 }
 
 fn of_npm(ids: &mut Ids, npm: &NpmPackage) -> Value {
     let mut value = package(&ids.give(&["npm", &npm.name, &npm.version]), &npm.name, &npm.version);
-    let (scope, name) = npm.name.split_once('/').map_or((None, npm.name.as_str()), |(scope, name)| (Some(scope), name));
-    refer(&mut value, &purl("npm", scope, name, &npm.version, &[]));
+    refer(&mut value, &npm_purl(&npm.name, &npm.version));
     homepage(&mut value, npm.homepage.as_deref());
     value
 }
@@ -183,21 +212,28 @@ fn of_cargo(ids: &mut Ids, cargo: &CargoPackage) -> Value {
 }
 
 fn of_download(ids: &mut Ids, download: &Dependency) -> Value {
-    let sha256 = download.digest.get("sha256").map(String::as_str).unwrap_or_default();
     let name = if download.name.is_empty() { "download" } else { &download.name };
     let mut value = package(&ids.give(&["download", name]), name, "");
     if let Some(fields) = value.as_object_mut() {
         fields.remove("versionInfo");
     }
-    let checksum = format!("sha256:{sha256}");
-    let url = download.uri.as_deref().unwrap_or_default();
-    // Where something was masked, nobody can fetch it.
-    let location = Url::parse(url).ok().filter(|_| !url.contains("***"));
-    value["downloadLocation"] = json!(location.as_ref().map_or(NOTHING_SAID, Url::as_str));
-    value["checksums"] = json!([{"algorithm": "SHA256", "checksumValue": sha256}]);
+    fetched(&mut value, download);
     value["primaryPackagePurpose"] = json!("ARCHIVE");
+    let checksum = download.digest.get("sha256").map(|sha256| format!("sha256:{sha256}")).unwrap_or_default();
+    let url = download.uri.as_deref().unwrap_or_default();
     refer(&mut value, &purl("generic", None, name, "", &[("checksum", &checksum), ("download_url", url)]));
     value
+}
+
+/// Says where a package was fetched from, and what came.
+fn fetched(package: &mut Value, from: &Dependency) {
+    let url = from.uri.as_deref().unwrap_or_default();
+    // Where something was masked, nobody can fetch it.
+    let location = Url::parse(url).ok().filter(|_| !url.contains("***"));
+    package["downloadLocation"] = json!(location.as_ref().map_or(NOTHING_SAID, Url::as_str));
+    if let Some(sha256) = from.digest.get("sha256") {
+        package["checksums"] = json!([{"algorithm": "SHA256", "checksumValue": sha256}]);
+    }
 }
 
 /// A git repository; of one that nothing pinned it is not known what was taken out of it.

@@ -15,6 +15,7 @@ use super::ssh::SshArgs;
 use super::ui;
 use crate::install::{self, Decision, Foreseen, Options};
 use crate::plan::{Platform, Settings};
+use crate::target::Lent;
 
 /// Installs a blueprint on this machine
 ///
@@ -115,7 +116,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let prepared = args.prepare(&directory)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
     let mut network = Network::new(&context, place.transport(), prepared.platform.clone())?;
-    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls)?;
+    // Packages that are pinned are fetched as builds fetch them.
+    let logins = Lent::logins(|name| std::env::var(name).ok());
+    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls)?.with_logins(logins);
+    network.mirror.clone_from(&prepared.lowered.mirror);
     network.locked = args.locked;
     let resolver = network.resolver();
     let options = Options { root: &place.root, state: &state, forget: args.forget, repair: args.repair };

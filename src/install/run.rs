@@ -12,7 +12,7 @@ use super::state::{CUT_OFF, Ending, NOT_CREATED, NOT_REACHED, Record, State, Sta
 use super::{InstallError, Summary, repair};
 use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
-use crate::op::Step;
+use crate::op::{Pinned, Step};
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
@@ -21,6 +21,17 @@ use crate::target::host::Host;
 use crate::target::request::Outcome;
 
 type Result<T> = std::result::Result<T, InstallError>;
+
+/// What there is to do about packages that the lockfile names, and that this host does not take.
+fn pinned_advice(step: &Step, base: &str) -> Option<String> {
+    let pinned = step.wanted.as_ref().is_some_and(|wanted| wanted.locked != Pinned::No);
+    pinned.then(|| {
+        format!(
+            "alloy.lock.yml pins what this task installs, as it was found on the base {base}: where this host is of \
+             another distribution, give the blueprint a base of that one, and pin it anew: alloy lock"
+        )
+    })
+}
 
 /// An installation at work.
 pub struct Run<'a> {
@@ -208,7 +219,9 @@ impl<'a> Run<'a> {
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = git_advice(self.resolver, step, &output).or_else(|| installer(step, &output, exit));
+                let hint = git_advice(self.resolver, step, &output);
+                let hint = hint.or_else(|| installer(step, &output, exit));
+                let hint = hint.or_else(|| pinned_advice(step, &self.lowered.base));
                 (message, exit, hint)
             }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {

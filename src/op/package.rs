@@ -128,8 +128,9 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The ops that install `packages`, and nothing else.
-    pub fn install(&self, packages: &[Package], network: bool) -> Vec<Op> {
+    /// The ops that install `packages`, and nothing else. They are all that an image's root lacks; what a `host` lacks,
+    /// its own program is asked.
+    pub fn install(&self, packages: &[Package], network: bool, host: bool) -> Vec<Op> {
         let mut ops = self.pinned.clone();
         for op in &mut ops {
             if let Op::Lend { files, network: online } = op {
@@ -149,19 +150,22 @@ impl Wanted {
             _ => None,
         });
         if let Some(words) = commands.last() {
-            words.extend(self.words(packages, network));
+            words.extend(self.words(packages, network, host));
         }
         ops
     }
 
-    fn words(&self, packages: &[Package], network: bool) -> Vec<String> {
+    fn words(&self, packages: &[Package], network: bool, host: bool) -> Vec<String> {
         match self.language {
             Language::Python => {
                 // What builds one of them is looked for elsewhere only if it is not among them.
                 let alone = (!network).then(|| "--no-index".to_owned());
+                // Where nothing comes from elsewhere, pip may look for dependencies, and says which of them are missing.
+                let whole = (network || !host).then(|| "--no-deps".to_owned());
                 let installed = packages.iter().filter(|package| !package.build);
-                alone
+                whole
                     .into_iter()
+                    .chain(alone)
                     .chain(installed.map(|package| format!("{}=={}", package.name, package.version)))
                     .collect()
             }
@@ -210,13 +214,19 @@ mod tests {
             }
             other => panic!("{other:?}"),
         };
-        assert_eq!(words(&wanted.install(&packages, false)), (false, "pip3 --no-index a==1+local".to_owned()));
-        assert_eq!(words(&wanted.install(&packages, true)), (true, "pip3 a==1+local".to_owned()));
+        let said = |network: bool, host: bool| words(&wanted.install(&packages, network, host));
+        assert_eq!(said(false, false), (false, "pip3 --no-deps --no-index a==1+local".to_owned()));
+        assert_eq!(said(true, false), (true, "pip3 --no-deps a==1+local".to_owned()));
+        assert_eq!(said(false, true), (false, "pip3 --no-index a==1+local".to_owned()), "it says what the host lacks");
+        assert_eq!(said(true, true), (true, "pip3 --no-deps a==1+local".to_owned()), "nothing comes from elsewhere");
         wanted.language = Language::Npm;
         let scoped = Package { path: Some("x/node_modules/@s/y".into()), name: "@s/y".into(), ..package("a", false) };
-        assert_eq!(wanted.words(std::slice::from_ref(&scoped), false), ["x/node_modules/@s/y", "@s+y-1+local.tgz"]);
+        assert_eq!(
+            wanted.words(std::slice::from_ref(&scoped), false, false),
+            ["x/node_modules/@s/y", "@s+y-1+local.tgz"]
+        );
         let elsewhere = Package { path: Some("z/node_modules/@s/y".into()), ..scoped.clone() };
-        let ops = wanted.install(&[scoped, elsewhere], false);
+        let ops = wanted.install(&[scoped, elsewhere], false, false);
         let [Op::Lend { files, .. }, Op::Run { command: Command::Argv(words), .. }] = ops.as_slice() else { panic!() };
         assert_eq!((files.len(), words.len()), (1, 5), "one file, at two places");
     }

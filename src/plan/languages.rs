@@ -49,12 +49,17 @@ impl LanguageTask {
 
     /// Lets the task install what `pin` says, and nothing else.
     pub fn lock(&self, layers: &mut [LoweredLayer], pin: &PackagesPin) {
+        self.lock_on(layers, pin, false);
+    }
+
+    /// The same, on a live host or in an image.
+    fn lock_on(&self, layers: &mut [LoweredLayer], pin: &PackagesPin, host: bool) {
         let step = layers.get_mut(self.layer).and_then(|layer| layer.steps.get_mut(self.step));
         let Some((step, mut wanted)) = step.and_then(|step| step.wanted.take().map(|wanted| (step, wanted))) else {
             return;
         };
         let packages: Vec<Package> = pin.files.iter().map(package).collect();
-        step.ops = wanted.install(&packages, pin.network);
+        step.ops = wanted.install(&packages, pin.network, host);
         wanted.locked = if pin.network { Pinned::Online } else { Pinned::Whole };
         step.wanted = Some(wanted);
     }
@@ -72,14 +77,15 @@ fn package(pin: &PackagePin) -> Package {
     }
 }
 
-/// Pins packages of `layers`. Those that were found on another base say nothing of this one.
-pub(super) fn packages(layers: &mut [LoweredLayer], lock: &Lock, base: &str, platform: &str) {
+/// Pins packages of `layers`. Those that were found on another base say nothing of this one. A live `host` gets the same
+/// files as the image.
+pub(super) fn packages(layers: &mut [LoweredLayer], lock: &Lock, base: &str, platform: &str, host: bool) {
     if !fixed(lock, base, platform) {
         return;
     }
     for task in LanguageTask::of(layers) {
         if let Some(pin) = lock.packages.get(task.language, platform, &task.key).filter(|pin| task.fits(pin)) {
-            task.lock(layers, pin);
+            task.lock_on(layers, pin, host);
         }
     }
 }

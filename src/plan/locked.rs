@@ -76,7 +76,7 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
     for task in languages.iter().filter(|task| whole && task.locked == Pinned::No) {
         let step = &lowered.layers[task.layer].steps[task.step];
         let message = match lock.packages.get(task.language, &platform, &task.key) {
-            // It is for images, or for another base: that is told elsewhere.
+            // It is for another base: that is told elsewhere.
             Some(pin) if task.fits(pin) => continue,
             Some(_) => "what this task installs is not what alloy.lock.yml was made for",
             None => "nothing pins what this task installs",

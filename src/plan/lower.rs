@@ -161,10 +161,7 @@ fn from(
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, lock, &base, &platform);
-    if !settings.host {
-        // They are for the image's own Python, npm and cargo; a host may have others.
-        languages::packages(&mut layers, lock, &base, &platform);
-    }
+    languages::packages(&mut layers, lock, &base, &platform, settings.host);
     problems.extend(offline::unlocked(blueprint, &layers));
     if problems.iter().any(Diagnostic::is_error) {
         return Err(invalid(problems));

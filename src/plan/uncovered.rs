@@ -58,8 +58,7 @@ pub fn not_covered(blueprint: &Blueprint, lowered: &Lowered, strict: bool) -> Ve
     let one = |step: &Step| {
         let field = if step.wanted.is_some() { "package" } else { "command" };
         let diagnostic = say("not-covered", span(blueprint, step, field), message.to_owned());
-        diagnostic.label("with the network").help(match step.wanted.as_ref().map(|wanted| wanted.locked) {
-            Some(Pinned::No) => "it is pinned for images alone: on a live host it is the newest that fits",
+        diagnostic.label("with the network").help(match &step.wanted {
             Some(_) => "what builds this package is not pinned: take a version of which there is a wheel",
             None => "say `network: none` if they download nothing, or leave it to an action that pins what it fetches",
         })

@@ -109,6 +109,7 @@ impl Inventory {
     /// Adds what was found in another layer.
     pub fn add(&mut self, other: Self) {
         self.python.extend(other.python);
+        self.npm.extend(other.npm);
         self.cargo.extend(other.cargo);
         self.complete &= other.complete;
     }

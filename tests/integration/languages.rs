@@ -141,6 +141,7 @@ fn packages_of_npm_are_laid_out_as_npm_does_it() {
     assert_eq!(looked("npm-locked"), free, "what is pinned lies as npm would lay it");
     let sbom = shared().run(&["sbom", "npm-locked"]).ok().stdout;
     assert!(sbom.contains("pkg:npm/cowsay@1.6.0") && !sbom.contains("pkg:npm/npm@"), "{sbom}");
+    assert!(!sbom.contains("pkg:generic/"), "what is pinned is no download beside its package: {sbom}");
 }
 
 /// A registry with a tool that has no `Cargo.lock`, one that has, and the library that both are built of.
@@ -218,6 +219,11 @@ fn crates_are_built_of_what_their_own_lockfile_says() {
     assert_eq!(said, "1.1.0\n1.0.0\n1\n");
     let sbom = shared().run(&["sbom", "crates-locked"]).ok().stdout;
     assert!(sbom.contains("pkg:cargo/tiny-old@2.0.0") && sbom.contains("pkg:cargo/tiny-new@2.0.0"), "{sbom}");
+    assert!(sbom.contains("pkg:cargo/tiny-dep@1.0.0") && sbom.contains("pkg:cargo/tiny-dep@1.1.0"), "{sbom}");
+    assert!(
+        sbom.contains(&dl.replace("{crate}-{version}", "tiny-dep-1.0.0")) && !sbom.contains("pkg:generic/"),
+        "{sbom}"
+    );
     let said = at_home(&["outdated", path]).ok().stdout;
     assert!(!said.contains("tiny-dep"), "it moves with what is built of it: {said}");
 }

@@ -40,6 +40,7 @@ mod install_killed;
 mod install_lent;
 mod jobs;
 mod languages;
+mod languages_install;
 mod large;
 mod lending;
 mod lent;

@@ -109,3 +109,75 @@ fn ids_are_valid_and_of_one_package_each() {
         .collect();
     assert_eq!(related, ids);
 }
+
+/// A dependency that a lockfile pins, with the digest of its URL.
+fn pinned(kind: &str, name: &str, version: &str, more: &Value) -> Value {
+    let url = format!("https://a.example/{name}-{version}");
+    let mut annotations = json!({"kind": "package", "type": kind, "version": version});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        annotations[name] = value.clone();
+    }
+    let sha256 = layers::digest::Digest::of(&url).hex();
+    json!({"name": name, "uri": url, "digest": {"sha256": sha256}, "annotations": annotations})
+}
+
+#[test]
+fn what_was_fetched_is_said_of_the_package_itself() {
+    let cargo = |name: &str| CargoPackage { name: name.into(), version: "1.0.0".into(), from_registry: true };
+    let inventory = Inventory {
+        distribution: Some(Distribution { id: "debian".into(), version: Some("12".into()) }),
+        debian: [debian("jq", "2:1.6~rc1-2.1+b1", None)].into(),
+        python: [PythonPackage { name: "Foo.Bar".into(), version: "1.0".into(), homepage: None }].into(),
+        npm: [NpmPackage { name: "@s/cow".into(), version: "2.0.0".into(), homepage: None }].into(),
+        cargo: [cargo("tool"), cargo("other")].into(),
+        complete: true,
+    };
+    let part_of = |crates: &str| json!({"part-of": crates});
+    let dependencies = json!([
+        pinned("deb", "jq", "2:1.6~rc1-2.1+b1", &json!({"architecture": "amd64"})),
+        pinned("deb", "gone", "1", &json!({})),
+        pinned("pypi", "foo-bar", "1", &json!({})),
+        pinned("pypi", "setuptools", "70", &json!({"build": "true"})),
+        pinned("npm", "@s/cow", "2.0.0", &json!({})),
+        pinned("cargo", "tool", "1.0.0", &json!({})),
+        pinned("cargo", "other", "1.0.0", &json!({})),
+        pinned("cargo", "serde", "1.0.200", &part_of("other@1.0.0 tool@1.0.0")),
+        pinned("cargo", "itoa", "1.0.1+x", &part_of("tool@1.0.0")),
+    ]);
+    let document = made(&dependencies, &inventory);
+    let packages = document["packages"].as_array().unwrap();
+    let one = |name: &str| {
+        let mut all = packages.iter().filter(|package| package["name"] == name);
+        let found = all.next().unwrap_or_else(|| panic!("no {name}: {packages:#?}"));
+        assert!(all.next().is_none(), "{name} stands there twice");
+        found
+    };
+    for (name, file, purl) in [
+        ("jq", "jq-2:1.6~rc1-2.1+b1", "pkg:deb/debian/jq@2:1.6~rc1-2.1%2Bb1?arch=amd64&distro=debian-12"),
+        ("Foo.Bar", "foo-bar-1", "pkg:pypi/foo.bar@1.0"),
+        ("setuptools", "setuptools-70", "pkg:pypi/setuptools@70"),
+        ("@s/cow", "@s/cow-2.0.0", "pkg:npm/%40s/cow@2.0.0"),
+        ("tool", "tool-1.0.0", "pkg:cargo/tool@1.0.0"),
+        ("other", "other-1.0.0", "pkg:cargo/other@1.0.0"),
+        ("serde", "serde-1.0.200", "pkg:cargo/serde@1.0.200"),
+        ("itoa", "itoa-1.0.1+x", "pkg:cargo/itoa@1.0.1%2Bx"),
+    ] {
+        let (found, url) = (one(name), format!("https://a.example/{file}"));
+        assert_eq!(found["externalRefs"][0]["referenceLocator"], purl);
+        assert_eq!(found["downloadLocation"], url);
+        assert_eq!(found["checksums"][0]["checksumValue"], layers::digest::Digest::of(&url).hex());
+    }
+    assert_eq!(packages.len(), 1 + 8, "what dpkg does not know is not in the image");
+    let related = |from: &str, to: &str| {
+        let relations = document["relationships"].as_array().unwrap().iter();
+        let mut found = relations.filter(|one| one["spdxElementId"] == from && one["relatedSpdxElement"] == to);
+        found.next().map(|one| one["relationshipType"].as_str().unwrap().to_owned())
+    };
+    let id = |name: &str| one(name)["SPDXID"].as_str().unwrap();
+    for (from, to) in [("tool", "serde"), ("other", "serde"), ("tool", "itoa")] {
+        assert_eq!(related(id(from), id(to)).as_deref(), Some("DEPENDS_ON"), "{from} {to}");
+    }
+    assert_eq!((related(id("other"), id("itoa")), related(IMAGE, id("serde"))), (None, None));
+    assert_eq!(related(id("setuptools"), IMAGE).as_deref(), Some("BUILD_DEPENDENCY_OF"));
+    assert_eq!(related(IMAGE, id("@s/cow")).as_deref(), Some("CONTAINS"));
+}

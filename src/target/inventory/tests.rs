@@ -104,3 +104,14 @@ fn packages_of_npm_but_what_dpkg_owns_and_what_is_a_part_of_one() {
     let found = look(&root).npm;
     assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["@s/a", "b"]);
 }
+
+#[test]
+fn what_is_in_several_layers_is_together() {
+    let record = |name: &str| format!("{{\"name\": \"{name}\", \"version\": \"1.0.0\"}}");
+    let (_one, below) = root(&[("opt/x/node_modules/a/package.json", &record("a"))]);
+    let (_two, above) = root(&[("opt/y/node_modules/b/package.json", &record("b"))]);
+    let (mut all, above) = (look(&below), look(&above));
+    assert!(above.adds());
+    all.add(above);
+    assert_eq!(all.npm.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}

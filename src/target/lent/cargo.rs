@@ -6,6 +6,9 @@ use toml::{Table, Value};
 
 use crate::op::without_userinfo;
 
+/// What cargo calls the public registry.
+const PUBLIC: &str = "crates-io";
+
 /// Keys that count, of tables with a fixed name.
 const KEYS: [(&str, &[&str]); 3] = [
     ("http", &["check-revoke", "low-speed-limit", "multiplexing", "proxy", "ssl-version", "timeout"]),
@@ -39,11 +42,19 @@ pub fn registries(text: &str) -> Option<String> {
 }
 
 /// The index that crates of the public registry come from, where such a configuration says so: cargo calls that to
-/// replace a source. `Err` says what it is replaced with where that is no index that can be asked.
+/// replace a source. `Err` says what it is replaced with where that is no index that can be asked, and that another
+/// registry is the default, which has other crates by the same names.
 pub fn index(text: &str) -> Result<Option<String>, String> {
     let all: Table = text.parse().unwrap_or_default();
+    let default = all.get("registry").and_then(|registry| registry.get("default")).and_then(Value::as_str);
+    if let Some(default) = default.filter(|default| *default != PUBLIC) {
+        return Err(format!(
+            "cargo's configuration takes crates from the registry `{default}` by default, and alloy pins crates of \
+             `{PUBLIC}` alone, and of what replaces it (`source.{PUBLIC}.replace-with`)"
+        ));
+    }
     let source = |name: &str| all.get("source").and_then(|all| all.get(name));
-    let mut at = "crates-io".to_owned();
+    let mut at = PUBLIC.to_owned();
     // A chain that ends nowhere is cargo's to complain of.
     for _ in 0..8 {
         let Some(found) = source(&at) else { return Ok(None) };
@@ -54,7 +65,7 @@ pub fn index(text: &str) -> Result<Option<String>, String> {
         let registry = found.get("registry").and_then(Value::as_str);
         return match registry.and_then(|registry| registry.strip_prefix("sparse+")) {
             Some(index) => Ok(Some(format!("{}/", index.trim_end_matches('/')))),
-            None if at == "crates-io" => Ok(None),
+            None if at == PUBLIC => Ok(None),
             None => Err(format!("cargo's configuration takes crates from `{at}`, which is no sparse index")),
         };
     }
@@ -92,6 +103,9 @@ mod tests {
         let sparse = format!("{own}[source.b]\nregistry = 'sparse+https://m.example/index'\n");
         assert_eq!(index(&sparse).unwrap().as_deref(), Some("https://m.example/index/"));
         assert_eq!(index("").unwrap(), None);
+        let corp = "[registry]\ndefault = 'corp'\n[registries.corp]\nindex = 'sparse+https://corp.example/'\n";
+        assert!(index(corp).unwrap_err().contains("from the registry `corp` by default"), "it has other crates");
+        assert_eq!(index("[registry]\ndefault = 'crates-io'\n").unwrap(), None);
         assert!(index(&format!("{own}[source.b]\ndirectory = '/srv/vendor'\n")).unwrap_err().contains("`b`"));
     }
 

@@ -2,6 +2,7 @@
 //! was done is known.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use layers::digest::Digest;
 use serde::Deserialize;
@@ -34,6 +35,19 @@ pub struct State {
     pub tasks: Vec<Record>,
 }
 
+impl State {
+    /// When a task was last recorded (RFC 3339).
+    pub fn last(&self) -> &str {
+        self.tasks.iter().map(|record| record.at.as_str()).max().unwrap_or("at an unknown time")
+    }
+
+    /// The error that this state, of the file at `path`, is not that of the blueprint `wanted`.
+    pub fn of_another(&self, path: &Path, wanted: &str) -> StateError {
+        let (path, found, at) = (path.to_owned(), self.blueprint.clone(), self.last().to_owned());
+        StateError::Blueprint { path, found, at, wanted: wanted.to_owned() }
+    }
+}
+
 /// Why a task that is at work counts as failed: if nothing else is recorded, alloy did not live to see its end.
 pub const CUT_OFF: &str = "it was cut off";
 
@@ -42,6 +56,9 @@ pub const NOT_REACHED: &str = "it was not reached";
 
 /// What is said of a task that succeeded, and whose `creates` was not there afterwards: its absence tells nothing later.
 pub const NOT_CREATED: &str = "it did not make what its `creates` names";
+
+/// Begins why a task counts as failed that succeeded, and of whose work an earlier task has made something else since.
+pub const UNDONE: &str = "what it did was undone: ";
 
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -61,6 +78,28 @@ impl Ending {
             Self::Done => "done",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why a task is still to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// It failed.
+    Failed,
+    /// No installation has come to it.
+    NotReached,
+    /// An earlier task has undone what it did.
+    Undone,
+}
+
+impl Left {
+    /// In a word or two, of a task.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::NotReached => "not reached",
+            Self::Undone => "undone",
         }
     }
 }
@@ -113,17 +152,6 @@ pub struct Wrote {
     pub packages: BTreeMap<String, String>,
 }
 
-impl Wrote {
-    /// This, and over it what was written `later`.
-    #[must_use]
-    pub fn and(mut self, later: Self) -> Self {
-        self.files.extend(later.files);
-        self.packages.extend(later.packages);
-        self.listing = later.listing.or(self.listing);
-        self
-    }
-}
-
 impl Record {
     /// A record of the task of `trace`.
     pub fn new(trace: &StepTrace, outcome: Ending, why: String, wrote: Wrote) -> Self {
@@ -148,6 +176,21 @@ impl Record {
     /// True of a task that no installation has come to.
     pub fn is_unreached(&self) -> bool {
         self.outcome == Ending::Failed && self.why == NOT_REACHED
+    }
+
+    /// What has undone the work of a task that succeeded, if something has.
+    pub fn undone_by(&self) -> Option<&str> {
+        self.why.strip_prefix(UNDONE).filter(|_| self.outcome == Ending::Failed)
+    }
+
+    /// Why it is to be done although it was recorded; `None` of one that needs nothing.
+    pub fn left(&self) -> Option<Left> {
+        match self.outcome {
+            Ending::Failed if self.is_unreached() => Some(Left::NotReached),
+            Ending::Failed if self.undone_by().is_some() => Some(Left::Undone),
+            Ending::Failed => Some(Left::Failed),
+            Ending::Done | Ending::Skipped => None,
+        }
     }
 
     /// True if `other` says the same, at whatever time.

@@ -49,6 +49,16 @@ impl Finding {
         Self { what, field, was, is, by, lines: Vec::new(), hidden: None, missing: None }
     }
 
+    /// How what is `now` at `path` differs from what `was`.
+    pub(super) fn all(root: &Root, path: &str, was: &Seen, now: &Seen, by: &str) -> Vec<Self> {
+        let missing = if *now == Seen::ABSENT { top_missing(root, Path::new(path)) } else { None };
+        let finding = |(field, was, is)| Self {
+            missing: missing.clone(),
+            ..Self::new(Subject::Path(path.to_owned()), field, was, is, by.to_owned())
+        };
+        was.differences(now).into_iter().map(finding).collect()
+    }
+
     fn show(&mut self, text::Comparison { lines, hidden }: text::Comparison) {
         (self.lines, self.hidden) = (lines, hidden);
     }
@@ -215,13 +225,11 @@ fn compare(
     let (found, mut contents) = (&mut drift.findings, Vec::new());
     for (path, Expected { is: was, by }) in paths {
         let now = was.now(root, Path::new(&path))?;
-        let missing = if now == Seen::ABSENT { top_missing(root, Path::new(&path)) } else { None };
-        for (field, one, other) in was.differences(&now) {
-            if field == "content" {
+        for finding in Finding::all(root, &path, &was, &now, &by) {
+            if finding.field == "content" {
                 contents.push(Changed { at: found.len(), path: path.clone(), was: was.clone(), now: now.clone() });
             }
-            let finding = Finding::new(Subject::Path(path.clone()), field, one, other, by.clone());
-            found.push(Finding { missing: missing.clone(), ..finding });
+            found.push(finding);
         }
     }
     let mut installed = Packages::default();

@@ -95,14 +95,19 @@ pub fn plan(
 /// What stays as it is, who has put it there, and why nobody does it again.
 fn staying(findings: &Together<'_>, prepared: &Prepared<'_>) -> String {
     let first = findings.findings.first();
-    let what = findings.several().or_else(|| first.map(|finding| format!("{} ({})", finding.subject(), finding.field)));
     let former = prepared.left.iter().find(|record| first.is_some_and(|finding| finding.is_by(record)));
     let changed = former.is_some_and(|former| prepared.traces.iter().flatten().any(|trace| trace.name == former.name));
     let why = match changed {
         true => "which has changed since: `alloy install` does it as it is now",
         false => "which the blueprint no longer has",
     };
-    format!("{}, of {}, {why}", what.unwrap_or_default(), findings.by())
+    format!("{}, of {}, {why}", named(findings), findings.by())
+}
+
+fn named(findings: &Together<'_>) -> String {
+    let first = findings.findings.first();
+    let one = || first.map(|finding| format!("{} ({})", finding.subject(), finding.field));
+    findings.several().or_else(one).unwrap_or_default()
 }
 
 /// Tells what is still not as it was, though its tasks ran, and what no task was there for: an error if something has
@@ -114,18 +119,17 @@ pub fn tell(
     prepared: &Prepared<'_>,
     stays: Vec<String>,
 ) -> Result<(), InstallError> {
-    let mut left = Vec::new();
+    let (mut left, mut other): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
     for (path, (was, wrong)) in &prepared.wrong {
         let now = was.now(root, Path::new(path))?;
-        let differences = was.differences(&now);
-        let Some((field, ..)) = differences.first() else { continue };
-        if Seen::at(root, Path::new(path))? == *wrong {
-            left.push(format!("{path} ({field})"));
-        } else {
-            let warning = format!("{path} is not as it was: its task has made something else of it ({field})");
-            reporter.event(Event::Warning(warning));
-        }
+        let first = Finding::all(root, path, was, &now, "").into_iter().next();
+        if Seen::at(root, Path::new(path))? == *wrong { left.extend(first) } else { other.extend(first) }
     }
+    for findings in together(other.iter()) {
+        let warning = format!("not as it was, as its task has made something else of it: {}", named(&findings));
+        reporter.event(Event::Warning(warning));
+    }
+    let mut left: Vec<String> = together(left.iter()).iter().map(named).collect();
     for (package, was) in &prepared.wrong_packages {
         match installed.get(package) {
             None => left.push(format!("package {package} (not installed)")),

@@ -12,7 +12,7 @@ use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, Stat
 use super::{InstallError, Summary, repair};
 use crate::build::{Lines, TaskFailure, login_advice};
 use crate::event::{Event, Id};
-use crate::op::Step;
+use crate::op::{Op, Step};
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
         let earlier = self.prepared.records[at].clone();
         // What it did before it failed, or was killed, is its work, too.
         let left = earlier.as_ref().and_then(Record::left);
-        let again = left == Some(Left::Failed);
+        let again = left == Some(Left::Failed) || earlier.as_ref().is_some_and(Record::is_tried_again);
         let mut before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
         let undone = earlier.as_ref().filter(|_| left == Some(Left::Undone));
         if let Some(record) = undone {
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
             before.count(self.ledger.undone(self.host.files(), &record.wrote, others)?);
         }
         let creates_says = undone.is_none() && self.prepared.only.is_none();
-        if runs_commands(step) {
+        if runs_commands(step) || takes_time(step) {
             self.record(at, Ending::Failed, CUT_OFF.to_owned(), Wrote::default())?;
             // That is for whoever comes after a kill.
             self.prepared.records[at] = earlier;
@@ -253,6 +253,10 @@ impl<'a> Run<'a> {
     fn record(&mut self, at: usize, outcome: Ending, why: String, wrote: Wrote) -> Result<()> {
         let Some(trace) = &self.prepared.traces[at] else { return Ok(()) };
         let before = self.prepared.records[at].take();
+        let why = match &before {
+            Some(before) if outcome == Ending::Failed => before.still_undone(why),
+            _ => why,
+        };
         let wrote = match &before {
             Some(before) => self.ledger.both(&before.wrote, wrote)?,
             None => wrote,
@@ -297,4 +301,9 @@ impl<'a> Run<'a> {
         }
         if self.unsaved { self.save() } else { Ok(()) }
     }
+}
+
+/// True if `step` may well be cut off in the middle of many files.
+fn takes_time(step: &Step) -> bool {
+    step.ops.iter().any(|op| matches!(op, Op::Unpack { .. } | Op::Copy { .. }))
 }

@@ -60,6 +60,9 @@ pub const NOT_CREATED: &str = "it did not make what its `creates` names";
 /// Begins why a task counts as failed that succeeded, and of whose work an earlier task has made something else since.
 pub const UNDONE: &str = "what it did was undone: ";
 
+/// Stands between what has undone a task, and what became of it when it was done again.
+const THEN: &str = "; then: ";
+
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -183,6 +186,22 @@ impl Record {
         self.why.strip_prefix(UNDONE).filter(|_| self.outcome == Ending::Failed)
     }
 
+    /// What is said of this task when it ends with `why` without success: one that was undone is so until it succeeds, and
+    /// no `creates` holds it back.
+    pub fn still_undone(&self, why: String) -> String {
+        match self.undone_by() {
+            Some(by) if !why.starts_with(UNDONE) => {
+                format!("{UNDONE}{}{THEN}{why}", by.split(THEN).next().unwrap_or_default())
+            }
+            _ => why,
+        }
+    }
+
+    /// True of a task that was undone, and was begun again without success.
+    pub fn is_tried_again(&self) -> bool {
+        self.undone_by().is_some_and(|by| by.contains(THEN))
+    }
+
     /// Why it is to be done although it was recorded; `None` of one that needs nothing.
     pub fn left(&self) -> Option<Left> {
         match self.outcome {
@@ -221,5 +240,32 @@ fn written(value: &Value) -> Value {
             Value::Object(fields.iter().map(|(name, value)| (name.clone(), written(value))).collect())
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_undone_is_so_until_it_succeeds() {
+        let trace = StepTrace {
+            name: "n".into(),
+            action: "a".into(),
+            place: "f.yml:1".into(),
+            fields: Value::Null,
+            fingerprint: Fingerprint(Digest::of("x")),
+            sources: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
+        let failed = |why: String| Record::new(&trace, Ending::Failed, why, Wrote::default());
+        let undone = failed(format!("{UNDONE}A has made /x anew"));
+        assert_eq!((undone.left(), undone.is_tried_again()), (Some(Left::Undone), false));
+        let cut = failed(undone.still_undone(CUT_OFF.to_owned()));
+        assert_eq!(cut.undone_by(), Some("A has made /x anew; then: it was cut off"));
+        assert_eq!((cut.left(), cut.is_tried_again()), (Some(Left::Undone), true));
+        assert_eq!(cut.still_undone("no".into()), format!("{UNDONE}A has made /x anew; then: no"));
+        let other = failed(CUT_OFF.to_owned());
+        assert_eq!((other.left(), other.still_undone("no".into()).as_str()), (Some(Left::Failed), "no"));
     }
 }

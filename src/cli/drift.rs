@@ -7,23 +7,29 @@ use serde_json::{Value, json};
 
 use super::context::{Context, Global, Network};
 use super::error::{CommandError, Kind};
+use super::inputs;
 use super::interrupt::{self, CtrlC};
 use super::named;
 use super::place::PlaceArgs;
 use super::ui::{self, Format};
+use crate::blueprint::Blueprint;
 use crate::build::ensure_blobs;
 use crate::image::{BaseRef, Image, Manifest};
-use crate::install::drift::{self, Drift, Finding, Subject, Undone};
-use crate::install::state::StateFile;
+use crate::install::drift::{self, Drift, Finding, Subject, Undone, thousands, together};
+use crate::install::state::{Left, StateFile};
+use crate::op::Secrets;
 use crate::plan::Platform;
 use crate::resolve::Resolver;
+
+/// Differences that people are told; more of them nobody reads.
+const SHOWN: usize = 200;
 
 /// Says what on this machine is no longer as a blueprint put it there
 ///
 /// Files that were changed or deleted, modes, owners, packages that are gone or of another version: against the state
 /// file of `alloy install` or, with --image, against what a blueprint put into an image. Of short texts that everybody may
-/// read, lines are shown. Tasks that failed or were not reached are named: of their work nothing is known. `alloy install
-/// --repair` does the tasks again whose work differs.
+/// read, lines are shown, without what lets somebody in. Tasks that failed, were not reached or were undone are named: of
+/// their work nothing is known. `alloy install --repair` does the tasks again whose work differs.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -48,10 +54,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let root = drift::open(&args.place.root)?;
     let platform = Platform::of_this_machine();
     let native = platform.debian_arch();
+    let blueprint = args.place.blueprint();
+    hide_secrets(blueprint.as_ref())?;
     let found = match &args.image {
         None => {
             let context = Context::read_only(global)?;
-            drift::host(&context.store, &root, &StateFile::new(args.place.state()?), native)?
+            drift::host(&context.store, &root, &StateFile::new(args.place.state()?), native, blueprint.as_ref())?
         }
         Some(name) => {
             let context = Context::open(global)?;
@@ -66,6 +74,23 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         Format::Json => ui::json(as_json(&found)),
     }
     Ok(if found.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Values that the environment and the blueprint give to names of secrets are not shown: a file may hold one of them.
+fn hide_secrets(blueprint: Option<&Blueprint>) -> Result<(), CommandError> {
+    let required = blueprint.iter().flat_map(|blueprint| &blueprint.manifest.required_env);
+    let declared: Vec<&str> = required.filter(|one| one.secret).map(|one| one.name.as_str()).collect();
+    let given = inputs::given(&[], &[])?.process;
+    let written = blueprint.iter().flat_map(|blueprint| &blueprint.variables);
+    let written = written.map(|(name, variable)| (name, &variable.value));
+    let mut secrets = Secrets::default();
+    for (name, value) in given.iter().chain(written) {
+        if Secrets::is_secret_name(name) || declared.contains(&name.as_str()) {
+            secrets.insert(name, value);
+        }
+    }
+    ui::hide(&secrets);
+    Ok(())
 }
 
 /// The image of that name, the layers of its blueprint in the store.
@@ -100,24 +125,42 @@ fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image
 
 fn human(drift: &Drift, of_image: bool) {
     let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    for finding in &drift.findings {
-        outln!("{bold}{}{plain}: {}   {dim}{}{plain}", finding.subject(), finding.field, finding.by);
-        if finding.lines.is_empty() {
-            outln!("    was  {}", finding.was);
-            outln!("    is   {}", finding.is);
-        }
-        finding.lines.iter().for_each(|line| outln!("    {line}"));
+    if let Some(other) = &drift.other {
+        ui::note(&format!("{other}\n"));
     }
-    for Undone { name, place, why, failed } in &drift.undone {
-        let what = if *failed { format!("failed: {why}") } else { why.clone() };
+    let told = together(drift.findings.iter());
+    for findings in told.iter().take(SHOWN) {
+        let by = findings.by();
+        if let Some(several) = findings.several() {
+            outln!("{bold}{several}{plain}   {dim}{by}{plain}");
+            continue;
+        }
+        for finding in &findings.findings {
+            if let Some(hidden) = &finding.hidden {
+                outln!("{bold}{}{plain}: {hidden}   {dim}{by}{plain}", finding.subject());
+                continue;
+            }
+            outln!("{bold}{}{plain}: {}   {dim}{by}{plain}", finding.subject(), finding.field);
+            if finding.lines.is_empty() {
+                outln!("    was  {}", finding.was);
+                outln!("    is   {}", finding.is);
+            }
+            finding.lines.iter().for_each(|line| outln!("    {line}"));
+        }
+    }
+    if told.len() > SHOWN {
+        outln!("… and {} more; --format json has all of them", thousands(told.len() - SHOWN));
+    }
+    for Undone { name, place, why, left } in &drift.undone {
+        let what = if *left == Left::Failed { format!("failed: {why}") } else { why.clone() };
         outln!("{bold}{name}{plain}: {what}   {dim}{place}{plain}");
     }
     let by = ui::count(drift.by, if of_image { "layer" } else { "task" });
     let looked = format!("{} and {} of {by}", ui::count(drift.paths, "path"), ui::count(drift.packages, "package"));
-    let left = |failed| drift.undone.iter().filter(|undone| undone.failed == failed).count();
-    let undone = [(left(true), "failed"), (left(false), "not reached")];
-    let undone = undone.into_iter().filter(|(count, _)| *count > 0);
-    let undone: Vec<String> = undone.map(|(count, what)| format!("{} {what}", ui::count(count, "task"))).collect();
+    let left = |left| (drift.undone.iter().filter(|undone| undone.left == left).count(), left);
+    let undone = [Left::Failed, Left::NotReached, Left::Undone].map(left).into_iter().filter(|(count, _)| *count > 0);
+    let undone: Vec<String> =
+        undone.map(|(count, left)| format!("{} {}", ui::count(count, "task"), left.word())).collect();
     let found = match drift.findings.len() {
         0 if undone.is_empty() => format!("no drift: {looked}"),
         0 => format!("nothing differs of {looked}"),
@@ -146,15 +189,17 @@ fn as_json(drift: &Drift) -> Value {
         if !finding.lines.is_empty() {
             value["lines"] = json!(finding.lines);
         }
+        if let Some(hidden) = &finding.hidden {
+            value["hidden"] = json!(hidden);
+        }
         value
     };
-    let undone = |one: &Undone| {
-        let outcome = if one.failed { "failed" } else { "not reached" };
-        json!({"name": one.name, "place": one.place, "outcome": outcome, "why": one.why})
-    };
+    let undone =
+        |one: &Undone| json!({"name": one.name, "place": one.place, "outcome": one.left.word(), "why": one.why});
     json!({
         "drift": !drift.is_none(),
         "differences": drift.findings.iter().map(one).collect::<Vec<_>>(),
+        "other_blueprint": drift.other,
         "undone": drift.undone.iter().map(undone).collect::<Vec<_>>(),
         "looked_at": {"paths": drift.paths, "packages": drift.packages, "by": drift.by},
         "unknown": drift.unknown,

@@ -13,7 +13,7 @@ use super::interrupt::{self, CtrlC};
 use super::place::{Place, PlaceArgs};
 use super::ssh::SshArgs;
 use super::ui;
-use crate::install::{self, Decision, Foreseen, Options};
+use crate::install::{self, Decision, Forecast, Options};
 use crate::plan::{Platform, Settings};
 use crate::target::Lent;
 
@@ -139,7 +139,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     summary.failure.map_or(Ok(ExitCode::SUCCESS), |failure| Err(failure.into()))
 }
 
-fn foresee(tasks: &[Foreseen]) {
+fn foresee(Forecast { tasks, stays }: &Forecast) {
     let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
     let mut file = None;
     for task in tasks {
@@ -154,6 +154,9 @@ fn foresee(tasks: &[Foreseen]) {
             Decision::Run(None) => format!("run   {}: not done here yet{unless}", task.name),
         };
         outln!("    {line}");
+    }
+    for what in stays {
+        outln!("stays {what}");
     }
     let run = tasks.iter().filter(|task| matches!(task.decision, Decision::Run(_))).count();
     outln!("{run} to run, {} to skip", tasks.len() - run);

@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::{Context, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::hub::HubArgs;
+use crate::blueprint::{self, Blueprint};
 use crate::event::Event;
 use crate::hub;
 use crate::install::state::STATE_FILE;
@@ -65,6 +66,13 @@ impl PlaceArgs {
             (None, Some(name)) => Ok(hub::place(&self.reference(name)?, &home()?).join(STATE_FILE)),
             (None, None) => Ok(self.directory().join(STATE_FILE)),
         }
+    }
+
+    /// The blueprint in the directory that is meant, as far as it can be read: one that is named, or that the state file is
+    /// beside.
+    pub(super) fn blueprint(&self) -> Option<Blueprint> {
+        let meant = self.name.is_none() && (self.state.is_none() || self.blueprint_dir.is_some());
+        meant.then(|| blueprint::read(&self.directory()).ok()?.0).flatten()
     }
 
     /// The blueprint, fetched if it is a published one.

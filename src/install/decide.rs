@@ -8,6 +8,7 @@ use layers::root::{Root, RootError};
 use super::state::{CUT_OFF, Ending, NOT_CREATED, Record};
 use crate::op::Step;
 use crate::plan::{StepTrace, changes};
+use crate::target::dangling;
 
 /// Whether a task runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Skipped {
     Done(String),
     /// What a guard said when it was asked.
     Guard(String),
+    /// Only what differs is to be done, and this was never done on this host.
+    NeverDone,
     /// Only what differs is to be done, and nothing does of what it is known to have written.
     Untouched {
         /// Something is known of that.
@@ -41,6 +44,7 @@ impl Skipped {
             Self::Exists(path) => format!("{path} exists"),
             Self::Done(at) => format!("done {at}"),
             Self::Guard(reason) => reason.clone(),
+            Self::NeverDone => "it was never done here; `alloy install` does it".to_owned(),
             Self::Untouched { known: true } => "nothing of it differs".to_owned(),
             Self::Untouched { known: false } => "what it wrote is not known".to_owned(),
         }
@@ -66,7 +70,7 @@ pub fn decide(
     }
     Ok(match (record.filter(|record| !record.is_unreached()), &step.guards.creates) {
         (Some(Record { outcome: Ending::Done, why, .. }), Some(path)) if why != NOT_CREATED => {
-            Decision::Run(Some(format!("{path} is gone")))
+            Decision::Run(Some(dangling(root, path).unwrap_or_else(|| format!("{path} is gone"))))
         }
         (Some(Record { outcome: Ending::Done, at, .. }), _) => Decision::Skip(Skipped::Done(at.clone())),
         (Some(Record { outcome: Ending::Failed, why, .. }), _) if why == CUT_OFF => Decision::Run(Some(why.clone())),
@@ -142,6 +146,9 @@ mod tests {
         assert_eq!(decision(false, Some("/there"), None), Decision::Skip(Skipped::Exists("/there".into())));
         assert_eq!(decision(false, None, Some(&done)), Decision::Skip(Skipped::Done(done.at.clone())));
         assert_eq!(decision(false, Some("/gone"), Some(&done)), run("/gone is gone"));
+        std::os::unix::fs::symlink("/opt/gone", directory.path().join("link")).unwrap();
+        let dangles = run("/link is a link to /opt/gone, which does not exist");
+        assert_eq!(decision(false, Some("/link"), Some(&done)), dangles);
         let without = Record { why: NOT_CREATED.into(), ..done.clone() };
         assert_eq!(decision(false, Some("/gone"), Some(&without)), Decision::Skip(Skipped::Done(done.at.clone())));
         assert_eq!(decision(true, Some("/gone"), Some(&without)), run("`always_run`"));

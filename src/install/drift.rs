@@ -8,13 +8,20 @@ use layers::store::Store;
 
 use super::ledger::files;
 use super::seen::Seen;
-use super::state::{Ending, Record, StateError, StateFile, Wrote};
+use super::state::{Ending, Left, Record, StateError, StateFile, Wrote};
 use super::{InstallError, claim, text};
+use crate::blueprint::Blueprint;
 use crate::target::host::{Host, Packages};
 
 mod image;
+mod together;
+mod whose;
 
 pub use image::{blueprint_layers, image};
+pub use together::{Together, thousands, together};
+
+/// What differs where the store does not have what a task wrote.
+pub const LISTING: &str = "list of its files";
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +38,44 @@ pub struct Finding {
     pub by: String,
     /// Lines of a text that were, and are, as `diff -u` has them; none where they are not known or not everybody's.
     pub lines: Vec<String>,
+    /// Why no lines are shown, where they are not everybody's.
+    pub hidden: Option<String>,
+    /// Of a path that is not there any more, the directory nearest to the root that is missing, or the path itself.
+    pub missing: Option<String>,
 }
 
 impl Finding {
+    fn new(what: Subject, field: &'static str, was: String, is: String, by: String) -> Self {
+        Self { what, field, was, is, by, lines: Vec::new(), hidden: None, missing: None }
+    }
+
+    /// How what is `now` at `path` differs from what `was`.
+    pub(super) fn all(root: &Root, path: &str, was: &Seen, now: &Seen, by: &str) -> Vec<Self> {
+        let missing = if *now == Seen::ABSENT { top_missing(root, Path::new(path)) } else { None };
+        let finding = |(field, was, is)| Self {
+            missing: missing.clone(),
+            ..Self::new(Subject::Path(path.to_owned()), field, was, is, by.to_owned())
+        };
+        was.differences(now).into_iter().map(finding).collect()
+    }
+
+    fn show(&mut self, text::Comparison { lines, hidden }: text::Comparison) {
+        (self.lines, self.hidden) = (lines, hidden);
+    }
+
+    /// True if the task of `record` has put it there.
+    pub(super) fn is_by(&self, record: &Record) -> bool {
+        self.by == by(record)
+    }
+
+    /// The path, if it is about one.
+    pub fn path(&self) -> Option<&String> {
+        match &self.what {
+            Subject::Path(path) => Some(path),
+            Subject::Package(_) => None,
+        }
+    }
+
     /// The path, or the package, in a message.
     pub fn subject(&self) -> String {
         match &self.what {
@@ -50,10 +92,10 @@ pub struct Undone {
     pub name: String,
     /// Its file and line.
     pub place: String,
-    /// Why: it failed, or was not reached.
+    /// Why.
     pub why: String,
-    /// It failed; else it was not reached.
-    pub failed: bool,
+    /// In which way.
+    pub left: Left,
 }
 
 /// What was looked at, and what of it differs.
@@ -69,6 +111,8 @@ pub struct Drift {
     pub packages: usize,
     /// Tasks, or layers, whose work was looked at.
     pub by: usize,
+    /// The state that was compared with is of a blueprint that is called otherwise: whose it is.
+    pub other: Option<String>,
     /// Tasks that succeeded, and of which nothing is known that they wrote: commands say nothing of that.
     pub unknown: usize,
 }
@@ -102,7 +146,14 @@ pub fn open(path: &Path) -> Result<Root, InstallError> {
 }
 
 /// Compares the host with this root with what its state file says. `native` is dpkg's name of its architecture.
-pub fn host(store: &Store, root: &Root, file: &StateFile, native: &str) -> Result<Drift, InstallError> {
+/// If it is known which `blueprint` is meant, the state must be of that one.
+pub fn host(
+    store: &Store,
+    root: &Root,
+    file: &StateFile,
+    native: &str,
+    blueprint: Option<&Blueprint>,
+) -> Result<Drift, InstallError> {
     let nothing = || InstallError::NothingInstalled { path: file.path().to_owned() };
     let state = file.load()?.ok_or_else(nothing)?;
     let name = claim::name(root)?.ok_or_else(nothing)?;
@@ -110,7 +161,8 @@ pub fn host(store: &Store, root: &Root, file: &StateFile, native: &str) -> Resul
         let (path, found) = (file.path().to_owned(), state.host);
         return Err(StateError::Other { path, what: "host", found, wanted: name }.into());
     }
-    differences(store, root, native, state.tasks.iter())
+    let other = blueprint.map_or(Ok(None), |blueprint| whose::check(file, &state, blueprint))?;
+    Ok(Drift { other, ..differences(store, root, native, state.tasks.iter())? })
 }
 
 /// Compares the host with what `records` say.
@@ -123,9 +175,9 @@ pub(super) fn differences<'r>(
     let (mut paths, mut packages, mut drift) = (BTreeMap::new(), BTreeMap::new(), Drift::default());
     // What a later task put there counts.
     for record in records {
-        if record.outcome == Ending::Failed {
+        if let Some(left) = record.left() {
             let (name, place, why) = (record.name.clone(), record.place.clone(), record.why.clone());
-            drift.undone.push(Undone { name, place, why, failed: !record.is_unreached() });
+            drift.undone.push(Undone { name, place, why, left });
             continue;
         }
         if record.wrote == Wrote::default() {
@@ -133,13 +185,12 @@ pub(super) fn differences<'r>(
             continue;
         }
         drift.by += 1;
-        let by = format!("{} ({})", record.place, record.name);
+        let by = by(record);
         let there = files(store, &record.wrote)?;
         if let Some(listing) = record.wrote.listing.filter(|_| there.len() == record.wrote.files.len()) {
             let what = Subject::Path(record.name.clone());
             let (was, is) = (listing.to_string(), "not in this store (--store)".to_owned());
-            let (by, lines) = (by.clone(), Vec::new());
-            drift.findings.push(Finding { what, field: "list of its files", was, is, by, lines });
+            drift.findings.push(Finding::new(what, LISTING, was, is, by.clone()));
         }
         for (path, seen) in there {
             paths.insert(path, Expected { is: seen, by: by.clone() });
@@ -148,27 +199,37 @@ pub(super) fn differences<'r>(
             packages.insert(package, Expected { is: version, by: by.clone() });
         }
     }
-    compare(store, root, native, paths, packages, &mut drift)?;
+    for Changed { at, path, was, now } in compare(root, native, paths, packages, &mut drift)? {
+        drift.findings[at].show(text::compare(root, Path::new(&path), &was, &now, || text::kept(store, &was)));
+    }
     Ok(drift)
 }
 
+/// A file whose content differs, and the finding that says so.
+struct Changed {
+    at: usize,
+    path: String,
+    was: Seen,
+    now: Seen,
+}
+
+/// Adds to `drift` what differs. Gives the files whose contents do.
 fn compare(
-    store: &Store,
     root: &Root,
     native: &str,
     paths: BTreeMap<String, Expected<Seen>>,
     packages: BTreeMap<String, Expected<String>>,
     drift: &mut Drift,
-) -> Result<(), InstallError> {
+) -> Result<Vec<Changed>, InstallError> {
     (drift.paths, drift.packages) = (paths.len(), packages.len());
-    let found = &mut drift.findings;
-    for (path, Expected { is: expected, by }) in paths {
-        for (field, was, is) in expected.differences(&expected.now(root, Path::new(&path))?) {
-            let lines = match field {
-                "content" => text::differences(store, root, Path::new(&path), &expected),
-                _ => Vec::new(),
-            };
-            found.push(Finding { what: Subject::Path(path.clone()), field, was, is, by: by.clone(), lines });
+    let (found, mut contents) = (&mut drift.findings, Vec::new());
+    for (path, Expected { is: was, by }) in paths {
+        let now = was.now(root, Path::new(&path))?;
+        for finding in Finding::all(root, &path, &was, &now, &by) {
+            if finding.field == "content" {
+                contents.push(Changed { at: found.len(), path: path.clone(), was: was.clone(), now: now.clone() });
+            }
+            found.push(finding);
         }
     }
     let mut installed = Packages::default();
@@ -176,9 +237,19 @@ fn compare(
     for (package, Expected { is: was, by }) in packages {
         let is = installed.get(&package).map_or("not installed", String::as_str).to_owned();
         if was != is {
-            let lines = Vec::new();
-            found.push(Finding { what: Subject::Package(package), field: "version", was, is, by, lines });
+            found.push(Finding::new(Subject::Package(package), "version", was, is, by));
         }
     }
-    Ok(())
+    Ok(contents)
+}
+
+fn by(record: &Record) -> String {
+    format!("{} ({})", record.place, record.name)
+}
+
+/// Of a path that is not there, what nearest to the root is missing.
+fn top_missing(root: &Root, path: &Path) -> Option<String> {
+    let above = path.ancestors().filter(|above| *above != Path::new("/"));
+    let missing = above.take_while(|above| root.metadata(above).is_err());
+    missing.last().and_then(Path::to_str).map(str::to_owned)
 }

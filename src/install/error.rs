@@ -36,8 +36,8 @@ pub enum InstallError {
     Download { task: String, file: String, line: usize, error: FetchError },
     #[error("interrupted{}", task.as_ref().map_or(String::new(), |task| format!(" in {task}")))]
     Interrupted { task: Option<String> },
-    #[error("the tasks ran again, and left as it is: {}", paths.join(", "))]
-    Left { paths: Vec<String> },
+    #[error("{}", left(paths, stays))]
+    Left { paths: Vec<String>, stays: Vec<String> },
     #[error("{path} tells of no installation on this host")]
     NothingInstalled { path: PathBuf },
     #[error(transparent)]
@@ -61,6 +61,26 @@ fn unknown(names: &[(String, String)]) -> String {
     all.join(", ")
 }
 
+/// So many differences are named.
+const NAMED: usize = 20;
+
+/// What a repair has left: `paths` that differ although their tasks ran, and what `stays` as it has no task.
+fn left(paths: &[String], stays: &[String]) -> String {
+    let more = |all: &[String]| match all.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = |all: &[String], between: &str| all[..all.len().min(NAMED)].join(between) + &more(all);
+    let mut parts = Vec::new();
+    if !paths.is_empty() {
+        parts.push(format!("the tasks ran again, and left as it is: {}", named(paths, ", ")));
+    }
+    if !stays.is_empty() {
+        parts.push(format!("no task puts right: {}", named(stays, "; ")));
+    }
+    parts.join("\n")
+}
+
 impl InstallError {
     /// What to do, where that is known.
     pub fn hint(&self) -> Option<String> {
@@ -70,6 +90,10 @@ impl InstallError {
             Self::Platform(error) => return error.hint().into_iter().next(),
             Self::Users { .. } => {
                 "make the user, in an earlier task or by hand, or name another: --var DEV_USERNAME=NAME".into()
+            }
+            Self::Left { paths, .. } if paths.is_empty() => {
+                "put it right by hand; `alloy install` does tasks that have changed, and forgets those that are no more"
+                    .into()
             }
             Self::Left { .. } => "put it right by hand; a task that names a `mode` and an `owner` sets them".into(),
             Self::Busy { .. } => "wait until it is done".into(),

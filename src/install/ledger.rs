@@ -41,6 +41,13 @@ pub struct Before {
     other: Vec<PathBuf>,
 }
 
+impl Before {
+    /// What is at `paths` after the task counts as what it did, too.
+    pub fn count(&mut self, paths: Vec<PathBuf>) {
+        self.other.extend(paths);
+    }
+}
+
 impl<'a> Ledger<'a> {
     /// An account that begins now; `native` is dpkg's name of the host's architecture.
     pub fn new(store: &'a Store, native: &str, secrets: &'a Secrets) -> Self {
@@ -89,13 +96,38 @@ impl<'a> Ledger<'a> {
         Ok(other)
     }
 
-    /// What `step` did; `written` are the paths that are known to be of its making.
+    /// Paths that a task `wrote`, and that are now as one of the `earlier` tasks has left them: it is to be recorded what
+    /// the task makes of them when it is done again, also if that is nothing.
+    pub fn undone<'r>(
+        &self,
+        root: &Root,
+        wrote: &Wrote,
+        earlier: impl Iterator<Item = &'r Record>,
+    ) -> Result<Vec<PathBuf>, InstallError> {
+        let mut expected = Files::new();
+        for record in earlier.filter(|record| record.outcome != Ending::Failed) {
+            expected.extend(files(self.store, &record.wrote)?);
+        }
+        let mut found = Vec::new();
+        for path in files(self.store, wrote)?.into_keys() {
+            let Some(seen) = expected.get(&path) else { continue };
+            let path = relative(&path);
+            if seen.differences(&seen.now(root, &path)?).is_empty() {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What `step` did; `written` are the paths that are known to be of its making. One of `wrong` that it has left as it
+    /// is counts as it was: the task has not put it right.
     pub fn after(
         &mut self,
         root: &Root,
         step: &Step,
         before: Before,
         mut written: Vec<PathBuf>,
+        wrong: &BTreeMap<String, (Seen, Seen)>,
     ) -> Result<Wrote, InstallError> {
         written.extend(step.guards.creates.iter().map(|path| relative(path)));
         if before.packages.is_some() {
@@ -124,12 +156,42 @@ impl<'a> Ledger<'a> {
             for (path, seen) in &files {
                 text::keep(self.store, self.secrets, root, &relative(path), seen)?;
             }
+        }
+        for (path, (was, wrong)) in wrong {
+            if let Some(seen) = files.get_mut(path).filter(|seen| *seen == wrong) {
+                seen.clone_from(was);
+            }
+        }
+        self.wrote(files, packages)
+    }
+
+    /// What was written `before`, and over it what was written `later`.
+    pub fn both(&self, before: &Wrote, later: Wrote) -> Result<Wrote, InstallError> {
+        let mut packages = before.packages.clone();
+        packages.extend(later.packages.clone());
+        let mut all = files(self.store, before)?;
+        all.extend(files(self.store, &later)?);
+        if before.listing.is_some() && later.listing.is_none() && files(self.store, before)?.len() == before.files.len()
+        {
+            // Of a list that is gone from the store, it is still to be told that it is.
+            return Ok(Wrote { files: all, listing: before.listing, packages });
+        }
+        self.wrote(all, packages)
+    }
+
+    fn wrote(&self, files: Files, packages: BTreeMap<String, String>) -> Result<Wrote, InstallError> {
+        if files.len() <= MOST {
             return Ok(Wrote { files, listing: None, packages });
         }
         let text: String = files.iter().map(|(path, seen)| format!("{seen}\0{path}\0")).collect();
         let listing = Digest::of(&text);
         self.store.put_record(LISTINGS, &listing.hex(), text.as_bytes())?;
         Ok(Wrote { files: Files::new(), listing: Some(listing), packages })
+    }
+
+    /// Packages that are installed now, and their versions.
+    pub fn installed(&mut self, root: &Root) -> &BTreeMap<String, String> {
+        self.packages.read(root, &self.native)
     }
 
     /// Packages that `step` asks for, and all that came with them.
@@ -169,4 +231,30 @@ pub fn files(store: &Store, wrote: &Wrote) -> Result<Files, InstallError> {
         files.extend(seen.parse().ok().map(|seen| (path.to_owned(), seen)));
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_and_what_comes_later_are_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        let secrets = Secrets::default();
+        let ledger = Ledger::new(&store, "amd64", &secrets);
+        let seen = |mode: &str| format!("directory {mode} 0:0").parse::<Seen>().unwrap();
+        let many: Files = (0..300).map(|number| (format!("/opt/{number}"), seen("0755"))).collect();
+        let few = Files::from([("/opt/7".to_owned(), seen("0700")), ("/opt/x".to_owned(), seen("0700"))]);
+        let wrote = |files: &Files| ledger.wrote(files.clone(), BTreeMap::new()).unwrap();
+        assert!(wrote(&many).listing.is_some() && wrote(&few).listing.is_none());
+        let all = files(&store, &ledger.both(&wrote(&many), wrote(&few)).unwrap()).unwrap();
+        assert_eq!((all.len(), &all["/opt/7"], &all["/opt/8"]), (301, &seen("0700"), &seen("0755")));
+        let all = files(&store, &ledger.both(&wrote(&few), wrote(&many)).unwrap()).unwrap();
+        assert_eq!((all.len(), &all["/opt/7"], &all["/opt/x"]), (301, &seen("0755"), &seen("0700")));
+        // Of a list that is gone, that it is gone is still known.
+        let gone = Wrote { listing: Some(Digest::of("gone")), ..Wrote::default() };
+        let both = ledger.both(&gone, wrote(&few)).unwrap();
+        assert_eq!((both.listing, both.files), (gone.listing, few));
+    }
 }

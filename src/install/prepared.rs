@@ -5,6 +5,7 @@ use std::path::Path;
 
 use layers::digest::Digest;
 use layers::root::{Root, RootError};
+use layers::store::Store;
 
 use super::decide::{Decision, Skipped, decide, matched, reasons};
 use super::seen::Seen;
@@ -31,6 +32,8 @@ pub struct Prepared<'a> {
     pub only: Option<BTreeMap<usize, String>>,
     /// Paths that these are to put right: as they were, and as they are. One that a task leaves as it is stays wrong.
     pub wrong: BTreeMap<String, (Seen, Seen)>,
+    /// The same of packages: the version that was recorded.
+    pub wrong_packages: BTreeMap<String, String>,
 }
 
 impl<'a> Prepared<'a> {
@@ -42,7 +45,7 @@ impl<'a> Prepared<'a> {
         file: &StateFile,
         anew: bool,
     ) -> Result<Self, StateError> {
-        let records = state.tasks;
+        let records = state.tasks.clone();
         let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
         let trace = |step: &&Step| {
             let fingerprint = Fingerprint::of(step, sources)?;
@@ -62,20 +65,30 @@ impl<'a> Prepared<'a> {
             if anew {
                 return Self::new(lowered, sources, State::default(), file, anew);
             }
-            let (path, found, wanted) = (file.path().to_owned(), state.blueprint, lowered.name.clone());
-            return Err(StateError::Other { path, what: "blueprint", found, wanted });
+            return Err(state.of_another(file.path(), &lowered.name));
         }
-        Ok(Self { steps, traces, records, left, reasons, anew, only: None, wrong: BTreeMap::new() })
+        Ok(Self {
+            steps,
+            traces,
+            records,
+            left,
+            reasons,
+            anew,
+            only: None,
+            wrong: BTreeMap::new(),
+            wrong_packages: BTreeMap::new(),
+        })
     }
 
     /// What is to be done with the task `at`, as the host is now.
     pub fn decide(&self, at: usize, root: &Root) -> Result<Decision, RootError> {
+        if let Some(why) = self.records[at].as_ref().filter(|_| !self.anew).and_then(Record::undone_by) {
+            return Ok(Decision::Run(Some(why.to_owned())));
+        }
         if let Some(only) = &self.only {
             return Ok(match only.get(&at) {
                 Some(why) => Decision::Run(Some(why.clone())),
-                None if self.records[at].is_none() => {
-                    Decision::Skip(Skipped::Guard("it was never done here; `alloy install` does it".to_owned()))
-                }
+                None if self.records[at].is_none() => Decision::Skip(Skipped::NeverDone),
                 None => {
                     let known = self.records[at].as_ref().is_some_and(|record| record.wrote != Wrote::default());
                     Decision::Skip(Skipped::Untouched { known })
@@ -91,8 +104,19 @@ impl<'a> Prepared<'a> {
     }
 
     /// Which tasks would run, as the host is now.
-    pub fn pending(&self, root: &Root) -> Result<Vec<bool>, RootError> {
-        (0..self.steps.len()).map(|at| Ok(matches!(self.decide(at, root)?, Decision::Run(_)))).collect()
+    pub fn pending(&self, store: &Store, root: &Root) -> Result<Vec<bool>, InstallError> {
+        let foreseen = self.foreseen(store, root)?;
+        Ok(foreseen.iter().map(|decision| matches!(decision, Decision::Run(_))).collect())
+    }
+
+    /// A task that is content with the version of a package that differed is done: that version is what it put there.
+    pub fn accept_packages(&self, at: usize, installed: &BTreeMap<String, String>, wrote: &mut Wrote) {
+        let Some(record) = &self.records[at] else { return };
+        for package in self.wrong_packages.keys().filter(|package| record.wrote.packages.contains_key(*package)) {
+            if let Some(version) = installed.get(package) {
+                wrote.packages.insert(package.clone(), version.clone());
+            }
+        }
     }
 }
 
@@ -111,13 +135,22 @@ pub struct Foreseen {
     pub guarded: bool,
 }
 
+/// What an installation would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Each task, in the order they run.
+    pub tasks: Vec<Foreseen>,
+    /// What differs and stays so.
+    pub stays: Vec<String>,
+}
+
 /// What [`super::install`] would do, as the host is now. Nothing runs, is fetched or written, and it takes no privileges.
 pub fn forecast(
     resolver: &Resolver<'_>,
     directory: &Path,
     lowered: &Lowered,
     options: &Options<'_>,
-) -> Result<Vec<Foreseen>, InstallError> {
+) -> Result<Forecast, InstallError> {
     let root = Root::open(options.root)?;
     super::check::distribution(&root)?;
     let host = claim::name(&root)?;
@@ -127,17 +160,17 @@ pub fn forecast(
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (sources, _) = resolver.known_sources(directory, &steps)?;
     let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
-    if options.repair {
-        repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?;
-    }
-    let foresee = |(at, step): (usize, &&Step)| {
-        Ok(Foreseen {
-            name: lowered.secrets.mask(&step.name),
-            file: step.file.clone(),
-            line: step.line,
-            decision: prepared.decide(at, &root)?,
-            guarded: step.guards.skip_if.is_some(),
-        })
+    let stays = match options.repair {
+        true => repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?,
+        false => Vec::new(),
     };
-    prepared.steps.iter().enumerate().map(foresee).collect()
+    let decisions = prepared.foreseen(resolver.store, &root)?;
+    let foresee = |(step, decision): (&&Step, Decision)| Foreseen {
+        name: lowered.secrets.mask(&step.name),
+        file: step.file.clone(),
+        line: step.line,
+        decision,
+        guarded: step.guards.skip_if.is_some(),
+    };
+    Ok(Forecast { tasks: prepared.steps.iter().zip(decisions).map(foresee).collect(), stays })
 }

@@ -1,4 +1,4 @@
-//! Which tasks put right what differs: those that put it there, and those that built on their work.
+//! Which tasks put right what differs: those that put it there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,27 +6,13 @@ use std::path::Path;
 use layers::root::Root;
 use layers::store::Store;
 
-use super::drift::{self, Finding, Subject};
+use super::drift::{self, Finding, LISTING, Subject, Together, together};
 use super::ledger::{Files, files};
 use super::prepared::Prepared;
 use super::seen::Seen;
-use super::state::{Ending, NOT_REACHED, Record, State, StateFile};
+use super::state::{Left, NOT_REACHED, Record, State, StateFile};
 use super::{InstallError, Options};
 use crate::event::{Event, Reporter};
-
-/// A path or package that differs.
-pub struct Wrong {
-    finding: Finding,
-    /// A task of the blueprint can put it right.
-    has_task: bool,
-}
-
-impl Wrong {
-    /// What differs and who has put it there, if no task can put it right.
-    pub fn without_task(&self) -> Option<(String, &str)> {
-        (!self.has_task).then(|| (self.finding.subject(), self.finding.by.as_str()))
-    }
-}
 
 /// An error if something is to be repaired where nothing was installed.
 pub fn possible(options: &Options<'_>, file: &StateFile, state: Option<&State>) -> Result<(), InstallError> {
@@ -36,27 +22,38 @@ pub fn possible(options: &Options<'_>, file: &StateFile, state: Option<&State>) 
     }
 }
 
-/// Finds out what differs, and has `prepared` run those tasks alone that put it right.
-pub fn plan(store: &Store, root: &Root, native: &str, prepared: &mut Prepared<'_>) -> Result<Vec<Wrong>, InstallError> {
+/// Finds out what differs, and has `prepared` run those tasks alone that put it right; these undo what later tasks made of
+/// their work, which are done again as well. Gives what stays as it is, as the blueprint has no task for it.
+pub fn plan(
+    store: &Store,
+    root: &Root,
+    native: &str,
+    prepared: &mut Prepared<'_>,
+) -> Result<Vec<String>, InstallError> {
     let known: Vec<&Record> = prepared.records.iter().flatten().chain(&prepared.left).collect();
     let found = drift::differences(store, root, native, known.into_iter())?.findings;
-    let done = |record: &&Record| record.outcome != Ending::Failed;
     let mut wrote: Vec<(usize, Files, BTreeSet<String>)> = Vec::new();
     for (at, record) in prepared.records.iter().enumerate() {
-        let Some(record) = record.as_ref().filter(done) else { continue };
+        let Some(record) = record.as_ref().filter(|record| record.left().is_none()) else { continue };
         let packages = record.wrote.packages.keys().cloned().collect();
         wrote.push((at, files(store, &record.wrote)?, packages));
     }
     let mut only: BTreeMap<usize, String> = BTreeMap::new();
-    let mut wrong = Vec::new();
-    for finding in found {
-        let touches = |(_, paths, packages): &&(usize, Files, BTreeSet<String>)| match &finding.what {
+    let mut stays: Vec<&Finding> = Vec::new();
+    for finding in &found {
+        let touches = |(at, paths, packages): &&(usize, Files, BTreeSet<String>)| match &finding.what {
+            _ if finding.field == LISTING => prepared.records[*at].as_ref().is_some_and(|record| finding.is_by(record)),
             Subject::Path(path) => paths.contains_key(path),
             Subject::Package(name) => packages.contains(name),
         };
         let tasks: Vec<usize> = wrote.iter().filter(touches).map(|(at, ..)| *at).collect();
         for at in &tasks {
-            let why = format!("{} differs ({})", finding.subject(), finding.field);
+            let why = match finding.field {
+                LISTING => {
+                    "what it wrote is not known any more: this store (--store) does not have the list".to_owned()
+                }
+                field => format!("{} differs ({field})", finding.subject()),
+            };
             let more = |why: &mut String| {
                 if !why.ends_with(", …") {
                     *why += ", …";
@@ -64,54 +61,84 @@ pub fn plan(store: &Store, root: &Root, native: &str, prepared: &mut Prepared<'_
             };
             only.entry(*at).and_modify(more).or_insert(why);
         }
-        let was = match &finding.what {
-            Subject::Path(path) => wrote.iter().rev().find_map(|(_, paths, _)| paths.get(path)).cloned(),
-            Subject::Package(_) => None,
-        };
-        if let (Subject::Path(path), Some(was)) = (&finding.what, &was) {
-            let now = Seen::at(root, Path::new(path))?;
-            prepared.wrong.insert(path.clone(), (was.clone(), now));
+        if tasks.is_empty() {
+            stays.push(finding);
         }
-        wrong.push(Wrong { finding, has_task: !tasks.is_empty() });
+        match &finding.what {
+            Subject::Path(path) => {
+                if let Some(was) = wrote.iter().rev().find_map(|(_, paths, _)| paths.get(path)) {
+                    let now = Seen::at(root, Path::new(path))?;
+                    prepared.wrong.insert(path.clone(), (was.clone(), now));
+                }
+            }
+            Subject::Package(name) if !tasks.is_empty() => {
+                prepared.wrong_packages.insert(name.clone(), finding.was.clone());
+            }
+            Subject::Package(_) => {}
+        }
     }
     // Of what was not done, nothing says how it should be.
     for (at, record) in prepared.records.iter().enumerate() {
-        if let Some(record) = record.as_ref().filter(|record| record.outcome == Ending::Failed) {
-            let why = if record.is_unreached() { NOT_REACHED } else { "it failed" };
-            only.entry(at).or_insert_with(|| why.to_owned());
-        }
+        let why = match record.as_ref().and_then(Record::left) {
+            Some(Left::Failed) => "it failed",
+            Some(Left::NotReached) => NOT_REACHED,
+            // That stands in the record.
+            Some(Left::Undone) | None => continue,
+        };
+        only.entry(at).or_insert_with(|| why.to_owned());
     }
-    // Who writes a file anew undoes what later tasks made of it.
-    for (place, (at, paths, _)) in wrote.iter().enumerate() {
-        let Some(first) = only.contains_key(at).then_some(paths) else { continue };
-        for (later, others, _) in &wrote[place + 1..] {
-            if let Some(path) = others.keys().find(|path| is_content(&others[*path]) && first.contains_key(*path)) {
-                only.entry(*later).or_insert_with(|| format!("{path} is made anew by an earlier task"));
+    let stays = together(stays.into_iter()).iter().map(|findings| staying(findings, prepared)).collect();
+    prepared.only = Some(only);
+    Ok(stays)
+}
+
+/// What stays as it is, who has put it there, and why nobody does it again.
+fn staying(findings: &Together<'_>, prepared: &Prepared<'_>) -> String {
+    let first = findings.findings.first();
+    let former = prepared.left.iter().find(|record| first.is_some_and(|finding| finding.is_by(record)));
+    let changed = former.is_some_and(|former| prepared.traces.iter().flatten().any(|trace| trace.name == former.name));
+    let why = match changed {
+        true => "which has changed since: `alloy install` does it as it is now",
+        false => "which the blueprint no longer has",
+    };
+    format!("{}, of {}, {why}", named(findings), findings.by())
+}
+
+fn named(findings: &Together<'_>) -> String {
+    let first = findings.findings.first();
+    let one = || first.map(|finding| format!("{} ({})", finding.subject(), finding.field));
+    findings.several().or_else(one).unwrap_or_default()
+}
+
+/// Tells what is still not as it was, though its tasks ran, and what no task was there for: an error if something has
+/// stayed as it was found.
+pub fn tell(
+    reporter: &Reporter,
+    root: &Root,
+    installed: &BTreeMap<String, String>,
+    prepared: &Prepared<'_>,
+    stays: Vec<String>,
+) -> Result<(), InstallError> {
+    let (mut left, mut other): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
+    for (path, (was, wrong)) in &prepared.wrong {
+        let now = was.now(root, Path::new(path))?;
+        let first = Finding::all(root, path, was, &now, "").into_iter().next();
+        if Seen::at(root, Path::new(path))? == *wrong { left.extend(first) } else { other.extend(first) }
+    }
+    for findings in together(other.iter()) {
+        let warning = format!("not as it was, as its task has made something else of it: {}", named(&findings));
+        reporter.event(Event::Warning(warning));
+    }
+    let mut left: Vec<String> = together(left.iter()).iter().map(named).collect();
+    for (package, was) in &prepared.wrong_packages {
+        match installed.get(package) {
+            None => left.push(format!("package {package} (not installed)")),
+            Some(version) if version == was => {}
+            Some(version) => {
+                let warning = format!("package {package} is {version}, not {was}: its task is content with that");
+                reporter.event(Event::Warning(warning));
             }
         }
     }
-    prepared.only = Some(only);
-    Ok(wrong)
-}
-
-/// Directories are shared: whoever makes one again changes nothing in it.
-fn is_content(seen: &Seen) -> bool {
-    !matches!(seen.what, super::seen::What::Directory)
-}
-
-/// Tells what is still not as it was, though its tasks ran: an error if they have left it so.
-pub fn tell(reporter: &Reporter, root: &Root, prepared: &Prepared<'_>) -> Result<(), InstallError> {
-    let mut left = Vec::new();
-    for (path, (was, wrong)) in &prepared.wrong {
-        let now = was.now(root, Path::new(path))?;
-        let differences = was.differences(&now);
-        let Some((field, ..)) = differences.first() else { continue };
-        if Seen::at(root, Path::new(path))? == *wrong {
-            left.push(format!("{path} ({field})"));
-        } else {
-            let warning = format!("{path} is not as it was: its task has made something else of it ({field})");
-            reporter.event(Event::Warning(warning));
-        }
-    }
-    if left.is_empty() { Ok(()) } else { Err(InstallError::Left { paths: left }) }
+    if left.is_empty() && stays.is_empty() { Ok(()) } else { Err(InstallError::Left { paths: left, stays }) }
 }

@@ -8,16 +8,16 @@ use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
-use super::state::{CUT_OFF, Ending, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
+use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, repair};
 use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
-use crate::op::{Pinned, Step};
+use crate::op::{Op, Pinned, Step};
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
 use crate::target::TargetError;
-use crate::target::host::Host;
+use crate::target::host::{Host, Packages};
 use crate::target::request::Outcome;
 
 type Result<T> = std::result::Result<T, InstallError>;
@@ -75,12 +75,13 @@ impl<'a> Run<'a> {
     }
 
     /// An error if something was to be put right, and was not.
-    pub fn repaired(&self) -> Result<()> {
-        repair::tell(self.resolver.reporter, self.host.files(), &self.prepared)
+    pub fn repaired(&self, stays: Vec<String>) -> Result<()> {
+        let installed = Packages::default().read(self.host.files(), self.resolver.platform.debian_arch()).clone();
+        repair::tell(self.resolver.reporter, self.host.files(), &installed, &self.prepared, stays)
     }
 
     fn layers(&mut self) -> Result<()> {
-        let pending = self.prepared.pending(self.host.files())?;
+        let pending = self.prepared.pending(self.resolver.store, self.host.files())?;
         if pending.contains(&true) {
             // Wherever this ends, what was not reached is known.
             for (at, _) in pending.iter().enumerate().filter(|(_, pending)| **pending) {
@@ -136,11 +137,15 @@ impl<'a> Run<'a> {
     }
 
     fn skip(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
-        if matches!(skipped, Skipped::Untouched { .. }) {
-            self.summary.skip(skipped);
-            return Ok(());
+        match skipped {
+            Skipped::Untouched { .. } => {}
+            // That it is not done this time says nothing of it.
+            Skipped::NeverDone => {
+                let reason = skipped.reason();
+                self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
+            }
+            Skipped::Exists(_) | Skipped::Done(_) | Skipped::Guard(_) => self.record_skipped(at, step, skipped, id)?,
         }
-        self.record_skipped(at, step, skipped, id)?;
         self.summary.skip(skipped);
         Ok(())
     }
@@ -176,9 +181,16 @@ impl<'a> Run<'a> {
         }
         let earlier = self.prepared.records[at].clone();
         // What it did before it failed, or was killed, is its work, too.
-        let again = earlier.as_ref().is_some_and(|record| record.outcome == Ending::Failed && !record.is_unreached());
-        let before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
-        if runs_commands(step) {
+        let left = earlier.as_ref().and_then(Record::left);
+        let again = left == Some(Left::Failed) || earlier.as_ref().is_some_and(Record::is_tried_again);
+        let mut before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
+        let undone = earlier.as_ref().filter(|_| left == Some(Left::Undone));
+        if let Some(record) = undone {
+            let others = self.prepared.records[..at].iter().flatten();
+            before.count(self.ledger.undone(self.host.files(), &record.wrote, others)?);
+        }
+        let creates_says = undone.is_none() && self.prepared.only.is_none();
+        if runs_commands(step) || takes_time(step) {
             self.record(at, Ending::Failed, CUT_OFF.to_owned(), Wrote::default())?;
             // That is for whoever comes after a kill.
             self.prepared.records[at] = earlier;
@@ -189,7 +201,7 @@ impl<'a> Run<'a> {
         let mut revealed = secrets.reveal_step(step);
         fetcher.tell_git(&mut revealed);
         let creates = revealed.guards.creates.clone();
-        if self.prepared.only.is_some() {
+        if !creates_says {
             // That it is there says nothing of the rest.
             revealed.guards.creates = None;
         }
@@ -204,12 +216,12 @@ impl<'a> Run<'a> {
                     self.resolver.reporter.event(Event::Warning(warning));
                 }
                 remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
-                let mut wrote = self.ledger.after(self.host.files(), step, before, written)?;
-                for (path, (was, wrong)) in &self.prepared.wrong {
-                    if let Some(seen) = wrote.files.get_mut(path).filter(|seen| *seen == wrong) {
-                        seen.clone_from(was);
-                    }
+                let wrong = &self.prepared.wrong;
+                let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong)?;
+                if !self.prepared.wrong_packages.is_empty() {
+                    self.prepared.accept_packages(at, self.ledger.installed(self.host.files()), &mut wrote);
                 }
+                self.prepared.undo(self.resolver.store, at, &wrote)?;
                 let created = creates.map_or(Ok(true), |path| self.host.files().exists(Path::new(&path)))?;
                 let why = if created { String::new() } else { NOT_CREATED.to_owned() };
                 self.record(at, Ending::Done, why, wrote)?;
@@ -259,7 +271,14 @@ impl<'a> Run<'a> {
     fn record(&mut self, at: usize, outcome: Ending, why: String, wrote: Wrote) -> Result<()> {
         let Some(trace) = &self.prepared.traces[at] else { return Ok(()) };
         let before = self.prepared.records[at].take();
-        let wrote = before.as_ref().map_or_else(|| wrote.clone(), |before| before.wrote.clone().and(wrote.clone()));
+        let why = match &before {
+            Some(before) if outcome == Ending::Failed => before.still_undone(why),
+            _ => why,
+        };
+        let wrote = match &before {
+            Some(before) => self.ledger.both(&before.wrote, wrote)?,
+            None => wrote,
+        };
         let record = Record::new(trace, outcome, why, wrote);
         if let Some(before) = before.filter(|before| before.says(&record) && outcome != Ending::Done) {
             // It stays as it was, its time included.
@@ -300,4 +319,9 @@ impl<'a> Run<'a> {
         }
         if self.unsaved { self.save() } else { Ok(()) }
     }
+}
+
+/// True if `step` may well be cut off in the middle of many files.
+fn takes_time(step: &Step) -> bool {
+    step.ops.iter().any(|op| matches!(op, Op::Unpack { .. } | Op::Copy { .. }))
 }

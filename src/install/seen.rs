@@ -97,7 +97,12 @@ impl Seen {
         add("mode", format!("{:04o}", mode(self)), format!("{:04o}", mode(now)));
         add("owner", owner(self), owner(now));
         match (&self.what, &now.what) {
-            (What::File(was), What::File(is)) if was.differs(is) => add("content", was.to_string(), is.to_string()),
+            (What::File(was), What::File(is)) if was.differs(is) => match (was.size, is.size) {
+                (Some(one), Some(other)) if one != other => {
+                    add("content", format!("{one} bytes"), format!("{other} bytes"));
+                }
+                _ => add("content", was.to_string(), is.to_string()),
+            },
             (What::Link(was), What::Link(is)) => add("link target", was.clone(), is.clone()),
             _ => {}
         }

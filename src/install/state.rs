@@ -2,6 +2,7 @@
 //! was done is known.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use layers::digest::Digest;
 use serde::Deserialize;
@@ -34,6 +35,19 @@ pub struct State {
     pub tasks: Vec<Record>,
 }
 
+impl State {
+    /// When a task was last recorded (RFC 3339).
+    pub fn last(&self) -> &str {
+        self.tasks.iter().map(|record| record.at.as_str()).max().unwrap_or("at an unknown time")
+    }
+
+    /// The error that this state, of the file at `path`, is not that of the blueprint `wanted`.
+    pub fn of_another(&self, path: &Path, wanted: &str) -> StateError {
+        let (path, found, at) = (path.to_owned(), self.blueprint.clone(), self.last().to_owned());
+        StateError::Blueprint { path, found, at, wanted: wanted.to_owned() }
+    }
+}
+
 /// Why a task that is at work counts as failed: if nothing else is recorded, alloy did not live to see its end.
 pub const CUT_OFF: &str = "it was cut off";
 
@@ -42,6 +56,12 @@ pub const NOT_REACHED: &str = "it was not reached";
 
 /// What is said of a task that succeeded, and whose `creates` was not there afterwards: its absence tells nothing later.
 pub const NOT_CREATED: &str = "it did not make what its `creates` names";
+
+/// Begins why a task counts as failed that succeeded, and of whose work an earlier task has made something else since.
+pub const UNDONE: &str = "what it did was undone: ";
+
+/// Stands between what has undone a task, and what became of it when it was done again.
+const THEN: &str = "; then: ";
 
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -61,6 +81,28 @@ impl Ending {
             Self::Done => "done",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why a task is still to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// It failed.
+    Failed,
+    /// No installation has come to it.
+    NotReached,
+    /// An earlier task has undone what it did.
+    Undone,
+}
+
+impl Left {
+    /// In a word or two, of a task.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::NotReached => "not reached",
+            Self::Undone => "undone",
         }
     }
 }
@@ -113,17 +155,6 @@ pub struct Wrote {
     pub packages: BTreeMap<String, String>,
 }
 
-impl Wrote {
-    /// This, and over it what was written `later`.
-    #[must_use]
-    pub fn and(mut self, later: Self) -> Self {
-        self.files.extend(later.files);
-        self.packages.extend(later.packages);
-        self.listing = later.listing.or(self.listing);
-        self
-    }
-}
-
 impl Record {
     /// A record of the task of `trace`.
     pub fn new(trace: &StepTrace, outcome: Ending, why: String, wrote: Wrote) -> Self {
@@ -148,6 +179,37 @@ impl Record {
     /// True of a task that no installation has come to.
     pub fn is_unreached(&self) -> bool {
         self.outcome == Ending::Failed && self.why == NOT_REACHED
+    }
+
+    /// What has undone the work of a task that succeeded, if something has.
+    pub fn undone_by(&self) -> Option<&str> {
+        self.why.strip_prefix(UNDONE).filter(|_| self.outcome == Ending::Failed)
+    }
+
+    /// What is said of this task when it ends with `why` without success: one that was undone is so until it succeeds, and
+    /// no `creates` holds it back.
+    pub fn still_undone(&self, why: String) -> String {
+        match self.undone_by() {
+            Some(by) if !why.starts_with(UNDONE) => {
+                format!("{UNDONE}{}{THEN}{why}", by.split(THEN).next().unwrap_or_default())
+            }
+            _ => why,
+        }
+    }
+
+    /// True of a task that was undone, and was begun again without success.
+    pub fn is_tried_again(&self) -> bool {
+        self.undone_by().is_some_and(|by| by.contains(THEN))
+    }
+
+    /// Why it is to be done although it was recorded; `None` of one that needs nothing.
+    pub fn left(&self) -> Option<Left> {
+        match self.outcome {
+            Ending::Failed if self.is_unreached() => Some(Left::NotReached),
+            Ending::Failed if self.undone_by().is_some() => Some(Left::Undone),
+            Ending::Failed => Some(Left::Failed),
+            Ending::Done | Ending::Skipped => None,
+        }
     }
 
     /// True if `other` says the same, at whatever time.
@@ -178,5 +240,32 @@ fn written(value: &Value) -> Value {
             Value::Object(fields.iter().map(|(name, value)| (name.clone(), written(value))).collect())
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_undone_is_so_until_it_succeeds() {
+        let trace = StepTrace {
+            name: "n".into(),
+            action: "a".into(),
+            place: "f.yml:1".into(),
+            fields: Value::Null,
+            fingerprint: Fingerprint(Digest::of("x")),
+            sources: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
+        let failed = |why: String| Record::new(&trace, Ending::Failed, why, Wrote::default());
+        let undone = failed(format!("{UNDONE}A has made /x anew"));
+        assert_eq!((undone.left(), undone.is_tried_again()), (Some(Left::Undone), false));
+        let cut = failed(undone.still_undone(CUT_OFF.to_owned()));
+        assert_eq!(cut.undone_by(), Some("A has made /x anew; then: it was cut off"));
+        assert_eq!((cut.left(), cut.is_tried_again()), (Some(Left::Undone), true));
+        assert_eq!(cut.still_undone("no".into()), format!("{UNDONE}A has made /x anew; then: no"));
+        let other = failed(CUT_OFF.to_owned());
+        assert_eq!((other.left(), other.still_undone("no".into()).as_str()), (Some(Left::Failed), "no"));
     }
 }

@@ -29,6 +29,7 @@ impl Summary {
             Skipped::Exists(_) => "there already",
             Skipped::Done(_) => "done before",
             Skipped::Guard(_) => "held back by a guard",
+            Skipped::NeverDone => "never done here",
             Skipped::Untouched { .. } => "not touched",
         };
         *self.skipped.entry(why).or_default() += 1;

@@ -71,7 +71,7 @@ pub fn passwords_written(text: &str) -> Vec<(Range<usize>, &str)> {
 }
 
 /// Beginnings of tokens of GitHub and GitLab, which may stand in the place of a user.
-const TOKENS: [&str; 6] = ["github_pat_", "gho_", "ghp_", "ghs_", "glpat-", "gldt-"];
+pub(super) const TOKENS: [&str; 6] = ["github_pat_", "gho_", "ghp_", "ghs_", "glpat-", "gldt-"];
 
 /// The same of users that are tokens.
 pub fn tokens_written(text: &str) -> Vec<(Range<usize>, &str)> {

@@ -27,7 +27,9 @@ mod unpack;
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use layers::root::{FileKind, Root};
 
 pub use apt::Closure;
 pub use layer::DEFAULT_EPOCH;
@@ -49,10 +51,25 @@ pub fn told_of_archive(file: &mut File, path: &str) -> io::Result<String> {
     Ok(format!("{path} has {size} bytes, and looks like {looks}: `{command} {path}` says {says}"))
 }
 
-/// What is said of a task that succeeded, where `path`, which its `creates` names, is not there afterwards: it will run
-/// once more, or wait for something else, whenever somebody goes by it.
-pub fn not_created(path: &str) -> String {
-    format!("it succeeded, and did not make {path}, which its `creates` names")
+/// What is said of a task that succeeded, where `path`, which its `creates` names, is not there afterwards, or is a link
+/// to what is not: it will run once more, or wait for something else, whenever somebody goes by it.
+pub fn not_created(path: &str, link: Option<&str>) -> String {
+    match link {
+        Some(link) => format!("it succeeded, and {link}: its `creates` names that"),
+        None => format!("it succeeded, and did not make {path}, which its `creates` names"),
+    }
+}
+
+/// If `path` is a link to what does not exist, that. `creates` asks for what a link leads to: a tool that was deleted is
+/// not there because a link to it is.
+pub fn dangling(root: &Root, path: &str) -> Option<String> {
+    let place = Path::new(path);
+    let is_link = root.metadata(place).is_ok_and(|found| found.kind == FileKind::Symlink);
+    if !is_link || root.exists(place).unwrap_or(true) {
+        return None;
+    }
+    let target = root.read_link(place).ok()?;
+    Some(format!("{path} is a link to {}, which does not exist", target.display()))
 }
 
 /// Why an op could not be performed.

@@ -13,9 +13,9 @@ use layers::root::{FileKind, Root};
 use super::TargetError;
 use super::accounts::{Account, Accounts};
 use super::attributes;
-use super::not_created;
 use super::request::Outcome;
 use super::site::Site;
+use super::{dangling, not_created};
 pub use shells::login_shell;
 
 use crate::op::{Assignment, Command, EnvValue, Op, PACKAGES, Source, Step, script};
@@ -178,7 +178,7 @@ impl<'a> Performer<'a> {
         if let (false, Some(path)) = (step.guards.always_run, &step.guards.creates)
             && !self.root().exists(Path::new(path))?
         {
-            self.warnings.push(not_created(path));
+            self.warnings.push(not_created(path, dangling(self.root(), path).as_deref()));
         }
         Ok(Outcome::Ran(std::mem::take(&mut self.warnings)))
     }

@@ -46,6 +46,12 @@ fn a_host_and_an_image_agree() {
     tool("chroot", &[text(host.path()), "dpkg", "--remove", "tree"]).ok();
     let ended = host.drift(store, &["--image", &format!("oci-archive:{layout}"), "--format", "json"]).fails(1);
     let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let lines = |path: &str| {
+        let all = found["differences"].as_array().unwrap();
+        let one = all.iter().find(|one| one["path"] == path).unwrap();
+        one["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(lines("/etc/profile.d/tools.sh"), "- export PATH=$PATH:/opt/tools/bin\n+ changed");
     let told: BTreeMap<String, String> = found["differences"]
         .as_array()
         .unwrap()
@@ -114,6 +120,10 @@ fn an_archive_of_many_files_is_followed_too() {
     fs::write(host.at("opt/many/file777"), "other").unwrap();
     let found = drift().fails(1).stdout;
     assert!(found.starts_with("/opt/many/file777: content   tasks.yml:1 (Many)\n"), "{found}");
+    // A directory that is missing is one line.
+    fs::remove_dir_all(host.at("opt/many")).unwrap();
+    let found = drift().fails(1).stdout;
+    assert_eq!(found, "/opt/many and 1,000 paths below it are missing   tasks.yml:1 (Many)\n1000 differences\n");
     // Another store does not have the list, and says so.
     let other = Store::new();
     let found = host.drift(&other, &["--blueprint-dir", text(blueprint.path())]).fails(1).stdout;

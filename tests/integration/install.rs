@@ -79,15 +79,19 @@ fn a_task_that_never_makes_its_creates_is_done_once() {
     let (host, store) = (Host::debian(), Store::new());
     let blueprint = tasks(
         "- {name: Elsewhere, action: run_command, reason: test, command: echo x >> /srv/log, creates: /srv/never}\n\
-         - {name: Later, action: run_command, reason: test, command: echo y >> /srv/log, creates: /srv/later}\n",
+         - {name: Later, action: run_command, reason: test, command: echo y >> /srv/log, creates: /srv/later}\n\
+         - {name: Link, action: run_command, reason: test, command: ln -sf /opt/gone /srv/link, creates: /srv/link}\n",
     );
     let place = blueprint.path();
     let said = host.install(&store, place, &[]).ok().stderr;
     let warning = "Elsewhere: it succeeded, and did not make /srv/never, which its `creates` names";
     assert_eq!(said.matches(warning).count(), 1, "{said}");
+    let link =
+        "Link: it succeeded, and /srv/link is a link to /opt/gone, which does not exist: its `creates` names that";
+    assert!(said.contains(link), "{said}");
     for _ in 0..2 {
         let again = host.install(&store, place, &[]).ok();
-        assert!(again.stdout.starts_with("0 done, 2 skipped (2 done before) in "), "{}", again.stdout);
+        assert!(again.stdout.starts_with("0 done, 3 skipped (3 done before) in "), "{}", again.stdout);
         assert!(!again.stderr.contains("is gone") && !again.stderr.contains("/srv/never"), "{}", again.stderr);
     }
     assert_eq!(host.read("srv/log"), "x\ny\n");

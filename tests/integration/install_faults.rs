@@ -184,7 +184,17 @@ fn a_state_file_that_is_not_ours_is_neither_used_nor_lost() {
     fs::write(other.path().join("manifest.yml"), "name: Else\nversion: 1.0.0\nrun_order: [tasks.yml]\n").unwrap();
     fs::copy(&place, other.path().join(STATE)).unwrap();
     let ended = host.install(&store, other.path(), &[]).fails(1);
-    assert!(ended.stderr.contains("tells of another blueprint: Test, not Else"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("tells of another blueprint: Test (installed 20"), "{}", ended.stderr);
+    let ended = host.drift(&store, &["--blueprint-dir", text(other.path())]).fails(1);
+    assert!(ended.stderr.contains("tells of another blueprint: Test (installed 20"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+    let drift = || host.drift(&store, &["--blueprint-dir", text(blueprint.path())]).ok();
+    assert!(!drift().stderr.contains("is called"));
+    let manifest = fs::read_to_string(blueprint.path().join("manifest.yml")).unwrap();
+    fs::write(blueprint.path().join("manifest.yml"), manifest.replace("name: Test", "name: Renamed")).unwrap();
+    let said = drift().stderr;
+    assert!(said.contains("is of the blueprint `Test`, installed 20") && said.contains("`Renamed`"), "{said}");
+    fs::write(blueprint.path().join("manifest.yml"), manifest).unwrap();
     let second = Host::bare();
     let ended = second.install(&store, blueprint.path(), &[]).fails(1);
     assert!(ended.stderr.contains("tells of another host"), "{}", ended.stderr);

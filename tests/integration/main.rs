@@ -95,6 +95,7 @@ mod team_keys;
 mod team_list;
 mod terminal;
 mod transport;
+mod undone;
 mod unfit;
 mod url_logins;
 mod variables;

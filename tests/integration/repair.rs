@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::support::host::Host;
-use crate::support::{Store, blueprint, tasks, text};
+use crate::support::{Store, blueprint, run, tasks, text};
 
 const MANIFEST: &str = "name: Repair\nversion: 1.0.0\nrun_order: [a.yml, b.yml]\n";
 const A: &str = "- {name: Once, action: run_command, reason: test, command: mkdir /srv/once}\n";
@@ -30,6 +30,16 @@ fn only_what_differs_is_done_again() {
     let shown = "/etc/profile.d/z.sh: content   b.yml:2 (More)\n      # z\n    - export Z=1\n    + export Z=2\n      # end\n      export MORE=1\n1 difference\n";
     assert_eq!(spoilt.stdout, shown);
     assert!(spoilt.stderr.contains("`alloy install --repair` does the tasks again"), "{}", spoilt.stderr);
+
+    // What lets somebody in is not shown.
+    fs::write(host.at("etc/profile.d/z.sh"), whole.replace("Z=1", "Z_TOKEN=hidden-7")).unwrap();
+    let said = drift(&[]).fails(1).stdout;
+    assert!(said.contains("    + export Z_TOKEN=***\n") && !said.contains("hidden-7"), "{said}");
+    fs::write(host.at("etc/profile.d/z.sh"), whole.replace("Z=1", "Z=hidden-8")).unwrap();
+    let mut command = host.drift_command(&store, &["--blueprint-dir", text(steps.path())]);
+    let said = run(command.env("SOME_TOKEN", "hidden-8")).fails(1).stdout;
+    assert!(said.contains("    + export Z=***\n"), "{said}");
+    fs::write(host.at("etc/profile.d/z.sh"), whole.replace("Z=1", "Z=2")).unwrap();
 
     // Beginning anew ends at once: what is known of the other tasks stays known.
     let ended = install(&["--forget"]).fails(1);
@@ -59,6 +69,9 @@ fn only_what_differs_is_done_again() {
     fs::write(host.at("etc/profile.d/z.sh"), "spoilt").unwrap();
     fs::write(host.at("etc/hidden"), "two").unwrap();
     let found: Value = serde_json::from_str(&drift(&["--format", "json"]).fails(1).stdout).unwrap();
+    let human = drift(&[]).fails(1).stdout;
+    let line = "/etc/hidden: content differs (1 line), not shown: the file's mode is 0600   b.yml:3 (Hidden)\n";
+    assert!(human.contains(line), "{human}");
     let hidden = found["differences"].as_array().unwrap().iter().find(|one| one["path"] == "/etc/hidden").unwrap();
     assert!(hidden.get("lines").is_none() && hidden["was"].as_str().unwrap().starts_with("sha256:"), "{hidden}");
     let said = install(&["--repair", "--dry-run"]).ok().stdout;
@@ -75,11 +88,26 @@ fn only_what_differs_is_done_again() {
     drift(&[]).ok();
     let ended = install(&["--repair"]).ok();
     assert!(ended.stdout.starts_with("0 done, 5 skipped (5 not touched) in "), "{}", ended.stdout);
-    // What the blueprint has no more is told.
+    // What the blueprint has no more, or has changed, is told, and is no success.
     fs::set_permissions(host.at("etc/other"), PermissionsExt::from_mode(0o666)).unwrap();
     fs::write(steps.path().join("b.yml"), B.lines().take(3).collect::<Vec<_>>().join("\n")).unwrap();
-    let ended = install(&["--repair"]).ok();
-    assert!(ended.stderr.contains("/etc/other stays as it is: the blueprint has the task no more"), "{}", ended.stderr);
+    let gone = "/etc/other (mode), of b.yml:4 (Other), which the blueprint no longer has";
+    let ended = install(&["--repair"]).fails(1);
+    assert!(ended.stderr.contains(&format!("no task puts right: {gone}")), "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("0 done, 4 skipped (4 not touched) in "), "{}", ended.stdout);
+    let said = install(&["--repair", "--dry-run"]).ok().stdout;
+    assert!(said.contains(&format!("stays {gone}\n")), "{said}");
+    fs::write(steps.path().join("b.yml"), B.replace("content: other", "content: else")).unwrap();
+    for _ in 0..2 {
+        let ended = install(&["--repair"]).fails(1);
+        assert!(
+            ended.stderr.contains("which has changed since: `alloy install` does it as it is now"),
+            "{}",
+            ended.stderr
+        );
+        let counts = "0 done, 5 skipped (1 never done here, 4 not touched) in ";
+        assert!(ended.stdout.starts_with(counts), "{}", ended.stdout);
+    }
     fs::write(steps.path().join("b.yml"), B).unwrap();
     // A task that says nothing of a mode leaves it, and it stays wrong.
     let ended = install(&["--repair"]).fails(1);
@@ -130,4 +158,28 @@ fn a_user_that_a_host_lacks_is_none_of_an_image() {
     let said = host.install(&store, blueprint.path(), &[]).fails(1).stderr;
     assert!(said.contains("no user `dev`") && said.contains("--var DEV_USERNAME=NAME"), "{said}");
     assert!(!said.contains("in the manifest's `image`"), "{said}");
+}
+
+#[test]
+fn what_stays_wrong_among_many_files_stays_known() {
+    let (host, store) = (Host::bare(), Store::new());
+    let blueprint = tasks("- {name: Many, action: copy, source: many, dest: /opt/many}\n");
+    let many = blueprint.path().join("many/in");
+    fs::create_dir_all(&many).unwrap();
+    (0..300).for_each(|number| fs::write(many.join(number.to_string()), "x").unwrap());
+    let drift = || host.drift(&store, &["--blueprint-dir", text(blueprint.path())]);
+    host.install(&store, blueprint.path(), &[]).ok();
+    drift().ok();
+    fs::set_permissions(host.at("opt/many/in"), PermissionsExt::from_mode(0o777)).unwrap();
+    for _ in 0..2 {
+        let ended = host.install(&store, blueprint.path(), &["--repair"]).fails(1);
+        assert!(ended.stderr.contains("left as it is: /opt/many/in (mode)"), "{}", ended.stderr);
+        assert!(drift().fails(1).stdout.contains("/opt/many/in: mode"));
+    }
+    // Where a store does not have the list, the task makes it anew.
+    let other = Store::new();
+    fs::set_permissions(host.at("opt/many/in"), PermissionsExt::from_mode(0o755)).unwrap();
+    let ended = host.install(&other, blueprint.path(), &["--repair"]).ok();
+    assert!(ended.stderr.contains("Many runs: what it wrote is not known any more"), "{}", ended.stderr);
+    host.drift(&other, &["--blueprint-dir", text(blueprint.path())]).ok();
 }

@@ -70,7 +70,7 @@ impl Session<'_> {
         let Some((record, found)) = ready else { return Ok(None) };
         let hit = if found { self.hit(&record.preimage.key()) } else { Hit::Built };
         if let (false, Some(path), Some(task)) = (found, step.not_created(&record.tops), planned.steps.last()) {
-            let warning = format!("{}: {}: {}", planned.name, task.name, not_created(path));
+            let warning = format!("{}: {}: {}", planned.name, task.name, not_created(path, None));
             self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
         }
         if found {

@@ -1,12 +1,12 @@
 //! A host against an image: what the image's blueprint put into it, and what is there on the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use layers::compress::decoder;
-use layers::digest::Hasher;
+use layers::digest::{Digest, Hasher};
 use layers::root::Root;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarError, file_name, for_each};
@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::super::InstallError;
 use super::super::seen::{Content, Seen, What};
-use super::{Drift, Expected, compare};
+use super::super::text;
+use super::{Changed, Drift, Expected, compare};
 use crate::image::{Image, Layer, read_at_most};
 use crate::target::host::Packages;
 
@@ -63,12 +64,60 @@ pub fn image(store: &Store, image: &Image, root: &Root, native: &str) -> Result<
         let is = versions.get(&package)?.clone();
         Some((package, Expected { is, by }))
     });
+    // Directories of the image that are not everybody's to enter.
+    let shut = |(path, expected): (&PathBuf, &Expected<Seen>)| {
+        (expected.is.what == What::Directory && expected.is.mode & 0o001 == 0).then(|| Path::new("/").join(path))
+    };
+    let shut: Vec<PathBuf> = paths.iter().filter_map(shut).collect();
     let own = |path: &Path| OWN.iter().any(|own| path.starts_with(own)) || path.iter().any(|part| part == BYTECODE);
     let paths = paths.into_iter().filter(|(path, _)| !own(path));
     let paths = paths.filter_map(|(path, expected)| Some((format!("/{}", path.to_str()?), expected)));
     let mut drift = Drift { by: blueprint_layers(image).len(), ..Drift::default() };
-    compare(store, root, native, paths.collect(), packages.collect(), &mut drift)?;
+    let contents = compare(root, native, paths.collect(), packages.collect(), &mut drift)?;
+    let texts = texts(store, image, &contents)?;
+    for Changed { at, path, was, now } in contents {
+        let open = !shut.iter().any(|shut| Path::new(&path).starts_with(shut));
+        let old = || digest(&was).filter(|_| open).and_then(|digest| texts.get(&digest).cloned());
+        drift.findings[at].show(text::compare(root, Path::new(&path), &was, &now, old));
+    }
     Ok(drift)
+}
+
+/// Texts of an image that are read to be compared line by line.
+const TEXTS: usize = 500;
+
+/// What the blueprint's layers have of the files that differ, as far as they are short.
+fn texts(store: &Store, image: &Image, contents: &[Changed]) -> Result<BTreeMap<Digest, Vec<u8>>, InstallError> {
+    let short = contents.iter().filter(|content| text::is_short(&content.was) && text::is_short(&content.now));
+    let wanted: BTreeSet<Digest> = short.filter_map(|content| digest(&content.was)).take(TEXTS).collect();
+    let mut found = BTreeMap::new();
+    for (_, layer) in blueprint_layers(image) {
+        if found.len() == wanted.len() {
+            break;
+        }
+        store.read_whole(&layer.descriptor.digest, |blob| {
+            let (_, reader) = decoder(blob).map_err(TarError::from)?;
+            for_each::<_, InstallError>(reader, |entry, content| {
+                if entry.kind == Kind::File && entry.size <= text::LONGEST {
+                    let bytes = read_at_most(content, text::LONGEST).map_err(TarError::from)?;
+                    let digest = Digest::of(&bytes);
+                    if wanted.contains(&digest) {
+                        found.insert(digest, bytes);
+                    }
+                }
+                Ok(())
+            })
+            .map(drop)
+        })?;
+    }
+    Ok(found)
+}
+
+fn digest(seen: &Seen) -> Option<Digest> {
+    match &seen.what {
+        What::File(content) => content.digest,
+        _ => None,
+    }
 }
 
 /// The layers that a blueprint made, lowest first, with the names of their task files.

@@ -30,6 +30,8 @@ pub enum StateError {
     Foreign { path: PathBuf },
     #[error("{path} is damaged: {message}")]
     Damaged { path: PathBuf, message: String },
+    #[error("{path} tells of another blueprint: {found} (installed {at}), not {wanted}")]
+    Blueprint { path: PathBuf, found: String, at: String, wanted: String },
     #[error("{path} tells of another {what}: {found}, not {wanted}")]
     Other { path: PathBuf, what: &'static str, found: String, wanted: String },
 }
@@ -47,6 +49,10 @@ impl StateError {
             Self::Write { .. } => "name a place for it with --state".into(),
             Self::Newer { .. } => "use a newer alloy, or --forget what it says".into(),
             Self::Other { .. } => "name a state file for each with --state, or --forget what this one says".into(),
+            Self::Blueprint { found, .. } => format!(
+                "name the directory of `{found}` with --blueprint-dir, or a state file for each blueprint with --state; \
+                 `alloy install --forget` begins anew"
+            ),
             Self::Foreign { .. } | Self::Damaged { .. } => {
                 "move it away, or --forget what it says: all tasks run anew".into()
             }

@@ -84,8 +84,12 @@ impl Host {
     /// `alloy drift` of it.
     #[track_caller]
     pub fn drift(&self, store: &Store, more: &[&str]) -> Ended {
+        run(&mut self.drift_command(store, more))
+    }
+
+    pub fn drift_command(&self, store: &Store, more: &[&str]) -> Command {
         let mut all = vec!["drift", "--root", text(self.path())];
         all.extend(more);
-        store.run(&all)
+        store.command(&all)
     }
 }

@@ -117,10 +117,15 @@ impl Store {
 
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Ended {
+        run(&mut self.command(arguments))
+    }
+
+    /// The command that [`Self::run`] runs.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         // Before a possible `--`, options of alloy's own must come first.
         let mut command = Command::new(ALLOY);
         command.arg("--progress=plain").args(arguments).env("ALLOY_HOME", self.path().join("store"));
-        run(&mut command)
+        command
     }
 
     /// Builds, and gives what `--metadata-file` says.

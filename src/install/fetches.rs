@@ -8,7 +8,6 @@ use layers::digest::Digest;
 use layers::store::StoreError;
 use tempfile::NamedTempFile;
 
-use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetched, Wanted};
 use crate::op::{Source, Step};
 use crate::resolve::{Resolver, taken, taken_tree};

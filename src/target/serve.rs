@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use layers::at_once;
 use layers::digest::Digest;
 use layers::disk;
-use layers::ids::Exchange;
 use layers::root::remove_tree;
 use layers::store::{Damage, Store, layer_tree};
 

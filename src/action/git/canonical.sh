@@ -23,8 +23,12 @@ find . -name .git -prune | sort | while read -r found; do (
     find refs -mindepth 2 -depth -type d -exec rmdir {} + 2>/dev/null
     rm -rf logs FETCH_HEAD ORIG_HEAD alloy-keep info/refs gc.log
 
+    # Of a history as long as a kernel's, packing anew takes longer than anybody waits: it stays as the server packed it.
+    count=$(git count-objects -v | sed -n 's/^in-pack: //p')
+    if test "${count:-0}" -gt 1000000; then
+        echo "$work has $count objects, which are not packed anew: another build may have other bytes; \`depth\` or a smaller clone avoids that"
     # What is not here is still at the server, or in another repository.
-    if test -d objects && test ! -d worktrees && test -z "$(git config --get extensions.partialClone)"; then
+    elif test -d objects && test ! -d worktrees && test -z "$(git config --get extensions.partialClone)"; then
         test ! -f shallow || sort -o shallow shallow || exit
         rm -rf repacked && mkdir -p repacked/info repacked/pack || exit
         { git rev-parse HEAD && git for-each-ref --format='%(objectname)'; } | git pack-objects --quiet --revs \

@@ -84,6 +84,8 @@ pub struct Environment {
     chosen: Option<String>,
     /// Variables that the lockfile would give, and the reference that it lacks.
     unpinned: BTreeMap<String, String>,
+    /// Variables that a toolchain of another kind would have, and what this one is.
+    without: BTreeMap<String, String>,
     /// Bytes that variables have put into texts.
     inserted: usize,
 }
@@ -233,6 +235,16 @@ impl Environment {
         for ending in ["URL", "SHA", "VERSION"] {
             self.unpinned.insert(format!("{alias}_{ending}"), format!("`{reference}` for {platform}"));
         }
+    }
+
+    /// Notes that `reference`, had by `method`, has nothing for this variable.
+    pub fn without(&mut self, name: String, reference: &str, method: &str) {
+        self.without.insert(name, format!("`{reference}` is had by {method}"));
+    }
+
+    /// Why a toolchain does not give a variable.
+    pub(super) fn is_without(&self, name: &str) -> Option<&str> {
+        self.without.get(name).map(String::as_str)
     }
 
     /// The reference and the platform that would have given a variable.

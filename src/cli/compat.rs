@@ -108,7 +108,9 @@ impl Name {
         if matches!(command, "lock" | "check") {
             words.unflag("--blueprint-dir");
         }
-        Ok(["alloy", command].map(OsString::from).into_iter().chain(words.others).collect())
+        // What the existing tool resolves, and nothing else.
+        let only = (command == "lock").then(|| OsString::from("--toolchains-only"));
+        Ok(["alloy", command].map(OsString::from).into_iter().chain(only).chain(words.others).collect())
     }
 }
 
@@ -220,8 +222,8 @@ mod tests {
                 "alloy catalog update --remote https://a.example/c",
             ),
             ("alloy-host catalog info tool.python.west@stable", "alloy catalog info tool.python.west@stable"),
-            ("alloy-host resolve", "alloy lock"),
-            ("alloy-host resolve -blueprint-dir /bp", "alloy lock /bp"),
+            ("alloy-host resolve", "alloy lock --toolchains-only"),
+            ("alloy-host resolve -blueprint-dir /bp", "alloy lock --toolchains-only /bp"),
             ("alloy-host validate /bp", "alloy check /bp"),
             ("alloy-host", "alloy help"),
             ("alloy compat alloy-host validate", "alloy check"),

@@ -1,11 +1,14 @@
 //! Revisions of git repositories, pinned to the commits that they are.
 
+use std::collections::BTreeMap;
+
 use super::locker::Locker;
 use crate::cli::context::Network;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::git::Git;
 use crate::cli::inputs::Prepared;
 use crate::event::Event;
+use crate::lock::ToolchainSource;
 use crate::op::Checkout;
 use crate::ssh::Ssh;
 
@@ -31,6 +34,30 @@ impl Locker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Notes which commits the versions of toolchains are that are repositories. Nothing depends on it, since what
+    /// tasks check out is pinned by itself: a server that does not answer is worth a warning.
+    pub(super) fn toolchain_commits(&mut self, bare: &Prepared, network: &Network<'_>) {
+        let mut asked: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
+        let mut toolchains = std::mem::take(&mut self.lock.toolchains);
+        for pin in toolchains.values_mut().flat_map(BTreeMap::values_mut).filter(|_| self.ask) {
+            let version = pin.version.clone().unwrap_or_default();
+            let ToolchainSource::Repository { url, commit: commit @ None } = &mut pin.source else { continue };
+            let found = asked.entry((url.clone(), version.clone())).or_insert_with(|| {
+                let checkout = Checkout { url: url.clone(), revision: version, commit: None };
+                if checkout.is_commit() {
+                    return Some(checkout.revision);
+                }
+                let told = |error: CommandError| {
+                    let warning = format!("the commit of a toolchain is not recorded: {}", error.message);
+                    self.context.reporter.event(Event::Warning(warning));
+                };
+                self.asked(bare, &checkout, &checkout.key(), network).map_err(told).ok()
+            });
+            commit.clone_from(found);
+        }
+        self.lock.toolchains = toolchains;
     }
 
     fn asked(

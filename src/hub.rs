@@ -15,6 +15,7 @@ mod list;
 mod name;
 mod pack;
 mod publish;
+mod renew;
 mod unpack;
 
 pub use contents::Contents;
@@ -26,6 +27,7 @@ pub use list::{Listed, list};
 pub use name::{host, reference};
 pub use pack::{Package, pack};
 pub use publish::publish;
+pub use renew::Renewed;
 
 /// What the artifact is (`artifactType`).
 pub const BLUEPRINT: &str = "application/vnd.alloy.blueprint.v1";

@@ -14,7 +14,10 @@ use layers::digest::Digest;
 pub use difference::difference;
 pub use keys::{Keys, same};
 pub use packages::Packages;
-pub use pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin, ToolchainSource};
+pub use pin::{
+    ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin,
+    ToolchainSource,
+};
 pub use read::logins;
 
 use crate::op::Secrets;

@@ -35,12 +35,14 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     };
     let source = source.map_err(|other| {
         let (what, help) = match other {
-            NoArchive::Package(package) => {
-                (format!("the package `{package}` of pip"), format!("install it by python_package: `package: {package}`"))
-            }
-            NoArchive::Repository(url) => {
-                (format!("the git repository {url}"), "check it out by git_clone, or by mcu_sdk with `method: git`".into())
-            }
+            NoArchive::Package(package) => (
+                format!("the package `{package}` of pip"),
+                format!("install it by python_package: `package: {package}`"),
+            ),
+            NoArchive::Repository(url) => (
+                format!("the git repository {url}"),
+                "check it out by git_clone, or by mcu_sdk with `method: git`".into(),
+            ),
         };
         Diagnostic::error("lock", node.span, format!("`{reference}` is {what}, and not an archive"))
             .label("nothing to unpack")

@@ -191,7 +191,9 @@ impl Renderer<'_> {
                 let help = match (self.env.unpinned(&name), self.env.nearest(&name)) {
                     _ if self.env.is_without(&name).is_some() => {
                         let why = self.env.is_without(&name).unwrap_or_default();
-                        format!("{why}, which has none: an archive has a URL, a digest and a version; git and west have a URL and a version; pip has a version")
+                        format!(
+                            "{why}, which has none: an archive has a URL, a digest and a version; git and west have a URL and a version; pip has a version"
+                        )
                     }
                     (Some(reference), _) => {
                         format!("it comes from alloy.lock.yml, which does not pin {reference}: alloy lock")

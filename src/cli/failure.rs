@@ -308,6 +308,7 @@ impl From<HubError> for CommandError {
             HubError::Resolve(error) => return error.into(),
             HubError::Store(error) => return error.into(),
             HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Occupied { .. } => Kind::Usage,
+            HubError::Changed { .. } => Kind::Failed,
             HubError::Contents(_) => Kind::Blueprint,
             HubError::File { .. } => Kind::Failed,
             HubError::NotABlueprint { .. }

@@ -8,8 +8,8 @@ use layers::verified::VerifiedReader;
 use serde::de::DeserializeOwned;
 
 use super::artifact::Manifest;
-use super::land::land;
 use super::form::{self, Parts};
+use super::land::land;
 use super::unpack::{add, complete, unpack};
 use super::{ContentError, HubError, MOST_PACKED, MOST_TEXT};
 use crate::image::{self, ImageError, Index};
@@ -92,6 +92,16 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
 impl Found {
     /// Puts its files at `dest`, which is not there, or an empty directory.
     pub fn unpack(&self, resolver: &Resolver<'_>, dest: &Path) -> Result<(), HubError> {
+        land(dest, |tree| self.fill(resolver, dest, tree))
+    }
+
+    /// What it is, by its digest.
+    pub(super) fn name(&self) -> String {
+        format!("{}@{}", self.reference, self.digest)
+    }
+
+    /// Puts its files into the empty directory `tree`, which will be at `dest`.
+    pub(super) fn fill(&self, resolver: &Resolver<'_>, dest: &Path, tree: &Path) -> Result<(), HubError> {
         let Self { client, reference, parts: Parts { files, texts }, .. } = self;
         for blob in std::iter::once(files).chain(texts.iter().map(|(_, text)| text)) {
             resolver.runtime.block_on(client.blob(blob))?;
@@ -100,18 +110,16 @@ impl Found {
             ContentError::File { what, path, source } => HubError::File { what, path: dest.join(path), source },
             error => refused(reference, error),
         };
-        land(dest, |tree| {
-            resolver.store.read_whole(&files.digest, |blob| {
-                let reader = VerifiedReader::new(blob, files.digest, files.size);
-                unpack(reader, files.size, tree).map_err(told)
+        resolver.store.read_whole(&files.digest, |blob| {
+            let reader = VerifiedReader::new(blob, files.digest, files.size);
+            unpack(reader, files.size, tree).map_err(told)
+        })?;
+        for (name, text) in texts {
+            resolver.store.read_whole(&text.digest, |blob| {
+                add(tree, name, VerifiedReader::new(blob, text.digest, text.size)).map_err(told)
             })?;
-            for (name, text) in texts {
-                resolver.store.read_whole(&text.digest, |blob| {
-                    add(tree, name, VerifiedReader::new(blob, text.digest, text.size)).map_err(told)
-                })?;
-            }
-            complete(tree).map_err(told)
-        })
+        }
+        complete(tree).map_err(told)
     }
 }
 

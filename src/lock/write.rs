@@ -247,7 +247,10 @@ mod tests {
             ("sdk.a.sources@1".into(), toolchain(ToolchainSource::Repository { url: url.clone(), commit }, "git")),
             ("sdk.a.west@1".into(), toolchain(ToolchainSource::Repository { url: url.clone(), commit: None }, "west")),
             ("tool.a.x@stable".into(), toolchain(ToolchainSource::Package { package }, "pip")),
-            ("toolchain.a.gcc@stable".into(), toolchain(ToolchainSource::Archive { url: url.clone(), sha256 }, "archive")),
+            (
+                "toolchain.a.gcc@stable".into(),
+                toolchain(ToolchainSource::Archive { url: url.clone(), sha256 }, "archive"),
+            ),
         ]);
         let pocket = PocketPin {
             uri: "http://a.example/debian".into(),

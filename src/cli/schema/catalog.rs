@@ -100,7 +100,8 @@ fn provider() -> Value {
             "properties": {"host_platforms": {"additionalProperties": platform}},
         });
         // A digest is of one platform's bytes; packages and repositories may be the same everywhere.
-        let everywhere = json!({"not": {"required": ["host_platforms"]}, "required": required, "properties": properties});
+        let everywhere =
+            json!({"not": {"required": ["host_platforms"]}, "required": required, "properties": properties});
         let then = if methods.contains(&"archive") { listed } else { json!({"anyOf": [listed, everywhere]}) };
         json!({"if": {"properties": {"method": {"enum": methods}}, "required": ["method"]}, "then": then})
     };

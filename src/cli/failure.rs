@@ -356,6 +356,14 @@ impl From<BuildError> for CommandError {
                     _ => failure,
                 }
             }
+            BuildError::Users { ref names } => {
+                let name = names.first().map_or("NAME", |(name, _)| name);
+                let hint = format!(
+                    "`--user {name}` makes the user, as `image: {{user: {name}}}` in manifest.yml does; a base may have it; or \
+                     name another: --var DEV_USERNAME=NAME"
+                );
+                with(Kind::Blueprint, &error, Some(hint))
+            }
             BuildError::Lost { .. } => {
                 super::heal::lost();
                 let hint = "a build makes it again; the registry it came from may have deleted it";

@@ -14,7 +14,7 @@ use super::inputs::InputArgs;
 use super::interrupt::{self, CtrlC};
 use super::ssh::SshArgs;
 use super::ui;
-use crate::blueprint::{self, Blueprint, LOCK_FILE, Problems};
+use crate::blueprint::{Blueprint, LOCK_FILE, Problems};
 use crate::event::Event;
 use crate::lock::{Lock, difference};
 use crate::op::Language;
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if args.inputs.locked {
         return Err(CommandError::usage("--locked is for builds: `alloy lock` makes what they are locked to"));
     }
-    let blueprint = Arc::new(blueprint::load(&args.inputs.directory)?);
+    let blueprint = Arc::new(args.inputs.load()?);
     let old = lock_of(&blueprint)?;
     let path = blueprint.directory.join(LOCK_FILE);
     // Before anybody is asked.

@@ -14,7 +14,10 @@ use layers::digest::Digest;
 pub use difference::difference;
 pub use keys::{Keys, same};
 pub use packages::Packages;
-pub use pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin};
+pub use pin::{
+    ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin,
+    ToolchainSource,
+};
 pub use read::logins;
 
 use crate::op::Secrets;
@@ -118,7 +121,7 @@ mod tests {
             );
             let lock = Lock::read(&parse(FileId(0), &text).unwrap()).unwrap();
             for asked in ["toolchain.arm-gnu.arm-none-eabi", "toolchain.arm-gnu.arm-none-eabi@stable"] {
-                assert_eq!(lock.toolchain("linux/amd64", asked).unwrap().url, "https://a.example/x");
+                assert_eq!(lock.toolchain("linux/amd64", asked).unwrap().url(), Some("https://a.example/x"));
             }
             assert!(lock.toolchain("linux/arm64", key).is_none());
             assert_eq!(lock.download("https://a.example/y").unwrap().hex(), digits);

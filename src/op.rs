@@ -17,6 +17,7 @@ mod query;
 mod reveal;
 mod secret;
 mod userinfo;
+mod users;
 
 pub use assignment::{Assignment, EnvValue};
 pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
@@ -31,6 +32,7 @@ pub use userinfo::{
     passwords_given, passwords_in, passwords_of, passwords_written, percent_decoded, tokens_written, without_logins,
     without_userinfo,
 };
+pub use users::{user, users_wanted};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -198,14 +198,28 @@ pub trait Lookup {
     /// What is built for, os/arch[/variant].
     fn platform(&self) -> &str;
 
-    /// The archive that the lockfile has for a toolchain reference on that platform.
-    fn toolchain(&self, reference: &str) -> Option<Source>;
+    /// The archive that the lockfile has for a toolchain reference on that platform, or what it has in place of one.
+    fn toolchain(&self, reference: &str) -> Option<Result<Source, NoArchive>>;
+
+    /// True where the blueprint is only looked at: what is not pinned is no error yet.
+    fn looks_only(&self) -> bool {
+        false
+    }
 
     /// The commit that the lockfile has for a revision of a git repository, by its URL as it is written there.
     fn commit(&self, url: &str, revision: &str) -> Option<String>;
 
     /// The variable `SDK_SYSROOT`.
     fn sysroot(&self) -> Option<String>;
+}
+
+/// A toolchain that is not unpacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoArchive {
+    /// pip installs it: the name of its package.
+    Package(String),
+    /// It is a git repository: its URL.
+    Repository(String),
 }
 
 impl std::fmt::Debug for dyn Lookup + '_ {

@@ -71,20 +71,23 @@ fn templates(node: &Node, errors: &mut Collector<'_>) {
     }
 }
 
-/// Names that `useradd` takes (Debian's rule: policy 9.2, adduser.conf(5)), or an id.
-fn user(node: &Node) -> Result<String> {
-    let text = node.text("user")?;
+/// An error unless `text` can be the user of an image.
+pub fn check_user(text: &str) -> std::result::Result<(), &'static str> {
     let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
     let fits = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
             && name.len() <= 32
     };
-    if fits(name) && group.is_none_or(fits) {
-        return Ok(text.to_owned());
-    }
-    Err(Diagnostic::error("user", node.span, format!("`{text}` cannot be the name of a user"))
-        .help("lower-case letters, digits, `_` and `-`"))
+    if fits(name) && group.is_none_or(fits) { Ok(()) } else { Err("lower-case letters, digits, `_` and `-`") }
+}
+
+/// Names that `useradd` takes (Debian's rule: policy 9.2, adduser.conf(5)), or an id.
+fn user(node: &Node) -> Result<String> {
+    let text = node.text("user")?;
+    check_user(text).map(|()| text.to_owned()).map_err(|help| {
+        Diagnostic::error("user", node.span, format!("`{text}` cannot be the name of a user")).help(help)
+    })
 }
 
 fn absolute(node: &Node) -> Result<String> {

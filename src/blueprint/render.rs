@@ -186,11 +186,17 @@ impl Renderer<'_> {
                     return undeclared(&name, span);
                 }
                 // What a pin would give is not misspelt.
-                let code = if self.env.unpinned(&name).is_some() { "lock" } else { "variable" };
+                let code = if self.env.unpinned(&name).is_some() { "unpinned" } else { "variable" };
                 let error = Diagnostic::error(code, span, format!("there is no variable `{name}`"));
                 let help = match (self.env.unpinned(&name), self.env.nearest(&name)) {
+                    _ if self.env.is_without(&name).is_some() => {
+                        let why = self.env.is_without(&name).unwrap_or_default();
+                        format!(
+                            "{why}, which has none: an archive has a URL, a digest and a version; git and west have a URL and a version; pip has a version"
+                        )
+                    }
                     (Some(reference), _) => {
-                        format!("it comes from alloy.lock.yml, which does not pin {reference}")
+                        format!("it comes from alloy.lock.yml, which does not pin {reference}: alloy lock")
                     }
                     (None, Some(near)) => format!("did you mean `{near}`?"),
                     (None, None) => {

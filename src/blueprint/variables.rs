@@ -13,6 +13,8 @@ pub struct Given {
     pub vars: BTreeMap<String, String>,
     /// `--env-file`.
     pub env_file: BTreeMap<String, String>,
+    /// `--user`: the user that the image is to have.
+    pub user: Option<String>,
     /// The environment of alloy's own process. A blueprint has of it what it declares, and nothing else.
     pub process: BTreeMap<String, String>,
     /// Variables that the environment must have may be missing, and are [`UNKNOWN`] then: the blueprint is looked at,
@@ -51,7 +53,7 @@ const OWN_CREDENTIALS: [&str; 13] = [
 const GIT_VALUES: &str = "GIT_CONFIG_VALUE_";
 
 /// What an image build never takes from the process: who runs it, and where. The image's own values stand in.
-pub(super) const PERSONAL: [(&str, Option<&str>); 10] = [
+pub(super) const PERSONAL: [(&str, Option<&str>); 9] = [
     ("HOME", Some("/root")),
     ("USER", Some("root")),
     ("LOGNAME", Some("root")),
@@ -61,7 +63,6 @@ pub(super) const PERSONAL: [(&str, Option<&str>); 10] = [
     ("OLDPWD", None),
     ("SUDO_USER", None),
     ("TMPDIR", None),
-    (DEV_USERNAME, None),
 ];
 
 /// All variables of a build. Secrets are known by name; their values are kept apart.
@@ -84,6 +85,8 @@ pub struct Environment {
     chosen: Option<String>,
     /// Variables that the lockfile would give, and the reference that it lacks.
     unpinned: BTreeMap<String, String>,
+    /// Variables that a toolchain of another kind would have, and what this one is.
+    without: BTreeMap<String, String>,
     /// Bytes that variables have put into texts.
     inserted: usize,
 }
@@ -101,8 +104,11 @@ impl Environment {
             env.undeclared.remove(name);
             env.process.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         }
-        let user = blueprint.manifest.image.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
+        env.undeclared.remove(DEV_USERNAME);
+        let (user, source) = image_user(blueprint, given);
+        env.process.insert(DEV_USERNAME.to_owned(), user.to_owned());
         env.values.insert(DEV_USERNAME.to_owned(), user.to_owned());
+        env.chosen = source.map(|source| format!("{DEV_USERNAME} is {user}, from {source}"));
         env.filled(blueprint, given)
     }
 
@@ -235,6 +241,16 @@ impl Environment {
         }
     }
 
+    /// Notes that `reference`, had by `method`, has nothing for this variable.
+    pub fn without(&mut self, name: String, reference: &str, method: &str) {
+        self.without.insert(name, format!("`{reference}` is had by {method}"));
+    }
+
+    /// Why a toolchain does not give a variable.
+    pub(super) fn is_without(&self, name: &str) -> Option<&str> {
+        self.without.get(name).map(String::as_str)
+    }
+
     /// The reference and the platform that would have given a variable.
     pub(super) fn unpinned(&self, name: &str) -> Option<&str> {
         self.unpinned.get(name).map(String::as_str)
@@ -261,6 +277,19 @@ fn own_credentials(blueprint: &Blueprint) -> Vec<Diagnostic> {
         Diagnostic::error("own-credential", span, message).help("give the variable another name")
     })
     .collect()
+}
+
+/// The user a blueprint is made for in an image, and who says so, if it is not the manifest.
+fn image_user<'a>(blueprint: &'a Blueprint, given: &'a Given) -> (&'a str, Option<&'static str>) {
+    let places = [
+        (given.vars.get(DEV_USERNAME), "--var"),
+        (given.env_file.get(DEV_USERNAME), "the env file"),
+        (given.user.as_ref(), "--user"),
+        (given.process.get(DEV_USERNAME).filter(|user| !user.is_empty()), "the environment"),
+    ];
+    let found = places.into_iter().find_map(|(user, source)| Some((user?.as_str(), Some(source))));
+    let own = || blueprint.manifest.image.user.as_deref().and_then(|user| user.split(':').next());
+    found.or_else(|| own().map(|user| (user, None))).unwrap_or(("root", None))
 }
 
 /// The user a blueprint is made for on a live host, and who says so.

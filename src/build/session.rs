@@ -20,7 +20,7 @@ use crate::cache::{self, LayerRecord, Way};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
-use crate::op::{Source, Step};
+use crate::op::{Source, Step, users_wanted};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Resolver};
 use crate::target::image::{ImageTarget, RequestError};
@@ -67,6 +67,8 @@ pub struct Session<'a> {
     /// Records that the team's caches had.
     brought: Brought,
     uploads: Option<Uploads<'a>>,
+    /// What is still to be done, as far as it is known; empty once its users were looked for.
+    ahead: Vec<Step>,
 }
 
 /// A layer of the blueprint that the next one stands on.
@@ -108,6 +110,7 @@ impl<'a> Session<'a> {
             archives: Archives::default(),
             brought: Brought::new(),
             uploads: None,
+            ahead: Vec::new(),
         }
     }
 
@@ -166,6 +169,7 @@ impl<'a> Session<'a> {
     /// Begins what needs nothing of the layers below: downloads, and archives that become layers by themselves.
     pub fn prefetch(&mut self, plan: &[PlannedLayer], done: usize, no_cache: &NoCache) {
         let missing = &plan[done..];
+        self.ahead = missing.iter().flat_map(|layer| &layer.steps).cloned().collect();
         // What a job fetches is its own: what the download fails of, the job says.
         let mut theirs = BTreeSet::new();
         for (index, layer) in missing.iter().enumerate() {
@@ -385,7 +389,25 @@ impl<'a> Session<'a> {
     fn begin(&mut self) -> Result<()> {
         let trees = self.trees(&BTreeSet::new())?;
         let env = config_env(&self.base.image.config).into_iter().collect();
-        Ok(self.target()?.begin(trees, env)?)
+        self.target()?.begin(trees, env)?;
+        self.users()
+    }
+
+    /// An error, before anything runs, if a task will run as a user whom nobody makes.
+    fn users(&mut self) -> Result<()> {
+        let ahead = std::mem::take(&mut self.ahead);
+        let mut names = Vec::new();
+        for (name, step) in users_wanted(&ahead.iter().collect::<Vec<_>>()) {
+            match self.target()?.identity(name) {
+                Ok(_) => {}
+                Err(RequestError::Failed { .. }) => {
+                    let place = format!("{}:{}: {}", step.file, step.line, step.name);
+                    names.push((name.to_owned(), self.lowered.secrets.mask(&place)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if names.is_empty() { Ok(()) } else { Err(BuildError::Users { names }) }
     }
 
     /// Ends the worker, and waits for what is still sent.

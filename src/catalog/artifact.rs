@@ -64,6 +64,11 @@ impl Method {
         }
     }
 
+    /// True where a digest says what is had.
+    pub(super) fn is_download(self) -> bool {
+        matches!(self, Self::Archive | Self::Source)
+    }
+
     pub(super) fn read(node: &Node) -> Result<Self, Diagnostic> {
         let text = node.text("method")?;
         let known = Self::ALL.map(Self::name);

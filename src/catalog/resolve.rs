@@ -34,7 +34,7 @@ impl Catalog {
         let index = self.index(&id)?;
         let listed = index.get(reference.version())?;
         let version = self.version(&id, listed)?;
-        let of = |provider: &Provider| Some((provider.method, provider.host_platforms.get(platform)?.clone()));
+        let of = |provider: &Provider| Some((provider.method, provider.on(platform)?.clone()));
         let found = version.providers.iter().filter_map(|provider| Some((provider, of(provider)?)));
         let Some((provider, (method, artifact))) = found.min_by_key(|(_, (method, _))| *method != Method::Archive)
         else {
@@ -105,6 +105,14 @@ impl Resolved {
         match &self.artifact {
             Artifact::Download { sha256, .. } => Some(*sha256),
             _ => None,
+        }
+    }
+
+    /// What its index or repository calls the version, where that is not the catalog.
+    pub fn pinned_version(&self) -> &str {
+        match &self.artifact {
+            Artifact::Download { .. } => &self.version,
+            Artifact::Package { version, .. } | Artifact::Repository { version, .. } => version,
         }
     }
 

@@ -59,6 +59,23 @@ fn catalog() -> (TempDir, Catalog) {
 }
 
 #[test]
+fn a_package_may_be_the_same_on_every_platform() {
+    let (_directory, catalog) = catalog();
+    let place = catalog.directory.join("tools/python/kas");
+    write(&place, "index.yaml", &INDEX.replace("toolchain.arm-gnu.arm-none-eabi", "tool.python.kas"));
+    let text = "spec_version: 1\nid: tool.python.kas\nversion: 13.3.rel1\nproviders:\n";
+    write(&place, "13.3.rel1.yaml", &format!("{text}  - {{id: pip, method: pip, package: kas, version: 4.3.2}}\n"));
+    for platform in ["linux/amd64", "linux/riscv64"] {
+        let resolved = catalog.resolve("tool.python.kas", platform).unwrap();
+        assert_eq!((resolved.package(), resolved.pinned_version()), (Some("kas"), "4.3.2"));
+    }
+    // Of an archive, nobody knows for what it would be.
+    write(&place, "13.3.rel1.yaml", &format!("{text}  - {{id: x, method: archive, url: 'https://a.example/x'}}\n"));
+    let error = catalog.resolve("tool.python.kas", "linux/amd64").unwrap_err();
+    assert!(format!("{error:?}").contains("host_platforms"), "{error:?}");
+}
+
+#[test]
 fn a_reference_becomes_an_artifact() {
     let (_directory, catalog) = catalog();
     for reference in ["toolchain.arm-gnu.arm-none-eabi", "toolchain.arm-gnu.arm-none-eabi@13.3.rel1"] {

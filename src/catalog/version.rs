@@ -31,7 +31,11 @@ pub struct Provider {
     /// How it installs.
     pub method: Method,
     /// What it has, by `os/arch`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub host_platforms: BTreeMap<String, Artifact>,
+    /// What it has for every other platform: packages and repositories are often the same everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub any_platform: Option<Artifact>,
 }
 
 /// For whoever writes the task.
@@ -95,6 +99,10 @@ impl Provider {
         let fields = take(node.mapping(&entry_of("providers")), errors)?;
         let id = take(filled(fields, "id", node), errors);
         let method = take(required(fields, "method", node).and_then(Method::read), errors)?;
+        if fields.get("host_platforms").is_none() && !method.is_download() {
+            let any_platform = Some(take(Artifact::read(method, fields, node), errors)?);
+            return Some(Self { id: id?, method, host_platforms: BTreeMap::new(), any_platform });
+        }
         let platforms = required(fields, "host_platforms", node).and_then(|node| node.mapping("host_platforms"));
         let mut host_platforms = BTreeMap::new();
         for (key, node) in &take(platforms, errors)?.entries {
@@ -108,7 +116,12 @@ impl Provider {
                 host_platforms.insert(key.text.clone(), artifact);
             }
         }
-        Some(Self { id: id?, method, host_platforms })
+        Some(Self { id: id?, method, host_platforms, any_platform: None })
+    }
+
+    /// What it has for a platform.
+    pub fn on(&self, platform: &str) -> Option<&Artifact> {
+        self.host_platforms.get(platform).or(self.any_platform.as_ref())
     }
 }
 

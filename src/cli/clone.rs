@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::context::{Context, Global};
 use super::error::CommandError;
-use super::hub::HubArgs;
+use super::hub::{HubArgs, tagged};
 use super::interrupt::{self, CtrlC};
 use super::ui::{self, Format};
 use crate::event::Event;
-use crate::hub;
+use crate::hub::{self, Renewed};
 use crate::plan::Platform;
 
 /// Fetches a blueprint from a registry, to be read, changed and built
@@ -21,6 +21,7 @@ use crate::plan::Platform;
 Examples:
   alloy clone registry.example/community/arm/cortex-m:1.2.0
   alloy clone community/arm/cortex-m -o my-board --registry registry.example
+  alloy clone community/arm/cortex-m --update --registry registry.example
   alloy clone --list community --registry registry.example")]
 pub(super) struct Args {
     /// The blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
@@ -29,6 +30,12 @@ pub(super) struct Args {
     /// Where to put it: not there yet, or empty [default: the last part of its name]
     #[arg(long, short, value_name = "DIR", conflicts_with = "list")]
     output: Option<PathBuf>,
+    /// Its tag, if NAME has none [default: latest]
+    #[arg(long, value_name = "TAG", requires = "name")]
+    tag: Option<String>,
+    /// Make an earlier clone there this version; what was changed in it is never overwritten
+    #[arg(long, conflicts_with = "list")]
+    update: bool,
     /// List the blueprints whose names begin with this one
     #[arg(long, value_name = "[REGISTRY/]PROJECT")]
     list: Option<String>,
@@ -54,20 +61,32 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 
 fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
     let reference = args.hub.reference(name)?;
+    let reference = tagged(reference, name, args.tag.as_deref())?;
     let last = reference.repository.rsplit('/').next().unwrap_or_default();
     let directory = args.output.as_deref().unwrap_or(Path::new(last));
-    // Before anybody is asked.
-    hub::free(directory)?;
+    if !args.update {
+        // Before anybody is asked.
+        hub::free(directory)?;
+    }
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let network = args.hub.network(&context, &reference, platform)?;
     let resolver = network.resolver();
     let found = hub::find(&resolver, &reference)?;
-    found.unpack(&resolver, directory)?;
+    let how = if args.update {
+        match found.renew(&resolver, directory)? {
+            Renewed::New => String::new(),
+            Renewed::Same => ", as it was".to_owned(),
+            Renewed::Files(count) => format!(", {} changed", ui::count(count, "file")),
+        }
+    } else {
+        found.unpack(&resolver, directory)?;
+        String::new()
+    };
     let version = found.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
     let title = found.title.as_deref().unwrap_or(name);
-    let note = format!("{title}{version} from {reference}@{}", found.digest);
+    let note = format!("{title}{version} from {reference}@{}{how}", found.digest);
     context.reporter.event(Event::Note(note));
     drop(network);
     drop(context);

@@ -309,6 +309,7 @@ impl From<HubError> for CommandError {
             HubError::Resolve(error) => return error.into(),
             HubError::Store(error) => return error.into(),
             HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Occupied { .. } => Kind::Usage,
+            HubError::Changed { .. } => Kind::Failed,
             HubError::Contents(_) => Kind::Blueprint,
             HubError::File { .. } => Kind::Failed,
             HubError::NotABlueprint { .. }
@@ -355,6 +356,14 @@ impl From<BuildError> for CommandError {
                     }
                     _ => failure,
                 }
+            }
+            BuildError::Users { ref names } => {
+                let name = names.first().map_or("NAME", |(name, _)| name);
+                let hint = format!(
+                    "`--user {name}` makes the user, as `image: {{user: {name}}}` in manifest.yml does; a base may have it; or \
+                     name another: --var DEV_USERNAME=NAME"
+                );
+                with(Kind::Blueprint, &error, Some(hint))
             }
             BuildError::Lost { .. } => {
                 super::heal::lost();

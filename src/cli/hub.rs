@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::context::{Context, Network, RegistryArgs, User};
-use super::error::CommandError;
+use super::error::{CommandError, Kind};
 use crate::hub;
 use crate::plan::Platform;
 use crate::registry::Reference;
@@ -61,4 +61,14 @@ impl HubArgs {
         let place = "ALLOY_REGISTRY_USERNAME and ALLOY_REGISTRY_PASSWORD";
         Ok(Some(User { registry, name, password, place }))
     }
+}
+
+/// The reference `name` with the tag that is given beside it.
+pub(super) fn tagged(reference: Reference, name: &str, tag: Option<&str>) -> Result<Reference, CommandError> {
+    let Some(tag) = tag else { return Ok(reference) };
+    let own = name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    if own && reference.tag.as_deref() != Some(tag) {
+        return Err(CommandError::usage(format!("{name} and --tag {tag} are two versions")).hint("name one"));
+    }
+    format!("{}:{tag}", reference.bare()).parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))
 }

@@ -41,6 +41,9 @@ pub(super) struct InputArgs {
     /// Set a variable of the blueprint
     #[arg(long, value_name = "NAME=VALUE")]
     var: Vec<String>,
+    /// Make this user in the image, and run it as this user, whatever `image.user` says
+    #[arg(long, value_name = "NAME", value_parser = user)]
+    user: Option<String>,
     /// Compression of layers: zstd, gzip or none, with :LEVEL
     #[arg(long, value_name = "HOW", default_value = "zstd:2")]
     pub(super) compression: Compression,
@@ -100,7 +103,7 @@ impl InputArgs {
     /// Reads the blueprint, once for each platform. What is wrong on any of them is told together.
     pub(super) fn prepare(&self) -> Result<Vec<Prepared>, CommandError> {
         let epoch = epoch()?;
-        let blueprint = Arc::new(blueprint::load(&self.directory)?);
+        let blueprint = Arc::new(self.load()?);
         let settings = self.settings()?;
         let (mut all, mut problems) = (Vec::new(), Vec::new());
         for platform in self.platforms() {
@@ -122,6 +125,15 @@ impl InputArgs {
             return Ok(all);
         }
         Err(Problems { diagnostics: problems, sources: blueprint.sources.clone() }.into())
+    }
+
+    /// The blueprint, with the user that the image is to have.
+    pub(super) fn load(&self) -> Result<Blueprint, CommandError> {
+        let mut blueprint = blueprint::load(&self.directory)?;
+        if let Some(user) = &self.user {
+            blueprint.manifest.image.user = Some(user.clone());
+        }
+        Ok(blueprint)
     }
 
     /// Reads `blueprint` for one platform with another lockfile than its own.
@@ -190,7 +202,8 @@ impl InputArgs {
 
     /// For this machine.
     fn settings(&self) -> Result<Settings, CommandError> {
-        let given = given(&self.var, &self.env_file)?;
+        let user = self.user.as_deref().and_then(|user| user.split(':').next()).map(str::to_owned);
+        let given = Given { user, ..given(&self.var, &self.env_file)? };
         let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
         // An image build is what the tag stands for.
         let mut tags = BTreeSet::from(["docker".to_owned()]);
@@ -206,6 +219,11 @@ impl InputArgs {
             offline: self.network == NetworkMode::None,
         })
     }
+}
+
+/// A user that an image can have.
+fn user(text: &str) -> Result<String, String> {
+    blueprint::check_user(text).map(|()| text.to_owned()).map_err(str::to_owned)
 }
 
 /// Reads the blueprint in `directory`; with `locked`, it must need nothing that its lockfile does not pin.
@@ -264,7 +282,7 @@ pub(super) fn given(pairs: &[String], env_files: &[PathBuf]) -> Result<Given, Co
     // Variables that are not text cannot be meant.
     let process =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(Given { vars, env_file, process: process.collect(), placeholders: false })
+    Ok(Given { vars, env_file, process: process.collect(), ..Given::default() })
 }
 
 impl Prepared {

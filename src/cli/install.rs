@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         context.keep_log(&format!("install to {}", place.root.display()));
     }
     interrupt::obey(&context.runtime, CtrlC::Asked)?;
-    let Place { directory, state } = place.find(&context, args.platform())?;
+    let Place { directory, state } = place.find(&context, args.platform(), args.dry_run)?;
     let prepared = args.prepare(&directory)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
     let mut network = Network::new(&context, place.transport(), prepared.platform.clone())?;

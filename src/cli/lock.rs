@@ -16,7 +16,7 @@ use super::inputs::InputArgs;
 use super::interrupt::{self, CtrlC};
 use super::ssh::SshArgs;
 use super::ui;
-use crate::blueprint::{self, Blueprint, LOCK_FILE, Problems};
+use crate::blueprint::{Blueprint, LOCK_FILE, Problems};
 use crate::event::Event;
 use crate::lock::{Lock, difference};
 use crate::op::Language;
@@ -45,6 +45,7 @@ Examples:
   alloy lock . --check
   alloy lock . --update
   alloy lock . --update=base,jq
+  alloy lock . --toolchains-only
   alloy lock . --mirror-to registry.example/team/debs:arm-env
 
 Exit codes of --check: 0 the lockfile is current; 1 it is not")]
@@ -55,6 +56,9 @@ pub(super) struct Args {
     /// Pin anew what is pinned: all, or these references, URLs and packages, `base`, `commits`, `apt`, `python`, `npm` or `rust`
     #[arg(long, value_name = "NAME", num_args = 0.., require_equals = true, value_delimiter = ',')]
     update: Option<Vec<String>>,
+    /// Pin the manifest's toolchains and nothing else, from the catalog there is: no network, no base, no packages
+    #[arg(long, conflicts_with = "mirror_to")]
+    toolchains_only: bool,
     /// The catalog that toolchains come from [default: `catalog` in the store]
     #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
     catalog: Option<PathBuf>,
@@ -71,7 +75,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if args.inputs.locked {
         return Err(CommandError::usage("--locked is for builds: `alloy lock` makes what they are locked to"));
     }
-    let blueprint = Arc::new(blueprint::load(&args.inputs.directory)?);
+    let blueprint = Arc::new(args.inputs.load()?);
     let old = lock_of(&blueprint)?;
     let path = blueprint.directory.join(LOCK_FILE);
     // Before anybody is asked.
@@ -83,8 +87,21 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);
     locker.ask = !args.check || update.any();
-    locker.run()?;
+    locker.toolchains_only = args.toolchains_only;
+    let done = locker.run();
     let Locker { lock: mut new, missing, uncovered, .. } = locker;
+    if let Err(error) = done {
+        // What is pinned need not be asked for again; it is as good as it would be in the whole.
+        let kept = match &sink {
+            Some(sink) if !difference(&old, &new).is_empty() => {
+                new.resolved_at = Some(resolved_at());
+                write(sink, &path, &new.to_yaml())?
+            }
+            _ => false,
+        };
+        let hint = format!("what was found until then is in {LOCK_FILE}; `alloy lock` goes on from there");
+        return Err(if kept { error.hint(hint) } else { error });
+    }
     if let Some(reference) = &args.mirror_to {
         new.mirror = mirror::keep(&context, &args.inputs, &blueprint, &new, reference)?;
     }
@@ -103,12 +120,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     new.resolved_at = old.resolved_at.clone().filter(|_| current);
     if new.resolved_at.is_none() {
-        new.resolved_at = Some(Timestamp::from_second(now()).unwrap_or_default().to_string());
+        new.resolved_at = Some(resolved_at());
     }
     let changed = sink.map_or(Ok(false), |sink| write(&sink, &path, &new.to_yaml()))?;
     let said = if changed { "written" } else { "current" };
     context.reporter.event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
     Ok(ExitCode::SUCCESS)
+}
+
+fn resolved_at() -> String {
+    Timestamp::from_second(now()).unwrap_or_default().to_string()
 }
 
 /// The blueprint's lockfile as it is.

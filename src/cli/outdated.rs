@@ -142,12 +142,17 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
                 continue;
             }
         };
-        if latest.sha256() != Some(pin.sha256) {
+        let other = match pin.sha256() {
+            Some(sha256) => latest.sha256() != Some(sha256),
+            None => Some(latest.pinned_version()) != pin.version.as_deref(),
+        };
+        if other {
+            let digest = pin.sha256().map(|sha256| sha256.hex()[..12].to_owned());
             found.push(Outdated {
                 kind: "toolchain",
                 platform: Some(platform.clone()),
                 name: reference.clone(),
-                locked: pin.version.clone().unwrap_or_else(|| pin.sha256.hex()[..12].to_owned()),
+                locked: pin.version.clone().or(digest).unwrap_or_default(),
                 latest: latest.version,
                 from: None,
                 security: false,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::context::{Context, RegistryArgs};
 use super::error::{CommandError, Kind};
-use super::hub::HubArgs;
+use super::hub::{HubArgs, tagged};
 use crate::blueprint::{self, Blueprint};
 use crate::event::Event;
 use crate::hub;
@@ -22,12 +22,13 @@ const HOME: &str = ".alloy-it";
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
     /// A published blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
-    #[arg(value_name = "NAME", conflicts_with = "blueprint_dir")]
+    #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Its tag, if NAME has none [default: latest]
     #[arg(long, value_name = "TAG", requires = "name")]
     tag: Option<String>,
-    /// The blueprint: a directory with a manifest.yml [default: $ALLOY_BLUEPRINT_DIR, else where you are]
+    /// The blueprint: a directory with a manifest.yml [default: $ALLOY_BLUEPRINT_DIR, else where you are]; with NAME,
+    /// where its files are put first, as `alloy clone --update` does it
     #[arg(long, value_name = "DIR")]
     blueprint_dir: Option<PathBuf>,
     /// The root of another system, such as a mounted card; commands run in it with namespaces of their own
@@ -63,6 +64,7 @@ impl PlaceArgs {
     pub(super) fn state(&self) -> Result<PathBuf, CommandError> {
         match (&self.state, &self.name) {
             (Some(state), _) => Ok(state.clone()),
+            (None, Some(_)) if self.blueprint_dir.is_some() => Ok(self.directory().join(STATE_FILE)),
             (None, Some(name)) => Ok(hub::place(&self.reference(name)?, &home()?).join(STATE_FILE)),
             (None, None) => Ok(self.directory().join(STATE_FILE)),
         }
@@ -75,14 +77,21 @@ impl PlaceArgs {
         meant.then(|| blueprint::read(&self.directory()).ok()?.0).flatten()
     }
 
-    /// The blueprint, fetched if it is a published one.
-    pub(super) fn find(&self, context: &Context, platform: Platform) -> Result<Place, CommandError> {
+    /// The blueprint, fetched if it is a published one. Who only looks gets one apart from its user's files.
+    pub(super) fn find(&self, context: &Context, platform: Platform, looks: bool) -> Result<Place, CommandError> {
         let state = self.state()?;
         let Some(name) = &self.name else {
             return Ok(Place { directory: self.directory(), state });
         };
         let reference = self.reference(name)?;
         let network = self.hub.network(context, &reference, platform)?;
+        if let Some(directory) = self.blueprint_dir.as_ref().filter(|_| !looks) {
+            let found = hub::find(&network.resolver(), &reference)?;
+            found.renew(&network.resolver(), directory)?;
+            let note = format!("{reference}@{} is in {}", found.digest, directory.display());
+            context.reporter.event(Event::Note(note));
+            return Ok(Place { directory: directory.clone(), state });
+        }
         let fetched = hub::fetch(&network.resolver(), &reference, &home()?)?;
         let version = fetched.version.map_or(String::new(), |version| format!(" ({version})"));
         let note = format!("{reference}@{}{version} is in {}", fetched.digest, fetched.directory.display());
@@ -96,23 +105,14 @@ impl PlaceArgs {
     }
 
     fn reference(&self, name: &str) -> Result<Reference, CommandError> {
-        let mut reference = self.hub.reference(name).map_err(|error| {
+        let reference = self.hub.reference(name).map_err(|error| {
             // As other commands take it.
             if !Path::new(name).is_dir() {
                 return error;
             }
             error.hint(format!("a blueprint in a directory is named so: --blueprint-dir {name}"))
         })?;
-        if let Some(tag) = &self.tag {
-            let own = name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
-            if own && reference.tag.as_ref() != Some(tag) {
-                return Err(CommandError::usage(format!("{name} and --tag {tag} are two versions")).hint("name one"));
-            }
-            reference = format!("{}:{tag}", reference.bare())
-                .parse()
-                .map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-        }
-        Ok(reference)
+        tagged(reference, name, self.tag.as_deref())
     }
 }
 

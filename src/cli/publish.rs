@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use super::check::{Looked, look};
 use super::context::{Context, Global};
@@ -14,7 +14,7 @@ use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::blueprint::{self, Blueprint, LoadError, Problems};
 use crate::event::{Event, Reporter};
-use crate::hub::{self, Contents};
+use crate::hub::{self, Contents, Form};
 use crate::lock::Lock;
 use crate::op::{Checkout, Source};
 use crate::plan::{self, Platform};
@@ -30,7 +30,8 @@ use crate::yaml::{Diagnostic, UNKNOWN};
 #[command(after_help = "\
 Examples:
   alloy publish . registry.example/community/arm/cortex-m
-  alloy publish . community/arm/cortex-m:1.2.0 --registry registry.example")]
+  alloy publish . community/arm/cortex-m:1.2.0 --registry registry.example
+  alloy publish . registry.example/community/arm/cortex-m --format hub")]
 pub(super) struct Args {
     /// The blueprint
     #[arg(value_name = "DIR")]
@@ -44,8 +45,30 @@ pub(super) struct Args {
     /// Take warnings for errors
     #[arg(long)]
     strict: bool,
+    /// In which form
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    format: Format,
     #[command(flatten)]
     hub: HubArgs,
+}
+
+/// How a blueprint is published
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// As one layer
+    #[default]
+    Alloy,
+    /// As the existing hub has them, for tools that know no other form; alloy reads it, too
+    Hub,
+}
+
+impl From<Format> for Form {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Alloy => Self::Alloy,
+            Format::Hub => Self::Hub,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
@@ -64,7 +87,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let files =
         plan::files_read(&read).map_err(|diagnostics| Problems { diagnostics, sources: read.sources.clone() })?;
     let contents = Contents::of(&read, files)?;
-    let package = hub::pack(&context.store, &contents, &read.manifest, &hosts, epoch)?;
+    let package = hub::pack(&context.store, args.format.into(), &contents, &read.manifest, &hosts, epoch)?;
     let network = args.hub.network(&context, &reference, Platform::of_this_machine())?;
     let digest = hub::publish(&network.resolver(), &package, &destinations)?;
     let told: Vec<String> = hosts.iter().map(ToString::to_string).collect();
@@ -123,7 +146,9 @@ fn checked(
     let sources = &looked.problems.sources;
     let usable = blueprint.lock.as_ref().is_none_or(|lock| Lock::read(lock).is_ok());
     // Of a lockfile that cannot be read, all that is said is about the file itself.
-    let is_unpinned = |diagnostic: &Diagnostic| usable && diagnostic.is_error() && diagnostic.code == "lock";
+    let is_unpinned = |diagnostic: &Diagnostic| {
+        diagnostic.code == "unpinned" || usable && diagnostic.is_error() && diagnostic.code == "lock"
+    };
     let (mut unpinned, others): (Vec<_>, Vec<_>) = looked.problems.diagnostics.into_iter().partition(is_unpinned);
     if others.iter().any(Diagnostic::is_error) {
         return Err(Problems { diagnostics: others, sources: sources.clone() }.into());

@@ -26,6 +26,8 @@ pub enum HubError {
     Refused { reference: String, error: ContentError },
     #[error("{path} is there already")]
     Occupied { path: PathBuf },
+    #[error("{} was changed since it was cloned: {}", directory.display(), listed(files, *more))]
+    Changed { directory: PathBuf, files: Vec<PathBuf>, more: usize },
     #[error("the blueprint cannot be published: {0}")]
     Contents(ContentError),
     #[error("{registry} does not say what it has, and has no repository {name}")]
@@ -68,6 +70,12 @@ pub enum ContentError {
     File { what: &'static str, path: PathBuf, source: io::Error },
 }
 
+fn listed(files: &[PathBuf], more: usize) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    names.join(", ") + &more
+}
+
 impl HubError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
@@ -80,7 +88,14 @@ impl HubError {
                 "let each user give it, by variables: https://{{{{.Vars.X_USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}/…; and \
                  change the password where the blueprint has been published before"
             ),
-            Self::Occupied { .. } => "name a directory that is empty, or not there, with -o".to_owned(),
+            Self::Occupied { .. } => {
+                "--update makes a clone the version there is now; -o names another directory".to_owned()
+            }
+            Self::Changed { .. } => {
+                "move your changes away, and clone again; or clone into another directory with -o. Nothing was changed \
+                 here"
+                    .to_owned()
+            }
             Self::Refused { .. } => {
                 "whoever published it should do it again, with `alloy publish`; nothing of it was kept".to_owned()
             }

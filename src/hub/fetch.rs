@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
-use layers::media_type::{self, Descriptor};
+use layers::media_type;
 use layers::verified::VerifiedReader;
 use serde::de::DeserializeOwned;
 
 use super::artifact::Manifest;
+use super::form::{self, Parts};
 use super::land::land;
-use super::unpack::unpack;
-use super::{BLUEPRINT, ContentError, HubError, MOST_PACKED};
+use super::unpack::{add, complete, unpack};
+use super::{ContentError, HubError, MOST_PACKED, MOST_TEXT};
 use crate::image::{self, ImageError, Index};
 use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::Resolver;
@@ -24,7 +25,7 @@ pub struct Found {
     reference: Reference,
     /// Of the manifest for the host.
     pub digest: Digest,
-    layer: Descriptor,
+    parts: Parts,
     /// The blueprint's name, if the registry has it.
     pub title: Option<String>,
     /// Its version.
@@ -61,16 +62,18 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
     }
     let manifest: Manifest = read(reference, &bytes)?;
     let no_blueprint = |found: String| Err(HubError::NotABlueprint { reference: reference.to_string(), found });
-    match manifest.kind() {
-        BLUEPRINT => {}
-        media_type::OCI_CONFIG | media_type::DOCKER_CONFIG => return no_blueprint("an image".into()),
-        other => return no_blueprint(format!("{other:?}")),
-    }
-    let [layer] = manifest.layers.as_slice() else {
-        return Err(invalid(reference, &"it does not have one layer"));
+    let Some(form) = form::of(manifest.artifact_type.as_deref(), Some(&manifest.config.media_type)) else {
+        return match manifest.kind() {
+            media_type::OCI_CONFIG | media_type::DOCKER_CONFIG => no_blueprint("an image".into()),
+            other => no_blueprint(format!("{other:?}")),
+        };
     };
-    if layer.size > MOST_PACKED {
-        return Err(refused(reference, ContentError::Large(layer.size)));
+    let parts = form::parts(form, &manifest.layers).map_err(|problem| invalid(reference, &problem))?;
+    let sizes = parts.texts.iter().map(|(_, text)| (text.size, MOST_TEXT));
+    for (size, most) in sizes.chain([(parts.files.size, MOST_PACKED)]) {
+        if size > most {
+            return Err(refused(reference, ContentError::Large(size)));
+        }
     }
     let said = |key: &str| {
         let text = manifest.annotations.get(&format!("org.opencontainers.image.{key}"))?;
@@ -80,7 +83,7 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
         client,
         reference: reference.clone(),
         digest: descriptor.digest,
-        layer: layer.clone(),
+        parts,
         title: said("title"),
         version: said("version"),
     })
@@ -89,17 +92,34 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
 impl Found {
     /// Puts its files at `dest`, which is not there, or an empty directory.
     pub fn unpack(&self, resolver: &Resolver<'_>, dest: &Path) -> Result<(), HubError> {
-        let Self { client, reference, layer, .. } = self;
-        resolver.runtime.block_on(client.blob(layer))?;
-        land(dest, |tree| {
-            resolver.store.read_whole(&layer.digest, |blob| {
-                let reader = VerifiedReader::new(blob, layer.digest, layer.size);
-                unpack(reader, layer.size, tree).map_err(|error| match error {
-                    ContentError::File { what, path, source } => HubError::File { what, path: dest.join(path), source },
-                    error => refused(reference, error),
-                })
-            })
-        })
+        land(dest, |tree| self.fill(resolver, dest, tree))
+    }
+
+    /// What it is, by its digest.
+    pub(super) fn name(&self) -> String {
+        format!("{}@{}", self.reference, self.digest)
+    }
+
+    /// Puts its files into the empty directory `tree`, which will be at `dest`.
+    pub(super) fn fill(&self, resolver: &Resolver<'_>, dest: &Path, tree: &Path) -> Result<(), HubError> {
+        let Self { client, reference, parts: Parts { files, texts }, .. } = self;
+        for blob in std::iter::once(files).chain(texts.iter().map(|(_, text)| text)) {
+            resolver.runtime.block_on(client.blob(blob))?;
+        }
+        let told = |error| match error {
+            ContentError::File { what, path, source } => HubError::File { what, path: dest.join(path), source },
+            error => refused(reference, error),
+        };
+        resolver.store.read_whole(&files.digest, |blob| {
+            let reader = VerifiedReader::new(blob, files.digest, files.size);
+            unpack(reader, files.size, tree).map_err(told)
+        })?;
+        for (name, text) in texts {
+            resolver.store.read_whole(&text.digest, |blob| {
+                add(tree, name, VerifiedReader::new(blob, text.digest, text.size)).map_err(told)
+            })?;
+        }
+        complete(tree).map_err(told)
     }
 }
 

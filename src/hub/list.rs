@@ -7,7 +7,7 @@ use layers::media_type::Descriptor;
 use serde::Deserialize;
 
 use super::artifact::Annotations;
-use super::{BLUEPRINT, HubError};
+use super::{Form, HubError, form};
 use crate::cache::{LIST_TAG, TAG_PREFIX};
 use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::Resolver;
@@ -37,6 +37,7 @@ pub struct Listed {
 #[serde(rename_all = "camelCase", default)]
 struct Head {
     artifact_type: Option<String>,
+    config: Option<Descriptor>,
     annotations: Annotations,
     manifests: Vec<Descriptor>,
 }
@@ -88,12 +89,12 @@ async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryEr
     let Some(bytes) = client.any_manifest(newest).await? else { return Ok(None) };
     let mut head: Head = serde_json::from_slice(&bytes).unwrap_or_default();
     // Who copies an index may write it anew, without what image-spec 1.0 does not know.
-    if let (None, Some(first)) = (&head.artifact_type, head.manifests.first())
+    if let (None, Some(first)) = (form_of(&head), head.manifests.first())
         && let Some(bytes) = client.any_manifest(&first.digest.to_string()).await?
     {
         head = serde_json::from_slice(&bytes).unwrap_or_default();
     }
-    if head.artifact_type.as_deref() != Some(BLUEPRINT) {
+    if form_of(&head).is_none() {
         return Ok(None);
     }
     let description = head.annotations.get("org.opencontainers.image.description");
@@ -101,6 +102,10 @@ async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryEr
     let description = description.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     let description = description.map(|text| text.chars().filter(|c| !c.is_control()).collect());
     Ok(Some(Listed { name, repository: client.repository(), tags, description }))
+}
+
+fn form_of(head: &Head) -> Option<Form> {
+    form::of(head.artifact_type.as_deref(), head.config.as_ref().map(|config| config.media_type.as_str()))
 }
 
 /// Versions by their numbers, downwards; behind them what is none, such as `latest`.

@@ -11,10 +11,10 @@ use layers::regular;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 
-use super::artifact::{Annotations, Index, Manifest};
+use super::artifact::{Annotations, Index};
 use super::contents::{Content, failed};
 use super::unpack::is_git_s;
-use super::{ContentError, Contents, FILES, HOST, HubError, MOST_MEMBERS, MOST_PACKED, most_unpacked};
+use super::{ContentError, Contents, FILES, Form, HOST, HubError, MOST_MEMBERS, MOST_PACKED, form, most_unpacked};
 use crate::blueprint;
 use crate::plan::Platform;
 
@@ -26,6 +26,8 @@ const COMPRESSION: Compression = Compression { algorithm: Algorithm::Gzip, level
 pub struct Package {
     /// Its files, in the store.
     pub(super) layer: Descriptor,
+    /// What the manifests list beside it: configs, and texts that are layers of their own.
+    pub(super) blobs: Vec<(Descriptor, Vec<u8>)>,
     /// One for each host.
     pub(super) manifests: Vec<(Option<Platform>, Vec<u8>)>,
     /// The index of the manifests.
@@ -36,6 +38,7 @@ pub struct Package {
 /// `epoch` is when all of it was made.
 pub fn pack(
     store: &Store,
+    form: Form,
     contents: &Contents,
     manifest: &blueprint::Manifest,
     hosts: &[Platform],
@@ -47,16 +50,22 @@ pub fn pack(
         [] => vec![None],
         hosts => hosts.iter().cloned().map(Some).collect(),
     };
+    let mut blobs: Vec<(Descriptor, Vec<u8>)> = Vec::new();
     let manifests = hosts.into_iter().map(|host| {
-        let mut annotations = annotations.clone();
+        let (mut made, listed) = form::manifest(form, manifest, contents, &layer, host.as_ref());
+        for (descriptor, bytes) in listed {
+            if blobs.iter().all(|(known, _)| known.digest != descriptor.digest) {
+                blobs.push((descriptor, bytes));
+            }
+        }
+        made.annotations.clone_from(&annotations);
         // It tells the manifests apart: an index should list none twice.
-        annotations.extend(host.as_ref().map(|host| (HOST.to_owned(), host.to_string())));
-        let bytes = Manifest::new(&layer, annotations).bytes();
-        (host, bytes)
+        made.annotations.extend(host.as_ref().map(|host| (HOST.to_owned(), host.to_string())));
+        (host, made.bytes())
     });
     let manifests: Vec<_> = manifests.collect();
-    let index = Index::new(&manifests, annotations).bytes();
-    Ok(Package { layer, manifests, index })
+    let index = Index::new(form, &manifests, annotations).bytes();
+    Ok(Package { layer, blobs, manifests, index })
 }
 
 fn layer(store: &Store, contents: &Contents, epoch: u64) -> Result<Descriptor, HubError> {

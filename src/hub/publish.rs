@@ -1,7 +1,7 @@
 //! A blueprint on its way into a registry. The tag is moved last, when all is there.
 
 use layers::digest::Digest;
-use layers::media_type::{EMPTY, OCI_INDEX, OCI_MANIFEST, empty};
+use layers::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 use super::{HubError, Package};
 use crate::registry::Reference;
@@ -14,7 +14,9 @@ pub fn publish(resolver: &Resolver<'_>, package: &Package, destinations: &[Refer
     let Some(first) = destinations.first() else { return Ok(digest) };
     let client = resolver.client(first)?;
     resolver.runtime.block_on(async {
-        client.push_small(&empty(), EMPTY).await?;
+        for (descriptor, bytes) in &package.blobs {
+            client.push_small(descriptor, bytes).await?;
+        }
         client.push_blob(&package.layer).await?;
         for (_, manifest) in &package.manifests {
             client.push_manifest(&Digest::of(manifest).to_string(), OCI_MANIFEST, manifest).await?;

@@ -52,6 +52,26 @@ pub(super) fn unpack(layer: impl Read + Send, packed: u64, into: &Path) -> Resul
     if let Some(head) = heads.into_iter().find(beside) {
         return Err(refused(head, "makes a git repository of its directory: what that says git may run"));
     }
+    Ok(())
+}
+
+/// Puts a file into `into` that came beside the archive, in place of one that is there. The manifest of an archive that
+/// has one stays: its files were made for it.
+pub(super) fn add(into: &Path, name: &str, mut content: impl Read) -> Result<(), ContentError> {
+    let place = into.join(name);
+    match place.symlink_metadata() {
+        Ok(found) if found.is_dir() => return Err(refused(Path::new(name), "is a directory")),
+        Ok(_) if name == MANIFEST_FILE => return Ok(()),
+        Ok(_) => fs::remove_file(&place).map_err(written(Path::new(name)))?,
+        Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&place).map_err(written(Path::new(name)))?;
+    copy(&mut content, &mut file, Path::new(name))?;
+    file.sync_all().map_err(written(Path::new(name)))
+}
+
+/// An error unless it is a blueprint that was unpacked into `into`.
+pub(super) fn complete(into: &Path) -> Result<(), ContentError> {
     // A link cannot have been made.
     if into.join(MANIFEST_FILE).is_file() { Ok(()) } else { Err(ContentError::NoManifest) }
 }
@@ -162,7 +182,8 @@ mod tests {
 
     fn tried(layer: &[u8]) -> Result<Vec<String>, String> {
         let directory = tempfile::tempdir().unwrap();
-        unpack(layer, layer.len() as u64, directory.path()).map_err(|error| error.to_string())?;
+        let unpacked = unpack(layer, layer.len() as u64, directory.path());
+        unpacked.and_then(|()| complete(directory.path())).map_err(|error| error.to_string())?;
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
         names.sort();

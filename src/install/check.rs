@@ -6,7 +6,7 @@ use layers::root::Root;
 
 use super::InstallError;
 use crate::debian::os_release;
-use crate::op::{Command, Op, Owner, Step};
+use crate::op::{Op, Owner, Step, user, users_wanted};
 use crate::target::host::{Host, Names};
 
 /// Only root may be everybody.
@@ -52,24 +52,12 @@ pub fn users(host: &mut Host, steps: &[&Step], pending: impl Fn(usize) -> bool) 
         host.learn(asked);
     }
     let accounts = host.users();
-    let mut unknown: Vec<(String, String)> = Vec::new();
-    for (at, step) in steps.iter().enumerate().filter(|(at, _)| pending(*at)) {
-        for name in step.ops.iter().filter_map(user) {
-            let made = steps[..at].iter().enumerate().any(|(before, step)| pending(before) && mentions(step, name));
-            let told = unknown.iter().any(|(other, _)| other == name);
-            if accounts.user(name).is_err() && !made && !told {
-                unknown.push((name.to_owned(), format!("{}:{}: {}", step.file, step.line, step.name)));
-            }
-        }
-    }
+    let to_do: Vec<&Step> = steps.iter().enumerate().filter(|(at, _)| pending(*at)).map(|(_, step)| *step).collect();
+    let unknown = users_wanted(&to_do).into_iter().filter(|(name, _)| accounts.user(name).is_err());
+    let unknown: Vec<_> = unknown
+        .map(|(name, step)| (name.to_owned(), format!("{}:{}: {}", step.file, step.line, step.name)))
+        .collect();
     if unknown.is_empty() { Ok(()) } else { Err(InstallError::Users { names: unknown }) }
-}
-
-fn user(op: &Op) -> Option<&str> {
-    match op {
-        Op::Run { user, .. } => user.as_deref(),
-        _ => None,
-    }
 }
 
 fn owner(op: &Op) -> Option<&Owner> {
@@ -77,20 +65,6 @@ fn owner(op: &Op) -> Option<&Owner> {
         Op::SetAttributes { owner, .. } => owner.as_ref(),
         _ => None,
     }
-}
-
-/// True if a step has a command, or a package, that speaks of `name`: it may well be what makes the user.
-fn mentions(step: &Step, name: &str) -> bool {
-    step.ops.iter().any(|op| match op {
-        Op::Run { user: Some(user), .. } if user != "root" => false,
-        Op::Run { command: Command::Shell(text) | Command::Strict(text), .. } => text.contains(name),
-        Op::Run { command: Command::Argv(words), .. } => words.iter().any(|word| word.contains(name)),
-        Op::AptInstall { packages, debs, .. } => {
-            !debs.is_empty() || packages.iter().any(|package| package.contains(name))
-        }
-        Op::EnsureUser { name: made, .. } => made == name,
-        _ => false,
-    })
 }
 
 #[cfg(test)]

@@ -135,7 +135,8 @@ fn both<'a, T>(old: &'a BTreeMap<String, T>, new: &'a BTreeMap<String, T>) -> BT
 }
 
 fn toolchain(pin: &ToolchainPin) -> String {
-    pin.version.clone().unwrap_or_else(|| short(&pin.sha256))
+    let what = pin.sha256().map(|sha256| short(&sha256));
+    pin.version.clone().or(what).unwrap_or_default()
 }
 
 fn base(pin: &BasePin) -> String {

@@ -5,17 +5,57 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-/// The archive a toolchain reference was resolved to.
+/// What a toolchain reference was resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolchainPin {
-    /// Where it is.
-    pub url: String,
     /// What it is.
-    pub sha256: Digest,
+    pub source: ToolchainSource,
     /// How it is had, if the lock says it.
     pub method: Option<String>,
     /// Its version, if the lock says it.
     pub version: Option<String>,
+}
+
+/// Where a toolchain comes from, and what is known of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolchainSource {
+    /// A download, by its digest.
+    Archive {
+        /// Where it is.
+        url: String,
+        /// What it is.
+        sha256: Digest,
+    },
+    /// A package that pip installs; the task that installs it pins its files.
+    Package {
+        /// Its name at the index.
+        package: String,
+    },
+    /// A git repository, of which the version is a tag, a branch or a commit.
+    Repository {
+        /// Where it is.
+        url: String,
+        /// The commit that the version was, if it was asked for.
+        commit: Option<String>,
+    },
+}
+
+impl ToolchainPin {
+    /// Where it is, if it is not a package.
+    pub fn url(&self) -> Option<&str> {
+        match &self.source {
+            ToolchainSource::Archive { url, .. } | ToolchainSource::Repository { url, .. } => Some(url),
+            ToolchainSource::Package { .. } => None,
+        }
+    }
+
+    /// What it is, if it is a download.
+    pub fn sha256(&self) -> Option<Digest> {
+        match &self.source {
+            ToolchainSource::Archive { sha256, .. } => Some(*sha256),
+            _ => None,
+        }
+    }
 }
 
 /// What a download held.

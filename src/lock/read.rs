@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use layers::digest::Digest;
 
-use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin};
+use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin, ToolchainSource};
 use super::{DEFAULT_HOST, Lock, Packages};
 use crate::op::{Language, is_commit, without_logins};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node};
@@ -175,6 +175,10 @@ impl Reader {
         fields.get(field).and_then(|node| self.take(node.text(field).map(str::to_owned)))
     }
 
+    fn commit(&mut self, fields: &Mapping, field: &str) -> Option<String> {
+        fields.get(field).and_then(|node| self.take(commit(field, node)))
+    }
+
     fn digest(&mut self, fields: &Mapping, node: &Node, field: &'static str) -> Option<Digest> {
         let found = fields.get(field).ok_or_else(|| missing(node, field)).and_then(|node| {
             let text = node.text(field)?;
@@ -208,9 +212,24 @@ impl Reader {
 }
 
 fn toolchain(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<ToolchainPin> {
-    let (url, sha256) = (reader.text(fields, node, "url"), reader.digest(fields, node, "sha256"));
     let (method, version) = (reader.optional(fields, "method"), reader.optional(fields, "version"));
-    Some(ToolchainPin { url: url?, sha256: sha256?, method, version })
+    let source = match method.as_deref() {
+        Some("pip") => {
+            let package = reader.text(fields, node, "package");
+            reader.text(fields, node, "version")?;
+            ToolchainSource::Package { package: package? }
+        }
+        Some("git" | "west") => {
+            let (url, commit) = (reader.text(fields, node, "url"), reader.commit(fields, "commit"));
+            reader.text(fields, node, "version")?;
+            ToolchainSource::Repository { url: url?, commit }
+        }
+        _ => {
+            let (url, sha256) = (reader.text(fields, node, "url"), reader.digest(fields, node, "sha256"));
+            ToolchainSource::Archive { url: url?, sha256: sha256? }
+        }
+    };
+    Some(ToolchainPin { source, method, version })
 }
 
 fn download(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<DownloadPin> {
@@ -218,16 +237,20 @@ fn download(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<Downlo
     Some(DownloadPin { sha256: sha256?, size })
 }
 
+fn commit(name: &str, node: &Node) -> Result<String> {
+    let text = node.text(name)?;
+    if is_commit(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let message = format!("`{text}` is not a commit");
+    Err(Diagnostic::error("lock", node.span, message).label("not 40 hexadecimal digits"))
+}
+
 /// The commits of a repository's revisions.
 fn repository(reader: &mut Reader, fields: &Mapping, _: &Node) -> Option<BTreeMap<String, String>> {
     let mut commits = BTreeMap::new();
     for (key, node) in &fields.entries {
-        let commit = node.text(&key.text).and_then(|text| match is_commit(text) {
-            true => Ok(text.to_ascii_lowercase()),
-            false => Err(Diagnostic::error("lock", node.span, format!("`{text}` is not a commit"))
-                .label("not 40 hexadecimal digits")),
-        });
-        commits.extend(reader.take(commit).map(|commit| (key.text.clone(), commit)));
+        commits.extend(reader.take(commit(&key.text, node)).map(|commit| (key.text.clone(), commit)));
     }
     Some(commits)
 }

@@ -28,7 +28,7 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
         if lock.toolchain(&platform, &toolchain.reference).is_none() {
             let message = format!("alloy.lock.yml does not pin `{}` for {platform}", toolchain.reference);
             let error = Diagnostic::error("lock", toolchain.span, message).label("not pinned");
-            found.push(error.help("add it to `toolchains` of alloy.lock.yml, with `url` and `sha256`"));
+            found.push(error.help("pin it: alloy lock"));
         }
     }
     if whole && !fixed(&lock, &lowered.base, &platform) {

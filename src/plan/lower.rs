@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::{size, unknown_places};
 use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins};
-use crate::action::{self, Action, COMMON, Lookup};
-use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
-use crate::lock::{ArchivePin, Lock, logins};
+use crate::action::{self, Action, COMMON, Lookup, NoArchive};
+use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, Toolchain, render_task, stray};
+use crate::lock::{ArchivePin, Lock, ToolchainSource, logins, same};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, UNKNOWN, nearest};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, UNKNOWN, nearest};
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -111,10 +111,14 @@ fn from(
     };
     let platform = settings.platform.to_string();
     for toolchain in &manifest.toolchains {
+        let pin = lock.and_then(|lock| lock.toolchain(&platform, &toolchain.reference));
+        if pin.is_none() && lock.is_some() && settings.given.placeholders {
+            problems.push(unpinned(&toolchain.reference, &platform, toolchain.span).strictly(settings.strict));
+        }
         let Some(alias) = &toolchain.alias else { continue };
-        let Some(pin) = lock.and_then(|lock| lock.toolchain(&platform, &toolchain.reference)) else {
-            if lock.is_none() {
-                // It is the lock that is wrong, not what uses it.
+        let Some(pin) = pin else {
+            // Of a lockfile that cannot be read, it is the lockfile that is wrong, not what uses it.
+            if lock.is_none() || settings.given.placeholders {
                 for ending in ["URL", "SHA", "VERSION"] {
                     env.inject(format!("{alias}_{ending}"), UNKNOWN.to_owned());
                 }
@@ -122,10 +126,17 @@ fn from(
             env.miss(alias, &toolchain.reference, &platform);
             continue;
         };
-        env.inject(format!("{alias}_URL"), pin.url.clone());
-        env.inject(format!("{alias}_SHA"), pin.sha256.hex());
-        if let Some(version) = &pin.version {
-            env.inject(format!("{alias}_VERSION"), version.clone());
+        let said = [
+            ("URL", pin.url().map(str::to_owned)),
+            ("SHA", pin.sha256().map(|sha256| sha256.hex())),
+            ("VERSION", pin.version.clone()),
+        ];
+        let method = pin.method.as_deref().unwrap_or("archive");
+        for (ending, value) in said {
+            match value {
+                Some(value) => env.inject(format!("{alias}_{ending}"), value),
+                None => env.without(format!("{alias}_{ending}"), &toolchain.reference, method),
+            }
         }
     }
     let mut layers: Vec<LoweredLayer> = own::user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
@@ -182,6 +193,13 @@ fn from(
     })
 }
 
+/// A warning for a toolchain that nothing pins, in a blueprint that is only looked at: who builds it pins it first.
+fn unpinned(reference: &str, platform: &str, span: Span) -> Diagnostic {
+    Diagnostic::warning("unpinned", span, format!("alloy.lock.yml does not pin `{reference}`"))
+        .label(format!("not pinned for {platform}"))
+        .help("pin it: alloy lock")
+}
+
 fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic> {
     let manifest = &blueprint.manifest;
     let platform = &settings.platform;
@@ -199,6 +217,8 @@ fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic>
 struct Around<'a> {
     lock: Option<&'a Lock>,
     platform: &'a str,
+    /// Of a blueprint that is only looked at, the manifest's toolchains: it was told of them that nothing pins them.
+    told: Option<&'a [Toolchain]>,
     sysroot: Option<String>,
 }
 
@@ -207,11 +227,25 @@ impl Lookup for Around<'_> {
         self.platform
     }
 
-    fn toolchain(&self, reference: &str) -> Option<Source> {
+    fn toolchain(&self, reference: &str) -> Option<Result<Source, NoArchive>> {
         // It is the lock that is wrong then, not what uses it.
-        let Some(lock) = self.lock else { return Some(Source::Url { url: UNKNOWN.to_owned(), sha256: None }) };
-        let pin = lock.toolchain(self.platform, reference)?;
-        Some(Source::Url { url: pin.url.clone(), sha256: Some(pin.sha256) })
+        let Some(lock) = self.lock else {
+            return Some(Ok(Source::Url { url: UNKNOWN.to_owned(), sha256: None }));
+        };
+        let Some(pin) = lock.toolchain(self.platform, reference) else {
+            // It was told of the manifest already.
+            let told = self.told.is_some_and(|told| told.iter().any(|told| same(&told.reference, reference)));
+            return told.then(|| Ok(Source::Url { url: UNKNOWN.to_owned(), sha256: None }));
+        };
+        Some(match &pin.source {
+            ToolchainSource::Archive { url, sha256 } => Ok(Source::Url { url: url.clone(), sha256: Some(*sha256) }),
+            ToolchainSource::Package { package } => Err(NoArchive::Package(package.clone())),
+            ToolchainSource::Repository { url, .. } => Err(NoArchive::Repository(url.clone())),
+        })
+    }
+
+    fn looks_only(&self) -> bool {
+        self.told.is_some()
     }
 
     fn commit(&self, url: &str, revision: &str) -> Option<String> {
@@ -291,6 +325,7 @@ impl Lowerer<'_> {
         let sysroot = self.env.variable("SDK_SYSROOT");
         let platform = self.settings.platform.to_string();
         let image_env = &self.blueprint.manifest.image.env;
+        let told = self.settings.given.placeholders.then_some(self.blueprint.manifest.toolchains.as_slice());
         let carried = |pairs: &mut dyn Iterator<Item = (&String, &String)>| {
             pairs.map(|(k, v)| k.len() + v.len() + 64).sum::<usize>()
         };
@@ -314,7 +349,7 @@ impl Lowerer<'_> {
             env: &self.env.exported,
             image_env,
             strict_shell: self.blueprint.manifest.strict_shell,
-            lookup: &Around { lock: self.lock, platform: &platform, sysroot },
+            lookup: &Around { lock: self.lock, platform: &platform, told, sysroot },
         });
         // Nothing can be said of a value that nobody knows yet.
         let mut unknown = Vec::new();

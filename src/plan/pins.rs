@@ -144,7 +144,7 @@ pub fn fixed(lock: &Lock, base: &str, platform: &str) -> bool {
 /// has what its own URLs gave, and the catalog's toolchains have both from one hand.
 pub(super) fn authored(layers: &[LoweredLayer], lock: &Lock, platform: &str) -> BTreeSet<String> {
     let toolchains = lock.toolchains.get(platform).into_iter().flat_map(BTreeMap::values);
-    let toolchains: BTreeSet<&str> = toolchains.map(|pin| pin.url.as_str()).collect();
+    let toolchains: BTreeSet<&str> = toolchains.filter_map(|pin| pin.url()).collect();
     let steps = layers.iter().flat_map(|layer| &layer.steps);
     let authored = steps.flat_map(|step| step.sources().filter(|source| step.package(source).is_none()));
     let authored = authored.filter_map(|source| match source {

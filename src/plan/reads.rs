@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::action::{self, Action, COMMON, Lookup};
+use crate::action::{self, Action, COMMON, Lookup, NoArchive};
 use crate::blueprint::{ARCHITECTURES, Blueprint, Environment, Given, Task, TaskFile, render_task};
 use crate::op::Source;
 use crate::yaml::{Diagnostic, UNKNOWN};
@@ -66,8 +66,8 @@ impl Lookup for Anything {
         UNKNOWN
     }
 
-    fn toolchain(&self, _: &str) -> Option<Source> {
-        Some(Source::Url { url: UNKNOWN.to_owned(), sha256: None })
+    fn toolchain(&self, _: &str) -> Option<Result<Source, NoArchive>> {
+        Some(Ok(Source::Url { url: UNKNOWN.to_owned(), sha256: None }))
     }
 
     fn commit(&self, _: &str, _: &str) -> Option<String> {

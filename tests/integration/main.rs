@@ -31,6 +31,7 @@ mod given;
 mod hostile;
 mod hostile_servers;
 mod hub;
+mod hub_form;
 mod hub_hostile;
 mod hub_install;
 mod image_config;

@@ -82,7 +82,8 @@ fn about(version: &Version) -> Vec<(&'static str, String)> {
 
 fn of_provider(provider: &Provider) -> String {
     let mut text = format!("  {} ({})\n", printable(&provider.id), provider.method.name());
-    for (platform, artifact) in &provider.host_platforms {
+    let listed = provider.host_platforms.iter().map(|(platform, artifact)| (platform.as_str(), artifact));
+    for (platform, artifact) in listed.chain(provider.any_platform.iter().map(|artifact| ("any platform", artifact))) {
         let what = match artifact {
             Artifact::Download { url, .. } => url.clone(),
             Artifact::Package { package, version } => format!("{package} {version}"),

@@ -48,6 +48,7 @@ impl InputArgs {
             platform,
             env_file,
             var,
+            user,
             compression,
             layers,
             mirror,
@@ -79,6 +80,17 @@ impl InputArgs {
                 }
                 _ => word("var", pair),
             }
+        }
+        user.iter().for_each(|user| word("user", user));
+        let said = |pair: &String| pair.starts_with("DEV_USERNAME=");
+        // Whom the blueprint is made for counts, whoever says it.
+        if let Ok(name) = std::env::var("DEV_USERNAME")
+            && blueprint.is_some()
+            && !name.is_empty()
+            && user.is_none()
+            && !var.iter().any(said)
+        {
+            word("var", &format!("DEV_USERNAME={name}"));
         }
         if *compression != Compression::default() {
             word("compression", &compression.to_string());
@@ -184,6 +196,7 @@ mod tests {
             "--platform=linux/arm64,linux/arm/v7",
             "--env-file=/a/env",
             "--var=A=b=c",
+            "--user=dev:dialout",
             "--compression=gzip:9",
             "--layers=file",
             "--mirror=https://mirror.example/debian",

@@ -1,5 +1,7 @@
 //! Revisions of git repositories, pinned to the commits that they are.
 
+use std::collections::BTreeMap;
+
 use super::locker::Locker;
 use crate::build;
 use crate::cli::context::Network;
@@ -8,6 +10,7 @@ use crate::cli::git::Git;
 use crate::cli::inputs::Prepared;
 use crate::cli::located::Place;
 use crate::event::Event;
+use crate::lock::ToolchainSource;
 use crate::op::{Checkout, Step};
 use crate::ssh::Ssh;
 
@@ -29,22 +32,49 @@ impl Locker<'_> {
                 let warning = format!("{name} is not pinned: it is a repository of the image. Name a commit");
                 self.context.reporter.event(Event::Warning(warning));
             } else {
-                let commit = self.asked(bare, step, checkout, network)?;
+                let commit = self.asked(bare, Some(step), checkout, network)?;
                 self.lock.git.entry(url).or_default().insert(revision.clone(), commit);
             }
         }
         Ok(())
     }
 
+    /// Notes which commits the versions of toolchains are that are repositories. Nothing depends on it, since what
+    /// tasks check out is pinned by itself: a server that does not answer is worth a warning.
+    pub(super) fn toolchain_commits(&mut self, bare: &Prepared, network: &Network<'_>) {
+        let mut asked: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
+        let mut toolchains = std::mem::take(&mut self.lock.toolchains);
+        for pin in toolchains.values_mut().flat_map(BTreeMap::values_mut).filter(|_| self.ask) {
+            let version = pin.version.clone().unwrap_or_default();
+            let ToolchainSource::Repository { url, commit: commit @ None } = &mut pin.source else { continue };
+            let found = asked.entry((url.clone(), version.clone())).or_insert_with(|| {
+                let checkout = Checkout { url: url.clone(), revision: version, commit: None };
+                if checkout.is_commit() {
+                    return Some(checkout.revision);
+                }
+                let told = |error: CommandError| {
+                    let warning = format!("the commit of a toolchain is not recorded: {}", error.message);
+                    self.context.reporter.event(Event::Warning(warning));
+                };
+                self.asked(bare, None, &checkout, network).map_err(told).ok()
+            });
+            commit.clone_from(found);
+        }
+        self.lock.toolchains = toolchains;
+    }
+
     fn asked(
         &self,
         bare: &Prepared,
-        step: &Step,
+        step: Option<&Step>,
         checkout: &Checkout,
         network: &Network<'_>,
     ) -> Result<String, CommandError> {
         let (url, revision) = (checkout.key(), &checkout.revision);
-        let at = |field: &str, error| Place::of(&step.file, step.line, field).told_of(error, &step.name);
+        let at = |field: &str, error| match step {
+            Some(step) => Place::of(&step.file, step.line, field).told_of(error, &step.name),
+            None => error,
+        };
         self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
         let (resolver, runtime) = (network.resolver(), self.context.runtime.handle());

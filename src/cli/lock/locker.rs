@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::update::Update;
 use crate::blueprint::{Blueprint, Problems};
-use crate::catalog::Catalog;
+use crate::catalog::{Artifact, Catalog, Resolved};
 use crate::cli::context::{Context, Network};
 use crate::cli::error::CommandError;
 use crate::cli::inputs::{InputArgs, Prepared};
-use crate::lock::{BasePin, Lock, ToolchainPin, same};
+use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, same};
 use crate::op::{Secrets, Source};
 use crate::plan::{Platform, drop_unused, fixed, uncovered};
-use crate::yaml::Diagnostic;
 
 /// Pins what is not pinned, platform by platform.
 pub(super) struct Locker<'a> {
@@ -25,6 +24,8 @@ pub(super) struct Locker<'a> {
     catalog: &'a Path,
     /// Ask what is not pinned; else it is only named.
     pub(super) ask: bool,
+    /// Leave everything but the manifest's toolchains as it is.
+    pub(super) toolchains_only: bool,
     /// As it should be.
     pub(super) lock: Lock,
     /// What is not pinned and was not asked for.
@@ -45,17 +46,24 @@ impl<'a> Locker<'a> {
         catalog: &'a Path,
     ) -> Self {
         let (lock, missing, anew, uncovered) = (old.clone(), Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Self { context, inputs, blueprint, old, update, catalog, ask: true, lock, missing, anew, uncovered }
+        let (ask, toolchains_only) = (true, false);
+        Self { context, inputs, blueprint, old, update, catalog, ask, toolchains_only, lock, missing, anew, uncovered }
     }
 
     pub(super) fn run(&mut self) -> Result<(), CommandError> {
-        drop_unused(self.blueprint, &mut self.lock);
+        if !self.toolchains_only {
+            drop_unused(self.blueprint, &mut self.lock);
+        }
         let (host, supported) = self.platforms();
         self.lock.host = host.to_string();
         let mut wanted = self.inputs.platform.clone();
         if wanted.is_empty() {
             wanted = vec![host];
             wanted.extend(supported.iter().filter(|platform| **platform != wanted[0]).cloned().collect::<Vec<_>>());
+        }
+        if self.toolchains_only {
+            self.toolchains(&wanted)?;
+            return self.update.check();
         }
         // A colleague may have pinned what this machine cannot.
         let keeps = |name: &String| supported.iter().chain(&wanted).any(|platform| platform.to_string() == *name);
@@ -100,21 +108,11 @@ impl<'a> Locker<'a> {
             }
             let found = Catalog::open(self.catalog).and_then(|catalog| catalog.resolve(&toolchain.reference, &name));
             match found {
-                Ok(found) => match (found.url(), found.sha256()) {
-                    (Some(url), Some(sha256)) => {
-                        let (method, version) = (Some(found.method.name().to_owned()), Some(found.version.clone()));
-                        let pin = ToolchainPin { url: url.to_owned(), sha256, method, version };
-                        let pins = self.lock.toolchains.entry(name).or_default();
-                        pins.retain(|key, _| !same(key, &toolchain.reference));
-                        pins.insert(key(&toolchain.reference), pin);
-                    }
-                    _ => {
-                        let message = format!("{} is no archive: no digest pins it", toolchain.reference);
-                        let error = Diagnostic::error("lock", toolchain.span, message);
-                        let help = format!("install it by its method, {}, and leave it out here", found.method.name());
-                        problems.push(error.help(help));
-                    }
-                },
+                Ok(found) => {
+                    let pins = self.lock.toolchains.entry(name).or_default();
+                    pins.retain(|key, _| !same(key, &toolchain.reference));
+                    pins.insert(key(&toolchain.reference), pin(found));
+                }
                 Err(error) => problems.push(error.at(toolchain.span)),
             }
         }
@@ -132,6 +130,7 @@ impl<'a> Locker<'a> {
         let network = self.inputs.network(self.context, &bare)?;
         self.downloads(&bare, &network)?;
         self.commits(&bare, &network)?;
+        self.toolchain_commits(&bare, &network);
         let base = bare.lowered.base.clone();
         self.base(&base, platform, &network)?;
         self.packages(&base, platform)?;
@@ -197,6 +196,17 @@ pub(super) fn pin_of(lock: &Lock, base: &str, platform: &str) -> Option<BasePin>
         }
         image @ BasePin::Image(_) => Some(image.clone()),
     }
+}
+
+/// What the catalog says, as the lockfile has it. Which commit a repository's version is, its server is asked.
+fn pin(found: Resolved) -> ToolchainPin {
+    let (source, version) = match found.artifact {
+        Artifact::Download { url, sha256 } => (ToolchainSource::Archive { url, sha256 }, found.version),
+        // What the catalog calls a version need not be what the index or the repository calls it.
+        Artifact::Package { package, version } => (ToolchainSource::Package { package }, version),
+        Artifact::Repository { url, version } => (ToolchainSource::Repository { url, commit: None }, version),
+    };
+    ToolchainPin { source, method: Some(found.method.name().to_owned()), version: Some(version) }
 }
 
 /// A reference as a key: it says which version it stands for.

@@ -95,14 +95,19 @@ fn provider() -> Value {
     let url = json!({"description": "Where it is", "type": "string", "pattern": "^[a-z+]+://"});
     let of = |methods: &[&str], required: &[&str], properties: Value| {
         let platform = json!({"type": "object", "required": required, "properties": properties});
-        json!({
-            "if": {"properties": {"method": {"enum": methods}}, "required": ["method"]},
-            "then": {"properties": {"host_platforms": {"additionalProperties": platform}}},
-        })
+        let listed = json!({
+            "required": ["host_platforms"],
+            "properties": {"host_platforms": {"additionalProperties": platform}},
+        });
+        // A digest is of one platform's bytes; packages and repositories may be the same everywhere.
+        let everywhere =
+            json!({"not": {"required": ["host_platforms"]}, "required": required, "properties": properties});
+        let then = if methods.contains(&"archive") { listed } else { json!({"anyOf": [listed, everywhere]}) };
+        json!({"if": {"properties": {"method": {"enum": methods}}, "required": ["method"]}, "then": then})
     };
     json!({
         "type": "object",
-        "required": ["id", "method", "host_platforms"],
+        "required": ["id", "method"],
         "properties": {
             "id": described(text(), "Name of the provider"),
             "method": {"description": "How it is installed", "enum": ["archive", "source", "pip", "west", "git"]},

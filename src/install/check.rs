@@ -54,9 +54,8 @@ pub fn users(host: &mut Host, steps: &[&Step], pending: impl Fn(usize) -> bool) 
     let accounts = host.users();
     let to_do: Vec<&Step> = steps.iter().enumerate().filter(|(at, _)| pending(*at)).map(|(_, step)| *step).collect();
     let unknown = users_wanted(&to_do).into_iter().filter(|(name, _)| accounts.user(name).is_err());
-    let unknown: Vec<_> = unknown
-        .map(|(name, step)| (name.to_owned(), format!("{}:{}: {}", step.file, step.line, step.name)))
-        .collect();
+    let unknown: Vec<_> =
+        unknown.map(|(name, step)| (name.to_owned(), format!("{}:{}: {}", step.file, step.line, step.name))).collect();
     if unknown.is_empty() { Ok(()) } else { Err(InstallError::Users { names: unknown }) }
 }
 

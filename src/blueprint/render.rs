@@ -188,13 +188,10 @@ impl Renderer<'_> {
                 // What a pin would give is not misspelt.
                 let code = if self.env.unpinned(&name).is_some() { "unpinned" } else { "variable" };
                 let error = Diagnostic::error(code, span, format!("there is no variable `{name}`"));
+                if let Some(why) = self.env.is_without(&name) {
+                    return error.label("undefined").help(why.to_owned());
+                }
                 let help = match (self.env.unpinned(&name), self.env.nearest(&name)) {
-                    _ if self.env.is_without(&name).is_some() => {
-                        let why = self.env.is_without(&name).unwrap_or_default();
-                        format!(
-                            "{why}, which has none: an archive has a URL, a digest and a version; git and west have a URL and a version; pip has a version"
-                        )
-                    }
                     (Some(reference), _) => {
                         format!("it comes from alloy.lock.yml, which does not pin {reference}: alloy lock")
                     }

@@ -85,7 +85,7 @@ pub struct Environment {
     chosen: Option<String>,
     /// Variables that the lockfile would give, and the reference that it lacks.
     unpinned: BTreeMap<String, String>,
-    /// Variables that a toolchain of another kind would have, and what this one is.
+    /// Variables that another toolchain would have, and why this one has none.
     without: BTreeMap<String, String>,
     /// Bytes that variables have put into texts.
     inserted: usize,
@@ -241,9 +241,9 @@ impl Environment {
         }
     }
 
-    /// Notes that `reference`, had by `method`, has nothing for this variable.
-    pub fn without(&mut self, name: String, reference: &str, method: &str) {
-        self.without.insert(name, format!("`{reference}` is had by {method}"));
+    /// Notes why a toolchain has nothing for this variable.
+    pub fn without(&mut self, name: String, why: String) {
+        self.without.insert(name, why);
     }
 
     /// Why a toolchain does not give a variable.

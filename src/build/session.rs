@@ -20,7 +20,7 @@ use crate::cache::{self, LayerRecord, Way};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
-use crate::op::{Source, Step, users_wanted};
+use crate::op::{Source, Step};
 use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Resolver};
 use crate::target::image::{ImageTarget, RequestError};
@@ -39,6 +39,7 @@ mod running;
 mod share;
 mod sources;
 mod trees;
+mod users;
 mod worker;
 
 /// What is done for a layer after its last task.
@@ -305,20 +306,6 @@ impl<'a> Session<'a> {
         Ok(blob)
     }
 
-    /// Says what tasks have written that no image will have.
-    fn tell_lost(&self, planned: &PlannedLayer) {
-        let last = planned.steps.len().saturating_sub(1);
-        for (at, step) in planned.steps.iter().enumerate() {
-            for path in kept::lost(step, at == last) {
-                let warning = format!(
-                    "{}: {} ({}:{}): what is written to {path} is in no image: that place is made anew wherever one runs",
-                    planned.name, step.name, step.file, step.line
-                );
-                self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
-            }
-        }
-    }
-
     fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
         let Some(failure) = self.tried(step, layer, id)? else { return Ok(()) };
         // What is there now is worth a look; that it cannot be kept is no further failure.
@@ -391,23 +378,6 @@ impl<'a> Session<'a> {
         let env = config_env(&self.base.image.config).into_iter().collect();
         self.target()?.begin(trees, env)?;
         self.users()
-    }
-
-    /// An error, before anything runs, if a task will run as a user whom nobody makes.
-    fn users(&mut self) -> Result<()> {
-        let ahead = std::mem::take(&mut self.ahead);
-        let mut names = Vec::new();
-        for (name, step) in users_wanted(&ahead.iter().collect::<Vec<_>>()) {
-            match self.target()?.identity(name) {
-                Ok(_) => {}
-                Err(RequestError::Failed { .. }) => {
-                    let place = format!("{}:{}: {}", step.file, step.line, step.name);
-                    names.push((name.to_owned(), self.lowered.secrets.mask(&place)));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if names.is_empty() { Ok(()) } else { Err(BuildError::Users { names }) }
     }
 
     /// Ends the worker, and waits for what is still sent.

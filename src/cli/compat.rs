@@ -37,9 +37,12 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Name {
-    AlloyProvisioner,
-    AlloyHost,
-    AlloyCicd,
+    #[value(name = "alloy-provisioner")]
+    Provisioner,
+    #[value(name = "alloy-host")]
+    Host,
+    #[value(name = "alloy-cicd")]
+    Cicd,
 }
 
 /// Commands of alloy that the tools' names lead to.
@@ -72,14 +75,14 @@ fn on(all: Vec<OsString>, machine: &Machine) -> Result<Vec<OsString>, CommandErr
 
 impl Name {
     fn of(text: &str) -> Option<Self> {
-        [Self::AlloyProvisioner, Self::AlloyHost, Self::AlloyCicd].into_iter().find(|name| name.text() == text)
+        [Self::Provisioner, Self::Host, Self::Cicd].into_iter().find(|name| name.text() == text)
     }
 
     fn text(self) -> &'static str {
         match self {
-            Self::AlloyProvisioner => "alloy-provisioner",
-            Self::AlloyHost => "alloy-host",
-            Self::AlloyCicd => "alloy-cicd",
+            Self::Provisioner => "alloy-provisioner",
+            Self::Host => "alloy-host",
+            Self::Cicd => "alloy-cicd",
         }
     }
 
@@ -93,18 +96,18 @@ impl Name {
         let command = match (self, asked.as_deref()) {
             (_, Some("version")) => return Ok(vec!["alloy".into(), "--version".into()]),
             (_, Some(command @ ("catalog" | "help"))) => command,
-            (Self::AlloyProvisioner, Some(command @ ("install" | "clone"))) => command,
-            (Self::AlloyProvisioner, None) => "install",
-            (Self::AlloyHost | Self::AlloyCicd, Some("resolve")) => "lock",
-            (Self::AlloyHost | Self::AlloyCicd, Some("validate")) => "check",
-            (Self::AlloyHost | Self::AlloyCicd, None) => "help",
-            (Self::AlloyCicd, Some("pipeline")) => {
+            (Self::Provisioner, Some(command @ ("install" | "clone"))) => command,
+            (Self::Provisioner, None) => "install",
+            (Self::Host | Self::Cicd, Some("resolve")) => "lock",
+            (Self::Host | Self::Cicd, Some("validate")) => "check",
+            (Self::Host | Self::Cicd, None) => "help",
+            (Self::Cicd, Some("pipeline")) => {
                 let message = "`alloy-cicd pipeline` is several commands of alloy";
                 let hint = "`alloy check`, `alloy lock --toolchains-only` and `alloy publish --format hub`, one after \
                             the other";
                 return Err(CommandError::usage(message).hint(hint));
             }
-            (Self::AlloyHost, Some(command)) if MACHINES.contains(&command) || command == "list" => {
+            (Self::Host, Some(command)) if MACHINES.contains(&command) || command == "list" => {
                 let message = format!("`alloy-host {command}` is about virtual machines, of which alloy has none");
                 let hint = "`alloy build` makes an image of a blueprint, `alloy run` runs it, and `alloy install` \
                             installs the blueprint on this machine";
@@ -113,9 +116,9 @@ impl Name {
             (_, Some(command)) => {
                 let message = format!("{} has no command `{}`", self.text(), command.escape_debug());
                 let known = match self {
-                    Self::AlloyProvisioner => "install, clone and catalog",
-                    Self::AlloyHost => "catalog, resolve and validate",
-                    Self::AlloyCicd => "validate, resolve and catalog",
+                    Self::Provisioner => "install, clone and catalog",
+                    Self::Host => "catalog, resolve and validate",
+                    Self::Cicd => "validate, resolve and catalog",
                 };
                 return Err(CommandError::usage(message).hint(format!("the commands are {known}")));
             }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::{size, unknown_places};
-use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins};
-use crate::action::{self, Action, COMMON, Lookup, NoArchive};
-use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, Toolchain, render_task, stray};
-use crate::lock::{ArchivePin, Lock, ToolchainSource, logins, same};
+use super::toolchains::Around;
+use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins, toolchains};
+use crate::action::{self, Action, COMMON};
+use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
+use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, UNKNOWN, nearest};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, nearest};
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -110,35 +111,7 @@ fn from(
         }
     };
     let platform = settings.platform.to_string();
-    for toolchain in &manifest.toolchains {
-        let pin = lock.and_then(|lock| lock.toolchain(&platform, &toolchain.reference));
-        if pin.is_none() && lock.is_some() && settings.given.placeholders {
-            problems.push(unpinned(&toolchain.reference, &platform, toolchain.span).strictly(settings.strict));
-        }
-        let Some(alias) = &toolchain.alias else { continue };
-        let Some(pin) = pin else {
-            // Of a lockfile that cannot be read, it is the lockfile that is wrong, not what uses it.
-            if lock.is_none() || settings.given.placeholders {
-                for ending in ["URL", "SHA", "VERSION"] {
-                    env.inject(format!("{alias}_{ending}"), UNKNOWN.to_owned());
-                }
-            }
-            env.miss(alias, &toolchain.reference, &platform);
-            continue;
-        };
-        let said = [
-            ("URL", pin.url().map(str::to_owned)),
-            ("SHA", pin.sha256().map(|sha256| sha256.hex())),
-            ("VERSION", pin.version.clone()),
-        ];
-        let method = pin.method.as_deref().unwrap_or("archive");
-        for (ending, value) in said {
-            match value {
-                Some(value) => env.inject(format!("{alias}_{ending}"), value),
-                None => env.without(format!("{alias}_{ending}"), &toolchain.reference, method),
-            }
-        }
-    }
+    toolchains::inject(blueprint, settings, lock, &mut env, &mut problems);
     let mut layers: Vec<LoweredLayer> = own::user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
     let mut carried = 0;
     for file in &blueprint.files {
@@ -193,13 +166,6 @@ fn from(
     })
 }
 
-/// A warning for a toolchain that nothing pins, in a blueprint that is only looked at: who builds it pins it first.
-fn unpinned(reference: &str, platform: &str, span: Span) -> Diagnostic {
-    Diagnostic::warning("unpinned", span, format!("alloy.lock.yml does not pin `{reference}`"))
-        .label(format!("not pinned for {platform}"))
-        .help("pin it: alloy lock")
-}
-
 fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic> {
     let manifest = &blueprint.manifest;
     let platform = &settings.platform;
@@ -211,50 +177,6 @@ fn unsupported(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic>
     let list = manifest.supported_hosts.join(", ");
     let error = Diagnostic::error("supported-hosts", span, format!("the blueprint does not support {platform}"));
     Some(error.label(format!("supports {list}")).help("build with --platform, or with --ignore-supported-hosts"))
-}
-
-/// What actions may ask of the blueprint around a task.
-struct Around<'a> {
-    lock: Option<&'a Lock>,
-    platform: &'a str,
-    /// Of a blueprint that is only looked at, the manifest's toolchains: it was told of them that nothing pins them.
-    told: Option<&'a [Toolchain]>,
-    sysroot: Option<String>,
-}
-
-impl Lookup for Around<'_> {
-    fn platform(&self) -> &str {
-        self.platform
-    }
-
-    fn toolchain(&self, reference: &str) -> Option<Result<Source, NoArchive>> {
-        // It is the lock that is wrong then, not what uses it.
-        let Some(lock) = self.lock else {
-            return Some(Ok(Source::Url { url: UNKNOWN.to_owned(), sha256: None }));
-        };
-        let Some(pin) = lock.toolchain(self.platform, reference) else {
-            // It was told of the manifest already.
-            let told = self.told.is_some_and(|told| told.iter().any(|told| same(&told.reference, reference)));
-            return told.then(|| Ok(Source::Url { url: UNKNOWN.to_owned(), sha256: None }));
-        };
-        Some(match &pin.source {
-            ToolchainSource::Archive { url, sha256 } => Ok(Source::Url { url: url.clone(), sha256: Some(*sha256) }),
-            ToolchainSource::Package { package } => Err(NoArchive::Package(package.clone())),
-            ToolchainSource::Repository { url, .. } => Err(NoArchive::Repository(url.clone())),
-        })
-    }
-
-    fn looks_only(&self) -> bool {
-        self.told.is_some()
-    }
-
-    fn commit(&self, url: &str, revision: &str) -> Option<String> {
-        self.lock?.commit(url, revision).map(str::to_owned)
-    }
-
-    fn sysroot(&self) -> Option<String> {
-        self.sysroot.clone()
-    }
 }
 
 struct Lowerer<'a> {

@@ -15,6 +15,7 @@ mod platform;
 mod portable;
 mod reads;
 mod split;
+mod toolchains;
 mod trace;
 mod uncovered;
 

@@ -17,12 +17,15 @@ const TASKS: &str = "- {name: a, action: write_env_file, file: /etc/a, content: 
 const PINS: &str =
     "toolchains:\n  x.gcc@stable: {url: 'https://a.example/x.tar', sha256: e3b0c44298fc1c149afbf4c8996fb924}\n";
 
+/// The type of a layer, and its bytes.
+type Layer<'a> = (&'a str, &'a [u8]);
+
 /// A registry that somebody else's tool has published in.
 struct Hub(Registry);
 
 impl Hub {
     /// A manifest of layers with these types and contents.
-    fn manifest(&self, name: &str, layers: &[(&str, &[u8])]) -> Value {
+    fn manifest(&self, name: &str, layers: &[Layer<'_>]) -> Value {
         let typed = |kind: &str, bytes: &[u8]| {
             let mut layer = self.0.put_blob(name, bytes);
             layer["mediaType"] = json!(kind);
@@ -60,7 +63,7 @@ fn what_the_hub_has_is_cloned_listed_and_planned() {
         (Kind::File, "./alloy.lock.yml", "toolchains: {}\n"),
     ]);
     let made = |pins: &str| {
-        let layers: [(&str, &[u8]); 4] = [
+        let layers: [Layer<'_>; 4] = [
             (LOCK, pins.as_bytes()),
             (FILES, &packed),
             (OWN, TEXT.as_bytes()),
@@ -107,8 +110,8 @@ fn what_is_hostile_is_refused_in_this_form_too() {
     let outside = archive(&[(Kind::File, "manifest.yml", TEXT), (Kind::File, "../../x", "x")]);
     let linked = archive(&[(Kind::File, "manifest.yml", TEXT), (Kind::Symlink, "alloy.lock.yml", "/etc/passwd")]);
     let large = vec![b'#'; 5 << 20];
-    let lock: (&str, &[u8]) = (LOCK, PINS.as_bytes());
-    let cases: [(&[(&str, &[u8])], &str); 9] = [
+    let lock: Layer<'_> = (LOCK, PINS.as_bytes());
+    let cases: [(&[Layer<'_>], &str); 9] = [
         (&[(FILES, &outside), lock], "`..`"),
         (&[(FILES, &occupied), lock], "is a directory"),
         (&[(FILES, &linked), lock], "is a link"),

@@ -155,7 +155,7 @@ fn damaged(text: &'static str) -> TarError {
 
 /// What comes where a header can be.
 enum Next {
-    Member(Header),
+    Member(Box<Header>),
     /// A block of zeros.
     Zeros,
     /// Nothing at all, as old tools write the end.
@@ -181,7 +181,7 @@ fn next_header(reader: &mut impl Read) -> Result<Next, TarError> {
     if !super::looks_like_tar(header.as_bytes()) {
         return Err(damaged("damaged: a header has a wrong checksum"));
     }
-    Ok(Next::Member(header))
+    Ok(Next::Member(Box::new(header)))
 }
 
 fn padded(size: u64) -> u64 {

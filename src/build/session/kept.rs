@@ -4,7 +4,10 @@ use std::path::Path;
 
 use layers::diff::ExcludeSet;
 
+use super::Session;
+use crate::event::Event;
 use crate::op::{Op, Step};
+use crate::plan::PlannedLayer;
 
 /// Lent to commands, and masked while they run: what a task writes there is seen by nobody.
 const LENT: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
@@ -30,6 +33,22 @@ pub(super) fn lost(step: &Step, last: bool) -> Vec<&str> {
     // What is made of it is another path's.
     let removed = |path: &str| step.ops.iter().any(|op| matches!(op, Op::Remove { path: gone } if gone == path));
     written.filter(is_lost).filter(|path| !removed(path)).collect()
+}
+
+impl Session<'_> {
+    /// Says what tasks have written that no image will have.
+    pub(super) fn tell_lost(&self, planned: &PlannedLayer) {
+        let last = planned.steps.len().saturating_sub(1);
+        for (at, step) in planned.steps.iter().enumerate() {
+            for path in lost(step, at == last) {
+                let warning = format!(
+                    "{}: {} ({}:{}): what is written to {path} is in no image: that place is made anew wherever one runs",
+                    planned.name, step.name, step.file, step.line
+                );
+                self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
+            }
+        }
+    }
 }
 
 #[cfg(test)]

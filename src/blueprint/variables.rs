@@ -106,7 +106,8 @@ impl Environment {
         }
         env.undeclared.remove(DEV_USERNAME);
         let (user, source) = image_user(blueprint, given);
-        env.process.insert(DEV_USERNAME.to_owned(), user.to_owned());
+        env.process.remove(DEV_USERNAME);
+        env.process.extend(source.map(|_| (DEV_USERNAME.to_owned(), user.to_owned())));
         env.values.insert(DEV_USERNAME.to_owned(), user.to_owned());
         env.chosen = source.map(|source| format!("{DEV_USERNAME} is {user}, from {source}"));
         env.filled(blueprint, given)

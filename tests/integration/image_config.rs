@@ -87,7 +87,7 @@ fn a_user_that_the_base_has_is_not_made_again() {
 }
 
 #[test]
-fn the_user_of_a_blueprint_is_never_who_builds_it() {
+fn the_user_of_a_blueprint_is_who_it_is_meant_for() {
     let task = "- {name: who, action: run_command, reason: test, command: 'echo {{.Vars.DEV_USERNAME}} > /srv/who'}\n\
                 - {name: field, action: write_env_file, file: '/srv/$DEV_USERNAME-$USER', content: ''}\n\
                 - {name: home, action: write_env_file, file: '/srv/home$HOME', content: ''}\n";
@@ -102,6 +102,7 @@ fn the_user_of_a_blueprint_is_never_who_builds_it() {
     std::fs::write(&env_file, "DEV_USERNAME=file\n").unwrap();
     for (blueprint, options, expected) in [
         (&plain, &[][..], "root"),
+        (&variable, &["--user", "eve"], "eve"),
         (&user, &[], "dev"),
         (&variable, &[], "ann"),
         (&user, &["--env-file", text(&env_file)], "file"),
@@ -110,9 +111,10 @@ fn the_user_of_a_blueprint_is_never_who_builds_it() {
         let mut all = vec!["build", text(blueprint.path()), "-t", "who"];
         all.extend(options);
         let mut command = shared().alloy(&all);
-        for name in ["USER", "LOGNAME", "SUDO_USER", "DEV_USERNAME"] {
+        for name in ["USER", "LOGNAME", "SUDO_USER"] {
             command.env(name, "invoker");
         }
+        command.env_remove("DEV_USERNAME");
         run(command.env("HOME", "/home/invoker")).ok();
         let shown = shared()
             .run(&["run", "-u", "root", "who", "--", "sh", "-c", "cat /srv/who; ls -d /srv/*-root; ls /srv/home"])
@@ -132,4 +134,36 @@ fn a_working_directory_that_is_a_file_is_an_error() {
     ]);
     let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
     assert!(said.contains("/etc/passwd is something that is no directory"), "{said}");
+}
+
+/// A published blueprint says `run_as` of a user whom its host has.
+#[test]
+fn whom_nobody_makes_is_told_before_anything_runs() {
+    let tasks = "- {name: first, action: run_command, reason: test, command: 'echo it ran'}\n\
+                 - name: theirs\n  action: run_command\n  reason: test\n  run_as: '{{.Vars.DEV_USERNAME}}'\n\
+                 \x20 command: 'id -un > ~/who'\n";
+    let manifest = "name: D\nversion: 1.0.0\nrun_order: [tasks.yml]\n";
+    let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)]);
+    let path = text(blueprint.path());
+    let build = |more: &[&str]| {
+        let mut command = shared().alloy(&[&["build", path, "-t", "meant"], more].concat());
+        command.env("DEV_USERNAME", "dev");
+        run(&mut command)
+    };
+    let said = build(&[]).fails(3).stderr;
+    assert!(said.contains("there is no user `dev` (tasks.yml:2: theirs)"), "{said}");
+    assert!(said.contains("--user dev") && !said.contains("it ran"), "{said}");
+    build(&["--user", "dev"]).ok();
+    let who = shared().run(&["run", "meant", "--", "sh", "-c", "id -un; cat ~/who"]).ok().stdout;
+    assert_eq!(who, "dev\ndev\n");
+    // What it was built with is remembered, whatever the environment says afterwards.
+    run(shared().alloy(&["verify", "meant"]).env_remove("DEV_USERNAME")).ok();
+    let of_base = build(&["--var", "DEV_USERNAME=www-data"]);
+    assert!(!of_base.stderr.contains("there is no user"), "{}", of_base.stderr);
+    let said = build(&["--user", "A b"]).fails(2).stderr;
+    assert!(said.contains("lower-case letters"), "{said}");
+    // A task may make the user.
+    let makes = tasks.replace("echo it ran", "useradd --create-home dev");
+    std::fs::write(blueprint.path().join("tasks.yml"), makes).unwrap();
+    build(&[]).ok();
 }

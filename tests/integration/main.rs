@@ -95,6 +95,7 @@ mod team_documents;
 mod team_keys;
 mod team_list;
 mod terminal;
+mod toolchains;
 mod transport;
 mod undone;
 mod unfit;

@@ -43,7 +43,7 @@ fn the_later_place_wins() {
 }
 
 #[test]
-fn the_user_who_builds_is_no_variable() {
+fn the_user_who_builds_is_no_variable_but_the_one_that_is_meant_is() {
     let downloads = Downloads::of_tasks(
         "- {name: write, action: write_env_file, file: /srv/0, content: '{{.Vars.DEV_USERNAME}} {{.Vars.USER}} {{.Vars.HOME}}'}\n",
     );
@@ -52,7 +52,11 @@ fn the_user_who_builds_is_no_variable() {
     let mut command = downloads.command(&["-o", &output]);
     let personal = ["DEV_USERNAME", "USER", "SUDO_USER", "LOGNAME", "HOME"];
     personal.iter().for_each(|name| _ = command.env(name, "ann"));
-    run(&mut command).ok();
+    let said = run(&mut command).ok().stderr;
+    assert_eq!(std::fs::read_to_string(format!("{image}/srv/0")).unwrap(), "ann root /root");
+    assert!(said.contains("DEV_USERNAME is ann, from the environment"), "{said}");
+    let mut command = downloads.command(&["-o", &output]);
+    run(command.env("USER", "ann").env("SUDO_USER", "ann").env_remove("DEV_USERNAME")).ok();
     assert_eq!(std::fs::read_to_string(format!("{image}/srv/0")).unwrap(), "root root /root");
 }
 

@@ -1,0 +1,114 @@
+//! Toolchains that are no archives: pip, west and git have them, and the lockfile pins what can be pinned.
+
+use std::process::Command;
+
+use crate::support::{Store, blueprint, run, shared, text};
+
+/// A catalog with a tool of pip, the same on every platform, and a repository of git.
+fn catalog(repository: &str) -> tempfile::TempDir {
+    let version = |id: &str, provider: &str| {
+        format!("spec_version: 1\nid: {id}\nversion: 1.3.0\nproviders:\n  - {{id: own, {provider}}}\n")
+    };
+    let index = |id: &str| {
+        format!(
+            "spec_version: 1\nid: {id}\ntype: index\naliases: {{stable: 1.3.0}}\n\
+             versions: [{{version: 1.3.0, file: 1.3.0.yaml, status: stable}}]\n"
+        )
+    };
+    let git = format!("method: git, url: '{repository}', version: v1");
+    let place = |name: &str| format!("catalog/{name}");
+    let files = [
+        (place("tools/python/west/index.yaml"), index("tool.python.west")),
+        (
+            place("tools/python/west/1.3.0.yaml"),
+            version("tool.python.west", "method: pip, package: west, version: 1.3.0"),
+        ),
+        (place("sdks/vendor/sources/index.yaml"), index("sdk.vendor.sources")),
+        (place("sdks/vendor/sources/1.3.0.yaml"), version("sdk.vendor.sources", &git)),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn what_pip_and_git_have_is_pinned_offline_and_gives_its_variables() {
+    let sources = tempfile::tempdir().unwrap();
+    let script =
+        "git init -q -b main . && git -c user.name=a -c user.email=a@a commit -q --allow-empty -m x && git tag v1";
+    run(Command::new("sh").args(["-c", script]).current_dir(sources.path())).ok();
+    let repository = format!("https://git.example{}", text(sources.path()));
+    let catalog = catalog(&repository);
+    let manifest = "name: T\nversion: 1.0.0\nrun_order: [tasks.yml]\nsupported_hosts: [linux/amd64, linux/arm64]\nimage: {env_from_profile: false}\n\
+                    toolchains: [{ref: tool.python.west, alias: WEST}, {ref: sdk.vendor.sources, alias: SDK}]\n";
+    let tasks = "- {name: a, action: write_env_file, file: /etc/a, content: '{{.Vars.WEST_VERSION}} {{.Vars.SDK_URL}} {{.Vars.SDK_VERSION}}'}\n";
+    let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)]);
+    let path = text(blueprint.path());
+    // Before: a warning of check, an error where somebody insists.
+    let said = shared().run(&["check", path]).ok().stdout;
+    assert!(said.contains("does not pin `tool.python.west`") && said.contains("alloy lock"), "{said}");
+    shared().run(&["check", "--strict", path]).fails(1);
+    // As the existing tool resolves: no network, no sandbox, an empty store.
+    let store = Store::new();
+    let mut resolve = store.alloy(&["compat", "alloy-host", "resolve", path, "--catalog", text(catalog.path())]);
+    run(resolve.env("https_proxy", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9")).ok();
+    let lock = std::fs::read_to_string(blueprint.path().join("alloy.lock.yml")).unwrap();
+    for line in [
+        "tool.python.west@stable: {package: west, method: pip, version: \"1.3.0\"}".to_owned(),
+        format!("sdk.vendor.sources@stable: {{url: {repository}, method: git, version: v1}}"),
+    ] {
+        assert_eq!(lock.matches(&line).count(), 2, "{line}\n{lock}");
+    }
+    let checked = shared().run(&["check", path]).ok().stdout;
+    assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+    let root = store.path().join("root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    let image = store.path().join("image");
+    let (base, output) = (format!("rootfs:{}", text(&root)), format!("type=dir,dest={}", text(&image)));
+    store.run(&["build", path, "--base", &base, "-o", &output]).ok();
+    assert_eq!(std::fs::read_to_string(image.join("etc/a")).unwrap(), format!("1.3.0 {repository} v1"));
+    // Nothing is twice: a second time, it is current.
+    let again = store.run(&["lock", path, "--toolchains-only", "--catalog", text(catalog.path())]).ok().stderr;
+    assert!(again.contains("is current"), "{again}");
+    // What there is none of is told with the reason, and what is no archive is not unpacked.
+    std::fs::write(
+        blueprint.path().join("tasks.yml"),
+        "- {name: a, action: get_file, url: '{{.Vars.WEST_URL}}', dest: /a}\n\
+         - {name: b, action: unarchive_from_ref, ref: tool.python.west, dest: /opt/b}\n\
+         - {name: c, action: unarchive_from_ref, ref: sdk.vendor.sources, dest: /opt/c}\n",
+    )
+    .unwrap();
+    let said = store.run(&["build", path, "--base", &base]).fails(3).stderr;
+    for part in ["has no URL of `tool.python.west`", "the package `west` of pip", "the git repository https://git"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn entries_of_other_tools_are_read() {
+    let lock = |entry: &str| format!("host: linux/amd64\ntoolchains:\n  tool.python.west@stable: {{{entry}}}\n");
+    let blueprint = blueprint(&[
+        (
+            "manifest.yml",
+            "name: T\nversion: 1.0.0\nrun_order: [tasks.yml]\ntoolchains: [{ref: tool.python.west, alias: W}]\n",
+        ),
+        ("tasks.yml", "- {name: a, action: write_env_file, file: /etc/a, content: x}\n"),
+        ("alloy.lock.yml", &lock("package: west, version: 1.3.0, method: pip")),
+    ]);
+    let path = text(blueprint.path());
+    shared().run(&["check", path, "--strict"]).ok();
+    for (entry, part) in [
+        ("method: pip, version: '1'", "has no `package`"),
+        ("method: git, url: 'https://a.example/x'", "has no `version`"),
+        ("method: west, url: 'https://a.example/x', version: v1, commit: 12", "is not a commit"),
+        ("method: archive, url: 'https://a.example/x'", "has no `sha256`"),
+    ] {
+        std::fs::write(blueprint.path().join("alloy.lock.yml"), lock(entry)).unwrap();
+        let said = shared().run(&["check", path]).fails(1).stdout;
+        assert!(said.contains(part), "{entry}: {said}");
+    }
+}

@@ -88,6 +88,46 @@ impl Lock {
         downloads.chain(self.packages.files().map(|file| (file.url.clone(), file.size))).collect()
     }
 
+    /// `old` with all that this one pins and `old` does not.
+    #[must_use]
+    pub fn added_to(&self, old: &Self) -> Self {
+        let mut all = old.clone();
+        for (platform, pins) in &self.toolchains {
+            let own = all.toolchains.entry(platform.clone()).or_default();
+            for (reference, pin) in pins.iter().filter(|(reference, _)| old.toolchain(platform, reference).is_none()) {
+                own.insert(reference.clone(), pin.clone());
+            }
+        }
+        for (reference, pin) in &self.base {
+            match (all.base.get_mut(reference), pin) {
+                (None, pin) => drop(all.base.insert(reference.clone(), pin.clone())),
+                (Some(BasePin::Archive(own)), BasePin::Archive(new)) => {
+                    for (platform, pin) in new {
+                        own.entry(platform.clone()).or_insert_with(|| pin.clone());
+                    }
+                }
+                (Some(_), _) => {}
+            }
+        }
+        for (url, pin) in &self.downloads {
+            all.downloads.entry(url.clone()).or_insert_with(|| pin.clone());
+        }
+        for (url, commits) in &self.git {
+            let own = all.git.entry(url.clone()).or_default();
+            for (name, commit) in commits {
+                own.entry(name.clone()).or_insert_with(|| commit.clone());
+            }
+        }
+        // A task's list is for what the task asks for now.
+        for (platform, tasks) in &self.apt {
+            all.apt.entry(platform.clone()).or_default().extend(tasks.clone());
+        }
+        for (language, platform, task, pin) in self.packages.all() {
+            all.packages.insert(language, platform, task.clone(), pin.clone());
+        }
+        all
+    }
+
     /// True if both pin the same, whenever that was.
     pub fn pins_as(&self, other: &Self) -> bool {
         let Self { resolved_at: _, host, toolchains, base, downloads, git, mirror, apt, packages } = self;
@@ -126,6 +166,29 @@ mod tests {
             assert!(lock.toolchain("linux/arm64", key).is_none());
             assert_eq!(lock.download("https://a.example/y").unwrap().hex(), digits);
         }
+    }
+
+    #[test]
+    fn what_was_found_is_added_and_nothing_is_taken_away() {
+        let digits = |digit: &str| digit.repeat(64);
+        let lock = |text: &str| Lock::read(&parse(FileId(0), text).unwrap()).unwrap();
+        let old = lock(&format!(
+            "downloads:\n  https://a.example/x: {{sha256: {a}}}\nbase:\n  debian:12: {{digest: 'sha256:{a}'}}\n\
+             apt:\n  linux/amd64:\n    a: {{packages: [x], closure: []}}\n",
+            a = digits("a")
+        ));
+        let new = lock(&format!(
+            "downloads:\n  https://a.example/x: {{sha256: {b}}}\n  https://a.example/y: {{sha256: {b}}}\n\
+             base:\n  debian:12: {{digest: 'sha256:{b}'}}\ngit:\n  https://a.example/g: {{v1: {c}}}\n",
+            b = digits("b"),
+            c = "0a".repeat(20)
+        ));
+        let all = new.added_to(&old);
+        assert_eq!(all.download("https://a.example/x").unwrap().hex(), digits("a"));
+        assert_eq!(all.download("https://a.example/y").unwrap().hex(), digits("b"));
+        assert_eq!((&all.base, &all.apt), (&old.base, &old.apt));
+        assert!(all.commit("https://a.example/g", "v1").is_some());
+        assert_eq!(old.added_to(&old), old);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct Manifest {
     pub run_order: Vec<(String, Span)>,
 }
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "name",
     "version",
     "description",
@@ -61,6 +61,7 @@ const FIELDS: [&str; 13] = [
     "toolchains",
     "required_env",
     "supported_hosts",
+    "targets",
     "image",
     "shell",
     "run_order",
@@ -162,12 +163,14 @@ impl Manifest {
         manifest.description = errors.optional(mapping.get("description"), owned("description"));
         manifest.vendor = errors.optional(mapping.get("vendor"), owned("vendor"));
         manifest.licenses = errors.optional(mapping.get("licenses"), owned("licenses"));
-        manifest.authors = errors.optional(mapping.get("authors"), authors).unwrap_or_default();
+        manifest.authors = errors.optional(mapping.get("authors"), |node| texts(node, "authors")).unwrap_or_default();
         if let Some(node) = mapping.get("variables") {
             manifest.variables = variables(node, "variables", errors.0).unwrap_or_default();
         }
         manifest.toolchains = list(mapping, "toolchains", toolchain, &mut errors);
         manifest.required_env = list(mapping, "required_env", required_env, &mut errors);
+        // Boards and chips, for people who look for a blueprint: nothing is done with them.
+        let _: Option<Vec<String>> = errors.optional(mapping.get("targets"), |node| texts(node, "targets"));
         let wrong = errors.0.len();
         manifest.supported_hosts = list(mapping, "supported_hosts", platform, &mut errors);
         // Nothing is held against a list that is itself wrong.
@@ -265,11 +268,12 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn authors(node: &Node) -> Result<Vec<String>> {
-    match node.text("authors") {
+/// A text, or a list of texts.
+fn texts(node: &Node, field: &str) -> Result<Vec<String>> {
+    match node.text(field) {
         Ok(text) => Ok(vec![text.to_owned()]),
-        Err(_) => match node.sequence("authors") {
-            Ok(items) => items.iter().map(|item| item.text(&entry_of("authors")).map(str::to_owned)).collect(),
+        Err(_) => match node.sequence(field) {
+            Ok(items) => items.iter().map(|item| item.text(&entry_of(field)).map(str::to_owned)).collect(),
             Err(error) => Err(error.help("a text, or a list such as `[Somebody]`")),
         },
     }

@@ -1,6 +1,6 @@
 //! A task with its variables put in and the block of one architecture merged.
 
-use super::template::{TemplateError, expand, expand_env};
+use super::template::{ARCH, TemplateError, expand, expand_env};
 use super::variables::is_own_credential;
 use super::{Environment, Task};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node, Sources, Span, Value};
@@ -25,7 +25,7 @@ pub fn render_task(
 ) -> Result<(Mapping, bool), Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let (merged, missing) = merge(&task.fields, arch, &mut errors);
-    let mut renderer = Renderer { env, sources, errors };
+    let mut renderer = Renderer { env, arch, sources, errors };
     let mut fields = Mapping::default();
     for (key, node) in merged.entries {
         let from_environment = !verbatim.contains(&key.text.as_str());
@@ -85,6 +85,8 @@ fn unknown(key: &Key) -> Option<Diagnostic> {
 
 struct Renderer<'a> {
     env: &'a mut Environment,
+    /// In Debian's words.
+    arch: &'a str,
     sources: &'a Sources,
     errors: Vec<Diagnostic>,
 }
@@ -146,7 +148,8 @@ impl Renderer<'_> {
                 Diagnostic::error("nul", span, "a NUL character cannot be part of a text").help("remove the `\\0`"),
             );
         }
-        let expanded = match expand(text, |name| self.env.inserted(name)) {
+        let named = |name: &str| if name == ARCH { Some(self.arch.to_owned()) } else { self.env.inserted(name) };
+        let expanded = match expand(text, named) {
             Ok(text) => text,
             Err(errors) => {
                 for error in errors.into_iter().take(MAX_PROBLEMS) {
@@ -210,7 +213,7 @@ impl Renderer<'_> {
                 let single = !text.contains(char::is_whitespace) && !matches!(text.as_str(), "end" | "else");
                 let help = match meant.filter(|_| single) {
                     Some(name) => format!("did you mean `{{{{.Vars.{name}}}}}`? There is no other construct"),
-                    None => "the only construct is `{{.Vars.NAME}}`".to_owned(),
+                    None => "the only constructs are `{{.Vars.NAME}}` and `{{ arch }}`".to_owned(),
                 };
                 Diagnostic::error("template", span, message).label("not known").help(help)
             }

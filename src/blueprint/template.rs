@@ -1,4 +1,7 @@
-//! `{{.Vars.NAME}}`, as Go's text/template has it, and `$NAME`. Nothing else is a template here.
+//! `{{.Vars.NAME}}` and `{{ arch }}`, as Go's text/template has them, and `$NAME`. Nothing else is a template here.
+
+/// What `{{ arch }}` is looked up as: no variable has such a name.
+pub(super) const ARCH: &str = "{{arch}}";
 
 /// What is wrong with a template, and where: the how-manieth `{{` (or `$`) of the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,7 +43,8 @@ pub(super) fn expand(text: &str, mut lookup: impl FnMut(&str) -> Option<String>)
             Some(inner) if inner.ends_with(char::is_whitespace) => (inner, true),
             _ => (inner, false),
         };
-        let name = inner.trim().strip_prefix(".Vars.").filter(|name| super::manifest::is_name(name));
+        let variable = || inner.trim().strip_prefix(".Vars.").filter(|name| super::manifest::is_name(name));
+        let name = if inner.trim() == "arch" { Some(ARCH) } else { variable() };
         let value = match name {
             Some(name) => lookup(name).ok_or_else(|| TemplateError::Undefined { name: name.to_owned(), nth }),
             None => Err(TemplateError::Construct { text: inner.trim().to_owned(), nth }),

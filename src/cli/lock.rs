@@ -91,11 +91,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let done = locker.run();
     let Locker { lock: mut new, missing, uncovered, .. } = locker;
     if let Err(error) = done {
-        // What is pinned need not be asked for again; it is as good as it would be in the whole.
+        // What is pinned need not be asked for again. Nothing is taken away, and what would be pinned anew waits for
+        // the whole: packages fit the base that they were found on.
+        let mut partial = new.added_to(&old);
         let kept = match &sink {
-            Some(sink) if !difference(&old, &new).is_empty() => {
-                new.resolved_at = Some(resolved_at());
-                write(sink, &path, &new.to_yaml())?
+            Some(sink) if !update.any() && !difference(&old, &partial).is_empty() => {
+                partial.resolved_at = Some(resolved_at());
+                write(sink, &path, &partial.to_yaml())?
             }
             _ => false,
         };

@@ -280,9 +280,9 @@ impl Lowerer<'_> {
         self.problems.extend(problems);
         let mut step = step.filter(|_| !excluded)?;
         if !self.settings.host && step.ops.iter().any(|op| matches!(op, Op::RegisterBinfmt { .. })) {
-            let error =
-                Diagnostic::error("image", action_field.span, "`register_binfmt` changes the kernel, not the image");
-            self.problems.push(error.help("add `exclude: [docker]` to the task: image builds then leave it out"));
+            let message = "`register_binfmt` changes the kernel, not the image: it is left out";
+            let warning = Diagnostic::warning("image", action_field.span, message).strictly(self.settings.strict);
+            self.problems.push(warning.help("say so with `exclude: [docker]`"));
             return None;
         }
         if self.settings.offline && step.network == Some(Network::Host) {

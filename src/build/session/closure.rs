@@ -2,13 +2,14 @@
 
 use super::{Result, Session};
 use crate::build::closures::{Found, Open};
-use crate::build::ensure_agent;
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
+use crate::build::{BuildError, TaskFailure, ensure_agent};
 use crate::event::{Event, Id};
 use crate::op::{Language, Step};
 use crate::plan::{AptTask, LanguageTask, LoweredLayer};
 use crate::target::Closure;
+use crate::target::image::RequestError;
 
 impl Session<'_> {
     /// Asks on top of everything so far for each of `tasks`, all of `layer`, in their order. What comes before the
@@ -54,8 +55,28 @@ impl Session<'_> {
         let mut lines = Lines::new(reporter, &self.lowered.secrets, id);
         let closure =
             self.target()?.closure((&task.packages, &task.debs), task.recommends, files, |piece| lines.take(&piece));
-        lines.finish();
-        reporter.event(Event::TaskEnded { layer: id });
-        Ok(closure?)
+        let output = lines.finish();
+        let (message, hint) = match closure {
+            Ok(closure) => {
+                reporter.event(Event::TaskEnded { layer: id });
+                return Ok(closure);
+            }
+            Err(RequestError::Failed { message, hint }) => (message, hint),
+            Err(error) => return Err(error.into()),
+        };
+        let failure = TaskFailure {
+            task: step.name.clone(),
+            action: step.action.clone(),
+            layer: task.key.clone(),
+            file: step.file.clone(),
+            line: step.line,
+            message: self.lowered.secrets.mask(&message),
+            exit: None,
+            output,
+            hints: hint.into_iter().collect(),
+            image: None,
+            looked_into: false,
+        };
+        Err(BuildError::Task { failure: Box::new(failure), partial: None })
     }
 }

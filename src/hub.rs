@@ -27,7 +27,7 @@ pub use list::{Listed, list};
 pub use name::{host, reference};
 pub use pack::{Package, pack};
 pub use publish::publish;
-pub use renew::Renewed;
+pub use renew::{RECORD, Renewed};
 
 /// What the artifact is (`artifactType`).
 pub const BLUEPRINT: &str = "application/vnd.alloy.blueprint.v1";

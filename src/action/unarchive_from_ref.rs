@@ -23,7 +23,9 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let lookup = fields.lookup();
     let unpinned = |say: fn(&'static str, Span, String) -> Diagnostic| {
         let message = format!("alloy.lock.yml does not pin `{reference}` for {}", lookup.platform());
-        say("unpinned", node.span, message).label("not pinned").help("pin it: alloy lock")
+        say("unpinned", node.span, message)
+            .label("not pinned")
+            .help("list it in `toolchains` of manifest.yml, and pin it: alloy lock")
     };
     let source = match lookup.toolchain(reference.trim()) {
         Some(source) => source,

@@ -57,12 +57,6 @@ impl BuildError {
     }
 }
 
-/// Users that nobody makes, each with the task that would run as it.
-fn unknown(names: &[(String, String)]) -> String {
-    let all: Vec<String> = names.iter().map(|(name, place)| format!("there is no user `{name}` ({place})")).collect();
-    all.join(", ")
-}
-
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
@@ -81,8 +75,8 @@ pub enum BuildError {
     Claim { suite: String },
     #[error("{task} ({file}:{line}): it wants to log in by ssh, and no agent is lent to it")]
     NoAgent { task: String, file: String, line: usize },
-    #[error("{} in the image that these tasks begin with", unknown(names))]
-    Users { names: Vec<(String, String)> },
+    #[error("there is no user `{name}` in the image that the tasks begin with, and no task before makes one")]
+    User { name: String, task: String, file: String, line: usize },
     #[error("{error}; {need}")]
     Foreign { need: Need, error: NoEmulator },
     #[error("`image.env` of manifest.yml: `{name}` refers to `${wanted}`, which neither {base} nor a line above sets")]

@@ -74,15 +74,10 @@ fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
     let network = args.hub.network(&context, &reference, platform)?;
     let resolver = network.resolver();
     let found = hub::find(&resolver, &reference)?;
-    let how = if args.update {
-        match found.renew(&resolver, directory)? {
-            Renewed::New => String::new(),
-            Renewed::Same => ", as it was".to_owned(),
-            Renewed::Files(count) => format!(", {} changed", ui::count(count, "file")),
-        }
-    } else {
-        found.unpack(&resolver, directory)?;
-        String::new()
+    let how = match found.put(&resolver, directory, args.update)? {
+        Renewed::New => String::new(),
+        Renewed::Same => ", as it was".to_owned(),
+        Renewed::Files(count) => format!(", {} changed", ui::count(count, "file")),
     };
     let version = found.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
     let title = found.title.as_deref().unwrap_or(name);

@@ -309,7 +309,7 @@ impl From<HubError> for CommandError {
             HubError::Resolve(error) => return error.into(),
             HubError::Store(error) => return error.into(),
             HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Occupied { .. } => Kind::Usage,
-            HubError::Changed { .. } => Kind::Failed,
+            HubError::Changed { .. } | HubError::NoRecord { .. } | HubError::NotOwn { .. } => Kind::Failed,
             HubError::Contents(_) => Kind::Blueprint,
             HubError::File { .. } => Kind::Failed,
             HubError::NotABlueprint { .. }
@@ -357,13 +357,14 @@ impl From<BuildError> for CommandError {
                     _ => failure,
                 }
             }
-            BuildError::Users { ref names } => {
-                let name = names.first().map_or("NAME", |(name, _)| name);
+            BuildError::User { name, task, file, line } => {
                 let hint = format!(
                     "`--user {name}` makes the user, as `image: {{user: {name}}}` in manifest.yml does; a base may have it; or \
-                     name another: --var DEV_USERNAME=NAME"
+                     name another, where the task has {{{{.Vars.DEV_USERNAME}}}}: --var DEV_USERNAME=NAME"
                 );
-                with(Kind::Blueprint, &error, Some(hint))
+                let message = format!("there is no user `{name}` in the image, and no task before makes one");
+                let error = CommandError::new(Kind::Failed, message);
+                Place::of(&file, line, &format!("`{name}`")).told_of(error, &task).hint(hint)
             }
             BuildError::Lost { .. } => {
                 super::heal::lost();

@@ -2,6 +2,7 @@
 
 use super::build::FAILED;
 use super::error::{CommandError, Kind};
+use crate::cache::LIST_TAG;
 use crate::image::BaseRef;
 use crate::registry::Reference;
 
@@ -18,6 +19,10 @@ pub(super) fn image_name(text: &str) -> Result<Reference, CommandError> {
 /// An error for a name that would mean something else wherever it is read again. One with a registry means itself.
 pub(super) fn not_reserved(reference: &Reference) -> Result<(), CommandError> {
     let told = reference.to_string();
+    if reference.tag.as_deref() == Some(LIST_TAG) {
+        let message = format!("`{told}` is no name for an image: that tag is the list of the repository's cache");
+        return Err(CommandError::usage(message).hint("give another tag"));
+    }
     // Without registry and directory, and with a tag.
     let name = match told.split_once([':', '@']) {
         Some((name, _)) if !name.contains('/') => name,
@@ -44,6 +49,7 @@ mod tests {
             ("sha256", "as a digest"),
             ("docker.io/library/sha256:abcdef", "as a digest"),
             ("local:foo", "as a base"),
+            ("r.example/team/env:alloy-cache", "the list of"),
             ("deb:bookworm", "as a base"),
             ("oci-archive:x", "as a base"),
             ("alloy-failed", "builds that fail"),

@@ -7,7 +7,7 @@ use clap::Args;
 use super::context::{Context, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::hub::{HubArgs, tagged};
-use crate::blueprint::{self, Blueprint};
+use crate::blueprint::{self, Blueprint, MANIFEST_FILE};
 use crate::event::Event;
 use crate::hub;
 use crate::install::state::STATE_FILE;
@@ -83,11 +83,15 @@ impl PlaceArgs {
         let Some(name) = &self.name else {
             return Ok(Place { directory: self.directory(), state });
         };
+        // Who only looks sees what is there.
+        if let Some(directory) = self.blueprint_dir.as_ref().filter(|one| looks && one.join(MANIFEST_FILE).is_file()) {
+            return Ok(Place { directory: directory.clone(), state });
+        }
         let reference = self.reference(name)?;
         let network = self.hub.network(context, &reference, platform)?;
         if let Some(directory) = self.blueprint_dir.as_ref().filter(|_| !looks) {
             let found = hub::find(&network.resolver(), &reference)?;
-            found.renew(&network.resolver(), directory)?;
+            found.put(&network.resolver(), directory, true)?;
             let note = format!("{reference}@{} is in {}", found.digest, directory.display());
             context.reporter.event(Event::Note(note));
             return Ok(Place { directory: directory.clone(), state });

@@ -174,6 +174,7 @@ fn checked(
         format!("{}: {}{help}", sources.place(diagnostic.span), diagnostic.message)
     };
     if !unpinned.is_empty() && !allow_unpinned {
+        let unpinned = unpinned.into_iter().map(|one| one.strictly(true)).collect();
         let error = CommandError::from(Problems { diagnostics: unpinned, sources: sources.clone() });
         let hint = "`alloy lock` pins what it needs; --allow-unpinned publishes it as it is";
         return Err(error.hint(hint));

@@ -13,8 +13,10 @@ use crate::resolve::{Member, local, members};
 
 /// Files for people, with any ending.
 const FOR_PEOPLE: [&str; 5] = ["README", "LICENSE", "LICENCE", "COPYING", "NOTICE"];
+/// What a user's own `.env` is made from.
+const EXAMPLE: &str = ".env.example";
 /// What is of one machine or person, whoever names it.
-const PRIVATE: [&str; 2] = [".env", "alloy.state.yml"];
+pub(super) const PRIVATE: [&str; 3] = [".env", "alloy.state.yml", super::RECORD];
 const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 
 /// One file.
@@ -121,7 +123,8 @@ fn for_people(directory: &Path) -> Result<Vec<String>, HubError> {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let stem = name.split(['.', '-']).next().unwrap_or_default();
         // A link that leads elsewhere is not the blueprint's.
-        if FOR_PEOPLE.iter().any(|known| stem.eq_ignore_ascii_case(known)) && local(directory, &name).is_ok() {
+        let known = name == EXAMPLE || FOR_PEOPLE.iter().any(|known| stem.eq_ignore_ascii_case(known));
+        if known && local(directory, &name).is_ok() {
             found.push(name);
         }
     }

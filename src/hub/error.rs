@@ -7,6 +7,7 @@ use layers::path::PathError;
 use layers::store::StoreError;
 use layers::tar::TarError;
 
+use super::RECORD;
 use crate::registry::{ReferenceError, RegistryError};
 use crate::resolve::ResolveError;
 
@@ -28,6 +29,10 @@ pub enum HubError {
     Occupied { path: PathBuf },
     #[error("{} was changed since it was cloned: {}", directory.display(), listed(files, *more))]
     Changed { directory: PathBuf, files: Vec<PathBuf>, more: usize },
+    #[error("{} has no {RECORD}: nobody knows what was changed in it since it was cloned", directory.display())]
+    NoRecord { directory: PathBuf },
+    #[error("{} is another user's", directory.display())]
+    NotOwn { directory: PathBuf },
     #[error("the blueprint cannot be published: {0}")]
     Contents(ContentError),
     #[error("{registry} does not say what it has, and has no repository {name}")]
@@ -92,10 +97,10 @@ impl HubError {
                 "--update makes a clone the version there is now; -o names another directory".to_owned()
             }
             Self::Changed { .. } => {
-                "move your changes away, and clone again; or clone into another directory with -o. Nothing was changed \
-                 here"
-                    .to_owned()
+                "move your changes away, and try again, or take another directory. Nothing was changed here".to_owned()
             }
+            Self::NoRecord { .. } => "clone it into another directory, with -o".to_owned(),
+            Self::NotOwn { .. } => "let that user clone it, or clone it into another directory, with -o".to_owned(),
             Self::Refused { .. } => {
                 "whoever published it should do it again, with `alloy publish`; nothing of it was kept".to_owned()
             }

@@ -4,21 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use layers::digest::Digest;
 use layers::regular;
 use serde::{Deserialize, Serialize};
 
 use super::contents::failed;
 use super::land::{free, land};
+use super::unpack::is_git_s;
 use super::{Found, HubError, MOST_TEXT};
 use crate::blueprint::MANIFEST_FILE;
 use crate::resolve::Resolver;
 use crate::sink::{Sink, Staged};
 
-/// What a clone was when it was made.
-const RECORD: &str = ".alloy-clone.json";
+/// What a clone was when it was made: a file of its own, which no blueprint has.
+pub const RECORD: &str = ".alloy-clone.json";
 /// Files that an error names.
 const SHOWN: usize = 8;
 
@@ -26,9 +27,12 @@ const SHOWN: usize = 8;
 struct Record {
     /// The blueprint, with its digest.
     from: String,
-    /// What its files held, by their paths.
-    files: BTreeMap<PathBuf, Digest>,
+    /// What its files were, by their paths. While a clone becomes another version, both are.
+    files: BTreeMap<PathBuf, BTreeSet<State>>,
 }
+
+/// The digest of a file, and `+x` behind it where it is a program.
+type State = String;
 
 /// How a clone was brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,97 +46,162 @@ pub enum Renewed {
 }
 
 impl Found {
-    /// Puts its files at `dest`: into nothing, into an empty directory, or in place of another version that was cloned
-    /// there.
-    pub fn renew(&self, resolver: &Resolver<'_>, dest: &Path) -> Result<Renewed, HubError> {
-        let filled = |tree: &Path| {
-            self.fill(resolver, dest, tree)?;
-            self.record(files(tree)?, tree)
-        };
+    /// Puts its files at `dest`: into nothing, into an empty directory, or, where that is wanted, in place of another
+    /// version that was cloned there.
+    pub fn put(&self, resolver: &Resolver<'_>, dest: &Path, renews: bool) -> Result<Renewed, HubError> {
         match free(dest) {
-            Ok(()) => return land(dest, filled).map(|()| Renewed::New),
-            Err(HubError::Occupied { .. }) if dest.join(MANIFEST_FILE).is_file() => {}
+            Ok(()) => {
+                let filled = |tree: &Path| {
+                    self.fill(resolver, dest, tree)?;
+                    self.record(&recorded(files(tree)?), tree)
+                };
+                return land(dest, filled).map(|()| Renewed::New);
+            }
+            Err(HubError::Occupied { .. }) if renews && dest.join(MANIFEST_FILE).is_file() => {}
             Err(error) => return Err(error),
         }
+        let dest = &dest.canonicalize().map_err(failed("look at", dest))?;
+        // Links that whoever owns it puts there meanwhile lead wherever they like.
+        let owner = dest.metadata().map_err(failed("look at", dest))?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(HubError::NotOwn { directory: dest.clone() });
+        }
         let before = regular::read(&dest.join(RECORD), MOST_TEXT).ok();
-        let before: Record = before.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let Some(before) = before.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()) else {
+            return Err(HubError::NoRecord { directory: dest.clone() });
+        };
         let staged = Staged::of(dest).map_err(failed("write beside", dest))?;
         let tree = staged.path().join("blueprint");
         fs::create_dir(&tree).map_err(failed("make", &tree))?;
         self.fill(resolver, dest, &tree)?;
         let new = files(&tree)?;
-        let (mut changed, mut theirs) = (Vec::new(), Vec::new());
-        for path in new.keys().chain(before.files.keys()).collect::<BTreeSet<_>>() {
-            let here = digest(dest, path)?;
-            let known = before.files.get(path);
-            match (here, new.get(path)) {
-                (Here::File(here), Some(new)) if here == *new => {}
-                (Here::Nothing, None) => {}
-                (Here::Nothing, Some(_)) => changed.push(path),
-                (Here::File(here), _) if known == Some(&here) => changed.push(path),
-                // A file that the later version does not have any more stays, as its user wants it.
-                (Here::File(_) | Here::Other, None) => {}
-                (Here::File(_) | Here::Other, Some(_)) => theirs.push(path.clone()),
-            }
+        let plan = Plan::of(dest, &before, &new)?;
+        if !plan.theirs.is_empty() {
+            let mut files = plan.theirs;
+            let more = files.len().saturating_sub(SHOWN);
+            files.truncate(SHOWN);
+            return Err(HubError::Changed { directory: dest.clone(), files, more });
         }
-        if !theirs.is_empty() {
-            let more = theirs.len().saturating_sub(SHOWN);
-            theirs.truncate(SHOWN);
-            return Err(HubError::Changed { directory: dest.to_owned(), files: theirs, more });
+        if plan.gone.is_empty() && plan.put.is_empty() {
+            self.record(&recorded(new), dest)?;
+            return Ok(Renewed::Same);
         }
-        for path in &changed {
-            let place = dest.join(path);
-            if !new.contains_key(*path) {
-                fs::remove_file(&place).map_err(failed("remove", &place))?;
-                tidy(dest, path);
-                continue;
-            }
+        // Whoever goes on after a kill finds files of both.
+        let mut both = before.files;
+        for (path, state) in &new {
+            both.entry(path.clone()).or_default().insert(state.clone());
+        }
+        self.record(&both, dest)?;
+        let count = plan.gone.len() + plan.put.len();
+        for path in plan.gone {
+            let place = dest.join(&path);
+            fs::remove_file(&place).map_err(failed("remove", &place))?;
+            tidy(dest, &path);
+        }
+        for path in plan.put {
+            let place = dest.join(&path);
             let parent = place.parent().unwrap_or(dest);
             fs::create_dir_all(parent).map_err(failed("make", parent))?;
-            fs::rename(tree.join(path), &place).map_err(failed("write", &place))?;
+            fs::rename(tree.join(&path), &place).map_err(failed("write", &place))?;
         }
-        let count = changed.len();
-        self.record(new, dest)?;
-        Ok(if count == 0 { Renewed::Same } else { Renewed::Files(count) })
+        self.record(&recorded(new), dest)?;
+        Ok(Renewed::Files(count))
     }
 
-    fn record(&self, files: BTreeMap<PathBuf, Digest>, directory: &Path) -> Result<(), HubError> {
+    fn record(&self, files: &BTreeMap<PathBuf, BTreeSet<State>>, directory: &Path) -> Result<(), HubError> {
         let path = directory.join(RECORD);
-        let record = Record { from: self.name(), files };
+        let record = Record { from: self.name(), files: files.clone() };
         let bytes = serde_json::to_vec_pretty(&record).unwrap_or_default();
         let written = Sink::at(&path).and_then(|sink| sink.write_all(&bytes));
         written.map_err(|error| failed("write", &path)(io::Error::other(error)))
     }
 }
 
-/// All files below a directory that was just unpacked, where nothing but files and directories is.
-fn files(tree: &Path) -> Result<BTreeMap<PathBuf, Digest>, HubError> {
+fn recorded(files: BTreeMap<PathBuf, State>) -> BTreeMap<PathBuf, BTreeSet<State>> {
+    files.into_iter().map(|(path, state)| (path, BTreeSet::from([state]))).collect()
+}
+
+/// What has to be done, path by path.
+#[derive(Default)]
+struct Plan {
+    /// Files that the later version does not have.
+    gone: Vec<PathBuf>,
+    /// Files that it has otherwise, or anew.
+    put: Vec<PathBuf>,
+    /// What its user has made there, in the way of the later version.
+    theirs: Vec<PathBuf>,
+}
+
+impl Plan {
+    fn of(dest: &Path, before: &Record, new: &BTreeMap<PathBuf, State>) -> Result<Self, HubError> {
+        let mut plan = Self::default();
+        let known = |path: &Path, state: &State| before.files.get(path).is_some_and(|states| states.contains(state));
+        for path in before.files.keys().filter(|path| !new.contains_key(*path) && may_be_ours(path)) {
+            match state(dest, path)? {
+                Here::File(state) if known(path, &state) => plan.gone.push(path.clone()),
+                // What its user has changed stays, as its user wants it.
+                _ => {}
+            }
+        }
+        for (path, wanted) in new {
+            match state(dest, path)? {
+                Here::File(here) if here == *wanted => {}
+                Here::File(here) if known(path, &here) => plan.put.push(path.clone()),
+                Here::Nothing => plan.put.push(path.clone()),
+                Here::Other if plan.makes_room(dest, path)? => plan.put.push(path.clone()),
+                Here::File(_) | Here::Other => plan.theirs.push(path.clone()),
+            }
+        }
+        Ok(plan)
+    }
+
+    /// True if what is in the way of `path`, a file above it or a directory in its place, is all gone by then.
+    fn makes_room(&self, dest: &Path, path: &Path) -> Result<bool, HubError> {
+        if path.ancestors().skip(1).any(|above| self.gone.iter().any(|gone| gone == above)) {
+            return Ok(true);
+        }
+        let place = dest.join(path);
+        if !place.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            return Ok(false);
+        }
+        let inside = files(&place)?;
+        Ok(inside.keys().all(|inner| self.gone.contains(&path.join(inner))))
+    }
+}
+
+/// True for a path that a clone may have made: what git and its user keep there is nobody else's.
+fn may_be_ours(path: &Path) -> bool {
+    layers::path::plain(path.as_os_str().as_encoded_bytes()).is_ok() && !path.iter().any(is_git_s)
+}
+
+/// All that is below a directory, but for directories.
+fn files(tree: &Path) -> Result<BTreeMap<PathBuf, State>, HubError> {
     let (mut found, mut directories) = (BTreeMap::new(), vec![PathBuf::new()]);
     while let Some(directory) = directories.pop() {
         let place = tree.join(&directory);
         for entry in fs::read_dir(&place).map_err(failed("list", &place))? {
             let entry = entry.map_err(failed("list", &place))?;
             let path = directory.join(entry.file_name());
-            match digest(tree, &path)? {
-                Here::File(digest) => drop(found.insert(path, digest)),
-                _ => directories.push(path),
+            match state(tree, &path)? {
+                Here::File(state) => drop(found.insert(path, state)),
+                _ if entry.file_type().is_ok_and(|kind| kind.is_dir()) => directories.push(path),
+                // A link or something else is nothing that a clone has made.
+                _ => drop(found.insert(path, String::new())),
             }
         }
     }
-    // Nobody else's record counts.
-    found.remove(Path::new(RECORD));
     Ok(found)
 }
 
 /// What is at a path of a clone.
 enum Here {
     Nothing,
-    File(Digest),
+    File(State),
     /// A directory, a link, or something behind one: nothing that a clone makes of a file.
     Other,
 }
 
-fn digest(root: &Path, path: &Path) -> Result<Here, HubError> {
+fn state(root: &Path, path: &Path) -> Result<Here, HubError> {
     let mut place = root.to_owned();
     let mut names = path.iter().peekable();
     while let Some(name) = names.next() {
@@ -148,7 +217,8 @@ fn digest(root: &Path, path: &Path) -> Result<Here, HubError> {
     let mut file = regular::beneath(root, path).map_err(failed("read", &place))?;
     let mut hasher = layers::digest::Hasher::new();
     io::copy(&mut file, &mut hasher).map_err(failed("read", &place))?;
-    Ok(Here::File(hasher.finish()))
+    let program = file.metadata().map_err(failed("read", &place))?.permissions().mode() & 0o100 != 0;
+    Ok(Here::File(format!("{}{}", hasher.finish(), if program { "+x" } else { "" })))
 }
 
 /// Removes the directories that have nothing in them now.

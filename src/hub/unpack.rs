@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use layers::compress::{Format, decoder};
 use layers::tar::{Entry, Kind, for_each_plain};
 
+use super::contents::PRIVATE;
 use super::{ContentError, MOST_MEMBERS, most_unpacked};
 use crate::blueprint::MANIFEST_FILE;
 
@@ -38,6 +39,9 @@ pub(super) fn unpack(layer: impl Read + Send, packed: u64, into: &Path) -> Resul
         }
         if entry.path.iter().any(is_git_s) {
             return Err(refused(&entry.path, "is git's: what it says git may run"));
+        }
+        if entry.path.iter().any(|name| PRIVATE.iter().any(|private| name == *private)) {
+            return Err(refused(&entry.path, "is of one machine or person: no blueprint brings one"));
         }
         member(into, &entry, content)?;
         if seen.insert(entry.path.clone()) { Ok(()) } else { Err(refused(&entry.path, "is there twice")) }

@@ -85,7 +85,9 @@ impl ImageError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Sink(error) => return error.hint(),
-            Self::Foreign { path } => format!("delete it (rm -r {}), or name another directory", path.display()),
+            Self::Foreign { .. } => {
+                "name a directory that is not there, or empty, or that alloy has written itself".to_owned()
+            }
             Self::Occupied { .. } => "name another directory".to_owned(),
             Self::Terminal { .. } => "send it into a file or a pipe, or name a file with dest=".to_owned(),
             Self::Write { source, .. } if disk::is_full(source) => FULL.to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use layers::root::{Root, RootError};
 
-use super::state::{CUT_OFF, Ending, NOT_CREATED, Record};
+use super::state::{Ending, NOT_CREATED, Record};
 use crate::op::Step;
 use crate::plan::{StepTrace, changes};
 use crate::target::dangling;
@@ -63,6 +63,10 @@ pub fn decide(
     if step.guards.always_run {
         return Ok(Decision::Run(Some("`always_run`".into())));
     }
+    // What a task that failed has left says nothing of the rest of its work.
+    if let Some(why) = record.and_then(Record::failed) {
+        return Ok(Decision::Run(Some(why.to_owned())));
+    }
     if let Some(path) = &step.guards.creates
         && root.exists(Path::new(path))?
     {
@@ -73,9 +77,7 @@ pub fn decide(
             Decision::Run(Some(dangling(root, path).unwrap_or_else(|| format!("{path} is gone"))))
         }
         (Some(Record { outcome: Ending::Done, at, .. }), _) => Decision::Skip(Skipped::Done(at.clone())),
-        (Some(Record { outcome: Ending::Failed, why, .. }), _) if why == CUT_OFF => Decision::Run(Some(why.clone())),
-        (Some(Record { outcome: Ending::Failed, .. }), _) => Decision::Run(Some("it failed".into())),
-        (Some(Record { outcome: Ending::Skipped, .. }), _) => Decision::Run(None),
+        (Some(Record { outcome: Ending::Failed | Ending::Skipped, .. }), _) => Decision::Run(None),
         (None, _) => Decision::Run(reason.cloned()),
     })
 }
@@ -109,7 +111,7 @@ pub fn reasons(records: &[Record], traces: &[StepTrace]) -> BTreeMap<(String, St
 mod tests {
     use layers::digest::Digest;
 
-    use super::super::state::Wrote;
+    use super::super::state::{NOT_REACHED, Wrote};
     use super::*;
     use crate::op::{Fingerprint, Guards};
 
@@ -153,6 +155,9 @@ mod tests {
         assert_eq!(decision(false, Some("/gone"), Some(&without)), Decision::Skip(Skipped::Done(done.at.clone())));
         assert_eq!(decision(true, Some("/gone"), Some(&without)), run("`always_run`"));
         assert_eq!(decision(false, None, Some(&failed)), run("it failed"));
+        assert_eq!(decision(false, Some("/there"), Some(&failed)), run("it failed"));
+        let unreached = Record { why: NOT_REACHED.into(), ..failed.clone() };
+        assert_eq!(decision(false, Some("/there"), Some(&unreached)), Decision::Skip(Skipped::Exists("/there".into())));
         assert_eq!(decision(false, None, None), Decision::Run(None));
     }
 

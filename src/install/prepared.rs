@@ -80,6 +80,16 @@ impl<'a> Prepared<'a> {
         })
     }
 
+    /// True if a task of that name, in that file, failed when it was another one.
+    pub fn failed_before(&self, at: usize) -> bool {
+        let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
+        let Some(trace) = &self.traces[at] else { return false };
+        self.left.iter().filter(|record| record.failed().is_some()).any(|record| {
+            let old = record.trace();
+            old.name == trace.name && file(&old.place) == file(&trace.place)
+        })
+    }
+
     /// What is to be done with the task `at`, as the host is now.
     pub fn decide(&self, at: usize, root: &Root) -> Result<Decision, RootError> {
         if let Some(why) = self.records[at].as_ref().filter(|_| !self.anew).and_then(Record::undone_by) {
@@ -96,6 +106,10 @@ impl<'a> Prepared<'a> {
             });
         }
         let record = self.records[at].as_ref().filter(|_| !self.anew);
+        // A task that was mended after it failed has no record of its own.
+        if record.is_none() && !self.anew && self.failed_before(at) {
+            return Ok(Decision::Run(Some("it failed, and has changed since".to_owned())));
+        }
         let reason = match &self.traces[at] {
             Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),
             None => Some("what it downloads is not known yet: nothing pins it".to_owned()),

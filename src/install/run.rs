@@ -189,7 +189,8 @@ impl<'a> Run<'a> {
             let others = self.prepared.records[..at].iter().flatten();
             before.count(self.ledger.undone(self.host.files(), &record.wrote, others)?);
         }
-        let creates_says = undone.is_none() && self.prepared.only.is_none();
+        let failed = earlier.as_ref().and_then(Record::failed).is_some() || self.prepared.failed_before(at);
+        let creates_says = undone.is_none() && !failed && self.prepared.only.is_none();
         if runs_commands(step) || takes_time(step) {
             self.record(at, Ending::Failed, CUT_OFF.to_owned(), Wrote::default())?;
             // That is for whoever comes after a kill.

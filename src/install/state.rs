@@ -181,6 +181,16 @@ impl Record {
         self.outcome == Ending::Failed && self.why == NOT_REACHED
     }
 
+    /// Why a task has to be done again that was begun and did not succeed.
+    pub fn failed(&self) -> Option<&str> {
+        match self.outcome {
+            Ending::Failed if self.is_unreached() => None,
+            Ending::Failed if self.why == CUT_OFF => Some(CUT_OFF),
+            Ending::Failed => Some("it failed"),
+            Ending::Done | Ending::Skipped => None,
+        }
+    }
+
     /// What has undone the work of a task that succeeded, if something has.
     pub fn undone_by(&self) -> Option<&str> {
         self.why.strip_prefix(UNDONE).filter(|_| self.outcome == Ending::Failed)

@@ -41,6 +41,7 @@ pub fn parameters(text: &str) -> Vec<Parameter<'_>> {
         for pair in text[begin..end].split('#').next().unwrap_or_default().split('&') {
             if let Some((name, value)) = pair.split_once('=')
                 && lets_in(name)
+                && (!name.eq_ignore_ascii_case("key") || is_key(value))
                 && !value.is_empty()
                 && !value.contains(['$', '{'])
             {
@@ -51,6 +52,12 @@ pub fn parameters(text: &str) -> Vec<Parameter<'_>> {
         }
     }
     found
+}
+
+/// True for what looks as keys of servers do, and not as the name of a file or of a product: what is masked does not tell
+/// one download from another.
+fn is_key(value: &str) -> bool {
+    value.len() >= 16 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Those that are tokens for sure, in lines that are no comments.
@@ -81,7 +88,8 @@ mod tests {
     #[test]
     fn values_are_found_that_let_somebody_in() {
         let text = "get https://ann@h.example:8443/x?v=1&private_token=glpat-x&sig=a%2Fb#sig=c 'http://g/?X-Amz-Signature=9' \
-                    https://h/?access_token={{.Vars.T}}&job_token=$T&token= https://h/x?tokens=1&v=2";
+                    https://h/?access_token={{.Vars.T}}&job_token=$T&token= https://h/x?tokens=1&v=2 \
+                    https://h/dl?key=linux https://h/dl?key=gcc/13.3/gcc-13.3.tar.xz https://k/dl?key=AIzaSyD0123456789";
         let found = parameters(text);
         let told: Vec<_> = found.iter().map(|found| (found.name, &text[found.place.clone()], found.host)).collect();
         assert_eq!(
@@ -89,7 +97,8 @@ mod tests {
             [
                 ("private_token", "glpat-x", "h.example:8443"),
                 ("sig", "a%2Fb", "h.example:8443"),
-                ("X-Amz-Signature", "9", "g")
+                ("X-Amz-Signature", "9", "g"),
+                ("key", "AIzaSyD0123456789", "k")
             ]
         );
     }

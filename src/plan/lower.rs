@@ -9,7 +9,7 @@ use crate::action::{self, Action, COMMON};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, nearest};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, nearest};
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -113,10 +113,10 @@ fn from(
     let platform = settings.platform.to_string();
     toolchains::inject(blueprint, settings, lock, &mut env, &mut problems);
     let mut layers: Vec<LoweredLayer> = own::user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
-    let mut carried = 0;
+    let (mut carried, mut pinned) = (0, BTreeMap::new());
     for file in &blueprint.files {
-        let (env, problems, carried) = (&mut env, &mut problems, &mut carried);
-        let mut lowerer = Lowerer { blueprint, settings, lock, env, problems, carried };
+        let (env, problems, carried, pinned) = (&mut env, &mut problems, &mut carried, &mut pinned);
+        let mut lowerer = Lowerer { blueprint, settings, lock, env, problems, carried, pinned };
         let steps = lowerer.file(file);
         let name = file.path.clone();
         layers.push(LoweredLayer { files: vec![name.clone()], name, steps, portable: None });
@@ -187,7 +187,12 @@ struct Lowerer<'a> {
     problems: &'a mut Vec<Diagnostic>,
     /// Bytes of the environment that commands carry along so far, at the most.
     carried: &'a mut usize,
+    /// Downloads that the lockfile pins, by the name that they have there.
+    pinned: &'a mut BTreeMap<String, String>,
 }
+
+/// What helps where two downloads have one name.
+pub const ONE_NAME: &str = "give each a `sha256`, or the part that differs by a variable of its own";
 
 /// Bytes of environment that the commands of one blueprint may carry along, each its own copy.
 const MAX_CARRIED: usize = 64 << 20;
@@ -300,7 +305,7 @@ impl Lowerer<'_> {
             return None;
         }
         step.offline |= self.settings.offline;
-        self.pin(&mut step);
+        self.pin(&mut step, task.span);
         Some(step)
     }
 
@@ -316,7 +321,7 @@ impl Lowerer<'_> {
     }
 
     /// A download without a digest takes the lockfile's; who asks for it is a secret, whoever says it.
-    fn pin(&mut self, step: &mut Step) {
+    fn pin(&mut self, step: &mut Step, span: Span) {
         let sources = step.ops.iter_mut().flat_map(|op| match op {
             Op::PlaceBlob { source, .. }
             | Op::PlaceRules { source, .. }
@@ -330,6 +335,12 @@ impl Lowerer<'_> {
             }
             if let Source::Url { url, sha256: pin @ None } = source {
                 *pin = self.lock.and_then(|lock| lock.download(url));
+                let other = pin.map(|_| self.pinned.entry(Secrets::as_written(url)).or_insert_with(|| url.clone()));
+                if other.is_some_and(|other| other != url) {
+                    let message =
+                        "two downloads have one name in alloy.lock.yml, which leaves out what lets somebody in";
+                    self.problems.push(Diagnostic::error("lock", span, message).help(ONE_NAME));
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ use super::{ResolveError, Resolver, Result, files};
 use crate::op::Step;
 
 /// What is git's or alloy's own, whatever it is in.
-const OURS: [&str; 3] = [".git", "alloy.lock.yml", "alloy.state.yml"];
+const OURS: [&str; 4] = [".git", ".alloy-clone.json", "alloy.lock.yml", "alloy.state.yml"];
 /// More than this is no directory of a blueprint, but somebody's home.
 const MOST: usize = 1 << 20;
 /// As the kernel has it (`PATH_MAX`).

@@ -112,7 +112,6 @@ fn what_cannot_be_found_is_said_and_leaves_nothing() {
     fails(&["install", "team/board:9"], 4, &["team/board:9", "was not found"]);
     fails(&["install", "team/board:1.0.0", "--tag", "2"], 2, &["team/board:1.0.0 and --tag 2 are two versions"]);
     fails(&["install", "--tag", "2"], 2, &["NAME"]);
-    fails(&["install", "team/board", "--blueprint-dir", "."], 2, &["--blueprint-dir"]);
     // A directory, as `alloy build` takes it.
     fails(&["install", "."], 2, &["hint: a blueprint in a directory is named so: --blueprint-dir ."]);
     let mut homeless = site.known(alloy(&site.store, site.home.path(), &["install", "team/board"]));

@@ -105,8 +105,8 @@ fn an_archive_that_is_none_is_its_task_s_failure() {
     let directory = on_files("- {name: none, action: unpack, source: text, dest: /opt/none}\n");
     std::fs::write(directory.path().join("text"), "no archive\n").unwrap();
     let ended = Store::new().run(&["build", text(directory.path())]).fails(1);
-    assert!(ended.stderr.contains("a.yml:1:10: none: not an archive that alloy knows"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("alloy run alloy-failed"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("a.yml:1:40: none: cannot unpack text: not an archive"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("looks like a text") && !ended.stderr.contains("alloy-failed"), "{}", ended.stderr);
 }
 
 /// What an older alloy left when a job had failed for a moment: the archive's layer in another form, under the same key,

@@ -34,6 +34,7 @@ mod hub;
 mod hub_form;
 mod hub_hostile;
 mod hub_install;
+mod hub_update;
 mod image_config;
 mod install;
 mod install_faults;

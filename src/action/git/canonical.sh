@@ -21,6 +21,11 @@ find . -name .git -prune | sort | while read -r found; do (
     done | git update-ref --no-deref --stdin || exit
     git pack-refs --all || exit
     find refs -mindepth 2 -depth -type d -exec rmdir {} + 2>/dev/null
+    # What a branch that is not here followed is what the server's default branch was called that day.
+    git config --get-regexp '^branch\..*\.(remote|merge)$' | sed -E 's/^branch\.(.*)\.(remote|merge) .*/\1/' | sort -u |
+        while read -r name; do
+            git show-ref --quiet --verify "refs/heads/$name" || git config --remove-section "branch.$name"
+        done
     rm -rf logs FETCH_HEAD ORIG_HEAD alloy-keep info/refs gc.log
 
     # Of a history as long as a kernel's, packing anew takes longer than anybody waits: it stays as the server packed it.

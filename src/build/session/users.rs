@@ -9,17 +9,20 @@ impl Session<'_> {
     /// An error, before anything runs, if a task will run as a user whom nobody makes.
     pub(super) fn users(&mut self) -> Result<()> {
         let ahead = std::mem::take(&mut self.ahead);
-        let mut names = Vec::new();
         for (name, step) in users_wanted(&ahead.iter().collect::<Vec<_>>()) {
+            // Of the first task, it is told when it begins.
+            if ahead.first().is_some_and(|first| std::ptr::eq(first, step)) {
+                continue;
+            }
             match self.target()?.identity(name) {
                 Ok(_) => {}
                 Err(RequestError::Failed { .. }) => {
-                    let place = format!("{}:{}: {}", step.file, step.line, step.name);
-                    names.push((name.to_owned(), self.lowered.secrets.mask(&place)));
+                    let (name, task) = (self.lowered.secrets.mask(name), self.lowered.secrets.mask(&step.name));
+                    return Err(BuildError::User { name, task, file: step.file.clone(), line: step.line });
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        if names.is_empty() { Ok(()) } else { Err(BuildError::Users { names }) }
+        Ok(())
     }
 }

@@ -41,6 +41,9 @@ impl Machine {
     }
 }
 
+/// What lies beside a manifest with the variables of one machine.
+const ENV: &str = ".env";
+
 impl Words {
     /// Adds what alloy would take otherwise.
     pub(super) fn defaults(&mut self, command: &str, machine: &Machine) {
@@ -68,6 +71,11 @@ impl Words {
                 self.others.extend(place.into_iter().flat_map(|place| ["--catalog".into(), place.into()]));
             }
             _ => {}
+        }
+        if command == "install" && !self.has("--env-file") {
+            let env = self.value("--blueprint-dir").map(|place| PathBuf::from(place).join(ENV));
+            let env = env.filter(|env| self.name.is_none() && env.is_file());
+            self.others.extend(env.into_iter().flat_map(|env| ["--env-file".into(), env.into()]));
         }
         let hub = matches!(command, "install" | "clone") && (self.name.is_some() || list);
         if hub && !machine.registry && !self.has("--registry") {

@@ -64,6 +64,14 @@ impl Words {
         self.others.iter().any(is)
     }
 
+    /// What stands behind a flag.
+    pub(super) fn value(&self, flag: &str) -> Option<OsString> {
+        let prefix = format!("{flag}=");
+        let joined = |word: &OsString| word.to_str()?.strip_prefix(&prefix).map(OsString::from);
+        let behind = self.others.iter().position(|word| word == flag).and_then(|at| self.others.get(at + 1)).cloned();
+        behind.or_else(|| self.others.iter().find_map(joined))
+    }
+
     /// Calls a flag by another name.
     pub(super) fn rename(&mut self, flag: &str, name: &str) {
         let prefix = format!("{flag}=");

@@ -8,11 +8,11 @@ use super::update::Update;
 use crate::blueprint::{Blueprint, Problems};
 use crate::catalog::{Artifact, Catalog, Resolved};
 use crate::cli::context::{Context, Network};
-use crate::cli::error::CommandError;
+use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::{InputArgs, Prepared};
 use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, same};
 use crate::op::{Secrets, Source};
-use crate::plan::{Platform, drop_unused, fixed, uncovered};
+use crate::plan::{ONE_NAME, Platform, drop_unused, fixed, uncovered};
 
 /// Pins what is not pinned, platform by platform.
 pub(super) struct Locker<'a> {
@@ -140,7 +140,7 @@ impl<'a> Locker<'a> {
     }
 
     fn downloads(&mut self, bare: &Prepared, network: &Network<'_>) -> Result<(), CommandError> {
-        let mut urls = BTreeSet::new();
+        let mut urls: BTreeMap<String, String> = BTreeMap::new();
         for source in bare.lowered.layers.iter().flat_map(|layer| &layer.steps).flat_map(crate::op::Step::sources) {
             let Source::Url { url, sha256: None } = source else { continue };
             let name = Secrets::as_written(url);
@@ -148,13 +148,16 @@ impl<'a> Locker<'a> {
             if has || self.anew.contains(&name) {
                 continue;
             }
-            if self.ask {
-                urls.insert(url.clone());
-            } else {
+            if !self.ask {
                 self.missing.push(format!("{name} is not pinned"));
+            } else if urls.insert(name.clone(), url.clone()).is_some_and(|other| other != *url) {
+                let message = format!(
+                    "two downloads would be called {name} in the lockfile, which leaves out what lets somebody in"
+                );
+                return Err(CommandError::new(Kind::Blueprint, message).hint(ONE_NAME));
             }
         }
-        let urls: Vec<String> = urls.into_iter().collect();
+        let urls: Vec<String> = urls.into_values().collect();
         let pins = network.resolver().pin_downloads(&urls)?;
         for (url, pin) in urls.iter().zip(pins) {
             let name = Secrets::as_written(url);

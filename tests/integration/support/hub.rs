@@ -86,7 +86,9 @@ pub fn hub(store: &Store, directory: &Path, arguments: &[&str]) -> Ended {
 /// All files below a directory, sorted.
 pub fn files(directory: &Path) -> Vec<String> {
     let found = tool("find", &[text(directory), "-type", "f", "-printf", "%P\\n"]).ok().stdout;
-    let mut names: Vec<String> = found.lines().map(str::to_owned).collect();
+    // What a clone remembers is no file of the blueprint.
+    let own = |name: &&str| *name != ".alloy-clone.json";
+    let mut names: Vec<String> = found.lines().filter(own).map(str::to_owned).collect();
     names.sort();
     names
 }

@@ -109,15 +109,31 @@ fn image() -> Value {
 
 /// `alloy.lock.yml`.
 pub(super) fn lock() -> Value {
+    let of = |methods: &[&str], required: &[&str]| {
+        json!({
+            "if": {"properties": {"method": {"enum": methods}}, "required": ["method"]},
+            "then": {"required": required},
+        })
+    };
+    let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let pin = json!({
         "type": "object",
-        "required": ["url", "sha256"],
         "properties": {
-            "url": {"description": "Where the archive is", "type": "string"},
+            "url": described(text(), "Where it is"),
             "sha256": sha256(),
+            "package": described(text(), "What pip calls it"),
+            "commit": commit,
             "method": {"description": "How it is installed", "type": "string"},
             "version": described(text(), "The version that the reference stood for"),
         },
+        "allOf": [
+            of(&["pip"], &["package", "version"]),
+            of(&["git", "west"], &["url", "version"]),
+            {
+                "if": {"not": {"properties": {"method": {"enum": ["pip", "git", "west"]}}, "required": ["method"]}},
+                "then": {"required": ["url", "sha256"]},
+            },
+        ],
     });
     let toolchains =
         json!({"description": "By reference, with or without @version", "type": "object", "additionalProperties": pin});
@@ -129,7 +145,6 @@ pub(super) fn lock() -> Value {
             "size": {"description": "In bytes", "type": "integer", "minimum": 0},
         },
     });
-    let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let repository = json!({"type": "object", "additionalProperties": commit});
     let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
     let packages = packages();

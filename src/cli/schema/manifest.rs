@@ -115,14 +115,17 @@ pub(super) fn lock() -> Value {
             "then": {"required": required},
         })
     };
-    let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let pin = json!({
         "type": "object",
         "properties": {
             "url": described(text(), "Where it is"),
             "sha256": sha256(),
             "package": described(text(), "What pip calls it"),
-            "commit": commit,
+            "commit": {
+                "description": "What the version stood for, if its server was asked",
+                "type": "string",
+                "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$",
+            },
             "method": {"description": "How it is installed", "type": "string"},
             "version": described(text(), "The version that the reference stood for"),
         },
@@ -145,6 +148,7 @@ pub(super) fn lock() -> Value {
             "size": {"description": "In bytes", "type": "integer", "minimum": 0},
         },
     });
+    let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let repository = json!({"type": "object", "additionalProperties": commit});
     let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
     let packages = packages();

@@ -56,8 +56,12 @@ fn a_tag_for_each_entry_is_found_and_taken_over() {
 #[test]
 fn a_tag_of_somebody_else_is_left_alone() {
     let team = Team::new();
-    let image = team.image(&format!("team/image:{LIST}"));
-    let (first, _) = team.build(&Store::new(), &["-t", &image, "--push", "--cache-to", "none"]);
+    let names = ["team/image:1".to_owned(), format!("team/image:{LIST}")].map(|name| team.image(&name));
+    let (first, _) = team.build(&Store::new(), &["-t", &names[0], "--push", "--cache-to", "none"]);
+    // alloy itself gives no image that name.
+    let names = names.map(|name| format!("docker://{name}"));
+    let copy = ["copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", &names[0], &names[1]];
+    crate::support::tool("skopeo", &copy).ok();
     let (second, ended) = team.build(&Store::new(), &["-t", &team.image("team/image:1"), "--push"]);
     assert!(ended.stderr.contains("its tag alloy-cache holds something else"), "{}", ended.stderr);
     assert_eq!(digest(&first), digest(&second));

@@ -42,6 +42,25 @@ pub struct TaskFailure {
     pub looked_into: bool,
 }
 
+impl TaskFailure {
+    /// What failed of `step` in `layer`, and the end of what it printed.
+    pub fn of(step: &Step, layer: &str, message: String, output: Vec<String>) -> Self {
+        Self {
+            task: step.name.clone(),
+            action: step.action.clone(),
+            layer: layer.to_owned(),
+            file: step.file.clone(),
+            line: step.line,
+            message,
+            exit: None,
+            output,
+            hints: Vec::new(),
+            image: None,
+            looked_into: false,
+        }
+    }
+}
+
 impl BuildError {
     /// A download that `step` waited for in vain.
     pub(super) fn of_download(step: &Step, error: FetchError) -> Self {

@@ -356,20 +356,8 @@ impl<'a> Session<'a> {
         };
         let mut hints = self.resolver.told_of_archives(step, &self.inputs.sources, self.directory, &message)?;
         hints.extend(hint);
-        let failure = TaskFailure {
-            task: step.name.clone(),
-            action: step.action.clone(),
-            layer: layer.to_owned(),
-            file: step.file.clone(),
-            line: step.line,
-            message: secrets.mask(&message),
-            exit,
-            output,
-            hints,
-            image: None,
-            looked_into: ran,
-        };
-        Ok(Some(Box::new(failure)))
+        let failure = TaskFailure::of(step, layer, secrets.mask(&message), output);
+        Ok(Some(Box::new(TaskFailure { exit, hints, looked_into: ran, ..failure })))
     }
 
     /// Begins a layer on everything so far.

@@ -251,21 +251,8 @@ impl<'a> Run<'a> {
         if ending() {
             return Err(InstallError::Interrupted { task: Some(self.shown(step)) });
         }
-        let (task, action, file, line) = (self.shown(step), step.action.clone(), step.file.clone(), step.line);
-        let layer = layer.to_owned();
-        Err(InstallError::Task(Box::new(TaskFailure {
-            task,
-            action,
-            layer,
-            file,
-            line,
-            message,
-            exit,
-            output,
-            hints,
-            image: None,
-            looked_into: false,
-        })))
+        let failure = TaskFailure::of(step, layer, message, output);
+        Err(InstallError::Task(Box::new(TaskFailure { task: self.shown(step), exit, hints, ..failure })))
     }
 
     /// Records how the task `at` ended, if that is news.

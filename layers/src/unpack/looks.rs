@@ -193,13 +193,14 @@ mod tests {
         }
     }
 
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap()
+    }
+
     #[test]
     fn an_archive_is_described_with_what_looks_into_it() {
-        let gzip = |content: &[u8]| {
-            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            writer.write_all(content).unwrap();
-            writer.finish().unwrap()
-        };
         for (bytes, described) in [
             (b"something\n".to_vec(), ("a text", "file")),
             (b"PK\x03\x04 and so on".to_vec(), ("a zip archive", "unzip -t")),
@@ -217,11 +218,6 @@ mod tests {
 
     #[test]
     fn a_compressed_file_is_looked_into() {
-        let gzip = |content: &[u8]| {
-            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            writer.write_all(content).unwrap();
-            writer.finish().unwrap()
-        };
         assert_eq!(strange(&mut file(&gzip(b"one file"))).unwrap(), Some(Looks::Compressed));
         let mut cut = gzip(&[7; 4000]);
         cut.truncate(8);

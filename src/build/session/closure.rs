@@ -64,19 +64,8 @@ impl Session<'_> {
             Err(RequestError::Failed { message, hint }) => (message, hint),
             Err(error) => return Err(error.into()),
         };
-        let failure = TaskFailure {
-            task: step.name.clone(),
-            action: step.action.clone(),
-            layer: task.key.clone(),
-            file: step.file.clone(),
-            line: step.line,
-            message: self.lowered.secrets.mask(&message),
-            exit: None,
-            output,
-            hints: hint.into_iter().collect(),
-            image: None,
-            looked_into: false,
-        };
+        let mut failure = TaskFailure::of(step, &task.key, self.lowered.secrets.mask(&message), output);
+        failure.hints.extend(hint);
         Err(BuildError::Task { failure: Box::new(failure), partial: None })
     }
 }

@@ -61,9 +61,11 @@ mod tests {
 
     #[test]
     fn registries_and_who_we_are_to_them() {
-        let text = "# mine\nprefix=/opt/x\nregistry=https://r.example/\n@s:registry = https://s.example/npm/\n\
-                    //s.example/npm/:_authToken=${S_TOKEN}\n//s.example/npm/:certfile=/x\nscript-shell=/bin/evil\n\
-                    //registry.npmjs.org/:_authToken=publisher\n//other.example/:_authToken=other\n";
+        let text = &format!(
+            "# mine\nprefix=/opt/x\nregistry=https://r.example/\n@s:registry = https://s.example/npm/\n\
+                    //s.example/npm/:_authToken=${{S_TOKEN}}\n//s.example/npm/:certfile=/x\nscript-shell=/bin/evil\n\
+                    {PUBLIC}:_authToken=publisher\n//other.example/:_authToken=other\n"
+        );
         let var = |name: &str| (name == "S_TOKEN").then(|| "hunter2".to_owned());
         let kept = lines(text, var).unwrap();
         let expected = "registry = https://r.example/\n@s:registry = https://s.example/npm/\n\
@@ -71,8 +73,8 @@ mod tests {
         assert_eq!(kept, expected);
         assert_eq!(passwords(&kept), ["hunter2"]);
         assert_eq!(lines("prefix=/opt/x\n//a.example/:_authToken=x\n", var), None);
-        let public = "registry=https://registry.npmjs.org/\n//registry.npmjs.org/:_authToken=publisher\n";
-        assert_eq!(lines(public, var).unwrap(), "registry = https://registry.npmjs.org/\n");
+        let public = format!("registry=https:{PUBLIC}\n{PUBLIC}:_authToken=publisher\n");
+        assert_eq!(lines(&public, var).unwrap(), format!("registry = https:{PUBLIC}\n"));
         let named = |name: &str| (name == "NPM_CONFIG_REGISTRY").then(|| "https://n.example/".to_owned());
         assert_eq!(lines("", named).unwrap(), "registry = https://n.example/\n");
     }

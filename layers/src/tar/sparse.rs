@@ -118,7 +118,20 @@ pub(super) fn gnu(header: &GnuHeader, content: &mut impl Read) -> io::Result<(u6
     Ok((size, segments))
 }
 
-/// The whole file: stored data where there is some, zeros elsewhere.
+/// Whether a file of this size can have these segments: in their order, none over another, none beyond the end.
+fn validate(segments: &[Segment], size: u64) -> io::Result<()> {
+    let mut end = 0;
+    for segment in segments {
+        if segment.offset < end {
+            return Err(malformed());
+        }
+        end = segment.offset.checked_add(segment.length).filter(|end| *end <= size).ok_or_else(malformed)?;
+    }
+    Ok(())
+}
+
+/// The whole file: stored data where there is some, zeros elsewhere. Data that no segment refers to is an error, since it
+/// would be lost.
 pub(super) struct SparseReader<R> {
     data: R,
     segments: std::vec::IntoIter<Segment>,
@@ -128,10 +141,32 @@ pub(super) struct SparseReader<R> {
 }
 
 impl<R: Read> SparseReader<R> {
-    pub(super) fn new(data: R, segments: Vec<Segment>, size: u64) -> Self {
+    pub(super) fn new(data: R, segments: Vec<Segment>, size: u64) -> io::Result<Self> {
+        validate(&segments, size)?;
         let mut segments = segments.into_iter();
         let current = segments.next();
-        Self { data, segments, current, at: 0, size }
+        Ok(Self { data, segments, current, at: 0, size })
+    }
+
+    /// Where the hole that begins here ends; not behind here if there is none.
+    fn hole_end(&mut self) -> io::Result<u64> {
+        while self.current.is_some_and(|segment| segment.length == 0) {
+            self.current = self.segments.next();
+        }
+        match self.current {
+            Some(segment) => Ok(segment.offset),
+            None => {
+                let mut rest = [0];
+                loop {
+                    match self.data.read(&mut rest) {
+                        Ok(0) => return Ok(self.size),
+                        Ok(_) => return Err(malformed()),
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -141,19 +176,6 @@ impl<R: Read> super::Content for SparseReader<R> {
         let length = until.saturating_sub(self.at);
         self.at += length;
         Ok(length)
-    }
-}
-
-impl<R> SparseReader<R> {
-    /// Where the hole that begins here ends; not behind here if there is none.
-    fn hole_end(&mut self) -> io::Result<u64> {
-        while let Some(segment) = self.current.filter(|segment| segment.length == 0) {
-            if segment.offset < self.at {
-                return Err(malformed());
-            }
-            self.current = self.segments.next();
-        }
-        Ok(self.current.map_or(self.size, |segment| segment.offset.min(self.size)))
     }
 }
 
@@ -167,9 +189,6 @@ impl<R: Read> Read for SparseReader<R> {
             return Ok(length);
         }
         let Some(segment) = &mut self.current else { return Ok(0) };
-        if segment.offset != self.at || segment.offset.checked_add(segment.length).is_none_or(|end| end > self.size) {
-            return Err(malformed());
-        }
         let wanted = usize::try_from(segment.length).unwrap_or(usize::MAX).min(buf.len());
         let length = self.data.read(&mut buf[..wanted])?;
         if length == 0 && wanted > 0 {
@@ -179,5 +198,42 @@ impl<R: Read> Read for SparseReader<R> {
         segment.length -= length as u64;
         self.at += length as u64;
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(data: &[u8], segments: &[(u64, u64)], size: u64) -> io::Result<Vec<u8>> {
+        let segments = segments.iter().map(|&(offset, length)| Segment { offset, length }).collect();
+        let mut whole = Vec::new();
+        SparseReader::new(data, segments, size)?.read_to_end(&mut whole)?;
+        Ok(whole)
+    }
+
+    #[test]
+    fn data_is_where_its_map_says() {
+        assert_eq!(read(b"abcd", &[(1, 2), (4, 2)], 8).unwrap(), b"\0ab\0cd\0\0");
+        assert_eq!(read(b"ab", &[(0, 2), (8, 0)], 8).unwrap(), b"ab\0\0\0\0\0\0");
+        assert_eq!(read(b"", &[], 3).unwrap(), b"\0\0\0");
+    }
+
+    #[test]
+    fn a_map_that_would_lose_data_is_an_error() {
+        for (data, segments, size) in [
+            (&b"abcd"[..], &[(0, 2), (8, 2)][..], 8),
+            (b"abcd", &[(0, 2), (1, 2)], 8),
+            (b"abcd", &[(4, 2), (0, 2)], 8),
+            (b"ab", &[(u64::MAX - 9, 10), (0, 2)], 8),
+            (b"ab", &[(u64::MAX - 9, 12)], u64::MAX),
+            (b"ab", &[(0, 2), (9, 0)], 8),
+            (b"abcd", &[(0, 2)], 8),
+            (b"a", &[], 8),
+        ] {
+            let error = read(data, segments, size).unwrap_err();
+            assert_eq!(error.to_string(), malformed().to_string(), "{segments:?}");
+        }
+        assert_eq!(read(b"ab", &[(0, 3)], 8).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -16,6 +16,7 @@ mod name;
 mod pack;
 mod publish;
 mod renew;
+mod swap;
 mod unpack;
 
 pub use contents::Contents;

@@ -293,6 +293,13 @@ impl Step {
         self.ops.iter().any(|op| matches!(op, Op::AptInstall { debs, .. } if debs.contains(source)))
     }
 
+    /// True if `source` is an installer that it runs.
+    pub fn runs(&self, source: &Source) -> bool {
+        self.ops
+            .iter()
+            .any(|op| matches!(op, Op::PlaceBlob { source: placed, path } if placed == source && path == PRIVATE[2]))
+    }
+
     /// Bytes of the package that `source` is, if the lockfile names it.
     pub fn package(&self, source: &Source) -> Option<u64> {
         let lent = self.ops.iter().filter_map(|op| match op {

@@ -22,7 +22,7 @@ mod merge;
 mod place;
 mod zip;
 
-pub use looks::{Looks, described, no_package, strange};
+pub use looks::{Looks, described, no_installer, no_package, strange};
 pub use place::PlaceError;
 use place::Placer;
 
@@ -74,7 +74,7 @@ pub enum UnpackError {
     #[error("cannot read the archive: {0}")]
     Read(#[from] io::Error),
     /// The zip is broken.
-    #[error("cannot read the zip archive: {0}")]
+    #[error("cannot read the zip archive: {}", zip::said(_0))]
     Zip(#[from] ::zip::result::ZipError),
     /// None of the formats.
     #[error("not an archive that alloy knows (tar, also compressed with gzip, xz, bzip2, zstd, lz4 or lzma; zip; deb)")]

@@ -309,9 +309,12 @@ impl From<HubError> for CommandError {
             HubError::Resolve(error) => return error.into(),
             HubError::Store(error) => return error.into(),
             HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Occupied { .. } => Kind::Usage,
-            HubError::Changed { .. } | HubError::NoRecord { .. } | HubError::NotOwn { .. } => Kind::Failed,
+            HubError::Changed { .. }
+            | HubError::Touched { .. }
+            | HubError::NoRecord { .. }
+            | HubError::NotOwn { .. }
+            | HubError::File { .. } => Kind::Failed,
             HubError::Contents(_) => Kind::Blueprint,
-            HubError::File { .. } => Kind::Failed,
             HubError::NotABlueprint { .. }
             | HubError::NoHost { .. }
             | HubError::Refused { .. }

@@ -67,7 +67,7 @@ impl FetchError {
                 "that digest is what {gave} gave: if the new file is the right one, write `sha256: {}`",
                 found.hex()
             ),
-            Self::Useless { url, looks, .. } => hint::no_archive(url, *looks),
+            Self::Useless { url, wanted, looks, .. } => hint::useless(url, *wanted, *looks),
             Self::Digest { .. } => {
                 "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
             }

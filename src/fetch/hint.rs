@@ -3,6 +3,8 @@
 use layers::unpack::Looks;
 use url::Url;
 
+use super::Wanted;
+
 /// Ways to say who one is to the server of `url`.
 pub(super) fn credentials(url: &str) -> String {
     let parsed = Url::parse(url).ok();
@@ -65,9 +67,14 @@ pub(super) fn missing(url: &str, said: bool) -> String {
     format!("{check}. GitLab and GitHub answer so, too, to whoever has no token: {}", credentials(url))
 }
 
-/// What to do with a file that is no archive.
-pub(super) fn no_archive(url: &str, looks: Looks) -> String {
+/// What to do with a file that is not what is wanted.
+pub(super) fn useless(url: &str, wanted: Wanted, looks: Looks) -> String {
     match looks {
+        Looks::Archive | Looks::Compressed | Looks::SevenZip | Looks::Rar if wanted == Wanted::Installer => {
+            "`sdk_install` runs an installer as it is; if this has one in it, unpack it first (`unarchive_from_url`), and \
+             run the installer in a `run_command`"
+                .into()
+        }
         Looks::Html | Looks::Json | Looks::Xml | Looks::Text => format!(
             "look at what the URL gives. A server that wants credentials, or has no such file, may answer so: {}",
             credentials(url)

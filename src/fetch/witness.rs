@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use layers::digest::Digest;
 use layers::store::{Store, StoreError};
-use layers::unpack::{no_package, strange};
+use layers::unpack::{no_installer, no_package, strange};
 use serde::{Deserialize, Serialize};
 
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS};
@@ -48,6 +48,8 @@ pub enum Wanted {
     Archive,
     /// apt installs it.
     Package,
+    /// It is run, as installers of SDKs are.
+    Installer,
 }
 
 impl Wanted {
@@ -56,6 +58,7 @@ impl Wanted {
         match () {
             () if step.unpacks(source) => Some(Self::Archive),
             () if step.installs(source) => Some(Self::Package),
+            () if step.runs(source) => Some(Self::Installer),
             () => None,
         }
     }
@@ -65,6 +68,7 @@ impl Wanted {
         match self {
             Self::Archive => "archive",
             Self::Package => "Debian package",
+            Self::Installer => "installer",
         }
     }
 }
@@ -119,6 +123,7 @@ impl Fetcher {
         let looks = match wanted {
             Wanted::Archive => strange(&mut file),
             Wanted::Package => no_package(&mut file),
+            Wanted::Installer => no_installer(&mut file),
         };
         let Some(looks) = looks.map_err(write)? else { return Ok(()) };
         if !pinned {

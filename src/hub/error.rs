@@ -1,13 +1,14 @@
 //! Why a blueprint cannot be published or fetched.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use layers::path::PathError;
 use layers::store::StoreError;
 use layers::tar::TarError;
 
 use super::RECORD;
+use crate::blueprint::LOCK_FILE;
 use crate::registry::{ReferenceError, RegistryError};
 use crate::resolve::ResolveError;
 
@@ -29,6 +30,8 @@ pub enum HubError {
     Occupied { path: PathBuf },
     #[error("{} was changed since it was cloned: {}", directory.display(), listed(files, *more))]
     Changed { directory: PathBuf, files: Vec<PathBuf>, more: usize },
+    #[error("{} was saved while the clone was brought up to date: what was saved is still there", file.display())]
+    Touched { file: PathBuf },
     #[error("{} has no {RECORD}: nobody knows what was changed in it since it was cloned", directory.display())]
     NoRecord { directory: PathBuf },
     #[error("{} is another user's", directory.display())]
@@ -96,6 +99,11 @@ impl HubError {
             Self::Occupied { .. } => {
                 "--update makes a clone the version there is now; -o names another directory".to_owned()
             }
+            Self::Changed { files, .. } if files.iter().any(|file| file == Path::new(LOCK_FILE)) => format!(
+                "move your changes away, and try again, or take another directory. Nothing was changed here. Once \
+                 {LOCK_FILE} is moved away, the later version's own comes; `alloy lock` adds to it what it lacks"
+            ),
+            Self::Touched { .. } => "try again: what is changed since the clone is told then".to_owned(),
             Self::Changed { .. } => {
                 "move your changes away, and try again, or take another directory. Nothing was changed here".to_owned()
             }

@@ -4,19 +4,22 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::HubError;
 use super::contents::failed;
+use super::renew::is_unfinished;
+use super::{HubError, RECORD};
 use crate::blueprint::MANIFEST_FILE;
 use crate::sink::{Staged, sweep};
 
 /// How a directory is called that is not finished, in the one that it will fill.
 const UNFINISHED: &str = "blueprint";
 
-/// An error unless a blueprint can be put at `dest`: into nothing, or into an empty directory.
+/// An error unless a blueprint can be put at `dest`: into nothing, into an empty directory, or into one that a clone has
+/// begun to fill.
 pub fn free(dest: &Path) -> Result<(), HubError> {
     sweep(dest, OsStr::new(UNFINISHED));
     match fs::read_dir(dest).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
+        Ok(false) if is_unfinished(dest) => Ok(()),
         Ok(false) => Err(occupied(dest)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match dest.symlink_metadata() {
             Ok(_) => Err(occupied(dest)),
@@ -45,15 +48,15 @@ pub(super) fn land(dest: &Path, fill: impl FnOnce(&Path) -> Result<(), HubError>
     })
 }
 
-/// Into a directory that is there, and stays the same one: somebody may stand in it. The manifest comes last: without
-/// it, what is there is no blueprint.
+/// Into a directory that is there, and stays the same one: somebody may stand in it. The record comes first: by it a
+/// later clone knows what a killed one has put there. The manifest comes last: without it, what is there is no blueprint.
 fn land_in(dest: &Path, fill: impl FnOnce(&Path) -> Result<(), HubError>) -> Result<(), HubError> {
     let staged = Staged::within(dest, OsStr::new(UNFINISHED)).map_err(failed("write to", dest))?;
     let tree = tree(&staged)?;
     fill(&tree)?;
     let names = fs::read_dir(&tree).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
     let mut names: Vec<_> = names.map_err(failed("list", &tree))?;
-    names.sort_by_key(|name| name == MANIFEST_FILE);
+    names.sort_by_key(|name| (name == MANIFEST_FILE, name != RECORD));
     for name in names {
         let place = dest.join(&name);
         fs::rename(tree.join(&name), &place).map_err(failed("make", &place))?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::contents::failed;
 use super::land::{free, land};
 use super::unpack::is_git_s;
-use super::{Found, HubError, MOST_TEXT};
+use super::{Found, HubError, MOST_TEXT, swap};
 use crate::blueprint::MANIFEST_FILE;
 use crate::resolve::Resolver;
 use crate::sink::{Sink, Staged};
@@ -29,10 +29,31 @@ struct Record {
     from: String,
     /// What its files were, by their paths. While a clone becomes another version, both are.
     files: BTreeMap<PathBuf, BTreeSet<State>>,
+    /// It is on its way to another version, or to its first one: a file that is missing may not have come yet.
+    #[serde(default)]
+    unfinished: bool,
+}
+
+impl Record {
+    fn of(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&regular::read(&directory.join(RECORD), MOST_TEXT).ok()?).ok()
+    }
+
+    /// What a clone makes of a file that is not there, and that the later version has in this state: true if its user
+    /// has removed it, and the later version has nothing else to say.
+    fn was_removed(&self, path: &Path, wanted: &State) -> bool {
+        !self.unfinished && self.files.get(path).is_some_and(|states| states.contains(wanted))
+    }
+}
+
+/// True of a directory in which a clone was begun and not ended: it has no manifest yet.
+pub(super) fn is_unfinished(directory: &Path) -> bool {
+    let no_manifest = directory.join(MANIFEST_FILE).symlink_metadata().is_err();
+    no_manifest && Record::of(directory).is_some_and(|record| record.unfinished)
 }
 
 /// The digest of a file, and `+x` behind it where it is a program.
-type State = String;
+pub(super) type State = String;
 
 /// How a clone was brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +71,16 @@ impl Found {
     /// version that was cloned there.
     pub fn put(&self, resolver: &Resolver<'_>, dest: &Path, renews: bool) -> Result<Renewed, HubError> {
         match free(dest) {
+            Ok(()) if is_unfinished(dest) => {}
             Ok(()) => {
+                let mut content = BTreeMap::new();
                 let filled = |tree: &Path| {
                     self.fill(resolver, dest, tree)?;
-                    self.record(&recorded(files(tree)?), tree)
+                    content = recorded(files(tree)?);
+                    self.record(&content, true, tree)
                 };
-                return land(dest, filled).map(|()| Renewed::New);
+                land(dest, filled)?;
+                return self.record(&content, false, dest).map(|()| Renewed::New);
             }
             Err(HubError::Occupied { .. }) if renews && dest.join(MANIFEST_FILE).is_file() => {}
             Err(error) => return Err(error),
@@ -66,16 +91,14 @@ impl Found {
         if owner != rustix::process::geteuid().as_raw() {
             return Err(HubError::NotOwn { directory: dest.clone() });
         }
-        let before = regular::read(&dest.join(RECORD), MOST_TEXT).ok();
-        let Some(before) = before.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()) else {
-            return Err(HubError::NoRecord { directory: dest.clone() });
-        };
+        let before = Record::of(dest).ok_or_else(|| HubError::NoRecord { directory: dest.clone() })?;
+        let first = is_unfinished(dest);
         let staged = Staged::of(dest).map_err(failed("write beside", dest))?;
         let tree = staged.path().join("blueprint");
         fs::create_dir(&tree).map_err(failed("make", &tree))?;
         self.fill(resolver, dest, &tree)?;
         let new = files(&tree)?;
-        let plan = Plan::of(dest, &before, &new)?;
+        let mut plan = Plan::of(dest, &before, &new)?;
         if !plan.theirs.is_empty() {
             let mut files = plan.theirs;
             let more = files.len().saturating_sub(SHOWN);
@@ -83,34 +106,40 @@ impl Found {
             return Err(HubError::Changed { directory: dest.clone(), files, more });
         }
         if plan.gone.is_empty() && plan.put.is_empty() {
-            self.record(&recorded(new), dest)?;
-            return Ok(Renewed::Same);
+            self.record(&recorded(new), false, dest)?;
+            return Ok(if first { Renewed::New } else { Renewed::Same });
         }
         // Whoever goes on after a kill finds files of both.
         let mut both = before.files;
         for (path, state) in &new {
             both.entry(path.clone()).or_default().insert(state.clone());
         }
-        self.record(&both, dest)?;
+        self.record(&both, true, dest)?;
         let count = plan.gone.len() + plan.put.len();
-        for path in plan.gone {
-            let place = dest.join(&path);
-            fs::remove_file(&place).map_err(failed("remove", &place))?;
-            tidy(dest, &path);
+        let none = BTreeSet::new();
+        let known = |path: &Path| both.get(path).unwrap_or(&none);
+        let aside = staged.path().join("gone");
+        for path in &plan.gone {
+            swap::remove(&aside, dest, path, known(path))?;
+            tidy(dest, path);
         }
-        for path in plan.put {
-            let place = dest.join(&path);
-            let parent = place.parent().unwrap_or(dest);
-            fs::create_dir_all(parent).map_err(failed("make", parent))?;
-            fs::rename(tree.join(&path), &place).map_err(failed("write", &place))?;
+        // Without a manifest it is no blueprint: a first one comes last.
+        plan.put.sort_by_key(|path| path == Path::new(MANIFEST_FILE));
+        for path in &plan.put {
+            swap::put(&tree, dest, path, known(path))?;
         }
-        self.record(&recorded(new), dest)?;
-        Ok(Renewed::Files(count))
+        self.record(&recorded(new), false, dest)?;
+        Ok(if first { Renewed::New } else { Renewed::Files(count) })
     }
 
-    fn record(&self, files: &BTreeMap<PathBuf, BTreeSet<State>>, directory: &Path) -> Result<(), HubError> {
+    fn record(
+        &self,
+        files: &BTreeMap<PathBuf, BTreeSet<State>>,
+        unfinished: bool,
+        directory: &Path,
+    ) -> Result<(), HubError> {
         let path = directory.join(RECORD);
-        let record = Record { from: self.name(), files: files.clone() };
+        let record = Record { from: self.name(), files: files.clone(), unfinished };
         let bytes = serde_json::to_vec_pretty(&record).unwrap_or_default();
         let written = Sink::at(&path).and_then(|sink| sink.write_all(&bytes));
         written.map_err(|error| failed("write", &path)(io::Error::other(error)))
@@ -147,6 +176,7 @@ impl Plan {
             match state(dest, path)? {
                 Here::File(here) if here == *wanted => {}
                 Here::File(here) if known(path, &here) => plan.put.push(path.clone()),
+                Here::Nothing if before.was_removed(path, wanted) => {}
                 Here::Nothing => plan.put.push(path.clone()),
                 Here::Other if plan.makes_room(dest, path)? => plan.put.push(path.clone()),
                 Here::File(_) | Here::Other => plan.theirs.push(path.clone()),
@@ -194,14 +224,14 @@ fn files(tree: &Path) -> Result<BTreeMap<PathBuf, State>, HubError> {
 }
 
 /// What is at a path of a clone.
-enum Here {
+pub(super) enum Here {
     Nothing,
     File(State),
     /// A directory, a link, or something behind one: nothing that a clone makes of a file.
     Other,
 }
 
-fn state(root: &Path, path: &Path) -> Result<Here, HubError> {
+pub(super) fn state(root: &Path, path: &Path) -> Result<Here, HubError> {
     let mut place = root.to_owned();
     let mut names = path.iter().peekable();
     while let Some(name) = names.next() {

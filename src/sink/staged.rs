@@ -84,7 +84,7 @@ impl Drop for Staged {
 }
 
 /// `new` takes the place of `old`, and `old` that of `new`; or a free one, if there is no `old`.
-fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+pub fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
         Err(Errno::NOENT) => fs::rename(new, old),
         // A file system without exchange, such as NFS.

@@ -29,7 +29,12 @@ fn an_archive_that_fails_is_named_and_can_be_looked_into() {
             "the bzip2 stream is cut off",
             "a tar archive compressed with bzip2: `tar -tjf /",
         ),
-        ("cut.zip", "owner: '1:1'", "cannot read the zip archive", "a zip archive: `unzip -t /"),
+        (
+            "cut.zip",
+            "owner: '1:1'",
+            "cannot read the zip archive: the records of its end are damaged or missing",
+            "a zip archive: `unzip -t /",
+        ),
     ] {
         let task = format!("- {{name: a, action: unarchive_from_url, dest: /opt/a, {fields}, {}}}\n", of(name));
         let said = shared().run(&["build", text(tasks(&task).path())]).fails(1).stderr;
@@ -87,19 +92,23 @@ fn an_archive_that_is_read_as_tar_reads_it_is_warned_of() {
     let files = Files::serve();
     files.script(
         "echo x > first; cp first last; tar -cf one.tar first; tar -cf two.tar last; cat one.tar two.tar > both.tar
-        mknod null c 1 3; tar -cf device.tar null; (tar -cf - first null | bzip2; echo signature) > signed.tar.bz2",
+        mknod null c 1 3; tar -cf device.tar null; (cat one.tar; echo signature) > joined.tar; (tar -cf - first null | bzip2; echo signature) > signed.tar.bz2",
     );
     let of = |name: &str| format!("url: '{}', sha256: {}", files.url(name), files.sha256(name));
     // As a layer of its own, and where it goes.
     let blueprint = tasks(&format!(
-        "- {{name: a, action: unarchive_from_url, dest: /opt/a, {}}}\n- {{name: b, action: unarchive_from_url, dest: /opt/b, {}}}\n",
+        "- {{name: a, action: unarchive_from_url, dest: /opt/a, {}}}\n- {{name: b, action: unarchive_from_url, dest: /opt/b, {}}}\n\
+         - {{name: c, action: unarchive_from_url, dest: /opt/c, {}}}\n",
         of("both.tar"),
         of("signed.tar.bz2"),
+        of("joined.tar"),
     ));
     let ended = shared().run(&["build", text(blueprint.path()), "-t", "warned", "--no-cache"]).ok();
-    for wanted in
-        [": a: another archive follows the end of this one: `last`", ": b: what follows the end of its bzip2 stream"]
-    {
+    for wanted in [
+        ": a: another archive follows the end of this one: `last`",
+        ": b: what follows the end of its bzip2 stream",
+        ": c: something that is no archive follows the end of this one",
+    ] {
         assert!(ended.stderr.contains(wanted), "{wanted} is not in:\n{}", ended.stderr);
     }
     shared().run(&["run", "warned", "--", "sh", "-c", "test -e /opt/a/first && test -e /opt/b/first"]).ok();
@@ -122,6 +131,24 @@ fn an_installer_that_installs_nothing_has_not_succeeded() {
         let blueprint = with_tools(&format!("- {{name: sdk, action: sdk_install, {}, dest: /opt/sdk}}\n", of(name)));
         let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
         for wanted in ["tasks.yml:1:", ": sdk: ", wrong, helps, "`args`", "alloy run alloy-failed"] {
+            assert!(said.contains(wanted), "{wanted} is not in:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_no_installer() {
+    let files = Files::serve();
+    files.script(": > empty.sh; echo '<html><title>Log in</title>' > page.sh; echo x | gzip > packed.sh");
+    for (name, looks, helps) in [
+        ("empty.sh", "0 bytes, which look like an empty file", "the server gave nothing"),
+        ("page.sh", "28 bytes, which look like an HTML page", "look at what the URL gives"),
+        ("packed.sh", "which look like one compressed file that is no tar", "unpack it first"),
+    ] {
+        let fields = format!("url: '{}', sha256: {}", files.url(name), files.sha256(name));
+        let blueprint = tasks(&format!("- {{name: sdk, action: sdk_install, {fields}, dest: /opt/sdk}}\n"));
+        let said = shared().run(&["build", text(blueprint.path())]).fails(4).stderr;
+        for wanted in [&format!("{} gave no installer: ", files.url(name)), looks, helps, "tasks.yml:1:"] {
             assert!(said.contains(wanted), "{wanted} is not in:\n{said}");
         }
     }

@@ -90,7 +90,7 @@ fn a_clone_becomes_another_version_whatever_that_has() {
 fn a_kill_in_the_middle_leaves_what_any_version_goes_on_from() {
     let clones = Clones::new();
     for version in ["1", "2", "3"] {
-        clones.publish(version, &[("a", version), ("b", version), ("c", version)]);
+        clones.publish(version, &[("a", version), ("b", version), ("c", version), ("same", "s")]);
     }
     clones.update("1", "c").ok();
     // As a kill between two files leaves it: the record is of both versions, the files are some of each.
@@ -101,12 +101,75 @@ fn a_kill_in_the_middle_leaves_what_any_version_goes_on_from() {
     for (path, states) in first["files"].as_object().unwrap() {
         both["files"][path].as_array_mut().unwrap().extend(states.as_array().unwrap().iter().cloned());
     }
+    both["unfinished"] = true.into();
     fs::write(&record, both.to_string()).unwrap();
     fs::write(clones.place.path().join("c/files/b"), "1").unwrap();
+    fs::remove_file(clones.place.path().join("c/files/same")).unwrap();
     clones.update("3", "c").ok();
-    for name in ["a", "b", "c"] {
-        assert_eq!(clones.read(&format!("c/files/{name}")), "3");
+    for (name, text) in [("a", "3"), ("b", "3"), ("c", "3"), ("same", "s")] {
+        assert_eq!(clones.read(&format!("c/files/{name}")), text);
     }
+}
+
+#[test]
+fn what_its_user_has_removed_stays_removed_until_a_version_has_more_to_say() {
+    let clones = Clones::new();
+    clones.publish("1", &[("a", "1"), ("b", "1"), ("c", "1")]);
+    clones.publish("2", &[("a", "1"), ("b", "2"), ("c", "1")]);
+    clones.publish("3", &[("a", "1"), ("b", "2"), ("c", "3")]);
+    clones.update("1", "c").ok();
+    let here = clones.place.path().join("c");
+    fs::remove_file(here.join("files/a")).unwrap();
+    fs::remove_file(here.join("files/b")).unwrap();
+    for version in ["2", "2", "3"] {
+        clones.update(version, "c").ok();
+        assert_eq!(files(&here), ["files/b", "files/c", "manifest.yml", "tasks.yml"], "{version}");
+        assert_eq!(clones.read("c/files/b"), "2");
+    }
+}
+
+#[test]
+fn a_clone_that_was_killed_in_an_empty_directory_is_gone_on_with() {
+    let clones = Clones::new();
+    clones.publish("1", &[("a", "1"), ("b", "1")]);
+    let here = clones.place.path().join("c");
+    let clone = || hub(&clones.store, clones.place.path(), &["clone", &clones.name("1"), "-o", "c"]);
+    fs::create_dir(&here).unwrap();
+    clone().ok();
+    // As a kill leaves it: the record comes first, the manifest last.
+    let killed = || {
+        let record = here.join(".alloy-clone.json");
+        let mut said: serde_json::Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+        said["unfinished"] = true.into();
+        fs::write(&record, said.to_string()).unwrap();
+        fs::remove_file(here.join("manifest.yml")).unwrap();
+        fs::remove_file(here.join("files/b")).unwrap();
+    };
+    killed();
+    clone().ok();
+    assert_eq!(files(&here), ["files/a", "files/b", "manifest.yml", "tasks.yml"]);
+    assert!(clone().fails(2).stderr.contains("is there already"));
+    // What its user has put there since is not replaced.
+    killed();
+    fs::write(here.join("files/b"), "mine").unwrap();
+    assert!(clone().fails(1).stderr.contains("files/b"));
+    assert_eq!(clones.read("c/files/b"), "mine");
+}
+
+#[test]
+fn a_lockfile_of_one_s_own_is_told_with_what_helps() {
+    let clones = Clones::new();
+    clones.publish("1", &[("a", "1")]);
+    clones.update("1", "c").ok();
+    fs::write(clones.place.path().join("c/blueprint.lock"), "mine").unwrap();
+    let manifest = "name: Board\nversion: 2.0.0\nrun_order: [tasks.yml]\n";
+    let tasks = "- {name: all, action: write_env_file, file: /srv/x, content: x}\n";
+    let locked = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)]);
+    hub(&clones.store, clones.place.path(), &["lock", text(locked.path())]).ok();
+    hub(&clones.store, clones.place.path(), &["publish", text(locked.path()), &clones.name("2")]).ok();
+    let said = clones.update("2", "c").fails(1).stderr;
+    assert!(said.contains("blueprint.lock") && said.contains("`alloy lock` adds to it what it lacks"), "{said}");
+    assert_eq!(clones.read("c/blueprint.lock"), "mine");
 }
 
 #[test]

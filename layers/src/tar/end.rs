@@ -34,7 +34,7 @@ pub(super) fn behind_zeros(
             return Ok(());
         }
     };
-    let (follows, remark) = followed(&second, reader, lone)?;
+    let Rest { first: follows, any, remark } = rest(&second, reader, lone)?;
     let what =
         |name: String| format!("`{name}`, and whatever follows it, is left out; `tar --ignore-zeros -t` shows it");
     match follows {
@@ -46,27 +46,47 @@ pub(super) fn behind_zeros(
             remarks
                 .push("a single block of zeros ends the archive, as it does for tar: what follows is left out".into());
         }
+        None if any => remarks.push(
+            "something that is no archive follows the end of this one, and is left out: whoever packed it may have joined \
+             files, or it is damaged"
+                .into(),
+        ),
         None => {}
     }
     remarks.extend(remark);
     Ok(())
 }
 
-/// The name of the first member in what follows, and what is to be said of what follows the stream that holds it.
-fn followed(second: &[u8], reader: &mut impl Read, lone: bool) -> Result<(Option<String>, Option<String>), TarError> {
-    let (mut piece, mut found) = (second.to_vec(), None);
+/// What follows an end.
+#[derive(Default)]
+struct Rest {
+    /// The name of its first member, if an archive follows.
+    first: Option<String>,
+    /// Something follows that is not zero.
+    any: bool,
+    /// What is to be said of what follows the stream that holds it.
+    remark: Option<String>,
+}
+
+/// Reads what follows, of which `second` has been read.
+fn rest(second: &[u8], reader: &mut impl Read, lone: bool) -> Result<Rest, TarError> {
+    let (mut piece, mut rest) = (second.to_vec(), Rest::default());
     loop {
         let read = reader.take(PIECE).read_to_end(&mut piece);
-        let mut blocks = piece.chunks_exact(BLOCK).filter(|block| block.iter().any(|byte| *byte != 0));
-        if let (None, Some(block)) = (&found, blocks.find(|block| looks_like_tar(block))) {
-            found = Some(path::shown(&Header::from_byte_slice(block).path_bytes()));
+        let mut blocks = piece.chunks(BLOCK).filter(|block| block.iter().any(|byte| *byte != 0)).peekable();
+        rest.any |= blocks.peek().is_some();
+        let mut whole = blocks.filter(|block| block.len() == BLOCK);
+        if let (None, Some(block)) = (&rest.first, whole.find(|block| looks_like_tar(block))) {
+            rest.first = Some(path::shown(&Header::from_byte_slice(block).path_bytes()));
         }
         piece.clear();
         match read {
-            Ok(0) => return Ok((found, None)),
+            Ok(0) => return Ok(rest),
             Ok(_) => {}
             // The archive was whole before that.
-            Err(error) if !lone && Behind::remark(&error).is_some() => return Ok((found, Behind::remark(&error))),
+            Err(error) if !lone && Behind::remark(&error).is_some() => {
+                return Ok(Rest { remark: Behind::remark(&error), ..rest });
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -153,6 +153,14 @@ pub fn no_package(file: &mut File) -> io::Result<Option<Looks>> {
     Ok(Some(strange(file)?.unwrap_or(Looks::Archive)))
 }
 
+/// What `file` looks like if no kernel and no shell can run it: what is neither known nor an archive may be a script
+/// without a first line that says so. Afterwards it is at its beginning.
+pub fn no_installer(file: &mut File) -> io::Result<Option<Looks>> {
+    let looks = strange(file)?.unwrap_or(Looks::Archive);
+    let runs = matches!(looks, Looks::Script | Looks::Program | Looks::Text | Looks::Json | Looks::Unknown);
+    Ok(Some(looks).filter(|_| !runs))
+}
+
 fn head(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     reader.take(512).read_to_end(&mut head)?;
@@ -190,6 +198,23 @@ mod tests {
             (b"\x01\x02\x03", Looks::Unknown),
         ] {
             assert_eq!(strange(&mut file(bytes)).unwrap(), Some(looks), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_no_installer() {
+        for bytes in [&b"#!/bin/sh\nexit 0"[..], b"\x7fELF\x02", b"echo hello\n", b"[ -n \"$1\" ]\n", b"\x01\x02\x03"] {
+            assert_eq!(no_installer(&mut file(bytes)).unwrap(), None, "{bytes:?}");
+        }
+        for (bytes, looks) in [
+            (&b""[..], Looks::Empty),
+            (b"<!DOCTYPE html><title>Log in</title>", Looks::Html),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", Looks::LfsPointer),
+            (b"MZ\x90", Looks::WindowsProgram),
+            (b"PK\x03\x04", Looks::Archive),
+            (&gzip(b"#!/bin/sh\n"), Looks::Compressed),
+        ] {
+            assert_eq!(no_installer(&mut file(bytes)).unwrap(), Some(looks), "{bytes:?}");
         }
     }
 

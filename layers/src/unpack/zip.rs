@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use zip::read::ZipFile;
+use zip::result::ZipError;
 use zip::{CompressionMethod, DateTime};
 
 use super::{Each, UnpackError};
@@ -85,6 +86,19 @@ pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
         }
     }
     Ok(bounds.check(&headers)?)
+}
+
+/// What the reader of zips says, for people: some of its texts are names of its own parts.
+pub(super) fn said(error: &ZipError) -> String {
+    match error {
+        ZipError::Io(error) => error.to_string(),
+        ZipError::InvalidArchive(text) if ["EOCD", "CDFH", "::"].iter().any(|own| text.contains(own)) => {
+            "the records of its end are damaged or missing, as in a file that is not all there".to_owned()
+        }
+        ZipError::InvalidArchive(text) => format!("it is damaged, or not all of it is there: {text}"),
+        ZipError::UnsupportedArchive(text) => format!("it needs what alloy does not know: {text}"),
+        other => other.to_string(),
+    }
 }
 
 /// Where the members and the directory of an archive begin and end (APPNOTE.TXT, sections 4.3.7 and 4.3.12): the

@@ -1,6 +1,7 @@
 //! Which variable has which value, and who said so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::{Blueprint, RequiredEnv};
 use crate::op::{SHORTEST, Secrets, marker};
@@ -48,6 +49,9 @@ const OWN_CREDENTIALS: [&str; 13] = [
     "GIT_CONFIG_PARAMETERS",
     "REGISTRY_AUTH_FILE",
 ];
+
+/// What people call a file of variables that lies beside a manifest.
+const ENV_FILE: &str = ".env";
 
 /// How the names of git's own begin that may hold headers and passwords (git-config(1)).
 const GIT_VALUES: &str = "GIT_CONFIG_VALUE_";
@@ -141,13 +145,20 @@ impl Environment {
 
     fn filled(self, blueprint: &Blueprint, given: &Given) -> Result<Self, Vec<Diagnostic>> {
         let (mut env, manifest) = (self, &blueprint.manifest);
+        // Files of variables hold what alloy logs in with, too: that is no task's.
+        let of_file: BTreeMap<String, String> = given
+            .env_file
+            .iter()
+            .filter(|(name, _)| !is_own_credential(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let own = own_credentials(blueprint);
         if !own.is_empty() {
             return Err(own);
         }
         for (name, variable) in &blueprint.variables {
             env.values.insert(name.clone(), variable.value.clone());
-            let overriding = given.env_file.get(name).or_else(|| env.process.get(name));
+            let overriding = of_file.get(name).or_else(|| env.process.get(name));
             let told = env.chosen.is_some() && name == DEV_USERNAME;
             if overriding.is_some_and(|value| *value != variable.value) && !given.vars.contains_key(name) && !told {
                 env.notes.push(format!("{name} is taken from the environment, not from the blueprint"));
@@ -156,8 +167,8 @@ impl Environment {
                 env.values.insert(name.clone(), value.clone());
             }
         }
-        env.given = env.process.keys().chain(given.env_file.keys()).chain(given.vars.keys()).cloned().collect();
-        env.values.extend(given.env_file.clone());
+        env.given = env.process.keys().chain(of_file.keys()).chain(given.vars.keys()).cloned().collect();
+        env.values.extend(of_file.clone());
         env.values.extend(given.vars.clone());
         for required in manifest.required_env.iter().filter(|required| required.secret) {
             env.secret.insert(required.name.clone());
@@ -167,21 +178,33 @@ impl Environment {
                 env.values.entry(required.name.clone()).or_insert_with(|| UNKNOWN.to_owned());
             }
         }
-        env.require(&manifest.required_env)?;
-        let exported = manifest.required_env.iter().map(|required| &required.name).chain(given.env_file.keys());
+        let beside =
+            Some(blueprint.directory.join(ENV_FILE)).filter(|file| given.env_file.is_empty() && file.is_file());
+        env.require(&manifest.required_env, beside.as_deref())?;
+        if let Some(file) = beside {
+            env.notes.push(format!("{0} is not read: --env-file {0} takes its variables", file.display()));
+        }
+        let exported = manifest.required_env.iter().map(|required| &required.name).chain(of_file.keys());
         let exported: BTreeSet<String> = exported.cloned().collect();
         env.exported = exported.into_iter().filter_map(|name| Some((name.clone(), env.variable(&name)?))).collect();
         Ok(env)
     }
 
-    fn require(&self, required: &[RequiredEnv]) -> Result<(), Vec<Diagnostic>> {
+    /// An error for each that is missing; `beside` is a file of variables that nobody named.
+    fn require(&self, required: &[RequiredEnv], beside: Option<&Path>) -> Result<(), Vec<Diagnostic>> {
         let missing = required.iter().filter(|r| self.raw(&r.name).is_none_or(str::is_empty));
         let errors: Vec<_> = missing
             .map(|required| {
                 let name = &required.name;
                 let what = required.description.as_ref().map_or(String::new(), |text| format!(" ({text})"));
-                Diagnostic::error("required-env", required.span, format!("{name} is not set{what}"))
-                    .help(format!("export {name}=…, or put `{name}=…` into a file and give it with --env-file"))
+                let help = match beside {
+                    Some(file) => format!(
+                        "export {name}=…, or give {0}, which is not read by itself, with --env-file {0}",
+                        file.display()
+                    ),
+                    None => format!("export {name}=…, or put `{name}=…` into a file and give it with --env-file"),
+                };
+                Diagnostic::error("required-env", required.span, format!("{name} is not set{what}")).help(help)
             })
             .collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }

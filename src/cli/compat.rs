@@ -12,6 +12,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::error::CommandError;
 
 mod defaults;
+mod help;
 mod words;
 
 use defaults::Machine;
@@ -45,6 +46,15 @@ enum Name {
     Cicd,
 }
 
+/// What was typed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// Words that alloy understands.
+    Words(Vec<OsString>),
+    /// A question that is answered by this text: help or version under another name.
+    Answer(String),
+}
+
 /// Commands of alloy that the tools' names lead to.
 const REACHED: [&str; 5] = ["catalog", "check", "clone", "install", "lock"];
 
@@ -59,17 +69,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
 }
 
 /// The command line as alloy knows it: the same, unless it was called by another name.
-pub(super) fn arguments(all: Vec<OsString>) -> Result<Vec<OsString>, CommandError> {
+pub(super) fn arguments(all: Vec<OsString>) -> Result<Typed, CommandError> {
     on(all, &Machine::this())
 }
 
-fn on(all: Vec<OsString>, machine: &Machine) -> Result<Vec<OsString>, CommandError> {
+fn on(all: Vec<OsString>, machine: &Machine) -> Result<Typed, CommandError> {
     let called = all.first().and_then(|program| Path::new(program).file_name()).and_then(|name| name.to_str());
     let asked = all.get(1).filter(|word| *word == "compat").and(all.get(2)).and_then(|name| name.to_str());
     match (called.and_then(Name::of), asked.and_then(Name::of)) {
         (Some(name), _) => name.translate(&all[1..], machine),
         (None, Some(name)) => name.translate(&all[3..], machine),
-        (None, None) => Ok(all),
+        (None, None) => Ok(Typed::Words(all)),
     }
 }
 
@@ -86,21 +96,24 @@ impl Name {
         }
     }
 
-    fn translate(self, typed: &[OsString], machine: &Machine) -> Result<Vec<OsString>, CommandError> {
+    fn translate(self, typed: &[OsString], machine: &Machine) -> Result<Typed, CommandError> {
         let mut words = Words::of(typed);
-        let asks = |word: &str| words.others.iter().any(|other| other == word);
-        if words.command.is_none() && ["--help", "-h", "--version", "-V"].into_iter().any(asks) {
-            return Ok([OsString::from("alloy")].into_iter().chain(words.others).collect());
+        let asks = |word: &&str| words.others.iter().any(|other| other == word);
+        if words.command.is_none() && ["--help", "-h"].iter().any(asks) {
+            return Ok(Typed::Answer(self.help().to_owned()));
+        }
+        if words.command.is_none() && ["--version", "-V"].iter().any(asks) {
+            return Ok(Typed::Answer(self.version()));
         }
         let asked = words.command.take();
         let command = match (self, asked.as_deref()) {
-            (_, Some("version")) => return Ok(vec!["alloy".into(), "--version".into()]),
-            (_, Some(command @ ("catalog" | "help"))) => command,
+            (_, Some("version")) => return Ok(Typed::Answer(self.version())),
+            (_, Some("help")) | (Self::Host | Self::Cicd, None) => return Ok(Typed::Answer(self.help().to_owned())),
+            (_, Some(command @ "catalog")) => command,
             (Self::Provisioner, Some(command @ ("install" | "clone"))) => command,
             (Self::Provisioner, None) => "install",
             (Self::Host | Self::Cicd, Some("resolve")) => "lock",
             (Self::Host | Self::Cicd, Some("validate")) => "check",
-            (Self::Host | Self::Cicd, None) => "help",
             (Self::Cicd, Some("pipeline")) => {
                 let message = "`alloy-cicd pipeline` is several commands of alloy";
                 let hint = "`alloy check`, `alloy lock --toolchains-only` and `alloy publish --format hub`, one after \
@@ -135,7 +148,8 @@ impl Name {
         words.defaults(command, machine);
         // What the existing tool resolves, and nothing else.
         let only = (command == "lock").then(|| OsString::from("--toolchains-only"));
-        Ok(["alloy", command].map(OsString::from).into_iter().chain(only).chain(words.others).collect())
+        let translated = ["alloy", command].map(OsString::from).into_iter().chain(only).chain(words.others);
+        Ok(Typed::Words(translated.collect()))
     }
 }
 
@@ -145,8 +159,14 @@ mod tests {
 
     fn translated(line: &str) -> Result<String, CommandError> {
         let words = line.split(' ').map(OsString::from).collect();
-        let words = on(words, &Machine::default())?;
-        Ok(words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" "))
+        Ok(joined(on(words, &Machine::default())?))
+    }
+
+    fn joined(typed: Typed) -> String {
+        match typed {
+            Typed::Words(words) => words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" "),
+            Typed::Answer(text) => text.lines().next().unwrap().to_owned(),
+        }
     }
 
     #[test]
@@ -178,7 +198,13 @@ mod tests {
                 "alloy-provisioner -root /mnt -var A=b install -dry-run a/b",
                 "alloy install --root /mnt --var A=b --dry-run a/b --registry api.alloy-it.io",
             ),
-            ("alloy-provisioner -version", "alloy --version"),
+            ("alloy-provisioner -version", concat!("alloy-provisioner ", env!("CARGO_PKG_VERSION"), " (alloy)")),
+            ("alloy-cicd version", concat!("alloy-cicd ", env!("CARGO_PKG_VERSION"), " (alloy)")),
+            (
+                "alloy-provisioner -h",
+                "alloy-provisioner: installs blueprints on this machine. alloy answers to this name.",
+            ),
+            ("alloy-cicd help", "alloy-cicd: checks and pins blueprints in pipelines. alloy answers to this name."),
             ("alloy-provisioner install -h", "alloy install -h"),
             ("alloy-provisioner catalog search arm", "alloy catalog search arm"),
             (
@@ -189,7 +215,7 @@ mod tests {
             ("alloy-host resolve", "alloy lock --toolchains-only"),
             ("alloy-host resolve -blueprint-dir /bp", "alloy lock --toolchains-only /bp"),
             ("alloy-host validate /bp", "alloy check /bp"),
-            ("alloy-host", "alloy help"),
+            ("alloy-host", "alloy-host: looks after blueprints and the catalog. alloy answers to this name."),
             ("alloy compat alloy-host validate", "alloy check"),
             ("./alloy compat alloy-provisioner -tag 1 install x", "alloy install --tag 1 x --registry api.alloy-it.io"),
             // Everything else is as it was: gcc has such flags, too.
@@ -240,9 +266,7 @@ mod tests {
             ("alloy-host resolve bp", format!("alloy lock --toolchains-only bp --catalog {catalog}")),
         ] {
             let words = typed.split(' ').map(OsString::from).collect();
-            let words = on(words, &machine).unwrap();
-            let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
-            assert_eq!(words.join(" "), expected, "{typed}");
+            assert_eq!(joined(on(words, &machine).unwrap()), expected, "{typed}");
         }
     }
 

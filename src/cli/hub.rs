@@ -1,5 +1,7 @@
 //! What commands share that reach blueprints in registries.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::context::{Context, Network, RegistryArgs, User};
@@ -8,23 +10,39 @@ use crate::hub;
 use crate::plan::Platform;
 use crate::registry::Reference;
 
+/// The variables of blueprints' registries.
+pub(super) const REGISTRY: &str = "ALLOY_REGISTRY";
 const USERNAME: &str = "ALLOY_REGISTRY_USERNAME";
 const PASSWORD: &str = "ALLOY_REGISTRY_PASSWORD";
 
 /// Options of commands that reach blueprints in registries
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct HubArgs {
     /// The registry of blueprints whose names begin with none, with or without a path
     #[arg(long, value_name = "HOST[:PORT]", env = "ALLOY_REGISTRY", hide_env_values = true)]
     registry: Option<String>,
     #[command(flatten)]
     transport: RegistryArgs,
+    /// What a file of variables says, where neither an option nor the environment does.
+    #[arg(skip)]
+    said: BTreeMap<String, String>,
 }
 
 impl HubArgs {
+    /// The same, with the registry, and who we are to it, of a file of variables.
+    pub(super) fn with(&self, said: BTreeMap<String, String>) -> Self {
+        Self { said, ..self.clone() }
+    }
+
     /// The blueprint of that name.
     pub(super) fn reference(&self, name: &str) -> Result<Reference, CommandError> {
-        Ok(hub::reference(name, self.registry.as_deref())?)
+        Ok(hub::reference(name, self.registry())?)
+    }
+
+    /// The registry that is set.
+    fn registry(&self) -> Option<&str> {
+        let set = self.registry.as_deref().filter(|registry| !registry.is_empty());
+        set.or_else(|| self.said.get(REGISTRY).map(String::as_str).filter(|registry| !registry.is_empty()))
     }
 
     /// How registries are reached.
@@ -43,18 +61,18 @@ impl HubArgs {
         Network::new(context, &transport, platform)
     }
 
-    /// The user of the environment: of the registry that is set, else of the one that the name begins with. No other
+    /// The user of the environment or of the file of variables: of the registry that is set, else of the one that the name begins with. No other
     /// one hears of the password.
     fn user(&self, reference: &Reference) -> Result<Option<User>, CommandError> {
-        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let var = |name: &str| set(name).or_else(|| self.said.get(name).filter(|value| !value.is_empty()).cloned());
         let (name, password) = match (var(USERNAME), var(PASSWORD)) {
             (None, None) => return Ok(None),
             (Some(name), Some(password)) => (name, password),
             (Some(_), None) => return Err(CommandError::usage(format!("{USERNAME} is set, and {PASSWORD} is not"))),
             (None, Some(_)) => return Err(CommandError::usage(format!("{PASSWORD} is set, and {USERNAME} is not"))),
         };
-        let set = self.registry.as_deref().filter(|registry| !registry.is_empty());
-        let registry = match set {
+        let registry = match self.registry() {
             Some(registry) => hub::host(registry).split('/').next().unwrap_or_default().to_owned(),
             None => reference.registry.clone(),
         };

@@ -275,14 +275,20 @@ pub(super) fn given(pairs: &[String], env_files: &[PathBuf]) -> Result<Given, Co
         };
         vars.insert(name.to_owned(), value.to_owned());
     }
-    let mut env_file = BTreeMap::new();
-    for file in env_files {
-        env_file.extend(env_file::read(file)?);
-    }
+    let env_file = of_files(env_files)?;
     // Variables that are not text cannot be meant.
     let process =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Given { vars, env_file, process: process.collect(), ..Given::default() })
+}
+
+/// What `--env-file` gives: the last of several files counts.
+pub(super) fn of_files(env_files: &[PathBuf]) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut values = BTreeMap::new();
+    for file in env_files {
+        values.extend(env_file::read(file)?);
+    }
+    Ok(values)
 }
 
 impl Prepared {

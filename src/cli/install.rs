@@ -100,8 +100,8 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let place = &args.place;
-    // Before anything is read or fetched.
+    let place = &args.place.with(inputs::of_files(&args.env_file)?);
+    // Before anything is fetched.
     install::allowed(&place.root, args.dry_run)?;
     let looks = args.dry_run && !place.is_published();
     let global = &args.verbose.of(global);

@@ -63,6 +63,7 @@ use std::process::ExitCode;
 
 use clap::{FromArgMatches, Parser, Subcommand};
 
+use compat::Typed;
 pub use error::{CommandError, Kind};
 
 const AFTER_HELP: &str = "\
@@ -137,7 +138,11 @@ pub fn main() -> ExitCode {
     let places = PLACES.iter().filter_map(|name| std::env::var(name).ok());
     ui::hide_given(std::env::args_os().map(|word| word.to_string_lossy().into_owned()).chain(places));
     let arguments = match compat::arguments(std::env::args_os().collect()) {
-        Ok(arguments) => arguments,
+        Ok(Typed::Words(words)) => words,
+        Ok(Typed::Answer(text)) => {
+            ui::out(&text);
+            return ended(Ok(ExitCode::SUCCESS));
+        }
         Err(error) => {
             ui::failure(&error);
             return ExitCode::from(error.code());

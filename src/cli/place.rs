@@ -1,5 +1,6 @@
 //! Which blueprint, and which host: for commands about what is installed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -19,7 +20,7 @@ const DIRECTORY: &str = "ALLOY_BLUEPRINT_DIR";
 const HOME: &str = ".alloy-it";
 
 /// Which blueprint is on which host
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct PlaceArgs {
     /// A published blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
     #[arg(value_name = "NAME")]
@@ -53,6 +54,11 @@ impl PlaceArgs {
     /// Whether the blueprint is somebody else's, in a registry.
     pub(super) fn is_published(&self) -> bool {
         self.name.is_some()
+    }
+
+    /// The same, where a file of variables says which registry of blueprints is meant, and who we are to it.
+    pub(super) fn with(&self, said: BTreeMap<String, String>) -> Self {
+        Self { hub: self.hub.with(said), ..self.clone() }
     }
 
     /// How registries are reached.

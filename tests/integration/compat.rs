@@ -25,7 +25,8 @@ fn links_answer_to_the_names_of_the_tools() {
     }
     let ended = called("alloy-provisioner", &["catalog", "search", "-format=json", "arm"]).fails(1);
     assert!(ended.stderr.contains("there is no catalog"), "{}", ended.stderr);
-    assert!(called("alloy-provisioner", &["-version"]).ok().stdout.starts_with("alloy "));
+    assert!(called("alloy-provisioner", &["-version"]).ok().stdout.starts_with("alloy-provisioner "));
+    assert!(called("alloy-host", &[]).ok().stdout.contains("alloy-host validate [DIR]"));
     let ended = called("alloy-host", &["up", "arm-dev"]).fails(2);
     assert!(ended.stderr.contains("virtual machines") && ended.stderr.contains("hint:"), "{}", ended.stderr);
     let store = Store::new();

@@ -128,3 +128,25 @@ fn what_cannot_be_found_is_said_and_leaves_nothing() {
     assert!(ended.stderr.contains("only root can install to /"), "{}", ended.stderr);
     assert!(!user.home().join(".alloy-it").exists());
 }
+
+#[test]
+fn a_file_of_variables_says_which_registry_and_who() {
+    let site = Site::new();
+    let env = site.home.path().join("registry.env");
+    let said = format!(
+        "ALLOY_REGISTRY=https://{}\nALLOY_REGISTRY_USERNAME=ann\nALLOY_REGISTRY_PASSWORD=s3cret\n",
+        site.registry.address
+    );
+    std::fs::write(&env, &said).unwrap();
+    let install = |words: &[&str]| {
+        let all = [words, &["team/board", "--dry-run", "--root", text(site.host.path()), "--env-file", text(&env)]];
+        let mut command = alloy(&site.store, site.home.path(), &all.concat());
+        run(command.env("HOME", site.home.path()).env_remove("SUDO_USER"))
+    };
+    for words in [&["install"][..], &["compat", "alloy-provisioner", "install"]] {
+        assert!(install(words).ok().stdout.ends_with("2 to run, 0 to skip\n"));
+    }
+    std::fs::write(&env, said.replace("s3cret", "wrong")).unwrap();
+    let refused = install(&["install"]).fails(4).stderr;
+    assert!(refused.contains("ALLOY_REGISTRY_PASSWORD") && !refused.contains("wrong"), "{refused}");
+}

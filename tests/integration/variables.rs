@@ -115,3 +115,27 @@ fn an_env_file_is_read_with_care() {
     let ended = downloads.build(&["--env-file", &path("nowhere")]).fails(2);
     assert!(ended.stderr.contains(&path("nowhere")), "{}", ended.stderr);
 }
+
+#[test]
+fn a_file_of_variables_lies_beside_the_manifest_and_keeps_what_alloy_logs_in_with() {
+    let downloads = Downloads::of_tasks(
+        "- {name: write, action: run_command, reason: test, command: 'env > /srv/env', creates: /srv/env}\n",
+    );
+    let said = downloads.build(&[]).ok().stderr;
+    assert!(!said.contains(".env"), "{said}");
+    downloads
+        .write(".env", "TOKEN_OF=mine\nALLOY_REGISTRY_PASSWORD=s3cret-of-the-hub\nGIT_CONFIG_VALUE_0=s3cret-of-git\n");
+    let file = downloads.path().join(".env").display().to_string();
+    let said = downloads.build(&[]).ok().stderr;
+    assert!(said.contains(&format!("{file} is not read: --env-file {file} takes its variables")), "{said}");
+    let image = downloads.store.path().join("image").display().to_string();
+    let said = downloads.build(&["--env-file", &file, "-o", &format!("type=dir,dest={image}")]).ok().stderr;
+    assert!(!said.contains("is not read"), "{said}");
+    let env = std::fs::read_to_string(format!("{image}/srv/env")).unwrap();
+    assert!(env.contains("TOKEN_OF=mine") && !env.contains("s3cret"), "{env}");
+    // Where one of its variables is missing, it is named.
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nrequired_env: [{name: TOKEN_OF}]\n";
+    downloads.write("manifest.yml", manifest);
+    let said = downloads.build(&[]).fails(3).stderr;
+    assert!(said.contains("TOKEN_OF is not set") && said.contains("with --env-file "), "{said}");
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::words::Words;
 use crate::blueprint::MANIFEST_FILE;
+use crate::cli::{env_file, hub};
 use crate::registry::Reference;
 
 /// The registry of published blueprints that those tools ask.
@@ -78,9 +79,18 @@ impl Words {
             self.others.extend(env.into_iter().flat_map(|env| ["--env-file".into(), env.into()]));
         }
         let hub = matches!(command, "install" | "clone") && (self.name.is_some() || list);
-        if hub && !machine.registry && !self.has("--registry") {
+        if hub && !machine.registry && !self.has("--registry") && !self.says_registry() {
             self.others.extend(["--registry", REGISTRY].map(OsString::from));
         }
+    }
+}
+
+impl Words {
+    /// True if the file of variables that is given says which registry is meant.
+    fn says_registry(&self) -> bool {
+        let file = self.value("--env-file").map(PathBuf::from);
+        let values = file.and_then(|file| env_file::read(&file).ok()).unwrap_or_default();
+        values.get(hub::REGISTRY).is_some_and(|registry| !registry.is_empty())
     }
 }
 

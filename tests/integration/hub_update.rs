@@ -161,15 +161,15 @@ fn a_lockfile_of_one_s_own_is_told_with_what_helps() {
     let clones = Clones::new();
     clones.publish("1", &[("a", "1")]);
     clones.update("1", "c").ok();
-    fs::write(clones.place.path().join("c/blueprint.lock"), "mine").unwrap();
+    fs::write(clones.place.path().join("c/alloy.lock.yml"), "mine").unwrap();
     let manifest = "name: Board\nversion: 2.0.0\nrun_order: [tasks.yml]\n";
     let tasks = "- {name: all, action: write_env_file, file: /srv/x, content: x}\n";
     let locked = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)]);
     hub(&clones.store, clones.place.path(), &["lock", text(locked.path())]).ok();
     hub(&clones.store, clones.place.path(), &["publish", text(locked.path()), &clones.name("2")]).ok();
     let said = clones.update("2", "c").fails(1).stderr;
-    assert!(said.contains("blueprint.lock") && said.contains("`alloy lock` adds to it what it lacks"), "{said}");
-    assert_eq!(clones.read("c/blueprint.lock"), "mine");
+    assert!(said.contains("alloy.lock.yml") && said.contains("`alloy lock` adds to it what it lacks"), "{said}");
+    assert_eq!(clones.read("c/alloy.lock.yml"), "mine");
 }
 
 #[test]

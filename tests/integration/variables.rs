@@ -1,7 +1,7 @@
 //! Where values of variables come from.
 
 use crate::support::download::Downloads;
-use crate::support::run;
+use crate::support::{run, shared, tasks, text};
 
 const TASK: &str = "- {name: write, action: write_env_file, file: /srv/0, content: '{{.Vars.A}} {{.Vars.B}} {{.Vars.C}} {{.Vars.D}} {{.Vars.E}} {{.Vars.T_URL}}'}\n";
 
@@ -118,24 +118,26 @@ fn an_env_file_is_read_with_care() {
 
 #[test]
 fn a_file_of_variables_lies_beside_the_manifest_and_keeps_what_alloy_logs_in_with() {
-    let downloads = Downloads::of_tasks(
-        "- {name: write, action: run_command, reason: test, command: 'env > /srv/env', creates: /srv/env}\n",
-    );
-    let said = downloads.build(&[]).ok().stderr;
+    let task = "- {name: write, action: run_command, reason: test, command: 'env > /srv/env', creates: /srv/env}\n";
+    let blueprint = tasks(task);
+    let build = |more: &[&str]| shared().run(&[&["build", text(blueprint.path())], more].concat());
+    let said = build(&[]).ok().stderr;
     assert!(!said.contains(".env"), "{said}");
-    downloads
-        .write(".env", "TOKEN_OF=mine\nALLOY_REGISTRY_PASSWORD=s3cret-of-the-hub\nGIT_CONFIG_VALUE_0=s3cret-of-git\n");
-    let file = downloads.path().join(".env").display().to_string();
-    let said = downloads.build(&[]).ok().stderr;
+    let file = blueprint.path().join(".env");
+    let secrets = "TOKEN_OF=mine\nALLOY_REGISTRY_PASSWORD=s3cret-of-the-hub\nGIT_CONFIG_VALUE_0=s3cret-of-git\n";
+    std::fs::write(&file, secrets).unwrap();
+    let file = text(&file);
+    let said = build(&[]).ok().stderr;
     assert!(said.contains(&format!("{file} is not read: --env-file {file} takes its variables")), "{said}");
-    let image = downloads.store.path().join("image").display().to_string();
-    let said = downloads.build(&["--env-file", &file, "-o", &format!("type=dir,dest={image}")]).ok().stderr;
+    let out = tempfile::tempdir().unwrap();
+    let image = out.path().join("image");
+    let said = build(&["--env-file", file, "-o", &format!("type=dir,dest={}", text(&image))]).ok().stderr;
     assert!(!said.contains("is not read"), "{said}");
-    let env = std::fs::read_to_string(format!("{image}/srv/env")).unwrap();
+    let env = std::fs::read_to_string(image.join("srv/env")).unwrap();
     assert!(env.contains("TOKEN_OF=mine") && !env.contains("s3cret"), "{env}");
     // Where one of its variables is missing, it is named.
     let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nrequired_env: [{name: TOKEN_OF}]\n";
-    downloads.write("manifest.yml", manifest);
-    let said = downloads.build(&[]).fails(3).stderr;
+    std::fs::write(blueprint.path().join("manifest.yml"), manifest).unwrap();
+    let said = build(&[]).fails(3).stderr;
     assert!(said.contains("TOKEN_OF is not set") && said.contains("with --env-file "), "{said}");
 }

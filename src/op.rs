@@ -16,6 +16,7 @@ mod package;
 mod query;
 mod reveal;
 mod secret;
+mod token;
 mod userinfo;
 mod users;
 

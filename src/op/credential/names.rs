@@ -23,10 +23,12 @@ pub(super) fn names_one(value: &str) -> bool {
     !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) && is_secret(value)
 }
 
-/// True for what a value of `name` cannot be, although it is called so: a directory of a shell, a number of tokens.
+/// True for what lets nobody in, although it is called so: a directory of a shell, a number of tokens, where users are
+/// looked up (nsswitch.conf(5)).
 pub(super) fn is_ordinary(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     name.ends_with("PWD") && value.starts_with(['/', '.', '~'])
+        || name == "PASSWD" && ["files", "compat"].iter().any(|service| value.starts_with(service))
         || name.ends_with("TOKENS") && value.trim_end_matches(',').parse::<f64>().is_ok()
 }
 

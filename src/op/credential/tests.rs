@@ -20,7 +20,9 @@ fn what_lets_somebody_in_is_not_shown() {
         ("machine h login ann password pw22", "machine h login ann password ***"),
         ("Authorization: Bearer abc", "Authorization: ***"),
         ("curl -H \"Authorization: Bearer abc\" https://h/", "curl -H \"Authorization: ***\" https://h/"),
+        ("# machine h login ann password hunter", "# machine h login ann password ***"),
         ("use ghp_abc here", "use *** here"),
+        ("#password hunter\n# that one has the password hunter2\n", "#password ***\n# that one has the password ***\n"),
         ("//h.example/:_authToken=abc\r\nx", "//h.example/:_authToken=***\r\nx"),
         ("psk=abc\npassphrase: x\npassphrase \"a b\"\n", "psk=***\npassphrase: ***\npassphrase \"***\"\n"),
         ("PASSWORD2='it''s' x\n", "PASSWORD2=*** x\n"),
@@ -54,6 +56,8 @@ fn ordinary_text_stays_as_it_is() {
         "if a < b: c > d\n",
         "Host: h.example\nAccept: */*\n",
         "127.0.0.1 localhost # don't remove\n",
+        "# Days between two changes of a password (default), before a password expires.\n",
+        "passwd:   files systemd\npassword\trequisite\tpam_deny.so\n",
     ] {
         assert_eq!(without_credentials(text), text);
     }

@@ -12,12 +12,50 @@ const SPOKEN_OF: [&str; 5] = ["secret", "token", "apikey", "api_key", "api-key"]
 const SCHEMES: [&str; 2] = ["bearer", "basic"];
 /// Options and settings of a user and a password, as curl(1) has them.
 const LOGINS: [&str; 6] = ["-u", "-U", "--user", "--proxy-user", "user", "proxy-user"];
-/// Words of a sentence about passwords, which are none.
-const SENTENCE: [&str; 34] = [
-    "and", "are", "as", "at", "be", "by", "can", "does", "file", "for", "from", "has", "if", "in", "is", "it", "may",
-    "must", "not", "of", "on", "or", "prompt", "required", "should", "so", "that", "the", "to", "was", "which", "will",
-    "with", "you",
+/// Words of a sentence about passwords, which are none, and those of pam.d(5).
+const SENTENCE: [&str; 39] = [
+    "and",
+    "are",
+    "as",
+    "at",
+    "be",
+    "by",
+    "can",
+    "does",
+    "file",
+    "for",
+    "from",
+    "has",
+    "if",
+    "in",
+    "include",
+    "is",
+    "it",
+    "may",
+    "must",
+    "not",
+    "of",
+    "on",
+    "optional",
+    "or",
+    "prompt",
+    "required",
+    "requisite",
+    "should",
+    "so",
+    "substack",
+    "sufficient",
+    "that",
+    "the",
+    "to",
+    "was",
+    "which",
+    "will",
+    "with",
+    "you",
 ];
+/// A comment of more words is a sentence, unless it is a line of netrc(5).
+const MANY: usize = 3;
 
 /// A word of a line.
 struct Word<'a> {
@@ -51,6 +89,7 @@ fn is_option(word: &str) -> bool {
 /// Adds what `line` has, which begins at `start` and stands behind the word `before`. Gives its last word.
 fn of<'a>(line: &'a str, start: usize, mut before: &'a str, found: &mut Vec<Range<usize>>) -> &'a str {
     let has = |word: &str| line.contains(word);
+    let sentence = line.trim_start().starts_with('#') && line.split_whitespace().count() > MANY && !has("login ");
     let (curl, passwd, by_p) = (has("curl"), has("chpasswd"), has("sshpass") || has("mysql") || has("mariadb"));
     for word in words(line) {
         let Word { text, start: at, quoted } = word;
@@ -58,7 +97,10 @@ fn of<'a>(line: &'a str, start: usize, mut before: &'a str, found: &mut Vec<Rang
         let whole = || at..at + text.len();
         let after = |begin: usize| at + begin..at + text.len();
         let is_value = reference(text).is_none() && text.contains(char::is_alphanumeric);
-        if is_value && follows(before, text, quoted) {
+        // In a sentence, only what is no word of it.
+        let bare = text.trim_matches(|c: char| c.is_ascii_punctuation());
+        let is_word = sentence && !quoted && bare.chars().all(char::is_alphabetic);
+        if is_value && !is_word && follows(before, text, quoted) {
             found.push(whole());
         } else if is_value && LOGINS.contains(&before.trim_end_matches(':'))
             || curl && text.starts_with("-u")
@@ -80,6 +122,8 @@ fn of<'a>(line: &'a str, start: usize, mut before: &'a str, found: &mut Vec<Rang
 
 /// True if `word` is a value, as it stands behind `before`.
 fn follows(before: &str, word: &str, quoted: bool) -> bool {
+    // A line that a comment has put out of use.
+    let before = before.trim_start_matches('#');
     let is = |names: &[&str]| names.iter().any(|name| before.eq_ignore_ascii_case(name));
     let digit = word.contains(|c: char| c.is_ascii_digit());
     let spoken = !quoted && SENTENCE.contains(&word.to_ascii_lowercase().trim_end_matches(['.', ':', '!']));

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use layers::root::Root;
 
+use crate::blueprint::Blueprint;
 use crate::build::ensure_agent;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
@@ -21,6 +22,7 @@ pub mod drift;
 mod error;
 mod fetches;
 mod ledger;
+mod owned;
 mod prepared;
 mod repair;
 mod run;
@@ -29,6 +31,7 @@ pub mod state;
 mod summary;
 mod text;
 mod undone;
+mod whose;
 
 use claim::Claim;
 pub use decide::{Decision, Skipped};
@@ -61,10 +64,10 @@ pub fn allowed(root: &Path, look: bool) -> Result<(), InstallError> {
     check::distribution(&Root::open(root)?)
 }
 
-/// Installs what `lowered` asks for; `directory` is the blueprint's. A task that fails is part of the summary.
+/// Installs what `lowered`, of `blueprint`, asks for. A task that fails is part of the summary.
 pub fn install(
     resolver: &Resolver<'_>,
-    directory: &Path,
+    blueprint: &Blueprint,
     lowered: &Lowered,
     options: &Options<'_>,
 ) -> Result<Summary, InstallError> {
@@ -78,10 +81,13 @@ pub fn install(
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, Some(&claim.host))?;
     repair::possible(options, &file, state.as_ref())?;
+    let directory = blueprint.directory.as_path();
     let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);
     host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
-    let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    prepared.tell(resolver.reporter);
+    prepared.undo_forsaken(resolver.store, host.files())?;
     let stays = match options.repair {
         true => repair::plan(resolver.store, host.files(), resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),

@@ -16,6 +16,7 @@ mod package;
 mod query;
 mod reveal;
 mod secret;
+mod token;
 mod userinfo;
 mod users;
 
@@ -172,6 +173,8 @@ pub enum Op {
     Expect { path: String },
     /// Makes the image's own user, with a home and bash, when no user of that name exists.
     EnsureUser { name: String, uid: u32 },
+    /// Makes the group of the image's own user, when no group of that name exists.
+    EnsureGroup { name: String },
 }
 
 /// Programs that get repositories, and run nothing of what is in them.
@@ -258,7 +261,9 @@ pub struct Step {
 impl Step {
     /// True if it runs programs of the image: it needs a machine, or an emulator, of the image's architecture.
     pub fn runs_programs(&self) -> bool {
-        let runs = |op: &Op| matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. });
+        let runs = |op: &Op| {
+            matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. } | Op::EnsureGroup { .. })
+        };
         self.guards.skip_if.is_some() || self.ops.iter().any(runs)
     }
 

@@ -15,11 +15,11 @@ use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
 use crate::debian::{self, BaseOptions, BasePlan, Releases, Seen};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Download, FetchError, Fetcher};
-use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest};
+use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest, NO_PLATFORM};
 use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
-use crate::registry::{Client, Reference, Registries, RegistryError};
+use crate::registry::{Client, Reference, Registries};
 use crate::ssh::Ssh;
 use crate::tasks::Task;
 
@@ -216,6 +216,9 @@ impl Resolver<'_> {
             BaseRef::Rootfs(path) if self.is_directory(path) => self.directory(path)?,
             BaseRef::Rootfs(path) => self.unchanged(path, "", || self.rootfs(path))?,
         };
+        if !matches!(reference, BaseRef::Rootfs(_)) {
+            image.is_for(&reference.to_string(), self.platform)?;
+        }
         Ok(Base { identity: image.identity, origin: Origin::Store, image })
     }
 
@@ -225,9 +228,10 @@ impl Resolver<'_> {
         let sent = |error: ImageError| error.sent::<ResolveError>(&what);
         let invalid = |error: serde_json::Error| sent(ImageError::invalid(&what, error.to_string()));
         let (mut descriptor, mut bytes) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
+        let mut listed = None;
         if media_type::is_index(&descriptor.media_type) {
             let index: Index = serde_json::from_slice(&bytes).map_err(invalid)?;
-            let entry = image::select(&what, &index, self.platform).map_err(sent)?;
+            let entry = listed.insert(image::select(&what, &index, self.platform).map_err(sent)?.clone());
             (descriptor, bytes) = self.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
             if media_type::is_index(&descriptor.media_type) {
                 return Err(sent(ImageError::nested(&what, &descriptor.digest)));
@@ -236,13 +240,13 @@ impl Resolver<'_> {
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
         let config = self.runtime.block_on(client.document(&manifest.config))?;
         let image = Image::new(&what, descriptor.digest, &manifest, &config).map_err(sent)?;
-        let field = |name: &str| image.config[name].as_str().filter(|text| !text.is_empty());
-        let (os, architecture) = (field("os").unwrap_or("linux"), field("architecture").unwrap_or_default());
-        if (os, architecture) != (self.platform.os.as_str(), self.platform.architecture.as_str()) {
-            let available = layers::path::shown(format!("{os}/{architecture}").as_bytes());
-            let platform = self.platform.to_string();
-            return Err(RegistryError::NoPlatform { reference: what, platform, available }.into());
+        if let (Some(entry), Some(own)) = (&listed, image.platform()) {
+            entry.agrees(&what, &own).map_err(sent)?;
         }
+        if image.platform().is_none() {
+            return Err(sent(ImageError::invalid(&what, NO_PLATFORM)));
+        }
+        image.is_for(&what, self.platform).map_err(sent)?;
         for layer in image.layers.iter().filter(|layer| !self.store.holds(&layer.descriptor)) {
             elsewhere::note(self.store, &layer.descriptor.digest, &Place::beside(reference))?;
         }

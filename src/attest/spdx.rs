@@ -10,6 +10,7 @@ use super::purl::purl;
 use super::statement::{Dependency, Statement};
 use crate::target::inventory::{CargoPackage, DebianPackage, Distribution, Inventory, NpmPackage, PythonPackage};
 
+mod debs;
 mod pinned;
 
 const NOTHING_SAID: &str = "NOASSERTION";
@@ -50,7 +51,9 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
         document.add("CONTAINS", |ids| of_cargo(ids, cargo));
     }
     pinned::add(&mut document, &definition.resolved_dependencies);
-    for download in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("download")) {
+    let downloads = definition.resolved_dependencies.iter().filter(|dependency| dependency.is("download"));
+    let downloads: Vec<&Dependency> = downloads.collect();
+    for download in debs::without(&mut document, downloads, &inventory.debian) {
         document.add("DEPENDS_ON", |ids| of_download(ids, download));
     }
     for checkout in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git")) {

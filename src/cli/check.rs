@@ -13,7 +13,7 @@ use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
 use crate::resolve::{self, Member};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, UNKNOWN};
 
 mod gitlab;
 mod passwords;
@@ -107,9 +107,37 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
 fn check(directory: &Path, strict: bool) -> Result<(Problems, Option<String>), CommandError> {
     let (read, problems) = blueprint::read(directory)?;
     let Some(read) = read else { return Ok((problems, None)) };
-    let Looked { problems, lowered } = look(&read, problems, strict);
+    let Looked { mut problems, lowered } = look(&read, problems, strict);
+    let mut seen: HashSet<(Span, String)> =
+        problems.diagnostics.iter().map(|known| (known.span, known.message.clone())).collect();
+    for found in lowered.iter().flat_map(|(platform, lowered)| unpinned(&read, platform, lowered)) {
+        if problems.diagnostics.len() < MAX_PROBLEMS && seen.insert((found.span, found.message.clone())) {
+            problems.diagnostics.push(found.leniently().strictly(strict));
+        }
+    }
+    problems.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     let uncovered = lowered.iter().flat_map(|(_, lowered)| plan::uncovered(lowered)).collect();
     Ok((problems, read.lock.as_ref().and_then(|_| plan::uncovered_note(&uncovered))))
+}
+
+/// What nothing pins of what the tasks of `lowered` fetch, as others who build the blueprint could be given something
+/// else: `alloy publish` refuses it. Of what depends on a variable, nobody can say yet what it is.
+pub(super) fn unpinned(blueprint: &Blueprint, platform: &Platform, lowered: &Lowered) -> Vec<Diagnostic> {
+    let mut lowered = lowered.clone();
+    for layer in &mut lowered.layers {
+        layer.steps.retain(|step| !step.sources().any(is_unknown));
+        for step in &mut layer.steps {
+            step.checkouts
+                .retain(|checkout| ![&checkout.url, &checkout.revision].iter().any(|it| it.contains(UNKNOWN)));
+        }
+    }
+    plan::not_pinned(blueprint, &lowered, platform)
+}
+
+/// True for what depends on a variable that is not known yet.
+fn is_unknown(source: &Source) -> bool {
+    let (Source::Url { url: text, .. } | Source::Local { path: text } | Source::Tree { path: text, .. }) = source;
+    text.contains(UNKNOWN)
 }
 
 /// A blueprint that was looked at, on every platform it supports.

@@ -123,12 +123,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     network.locked = args.locked;
     let resolver = network.resolver();
     let options = Options { root: &place.root, state: &state, forget: args.forget, repair: args.repair };
-    let (directory, lowered) = (&prepared.blueprint.directory, &prepared.lowered);
+    let (blueprint, lowered) = (&prepared.blueprint, &prepared.lowered);
     if args.dry_run {
-        foresee(&install::forecast(&resolver, directory, lowered, &options)?);
+        foresee(&install::forecast(&resolver, blueprint, lowered, &options)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let summary = install::install(&resolver, directory, lowered, &options)?;
+    let summary = install::install(&resolver, blueprint, lowered, &options)?;
     let (counts, took) = (summary.counts(), ui::duration(summary.took));
     drop(network);
     // Ends the view before the result is told.

@@ -12,7 +12,7 @@ use super::error::{CommandError, Kind};
 use super::prune::is_json;
 use super::push;
 use crate::cache::elsewhere;
-use crate::image::{self, ImageError, Index, Local, LocalImage, LocalIndex, Manifest, read_config};
+use crate::image::{self, ImageError, Index, Local, LocalImage, LocalIndex, Manifest, NO_PLATFORM, read_config};
 use crate::plan::Platform;
 use crate::registry::Reference;
 
@@ -262,6 +262,6 @@ pub(super) fn platform(store: &Store, what: &str, manifest: &Manifest) -> Result
         {
             Ok(Platform { os, architecture, variant: field("variant") })
         }
-        _ => Err(ImageError::invalid(what, "its config does not say what it runs on")),
+        _ => Err(ImageError::invalid(what, NO_PLATFORM)),
     }
 }

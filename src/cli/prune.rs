@@ -130,12 +130,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let told = alone && found.unknown().is_empty();
     alone &= unknown.is_none();
     let mut deleted = Deleted::new(context.reporter.clone());
+    for name in dropped.iter().map(Local::name) {
+        context.reporter.event(Event::Note(match (args.dry_run, is_failed(name) && !given.contains(name)) {
+            (false, true) => format!("{name} goes, which a failed build left"),
+            (true, true) => format!("{name} would go, which a failed build left"),
+            (false, false) => format!("the name {name} is taken away"),
+            (true, false) => format!("the name {name} would be taken away"),
+        }));
+    }
     if !args.dry_run {
         deleted.left_behind(store, &found, alone)?;
         for image in &dropped {
-            if is_failed(image.name()) {
-                context.reporter.event(Event::Note(format!("{} goes, which a failed build left", image.name())));
-            }
             image::forget(store, image.name())?;
         }
         for strange in &given_up {

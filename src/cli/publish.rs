@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::check::{Looked, look};
+use super::check::{Looked, look, unpinned as not_pinned};
 use super::context::{Context, Global};
 use super::error::{CommandError, Kind};
 use super::hub::HubArgs;
@@ -16,10 +16,9 @@ use crate::blueprint::{self, Blueprint, LoadError, Problems};
 use crate::event::{Event, Reporter};
 use crate::hub::{self, Contents, Form};
 use crate::lock::Lock;
-use crate::op::{Checkout, Source};
 use crate::plan::{self, Platform};
 use crate::registry::Reference;
-use crate::yaml::{Diagnostic, UNKNOWN};
+use crate::yaml::Diagnostic;
 
 /// Publishes a blueprint in a registry, for each host it supports
 ///
@@ -31,7 +30,9 @@ use crate::yaml::{Diagnostic, UNKNOWN};
 Examples:
   alloy publish . registry.example/community/arm/cortex-m
   alloy publish . community/arm/cortex-m:1.2.0 --registry registry.example
-  alloy publish . registry.example/community/arm/cortex-m --format hub")]
+  alloy publish . registry.example/community/arm/cortex-m --format hub
+
+Exit codes: 0 it is published; 3 the blueprint has errors, or needs what nothing pins; 4 the registry refused it")]
 pub(super) struct Args {
     /// The blueprint
     #[arg(value_name = "DIR")]
@@ -153,20 +154,7 @@ fn checked(
     if others.iter().any(Diagnostic::is_error) {
         return Err(Problems { diagnostics: others, sources: sources.clone() }.into());
     }
-    for (platform, mut lowered) in looked.lowered {
-        for layer in &mut lowered.layers {
-            // Of a download or repository that depends on a variable, nobody can say yet what it is.
-            layer.steps.retain(|step| !step.sources().any(is_unknown));
-            for step in &mut layer.steps {
-                let known = |checkout: &Checkout| {
-                    ![&checkout.url, &checkout.revision].iter().any(|text| text.contains(UNKNOWN))
-                };
-                step.checkouts.retain(known);
-            }
-        }
-        let found = plan::not_pinned(blueprint, &lowered, &platform);
-        unpinned.extend(found);
-    }
+    unpinned.extend(looked.lowered.iter().flat_map(|(platform, lowered)| not_pinned(blueprint, platform, lowered)));
     let mut seen = std::collections::HashSet::new();
     unpinned.retain(|diagnostic| seen.insert((diagnostic.span, diagnostic.message.clone())));
     let told = |diagnostic: &Diagnostic| {
@@ -183,10 +171,4 @@ fn checked(
         reporter.event(Event::Warning(told(diagnostic)));
     }
     Ok(())
-}
-
-/// True for what depends on a variable that is not known yet.
-fn is_unknown(source: &Source) -> bool {
-    let (Source::Url { url: text, .. } | Source::Local { path: text } | Source::Tree { path: text, .. }) = source;
-    text.contains(UNKNOWN)
 }

@@ -111,9 +111,17 @@ fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Ref
     let sent = |error: ImageError| error.sent::<CommandError>(&name);
     if !media_type::is_index(&descriptor.media_type) {
         let found = for_linux(fetched(context, &client, &name, reference, descriptor)?)?;
-        let entry = IndexEntry::of(&found);
+        let single = Index::new(vec![IndexEntry::of(&found)]);
         for platform in &args.platform {
-            image::select(&name, &Index::new(vec![entry.clone()]), platform).map_err(sent)?;
+            image::select(&name, &single, platform).map_err(sent)?;
+        }
+        let here = Platform::of_this_machine();
+        if args.platform.is_empty() && image::select(&name, &single, &here).is_err() {
+            let warning = format!(
+                "{name} is for {} and for nothing else, and this machine is {here}; --platform asks for one of these alone",
+                found.platform
+            );
+            context.reporter.event(Event::Warning(warning));
         }
         return Ok(Found { local: Local::Image(found), whole: true });
     }
@@ -143,7 +151,11 @@ fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Ref
     // What else an index has, such as attestations of images, is not here: then it is another index.
     let (complete, several) = (wanted.len() == index.manifests.len(), wanted.len() > 1);
     let whole = wanted.len() == all.len();
-    let one = |entry: IndexEntry| for_linux(fetched(context, &client, &name, reference, entry.descriptor)?);
+    let one = |entry: IndexEntry| {
+        let found = fetched(context, &client, &name, reference, entry.descriptor.clone())?;
+        entry.agrees(&name, &found.platform).map_err(sent)?;
+        for_linux(found)
+    };
     let mut images = wanted.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
     let local = match images.pop() {
         None => return Err(sent(ImageError::invalid(&name, "the index lists no image for Linux"))),

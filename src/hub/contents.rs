@@ -132,7 +132,7 @@ fn for_people(directory: &Path) -> Result<Vec<String>, HubError> {
 }
 
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> HubError {
-    move |source| HubError::File { what, path: path.to_owned(), source }
+    move |source| HubError::File { what, path: path.to_owned(), source: layers::disk::told(source, path) }
 }
 
 #[cfg(test)]

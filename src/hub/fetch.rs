@@ -8,6 +8,7 @@ use layers::verified::VerifiedReader;
 use serde::de::DeserializeOwned;
 
 use super::artifact::Manifest;
+use super::contents::failed;
 use super::form::{self, Parts};
 use super::land::land;
 use super::unpack::{add, complete, unpack};
@@ -107,7 +108,7 @@ impl Found {
             resolver.runtime.block_on(client.blob(blob))?;
         }
         let told = |error| match error {
-            ContentError::File { what, path, source } => HubError::File { what, path: dest.join(path), source },
+            ContentError::File { what, path, source } => failed(what, &dest.join(path))(source),
             error => refused(reference, error),
         };
         resolver.store.read_whole(&files.digest, |blob| {

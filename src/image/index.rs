@@ -62,6 +62,18 @@ impl IndexEntry {
         let (descriptor, platform) = (image.manifest.clone(), Some(image.platform.clone()));
         Self { descriptor, platform, annotations: BTreeMap::new() }
     }
+
+    /// An error if the image's own config says that it is for another platform than this entry of the index of `what` does.
+    pub fn agrees(&self, what: &str, config: &Platform) -> Result<(), ImageError> {
+        let is_other = |listed: &&Platform| (&listed.os, &listed.architecture) != (&config.os, &config.architecture);
+        let Some(listed) = self.platform.as_ref().filter(is_other) else { return Ok(()) };
+        let digest = self.descriptor.digest;
+        let message = format!(
+            "its index lists {digest} for {listed}, and the config of that image says that it is for {config}; whoever \
+             made the index has to make it again"
+        );
+        Err(ImageError::invalid(what, message))
+    }
 }
 
 /// Platforms that a message names.

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use layers::digest::{DiffId, Digest};
 use layers::media_type::{self, Descriptor};
+use layers::path::shown;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ImageError;
+use crate::plan::Platform;
+
+/// What is wrong with an image that says of no platform that it is for it.
+pub const NO_PLATFORM: &str = "its config does not say what it runs on";
 
 /// An image manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +81,21 @@ impl Image {
             layers.push(Layer { descriptor, diff_id });
         }
         Ok(Self { identity, config, layers })
+    }
+
+    /// What its config says that it is for, as far as it says that.
+    pub fn platform(&self) -> Option<Platform> {
+        let field = |name: &str| self.config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let os = field("os").unwrap_or_else(|| "linux".to_owned());
+        Some(Platform { os, architecture: field("architecture")?, variant: field("variant") })
+    }
+
+    /// An error if it is for another platform.
+    pub fn is_for(&self, what: &str, platform: &Platform) -> Result<(), ImageError> {
+        let is_other = |own: &Platform| (&own.os, &own.architecture) != (&platform.os, &platform.architecture);
+        let Some(own) = self.platform().filter(is_other) else { return Ok(()) };
+        let available = shown(own.to_string().as_bytes());
+        Err(ImageError::NoPlatform { what: what.to_owned(), platform: platform.to_string(), available })
     }
 }
 

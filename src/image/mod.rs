@@ -23,6 +23,6 @@ pub use local::{
     BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost,
     now_exactly, tag, tag_at,
 };
-pub use manifest::{Image, Layer, Manifest, read_config};
+pub use manifest::{Image, Layer, Manifest, NO_PLATFORM, read_config};
 pub use output::{Destination, LAYOUT, Output, OutputError, OutputKind, PARTS, Written};
 pub use verified::{verify_layers, verify_some, verify_type};

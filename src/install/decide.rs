@@ -1,11 +1,11 @@
 //! What is to be done with a task, and why: guards and records, in the order of the blueprint format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use layers::root::{Root, RootError};
 
-use super::state::{Ending, NOT_CREATED, Record};
+use super::state::{Ending, NOT_CREATED, NOT_REACHED, Record};
 use crate::op::Step;
 use crate::plan::{StepTrace, changes};
 use crate::target::dangling;
@@ -96,12 +96,26 @@ pub fn matched(traces: &[StepTrace], records: Vec<Record>) -> (Vec<Option<Record
     (found, left.into_iter().flatten().collect())
 }
 
-/// What changed about each task since `records`, in terms of the blueprint's text, by the task's name and place.
+/// What changed about each task since `records`, in terms of the blueprint's text, by the task's name and place. One that
+/// an installation has not come to is no new one.
 pub fn reasons(records: &[Record], traces: &[StepTrace]) -> BTreeMap<(String, String), String> {
-    let old: Vec<StepTrace> = records.iter().map(Record::trace).collect();
-    let mut found: BTreeMap<(String, String), String> = BTreeMap::new();
+    let (unreached, reached): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|record| record.is_unreached());
+    let old: Vec<StepTrace> = reached.iter().map(|record| record.trace()).collect();
+    let not_reached = |trace: &&StepTrace| {
+        unreached.iter().any(|record| record.fingerprint == trace.fingerprint)
+            && !old.iter().any(|old| old.name == trace.name)
+    };
+    let task = |trace: &StepTrace| (trace.name.clone(), trace.place.clone());
+    let mut found: BTreeMap<(String, String), String> =
+        traces.iter().filter(not_reached).map(|trace| (task(trace), NOT_REACHED.to_owned())).collect();
+    if old.is_empty() {
+        return found;
+    }
+    let known: BTreeSet<(String, String)> = found.keys().cloned().collect();
     for reason in changes(&old, traces) {
-        let Some(task) = reason.task.filter(|_| reason.code != "task-gone") else { continue };
+        let Some(task) = reason.task.filter(|task| reason.code != "task-gone" && !known.contains(task)) else {
+            continue;
+        };
         found.entry(task).and_modify(|text| *text += &format!(", {}", reason.what)).or_insert(reason.what);
     }
     found
@@ -111,7 +125,7 @@ pub fn reasons(records: &[Record], traces: &[StepTrace]) -> BTreeMap<(String, St
 mod tests {
     use layers::digest::Digest;
 
-    use super::super::state::{NOT_REACHED, Wrote};
+    use super::super::state::Wrote;
     use super::*;
     use crate::op::{Fingerprint, Guards};
 
@@ -176,6 +190,11 @@ mod tests {
         let now = [trace("one", "x"), trace("two", "z")];
         let found = reasons(&records, &now);
         let task = ("two".to_owned(), "f.yml:3".to_owned());
-        assert_eq!(found, BTreeMap::from([(task, "`command` changed from y to z".to_owned())]));
+        assert_eq!(found, BTreeMap::from([(task.clone(), "`command` changed from y to z".to_owned())]));
+        // What was not come to is not new, whether anything else is known or not.
+        let unreached = Record { why: NOT_REACHED.into(), ..record(&now[1], Ending::Failed) };
+        for before in [vec![unreached.clone()], vec![records[0].clone(), unreached]] {
+            assert_eq!(reasons(&before, &now).get(&task).map(String::as_str), Some(NOT_REACHED));
+        }
     }
 }

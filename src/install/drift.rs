@@ -9,13 +9,12 @@ use layers::store::Store;
 use super::ledger::files;
 use super::seen::Seen;
 use super::state::{Ending, Left, Record, StateError, StateFile, Wrote};
-use super::{InstallError, claim, text};
+use super::{InstallError, claim, text, whose};
 use crate::blueprint::Blueprint;
 use crate::target::host::{Host, Packages};
 
 mod image;
 mod together;
-mod whose;
 
 pub use image::{blueprint_layers, image};
 pub use together::{Together, thousands, together};

@@ -1,7 +1,7 @@
 //! What a task put on the host: what it says that it writes, the packages that came with it, and what its commands made
 //! of files that earlier tasks had put there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
@@ -9,6 +9,7 @@ use layers::root::{Metadata, Root};
 use layers::store::Store;
 
 use super::InstallError;
+use super::owned::Owned;
 use super::seen::Seen;
 use super::state::{Ending, Record, Wrote};
 use super::text;
@@ -32,6 +33,8 @@ pub struct Ledger<'a> {
     packages: Packages,
     /// What was recorded so far, and what its files are like; read when the first command is about to run.
     known: Option<BTreeMap<PathBuf, Option<Metadata>>>,
+    /// Files of packages that tasks have installed: what a command makes of one is lost when the package is installed again.
+    owned: Option<Owned>,
 }
 
 /// What was there before a task.
@@ -46,12 +49,17 @@ impl Before {
     pub fn count(&mut self, paths: Vec<PathBuf>) {
         self.other.extend(paths);
     }
+
+    /// The same of absolute paths.
+    pub fn count_all(&mut self, paths: &[String]) {
+        self.count(paths.iter().map(|path| relative(path)).collect());
+    }
 }
 
 impl<'a> Ledger<'a> {
     /// An account that begins now; `native` is dpkg's name of the host's architecture.
     pub fn new(store: &'a Store, native: &str, secrets: &'a Secrets) -> Self {
-        Self { store, secrets, native: native.to_owned(), packages: Packages::default(), known: None }
+        Self { store, secrets, native: native.to_owned(), packages: Packages::default(), known: None, owned: None }
     }
 
     /// Looks at the host before `step` is performed; `records` are those so far. If it is tried `again`, what differs
@@ -66,10 +74,11 @@ impl<'a> Ledger<'a> {
         if !runs_commands(step) {
             return Ok(Before { packages: None, other: Vec::new() });
         }
-        let other = if again { self.other(root, records.clone())? } else { Vec::new() };
+        let other = if again { differing(self.store, root, records.clone())? } else { Vec::new() };
+        let other = other.iter().map(|path| relative(path)).collect();
         if self.known.is_none() {
             let mut known = BTreeMap::new();
-            for record in records {
+            for record in records.clone() {
                 known.extend(files(self.store, &record.wrote)?.into_keys().map(|path| (relative(&path), None)));
             }
             self.known = Some(known);
@@ -77,23 +86,17 @@ impl<'a> Ledger<'a> {
         for (path, metadata) in self.known.iter_mut().flatten() {
             *metadata = root.metadata(path).ok();
         }
-        Ok(Before { packages: Some(self.packages.read(root, &self.native).clone()), other })
-    }
-
-    /// Paths that are not as `records` have them.
-    fn other<'r>(&self, root: &Root, records: impl Iterator<Item = &'r Record>) -> Result<Vec<PathBuf>, InstallError> {
-        let mut expected = Files::new();
-        for record in records.filter(|record| record.outcome != Ending::Failed) {
-            expected.extend(files(self.store, &record.wrote)?);
-        }
-        let mut other = Vec::new();
-        for (path, seen) in expected {
-            let path = relative(&path);
-            if Seen::at(root, &path)? != seen {
-                other.push(path);
+        match self.owned.take() {
+            // Packages come and go.
+            _ if installs(step) => {}
+            owned => {
+                let mut owned = owned.unwrap_or_default();
+                let asked: BTreeSet<&String> = records.flat_map(|record| record.wrote.packages.keys()).collect();
+                owned.follow(root, &self.native, self.packages.read(root, &self.native), asked.into_iter());
+                self.owned = Some(owned);
             }
         }
-        Ok(other)
+        Ok(Before { packages: Some(self.packages.read(root, &self.native).clone()), other })
     }
 
     /// Paths that a task `wrote`, and that are now as one of the `earlier` tasks has left them: it is to be recorded what
@@ -135,6 +138,11 @@ impl<'a> Ledger<'a> {
             let changed = changed.filter(|(path, was)| was.is_some() && root.metadata(path).ok() != **was);
             written.extend(changed.map(|(path, _)| path.clone()));
         }
+        if let Some(owned) = &mut self.owned {
+            // What a task says that it writes is no news either.
+            let changed = owned.changed(root, self.packages.read(root, &self.native));
+            written.extend(changed.into_iter().filter(|_| before.packages.is_some()));
+        }
         written.extend(before.other);
         written.retain(|path| !path.as_os_str().is_empty() && !PASSING.iter().any(|place| path.starts_with(place)));
         let mut files = Files::new();
@@ -144,6 +152,7 @@ impl<'a> Ledger<'a> {
             let seen = Seen::at(root, path)?;
             // What is written and gone at once was never put there; what was known is news.
             let known = self.known.as_ref().is_some_and(|known| known.contains_key(path));
+            let known = known || self.owned.as_ref().is_some_and(|owned| owned.has(path));
             if seen != Seen::ABSENT || known {
                 files.insert(format!("/{name}"), seen);
             }
@@ -208,9 +217,34 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// Paths that are not as `records` have them.
+pub fn differing<'r>(
+    store: &Store,
+    root: &Root,
+    records: impl Iterator<Item = &'r Record>,
+) -> Result<Vec<String>, InstallError> {
+    let mut expected = Files::new();
+    for record in records.filter(|record| record.outcome != Ending::Failed) {
+        expected.extend(files(store, &record.wrote)?);
+    }
+    let mut found = Vec::new();
+    for (path, seen) in expected {
+        if Seen::at(root, &relative(&path))? != seen {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn installs(step: &Step) -> bool {
+    step.ops.iter().any(|op| matches!(op, Op::AptInstall { .. }))
+}
+
 /// True if it is not known beforehand what `step` writes.
 pub fn runs_commands(step: &Step) -> bool {
-    step.ops.iter().any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. } | Op::EnsureUser { .. }))
+    step.ops
+        .iter()
+        .any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. } | Op::EnsureUser { .. } | Op::EnsureGroup { .. }))
 }
 
 fn relative(path: &str) -> PathBuf {

@@ -10,13 +10,19 @@ use layers::store::Store;
 use super::decide::{Decision, Skipped, decide, matched, reasons};
 use super::seen::Seen;
 use super::state::{Record, State, StateError, StateFile, Wrote, plain};
-use super::{InstallError, Options, claim, earlier, repair};
+use super::{InstallError, Options, claim, earlier, repair, whose};
+use crate::blueprint::Blueprint;
+use crate::event::{Event, Reporter};
 use crate::op::{Fingerprint, Source, Step};
 use crate::plan::{Lowered, StepTrace};
 use crate::resolve::Resolver;
 
 /// The tasks of a blueprint, each with what is known of it.
 pub struct Prepared<'a> {
+    /// The blueprint's.
+    pub directory: &'a Path,
+    /// What is to be told where the state is of a blueprint that had another name.
+    pub other: Option<String>,
     /// In the order they run.
     pub steps: Vec<&'a Step>,
     /// The same, as the state file has them; `None` for one whose sources nobody knows yet.
@@ -37,8 +43,9 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// The tasks of `lowered`, whose sources hold `sources`, and what `state`, of that file, has of them.
+    /// The tasks of `blueprint` and `lowered`, whose sources hold `sources`, and what `state`, of that file, has of them.
     pub fn new(
+        blueprint: &'a Blueprint,
         lowered: &'a Lowered,
         sources: &BTreeMap<Source, Digest>,
         state: State,
@@ -53,25 +60,24 @@ impl<'a> Prepared<'a> {
         };
         let traces: Vec<Option<StepTrace>> = steps.iter().map(trace).collect();
         let known: Vec<StepTrace> = traces.iter().flatten().cloned().collect();
-        let reached: Vec<Record> = records.iter().filter(|record| !record.is_unreached()).cloned().collect();
-        let reasons = if reached.is_empty() || anew { BTreeMap::new() } else { reasons(&reached, &known) };
+        let reasons = if anew { BTreeMap::new() } else { reasons(&records, &known) };
         let (found, mut left) = matched(&known, records);
         left.retain(|record| !record.is_unreached());
         let mut found = found.into_iter();
         let records: Vec<Option<Record>> =
             traces.iter().map(|trace| trace.as_ref().and_then(|_| found.next().flatten())).collect();
-        // A blueprint may get another name; one that shares nothing with what was recorded is another blueprint.
-        if state.blueprint != lowered.name && !left.is_empty() && records.iter().all(Option::is_none) {
-            if anew {
-                return Self::new(lowered, sources, State::default(), file, anew);
-            }
-            return Err(state.of_another(file.path(), &lowered.name));
-        }
+        let other = match whose::check(file, &state, blueprint) {
+            Ok(other) => other,
+            Err(_) if anew => return Self::new(blueprint, lowered, sources, State::default(), file, anew),
+            Err(error) => return Err(error),
+        };
         Ok(Self {
+            directory: &blueprint.directory,
             steps,
             traces,
             records,
             left,
+            other,
             reasons,
             anew,
             only: None,
@@ -82,12 +88,14 @@ impl<'a> Prepared<'a> {
 
     /// True if a task of that name, in that file, failed when it was another one.
     pub fn failed_before(&self, at: usize) -> bool {
+        self.left.iter().any(|record| record.failed().is_some() && self.is_former(at, record))
+    }
+
+    /// True if `record` is of the task at `at`, as it was before it was changed.
+    pub fn is_former(&self, at: usize, record: &Record) -> bool {
         let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
-        let Some(trace) = &self.traces[at] else { return false };
-        self.left.iter().filter(|record| record.failed().is_some()).any(|record| {
-            let old = record.trace();
-            old.name == trace.name && file(&old.place) == file(&trace.place)
-        })
+        let former = |trace: &StepTrace| record.name == trace.name && file(&record.place) == file(&trace.place);
+        self.traces[at].as_ref().is_some_and(former)
     }
 
     /// What is to be done with the task `at`, as the host is now.
@@ -115,6 +123,11 @@ impl<'a> Prepared<'a> {
             None => Some("what it downloads is not known yet: nothing pins it".to_owned()),
         };
         decide(self.steps[at], record, root, reason.as_ref())
+    }
+
+    /// Says that the blueprint has another name by now, if it has.
+    pub fn tell(&self, reporter: &Reporter) {
+        self.other.iter().for_each(|other| reporter.event(Event::Note(other.clone())));
     }
 
     /// Which tasks would run, as the host is now.
@@ -161,7 +174,7 @@ pub struct Forecast {
 /// What [`super::install`] would do, as the host is now. Nothing runs, is fetched or written, and it takes no privileges.
 pub fn forecast(
     resolver: &Resolver<'_>,
-    directory: &Path,
+    blueprint: &Blueprint,
     lowered: &Lowered,
     options: &Options<'_>,
 ) -> Result<Forecast, InstallError> {
@@ -172,8 +185,10 @@ pub fn forecast(
     let state = earlier(&file, options, resolver, host.as_deref())?;
     repair::possible(options, &file, state.as_ref())?;
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
-    let (sources, _) = resolver.known_sources(directory, &steps)?;
-    let mut prepared = Prepared::new(lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    let (sources, _) = resolver.known_sources(&blueprint.directory, &steps)?;
+    let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    prepared.tell(resolver.reporter);
+    prepared.undo_forsaken(resolver.store, &root)?;
     let stays = match options.repair {
         true => repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),

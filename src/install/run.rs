@@ -180,10 +180,12 @@ impl<'a> Run<'a> {
             self.prepared.records[at] = None;
         }
         let earlier = self.prepared.records[at].clone();
-        // What it did before it failed, or was killed, is its work, too.
         let left = earlier.as_ref().and_then(Record::left);
-        let again = left == Some(Left::Failed) || earlier.as_ref().is_some_and(Record::is_tried_again);
+        let again = self.prepared.is_again(at);
         let mut before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
+        if again && !runs_commands(step) {
+            before.count_all(&self.prepared.left_there(self.resolver.store, self.host.files(), at)?);
+        }
         let undone = earlier.as_ref().filter(|_| left == Some(Left::Undone));
         if let Some(record) = undone {
             let others = self.prepared.records[..at].iter().flatten();
@@ -191,7 +193,9 @@ impl<'a> Run<'a> {
         }
         let failed = earlier.as_ref().and_then(Record::failed).is_some() || self.prepared.failed_before(at);
         let creates_says = undone.is_none() && !failed && self.prepared.only.is_none();
-        if runs_commands(step) || takes_time(step) {
+        // What later tasks made of its files is lost from now on, however this ends.
+        let undoes = || self.prepared.will_undo(self.resolver.store, self.host.files(), at);
+        if runs_commands(step) || takes_time(step) || undoes()? {
             self.record(at, Ending::Failed, CUT_OFF.to_owned(), Wrote::default())?;
             // That is for whoever comes after a kill.
             self.prepared.records[at] = earlier;

@@ -1,17 +1,22 @@
 //! Who does its work anew undoes what later tasks made of it: these are done again, too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use layers::root::Root;
 use layers::store::Store;
 
 use super::InstallError;
 use super::decide::Decision;
-use super::ledger::{Files, files, runs_commands};
+use super::ledger::{Files, differing, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
 use super::state::{Ending, Left, Record, UNDONE, Wrote};
-use crate::op::{Op, Secrets, Step};
+use crate::op::{Op, Secrets, Source, Step};
+use crate::resolve::{Member, members};
+
+/// Fields of tasks that say where they write.
+const PLACES: [&str; 2] = ["dest", "file"];
 
 impl Prepared<'_> {
     /// Marks the tasks after the one at `at`, which has just written `wrote`, that have made something else of these paths
@@ -41,6 +46,59 @@ impl Prepared<'_> {
         Ok(())
     }
 
+    /// The same where a task did not get through and the blueprint has it no more: what of its files is not as it was, the
+    /// tasks that had written there do again.
+    pub fn undo_forsaken(&mut self, store: &Store, root: &Root) -> Result<(), InstallError> {
+        let has = |record: &Record| (0..self.steps.len()).any(|at| self.is_former(at, record));
+        let gone: Vec<Record> =
+            self.left.iter().filter(|record| record.failed().is_some() && !has(record)).cloned().collect();
+        if gone.is_empty() || self.anew {
+            return Ok(());
+        }
+        let differing = differing(store, root, self.records.iter().flatten())?;
+        for record in gone {
+            let former = self.left.iter().filter(|other| other.name == record.name);
+            let reach = reach(store, former)?;
+            let paths: Vec<&String> = differing.iter().filter(|path| is_within(path, &reach)).collect();
+            for known in self.records.iter_mut().flatten().filter(|known| known.left().is_none()) {
+                let wrote = files(store, &known.wrote)?;
+                if let Some(path) = paths.iter().find(|path| wrote.contains_key(**path)) {
+                    known.outcome = Ending::Failed;
+                    known.why = format!("{UNDONE}{} had begun, and {path} is not as it was", record.name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True if the task at `at` was begun before, and did not get through: what it did then is its work, too.
+    pub fn is_again(&self, at: usize) -> bool {
+        let earlier = self.records[at].as_ref();
+        let tried = earlier.is_some_and(|record| record.left() == Some(Left::Failed) || record.is_tried_again());
+        !self.anew && (tried || self.failed_before(at))
+    }
+
+    /// Paths that are not as tasks have left them, and that the one at `at` may have written when it did not get through.
+    pub fn left_there(&self, store: &Store, root: &Root, at: usize) -> Result<Vec<String>, InstallError> {
+        let mut paths = differing(store, root, self.records.iter().flatten())?;
+        if !runs_commands(self.steps[at]) && !paths.is_empty() {
+            let former = self.left.iter().filter(|record| self.is_former(at, record));
+            let mut reach = reach(store, self.records[at].iter().chain(former))?;
+            reach.extend(self.writes(at));
+            paths.retain(|path| is_within(path, &reach));
+        }
+        Ok(paths)
+    }
+
+    /// True if the task at `at` is about to write what later tasks have written since.
+    pub fn will_undo(&self, store: &Store, root: &Root, at: usize) -> Result<bool, InstallError> {
+        let later = self.later(store, at)?;
+        Ok(!later.is_empty() && {
+            let paths = self.will_write(store, root, at)?;
+            later.iter().any(|(_, others)| others.iter().any(|(path, seen)| is_content(seen) && paths.contains(path)))
+        })
+    }
+
     /// What is to be done with each task, as far as that can be known before any is: a command that always runs may well
     /// leave everything as it is.
     pub fn foreseen(&self, store: &Store, root: &Root) -> Result<Vec<Decision>, InstallError> {
@@ -55,7 +113,7 @@ impl Prepared<'_> {
             let later =
                 if always || matches!(decision, Decision::Skip(_)) { Vec::new() } else { self.later(store, at)? };
             if !later.is_empty() {
-                let paths = self.will_write(store, at)?;
+                let paths = self.will_write(store, root, at)?;
                 let shared = |others: &Files| {
                     let same = others.iter().find(|(path, seen)| is_content(seen) && paths.contains(*path));
                     same.map(|(path, _)| path.clone())
@@ -85,11 +143,21 @@ impl Prepared<'_> {
     }
 
     /// Contents that the task at `at` is about to write: those that it names, or those that it wrote before.
-    fn will_write(&self, store: &Store, at: usize) -> Result<BTreeSet<String>, InstallError> {
+    fn will_write(&self, store: &Store, root: &Root, at: usize) -> Result<BTreeSet<String>, InstallError> {
         let step = self.steps[at];
-        let mut paths: BTreeSet<String> = named(step).map(str::to_owned).collect();
+        let mut paths: BTreeSet<String> = self.writes(at).into_iter().collect();
+        if self.is_again(at) {
+            paths.extend(self.left_there(store, root, at)?);
+        }
         let says_all = |op: &Op| {
-            matches!(op, Op::MakeDir { .. } | Op::WriteFile { .. } | Op::PlaceBlob { .. } | Op::SetAttributes { .. })
+            matches!(
+                op,
+                Op::MakeDir { .. }
+                    | Op::WriteFile { .. }
+                    | Op::PlaceBlob { .. }
+                    | Op::Copy { .. }
+                    | Op::SetAttributes { .. }
+            )
         };
         if step.ops.iter().all(says_all) {
             return Ok(paths);
@@ -101,6 +169,18 @@ impl Prepared<'_> {
             paths.extend(wrote.filter(|(_, seen)| is_content(seen)).map(|(path, _)| path));
         }
         Ok(paths)
+    }
+
+    /// Contents that the task at `at` says that it writes.
+    fn writes(&self, at: usize) -> Vec<String> {
+        let step = self.steps[at];
+        let mut paths: Vec<String> = named(step).map(str::to_owned).collect();
+        for op in &step.ops {
+            if let Op::Copy { source: Source::Tree { path, excludes }, dest, into } = op {
+                paths.extend(copied(self.directory, path, excludes, dest, *into));
+            }
+        }
+        paths
     }
 
     /// The name of the task at `at`, as the state file has it.
@@ -117,6 +197,38 @@ fn named(step: &Step) -> impl Iterator<Item = &str> {
         Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } => Some(path.as_str()),
         _ => None,
     })
+}
+
+/// Files and links that a copy makes; none where its source cannot be read, as the task then fails before it writes.
+fn copied(directory: &Path, source: &str, excludes: &[String], dest: &str, into: bool) -> Vec<String> {
+    let dest = Path::new(dest);
+    let name = source.rsplit('/').next().unwrap_or_default();
+    let members = members(directory, source, excludes).unwrap_or_default().into_iter();
+    let made = members.filter(|(_, member)| *member != Member::Directory).map(|(inside, _)| {
+        match (inside.as_os_str().is_empty(), into) {
+            (true, true) => dest.join(name),
+            (true, false) => dest.to_owned(),
+            (false, _) => dest.join(inside),
+        }
+    });
+    made.filter_map(|path| path.into_os_string().into_string().ok()).collect()
+}
+
+/// Where tasks wrote, and where their fields say that they do: files, and directories with all below them.
+fn reach<'r>(store: &Store, records: impl Iterator<Item = &'r Record>) -> Result<Vec<String>, InstallError> {
+    let mut reach = Vec::new();
+    for record in records {
+        reach.extend(
+            files(store, &record.wrote)?.into_iter().filter(|(_, seen)| is_content(seen)).map(|(path, _)| path),
+        );
+        let fields = PLACES.iter().filter_map(|field| record.fields[*field].as_str());
+        reach.extend(fields.map(|place| place.trim_end_matches('/').to_owned()).filter(|place| !place.is_empty()));
+    }
+    Ok(reach)
+}
+
+fn is_within(path: &str, reach: &[String]) -> bool {
+    reach.iter().any(|place| Path::new(path).starts_with(place))
 }
 
 /// Directories are shared: whoever makes one again changes nothing in it.

@@ -208,6 +208,10 @@ impl Encoder<'_> {
                 self.text(name);
                 self.number(u64::from(*uid));
             }
+            Op::EnsureGroup { name } => {
+                self.text("ensure-group");
+                self.text(name);
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::token;
+
 /// What stands before the host of a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Userinfo<'a> {
@@ -70,13 +72,9 @@ pub fn passwords_written(text: &str) -> Vec<(Range<usize>, &str)> {
     written(text, |userinfo| userinfo.contains(':'))
 }
 
-/// Beginnings of tokens of GitHub and GitLab, which may stand in the place of a user.
-pub(super) const TOKENS: [&str; 6] = ["github_pat_", "gho_", "ghp_", "ghs_", "glpat-", "gldt-"];
-
 /// The same of users that are tokens.
 pub fn tokens_written(text: &str) -> Vec<(Range<usize>, &str)> {
-    let token = |userinfo: &str| TOKENS.iter().any(|begin| userinfo.starts_with(begin));
-    written(text, |userinfo| token(userinfo) && !userinfo.contains(':'))
+    written(text, |userinfo| token::begins_as_one(userinfo) && !userinfo.contains(':'))
 }
 
 fn written(text: &str, counts: impl Fn(&str) -> bool) -> Vec<(Range<usize>, &str)> {

@@ -32,6 +32,8 @@ pub(super) fn of(blueprint: &Blueprint) -> Result<Option<String>, Diagnostic> {
 pub fn base_leads_out(blueprint: &Blueprint) -> Option<Diagnostic> {
     let (text, _) = blueprint.manifest.image.base.as_ref()?;
     let (scheme, path, _) = local(text)?;
+    // What is wrong with the path itself is told by lowering.
+    of(blueprint).ok()?;
     let top = Root::open(&blueprint.directory).ok()?;
     let out = |path: &Path| top.beneath(path).is_err_and(|error| error.kind() == std::io::ErrorKind::CrossesDevices);
     let path = Path::new(path);

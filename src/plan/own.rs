@@ -11,18 +11,27 @@ const USER_LAYER: &str = "user";
 /// The name of what makes the image's working directory.
 const WORKDIR: &str = "workdir";
 
-/// The first layer makes the user the image runs as, so that every task can count on it.
+/// The first layer makes the user the image runs as, and the group, so that every task can count on them.
 pub(super) fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
-    let user = blueprint.manifest.image.user.as_deref()?.split(':').next()?;
-    if user == "root" || user.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
+    let (user, group) = match blueprint.manifest.image.user.as_deref()?.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (blueprint.manifest.image.user.as_deref()?, None),
+    };
+    let is_made = |name: &&str| *name != "root" && !name.bytes().all(|b| b.is_ascii_digit());
+    let (user, group) = (Some(user).filter(is_made), group.filter(is_made));
+    let name = match (user, group) {
+        (Some(user), _) => format!("Create the user {user}"),
+        (None, Some(group)) => format!("Create the group {group}"),
+        (None, None) => return None,
+    };
+    let user = user.map(|user| Op::EnsureUser { name: user.to_owned(), uid: 1000 });
+    let group = group.map(|group| Op::EnsureGroup { name: group.to_owned() });
     let step = Step {
-        name: format!("Create the user {user}"),
+        name,
         action: USER_LAYER.to_owned(),
         file: MANIFEST_FILE.to_owned(),
         line: 1,
-        ops: vec![Op::EnsureUser { name: user.to_owned(), uid: 1000 }],
+        ops: user.into_iter().chain(group).collect(),
         ..Step::default()
     };
     let name = USER_LAYER.to_owned();

@@ -253,6 +253,7 @@ impl<'a> Performer<'a> {
             }
             Op::Expect { .. } => {}
             Op::EnsureUser { name, uid } => return self.ensure_user(name, *uid).map(Some),
+            Op::EnsureGroup { name } => return self.ensure_group(name).map(Some),
         }
         Ok(None)
     }
@@ -351,6 +352,14 @@ impl<'a> Performer<'a> {
         argv.push(name.to_owned());
         let root = accounts.user("root")?;
         self.run(&argv, &root, &BTreeMap::new(), None)
+    }
+
+    fn ensure_group(&mut self, name: &str) -> Result<i32, TargetError> {
+        let accounts = self.accounts()?;
+        if accounts.gid(name).is_ok() {
+            return Ok(0);
+        }
+        self.run(&["groupadd".to_owned(), name.to_owned()], &accounts.user("root")?, &BTreeMap::new(), None)
     }
 }
 

@@ -99,6 +99,11 @@ impl Diagnostic {
         if strict { Self { severity: Severity::Error, ..self } } else { self }
     }
 
+    /// An error is a warning where what it is about may be so.
+    pub fn leniently(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
     /// True for an error.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

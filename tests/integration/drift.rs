@@ -129,3 +129,60 @@ fn an_archive_of_many_files_is_followed_too() {
     let found = host.drift(&other, &["--blueprint-dir", text(blueprint.path())]).fails(1).stdout;
     assert!(found.contains("Many: list of its files") && found.contains("not in this store"), "{found}");
 }
+
+#[test]
+fn what_lets_somebody_in_is_shown_in_no_form() {
+    let (host, store) = (Host::bare(), Store::new());
+    let blueprint = tasks("- {name: Text, action: write_env_file, file: /etc/text, content: \"start\\n\"}\n");
+    host.install(&store, blueprint.path(), &[]).ok();
+    let secret = "hunter-7-hunter";
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl";
+    let lines = format!(
+        "start\n<password>{secret}</password>\npassphrase \"{secret}\"\npsk={secret}\ncurl -u ann:{secret} https://h/\n\
+         password: >\n  {secret}\nx: {{\n  \"api_key\":\n    \"{secret}\"\n}}\nuse {jwt}\nxoxb-1-{secret}\nport: 8080\n"
+    );
+    fs::write(host.at("etc/text"), lines).unwrap();
+    for format in ["human", "json"] {
+        let said = host.drift(&store, &["--blueprint-dir", text(blueprint.path()), "--format", format]).fails(1).stdout;
+        assert!(!said.contains(secret) && !said.contains(jwt), "{said}");
+        assert!(said.contains("port: 8080") && said.contains("<password>***</password>"), "{said}");
+    }
+}
+
+#[test]
+fn whose_a_state_is_is_said_the_same_by_all() {
+    let (host, store) = (Host::bare(), Store::new());
+    let task = |name: &str| format!("- {{name: {name}, action: write_env_file, file: /srv/{name}, content: x}}\n");
+    let manifest = |name: &str| format!("name: {name}\nversion: 1.0.0\nrun_order: [a.yml]\n");
+    let first: String = ["one", "two", "three", "four"].map(task).concat();
+    let directory = blueprint(&[("manifest.yml", &manifest("First")), ("a.yml", &first)]);
+    let place = text(directory.path());
+    host.install(&store, directory.path(), &[]).ok();
+    let write = |name: &str, tasks: &[&str]| {
+        fs::write(directory.path().join("manifest.yml"), manifest(name)).unwrap();
+        let tasks: String = tasks.iter().map(|name| task(name)).collect();
+        fs::write(directory.path().join("a.yml"), tasks).unwrap();
+    };
+    // One of the tasks alone makes no blueprint the same.
+    write("Second", &["one", "five", "six"]);
+    let said = "tells of another blueprint: First (installed 20";
+    for ended in [
+        host.drift(&store, &["--blueprint-dir", place]),
+        host.install(&store, directory.path(), &["--dry-run"]),
+        host.install(&store, directory.path(), &[]),
+    ] {
+        let ended = ended.fails(1);
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    assert!(!host.at("srv/five").exists());
+    // Half of them do, whatever else it has by now.
+    write("Second", &["one", "two", "five", "six", "seven"]);
+    let said = "is of the blueprint `First`, installed 20";
+    let ended = host.drift(&store, &["--blueprint-dir", place]).ok();
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    for more in [&["--dry-run"][..], &[]] {
+        let ended = host.install(&store, directory.path(), more).ok();
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    assert!(!host.install(&store, directory.path(), &[]).ok().stderr.contains("is called"));
+}

@@ -95,6 +95,11 @@ fn a_base_of_the_manifest_lies_in_the_blueprint() {
             assert!(ended.stderr.contains("manifest.yml:4:") && ended.stderr.contains("--base"), "{}", ended.stderr);
             let checked = store.run(&["check", text(directory.path())]).fails(1);
             assert!(checked.stdout.contains("leads out"), "{base}: {}", checked.stdout);
+            assert!(
+                checked.stdout.contains("1 blueprint checked: 1 error, 0 warnings"),
+                "told twice: {}",
+                checked.stdout
+            );
         }
     }
     // On the command line, any is.

@@ -292,4 +292,32 @@ fn what_depends_on_a_variable_is_not_said_to_be_unpinned() {
     assert!(said.contains("nothing pins the download of https://a.example/v1.tar"), "{said}");
     assert!(said.contains("nothing pins `v1` of https://a.example/sdk.git"), "{said}");
     publish("{{.Vars.WHICH}}").ok();
+    // What is refused there is told before, by whoever checks.
+    let check = |which: &str, more: &[&str]| {
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", &work(which))]);
+        store.run(&[&["check", text(blueprint.path())], more].concat())
+    };
+    let told = check("v1", &[]).ok().stdout;
+    assert!(told.contains("nothing pins the download of https://a.example/v1.tar"), "{told}");
+    assert!(told.contains("nothing pins `v1` of https://a.example/sdk.git") && told.contains("2 warnings"), "{told}");
+    assert!(check("v1", &["--strict"]).fails(1).stdout.contains("2 errors, 0 warnings"));
+    assert!(check("{{.Vars.WHICH}}", &["--strict"]).ok().stdout.contains("0 errors, 0 warnings"));
+}
+
+#[test]
+fn a_full_disk_is_named_where_a_blueprint_is_cloned_to() {
+    let (registry, store, place) = (Registry::start(), Store::new(), tempfile::tempdir().unwrap());
+    let name = registry.image("a/board:1");
+    let board = board();
+    hub(&store, place.path(), &["publish", text(board.path()), &name, "--allow-unpinned"]).ok();
+    let script =
+        "mount -t tmpfs -o size=64k,mode=755 none /mnt && mkdir /mnt/here && { cat /dev/zero > /mnt/fill; \"$@\"; }";
+    for directory in ["/mnt/new", "/mnt/here"] {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh", crate::support::ALLOY]);
+        command.args(["clone", name.as_str(), "-o", directory]).env("ALLOY_HOME", store.path().join("store"));
+        let said = crate::support::run(&mut command).fails(1).stderr;
+        assert!(said.contains("the disk at /mnt has 0 KiB free of 64 KiB"), "{directory}: {said}");
+        assert!(said.contains("hint: make room on that disk"), "{directory}: {said}");
+    }
 }

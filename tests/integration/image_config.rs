@@ -160,6 +160,11 @@ fn whom_nobody_makes_is_told_before_anything_runs() {
     run(shared().alloy(&["verify", "meant"]).env_remove("DEV_USERNAME")).ok();
     let of_base = build(&["--var", "DEV_USERNAME=www-data"]);
     assert!(!of_base.stderr.contains("there is no user"), "{}", of_base.stderr);
+    // A group is made as the user is.
+    build(&["--user", "dev:makers"]).ok();
+    let script = "id -un; id -gn; getent group makers | cut -d: -f1";
+    let who = shared().run(&["run", "meant", "--", "sh", "-c", script]).ok().stdout;
+    assert_eq!(who, "dev\nmakers\nmakers\n");
     let said = build(&["--user", "A b"]).fails(2).stderr;
     assert!(said.contains("lower-case letters"), "{said}");
     // A task may make the user.

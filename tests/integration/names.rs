@@ -89,6 +89,14 @@ fn printed_names_are_pushed_and_built_on_and_take_no_others_away() {
         assert!(said.contains("is not called `kept:1`") && said.contains("kept:2"), "{said}");
     }
     store.run(&["inspect", "kept:2"]).ok();
+    // All names that go are told.
+    store.run(&["tag", &digest, "also:1", "also:2"]).ok();
+    let said = store.run(&["prune", "--dry-run", &digest]).ok().stderr;
+    for name in ["also:1", "also:2", "kept:2", image.as_str()] {
+        assert!(said.contains(&format!("the name {name} would be taken away")), "{name}: {said}");
+    }
+    let said = store.run(&["prune", "also:1", "also:2"]).ok().stderr;
+    assert!(said.contains("the name also:1 is taken away") && said.contains("the name also:2 is"), "{said}");
     let manifest = "name: Above\nversion: 1.0.0\nrun_order: [a.yml]\n";
     let task =
         "- {name: a, action: run_command, reason: test, command: 'cat /etc/same >> /etc/all; echo x > /etc/same'}\n";

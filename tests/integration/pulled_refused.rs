@@ -87,3 +87,47 @@ fn what_a_registry_answers_wrongly_is_the_registry_s() {
         assert!(ended.stderr.contains(said), "{tag}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn an_image_is_for_the_platform_that_it_says() {
+    let (registry, store) = (MemoryRegistry::listing(), Store::new());
+    let arm = image(&registry, "arm", "linux", &json!({"architecture": "arm64"}));
+    let s390x = image(&registry, "s390x", "linux", &json!({"architecture": "s390x"}));
+    let amd = image(&registry, "amd", "linux", &json!({}));
+    let listed = |mut entry: Value, architecture: &str| {
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    index(&registry, "lies", &[listed(amd.clone(), "arm64"), listed(amd.clone(), "amd64")]);
+    index(&registry, "true", &[listed(arm, "arm64"), listed(amd, "amd64")]);
+    let name = |tag: &str| registry.image(&format!("team/x:{tag}"));
+    let directory = crate::support::tasks("- {name: a, action: write_env_file, file: /a, content: x}\n");
+    let directory = crate::support::text(directory.path());
+    // An index that contradicts what it lists.
+    let said = ["for linux/arm64", "says that it is for linux/amd64"];
+    let joined = registry.image("team/x:joined");
+    for command in [
+        &["pull", "--platform", "linux/arm64", &name("lies")][..],
+        &["pull", "--all-platforms", &name("lies")],
+        &["build", directory, "--platform", "linux/arm64", "--base", &name("lies")],
+        &["manifest", "create", &joined, &name("lies")],
+    ] {
+        let ended = store.run(command).fails(4).stderr;
+        assert!(said.iter().all(|part| ended.contains(part)), "{command:?}: {ended}");
+    }
+    store.run(&["pull", "--platform", "linux/arm64", &name("true")]).ok();
+    // A single image: an error where a platform was asked for, else a warning.
+    let other = name("s390x");
+    for command in [
+        &["pull", "--platform", "linux/arm64", &other][..],
+        &["build", directory, "--platform", "linux/arm64", "--base", &other],
+    ] {
+        let ended = store.run(command).fails(4).stderr;
+        assert!(ended.contains("has no image for linux/arm64; it has linux/s390x"), "{command:?}: {ended}");
+    }
+    let told = store.run(&["pull", &other]).ok().stderr;
+    assert!(told.contains("warning: ") && told.contains("is for linux/s390x and for nothing else"), "{told}");
+    let told = Store::new().run(&["pull", "--platform", "linux/s390x", &other]).ok().stderr;
+    assert!(!told.contains("warning: "), "{told}");
+    assert!(s390x.is_object());
+}

@@ -105,6 +105,11 @@ fn images_are_listed_as_they_are_asked_for() {
     assert_eq!(quiet(&["--filter", "since=kept"]), [second.as_str()]);
     assert_eq!(quiet(&["--filter", "before=rig:pr-7"]), [first.as_str()]);
     assert_eq!(quiet(&["--filter", "since=rig:pr-7"]), [""; 0]);
+    // An image is not older or newer than itself, whatever it was called when.
+    store.run(&["tag", "kept", "later:1"]).ok();
+    assert_eq!(quiet(&["--filter", "before=later:1"]), [second.as_str()]);
+    assert_eq!(quiet(&["--filter", "since=kept"]), [second.as_str()]);
+    store.run(&["untag", "later:1"]).ok();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     for (until, count) in [((now - 3600).to_string(), 0), ((now + 1).to_string(), 2), ("2099-01-01".to_owned(), 2)] {
         assert_eq!(quiet(&["--filter", &format!("until={until}")]).len(), count, "{until}");

@@ -74,6 +74,18 @@ fn what_pip_and_git_have_is_pinned_offline_and_gives_its_variables() {
     // Nothing is twice: a second time, it is current.
     let again = store.run(&["lock", path, "--toolchains-only", "--catalog", text(catalog.path())]).ok().stderr;
     assert!(again.contains("is current"), "{again}");
+    // One that only a task names is pinned by nobody.
+    let unlisted = format!("{tasks}- {{name: b, action: unarchive_from_ref, ref: toolchain.x.gcc, dest: /opt/b}}\n");
+    std::fs::write(blueprint.path().join("tasks.yml"), &unlisted).unwrap();
+    let only = |more: &[&str]| {
+        store.run(&[&["lock", path, "--toolchains-only", "--catalog", text(catalog.path())], more].concat())
+    };
+    let said = only(&[]).fails(3).stderr;
+    assert!(said.contains("does not list `toolchain.x.gcc`") && said.contains("tasks.yml:2:"), "{said}");
+    let said = only(&["--check"]).fails(1).stderr;
+    assert!(said.contains("does not list `toolchain.x.gcc`"), "{said}");
+    std::fs::write(blueprint.path().join("tasks.yml"), tasks).unwrap();
+    only(&["--check"]).ok();
     // What there is none of is told with the reason, and what is no archive is not unpacked.
     std::fs::write(
         blueprint.path().join("tasks.yml"),

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::host::Host;
-use crate::support::{Store, blueprint, text};
+use crate::support::{Store, blueprint, text, tool};
 
 const MANIFEST: &str = "name: Undone\nversion: 1.0.0\nrun_order: [a.yml]\n";
 const TASKS: &str = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}\n\
@@ -79,4 +79,103 @@ fn what_is_undone_is_done_again() {
     assert_eq!(host.read("etc/z"), "x3\npatched\nlast\n");
     assert_eq!([host.read("etc/conf/x"), host.read("etc/conf/y")], ["x3\npatched\n", "y\nother\n"]);
     assert!(drift().ok().stdout.starts_with("no drift: "));
+}
+
+/// How many tasks a dry run says that would run.
+fn foreseen(said: &str) -> &str {
+    said.lines().last().unwrap().split(' ').next().unwrap()
+}
+
+#[test]
+fn what_a_task_wrote_before_it_failed_is_its_work() {
+    let line = "- {name: Line, action: write_env_file, file: /etc/conf/x, content: \"x1\\nline\\n\"}\n";
+    let copy = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}\n";
+    let elsewhere = "- {name: Conf, action: copy, source: conf, dest: /etc/other}\n";
+    // The file is no longer copied, the task copies elsewhere, it is called otherwise as well, and it is gone.
+    for (changed, again) in [(copy, "2"), (elsewhere, "2"), (&elsewhere.replace("Conf", "Else"), "2"), ("", "1")] {
+        let (host, store) = (Host::bare(), Store::new());
+        let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", &(copy.to_owned() + line))]);
+        let at = |path: &str| steps.path().join(path);
+        fs::create_dir(at("conf")).unwrap();
+        fs::write(at("conf/x"), "x1\n").unwrap();
+        fs::write(at("conf/y"), "y\n").unwrap();
+        let install = |more: &[&str]| host.install(&store, steps.path(), more);
+        install(&[]).ok();
+        // It does not get through, when it has written the first file.
+        fs::write(at("conf/x"), "x2\n").unwrap();
+        fs::remove_file(host.at("etc/conf/y")).unwrap();
+        fs::create_dir(host.at("etc/conf/y")).unwrap();
+        install(&[]).fails(1);
+        assert_eq!(host.read("etc/conf/x"), "x2\n");
+        fs::remove_dir(host.at("etc/conf/y")).unwrap();
+        fs::remove_file(at("conf/x")).unwrap();
+        fs::write(at("a.yml"), changed.to_owned() + line).unwrap();
+        let said = install(&["--dry-run"]).ok().stdout;
+        assert_eq!(foreseen(&said), again, "{changed}: {said}");
+        let ended = install(&[]).ok();
+        assert!(ended.stdout.starts_with(&format!("{again} done")), "{changed}: {}{}", ended.stdout, ended.stderr);
+        assert_eq!(host.read("etc/conf/x"), "x1\nline\n", "{changed}: {}", ended.stderr);
+        host.drift(&store, &["--blueprint-dir", text(steps.path())]).ok();
+        assert!(install(&[]).ok().stdout.starts_with("0 done"));
+    }
+}
+
+#[test]
+fn what_is_no_longer_copied_is_not_foreseen_to_be() {
+    let (host, store) = (Host::bare(), Store::new());
+    let tasks = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}\n\
+                 - {name: Line, action: write_env_file, file: /etc/conf/x, content: \"line\\n\"}\n";
+    let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", tasks)]);
+    let at = |path: &str| steps.path().join(path);
+    fs::create_dir(at("conf")).unwrap();
+    fs::write(at("conf/x"), "x\n").unwrap();
+    fs::write(at("conf/y"), "y\n").unwrap();
+    let install = |more: &[&str]| host.install(&store, steps.path(), more);
+    install(&[]).ok();
+    fs::remove_file(at("conf/x")).unwrap();
+    assert_eq!(foreseen(&install(&["--dry-run"]).ok().stdout), "1");
+    assert!(install(&[]).ok().stdout.starts_with("1 done, 1 skipped"));
+    assert_eq!(host.read("etc/conf/x"), "line\n");
+}
+
+#[test]
+fn what_was_not_reached_is_not_new() {
+    let (host, store) = (Host::bare(), Store::new());
+    let tasks = "- {name: First, action: write_env_file, file: /etc/first/x, content: x}\n\
+                 - {name: Second, action: write_env_file, file: /etc/second, content: x}\n";
+    let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", tasks)]);
+    let install = |more: &[&str]| host.install(&store, steps.path(), more);
+    fs::write(host.at("etc/first"), "in the way").unwrap();
+    install(&[]).fails(1);
+    fs::remove_file(host.at("etc/first")).unwrap();
+    let said = install(&["--dry-run"]).ok().stdout;
+    assert!(said.contains("run   Second: it was not reached\n"), "{said}");
+    let ended = install(&[]).ok();
+    assert!(ended.stderr.contains("Second runs: it was not reached"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_edit_of_a_packages_file_is_made_again_after_the_package() {
+    let (host, store) = (Host::debian(), Store::new());
+    let tasks = "- {name: Packages, action: apt_install, packages: [tree]}\n\
+                 - {name: Edit, action: run_command, reason: test, command: echo mine >> /usr/bin/tree}\n\
+                 - {name: Other, action: run_command, reason: test, command: echo other > /srv/other}\n";
+    let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", tasks)]);
+    let install = |more: &[&str]| host.install(&store, steps.path(), more);
+    let drift = || host.drift(&store, &["--blueprint-dir", text(steps.path())]);
+    let is_edited = || fs::read(host.at("usr/bin/tree")).unwrap().ends_with(b"mine\n");
+    install(&[]).ok();
+    assert!(is_edited());
+    assert!(drift().ok().stdout.starts_with("no drift: "));
+    tool("chroot", &[text(host.path()), "dpkg", "--remove", "tree"]).ok();
+    let said = install(&["--repair", "--dry-run"]).ok().stdout;
+    assert_eq!(foreseen(&said), "2", "{said}");
+    let ended = install(&["--repair"]).ok();
+    assert!(ended.stdout.starts_with("2 done, 1 skipped"), "{}{}", ended.stdout, ended.stderr);
+    assert!(is_edited());
+    assert!(drift().ok().stdout.starts_with("no drift: "));
+    // Who edits it by hand is told, too.
+    fs::write(host.at("usr/bin/tree"), "by hand").unwrap();
+    let said = drift().fails(1).stdout;
+    assert!(said.contains("/usr/bin/tree: content   a.yml:2 (Edit)"), "{said}");
 }

@@ -78,6 +78,16 @@ fn a_package_brings_what_it_depends_on() {
     assert_eq!(looked("x:2"), SEEN);
     let sbom = store.run(&["sbom", "x:2"]).ok().stdout;
     assert!(sbom.contains(&url) && sbom.contains("acme-tool"), "{sbom}");
+    // It is one package, with what was fetched for it.
+    let sbom: serde_json::Value = serde_json::from_str(&sbom).unwrap();
+    let named = |part: &str| {
+        let all = sbom["packages"].as_array().unwrap().iter();
+        all.filter(|package| package["name"].as_str().unwrap().contains(part)).collect::<Vec<_>>()
+    };
+    let [probe] = named("acme-probe")[..] else { panic!("{:?}", named("acme-probe")) };
+    assert_eq!((&probe["name"], &probe["versionInfo"]), (&"acme-probe".into(), &"2:1.0-1".into()));
+    assert_eq!(probe["downloadLocation"], url.as_str());
+    assert!(probe["checksums"][0]["checksumValue"].is_string(), "{probe}");
 
     // Another package under the name is not what was pinned.
     let manifest =

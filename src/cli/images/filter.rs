@@ -6,6 +6,7 @@ use glob::{MatchOptions, Pattern};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use layers::digest::Digest;
 use serde_json::Value;
 
 use super::super::amount::{Age, age};
@@ -93,6 +94,8 @@ pub(super) struct Filters {
     /// Nanoseconds since 1970.
     before: Option<i128>,
     since: Option<i128>,
+    /// Images that were named: they are neither before nor after themselves, whatever else they are called.
+    themselves: Vec<Digest>,
     dangling: Option<bool>,
     labels: Vec<(String, Option<String>)>,
 }
@@ -100,16 +103,21 @@ pub(super) struct Filters {
 impl Filters {
     /// An image that one of them names has to be there.
     pub(super) fn new(context: &Context, names: &[Pattern], all: &[Filter]) -> Result<Self, CommandError> {
-        let mut filters = Self { names: names.to_vec(), before: None, since: None, dangling: None, labels: Vec::new() };
+        let (names, themselves, labels) = (names.to_vec(), Vec::new(), Vec::new());
+        let mut filters = Self { names, before: None, since: None, themselves, dangling: None, labels };
         let earlier = |known: Option<i128>, new: i128| Some(known.map_or(new, |known| known.min(new)));
         for filter in all {
             match filter {
                 Filter::Reference(pattern) => filters.names.push(pattern.clone()),
                 Filter::Before(image) => {
-                    filters.before = earlier(filters.before, find(context, image)?.named_at());
+                    let image = find(context, image)?;
+                    filters.themselves.push(image.descriptor().digest);
+                    filters.before = earlier(filters.before, image.named_at());
                 }
                 Filter::Since(image) => {
-                    let at = find(context, image)?.named_at();
+                    let image = find(context, image)?;
+                    filters.themselves.push(image.descriptor().digest);
+                    let at = image.named_at();
                     filters.since = Some(filters.since.map_or(at, |known| known.max(at)));
                 }
                 Filter::Age(age) => {
@@ -146,6 +154,7 @@ impl Filters {
         named
             && self.before.is_none_or(|before| at < before)
             && self.since.is_none_or(|since| at > since)
+            && !self.themselves.contains(&local.descriptor().digest)
             && self.dangling.is_none_or(|dangling| dangling != has_name)
             && self.labels.iter().all(label)
     }

@@ -13,6 +13,10 @@ use crate::cli::inputs::{InputArgs, Prepared};
 use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, same};
 use crate::op::{Secrets, Source};
 use crate::plan::{ONE_NAME, Platform, drop_unused, fixed, uncovered};
+use crate::yaml::Diagnostic;
+
+/// The action that unpacks a toolchain by its reference.
+const FROM_REF: &str = "unarchive_from_ref";
 
 /// Pins what is not pinned, platform by platform.
 pub(super) struct Locker<'a> {
@@ -63,6 +67,7 @@ impl<'a> Locker<'a> {
         }
         if self.toolchains_only {
             self.toolchains(&wanted)?;
+            self.unlisted(&wanted)?;
             return self.update.check();
         }
         // A colleague may have pinned what this machine cannot.
@@ -117,6 +122,38 @@ impl<'a> Locker<'a> {
             }
         }
         problems.dedup();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Problems { diagnostics: problems, sources: self.blueprint.sources.clone() }.into())
+    }
+
+    /// An error for toolchains that a task unpacks and the manifest does not list: nothing pins them.
+    fn unlisted(&mut self, platforms: &[Platform]) -> Result<(), CommandError> {
+        let listed = &self.blueprint.manifest.toolchains;
+        let mut problems = Vec::new();
+        for task in self.blueprint.files.iter().flat_map(|file| &file.tasks) {
+            let text = |field: &str| Some((task.fields.get(field)?.text(field).ok()?, task.fields.get(field)?.span));
+            let Some((reference, span)) = text("ref").filter(|_| text("action").is_some_and(|(it, _)| it == FROM_REF))
+            else {
+                continue;
+            };
+            let pinned = |platform: &Platform| self.lock.toolchain(&platform.to_string(), reference.trim()).is_some();
+            let known = listed.iter().any(|toolchain| same(&toolchain.reference, reference.trim()))
+                || platforms.iter().all(pinned);
+            // What a variable names is not known here.
+            if !known && !reference.contains("{{") {
+                let message = format!("`toolchains` of manifest.yml does not list `{reference}`: nothing pins it");
+                let error = Diagnostic::error("unpinned", span, message).label("not pinned");
+                problems.push(error.help("list it in `toolchains` of manifest.yml, and pin it: alloy lock"));
+            }
+        }
+        if !self.ask {
+            let place = |problem: &Diagnostic| self.blueprint.sources.place(problem.span);
+            let told = problems.iter().map(|problem| format!("{}: {}", place(problem), problem.message));
+            self.missing.extend(told);
+            return Ok(());
+        }
         if problems.is_empty() {
             return Ok(());
         }

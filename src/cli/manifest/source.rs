@@ -69,8 +69,10 @@ fn remote(
             return Err(ImageError::invalid(text, message).sent(text));
         }
     }
-    let images = entries.into_iter().map(|IndexEntry { descriptor, annotations, .. }| {
-        let image = fetched(context, &client, text, reference, descriptor)?;
+    let images = entries.into_iter().map(|entry| {
+        let image = fetched(context, &client, text, reference, entry.descriptor.clone())?;
+        entry.agrees(text, &image.platform).map_err(|error| error.sent::<CommandError>(text))?;
+        let annotations = entry.annotations;
         Ok(Joined { named: text.to_owned(), place: "the registry", image, annotations })
     });
     images.collect()

@@ -44,7 +44,7 @@ impl Locker<'_> {
     pub(super) fn toolchain_commits(&mut self, bare: &Prepared, network: &Network<'_>) {
         let mut asked: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
         let mut toolchains = std::mem::take(&mut self.lock.toolchains);
-        for pin in toolchains.values_mut().flat_map(BTreeMap::values_mut).filter(|_| self.ask) {
+        for (reference, pin) in toolchains.values_mut().flatten().filter(|_| self.ask) {
             let version = pin.version.clone().unwrap_or_default();
             let ToolchainSource::Repository { url, commit: commit @ None } = &mut pin.source else { continue };
             let found = asked.entry((url.clone(), version.clone())).or_insert_with(|| {
@@ -53,7 +53,7 @@ impl Locker<'_> {
                     return Some(checkout.revision);
                 }
                 let told = |error: CommandError| {
-                    let warning = format!("the commit of a toolchain is not recorded: {}", error.message);
+                    let warning = format!("the commit of {reference} is not recorded: {}", error.message);
                     self.context.reporter.event(Event::Warning(warning));
                 };
                 self.asked(bare, None, &checkout, network).map_err(told).ok()

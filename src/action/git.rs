@@ -123,6 +123,12 @@ impl Fields<'_> {
             None => self.optional(name)?,
         };
         let text = text.map(|text| text.trim().to_owned());
+        if let (Some(text), Some(node)) = (&text, self.node(name))
+            && let Some(tag) = text.strip_suffix("^{}")
+        {
+            return Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
+                .help(format!("write `{tag}`: of a tag, what is checked out is the commit that it names")));
+        }
         match (&text, self.node(name)) {
             (Some(text), Some(node)) if text.starts_with('-') || text.contains(char::is_whitespace) => {
                 Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))

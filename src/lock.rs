@@ -40,6 +40,8 @@ pub struct Lock {
     pub downloads: BTreeMap<String, DownloadPin>,
     /// URL of a git repository to revision to commit.
     pub git: BTreeMap<String, BTreeMap<String, String>>,
+    /// The same of those that are tags, to the tag's object, or [`crate::op::LIGHTWEIGHT`].
+    pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// The repository that has the packages, should the archive lose them.
     pub mirror: Option<String>,
     /// Platform to task to the packages that it installs.
@@ -57,6 +59,7 @@ impl Default for Lock {
             base: BTreeMap::new(),
             downloads: BTreeMap::new(),
             git: BTreeMap::new(),
+            tags: BTreeMap::new(),
             mirror: None,
             apt: BTreeMap::new(),
             packages: Packages::default(),
@@ -73,6 +76,21 @@ impl Lock {
     /// The commit of a revision of a git repository, by the URL as it is written.
     pub fn commit(&self, url: &str, revision: &str) -> Option<&str> {
         Some(self.git.get(url)?.get(revision)?)
+    }
+
+    /// What is known of the tag that a pinned revision is.
+    pub fn tag(&self, url: &str, revision: &str) -> Option<&str> {
+        self.commit(url, revision).and_then(|_| Some(self.tags.get(url)?.get(revision)?.as_str()))
+    }
+
+    /// Pins a revision, and the tag that it is, where it is one.
+    pub fn pin_commit(&mut self, url: &str, revision: &str, commit: String, tag: Option<String>) {
+        self.git.entry(url.to_owned()).or_default().insert(revision.to_owned(), commit);
+        self.tags.get_mut(url).map(|tags| tags.remove(revision));
+        if let Some(tag) = tag {
+            self.tags.entry(url.to_owned()).or_default().insert(revision.to_owned(), tag);
+        }
+        self.tags.retain(|_, tags| !tags.is_empty());
     }
 
     /// The pin of a reference on a platform; `@stable` and no version are the same.
@@ -113,9 +131,8 @@ impl Lock {
             all.downloads.entry(url.clone()).or_insert_with(|| pin.clone());
         }
         for (url, commits) in &self.git {
-            let own = all.git.entry(url.clone()).or_default();
-            for (name, commit) in commits {
-                own.entry(name.clone()).or_insert_with(|| commit.clone());
+            for (name, commit) in commits.iter().filter(|(name, _)| old.commit(url, name).is_none()) {
+                all.pin_commit(url, name, commit.clone(), self.tag(url, name).map(str::to_owned));
             }
         }
         // A task's list is for what the task asks for now.
@@ -130,7 +147,7 @@ impl Lock {
 
     /// True if both pin the same, whenever that was.
     pub fn pins_as(&self, other: &Self) -> bool {
-        let Self { resolved_at: _, host, toolchains, base, downloads, git, mirror, apt, packages } = self;
+        let Self { resolved_at: _, host, toolchains, base, downloads, git, tags, mirror, apt, packages } = self;
         // A platform without pins is one that is not there.
         let full = |pins: &BTreeMap<String, BTreeMap<String, ToolchainPin>>| {
             pins.clone().into_iter().filter(|(_, pins)| !pins.is_empty()).collect::<Vec<_>>()
@@ -140,6 +157,7 @@ impl Lock {
             && *base == other.base
             && *downloads == other.downloads
             && *git == other.git
+            && *tags == other.tags
             && *mirror == other.mirror
             && *apt == other.apt
             && *packages == other.packages

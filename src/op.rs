@@ -21,7 +21,7 @@ mod userinfo;
 mod users;
 
 pub use assignment::{Assignment, EnvValue};
-pub use checkout::{Checkout, DEFAULT_REVISION, is_commit};
+pub use checkout::{Checkout, DEFAULT_REVISION, LIGHTWEIGHT, MOST_OF_A_TAG, is_commit, is_described};
 pub use credential::without_credentials;
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};

@@ -2,7 +2,7 @@
 //! what, and where each file lay on the disk.
 
 use super::Fields;
-use crate::op::{Checkout, DEFAULT_REVISION, Op, Secrets, is_commit};
+use crate::op::{Checkout, DEFAULT_REVISION, Op, Secrets, is_commit, is_described};
 use crate::yaml::{Diagnostic, Node};
 
 /// Settings for every git that a task starts, by whatever tool hands them on (git-config(1), `GIT_CONFIG_COUNT`). Logs
@@ -22,8 +22,16 @@ const ENV: [(&str, &str); 8] = [
 /// Checks a revision out, of which nothing is kept but the commit that it is and its history.
 const CHECKOUT: &str = concat!(include_str!("git/fetching.sh"), include_str!("git/checkout.sh"));
 
+/// The same where the lockfile has the tag itself. What it has no tag of is checked out as ever.
+const TAGGED_CHECKOUT: &str =
+    concat!(include_str!("git/fetching.sh"), include_str!("git/tags.sh"), include_str!("git/checkout.sh"));
+
 /// Has west make a workspace of a commit.
 const WORKSPACE: &str = concat!(include_str!("git/fetching.sh"), include_str!("git/workspace.sh"));
+
+/// The same where the lockfile has the tag itself.
+const TAGGED_WORKSPACE: &str =
+    concat!(include_str!("git/fetching.sh"), include_str!("git/tags.sh"), include_str!("git/workspace.sh"));
 
 /// Makes repositories the same whenever and wherever they were cloned.
 const CANONICAL: &str = include_str!("git/canonical.sh");
@@ -76,9 +84,24 @@ impl Fields<'_> {
     ) -> Result<Vec<Op>, Diagnostic> {
         let commit = self.checkout(url, revision).unwrap_or_default();
         let mut ops = self.own_directory(dest)?;
-        let name = named(revision.unwrap_or(DEFAULT_REVISION), &commit);
-        ops.push(self.git_tool(&["sh", "-c", CHECKOUT, url, name, &commit, &depth.to_string(), dest], dest)?);
+        let revision = revision.unwrap_or(DEFAULT_REVISION);
+        let (name, depth) = (named(revision, &commit), depth.to_string());
+        let words = ["sh", "-c", CHECKOUT, url, name, &commit, &depth, dest];
+        ops.push(self.git_pinned(words, TAGGED_CHECKOUT, revision)?);
         Ok(ops)
+    }
+
+    /// A script that checks `revision` out, in the words that it gets where nothing is known of a tag, and the script to
+    /// take in its place where the lockfile has that.
+    fn git_pinned(&self, words: [&str; 8], tagged: &str, revision: &str) -> Result<Op, Diagnostic> {
+        let (url, dest) = (words[3], words[7]);
+        let Some(tag) = self.lookup().tag(&Secrets::as_written(url), revision) else {
+            return self.git_tool(&words, dest);
+        };
+        let mut words = words.to_vec();
+        words[2] = tagged;
+        words.push(&tag);
+        self.git_tool(&words, dest)
     }
 
     /// A workspace of west, in `dest`, of a manifest that is in a repository.
@@ -87,7 +110,8 @@ impl Fields<'_> {
         match self.checkout(url, Some(revision)) {
             Some(commit) => {
                 let name = named(revision, &commit);
-                ops.push(self.git_tool(&["sh", "-c", WORKSPACE, url, name, &commit, "0", dest], dest)?);
+                let words = ["sh", "-c", WORKSPACE, url, name, &commit, "0", dest];
+                ops.push(self.git_pinned(words, TAGGED_WORKSPACE, revision)?);
             }
             None => {
                 ops.push(self.git_tool(&["west", "init", "-m", url, "--mr", revision, "."], dest)?);
@@ -123,6 +147,12 @@ impl Fields<'_> {
             None => self.optional(name)?,
         };
         let text = text.map(|text| text.trim().to_owned());
+        if let (Some(text), Some(node)) = (&text, self.node(name))
+            && let Some(tag) = text.strip_suffix("^{}")
+        {
+            return Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
+                .help(format!("write `{tag}`: of a tag, what is checked out is the commit that it names")));
+        }
         match (&text, self.node(name)) {
             (Some(text), Some(node)) if text.starts_with('-') || text.contains(char::is_whitespace) => {
                 Err(Diagnostic::error("word", node.span, format!("`{name}` cannot be `{text}`"))
@@ -133,7 +163,7 @@ impl Fields<'_> {
     }
 }
 
-/// What a revision is called in scripts: one that is a commit, as the commit.
+/// What a revision is called in scripts: one that is a commit, or describes one, as the commit.
 fn named<'a>(revision: &'a str, commit: &'a str) -> &'a str {
-    if is_commit(revision) { commit } else { revision }
+    if is_commit(revision) || is_described(revision, commit) { commit } else { revision }
 }

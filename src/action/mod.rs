@@ -209,6 +209,11 @@ pub trait Lookup {
     /// The commit that the lockfile has for a revision of a git repository, by its URL as it is written there.
     fn commit(&self, url: &str, revision: &str) -> Option<String>;
 
+    /// What the lockfile has of the tag that a revision is, beside its commit.
+    fn tag(&self, _url: &str, _revision: &str) -> Option<String> {
+        None
+    }
+
     /// The variable `SDK_SYSROOT`.
     fn sysroot(&self) -> Option<String>;
 }

@@ -36,7 +36,9 @@ const PIP: &str = r#"command -v pip3 >/dev/null || {
 const PINNED: &str = r#"exec pip3 install --find-links "$ALLOY_PACKAGES" "$@""#;
 
 /// Fetches all that the requirement comes to, and what source distributions among it are built with. What the root has
-/// already is then left out, since pip would leave it as it is.
+/// already is then left out, since pip would leave it as it is. What another user has installed, an ordinary one cannot
+/// take away, and need not: its own stands before it, so it is installed where pip looks for that. What it has itself so
+/// far is looked at and not touched.
 const ASK: &str = r#"cd "$0" && mkdir files probe || exit
 pip3 download --quiet --dest files --log log -- "$1" || exit
 python3 - <<'END' || exit
@@ -73,8 +75,14 @@ for requires in requires.*; do
     test ! -f "$requires" || pip3 download --quiet --dest files --log log -r "$requires" || exit
 done
 export PIP_FIND_LINKS=
-pip3 install --quiet --no-index --find-links files --prefix "$0/probe" -- "$1" ||
-    pip3 install --quiet --find-links files --prefix "$0/probe" -- "$1" || exit
+install() { pip3 install --quiet --no-warn-script-location --find-links files "$@"; }
+if test "$2" = --user; then
+    own=$(python3 -c 'import site; print(site.getusersitepackages())') || exit
+    export PYTHONPATH="$own${PYTHONPATH:+:$PYTHONPATH}" PYTHONUSERBASE="$0/probe"
+    install --no-index --user -- "$1" || install --user -- "$1" || exit
+else
+    install --no-index --prefix "$0/probe" -- "$1" || install --prefix "$0/probe" -- "$1" || exit
+fi
 find probe -name '*.dist-info' -o -name '*.egg-info' > installed"#;
 
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
@@ -110,7 +118,9 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let alone = [("PIP_CONFIG_FILE", ""), ("PIP_FIND_LINKS", "")];
     let pinned = tool(fields, &words, &[&ENV[..], &alone].concat())?;
     let mut asking = fields.own_directory(ASKED)?;
-    asking.push(tool(fields, &["sh", "-c", &ask, ASKED, &requirement], &ENV)?);
+    let mut words = vec!["sh", "-c", &ask, ASKED, &requirement];
+    words.extend(user);
+    asking.push(tool(fields, &words, &ENV)?);
     fields.wanted = Some(Wanted {
         language: Language::Python,
         asked: vec![requirement],

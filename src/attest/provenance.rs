@@ -158,8 +158,7 @@ fn checkouts(plan: &Plan, secrets: &Secrets) -> Vec<Dependency> {
             true => public(&shown(&checkout.url, secrets)),
             false => secrets.mask(&checkout.url),
         };
-        let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
-        let name = name.strip_suffix(".git").unwrap_or(name).to_owned();
+        let name = repository_name(&url);
         let mut found = Dependency::new("git", name, Some(url), None).with("revision", &checkout.revision);
         found.digest.extend(checkout.commit.clone().map(|commit| ("gitCommit".to_owned(), commit)));
         if !all.contains(&found) {
@@ -167,6 +166,12 @@ fn checkouts(plan: &Plan, secrets: &Secrets) -> Vec<Dependency> {
         }
     }
     all
+}
+
+/// What a repository is called, by its URL.
+pub(super) fn repository_name(url: &str) -> String {
+    let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    name.strip_suffix(".git").unwrap_or(name).to_owned()
 }
 
 /// A URL that everybody may see: what signed it for its author is masked.

@@ -6,9 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::provenance::repository_name;
 use super::purl::purl;
 use super::statement::{Dependency, Statement};
-use crate::target::inventory::{CargoPackage, DebianPackage, Distribution, Inventory, NpmPackage, PythonPackage};
+use crate::target::inventory::{
+    CargoPackage, DebianPackage, Distribution, GitRepository, Inventory, NpmPackage, PythonPackage,
+};
 
 mod debs;
 mod pinned;
@@ -58,6 +61,15 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
     }
     for checkout in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git")) {
         document.add("DEPENDS_ON", |ids| of_checkout(ids, checkout));
+    }
+    // What a checkout brings, by submodules or a manifest of its, is in the image alone.
+    let checkouts = || definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git"));
+    for found in &inventory.git {
+        let commit_of = |checkout: &Dependency| checkout.digest.get("gitCommit").is_none_or(|of| *of == found.commit);
+        let known = |checkout: &Dependency| checkout.uri.as_deref() == Some(&found.url) && commit_of(checkout);
+        if !checkouts().any(known) {
+            document.add("CONTAINS", |ids| of_repository(ids, found));
+        }
     }
     let text = json!({
         "spdxVersion": "SPDX-2.3",
@@ -264,6 +276,15 @@ fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
         (None, None) => purl("generic", None, name, commit, &[]),
     };
     refer(&mut value, &locator);
+    value
+}
+
+/// A git repository that is in the image, and that no task names.
+fn of_repository(ids: &mut Ids, found: &GitRepository) -> Value {
+    let mut dependency = Dependency::new("git", repository_name(&found.url), Some(found.url.clone()), None);
+    dependency.digest.insert("gitCommit".to_owned(), found.commit.clone());
+    let mut value = of_checkout(ids, &dependency);
+    value["sourceInfo"] = json!(format!("the git repository in {}", found.path));
     value
 }
 

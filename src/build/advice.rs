@@ -1,7 +1,7 @@
 //! What the last output of a task says to who has seen it before.
 
 use super::checkouts;
-use crate::op::{Op, Step};
+use crate::op::{Op, Pinned, Step};
 use crate::resolve::Resolver;
 use crate::ssh::Ssh;
 
@@ -44,7 +44,21 @@ const MACHINES: [Case; 11] = [
 /// What helps against what `output` of a command of `step` in an image says, if that is known.
 pub(super) fn of(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
     checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
+        .or_else(|| moved(step, output))
         .or_else(|| known(output, resolver.ssh))
+}
+
+/// What pip says that finds nothing of that name and version.
+const NOT_THERE: &str = "No matching distribution found for ";
+
+/// What helps against a package that is not among those that are pinned, since it was there already when they were.
+fn moved(step: &Step, output: &[String]) -> Option<String> {
+    let pinned = step.wanted.as_ref().is_some_and(|wanted| wanted.locked == Pinned::Whole);
+    let missing = || output.iter().find_map(|line| line.split_once(NOT_THERE)).map(|(_, name)| name.trim());
+    let name = pinned.then(missing).flatten()?;
+    Some(format!(
+        "{name} was there when this task was pinned, and what was below it then has changed: alloy lock --update=python"
+    ))
 }
 
 /// The same of what has nothing to do with where something is checked out from; `ssh` is the agent that was lent.

@@ -20,8 +20,39 @@ pub fn advice(fetcher: &Fetcher, runtime: &Handle, checkouts: &[Checkout], outpu
              server redirects{to}, and give the credentials for its server, too, if that is another one"
         ));
     }
+    if let Some(help) = output.iter().find_map(|line| strangers(line)).or_else(|| nothing(output)) {
+        return Some(help);
+    }
     let port = || checkouts.iter().find_map(|checkout| port_for_path(&checkout.key()));
     if said(&["Could not read from remote repository"]) { port() } else { None }
+}
+
+/// What helps where git does not read a repository of the root, as it belongs to another user than who clones it.
+fn strangers(line: &str) -> Option<String> {
+    let (_, place) = line.split_once("detected dubious ownership in repository at '")?;
+    let place = place.split('\'').next().unwrap_or_default();
+    Some(format!(
+        "{place} belongs to another user than who clones it, and git reads it only for its owner: name the owner in \
+         `run_as`, or let a task before say `chown -R USER {place}` or `git config --system --add safe.directory {place}`"
+    ))
+}
+
+/// What git says of a name that leads to something else than a commit; what that is comes next.
+const NO_COMMIT: &str = "expected commit type, but the object dereferences to ";
+
+/// What helps where a name leads to no commit.
+fn nothing(output: &[String]) -> Option<String> {
+    let no_tags = |line: &String| line.contains("the repository has no `") && line.ends_with("its newest tags:");
+    if output.iter().any(no_tags) {
+        return Some(
+            "it has no tag at all; where it has no branch either, it is empty: push a commit first, or name another \
+             repository"
+                .to_owned(),
+        );
+    }
+    let (_, kind) = output.iter().find_map(|line| line.split_once(NO_COMMIT))?;
+    let kind = kind.split(' ').next().unwrap_or_default();
+    Some(format!("what `revision` names is a {kind}, and not a commit: name a commit, or a tag or branch of one"))
 }
 
 /// What is wrong with `git@HOST:PORT/path`: what stands behind the colon is a path (git-clone(1), "GIT URLS").

@@ -7,7 +7,7 @@ use layers::digest::Digest;
 use super::{BuildError, Options, Resolved, Session, build, layer};
 use crate::image::Image;
 use crate::lock::{DebPin, PackagePin, PackagesPin};
-use crate::op::{Language, Pinned, Source};
+use crate::op::{Language, Pinned, Source, Step};
 use crate::plan::{AptTask, LanguageTask, Lowered, LoweredLayer, lock_refreshes};
 use crate::resolve::{Base, CRATES_IO, Crate, Origin, Resolver};
 use crate::target::{Closure, Lent};
@@ -67,17 +67,18 @@ pub struct Closures {
     pub left: Vec<(LanguageTask, String)>,
 }
 
-/// What those tasks of `lowered` come to that have no pin yet, and of apt's all that follow the first of them. What
-/// stands below them is built, with the packages that were pinned, so that a locked build finds it.
+/// Finds out what those tasks of `lowered` come to that have no pin yet, and of apt's all that follow the first of them.
+/// What stands below them is built, with the packages that were pinned, so that a locked build finds it. What is found
+/// until something fails is in `all` nevertheless.
 pub fn closures(
     resolver: &Resolver<'_>,
     directory: &Path,
     mut lowered: Lowered,
     mut resolved: Resolved,
     options: &Options,
-) -> Result<Closures, BuildError> {
-    let mut all = Closures::default();
-    crates(resolver, &mut lowered.layers, &mut resolved, &mut all)?;
+    all: &mut Closures,
+) -> Result<(), BuildError> {
+    crates(resolver, &mut lowered.layers, &mut resolved, all)?;
     let told = |task: &Open| matches!(task, Open::Language(task) if all.left.iter().any(|(left, _)| left == task));
     let open: Vec<Open> = Open::of(&lowered.layers).into_iter().filter(|task| !told(task)).collect();
     let mut open = open.into_iter().peekable();
@@ -91,8 +92,9 @@ pub fn closures(
         let image = below(resolver, directory, &lowered, at, &resolved, options)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image };
         let mut session = Session::new(resolver, &mut base, directory, &lowered, &resolved.inputs, 0);
-        let found = session.closures(&lowered.layers[at], &tasks)?;
-        session.finish()?;
+        let mut found = Vec::new();
+        let asked = session.closures(&lowered.layers[at], &tasks, lowered.layers.len(), &mut found);
+        let ended = if asked.is_ok() { session.finish() } else { Ok(()) };
         for (task, found) in tasks.into_iter().zip(found) {
             match (task, found) {
                 (Open::Apt(task), Found::Apt(closure)) => {
@@ -110,8 +112,10 @@ pub fn closures(
                 _ => {}
             }
         }
+        asked?;
+        ended?;
     }
-    Ok(all)
+    Ok(())
 }
 
 fn pinned(file: &PackagePin) -> (Source, Digest) {
@@ -128,7 +132,8 @@ fn crates(
     let open = |task: &LanguageTask| task.language == Language::Rust && task.locked == Pinned::No;
     let tasks: Vec<LanguageTask> = LanguageTask::of(layers).into_iter().filter(open).collect();
     for task in tasks {
-        let found = match crate_of(resolver, &task)? {
+        let step = layers[task.layer].steps[task.step].clone();
+        let found = match crate_of(resolver, &task, &step)? {
             Ok(found) => match &found.lockfile {
                 Some(lockfile) => found.all(lockfile),
                 None => continue,
@@ -137,7 +142,7 @@ fn crates(
         };
         match found {
             Ok(found) => {
-                let files = resolver.pin_packages(found)?;
+                let files = resolver.pin_packages(&step, found)?;
                 let pin = PackagesPin { packages: task.asked.clone(), network: false, files };
                 task.lock(layers, &pin);
                 resolved.inputs.sources.extend(pin.files.iter().map(pinned));
@@ -149,11 +154,19 @@ fn crates(
     Ok(())
 }
 
-/// The crate that a task asks for, from where this site has crates; the inner `Err` says why it cannot be pinned.
-pub fn crate_of(resolver: &Resolver<'_>, task: &LanguageTask) -> Result<Result<Crate, String>, BuildError> {
+/// The crate that a task, which is `step`, asks for, from where this site has crates; the inner `Err` says why it cannot
+/// be pinned.
+pub fn crate_of(
+    resolver: &Resolver<'_>,
+    task: &LanguageTask,
+    step: &Step,
+) -> Result<Result<Crate, String>, BuildError> {
     let asked = task.asked.first().map(String::as_str).unwrap_or_default();
     match Lent::by_this_machine(|name| std::env::var(name).ok()).crates_index() {
-        Ok(index) => Ok(resolver.crate_of(index.as_deref().unwrap_or(CRATES_IO), asked)?),
+        Ok(index) => {
+            let found = resolver.crate_of(index.as_deref().unwrap_or(CRATES_IO), asked);
+            Ok(found.map_err(|error| error.of_step(step))?)
+        }
         Err(why) => Ok(Err(why)),
     }
 }

@@ -11,7 +11,7 @@ use crate::resolve::Resolver;
 use crate::target::inventory::Inventory;
 
 /// Raised when more is found in the same trees.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What the inventory of a stack of layers is recorded under.
 pub(super) fn key(layers: impl IntoIterator<Item = DiffId>) -> Digest {

@@ -34,6 +34,7 @@ mod closure;
 mod inventory;
 mod kept;
 mod login;
+mod pointers;
 mod portable;
 mod running;
 mod share;
@@ -338,6 +339,7 @@ impl<'a> Session<'a> {
                 }
                 remarks.into_iter().for_each(|remark| reporter.event(Event::Warning(remark)));
                 reporter.event(Event::TaskEnded { layer: id });
+                self.tell_pointers(step)?;
                 return Ok(None);
             }
             Ok(Outcome::Skipped(reason)) => {

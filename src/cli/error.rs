@@ -1,5 +1,6 @@
 //! How a command fails: what kind of failure, what was wrong, and the next move.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -59,6 +60,23 @@ impl CommandError {
     /// A failure from an error and all its causes.
     pub fn from_error(kind: Kind, error: &dyn Error) -> Self {
         Self::new(kind, chain(error))
+    }
+
+    /// Several failures as one, which are `what`; one of them is told as it is.
+    pub fn all(mut errors: Vec<Self>, what: &str) -> Option<Self> {
+        let count = errors.len();
+        let mut first = errors.drain(..1.min(count)).next()?;
+        if errors.is_empty() {
+            return Some(first);
+        }
+        first.message = format!("{count} {what}\n\n{}", first.message);
+        for error in errors {
+            let _ = write!(first.message, "\n\n{}", error.message);
+            first.hints.extend(error.hints);
+        }
+        let mut told = BTreeSet::new();
+        first.hints.retain(|hint| told.insert(hint.clone()));
+        Some(first)
     }
 
     /// With a next move.

@@ -253,6 +253,11 @@ impl From<ResolveError> for CommandError {
                 let (file, line) = place.rsplit_once(':').unwrap_or((&place, ""));
                 Place::of(file, line.parse().unwrap_or_default(), &failure.message).told_of(failure, &task)
             }
+            ResolveError::At { task, place, error } => {
+                let failure = Self::from(*error);
+                let (file, line) = place.rsplit_once(':').unwrap_or((&place, ""));
+                Place::of(file, line.parse().unwrap_or_default(), &failure.message).told_of(failure, &task)
+            }
             error @ ResolveError::Unpinned(_) => {
                 with(Kind::Blueprint, &error, Some("add `sha256:` to the task, or build without --locked".into()))
             }

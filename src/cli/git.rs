@@ -13,6 +13,10 @@ use crate::fetch::{Login, taken_apart};
 use crate::op::{git_helper, is_commit};
 use crate::ssh::Ssh;
 
+mod named;
+
+pub(super) use named::Named;
+
 /// What git inherits from a hook or alias that runs alloy, and must not act on.
 const INHERITED: [&str; 5] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"];
 
@@ -85,11 +89,17 @@ impl Git {
         }
     }
 
-    /// The commit that the remote has for a tag or branch now, if it has one of that name.
+    /// The commit that the remote has for a revision now, if it has one.
     pub(super) fn commit(&self, revision: &str) -> Result<Option<String>, CommandError> {
+        let lines = self.listed(revision)?;
+        let named = reference_of(&lines, revision).map(|(_, commit)| commit.to_owned());
+        named.map_or_else(|| self.described(revision), |commit| Ok(Some(commit)))
+    }
+
+    /// References of the remote whose names end like a revision.
+    fn listed(&self, revision: &str) -> Result<String, CommandError> {
         let peeled = format!("{revision}^{{}}");
-        let lines = self.run(None, &["ls-remote", "--", &self.asked, revision, &peeled], Kind::Network)?;
-        Ok(commit_of(&lines, revision).map(str::to_owned))
+        self.run(None, &["ls-remote", "--", &self.asked, revision, &peeled], Kind::Network)
     }
 
     /// Clones the newest state into `directory`, which is empty.
@@ -125,6 +135,12 @@ impl Git {
     }
 
     fn run(&self, directory: Option<&Path>, arguments: &[&str], kind: Kind) -> Result<String, CommandError> {
+        let output = self.output(directory, arguments, kind)?;
+        Ok(String::from_utf8_lossy(&output).trim_end().to_owned())
+    }
+
+    /// What git prints.
+    fn output(&self, directory: Option<&Path>, arguments: &[&str], kind: Kind) -> Result<Vec<u8>, CommandError> {
         let mut command = started_in(directory);
         command.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"]);
         command.args(["-c", "protocol.ext.allow=never", "-c", "http.lowSpeedLimit=1", "-c"]);
@@ -152,11 +168,12 @@ impl Git {
             failure.hint("install it: `apt-get install git`")
         })?;
         if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+            return Ok(output.stdout);
         }
         let said = String::from_utf8_lossy(&output.stderr).replace(&self.remote, &self.shown());
         let said = said.lines().map(printable).collect::<Vec<_>>().join("\n");
-        Err(CommandError::new(kind, format!("git failed: {}", said.trim())))
+        let error = CommandError::new(kind, format!("git failed: {}", said.trim()));
+        Err(strangers(&said).into_iter().fold(error, CommandError::hint))
     }
 }
 
@@ -214,14 +231,26 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// The commit of `revision` in what `git ls-remote` says: of references whose names end like it, the one that git would
-/// take (gitrevisions(7)). What a tag points to stands behind the tag, with `^{}` at its end.
-fn commit_of<'a>(lines: &'a str, revision: &str) -> Option<&'a str> {
+/// The reference that `revision` is, and its commit, in what `git ls-remote` says: of references whose names end like it,
+/// the one that git would take (gitrevisions(7)). What a tag points to stands behind the tag, with `^{}` at its end.
+fn reference_of<'a>(lines: &'a str, revision: &str) -> Option<(String, &'a str)> {
     let references: BTreeMap<&str, &str> =
         lines.lines().filter_map(|line| line.split_once('\t')).map(|(commit, name)| (name, commit)).collect();
-    let of = |name: String| references.get(format!("{name}^{{}}").as_str()).or_else(|| references.get(name.as_str()));
-    let commit = ["", "refs/", "refs/tags/", "refs/heads/"].iter().find_map(|above| of(format!("{above}{revision}")));
-    commit.copied().filter(|commit| is_commit(commit))
+    let of = |name: String| {
+        let commit = references.get(format!("{name}^{{}}").as_str()).or_else(|| references.get(name.as_str()));
+        commit.filter(|commit| is_commit(commit)).map(|commit| (name, *commit))
+    };
+    ["", "refs/", "refs/tags/", "refs/heads/"].iter().find_map(|above| of(format!("{above}{revision}")))
+}
+
+/// What helps where git does not read a repository that belongs to somebody else.
+fn strangers(said: &str) -> Option<String> {
+    let (_, place) = said.split_once("detected dubious ownership in repository at '")?;
+    let place = place.split('\'').next().unwrap_or_default();
+    Some(format!(
+        "{place} belongs to another user than you: `chown` it, or, if you trust what is in it, \
+         `git config --global --add safe.directory {place}`"
+    ))
 }
 
 #[cfg(test)]
@@ -234,11 +263,19 @@ mod tests {
         let lines = format!(
             "{other}\trefs/heads/next/v1\n{branch}\trefs/heads/v1\n{tag}\trefs/tags/v1\n{peeled}\trefs/tags/v1^{{}}\n{branch}\tHEAD"
         );
-        assert_eq!(commit_of(&lines, "v1"), Some(peeled.as_str()));
-        assert_eq!(commit_of(&lines, "refs/heads/v1"), Some(branch.as_str()));
-        assert_eq!(commit_of(&lines, "next/v1"), Some(other.as_str()));
-        assert_eq!(commit_of(&lines, "HEAD"), Some(branch.as_str()));
-        assert_eq!(commit_of(&lines, "1"), None);
+        let of = |revision: &str| reference_of(&lines, revision);
+        assert_eq!(of("v1"), Some(("refs/tags/v1".into(), peeled.as_str())));
+        assert_eq!(of("refs/heads/v1"), Some(("refs/heads/v1".into(), branch.as_str())));
+        assert_eq!(of("next/v1"), Some(("refs/heads/next/v1".into(), other.as_str())));
+        assert_eq!(of("HEAD"), Some(("HEAD".into(), branch.as_str())));
+        assert_eq!(of("1"), None);
+    }
+
+    #[test]
+    fn a_repository_of_somebody_else_is_told_with_what_helps() {
+        let said = "fatal: detected dubious ownership in repository at '/srv/x/.git'\nTo add an exception";
+        assert!(strangers(said).unwrap().contains("safe.directory /srv/x/.git`"));
+        assert_eq!(strangers("fatal: not a git repository"), None);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if args.inputs.locked {
         return Err(CommandError::usage("--locked is for builds: `alloy lock` makes what they are locked to"));
     }
+    args.mirror_to.as_ref().map_or(Ok(()), mirror::check)?;
     let blueprint = Arc::new(args.inputs.load()?);
     let old = lock_of(&blueprint)?;
     let path = blueprint.directory.join(LOCK_FILE);
@@ -104,8 +105,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         let hint = format!("what was found until then is in {LOCK_FILE}; `alloy lock` goes on from there");
         return Err(if kept { error.hint(hint) } else { error });
     }
+    // What is pinned is pinned, whatever becomes of those who are to keep it.
+    let mut kept = Ok(());
     if let Some(reference) = &args.mirror_to {
-        new.mirror = mirror::keep(&context, &args.inputs, &blueprint, &new, reference)?;
+        match mirror::keep(&context, &args.inputs, &blueprint, &new, reference) {
+            Ok(repository) => new.mirror = repository,
+            Err(mut error) => {
+                error.message.insert_str(0, &format!("--mirror-to {reference}: "));
+                kept = Err(error);
+            }
+        }
     }
     let moved = difference(&old, &new);
     moved.iter().chain(&missing).for_each(|line| context.reporter.event(Event::Note(line.clone())));
@@ -127,6 +136,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let changed = sink.map_or(Ok(false), |sink| write(&sink, &path, &new.to_yaml()))?;
     let said = if changed { "written" } else { "current" };
     context.reporter.event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
+    kept.map_err(|error| {
+        error.hint(format!("{LOCK_FILE} is {said} nevertheless; the same command goes on from there"))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,6 +21,13 @@ pub fn difference(old: &Lock, new: &Lock) -> Vec<String> {
     compare(&mut lines, "base ", &old.base, &new.base, base);
     compare(&mut lines, "download ", &old.downloads, &new.downloads, |pin| short(&pin.sha256));
     compare(&mut lines, "git ", &by_revision(old), &by_revision(new), |commit| commit[..12].to_owned());
+    for (url, tags) in &new.tags {
+        // Of another commit it is told already.
+        let same = |revision: &&String| old.commit(url, revision) == new.commit(url, revision);
+        let moved = tags.keys().filter(same).filter(|revision| old.tag(url, revision) != new.tag(url, revision));
+        lines
+            .extend(moved.map(|revision| format!("~ git {url} {revision}: the tag is another one of the same commit")));
+    }
     if old.mirror != new.mirror {
         let shown = |mirror: &Option<String>| mirror.clone().unwrap_or_else(|| "none".into());
         lines.push(format!("~ mirror: {} -> {}", shown(&old.mirror), shown(&new.mirror)));

@@ -6,7 +6,7 @@ use layers::digest::Digest;
 
 use super::pin::{ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PocketPin, ToolchainPin, ToolchainSource};
 use super::{DEFAULT_HOST, Lock, Packages};
-use crate::op::{Language, is_commit, without_logins};
+use crate::op::{LIGHTWEIGHT, Language, MOST_OF_A_TAG, is_commit, without_logins};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Mapping, Node};
 
 mod packages;
@@ -97,6 +97,11 @@ impl Reader {
                 .entries(mapping, "git", repository)
                 .into_iter()
                 .map(|(url, commits)| (without_logins(&url), commits))
+                .collect(),
+            tags: self
+                .entries(mapping, "tags", tags)
+                .into_iter()
+                .map(|(url, tags)| (without_logins(&url), tags))
                 .collect(),
             mirror: text(self, "mirror"),
             apt,
@@ -253,6 +258,23 @@ fn repository(reader: &mut Reader, fields: &Mapping, _: &Node) -> Option<BTreeMa
         commits.extend(reader.take(commit(&key.text, node)).map(|commit| (key.text.clone(), commit)));
     }
     Some(commits)
+}
+
+/// The tags of a repository. Each becomes an object of it.
+fn tags(reader: &mut Reader, fields: &Mapping, _: &Node) -> Option<BTreeMap<String, String>> {
+    let one = |name: &str, node: &Node| {
+        let text = node.text(name)?;
+        let object = text.strip_prefix("object ").and_then(|rest| rest.split_once("\ntype commit\ntag "));
+        if text == LIGHTWEIGHT || text.len() <= MOST_OF_A_TAG && object.is_some_and(|(commit, _)| is_commit(commit)) {
+            return Ok(text.to_owned());
+        }
+        Err(Diagnostic::error("lock", node.span, format!("this is not what the tag `{name}` can be")))
+    };
+    let mut tags = BTreeMap::new();
+    for (key, node) in &fields.entries {
+        tags.extend(reader.take(one(&key.text, node)).map(|tag| (key.text.clone(), tag)));
+    }
+    Some(tags)
 }
 
 fn base(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<BasePin> {

@@ -47,6 +47,15 @@ impl Lock {
                 line(&mut text, 2, &format!("{}: {}", scalar(revision), scalar(commit)));
             }
         }
+        if !self.tags.is_empty() {
+            line(&mut text, 0, "tags:");
+        }
+        for (url, tags) in &self.tags {
+            line(&mut text, 1, &format!("{}:", scalar(url)));
+            for (revision, tag) in tags {
+                line(&mut text, 2, &format!("{}: {}", scalar(revision), scalar(tag)));
+            }
+        }
         if let Some(mirror) = &self.mirror {
             line(&mut text, 0, &format!("mirror: {}", scalar(mirror)));
         }
@@ -292,6 +301,19 @@ mod tests {
             git: BTreeMap::from([(
                 "https://a.example/x.git".to_owned(),
                 BTreeMap::from([("2024.02".to_owned(), "12".repeat(20)), ("v1".to_owned(), "0e".repeat(20))]),
+            )]),
+            tags: BTreeMap::from([(
+                "https://a.example/x.git".to_owned(),
+                BTreeMap::from([
+                    ("2024.02".to_owned(), "lightweight".to_owned()),
+                    (
+                        "v1".to_owned(),
+                        format!(
+                            "object {}\ntype commit\ntag v1\ntagger \u{e4} <a@a> 1 +0000\n\n\"v1\"\\: #x\n",
+                            "0e".repeat(20)
+                        ),
+                    ),
+                ]),
             )]),
             mirror: Some("r.example/debs".into()),
             apt: BTreeMap::from([(

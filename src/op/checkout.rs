@@ -30,6 +30,27 @@ impl Checkout {
     }
 }
 
+/// What a lockfile has of a tag that is a name and nothing else.
+pub const LIGHTWEIGHT: &str = "lightweight";
+
+/// Bytes of a tag's object that a lockfile has.
+pub const MOST_OF_A_TAG: usize = 8 << 10;
+
+/// True for a revision that is no name of a tag or branch, and stands for `commit`: the beginning of a commit's name, a
+/// branch as git calls it that has fetched it, or what no name has in it (git-check-ref-format(1)).
+pub fn is_described(revision: &str, commit: &str) -> bool {
+    let begins = |digits: &str| {
+        digits.len() >= 4
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && commit.starts_with(&digits.to_ascii_lowercase())
+    };
+    // `git describe`: how far it is behind which tag.
+    let far = revision.rsplit_once("-g").is_some_and(|(_, digits)| begins(digits));
+    let fetched = ["origin/", "remotes/origin/", "refs/remotes/"].iter().any(|above| revision.starts_with(above));
+    !commit.is_empty()
+        && (begins(revision) || far || fetched || revision.contains(['~', '^', ':']) || revision.contains("@{"))
+}
+
 /// True for the whole name of a commit, in SHA-1 or SHA-256.
 pub fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -37,7 +58,20 @@ pub fn is_commit(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_commit;
+    use super::{is_commit, is_described};
+
+    #[test]
+    fn what_describes_a_commit_is_no_name() {
+        let commit = "0a1b2c3d".repeat(5);
+        for revision in ["0a1b", "0A1B2C3", "origin/main", "refs/remotes/origin/x", "main~3", "v1^2", "v1-12-g0a1b2c3"]
+        {
+            assert!(is_described(revision, &commit), "{revision}");
+            assert!(!is_described(revision, ""), "{revision}");
+        }
+        for revision in ["v1.0", "main", "0a1", "0a1c", "HEAD", "refs/tags/v1", "x-g0b1c", "feature/origin/x"] {
+            assert!(!is_described(revision, &commit), "{revision}");
+        }
+    }
 
     #[test]
     fn a_part_of_a_commit_is_none() {

@@ -160,14 +160,16 @@ impl Wanted {
             Language::Python => {
                 // What builds one of them is looked for elsewhere only if it is not among them.
                 let alone = (!network).then(|| "--no-index".to_owned());
-                // Where nothing comes from elsewhere, pip may look for dependencies, and says which of them are missing.
-                let whole = (network || !host).then(|| "--no-deps".to_owned());
                 let installed = packages.iter().filter(|package| !package.build);
-                whole
-                    .into_iter()
-                    .chain(alone)
-                    .chain(installed.map(|package| format!("{}=={}", package.name, package.version)))
-                    .collect()
+                let mut installed: Vec<_> =
+                    installed.map(|package| format!("{}=={}", package.name, package.version)).collect();
+                // Where nothing comes from elsewhere, pip may look for dependencies, and says which of them are missing.
+                let whole = (!installed.is_empty() && (network || !host)).then(|| "--no-deps".to_owned());
+                if installed.is_empty() {
+                    // All of it was there when it was pinned: pip says whether it still is.
+                    installed.clone_from(&self.asked);
+                }
+                whole.into_iter().chain(alone).chain(installed).collect()
             }
             Language::Npm => {
                 let pair = |package: &Package| {

@@ -210,6 +210,8 @@ pub fn drop_unused(blueprint: &Blueprint, lock: &mut Lock) {
     lock.downloads.retain(|key, _| uses.download(key));
     lock.git.iter_mut().for_each(|(url, pins)| pins.retain(|revision, _| uses.git(url, revision)));
     lock.git.retain(|_, pins| !pins.is_empty());
+    lock.tags.iter_mut().for_each(|(url, pins)| pins.retain(|revision, _| uses.git(url, revision)));
+    lock.tags.retain(|_, pins| !pins.is_empty());
 }
 
 /// Texts of all fields of that name, however deep.

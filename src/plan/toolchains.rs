@@ -97,6 +97,10 @@ impl Lookup for Around<'_> {
         self.lock?.commit(url, revision).map(str::to_owned)
     }
 
+    fn tag(&self, url: &str, revision: &str) -> Option<String> {
+        self.lock?.tag(url, revision).map(str::to_owned)
+    }
+
     fn sysroot(&self) -> Option<String> {
         self.sysroot.clone()
     }

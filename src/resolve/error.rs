@@ -5,6 +5,7 @@ use layers::store::StoreError;
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
 use crate::image::{BaseRefError, ImageError};
+use crate::op::Step;
 use crate::registry::RegistryError;
 
 /// Why a name could not be resolved.
@@ -35,8 +36,28 @@ pub enum ResolveError {
     Local { task: String, place: String, path: String, message: String },
     #[error("{place}: {task}: {error}")]
     Download { task: String, place: String, error: FetchError },
+    #[error("{place}: {task}: {error}")]
+    At { task: String, place: String, error: Box<Self> },
     #[error("{url}, the package {name}, is not what its registry says it is ({integrity})")]
     Integrity { name: String, url: String, integrity: String },
     #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
     Unpinned(Vec<String>),
+}
+
+impl ResolveError {
+    /// The same of what `step` needs, so that it can be told where that is.
+    #[must_use]
+    pub fn of_step(self, step: &Step) -> Self {
+        match self {
+            Self::Fetch(error) => {
+                Self::Download { task: step.name.clone(), place: format!("{}:{}", step.file, step.line), error }
+            }
+            error @ Self::Integrity { .. } => Self::At {
+                task: step.name.clone(),
+                place: format!("{}:{}", step.file, step.line),
+                error: Box::new(error),
+            },
+            other => other,
+        }
+    }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha512};
 use super::{ResolveError, Resolver, Result};
 use crate::fetch::{Download, FetchError};
 use crate::lock::PackagePin;
+use crate::op::Step;
 use crate::tasks::Task;
 
 /// A package that is to be pinned.
@@ -41,8 +42,12 @@ impl Asked {
 }
 
 impl Resolver<'_> {
-    /// Fetches packages side by side, and pins them.
-    pub fn pin_packages(&self, asked: Vec<Asked>) -> Result<Vec<PackagePin>> {
+    /// Fetches packages that `step` installs side by side, and pins them.
+    pub fn pin_packages(&self, step: &Step, asked: Vec<Asked>) -> Result<Vec<PackagePin>> {
+        self.pinned_packages(asked).map_err(|error| error.of_step(step))
+    }
+
+    fn pinned_packages(&self, asked: Vec<Asked>) -> Result<Vec<PackagePin>> {
         let fetch = |asked: &Asked| {
             let download = Download { url: asked.url.clone(), sha256: asked.sha256, size: None, part_of: None };
             let fetcher = self.fetcher.clone();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::named::told;
 use super::{Resolver, Result};
 use crate::event::Event;
-use crate::fetch::{Download, FetchError};
+use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::BaseRef;
 use crate::lock::{BasePin, DownloadPin};
 use crate::tasks::Task;
@@ -36,19 +36,18 @@ impl Resolver<'_> {
         }
     }
 
-    /// Fetches `urls` side by side, whatever they held before, and pins what they hold now.
-    pub fn pin_downloads(&self, urls: &[String]) -> Result<Vec<DownloadPin>> {
+    /// Fetches `urls` side by side, whatever they held before, and pins what they hold now, each for itself.
+    pub fn pin_downloads(&self, urls: &[String]) -> Vec<std::result::Result<DownloadPin, FetchError>> {
         let fetch = |url: &String| {
             let download = Download { url: url.clone(), sha256: None, size: None, part_of: None };
             let fetcher = self.fetcher.clone();
             Task::start(self.runtime, async move { fetcher.fetch(&download).await })
         };
         let tasks: Vec<_> = urls.iter().map(fetch).collect();
-        let mut pins = Vec::new();
-        for task in tasks {
-            let fetched = task.wait().map_err(FetchError::from)??;
-            pins.push(DownloadPin { sha256: fetched.digest, size: Some(fetched.size) });
-        }
-        Ok(pins)
+        let pin = |task: Task<std::result::Result<Fetched, FetchError>>| {
+            let fetched = task.wait().map_err(FetchError::from).and_then(|fetched| fetched)?;
+            Ok(DownloadPin { sha256: fetched.digest, size: Some(fetched.size) })
+        };
+        tasks.into_iter().map(pin).collect()
     }
 }

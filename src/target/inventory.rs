@@ -1,4 +1,5 @@
-//! What is in an image: packages of Debian, Python, npm and Cargo, as their own records in the root have them.
+//! What is in an image: packages of Debian, Python, npm and Cargo, and git repositories, as their own records in the root
+//! have them.
 //!
 //! The records may say anything: whoever built the image wrote them. So everything is bounded, what is odd is passed
 //! over, and nothing here fails a build.
@@ -15,6 +16,7 @@ use crate::debian::os_release;
 
 mod cargo;
 mod dpkg;
+mod git;
 mod npm;
 mod python;
 mod walk;
@@ -37,6 +39,9 @@ pub struct Inventory {
     pub npm: BTreeSet<NpmPackage>,
     /// Crates that `cargo install` has installed.
     pub cargo: BTreeSet<CargoPackage>,
+    /// Git repositories with what they have checked out, those of submodules too.
+    #[serde(default)]
+    pub git: BTreeSet<GitRepository>,
     /// False when the root is too large to look at all of it.
     pub complete: bool,
 }
@@ -100,6 +105,17 @@ pub struct CargoPackage {
     pub from_registry: bool,
 }
 
+/// A git repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GitRepository {
+    /// Where its files are.
+    pub path: String,
+    /// Where it is from, without who asked for it.
+    pub url: String,
+    /// What is checked out.
+    pub commit: String,
+}
+
 impl Inventory {
     /// True if it may be added to what is below: dpkg has but one record, and the topmost counts.
     pub fn adds(&self) -> bool {
@@ -111,6 +127,7 @@ impl Inventory {
         self.python.extend(other.python);
         self.npm.extend(other.npm);
         self.cargo.extend(other.cargo);
+        self.git.extend(other.git);
         self.complete &= other.complete;
     }
 }
@@ -128,8 +145,10 @@ pub fn look(root: &Root) -> Inventory {
             inventory.cargo.extend(cargo::installed(root, path));
         } else if kind == FileKind::File && npm::is_record(path, name) {
             modules.push(path.to_owned());
+        } else if kind == FileKind::File && git::is_record(path, name) {
+            inventory.git.extend(git::repository(root, path));
         }
-        inventory.cargo.len() + metadata.len() + modules.len() < 2 * MOST_PACKAGES
+        inventory.git.len() + inventory.cargo.len() + metadata.len() + modules.len() < 2 * MOST_PACKAGES
     });
     if !metadata.is_empty() || !modules.is_empty() {
         let known = |name: &OsStr| name == npm::RECORD || python::is_metadata(name, FileKind::Directory);

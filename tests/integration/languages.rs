@@ -259,7 +259,8 @@ fn wheel(place: &Path, version: &str) -> Vec<u8> {
     let script = format!(
         "cd {}; echo place = 7 > alloy_tiny.py; mkdir -p alloy_tiny-{version}.dist-info; cd alloy_tiny-{version}.dist-info
          printf 'Metadata-Version: 2.1\\nName: alloy-tiny\\nVersion: {version}\\n' > METADATA
-         printf 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > WHEEL; touch RECORD; cd ..
+         printf 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > WHEEL
+         printf 'alloy_tiny.py,,\\nalloy_tiny-{version}.dist-info/%s,,\\n' METADATA WHEEL RECORD | grep . > RECORD; cd ..
          zip -qr alloy_tiny-{version}-py3-none-any.whl alloy_tiny.py alloy_tiny-{version}.dist-info",
         text(place)
     );
@@ -357,4 +358,43 @@ fn what_a_private_index_has_is_pinned_without_who_asks() {
     assert!(said.starts_with("7\n") && said.contains("alloy-tiny") && said.contains("1.0"), "{said}");
     with_index(&["lock", path, "--update=python"]).ok();
     assert!(lockfile(blueprint.path()).contains("alloy_tiny-1.1-py3"));
+}
+
+#[test]
+fn what_is_there_already_is_not_pinned_and_is_looked_for() {
+    let files = Files::serve();
+    let link = |version: &str| format!("<a href=\"../../alloy_tiny-{version}-py3-none-any.whl\">w</a>");
+    ["1.0", "1.1"].iter().for_each(|version| drop(wheel(files.path(), version)));
+    let page = format!("'{}' > simple/alloy-tiny/index.html", link("1.0") + &link("1.1"));
+    files.script(&format!("mkdir -p simple/alloy-tiny; echo {page}"));
+    let first = "- {name: first, action: python_package, package: alloy-tiny, version: '1.0'}\n";
+    let others = "- {name: again, action: python_package, package: alloy-tiny, version: '1.0'}\n\
+                  - {name: theirs, action: python_package, package: alloy-tiny, version: '1.1', run_as: dev}\n\
+                  - {name: own, action: python_package, package: alloy-tiny, version: '1.1', run_as: dev}\n";
+    let blueprint = with_tools(&format!("{first}{others}"));
+    let (path, index) = (text(blueprint.path()), files.url("simple"));
+    let with_index = |arguments: &[&str]| run(shared().alloy(arguments).env("PIP_INDEX_URL", &index));
+    let said = with_index(&["lock", path]).ok().stderr;
+    let written = lockfile(blueprint.path());
+    for (task, version) in [("again", "1.0"), ("own", "1.1")] {
+        let note = format!("tasks.yml: {task}: what it asks for is there already: nothing of it is pinned");
+        assert!(said.contains(&note), "{said}");
+        let pin = format!("\"tasks.yml: {task}\":\n      packages: [alloy-tiny=={version}]\n      files: []\n");
+        assert!(written.contains(&pin), "{written}");
+    }
+    assert!(
+        written.contains("\"tasks.yml: theirs\":\n      packages: [alloy-tiny==1.1]\n      files:\n      - {"),
+        "{written}"
+    );
+    with_index(&["lock", path, "--check"]).ok();
+    built_twice(blueprint.path(), "there");
+    let script = "python3 -c 'from importlib.metadata import version as v; print(v(\"alloy-tiny\"))'; ls /tmp";
+    let both = format!("{script}; su dev -c \"{}\"", script.replace('"', "\\\""));
+    assert_eq!(shared().run(&["run", "there", "--", "bash", "-c", &both]).ok().stdout, "1.0\n1.1\n");
+    // What is no longer there is missed, and not fetched by the way.
+    std::fs::write(blueprint.path().join("tasks.yml"), others).unwrap();
+    let said = with_index(&["build", path]).fails(1).stderr;
+    assert!(said.contains("tasks.yml:1:") && said.contains("alloy lock --update=python"), "{said}");
+    with_index(&["lock", path, "--update=python"]).ok();
+    with_index(&["build", path, "--locked"]).ok();
 }

@@ -47,6 +47,7 @@ mod large;
 mod lending;
 mod lent;
 mod lock;
+mod lock_failures;
 mod locked;
 mod login;
 mod login_shells;

@@ -13,7 +13,7 @@ fn served() -> (Files, String) {
     let files = Files::serve();
     let hal = files.repository("hal", "echo hal > hal.c; commit v1");
     let script = format!(
-        "echo one > sdk.c; git submodule --quiet add {hal} hal; git add -A; git commit -qm one; git tag -a -m v1 v1
+        "echo one > sdk.c; git submodule --quiet add {hal} hal; git add -A; git commit -qm one; git tag -a -m v1 v1; git tag light
          echo two > sdk.c; git commit -qam two"
     );
     let sdk = files.repository("sdk", &script);
@@ -63,6 +63,15 @@ fn what_a_lockfile_pins_stays_wherever_the_tag_goes() {
         for at in whole alone exact sdk br; do git -C /opt/$at rev-parse HEAD; git -C /opt/$at status --short; done
         cat /opt/whole/hal/hal.c; ls /opt/alone/hal; stat -c %U /opt/whole/sdk.c";
     assert_eq!(root("pinned", script), format!("{one}\n{two}\n{one}\n{one}\n{two}\nhal\ndev\n"));
+    // What a checkout brings is in the SBOM with its own commit.
+    let sbom: serde_json::Value = serde_json::from_str(&shared().run(&["sbom", "pinned"]).ok().stdout).unwrap();
+    let hal = text(&files.path().join("hal")).to_owned();
+    let hal = tool("git", &["-C", &hal, "rev-parse", "HEAD"]).ok().stdout.trim().to_owned();
+    let packages = sbom["packages"].as_array().unwrap();
+    let found = |info: &str| packages.iter().find(|package| package["sourceInfo"] == info).unwrap();
+    let module = found("the git repository in /opt/whole/hal");
+    assert_eq!((module["name"].as_str(), module["versionInfo"].as_str()), (Some("hal"), Some(hal.as_str())));
+    assert!(!packages.iter().any(|package| package["sourceInfo"] == "the git repository in /opt/whole"));
 
     files.script("git -C sdk tag -f v1; git -C sdk push -q -f ../sdk.git v1; git -C sdk.git update-server-info");
     shared().run(&["lock", path, "--check"]).ok();
@@ -169,4 +178,128 @@ fn as_much_history_as_is_asked_for() {
     let blueprint = with_tools(&missing);
     let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
     assert!(said.contains("the repository has no `v9`"), "{said}");
+}
+
+#[test]
+fn what_describes_a_commit_is_pinned_and_leaves_no_name() {
+    let (files, sdk) = served();
+    let (one, two) = (commit(&files, "v1"), commit(&files, "main"));
+    let work = format!(
+        "- {{name: branch, action: git_clone, url: '{sdk}', revision: origin/main, dest: /opt/branch, submodules: false}}\n\
+         - {{name: short, action: git_clone, url: '{sdk}', revision: '{}', dest: /opt/short, submodules: false}}\n\
+         - {{name: before, action: git_clone, url: '{sdk}', revision: origin/main~1, dest: /opt/before, submodules: false}}\n",
+        &one[..10]
+    );
+    let blueprint = with_tools(&work);
+    let path = text(blueprint.path());
+    let free = shared().build(&[path, "-t", "described"]);
+    shared().run(&["lock", path]).ok();
+    let written = lockfile(blueprint.path());
+    for pin in [format!("origin/main: {two}\n"), format!("origin/main~1: {one}\n"), format!(": {one}\n")] {
+        assert!(written.contains(&pin), "no {pin}: {written}");
+    }
+    assert!(!written.contains("tags:"), "{written}");
+    shared().run(&["lock", path, "--check"]).ok();
+    let locked = shared().build(&[path, "--locked", "-t", "described"]);
+    assert_eq!(digests(&free), digests(&locked), "the names are the same with a pin and without");
+    let script = "for at in branch short before; do cd /opt/$at; git rev-parse HEAD; git for-each-ref; done";
+    assert_eq!(root("described", script), format!("{two}\n{one}\n{one}\n"));
+    let said = shared().run(&["outdated", path]).ok().stdout;
+    assert!(!said.contains("git "), "{said}");
+    let blueprint = with_tools(&work.replace("origin/main~1", "0123456789"));
+    let said = shared().run(&["lock", text(blueprint.path())]).fails(1).stderr;
+    assert!(said.contains(&format!("{sdk} has no tag, branch or commit `0123456789`")), "{said}");
+    assert!(said.contains("tasks.yml:3:") && !said.contains("40 digits"), "{said}");
+}
+
+#[test]
+fn a_tag_in_a_locked_image_is_the_servers_own() {
+    let (files, sdk) = served();
+    let one = commit(&files, "v1");
+    let tag = tool("git", &["-C", text(&files.path().join("sdk")), "rev-parse", "v1"]).ok().stdout;
+    let work = format!(
+        "- {{name: tag, action: git_clone, url: '{sdk}', revision: v1, dest: /opt/tag}}\n\
+         - {{name: light, action: git_clone, url: '{sdk}', revision: light, dest: /opt/light, submodules: false}}\n"
+    );
+    let blueprint = with_tools(&work);
+    let path = text(blueprint.path());
+    shared().run(&["lock", path]).ok();
+    let written = lockfile(blueprint.path());
+    let pins = format!("tags:\n  {sdk}:\n    light: lightweight\n    v1: \"object {one}\\ntype commit\\ntag v1\\n");
+    assert!(written.contains(&pins), "{written}");
+    let first = shared().build(&[path, "--locked", "-t", "tagged"]);
+    let look = "git -C /opt/tag rev-parse v1; git -C /opt/light cat-file -t light; git -C /opt/tag fsck --full 2>&1
+        for at in tag light; do git -C /opt/$at fetch --quiet --tags 2>&1; done";
+    assert_eq!(root("tagged", look), format!("{tag}commit\n"));
+    // The server's may be another one tomorrow, or none.
+    files.script(
+        "export GIT_COMMITTER_NAME=b GIT_COMMITTER_EMAIL=b; cd sdk; git tag -f -a -m again v1 v1^{}; git tag -d light
+         git push -q -f ../sdk.git v1; git push -q ../sdk.git :light; git -C ../sdk.git gc -q --prune=now; git -C ../sdk.git update-server-info",
+    );
+    let again = shared().build(&[path, "--locked", "-t", "tagged", "--no-cache=tasks.yml"]);
+    assert_eq!(digests(&first), digests(&again));
+    shared().run(&["lock", path, "--check"]).ok();
+    // A lockfile without them is what it was: the tag is then one of ours.
+    let (pins, _) = written.split_once("tags:\n").unwrap();
+    let rest = written.split_once("tags:\n").unwrap().1;
+    let rest: String = rest.lines().skip_while(|line| line.starts_with(' ')).map(|line| format!("{line}\n")).collect();
+    std::fs::write(blueprint.path().join(LOCK), format!("{pins}{rest}")).unwrap();
+    shared().run(&["build", path, "--locked", "-t", "untagged"]).ok();
+    let said = root("untagged", "git -C /opt/tag cat-file tag v1");
+    assert!(said.contains("tagger alloy ") && said.starts_with(&format!("object {one}\n")), "{said}");
+}
+
+#[test]
+fn what_is_no_commit_is_told_and_not_pinned() {
+    let files = Files::serve();
+    let url = files.repository("odd", "echo x > f; commit v1; git tag file HEAD:f; git tag -a -m t tree HEAD^{tree}");
+    files.script("git init -q --bare empty.git; git -C empty.git update-server-info");
+    let empty = files.url("empty.git");
+    let clone = |url: &str, revision: &str| {
+        with_tools(&format!(
+            "- {{name: odd, action: git_clone, url: '{url}', revision: '{revision}', dest: /opt/odd}}\n"
+        ))
+    };
+    for (name, kind) in [("file", "blob"), ("tree", "tree")] {
+        let blueprint = clone(&url, name);
+        let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
+        assert!(said.contains(&format!("is a {kind}, and not a commit")) && said.contains("tasks.yml:1:"), "{said}");
+        let said = shared().run(&["lock", text(blueprint.path())]).fails(1).stderr;
+        assert!(said.contains(&format!("`{name}` of {url} is a {kind}, and not a commit")), "{said}");
+        assert!(said.contains("tasks.yml:1:") && said.contains("hint: name another revision"), "{said}");
+    }
+    let blueprint = clone(&empty, "main");
+    let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
+    assert!(said.contains("the repository has no `main`") && said.contains("it is empty: push a commit"), "{said}");
+    let said = shared().run(&["lock", text(blueprint.path())]).fails(1).stderr;
+    assert!(said.contains(&format!("{empty} is empty: it has no commit")), "{said}");
+    let blueprint = clone(&url, "v1^{}");
+    for command in ["check", "build", "lock"] {
+        let ended = shared().run(&[command, text(blueprint.path())]);
+        let said = ended.stdout + &ended.stderr;
+        assert!(ended.code != Some(0) && said.contains("`revision` cannot be `v1^{}`"), "{said}");
+        assert!(said.contains("write `v1`"), "{said}");
+    }
+    let theirs = "- {name: make, action: run_command, reason: test, command: 'git init -q --bare -b main /srv/repo'}\n\
+                  - {name: odd, action: git_clone, url: 'file:///srv/repo', revision: main, dest: /opt/odd, run_as: dev}\n";
+    let said = shared().run(&["build", text(with_tools(theirs).path())]).fails(1).stderr;
+    assert!(
+        said.contains("/srv/repo belongs to another user than who clones it") && said.contains("tasks.yml:2:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn pointers_that_git_lfs_would_have_followed_are_told() {
+    let pointer = "printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:%064d\\nsize 12\\n' 0";
+    let files = Files::serve();
+    let url = files.repository(
+        "models",
+        &format!("echo '*.bin filter=lfs diff=lfs merge=lfs -text' > .gitattributes; {pointer} > a.bin; mkdir d; {pointer} > d/b.bin; echo whole > c.bin; commit v1"),
+    );
+    let blueprint =
+        with_tools(&format!("- {{name: models, action: git_clone, url: '{url}', revision: v1, dest: /opt/models}}\n"));
+    let said = shared().run(&["build", text(blueprint.path()), "-t", "pointers"]).ok().stderr;
+    let warning = "warning: tasks.yml:1: models: 2 files are only a pointer of git-lfs in /opt/models";
+    assert!(said.contains(warning) && said.contains("(a.bin)") && said.contains("install git-lfs before"), "{said}");
 }

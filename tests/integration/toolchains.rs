@@ -71,6 +71,13 @@ fn what_pip_and_git_have_is_pinned_offline_and_gives_its_variables() {
     let (base, output) = (format!("rootfs:{}", text(&root)), format!("type=dir,dest={}", text(&image)));
     store.run(&["build", path, "--base", &base, "-o", &output]).ok();
     assert_eq!(std::fs::read_to_string(image.join("etc/a")).unwrap(), format!("1.3.0 {repository} v1"));
+    // A server that does not say which commit it is is worth a warning, which names the toolchain.
+    let whole = ["lock", path, "--base", &base, "--catalog", text(catalog.path()), "--platform"];
+    let here = if cfg!(target_arch = "x86_64") { "linux/amd64" } else { "linux/arm64" };
+    let mut command = store.alloy(&[&whole[..], &[here]].concat());
+    let said =
+        run(command.env("https_proxy", "http://127.0.0.1:9").env("HTTPS_PROXY", "http://127.0.0.1:9")).ok().stderr;
+    assert!(said.contains("the commit of sdk.vendor.sources@stable is not recorded: git failed"), "{said}");
     // Nothing is twice: a second time, it is current.
     let again = store.run(&["lock", path, "--toolchains-only", "--catalog", text(catalog.path())]).ok().stderr;
     assert!(again.contains("is current"), "{again}");

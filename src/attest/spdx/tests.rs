@@ -45,6 +45,7 @@ fn packages_of_every_kind() {
         python: [PythonPackage { name: "Foo_Bar".into(), version: "1".into(), homepage: None }].into(),
         npm: [NpmPackage { name: "@angular/cli".into(), version: "17.0.0".into(), homepage: None }].into(),
         cargo: [CargoPackage { name: "ripgrep".into(), version: "14.1.0".into(), from_registry: true }].into(),
+        git: BTreeSet::new(),
         complete: true,
     };
     let sha256 = "b".repeat(64);
@@ -130,6 +131,7 @@ fn what_was_fetched_is_said_of_the_package_itself() {
         python: [PythonPackage { name: "Foo.Bar".into(), version: "1.0".into(), homepage: None }].into(),
         npm: [NpmPackage { name: "@s/cow".into(), version: "2.0.0".into(), homepage: None }].into(),
         cargo: [cargo("tool"), cargo("other")].into(),
+        git: BTreeSet::new(),
         complete: true,
     };
     let part_of = |crates: &str| json!({"part-of": crates});
@@ -180,4 +182,34 @@ fn what_was_fetched_is_said_of_the_package_itself() {
     assert_eq!((related(id("other"), id("itoa")), related(IMAGE, id("serde"))), (None, None));
     assert_eq!(related(id("setuptools"), IMAGE).as_deref(), Some("BUILD_DEPENDENCY_OF"));
     assert_eq!(related(IMAGE, id("@s/cow")).as_deref(), Some("CONTAINS"));
+}
+
+#[test]
+fn repositories_that_no_task_names_stand_beside_those_of_tasks() {
+    let (one, two) = ("c".repeat(40), "d".repeat(40));
+    let found = |path: &str, url: &str, commit: &String| GitRepository {
+        path: path.into(),
+        url: url.into(),
+        commit: commit.clone(),
+    };
+    let git = [
+        found("/opt/sdk", "https://a.example/sdk.git", &one),
+        found("/opt/sdk/hal", "https://a.example/hal.git", &two),
+        found("/opt/loose", "https://a.example/loose", &two),
+    ];
+    let inventory = Inventory { git: git.into(), complete: true, ..Inventory::default() };
+    let checkouts = json!([
+        {"name": "sdk", "uri": "https://a.example/sdk.git", "digest": {"gitCommit": one}, "annotations": {"kind": "git", "revision": "v1"}},
+        {"name": "loose", "uri": "https://a.example/loose", "annotations": {"kind": "git", "revision": "main"}},
+    ]);
+    let document = made(&checkouts, &inventory);
+    let packages = document["packages"].as_array().unwrap();
+    let of = |name: &str| packages.iter().filter(|package| package["name"] == name).collect::<Vec<_>>();
+    assert_eq!((of("sdk").len(), of("loose").len(), of("hal").len()), (1, 1, 1));
+    let hal = of("hal")[0];
+    assert_eq!(hal["versionInfo"], json!(two));
+    assert_eq!(hal["downloadLocation"], json!(format!("git+https://a.example/hal.git@{two}")));
+    assert_eq!(hal["sourceInfo"], "the git repository in /opt/sdk/hal");
+    let contains = json!({"spdxElementId": IMAGE, "relationshipType": "CONTAINS", "relatedSpdxElement": hal["SPDXID"]});
+    assert!(document["relationships"].as_array().unwrap().contains(&contains));
 }

@@ -23,7 +23,7 @@ impl Session<'_> {
         let (language, mut ask) = (wanted.language, wanted.ask.clone());
         let mut top = None;
         if language == Language::Rust {
-            match crate_of(self.resolver, task)? {
+            match crate_of(self.resolver, task, step)? {
                 Ok(found) => top = Some(found),
                 Err(why) => return Ok(Found::Nothing(why)),
             }
@@ -55,7 +55,11 @@ impl Session<'_> {
             Err(why) => return Ok(Found::Nothing(why)),
         };
         let builds = language == Language::Python && asked.iter().any(Asked::is_built);
-        let files = self.resolver.pin_packages(asked)?;
+        let files = self.resolver.pin_packages(&layer.steps[task.step], asked)?;
+        if files.is_empty() {
+            let note = format!("{}: what it asks for is there already: nothing of it is pinned", task.key);
+            self.resolver.reporter.event(Event::Note(note));
+        }
         let mut pin = PackagesPin { packages: task.asked.clone(), network: false, files };
         let free = layer.steps[task.step].clone();
         task.lock(std::slice::from_mut(layer), &pin);

@@ -11,19 +11,33 @@ use crate::plan::{AptTask, LanguageTask, LoweredLayer};
 use crate::target::Closure;
 use crate::target::image::RequestError;
 
+/// What became of a layer that nothing is kept of.
+const ASKED: &str = "asked";
+
 impl Session<'_> {
-    /// Asks on top of everything so far for each of `tasks`, all of `layer`, in their order. What comes before the
-    /// last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere.
-    pub fn closures(&mut self, layer: &LoweredLayer, tasks: &[Open]) -> Result<Vec<Found>> {
+    /// Asks on top of everything so far for each of `tasks`, all of `layer`, one of `count`, in their order. What comes
+    /// before the last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere. What
+    /// is found until one fails is in `closures`.
+    pub fn closures(
+        &mut self,
+        layer: &LoweredLayer,
+        tasks: &[Open],
+        count: usize,
+        closures: &mut Vec<Found>,
+    ) -> Result<()> {
         if let Some(need) = layer.steps.iter().find_map(Need::of) {
             foreign::ensure(self.resolver, || need)?;
         }
         let last = tasks.last().map_or(0, |task| task.place().1);
         ensure_agent(self.resolver.ssh, &layer.steps[..last])?;
+        let index = tasks.first().map_or(0, |task| task.place().0) + 1;
         let mut layer = [layer.clone()];
-        let (mut next, mut closures) = (0, Vec::new());
+        let mut next = 0;
         self.begin()?;
         let id = Id::next();
+        // What its tasks print is shown as that of a layer that is built.
+        let name = format!("what {} installs", layer[0].name);
+        self.resolver.reporter.event(Event::LayerStarted { id, name, index, count });
         for task in tasks {
             let at = task.place().1;
             for step in next..at {
@@ -45,7 +59,8 @@ impl Session<'_> {
             });
         }
         self.target()?.discard()?;
-        Ok(closures)
+        self.ended(id, ASKED, None);
+        Ok(())
     }
 
     fn closure(&mut self, task: &AptTask, step: &Step, id: Id) -> Result<Closure> {

@@ -6,7 +6,7 @@ use super::locker::Locker;
 use crate::build;
 use crate::cli::context::Network;
 use crate::cli::error::{CommandError, Kind};
-use crate::cli::git::Git;
+use crate::cli::git::{Git, Named};
 use crate::cli::inputs::Prepared;
 use crate::cli::located::Place;
 use crate::event::Event;
@@ -32,8 +32,8 @@ impl Locker<'_> {
                 let warning = format!("{name} is not pinned: it is a repository of the image. Name a commit");
                 self.context.reporter.event(Event::Warning(warning));
             } else {
-                let commit = self.asked(bare, Some(step), checkout, network)?;
-                self.lock.git.entry(url).or_default().insert(revision.clone(), commit);
+                let Named { commit, tag } = self.asked(bare, Some(step), checkout, network)?;
+                self.lock.pin_commit(&url, revision, commit, tag);
             }
         }
         Ok(())
@@ -44,7 +44,7 @@ impl Locker<'_> {
     pub(super) fn toolchain_commits(&mut self, bare: &Prepared, network: &Network<'_>) {
         let mut asked: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
         let mut toolchains = std::mem::take(&mut self.lock.toolchains);
-        for pin in toolchains.values_mut().flat_map(BTreeMap::values_mut).filter(|_| self.ask) {
+        for (reference, pin) in toolchains.values_mut().flatten().filter(|_| self.ask) {
             let version = pin.version.clone().unwrap_or_default();
             let ToolchainSource::Repository { url, commit: commit @ None } = &mut pin.source else { continue };
             let found = asked.entry((url.clone(), version.clone())).or_insert_with(|| {
@@ -53,10 +53,10 @@ impl Locker<'_> {
                     return Some(checkout.revision);
                 }
                 let told = |error: CommandError| {
-                    let warning = format!("the commit of a toolchain is not recorded: {}", error.message);
+                    let warning = format!("the commit of {reference} is not recorded: {}", error.message);
                     self.context.reporter.event(Event::Warning(warning));
                 };
-                self.asked(bare, None, &checkout, network).map_err(told).ok()
+                self.asked(bare, None, &checkout, network).map(|named| named.commit).map_err(told).ok()
             });
             commit.clone_from(found);
         }
@@ -69,7 +69,7 @@ impl Locker<'_> {
         step: Option<&Step>,
         checkout: &Checkout,
         network: &Network<'_>,
-    ) -> Result<String, CommandError> {
+    ) -> Result<Named, CommandError> {
         let (url, revision) = (checkout.key(), &checkout.revision);
         let at = |field: &str, error| match step {
             Some(step) => Place::of(&step.file, step.line, field).told_of(error, &step.name),
@@ -80,19 +80,16 @@ impl Locker<'_> {
         let (resolver, runtime) = (network.resolver(), self.context.runtime.handle());
         let settings = resolver.fetcher.git_settings(&checkout.url);
         let git = Git::new(remote, self.context.stall.as_secs()).with(settings).with_ssh(self.context.ssh.as_ref());
-        let commit = git.commit(revision).map_err(|error| {
+        let found = git.named(revision).map_err(|error| {
             let lines: Vec<String> = error.message.lines().map(str::to_owned).collect();
             let help = build::checkout_advice(resolver.fetcher, runtime, std::slice::from_ref(checkout), &lines);
             let help = help.or_else(|| build::advice(&error.message).map(str::to_owned));
             let help = help.or_else(|| Ssh::own_advice(&error.message));
             at(&url, help.into_iter().fold(error, CommandError::hint))
         })?;
-        commit.ok_or_else(|| {
-            let error = CommandError::new(Kind::Failed, format!("{url} has no tag or branch `{revision}`"));
-            at(
-                revision,
-                error.hint(format!("see which there are: git ls-remote {url}; of a commit, name all 40 digits")),
-            )
+        found.ok_or_else(|| {
+            let error = CommandError::new(Kind::Failed, format!("{url} has no tag, branch or commit `{revision}`"));
+            at(revision, error.hint(format!("see which tags and branches there are: git ls-remote {url}")))
         })
     }
 }

@@ -11,8 +11,9 @@ use crate::cli::context::{Context, Network};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::{InputArgs, Prepared};
 use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, same};
-use crate::op::{Secrets, Source};
+use crate::op::{Secrets, Source, Step};
 use crate::plan::{ONE_NAME, Platform, drop_unused, fixed, uncovered};
+use crate::resolve::ResolveError;
 use crate::yaml::Diagnostic;
 
 /// The action that unpacks a toolchain by its reference.
@@ -176,9 +177,11 @@ impl<'a> Locker<'a> {
         Ok(base)
     }
 
+    /// Pins downloads; all that cannot be had are told at once, and the others are pinned.
     fn downloads(&mut self, bare: &Prepared, network: &Network<'_>) -> Result<(), CommandError> {
-        let mut urls: BTreeMap<String, String> = BTreeMap::new();
-        for source in bare.lowered.layers.iter().flat_map(|layer| &layer.steps).flat_map(crate::op::Step::sources) {
+        let mut wanted: BTreeMap<String, (&String, &Step)> = BTreeMap::new();
+        let steps = bare.lowered.layers.iter().flat_map(|layer| &layer.steps);
+        for (step, source) in steps.flat_map(|step| step.sources().map(move |source| (step, source))) {
             let Source::Url { url, sha256: None } = source else { continue };
             let name = Secrets::as_written(url);
             let has = self.lock.downloads.contains_key(&name) && !self.update.covers(&name);
@@ -187,21 +190,28 @@ impl<'a> Locker<'a> {
             }
             if !self.ask {
                 self.missing.push(format!("{name} is not pinned"));
-            } else if urls.insert(name.clone(), url.clone()).is_some_and(|other| other != *url) {
+                continue;
+            }
+            let first = *wanted.entry(name.clone()).or_insert((url, step));
+            if first.0 != url {
                 let message = format!(
                     "two downloads would be called {name} in the lockfile, which leaves out what lets somebody in"
                 );
                 return Err(CommandError::new(Kind::Blueprint, message).hint(ONE_NAME));
             }
         }
-        let urls: Vec<String> = urls.into_values().collect();
-        let pins = network.resolver().pin_downloads(&urls)?;
-        for (url, pin) in urls.iter().zip(pins) {
-            let name = Secrets::as_written(url);
-            self.anew.insert(name.clone());
-            self.lock.downloads.insert(name, pin);
+        let urls: Vec<String> = wanted.values().map(|(url, _)| (*url).clone()).collect();
+        let mut failed = Vec::new();
+        for ((name, (_, step)), pin) in wanted.into_iter().zip(network.resolver().pin_downloads(&urls)) {
+            match pin {
+                Ok(pin) => {
+                    self.anew.insert(name.clone());
+                    self.lock.downloads.insert(name, pin);
+                }
+                Err(error) => failed.push(CommandError::from(ResolveError::from(error).of_step(step))),
+            }
         }
-        Ok(())
+        CommandError::all(failed, "downloads cannot be pinned").map_or(Ok(()), Err)
     }
 
     fn base(&mut self, base: &str, platform: &Platform, network: &Network<'_>) -> Result<(), CommandError> {

@@ -39,6 +39,15 @@ struct Kept {
     size: u64,
 }
 
+/// An error for a reference that cannot be sent to.
+pub(super) fn check(reference: &Reference) -> Result<(), CommandError> {
+    if reference.names_registry() && reference.digest.is_none() {
+        return Ok(());
+    }
+    let message = format!("--mirror-to {reference}: name a registry, a repository and a tag");
+    Err(CommandError::usage(message).hint("for instance: --mirror-to REGISTRY/team/debs:arm-env"))
+}
+
 /// Sends all packages of `lock` to `reference`. Gives what the lockfile says of it: registry and repository, as every
 /// package is there under its digest.
 pub(super) fn keep(
@@ -48,10 +57,6 @@ pub(super) fn keep(
     lock: &Lock,
     reference: &Reference,
 ) -> Result<Option<String>, CommandError> {
-    if !reference.names_registry() || reference.digest.is_some() {
-        let message = format!("--mirror-to {reference}: name a registry, a repository and a tag");
-        return Err(CommandError::usage(message).hint("for instance: --mirror-to REGISTRY/team/debs:arm-env"));
-    }
     let mut files = BTreeMap::new();
     for deb in lock.apt.values().flat_map(|tasks| tasks.values()).flat_map(|pin| &pin.debs) {
         let name = format!("{}_{}_{}.deb", deb.package, deb.version, deb.arch);

@@ -48,8 +48,9 @@ impl Locker<'_> {
         }
         let open: Vec<LanguageTask> =
             LanguageTask::of(layers).into_iter().filter(|task| task.locked == Pinned::No).collect();
+        let mut done = Ok(());
         if self.ask && (kept < tasks.len() || !open.is_empty()) {
-            self.found(prepared, &mut pins, &name)?;
+            done = self.found(prepared, &mut pins, &name);
         } else {
             let keys = tasks[kept..].iter().map(|task| &task.key).chain(open.iter().map(|task| &task.key));
             self.missing.extend(keys.map(|key| format!("the packages of {key} are not pinned for {name}")));
@@ -57,10 +58,11 @@ impl Locker<'_> {
         if !pins.is_empty() {
             self.lock.apt.insert(name, pins);
         }
-        Ok(())
+        done
     }
 
-    /// Pins what the tasks without pins install. Nothing, with a warning, where this machine cannot run them.
+    /// Pins what the tasks without pins install, as far as that is found out before something fails. Nothing, with a
+    /// warning, where this machine cannot run them.
     fn found(
         &mut self,
         prepared: Prepared,
@@ -81,14 +83,13 @@ impl Locker<'_> {
         let says_suite = prepared.lowered.base.starts_with("deb:");
         let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
         let warn = |text: String| self.context.reporter.event(Event::Warning(text));
-        let Closures { apt, languages, left } =
-            match build::closures(&resolver, directory, prepared.lowered, resolved, &options) {
-                Err(error @ BuildError::Foreign { .. }) => {
-                    warn(format!("packages are not pinned for {platform}: {error}; lock it where its programs run"));
-                    return Ok(());
-                }
-                found => found?,
-            };
+        let mut all = Closures::default();
+        let mut done = build::closures(&resolver, directory, prepared.lowered, resolved, &options, &mut all);
+        if let Err(error @ BuildError::Foreign { .. }) = &done {
+            warn(format!("packages are not pinned for {platform}: {error}; lock it where its programs run"));
+            done = Ok(());
+        }
+        let Closures { apt, languages, left } = all;
         for (task, why) in left {
             warn(format!("the packages of {} are not pinned for {platform}: {why}", task.key));
         }
@@ -100,7 +101,7 @@ impl Locker<'_> {
         for (LanguageTask { language, key, .. }, pin) in languages {
             self.lock.packages.insert(language, platform, key, pin);
         }
-        Ok(())
+        Ok(done?)
     }
 }
 

@@ -150,6 +150,7 @@ pub(super) fn lock() -> Value {
     });
     let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let repository = json!({"type": "object", "additionalProperties": commit});
+    let tags = json!({"type": "object", "additionalProperties": {"type": "string", "pattern": "^(object [0-9a-f]+\ntype commit\ntag |lightweight$)"}});
     let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
     let packages = packages();
     json!({
@@ -162,6 +163,7 @@ pub(super) fn lock() -> Value {
             "toolchains": toolchains,
             "hosts": {"description": "Toolchains of further platforms", "type": "object", "additionalProperties": host},
             "git": {"description": "Commits by URL and tag or branch", "type": "object", "additionalProperties": repository},
+            "tags": {"description": "Objects of those that are tags, or `lightweight`", "type": "object", "additionalProperties": tags},
             "downloads": {"description": "By URL, for tasks without sha256", "type": "object", "additionalProperties": download},
             "python": packages,
             "npm": packages,

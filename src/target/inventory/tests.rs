@@ -115,3 +115,36 @@ fn what_is_in_several_layers_is_together() {
     all.add(above);
     assert_eq!(all.npm.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
+
+#[test]
+fn repositories_and_their_submodules() {
+    let commit = |digits: &str| digits.repeat(20);
+    let origin =
+        "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://ann:hunter2@a.example/sdk.git\n\tfetch = x\n";
+    let module = "[core]\n\tworktree = ../../../hal\n[remote \"origin\"]\n\turl = https://a.example/hal.git\n";
+    let packed = format!("# pack-refs with: peeled\n{} refs/heads/main\n^{}\n", commit("0c"), commit("0d"));
+    let (_directory, root) = root(&[
+        ("opt/sdk/.git/HEAD", &format!("{}\n", commit("0a"))),
+        ("opt/sdk/.git/config", origin),
+        ("opt/sdk/.git/logs/HEAD", "x"),
+        ("opt/sdk/.git/modules/hal/HEAD", &format!("{}\n", commit("0b"))),
+        ("opt/sdk/.git/modules/hal/config", module),
+        ("opt/sdk/.git/modules/hal/refs/remotes/origin/HEAD", "ref: refs/remotes/origin/main\n"),
+        ("opt/west/.git/HEAD", "ref: refs/heads/main\n"),
+        ("opt/west/.git/packed-refs", &packed),
+        ("opt/west/.git/config", "[remote \"up\"]\n\turl = git@a.example:west.git\n"),
+        ("opt/odd/.git/HEAD", "ref: ../../../etc/passwd\n"),
+        ("opt/odd/.git/config", origin),
+        ("opt/empty/.git/HEAD", "ref: refs/heads/main\n"),
+        ("opt/empty/.git/config", origin),
+        ("opt/no/HEAD", &commit("0e")),
+    ]);
+    let found = look(&root).git;
+    let found: Vec<_> = found.iter().map(|one| (one.path.as_str(), one.url.as_str(), one.commit.clone())).collect();
+    let expected = [
+        ("/opt/sdk", "https://a.example/sdk.git", commit("0a")),
+        ("/opt/sdk/hal", "https://a.example/hal.git", commit("0b")),
+        ("/opt/west", "git@a.example:west.git", commit("0c")),
+    ];
+    assert_eq!(found, expected);
+}

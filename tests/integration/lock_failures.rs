@@ -1,0 +1,88 @@
+//! What `alloy lock` says of what it cannot pin, and that the rest is pinned nevertheless.
+
+use std::path::Path;
+
+use crate::support::download::Downloads;
+use crate::support::files::Files;
+use crate::support::http::refused;
+use crate::support::{run, shared, text, with_tools};
+
+fn lockfile(blueprint: &Path) -> String {
+    std::fs::read_to_string(blueprint.join("alloy.lock.yml")).unwrap()
+}
+
+#[test]
+fn downloads_that_fail_are_all_told_and_the_others_are_pinned() {
+    let files = Files::serve();
+    files.script("echo one > one");
+    let (one, gone, lost) = (files.url("one"), files.url("gone"), format!("http://{}/lost", refused()));
+    let downloads = Downloads::new(&[(gone.clone(), None), (one.clone(), None), (lost.clone(), None)]);
+    let said = run(&mut downloads.alloy("lock")).fails(4).stderr;
+    for part in [
+        "error: 2 downloads cannot be pinned\n",
+        "tasks.yml:1:40: get 0: ",
+        &format!("url: '{gone}'"),
+        "404",
+        "tasks.yml:3:40: get 2: ",
+        &format!("url: '{lost}'"),
+        "cannot connect",
+        "what was found until then is in alloy.lock.yml",
+    ] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    let written = lockfile(downloads.path());
+    assert!(written.contains(&format!("  {one}: {{sha256: ")) && !written.contains(&gone), "{written}");
+    // One alone is told as it is.
+    let downloads = Downloads::new(&[(gone, None), (one, None)]);
+    let said = run(&mut downloads.alloy("lock")).fails(4).stderr;
+    assert!(said.contains("error: tasks.yml:1:40: get 0: cannot fetch"), "{said}");
+}
+
+#[test]
+fn what_is_pinned_stays_where_the_registry_that_is_to_keep_it_is_gone() {
+    let files = Files::serve();
+    files.script("echo one > one");
+    let (one, registry) = (files.url("one"), refused());
+    let downloads = Downloads::new(&[(one.clone(), None)]);
+    let image = format!("{registry}/team/debs:1");
+    let said = run(downloads.alloy("lock").args(["--mirror-to", &image])).fails(4).stderr;
+    assert!(said.contains(&format!("error: --mirror-to {image}: ")) && said.contains("cannot connect"), "{said}");
+    assert!(said.contains("alloy.lock.yml is written nevertheless"), "{said}");
+    let written = lockfile(downloads.path());
+    assert!(written.contains(&one) && !written.contains("mirror:"), "{written}");
+    // A name that nothing can be sent to is told before anybody is asked.
+    let said = run(downloads.alloy("lock").args(["--mirror-to", "debs"])).fails(2).stderr;
+    assert!(said.contains("--mirror-to debs:latest: name a registry"), "{said}");
+}
+
+#[test]
+fn a_log_shows_what_pip_says_and_what_it_found_first_is_pinned() {
+    let files = Files::serve();
+    files.script(
+        "mkdir -p simple/first; mkdir first; cd first; echo x = 1 > first.py; mkdir first-1.0.dist-info; cd first-1.0.dist-info
+         printf 'Metadata-Version: 2.1\\nName: first\\nVersion: 1.0\\n' > METADATA
+         printf 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n' > WHEEL; touch RECORD; cd ..
+         zip -qr ../first-1.0-py3-none-any.whl first.py first-1.0.dist-info; cd ..
+         echo '<a href=\"../../first-1.0-py3-none-any.whl\">w</a>' > simple/first/index.html",
+    );
+    let blueprint = with_tools(
+        "- {name: first, action: python_package, package: first}\n\
+         - {name: second, action: python_package, package: not-there-at-all}\n",
+    );
+    let path = text(blueprint.path());
+    let lock = |more: &[&str]| {
+        let mut command = shared().alloy(&["lock", path]);
+        run(command.args(more).env("PIP_INDEX_URL", files.url("simple"))).fails(1)
+    };
+    let said = lock(&[]).stderr;
+    assert!(said.contains("[2/2] what tasks.yml installs\n[2/2]   what tasks.yml: first installs\n"), "{said}");
+    assert!(said.contains("[2/2]     ERROR: No matching distribution found for not-there-at-all"), "{said}");
+    assert!(said.contains("tasks.yml:2:") && !said.contains("its last output"), "{said}");
+    assert!(said.contains("what was found until then is in alloy.lock.yml"), "{said}");
+    let written = lockfile(blueprint.path());
+    assert!(written.contains("tasks.yml: first") && !written.contains("tasks.yml: second"), "{written}");
+    // Once more nothing is asked for twice, and whoever sees no log sees the end of it.
+    let said = lock(&["-q"]).stderr;
+    assert!(said.contains("its last output") && said.contains("No matching distribution"), "{said}");
+    assert!(!said.contains("first installs"), "{said}");
+}

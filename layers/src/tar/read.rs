@@ -110,7 +110,8 @@ fn walk<R: Read, E: From<TarError>>(
                         each(entry, &mut content)?;
                     }
                     Some(segments) => {
-                        let mut whole = SparseReader::new(&mut content, segments, entry.size).map_err(TarError::from)?;
+                        let mut whole =
+                            SparseReader::new(&mut content, segments, entry.size).map_err(TarError::from)?;
                         each(entry, &mut whole)?;
                     }
                 }

@@ -22,10 +22,10 @@ pub enum Open {
 }
 
 impl Open {
-    /// Those of `layers` that have to be asked there, in the order in which they run. What apt installs first decides
+    /// Those of `layers`, of the blueprint in `directory`, that have to be asked there, in the order in which they run. What apt installs first decides
     /// what is missing later.
-    fn of(layers: &[LoweredLayer]) -> Vec<Self> {
-        let apt = AptTask::of(layers).into_iter().skip_while(|task| task.locked).map(Self::Apt);
+    fn of(layers: &[LoweredLayer], directory: &Path) -> Vec<Self> {
+        let apt = AptTask::of(layers, directory).into_iter().skip_while(|task| task.locked).map(Self::Apt);
         let asks = |task: &LanguageTask| {
             let wanted = &layers[task.layer].steps[task.step].wanted;
             task.locked == Pinned::No && wanted.as_ref().is_some_and(|wanted| !wanted.ask.is_empty())
@@ -80,7 +80,7 @@ pub fn closures(
 ) -> Result<(), BuildError> {
     crates(resolver, &mut lowered.layers, &mut resolved, all)?;
     let told = |task: &Open| matches!(task, Open::Language(task) if all.left.iter().any(|(left, _)| left == task));
-    let open: Vec<Open> = Open::of(&lowered.layers).into_iter().filter(|task| !told(task)).collect();
+    let open: Vec<Open> = Open::of(&lowered.layers, directory).into_iter().filter(|task| !told(task)).collect();
     let mut open = open.into_iter().peekable();
     lock_refreshes(&mut lowered.layers);
     while let Some(first) = open.next() {

@@ -56,7 +56,7 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
             found.push(error.help("name a commit, or pin the one that it is: alloy lock"));
         }
     }
-    let tasks = AptTask::of(&lowered.layers);
+    let tasks = AptTask::of(&lowered.layers, &blueprint.directory);
     for task in tasks.iter().filter(|task| whole && !task.locked) {
         let step = &lowered.layers[task.layer].steps[task.step];
         let pin = lock.apt.get(&platform).and_then(|tasks| tasks.get(&task.key));

@@ -144,7 +144,7 @@ fn from(
     }
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
-    pins::packages(&mut layers, lock, &base, &platform);
+    pins::packages(&mut layers, blueprint, lock, &base, &platform);
     languages::packages(&mut layers, lock, &base, &platform, settings.host);
     problems.extend(offline::unlocked(blueprint, &layers));
     if problems.iter().any(Diagnostic::is_error) {

@@ -1,9 +1,15 @@
 //! The lockfile's base and packages, put where they are used.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use layers::digest::{Digest, Hasher};
+use layers::regular;
 
 use super::LoweredLayer;
 use super::base::LOCAL;
+use crate::blueprint::Blueprint;
 use crate::lock::{ArchivePin, BasePin, ClosurePin, DebPin, Lock};
 use crate::op::{Deb, Op, Secrets, Source, Step};
 
@@ -18,8 +24,8 @@ pub struct AptTask {
     pub step: usize,
     /// What it asks for.
     pub packages: Vec<String>,
-    /// Packages of no archive that it asks for.
-    pub debs: Vec<Source>,
+    /// Packages of no archive that it asks for, and the digests of those that the blueprint has.
+    pub debs: Vec<(Source, Option<Digest>)>,
     /// Whether it wants recommended packages as well.
     pub recommends: bool,
     /// What it asks for is pinned.
@@ -27,8 +33,9 @@ pub struct AptTask {
 }
 
 impl AptTask {
-    /// All of `layers`, in the order in which they run. A list without packages only refreshes the index.
-    pub fn of(layers: &[LoweredLayer]) -> Vec<Self> {
+    /// All of `layers`, of the blueprint in `directory`, in the order in which they run. A list without packages only
+    /// refreshes the index.
+    pub fn of(layers: &[LoweredLayer], directory: &Path) -> Vec<Self> {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut tasks = Vec::new();
         for (layer, lowered) in layers.iter().enumerate() {
@@ -37,7 +44,8 @@ impl AptTask {
                 let name = Secrets::as_written(&format!("{}: {}", step.file, step.name));
                 let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
                 let key = if *count == 1 { name } else { format!("{name} #{count}") };
-                let (packages, debs) = (packages.to_vec(), debs.to_vec());
+                let debs = debs.iter().map(|deb| (deb.clone(), own_digest(deb, directory))).collect();
+                let packages = packages.to_vec();
                 tasks.push(Self { key, layer, step: at, packages, debs, recommends, locked });
             }
         }
@@ -51,12 +59,12 @@ impl AptTask {
 
     /// What it asks for, in words. Of a package of no archive that is what it is, where that is known.
     pub fn wanted(&self) -> Vec<String> {
-        let deb = |source: &Source| match source {
-            Source::Url { url, sha256 } => {
-                let digest = sha256.map(|sha256| format!("#sha256:{}", sha256.hex())).unwrap_or_default();
-                format!("{}{digest}", Secrets::as_written(url))
-            }
-            Source::Local { path } | Source::Tree { path, .. } => format!("./{path}"),
+        let deb = |(source, own): &(Source, Option<Digest>)| {
+            let (name, digest) = match source {
+                Source::Url { url, sha256 } => (Secrets::as_written(url), *sha256),
+                Source::Local { path } | Source::Tree { path, .. } => (format!("./{path}"), *own),
+            };
+            name + &digest.map(|digest| format!("#sha256:{}", digest.hex())).unwrap_or_default()
         };
         self.packages.iter().cloned().chain(self.debs.iter().map(deb)).collect()
     }
@@ -72,6 +80,15 @@ impl AptTask {
             }
         }
     }
+}
+
+/// The digest of a package that is a file of the blueprint. One that cannot be read is told of where it is used.
+fn own_digest(source: &Source, directory: &Path) -> Option<Digest> {
+    let Source::Local { path } = source else { return None };
+    let mut file = regular::beneath(directory, Path::new(path)).ok()?;
+    let mut hasher = Hasher::new();
+    io::copy(&mut file, &mut hasher).ok()?;
+    Some(hasher.finish())
 }
 
 /// No action has more than one list of packages.
@@ -95,9 +112,9 @@ fn deb(pin: &DebPin) -> Deb {
 }
 
 /// Pins packages of `layers`. Those that were found on another base say nothing of this one.
-pub(super) fn packages(layers: &mut [LoweredLayer], lock: &Lock, base: &str, platform: &str) {
+pub(super) fn packages(layers: &mut [LoweredLayer], blueprint: &Blueprint, lock: &Lock, base: &str, platform: &str) {
     let Some(closures) = lock.apt.get(platform).filter(|_| fixed(lock, base, platform)) else { return };
-    for task in AptTask::of(layers) {
+    for task in AptTask::of(layers, &blueprint.directory) {
         if let Some(pin) = closures.get(&task.key).filter(|pin| task.fits(pin)) {
             task.lock(layers, &pin.debs);
         }

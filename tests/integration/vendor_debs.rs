@@ -113,6 +113,17 @@ fn a_file_of_the_blueprint_is_a_package_too() {
     assert_eq!(looked, "2:1.0-1\nacme-probe\nacme-tool\n");
     store.run(&["lock", path]).ok();
     store.run(&["build", path, "--no-attest", "--locked", "--no-cache", "-t", "x:2"]).ok();
+    store.run(&["lock", "--check", path]).ok();
+    // Another file of that name may need something else: its pin says which one it was made for.
+    files.script(&format!("{PACKAGE}package acme-probe 2:1.1-1 all ''"));
+    fs::copy(files.path().join("acme-probe.deb"), blueprint.path().join("vendor/acme-probe.deb")).unwrap();
+    store.run(&["lock", "--check", path]).fails(1);
+    let said = store.run(&["build", path, "--no-attest", "--locked"]).fails(3).stderr;
+    assert!(said.contains("are not those that alloy.lock.yml was made for"), "{said}");
+    store.run(&["lock", path]).ok();
+    store.run(&["build", path, "--no-attest", "--locked", "-t", "x:3"]).ok();
+    let looked = store.run(&["run", "x:3", "--", "cat", "/usr/share/acme/acme-probe"]).ok().stdout;
+    assert_eq!(looked, "2:1.1-1\n");
     fs::remove_file(blueprint.path().join("vendor/acme-probe.deb")).unwrap();
     let missing = store.run(&["check", path]).fails(1);
     assert!((missing.stdout + &missing.stderr).contains("vendor/acme-probe.deb"));

@@ -6,7 +6,7 @@ use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
 use crate::build::{BuildError, TaskFailure, ensure_agent};
 use crate::event::{Event, Id};
-use crate::op::{Language, Step};
+use crate::op::{Language, Source, Step};
 use crate::plan::{AptTask, LanguageTask, LoweredLayer};
 use crate::target::Closure;
 use crate::target::image::RequestError;
@@ -68,8 +68,9 @@ impl Session<'_> {
         let reporter = self.resolver.reporter;
         reporter.event(Event::TaskStarted { layer: id, name: format!("what {} installs", task.key) });
         let mut lines = Lines::new(reporter, &self.lowered.secrets, id);
+        let debs: Vec<Source> = task.debs.iter().map(|(source, _)| source.clone()).collect();
         let closure =
-            self.target()?.closure((&task.packages, &task.debs), task.recommends, files, |piece| lines.take(&piece));
+            self.target()?.closure((&task.packages, &debs), task.recommends, files, |piece| lines.take(&piece));
         let output = lines.finish();
         let (message, hint) = match closure {
             Ok(closure) => {

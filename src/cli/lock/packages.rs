@@ -24,7 +24,7 @@ impl Locker<'_> {
         }
         let mut prepared = self.inputs.prepare_with(self.blueprint, platform, &self.lock)?;
         let layers = &mut prepared.lowered.layers;
-        let tasks = AptTask::of(layers);
+        let tasks = AptTask::of(layers, &self.blueprint.directory);
         let stale = |task: &&AptTask| {
             let fits = before.get(&task.key).is_some_and(|pin| task.fits(pin));
             self.update.covers_task(task) || !fits

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use layers::digest::{Digest, Hasher};
 use layers::regular;
 
 use crate::yaml;
@@ -51,6 +52,14 @@ impl Files for Disk<'_> {
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         names.filter(|name| name.ends_with(".yml") || name.ends_with(".yaml")).collect()
     }
+}
+
+/// The digest of the file `path` of the blueprint in `directory`. One that cannot be read is told of where it is used.
+pub fn digest_of(directory: &Path, path: &str) -> Option<Digest> {
+    let mut file = regular::beneath(directory, Path::new(path)).ok()?;
+    let mut hasher = Hasher::new();
+    io::copy(&mut file, &mut hasher).ok()?;
+    Some(hasher.finish())
 }
 
 impl Files for BTreeMap<String, Vec<u8>> {

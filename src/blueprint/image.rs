@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::manifest::{Collector, Result, filled};
+use super::manifest::{Collector, MAX_ITEMS, Result, filled};
 use crate::action::{absolute_path, variable};
 use crate::op::Assignment;
 use crate::yaml::{Diagnostic, Node, Span, Value, entry_of};
@@ -42,7 +42,7 @@ pub(super) fn image(node: &Node, errors: &mut Collector<'_>) -> ImageFields {
     ImageFields {
         base: errors.optional(mapping.get("base"), |node| Ok((filled(node, "base")?.to_owned(), Some(node.span)))),
         env_places: mapping.get("env").map(places).unwrap_or_default(),
-        env: errors.optional(mapping.get("env"), environment).unwrap_or_default(),
+        env: mapping.get("env").map(|node| environment(node, errors)).unwrap_or_default(),
         env_from_profile: errors.optional(mapping.get("env_from_profile"), |node| node.boolean("env_from_profile")),
         user: errors.optional(mapping.get("user"), user),
         workdir: errors.optional(mapping.get("workdir"), absolute),
@@ -97,8 +97,9 @@ fn absolute(node: &Node) -> Result<String> {
 }
 
 /// Variables, in the order in which they may refer to each other.
-fn environment(node: &Node) -> Result<Vec<Assignment>> {
-    node.mapping("env")?.entries.iter().map(|(key, node)| variable(key, node)).collect()
+fn environment(node: &Node, errors: &mut Collector<'_>) -> Vec<Assignment> {
+    let entries = errors.take(node.mapping("env")).map_or(&[][..], |mapping| &mapping.entries);
+    entries.iter().take(MAX_ITEMS).filter_map(|(key, node)| errors.take(variable(key, node))).collect()
 }
 
 fn places(node: &Node) -> Vec<Span> {

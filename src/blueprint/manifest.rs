@@ -68,7 +68,7 @@ const FIELDS: [&str; 14] = [
 ];
 
 /// Entries of a list of the manifest that are looked at.
-const MAX_ITEMS: usize = 10_000;
+pub(super) const MAX_ITEMS: usize = 10_000;
 
 pub(super) type Result<T> = std::result::Result<T, Diagnostic>;
 

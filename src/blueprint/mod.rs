@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::yaml::{Diagnostic, Mapping, Node, Sources, Span};
 
+pub use files::digest_of;
 pub use image::{ImageFields, check_user};
 pub use manifest::{Manifest, RequiredEnv, Toolchain};
 pub use read::{LOCK_FILE, MANIFEST_FILE, OWN_FILES, load, read, read_texts};

@@ -171,8 +171,8 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
         },
         None if name.names_registry() => read(store, &attached(&resolver, &name, which)?)?,
         None => {
-            let message = format!("there is no {} of {}: it was built without", which.name(), args.image);
-            return Err(CommandError::new(Kind::Failed, message).hint("build it again, without --no-attest"));
+            let built = local.is_some_and(|local| local.from.is_some());
+            return Err(not_here(which, &args.image, built));
         }
     };
     drop(network);
@@ -180,6 +180,18 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     bytes.extend((!bytes.ends_with(b"\n")).then_some(b'\n'));
     ui::document(&bytes);
     Ok(())
+}
+
+/// An error for an image of the store of which nothing is said here.
+fn not_here(which: Which, image: &str, built: bool) -> CommandError {
+    let which = which.name();
+    if built {
+        let message = format!("there is no {which} of {image}: it was built without");
+        return CommandError::new(Kind::Failed, message).hint("build it again, without --no-attest");
+    }
+    let message = format!("the store has no {which} of {image}: it was not built here");
+    CommandError::new(Kind::Failed, message)
+        .hint("what is attached to it in a registry is shown by its name there: REGISTRY/NAME@DIGEST")
 }
 
 /// The document that is attached to the image `name` of a registry, brought into the store.

@@ -166,9 +166,12 @@ fn interactive(
 
 fn bind(text: &str) -> Result<Bind, CommandError> {
     let wrong = || CommandError::usage(format!("--volume {text}: not HOST:PATH[:ro], with PATH absolute"));
-    let (rest, read_only) = match text.strip_suffix(":ro") {
-        Some(rest) => (rest, true),
-        None => (text.strip_suffix(":rw").unwrap_or(text), false),
+    // Options behind a second `:`. Of those of other tools, these change nothing here: there is no daemon and no label.
+    let known = |option: &str| ["ro", "rw", "z", "Z", "cached", "delegated", "consistent"].contains(&option);
+    let options = text.rsplit_once(':').filter(|(_, options)| options.split(',').all(known));
+    let (rest, read_only) = match options {
+        Some((rest, options)) => (rest, options.split(',').any(|option| option == "ro")),
+        None => (text, false),
     };
     let (source, target) = rest.rsplit_once(':').ok_or_else(wrong)?;
     let target = PathBuf::from(target);

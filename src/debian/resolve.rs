@@ -146,7 +146,14 @@ impl Releases {
             let known = known.cloned().collect::<Vec<_>>().join(", ");
             return Err(DebianError::NoComponent { suite: self.suite, component: component.clone(), known });
         }
-        Ok(Self { components: components.join(" "), ..self })
+        // What is named twice is there once.
+        let mut once: Vec<&str> = Vec::new();
+        for component in components {
+            if !once.contains(&component.as_str()) {
+                once.push(component);
+            }
+        }
+        Ok(Self { components: once.join(" "), ..self })
     }
 
     /// The same, for a lockfile.

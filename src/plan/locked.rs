@@ -130,7 +130,7 @@ fn span_of_package(blueprint: &Blueprint, step: &Step, package: &str) -> Option<
     })
 }
 
-fn task_of<'b>(blueprint: &'b Blueprint, step: &Step) -> Option<&'b Task> {
+pub(super) fn task_of<'b>(blueprint: &'b Blueprint, step: &Step) -> Option<&'b Task> {
     let file = blueprint.files.iter().find(|file| file.path == step.file)?;
     file.tasks.iter().find(|task| task.span.line == step.line)
 }

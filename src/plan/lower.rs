@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::{size, unknown_places};
 use super::toolchains::Around;
-use super::{ImageSpec, Platform, PortableStep, base, languages, offline, own, pins, toolchains};
+use super::{ImageSpec, Platform, PortableStep, base, environment, languages, offline, own, pins, toolchains};
 use crate::action::{self, Action, COMMON};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
@@ -140,8 +140,11 @@ fn from(
     let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
     let image = ImageSpec::of(manifest);
     if !settings.host && base.starts_with(ARCHIVE) {
-        problems.extend(own::unset(&manifest.image, &image));
+        problems.extend(environment::unset(&manifest.image, &image));
+        problems.extend(environment::unset_in_tasks(blueprint, &layers));
     }
+    problems
+        .extend(environment::without_commands(blueprint).into_iter().map(|warning| warning.strictly(settings.strict)));
     let none = Lock::default();
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, blueprint, lock, &base, &platform);

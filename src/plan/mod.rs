@@ -1,6 +1,8 @@
-//! What will be done: layers of steps, and the key each layer is found under. Pure: no clock, no disk, no network.
+//! What will be done: layers of steps, and the key each layer is found under. Pure: no clock, no
+//! network, and of the disk no more than what a blueprint holds.
 
 mod base;
+mod environment;
 mod explain;
 mod image;
 mod key;

@@ -1,10 +1,8 @@
-//! What a manifest's `image` asks for beside the tasks: the user, the working directory, and an environment
-//! that holds together.
+//! What a manifest's `image` asks for beside the tasks: the user and the working directory.
 
-use super::{ImageSpec, LoweredLayer, PortableStep};
-use crate::blueprint::{Blueprint, ImageFields, MANIFEST_FILE};
+use super::{LoweredLayer, PortableStep};
+use crate::blueprint::{Blueprint, MANIFEST_FILE};
 use crate::op::{Guards, Op, Owner, Step};
-use crate::yaml::Diagnostic;
 
 /// The name of the layer that makes the image's own user.
 const USER_LAYER: &str = "user";
@@ -36,17 +34,6 @@ pub(super) fn user_layer(blueprint: &Blueprint) -> Option<LoweredLayer> {
     };
     let name = USER_LAYER.to_owned();
     Some(LoweredLayer { files: vec![name.clone()], name, steps: vec![step], portable: None })
-}
-
-/// What `image.env` refers to without that being set, on a base whose environment is known: it has a `PATH`.
-pub(super) fn unset(fields: &ImageFields, image: &ImageSpec) -> Option<Diagnostic> {
-    let (name, wanted) = image.environment(Vec::new()).err()?;
-    let at = fields.env.iter().position(|(other, _)| *other == name)?;
-    let span = *fields.env_places.get(at)?;
-    let error = Diagnostic::error("reference", span, format!("`{name}` refers to `${wanted}`, which is not set"));
-    Some(error.label(format!("no `{wanted}` before")).help(
-        "a value may refer to variables of the base and to those above it; write `\\$` for a dollar that stands for itself",
-    ))
 }
 
 /// Has the working directory of the image made, for its user, unless a task has made it: by the last layer that is no

@@ -1,15 +1,13 @@
 //! The lockfile's base and packages, put where they are used.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 
-use layers::digest::{Digest, Hasher};
-use layers::regular;
+use layers::digest::Digest;
 
 use super::LoweredLayer;
 use super::base::LOCAL;
-use crate::blueprint::Blueprint;
+use crate::blueprint::{self, Blueprint};
 use crate::lock::{ArchivePin, BasePin, ClosurePin, DebPin, Lock};
 use crate::op::{Deb, Op, Secrets, Source, Step};
 
@@ -82,13 +80,12 @@ impl AptTask {
     }
 }
 
-/// The digest of a package that is a file of the blueprint. One that cannot be read is told of where it is used.
+/// The digest of a package that is a file of the blueprint.
 fn own_digest(source: &Source, directory: &Path) -> Option<Digest> {
-    let Source::Local { path } = source else { return None };
-    let mut file = regular::beneath(directory, Path::new(path)).ok()?;
-    let mut hasher = Hasher::new();
-    io::copy(&mut file, &mut hasher).ok()?;
-    Some(hasher.finish())
+    match source {
+        Source::Local { path } => blueprint::digest_of(directory, path),
+        Source::Url { .. } | Source::Tree { .. } => None,
+    }
 }
 
 /// No action has more than one list of packages.

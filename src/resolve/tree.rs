@@ -23,6 +23,8 @@ use crate::op::Step;
 
 /// What is git's or alloy's own, whatever it is in.
 const OURS: [&str; 4] = [".git", ".alloy-clone.json", "alloy.lock.yml", "alloy.state.yml"];
+/// Variables of one machine, which may be secrets, beside a manifest: no published blueprint has them.
+const ENV_FILE: &str = ".env";
 /// More than this is no directory of a blueprint, but somebody's home.
 const MOST: usize = 1 << 20;
 /// As the kernel has it (`PATH_MAX`).
@@ -76,7 +78,8 @@ pub fn members(directory: &Path, path: &str, excludes: &[String]) -> io::Result<
         for name in opened.names().map_err(RootError::into_source)? {
             let at = inside.join(&name);
             let excluded = |pattern: &Pattern| pattern.matches_path_with(&at, GLOBS);
-            if OURS.iter().any(|ours| name == *ours) || patterns.iter().any(excluded) {
+            let private = name == ENV_FILE && path.join(&inside) == Path::new("");
+            if private || OURS.iter().any(|ours| name == *ours) || patterns.iter().any(excluded) {
                 continue;
             }
             let wrong = |problem: &str| Err(io::Error::other(format!("{} {problem}", at.display())));
@@ -318,6 +321,18 @@ mod tests {
         assert_eq!(names(place.path(), &["*.o"]), all, "`*` does not pass a `/`");
         assert_eq!(names(place.path(), &["sub"]), ["", "a"]);
         assert_eq!(names(place.path(), &["sub/**"]).len(), 3);
+    }
+
+    #[test]
+    fn variables_beside_the_manifest_are_left_out() {
+        let place = blueprint();
+        fs::write(place.path().join(".env"), "TOKEN=x").unwrap();
+        fs::write(place.path().join("conf/.env"), "KIND=x").unwrap();
+        for all in [".", "./"] {
+            let found = members(place.path(), all, &[]).unwrap();
+            assert!(!found.contains_key(Path::new(".env")) && found.contains_key(Path::new("conf/.env")), "{found:?}");
+        }
+        assert!(members(place.path(), "conf", &[]).unwrap().contains_key(Path::new(".env")));
     }
 
     #[test]

@@ -120,6 +120,12 @@ pub enum TargetError {
         /// What stands there.
         what: &'static str,
     },
+    /// A directory was wanted where something else is.
+    #[error("{} is there, and is no directory. Name another directory, or remove it in a task before", path.display())]
+    NoDirectory {
+        /// Where.
+        path: PathBuf,
+    },
     /// What was taken of the blueprint.
     #[error(transparent)]
     Tar(#[from] layers::tar::TarError),

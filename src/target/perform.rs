@@ -136,7 +136,7 @@ impl<'a> Performer<'a> {
             let wanted = step.ops.iter().any(|op| matches!(op, Op::MakeDir { path: made } if made == path));
             let found = self.root().metadata_followed(Path::new(path));
             if wanted && found.is_ok_and(|found| found.kind != FileKind::Directory) {
-                return Err(TargetError::InTheWay { path: path.into(), what: "something that is no directory" });
+                return Err(TargetError::NoDirectory { path: path.into() });
             }
             return Ok(Outcome::Skipped(format!("{path} exists")));
         }

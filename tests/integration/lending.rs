@@ -48,6 +48,11 @@ fn the_namespace_stays_whatever_is_lent() {
     }
     let ended = with_volume(&format!("{}:/lent:ro", text(fixed.path())), None, "cat /lent/mine").ok();
     assert_eq!(ended.stdout, "mine");
+    // As docker and podman take it.
+    let ended =
+        with_volume(&format!("{}:/lent:z,ro", text(fixed.path())), None, "cat /lent/mine; ! touch /lent/no").ok();
+    assert_eq!(ended.stdout, "mine");
+    with_volume(&format!("{}:/lent:sticky", text(fixed.path())), None, "true").fails(2);
     let writable = format!("{}:/lent", text(fixed.path()));
     for mode in [None, Some("userns")] {
         let ended = with_volume(&writable, mode, "true");

@@ -66,7 +66,18 @@ fn a_pulled_image_is_like_one_that_was_built() {
     let said = store.run(&["verify", &name]).fails(1).stderr;
     assert!(said.contains("does not say what it was built from") && said.contains("pulled"), "{said}");
     let to = registry.image("team/other:2");
-    assert_eq!(store.run(&["push", &name, &to]).ok().stdout, format!("{to}@{digest}\n"));
+    let pushed = store.run(&["push", &name, &to]).ok();
+    assert_eq!(pushed.stdout, format!("{to}@{digest}\n"));
+    // What does not come along is told, and nobody says that it was built without.
+    assert!(
+        pushed.stderr.contains("is without an SBOM and without provenance: it was not built here"),
+        "{}",
+        pushed.stderr
+    );
+    let said = store.run(&["push", &name, &registry.image("team/small:again")]).ok().stderr;
+    assert!(!said.contains("without an SBOM"), "the registry has them there: {said}");
+    let said = store.run(&["sbom", &digest]).fails(1).stderr;
+    assert!(said.contains("it was not built here") && said.contains("REGISTRY/NAME@DIGEST"), "{said}");
     store.run(&["prune"]).ok();
     assert_eq!(inspect(&store, &name)["digest"], digest);
     assert_eq!(store.run(&["rmi", &name]).ok().stdout, format!("{name}\n"));

@@ -71,12 +71,49 @@ fn a_reference_to_nothing_is_told_before_anything_is_built() {
     assert!(check("  env: {A: '${B'}\n").contains("is not understood"));
     let task = "- {name: a, action: run_command, reason: test, command: 'true', env: {A: $NOWHERE}}\n";
     let directory = tasks(task);
-    let said = shared().run(&["build", text(directory.path()), "--no-attest"]).fails(1).stderr;
+    let said = shared().run(&["build", text(directory.path()), "--no-attest"]).fails(3).stderr;
+    assert!(said.contains("`A` refers to `$NOWHERE`, which is not set") && said.contains("tasks.yml:1:"), "{said}");
+    // What is set above it, by the image or by every machine, is something.
+    let manifest = "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {env: {TOOLS: /opt}}\n";
+    let task = "- {name: a, action: run_command, reason: test, command: 'true', creates: /srv, env: {A: $TOOLS, B: $A, C: '$HOME$PATH', D: $http_proxy}}\n";
+    let directory = blueprint(&[("manifest.yml", manifest), ("a.yml", task)]);
+    shared().run(&["check", "--strict", text(directory.path())]).ok();
+    // Of a base that is not known before, it is told when it is used.
+    let bare = tempfile::tempdir().unwrap();
+    let base = format!("rootfs:{}", text(bare.path()));
+    let directory = tasks("- {name: a, action: run_command, reason: test, command: 'true', env: {A: $NOWHERE}}\n");
+    let said = shared().run(&["build", text(directory.path()), "--no-attest", "--base", &base]).fails(1).stderr;
     assert!(said.contains("the variable `A` refers to `$NOWHERE`, which is not set"), "{said}");
 }
 
 #[test]
+fn a_path_without_commands_and_every_wrong_entry_are_told() {
+    let check = |image: &str, env: &str, more: &[&str]| {
+        let manifest = format!("name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {{env: {image}}}\n");
+        let task =
+            format!("- {{name: a, action: run_command, reason: test, command: 'true', creates: /srv, env: {env}}}\n");
+        let directory = blueprint(&[("manifest.yml", &manifest), ("a.yml", &task)]);
+        shared().run(&[&["check", text(directory.path())], more].concat())
+    };
+    for (image, env) in [("{PATH: /opt/x/bin}", "{}"), ("{}", "{PATH: /opt/x/bin}")] {
+        let said = check(image, env, &[]).ok().stdout;
+        assert!(said.contains("none of the directories in which a system has its commands"), "{said}");
+        assert!(said.contains("`PATH: /opt/x/bin:$PATH`"), "{said}");
+        check(image, env, &["--strict"]).fails(1);
+    }
+    check("{PATH: '/opt/x/bin:$PATH'}", "{PATH: '/opt/y:/usr/bin'}", &["--strict"]).ok();
+    let said = check("{'A=B': c, C: '${D', 'E=F': x}", "{}", &[]).fails(1).stdout;
+    for wanted in ["`A=B` cannot be", "in the value of `C`", "`E=F` cannot be"] {
+        assert!(said.contains(wanted), "{wanted} is not in:\n{said}");
+    }
+}
+
+#[test]
 fn a_working_directory_that_a_task_made_stays_as_it_is() {
+    let file = "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {workdir: /etc/passwd}\n";
+    let directory = blueprint(&[("manifest.yml", file), ("a.yml", "[]")]);
+    let said = shared().run(&["build", text(directory.path()), "--no-attest"]).fails(1).stderr;
+    assert!(said.contains("/etc/passwd is there, and is no directory. Name another directory"), "{said}");
     let task_file = "- {name: a, action: run_command, reason: test, command: 'mkdir -m 0700 /work', creates: /work}\n";
     build("workdir", "  user: dev\n  workdir: /work\n", task_file);
     assert_eq!(
@@ -96,7 +133,8 @@ fn a_strict_shell_ends_at_the_first_failure() {
     };
     let lines = "  command: |\n    false\n    true\n";
     let pipe = "  command: false | cat\n";
-    for script in [lines, pipe] {
+    let inner = "  command: x=$(false; echo a)\n";
+    for script in [lines, pipe, inner] {
         assert!(!fails("", script), "a published blueprint is as it was: {script}");
         assert!(fails("shell: strict\n", script), "{script}");
         assert!(fails("", &format!("{script}  shell: strict\n")), "{script}");

@@ -128,6 +128,20 @@ pub(super) fn attach(
     attach: &Attach,
 ) -> Result<(), CommandError> {
     let mut done = Vec::new();
+    if attach.documents
+        && image.documents.is_none()
+        && !documents::are_attached(resolver, client, &image.manifest.digest)?
+    {
+        let why = match image.from {
+            Some(_) => "it was built with --no-attest",
+            None => {
+                "it was not built here, and what is attached to an image where it was pulled from does not come along; \
+                 tools that copy it with the image are `oras cp -r` and `cosign copy`"
+            }
+        };
+        let warning = format!("{destination} is without an SBOM and without provenance: {why}");
+        resolver.reporter.event(Event::Warning(warning));
+    }
     if let Some(documents) = image.documents.as_ref().filter(|_| attach.documents) {
         let sbom = documents::sbom(resolver, image, documents)
             .map_err(|error| error.hint("--no-attest pushes the image without an SBOM"))?;

@@ -55,9 +55,9 @@ impl Language {
     }
 }
 
-/// The command line by which bash runs `text` and ends at the first command that fails.
+/// The command line by which bash runs `text` and ends at the first command that fails, also in a `$(…)`.
 pub(super) fn strict(text: &str) -> Vec<String> {
-    owned(&["bash", "-e", "-o", "pipefail", "-c", text])
+    owned(&["bash", "-O", "inherit_errexit", "-e", "-o", "pipefail", "-c", text])
 }
 
 /// The command line by which the login shell of `account` runs `command`. A profile may set `PATH` anew: `paths` are

@@ -78,7 +78,7 @@ pub fn members(directory: &Path, path: &str, excludes: &[String]) -> io::Result<
         for name in opened.names().map_err(RootError::into_source)? {
             let at = inside.join(&name);
             let excluded = |pattern: &Pattern| pattern.matches_path_with(&at, GLOBS);
-            let private = name == ENV_FILE && path.join(&inside) == Path::new("");
+            let private = name == ENV_FILE && path.join(&inside) == Path::new(".");
             if private || OURS.iter().any(|ours| name == *ours) || patterns.iter().any(excluded) {
                 continue;
             }

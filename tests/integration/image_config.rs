@@ -133,7 +133,7 @@ fn a_working_directory_that_is_a_file_is_an_error() {
         ("a.yml", "- {name: a, action: run_command, reason: test, command: 'true'}\n"),
     ]);
     let said = shared().run(&["build", text(blueprint.path())]).fails(1).stderr;
-    assert!(said.contains("/etc/passwd is something that is no directory"), "{said}");
+    assert!(said.contains("/etc/passwd is there, and is no directory. Name another directory"), "{said}");
 }
 
 /// A published blueprint says `run_as` of a user whom its host has.

@@ -128,19 +128,13 @@ pub(super) fn attach(
     attach: &Attach,
 ) -> Result<(), CommandError> {
     let mut done = Vec::new();
-    if attach.documents
-        && image.documents.is_none()
-        && !documents::are_attached(resolver, client, &image.manifest.digest)?
-    {
-        let why = match image.from {
-            Some(_) => "it was built with --no-attest",
-            None => {
-                "it was not built here, and what is attached to an image where it was pulled from does not come along; \
-                 tools that copy it with the image are `oras cp -r` and `cosign copy`"
-            }
-        };
-        let warning = format!("{destination} is without an SBOM and without provenance: {why}");
-        resolver.reporter.event(Event::Warning(warning));
+    // Whoever builds without documents has said so; of an image that came from elsewhere, nobody has.
+    let foreign = image.documents.is_none() && image.from.is_none();
+    if attach.documents && foreign && !documents::are_attached(resolver, client, &image.manifest.digest)? {
+        resolver.reporter.event(Event::Warning(format!(
+            "{destination} is without an SBOM and without provenance: it was not built here, and what is attached to an \
+             image where it was pulled from does not come along; `oras cp -r` and `cosign copy` copy it with the image"
+        )));
     }
     if let Some(documents) = image.documents.as_ref().filter(|_| attach.documents) {
         let sbom = documents::sbom(resolver, image, documents)

@@ -99,7 +99,7 @@ pub enum Archive {
 pub enum Command {
     /// Text for `bash -c`, or for the login shell of `user`.
     Shell(String),
-    /// Text for `bash -e -o pipefail -c`, which ends at the first command that fails.
+    /// Text for bash, which ends at the first command that fails, also in a pipe or a `$(…)`.
     Strict(String),
     /// A program, found through `PATH`, and its arguments.
     Argv(Vec<String>),

@@ -27,7 +27,7 @@ pub use error::{FULL, SinkError};
 pub use look::{directory, is_mount_point, unexpanded_home};
 pub use made::Made;
 pub use parts::Parts;
-pub use staged::{Staged, exchange};
+pub use staged::{Staged, exchange, settle};
 
 /// An error unless names can be made in `directory`.
 pub fn may_make_in(directory: &Path) -> Result<(), SinkError> {

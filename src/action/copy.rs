@@ -9,7 +9,8 @@ pub(super) static ACTION: Action = Action {
     name: "copy",
     summary: "A file or a directory of the blueprint, copied; nothing is deleted. Files become 0644, or 0755 where they \
               are executable, directories 0755; `mode` is for the files, `owner` for all that is made. Links stay links, \
-              and may not lead out of the directory. `.git`, alloy.lock.yml, alloy.state.yml and .alloy-clone.json are left out, and so is a `.env` beside the manifest",
+              and may not lead out of the directory. `.git`, alloy.lock.yml, alloy.state.yml and \
+              .alloy-clone.json are left out, and so is a `.env` beside the manifest",
     fields: &[
         Field::required("source", Text, "The file or directory, relative to the blueprint's directory"),
         Field::required(

@@ -18,7 +18,8 @@ const SHELLS: &[&str] = &["plain", "strict"];
 pub(super) const SHELL: Field = Field::optional(
     "shell",
     OneOf(SHELLS),
-    "strict: the first command that fails ends the script, also in a pipe or a `$(…)` (`bash -e -o pipefail`); plain: the last one decides",
+    "strict: the first command that fails ends the script, also in a pipe or a `$(…)` (`bash -e -o pipefail -O \
+     inherit_errexit`); plain: the last one decides",
 );
 
 impl Fields<'_> {

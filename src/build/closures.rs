@@ -22,8 +22,8 @@ pub enum Open {
 }
 
 impl Open {
-    /// Those of `layers`, of the blueprint in `directory`, that have to be asked there, in the order in which they run. What apt installs first decides
-    /// what is missing later.
+    /// Those of `layers`, of the blueprint in `directory`, that have to be asked there, in the order in which they run.
+    /// What apt installs first decides what is missing later.
     fn of(layers: &[LoweredLayer], directory: &Path) -> Vec<Self> {
         let apt = AptTask::of(layers, directory).into_iter().skip_while(|task| task.locked).map(Self::Apt);
         let asks = |task: &LanguageTask| {

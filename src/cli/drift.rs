@@ -1,5 +1,6 @@
 //! `alloy drift`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 fn hide_secrets(blueprint: Option<&Blueprint>) -> Result<(), CommandError> {
     let required = blueprint.iter().flat_map(|blueprint| &blueprint.manifest.required_env);
     let declared: Vec<&str> = required.filter(|one| one.secret).map(|one| one.name.as_str()).collect();
-    let given = inputs::given(&[], &[])?.process;
+    let given = inputs::given(&[], BTreeMap::new())?.process;
     let written = blueprint.iter().flat_map(|blueprint| &blueprint.variables);
     let written = written.map(|(name, variable)| (name, &variable.value));
     let mut secrets = Secrets::default();

@@ -203,7 +203,7 @@ impl InputArgs {
     /// For this machine.
     fn settings(&self) -> Result<Settings, CommandError> {
         let user = self.user.as_deref().and_then(|user| user.split(':').next()).map(str::to_owned);
-        let given = Given { user, ..given(&self.var, &self.env_file)? };
+        let given = Given { user, ..given(&self.var, of_files(&self.env_file)?)? };
         let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
         // An image build is what the tag stands for.
         let mut tags = BTreeSet::from(["docker".to_owned()]);
@@ -266,8 +266,8 @@ fn base_outside(blueprint: &Blueprint, settings: &Settings) -> Option<Diagnostic
     if settings.base.is_some() || settings.host { None } else { plan::base_leads_out(blueprint) }
 }
 
-/// What `--var`, `--env-file` and the environment give.
-pub(super) fn given(pairs: &[String], env_files: &[PathBuf]) -> Result<Given, CommandError> {
+/// What `--var`, files of variables and the environment give.
+pub(super) fn given(pairs: &[String], env_file: BTreeMap<String, String>) -> Result<Given, CommandError> {
     let mut vars = BTreeMap::new();
     for pair in pairs {
         let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -275,14 +275,13 @@ pub(super) fn given(pairs: &[String], env_files: &[PathBuf]) -> Result<Given, Co
         };
         vars.insert(name.to_owned(), value.to_owned());
     }
-    let env_file = of_files(env_files)?;
     // Variables that are not text cannot be meant.
     let process =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Given { vars, env_file, process: process.collect(), ..Given::default() })
 }
 
-/// What `--env-file` gives: the last of several files counts.
+/// What `--env-file` gives: the last of several files counts. A pipe can be read once.
 pub(super) fn of_files(env_files: &[PathBuf]) -> Result<BTreeMap<String, String>, CommandError> {
     let mut values = BTreeMap::new();
     for file in env_files {

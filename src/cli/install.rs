@@ -1,6 +1,6 @@
 //! `alloy install`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -79,8 +79,8 @@ impl Args {
         self.platform.clone().unwrap_or_else(Platform::of_this_machine)
     }
 
-    fn prepare(&self, directory: &Path) -> Result<Prepared, CommandError> {
-        let given = inputs::given(&self.var, &self.env_file)?;
+    fn prepare(&self, directory: &Path, env_file: BTreeMap<String, String>) -> Result<Prepared, CommandError> {
+        let given = inputs::given(&self.var, env_file)?;
         let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
         let mut tags = BTreeSet::new();
         tags.extend((self.docker || on("ALLOY_ENV_DOCKER")).then(|| "docker".to_owned()));
@@ -100,7 +100,8 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let place = &args.place.with(inputs::of_files(&args.env_file)?);
+    let env_file = inputs::of_files(&args.env_file)?;
+    let place = &args.place.with(env_file.clone());
     // Before anything is fetched.
     install::allowed(&place.root, args.dry_run)?;
     let looks = args.dry_run && !place.is_published();
@@ -113,7 +114,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     interrupt::obey(&context.runtime, CtrlC::Asked)?;
     let Place { directory, state } = place.find(&context, args.platform(), args.dry_run)?;
-    let prepared = args.prepare(&directory)?;
+    let prepared = args.prepare(&directory, env_file)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
     let mut network = Network::new(&context, place.transport(), prepared.platform.clone())?;
     // Packages that are pinned are fetched as builds fetch them.

@@ -3,16 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::Path;
-
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use super::HubError;
 use super::contents::failed;
 use super::renew::{Here, State, state};
-use crate::sink::exchange;
+use crate::sink::{exchange, settle};
 
 /// Puts the file `path` of `tree` into the clone `dest`. What is there has to be in one of the `known` states.
 pub(super) fn put(tree: &Path, dest: &Path, path: &Path, known: &BTreeSet<State>) -> Result<(), HubError> {
@@ -46,18 +42,6 @@ pub(super) fn remove(tree: &Path, dest: &Path, path: &Path, known: &BTreeSet<Sta
 
 fn is_known(root: &Path, path: &Path, known: &BTreeSet<State>) -> bool {
     matches!(state(root, path), Ok(Here::File(state)) if known.contains(&state))
-}
-
-/// Takes a free place. False if there is something by now.
-fn settle(new: &Path, place: &Path) -> io::Result<bool> {
-    match renameat_with(CWD, new, CWD, place, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        // A file system that knows no such flag, such as NFS.
-        Err(Errno::INVAL | Errno::NOSYS) if place.symlink_metadata().is_err() => fs::rename(new, place).map(|()| true),
-        Err(Errno::INVAL | Errno::NOSYS) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn touched(place: &Path) -> HubError {

@@ -49,17 +49,12 @@ impl Staged {
 
     /// Takes a free place. False if there is something by now.
     pub fn settle(mut self, path: &Path) -> io::Result<bool> {
-        match renameat_with(CWD, self.path(), CWD, path, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(false),
-            // A file system that knows no such flag, such as NFS.
-            Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(self.path(), path)?,
-            Err(Errno::INVAL | Errno::NOSYS) => return Ok(false),
-            Err(error) => return Err(error.into()),
+        let settled = settle(self.path(), path)?;
+        if settled {
+            // Nothing has the old name any more.
+            self.directory.take().map(TempDir::keep);
         }
-        // Nothing has the old name any more.
-        self.directory.take().map(TempDir::keep);
-        Ok(true)
+        Ok(settled)
     }
 
     /// Takes the place of what is at `path`, which is deleted; or a free one.
@@ -83,13 +78,27 @@ impl Drop for Staged {
     }
 }
 
+/// `new` takes the free place `path`. False if there is something by now.
+pub fn settle(new: &Path, path: &Path) -> io::Result<bool> {
+    match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        // A file system that knows no such flag, such as NFS.
+        Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(new, path).map(|()| true),
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// `new` takes the place of `old`, and `old` that of `new`; or a free one, if there is no `old`.
 pub fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
         Err(Errno::NOENT) => fs::rename(new, old),
         // A file system without exchange, such as NFS.
         Err(Errno::INVAL | Errno::NOSYS) => {
-            let aside = new.with_extension("old");
+            // Beside files of a tree: none of them has such a name.
+            let mut aside = new.as_os_str().to_owned();
+            aside.push(".alloy-aside");
             fs::rename(old, &aside)?;
             fs::rename(new, old)?;
             fs::rename(aside, new)

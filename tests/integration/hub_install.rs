@@ -146,6 +146,14 @@ fn a_file_of_variables_says_which_registry_and_who() {
     for words in [&["install"][..], &["compat", "alloy-provisioner", "install"]] {
         assert!(install(words).ok().stdout.ends_with("2 to run, 0 to skip\n"));
     }
+    // From a pipe, which can be read once, a blueprint gets its variables as well.
+    let manifest = MANIFEST.replace("run_order", "required_env: [{name: ALLOY_TEST_BOARD}]\nrun_order");
+    let own = blueprint(&[("manifest.yml", &manifest), ("tasks.yml", ONE)]);
+    let line = "echo ALLOY_TEST_BOARD=x | exec \"$0\" install --dry-run --env-file /dev/stdin --blueprint-dir \"$1\" --root \"$2\"";
+    let words = ["-c", line, ALLOY, text(own.path()), text(site.host.path())];
+    let mut command = Command::new("sh");
+    command.args(words).env("ALLOY_HOME", site.store.path().join("store")).env("HOME", site.home.path());
+    assert!(run(&mut command).ok().stdout.ends_with("1 to run, 0 to skip\n"));
     std::fs::write(&env, said.replace("s3cret", "wrong")).unwrap();
     let refused = install(&["install"]).fails(4).stderr;
     assert!(refused.contains("ALLOY_REGISTRY_PASSWORD") && !refused.contains("wrong"), "{refused}");

@@ -88,7 +88,8 @@ impl Words {
 impl Words {
     /// True if the file of variables that is given says which registry is meant.
     fn says_registry(&self) -> bool {
-        let file = self.value("--env-file").map(PathBuf::from);
+        // What is no file can be read once, and the command itself has to.
+        let file = self.value("--env-file").map(PathBuf::from).filter(|file| file.is_file());
         let values = file.and_then(|file| env_file::read(&file).ok()).unwrap_or_default();
         values.get(hub::REGISTRY).is_some_and(|registry| !registry.is_empty())
     }

@@ -44,6 +44,28 @@ const WEST_KEEPS: &str =
 const KAS_KEEPS: &str =
     r#"test -z "$KAS_REPO_TAG" || echo "refs/tags/$KAS_REPO_TAG" >> "$(git rev-parse --git-dir)/alloy-keep" || true"#;
 
+/// By this variable kas is told where to build (kas(1), "Environment variables").
+const KAS_BUILD_DIR: &str = "KAS_BUILD_DIR";
+
+/// repo's own repository, as its launcher clones it.
+pub const REPO_URL: &str = "https://gerrit.googlesource.com/git-repo";
+
+/// What repo's launcher checks out of it.
+pub const REPO_REVISION: &str = "stable";
+
+/// Makes a checkout of repo what its launcher makes of one.
+const REPO_TOOL: &str = include_str!("git/repo_tool.sh");
+
+/// Ends a task whose directory is not empty, before anything is cloned into it.
+const EMPTY: &str =
+    r#"test -z "$(ls -A)" || { echo "ERROR: $PWD already exists and is not an empty directory"; exit 1; }"#;
+
+/// Has repo make a workspace.
+const REPO_SYNC: &str = concat!(include_str!("git/fetching.sh"), include_str!("git/repo_sync.sh"));
+
+/// Makes workspaces of repo the same whenever and wherever they were made.
+const REPO_TIMELESS: &str = include_str!("git/repo_timeless.sh");
+
 impl Fields<'_> {
     /// A program that works with git repositories, in the login environment of whoever runs the task.
     pub fn git_tool(&self, words: &[&str], cwd: &str) -> Result<Op, Diagnostic> {
@@ -122,10 +144,43 @@ impl Fields<'_> {
         Ok(ops)
     }
 
-    /// What kas makes of a configuration in the repository in `dest`.
-    pub fn git_layers(&self, file: &str, dest: &str) -> Result<Vec<Op>, Diagnostic> {
+    /// What kas makes of a configuration in the repository in `dest`, with a build directory of its own or `build`.
+    pub fn git_layers(&self, file: &str, dest: &str, build: Option<&str>) -> Result<Vec<Op>, Diagnostic> {
         let words = [&["kas", "checkout", file][..], &["kas", "for-all-repos", file, KAS_KEEPS]];
-        words.iter().map(|words| self.git_tool(words, dest)).collect()
+        let mut ops = words.iter().map(|words| self.git_tool(words, dest)).collect::<Result<Vec<_>, _>>()?;
+        for op in &mut ops {
+            if let (Op::Run { env, .. }, Some(build)) = (op, build) {
+                env.insert(KAS_BUILD_DIR.to_owned(), build.to_owned());
+            }
+        }
+        Ok(ops)
+    }
+
+    /// A workspace of repo, in `dest`, of a manifest that is in a repository. repo itself is cloned like everything else:
+    /// its launcher would take what is newest that day.
+    pub fn git_manifest(
+        &mut self,
+        url: &str,
+        revision: Option<&str>,
+        file: Option<&str>,
+        dest: &str,
+    ) -> Result<Vec<Op>, Diagnostic> {
+        let tool = format!("{dest}/.repo/repo");
+        let tool_url = self.git_word("repo_url")?.unwrap_or_else(|| REPO_URL.to_owned());
+        let tool_revision = self.git_word("repo_rev")?.unwrap_or_else(|| REPO_REVISION.to_owned());
+        let (groups, depth) = (self.git_word("groups")?.unwrap_or_default(), self.number("depth")?.to_string());
+        let pinned = self.checkout(url, revision);
+        let named = pinned.as_deref().or(revision).unwrap_or(DEFAULT_REVISION);
+        let mut ops = self.own_directory(dest)?;
+        ops.push(self.git_tool(&["sh", "-c", EMPTY], dest)?);
+        ops.extend(self.own_directory(&format!("{dest}/.repo"))?);
+        ops.extend(self.git_alone(&tool_url, Some(&tool_revision), &tool, 0)?);
+        ops.push(self.git_tool(&["sh", "-c", REPO_TOOL, &tool_url], &tool)?);
+        ops.push(self.git_timeless(&tool)?);
+        let words = ["sh", "-c", REPO_SYNC, url, named, file.unwrap_or("default.xml"), &groups, &depth];
+        ops.push(self.git_tool(&words, dest)?);
+        ops.push(self.git_tool(&["sh", "-c", REPO_TIMELESS], dest)?);
+        Ok(ops)
     }
 
     /// The submodules of the repository in `dest`, as its commit has them.

@@ -55,6 +55,7 @@ actions! {
 pub use check::check_reference;
 pub use common::{COMMON, lower};
 pub use fields::{Fields, absolute_path, variable};
+pub use git::{REPO_REVISION, REPO_URL};
 
 /// A field of an action.
 #[derive(Clone, Copy, Debug)]

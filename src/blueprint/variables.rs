@@ -124,6 +124,13 @@ impl Environment {
         env.process.insert(DEV_USERNAME.to_owned(), user.clone());
         env.values.insert(DEV_USERNAME.to_owned(), user.clone());
         env.chosen = Some(format!("{DEV_USERNAME} is {user}, from {source}"));
+        // Commands have these without the blueprint's asking for them, and may print them.
+        for (name, value) in super::of_commands(&given.process) {
+            env.secrets.logins_of_value(&value);
+            if Secrets::is_secret_name(&name) {
+                env.secrets.hide(&value);
+            }
+        }
         env.filled(blueprint, given)
     }
 

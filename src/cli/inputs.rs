@@ -275,10 +275,7 @@ pub(super) fn given(pairs: &[String], env_file: BTreeMap<String, String>) -> Res
         };
         vars.insert(name.to_owned(), value.to_owned());
     }
-    // Variables that are not text cannot be meant.
-    let process =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(Given { vars, env_file, process: process.collect(), ..Given::default() })
+    Ok(Given { vars, env_file, process: crate::blueprint::process(), ..Given::default() })
 }
 
 /// What `--env-file` gives: the last of several files counts. A pipe can be read once.

@@ -9,12 +9,19 @@ use super::Fetcher;
 use crate::op::{Command, Op, Secrets, Step};
 
 /// kas keeps settings of the environment from the git that it starts, and takes a file. It is made of this variable, as
-/// everybody on a machine may read command lines.
+/// everybody on a machine may read command lines. The bundle of certificates that git is told of by the environment comes
+/// into the same file.
 const KAS_SETTINGS: &str = "ALLOY_GIT_CONFIG";
-const KAS: &str = r#"umask 077
+const KAS: &str = r#"if ! command -v kas >/dev/null; then
+    echo "\`kas\` is not on the PATH of $USER ($PATH): an earlier task has to install it"
+    exit 127
+fi
+[ -n "$ALLOY_GIT_CONFIG$GIT_SSL_CAINFO" ] || exec kas "$@"
+umask 077
 directory=$(mktemp -d) || exit
 trap 'rm -rf "$directory"' EXIT
 [ -z "$GITCONFIG_FILE" ] || cat "$GITCONFIG_FILE" > "$directory/gitconfig" || exit
+[ -z "$GIT_SSL_CAINFO" ] || git config -f "$directory/gitconfig" http.sslCAInfo "$GIT_SSL_CAINFO" || exit
 printf '%s' "$ALLOY_GIT_CONFIG" >> "$directory/gitconfig" || exit
 unset ALLOY_GIT_CONFIG
 GITCONFIG_FILE=$directory/gitconfig kas "$@""#;
@@ -72,7 +79,7 @@ impl Fetcher {
             if clones {
                 settings.iter().for_each(|(name, value)| add(env, name, value));
             }
-            if clones && words[0] == "kas" && !settings.is_empty() {
+            if clones && words[0] == "kas" {
                 words.splice(0..0, ["sh", "-c", KAS].map(str::to_owned));
                 env.insert(
                     KAS_SETTINGS.to_owned(),

@@ -1,14 +1,15 @@
 //! `--locked`: what a build needs and the lockfile does not pin, and what the lockfile pins and nothing uses.
 
 use super::{AptTask, LanguageTask, Lowered, Platform, fixed};
+use crate::action::{REPO_REVISION, REPO_URL};
 use crate::blueprint::{Blueprint, Task};
 use crate::lock::{ClosurePin, Keys, Lock, same};
 use crate::op::{DEFAULT_REVISION, Pinned, Secrets, Source, Step, without_logins, without_tokens};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
 /// Fields that name a git repository, and those that name a revision of it.
-const REPOSITORIES: [&str; 2] = ["url", "external_tree"];
-const REVISIONS: [&str; 3] = ["revision", "version", "commit_hash"];
+const REPOSITORIES: [&str; 3] = ["url", "external_tree", "repo_url"];
+const REVISIONS: [&str; 4] = ["revision", "version", "commit_hash", "repo_rev"];
 
 /// All that keeps the build of `lowered`, made from `blueprint`, from being the one that was locked.
 pub fn not_locked(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform) -> Vec<Diagnostic> {
@@ -169,6 +170,11 @@ impl<'a> Uses<'a> {
             collect(&task.fields, "url", &mut urls);
             REPOSITORIES.iter().for_each(|name| collect(&task.fields, name, &mut repositories));
             REVISIONS.iter().for_each(|name| collect(&task.fields, name, &mut revisions));
+            // A task of repo's that does not say which repo.
+            if task.fields.get("tool").is_some() {
+                repositories.push(REPO_URL);
+                revisions.push(REPO_REVISION);
+            }
         }
         Self { references, urls, repositories, revisions }
     }

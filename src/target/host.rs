@@ -18,6 +18,7 @@ use super::lent::Lent;
 use super::perform::Performer;
 use super::request::Outcome;
 use super::site::{Site, read_accounts};
+use crate::blueprint;
 use crate::op::{DEFAULT_PATH, Op, Source, Step};
 use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
 use crate::ssh::Ssh;
@@ -76,17 +77,18 @@ impl Host {
     }
 
     /// The machine with this root, to which nobody else installs: what killed runs have left there is deleted. What is
-    /// lent to another root than the machine's is kept in `store`; `var` reads the environment of whoever runs alloy.
-    pub fn open(root: Root, store: &Store, var: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
+    /// lent to another root than the machine's is kept in `store`; `process` is the environment of whoever runs alloy: commands
+    /// on the machine itself have what of it is theirs, as under `sudo -E`.
+    pub fn open(root: Root, store: &Store, process: &BTreeMap<String, String>) -> Result<Self, TargetError> {
         private::sweep(&root)?;
         points::clear(&root)?;
         let (mut env, kind, conf) = if root.path() == Path::new("/") {
             let place = private::directory(&root, "run")?;
             let conf = place.join("apt.conf");
             root.write_file(&conf, &mut APT_CONF.as_bytes(), 0o644)?;
-            (Lent::environment(var), Kind::Own(place), Path::new("/").join(conf))
+            (blueprint::of_commands(process), Kind::Own(place), Path::new("/").join(conf))
         } else {
-            let lent = Lent::by_this_machine(var);
+            let lent = Lent::by_this_machine(|name| process.get(name).cloned());
             let elsewhere = Elsewhere::prepare(store, &lent, APT_CONF)?;
             (lent.env, Kind::Elsewhere(elsewhere), Path::new(super::lent::PLACE).join("apt.conf"))
         };

@@ -14,16 +14,16 @@ use crate::support::http::{Server, send};
 use crate::support::{ALLOY, Ended, Store, TOOLS, blueprint, run, shared, tasks, text, tool};
 
 const BACKEND: &str = include_str!("git_backend.py");
-const TOKEN: &str = "gitt0ken-gitt0ken";
+pub const TOKEN: &str = "gitt0ken-gitt0ken";
 
 /// git's own backend, which lets `ann` in.
-struct Backend {
+pub struct Backend {
     child: Child,
-    port: String,
+    pub port: String,
 }
 
 impl Backend {
-    fn serve(files: &Files) -> Self {
+    pub fn serve(files: &Files) -> Self {
         let words = format!("Basic {}", STANDARD.encode(format!("ann:{TOKEN}")));
         let mut command = Command::new("python3");
         command.args(["-c", BACKEND, text(files.path()), &words]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -33,7 +33,7 @@ impl Backend {
         Self { child, port: port.trim().to_owned() }
     }
 
-    fn url(&self, name: &str) -> String {
+    pub fn url(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}/{name}", self.port)
     }
 }

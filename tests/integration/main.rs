@@ -106,3 +106,4 @@ mod variables;
 mod vendor_debs;
 mod verify;
 mod witnessed;
+mod yocto;

@@ -157,7 +157,7 @@ fn what_cannot_be_cloned_is_explained() {
             1,
             "`west` is not on the PATH of root",
         ),
-        (format!("action: yocto_manifest, url: '{sdk}', tool: repo, dest: /opt/sdk"), 3, "it is always `kas`"),
+        (format!("action: yocto_manifest, url: '{sdk}', tool: west, dest: /opt/sdk"), 3, "it is one of kas, repo"),
         (
             "action: mcu_sdk, method: git, url: '--upload-pack=x', version: v1, dest: /opt/sdk".into(),
             3,

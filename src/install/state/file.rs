@@ -53,9 +53,10 @@ impl StateError {
                 "name the directory of `{found}` with --blueprint-dir, or a state file for each blueprint with --state; \
                  `alloy install --forget` begins anew"
             ),
-            Self::Foreign { .. } | Self::Damaged { .. } => {
-                "move it away, or --forget what it says: all tasks run anew".into()
-            }
+            Self::Foreign { .. } => "move it away, or --forget what it says: all tasks run anew. What another tool \
+                                     noted there of a task cannot be told from a change of the task"
+                .into(),
+            Self::Damaged { .. } => "move it away, or --forget what it says: all tasks run anew".into(),
         })
     }
 }

@@ -1,0 +1,47 @@
+# Makes a workspace of repo the same whenever and wherever it was made, as the script beside this one has it for other
+# repositories. Those of repo share their objects by links, which have to stay as they are.
+line='
+'
+# When what was fetched and how long that took, copies of settings, and what was done.
+find .repo -path .repo/repo -prune -o \( -name .repo_fetchtimes.json -o -name .repo_localsyncstate.json -o -name 'TRACE_FILE*' \
+    -o -name .repo_config.json -o -name '.repopickle_*' \) -exec rm -rf {} + || exit
+rm -f ~/.repo_.gitconfig.json
+config=.repo/manifests.git/config
+git config --file $config --name-only --get-regexp '^repo\.syncstate\.' | sed 's/\.[^.]*$//' | sort -u |
+    while read -r section; do git config --file $config --remove-section "$section" || exit; done || exit
+
+# One repository after the other. `objects` is its own, or a link to those that it shares with others.
+{
+    echo .repo/manifests.git
+    test ! -d .repo/projects || find .repo/projects -type d -name '*.git' -exec test -e '{}/objects' \; -print
+} | sort | while read -r at; do (
+    cd "$at" || exit
+    git rev-parse --quiet --verify HEAD >/dev/null 2>&1 || exit 0
+    # The branch `default`, what the manifest calls the revision, and the server's branch that this stands for.
+    branch=$(git symbolic-ref --quiet HEAD)
+    keep=$line$branch$line
+    for ref in $(git for-each-ref --format='%(refname)' refs/remotes/m/); do
+        keep=$keep$ref$line$(git symbolic-ref --quiet "$ref")$line
+    done
+    git for-each-ref --format='%(refname)' | while read -r ref; do
+        case $keep in *"$line$ref$line"*) ;; *) echo "delete $ref" ;; esac
+    done | git update-ref --no-deref --stdin || exit
+    git pack-refs --all || exit
+    find refs -mindepth 2 -depth -type d -exec rmdir {} + 2>/dev/null
+    rm -rf logs FETCH_HEAD ORIG_HEAD info/refs gc.log clone.bundle
+    chmod go+rx . || exit
+
+    count=$(git count-objects -v | sed -n 's/^in-pack: //p')
+    if test "${count:-0}" -gt 1000000; then
+        echo "$at has $count objects, which are not packed anew: another build may have other bytes; \`depth\` avoids that"
+    elif test -z "$(git config --get extensions.partialClone)"; then
+        test ! -f shallow || sort -o shallow shallow || exit
+        objects=$(readlink -f objects) && packed=${objects%/objects}/repacked && mkdir -p "$packed/info" "$packed/pack" || exit
+        { git rev-parse HEAD && git for-each-ref --format='%(objectname)'; } | git pack-objects --quiet --revs \
+            --no-reuse-object --threads=1 --delta-base-offset "$packed/pack/pack" >/dev/null || exit
+    fi
+    rm -f index sharedindex.* && GIT_DIR=. git read-tree HEAD
+) || exit; done || exit
+find .repo -path .repo/repo -prune -o -name repacked -type d -prune -print | while read -r packed; do
+    rm -rf "${packed%/repacked}/objects" && mv "$packed" "${packed%/repacked}/objects" || exit
+done

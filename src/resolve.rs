@@ -29,6 +29,7 @@ mod downloads;
 mod error;
 mod files;
 mod kept;
+mod known;
 mod named;
 mod packages;
 mod pin;
@@ -152,26 +153,6 @@ impl Resolver<'_> {
     /// True unless layers of the base are nowhere, as far as is known.
     fn reachable(&self, base: &Base) -> bool {
         base.image.layers.iter().all(|layer| elsewhere::reachable(self.store, &layer.descriptor.digest))
-    }
-
-    /// What a base was found to be before. Asks nobody, and changes nothing.
-    pub fn known_base(&self, text: &str) -> Result<Option<Base>> {
-        let reference: BaseRef = text.parse()?;
-        if let Some(base) = self.named_base(&reference)? {
-            return Ok(Some(base));
-        }
-        let image = match &reference {
-            BaseRef::Local(_) => None,
-            BaseRef::Registry(_) | BaseRef::Deb { .. } => {
-                return Ok(cache::get(self.store, BASES, &self.base_key(text))?);
-            }
-            BaseRef::Oci { path, tag } => self.read_before(&path.join(INDEX), tag.as_deref().unwrap_or_default())?,
-            BaseRef::Rootfs(path) if self.is_directory(path) => None,
-            BaseRef::OciArchive(path) | BaseRef::DockerArchive(path) | BaseRef::Rootfs(path) => {
-                self.read_before(path, "")?
-            }
-        };
-        Ok(image.map(|image| Base { identity: image.identity, origin: Origin::Store, image }))
     }
 
     fn base_key(&self, text: &str) -> String {

@@ -6,9 +6,11 @@ use crate::op::Command;
 use crate::yaml::Diagnostic;
 
 mod lex;
+mod masked;
 mod parse;
 mod passed;
 
+use masked::{Masked, masked};
 use passed::passed_over;
 
 /// How a shell takes commands that fail.
@@ -32,6 +34,12 @@ impl Fields<'_> {
         if let Some((what, help)) = asks(&script) {
             let span = self.required(name)?.span;
             self.warn(Diagnostic::warning("shell", span, format!("`{name}` {what}")).help(help));
+        }
+        for Masked { text, number, instead } in masked(&script, strict) {
+            let span = self.required(name)?.span;
+            let line = text.lines().next().unwrap_or_default();
+            let warning = Diagnostic::warning("shell", span, format!("`{line}` ends well also where its `$(…)` fails"));
+            self.warn(warning.help(format!("write {instead}: the script then ends where it fails")).of(text, number));
         }
         if strict {
             return Ok(Command::Strict(script));

@@ -43,7 +43,9 @@ pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, fro
     let mut dependencies = base(built);
     // One that cannot be read was told of when the blueprint was.
     let lock = blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
-    dependencies.extend(sources(&built.inputs.sources, &pinned(&lock, &platform.to_string()), secrets));
+    let steps = || built.plan.layers.iter().flat_map(|layer| &layer.steps);
+    let installs = |source: &Source| steps().any(|step| step.installs(source));
+    dependencies.extend(sources(&built.inputs.sources, &pinned(&lock, &platform.to_string()), installs, secrets));
     dependencies.extend(checkouts(&built.plan, secrets));
     dependencies.extend(blueprint.texts().map(|(path, text)| {
         let kind = if path == LOCK_FILE { "lockfile" } else { "blueprint" };
@@ -115,10 +117,13 @@ fn base(built: &Built) -> Vec<Dependency> {
     }
 }
 
-/// Files that tasks fetch or take from the blueprint; `pinned` says which of them are packages.
+/// Files that tasks fetch or take from the blueprint; `pinned` says which of them are packages, and `installs` is true of
+/// those that a task installs as packages of no archive: which ones these are, their files alone say, and not every
+/// machine has them.
 fn sources(
     sources: &BTreeMap<Source, Digest>,
     pinned: &BTreeMap<(String, Digest), Pinned>,
+    installs: impl Fn(&Source) -> bool,
     secrets: &Secrets,
 ) -> Vec<Dependency> {
     let mut all: Vec<Dependency> = sources
@@ -129,7 +134,10 @@ fn sources(
                 let url = public(&shown(url, secrets));
                 match package {
                     Some(package) => package.dependency(url, digest),
-                    None => Dependency::new("download", file_name(&url), Some(url), Some(digest)),
+                    None => {
+                        let found = Dependency::new("download", file_name(&url), Some(url), Some(digest));
+                        if installs(source) { found.with(TYPE, "deb") } else { found }
+                    }
                 }
             }
             Source::Local { path } | Source::Tree { path, .. } => {
@@ -199,8 +207,10 @@ mod tests {
         let digest = Digest::of("x");
         let source = |url: String, sha256| Source::Url { url, sha256 };
         let both = BTreeMap::from([(source(asked.clone(), None), digest), (source(asked, Some(digest)), digest)]);
-        let all = super::sources(&both, &BTreeMap::new(), &secrets);
-        assert_eq!(all.len(), 1);
+        let all = super::sources(&both, &BTreeMap::new(), |_| false, &secrets);
+        assert_eq!((all.len(), all[0].annotations.get(TYPE)), (1, None));
+        let package = super::sources(&both, &BTreeMap::new(), |_| true, &secrets);
+        assert_eq!(package[0].annotations.get(TYPE).map(String::as_str), Some("deb"));
         assert_eq!(all[0].uri.as_deref(), Some("https://a.example/tool.tar.xz?v=1&t=***&X-Amz-Signature=***"));
         assert_eq!(all[0].name, "tool.tar.xz");
         assert_eq!(public("https://a.example/x?a=b+c&d"), "https://a.example/x?a=b+c&d");
@@ -229,7 +239,7 @@ mod tests {
             source("https://c.example/other", one),
             source("https://c.example/a%20b%2Bc~1.tar", one),
         ]);
-        let of = |platform: &str| sources(&all, &pinned(&lock, platform), &Secrets::default());
+        let of = |platform: &str| sources(&all, &pinned(&lock, platform), |_| false, &Secrets::default());
         let said: BTreeMap<String, String> = of("linux/amd64")
             .into_iter()
             .map(|found| (found.name.clone(), serde_json::to_string(&found.annotations).unwrap()))

@@ -75,6 +75,11 @@ pub fn git_advice(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Op
         .or_else(|| Ssh::advice(output.iter().map(String::as_str), resolver.ssh))
 }
 
+/// True for what git says where a server wants to know who asks.
+pub(super) fn wants_login(line: &str) -> bool {
+    case(line, &LOGINS).is_some()
+}
+
 /// What helps against what the last of the lines says that is known.
 pub fn advice(text: &str) -> Option<&'static str> {
     text.lines().rev().find_map(|line| case(line, &LOGINS).or_else(|| case(line, &MACHINES)))

@@ -2,6 +2,7 @@
 
 use tokio::runtime::Handle;
 
+use super::advice::wants_login;
 use crate::fetch::Fetcher;
 use crate::op::Checkout;
 
@@ -19,6 +20,11 @@ pub fn advice(fetcher: &Fetcher, runtime: &Handle, checkouts: &[Checkout], outpu
             "git does not follow redirects with the credentials that it was told, as another server would learn them. The \
              server redirects{to}, and give the credentials for its server, too, if that is another one"
         ));
+    }
+    if output.iter().any(|line| wants_login(line))
+        && let Some(near) = checkouts.iter().find_map(|checkout| fetcher.unsent(&checkout.url))
+    {
+        return Some(format!("the git server wants to know who asks: {near}"));
     }
     if let Some(help) = output.iter().find_map(|line| strangers(line)).or_else(|| nothing(output)) {
         return Some(help);

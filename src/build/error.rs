@@ -62,6 +62,16 @@ impl TaskFailure {
 }
 
 impl BuildError {
+    /// True for what one task fails of, whatever becomes of the others.
+    pub(super) fn is_of_task(&self) -> bool {
+        let of_task = |error: &ResolveError| matches!(error, ResolveError::Download { .. } | ResolveError::At { .. });
+        match self {
+            Self::Task { .. } | Self::Download { .. } => true,
+            Self::Resolve(error) => of_task(error),
+            _ => false,
+        }
+    }
+
     /// A download that `step` waited for in vain.
     pub(super) fn of_download(step: &Step, error: FetchError) -> Self {
         let (task, file, line) = (step.name.clone(), step.file.clone(), step.line);

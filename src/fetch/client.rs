@@ -117,7 +117,7 @@ impl Transport {
             Some(credentials) => follow::ask(&self.client, credentials, url, shown, headers).await,
             None => {
                 let response = self.client.get(url).headers(headers.clone()).send().await;
-                checked(shown, response.map_err(|error| connection(shown, &error))?, false, None)
+                checked(shown, response.map_err(|error| connection(shown, &error))?, false, None, None)
             }
         }
     }
@@ -171,7 +171,7 @@ pub(super) fn same_server(one: &Url, other: &Url) -> bool {
 pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
     let (url, message) = (url.to_owned(), describe(error));
     match () {
-        () if error.is_redirect() => FetchError::Redirect { url, message, login: false },
+        () if error.is_redirect() => FetchError::Redirect { url, message, login: false, near: None },
         () if error.is_builder() => FetchError::Url { url, message },
         () if message.contains("certificate") => FetchError::Certificate { url, message },
         () if error.is_timeout() && !error.is_connect() => FetchError::Stalled { url },
@@ -179,8 +179,15 @@ pub(super) fn connection(url: &str, error: &reqwest::Error) -> FetchError {
     }
 }
 
-/// The response, if its status is a good one; `said` if the server was told who asks.
-pub(super) fn checked(url: &str, response: Response, said: bool, at: Option<String>) -> Result<Response, FetchError> {
+/// The response, if its status is a good one; `said` if the server was told who asks, `near` what kept it from that, and
+/// `at` who answered, if that is another server.
+pub(super) fn checked(
+    url: &str,
+    response: Response,
+    said: bool,
+    at: Option<String>,
+    near: Option<String>,
+) -> Result<Response, FetchError> {
     let good = [
         StatusCode::OK,
         StatusCode::NON_AUTHORITATIVE_INFORMATION,
@@ -192,7 +199,7 @@ pub(super) fn checked(url: &str, response: Response, said: bool, at: Option<Stri
     }
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
-    Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after, said, at })
+    Err(FetchError::Status { url: url.to_owned(), status: response.status().as_u16(), retry_after, said, at, near })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Who this user is to servers of downloads: headers for those servers that the user names, whatever a blueprint says.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -58,6 +60,39 @@ impl Server {
         };
         scheme && url.host_str() == Some(&self.host) && url.port_or_known_default() == port
     }
+
+    /// Why what is for this server, by its name that of `url`, is not sent with a request for that; `None` if it is, or if
+    /// the servers have other names.
+    fn differs(&self, url: &Url) -> Option<String> {
+        if url.host_str() != Some(&self.host) || self.fits(url) {
+            return None;
+        }
+        let is_http = url.scheme() == "http";
+        Some(match (&self.scheme, self.port) {
+            (Some(scheme), _) if scheme != url.scheme() => format!("is for {scheme}"),
+            (None, port) if !is_private(url) && port.unwrap_or(80) == url.port().unwrap_or(80) => {
+                "is not sent by http, where others may read it".to_owned()
+            }
+            (_, Some(port)) => format!("is for port {port}"),
+            (Some(_), None) => format!("is for port {}, that of {}", if is_http { 80 } else { 443 }, url.scheme()),
+            (None, None) => "is for the usual ports, 443 of https and 80 of http".to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.as_ref().map_or_else(String::new, |scheme| format!("{scheme}://"));
+        let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
+        write!(f, "{scheme}{}{port}", self.host)
+    }
+}
+
+/// The server of `url`, as a user names it for a header.
+pub(super) fn server(url: &Url) -> String {
+    let scheme = Some("http".to_owned()).filter(|http| url.scheme() == http && !is_private(url));
+    let host = url.host_str().unwrap_or("HOST").to_owned();
+    Server { scheme, host, port: url.port() }.to_string()
 }
 
 /// True if nobody on the way reads what a request for `url` says.
@@ -181,6 +216,19 @@ impl Credentials {
         self.missing.iter().find(|missing| missing.server.fits(&url)).map(|missing| missing.why.as_str())
     }
 
+    /// What keeps a header for the host of `url` from being sent with a request for that, where none is sent.
+    pub(super) fn near(&self, url: &Url) -> Option<String> {
+        let headers = || self.headers.iter().filter(|header| header.name != ACCEPT);
+        let own = !url.username().is_empty() || url.password().is_some();
+        if own || headers().any(|header| header.server.fits(url)) {
+            return None;
+        }
+        let (header, why) = headers().find_map(|header| Some((header, header.server.differs(url)?)))?;
+        let (name, of) = (&header.name, &header.server);
+        let server = server(url);
+        Some(format!("the header `{name}` for {of} {why}: for this URL write `{server}: {name}: …`"))
+    }
+
     /// What must not be shown.
     pub fn secrets(&self) -> Vec<String> {
         let machines = self.machines.iter().flat_map(|machine| [machine.password.clone(), basic(machine)]);
@@ -241,6 +289,54 @@ mod tests {
         assert!(sent(&token("http://a.example"), "https://a.example/").is_empty());
         assert_eq!(sent(&token("127.0.0.1:81"), "http://127.0.0.1:81/").len(), 1);
         assert!(sent(&token("https://127.0.0.1:81"), "http://127.0.0.1:81/").is_empty());
+    }
+
+    #[test]
+    fn a_header_for_another_port_or_scheme_is_named() {
+        let near = |headers: &[&str], url: &str| {
+            let all = headers.iter().map(|server| header(&format!("{server}: X-Key: s3cret"))).collect();
+            Credentials::new(all, Vec::new()).near(&Url::parse(url).unwrap())
+        };
+        for (server, url, said) in [
+            (
+                "127.0.0.1",
+                "http://127.0.0.1:9701/x",
+                "for 127.0.0.1 is for the usual ports, 443 of https and 80 of http: for this URL write `127.0.0.1:9701: x-key: …`",
+            ),
+            (
+                "a.example",
+                "https://a.example:8443/",
+                "is for the usual ports, 443 of https and 80 of http: for this URL write `a.example:8443: ",
+            ),
+            ("https://a.example", "https://a.example:8443/", "for https://a.example is for port 443, that of https"),
+            (
+                "a.example:8443",
+                "https://a.example/",
+                "for a.example:8443 is for port 8443: for this URL write `a.example: ",
+            ),
+            (
+                "a.example",
+                "http://a.example/",
+                "is not sent by http, where others may read it: for this URL write `http://a.example: ",
+            ),
+            ("https://a.example", "http://a.example/", "is for https: for this URL write `http://a.example: "),
+            (
+                "a.example",
+                "http://a.example:81/",
+                "443 of https and 80 of http: for this URL write `http://a.example:81: ",
+            ),
+        ] {
+            let told = near(&[server], url).unwrap();
+            assert!(told.contains(said) && !told.contains("s3cret"), "{told}");
+        }
+        for (servers, url) in [
+            (&["a.example"][..], "https://a.example/"),
+            (&["a.example", "a.example:8443"], "https://a.example:8443/"),
+            (&["b.example"], "https://a.example:8443/"),
+            (&["a.example"], "https://bob:x@a.example:8443/"),
+        ] {
+            assert_eq!(near(servers, url), None, "{servers:?} {url}");
+        }
     }
 
     #[test]

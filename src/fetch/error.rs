@@ -13,7 +13,7 @@ use super::witness::Wanted;
 
 /// Why a download failed. URLs are shown without credentials and secrets.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what the messages say")]
+#[expect(missing_docs, reason = "the fields are what the messages say; `near` is what kept a header from being sent")]
 pub enum FetchError {
     #[error("cannot fetch {url}: {message}")]
     Connection { url: String, message: String },
@@ -22,15 +22,22 @@ pub enum FetchError {
     #[error("cannot fetch {url}: {message}")]
     Certificate { url: String, message: String },
     #[error("cannot fetch {url}: {message}")]
-    Redirect { url: String, message: String, login: bool },
+    Redirect { url: String, message: String, login: bool, near: Option<String> },
     #[error("cannot fetch {url}: it is no URL: {message}")]
     Url { url: String, message: String },
     #[error("cannot fetch {url}: {} answered {status}", led_to(at.as_deref()))]
-    Status { url: String, status: u16, retry_after: Option<Duration>, said: bool, at: Option<String> },
+    Status {
+        url: String,
+        status: u16,
+        retry_after: Option<Duration>,
+        said: bool,
+        at: Option<String>,
+        near: Option<String>,
+    },
     #[error("{url} is not what it should be: expected {expected}, found {found}")]
     Digest { url: String, expected: Digest, found: Digest, gave: Option<String> },
     #[error("{url} gave no {}: {size} {}, which look like {}", wanted.name(), if *size == 1 { "byte" } else { "bytes" }, looks.name())]
-    Useless { url: String, size: u64, wanted: Wanted, looks: Looks },
+    Useless { url: String, size: u64, wanted: Wanted, looks: Looks, near: Option<String> },
     #[error("{url} should have {expected} bytes, {found} came")]
     Size { url: String, expected: u64, found: u64 },
     #[error("{url} should have {expected} bytes, more came")]
@@ -67,13 +74,13 @@ impl FetchError {
                 "that digest is what {gave} gave: if the new file is the right one, write `sha256: {}`",
                 found.hex()
             ),
-            Self::Useless { url, wanted, looks, .. } => hint::useless(url, *wanted, *looks),
+            Self::Useless { url, wanted, looks, near, .. } => hint::useless(url, *wanted, *looks, near.as_deref()),
             Self::Digest { .. } => {
                 "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
             }
             Self::Status { status: 401 | 403 | 404 | 410, at: Some(at), .. } => hint::elsewhere(at),
-            Self::Status { url, status: 401 | 403, said, .. } => hint::refused(url, *said),
-            Self::Status { url, status: 404 | 410, said, .. } => hint::missing(url, *said),
+            Self::Status { url, status: 401 | 403, said, near, .. } => hint::refused(url, *said, near.as_deref()),
+            Self::Status { url, status: 404 | 410, said, near, .. } => hint::missing(url, *said, near.as_deref()),
             Self::Status { status: 407, .. } => PROXY_CREDENTIALS.into(),
             Self::Status { status: 408 | 425 | 429 | 500..=599, .. } => {
                 "the server is in trouble: try again later, or name a mirror in `url`".into()
@@ -98,7 +105,7 @@ impl FetchError {
             }
             Self::Size { expected, found, .. } if found < expected => "what came is kept, and the next build goes on there".into(),
             Self::Cut { .. } => "nothing of it was kept: try again, or name a mirror in `url`".into(),
-            Self::Redirect { url, login: true, .. } => hint::refused(url, false),
+            Self::Redirect { url, login: true, near, .. } => hint::refused(url, false, near.as_deref()),
             Self::Redirect { .. } => "put the URL of the file itself into `url`".into(),
             Self::Connection { .. } => match proxies(|name| std::env::var(name).ok()).as_slice() {
                 [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),

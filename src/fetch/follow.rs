@@ -30,7 +30,7 @@ pub(super) async fn ask(
         let response = response.map_err(|error| connection(shown, &error))?;
         let Some(mut target) = target(&response, &next) else {
             let at = (!same_server(&first, &next)).then(|| server(&next));
-            return checked(shown, response, said, at);
+            return checked(shown, response, said, at, credentials.near(&first));
         };
         cookies |= response.headers().contains_key(SET_COOKIE);
         before.push(next);
@@ -40,7 +40,8 @@ pub(super) async fn ask(
             if login {
                 message += ", and sets cookies: it wants a login";
             }
-            return Err(FetchError::Redirect { url: shown.to_owned(), message, login });
+            let near = credentials.near(&first);
+            return Err(FetchError::Redirect { url: shown.to_owned(), message, login, near });
         }
         trusted &= before.last().is_some_and(|last| same_server(last, &target));
         if trusted && target.username().is_empty() && target.password().is_none() {

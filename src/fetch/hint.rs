@@ -4,16 +4,15 @@ use layers::unpack::Looks;
 use url::Url;
 
 use super::Wanted;
+use super::credential::server;
 
 /// Ways to say who one is to the server of `url`.
 pub(super) fn credentials(url: &str) -> String {
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(Url::host_str).unwrap_or("HOST").to_owned();
     let path = parsed.as_ref().map(Url::path).unwrap_or_default();
-    let loopback = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-    let scheme = if url.starts_with("http://") && !loopback { "http://" } else { "" };
     let port = parsed.as_ref().and_then(Url::port).map(|port| format!(":{port}")).unwrap_or_default();
-    let server = format!("{scheme}{host}{port}");
+    let server = parsed.as_ref().map_or_else(|| host.clone(), server);
     let header = match () {
         () if host.contains("gitlab") || path.contains("/api/v4/") => format!(
             "--header '{server}: PRIVATE-TOKEN: $GITLAB_TOKEN', in a job of GitLab --header '{server}: JOB-TOKEN: \
@@ -28,7 +27,8 @@ pub(super) fn credentials(url: &str) -> String {
         ),
         () => format!("--header '{server}: Authorization: Bearer $TOKEN'"),
     };
-    let netrc = if scheme.is_empty() { format!(", a `machine {host}` in ~/.netrc") } else { String::new() };
+    let netrc =
+        if !server.starts_with("http://") { format!(", a `machine {host}` in ~/.netrc") } else { String::new() };
     format!(
         "{header}{netrc}, or variables in the URL: https://{{{{.Vars.USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}{port}/…"
     )
@@ -46,8 +46,11 @@ pub(super) fn elsewhere(at: &str) -> String {
     )
 }
 
-/// What a status says of credentials; `said` if some were sent.
-pub(super) fn refused(url: &str, said: bool) -> String {
+/// What a status says of credentials; `said` if some were sent, `near` what kept others from that.
+pub(super) fn refused(url: &str, said: bool, near: Option<&str>) -> String {
+    if let Some(near) = near {
+        return format!("the server wants other credentials for this URL: {near}");
+    }
     let ways = credentials(url);
     if said {
         format!(
@@ -59,16 +62,19 @@ pub(super) fn refused(url: &str, said: bool) -> String {
 }
 
 /// What else a file that is not there may mean.
-pub(super) fn missing(url: &str, said: bool) -> String {
+pub(super) fn missing(url: &str, said: bool, near: Option<&str>) -> String {
     let check = "check the URL: the server has no such file";
+    if let Some(near) = near {
+        return format!("{check}. It may answer so to whoever is not named to it: {near}");
+    }
     if said {
         return check.to_owned();
     }
     format!("{check}. GitLab and GitHub answer so, too, to whoever has no token: {}", credentials(url))
 }
 
-/// What to do with a file that is not what is wanted.
-pub(super) fn useless(url: &str, wanted: Wanted, looks: Looks) -> String {
+/// What to do with a file that is not what is wanted; `near` is what kept a header from being sent.
+pub(super) fn useless(url: &str, wanted: Wanted, looks: Looks, near: Option<&str>) -> String {
     match looks {
         Looks::Archive | Looks::Compressed | Looks::SevenZip | Looks::Rar if wanted == Wanted::Installer => {
             "`sdk_install` runs an installer as it is; if this has one in it, unpack it first (`unarchive_from_url`), and \
@@ -77,7 +83,7 @@ pub(super) fn useless(url: &str, wanted: Wanted, looks: Looks) -> String {
         }
         Looks::Html | Looks::Json | Looks::Xml | Looks::Text => format!(
             "look at what the URL gives. A server that wants credentials, or has no such file, may answer so: {}",
-            credentials(url)
+            near.map_or_else(|| credentials(url), str::to_owned)
         ),
         Looks::LfsPointer => {
             "the server gave what Git LFS keeps in the place of the file: its own URL for the content does, on GitHub \

@@ -143,6 +143,11 @@ impl Fetcher {
         login::put_in(address::revealed(url, &self.inner.secrets), &self.logins)
     }
 
+    /// What keeps a header for the host of `url` from being sent with a request for that, where none is sent.
+    pub fn unsent(&self, url: &str) -> Option<String> {
+        self.inner.credentials.near(&url::Url::parse(&self.asked(url)).ok()?)
+    }
+
     /// Where a fetched file is.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.inner.store.downloads().join(digest.hex())

@@ -129,7 +129,8 @@ impl Fetcher {
         if !pinned {
             self.forget(url)?;
         }
-        Err(FetchError::Useless { url: self.shown(url), size: fetched.size, wanted, looks })
+        let near = self.unsent(url);
+        Err(FetchError::Useless { url: self.shown(url), size: fetched.size, wanted, looks, near })
     }
 
     /// Forgets what `url` gave: it was of no use.

@@ -38,7 +38,35 @@ pub fn read_layout(
         let path = path.join("blobs/sha256").join(descriptor.digest.hex());
         copy_blob(store, files, &path, descriptor, &Stop::default())
     };
-    image(store, &path.display().to_string(), &bytes, tag, platform, copy)
+    let json = |descriptor: &Descriptor| {
+        copy(descriptor)?;
+        Ok(store.read_blob(&descriptor.digest, JSON_LIMIT)?)
+    };
+    let (digest, manifest, config) = chosen(&path.display().to_string(), &bytes, tag, platform, json)?;
+    manifest.layers.iter().try_for_each(copy)?;
+    Image::new(&path.display().to_string(), digest, &manifest, &config)
+}
+
+/// What `read_layout` would read, without its layers. Nothing is copied.
+pub fn look_at_layout(
+    files: Files<'_>,
+    path: &Path,
+    tag: Option<&str>,
+    platform: &Platform,
+) -> Result<Image, ImageError> {
+    let what = path.display().to_string();
+    let index = path.join("index.json");
+    let bytes = files.read(&index, JSON_LIMIT).map_err(read_error(&index))?;
+    let json = |descriptor: &Descriptor| {
+        let place = path.join("blobs/sha256").join(descriptor.digest.hex());
+        let bytes = files.read(&place, JSON_LIMIT).map_err(read_error(&place))?;
+        if Digest::of(&bytes) != descriptor.digest {
+            return Err(ImageError::invalid(&what, format!("it has another file in place of {}", descriptor.digest)));
+        }
+        Ok(bytes)
+    };
+    let (digest, manifest, config) = chosen(&what, &bytes, tag, platform, json)?;
+    Image::new(&what, digest, &manifest, &config)
 }
 
 /// Reads the one image of the tar at `path`. All its blobs are copied into the store.
@@ -76,27 +104,29 @@ pub fn read_layout_archive(
         let message = || format!("it has no blob {}", descriptor.digest);
         if store.contains(&descriptor.digest) { Ok(()) } else { Err(ImageError::invalid(what.clone(), message())) }
     };
-    image(store, &what, &index, None, platform, there)
+    let json = |descriptor: &Descriptor| {
+        there(descriptor)?;
+        Ok(store.read_blob(&descriptor.digest, JSON_LIMIT)?)
+    };
+    let (digest, manifest, config) = chosen(&what, &index, None, platform, json)?;
+    manifest.layers.iter().try_for_each(there)?;
+    Image::new(&what, digest, &manifest, &config)
 }
 
-fn image(
-    store: &Store,
+/// The manifest of the image `tag` for `platform`, its digest, and its config; `json` reads the documents.
+fn chosen(
     what: &str,
     index: &[u8],
     tag: Option<&str>,
     platform: &Platform,
-    fetch: impl Fn(&Descriptor) -> Result<(), ImageError>,
-) -> Result<Image, ImageError> {
+    json: impl Fn(&Descriptor) -> Result<Vec<u8>, ImageError>,
+) -> Result<(Digest, Manifest, Vec<u8>), ImageError> {
     let parse = |bytes: &[u8]| {
         serde_json::from_slice::<Index>(bytes)
             .map_err(|error| ImageError::invalid(what, format!("its index cannot be read: {error}")))
     };
     let entries = parse(index)?.manifests;
     let mut descriptor = tagged(what, &entries, tag, platform)?.descriptor.clone();
-    let json = |descriptor: &Descriptor| {
-        fetch(descriptor)?;
-        Ok::<_, ImageError>(store.read_blob(&descriptor.digest, JSON_LIMIT)?)
-    };
     // An index within the index, for several platforms.
     if media_type::is_index(&descriptor.media_type) {
         descriptor = select(what, &parse(&json(&descriptor)?)?, platform)?.descriptor.clone();
@@ -104,8 +134,7 @@ fn image(
     let manifest: Manifest = serde_json::from_slice(&json(&descriptor)?)
         .map_err(|error| ImageError::invalid(what, format!("its manifest cannot be read: {error}")))?;
     let config = json(&manifest.config)?;
-    manifest.layers.iter().try_for_each(&fetch)?;
-    Image::new(what, descriptor.digest, &manifest, &config)
+    Ok((descriptor.digest, manifest, config))
 }
 
 fn tagged<'e>(

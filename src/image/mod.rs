@@ -18,7 +18,7 @@ pub use docker::read_docker_archive;
 pub use error::ImageError;
 pub use file::{Files, JSON_LIMIT, Room, copy_blob, read_at_most};
 pub use index::{Index, IndexEntry, select};
-pub use layout::{REF_NAME, read_layout, read_layout_archive};
+pub use layout::{REF_NAME, look_at_layout, read_layout, read_layout_archive};
 pub use local::{
     BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost,
     now_exactly, tag, tag_at,

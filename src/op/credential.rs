@@ -10,6 +10,7 @@ use super::userinfo::{self, Reading};
 mod assigned;
 mod markup;
 mod names;
+mod records;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -21,7 +22,8 @@ const KEY_ENDS: &str = "-----END ";
 const DASHES: &str = "-----";
 
 /// `text` with `***` in place of values that let somebody in: passwords and tokens in URLs, what is assigned to a name of a
-/// secret or follows one, also on the next line and in markup, passwords of command lines, what begins as tokens do, hashes
+/// secret or follows one, also on the next line and in markup, passwords of command lines, of files of users
+/// and of what `chpasswd` is given, what begins as tokens do, hashes
 /// of passwords, private keys. It has as many lines as before.
 pub fn without_credentials(text: &str) -> String {
     let mut places: Vec<Range<usize>> = token::all(text);
@@ -30,6 +32,7 @@ pub fn without_credentials(text: &str) -> String {
     places.extend(parameters(text).into_iter().map(|found| found.place));
     places.extend(markup::all(text));
     let lines = lines(text);
+    places.extend(records::all(&lines));
     let mut key = false;
     for (at, line) in lines.iter().enumerate() {
         let placed = |place: Range<usize>| line.start + place.start..line.start + place.end;

@@ -285,7 +285,7 @@ impl Lowerer<'_> {
         let mut unknown = Vec::new();
         fields.entries.iter().for_each(|(_, node)| unknown_places(node, &mut unknown));
         problems.retain(|problem| !unknown.contains(&problem.span));
-        self.problems.extend(problems);
+        self.problems.extend(problems.into_iter().map(|problem| problem.narrowed(&self.blueprint.sources)));
         let mut step = step.filter(|_| !excluded)?;
         if !self.settings.host && step.ops.iter().any(|op| matches!(op, Op::RegisterBinfmt { .. })) {
             let message = "`register_binfmt` changes the kernel, not the image: it is left out";

@@ -57,13 +57,15 @@ pub struct Diagnostic {
     pub label: String,
     /// What to do.
     pub help: Option<String>,
+    /// The part of the place that it is about, where that is a part: its text, and how often this stands before it.
+    pub part: Option<(String, usize)>,
 }
 
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         let message = plain(&message.into()).into_owned();
-        Self { code, severity: Severity::Error, message, span, label: String::new(), help: None }
+        Self { code, severity: Severity::Error, message, span, label: String::new(), help: None, part: None }
     }
 
     /// A warning.
@@ -82,6 +84,26 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(plain(&help.into()).into_owned());
+        self
+    }
+
+    /// Of a part of the place alone: of `text`, which stands there `before` times already.
+    #[must_use]
+    pub fn of(mut self, text: impl Into<String>, before: usize) -> Self {
+        self.part = Some((text.into(), before));
+        self
+    }
+
+    /// The same at the part that it is about, where `sources` have that as it is.
+    #[must_use]
+    pub fn narrowed(mut self, sources: &Sources) -> Self {
+        let Some((part, before)) = self.part.take() else { return self };
+        let whole = sources.slice(self.span);
+        let found = whole.match_indices(&part).nth(before).map(|(at, _)| at);
+        if let Some(at) = found {
+            let line = part.lines().next().unwrap_or_default();
+            self.span = self.span.part(whole, at, at + line.len());
+        }
         self
     }
 

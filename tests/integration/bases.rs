@@ -43,6 +43,38 @@ fn private() -> TempDir {
 }
 
 #[test]
+fn a_plan_tells_of_a_base_for_another_platform_as_a_build_does() {
+    let (private, store) = (private(), Store::new());
+    let other = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
+    let directory = with_base("deb:bookworm");
+    let docker = format!("type=docker-archive,dest={}/image.tar", text(private.path()));
+    let rootfs = format!("rootfs:{}/root", text(private.path()));
+    Store::new().run(&["build", text(directory.path()), "--base", &rootfs, "-o", &docker]).ok();
+    let layout = format!("oci:{}/oci", text(private.path()));
+    let archive = format!("docker-archive:{}/image.tar", text(private.path()));
+    let command = |command: &str, base: &str, platform: &[&str]| {
+        store.run(&[&[command, text(directory.path()), "--base", base], platform].concat())
+    };
+    let said = format!("has no image for {other}; it has linux/");
+    let code = command("build", &layout, &["--platform", other]).code.unwrap();
+    // A layout says it before anything was read of it, and an archive once it was read.
+    for base in [&layout, &archive] {
+        if base == &archive {
+            command("plan", base, &["--platform", other]).ok();
+            command("build", base, &["--platform", other]).fails(code);
+        }
+        let told = command("plan", base, &["--platform", other]).fails(code).stderr;
+        assert!(told.contains(&said), "{base}: {told}");
+        command("plan", base, &[]).ok();
+    }
+    let fresh = Store::new();
+    let told = fresh.run(&["plan", text(directory.path()), "--base", &layout, "--platform", other]).fails(code).stderr;
+    assert!(told.contains(&said), "{told}");
+    // A directory says nothing of a platform.
+    command("plan", &rootfs, &["--platform", other]).ok();
+}
+
+#[test]
 fn links_of_a_layout_lead_no_further_than_the_blueprint() {
     let (private, store) = (private(), Store::new());
     let layout = private.path().join("oci");

@@ -70,6 +70,29 @@ fn headers_of_the_environment_and_of_the_configuration_do_as_well() {
 }
 
 #[test]
+fn a_header_for_another_port_of_the_host_is_named() {
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found"] {
+        let server = guarded(status);
+        let downloads = Downloads::one(&server.url(), None);
+        let port = server.address.rsplit_once(':').unwrap().1;
+        let said = run(&mut build(&downloads, &["--header=127.0.0.1: PRIVATE-TOKEN: $GITLAB_TOKEN"])).fails(4).stderr;
+        let near = format!(
+            "the header `private-token` for 127.0.0.1 is for the usual ports, 443 of https and 80 of http: for this URL \
+             write `127.0.0.1:{port}: private-token: …`"
+        );
+        assert!(said.contains(&near) && !said.contains(TOKEN), "{said}");
+        assert_eq!(server.asked()[0].header("private-token"), None);
+        let lines = "http://127.0.0.1:1: PRIVATE-TOKEN: $GITLAB_TOKEN\n127.0.0.2: PRIVATE-TOKEN: x";
+        let said = run(build(&downloads, &[]).env("ALLOY_HEADERS", lines)).fails(4).stderr;
+        assert!(said.contains("for http://127.0.0.1:1 is for port 1: for this URL write"), "{said}");
+        // One that is sent is no matter of ports.
+        let fits = format!("--header={}: PRIVATE-TOKEN: wrong", server.address);
+        let said = run(build(&downloads, &[&fits]).env("ALLOY_HEADERS", lines)).fails(4).stderr;
+        assert!(!said.contains("for this URL write"), "{said}");
+    }
+}
+
+#[test]
 fn a_header_without_a_value_is_told_where_it_is_missed_and_a_file_of_everybodys_is_not_used() {
     let server = Server::start(|_, _, stream| whole(stream, b"content"));
     let downloads = Downloads::one(&server.url(), None);

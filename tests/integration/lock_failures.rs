@@ -55,6 +55,98 @@ fn what_is_pinned_stays_where_the_registry_that_is_to_keep_it_is_gone() {
     assert!(said.contains("--mirror-to debs:latest: name a registry"), "{said}");
 }
 
+/// `first` of Python, and a crate `tiny` with a lockfile of its own, in the `Files` that a user's settings lead to.
+const REGISTRIES: &str = r#"
+mkdir -p simple/first index tiny-1.0.0 first/first-1.0.dist-info; cd first; echo x = 1 > first.py
+printf 'Metadata-Version: 2.1\nName: first\nVersion: 1.0\n' > first-1.0.dist-info/METADATA
+printf 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n' > first-1.0.dist-info/WHEEL; touch first-1.0.dist-info/RECORD
+zip -qr ../first-1.0-py3-none-any.whl .; cd ..
+echo '<a href="../../first-1.0-py3-none-any.whl">w</a>' > simple/first/index.html
+printf '[package]\nname = "tiny"\nversion = "1.0.0"\n' > tiny-1.0.0/Cargo.toml
+printf 'version = 3\n\n[[package]]\nname = "tiny"\nversion = "1.0.0"\n' > tiny-1.0.0/Cargo.lock
+tar -czf tiny-1.0.0.crate tiny-1.0.0
+"#;
+
+#[test]
+fn packages_that_fail_are_all_told_and_the_others_are_pinned() {
+    let files = Files::serve();
+    files.script(REGISTRIES);
+    std::fs::write(
+        files.path().join("index/config.json"),
+        format!("{{\"dl\": \"{}\"}}", files.url("{crate}-{version}.crate")),
+    )
+    .unwrap();
+    let site = format!(
+        "[source.crates-io]\nreplace-with = 'site'\n[source.site]\nregistry = 'sparse+{}'\n",
+        files.url("index/")
+    );
+    std::fs::write(files.path().join("config.toml"), site).unwrap();
+    let python =
+        |name: &str, package: &str| format!("- {{name: {name}, action: python_package, package: {package}}}\n");
+    let command = |name: &str, module: &str| {
+        format!(
+            "- {{name: {name}, action: run_command, reason: test, network: none, command: 'python3 -c \"import {module}\"'}}\n"
+        )
+    };
+    let tasks = [
+        python("first", "first"),
+        python("second", "gone-second"),
+        command("works", "first"),
+        python("third", "gone-third"),
+    ];
+    let more = [python("fourth", "gone-fourth"), command("needs", "gone_fourth"), python("fifth", "gone-fifth")];
+    let crates = "- {name: lost, action: rust_package, package: lost, version: 1.0.0}\n\
+                  - {name: tiny, action: rust_package, package: tiny, version: 1.0.0}\n";
+    let blueprint = with_tools(&tasks.concat());
+    std::fs::write(blueprint.path().join("more.yml"), more.concat()).unwrap();
+    std::fs::write(blueprint.path().join("crates.yml"), crates).unwrap();
+    let manifest = std::fs::read_to_string(blueprint.path().join("manifest.yml")).unwrap();
+    let manifest = manifest.replace("tasks.yml]", "tasks.yml, more.yml, crates.yml]");
+    std::fs::write(blueprint.path().join("manifest.yml"), manifest).unwrap();
+    let mut lock = shared().alloy(&["lock", text(blueprint.path())]);
+    lock.env("PIP_INDEX_URL", files.url("simple")).env("CARGO_HOME", files.path());
+    let said = run(&mut lock).fails(1).stderr;
+    let told: Vec<usize> = [
+        "error: 4 tasks have packages that cannot be pinned\n\n",
+        "tasks.yml:2:",
+        "tasks.yml:4:",
+        "more.yml:1:",
+        "crates.yml:1:",
+        "what was found until then is in alloy.lock.yml",
+    ]
+    .iter()
+    .map(|part| said.rfind(part).unwrap_or_else(|| panic!("no {part}: {said}")))
+    .collect();
+    assert!(told.is_sorted(), "{told:?}: {said}");
+    // What fails for want of another one is none of them, and what stands behind it was not asked.
+    assert!(said.contains("more.yml:2: needs: it fails without the packages that are not found"), "{said}");
+    assert!(!said.contains("gone-fifth"), "{said}");
+    let written = lockfile(blueprint.path());
+    assert!(written.contains("\"tasks.yml: first\"") && written.contains("\"crates.yml: tiny\""), "{written}");
+    assert!(!written.contains("gone-") && !written.contains("lost"), "{written}");
+}
+
+#[test]
+fn packages_that_apt_does_not_find_are_all_told() {
+    let blueprint = with_tools(
+        "- {name: one, action: apt_install, packages: [gone-one]}\n\
+         - {name: py, action: python_package, package: gone-python}\n\
+         - {name: two, action: apt_install, packages: [gone-two]}\n\
+         - {name: late, action: python_package, package: gone-python}\n",
+    );
+    let said = shared().run(&["lock", "-q", text(blueprint.path())]).fails(1).stderr;
+    for part in [
+        "error: 2 tasks have packages that cannot be pinned\n\ntasks.yml:1:",
+        "E: Unable to locate package gone-one",
+        "\n\ntasks.yml:3:",
+        "E: Unable to locate package gone-two",
+    ] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    // pip may be one of those that are missing.
+    assert!(!["tasks.yml:2:", "tasks.yml:4:", "No matching"].iter().any(|part| said.contains(part)), "{said}");
+}
+
 #[test]
 fn a_log_shows_what_pip_says_and_what_it_found_first_is_pinned() {
     let files = Files::serve();

@@ -98,6 +98,27 @@ fn a_package_brings_what_it_depends_on() {
 }
 
 #[test]
+fn a_package_stands_once_in_the_sbom_whatever_its_file_is_called() {
+    let (files, store) = (archive(), Store::new());
+    files.script("cp acme-probe.deb latest.deb");
+    let url = files.url("latest.deb");
+    let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: ['{url}']}}\n")));
+    let path = text(blueprint.path());
+    for locked in [false, true] {
+        if locked {
+            store.run(&["lock", path]).ok();
+        }
+        store.run(&["build", path, "-t", "x:1"]).ok();
+        let sbom: serde_json::Value = serde_json::from_str(&store.run(&["sbom", "x:1"]).ok().stdout).unwrap();
+        let names = sbom["packages"].as_array().unwrap().iter().map(|package| package["name"].as_str().unwrap());
+        let own: Vec<&str> = names.filter(|name| ["acme-probe", "latest.deb"].contains(name)).collect();
+        assert_eq!(own, ["acme-probe"]);
+        // Where it came from stands in the provenance.
+        assert!(store.run(&["provenance", "x:1"]).ok().stdout.contains(&url));
+    }
+}
+
+#[test]
 fn a_file_of_the_blueprint_is_a_package_too() {
     let (files, store) = (archive(), Store::new());
     let blueprint = tasks(&on(

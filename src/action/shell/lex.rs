@@ -25,6 +25,22 @@ pub(super) struct Word {
     pub(super) quoted: bool,
     /// A command's output stands in it.
     pub(super) substitutes: bool,
+    /// The scripts of its `$(…)` and of those between backquotes: what they print stands in it.
+    pub(super) commands: Vec<String>,
+}
+
+impl Word {
+    /// Takes the expansion `text`, which begins with a sign and a bracket.
+    fn expand(&mut self, text: &str) {
+        self.text += text;
+        if !text[1..].starts_with('(') || text[1..].starts_with("((") {
+            return;
+        }
+        self.substitutes = true;
+        if let Some(script) = text.strip_prefix("$(") {
+            self.commands.push(script.strip_suffix(')').unwrap_or(script).to_owned());
+        }
+    }
 }
 
 /// A token, and where it is.
@@ -162,12 +178,12 @@ impl Lexer<'_> {
                     word.substitutes = true;
                     let length = rest[1..].find('`').map_or(rest.len(), |length| length + 2);
                     word.text += &rest[..length];
+                    word.commands.push(rest[..length].trim_matches('`').to_owned());
                     self.at += length;
                 }
                 '$' | '<' | '>' if rest[1..].starts_with('(') || c == '$' && rest[1..].starts_with('{') => {
-                    word.substitutes |= rest[1..].starts_with('(') && !rest[1..].starts_with("((");
                     let length = enclosed(rest);
-                    word.text += &rest[..length];
+                    word.expand(&rest[..length]);
                     self.at += length;
                 }
                 _ if c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>') => break,
@@ -183,6 +199,7 @@ impl Lexer<'_> {
     fn double_quoted(&mut self, word: &mut Word) {
         word.quoted = true;
         self.at += 1;
+        let mut within = false;
         while let Some(c) = self.rest().chars().next() {
             let rest = self.rest();
             match c {
@@ -200,13 +217,17 @@ impl Lexer<'_> {
                     }
                 }
                 '$' if rest[1..].starts_with(['(', '{']) => {
-                    word.substitutes |= rest[1..].starts_with('(') && !rest[1..].starts_with("((");
                     let length = enclosed(rest);
-                    word.text += &rest[..length];
+                    word.expand(&rest[..length]);
                     self.at += length;
                 }
                 _ => {
-                    word.substitutes |= c == '`';
+                    if c == '`' {
+                        word.substitutes = true;
+                        within = !within;
+                        let script = || rest[1..].split('`').next().unwrap_or_default().to_owned();
+                        word.commands.extend(within.then(script));
+                    }
                     word.text.push(c);
                     self.at += c.len_utf8();
                 }

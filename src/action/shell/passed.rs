@@ -7,7 +7,7 @@ use super::parse::{Command, Item, Kind, List, Pipeline, parse};
 const SHOWN: usize = 40;
 
 /// How deeply scripts may be given to shells.
-const DEEPEST: usize = 4;
+pub(super) const DEEPEST: usize = 4;
 
 /// Commands that fail of nothing but their redirections, or end the script.
 const HARMLESS: [&str; 22] = [
@@ -20,14 +20,14 @@ const SHELLS: [&str; 6] = ["ash", "bash", "dash", "ksh", "sh", "zsh"];
 
 /// Options of a shell (POSIX.1-2024, "set").
 #[derive(Clone, Copy, Default)]
-struct Options {
-    errexit: bool,
-    pipefail: bool,
+pub(super) struct Options {
+    pub(super) errexit: bool,
+    pub(super) pipefail: bool,
 }
 
 impl Options {
     /// What `words` say, behind `set` or a shell's name. Gives which of them are left.
-    fn take<'w>(&mut self, words: &'w [Word]) -> &'w [Word] {
+    pub(super) fn take<'w>(&mut self, words: &'w [Word]) -> &'w [Word] {
         let mut at = 0;
         while let Some(word) = words.get(at).filter(|word| word.text.len() > 1 && word.text.starts_with(['-', '+'])) {
             let on = word.text.starts_with('-');
@@ -164,23 +164,7 @@ impl Looker<'_> {
         if place.tested || self.depth == 0 {
             return None;
         }
-        let is_shell = |word: &Word| SHELLS.contains(&word.text.rsplit('/').next().unwrap_or_default());
-        let at = words.iter().position(is_shell);
-        let mut own = Options::default();
-        let Some(at) = at else {
-            // su(1): another user's shell.
-            let by = words.iter().position(|word| word.text == "-c").filter(|_| first.text == "su")?;
-            return look(&words.get(by + 1)?.text, own, self.depth - 1);
-        };
-        let flags = &words[at + 1..];
-        let left = own.take(flags);
-        let taken = &flags[..flags.len() - left.len()];
-        let with_script = taken.last().is_some_and(|word| word.text.starts_with('-') && word.text.ends_with('c'));
-        match left.first() {
-            Some(script) if with_script => look(&script.text, own, self.depth - 1),
-            None => documents.iter().find_map(|script| look(script, own, self.depth - 1)),
-            Some(_) => None,
-        }
+        given(words, documents).into_iter().find_map(|(script, own)| look(script, own, self.depth - 1))
     }
 
     /// The command of a pipeline whose failure is the pipeline's.
@@ -195,6 +179,32 @@ impl Looker<'_> {
         let more = if cut.len() < line.len() || text.lines().count() > 1 { " …" } else { "" };
         format!("`{cut}{more}`")
     }
+}
+
+/// Scripts that a command gives to another shell, and the options that this has.
+pub(super) fn given<'w>(words: &'w [Word], documents: &'w [String]) -> Vec<(&'w str, Options)> {
+    let is_shell = |word: &Word| SHELLS.contains(&word.text.rsplit('/').next().unwrap_or_default());
+    let mut own = Options::default();
+    let Some(at) = words.iter().position(is_shell) else {
+        // su(1): another user's shell.
+        let is_su = words.first().is_some_and(|word| word.text == "su");
+        let by = words.iter().position(|word| word.text == "-c").filter(|_| is_su);
+        return by.and_then(|by| words.get(by + 1)).map(|script| (script.text.as_str(), own)).into_iter().collect();
+    };
+    let flags = &words[at + 1..];
+    let left = own.take(flags);
+    let taken = &flags[..flags.len() - left.len()];
+    let with_script = taken.last().is_some_and(|word| word.text.starts_with('-') && word.text.ends_with('c'));
+    match left.first() {
+        Some(script) if with_script => vec![(script.text.as_str(), own)],
+        None => documents.iter().map(|script| (script.as_str(), own)).collect(),
+        Some(_) => Vec::new(),
+    }
+}
+
+/// True for a command that fails of nothing but its redirections, or ends the script.
+pub(super) fn is_harmless(name: &str) -> bool {
+    HARMLESS.contains(&name)
 }
 
 /// True for a command that may fail; of those that are made of others, these are looked at.
@@ -215,7 +225,7 @@ fn is_test(pipeline: &Pipeline) -> bool {
     pipeline.commands.iter().all(is_test)
 }
 
-fn without_assignments(words: &[Word]) -> &[Word] {
+pub(super) fn without_assignments(words: &[Word]) -> &[Word] {
     let is_assignment = |word: &Word| {
         word.text.split_once('=').is_some_and(|(name, _)| {
             let name = name.strip_suffix('+').unwrap_or(name);

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{Dependency, Document, fetched};
+use crate::attest::pinned::TYPE;
 use crate::target::inventory::DebianPackage;
 
 const DEB: &str = ".deb";
 
-/// Of `downloads`, those that are none of the `installed` packages. Of these, the document says what was fetched for them.
+/// Of `downloads`, those that are none of the `installed` packages. Of these, the document says what was fetched for them,
+/// where a file is called as its package is. What a task installs as a package is one, whatever its file is called.
 pub(super) fn without<'d>(
     document: &mut Document,
     downloads: Vec<&'d Dependency>,
@@ -25,6 +27,7 @@ pub(super) fn without<'d>(
         });
         match at.and_then(|at| document.packages.get_mut(at)).filter(|package| package.get("checksums").is_none()) {
             Some(package) => fetched(package, download),
+            None if download.annotations.get(TYPE).is_some_and(|kind| kind == "deb") => {}
             None => others.push(download),
         }
     }

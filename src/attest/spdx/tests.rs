@@ -213,3 +213,20 @@ fn repositories_that_no_task_names_stand_beside_those_of_tasks() {
     let contains = json!({"spdxElementId": IMAGE, "relationshipType": "CONTAINS", "relatedSpdxElement": hal["SPDXID"]});
     assert!(document["relationships"].as_array().unwrap().contains(&contains));
 }
+
+#[test]
+fn a_package_of_no_archive_stands_there_once_whatever_its_file_is_called() {
+    let inventory =
+        Inventory { debian: [debian("acme-tool", "1.0", None)].into(), complete: true, ..Inventory::default() };
+    let names = |annotations: Value| {
+        let file = json!([{
+            "name": "latest.deb", "uri": "https://a.example/latest.deb", "digest": {"sha256": "b".repeat(64)},
+            "annotations": annotations,
+        }]);
+        let document = made(&file, &inventory);
+        let packages = document["packages"].as_array().unwrap().iter().skip(1);
+        packages.map(|package| package["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(json!({"kind": "download", "type": "deb"})), ["acme-tool"]);
+    assert_eq!(names(json!({"kind": "download"})), ["acme-tool", "latest.deb"], "one that a task only fetches");
+}

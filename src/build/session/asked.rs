@@ -16,7 +16,7 @@ mod python;
 
 impl Session<'_> {
     /// Asks for `task`, of `layer`, pins the files that it comes to, and installs them, so that it is known that they
-    /// are all that it takes. The task of the layer is then locked.
+    /// are all that it takes. The task of the layer is then locked. The layer is open still where that fails.
     pub(super) fn asked(&mut self, layer: &mut LoweredLayer, task: &LanguageTask, id: Id) -> Result<Found> {
         let step = &layer.steps[task.step];
         let Some(wanted) = &step.wanted else { return Ok(Found::Nothing("it asks for nothing".into())) };
@@ -37,10 +37,13 @@ impl Session<'_> {
         }
         let name = format!("what {} installs", task.key);
         let ask = Step { name, guards: Guards::default(), offline: false, ops: ask, wanted: None, ..step.clone() };
-        self.step(&ask, &layer.name, id)?;
-        let seen = self.target()?.look(PathBuf::from(ASKED))?;
+        let failed = self.tried(&ask, &layer.name, id)?;
+        let seen = if failed.is_none() { self.target()?.look(PathBuf::from(ASKED))? } else { Vec::new() };
         let remove = vec![Op::Remove { path: ASKED.to_owned() }];
-        self.step(&Step { name: "tidying up".into(), ops: remove, ..Step::default() }, &layer.name, id)?;
+        self.done(&Step { name: "tidying up".into(), ops: remove, ..Step::default() }, &layer.name, id)?;
+        if let Some(failure) = failed {
+            return Err(BuildError::Task { failure, partial: None });
+        }
         let found = match language {
             Language::Python => python::found(&seen),
             Language::Npm => npm::found(&seen, self.resolver.platform.debian_arch()),
@@ -78,7 +81,13 @@ impl Session<'_> {
         pin.network = true;
         layer.steps[task.step] = free;
         task.lock(std::slice::from_mut(layer), &pin);
-        self.step(&layer.steps[task.step].clone(), &layer.name, id)?;
+        self.done(&layer.steps[task.step].clone(), &layer.name, id)?;
         Ok(Found::Language(pin))
+    }
+
+    /// Performs a step. Where it fails, the layer is open still, for the tasks behind it.
+    fn done(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
+        let failure = self.tried(step, layer, id)?;
+        failure.map_or(Ok(()), |failure| Err(BuildError::Task { failure, partial: None }))
     }
 }

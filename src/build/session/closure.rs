@@ -1,7 +1,7 @@
 //! Pinned packages: what would be installed at the point where a task runs.
 
 use super::{Result, Session};
-use crate::build::closures::{Found, Open};
+use crate::build::closures::{Found, Open, Without};
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
 use crate::build::{BuildError, TaskFailure, ensure_agent};
@@ -16,14 +16,16 @@ const ASKED: &str = "asked";
 
 impl Session<'_> {
     /// Asks on top of everything so far for each of `tasks`, all of `layer`, one of `count`, in their order. What comes
-    /// before the last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere. What
-    /// is found until one fails is in `closures`.
+    /// before the last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere. Those
+    /// behind one that fails are asked without it, so that all are told at once; but what apt could not be asked for may
+    /// be what the others are asked with. What is found until something else fails is in `closures`.
     pub fn closures(
         &mut self,
         layer: &LoweredLayer,
         tasks: &[Open],
         count: usize,
         closures: &mut Vec<Found>,
+        without: &Without,
     ) -> Result<()> {
         if let Some(need) = layer.steps.iter().find_map(Need::of) {
             foreign::ensure(self.resolver, || need)?;
@@ -32,31 +34,39 @@ impl Session<'_> {
         ensure_agent(self.resolver.ssh, &layer.steps[..last])?;
         let index = tasks.first().map_or(0, |task| task.place().0) + 1;
         let mut layer = [layer.clone()];
-        let mut next = 0;
+        let (mut next, mut without_apt) = (0, without.apt);
         self.begin()?;
         let id = Id::next();
         // What its tasks print is shown as that of a layer that is built.
         let name = format!("what {} installs", layer[0].name);
         self.resolver.reporter.event(Event::LayerStarted { id, name, index, count });
-        for task in tasks {
+        for (number, task) in tasks.iter().enumerate() {
+            if without_apt && tasks[number..].iter().all(Open::is_of_language) {
+                // What stands between them is performed for nobody.
+                closures.push(Found::Unasked);
+                continue;
+            }
             let at = task.place().1;
-            for step in next..at {
+            for step in (next..at).filter(|step| !without.has(task.place().0, *step)) {
                 self.step(&layer[0].steps[step].clone(), &layer[0].name, id)?;
             }
             next = at;
-            closures.push(match task {
-                Open::Apt(task) => {
-                    let closure = self.closure(task, &layer[0].steps[at].clone(), id)?;
+            let found = match task {
+                Open::Language(_) if without_apt => Ok(Found::Unasked),
+                Open::Apt(task) => self.closure(task, &layer[0].steps[at].clone(), id).map(|closure| {
                     AptTask { layer: 0, ..task.clone() }.lock(&mut layer, &closure.debs);
                     Found::Apt(closure)
-                }
-                Open::Language(task) => {
-                    let found = self.asked(&mut layer[0], &LanguageTask { layer: 0, ..task.clone() }, id)?;
-                    // It was installed to see that it can be.
-                    next += usize::from(matches!(found, Found::Language(_)) && task.language != Language::Rust);
-                    found
-                }
-            });
+                }),
+                Open::Language(task) => self.asked(&mut layer[0], &LanguageTask { layer: 0, ..task.clone() }, id),
+            };
+            let found = found
+                .or_else(|error| if error.is_of_task() { Ok(Found::Failed(Box::new(error))) } else { Err(error) })?;
+            without_apt |= matches!((task, &found), (Open::Apt(_), Found::Failed(_)));
+            // Of a language it was installed to see that it can be; what has no packages cannot be performed.
+            let installed =
+                matches!((task, &found), (Open::Language(task), Found::Language(_)) if task.language != Language::Rust);
+            next += usize::from(installed || matches!(found, Found::Failed(_) | Found::Unasked));
+            closures.push(found);
         }
         self.target()?.discard()?;
         self.ended(id, ASKED, None);

@@ -61,7 +61,7 @@ impl Locker<'_> {
         done
     }
 
-    /// Pins what the tasks without pins install, as far as that is found out before something fails. Nothing, with a
+    /// Pins what the tasks without pins install; all that fail are told at once, and the others are pinned. Nothing, with a
     /// warning, where this machine cannot run them.
     fn found(
         &mut self,
@@ -89,7 +89,7 @@ impl Locker<'_> {
             warn(format!("packages are not pinned for {platform}: {error}; lock it where its programs run"));
             done = Ok(());
         }
-        let Closures { apt, languages, left } = all;
+        let Closures { apt, languages, left, failed } = all;
         for (task, why) in left {
             warn(format!("the packages of {} are not pinned for {platform}: {why}", task.key));
         }
@@ -101,7 +101,8 @@ impl Locker<'_> {
         for (LanguageTask { language, key, .. }, pin) in languages {
             self.lock.packages.insert(language, platform, key, pin);
         }
-        Ok(done?)
+        let failed = failed.into_values().chain(done.err()).map(CommandError::from).collect();
+        CommandError::all(failed, "tasks have packages that cannot be pinned").map_or(Ok(()), Err)
     }
 }
 

@@ -119,6 +119,69 @@ fn command_lines_have_passwords() {
 }
 
 #[test]
+fn what_chpasswd_is_given_is_not_shown() {
+    shown(&[
+        (
+            "#cloud-config\nchpasswd:\n  expire: false\n  list: |\n    root:hunter 2\n    ann:pw22\n    bob:RANDOM\nruncmd: [a:b]\n",
+            "#cloud-config\nchpasswd:\n  expire: false\n  list: |\n    root:***\n    ann:***\n    bob:RANDOM\nruncmd: [a:b]\n",
+        ),
+        (
+            "chpasswd:\n  list:\n  - root:hunter\n  - \"ann:pw22\"\n  expire: false\n",
+            "chpasswd:\n  list:\n  - root:***\n  - \"ann:***\"\n  expire: false\n",
+        ),
+        ("chpasswd: {list: [root:hunter, 'ann:x'], expire: false}\n", "chpasswd: ***\n"),
+        ("  chpasswd:\n    list: [root:hunter, 'ann:x']\n", "  chpasswd:\n    list: [root:***, 'ann:***']\n"),
+        ("- chpasswd:\n    list: \"root:pw\\nann:x\"\n", "- chpasswd:\n    list: \"root:***\"\n"),
+        (
+            "chpasswd:\n  users:\n  - {name: root, password: pw, type: text}\n  - name: ann\n    password: pw\n    type: text\n",
+            "chpasswd:\n  users:\n  - {name: root, password: ***\n  - name: ann\n    password: ***\n    type: text\n",
+        ),
+        ("users:\n- name: ann\n  plain_text_passwd: pw\n", "users:\n- name: ann\n  plain_text_passwd: ***\n"),
+        ("chpasswd <<EOF\nroot:hunter\nann:$PW\nEOF\nx:y\n", "chpasswd <<EOF\nroot:***\nann:$PW\nEOF\nx:y\n"),
+        ("cat <<-'E' | chpasswd\n\troot:hunter\n\tE\na:b\n", "cat <<-'E' | chpasswd\n\troot:***\n\tE\na:b\n"),
+    ]);
+}
+
+#[test]
+fn files_of_users_have_passwords() {
+    shown(&[
+        ("root:$y$j9T$abcdefghijklmnop$x:19000:0:99999:7:::\n", "root:***:19000:0:99999:7:::\n"),
+        ("root:abJnggxhB/yWI:19000:0:99999:7:::\n", "root:***:19000:0:99999:7:::\n"),
+        ("root:!abJnggxhB/yWI:19000::::::\n", "root:***:19000::::::\n"),
+        ("ann:$apr1$abcdefgh$0123456789abcdefghij/.\n", "ann:***\n"),
+        ("ann:rqXexS6ZhobKA\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", "ann:***\nbob:{SHA}***\n"),
+        ("ann:the realm:939e7578ed9e3c518a452acee763bce9\n", "ann:the realm:***\n"),
+        ("h.example:5432:db:ann:p:w\n", "h.example:5432:db:ann:***\n"),
+        ("h.example:5432:db:ann:p\\:w\n*:*:*:ann:pw\n", "h.example:5432:db:ann:***\n*:*:*:ann:***\n"),
+        ("localhost:*:*:postgres:hunter 2\n", "localhost:*:*:postgres:***\n"),
+        (
+            "ann:1000:0123456789ABCDEF0123456789ABCDEF:0123456789ABCDEF0123456789ABCDEF:[U          ]:LCT-5F000000:\n",
+            "ann:1000:***:***:[U          ]:LCT-5F000000:\n",
+        ),
+        ("[mail.example]:587 ann@a.example:pw22\n", "[mail.example]:587 ann@a.example:***\n"),
+        ("ann:{PLAIN}hunter:1000:1000::/home/ann\n", "ann:{PLAIN}***:1000:1000::/home/ann\n"),
+        ("https://ann:tok@git.example\nhttps://ghp_x@h.example\n", "https://***@git.example\nhttps://***@h.example\n"),
+        ("machine h\n  login ann\n  password pw22\n", "machine h\n  login ann\n  password ***\n"),
+    ]);
+    for text in [
+        "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000:,,,:/home/ann:/bin/bash\n",
+        "daemon:*:19000:0:99999:7:::\nann:!:19000:0:99999:7:::\nbob::19000:0:99999:7:::\n",
+        "sudo:x:27:ann,bob\nsudo:!::ann\n",
+        "ann:100000:65536\n",
+        "2026:01:02:03:04\nfe80:0:0:0:1\n00:1b:21:3c:4d\n",
+        "at 10:20:30:40:50 it is\n",
+        "image: deb:trixie\nKind:ConfigurationX\n",
+        "url: {sha256}/x.tar and ${SHA}abcd\n",
+        "/usr/sbin/chpasswd:\nchpasswd:\n  expire: false\nother: {a: b:c}\n",
+        "id:3:initdefault:\n~~:S:wait:/sbin/sulogin\n",
+        "# chpasswd << EOF has an end\na:b\n",
+        "[Unit]\nAfter=a:b\n",
+    ] {
+        assert_eq!(without_credentials(text), text);
+    }
+}
+
+#[test]
 fn private_keys_are_not_shown() {
     shown(&[
         (
@@ -139,7 +202,7 @@ fn private_keys_are_not_shown() {
 
 proptest! {
     #[test]
-    fn lines_stay_lines(text in "(password|token: |>|['\"=:\\\\<>/-]|\\$[{(]?|[a-zä]| |\n|\r\n|\\[|\\]|<password>|</|-u a:b)*") {
+    fn lines_stay_lines(text in "(password|token: |>|['\"=:\\\\<>/-]|\\$[{(]?|[a-zä]| |\n|\r\n|\\[|\\]|<password>|</|-u a:b|chpasswd:|list:|<<E|a:b:|\\{SHA\\})*") {
         let shown = without_credentials(&text);
         prop_assert_eq!(shown.lines().count(), text.lines().count());
         prop_assert_eq!(shown.split('\n').count(), text.split('\n').count());

@@ -1,5 +1,5 @@
 //! Git repositories: what each has checked out, and where that is from, as its own files have it
-//! (gitrepository-layout(5)). Those of submodules lie in the repository above.
+//! (gitrepository-layout(5)). Those of submodules lie in the repository above, those of repo in its `.repo`.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -19,7 +19,20 @@ const PACKED: u64 = 16 << 20;
 pub(super) fn is_record(path: &Path, name: &OsStr) -> bool {
     let Some(place) = path.parent().filter(|_| name == RECORD) else { return false };
     let names: Vec<&OsStr> = place.components().map(Component::as_os_str).collect();
-    names.last().is_some_and(|name| *name == ".git") || names.windows(2).any(|pair| pair == [".git", "modules"])
+    names.last().is_some_and(|name| *name == ".git")
+        || names.windows(2).any(|pair| pair == [".git", "modules"])
+        || of_repo(place).is_some()
+}
+
+/// The working tree of a repository that repo keeps in its own directory: `.repo/projects/PATH.git` is that of `PATH`, and
+/// `.repo/manifests.git` that of the manifest.
+fn of_repo(place: &Path) -> Option<PathBuf> {
+    let above = place.ancestors().find(|above| above.file_name().is_some_and(|name| name == ".repo"))?;
+    let within = place.strip_prefix(above).ok()?.to_str()?.strip_suffix(".git")?;
+    match within.strip_prefix("projects/") {
+        Some(path) => Some(above.parent()?.join(path)),
+        None => (within == "manifests").then(|| above.join(within)),
+    }
 }
 
 /// The repository that is recorded at `path`, if it has a commit checked out and says where it is from.
@@ -27,7 +40,8 @@ pub(super) fn repository(root: &Root, path: &Path) -> Option<GitRepository> {
     let place = path.parent()?;
     let config = head(root, &place.join("config"), CONFIG)?;
     let work = setting(&config, |section| section == "core", "worktree");
-    let work = work.map_or_else(|| place.parent().map(Path::to_owned), |work| Some(normal(&place.join(work))))?;
+    let above = || of_repo(place).or_else(|| place.parent().map(Path::to_owned));
+    let work = work.map_or_else(above, |work| Some(normal(&place.join(work))))?;
     let url = setting(&config, |section| section == "remote \"origin\"", "url")
         .or_else(|| setting(&config, |section| section.starts_with("remote "), "url"))?;
     let url = without_tokens(&without_logins(url));

@@ -138,6 +138,12 @@ fn repositories_and_their_submodules() {
         ("opt/empty/.git/HEAD", "ref: refs/heads/main\n"),
         ("opt/empty/.git/config", origin),
         ("opt/no/HEAD", &commit("0e")),
+        ("srv/.repo/projects/layers/a.git/HEAD", &commit("0f")),
+        ("srv/.repo/projects/layers/a.git/config", "[remote \"o\"]\n\turl = https://a.example/a.git\n"),
+        ("srv/.repo/projects/layers/a.git/refs/remotes/o/HEAD", "ref: refs/remotes/o/main\n"),
+        ("srv/.repo/project-objects/a.git/HEAD", &commit("0e")),
+        ("srv/.repo/manifests.git/HEAD", &commit("1a")),
+        ("srv/.repo/manifests.git/config", origin),
     ]);
     let found = look(&root).git;
     let found: Vec<_> = found.iter().map(|one| (one.path.as_str(), one.url.as_str(), one.commit.clone())).collect();
@@ -145,6 +151,8 @@ fn repositories_and_their_submodules() {
         ("/opt/sdk", "https://a.example/sdk.git", commit("0a")),
         ("/opt/sdk/hal", "https://a.example/hal.git", commit("0b")),
         ("/opt/west", "git@a.example:west.git", commit("0c")),
+        ("/srv/.repo/manifests", "https://a.example/sdk.git", commit("1a")),
+        ("/srv/layers/a", "https://a.example/a.git", commit("0f")),
     ];
     assert_eq!(found, expected);
 }

@@ -137,7 +137,7 @@ fn owners_and_modes_reach_all_that_was_written() {
         set 4755 1000:0\nset/run 4755 1000:0\nset/sub 4755 1000:0\nset/sub/data 4600 1000:0\nset/link 1000:0\nlogin\ndev /home/dev dev /bin/bash /home/dev\n";
     assert_eq!(shown("owned", script), expected);
     // Without any privilege, the same layers.
-    let user = User::new();
+    let user = User::new().with_base();
     user.shell(&format!("alloy build {} --metadata-file m.json", readable(&blueprint))).ok();
     let theirs: Value = serde_json::from_slice(&std::fs::read(user.home().join("m.json")).unwrap()).unwrap();
     assert_eq!(digests(&ours), digests(&theirs));

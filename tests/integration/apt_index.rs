@@ -36,7 +36,7 @@ const PACKAGE: &str = "- {name: tool, action: apt_install, packages: [acme-tool]
 
 #[test]
 fn a_source_that_comes_after_an_installation_is_asked() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let before = "- {name: before, action: apt_install, packages: [hello]}\n";
     let blueprint = tasks(&[before, &source(&files), PACKAGE].concat());
     store.run(&["lock", text(blueprint.path())]).ok();
@@ -50,7 +50,7 @@ fn a_source_that_comes_after_an_installation_is_asked() {
 
 #[test]
 fn an_architecture_that_comes_after_an_installation_is_asked_for() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let add = "- {name: arch, action: run_command, reason: test, command: dpkg --add-architecture i386}\n";
     let foreign = "- {name: foreign, action: apt_install, packages: ['acme-lib:i386']}\n";
     // The package of the other architecture is not the one that a bare name means.
@@ -68,7 +68,7 @@ fn an_architecture_that_comes_after_an_installation_is_asked_for() {
 
 #[test]
 fn an_empty_list_refreshes_for_what_has_changed() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let refresh = "- {name: refresh, action: apt_install, packages: []}\n";
     let install = "- {name: install, action: run_command, reason: test, command: './x'}\n";
     // Nobody sees from the command that it uses apt.
@@ -83,7 +83,7 @@ fn an_empty_list_refreshes_for_what_has_changed() {
 
 #[test]
 fn an_index_does_not_depend_on_other_builds() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let manifest = "name: Test\nversion: 1.0.0\nrun_order: [a.yml, b.yml]\n";
     let update = "- {name: update, action: run_command, reason: test, command: apt-get update}\n";
     let first = [&source(&files), update].concat();
@@ -104,7 +104,7 @@ fn an_index_does_not_depend_on_other_builds() {
 #[test]
 fn packages_are_told_the_answers_before_they_ask() {
     let task = "- {name: zone, action: apt_install, packages: [tzdata], debconf: ['tzdata tzdata/Areas select Europe', 'tzdata tzdata/Zones/Europe select Berlin']}\n";
-    let (store, directory) = (Store::new(), tasks(task));
+    let (store, directory) = (Store::with_base(), tasks(task));
     store.run(&["build", text(directory.path()), "-t", "x:1", "--no-attest"]).ok();
     assert_eq!(store.run(&["run", "x:1", "--", "cat", "/etc/timezone"]).ok().stdout, "Europe/Berlin\n");
 }

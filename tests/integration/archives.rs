@@ -1,5 +1,7 @@
 //! Archives of every format, from a server and from the image, and what of them a layer keeps.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::support::files::Files;
@@ -19,12 +21,14 @@ const TREE: &str = r"
     chown -R 4321:4321 top; chmod 4755 top/bin/su
 ";
 
-/// What is in a directory, one line each, contents included.
-const LIST: &str = r"
-    cd $0
-    find . -mindepth 1 -type f -printf '%P %m %U:%G %n ' -exec sh -c 'sha256sum < $0' {} ';' | sort
-    find . -mindepth 1 ! -type f -printf '%P %y %m %U:%G %l\n' | sort
-";
+/// What is in each of the directories, one line each, contents included, behind a line that names the directory.
+const LIST: &str = r#"
+    for place; do
+        echo "== $place"; cd $place
+        find . -mindepth 1 -type f -printf '%P %m %U:%G %n ' -exec sh -c 'sha256sum < $0' {} ';' | sort
+        find . -mindepth 1 ! -type f -printf '%P %y %m %U:%G %l\n' | sort
+    done
+"#;
 
 /// The server with one archive for each format.
 fn archives() -> Files {
@@ -100,7 +104,13 @@ fn every_format_gives_the_same_files() {
     }
     let blueprint = tasks(&text_of_tasks);
     let ours = shared().build(&[text(blueprint.path()), "-t", "archives"]);
-    let list = |place: &str| shared().run(&["run", "archives", "--", "sh", "-c", LIST, place]).ok().stdout;
+    // One container lists them all.
+    let places = ["whole", "stripped", "deb"].map(|kind| format!("/opt/{kind}/*")).join(" ");
+    let script = format!("set -- {places} /opt/windows; {LIST}");
+    let listed = shared().run(&["run", "archives", "--", "sh", "-c", &script]).ok().stdout;
+    let lists: BTreeMap<&str, &str> = listed.split("== ").skip(1).map(|list| list.split_once('\n').unwrap()).collect();
+    assert_eq!(lists.len(), 2 * (TARS.len() + ZIPS.len()) + 4, "{listed}");
+    let list = |place: &str| lists[place].to_owned();
     let whole = list("/opt/whole/a.tar");
     for line in [
         "README 644 0:0 1 ",
@@ -140,7 +150,7 @@ fn every_format_gives_the_same_files() {
     }
     shared().run(&["run", "archives", "test", "-e", "/ran"]).fails(1);
 
-    let user = User::new();
+    let user = User::new().with_base();
     user.shell(&format!("alloy build {} --metadata-file m.json", readable(&blueprint))).ok();
     let theirs: Value = serde_json::from_slice(&std::fs::read(user.home().join("m.json")).unwrap()).unwrap();
     assert_eq!(digests(&ours), digests(&theirs));

@@ -117,7 +117,7 @@ fn a_secret_is_used_and_never_kept() {
             "- {name: use, action: run_command, reason: test, command: 'echo got $VENDOR_TOKEN and {{.Vars.VENDOR_TOKEN}}; echo -n $VENDOR_TOKEN | wc -c > /srv/length'}\n",
         ),
     ]);
-    let store = Store::new();
+    let store = Store::with_base();
     let missing = store.run(&["build", text(blueprint.path())]).fails(3);
     assert!(missing.stderr.contains("VENDOR_TOKEN is not set (for downloads)"), "{}", missing.stderr);
     let secret = "hunter2-and-more";

@@ -55,7 +55,7 @@ fn a_command_run_by_root_reaches_nothing_of_the_machine() {
 #[test]
 fn a_user_s_commands_reach_nothing_of_the_machine() {
     let (_listener, variables) = machine("user");
-    let user = User::new();
+    let user = User::new().with_base();
     let task = in_a_task(&variables);
     user.shell(&format!("alloy build {} -t probed", readable(&task))).ok();
     let script = user.home().join("probes");

@@ -36,9 +36,8 @@ fn small() -> &'static (TempDir, Value) {
 
 #[test]
 fn root_and_an_ordinary_user_get_the_same_image() {
-    let ours = built();
-    let user = User::new();
-    let copy = copy_of("examples/cortex-m");
+    let (copy, ours) = small();
+    let user = User::new().with_base();
     let wheels = std::env::var("PIP_FIND_LINKS").map_or(String::new(), |links| format!("PIP_FIND_LINKS={links} "));
     let command =
         format!("{wheels}alloy build {} -t arm-env --metadata-file ~/m.json --progress plain", text(copy.path()));

@@ -12,7 +12,7 @@ fn events(ended: &Ended) -> Vec<Value> {
 
 #[test]
 fn how_a_build_ends_is_an_event() {
-    let store = Store::new();
+    let store = Store::with_base();
     let write = "- {name: write, action: write_env_file, file: /srv/x, content: x}\n";
     let good = tasks(write);
     let ended = store.run(&["build", text(good.path()), "-t", "a:1", "-t", "b:2", "--progress=json"]).ok();

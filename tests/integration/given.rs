@@ -303,7 +303,7 @@ fn with_mirror(store: &Store, arguments: &[&str], login: &str, port: &str) -> En
 #[test]
 fn apt_in_tasks_is_told_who_to_be() {
     let (_server, port) = mirror();
-    let store = Store::new();
+    let store = Store::with_base();
     for (login, package) in [("corp:p%23MIRRORPW88", "hello"), ("TOKEN4mirror", "bc")] {
         // What a task is lent, it may show.
         let show = "- {name: y, action: run_command, reason: test, command: 'cat /run/alloy/auth.conf; false'}\n";

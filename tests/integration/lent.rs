@@ -57,7 +57,7 @@ fn what_is_lent_is_written_nowhere_else() {
 
 #[test]
 fn what_is_lent_to_a_user_s_build_is_written_nowhere_else() {
-    let user = User::new();
+    let user = User::new().with_base();
     let victim = user.home().join(".bashrc");
     let before = fs::read(&victim).unwrap();
     trapped(&victim, |arguments| user.shell(&format!("alloy {arguments}")));

@@ -10,7 +10,7 @@ fn printed(ended: &Ended) -> String {
 
 #[test]
 fn what_a_build_prints_names_its_image() {
-    let (store, registry) = (Store::new(), Registry::start());
+    let (store, registry) = (Store::with_base(), Registry::start());
     let hello = repository("examples/hello");
     let named = printed(&store.run(&["build", "-q", text(&hello), "-t", "hello", "-t", "other:1"]).ok());
     let digest = named.split_once('@').unwrap().1.to_owned();
@@ -42,7 +42,7 @@ fn what_a_build_prints_names_its_image() {
 
 #[test]
 fn an_image_without_a_name_is_there_until_it_is_pruned() {
-    let store = Store::new();
+    let store = Store::with_base();
     let hello = repository("examples/hello");
     let digest = printed(&store.run(&["build", "-q", text(&hello)]).ok());
     assert!(digest.starts_with("sha256:"), "{digest}");
@@ -75,7 +75,7 @@ fn an_image_without_a_name_is_there_until_it_is_pruned() {
 
 #[test]
 fn printed_names_are_pushed_and_built_on_and_take_no_others_away() {
-    let (store, registry) = (Store::new(), Registry::start());
+    let (store, registry) = (Store::with_base(), Registry::start());
     let hello = repository("examples/hello");
     let image = registry.image("team/hello:1");
     let named = printed(&store.run(&["build", "-q", text(&hello), "-t", &image]).ok());
@@ -110,7 +110,7 @@ fn printed_names_are_pushed_and_built_on_and_take_no_others_away() {
 
 #[test]
 fn a_base_that_has_a_layer_twice_is_verified_and_stays_whole() {
-    let store = Store::new();
+    let store = Store::with_base();
     let manifest = "name: Twice\nversion: 1.0.0\nrun_order: [a.yml]\n";
     let same = "- {name: a, action: run_command, reason: test, command: echo same > /etc/same}\n";
     let above = "- {name: a, action: run_command, reason: test, command: cat /etc/same > /etc/above}\n";

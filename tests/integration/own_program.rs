@@ -51,7 +51,7 @@ fn nobody_changes_the_program_of_root() {
 
 #[test]
 fn nobody_changes_the_program_of_a_user() {
-    let (library, user) = (library(), User::new());
+    let (library, user) = (library(), User::new().with_base());
     let program = user.home().join("alloy");
     let blueprint = tasks("- {name: one, action: write_env_file, file: /etc/env, content: x}\n");
     user.shell(&format!("alloy build {} -t own-program", readable(&blueprint))).ok();

@@ -147,7 +147,7 @@ fn the_same_layer_may_lie_in_an_image_twice() {
     let (good, other) = (layer(place.path(), "GOOD"), layer(place.path(), "OTHER"));
     let base = Forged::stack(place.path(), &[good.clone(), other, good.clone()], "gzip -n");
     let alone = Forged::new(place.path(), &good, &good).layout(&place.path().join("alone"));
-    let store = Store::new();
+    let store = Store::with_base();
     // Its tree is there by its own name when it is wanted twice.
     build(&store, &alone, &[]).ok();
     build(&store, &base.layout(&place.path().join("twice")), &["--no-cache"]).ok();
@@ -192,7 +192,7 @@ fn run_command(script: &str) -> String {
 
 #[test]
 fn packages_and_lists_that_a_build_left_are_not_the_next_ones() {
-    let store = Store::new();
+    let store = Store::with_base();
     let hello = "- {name: hello, action: apt_install, packages: [hello]}\n";
     let refresh = "- {name: refresh, action: apt_install, packages: []}\n";
     let build = |name: &str, tasks: &str| {
@@ -234,7 +234,7 @@ touch /etc/renamed
 
 #[test]
 fn lists_of_another_suite_do_not_pass_for_the_suites_own() {
-    let store = Store::new();
+    let store = Store::with_base();
     let build = |name: &str, tasks: &str| {
         let blueprint = crate::support::tasks(tasks);
         store.run(&["build", text(blueprint.path()), "-t", name, "--no-attest"])

@@ -137,7 +137,7 @@ fn archives_that_need_the_root_are_unpacked_there() {
 
 #[test]
 fn no_more_layers_than_runtimes_stack() {
-    let store = Store::new();
+    let store = Store::with_base();
     let names: Vec<String> = (0..130).map(|n| format!("{n:03}.yml")).collect();
     let manifest =
         format!("name: Many\nversion: 1.0.0\nrun_order: [{}]\nimage: {{env_from_profile: false}}\n", names.join(", "));

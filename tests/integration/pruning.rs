@@ -17,7 +17,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn built() -> Store {
-    let store = Store::new();
+    let store = Store::with_base();
     store.build(&[text(&repository("examples/hello")), "-t", "kept"]);
     store
 }
@@ -163,11 +163,13 @@ fn beside_a_build_only_what_nobody_needs_goes() {
     assert_eq!((names(&place.join("tmp")).len(), names(&place.join("trees")).len()), (0, 0));
 }
 
-/// Runs `script` with `$1`, alloy, and `$2`, a blueprint, in a mount namespace where `/mnt` is a disk with these options.
+/// Runs `script` with `$1`, alloy, `$2`, a blueprint, and `$3`, a store that has the base, in a mount namespace where
+/// `/mnt` is a disk with these options.
 fn on_a_disk(options: &str, script: &str, blueprint: &Path) -> Ended {
     let script = format!("mount -t tmpfs -o {options} none /mnt || exit 99\nexport ALLOY_HOME=/mnt/store\n{script}");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script, "sh", crate::support::ALLOY, text(blueprint)]);
+    let with_base = crate::support::base::template().join("store");
+    command.args(["--mount", "sh", "-c", &script, "sh", crate::support::ALLOY, text(blueprint), text(&with_base)]);
     crate::support::run(command.env_remove("SUDO_USER"))
 }
 
@@ -178,7 +180,7 @@ fn a_full_disk_is_pruned() {
         ("size=900m,nr_inodes=16k,mode=755", "mkdir /mnt/f; i=0; while : > /mnt/f/$i; do i=$((i+1)); done"),
     ] {
         let script = format!(
-            "\"$1\" build \"$2\" -t x || exit 98
+            "cp -a \"$3\" /mnt/store && \"$1\" build \"$2\" -t x || exit 98
              mkdir /mnt/store/tmp/tree-dead && echo > /mnt/store/tmp/tree-dead/x || exit 97
              ({fill}) 2> /mnt/store/log
              \"$1\" prune --all || exit 96
@@ -211,7 +213,7 @@ fn a_full_disk_is_named_with_what_is_left_of_it() {
         );
         assert_eq!((ended.stdout.as_str(), ended.stderr.matches("hint:").count()), ("", 1), "{}", ended.stderr);
     }
-    let script = "mkdir /mnt/small && mount -t tmpfs -o size=1m none /mnt/small || exit 99
+    let script = "mkdir /mnt/small && mount -t tmpfs -o size=1m none /mnt/small && cp -a \"$3\" /mnt/store || exit 99
                   \"$1\" build \"$2\" -o type=oci-archive,dest=/mnt/small/out";
     let ended = on_a_disk("size=400m,mode=755", script, &hello).fails(1);
     assert!(ended.stderr.contains("the disk at /mnt/small has "), "{}", ended.stderr);
@@ -221,7 +223,7 @@ fn a_full_disk_is_named_with_what_is_left_of_it() {
 #[test]
 fn a_store_that_can_only_be_read_serves_who_reads() {
     let hello = repository("examples/hello");
-    let script = "\"$1\" build \"$2\" -t x && mount -o remount,ro /mnt || exit 98
+    let script = "cp -a \"$3\" /mnt/store && \"$1\" build \"$2\" -t x && mount -o remount,ro /mnt || exit 98
                   set -e
                   \"$1\" images | grep -q x:latest
                   \"$1\" inspect x > /dev/null
@@ -234,7 +236,7 @@ fn a_store_that_can_only_be_read_serves_who_reads() {
     assert!(ended.stderr.contains("Read-only file system"), "{}", ended.stderr);
     assert!(ended.stderr.contains("hint: a store that can only be read serves `images`"), "{}", ended.stderr);
     // What was looked at once is known.
-    let script = "\"$1\" build \"$2\" -t x && \"$1\" sbom x > /dev/null && rm /mnt/store/locks/* && mount -o remount,ro /mnt || exit 98
+    let script = "cp -a \"$3\" /mnt/store && \"$1\" build \"$2\" -t x && \"$1\" sbom x > /dev/null && rm /mnt/store/locks/* && mount -o remount,ro /mnt || exit 98
                   \"$1\" sbom x > /dev/null && \"$1\" images";
     on_a_disk("size=400m,mode=755", script, &hello).ok();
 }

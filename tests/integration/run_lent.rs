@@ -23,7 +23,7 @@ const SEEN: &str = "mine\ndev:dev .\ndev:dev mine\ndev:dev made\ndev:dev dir\nro
 
 #[test]
 fn what_the_image_s_user_writes_is_the_caller_s() {
-    let user = User::new();
+    let user = User::new().with_base();
     let made = blueprint(&[("manifest.yml", MANIFEST), ("tasks.yml", TASKS)]);
     user.shell(&format!("alloy build {} -t lent", readable(&made))).ok();
     // Nobody but the caller may enter what is lent.
@@ -128,7 +128,7 @@ fn a_device_is_lent_and_nothing_else() {
     assert!(refused("/dev/zero:/x:rw:y").contains("not DEVICE"));
 
     // A user who may open it because of a group.
-    let user = User::new();
+    let user = User::new().with_base();
     let name = user.home().file_name().unwrap().to_str().unwrap().to_owned();
     tool("groupadd", &["--gid", &group.to_string(), &format!("g{name}")]).ok();
     let joined = tool("usermod", &["--append", "--groups", &format!("g{name}"), &name]);

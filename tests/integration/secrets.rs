@@ -126,7 +126,7 @@ fn nothing_that_is_printed_or_kept_holds_a_secret() {
         true => send(stream, "404 Not Found", "Content-Length: 0\r\n", b""),
         false => whole(stream, b"content"),
     });
-    let store = Store::new();
+    let store = Store::with_base();
     let good = tasks(&server, "");
     let failing = tasks(
         &server,

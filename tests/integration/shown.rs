@@ -36,7 +36,7 @@ fn a_secret_in_the_name_of_a_file_is_not_shown() {
 
 #[test]
 fn what_became_a_secret_is_not_shown_as_what_it_was() {
-    let store = Store::new();
+    let store = Store::with_base();
     let manifest = |secret: &str| {
         format!("name: Shown\nversion: 1.0.0\nrun_order: [tasks.yml]\nrequired_env: [{{name: PLACE{secret}}}]\n")
     };

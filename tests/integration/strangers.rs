@@ -113,7 +113,7 @@ fn root_works_in_no_store_of_a_stranger() {
 
 #[test]
 fn root_writes_a_cache_through_no_link() {
-    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::with_base());
     let (cache, victim) = (place.path().join("cache"), place.path().join("victim"));
     fs::create_dir_all(victim.join("sha256")).unwrap();
     fs::create_dir(&cache).unwrap();
@@ -143,7 +143,7 @@ fn written(store: &Store, kind: &str, dest: &Path) -> Ended {
 
 #[test]
 fn root_writes_a_layout_through_no_link() {
-    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::with_base());
     let (layout, victim) = (place.path().join("layout"), place.path().join("victim"));
     fs::create_dir_all(victim.join("sha256")).unwrap();
     fs::create_dir(&layout).unwrap();
@@ -177,7 +177,7 @@ fn root_writes_a_layout_through_no_link() {
 
 #[test]
 fn a_stranger_s_link_leads_to_nothing_of_root_s() {
-    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::with_base());
     let (shared, theirs, victim) = (place.path().join("tmp"), place.path().join("theirs"), place.path().join("victim"));
     for directory in [&shared, &theirs, &victim] {
         fs::create_dir(directory).unwrap();
@@ -205,7 +205,7 @@ fn a_stranger_s_link_leads_to_nothing_of_root_s() {
 
 #[test]
 fn who_can_only_read_a_directory_holds_up_nobody() {
-    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::with_base());
     let (layout, root) = (place.path().join("layout"), place.path().join("root"));
     for (kind, dest) in [("oci", &layout), ("dir", &root)] {
         written(&store, kind, dest).ok();

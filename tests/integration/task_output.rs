@@ -8,7 +8,7 @@ const TASKS: &str = "- {name: chatty, action: run_command, reason: test, command
 
 #[test]
 fn what_tasks_print_is_shown_and_kept() {
-    let store = Store::new();
+    let store = Store::with_base();
     let manifest = "name: x\nversion: 1.0.0\nrequired_env: [{name: A_TOKEN}]\nrun_order: [a.yml]\n";
     let directory = blueprint(&[("manifest.yml", manifest), ("a.yml", TASKS)]);
     let build = |more: &[&str]| {

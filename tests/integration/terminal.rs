@@ -22,7 +22,7 @@ fn as_root(mode: &str, program: &str, arguments: &[&str]) -> Ended {
 
 /// A user with an image.
 fn user() -> User {
-    let user = User::new();
+    let user = User::new().with_base();
     let blueprint = tasks("- {name: one, action: write_env_file, file: /etc/env, content: x}\n");
     user.shell(&format!("alloy build {} -t terminal", readable(&blueprint))).ok();
     user

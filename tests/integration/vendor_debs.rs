@@ -51,7 +51,7 @@ const SEEN: &str = "2:1.0-1\n2:1.0-1 install ok installed\n1.0 install ok instal
 
 #[test]
 fn a_package_brings_what_it_depends_on() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let url = files.url("acme-probe.deb");
     let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: ['{url}']}}\n")));
     let path = text(blueprint.path());
@@ -120,7 +120,7 @@ fn a_package_stands_once_in_the_sbom_whatever_its_file_is_called() {
 
 #[test]
 fn a_file_of_the_blueprint_is_a_package_too() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let blueprint = tasks(&on(
         &files,
         "- {name: probe, action: apt_install, packages: [acme-tool], debs: [vendor/acme-probe.deb]}\n",
@@ -152,7 +152,7 @@ fn a_file_of_the_blueprint_is_a_package_too() {
 
 #[test]
 fn what_cannot_be_installed_is_told() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     let fails = |name: &str, more: &str| {
         let entry = format!("{{url: '{}'{more}}}", files.url(name));
         let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: [{entry}]}}\n")));
@@ -178,7 +178,7 @@ fn what_cannot_be_installed_is_told() {
 
 #[test]
 fn a_script_that_wants_a_machine_is_explained() {
-    let (files, store) = (archive(), Store::new());
+    let (files, store) = (archive(), Store::with_base());
     files.script(
         "dpkg-deb -R acme-probe.deb q; printf '#!/bin/sh\\nset -e\\n/sbin/udevadm control --reload-rules\\n' > q/DEBIAN/postinst
          dpkg-deb --root-owner-group -b q acme-probe.deb > /dev/null",

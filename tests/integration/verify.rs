@@ -56,7 +56,7 @@ fn noise_is_reported_with_file_field_and_task_file() {
 
 #[test]
 fn a_clean_build_is_identical_and_the_store_stays_as_it_was() {
-    let store = Store::new();
+    let store = Store::with_base();
     let hello = repository("examples/hello");
     let built = store.build(&[text(&hello), "-t", "hello"]);
     let before = kept(&store);
@@ -84,7 +84,7 @@ fn left_behind(store: &Store) -> usize {
 
 #[test]
 fn a_rebuild_that_fails_leaves_nothing() {
-    let store = Store::new();
+    let store = Store::with_base();
     let blueprint = fickle(&store);
     let before = kept(&store);
     let ended = run(store.alloy(&["verify", "fickle"]).env("ONCE_KEY", "exit 7")).fails(1);
@@ -97,7 +97,7 @@ fn a_rebuild_that_fails_leaves_nothing() {
 
 #[test]
 fn what_an_interrupt_leaves_goes_with_the_next_build() {
-    let store = Store::new();
+    let store = Store::with_base();
     let blueprint = fickle(&store);
     let mut child = store.alloy(&["verify", "fickle"]);
     let mut child = child.env("ONCE_KEY", "sleep 600").stderr(Stdio::piped()).spawn().unwrap();
@@ -116,7 +116,7 @@ fn an_image_remembers_its_options_but_no_secret() {
                     required_env: [{name: LICENCE, description: for tests, secret: true}]\n";
     let task = "- {name: Say, action: run_command, reason: test, command: 'echo {{.Vars.WORD}} > /srv/word; echo $LICENCE | wc -c > /srv/length'}\n";
     let blueprint = blueprint(&[("manifest.yml", manifest), ("a.yml", task)]);
-    let store = Store::new();
+    let store = Store::with_base();
     let secret = "hunter2-and-more";
     let place = text(blueprint.path());
     let given = format!("LICENCE={secret}");

@@ -1,6 +1,7 @@
 //! Running alloy and its neighbours.
 
 pub mod agree;
+pub mod base;
 pub mod damaged;
 pub mod download;
 pub mod faults;
@@ -168,12 +169,8 @@ impl Drop for Store {
 pub fn shared() -> &'static Store {
     static SHARED: OnceLock<(Store, Child)> = OnceLock::new();
     let (store, _) = SHARED.get_or_init(|| {
-        let store = Store::new();
-        // Nothing drops what is static: whoever reads from this process until its end deletes what is left.
-        let script = "cat > /dev/null; rm -rf \"$0\"";
-        let mut sweeper = Command::new("sh");
-        sweeper.args(["-c", script, text(store.path())]).stdin(Stdio::piped());
-        let sweeper = sweeper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let store = Store::with_base();
+        let sweeper = base::swept(store.path());
         (store, sweeper)
     });
     store
@@ -240,4 +237,13 @@ pub fn with_tools(text: &str) -> TempDir {
 pub fn readable(blueprint: &TempDir) -> &str {
     tool("chmod", &["-R", "a+rX", text(blueprint.path())]).ok();
     text(blueprint.path())
+}
+
+/// Files of the shared store that hold one of `words`, of those that were written since `before` was: reading all that
+/// other tests keep there takes long.
+pub fn kept_since(before: &Path, words: &[&str]) -> String {
+    let words = words.iter().flat_map(|word| ["-e", word]);
+    let mut find = Command::new("find");
+    find.args([text(&shared().path().join("store")), "-type", "f", "-cnewer", text(before)]);
+    run(find.args(["-exec", "grep", "-laF"]).args(words).args(["{}", "+"])).stdout
 }

@@ -3,6 +3,7 @@
 Independent of alloy: PyYAML reads, jsonschema judges.
 """
 
+import functools
 import json
 import sys
 
@@ -20,16 +21,22 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
-def validate(schema_path, path):
+@functools.cache
+def validator(schema_path):
+    """The judge by one schema. That a schema is one takes longer to see than that files fit it, so it is seen once."""
     with open(schema_path, encoding="utf-8") as file:
         schema = json.load(file)
     jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def validate(schema_path, path):
     try:
         with open(path, "rb") as file:
             value = yaml.load(file, Loader=Loader)
     except (yaml.YAMLError, UnicodeError) as error:
         return [f"not YAML: {error}"]
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(value)
+    errors = validator(schema_path).iter_errors(value)
     return [f"{error.json_path}: {error.message}" for error in errors]
 
 

@@ -243,7 +243,11 @@ pub fn readable(blueprint: &TempDir) -> &str {
 /// other tests keep there takes long.
 pub fn kept_since(before: &Path, words: &[&str]) -> String {
     let words = words.iter().flat_map(|word| ["-e", word]);
-    let mut find = Command::new("find");
-    find.args([text(&shared().path().join("store")), "-type", "f", "-cnewer", text(before)]);
-    run(find.args(["-exec", "grep", "-laF"]).args(words).args(["{}", "+"])).stdout
+    let find = || {
+        let mut find = Command::new("find");
+        find.args([text(&shared().path().join("store")), "-type", "f", "-cnewer", text(before)]);
+        find
+    };
+    assert!(!run(&mut find()).stdout.is_empty(), "nothing was written, so that nothing is looked into");
+    run(find().args(["-exec", "grep", "-laF"]).args(words).args(["{}", "+"])).stdout
 }

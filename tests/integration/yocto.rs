@@ -29,7 +29,7 @@ fn served(files: &Files, url: impl Fn(&str) -> String) -> Served {
     files.repository(
         "git-repo",
         &format!(
-            "mkdir lib; (cd lib; unzip -q ../../gitrepo-*.whl); cp lib/repo/wrapper.py repo; chmod 755 repo
+            "mkdir lib; python3 -m zipfile -e ../gitrepo-*.whl lib; cp lib/repo/wrapper.py repo; chmod 755 repo
             printf '%s' \"{MAIN}\" > main.py; git add -A; git commit -qm v2.32; git tag -a -m v2.32 v2.32; git branch stable"
         ),
     );

@@ -65,6 +65,9 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     if let Some(file) = file {
         let build = build_dir(fields, &dest)?;
         ops.extend(fields.git_layers(&file, &dest, build.as_deref())?);
+    } else if let Some(node) = fields.node("build_dir") {
+        let message = "`build_dir` is kas', which this task does not run".to_owned();
+        return Err(Diagnostic::error("other-tool", node.span, message).help("add `kas_file`, or leave it out"));
     }
     ops.push(fields.git_timeless(&dest)?);
     Ok(Lowered { ops, written: Some(dest) })
@@ -72,19 +75,21 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
 
 /// The build directory that kas is to use, where the task says another one than kas' own.
 fn build_dir(fields: &Fields<'_>, dest: &str) -> Result<Option<String>, Diagnostic> {
-    let inside = |path: &String| Path::new(path).starts_with(dest);
+    // kas makes this directory alone, and none above it.
+    let right_there = |path: &String| path == dest || Path::new(path).parent() == Some(Path::new(dest));
     let build = match fields.node("build_dir") {
         Some(node) => {
             let named = fields.path("build_dir")?;
-            if !inside(&named) {
-                let message = format!("`build_dir` {named} is not in `dest`, {dest}");
-                return Err(Diagnostic::error("path", node.span, message).help("kas builds where it checks out"));
+            if !right_there(&named) || named.ends_with("/.git") {
+                let message = format!("`build_dir` cannot be {named}");
+                return Err(Diagnostic::error("path", node.span, message)
+                    .help(format!("it is `dest`, {dest}, or a directory right in it")));
             }
             Some(named)
         }
         None => {
             let made = fields.optional_path("creates")?;
-            made.and_then(|path| path.strip_suffix("/conf/local.conf").map(str::to_owned)).filter(inside)
+            made.and_then(|path| path.strip_suffix("/conf/local.conf").map(str::to_owned)).filter(right_there)
         }
     };
     Ok(build.filter(|build| *build != format!("{dest}/build")))

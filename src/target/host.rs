@@ -26,6 +26,7 @@ use crate::ssh::Ssh;
 mod agent;
 mod binfmt;
 mod elsewhere;
+mod fresh;
 mod names;
 mod packages;
 mod points;
@@ -50,6 +51,8 @@ pub struct Host {
     root: Root,
     kind: Kind,
     env: BTreeMap<String, String>,
+    /// What else commands of the author's have.
+    given: BTreeMap<String, String>,
     names: Names,
     /// What apt was set up with when its index was refreshed.
     index: Option<Digest>,
@@ -59,6 +62,9 @@ pub struct Host {
     /// The agent of whoever installs, while a command is lent it.
     ssh: Agent,
 }
+
+/// The action whose commands are the author's own.
+const OWN_COMMANDS: &str = "run_command";
 
 /// Whose root it is.
 enum Kind {
@@ -77,8 +83,8 @@ impl Host {
     }
 
     /// The machine with this root, to which nobody else installs: what killed runs have left there is deleted. What is
-    /// lent to another root than the machine's is kept in `store`; `process` is the environment of whoever runs alloy: commands
-    /// on the machine itself have what of it is theirs, as under `sudo -E`.
+    /// lent to another root than the machine's is kept in `store`; `process` is the environment of whoever runs alloy: what
+    /// of it is theirs, commands on the machine itself have.
     pub fn open(root: Root, store: &Store, process: &BTreeMap<String, String>) -> Result<Self, TargetError> {
         private::sweep(&root)?;
         points::clear(&root)?;
@@ -86,7 +92,7 @@ impl Host {
             let place = private::directory(&root, "run")?;
             let conf = place.join("apt.conf");
             root.write_file(&conf, &mut APT_CONF.as_bytes(), 0o644)?;
-            (blueprint::of_commands(process), Kind::Own(place), Path::new("/").join(conf))
+            (Lent::environment(|name| process.get(name).cloned()), Kind::Own(place), Path::new("/").join(conf))
         } else {
             let lent = Lent::by_this_machine(|name| process.get(name).cloned());
             let elsewhere = Elsewhere::prepare(store, &lent, APT_CONF)?;
@@ -99,8 +105,12 @@ impl Host {
         ] {
             env.insert(name.to_owned(), value);
         }
+        let given = match kind {
+            Kind::Own(_) => blueprint::of_commands(process),
+            Kind::Elsewhere(_) => BTreeMap::new(),
+        };
         let names = Names::default();
-        Ok(Self { root, kind, env, names, index: None, offline: false, lent: None, ssh: Agent::default() })
+        Ok(Self { root, kind, env, given, names, index: None, offline: false, lent: None, ssh: Agent::default() })
     }
 
     /// Its files.
@@ -137,6 +147,25 @@ impl Host {
         self.names.added_to(read_accounts(&self.root))
     }
 
+    /// Gives the condition of `step`, and a command of its author's, the environment of whoever installs, as far as they do
+    /// not have a variable of this name already. What alloy runs by itself does the same whoever installs.
+    fn hand_on(&self, step: &mut Step) {
+        let given = || self.given.iter().filter(|(name, _)| !self.env.contains_key(*name));
+        let fill = |env: &mut BTreeMap<String, String>| {
+            for (name, value) in given() {
+                env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        };
+        fill(&mut step.guards.env);
+        if step.action == OWN_COMMANDS {
+            for op in &mut step.ops {
+                if let Op::Run { env, .. } = op {
+                    fill(env);
+                }
+            }
+        }
+    }
+
     /// Performs a step; what its commands print goes to `output`. Gives how it ended, and the paths that it has put
     /// there, relative to the root.
     pub fn perform(
@@ -145,10 +174,11 @@ impl Host {
         files: &BTreeMap<Source, PathBuf>,
         output: &dyn Fn(&[u8]),
     ) -> (Result<Outcome, TargetError>, Vec<PathBuf>) {
-        let (step, private) = match private::realised(&self.root, step) {
+        let (mut step, private) = match private::realised(&self.root, step) {
             Ok(realised) => realised,
             Err(error) => return (Err(error), Vec::new()),
         };
+        self.hand_on(&mut step);
         for op in &step.ops {
             if let Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } | Op::PlaceRules { path, .. } = op
                 && let Err(error) = self.root.sweep(Path::new(path))
@@ -156,9 +186,15 @@ impl Host {
                 return (Err(error.into()), Vec::new());
             }
         }
+        let cloned = fresh::places(&self.root, &step);
         let mut performer = Performer::new(self, files, output);
         let outcome = performer.step(&step);
         let mut written = performer.written();
+        if matches!(outcome, Err(_) | Ok(Outcome::Failed { .. }))
+            && let Err(error) = fresh::clear(&self.root, &cloned)
+        {
+            return (Err(error), written);
+        }
         let Some(private) = private else { return (outcome, written) };
         written.retain(|path| !path.starts_with(&private));
         let removed = self.root.remove_all(&private).map_err(TargetError::from);

@@ -99,7 +99,24 @@ pub struct Lent {
     pub files: BTreeMap<String, String>,
 }
 
+/// Variables by which whoever drives alloy says where it runs; conditions of tasks ask for them.
+const BACKEND: [&str; 3] = ["ALLOY_BACKEND", "ALLOY_ENV_DOCKER", "ALLOY_ENV_WSL2"];
+
 impl Lent {
+    /// What commands on the machine itself are handed: proxies, indexes of packages and certificates, as far as they
+    /// stand in the environment. All else they find where it is.
+    pub fn environment(var: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+        let var = |name: &str| var(name).filter(|value| !value.is_empty());
+        let mut env = pip::variables(var, &[]);
+        for name in HANDED_ON.iter().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]) {
+            env.extend(var(&name).map(|value| (name, value)));
+        }
+        for name in CA_VARIABLES.into_iter().chain(BACKEND) {
+            env.extend(var(name).map(|value| (name.to_owned(), value)));
+        }
+        env
+    }
+
     /// What tasks are lent: looks at the machine; `var` reads the environment.
     pub fn by_this_machine(var: impl Fn(&str) -> Option<String>) -> Self {
         let mut lent = Self::to_any_image(&var);
@@ -193,8 +210,7 @@ impl Lent {
         // A line is an option and its value, or one more value.
         let values = files.map(|line| line.split_once(" = ").map_or(line, |(_, value)| value));
         let in_files = values.flat_map(|value| passwords_of(value, true)).collect::<Vec<_>>();
-        // On a live host pip finds these where they are.
-        let on_a_host = pip::variables(var, &[]);
+        let on_a_host = Self::environment(var);
         let variables = lent.env.iter().chain(&on_a_host);
         let in_variables = variables.flat_map(|(name, value)| passwords_of_variable(name, value));
         let of_npm = lent.files.get(NPM_CONFIG).map(|text| npm::passwords(text)).unwrap_or_default();
@@ -253,6 +269,19 @@ mod tests {
         assert_eq!(lent.env["https_proxy"], "http://proxy.example.com:3128");
         assert_eq!(lent.env["NO_PROXY"], "localhost");
         assert!(!lent.env.contains_key("HOME"));
+    }
+
+    #[test]
+    fn the_machine_itself_is_handed_what_its_environment_says() {
+        let env = Lent::environment(|name| match name {
+            "https_proxy" => Some("http://proxy.example.com:3128".into()),
+            "PIP_INDEX_URL" => Some("https://pip.example".into()),
+            "ALLOY_BACKEND" => Some("wsl2".into()),
+            "no_proxy" => Some(String::new()),
+            "HOME" => Some("/home/ann".into()),
+            _ => None,
+        });
+        assert_eq!(env.keys().collect::<Vec<_>>(), ["ALLOY_BACKEND", "PIP_INDEX_URL", "https_proxy"]);
     }
 
     #[test]

@@ -219,3 +219,32 @@ fn where_a_server_is_not_is_told_with_the_task_that_names_it() {
     assert!(said.code != Some(0) && said.stderr.contains("tasks.yml:1:"), "{}", said.stderr);
     assert!(said.stderr.contains("write ssh://git@127.0.0.2:2222/x.git"), "{}", said.stderr);
 }
+
+#[test]
+fn a_clone_that_failed_on_a_host_is_done_again() {
+    let files = Files::serve();
+    let url = files.repository("sdk", "echo sdk > file; commit v1");
+    let (host, store) = (Host::debian(), shared());
+    let task = |revision: &str, dest: &str| {
+        format!("- {{name: sdk, action: git_clone, url: '{url}', revision: {revision}, dest: {dest}}}\n")
+    };
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, tasks.yml]\n";
+    let tools = "- {name: tools, action: apt_install, packages: [ca-certificates, git]}\n";
+    let blueprint =
+        blueprint(&[("manifest.yml", manifest), ("tools.yml", tools), ("tasks.yml", &task("nosuch", "/opt/sdk"))]);
+    host.install(store, blueprint.path(), &[]).fails(1);
+    assert!(!host.at("opt/sdk").exists(), "what the task made is gone with it");
+    // Nor is anything taken away that was there before.
+    fs::create_dir_all(host.at("opt/full")).unwrap();
+    fs::write(host.at("opt/full/mine"), "mine").unwrap();
+    fs::create_dir(host.at("opt/empty")).unwrap();
+    for dest in ["/opt/full", "/opt/empty"] {
+        fs::write(blueprint.path().join("tasks.yml"), task("nosuch", dest)).unwrap();
+        host.install(store, blueprint.path(), &[]).fails(1);
+    }
+    assert_eq!(host.read("opt/full/mine"), "mine");
+    assert_eq!(fs::read_dir(host.at("opt/empty")).unwrap().count(), 0);
+    fs::write(blueprint.path().join("tasks.yml"), task("v1", "/opt/sdk")).unwrap();
+    host.install(store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("opt/sdk/file"), "sdk\n");
+}

@@ -346,7 +346,7 @@ fn on_a_machine_of_its_own_commands_have_the_environment_of_whoever_installs() {
     let place = host.at("srv/blueprint");
     std::fs::create_dir(&place).unwrap();
     std::fs::write(place.join("manifest.yml"), "name: Own\nversion: 1.0.0\nrun_order: [a.yml]\n").unwrap();
-    let tell = "echo $LICENSE_SERVER ${ALLOY_REGISTRY_PASSWORD-none} ${LC_ALL-none} > ~/env; echo token $SITE_TOKEN";
+    let tell = "echo $LICENSE_SERVER ${ALLOY_REGISTRY_PASSWORD-none} ${LC_ALL-none} ${GIT_DIR-none} ${SSH_AUTH_SOCK-none} > ~/env; echo token $SITE_TOKEN";
     let tasks = format!(
         "- {{name: Tell, action: run_command, reason: test, command: '{tell}'}}\n\
          - {{name: Tell ann, action: run_command, reason: test, run_as: ann, command: '{tell}'}}\n\
@@ -355,7 +355,7 @@ fn on_a_machine_of_its_own_commands_have_the_environment_of_whoever_installs() {
     std::fs::write(place.join("a.yml"), tasks).unwrap();
     tool("chroot", &[text(host.path()), "useradd", "--create-home", "ann"]).ok();
     let script = "export ALLOY_HOME=/srv/store LICENSE_SERVER=27000@a SITE_TOKEN=hunter2222 ALLOY_BACKEND=wsl2 \
-                  ALLOY_REGISTRY_PASSWORD=mine LC_ALL=C.UTF-8; cd /srv/blueprint; alloy install --progress plain && \
+                  ALLOY_REGISTRY_PASSWORD=mine LC_ALL=C.UTF-8 GIT_DIR=/srv/mine SSH_AUTH_SOCK=/srv/agent PIP_DRY_RUN=1; cd /srv/blueprint; alloy install --progress plain && \
                   LICENSE_SERVER=other alloy install --progress plain";
     let ended = run(&mut within(&host, script)).ok();
     let said = ended.stdout + &ended.stderr;
@@ -364,7 +364,7 @@ fn on_a_machine_of_its_own_commands_have_the_environment_of_whoever_installs() {
     for file in ["root/env", "home/ann/env"] {
         assert_eq!(
             host.read(file),
-            "27000@a none none\n",
+            "27000@a none none none none\n",
             "what else is there is no reason to do a task again: {said}"
         );
     }

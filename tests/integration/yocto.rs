@@ -242,7 +242,7 @@ fn kas_builds_where_a_task_says_and_trusts_whom_this_machine_trusts() {
     for (more, place) in [
         (", creates: /opt/bsp/conf/local.conf", "/opt/bsp/conf/local.conf"),
         (", build_dir: /opt/bsp/out", "/opt/bsp/out/conf/local.conf"),
-        (", creates: /opt/elsewhere/conf/local.conf", "/opt/bsp/build/conf/local.conf"),
+        (", creates: /opt/bsp/a/b/conf/local.conf", "/opt/bsp/build/conf/local.conf"),
     ] {
         let files = [("manifest.yml", manifest), ("tools.yml", TOOLS), ("pip.yml", kas), ("tasks.yml", &task(more))];
         let blueprint = blueprint(&files);
@@ -254,5 +254,5 @@ fn kas_builds_where_a_task_says_and_trusts_whom_this_machine_trusts() {
     }
     let blueprint = crate::support::tasks(&task(", build_dir: /opt/out"));
     let said = shared().run(&["check", text(blueprint.path())]).fails(1).stdout;
-    assert!(said.contains("`build_dir` /opt/out is not in `dest`, /opt/bsp"), "{said}");
+    assert!(said.contains("`build_dir` cannot be /opt/out"), "{said}");
 }

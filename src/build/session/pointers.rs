@@ -7,7 +7,7 @@ use crate::target::request::Outcome;
 
 /// Names files below the working directory that are pointers, where git-lfs should have put what they stand for
 /// (git-lfs, "docs/spec.md"). It changes nothing, and its failure says nothing.
-const POINTERS: &str = r#"find . -name .git -prune | while read -r found; do (
+const POINTERS: &str = r#"find . -name .git -prune 2>/dev/null | while read -r found; do (
     cd "${found%/.git}" && git -c safe.directory='*' ls-files -z -- ':(attr:filter=lfs)' 2>/dev/null |
         xargs -0 -r sh -c 'for file; do
             head -c 42 "$file" 2>/dev/null | grep -q "^version https://git-lfs.github.com/spec/v1$" && echo "$0/$file"
@@ -17,6 +17,10 @@ const POINTERS: &str = r#"find . -name .git -prune | while read -r found; do (
 impl Session<'_> {
     /// Warns of files that `step`, which went well, has checked out as mere pointers of git-lfs.
     pub(super) fn tell_pointers(&mut self, step: &Step) -> Result<()> {
+        // Commands that install packages may clone, too: into no place that is known.
+        if step.checkouts.is_empty() {
+            return Ok(());
+        }
         // Whoever cloned can read what is there.
         let Some(mut look) = step.ops.iter().rev().find(|op| op.clones()).cloned() else { return Ok(()) };
         let Op::Run { command, cwd, .. } = &mut look else { return Ok(()) };

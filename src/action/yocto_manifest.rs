@@ -55,8 +55,8 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     }
     let url = fields.git_word("url")?.unwrap_or_default();
     let dest = fields.path("dest")?;
-    let revision = fields.git_word("commit_hash")?.map_or_else(|| fields.git_word("version"), |hash| Ok(Some(hash)))?;
-    let file = fields.git_word("kas_file")?.map_or_else(|| fields.git_word("file"), |file| Ok(Some(file)))?;
+    let first = |name, other| fields.git_word(name)?.map_or_else(|| fields.git_word(other), |word| Ok(Some(word)));
+    let (revision, file) = (first("commit_hash", "version")?, first("kas_file", "file")?);
     if repo {
         let ops = fields.git_manifest(&url, revision.as_deref(), file.as_deref(), &dest)?;
         return Ok(Lowered { ops, written: Some(dest) });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::variables::is_own_credential;
 
 /// Names by which whoever drives alloy says where it runs: the only ones that begin with `ALLOY_` and are for tasks.
-const BACKEND: [&str; 3] = ["ALLOY_BACKEND", "ALLOY_ENV_DOCKER", "ALLOY_ENV_WSL2"];
+pub const BACKEND: [&str; 3] = ["ALLOY_BACKEND", "ALLOY_ENV_DOCKER", "ALLOY_ENV_WSL2"];
 
 /// How the names begin that no command gets: alloy's own; agents and sessions of whoever installs, which are no other
 /// user's; what leads git to another repository; what changes which code a program loads.

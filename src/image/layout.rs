@@ -38,13 +38,7 @@ pub fn read_layout(
         let path = path.join("blobs/sha256").join(descriptor.digest.hex());
         copy_blob(store, files, &path, descriptor, &Stop::default())
     };
-    let json = |descriptor: &Descriptor| {
-        copy(descriptor)?;
-        Ok(store.read_blob(&descriptor.digest, JSON_LIMIT)?)
-    };
-    let (digest, manifest, config) = chosen(&path.display().to_string(), &bytes, tag, platform, json)?;
-    manifest.layers.iter().try_for_each(copy)?;
-    Image::new(&path.display().to_string(), digest, &manifest, &config)
+    image(store, &path.display().to_string(), &bytes, tag, platform, copy)
 }
 
 /// What `read_layout` would read, without its layers. Nothing is copied.
@@ -104,13 +98,25 @@ pub fn read_layout_archive(
         let message = || format!("it has no blob {}", descriptor.digest);
         if store.contains(&descriptor.digest) { Ok(()) } else { Err(ImageError::invalid(what.clone(), message())) }
     };
+    image(store, &what, &index, None, platform, there)
+}
+
+/// The image `tag` for `platform`, of which `fetch` brings each part into the store.
+fn image(
+    store: &Store,
+    what: &str,
+    index: &[u8],
+    tag: Option<&str>,
+    platform: &Platform,
+    fetch: impl Fn(&Descriptor) -> Result<(), ImageError>,
+) -> Result<Image, ImageError> {
     let json = |descriptor: &Descriptor| {
-        there(descriptor)?;
+        fetch(descriptor)?;
         Ok(store.read_blob(&descriptor.digest, JSON_LIMIT)?)
     };
-    let (digest, manifest, config) = chosen(&what, &index, None, platform, json)?;
-    manifest.layers.iter().try_for_each(there)?;
-    Image::new(&what, digest, &manifest, &config)
+    let (digest, manifest, config) = chosen(what, index, tag, platform, json)?;
+    manifest.layers.iter().try_for_each(fetch)?;
+    Image::new(what, digest, &manifest, &config)
 }
 
 /// The manifest of the image `tag` for `platform`, its digest, and its config; `json` reads the documents.

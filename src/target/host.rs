@@ -51,7 +51,7 @@ pub struct Host {
     root: Root,
     kind: Kind,
     env: BTreeMap<String, String>,
-    /// What else commands of the author's have.
+    /// What commands of the author's have beside that.
     given: BTreeMap<String, String>,
     names: Names,
     /// What apt was set up with when its index was refreshed.
@@ -106,7 +106,11 @@ impl Host {
             env.insert(name.to_owned(), value);
         }
         let given = match kind {
-            Kind::Own(_) => blueprint::of_commands(process),
+            Kind::Own(_) => {
+                let mut given = blueprint::of_commands(process);
+                given.retain(|name, _| !env.contains_key(name));
+                given
+            }
             Kind::Elsewhere(_) => BTreeMap::new(),
         };
         let names = Names::default();
@@ -150,9 +154,8 @@ impl Host {
     /// Gives the condition of `step`, and a command of its author's, the environment of whoever installs, as far as they do
     /// not have a variable of this name already. What alloy runs by itself does the same whoever installs.
     fn hand_on(&self, step: &mut Step) {
-        let given = || self.given.iter().filter(|(name, _)| !self.env.contains_key(*name));
         let fill = |env: &mut BTreeMap<String, String>| {
-            for (name, value) in given() {
+            for (name, value) in &self.given {
                 env.entry(name.clone()).or_insert_with(|| value.clone());
             }
         };
@@ -188,12 +191,10 @@ impl Host {
         }
         let cloned = fresh::places(&self.root, &step);
         let mut performer = Performer::new(self, files, output);
-        let outcome = performer.step(&step);
+        let mut outcome = performer.step(&step);
         let mut written = performer.written();
-        if matches!(outcome, Err(_) | Ok(Outcome::Failed { .. }))
-            && let Err(error) = fresh::clear(&self.root, &cloned)
-        {
-            return (Err(error), written);
+        if matches!(outcome, Err(_) | Ok(Outcome::Failed { .. })) {
+            outcome = fresh::clear(&self.root, &cloned).and(outcome);
         }
         let Some(private) = private else { return (outcome, written) };
         written.retain(|path| !path.starts_with(&private));

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::blueprint::BACKEND;
 use crate::fetch::Login;
 use crate::op::{passwords_of, without_logins};
 use crate::sandbox::Bind;
@@ -98,9 +99,6 @@ pub struct Lent {
     /// Names in `PLACE`, and contents, of files that are made for the sandbox.
     pub files: BTreeMap<String, String>,
 }
-
-/// Variables by which whoever drives alloy says where it runs; conditions of tasks ask for them.
-const BACKEND: [&str; 3] = ["ALLOY_BACKEND", "ALLOY_ENV_DOCKER", "ALLOY_ENV_WSL2"];
 
 impl Lent {
     /// What commands on the machine itself are handed: proxies, indexes of packages and certificates, as far as they

@@ -355,8 +355,8 @@ fn on_a_machine_of_its_own_commands_have_the_environment_of_whoever_installs() {
     std::fs::write(place.join("a.yml"), tasks).unwrap();
     tool("chroot", &[text(host.path()), "useradd", "--create-home", "ann"]).ok();
     let script = "export ALLOY_HOME=/srv/store LICENSE_SERVER=27000@a SITE_TOKEN=hunter2222 ALLOY_BACKEND=wsl2 \
-                  ALLOY_REGISTRY_PASSWORD=mine LC_ALL=C.UTF-8 GIT_DIR=/srv/mine SSH_AUTH_SOCK=/srv/agent PIP_DRY_RUN=1; cd /srv/blueprint; alloy install --progress plain && \
-                  LICENSE_SERVER=other alloy install --progress plain";
+                  ALLOY_REGISTRY_PASSWORD=mine LC_ALL=C.UTF-8 GIT_DIR=/srv/mine SSH_AUTH_SOCK=/srv/agent; \
+                  cd /srv/blueprint; alloy install --progress plain && LICENSE_SERVER=other alloy install --progress plain";
     let ended = run(&mut within(&host, script)).ok();
     let said = ended.stdout + &ended.stderr;
     assert_eq!(said.matches("token ***").count(), 2, "{said}");
@@ -370,4 +370,15 @@ fn on_a_machine_of_its_own_commands_have_the_environment_of_whoever_installs() {
     }
     assert!(!host.at("srv/ran").exists(), "{said}");
     tool("grep", &["-rlF", "--devices=skip", "hunter2222", text(&host.at("srv"))]).fails(1);
+
+    // What alloy runs by itself does the same whoever installs: git is not led into another repository.
+    std::fs::write(host.at("usr/bin/git"), "#!/bin/sh\nenv > /srv/git\nexit 1\n").unwrap();
+    tool("chmod", &["755", text(&host.at("usr/bin/git"))]).ok();
+    let clone = "- {name: Clone, action: git_clone, url: 'http://127.0.0.1:9/x.git', revision: v1, dest: /opt/x}\n";
+    std::fs::write(place.join("a.yml"), clone).unwrap();
+    let script =
+        "export ALLOY_HOME=/srv/store LICENSE_SERVER=27000@a GIT_DIR=/srv/mine; cd /srv/blueprint; alloy install";
+    run(&mut within(&host, script)).fails(1);
+    let env = host.read("srv/git");
+    assert!(env.contains("GIT_TERMINAL_PROMPT=0") && !env.contains("GIT_DIR") && !env.contains("LICENSE"), "{env}");
 }

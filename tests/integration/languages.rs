@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::files::Files;
 use crate::support::http::{Server, send, whole};
 use crate::support::registry::Registry;
-use crate::support::{Ended, TOOLS, blueprint, digests, run, shared, text, tool, with_tools};
+use crate::support::{Ended, blueprint, digests, run, shared, text, tool, with_tools};
 
 const LOCK: &str = "alloy.lock.yml";
 const MANIFEST: &str = "name: Languages\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
@@ -53,13 +53,11 @@ fn built_twice(blueprint: &Path, image: &str) {
 
 #[test]
 fn python_packages_are_pinned_with_all_that_they_need() {
-    // One with dependencies, one that is built first and by a user; pip comes with the same file.
-    let pygments = "- {name: pygments, action: apt_install, packages: [python3-pygments]}\n";
-    let tasks = "- {name: rich, action: python_package, package: rich, version: 13.7.0}\n\
+    // One with dependencies, one that is built first and by a user; what one of them needs comes with the same file.
+    let tasks = "- {name: pygments, action: apt_install, packages: [python3-pygments]}\n\
+                 - {name: rich, action: python_package, package: rich, version: 13.7.0}\n\
                  - {name: docopt, action: python_package, package: docopt, run_as: dev}\n";
-    let manifest = MANIFEST.replace("[tasks.yml]", "[tools.yml, pygments.yml, tasks.yml]");
-    let files = [("manifest.yml", &*manifest), ("tools.yml", TOOLS), ("pygments.yml", pygments), ("tasks.yml", tasks)];
-    let blueprint = blueprint(&files);
+    let blueprint = with_tools(tasks);
     let path = text(blueprint.path());
     let said = shared().run(&["build", path, "--locked"]).fails(3).stderr;
     assert_eq!(said.matches("nothing pins what this task installs").count(), 2, "{said}");
@@ -95,8 +93,8 @@ fn python_packages_are_pinned_with_all_that_they_need() {
     let other = tasks.replace("13.7.0", "13.7.1");
     std::fs::write(blueprint.path().join("tasks.yml"), other).unwrap();
     let said = cut_off(&["build", path, "--locked"]).fails(3).stderr;
-    assert!(said.contains("is not what alloy.lock.yml was made for") && said.contains("tasks.yml:1:"), "{said}");
-    assert!(!said.contains("tasks.yml:2:"), "{said}");
+    assert!(said.contains("is not what alloy.lock.yml was made for") && said.contains("tasks.yml:2:"), "{said}");
+    assert!(!said.contains("tasks.yml:3:"), "{said}");
     let said = shared().run(&["lock", path]).ok().stderr;
     assert!(said.contains("tasks.yml: rich: rich: 13.7.0 -> 13.7.1") && !said.contains("docopt"), "{said}");
     let said = cut_off(&["lock", path, "--update=colorama"]).fails(2).stderr;

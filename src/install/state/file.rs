@@ -12,6 +12,9 @@ use crate::sink::{Sink, SinkError};
 /// Bytes of a file that is read.
 const LIMIT: u64 = 64 << 20;
 
+/// What helps where a file says nothing that could be used.
+const ANEW: &str = "move it away, or --forget what it says: all tasks run anew";
+
 /// Why the state file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
@@ -53,10 +56,10 @@ impl StateError {
                 "name the directory of `{found}` with --blueprint-dir, or a state file for each blueprint with --state; \
                  `alloy install --forget` begins anew"
             ),
-            Self::Foreign { .. } => "move it away, or --forget what it says: all tasks run anew. What another tool \
-                                     noted there of a task cannot be told from a change of the task"
-                .into(),
-            Self::Damaged { .. } => "move it away, or --forget what it says: all tasks run anew".into(),
+            Self::Foreign { .. } => {
+                format!("{ANEW}. What another tool noted there of a task cannot be told from a change of the task")
+            }
+            Self::Damaged { .. } => ANEW.into(),
         })
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn places(root: &Root, step: &Step) -> Vec<Fresh> {
         return Vec::new();
     }
     let made = step.ops.iter().filter_map(|op| match op {
-        Op::MakeDir { path } => Some(PathBuf::from(path.trim_start_matches('/'))),
+        Op::MakeDir { path } => Some(PathBuf::from(path)),
         _ => None,
     });
     made.filter_map(|place| match names(root, &place) {

@@ -10,8 +10,8 @@ mod masked;
 mod parse;
 mod passed;
 
-use masked::{Masked, masked};
-use passed::passed_over;
+use masked::{Masked, Wanted, masked};
+use passed::{passed_over, shown};
 
 /// How a shell takes commands that fail.
 const SHELLS: &[&str] = &["plain", "strict"];
@@ -35,11 +35,20 @@ impl Fields<'_> {
             let span = self.required(name)?.span;
             self.warn(Diagnostic::warning("shell", span, format!("`{name}` {what}")).help(help));
         }
-        for Masked { text, number, instead } in masked(&script, strict) {
+        for Masked { text, number, instead, wanted } in masked(&script, strict) {
             let span = self.required(name)?.span;
-            let line = text.lines().next().unwrap_or_default();
-            let warning = Diagnostic::warning("shell", span, format!("`{line}` ends well also where its `$(…)` fails"));
-            self.warn(warning.help(format!("write {instead}: the script then ends where it fails")).of(text, number));
+            let what = match wanted {
+                Wanted::End => "",
+                Wanted::Or => ": what stands behind `||` is never done",
+                Wanted::And => ": what stands behind `&&` is always done",
+                Wanted::Condition => ": the condition always holds",
+            };
+            let message = format!("{} ends well also where its `$(…)` fails{what}", shown(&text));
+            let help = match wanted {
+                Wanted::End => format!("write {instead}: the script then ends where it fails"),
+                _ => format!("write {instead}"),
+            };
+            self.warn(Diagnostic::warning("shell", span, message).help(help).of(text, number));
         }
         if strict {
             return Ok(Command::Strict(script));
@@ -49,10 +58,24 @@ impl Fields<'_> {
         if let (Some(what), false) = (passed_over(&script), asked) {
             let span = self.required(name)?.span;
             let warning = Diagnostic::warning("shell", span, format!("`{name}` passes over failures: {what}"));
-            self.warn(warning.help("add `shell: strict` to the task, or to the manifest for all tasks"));
+            let help = match first_line_options(&script) {
+                Some(line) => {
+                    format!("`{line}` is a comment here; add `shell: strict` to the task, or to the manifest for all")
+                }
+                None => "add `shell: strict` to the task, or to the manifest for all tasks".to_owned(),
+            };
+            self.warn(warning.help(help));
         }
         Ok(Command::Shell(script))
     }
+}
+
+/// The first line of a script that names its shell with options, which no shell reads there: the script is an argument.
+fn first_line_options(script: &str) -> Option<&str> {
+    let line = script.lines().next()?.trim_end();
+    let mut words = line.strip_prefix("#!")?.split_whitespace();
+    words.next()?;
+    words.any(|word| word.starts_with('-')).then_some(line)
 }
 
 /// What of `script` waits for an answer that nobody gives, or is not there, in words; and what to write instead.

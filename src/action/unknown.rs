@@ -12,14 +12,14 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("sha256", &["checksum", "sha", "sha256sum", "digest", "hash"]),
     ("dest", &["dst", "destination", "target", "path", "to", "dir", "directory"]),
     ("destination", &["dest", "dst", "prefix"]),
-    ("url", &["uri", "href", "repo", "repository"]),
-    ("file", &["path", "dest", "dst", "filename"]),
+    ("url", &["uri", "href", "repo", "repository", "manifest_url"]),
+    ("file", &["path", "dest", "dst", "filename", "manifest", "manifest_name", "manifest_file", "manifest_path"]),
     ("env_file", &["file", "path", "dest"]),
     ("rule_file", &["file", "path", "dest"]),
     ("content", &["contents", "text", "body"]),
     ("revision", &["version", "rev", "ref", "tag", "branch", "commit"]),
     ("commit_hash", &["commit", "sha"]),
-    ("version", &["revision", "rev", "ref", "tag", "branch", "commit"]),
+    ("version", &["revision", "rev", "ref", "tag", "branch", "commit", "manifest_branch"]),
     ("run_as", &["user", "become_user"]),
     ("owner", &["chown"]),
     ("mode", &["chmod", "permissions"]),
@@ -27,6 +27,9 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("env", &["environment", "envs"]),
     ("strip_components", &["strip", "strip_component"]),
     ("args", &["arguments"]),
+    ("depth", &["clone_depth"]),
+    ("groups", &["group"]),
+    ("repo_rev", &["repo_revision", "repo_branch", "repo_version"]),
 ];
 
 const DOWNLOAD: [&str; 2] = ["url", "sha256"];
@@ -109,6 +112,10 @@ mod tests {
             ("get_file", "path", "dest"),
             ("write_env_file", "path", "file"),
             ("git_clone", "branch", "revision"),
+            ("yocto_manifest", "manifest", "file"),
+            ("yocto_manifest", "manifest_url", "url"),
+            ("yocto_manifest", "manifest-branch", "version"),
+            ("yocto_manifest", "clone-depth", "depth"),
             ("run_command", "Run-As", "run_as"),
         ] {
             assert_eq!(meant(action, name, &[]), Some(field), "{action}: {name}");

@@ -57,6 +57,11 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let dest = fields.path("dest")?;
     let first = |name, other| fields.git_word(name)?.map_or_else(|| fields.git_word(other), |word| Ok(Some(word)));
     let (revision, file) = (first("commit_hash", "version")?, first("kas_file", "file")?);
+    if let (Some(_), Some(node)) = (fields.node("kas_file"), fields.node("file")) {
+        let warning = Diagnostic::warning("no-effect", node.span, "`file` has no effect beside `kas_file`");
+        fields
+            .warn(warning.help("leave one of them out: kas takes one configuration, `a.yml:b.yml` for several files"));
+    }
     if repo {
         let ops = fields.git_manifest(&url, revision.as_deref(), file.as_deref(), &dest)?;
         return Ok(Lowered { ops, written: Some(dest) });

@@ -240,7 +240,8 @@ fn a_clone_that_failed_on_a_host_is_done_again() {
     fs::create_dir(host.at("opt/empty")).unwrap();
     for dest in ["/opt/full", "/opt/empty"] {
         fs::write(blueprint.path().join("tasks.yml"), task("nosuch", dest)).unwrap();
-        host.install(store, blueprint.path(), &[]).fails(1);
+        let said = host.install(store, blueprint.path(), &[]).fails(1).stderr;
+        assert_eq!(said.contains("hint: a task clones into a directory of its own"), dest == "/opt/full", "{said}");
     }
     assert_eq!(host.read("opt/full/mine"), "mine");
     assert_eq!(fs::read_dir(host.at("opt/empty")).unwrap().count(), 0);

@@ -39,6 +39,37 @@ fn downloads_that_fail_are_all_told_and_the_others_are_pinned() {
 }
 
 #[test]
+fn what_fails_on_several_platforms_is_told_of_each() {
+    let files = Files::serve();
+    files.script("mkdir arm64; echo tool > arm64/same");
+    let lock = |path: &str| {
+        let downloads = Downloads::of_tasks(&format!(
+            "- {{name: t, action: get_file, url: '{}', dest: /opt/t}}\n",
+            files.url(path)
+        ));
+        downloads.write(
+            "manifest.yml",
+            "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nsupported_hosts: [linux/amd64, linux/arm64]\n",
+        );
+        let said = run(&mut downloads.alloy("lock")).fails(4).stderr;
+        let written = std::fs::read_to_string(downloads.path().join("alloy.lock.yml")).unwrap_or_default();
+        (said, written)
+    };
+    let (said, _) = lock("{{ arch }}/tool");
+    for part in
+        ["error: 2 problems\n", "linux/amd64: tasks.yml:1:", "/amd64/tool", "linux/arm64: tasks.yml:1:", "/arm64/tool"]
+    {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    // The platform that failed is in nobody's way.
+    let (said, written) = lock("{{ arch }}/same");
+    assert!(said.contains("error: linux/amd64: tasks.yml:1:") && !said.contains("problems"), "{said}");
+    assert!(written.contains(&files.url("arm64/same")), "{written}");
+    let (said, _) = lock("none");
+    assert!(said.contains("error: tasks.yml:1:") && !said.contains("problems"), "{said}");
+}
+
+#[test]
 fn what_is_pinned_stays_where_the_registry_that_is_to_keep_it_is_gone() {
     let files = Files::serve();
     files.script("echo one > one");

@@ -145,8 +145,10 @@ fn what_is_in_an_image_is_named_with_its_commit() {
     let blueprint = with_tools(&work);
     shared().run(&["build", text(blueprint.path()), "-t", "named"]).ok();
     // A server of plain files cannot cut history, and is asked for all of it.
-    let script = "for at in exact loose; do cat /opt/$at/sdk.c; git -C /opt/$at rev-parse HEAD; done";
-    assert_eq!(root("named", script), format!("one\n{one}\ntwo\n{}\n", commit(&files, "main")));
+    let script =
+        "for at in exact loose; do cat /opt/$at/sdk.c; git -C /opt/$at rev-parse HEAD; ls -x /opt/$at/.git/refs; done";
+    let main = commit(&files, "main");
+    assert_eq!(root("named", script), format!("one\n{one}\nheads  tags\ntwo\n{main}\nheads  tags\n"));
     let sbom = shared().run(&["sbom", "named"]).ok().stdout;
     let sbom: serde_json::Value = serde_json::from_str(&sbom).unwrap();
     let packages = sbom["packages"].as_array().unwrap();

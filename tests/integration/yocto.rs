@@ -38,6 +38,12 @@ fn served(files: &Files, url: impl Fn(&str) -> String) -> Served {
         "meta-b",
         "mkdir scripts; echo main > scripts/setup; commit v1; git checkout -q -b release; echo release > scripts/setup; commit r1",
     );
+    // A submodule by a name that is not its path.
+    files.repository(
+        "meta-c",
+        "printf '[submodule \"hal\"]\\n\\tpath = drivers/hal\\n\\turl = ../meta-b.git\\n' > .gitmodules
+        mkdir -p drivers/hal; git update-index --add --cacheinfo 160000,$(git -C ../meta-b.git rev-parse release),drivers/hal; commit v1",
+    );
     let at = url("");
     files.repository(
         "manifest",
@@ -51,6 +57,7 @@ fn served(files: &Files, url: impl Fn(&str) -> String) -> Served {
   <project name="meta-a.git" path="sources/a-old" revision="refs/tags/v1"/>
   <project name="meta-b.git" path="sources/b" revision="release"><copyfile src="scripts/setup" dest="setup"/><linkfile src="scripts/setup" dest="linked"/></project>
   <project name="meta-b.git" path="sources/docs" groups="notdefault,docs"/>
+  <project name="meta-c.git" path="sources/deep" groups="notdefault,deep" sync-s="true"/>
 </manifest>
 END
             commit m1; git checkout -q -b board-6.6; echo > more; commit m2; sed -i 's/revision="release"/revision="nosuch"/' board.xml; commit m3; git checkout -q main"#
@@ -76,13 +83,13 @@ fn a_workspace_of_a_manifest_is_the_same_twice() {
     let files_of = |tasks: &str| {
         blueprint(&[("manifest.yml", MANIFEST), ("tools.yml", TOOLS), ("ssh.yml", SSH), ("tasks.yml", tasks)])
     };
-    let place = files_of(&task(", version: m2, groups: 'default,docs'"));
+    let place = files_of(&task(", version: m2, groups: 'default,docs,deep'"));
     let build = || shared().build(&[text(place.path()), "-t", "bsp", "--no-cache=tasks.yml"]);
     let first = build();
     // What nobody asked for, and objects that are packed another way.
     files.script(
         "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
-        for at in git-repo meta-a meta-b manifest; do cd $at.git; git branch other; git tag foo
+        for at in git-repo meta-a meta-b meta-c manifest; do cd $at.git; git branch other; git tag foo
             git branch new $(git commit-tree -m new main^{tree})
             git repack -q -a -d -f --window=0; git update-server-info; cd ..; done",
     );
@@ -90,9 +97,10 @@ fn a_workspace_of_a_manifest_is_the_same_twice() {
     let dev = |script: &str| shared().run(&["run", "-u", "dev", "bsp", "--", "bash", "-euc", script]).ok().stdout;
     assert_eq!(
         dev(
-            "cd /opt/bsp; cat sources/a/a sources/a-old/a sources/b/scripts/setup sources/docs/scripts/setup setup linked"
+            "cd /opt/bsp; cat sources/a/a sources/a-old/a sources/b/scripts/setup sources/docs/scripts/setup setup linked
+            cat sources/deep/drivers/hal/scripts/setup"
         ),
-        "new\nold\nrelease\nmain\nrelease\nrelease\n"
+        "new\nold\nrelease\nmain\nrelease\nrelease\nrelease\n"
     );
     // Both git and repo take it for what it is, without a network.
     let clean = "ls -A ~ /tmp | grep -c repo || true; cd /opt/bsp; for at in sources/*; do git -C $at status --short; git -C $at fsck --strict --no-dangling 2>&1; done
@@ -101,10 +109,16 @@ fn a_workspace_of_a_manifest_is_the_same_twice() {
     assert!(said.starts_with("0\nnothing to commit (working directory clean)\n"), "{said}");
     assert!(
         said.ends_with(
-            "sources/a : meta-a.git\nsources/a-old : meta-a.git\nsources/b : meta-b.git\nsources/docs : meta-b.git\n"
+            "sources/a : meta-a.git\nsources/a-old : meta-a.git\nsources/b : meta-b.git\nsources/deep : meta-c.git\n\
+             sources/deep/drivers/hal : meta-c.git/drivers/hal\nsources/docs : meta-b.git\n"
         ),
         "{said}"
     );
+
+    let sbom = shared().run(&["sbom", "bsp"]).ok().stdout;
+    for name in ["sources/deep", "sources/deep/drivers/hal"] {
+        assert!(sbom.contains(&format!("the git repository in /opt/bsp/{name}\"")), "no {name}: {sbom}");
+    }
 
     // A branch, pinned: what it becomes later is for `alloy lock --update`.
     std::fs::write(place.path().join("tasks.yml"), task(", version: main")).unwrap();

@@ -20,7 +20,8 @@ find . -name .git -prune | sort | while read -r found; do (
         case $keep in *"$line$ref$line"*) ;; *) echo "delete $ref" ;; esac
     done | git update-ref --no-deref --stdin || exit
     git pack-refs --all || exit
-    find refs -mindepth 2 -depth -type d -exec rmdir {} + 2>/dev/null
+    # Which directories there are for references depends on how the commit was asked for; two are in every repository.
+    find refs -mindepth 1 -depth -type d ! -path refs/heads ! -path refs/tags -exec rmdir {} + 2>/dev/null
     # What a branch that is not here followed is what the server's default branch was called that day.
     git config --get-regexp '^branch\..*\.(remote|merge)$' | sed -E 's/^branch\.(.*)\.(remote|merge) .*/\1/' | sort -u |
         while read -r name; do

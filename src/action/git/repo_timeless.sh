@@ -27,7 +27,7 @@ git config --file $config --name-only --get-regexp '^repo\.syncstate\.' | sed 's
         case $keep in *"$line$ref$line"*) ;; *) echo "delete $ref" ;; esac
     done | git update-ref --no-deref --stdin || exit
     git pack-refs --all || exit
-    find refs -mindepth 2 -depth -type d -exec rmdir {} + 2>/dev/null
+    find refs -mindepth 1 -depth -type d ! -path refs/heads ! -path refs/tags -exec rmdir {} + 2>/dev/null
     rm -rf logs FETCH_HEAD ORIG_HEAD info/refs gc.log clone.bundle .repo_config.json .repopickle_*
     chmod go+rx . || exit
 

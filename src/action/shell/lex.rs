@@ -33,12 +33,42 @@ impl Word {
     /// Takes the expansion `text`, which begins with a sign and a bracket.
     fn expand(&mut self, text: &str) {
         self.text += text;
+        if let Some(parameter) = text.strip_prefix("${") {
+            self.within(parameter);
+            return;
+        }
         if !text[1..].starts_with('(') || text[1..].starts_with("((") {
             return;
         }
         self.substitutes = true;
         if let Some(script) = text.strip_prefix("$(") {
             self.commands.push(script.strip_suffix(')').unwrap_or(script).to_owned());
+        }
+    }
+
+    /// Takes the commands of a `${…}`: its default may be what one prints.
+    fn within(&mut self, parameter: &str) {
+        let mut at = 0;
+        while let Some(next) = parameter[at..].find(['\\', '$', '`']) {
+            at += next;
+            let rest = &parameter[at..];
+            let (script, length) = match rest.as_bytes() {
+                [b'\\', ..] => (None, 1 + rest[1..].chars().next().map_or(0, char::len_utf8)),
+                [b'$', b'(', b'(', ..] => (None, 3),
+                [b'$', b'(', ..] => {
+                    let length = enclosed(rest);
+                    let script = &rest[2..length];
+                    (Some(script.strip_suffix(')').unwrap_or(script)), length)
+                }
+                [b'`', ..] => {
+                    let script = rest[1..].split('`').next().unwrap_or_default();
+                    (Some(script), (script.len() + 2).min(rest.len()))
+                }
+                _ => (None, 1),
+            };
+            self.substitutes |= script.is_some();
+            self.commands.extend(script.map(str::to_owned));
+            at += length;
         }
     }
 }

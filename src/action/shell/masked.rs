@@ -20,6 +20,21 @@ pub(super) struct Masked {
     pub(super) number: usize,
     /// What to write in its place.
     pub(super) instead: String,
+    /// What is to happen where the value cannot be had.
+    pub(super) wanted: Wanted,
+}
+
+/// What the author wants of a failure, which never comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The script ends.
+    End,
+    /// What stands behind `||` is done.
+    Or,
+    /// What stands behind `&&` is left out.
+    And,
+    /// The condition does not hold.
+    Condition,
 }
 
 /// All of `script`, of which `strict` says that it ends at the first command that fails.
@@ -45,48 +60,77 @@ impl Looker<'_> {
     }
 
     fn item(&mut self, item: &Item, options: &mut Options) {
-        // Whoever writes `||` behind it knows that it may fail.
-        let mut asked = item.rest.iter().map(|(or, _)| *or).collect::<Vec<_>>();
-        asked.push(false);
-        let all = std::iter::once(&item.first).chain(item.rest.iter().map(|(_, next)| next));
-        for (at, pipeline) in all.enumerate() {
-            let handled = asked[at..].contains(&true);
+        let all: Vec<&Pipeline> = std::iter::once(&item.first).chain(item.rest.iter().map(|(_, next)| next)).collect();
+        for (at, pipeline) in all.into_iter().enumerate() {
+            let later = &item.rest[at..];
+            // Whoever writes `||` behind it knows that it may fail.
+            let handled = later.iter().any(|(or, _)| *or);
+            let wanted = match later.first() {
+                _ if pipeline.negated => None,
+                Some((true, next)) => Some(Wanted::Or).filter(|_| !is_nothing(next)),
+                Some((false, _)) if handled => None,
+                Some((false, _)) if !options.errexit => Some(Wanted::And),
+                _ => Some(Wanted::End).filter(|_| options.errexit),
+            };
             if item.background {
-                self.pipeline(pipeline, &mut options.clone(), handled);
+                self.pipeline(pipeline, &mut options.clone(), wanted, handled);
             } else {
-                self.pipeline(pipeline, options, handled);
+                self.pipeline(pipeline, options, wanted, handled);
             }
         }
     }
 
-    fn pipeline(&mut self, pipeline: &Pipeline, options: &mut Options, handled: bool) {
+    fn pipeline(&mut self, pipeline: &Pipeline, options: &mut Options, wanted: Option<Wanted>, handled: bool) {
         let handled = handled || pipeline.negated;
         match pipeline.commands.as_slice() {
-            [command] => self.command(command, options, handled),
-            commands => commands.iter().for_each(|command| self.command(command, &mut options.clone(), handled)),
+            [command] => self.command(command, options, wanted, handled),
+            commands => {
+                let wanted = wanted.filter(|wanted| *wanted == Wanted::End);
+                commands.iter().for_each(|command| self.command(command, &mut options.clone(), wanted, handled));
+            }
         }
     }
 
-    fn command(&mut self, command: &Command, options: &mut Options, handled: bool) {
+    fn command(&mut self, command: &Command, options: &mut Options, wanted: Option<Wanted>, handled: bool) {
         match &command.kind {
             Kind::Simple { words, documents, .. } => {
-                let told = options.errexit && !handled && self.found.len() < MOST;
-                if let Some(instead) = told.then(|| instead(words, options.pipefail)).flatten() {
-                    let text = self.script.get(command.start..command.end).unwrap_or_default().to_owned();
-                    let number = self.script.get(..command.start).unwrap_or_default().matches(&text).count();
-                    self.found.push(Masked { text, number, instead });
-                }
+                self.simple(command, words, options.pipefail, wanted);
                 self.given(words, documents, options);
             }
             Kind::Function(list) => self.list(list, &mut options.clone()),
             // Nothing within ends the script.
             _ if handled => {}
             Kind::Test => {}
-            Kind::If { branches, .. } => branches.iter().for_each(|list| self.list(list, options)),
-            Kind::Loop { body, .. } => self.list(body, options),
+            Kind::If { conditions, branches } => {
+                conditions.iter().for_each(|list| self.condition(list, options));
+                branches.iter().for_each(|list| self.list(list, options));
+            }
+            Kind::Loop { condition, body } => {
+                self.condition(condition, options);
+                self.list(body, options);
+            }
             Kind::Case(cases) => cases.iter().for_each(|list| self.list(list, options)),
             Kind::Group(list) => self.list(list, options),
             Kind::Subshell(list) => self.list(list, &mut options.clone()),
+        }
+    }
+
+    /// What decides for `if` and `while`: of several commands, the last one.
+    fn condition(&mut self, list: &List, options: &Options) {
+        let last = list.last().map(|item| item.rest.last().map_or(&item.first, |(_, last)| last));
+        if let Some([command]) = last.map(|pipeline| pipeline.commands.as_slice())
+            && let Kind::Simple { words, .. } = &command.kind
+        {
+            self.simple(command, words, options.pipefail, Some(Wanted::Condition));
+        }
+    }
+
+    fn simple(&mut self, command: &Command, words: &[Word], pipefail: bool, wanted: Option<Wanted>) {
+        let Some(wanted) = wanted.filter(|_| self.found.len() < MOST) else { return };
+        if let Some(instead) = instead(words, pipefail, wanted) {
+            let text = self.script.get(command.start..command.end).unwrap_or_default().to_owned();
+            let number = self.script.get(..command.start).unwrap_or_default().matches(&text).count();
+            self.found.push(Masked { text, number, instead, wanted });
         }
     }
 
@@ -104,9 +148,21 @@ impl Looker<'_> {
     }
 }
 
+/// True for what is written where a failure is to count for nothing.
+fn is_nothing(pipeline: &Pipeline) -> bool {
+    let [Command { kind: Kind::Simple { words, .. }, .. }] = pipeline.commands.as_slice() else { return false };
+    words.first().is_some_and(|word| word.text == "true" || word.text == ":")
+}
+
 /// What to write in place of a command that assigns what a `$(…)` says that may fail; `None` for others.
-fn instead(words: &[Word], pipefail: bool) -> Option<String> {
-    let (first, rest) = without_assignments(words).split_first()?;
+fn instead(words: &[Word], pipefail: bool, wanted: Wanted) -> Option<String> {
+    let mut words = without_assignments(words);
+    while let [Word { text, quoted: false, .. }, rest @ ..] = words
+        && (text == "command" || text == "builtin")
+    {
+        words = rest;
+    }
+    let (first, rest) = words.split_first()?;
     let name = first.text.as_str();
     if first.quoted || !ASSIGNING.contains(&name) {
         return None;
@@ -118,16 +174,23 @@ fn instead(words: &[Word], pipefail: bool) -> Option<String> {
     let word = rest.iter().find(fails)?;
     let variable = word.text.split(['=', '+', '[']).next().unwrap_or_default();
     let sign = if word.text[variable.len()..].starts_with('+') { "+=" } else { "=" };
-    let value = format!("`{variable}{sign}$(…)`");
+    // The values of an array.
+    let output = if word.text.ends_with('=') { "($(…))" } else { "$(…)" };
     let options: Vec<&str> = rest.iter().map(|word| word.text.as_str()).filter(|word| word.starts_with('-')).collect();
     let with = [&[name], options.as_slice()].concat().join(" ");
     let constant = options.iter().any(|option| option.contains('r'));
+    let first = matches!(name, "declare" | "local" | "typeset");
+    let (place, value) = match wanted {
+        Wanted::End => (" on a line of its own", format!("`{variable}{sign}{output}`")),
+        Wanted::Or => (" on a line of its own", format!("`{variable}{sign}{output} || …`")),
+        Wanted::And => ("", format!("`{variable}{sign}{output} && …`")),
+        Wanted::Condition => (" as the condition", format!("`{variable}{sign}{output}`")),
+    };
     Some(match name {
         "local" if constant => format!("`local {variable}`, {value} and `readonly {variable}`, on lines of their own"),
-        "declare" | "local" | "typeset" if !constant => {
-            format!("`{with} {variable}`, then {value} on a line of its own")
-        }
-        _ => format!("{value} on a line of its own, then `{with} {variable}`"),
+        _ if first && !constant => format!("`{with} {variable}` on a line before, then {value}{place}"),
+        _ if wanted == Wanted::And => format!("`{variable}{sign}{output} && {with} {variable} && …`"),
+        _ => format!("{value}{place}, then `{with} {variable}`"),
     })
 }
 
@@ -151,6 +214,7 @@ fn pipeline_fails(pipeline: &Pipeline, pipefail: bool, depth: usize) -> bool {
 fn command_fails(command: &Command, pipefail: bool, depth: usize) -> bool {
     let of = |list: &List| can_fail(list, pipefail, depth);
     match &command.kind {
+        Kind::Simple { words, to_file: true, .. } if words.is_empty() => true,
         Kind::Simple { words, .. } => match without_assignments(words).first() {
             Some(first) => !is_harmless(&first.text) && !SAFE.contains(&first.text.as_str()),
             None => {
@@ -167,122 +231,4 @@ fn command_fails(command: &Command, pipefail: bool, depth: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn texts(script: &str, strict: bool) -> Vec<String> {
-        masked(script, strict).into_iter().map(|one| one.text).collect()
-    }
-
-    #[test]
-    fn a_value_that_cannot_be_had_is_no_failure() {
-        for (script, text, instead) in [
-            ("export Y=$(false)", "export Y=$(false)", "`Y=$(…)` on a line of its own, then `export Y`"),
-            (
-                "a\nexport A=1 Y=\"$(curl x)\" B\nb",
-                "export A=1 Y=\"$(curl x)\" B",
-                "`Y=$(…)` on a line of its own, then `export Y`",
-            ),
-            ("f() { local x=`make`; }", "local x=`make`", "`local x`, then `x=$(…)` on a line of its own"),
-            (
-                "f() { local -r x=$(a); }",
-                "local -r x=$(a)",
-                "`local x`, `x=$(…)` and `readonly x`, on lines of their own",
-            ),
-            ("readonly X=$(a; b)", "readonly X=$(a; b)", "`X=$(…)` on a line of its own, then `readonly X`"),
-            ("declare -rx X=$(a)", "declare -rx X=$(a)", "`X=$(…)` on a line of its own, then `declare -rx X`"),
-            ("declare -x X=\"`a`\"", "declare -x X=\"`a`\"", "`declare -x X`, then `X=$(…)` on a line of its own"),
-            ("typeset X+=$(a)", "typeset X+=$(a)", "`typeset X`, then `X+=$(…)` on a line of its own"),
-            ("export X=$(a) && make", "export X=$(a)", "`X=$(…)` on a line of its own, then `export X`"),
-            ("if x; then export X=$(a); fi", "export X=$(a)", "`X=$(…)` on a line of its own, then `export X`"),
-            ("export X=$(a | sort)", "export X=$(a | sort)", "`X=$(…)` on a line of its own, then `export X`"),
-            ("(export X=$(a); b)", "export X=$(a)", "`X=$(…)` on a line of its own, then `export X`"),
-        ] {
-            let found = masked(script, true);
-            assert_eq!(found.len(), 1, "{script}");
-            assert_eq!((found[0].text.as_str(), found[0].instead.as_str()), (text, instead), "{script}");
-        }
-        for script in [
-            "set -e\nexport X=$(a)",
-            "set -euo pipefail; export X=$(a)",
-            "bash -ec 'export X=$(a)'",
-            "set -o errexit\nexport X=$(a)",
-        ] {
-            assert_eq!(texts(script, false), ["export X=$(a)"], "{script}");
-        }
-        assert_eq!(masked(&"export X=$(a)\n".repeat(99), true).len(), MOST);
-        let again = masked("# export X=$(a)\nexport X=$(a)\nexport X=$(a)\n", true);
-        assert_eq!(again.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2], "which one it is");
-    }
-
-    #[test]
-    fn what_fails_where_it_should_is_nothing_to_tell() {
-        for script in [
-            "",
-            "Y=$(false)\nexport Y",
-            "export Y=1 Z=$HOME W=${X:-y}",
-            "export Y='$(false)'",
-            "export Y=\\$(false)",
-            "export Y=$((1 + 2))",
-            "export Y=$(a || true)",
-            "export Y=$(a || echo none)",
-            "export Y=$(pwd) D=$(dirname \"$0\") N=$(nproc) T=$(date +%s)",
-            "export Y=$(echo a)",
-            "export Y=$(echo a | echo b)",
-            "export Y=$(a) || true",
-            "export Y=$(a) || exit 1",
-            "if export Y=$(a); then b; fi",
-            "while export Y=$(a); do b; done",
-            "! export Y=$(a)",
-            "# export Y=$(false)",
-            "make # export Y=$(false)",
-            "echo export Y=$(false)",
-            "echo 'export Y=$(false)' > x",
-            "cat > x <<EOF\nexport Y=$(false)\nEOF",
-            "cat > x <<'EOF'\nset -e\nexport Y=$(false)\nEOF",
-            "env Y=$(false) make",
-            "Y=$(false) make",
-            "export Y=<(false)",
-            "local x y; x=$(a)",
-            "export -f f; export -p",
-            "set +e\nexport Y=$(a)",
-            "bash -c 'export Y=$(a)'",
-            "{ export Y=$(a); } || true",
-            "for x in a b; do export Y=$(a); done || true",
-            "if x; then export Y=$(a); fi || exit 1",
-            "'export' Y=$(a)",
-        ] {
-            assert_eq!(texts(script, true), Vec::<String>::new(), "{script}");
-        }
-        for script in [
-            "export Y=$(a)",
-            "(set -e; b)\nexport Y=$(a)",
-            "export Y=$(a)\nset -e",
-            "set -e\nexport Y=$(a | sort | echo)",
-        ] {
-            assert_eq!(texts(script, false), Vec::<String>::new(), "{script}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_script_is_too_odd(words in prop::collection::vec(
-            prop::sample::select(vec![
-                "a", "if", "then", "fi", "export", "X=$(a)", "local", "x=`", "(", ")", "\n", ";", "&", "&&", "|", "||",
-                "<<E", "E", "'", "\"", "`", "$(", "${", "\\", "#", "set -e", "bash -ec", "ü", "x=$(", "=",
-            ]), 0..40)) {
-            let _ = masked(&words.join(" "), true);
-            let _ = masked(&words.concat(), true);
-        }
-    }
-
-    #[test]
-    fn deep_ones_end() {
-        for (open, close) in [("export X=$(", ")"), ("X=$(", ")"), ("(", ")"), ("export X=\"`", "`\"")] {
-            let deep = format!("{}a{}", open.repeat(5_000), close.repeat(5_000));
-            let _ = (masked(&deep, true), masked(&format!("export X=$({deep})"), true));
-        }
-    }
-}
+mod tests;

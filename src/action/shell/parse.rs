@@ -290,6 +290,10 @@ impl Parser {
                 Token::Op("(") if words.last().is_some_and(|word: &Word| word.text.ends_with('=')) => {
                     // The values of an array.
                     while self.token().is_some() && self.op() != Some(")") {
+                        if let (Some(Token::Word(value)), Some(array)) = (self.token(), words.last_mut()) {
+                            array.substitutes |= value.substitutes;
+                            array.commands.extend(value.commands.iter().cloned());
+                        }
                         self.at += 1;
                     }
                 }

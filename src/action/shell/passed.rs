@@ -173,12 +173,16 @@ impl Looker<'_> {
     }
 
     fn shown(&self, command: &Command) -> String {
-        let text = self.script.get(command.start..command.end).unwrap_or_default();
-        let line = text.lines().next().unwrap_or_default().trim_end_matches(['\\', ' ']);
-        let cut: String = line.chars().take(SHOWN).collect();
-        let more = if cut.len() < line.len() || text.lines().count() > 1 { " …" } else { "" };
-        format!("`{cut}{more}`")
+        shown(self.script.get(command.start..command.end).unwrap_or_default())
     }
+}
+
+/// The first line of a command, or what of it fits into a sentence.
+pub(super) fn shown(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim_end_matches(['\\', ' ']);
+    let cut: String = line.chars().take(SHOWN).collect();
+    let more = if cut.len() < line.len() || text.lines().count() > 1 { " …" } else { "" };
+    format!("`{cut}{more}`")
 }
 
 /// Scripts that a command gives to another shell, and the options that this has.

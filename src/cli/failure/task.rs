@@ -13,6 +13,9 @@ const SIGKILL: i32 = 9;
 /// What failures say that are about the number of path elements that an archive's names lose.
 const LEFT_OUT: &str = "leading path elements are dropped";
 
+/// What tasks that clone say of a directory that has something in it.
+const OCCUPIED: &str = "already exists and is not an empty directory";
+
 /// A task that failed, with what it printed last, unless that was shown already.
 pub(super) fn task(failure: TaskFailure) -> CommandError {
     let status = failure.exit.map_or(String::new(), |exit| format!(" (exit status {exit}{})", meaning(exit)));
@@ -38,6 +41,13 @@ pub(super) fn task(failure: TaskFailure) -> CommandError {
     }
     if failure.exit == Some(128 + SIGKILL) {
         error.hints.push("the kernel kills so where memory runs out: `dmesg` says whether it did".to_owned());
+    }
+    if failure.output.iter().any(|line| line.contains(OCCUPIED)) {
+        error.hints.push(
+            "a task clones into a directory of its own: name another one in `dest`, or remove what is there; on a host, a \
+             run that was killed may have left half a repository"
+                .to_owned(),
+        );
     }
     error.hints.extend(failure.hints);
     error

@@ -77,10 +77,15 @@ impl<'a> Locker<'a> {
         self.lock.apt.retain(|name, _| keeps(name));
         self.lock.packages.retain(keeps);
         self.toolchains(&wanted)?;
-        let mut bases = BTreeSet::new();
+        let (mut bases, mut failed) = (BTreeSet::new(), Vec::new());
         for platform in &wanted {
-            bases.insert(self.platform(platform)?);
+            match self.platform(platform) {
+                Ok(base) => drop(bases.insert(base)),
+                Err(error) if error.kind == Kind::Interrupted => return Err(error),
+                Err(error) => failed.push((platform, error)),
+            }
         }
+        told_once(failed, wanted.len()).map_or(Ok(()), Err)?;
         self.lock.base.retain(|reference, _| bases.contains(reference));
         self.update.check()
     }
@@ -235,6 +240,24 @@ impl<'a> Locker<'a> {
         }
         Ok(())
     }
+}
+
+/// What failed on some of so many platforms; what is the same on several is told once.
+fn told_once(failed: Vec<(&Platform, CommandError)>, of: usize) -> Option<CommandError> {
+    let mut told: Vec<(Vec<String>, CommandError)> = Vec::new();
+    for (platform, error) in failed {
+        match told.iter_mut().find(|(_, other)| other.message == error.message) {
+            Some((platforms, _)) => platforms.push(platform.to_string()),
+            None => told.push((vec![platform.to_string()], error)),
+        }
+    }
+    let named = told.into_iter().map(|(platforms, mut error)| {
+        if platforms.len() < of {
+            error.message = format!("{}: {}", platforms.join(", "), error.message);
+        }
+        error
+    });
+    CommandError::all(named.collect(), "problems")
 }
 
 /// What a base is on a platform.

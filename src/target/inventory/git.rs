@@ -24,15 +24,24 @@ pub(super) fn is_record(path: &Path, name: &OsStr) -> bool {
         || of_repo(place).is_some()
 }
 
-/// The working tree of a repository that repo keeps in its own directory: `.repo/projects/PATH.git` is that of `PATH`, and
-/// `.repo/manifests.git` that of the manifest.
+/// The working tree of a repository that repo keeps in its own directory: `.repo/projects/PATH.git` is that of `PATH`, what
+/// is in the `modules` or `subprojects` of this are those of its submodules, and `.repo/manifests.git` is that of the
+/// manifest.
 fn of_repo(place: &Path) -> Option<PathBuf> {
     let above = place.ancestors().find(|above| above.file_name().is_some_and(|name| name == ".repo"))?;
-    let within = place.strip_prefix(above).ok()?.to_str()?.strip_suffix(".git")?;
-    match within.strip_prefix("projects/") {
-        Some(path) => Some(above.parent()?.join(path)),
-        None => (within == "manifests").then(|| above.join(within)),
+    let within = place.strip_prefix(above).ok()?.to_str()?;
+    let Some(mut rest) = within.strip_prefix("projects/") else {
+        return (within == "manifests.git").then(|| above.join("manifests"));
+    };
+    let mut work = above.parent()?.to_owned();
+    while let Some((project, within)) = rest.split_once(".git/") {
+        work.push(project);
+        if let Some(module) = within.strip_prefix("modules/") {
+            return Some(work.join(module.replace("/modules/", "/")));
+        }
+        rest = within.strip_prefix("subprojects/")?;
     }
+    Some(work.join(rest.strip_suffix(".git")?))
 }
 
 /// The repository that is recorded at `path`, if it has a commit checked out and says where it is from.

@@ -141,6 +141,17 @@ fn repositories_and_their_submodules() {
         ("srv/.repo/projects/layers/a.git/HEAD", &commit("0f")),
         ("srv/.repo/projects/layers/a.git/config", "[remote \"o\"]\n\turl = https://a.example/a.git\n"),
         ("srv/.repo/projects/layers/a.git/refs/remotes/o/HEAD", "ref: refs/remotes/o/main\n"),
+        ("srv/.repo/projects/layers/a.git/modules/drivers/hal/HEAD", &commit("1b")),
+        (
+            "srv/.repo/projects/layers/a.git/modules/drivers/hal/config",
+            "[remote \"o\"]\n\turl = https://a.example/b.git\n",
+        ),
+        ("srv/.repo/projects/layers/a.git/modules/drivers/hal/modules/deep/HEAD", &commit("1c")),
+        ("srv/.repo/projects/layers/a.git/modules/drivers/hal/modules/deep/config", origin),
+        ("srv/.repo/projects/layers/a.git/subprojects/old/b.git/HEAD", &commit("1d")),
+        ("srv/.repo/projects/layers/a.git/subprojects/old/b.git/config", origin),
+        ("srv/.repo/projects/layers/a.git/subproject-objects/b.git/HEAD", &commit("0e")),
+        ("srv/.repo/projects/layers/a.git/subproject-objects/b.git/config", origin),
         ("srv/.repo/project-objects/a.git/HEAD", &commit("0e")),
         ("srv/.repo/manifests.git/HEAD", &commit("1a")),
         ("srv/.repo/manifests.git/config", origin),
@@ -153,6 +164,9 @@ fn repositories_and_their_submodules() {
         ("/opt/west", "git@a.example:west.git", commit("0c")),
         ("/srv/.repo/manifests", "https://a.example/sdk.git", commit("1a")),
         ("/srv/layers/a", "https://a.example/a.git", commit("0f")),
+        ("/srv/layers/a/drivers/hal", "https://a.example/b.git", commit("1b")),
+        ("/srv/layers/a/drivers/hal/deep", "https://a.example/sdk.git", commit("1c")),
+        ("/srv/layers/a/old/b", "https://a.example/sdk.git", commit("1d")),
     ];
     assert_eq!(found, expected);
 }

@@ -5,6 +5,7 @@ mod keys;
 mod packages;
 mod pin;
 mod read;
+mod words;
 mod write;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use pin::{
     ToolchainSource,
 };
 pub use read::logins;
+pub use words::unfit;
 
 use crate::op::Secrets;
 

@@ -25,7 +25,7 @@ pub use checkout::{Checkout, DEFAULT_REVISION, LIGHTWEIGHT, MOST_OF_A_TAG, is_co
 pub use credential::without_credentials;
 pub use fingerprint::Fingerprint;
 pub use mask::{SHORTEST, percent_encoded};
-pub use package::{Language, LentFile, Package, Pinned, Wanted, file_of};
+pub use package::{Language, LentFile, Package, Pinned, Wanted, file_of, is_exact_version};
 pub use query::{Parameter, lets_in, parameters, parameters_written, without_tokens};
 pub use reveal::{git_helper, script};
 pub use secret::{RUN_SCRIPT, Secrets, Stream, marker};

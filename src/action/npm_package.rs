@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Flag, Text};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::{ASKED, Language, Op, PRIVATE, Pinned, Wanted};
+use crate::op::{ASKED, Language, Op, PRIVATE, Pinned, Wanted, is_exact_version};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -52,7 +52,9 @@ while [ $# -gt 0 ]; do
         *) rm -rf "${global:?}/$1" || exit ;;
     esac
     mkdir -p "$global/$1" &&
-        tar -xzf "$ALLOY_PACKAGES/$2" -C "$global/$1" --strip-components=1 --no-same-owner --no-same-permissions || exit
+        tar -xzf "$ALLOY_PACKAGES/$2" -C "$global/$1" --strip-components=1 --no-same-owner --no-same-permissions &&
+        # As npm does it: links would lead the packages within elsewhere.
+        find "$global/$1" ! -type f ! -type d -delete || exit
     shift 2
 done
 chmod -R u+rwX,go+rX "$global/$name" || exit
@@ -73,7 +75,7 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     }
     let version = fields.optional("version")?.map(|version| version.trim().to_owned());
     let asked = match version {
-        Some(version) if is_version(&version) => format!("{package}@{version}"),
+        Some(version) if is_exact_version(&version) => format!("{package}@{version}"),
         Some(version) => {
             let span = fields.required("version")?.span;
             let error = Diagnostic::error("version", span, format!("`{version}` is not an exact version"));
@@ -120,16 +122,6 @@ fn is_name(text: &str) -> bool {
     };
     text.len() <= 214 && parts.is_some_and(|(scope, name)| fits(scope) && fits(name))
 }
-
-/// One version of semver, neither a range nor a tag.
-fn is_version(text: &str) -> bool {
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let numbers = core.split('.').filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())).count();
-    numbers == 3
-        && core.matches('.').count() == 2
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,10 +135,10 @@ mod tests {
             assert!(!is_name(bad), "{bad}");
         }
         for good in ["1.2.3", "1.2.3-rc.1", "1.2.3+build"] {
-            assert!(is_version(good), "{good}");
+            assert!(is_exact_version(good), "{good}");
         }
         for bad in ["", "1", "1.2", "^1.2.3", "latest", "1.2.x", "1.2.3 || 2", ">=1.0.0", "1..2"] {
-            assert!(!is_version(bad), "{bad}");
+            assert!(!is_exact_version(bad), "{bad}");
         }
     }
 }

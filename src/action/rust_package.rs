@@ -2,7 +2,7 @@
 
 use super::FieldKind::{Text, Words};
 use super::{Action, Field, Fields, Lowered};
-use crate::op::{ASKED, Language, Op, PRIVATE, Pinned, Wanted};
+use crate::op::{ASKED, Language, Op, PRIVATE, Pinned, Secrets, Wanted, is_exact_version};
 use crate::yaml::Diagnostic;
 
 pub(super) static ACTION: Action = Action {
@@ -47,10 +47,14 @@ exec cargo install --locked \"$@\"";
 /// The same from crates that are lent, in place of the registry.
 const PINNED: &str = "\
 mkdir \"$0/crates\" && cd \"$0/crates\" || exit
+# As cargo does it: files and directories of its own are all that a crate brings.
 for file in \"$ALLOY_PACKAGES\"/*.crate; do
-    name=${file##*/}
-    sum=$(sha256sum \"$file\") && tar -xzf \"$file\" --no-same-owner || exit
-    printf '{\"files\":{},\"package\":\"%s\"}' \"${sum%% *}\" > \"${name%.crate}/.cargo-checksum.json\" || exit
+    name=${file##*/} name=${name%.crate}
+    sum=$(sha256sum \"$file\") && mkdir \"$name\" &&
+        tar -xzf \"$file\" -C \"$name\" --strip-components=1 --no-same-owner --no-same-permissions -- \"$name\" || exit
+    odd=$(find \"$name\" ! -type f ! -type d | head -n 1)
+    if [ -n \"$odd\" ]; then echo \"ERROR: the crate $name has \\`$odd\\`, which is neither file nor directory\"; exit 1; fi
+    printf '{\"files\":{},\"package\":\"%s\"}' \"${sum%% *}\" > \"$name/.cargo-checksum.json\" || exit
 done
 cd /
 exec cargo install --locked --offline --config 'source.crates-io.replace-with=\"alloy\"' \\
@@ -68,6 +72,11 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     fields.required("version")?;
     let package = fields.git_word("package")?.unwrap_or_default();
     let version = fields.git_word("version")?.unwrap_or_default();
+    if !is_exact_version(&version) && !Secrets::in_text(&version) {
+        let span = fields.required("version")?.span;
+        let warning = Diagnostic::warning("version", span, format!("`{version}` is not an exact version"));
+        fields.warn(warning.help("write one version, such as `1.2.3`: no lockfile pins a range"));
+    }
     let features = fields.words("features")?.join(",");
     let mut words = vec!["--version", &version];
     if !features.is_empty() {

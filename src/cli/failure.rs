@@ -219,6 +219,7 @@ impl From<ResolveError> for CommandError {
             ResolveError::Fetch(error) => error.into(),
             ResolveError::Store(error) => error.into(),
             ResolveError::Target(error) => error.into(),
+            error @ ResolveError::Crate { .. } => with(Kind::Network, &error, None),
             error @ ResolveError::Integrity { .. } => with(
                 Kind::Network,
                 &error,
@@ -240,8 +241,7 @@ impl From<ResolveError> for CommandError {
                 failure.hint("`alloy images` lists those of the store; of another registry, write REGISTRY/NAME")
             }
             error @ ResolveError::NotLocal { .. } => {
-                let hint = "`alloy images` lists those that are there, `alloy pull` brings one of a registry";
-                with(Kind::Failed, &error, Some(hint.into()))
+                with(Kind::Failed, &error, Some("`alloy images` lists those that are there, `alloy pull` brings one of a registry".into()))
             }
             error @ ResolveError::Here { .. } => {
                 let hint = "push it and name it with its registry, or, if Docker Hub's is meant, write \

@@ -52,6 +52,15 @@ impl Language {
     }
 }
 
+/// True for one version of npm or cargo (Semantic Versioning 2.0.0, 2), and not for a range of them.
+pub fn is_exact_version(text: &str) -> bool {
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let numbers = core.split('.').filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())).count();
+    numbers == 3
+        && core.matches('.').count() == 2
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c))
+}
+
 /// A file that is lent to commands under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LentFile {

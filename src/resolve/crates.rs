@@ -8,8 +8,11 @@ use layers::compress::decoder;
 use layers::tar::{self, TarError};
 use serde::Deserialize;
 
-use super::{Asked, Resolver, Result};
-use crate::fetch::Download;
+use super::{Asked, ResolveError, Resolver, Result};
+use crate::fetch::{Download, FetchError};
+use crate::lock::unfit;
+use crate::op::{Language, is_exact_version};
+use crate::yaml::one_line;
 use layers::digest::Digest;
 
 /// The index of the public registry (The Cargo Book, "Registry Index").
@@ -22,6 +25,17 @@ const LIMIT: u64 = 16 << 20;
 #[derive(Deserialize)]
 struct Config {
     dl: String,
+    #[serde(default, rename = "auth-required")]
+    auth_required: bool,
+}
+
+/// A version of a crate, as its index says it.
+#[derive(Deserialize)]
+struct Entry {
+    vers: String,
+    cksum: String,
+    #[serde(default)]
+    yanked: bool,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +66,8 @@ pub struct Crate {
     pub lockfile: Option<String>,
     /// Where its index has crates.
     dl: String,
+    /// Its index answers nobody without a token.
+    pub for_members: bool,
 }
 
 impl Crate {
@@ -71,10 +87,17 @@ impl Crate {
             let Some(sha256) = sha256 else {
                 return Err(format!("its Cargo.lock has no checksum of {name} {version}, which it is built of"));
             };
-            all.push(one(&name, &version, address(&self.dl, &name, &version), sha256));
+            all.push(one(&name, &version, address(&self.dl, &name, &version, &sha256), sha256));
         }
-        Ok(all)
+        match all.iter().find_map(unfit_of) {
+            Some(why) => Err(format!("the Cargo.lock of {name} {version} names what no registry has: {why}")),
+            None => Ok(all),
+        }
     }
+}
+
+fn unfit_of(asked: &Asked) -> Option<String> {
+    unfit(Language::Rust, &asked.name, &asked.version, &asked.url, None)
 }
 
 fn one(name: &str, version: &str, url: String, sha256: Digest) -> Asked {
@@ -86,29 +109,62 @@ impl Resolver<'_> {
     /// The crate `name@version`, from the registry with this index. The inner `Err` says why it cannot be pinned.
     pub fn crate_of(&self, index: &str, asked: &str) -> Result<std::result::Result<Crate, String>> {
         let Some((name, version)) = asked.split_once('@') else { return Ok(Err(format!("`{asked}` has no version"))) };
-        let about = self.fetched(format!("{index}config.json"))?;
+        if !is_exact_version(version) {
+            return Ok(Err(format!("`{version}` is not an exact version of {name}")));
+        }
+        if let Some(why) = unfit(Language::Rust, name, version, index, None) {
+            return Ok(Err(why));
+        }
+        let about = self.fetched(format!("{index}config.json"), None)?;
         let text = layers::regular::text(&self.fetcher.path(&about), LIMIT).unwrap_or_default();
-        let Ok(Config { dl }) = serde_json::from_str(&text) else {
+        let Ok(Config { dl, auth_required: for_members }) = serde_json::from_str(&text) else {
             return Ok(Err(format!("{index} is no index of crates: its config.json does not say where they are")));
         };
-        let url = address(&dl, name, version);
-        let sha256 = self.fetched(url.clone())?;
+        let sha256 = self.entry(index, name, version)?;
+        let url = address(&dl, name, version, &sha256);
+        let sha256 = self.fetched(url.clone(), Some(sha256))?;
         let top = one(name, version, url, sha256);
         Ok(match cargo_lock(&self.fetcher.path(&sha256), name, version) {
-            Ok(lockfile) => Ok(Crate { top, sha256, lockfile, dl }),
+            Ok(lockfile) => Ok(Crate { top, sha256, lockfile, dl, for_members }),
             Err(error) => Err(format!("{name} {version} cannot be read: {error}")),
         })
     }
 
-    fn fetched(&self, url: String) -> Result<Digest> {
-        let download = Download { url, sha256: None, size: None, part_of: None };
+    /// What the index says that a version of a crate is.
+    fn entry(&self, index: &str, name: &str, version: &str) -> Result<Digest> {
+        let at = format!("{index}{}", crate_entry(name));
+        let refused = |message: String| ResolveError::Crate { index: self.fetcher.shown(index), message };
+        let entries = match self.fetched(at, None) {
+            // So an index says that there is none (The Cargo Book, "Registry Index", "Nonexistent Crates").
+            Err(ResolveError::Fetch(FetchError::Status { status: 404 | 410 | 451, .. })) => {
+                return Err(refused(format!("has no crate `{name}`")));
+            }
+            entries => layers::regular::text(&self.fetcher.path(&entries?), LIMIT).unwrap_or_default(),
+        };
+        let mut all: Vec<Entry> = entries.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        // What stands behind `+` makes no other version (The Cargo Book, "The Manifest Format", "version").
+        let bare = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
+        let Some(found) = all.iter().find(|entry| bare(&entry.vers) == bare(version)) else {
+            all.retain(|entry| !entry.yanked);
+            let newest: Vec<&str> = all.iter().rev().take(5).map(|entry| entry.vers.as_str()).collect();
+            let has = if newest.is_empty() { String::new() } else { format!("; it has {}", newest.join(", ")) };
+            return Err(refused(format!("has no {name} {version}{}", one_line(&has))));
+        };
+        if found.yanked {
+            return Err(refused(format!("no longer gives {name} {version}: it was yanked")));
+        }
+        Digest::from_hex(&found.cksum).map_err(|_| refused(format!("does not say what {name} {version} is")))
+    }
+
+    fn fetched(&self, url: String, sha256: Option<Digest>) -> Result<Digest> {
+        let download = Download { url, sha256, size: None, part_of: None };
         Ok(self.runtime.block_on(self.fetcher.fetch(&download))?.digest)
     }
 }
 
 /// Where a crate is, as the index says it.
-fn address(dl: &str, name: &str, version: &str) -> String {
-    const MARKERS: [&str; 4] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}"];
+fn address(dl: &str, name: &str, version: &str, sha256: &Digest) -> String {
+    const MARKERS: [&str; 5] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
     if !MARKERS.iter().any(|marker| dl.contains(marker)) {
         return format!("{}/{name}/{version}/download", dl.trim_end_matches('/'));
     }
@@ -117,6 +173,7 @@ fn address(dl: &str, name: &str, version: &str) -> String {
         .replace("{version}", version)
         .replace("{prefix}", &prefix)
         .replace("{lowerprefix}", &prefix.to_lowercase())
+        .replace("{sha256-checksum}", &sha256.hex())
 }
 
 /// The path of a crate's entry in an index.
@@ -156,7 +213,8 @@ mod tests {
     #[test]
     fn lockfiles_of_both_forms_say_what_a_crate_is_built_of() {
         let top = one("it", "1.0.0", "https://m.example/it".into(), Digest::of("it"));
-        let it = Crate { top, sha256: Digest::of("it"), lockfile: None, dl: "https://m.example".into() };
+        let it =
+            Crate { top, sha256: Digest::of("it"), lockfile: None, dl: "https://m.example".into(), for_members: false };
         let (source, digits) = (SOURCES[0], Digest::of("dep").hex());
         let package = format!("[[package]]\nname = \"dep\"\nversion = \"0.1.0\"\nsource = \"{source}\"\n");
         let first = format!("{package}[metadata]\n\"checksum dep 0.1.0 ({source})\" = \"{digits}\"\n");
@@ -168,14 +226,21 @@ mod tests {
         assert!(it.all(&package).unwrap_err().contains("has no checksum of dep 0.1.0"));
         let foreign = package.replace(source, "registry+https://own.example/index");
         assert!(it.all(&foreign).unwrap_err().contains("is from registry+https://own.example/index"));
+        let second = format!("version = 3\n{package}checksum = \"{digits}\"\n");
+        for (was, becomes) in [("name = \"dep\"", "name = \"../../dep\""), ("\"0.1.0\"", "\"0.1.0/../..\"")] {
+            let said = it.all(&second.replace(was, becomes)).unwrap_err();
+            assert!(said.contains("names what no registry has"), "{said}");
+        }
     }
 
     #[test]
     fn an_index_says_where_crates_are() {
-        let at = |dl: &str| address(dl, "Serde", "1.0.0");
+        let digest = Digest::of("serde");
+        let at = |dl: &str| address(dl, "Serde", "1.0.0", &digest);
         assert_eq!(at("https://static.crates.io/crates"), "https://static.crates.io/crates/Serde/1.0.0/download");
         let own = "https://m.example/{lowerprefix}/{crate}/{crate}-{version}.crate";
         assert_eq!(at(own), "https://m.example/se/rd/Serde/Serde-1.0.0.crate");
+        assert_eq!(at("https://m.example/{sha256-checksum}"), format!("https://m.example/{}", digest.hex()));
         assert_eq!([prefix("a"), prefix("ab"), prefix("abc"), prefix("abcd")], ["1", "2", "3/a", "ab/cd"]);
     }
 }

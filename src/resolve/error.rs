@@ -40,6 +40,8 @@ pub enum ResolveError {
     At { task: String, place: String, error: Box<Self> },
     #[error("{url}, the package {name}, is not what its registry says it is ({integrity})")]
     Integrity { name: String, url: String, integrity: String },
+    #[error("the registry of crates at {index} {message}")]
+    Crate { index: String, message: String },
     #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
     Unpinned(Vec<String>),
 }
@@ -52,7 +54,7 @@ impl ResolveError {
             Self::Fetch(error) => {
                 Self::Download { task: step.name.clone(), place: format!("{}:{}", step.file, step.line), error }
             }
-            error @ Self::Integrity { .. } => Self::At {
+            error @ (Self::Integrity { .. } | Self::Crate { .. }) => Self::At {
                 task: step.name.clone(),
                 place: format!("{}:{}", step.file, step.line),
                 error: Box::new(error),

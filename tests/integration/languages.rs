@@ -13,14 +13,15 @@ use crate::support::registry::Registry;
 use crate::support::{Ended, blueprint, digests, run, shared, text, tool, with_tools};
 
 const LOCK: &str = "alloy.lock.yml";
-const MANIFEST: &str = "name: Languages\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
+pub(crate) const MANIFEST: &str =
+    "name: Languages\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
 
-fn lockfile(blueprint: &Path) -> String {
+pub(crate) fn lockfile(blueprint: &Path) -> String {
     std::fs::read_to_string(blueprint.join(LOCK)).unwrap()
 }
 
 /// alloy on the shared store with no way out: whatever asks a server fails.
-fn cut_off(arguments: &[&str]) -> Ended {
+pub(crate) fn cut_off(arguments: &[&str]) -> Ended {
     let mut command = shared().alloy(arguments);
     for name in ["http_proxy", "https_proxy"] {
         command.env(name, "http://127.0.0.1:9").env(name.to_uppercase(), "http://127.0.0.1:9");
@@ -29,7 +30,7 @@ fn cut_off(arguments: &[&str]) -> Ended {
 }
 
 /// Builds what is locked twice, with the network and without. Both times it is the same.
-fn built_twice(blueprint: &Path, image: &str) {
+pub(crate) fn built_twice(blueprint: &Path, image: &str) {
     let metadata = blueprint.join("metadata.json");
     let mut all = Vec::new();
     for _ in 0..2 {
@@ -141,90 +142,6 @@ fn packages_of_npm_are_laid_out_as_npm_does_it() {
     let sbom = shared().run(&["sbom", "npm-locked"]).ok().stdout;
     assert!(sbom.contains("pkg:npm/cowsay@1.6.0") && !sbom.contains("pkg:npm/npm@"), "{sbom}");
     assert!(!sbom.contains("pkg:generic/"), "what is pinned is no download beside its package: {sbom}");
-}
-
-/// A registry with a tool that has no `Cargo.lock`, one that has, and the library that both are built of.
-const CRATES: &str = r#"
-crate() {
-    tar -czf crates/$1-$2.crate $1-$2
-    mkdir -p index/ti/ny
-    echo "{\"name\":\"$1\",\"vers\":\"$2\",\"deps\":[$3],\"cksum\":\"$(sha256sum crates/$1-$2.crate | cut -d' ' -f1)\",\"features\":{},\"yanked\":false}" >> index/ti/ny/$1
-}
-package() { mkdir -p $1-$2/src; printf '[package]\nname = "%s"\nversion = "%s"\nedition = "2021"\n' $1 $2 > $1-$2/Cargo.toml; }
-mkdir -p crates home
-for version in 1.0.0 1.1.0; do
-    package tiny-dep $version
-    echo "pub fn said() -> &'static str { \"$version\" }" > tiny-dep-$version/src/lib.rs
-    crate tiny-dep $version ''
-done
-dep='{"name":"tiny-dep","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}'
-for name in tiny-old tiny-new; do
-    package $name 2.0.0
-    printf '[dependencies]\ntiny-dep = "1"\n' >> $name-2.0.0/Cargo.toml
-    echo 'fn main() { println!("{}", tiny_dep::said()) }' > $name-2.0.0/src/main.rs
-done
-cat > tiny-new-2.0.0/Cargo.lock <<END
-version = 3
-
-[[package]]
-name = "tiny-dep"
-version = "1.0.0"
-source = "registry+https://github.com/rust-lang/crates.io-index"
-checksum = "$(sha256sum crates/tiny-dep-1.0.0.crate | cut -d' ' -f1)"
-
-[[package]]
-name = "tiny-new"
-version = "2.0.0"
-dependencies = ["tiny-dep"]
-END
-crate tiny-old 2.0.0 "$dep"; crate tiny-new 2.0.0 "$dep"
-"#;
-
-#[test]
-fn crates_are_built_of_what_their_own_lockfile_says() {
-    let files = Files::serve();
-    files.script(CRATES);
-    let dl = files.url("crates/{crate}-{version}.crate");
-    std::fs::write(files.path().join("index/config.json"), format!("{{\"dl\": \"{dl}\"}}")).unwrap();
-    let home = files.path().join("home");
-    let site = format!(
-        "[source.crates-io]\nreplace-with = 'site'\n[source.site]\nregistry = 'sparse+{}'\n",
-        files.url("index/")
-    );
-    std::fs::write(home.join("config.toml"), site).unwrap();
-    let manifest =
-        MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]").replace("{env", "{base: 'deb:trixie', env");
-    let cargo = "- {name: tools, action: apt_install, packages: [ca-certificates, cargo]}\n\
-                 - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
-    let tasks = "- {name: old, action: rust_package, package: tiny-old, version: 2.0.0}\n\
-                 - {name: new, action: rust_package, package: tiny-new, version: 2.0.0, run_as: dev}\n";
-    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", cargo), ("tasks.yml", tasks)]);
-    let path = text(blueprint.path());
-    let at_home = |arguments: &[&str]| run(shared().alloy(arguments).env("CARGO_HOME", &home));
-    at_home(&["lock", path]).ok();
-    let written = lockfile(blueprint.path());
-    let pins =
-        |task: &str| written.split(&format!("tasks.yml: {task}\":")).nth(1).unwrap().split("tasks.yml").next().unwrap();
-    assert!(written.contains("\nrust:\n  linux/") && written.contains("packages: [tiny-old@2.0.0]\n"), "{written}");
-    assert!(pins("old").contains("- {name: tiny-dep, version: \"1.1.0\", url: http://"), "what is newest: {written}");
-    assert!(pins("new").contains("- {name: tiny-dep, version: \"1.0.0\", url: http://"), "what it says: {written}");
-    // A newer one changes nothing.
-    let newer = r#"{"name":"tiny-dep","vers":"1.2.0","deps":[],"cksum":"00","features":{},"yanked":false}"#;
-    files.script(&format!("echo '{newer}' >> index/ti/ny/tiny-dep"));
-    cut_off(&["lock", path, "--check"]).ok();
-    built_twice(blueprint.path(), "crates-locked");
-    let script = "tiny-old; su dev -c '~/.cargo/bin/tiny-new'; grep -c registry+ /usr/local/.crates2.json";
-    let said = shared().run(&["run", "crates-locked", "--", "bash", "-c", script]).ok().stdout;
-    assert_eq!(said, "1.1.0\n1.0.0\n1\n");
-    let sbom = shared().run(&["sbom", "crates-locked"]).ok().stdout;
-    assert!(sbom.contains("pkg:cargo/tiny-old@2.0.0") && sbom.contains("pkg:cargo/tiny-new@2.0.0"), "{sbom}");
-    assert!(sbom.contains("pkg:cargo/tiny-dep@1.0.0") && sbom.contains("pkg:cargo/tiny-dep@1.1.0"), "{sbom}");
-    assert!(
-        sbom.contains(&dl.replace("{crate}-{version}", "tiny-dep-1.0.0")) && !sbom.contains("pkg:generic/"),
-        "{sbom}"
-    );
-    let said = at_home(&["outdated", path]).ok().stdout;
-    assert!(!said.contains("tiny-dep"), "it moves with what is built of it: {said}");
 }
 
 #[test]

@@ -95,7 +95,8 @@ zip -qr ../first-1.0-py3-none-any.whl .; cd ..
 echo '<a href="../../first-1.0-py3-none-any.whl">w</a>' > simple/first/index.html
 printf '[package]\nname = "tiny"\nversion = "1.0.0"\n' > tiny-1.0.0/Cargo.toml
 printf 'version = 3\n\n[[package]]\nname = "tiny"\nversion = "1.0.0"\n' > tiny-1.0.0/Cargo.lock
-tar -czf tiny-1.0.0.crate tiny-1.0.0
+tar -czf tiny-1.0.0.crate tiny-1.0.0; mkdir -p index/ti/ny
+echo "{\"name\":\"tiny\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"$(sha256sum tiny-1.0.0.crate | cut -d' ' -f1)\",\"features\":{}}" > index/ti/ny/tiny
 "#;
 
 #[test]

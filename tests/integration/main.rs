@@ -17,6 +17,7 @@ mod compat;
 mod confinement;
 mod copy;
 mod cortex_m;
+mod crates;
 mod credentials;
 mod damage;
 mod damage_told;

@@ -6,13 +6,17 @@ use super::{Result, Session};
 use crate::build::BuildError;
 use crate::build::closures::{Found, crate_of};
 use crate::event::{Event, Id};
-use crate::lock::PackagesPin;
+use crate::lock::{PackagesPin, unfit};
 use crate::op::{ASKED, Guards, Language, LentFile, Op, Source, Step};
 use crate::plan::{LanguageTask, LoweredLayer};
 use crate::resolve::{Asked, Crate};
 
 mod npm;
 mod python;
+
+/// Why a crate of a registry for members has to bring its lockfile.
+const NO_TOKEN: &str =
+    "it has no Cargo.lock, and its registry answers nobody without a token, which alloy lends to no cargo";
 
 impl Session<'_> {
     /// Asks for `task`, of `layer`, pins the files that it comes to, and installs them, so that it is known that they
@@ -24,6 +28,8 @@ impl Session<'_> {
         let mut top = None;
         if language == Language::Rust {
             match crate_of(self.resolver, task, step)? {
+                // cargo, which is to ask for what the crate is built of, has no token.
+                Ok(found) if found.for_members => return Ok(Found::Nothing(NO_TOKEN.to_owned())),
                 Ok(found) => top = Some(found),
                 Err(why) => return Ok(Found::Nothing(why)),
             }
@@ -53,7 +59,11 @@ impl Session<'_> {
                 found.unwrap_or_else(|| Err("cargo wrote no Cargo.lock".to_owned()))
             }
         };
-        let asked = match found {
+        let unfit = |asked: &Asked| {
+            let path = asked.path.as_deref();
+            unfit(language, &asked.name, &asked.version, &asked.url, path)
+        };
+        let asked = match found.and_then(|asked| asked.iter().find_map(unfit).map_or(Ok(asked), Err)) {
             Ok(asked) => asked,
             Err(why) => return Ok(Found::Nothing(why)),
         };

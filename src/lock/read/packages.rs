@@ -1,14 +1,10 @@
-//! Packages of languages. What a lockfile says of them becomes names of files and words of command lines.
+//! Packages of languages.
 
 use super::{Reader, missing};
 use crate::lock::pin::{PackagePin, PackagesPin};
-use crate::op::{Language, file_of, without_logins};
+use crate::lock::words::{is_name, is_path, is_url, is_version};
+use crate::op::{Language, without_logins};
 use crate::yaml::{Diagnostic, Mapping, Node};
-
-/// Of a name or version.
-const LONGEST: usize = 214;
-/// Of a path.
-const DEEPEST: usize = 1024;
 
 pub(super) fn python(reader: &mut Reader, fields: &Mapping, node: &Node) -> Option<PackagesPin> {
     packages(reader, fields, node, Language::Python)
@@ -42,7 +38,7 @@ fn packages(reader: &mut Reader, fields: &Mapping, node: &Node, language: Langua
 
 fn file(reader: &mut Reader, fields: &Mapping, node: &Node, language: Language) -> Option<PackagePin> {
     let name = word(reader, fields, node, "name", |text| is_name(text, language));
-    let version = word(reader, fields, node, "version", |text| plain(text) && text.len() <= LONGEST);
+    let version = word(reader, fields, node, "version", is_version);
     let url = word(reader, fields, node, "url", |text| is_url(text, language)).map(|url| without_logins(&url));
     let (sha256, size) = (reader.digest(fields, node, "sha256"), reader.required_size(fields, node));
     let mut said = |field: &str, fits: fn(&str) -> bool| {
@@ -79,48 +75,10 @@ fn word(
     reader.take(Err(Diagnostic::error("lock", span, format!("`{text}` is not the {field} of a package"))))
 }
 
-/// The characters of versions of all three (PEP 440, semver), and those of names.
-fn plain(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+!~".contains(c))
-}
-
-/// Scopes are npm's.
-fn is_name(text: &str, language: Language) -> bool {
-    let bare = match (language, text.strip_prefix('@').and_then(|text| text.split_once('/'))) {
-        (Language::Npm, Some((scope, name))) if plain(scope) => name,
-        _ => text,
-    };
-    plain(bare) && text.len() <= LONGEST
-}
-
-/// A path of names of packages: it leads nowhere else.
-fn is_path(text: &str) -> bool {
-    text.len() <= DEEPEST && text.split("/node_modules/").all(|name| is_name(name, Language::Npm))
-}
-
-/// The file of a Python package is called as the last part of its URL.
-fn is_url(text: &str, language: Language) -> bool {
-    let known = ["https://", "http://", "file:///"].iter().any(|scheme| text.starts_with(scheme));
-    known && !text.contains(char::is_whitespace) && (language != Language::Python || plain(&file_of(text)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::lock::Lock;
     use crate::yaml::{FileId, parse};
-
-    #[test]
-    fn nothing_leads_out_of_where_it_is_lent() {
-        for bad in ["..", "../x", "a/../b", "", "/a", "a/node_modules/..", "a/node_modules/", "-x", "@s/..", "a//b"] {
-            assert!(!is_path(bad), "{bad}");
-        }
-        assert!(is_path("a") && is_path("@s/a/node_modules/b/node_modules/@t/c"));
-        assert!(!is_url("https://a.example/..%2Fx.whl", Language::Python) && !is_url("x.whl", Language::Npm));
-        assert!(is_url("https://a.example/x-1%2Blocal.whl#x", Language::Python));
-        assert!(!is_name("@s/a", Language::Python) && !is_name("--index-url", Language::Python));
-    }
 
     #[test]
     fn every_wrong_field_is_told() {

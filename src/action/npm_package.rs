@@ -46,15 +46,17 @@ shift 2
 export npm_config_offline=true
 mkdir -p "$global" || exit
 if [ -e "$global/$name" ]; then npm uninstall -g "$name" >/dev/null || exit; fi
+rm -rf "${global:?}/$name" || exit
 while [ $# -gt 0 ]; do
+    # Lockfiles once had what a package needs beside it at the top, where it is in the way of what others ask for.
     case $1 in
-        */node_modules/*) ;;
-        *) rm -rf "${global:?}/$1" || exit ;;
+        "$name" | "$name"/*) place=$global/$1 ;;
+        *) place=$global/$name/node_modules/$1 ;;
     esac
-    mkdir -p "$global/$1" &&
-        tar -xzf "$ALLOY_PACKAGES/$2" -C "$global/$1" --strip-components=1 --no-same-owner --no-same-permissions &&
+    mkdir -p "$place" &&
+        tar -xzf "$ALLOY_PACKAGES/$2" -C "$place" --strip-components=1 --no-same-owner --no-same-permissions &&
         # As npm does it: links would lead the packages within elsewhere.
-        find "$global/$1" ! -type f ! -type d -delete || exit
+        find "$place" ! -type f ! -type d -delete || exit
     shift 2
 done
 chmod -R u+rwX,go+rX "$global/$name" || exit

@@ -163,6 +163,9 @@ fn human(drift: &Drift, of_image: bool) {
     let undone: Vec<String> =
         undone.map(|(count, left)| format!("{} {}", ui::count(count, "task"), left.word())).collect();
     let found = match drift.findings.len() {
+        0 if undone.is_empty() && drift.unknown > 0 && drift.paths + drift.packages == 0 => {
+            "nothing to look at".to_owned()
+        }
         0 if undone.is_empty() => format!("no drift: {looked}"),
         0 => format!("nothing differs of {looked}"),
         count => ui::count(count, "difference"),

@@ -108,16 +108,19 @@ const NPM: &str = "- {name: tools, action: apt_install, packages: [ca-certificat
 
 #[test]
 fn packages_of_npm_are_laid_out_as_npm_does_it() {
-    // A later version over an earlier one; one with parts for every platform and a script, by a user.
+    // A later version over an earlier one; one that needs another beside it, which is asked for in another version as
+    // well; one with parts for every platform and a script, by a user.
     let tasks = "- {name: cow, action: npm_package, package: cowsay, version: 1.5.0}\n\
                  - {name: newer cow, action: npm_package, package: cowsay, version: 1.6.0}\n\
+                 - {name: hook, action: npm_package, package: use-sync-external-store, version: 1.2.0}\n\
+                 - {name: react, action: npm_package, package: react, version: 17.0.2}\n\
                  - {name: bundler, action: npm_package, package: esbuild, version: 0.21.5, run_as: dev}\n";
     let manifest = MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]");
     let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", NPM), ("tasks.yml", tasks)]);
     let path = text(blueprint.path());
     let script = "cowsay hi | head -n 2; readlink /usr/local/bin/cowsay; ls -a /root /tmp | grep -c npm
                   su dev -c '~/.local/bin/esbuild --version; stat -c %U ~/.local/lib/node_modules/esbuild'
-                  cd /usr/local/lib/node_modules && find . -name package.json -path '*/node_modules/*' -prune -o -type f -print | sort | sha256sum";
+                  cd /usr/local/lib/node_modules && ls && find . -name package.json -path '*/node_modules/*' -prune -o -type f -print | sort | sha256sum";
     let looked = |image: &str| shared().run(&["run", image, "--", "bash", "-c", script]).stdout;
     shared().run(&["build", path, "-t", "npm-free"]).ok();
     let free = looked("npm-free");
@@ -132,6 +135,8 @@ fn packages_of_npm_are_laid_out_as_npm_does_it() {
         "path: cowsay/node_modules/yargs, url: ",
         ", integrity: sha512-",
         "path: esbuild/node_modules/@esbuild/linux-",
+        "- {name: react, version: \"17.0.2\", path: react, ",
+        "path: use-sync-external-store/node_modules/react, ",
     ] {
         assert!(written.contains(part), "no {part}: {written}");
     }
@@ -142,6 +147,40 @@ fn packages_of_npm_are_laid_out_as_npm_does_it() {
     let sbom = shared().run(&["sbom", "npm-locked"]).ok().stdout;
     assert!(sbom.contains("pkg:npm/cowsay@1.6.0") && !sbom.contains("pkg:npm/npm@"), "{sbom}");
     assert!(!sbom.contains("pkg:generic/"), "what is pinned is no download beside its package: {sbom}");
+}
+
+#[test]
+fn a_package_of_npm_brings_files_and_directories_alone() {
+    let files = Files::serve();
+    files.script(
+        "mkdir -p linky/package evil/package; ln -s /etc linky/package/node_modules; ln -s /etc/passwd linky/package/read
+        echo '{\"name\":\"linky\",\"version\":\"1.0.0\"}' > linky/package/package.json
+        echo '{\"name\":\"evil\",\"version\":\"1.0.0\"}' > evil/package/package.json
+        for name in linky evil; do tar -C $name -czf $name.tgz package; done",
+    );
+    let manifest = MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]");
+    let task = "- {name: it, action: npm_package, package: linky, version: 1.0.0, scripts: false}\n";
+    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", NPM), ("tasks.yml", task)]);
+    let pin = |name: &str, path: &str| {
+        let bytes = std::fs::read(files.path().join(format!("{name}.tgz"))).unwrap();
+        let (url, digest) = (files.url(&format!("{name}.tgz")), Digest::of(&bytes).hex());
+        format!(
+            "      - {{name: {name}, version: 1.0.0, path: {path}, url: '{url}', sha256: {digest}, size: {}}}\n",
+            bytes.len()
+        )
+    };
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let lock = format!(
+        "npm:\n  linux/{architecture}:\n    'tasks.yml: it':\n      packages: [linky@1.0.0]\n      files:\n{}{}",
+        pin("linky", "linky"),
+        pin("evil", "linky/node_modules/evil")
+    );
+    std::fs::write(blueprint.path().join(LOCK), lock).unwrap();
+    shared().run(&["build", text(blueprint.path()), "-t", "npm-linky", "--no-attest"]).ok();
+    let script = "ls /etc/evil 2>/dev/null; cd /usr/local/lib/node_modules/linky; find . | sort";
+    let said = shared().run(&["run", "npm-linky", "--", "sh", "-c", script]).ok().stdout;
+    let inner = "./node_modules\n./node_modules/evil\n./node_modules/evil/package.json\n";
+    assert!(said.starts_with(".\n") && said.contains(inner) && !said.contains("./read"), "{said}");
 }
 
 #[test]

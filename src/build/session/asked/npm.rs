@@ -1,6 +1,6 @@
 //! What npm found: a `package-lock.json` in the layout of global packages (npm docs, "package-lock.json").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -33,6 +33,8 @@ struct Entry {
     cpu: Words,
     #[serde(default)]
     libc: Words,
+    #[serde(default)]
+    dependencies: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
 /// One or several.
@@ -74,9 +76,13 @@ pub(super) fn found(seen: &[FileSeen], architecture: &str) -> Result<Vec<Asked>,
         "ppc64el" => "ppc64",
         other => other,
     };
-    let mut all = Vec::new();
+    let asked = lockfile.packages.get("").and_then(|root| root.dependencies.keys().next());
+    let (mut all, mut bundled) = (Vec::new(), BTreeSet::new());
     for (path, entry) in &lockfile.packages {
         let Some(place) = path.strip_prefix(NODE_MODULES) else { continue };
+        if entry.in_bundle {
+            bundled.insert(below(asked, place));
+        }
         // What is bundled comes with the package that bundles it.
         let here = entry.os.allow("linux") && entry.cpu.allow(cpu) && entry.libc.allow("glibc");
         if entry.in_bundle || !here {
@@ -92,10 +98,60 @@ pub(super) fn found(seen: &[FileSeen], architecture: &str) -> Result<Vec<Asked>,
             ));
         };
         let (url, integrity) = (without_logins(url), entry.integrity.clone());
-        let path = Some(place.to_owned());
+        let path = Some(below(asked, place));
         all.push(Asked { name, version, url, sha256: None, integrity, path, build: false });
     }
+    if let Some(asked) = asked {
+        let beside = lockfile.packages.keys().filter_map(|path| path.strip_prefix(NODE_MODULES));
+        let beside = beside.map(|place| (place, below(Some(asked), place))).filter(|(place, below)| place != below);
+        hoist(&mut all, asked, &beside.map(|(_, below)| below).collect(), &bundled);
+    }
+    let mut places: Vec<&str> = all.iter().filter_map(|one: &Asked| one.path.as_deref()).collect();
+    places.sort_unstable();
+    if let Some([place, _]) = places.array_windows().find(|[one, other]| one == other) {
+        return Err(format!(
+            "npm would put two packages at {place}: one that it needs, and one that another one needs beside it"
+        ));
+    }
     Ok(all)
+}
+
+/// Where a package lies below the directory of global packages. What the one that was asked for needs beside it (npm
+/// docs, "peerDependencies") lies at the top of a project, and below that package where it is global.
+fn below(asked: Option<&String>, place: &str) -> String {
+    match asked {
+        Some(asked) if place != asked && !place.starts_with(&format!("{asked}/")) => {
+            format!("{asked}/{NODE_MODULES}{place}")
+        }
+        _ => place.to_owned(),
+    }
+}
+
+/// Brings what lies in the packages that were put `below` the one that was `asked` for up beside them, as npm does it,
+/// where nothing else is in the way, of those that are `bundled` neither.
+fn hoist(all: &mut Vec<Asked>, asked: &str, below: &BTreeSet<String>, bundled: &BTreeSet<String>) {
+    let top = format!("{asked}/{NODE_MODULES}");
+    let inner = below.iter().filter(|path| path.matches(NODE_MODULES).count() == 2 && !bundled.contains(*path));
+    for path in inner {
+        let Some((_, name)) = path.rsplit_once(NODE_MODULES) else { continue };
+        let (to, within) = (format!("{top}{name}"), format!("{path}/"));
+        let version = |at: &str| all.iter().find(|one| one.path.as_deref() == Some(at)).map(|one| one.version.clone());
+        let has_own = all.iter().any(|one| one.path.as_deref().is_some_and(|one| one.starts_with(&within)));
+        match version(&to) {
+            _ if bundled.contains(&to) => {}
+            Some(there) if Some(&there) == version(path).as_ref() && !has_own => {
+                all.retain(|one| one.path.as_deref() != Some(path.as_str()));
+            }
+            Some(_) => {}
+            None => {
+                for at in all.iter_mut().filter_map(|one| one.path.as_mut()) {
+                    if *at == *path || at.starts_with(&within) {
+                        at.replace_range(..path.len(), &to);
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +168,8 @@ mod tests {
     fn packages_of_this_platform_have_their_places() {
         let text = r#"{"lockfileVersion": 3, "packages": {
             "": {"dependencies": {"a": "1"}},
+            "node_modules/@types/peer": {"version": "3.0.0", "resolved": "https://r.example/p.tgz", "peer": true},
+            "node_modules/ab/node_modules/c": {"version": "4.0.0", "resolved": "https://r.example/c.tgz", "peer": true},
             "node_modules/a": {"version": "1.0.0", "resolved": "https://ann:pw@r.example/a/-/a-1.0.0.tgz", "integrity": "sha512-x=="},
             "node_modules/a/node_modules/@s/b": {"version": "2.0.0", "resolved": "https://r.example/b.tgz", "os": ["!win32"], "cpu": "x64"},
             "node_modules/a/node_modules/win": {"version": "1.0.0", "resolved": "https://r.example/w.tgz", "os": ["win32"], "optional": true},
@@ -120,10 +178,16 @@ mod tests {
             "node_modules/a/node_modules/in": {"version": "1.0.0", "inBundle": true}}}"#;
         let all = found(&seen(text), "amd64").unwrap();
         let names: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.path.as_deref().unwrap())).collect();
-        assert_eq!(names, [("a", "a"), ("@s/b", "a/node_modules/@s/b")]);
-        assert_eq!(all[0].url, "https://r.example/a/-/a-1.0.0.tgz");
+        let peers = [("@types/peer", "a/node_modules/@types/peer"), ("c", "a/node_modules/c")];
+        assert_eq!(names, [&peers[..1], &[("a", "a"), ("@s/b", "a/node_modules/@s/b")], &peers[1..]].concat());
+        assert_eq!(all[1].url, "https://r.example/a/-/a-1.0.0.tgz");
+        let bundled = text.replace("\"node_modules/a/node_modules/in\"", "\"node_modules/a/node_modules/c\"");
+        let kept = found(&seen(&bundled), "amd64").unwrap();
+        assert_eq!(kept[3].path.as_deref(), Some("a/node_modules/ab/node_modules/c"), "another one is bundled");
+        let clash = text.replace("node_modules/@types/peer", "node_modules/@s/b");
+        assert!(found(&seen(&clash), "amd64").unwrap_err().contains("two packages at a/node_modules/@s/b"));
         let arm = found(&seen(text), "arm64").unwrap();
-        assert_eq!(arm.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "arm"]);
+        assert_eq!(arm.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["@types/peer", "a", "arm", "c"]);
     }
 
     #[test]

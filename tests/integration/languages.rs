@@ -160,7 +160,9 @@ fn a_package_of_npm_brings_files_and_directories_alone() {
     );
     let manifest = MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]");
     let task = "- {name: it, action: npm_package, package: linky, version: 1.0.0, scripts: false}\n";
-    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", NPM), ("tasks.yml", task)]);
+    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", NPM), ("tasks.yml", "[]\n")]);
+    // Pins are for the base that they were found on.
+    shared().run(&["lock", text(blueprint.path())]).ok();
     let pin = |name: &str, path: &str| {
         let bytes = std::fs::read(files.path().join(format!("{name}.tgz"))).unwrap();
         let (url, digest) = (files.url(&format!("{name}.tgz")), Digest::of(&bytes).hex());
@@ -171,12 +173,14 @@ fn a_package_of_npm_brings_files_and_directories_alone() {
     };
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let lock = format!(
-        "npm:\n  linux/{architecture}:\n    'tasks.yml: it':\n      packages: [linky@1.0.0]\n      files:\n{}{}",
+        "{}npm:\n  linux/{architecture}:\n    'tasks.yml: it':\n      packages: [linky@1.0.0]\n      files:\n{}{}",
+        lockfile(blueprint.path()),
         pin("linky", "linky"),
         pin("evil", "linky/node_modules/evil")
     );
     std::fs::write(blueprint.path().join(LOCK), lock).unwrap();
-    shared().run(&["build", text(blueprint.path()), "-t", "npm-linky", "--no-attest"]).ok();
+    std::fs::write(blueprint.path().join("tasks.yml"), task).unwrap();
+    shared().run(&["build", text(blueprint.path()), "--locked", "-t", "npm-linky", "--no-attest"]).ok();
     let script = "ls /etc/evil 2>/dev/null; cd /usr/local/lib/node_modules/linky; find . | sort";
     let said = shared().run(&["run", "npm-linky", "--", "sh", "-c", script]).ok().stdout;
     let inner = "./node_modules\n./node_modules/evil\n./node_modules/evil/package.json\n";

@@ -57,6 +57,17 @@ impl BaseOptions {
         };
         sources::logins(self.mirror.as_deref(), &host)
     }
+
+    /// True if a mirror of `suite` is known.
+    pub fn knows(&self, suite: &str, architecture: &str) -> bool {
+        self.choose(suite, architecture).is_ok()
+    }
+
+    fn choose(&self, suite: &str, architecture: &str) -> Result<Mirror, DebianError> {
+        let (mirror, keyring) = (self.mirror.as_deref(), self.keyring.as_deref());
+        let asked = Asked { suite, architecture, mirror, keyring, usr: Path::new("/usr") };
+        sources::choose(&asked, &sources::of_this_machine(Path::new("/etc")))
+    }
 }
 
 /// What the archive says of a suite today, its signatures found good: which indexes there are, not what is in them.
@@ -102,15 +113,7 @@ pub async fn releases(
     seen: &Seen<'_>,
     now: i64,
 ) -> Result<Releases, DebianError> {
-    let host = sources::of_this_machine(Path::new("/etc"));
-    let asked = Asked {
-        suite,
-        architecture,
-        mirror: options.mirror.as_deref(),
-        keyring: options.keyring.as_deref(),
-        usr: Path::new("/usr"),
-    };
-    let mirror = sources::choose(&asked, &host)?;
+    let mirror = options.choose(suite, architecture)?;
     if let Some(line) = mirror.told(suite).filter(|line| options.told.first(line)) {
         fetcher.reporter().event(Event::Note(line));
     }

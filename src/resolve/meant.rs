@@ -15,8 +15,9 @@ use crate::image::BaseRef;
 const INDEXES: &str = "indexes";
 /// Suites that are looked at, in this order: what published blueprints are made for, then the stable releases of today.
 const SUITES: [&str; 4] = ["jammy", "noble", "trixie", "bookworm"];
-/// How long looking at one suite may take. It is a help, which the build does not need.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a release, and the indexes of one suite, are waited for. It is a help, which the build does not need.
+const FOR_RELEASES: Duration = Duration::from_secs(10);
+const FOR_INDEXES: Duration = Duration::from_secs(30);
 
 /// A suite that has a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,28 +49,43 @@ impl Resolver<'_> {
         };
         let asked = || self.asked(&suite, self.archive).and_then(|asked| asked.with(components.as_deref()).ok());
         let Some(own) = known.or_else(asked) else { return found };
-        let Some(mut left) = self.within(own.lacking(self.fetcher, names)) else { return found };
+        let lacking = |releases: &Releases, names: &BTreeSet<String>| {
+            self.within(FOR_INDEXES, releases.lacking(self.fetcher, names))
+        };
+        let Some(mut left) = lacking(&own, names) else { return found };
+        let mut silent = Vec::new();
         for other in SUITES.into_iter().filter(|other| *other != suite) {
             let Some(first) = left.first() else { break };
-            let of_base = Distribution::of(&suite) == Distribution::of(other);
+            let distribution = Distribution::of(other);
+            if silent.contains(&distribution) {
+                continue;
+            }
+            let of_base = Distribution::of(&suite) == distribution;
             let options = if of_base {
                 self.archive.clone()
             } else {
                 BaseOptions { told: self.archive.told.clone(), ..BaseOptions::default() }
             };
+            if !options.knows(other, self.platform.debian_arch()) {
+                continue;
+            }
             let more = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
             let note = format!("deb:{suite} has no package `{first}`{more}: looking whether deb:{other} has");
             self.reporter.event(Event::Note(note));
-            let Some(releases) = self.asked(other, &options) else { continue };
-            let Some(lacking) = self.within(releases.lacking(self.fetcher, &left)) else { continue };
+            let releases = self.asked(other, &options);
+            let Some((releases, rest)) = releases.and_then(|it| lacking(&it, &left).map(|rest| (it, rest))) else {
+                // Its other suites lie in the same place.
+                silent.push(distribution);
+                continue;
+            };
             let mut flags = format!("--base deb:{other}");
             if let Some(mirror) = releases.mirror().filter(|_| !of_base && self.archive.mirror.is_some()) {
                 flags += &format!(" --mirror {mirror}");
             }
-            for name in left.difference(&lacking) {
+            for name in left.difference(&rest) {
                 found.insert(name.clone(), Other { suite: other, flags: flags.clone() });
             }
-            left = lacking;
+            left = rest;
         }
         found
     }
@@ -77,11 +93,11 @@ impl Resolver<'_> {
     /// Today's releases of a suite, whatever the lockfile pins.
     fn asked(&self, suite: &str, options: &BaseOptions) -> Option<Releases> {
         let seen = Seen { store: self.store, locked: None };
-        self.within(releases(self.fetcher, suite, self.platform.debian_arch(), options, &seen, self.now))
+        self.within(FOR_RELEASES, releases(self.fetcher, suite, self.platform.debian_arch(), options, &seen, self.now))
     }
 
-    fn within<T>(&self, asked: impl Future<Output = std::result::Result<T, DebianError>>) -> Option<T> {
-        let asked = async { tokio::time::timeout(PATIENCE, asked).await };
+    fn within<T>(&self, time: Duration, asked: impl Future<Output = std::result::Result<T, DebianError>>) -> Option<T> {
+        let asked = async { tokio::time::timeout(time, asked).await };
         self.runtime.block_on(asked).ok()?.ok()
     }
 }

@@ -128,6 +128,8 @@ fn a_package_that_another_suite_has_is_told_before_anything_is_built() {
     assert!(!said.contains("only-there`"), "{said}");
     machine.template("Ubuntu", "http://127.0.0.1:9/ubuntu");
     quiet(&asks, &[], true);
+    fs::remove_file(machine.path().join("python-apt/templates/Ubuntu.info")).unwrap();
+    quiet(&asks, &[], false);
 }
 
 #[test]

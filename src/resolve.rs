@@ -30,6 +30,7 @@ mod error;
 mod files;
 mod kept;
 mod known;
+mod meant;
 mod named;
 mod packages;
 mod pin;
@@ -42,6 +43,7 @@ pub use downloads::WITNESS;
 pub use error::ResolveError;
 pub use files::{local, taken};
 pub use kept::Kept;
+pub use meant::Other;
 pub use packages::Asked;
 pub use tree::{Member, copies, members, taken_tree};
 
@@ -238,6 +240,7 @@ impl Resolver<'_> {
     /// the base itself has to be made.
     fn archive(&self, suite: &str, components: Option<&[String]>) -> Result<Base> {
         let releases = self.releases(suite)?.with(components)?;
+        self.remember(&releases)?;
         let identity = releases.identity();
         let known: Option<BasePlan> = cache::get(self.store, SUITES, &identity.hex())?;
         let claimed = known.is_none();

@@ -14,7 +14,7 @@ use super::heal;
 use super::runtime::runtime;
 use super::ui::{self, Progress, TaskOutput};
 use crate::cache::Team;
-use crate::debian::BaseOptions;
+use crate::debian::{BaseOptions, Told};
 use crate::event::{Event, Reporter};
 use crate::fetch::{Credentials, Fetcher};
 use crate::lock::ArchivePin;
@@ -157,6 +157,8 @@ pub(super) struct Context {
     pub(super) stall: Duration,
     /// The agent that commands that clone are lent.
     pub(super) ssh: Option<Ssh>,
+    /// What was said of archives.
+    told: Told,
     headers: Vec<String>,
     /// Who this user is to servers of downloads, once that was looked for.
     credentials: OnceLock<Credentials>,
@@ -202,7 +204,8 @@ impl Context {
         heal::listen(&store, &reporter);
         let stall = Duration::from_secs(global.stall_timeout);
         let (headers, credentials, lock) = (global.header.clone(), OnceLock::new(), Mutex::new(None));
-        Ok(Self { store, reporter, runtime: runtime()?, stall, ssh: None, headers, credentials, lock })
+        let told = Told::default();
+        Ok(Self { store, reporter, runtime: runtime()?, stall, ssh: None, told, headers, credentials, lock })
     }
 
     /// The same with another store, of which nothing is kept.
@@ -213,6 +216,7 @@ impl Context {
             runtime: runtime()?,
             stall: self.stall,
             ssh: self.ssh.clone(),
+            told: self.told.clone(),
             headers: self.headers.clone(),
             credentials: self.credentials.clone(),
             lock: Mutex::new(None),
@@ -310,7 +314,8 @@ pub(super) struct Network<'a> {
 impl<'a> Network<'a> {
     pub(super) fn new(context: &'a Context, args: &RegistryArgs, platform: Platform) -> Result<Self, CommandError> {
         let fetcher = context.fetcher(Secrets::default(), false)?;
-        let (registries, archive) = (args.registries(context.stall), BaseOptions::default());
+        let archive = BaseOptions { told: context.told.clone(), ..BaseOptions::default() };
+        let registries = args.registries(context.stall);
         let (compression, team) = (Compression::default(), Team::default());
         Ok(Self {
             context,

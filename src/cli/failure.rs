@@ -154,7 +154,6 @@ impl From<DebianError> for CommandError {
         match error {
             DebianError::NoMirror { .. }
             | DebianError::NoComponent { .. }
-            | DebianError::NoKeyring { .. }
             | DebianError::Keyring { .. }
             | DebianError::SignedBy { .. } => with(Kind::Usage, &error, error.hint()),
             DebianError::Store(error) => error.into(),

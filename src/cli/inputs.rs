@@ -29,7 +29,7 @@ pub(super) struct InputArgs {
     #[arg(default_value = ".", value_name = "DIR")]
     pub(super) directory: PathBuf,
     /// The base: deb:SUITE, an image of a registry or, without one in its name, of the store (local:NAME for any of
-    /// these), or oci:, oci-archive:, docker-archive:, rootfs: and a path
+    /// these), or oci:, oci-archive:, docker-archive:, rootfs: and a path [default: the manifest's, else deb:bookworm]
     #[arg(long, value_name = "BASE")]
     base: Option<String>,
     /// What the image runs on, os/arch[/variant]; several make an index [default: this machine]
@@ -50,10 +50,11 @@ pub(super) struct InputArgs {
     /// How task files become layers
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub(super) layers: Layering,
-    /// Mirror that deb: bases come from [default: this machine's apt sources]
+    /// Mirror that deb: bases come from, http://HOST/debian or http://HOST/ubuntu [default: this machine's apt sources,
+    /// else what its package python-apt-common or debootstrap names]
     #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
     mirror: Option<String>,
-    /// Keys that sign the archive of deb: bases [default: this machine's]
+    /// Keys that sign the archive of deb: bases [default: this machine's, else those of Debian and Ubuntu that alloy has]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
@@ -153,9 +154,14 @@ impl InputArgs {
         Ok(Prepared::new(Arc::clone(blueprint), lowered, platform.clone(), epoch()?))
     }
 
+    /// True where the author names no base, and packages may be looked for elsewhere.
+    pub(super) fn may_mean_another_base(&self, blueprint: &Blueprint) -> bool {
+        (self.base.is_some() || blueprint.manifest.image.base.is_none()) && self.network != NetworkMode::None
+    }
+
     /// Masks the passwords of mirrors.
     fn hide_logins(&self, lowered: &mut Lowered) {
-        let logins = BaseOptions { mirror: self.mirror.clone(), keyring: None }.logins();
+        let logins = BaseOptions { mirror: self.mirror.clone(), ..BaseOptions::default() }.logins();
         for login in &logins {
             // A user without a password is a token.
             lowered.secrets.hide(if login.password.is_empty() { &login.user } else { &login.password });
@@ -184,7 +190,9 @@ impl InputArgs {
         prepared: &Prepared,
     ) -> Result<Network<'a>, CommandError> {
         let mut network = Network::new(context, &self.registry, prepared.platform.clone())?;
-        network.archive = BaseOptions { mirror: self.mirror.clone(), keyring: self.keyring.clone() };
+        let (mirror, keyring) = (self.mirror.clone(), self.keyring.clone());
+        let told = network.archive.told.clone();
+        network.archive = BaseOptions { mirror, keyring, told };
         // One that cannot be read was told of when the blueprint was.
         let lock = prepared.blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
         network.fetcher = context

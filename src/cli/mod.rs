@@ -37,6 +37,7 @@ mod login;
 mod logout;
 mod man;
 mod manifest;
+mod meant;
 mod named;
 mod outdated;
 mod password;

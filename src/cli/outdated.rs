@@ -48,10 +48,11 @@ pub(super) struct Args {
     /// The catalog that toolchains come from [default: `catalog` in the store]
     #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
     catalog: Option<PathBuf>,
-    /// Mirror of the archive [default: this machine's apt sources]
+    /// Mirror of the archive, http://HOST/debian or http://HOST/ubuntu [default: this machine's apt sources, else what
+    /// its package python-apt-common or debootstrap names]
     #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
     mirror: Option<String>,
-    /// Keys that sign the archive [default: this machine's]
+    /// Keys that sign the archive [default: this machine's, else those of Debian and Ubuntu that alloy has]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]
@@ -164,7 +165,9 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
 
 fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Result<Network<'a>, CommandError> {
     let mut network = Network::new(context, &args.registry, platform)?;
-    network.archive = BaseOptions { mirror: args.mirror.clone(), keyring: args.keyring.clone() };
+    let (mirror, keyring) = (args.mirror.clone(), args.keyring.clone());
+    let told = network.archive.told.clone();
+    network.archive = BaseOptions { mirror, keyring, told };
     let logins = [network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat();
     network.fetcher = network.fetcher.clone().with_logins(logins);
     Ok(network)

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use layers::store::StoreError;
 
+use super::sources::Distribution;
 use crate::fetch::{FetchError, Temporary};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
 pub enum DebianError {
-    #[error("no mirror is known for deb:{suite}: this machine's apt sources have none of its distribution")]
-    NoMirror { suite: String, keyring: Option<Box<DebianError>> },
+    #[error(
+        "no mirror is known for deb:{suite}: neither this machine's apt sources nor its packages name one of {}",
+        distribution.title()
+    )]
+    NoMirror { suite: String, distribution: Distribution },
     #[error("{suite} has no component `{component}`: it has {known}")]
     NoComponent { suite: String, component: String, known: String },
-    #[error("no keyring is known for deb:{suite}: looked for {looked}")]
-    NoKeyring { suite: String, looked: String },
     #[error("cannot read the keyring {keyring}: {message}")]
     Keyring { keyring: String, message: String },
     #[error("this machine's apt source {uri} {suite}: Signed-By is not understood: {message}")]
@@ -59,20 +61,16 @@ impl DebianError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoMirror { keyring, .. } => {
-                let mirror = "name one with --mirror URL or ALLOY_MIRROR: the distribution's own list of mirrors has the URLs, and so \
-                              have the sources.list of its machines";
-                // Whoever gets the one asks for the other next.
-                let keyring = keyring.as_ref().and_then(|error| Some(format!("{error}: {}", error.hint()?)));
-                Some([Some(mirror.to_owned()), keyring].into_iter().flatten().collect::<Vec<_>>().join("; besides, "))
-            }
-            Self::NoKeyring { looked, .. } if looked.contains("ubuntu") => Some(
-                "name it with --keyring FILE: ubuntu-archive-keyring.gpg of an Ubuntu machine's /usr/share/keyrings, or of \
-                 the package ubuntu-keyring, which every Ubuntu archive has in pool/main/u/ubuntu-keyring and Debian \
-                 only in some releases"
+            Self::NoMirror { distribution, .. } => Some(format!(
+                "name one with --mirror http://HOST/{} or ALLOY_MIRROR, or install what names it: apt install \
+                 python-apt-common",
+                distribution.name()
+            )),
+            Self::Keyring { .. } => Some(
+                "install the package that has it (debian-archive-keyring, ubuntu-keyring), or name another with \
+                 --keyring FILE"
                     .into(),
             ),
-            Self::NoKeyring { .. } => Some("install debian-archive-keyring, or name one with --keyring FILE".into()),
             Self::SignedBy { .. } => {
                 Some("correct the source as sources.list(5) has it, or name the keys with --keyring FILE".into())
             }

@@ -173,6 +173,25 @@ impl Index {
     }
 }
 
+/// Calls `each` with the name of every package of one `Packages` file, and of what it provides. `read` counts the bytes
+/// of all such files together.
+pub fn names(file: impl Read + Send, read: &mut u64, mut each: impl FnMut(&str)) -> io::Result<()> {
+    let (_, reader) = decoder(file)?;
+    let reader = BufReader::with_capacity(256 << 10, Bounded { reader, read });
+    control::stanzas(
+        reader,
+        |name| matches!(name, "Package" | "Provides"),
+        |stanza| {
+            each(stanza.get("Package").unwrap_or_default());
+            let provides = stanza.get("Provides").unwrap_or_default().split(',');
+            // A version in parentheses, or an architecture behind a colon, may follow.
+            let ends = |c: char| c.is_whitespace() || matches!(c, '(' | ':' | '[');
+            let named = provides.filter_map(|one| one.trim().split(ends).next());
+            named.filter(|name| !name.is_empty()).for_each(&mut each);
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +234,16 @@ mod tests {
         assert!(index.packages.is_empty(), "{:?}", index.packages);
         index.read("http://a.example", stanza("Package: x\nDepends: a,\n\tb\n").as_bytes()).unwrap();
         assert_eq!(&*index.packages[0].depends, "a,  b");
+    }
+
+    #[test]
+    fn names_are_of_packages_and_of_what_they_provide() {
+        let text = "Package: a\nProvides: b (= 1), c,\n d:any\n\nPackage: e\nDescription: Package: f\n";
+        let (mut found, mut read) = (Vec::new(), 0);
+        names(text.as_bytes(), &mut read, |name| found.push(name.to_owned())).unwrap();
+        assert_eq!((found.join(" "), read), ("a b c d e".to_owned(), text.len() as u64));
+        read = LIMIT;
+        assert!(names(text.as_bytes(), &mut read, |_| {}).is_err());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use pgp::composed::{Deserializable, SignedPublicKey};
 use pgp::types::KeyDetails;
 
-use super::DebianError;
 use super::signed_by::{Fingerprint, SignedBy};
+use super::sources::Distribution;
+use super::{DebianError, carried};
 
 /// Where keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,13 @@ pub enum Keyring {
     File(PathBuf),
     /// In this armoured text, which a source has.
     Block(String),
+    /// Those of a distribution that alloy carries, without what is in the keyrings `removed`.
+    Carried {
+        /// Whose they are.
+        distribution: Distribution,
+        /// Keyrings of what the distribution has given up.
+        removed: Vec<PathBuf>,
+    },
 }
 
 impl Display for Keyring {
@@ -23,6 +31,9 @@ impl Display for Keyring {
         match self {
             Self::File(path) => path.display().fmt(formatter),
             Self::Block(_) => formatter.write_str("its source's Signed-By"),
+            Self::Carried { distribution, .. } => {
+                write!(formatter, "the keys of {} that alloy has with it", distribution.title())
+            }
         }
     }
 }
@@ -164,6 +175,18 @@ fn read(keyring: &Keyring) -> Result<Vec<SignedPublicKey>, DebianError> {
     let bytes = match keyring {
         Keyring::File(path) => layers::regular::given(path, KEYS_LIMIT).map_err(|error| failed(error.to_string()))?,
         Keyring::Block(text) => text.clone().into_bytes(),
+        Keyring::Carried { distribution, removed } => {
+            let mut all = Vec::new();
+            for text in carried::keys(*distribution) {
+                all.extend(read(&Keyring::Block((*text).to_owned()))?);
+            }
+            for removed in removed {
+                // What cannot be read may have taken out any of them.
+                let Ok(removed) = read(&Keyring::File(removed.clone())) else { return Ok(Vec::new()) };
+                all.retain(|one| removed.iter().all(|other| name(&other.primary_key) != name(&one.primary_key)));
+            }
+            return Ok(all);
+        }
     };
     let keys: Vec<SignedPublicKey> = if bytes.starts_with(b"-----BEGIN") {
         let (keys, _) =

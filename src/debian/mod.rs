@@ -4,6 +4,7 @@
 //! indexes give the same base, bit for bit.
 
 mod assemble;
+mod carried;
 mod certificate;
 mod closure;
 mod control;
@@ -15,6 +16,7 @@ mod index;
 mod keyring;
 mod keys;
 mod lists;
+mod machine_mirrors;
 mod nearer;
 mod newer;
 mod os_release;
@@ -37,10 +39,10 @@ pub use lists::{Archive, RELEASE_LIMIT, SIGNED, vouch};
 pub use nearer::nearer;
 pub use newer::{Looked, Newer, component};
 pub use os_release::os_release;
-pub use resolve::{BaseOptions, Releases, releases};
+pub use resolve::{BaseOptions, Releases, Told, releases};
 pub use seen::Seen;
 pub use signed_by::SignedBy;
-pub use sources::{HostSource, of_file, suite_of};
+pub use sources::{Distribution, HostSource, of_file, suite_of};
 
 /// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).
 const FUTURE: i64 = 10;

@@ -108,7 +108,17 @@ pub fn seconds(date: &str) -> Option<i64> {
     if !yaml::shows(date) || date.contains('(') {
         return None;
     }
-    let date = date.strip_suffix(" UTC").map_or_else(|| date.to_owned(), |date| format!("{date} +0000"));
+    let mut words: Vec<String> = date.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    if let [_, _, _, _, time, zone] = words.as_mut_slice() {
+        // Ubuntu has a blank in place of the first digit of hours before ten.
+        if time.len() == "3:25:35".len() {
+            time.insert(0, '0');
+        }
+        if zone == "UTC" {
+            *zone = "+0000".to_owned();
+        }
+    }
+    let date = words.join(" ");
     jiff::fmt::rfc2822::parse(&date).ok().map(|zoned| zoned.timestamp().as_second())
 }
 
@@ -127,6 +137,8 @@ mod tests {
         assert_eq!(seconds("Thu, 01 Jan 1970 00:01:00 UTC"), Some(60));
         assert_eq!(written(60), "Thu, 01 Jan 1970 00:01:00 UTC");
         assert_eq!(seconds("Thu, 1 Jan 1970 00:01:00 +0000"), Some(60));
+        // As Ubuntu writes it.
+        assert_eq!(seconds("Thu, 01 Jan 1970  3:25:35 UTC"), Some(12_335));
         assert_eq!(seconds("Thu, 01 Jan 1970 00:01:00 GMT"), Some(60));
         for wrong in [
             "",

@@ -3,19 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use layers::digest::{Digest, Hasher};
+use serde::{Deserialize, Serialize};
 
 use super::closure::closure;
 use super::index::Index;
+use super::keys::Keyring;
 use super::release;
 use super::seen::Seen;
-use super::sources::{self, Distribution, Mirror, Place};
+use super::sources::{self, Asked, Distribution, Mirror, Place};
 use super::{BasePackage, BasePlan, DebianError, VERSION};
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetcher, Login, Transfer, retry, taken_apart};
 use crate::lock::{ArchivePin, PocketPin};
+
+mod names;
 
 /// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
 const ROOTS: [&str; 3] = ["apt", "base-files", "passwd"];
@@ -28,6 +33,19 @@ pub struct BaseOptions {
     pub mirror: Option<String>,
     /// `--keyring`.
     pub keyring: Option<PathBuf>,
+    /// What was said of archives already.
+    pub told: Told,
+}
+
+/// Lines that were said, which are not said again by whoever shares this.
+#[derive(Clone, Debug, Default)]
+pub struct Told(Arc<Mutex<BTreeSet<String>>>);
+
+impl Told {
+    /// True if `line` is new.
+    fn first(&self, line: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(line.to_owned())
+    }
 }
 
 impl BaseOptions {
@@ -39,10 +57,21 @@ impl BaseOptions {
         };
         sources::logins(self.mirror.as_deref(), &host)
     }
+
+    /// True if a mirror of `suite` is known.
+    pub fn knows(&self, suite: &str, architecture: &str) -> bool {
+        self.choose(suite, architecture).is_ok()
+    }
+
+    fn choose(&self, suite: &str, architecture: &str) -> Result<Mirror, DebianError> {
+        let (mirror, keyring) = (self.mirror.as_deref(), self.keyring.as_deref());
+        let asked = Asked { suite, architecture, mirror, keyring, usr: Path::new("/usr") };
+        sources::choose(&asked, &sources::of_this_machine(Path::new("/etc")))
+    }
 }
 
 /// What the archive says of a suite today, its signatures found good: which indexes there are, not what is in them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Releases {
     suite: String,
     architecture: String,
@@ -54,7 +83,7 @@ pub struct Releases {
 }
 
 /// A part of a suite.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Pocket {
     uri: String,
     name: String,
@@ -64,7 +93,7 @@ struct Pocket {
 }
 
 /// An index of packages.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct IndexFile {
     /// Paths below the archive: the best one first.
     paths: Vec<String>,
@@ -84,8 +113,10 @@ pub async fn releases(
     seen: &Seen<'_>,
     now: i64,
 ) -> Result<Releases, DebianError> {
-    let host = sources::of_this_machine(Path::new("/etc"));
-    let mirror = sources::choose(suite, options.mirror.as_deref(), options.keyring.as_deref(), &host)?;
+    let mirror = options.choose(suite, architecture)?;
+    if let Some(line) = mirror.told(suite).filter(|line| options.told.first(line)) {
+        fetcher.reporter().event(Event::Note(line));
+    }
     let archive = Archive { fetcher, seen, architecture, now };
     let asked = join_all(mirror.places.iter().map(|place| archive.pocket(place))).await;
     let mut pockets = Vec::new();
@@ -111,6 +142,22 @@ pub async fn releases(
     let (suite, architecture) = (suite.to_owned(), architecture.to_owned());
     let Mirror { distribution, components, .. } = mirror;
     Ok(Releases { suite, architecture, distribution, components, pockets, pinned: false })
+}
+
+impl Mirror {
+    /// What to say of a mirror that neither the user nor this machine's apt has named, and of keys that are not this
+    /// machine's.
+    fn told(&self, suite: &str) -> Option<String> {
+        let place = self.places.first()?;
+        let carried = place.trust.keyrings.iter().all(|keyring| matches!(keyring, Keyring::Carried { .. }));
+        let from = self.file.as_ref().map(|file| format!("comes from {}, as {} says", place.uri, file.display()));
+        let name = self.distribution.title();
+        let keys = carried.then(|| {
+            format!("is checked with the keys of {name} that alloy has with it, for want of a keyring on this machine")
+        });
+        let parts: Vec<String> = from.into_iter().chain(keys).collect();
+        (!parts.is_empty()).then(|| format!("deb:{suite} {}", parts.join(", and ")))
+    }
 }
 
 impl Releases {
@@ -154,6 +201,11 @@ impl Releases {
             }
         }
         Ok(Self { components: once.join(" "), ..self })
+    }
+
+    /// The archive of the suite itself.
+    pub fn mirror(&self) -> Option<&str> {
+        self.pockets.first().map(|pocket| pocket.uri.as_str())
     }
 
     /// The same, for a lockfile.

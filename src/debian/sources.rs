@@ -1,12 +1,18 @@
-//! Which mirror and which keyring: from the command line, or as this machine's apt has them (sources.list(5)).
+//! Which mirror and which keyring: from the command line, as this machine's apt has them (sources.list(5)), or as
+//! packages name them that are installed on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::control;
+use super::keyring::Suite;
 use super::keys::Trust;
+use super::machine_mirrors::{self, Known};
 use super::signed_by::SignedBy;
 use super::{DebianError, keyring};
 use crate::fetch::{Login, taken_apart};
+use crate::plan::Platform;
 
 /// Suites by distribution, so that a machine's sources can be told apart.
 const DEBIAN: [&str; 16] = [
@@ -59,7 +65,7 @@ pub fn suite_of(image: &str) -> Option<&'static str> {
 }
 
 /// Whose archive it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distribution {
     /// Debian.
     Debian,
@@ -92,6 +98,14 @@ impl Distribution {
         }
     }
 
+    /// As it writes itself.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Debian => "Debian",
+            Self::Ubuntu => "Ubuntu",
+        }
+    }
+
     /// Components of a base that this machine's sources do not describe.
     fn components(self) -> &'static str {
         match self {
@@ -109,6 +123,8 @@ pub struct HostSource {
     /// The suite or pocket.
     pub suite: String,
     components: String,
+    /// Those that it is for; none for this machine's.
+    architectures: Vec<String>,
     /// Who signs it, or why that is not understood.
     pub signed_by: Result<SignedBy, String>,
     /// What its URI says of user and password, which go no further than to the server.
@@ -124,6 +140,8 @@ pub struct Mirror {
     pub components: String,
     /// The suite itself first, then its updates and its security updates.
     pub places: Vec<Place>,
+    /// The file of an installed package that names the archive, where nobody else does.
+    pub file: Option<PathBuf>,
 }
 
 /// A part of a suite.
@@ -174,6 +192,7 @@ fn deb822(text: &str) -> Vec<HostSource> {
             continue;
         }
         let components = words("Components").collect::<Vec<_>>().join(" ");
+        let architectures: Vec<String> = words("Architectures").collect();
         let signed_by = stanza.fields().filter(|(name, _)| name.eq_ignore_ascii_case("Signed-By"));
         let signed_by = match signed_by.collect::<Vec<_>>().as_slice() {
             [] => Ok(SignedBy::Anybody),
@@ -183,7 +202,8 @@ fn deb822(text: &str) -> Vec<HostSource> {
         for uri in words("URIs") {
             for suite in words("Suites") {
                 let ((uri, login), components) = (taken_apart(&uri), components.clone());
-                sources.push(HostSource { uri, suite, components, signed_by: signed_by.clone(), login });
+                let (architectures, signed_by) = (architectures.clone(), signed_by.clone());
+                sources.push(HostSource { uri, suite, components, architectures, signed_by, login });
             }
         }
     }
@@ -201,7 +221,9 @@ fn one_line(line: &str) -> Option<HostSource> {
     let (uri, login) = taken_apart(words.next()?);
     let suite = words.next()?.to_owned();
     let components = words.collect::<Vec<_>>().join(" ");
-    Some(HostSource { uri, suite, components, signed_by: SignedBy::of_options(options), login })
+    let named = options.split_whitespace().find_map(|option| option.strip_prefix("arch="));
+    let architectures = named.into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
+    Some(HostSource { uri, suite, components, architectures, signed_by: SignedBy::of_options(options), login })
 }
 
 /// Logins of `mirror`, and of the archives beside it that it stands for; without one, of this machine's sources.
@@ -223,43 +245,66 @@ pub fn logins(mirror: Option<&str>, host: &[HostSource]) -> Vec<Login> {
     main.into_iter().chain(security).collect()
 }
 
-/// Decides on mirror and keyrings for `suite`.
-pub fn choose(
-    suite: &str,
-    mirror: Option<&str>,
-    keyring: Option<&Path>,
-    host: &[HostSource],
-) -> Result<Mirror, DebianError> {
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Code name.
+    pub suite: &'a str,
+    /// Debian's name of the architecture.
+    pub architecture: &'a str,
+    /// `--mirror`.
+    pub mirror: Option<&'a str>,
+    /// `--keyring`.
+    pub keyring: Option<&'a Path>,
+    /// Where this machine has its packages: `/usr`.
+    pub usr: &'a Path,
+}
+
+/// Decides on mirror and keyrings, on a machine with the sources `host`.
+pub fn choose(asked: &Asked<'_>, host: &[HostSource]) -> Result<Mirror, DebianError> {
+    let Asked { suite, architecture, mirror, keyring, usr } = *asked;
     let same = host.iter().find(|source| source.suite == suite);
     let distribution = Distribution::of(suite).or_else(|| {
         let mut known = host.iter().filter_map(|source| Distribution::of(&source.suite));
         known.find(|_| same.is_some())
     });
     let distribution = distribution.unwrap_or(Distribution::Debian);
-    let ours = |source: &&HostSource| {
+    let known = |architecture: &str| machine_mirrors::known(usr, suite, distribution, architecture);
+    let of_distribution = |source: &&HostSource| {
         Distribution::of(&source.suite).map_or(source.suite == suite, |of| of == distribution)
             && source.uri.starts_with("http")
     };
+    let says = |source: &HostSource| source.architectures.iter().any(|one| one == architecture);
+    // Ubuntu has some architectures in an archive of their own: what this machine asks for itself says nothing of them.
+    let native = Platform::of_this_machine();
+    let foreign = architecture != native.debian_arch();
+    let elsewhere = foreign
+        && (host.iter().filter(of_distribution).any(says)
+            || known(architecture).map(|known| known.uri) != known(native.debian_arch()).map(|known| known.uri));
+    let ours = |source: &&HostSource| of_distribution(source) && (!elsewhere || says(source));
     let pocket = |source: &HostSource| source.suite.contains(['-', '/']);
     let main = host.iter().filter(ours).find(|source| source.suite == suite);
     let main = main.or_else(|| host.iter().filter(ours).find(|source| !pocket(source)));
     let security = host.iter().filter(ours).find(|source| source.suite.contains("security"));
+    let mut file = None;
     let (uri, security, components) = match (mirror, main) {
         (Some(mirror), _) => {
             let mirror = taken_apart(mirror).0;
-            let security = match distribution {
-                Distribution::Debian => mirror.strip_suffix("/debian").map(|start| format!("{start}/debian-security")),
-                Distribution::Ubuntu => Some(mirror.clone()),
-            };
+            let security = beside(&mirror, distribution);
             (mirror, security, distribution.components().to_owned())
         }
         (None, Some(main)) => (main.uri.clone(), security.map(|source| source.uri.clone()), main.components.clone()),
-        (None, None) => {
-            let keys = if keyring.is_some() { None } else { keyring::usual(suite, distribution, Vec::new()).err() };
-            return Err(DebianError::NoMirror { suite: suite.to_owned(), keyring: keys.map(Box::new) });
-        }
+        (None, None) => match known(architecture) {
+            Some(Known { uri, security, file: named }) => {
+                file = Some(named);
+                let security = security.or_else(|| beside(&uri, distribution));
+                (uri, security, distribution.components().to_owned())
+            }
+            None => return Err(DebianError::NoMirror { suite: suite.to_owned(), distribution }),
+        },
     };
     let own = main.filter(|_| mirror.is_none());
+    let of_a_source = if same.is_some() { Suite::OfASource } else { Suite::OfNoSource };
     let mut wanted = vec![(uri.clone(), suite.to_owned()), (uri, format!("{suite}-updates"))];
     wanted.extend(security.map(|uri| (uri, format!("{suite}-security"))));
     let mut places = Vec::new();
@@ -275,14 +320,22 @@ pub fn choose(
                 if here.iter().any(|other| other.signed_by != source.signed_by) {
                     return Err(not_understood(source, "another source of the same says something else"));
                 }
-                keyring::of_source(suite, distribution, understood(source)?)?
+                keyring::of_source(distribution, understood(source)?)
             }
-            (None, Some(source)) => keyring::of_another_suite(suite, distribution, understood(source)?)?,
-            (None, None) => keyring::usual(suite, distribution, Vec::new())?,
+            (None, Some(source)) => keyring::of_another_suite(distribution, understood(source)?),
+            (None, None) => keyring::usual(distribution, Vec::new(), of_a_source),
         };
         places.push(Place { uri, required: pocket == suite, pocket, trust });
     }
-    Ok(Mirror { distribution, components, places })
+    Ok(Mirror { distribution, components, places, file })
+}
+
+/// Where a mirror has the security updates: Ubuntu's are in the same archive.
+fn beside(mirror: &str, distribution: Distribution) -> Option<String> {
+    match distribution {
+        Distribution::Debian => mirror.strip_suffix("/debian").map(|start| format!("{start}/debian-security")),
+        Distribution::Ubuntu => Some(mirror.to_owned()),
+    }
 }
 
 fn understood(source: &HostSource) -> Result<&SignedBy, DebianError> {

@@ -29,8 +29,9 @@ impl Resolver<'_> {
                 note();
                 let platform = self.platform.to_string();
                 let before = before.and_then(|pin| pin.archive(&platform));
-                let pin = self.releases_after(&suite, before)?.with(components.as_deref())?.pin();
-                Ok(Some(BasePin::Archive(BTreeMap::from([(platform, pin)]))))
+                let releases = self.releases_after(&suite, before)?.with(components.as_deref())?;
+                self.remember(&releases)?;
+                Ok(Some(BasePin::Archive(BTreeMap::from([(platform, releases.pin())]))))
             }
             _ => Ok(None),
         }

@@ -153,7 +153,7 @@ impl AptCache {
             for keyring in std::mem::take(&mut trust.keyrings) {
                 trust.keyrings.extend(match keyring {
                     Keyring::File(file) => copy(&file, &mut hasher)?.map(Keyring::File),
-                    block @ Keyring::Block(_) => Some(block),
+                    of_no_file @ (Keyring::Block(_) | Keyring::Carried { .. }) => Some(of_no_file),
                 });
             }
             archives.push(Archive { uri: source.uri.clone(), suite: source.suite.clone(), trust });

@@ -166,6 +166,9 @@ fn packages_that_apt_does_not_find_are_all_told() {
          - {name: two, action: apt_install, packages: [gone-two]}\n\
          - {name: late, action: python_package, package: gone-python}\n",
     );
+    // Its author names the base: then nobody looks whether another one has them.
+    let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, tasks.yml]\nimage: {base: 'deb:bookworm'}\n";
+    std::fs::write(blueprint.path().join("manifest.yml"), manifest).unwrap();
     let said = shared().run(&["lock", "-q", text(blueprint.path())]).fails(1).stderr;
     for part in [
         "error: 2 tasks have packages that cannot be pinned\n\ntasks.yml:1:",

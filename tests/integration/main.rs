@@ -53,6 +53,7 @@ mod locked;
 mod login;
 mod login_shells;
 mod names;
+mod other_suites;
 mod outputs;
 mod outputs_refused;
 mod own_program;

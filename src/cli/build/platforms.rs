@@ -1,11 +1,14 @@
 //! One build for each platform, one after the other. All of them are known to be possible before the first is begun.
 
+use std::collections::BTreeSet;
+
 use layers::store::{Store, StoreError};
 
 use super::super::context::{Context, Network, now};
 use super::super::documents;
 use super::super::error::CommandError;
 use super::super::inputs::{InputArgs, Prepared};
+use super::super::meant;
 use super::{Args, explain};
 use crate::build::{self, Built, Options};
 use crate::event::Event;
@@ -35,7 +38,7 @@ pub(super) fn build<'a>(
         let told = !several || error.message.contains(&platform.to_string());
         if told { error } else { CommandError { message: format!("{platform}: {}", error.message), ..error } }
     };
-    let mut ready = Vec::new();
+    let (mut ready, mut told) = (Vec::new(), BTreeSet::new());
     for (one, network) in prepared.into_iter().zip(networks) {
         let resolver = network.resolver();
         let resolved = build::resolve(&resolver, &one.blueprint.directory, &one.lowered, options)
@@ -44,15 +47,22 @@ pub(super) fn build<'a>(
                 Ok(resolved)
             })
             .map_err(|error| of(&one.platform, error.into()))?;
-        ready.push((one, resolver, resolved));
+        let lacking = match args.inputs.may_mean_another_base(&one.blueprint) {
+            true => build::lacking(&resolver, &one.lowered, &resolved, options),
+            false => Ok(Vec::new()),
+        };
+        let lacking = lacking.map_err(|error| of(&one.platform, error.into()))?;
+        meant::warn(&context.reporter, &one.lowered.base, &lacking, &mut told);
+        ready.push((one, resolver, resolved, lacking));
     }
     let mut parts = Vec::new();
-    for (mut one, resolver, resolved) in ready {
+    for (mut one, resolver, resolved, lacking) in ready {
         if several {
             context.reporter.event(Event::Platform(one.platform.to_string()));
         }
         let lowered = std::mem::take(&mut one.lowered);
         let built = build::build(&resolver, &one.blueprint.directory, lowered, resolved, options)
+            .map_err(|error| meant::explain(error, &lacking))
             .map_err(|error| of(&one.platform, explain(error, context, &one.blueprint.directory, &one.platform)))?;
         let from = built_from(&args.inputs, &one, &built);
         let documents = match args.attach.no_attest {

@@ -39,6 +39,8 @@ pub(super) struct Locker<'a> {
     pub(super) anew: BTreeSet<String>,
     /// Tasks that no lockfile covers.
     pub(super) uncovered: BTreeSet<String>,
+    /// What was said of packages for another platform already.
+    pub(super) told: BTreeSet<String>,
 }
 
 impl<'a> Locker<'a> {
@@ -51,8 +53,22 @@ impl<'a> Locker<'a> {
         catalog: &'a Path,
     ) -> Self {
         let (lock, missing, anew, uncovered) = (old.clone(), Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let (ask, toolchains_only) = (true, false);
-        Self { context, inputs, blueprint, old, update, catalog, ask, toolchains_only, lock, missing, anew, uncovered }
+        let (ask, toolchains_only, told) = (true, false, BTreeSet::new());
+        Self {
+            context,
+            inputs,
+            blueprint,
+            old,
+            update,
+            catalog,
+            ask,
+            toolchains_only,
+            lock,
+            missing,
+            anew,
+            uncovered,
+            told,
+        }
     }
 
     pub(super) fn run(&mut self) -> Result<(), CommandError> {

@@ -6,6 +6,7 @@ use super::locker::{Locker, pin_of};
 use crate::build::{self, BuildError, Closures, LookInside, NoCache, Options};
 use crate::cli::error::CommandError;
 use crate::cli::inputs::Prepared;
+use crate::cli::meant;
 use crate::event::Event;
 use crate::lock::{ClosurePin, PackagesPin};
 use crate::op::Pinned;
@@ -82,6 +83,11 @@ impl Locker<'_> {
         let (resolver, directory) = (network.resolver(), &self.blueprint.directory);
         let says_suite = prepared.lowered.base.starts_with("deb:");
         let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
+        let lacking = match self.inputs.may_mean_another_base(self.blueprint) {
+            true => build::lacking_to_lock(&resolver, &prepared.lowered, &resolved),
+            false => Vec::new(),
+        };
+        meant::warn(&self.context.reporter, &prepared.lowered.base, &lacking, &mut self.told);
         let warn = |text: String| self.context.reporter.event(Event::Warning(text));
         let mut all = Closures::default();
         let mut done = build::closures(&resolver, directory, prepared.lowered, resolved, &options, &mut all);
@@ -101,7 +107,8 @@ impl Locker<'_> {
         for (LanguageTask { language, key, .. }, pin) in languages {
             self.lock.packages.insert(language, platform, key, pin);
         }
-        let failed = failed.into_values().chain(done.err()).map(CommandError::from).collect();
+        let failed = failed.into_values().chain(done.err()).map(|error| meant::explain(error, &lacking));
+        let failed = failed.map(CommandError::from).collect();
         CommandError::all(failed, "tasks have packages that cannot be pinned").map_or(Ok(()), Err)
     }
 }

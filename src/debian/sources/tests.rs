@@ -15,6 +15,17 @@ impl Mirror {
     }
 }
 
+/// On a machine without packages that name archives.
+fn choose(
+    suite: &str,
+    mirror: Option<&str>,
+    keyring: Option<&Path>,
+    host: &[HostSource],
+) -> Result<Mirror, DebianError> {
+    let (native, usr) = (Platform::of_this_machine(), Path::new("/nowhere"));
+    super::choose(&Asked { suite, architecture: native.debian_arch(), mirror, keyring, usr }, host)
+}
+
 fn host() -> Vec<HostSource> {
     let mut sources = deb822(
         "Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm bookworm-updates\nComponents: main\n\n\
@@ -37,16 +48,81 @@ fn another_suite_of_the_same_distribution_comes_from_the_same_place() {
 }
 
 #[test]
-fn a_mirror_and_a_keyring_that_are_missing_are_told_together() {
-    let missing = |keyring: Option<&Path>| choose("noble", None, keyring, &host()).unwrap_err().hint().unwrap();
-    let both = missing(None);
-    assert!(both.contains("--mirror URL") && both.contains("list of mirrors"), "{both}");
-    let there = Path::new("/usr/share/keyrings/ubuntu-archive-keyring.gpg").exists();
-    assert!(
-        there || both.contains("besides, no keyring is known for deb:noble") && both.contains("--keyring"),
-        "{both}"
+fn a_mirror_that_is_missing_is_told_with_the_form_of_its_flag() {
+    for (suite, host, form) in
+        [("noble", host(), "--mirror http://HOST/ubuntu or"), ("trixie", Vec::new(), "--mirror http://HOST/debian or")]
+    {
+        let hint = choose(suite, None, None, &host).unwrap_err().hint().unwrap();
+        assert!(hint.contains(form) && hint.contains("apt install python-apt-common"), "{hint}");
+    }
+}
+
+/// A machine with a template that names one archive for `amd64` and another for the rest.
+fn with_template() -> tempfile::TempDir {
+    let usr = tempfile::tempdir().unwrap();
+    let templates = usr.path().join("share/python-apt/templates");
+    std::fs::create_dir_all(&templates).unwrap();
+    for name in ["Debian", "Ubuntu"] {
+        let place = name.to_lowercase();
+        let ports = if name == "Ubuntu" { "ubuntu-ports" } else { "debian" };
+        let text = format!(
+            "Suite: {{series}}\nRepositoryType: deb\nBaseURI: http://t.example/{ports}/\n\
+             BaseURI-amd64: http://t.example/{place}\n\n\
+             Suite: {{series}}-security\nRepositoryType: deb\nBaseURI: http://s.example/{ports}\n"
+        );
+        std::fs::write(templates.join(format!("{name}.info")), text).unwrap();
+    }
+    usr
+}
+
+#[test]
+fn packages_of_the_machine_name_what_its_sources_do_not() {
+    let usr = with_template();
+    let of = |suite: &str, architecture: &str, host: &[HostSource]| {
+        let asked = Asked { suite, architecture, mirror: None, keyring: None, usr: usr.path() };
+        let mirror = super::choose(&asked, host).unwrap();
+        (mirror.main().to_owned(), mirror.security().unwrap_or_default().to_owned(), mirror.file.is_some())
+    };
+    let is = |main: &str, security: &str, named: bool| (main.to_owned(), security.to_owned(), named);
+    let native = Platform::of_this_machine();
+    assert_eq!(
+        of("bookworm", native.debian_arch(), &host()),
+        is("http://m.example/debian", "http://s.example/debian-security", false)
     );
-    assert!(!missing(Some(Path::new("/k.gpg"))).contains("keyring"));
+    assert_eq!(of("jammy", "amd64", &host()), is("http://t.example/ubuntu", "http://s.example/ubuntu-ports", true));
+    assert_eq!(
+        of("jammy", "arm64", &host()),
+        is("http://t.example/ubuntu-ports", "http://s.example/ubuntu-ports", true)
+    );
+    assert_eq!(of("trixie", "amd64", &[]), is("http://t.example/debian", "http://t.example/debian-security", true));
+    // A flag comes before all.
+    let asked = Asked {
+        suite: "jammy",
+        architecture: "amd64",
+        mirror: Some("http://x.example/ubuntu"),
+        keyring: None,
+        usr: usr.path(),
+    };
+    let mirror = super::choose(&asked, &host()).unwrap();
+    assert_eq!((mirror.main(), &mirror.file), ("http://x.example/ubuntu", &None));
+}
+
+#[test]
+fn another_architecture_may_have_another_archive() {
+    let (usr, native) = (with_template(), Platform::of_this_machine());
+    let foreign = if native.debian_arch() == "amd64" { "arm64" } else { "amd64" };
+    let of = |suite: &str, host: &[HostSource]| {
+        let asked = Asked { suite, architecture: foreign, mirror: None, keyring: None, usr: usr.path() };
+        super::choose(&asked, host).unwrap().main().to_owned()
+    };
+    let line = |text: &str| one_line(text).unwrap();
+    let own = line("deb http://own.example/ubuntu jammy main");
+    assert!(of("jammy", std::slice::from_ref(&own)).starts_with("http://t.example/ubuntu"));
+    // One that says so is for it.
+    let said = line(&format!("deb [arch={foreign} signed-by=/k.gpg] http://p.example/ubuntu jammy main"));
+    assert_eq!(of("jammy", &[own, said]), "http://p.example/ubuntu");
+    // Debian has all in one.
+    assert_eq!(of("bookworm", &host()), "http://m.example/debian");
 }
 
 #[test]
@@ -130,15 +206,10 @@ fn keys_are_chosen_by_fingerprints() {
     let expected: Vec<Fingerprint> = only(&format!("{FINGERPRINT}!"));
     assert_eq!(chosen, Trust { keyrings: files(&["/a.gpg", "/b.gpg"]), only: expected });
     // From what is trusted already, if this machine has such keyrings.
-    match choose("bookworm", None, None, &signed_by(FINGERPRINT)) {
-        Ok(mirror) => assert_eq!(mirror.places[0].trust.only, only(FINGERPRINT)),
-        Err(error) => assert!(matches!(error, DebianError::NoKeyring { .. }), "{error}"),
-    }
+    assert_eq!(trust(FINGERPRINT).only, only(FINGERPRINT));
     // They say nothing of another suite's keys.
-    match choose("trixie", None, None, &signed_by(&format!("/a.gpg {FINGERPRINT}"))) {
-        Ok(mirror) => assert!(mirror.places[0].trust.only.is_empty()),
-        Err(error) => assert!(matches!(error, DebianError::NoKeyring { .. }), "{error}"),
-    }
+    let other = choose("trixie", None, None, &signed_by(&format!("/a.gpg {FINGERPRINT}"))).unwrap();
+    assert!(other.places[0].trust.only.is_empty());
 }
 
 #[test]

@@ -78,16 +78,22 @@ pub fn days_ago(days: i64) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string()
 }
 
-/// A release of bookworm and its index.
+/// A release of a suite and its index.
 #[derive(Clone, Default)]
 pub struct Release {
+    suite: String,
     signed: String,
     index: Vec<u8>,
 }
 
 impl Release {
-    /// Of that `date`, signed by `key`, with packages of that version.
+    /// Of bookworm and of that `date`, signed by `key`, with packages of that version.
     pub fn new(key: &Key, date: &str, version: &str) -> Self {
+        Self::of("bookworm", &["apt", "base-files", "passwd"], key, date, version)
+    }
+
+    /// The same of another suite with other packages.
+    pub fn of(suite: &str, packages: &[&str], key: &Key, date: &str, version: &str) -> Self {
         let package = |name: &str| {
             let hash = Digest::of(format!("{name} {version}")).hex();
             format!(
@@ -96,22 +102,22 @@ impl Release {
             )
         };
         let mut encoder = Encoder::new(Vec::new(), "gzip".parse().unwrap()).unwrap();
-        encoder.write_all(["apt", "base-files", "passwd"].map(package).concat().as_bytes()).unwrap();
+        encoder.write_all(packages.iter().map(|name| package(name)).collect::<String>().as_bytes()).unwrap();
         let index = encoder.finish().unwrap();
         let text = format!(
-            "Origin: Debian\nSuite: bookworm\nCodename: bookworm\nDate: {date}\nArchitectures: amd64\nComponents: main\n\
+            "Origin: Debian\nSuite: {suite}\nCodename: {suite}\nDate: {date}\nArchitectures: amd64\nComponents: main\n\
              SHA256:\n {} {} main/binary-amd64/Packages.gz\n",
             Digest::of(&index).hex(),
             index.len()
         );
-        Self { signed: key.sign(&text), index }
+        Self { suite: suite.to_owned(), signed: key.sign(&text), index }
     }
 }
 
 /// A server of an archive whose release can be exchanged. Whatever directory is asked for is the archive.
 pub struct Archive {
     server: Server,
-    /// What is served; the last one stays.
+    /// What is served; the last one of a suite stays.
     releases: Arc<Mutex<Vec<Release>>>,
 }
 
@@ -121,14 +127,17 @@ impl Archive {
         let served = Arc::clone(&releases);
         let server = Server::start(move |_, asked, stream| {
             let mut served = served.lock().unwrap();
-            let first = served[0].clone();
-            if asked.line.contains("/dists/bookworm/InRelease") {
-                if served.len() > 1 {
-                    served.remove(0);
+            let is_for =
+                |release: &Release, file: &str| asked.line.contains(&format!("/dists/{}/{file}", release.suite));
+            let of = |file: &str| served.iter().position(|release| is_for(release, file));
+            if let Some(at) = of("InRelease") {
+                let first = served[at].clone();
+                if served.iter().filter(|release| release.suite == first.suite).count() > 1 {
+                    served.remove(at);
                 }
                 whole(stream, first.signed.as_bytes());
-            } else if asked.line.contains("/dists/bookworm/main/binary-amd64/Packages.gz") {
-                whole(stream, &first.index);
+            } else if let Some(at) = of("main/binary-amd64/Packages.gz") {
+                whole(stream, &served[at].index);
             } else {
                 send(stream, "404 Not Found", "Content-Length: 0\r\n", b"");
             }
@@ -159,5 +168,17 @@ pub fn with_apt(store: &Store, apt: &Path, keyrings: &Path, arguments: &[&str]) 
     let script = "mount --bind \"$1\" /etc/apt && mount --bind \"$2\" /usr/share/keyrings && shift 2 && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-ec", script, "sh", text(apt), text(keyrings), ALLOY, "--progress=plain"]);
+    run(command.args(arguments).env("ALLOY_HOME", store.path().join("store")).env_remove("ALLOY_MIRROR"))
+}
+
+/// Runs alloy on a machine of which all is in `root`: what its apt has in `apt`, keyrings in `keyrings`, and what
+/// packages name archives in `python-apt`. It has nothing of debootstrap.
+pub fn on_machine(store: &Store, root: &Path, arguments: &[&str]) -> Ended {
+    let script = "mount --bind \"$1/apt\" /etc/apt; mount --bind \"$1/keyrings\" /usr/share/keyrings; \
+                  mount --bind \"$1/python-apt\" /usr/share/python-apt; mkdir -p \"$1/none\"; \
+                  for it in /usr/share/debootstrap /usr/sbin/debootstrap; do \
+                  [ ! -e $it ] || mount --bind \"$1/none\" $it || mount --bind /dev/null $it; done; shift; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-ec", script, "sh", text(root), ALLOY, "--progress=plain"]);
     run(command.args(arguments).env("ALLOY_HOME", store.path().join("store")).env_remove("ALLOY_MIRROR"))
 }

@@ -10,26 +10,26 @@ use crate::support::agree::unexplained;
 use crate::support::host::Host;
 use crate::support::registry::Registry;
 use crate::support::user::User;
-use crate::support::{cached, copy_of, digests, repository, run, shared, text, tool};
+use crate::support::{cached, copy_of, digests, run, shared, text, tool};
 
-/// Builds the example once, in the shared store.
-fn built() -> &'static Value {
-    static BUILT: OnceLock<Value> = OnceLock::new();
-    BUILT.get_or_init(|| shared().build(&[text(&repository("examples/cortex-m")), "-t", "arm-env"]))
-}
-
-/// The example without the library of C++, which is most of its bytes and none of its firmware's: what is looked at
-/// file by file, and packed anew by slow tools, need not be large.
+/// The example with the assembler in place of the compiler, which is most of its bytes, built once in the shared store:
+/// what is looked at file by file, and packed anew by slow tools, need not be large. README's commands build it whole.
 fn small() -> &'static (TempDir, Value) {
     static SMALL: OnceLock<(TempDir, Value)> = OnceLock::new();
     SMALL.get_or_init(|| {
         let copy = copy_of("examples/cortex-m");
-        let file = copy.path().join("10-toolchain.yml");
-        let source = std::fs::read_to_string(&file).unwrap();
-        let less = source.replace(", libstdc++-arm-none-eabi-newlib", "");
-        assert_ne!(less, source);
-        std::fs::write(&file, less).unwrap();
-        let built = shared().build(&[text(copy.path()), "-t", "arm-env-small"]);
+        let replace = |file: &str, from: &str, to: &str| {
+            let file = copy.path().join(file);
+            let source = std::fs::read_to_string(&file).unwrap();
+            let (before, rest) = source.split_once(from).unwrap();
+            let after = rest.split_once('\n').unwrap().1;
+            std::fs::write(&file, format!("{before}{to}\n{after}")).unwrap();
+        };
+        replace("00-system.yml", "cmake, git, make, ninja-build, ", "git, make, python3, python3-pip]");
+        replace("10-toolchain.yml", "gcc-arm-none-eabi, ", "binutils-arm-none-eabi]");
+        replace("30-firmware.yml", "cmake -G Ninja ", "mkdir build");
+        replace("30-firmware.yml", "cmake --build build", "echo nop | arm-none-eabi-as -o build/firmware.elf -");
+        let built = shared().build(&[text(copy.path()), "-t", "arm-env"]);
         (copy, built)
     })
 }
@@ -46,8 +46,8 @@ fn root_and_an_ordinary_user_get_the_same_image() {
     assert_eq!(digests(ours), digests(&theirs));
     // Two stores, two users: one image.
     assert_eq!(ours["containerimage.digest"], theirs["containerimage.digest"]);
-    let version = user.shell("alloy run arm-env arm-none-eabi-gcc --version").ok().stdout;
-    assert!(version.starts_with("arm-none-eabi-gcc"), "{version}");
+    let version = user.shell("alloy run arm-env arm-none-eabi-as --version").ok().stdout;
+    assert!(version.starts_with("GNU assembler"), "{version}");
     // Without a network, at once, and with the same result.
     let offline = format!("{wheels}unshare -rn alloy build {} -t arm-env --progress plain", text(copy.path()));
     let again = user.shell(&offline).ok().stdout;
@@ -56,14 +56,9 @@ fn root_and_an_ordinary_user_get_the_same_image() {
 
 #[test]
 fn the_second_build_needs_no_network_and_makes_nothing() {
-    built();
+    let (copy, _) = small();
     let mut command = Command::new("unshare");
-    command.arg("-n").arg(crate::support::ALLOY).args([
-        "build",
-        text(&repository("examples/cortex-m")),
-        "-t",
-        "arm-env",
-    ]);
+    command.arg("-n").arg(crate::support::ALLOY).args(["build", text(copy.path()), "-t", "arm-env"]);
     command.args(["--progress", "json"]).env("ALLOY_HOME", shared().path().join("store"));
     let ended = run(&mut command).ok();
     let outcomes: Vec<Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -74,8 +69,7 @@ fn the_second_build_needs_no_network_and_makes_nothing() {
 
 #[test]
 fn a_change_in_the_last_file_makes_that_layer_alone() {
-    built();
-    let copy = copy_of("examples/cortex-m");
+    let copy = copy_of(text(small().0.path()));
     let file = copy.path().join("30-firmware.yml");
     let source = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, source.replace("alloy on Cortex-M", "alloy, once more")).unwrap();
@@ -99,7 +93,7 @@ fn a_host_gets_what_the_image_has() {
     assert!(ended.stdout.contains(" done"), "{}", ended.stdout);
     let unexplained = unexplained(&tree, host.path());
     assert!(unexplained.is_empty(), "{unexplained:#?}");
-    assert!(host.drift(shared(), &["--image", "arm-env-small"]).ok().stdout.starts_with("no drift: "));
+    assert!(host.drift(shared(), &["--image", "arm-env"]).ok().stdout.starts_with("no drift: "));
 }
 
 #[test]
@@ -107,9 +101,9 @@ fn foreign_tools_read_what_was_pushed() {
     let (_, built) = small();
     let registry = Registry::start();
     let image = registry.image("team/arm-env:1");
-    shared().run(&["push", "arm-env-small", &image]).ok();
+    shared().run(&["push", "arm-env", &image]).ok();
     // Nothing is sent twice.
-    let again = shared().run(&["push", "arm-env-small", &image]).ok();
+    let again = shared().run(&["push", "arm-env", &image]).ok();
     assert!(again.stderr.contains("is there already"), "{}", again.stderr);
 
     let remote = format!("docker://{image}");
@@ -141,7 +135,7 @@ fn foreign_tools_read_what_was_pushed() {
     config["process"]["args"] = serde_json::json!([
         "sh",
         "-c",
-        "arm-none-eabi-gcc -dumpmachine; fw-size --version; west --version; cat firmware/main.c"
+        "arm-none-eabi-as --version; fw-size --version; west --version; cat firmware/main.c"
     ]);
     config["process"].as_object_mut().unwrap().remove("rlimits");
     config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/sys/fs/cgroup");

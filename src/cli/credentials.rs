@@ -10,6 +10,7 @@ use super::error::{CommandError, Kind};
 use super::ui;
 use crate::event::{Event, Reporter};
 use crate::fetch::{Credentials, Header, Machine, Missing, expanded, machines};
+use crate::target::Lent;
 use crate::yaml::{self, Diagnostic, Node, Sources, Value};
 
 /// Bytes of a file that is read.
@@ -38,6 +39,8 @@ pub(super) fn read(given: &[String], reporter: &Reporter) -> Result<Credentials,
             }
         }
     }
+    // What is pinned of npm's registries, alloy fetches itself.
+    headers.extend(Lent::npm_tokens(var).iter().filter_map(|(url, value)| Header::below(url, value)));
     let named = path("NETRC");
     let asked = named.is_some();
     let netrc = named.or_else(|| home.map(|home| home.join(".netrc")));

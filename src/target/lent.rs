@@ -154,6 +154,11 @@ impl Lent {
         pip::logins(&Self::pip_variables(&var))
     }
 
+    /// Who this site is to its registries of npm: where they are, and the value of `Authorization`.
+    pub fn npm_tokens(var: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+        npm::tokens(&Self::npm_lines(&var).unwrap_or_default())
+    }
+
     /// The index of Python packages, where it is not the public one; without who asks.
     pub fn python_index(&self) -> Option<String> {
         let line = |text: &String| text.lines().find_map(|line| line.strip_prefix("index-url = ").map(str::to_owned));
@@ -239,12 +244,15 @@ impl Lent {
     }
 
     fn npm(&mut self, var: &impl Fn(&str) -> Option<String>) {
+        self.files.extend(Self::npm_lines(var).map(|lines| (NPM_CONFIG.to_owned(), lines)));
+    }
+
+    /// What npm is told of registries by the file of whoever runs alloy.
+    fn npm_lines(var: &impl Fn(&str) -> Option<String>) -> Option<String> {
         let named = var("npm_config_userconfig").or_else(|| var("NPM_CONFIG_USERCONFIG"));
         let path = named.or_else(|| var("HOME").map(|home| format!("{home}/.npmrc")));
         let text = path.and_then(|path| layers::regular::text(Path::new(&path), CONFIG_LIMIT).ok());
-        if let Some(lines) = npm::lines(&text.unwrap_or_default(), var) {
-            self.files.insert(NPM_CONFIG.to_owned(), lines);
-        }
+        npm::lines(&text.unwrap_or_default(), var)
     }
 
     fn lend(&mut self, source: impl Into<PathBuf>, target: impl Into<PathBuf>) {

@@ -43,6 +43,31 @@ pub fn passwords(lines: &str) -> Vec<String> {
     lines.lines().filter_map(secret).collect()
 }
 
+/// Of such lines, where registries are that want to know who asks, and the value of the header that says it.
+pub fn tokens(lines: &str) -> Vec<(String, String)> {
+    let pairs: Vec<(&str, &str)> = lines.lines().filter_map(|line| line.split_once(" = ")).collect();
+    let urls = pairs.iter().filter(|(key, _)| !key.starts_with("//")).map(|(_, url)| *url);
+    let place = |url: &str, place: &str| {
+        let at = url.find("//").filter(|at| format!("{}/", url[*at..].trim_end_matches('/')).starts_with(place))?;
+        Some(format!("{}{place}", &url[..at]))
+    };
+    let mut found = Vec::new();
+    for url in urls {
+        for (key, value) in &pairs {
+            let Some((at, kind)) = key.rsplit_once(':').filter(|(at, _)| at.starts_with("//")) else { continue };
+            let value = value.trim_matches('"');
+            let says = match kind {
+                "_authToken" => format!("Bearer {value}"),
+                "_auth" => format!("Basic {value}"),
+                _ => continue,
+            };
+            let one = place(url, at).map(|place| (place, says));
+            found.extend(one.filter(|one| !found.contains(one)));
+        }
+    }
+    found
+}
+
 /// `${NAME}` is a variable of whoever runs npm, which tasks do not have.
 fn expanded(value: &str, var: &impl Fn(&str) -> Option<String>) -> String {
     let (mut text, mut rest) = (String::new(), value);
@@ -72,6 +97,7 @@ mod tests {
                         //s.example/npm/:_authToken = hunter2\n";
         assert_eq!(kept, expected);
         assert_eq!(passwords(&kept), ["hunter2"]);
+        assert_eq!(tokens(&kept), [("https://s.example/npm/".to_owned(), "Bearer hunter2".to_owned())]);
         assert_eq!(lines("prefix=/opt/x\n//a.example/:_authToken=x\n", var), None);
         let public = format!("registry=https:{PUBLIC}\n{PUBLIC}:_authToken=publisher\n");
         assert_eq!(lines(&public, var).unwrap(), format!("registry = https:{PUBLIC}\n"));

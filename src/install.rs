@@ -21,6 +21,7 @@ mod decide;
 pub mod drift;
 mod error;
 mod fetches;
+mod languages;
 mod ledger;
 mod owned;
 mod prepared;

@@ -9,7 +9,7 @@ use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
-use super::{InstallError, Summary, repair};
+use super::{InstallError, Summary, languages, repair};
 use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
@@ -221,6 +221,8 @@ impl<'a> Run<'a> {
                     self.resolver.reporter.event(Event::Warning(warning));
                 }
                 remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
+                let mut written = written;
+                written.extend(languages::of(self.host.files(), &self.host.users(), step));
                 let wrong = &self.prepared.wrong;
                 let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong)?;
                 if !self.prepared.wrong_packages.is_empty() {

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use layers::root::{FileKind, Root};
 
+pub use accounts::Accounts;
 pub use apt::Closure;
 pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;

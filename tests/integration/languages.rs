@@ -188,6 +188,40 @@ fn a_package_of_npm_brings_files_and_directories_alone() {
 }
 
 #[test]
+fn a_registry_of_npm_that_wants_to_know_who_asks_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let script = "mkdir package; echo '{\"name\":\"alloy-tiny\",\"version\":\"1.0.0\"}' > package/package.json; tar -czf tiny.tgz package";
+    tool("sh", &["-c", &format!("cd {}; {script}", text(place.path()))]).ok();
+    let package = std::fs::read(place.path().join("tiny.tgz")).unwrap();
+    let server = Server::start(move |_, asked, stream| {
+        if asked.header("authorization") != Some("Bearer hunter22") {
+            return send(stream, "401 Unauthorized", "Content-Length: 0\r\n", b"");
+        }
+        let url = format!("http://{}/npm/alloy-tiny/-/alloy-tiny-1.0.0.tgz", asked.header("host").unwrap());
+        let version = format!("{{\"name\":\"alloy-tiny\",\"version\":\"1.0.0\",\"dist\":{{\"tarball\":\"{url}\"}}}}");
+        let about = format!(
+            "{{\"name\":\"alloy-tiny\",\"dist-tags\":{{\"latest\":\"1.0.0\"}},\"versions\":{{\"1.0.0\":{version}}}}}"
+        );
+        match asked.line.split(' ').nth(1).unwrap() {
+            "/npm/alloy-tiny" => whole(stream, about.as_bytes()),
+            "/npm/alloy-tiny/-/alloy-tiny-1.0.0.tgz" => whole(stream, &package),
+            _ => send(stream, "404 Not Found", "Content-Length: 0\r\n", b""),
+        }
+    });
+    let npmrc = place.path().join("npmrc");
+    let (host, lines) = (&server.address, "_authToken=${NPM_TOKEN}");
+    std::fs::write(&npmrc, format!("registry=http://{host}/npm/\n//{host}/npm/:{lines}\n")).unwrap();
+    let manifest = MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]");
+    let task = "- {name: it, action: npm_package, package: alloy-tiny, version: 1.0.0}\n";
+    let blueprint = blueprint(&[("manifest.yml", &manifest), ("tools.yml", NPM), ("tasks.yml", task)]);
+    let mut lock = shared().alloy(&["lock", text(blueprint.path())]);
+    let said = run(lock.env("npm_config_userconfig", &npmrc).env("NPM_TOKEN", "hunter22")).ok().stderr;
+    let written = lockfile(blueprint.path());
+    assert!(written.contains("/npm/alloy-tiny/-/alloy-tiny-1.0.0.tgz, sha256: "), "{written}");
+    assert!(!said.contains("hunter22") && !written.contains("hunter22"), "{said}{written}");
+}
+
+#[test]
 fn what_no_lockfile_covers_is_told() {
     let task = |more: &str| format!("- {{name: fetch, action: run_command, reason: test, command: 'true'{more}}}\n");
     let blueprint = blueprint(&[("manifest.yml", MANIFEST), ("tasks.yml", &task(""))]);

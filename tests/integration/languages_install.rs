@@ -78,6 +78,17 @@ fn hosts_get_what_is_pinned() {
     // What is done stays done, until something else is pinned.
     host.install(shared(), blueprint.path(), &["--locked"]).ok();
     assert_eq!(host.read("srv/said"), said);
+    // What becomes of it is known, and put right.
+    let package = "usr/local/lib/node_modules/cow/package.json";
+    let state = text(blueprint.path());
+    let whole = host.read(package);
+    std::fs::write(host.at(package), "{}").unwrap();
+    let drift = host.drift(shared(), &["--blueprint-dir", state]).fails(1).stdout;
+    assert!(drift.contains(&format!("/{package}")), "{drift}");
+    host.install(shared(), blueprint.path(), &["--locked", "--repair"]).ok();
+    assert_eq!(host.read(package), whole);
+    host.drift(shared(), &["--blueprint-dir", state]).ok();
+    let said = host.read("srv/said");
     let lock = std::fs::read_to_string(blueprint.path().join(LOCK)).unwrap();
     files.script("touch dep-0.1.0/more; tar -czf more.crate dep-0.1.0");
     let other = lock.replace("dep-0.1.0.crate", "more.crate");

@@ -9,7 +9,7 @@ use crate::support::files::Files;
 use crate::support::{Ended, blueprint, run, shared, text};
 
 /// A registry with a tool that has no `Cargo.lock`, one that has, and the library that both are built of.
-const CRATES: &str = r#"
+pub(crate) const CRATES: &str = r#"
 crate() {
     tar -czf crates/$1-$2.crate $1-$2
     mkdir -p index/ti/ny
@@ -70,18 +70,23 @@ struct Crates {
     home: PathBuf,
 }
 
+/// Makes the directory `index` of `files` an index, and gives the home of a cargo that takes its crates from there.
+pub(crate) fn index(files: &Files) -> PathBuf {
+    let (dl, home) = (files.url("crates/{crate}-{version}.crate"), files.path().join("home"));
+    std::fs::write(files.path().join("index/config.json"), format!("{{\"dl\": \"{dl}\"}}")).unwrap();
+    let site = format!(
+        "[source.crates-io]\nreplace-with = 'site'\n[source.site]\nregistry = 'sparse+{}'\n",
+        files.url("index/")
+    );
+    std::fs::write(home.join("config.toml"), site).unwrap();
+    home
+}
+
 impl Crates {
     fn serve(scripts: &str) -> Self {
         let files = Files::serve();
         files.script(scripts);
-        let (dl, home) = (files.url("crates/{crate}-{version}.crate"), files.path().join("home"));
-        std::fs::write(files.path().join("index/config.json"), format!("{{\"dl\": \"{dl}\"}}")).unwrap();
-        let site = format!(
-            "[source.crates-io]\nreplace-with = 'site'\n[source.site]\nregistry = 'sparse+{}'\n",
-            files.url("index/")
-        );
-        std::fs::write(home.join("config.toml"), site).unwrap();
-        Self { files, dl, home }
+        Self { dl: files.url("crates/{crate}-{version}.crate"), home: index(&files), files }
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
@@ -89,13 +94,15 @@ impl Crates {
     }
 }
 
+/// cargo, in a layer that tests share.
+pub(crate) const CARGO: &str = "- {name: tools, action: apt_install, packages: [ca-certificates, cargo]}\n\
+                     - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
+
 /// A blueprint with cargo and `tasks`.
 fn with_cargo(tasks: &str) -> TempDir {
     let manifest =
         MANIFEST.replace("[tasks.yml]", "[tools.yml, tasks.yml]").replace("{env", "{base: 'deb:trixie', env");
-    let cargo = "- {name: tools, action: apt_install, packages: [ca-certificates, cargo]}\n\
-                 - {name: user, action: run_command, reason: test, command: useradd -m -s /bin/bash dev}\n";
-    blueprint(&[("manifest.yml", &manifest), ("tools.yml", cargo), ("tasks.yml", tasks)])
+    blueprint(&[("manifest.yml", &manifest), ("tools.yml", CARGO), ("tasks.yml", tasks)])
 }
 
 #[test]

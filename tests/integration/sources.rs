@@ -4,15 +4,15 @@ use crate::support::files::Files;
 use crate::support::{TOOLS, blueprint, digests, shared, tasks, text, with_tools};
 
 /// Repositories as vendors have them, served without any program of git's.
-struct Repositories {
-    files: Files,
+pub(crate) struct Repositories {
+    pub(crate) files: Files,
     sdk: String,
     west: String,
     buildroot: String,
     kas: String,
 }
 
-fn repositories() -> Repositories {
+pub(crate) fn repositories() -> Repositories {
     let files = Files::serve();
     let hal = files.repository("hal", "echo hal > hal.c; commit v1");
     let sdk = files.repository(

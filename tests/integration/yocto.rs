@@ -9,7 +9,7 @@ use crate::support::http::{Authority, Server, send, whole};
 use crate::support::{TOOLS, blueprint, digests, repository, run, shared, text, tool};
 
 /// Repositories of a manifest and its layers, and repo's own.
-struct Served {
+pub(crate) struct Served {
     manifest: String,
     tool: String,
 }
@@ -23,6 +23,11 @@ const MAIN: &str = "import os, sys\n\
 
 /// Makes the repositories in `files`, for whoever asks the server at `url` for them.
 fn served(files: &Files, url: impl Fn(&str) -> String) -> Served {
+    served_as(files, "manifest", url)
+}
+
+/// The same, with another name for the repository of the manifest.
+pub(crate) fn served_as(files: &Files, manifest: &str, url: impl Fn(&str) -> String) -> Served {
     let pip = repository("target/python/bin/pip");
     let wheels = text(files.path());
     tool(text(&pip), &["download", "--quiet", "--no-deps", "--dest", wheels, "gitrepo==2.32.2"]).ok();
@@ -46,7 +51,7 @@ fn served(files: &Files, url: impl Fn(&str) -> String) -> Served {
     );
     let at = url("");
     files.repository(
-        "manifest",
+        manifest,
         &format!(
             r#"cat > board.xml <<'END'
 <?xml version="1.0" encoding="UTF-8"?>
@@ -63,7 +68,7 @@ END
             commit m1; git checkout -q -b board-6.6; echo > more; commit m2; sed -i 's/revision="release"/revision="nosuch"/' board.xml; commit m3; git checkout -q main"#
         ),
     );
-    Served { manifest: url("manifest.git"), tool: url("git-repo.git") }
+    Served { manifest: url(&format!("{manifest}.git")), tool: url("git-repo.git") }
 }
 
 const MANIFEST: &str = "name: Test\nversion: 1.0.0\nrun_order: [tools.yml, ssh.yml, tasks.yml]\n";

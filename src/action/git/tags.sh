@@ -2,7 +2,7 @@
 # tag's object, whose name follows from its bytes, or `lightweight`. The server then has nothing that would be another.
 object=$5
 tag_commit() {
-    name=$2
-    test "$object" = lightweight || name=$(printf '%s' "$object" | git hash-object -t tag -w --stdin) || exit
-    git update-ref "refs/tags/$1" "$name" || exit
+    made=$2
+    test "$object" = lightweight || made=$(printf '%s' "$object" | git hash-object -t tag -w --stdin) || exit
+    git update-ref "refs/tags/$1" "$made" || exit
 }

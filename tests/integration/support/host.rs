@@ -38,6 +38,15 @@ impl Host {
         host
     }
 
+    /// What a blueprint makes.
+    pub fn of(blueprint: &Path) -> Self {
+        let host = Self { directory: tempfile::tempdir().unwrap() };
+        std::fs::remove_dir(host.path()).unwrap();
+        let output = format!("type=dir,dest={}", text(host.path()));
+        shared().run(&["build", text(blueprint), "-o", &output]).ok();
+        host
+    }
+
     /// A root without any program: for tasks that only write files.
     pub fn bare() -> Self {
         let host = Self { directory: tempfile::tempdir().unwrap() };

@@ -45,7 +45,7 @@ fn json(store: &Store, arguments: &[&str]) -> Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-fn git(directory: &Path, script: &str) {
+pub fn git(directory: &Path, script: &str) {
     let identity = "export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.com \
                     GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.com";
     tool("bash", &["-c", &format!("set -eu; {identity}; cd {}; {script}", text(directory))]).ok();

@@ -135,8 +135,4 @@ fn what_is_wrong_with_a_reference_is_said() {
     assert!(nowhere.stderr.contains("names no registry"), "{}", nowhere.stderr);
     shared().run(&["build", text(&hello), "-t", "UPPER"]).fails(2);
     shared().run(&["build", text(&hello), "--base", "deb:"]).fails(2);
-    let suite = shared()
-        .run(&["build", text(&hello), "--base", "deb:noble", "--store", text(tempfile::tempdir().unwrap().path())])
-        .fails(2);
-    assert!(suite.stderr.contains("--mirror"), "{}", suite.stderr);
 }

@@ -1,0 +1,186 @@
+//! What users of the existing tools type every day, as those tools' documentation has it, by links of their names and with a
+//! home of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::catalog::git;
+use crate::support::host::Host;
+use crate::support::hub::alloy;
+use crate::support::registry::Registry;
+use crate::support::{ALLOY, Ended, Store, blueprint, run, text};
+
+const MANIFEST: &str = "name: Board\nversion: 1.0.0\ndescription: What a board needs.\nrun_order: [tasks.yml]\n\
+                        toolchains: [{ref: toolchain.x.gcc, alias: GCC}]\nrequired_env: [{name: SITE, description: where}]\n";
+const TASKS: &str = "- {name: One, action: write_env_file, file: /srv/one, content: '{{.Vars.SITE}} {{.Vars.GCC_VERSION}}'}\n\
+                     - {name: Two, action: write_env_file, file: /srv/two, content: two, exclude: [docker]}\n";
+
+/// A user's machine: a home with links to alloy, a host to install to, a registry and a catalog.
+struct Machine {
+    home: TempDir,
+    host: Host,
+    store: Store,
+    registry: Registry,
+    source: TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("bin")).unwrap();
+        for name in ["alloy-provisioner", "alloy-host", "alloy-cicd"] {
+            std::os::unix::fs::symlink(ALLOY, home.path().join("bin").join(name)).unwrap();
+        }
+        let source = blueprint(&[("manifest.yml", MANIFEST), ("tasks.yml", TASKS)]);
+        let registry = Registry::with_password("ann", "s3cret");
+        let machine = Self { home, host: Host::bare(), store: Store::new(), registry, source };
+        machine.catalog();
+        machine
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
+    }
+
+    /// The catalog that others publish.
+    fn catalog(&self) {
+        let place = self.at("remote/catalog/toolchains/x/gcc");
+        std::fs::create_dir_all(&place).unwrap();
+        let index = "spec_version: 1\nid: toolchain.x.gcc\ntype: index\naliases: {stable: '13.2'}\n\
+                     versions: [{version: '13.2', file: 13.2.yaml, status: stable}]\n";
+        let each = |platform: &str| format!("{platform}: {{url: https://a.example/gcc.tar.xz, sha256: {:064}}}", 1);
+        let version = format!(
+            "spec_version: 1\nid: toolchain.x.gcc\nversion: '13.2'\nname: The compiler for arm\nproviders:\n  \
+             - {{id: own, method: archive, host_platforms: {{{}, {}}}}}\n",
+            each("linux/amd64"),
+            each("linux/arm64")
+        );
+        std::fs::write(place.join("index.yaml"), index).unwrap();
+        std::fs::write(place.join("13.2.yaml"), version).unwrap();
+        git(&self.at("remote"), "git init -q -b main; git add -A; git commit -qm one");
+    }
+
+    fn known(&self, mut command: Command) -> Command {
+        command.env("ALLOY_REGISTRY", format!("https://{}", self.registry.address)).env("HOME", self.home.path());
+        command.env("ALLOY_REGISTRY_USERNAME", "ann").env("ALLOY_REGISTRY_PASSWORD", "s3cret").env("SITE", "here");
+        command.env("ALLOY_HOME", self.store.path().join("store")).env_remove("SUDO_USER");
+        command.env_remove("ALLOY_BLUEPRINT_DIR").env_remove("ALLOY_BACKEND").current_dir(self.source.path());
+        command
+    }
+
+    /// A line as it is documented: its first word is one of the links.
+    #[track_caller]
+    fn types(&self, line: &str) -> Ended {
+        let line = line.replace("$DIR", text(self.source.path())).replace("$ROOT", text(self.host.path()));
+        let line = line.replace("$HOME", text(self.home.path()));
+        let command = Command::new("sh");
+        let path = format!("{}/bin:/usr/bin:/bin", text(self.home.path()));
+        run(self.known(command).args(["-ec", &line]).env("PATH", path))
+    }
+}
+
+#[test]
+fn a_toolchain_is_found_resolved_and_validated() {
+    let machine = Machine::new();
+    for (line, wanted) in [
+        ("alloy-host catalog update --remote $HOME/remote", ""),
+        ("alloy-host catalog search arm", "toolchain.x.gcc"),
+        ("alloy-provisioner catalog search -format=json arm", "\"toolchain.x.gcc\""),
+        ("alloy-host catalog info toolchain.x.gcc@stable", "13.2"),
+        ("alloy-host validate", "0 errors"),
+        ("alloy-host validate $DIR", "0 errors"),
+        ("alloy-cicd validate --dir $DIR", "0 errors"),
+        ("alloy-cicd resolve --dir $DIR --catalog-dir $HOME/remote/catalog --host-platform linux/amd64", ""),
+        ("alloy-host resolve", ""),
+        ("alloy-host resolve $DIR", ""),
+        ("cat alloy.lock.yml", "toolchain.x.gcc@stable: {url: https://a.example/gcc.tar.xz"),
+        ("alloy-host help", "alloy-host validate [DIR]"),
+        ("alloy-provisioner -h", "alloy-provisioner clone NAME[:TAG]"),
+        ("alloy-provisioner -version", "alloy-provisioner "),
+        ("alloy-cicd version", "alloy-cicd "),
+    ] {
+        let said = machine.types(line).ok();
+        assert!(said.stdout.contains(wanted), "{line}: {}{}", said.stdout, said.stderr);
+    }
+    for (line, wanted) in [
+        ("alloy-cicd pipeline --dir $DIR", "alloy publish --format hub"),
+        ("alloy-host up arm-dev", "alloy run"),
+        ("alloy-provisioner instal", "install, clone and catalog"),
+    ] {
+        let said = machine.types(line).fails(2).stderr;
+        assert!(said.contains(wanted), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_blueprint_is_installed_from_a_directory_and_from_a_registry() {
+    let machine = Machine::new();
+    machine.types("alloy-host resolve $DIR --catalog $HOME/remote/catalog").ok();
+    let installed = |line: &str, done: &str| {
+        let said = machine.types(line).ok().stdout;
+        assert!(said.contains(done), "{line}: {said}");
+    };
+    std::fs::write(machine.at("empty.env"), "").unwrap();
+    installed("alloy-provisioner -blueprint-dir $DIR -root $ROOT", "2 done in ");
+    assert_eq!(machine.host.read("srv/one"), "here 13.2");
+    for line in [
+        "alloy-provisioner --blueprint-dir=$DIR --root $ROOT",
+        "alloy-provisioner install --blueprint-dir $DIR --root $ROOT",
+        "ALLOY_BLUEPRINT_DIR=$DIR alloy-provisioner -root $ROOT",
+        "alloy-provisioner -config $DIR -root $ROOT",
+        "alloy-provisioner -root $ROOT -blueprint-dir=$DIR -env-file $HOME/empty.env",
+    ] {
+        installed(line, "0 done, 2 skipped");
+    }
+    // The state is forgotten: all is done again, but for what a container has no use for.
+    installed("rm alloy.state.yml; ALLOY_ENV_DOCKER=1 alloy-provisioner -blueprint-dir $DIR -root $ROOT", "1 done");
+    std::fs::write(machine.at("site.env"), "SITE=there\n").unwrap();
+    installed("unset SITE; alloy-provisioner -blueprint-dir $DIR -root $ROOT -env-file $HOME/site.env", " done");
+    assert_eq!(machine.host.read("srv/one"), "there 13.2");
+
+    let publish = alloy(&machine.store, machine.source.path(), &["publish", ".", "team/board"]);
+    run(&mut machine.known(publish)).ok();
+    for line in [
+        "alloy-provisioner install team/board",
+        "alloy-provisioner install team/board:1.0.0",
+        "alloy-provisioner install team/board -tag 1.0.0",
+        "alloy-provisioner install team/board -tag=1.0.0 -platform linux/amd64",
+        "alloy-provisioner -pull -repository team/board -tag 1.0.0",
+        "alloy-provisioner -pull -repository=team/board",
+    ] {
+        let said = machine.types(&format!("{line} -root $ROOT -dry-run")).ok().stdout;
+        assert!(said.ends_with("2 to run, 0 to skip\n"), "{line}: {said}");
+    }
+    let named =
+        format!("unset ALLOY_REGISTRY; alloy-provisioner install team/board -registry {}", machine.registry.address);
+    installed(&format!("{named} -root $ROOT"), "2 done in ");
+    installed("alloy-provisioner install team/board -root $ROOT", "0 done, 2 skipped");
+}
+
+#[test]
+fn a_blueprint_is_cloned_to_be_changed() {
+    let machine = Machine::new();
+    machine.types("alloy-host resolve $DIR --catalog $HOME/remote/catalog").ok();
+    let publish = alloy(&machine.store, machine.source.path(), &["publish", ".", "team/board"]);
+    run(&mut machine.known(publish)).ok();
+    let listed = machine.types("alloy-provisioner clone --list team").ok().stdout;
+    assert!(listed.contains("board") && listed.contains("1.0.0"), "{listed}");
+    for (line, place) in [
+        ("alloy-provisioner clone team/board", ".alloy-it/blueprints/team/board"),
+        // A second time, it is brought up to date.
+        ("alloy-provisioner clone team/board", ".alloy-it/blueprints/team/board"),
+        ("alloy-provisioner clone team/board:1.0.0 --output $HOME/one", "one"),
+        ("alloy-provisioner clone team/board -tag 1.0.0 -blueprint-dir $HOME/two", "two"),
+    ] {
+        machine.types(line).ok();
+        let manifest = std::fs::read_to_string(machine.at(place).join("manifest.yml"));
+        assert_eq!(manifest.unwrap_or_else(|error| panic!("{line}: {error}")), MANIFEST, "{line}");
+    }
+    let one = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(one(&machine.at("one/tasks.yml")), TASKS);
+    machine.types("alloy-host resolve $HOME/one --catalog $HOME/remote/catalog").ok();
+    let said = machine.types("alloy-provisioner -blueprint-dir $HOME/one -root $ROOT").ok().stdout;
+    assert!(said.contains("2 done in "), "{said}");
+}

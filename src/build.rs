@@ -110,6 +110,24 @@ pub struct Resolved {
     pub base: Base,
     /// All else, as values.
     pub inputs: Inputs,
+    /// What the team's caches brought, if they were asked already.
+    brought: Option<team::Brought>,
+}
+
+impl Resolved {
+    /// Asks the team's caches for what `plan` may use, once: whoever foresees a build leaves the answers to it.
+    fn bring(
+        &mut self,
+        resolver: &Resolver<'_>,
+        plan: &Plan,
+        lowered: &Lowered,
+        options: &Options,
+    ) -> Result<(), BuildError> {
+        if self.brought.is_none() {
+            self.brought = Some(team::bring(resolver, plan, &self.base, lowered, &self.inputs, options)?);
+        }
+        Ok(())
+    }
 }
 
 /// Finds out what the names in `lowered` stand for; `directory` is the blueprint's.
@@ -123,7 +141,7 @@ pub fn resolve(
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let sources = resolver.sources(directory, &steps)?;
     let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
-    Ok(Resolved { base, inputs })
+    Ok(Resolved { base, inputs, brought: None })
 }
 
 /// Builds what `lowered` asks for from what names were found to stand for; `directory` is the blueprint's. What a cache
@@ -138,6 +156,8 @@ pub fn build(
     let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
     loop {
         let made = make(resolver, directory, lowered.clone(), resolved.clone(), options);
+        // Another attempt asks anew.
+        resolved.brought = None;
         let made = made.and_then(|built| match options.whole {
             true => blobs::bring(resolver, &built).map(|()| built),
             false => Ok(built),
@@ -161,14 +181,16 @@ fn make(
     resolver: &Resolver<'_>,
     directory: &Path,
     mut lowered: Lowered,
-    resolved: Resolved,
+    mut resolved: Resolved,
     options: &Options,
 ) -> Result<Built, BuildError> {
-    let Resolved { mut base, inputs } = resolved;
+    let base = &resolved.base;
     let unset = |(name, wanted)| BuildError::Unset { name, wanted, base: lowered.base.clone() };
     lowered.image.environment(config_env(&base.image.config)).map_err(unset)?;
-    let plan = planned(&mut lowered, resolver.platform, &inputs, options.layering, Some(&base))?;
-    let brought = team::bring(resolver, &plan, &base, &lowered, &inputs, options)?;
+    let plan = planned(&mut lowered, resolver.platform, &resolved.inputs, options.layering, Some(base))?;
+    resolved.bring(resolver, &plan, &lowered, options)?;
+    let Resolved { mut base, inputs, brought } = resolved;
+    let brought = brought.unwrap_or_default();
     let found = find(resolver, &plan, options)?;
     let here = found.len() == plan.layers.len() || forecast::here(resolver, &base, &inputs);
     report(resolver, here.then_some(lowered.base.as_str()), &plan, &found, &brought);

@@ -6,7 +6,7 @@ use std::fmt;
 use layers::store::StoreError;
 
 use super::forecast::{self, Lasts};
-use super::{BuildError, NoCache, Options, Resolved, find, planned, team};
+use super::{BuildError, NoCache, Options, Resolved, find, planned};
 use crate::cache;
 use crate::op::Step;
 use crate::plan::{Inputs, LayerKey, Lowered, PlannedLayer};
@@ -56,19 +56,19 @@ pub(super) fn ensure(resolver: &Resolver<'_>, need: impl FnOnce() -> Need) -> Re
 pub fn foresee(
     resolver: &Resolver<'_>,
     lowered: &Lowered,
-    resolved: &Resolved,
+    resolved: &mut Resolved,
     options: &Options,
 ) -> Result<(), BuildError> {
     if runs_here(resolver.platform).is_ok() && sandbox::possible().is_ok() {
         return Ok(());
     }
-    let Resolved { base, inputs } = resolved;
+    let Resolved { base, inputs, .. } = &*resolved;
     let plan = planned(&mut lowered.clone(), resolver.platform, inputs, options.layering, Some(base))?;
     // What the team has needs no emulator here.
-    team::bring(resolver, &plan, base, lowered, inputs, options)?;
+    resolved.bring(resolver, &plan, lowered, options)?;
     let found = find(resolver, &plan, options)?.len();
     let lasts = forecast::lasts(resolver, &lowered.name)?;
-    before(resolver, lowered, base, inputs, &plan.layers[found..], &lasts, &options.no_cache)
+    before(resolver, lowered, &resolved.base, &resolved.inputs, &plan.layers[found..], &lasts, &options.no_cache)
 }
 
 /// The same of a build that has `missing` to make.

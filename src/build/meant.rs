@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{BuildError, Options, Resolved, find, planned, team};
+use super::{BuildError, Options, Resolved, find, planned};
 use crate::op::{Command, Op, Step};
 use crate::plan::Lowered;
 use crate::resolve::{Other, Resolver};
@@ -24,14 +24,14 @@ pub struct Lacking {
 pub fn lacking(
     resolver: &Resolver<'_>,
     lowered: &Lowered,
-    resolved: &Resolved,
+    resolved: &mut Resolved,
     options: &Options,
 ) -> Result<Vec<Lacking>, BuildError> {
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     if wanted(&steps).is_empty() {
         return Ok(Vec::new());
     }
-    let Resolved { base, inputs } = resolved;
+    let Resolved { base, inputs, .. } = &*resolved;
     let plan = planned(&mut lowered.clone(), resolver.platform, inputs, options.layering, Some(base))?;
     let there = |found: usize| plan.layers[..found].iter().map(|layer| layer.steps.len()).sum::<usize>();
     let steps: Vec<&Step> = plan.layers.iter().flat_map(|layer| &layer.steps).collect();
@@ -39,7 +39,7 @@ pub fn lacking(
     let mut found = find(resolver, &plan, options)?.len();
     if open(found) && !resolver.team.from.is_empty() {
         // What the team has is not performed.
-        team::bring(resolver, &plan, base, lowered, inputs, options)?;
+        resolved.bring(resolver, &plan, lowered, options)?;
         found = find(resolver, &plan, options)?.len();
     }
     Ok(looked(resolver, lowered, resolved, &steps, there(found)))

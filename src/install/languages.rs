@@ -3,14 +3,13 @@
 //! `.crates2.json`. What is compiled of it later, and lists that others change as well, are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use layers::root::{FileKind, Root};
 use serde::Deserialize;
 
 use crate::op::{Language, Op, Step};
-use crate::target::Accounts;
+use crate::target::{Accounts, head, in_root};
 
 /// Bytes of a list that is read.
 const LIMIT: u64 = 32 << 20;
@@ -33,7 +32,8 @@ pub fn of(root: &Root, accounts: &Accounts, step: &Step) -> Vec<PathBuf> {
     }
     let users = step.ops.iter().filter_map(|op| if let Op::Run { user, .. } = op { user.as_deref() } else { None });
     let users: BTreeSet<&str> = users.chain(["root"]).collect();
-    let homes = users.iter().filter_map(|user| accounts.user(user).ok()).map(|account| relative(&account.home));
+    let homes =
+        users.iter().filter_map(|user| accounts.user(user).ok()).map(|account| in_root(Path::new(&account.home)));
     let own = if wanted.language == Language::Rust { ".cargo" } else { ".local" };
     let places: Vec<PathBuf> = EVERYBODY.iter().map(PathBuf::from).chain(homes.map(|home| home.join(own))).collect();
     let mut found = Found { root, paths: Vec::new() };
@@ -51,23 +51,6 @@ pub fn of(root: &Root, accounts: &Accounts, step: &Step) -> Vec<PathBuf> {
 fn lent(step: &Step) -> impl Iterator<Item = String> {
     let files = step.ops.iter().flat_map(|op| if let Op::Lend { files, .. } = op { files.as_slice() } else { &[] });
     files.filter_map(|file| file.name.split('-').next().map(str::to_owned))
-}
-
-fn relative(path: &str) -> PathBuf {
-    normal(Path::new(path.trim_start_matches('/')))
-}
-
-/// A path without `..` and `.`.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(out.pop()),
-            Component::Normal(name) => out.push(name),
-            _ => {}
-        }
-    }
-    out
 }
 
 #[derive(Deserialize)]
@@ -93,12 +76,6 @@ impl Found<'_> {
         names.into_iter().filter_map(|name| name.into_string().ok()).collect()
     }
 
-    fn text(&self, path: &Path) -> Option<String> {
-        let mut bytes = Vec::new();
-        self.root.open_file(path).ok()?.take(LIMIT).read_to_end(&mut bytes).ok()?;
-        String::from_utf8(bytes).ok()
-    }
-
     fn python(&mut self, place: &Path, names: &BTreeSet<String>) {
         let lib = place.join("lib");
         for python in self.names(&lib).into_iter().filter(|name| name.starts_with("python3")) {
@@ -118,12 +95,12 @@ impl Found<'_> {
     /// them. What a list says of other places is nothing of the package's.
     fn recorded(&mut self, place: &Path, packages: &Path, about: &str) {
         let record = packages.join(about).join("RECORD");
-        for line in self.text(&record).unwrap_or_default().lines() {
+        for line in head(self.root, &record, LIMIT).unwrap_or_default().lines() {
             let path = match line.strip_prefix('"') {
                 Some(quoted) => quoted.split('"').next().unwrap_or_default(),
                 None => line.split(',').next().unwrap_or_default(),
             };
-            let path = if path.starts_with('/') { relative(path) } else { normal(&packages.join(path)) };
+            let path = in_root(&packages.join(path));
             let compiled = path.extension().is_some_and(|end| end == &COMPILED.0[1..]);
             if !compiled && path.starts_with(place) && !path.components().any(|part| part.as_os_str() == COMPILED.1) {
                 self.take(path);
@@ -140,7 +117,7 @@ impl Found<'_> {
         let programs = place.join("bin");
         for program in self.names(&programs) {
             let link = programs.join(program);
-            if self.root.read_link(&link).is_ok_and(|to| normal(&programs.join(to)).starts_with(&own)) {
+            if self.root.read_link(&link).is_ok_and(|to| in_root(&programs.join(to)).starts_with(&own)) {
                 self.take(link);
             }
         }
@@ -160,7 +137,7 @@ impl Found<'_> {
     }
 
     fn rust(&mut self, place: &Path, names: &BTreeSet<String>) {
-        let listed = self.text(&place.join(".crates2.json")).unwrap_or_default();
+        let listed = head(self.root, &place.join(".crates2.json"), LIMIT).unwrap_or_default();
         let Ok(Installed { installs }) = serde_json::from_str(&listed) else { return };
         let of = |asked: &str| names.contains(asked.split(' ').next().unwrap_or_default());
         for program in installs.iter().filter(|(asked, _)| of(asked)).flat_map(|(_, one)| &one.bins) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use layers::root::{FileKind, Root};
 use serde::{Deserialize, Serialize};
@@ -168,8 +168,21 @@ fn distribution(root: &Root) -> Option<Distribution> {
     Some(Distribution { id: field("ID")?, version: field("VERSION_ID") })
 }
 
+/// A path as a name in a root: without `/` at its beginning, and without `.` and `..`.
+pub fn in_root(path: &Path) -> PathBuf {
+    let mut name = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(name.pop()),
+            Component::Normal(part) => name.push(part),
+            _ => {}
+        }
+    }
+    name
+}
+
 /// The first `limit` bytes of a file as text; `None` if there is none.
-fn head(root: &Root, path: &Path, limit: u64) -> Option<String> {
+pub fn head(root: &Root, path: &Path, limit: u64) -> Option<String> {
     let mut bytes = Vec::new();
     root.open_file(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())

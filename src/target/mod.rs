@@ -33,6 +33,7 @@ use layers::root::{FileKind, Root};
 
 pub use accounts::Accounts;
 pub use apt::Closure;
+pub use inventory::{head, in_root};
 pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;
 pub use serve::serve;

@@ -148,7 +148,7 @@ fn every_action_of_published_blueprints_is_built_installed_and_done_once() {
     };
     let first = install(&[]);
     check(|path| host.read(path));
-    assert!(!first.contains("26 done"), "what is excluded is left out: {first}");
+    assert!(first.starts_with("25 done"), "one of 26 tasks is left out, as its `exclude` says: {first}");
     // What never makes its `creates`, as that of the sudoers file, is done once all the same.
     let forecast = install(&["-dry-run"]);
     let runs: Vec<&str> = forecast.lines().map(str::trim).filter(|line| line.starts_with("run ")).collect();

@@ -13,7 +13,7 @@ pub fn changed(
     options: &Options,
     from: &BuiltFrom,
 ) -> Result<Vec<String>, BuildError> {
-    let Resolved { base, inputs } = resolved;
+    let Resolved { base, inputs, .. } = resolved;
     let mut changes = Vec::new();
     if base.identity != from.base {
         changes.push(format!("the base {} was {}, and is {}", lowered.base, from.base, base.identity));

@@ -41,14 +41,14 @@ pub(super) fn build<'a>(
     let (mut ready, mut told) = (Vec::new(), BTreeSet::new());
     for (one, network) in prepared.into_iter().zip(networks) {
         let resolver = network.resolver();
-        let resolved = build::resolve(&resolver, &one.blueprint.directory, &one.lowered, options)
-            .and_then(|resolved| {
-                build::foresee(&resolver, &one.lowered, &resolved, options)?;
+        let mut resolved = build::resolve(&resolver, &one.blueprint.directory, &one.lowered, options)
+            .and_then(|mut resolved| {
+                build::foresee(&resolver, &one.lowered, &mut resolved, options)?;
                 Ok(resolved)
             })
             .map_err(|error| of(&one.platform, error.into()))?;
         let lacking = match args.inputs.may_mean_another_base(&one.blueprint) {
-            true => build::lacking(&resolver, &one.lowered, &resolved, options),
+            true => build::lacking(&resolver, &one.lowered, &mut resolved, options),
             false => Ok(Vec::new()),
         };
         let lacking = lacking.map_err(|error| of(&one.platform, error.into()))?;

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use layers::root::Root;
 
-use super::{GitRepository, head, plain};
+use super::{GitRepository, head, in_root, plain};
 use crate::op::{is_commit, without_logins, without_tokens};
 
 /// The file that says what is checked out.
@@ -50,7 +50,7 @@ pub(super) fn repository(root: &Root, path: &Path) -> Option<GitRepository> {
     let config = head(root, &place.join("config"), CONFIG)?;
     let work = setting(&config, |section| section == "core", "worktree");
     let above = || of_repo(place).or_else(|| place.parent().map(Path::to_owned));
-    let work = work.map_or_else(above, |work| Some(normal(&place.join(work))))?;
+    let work = work.map_or_else(above, |work| Some(in_root(&place.join(work))))?;
     let url = setting(&config, |section| section == "remote \"origin\"", "url")
         .or_else(|| setting(&config, |section| section.starts_with("remote "), "url"))?;
     let url = without_tokens(&without_logins(url));
@@ -86,17 +86,4 @@ fn setting<'c>(config: &'c str, fits: impl Fn(&str) -> bool, name: &str) -> Opti
         let (key, value) = line.split_once('=').filter(|_| within)?;
         (key.trim() == name).then(|| value.trim().trim_matches('"'))
     })
-}
-
-/// A path without `..`.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(out.pop()),
-            Component::Normal(name) => out.push(name),
-            _ => {}
-        }
-    }
-    out
 }

@@ -132,6 +132,20 @@ fn a_package_that_another_suite_has_is_told_before_anything_is_built() {
     quiet(&asks, &[], false);
 }
 
+/// Whether a package is lacking is asked only of what the team does not have: the build still knows where that is from.
+#[test]
+fn what_the_team_has_is_known_as_the_teams() {
+    let cache = tempfile::tempdir().unwrap();
+    let blueprint = tasks("- {name: apt, action: apt_install, packages: [patch]}\n");
+    let build = |flag: &str| {
+        let flag = format!("{flag}={}", text(cache.path()));
+        Store::with_base().run(&["build", text(blueprint.path()), "--no-attest", &flag]).ok().stderr
+    };
+    assert!(!build("--cache-to=type=local,dest").contains("cached by the team"));
+    let said = build("--cache-from=type=local,src");
+    assert!(said.contains("cached by the team"), "{said}");
+}
+
 #[test]
 fn ubuntu_is_built_on_another_distribution_without_a_flag() {
     let manifest = "name: x\nversion: 1.0.0\nrun_order: [t.yml]\nimage: {base: 'deb:jammy', env_from_profile: false}\n";

@@ -96,7 +96,7 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
     let mut env = config_env(&base.config);
     for (name, value) in profile {
         match env.iter_mut().find(|(other, _)| other == name) {
-            Some((_, old)) if name == "PATH" => *old = joined(value, old),
+            Some((_, old)) if name == "PATH" => *old = merged(value, old),
             Some((_, old)) => old.clone_from(value),
             None => env.push((name.clone(), value.clone())),
         }
@@ -126,13 +126,16 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
     runtime
 }
 
-/// `path`, and those directories of `base` that it lacks. The profile of a user leaves out those of root: whoever runs the
-/// image as root wants them.
-fn joined(path: &str, base: &str) -> String {
+/// The directories of a login shell's `path` with those that `base` alone has, each of which stands before the one that
+/// follows it in `base`. A profile that sets `PATH` anew knows nothing of the base's tools, and that of a user leaves out
+/// those of root. Both orders hold but where they contradict each other: there the profile's does.
+fn merged(path: &str, base: &str) -> String {
     let mut directories: Vec<&str> = path.split(':').collect();
-    for directory in base.split(':') {
-        if !directory.is_empty() && !directories.contains(&directory) {
-            directories.push(directory);
+    let mut following = directories.len();
+    for directory in base.split(':').rev().filter(|directory| !directory.is_empty()) {
+        match directories.iter().position(|known| *known == directory) {
+            Some(place) => following = place,
+            None => directories.insert(following, directory),
         }
     }
     directories.join(":")
@@ -232,5 +235,22 @@ mod tests {
         let told = history.iter().filter(|entry| entry["empty_layer"] != json!(true)).count();
         assert_eq!(told, config["rootfs"]["diff_ids"].as_array().unwrap().len());
         assert_eq!(history.last().unwrap()["empty_layer"], json!(true));
+    }
+
+    #[test]
+    fn no_directory_of_the_base_is_lost_or_moved() {
+        for (login, base, both) in [
+            // A base of a toolchain, with and without what a profile adds.
+            ("/usr/bin:/bin", "/go/bin:/usr/bin:/bin", "/go/bin:/usr/bin:/bin"),
+            ("/opt/arm:/usr/bin:/bin", "/go/bin:/usr/bin:/bin", "/opt/arm:/go/bin:/usr/bin:/bin"),
+            ("/usr/bin:/bin:/opt/arm", "/usr/bin:/bin:/go/bin", "/usr/bin:/bin:/opt/arm:/go/bin"),
+            // A user's login shell has no sbin, and adds games.
+            ("/usr/bin:/bin:/usr/games", "/usr/sbin:/usr/bin:/sbin:/bin", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/games"),
+            // A profile that moves a directory to the front means it.
+            ("/go/bin:/usr/bin", "/usr/bin:/go/bin", "/go/bin:/usr/bin"),
+            ("/usr/bin", "", "/usr/bin"),
+        ] {
+            assert_eq!(merged(login, base), both, "{login} and {base}");
+        }
     }
 }

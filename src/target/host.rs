@@ -18,7 +18,7 @@ use super::lent::Lent;
 use super::perform::Performer;
 use super::request::Outcome;
 use super::site::{Site, read_accounts};
-use crate::blueprint;
+use crate::blueprint::{self, BACKEND};
 use crate::op::{DEFAULT_PATH, Op, Source, Step};
 use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
 use crate::ssh::Ssh;
@@ -98,6 +98,8 @@ impl Host {
             let elsewhere = Elsewhere::prepare(store, &lent, APT_CONF)?;
             (lent.env, Kind::Elsewhere(elsewhere), Path::new(super::lent::PLACE).join("apt.conf"))
         };
+        let backend = |name: &str| process.get(name).filter(|value| !value.is_empty()).cloned();
+        env.extend(BACKEND.into_iter().filter_map(|name| Some((name.to_owned(), backend(name)?))));
         for (name, value) in [
             ("APT_CONFIG", conf.display().to_string()),
             ("DEBIAN_FRONTEND", "noninteractive".to_owned()),

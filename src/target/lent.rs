@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::blueprint::BACKEND;
 use crate::fetch::Login;
 use crate::op::{passwords_of, without_logins};
 use crate::sandbox::Bind;
@@ -109,7 +108,7 @@ impl Lent {
         for name in HANDED_ON.iter().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]) {
             env.extend(var(&name).map(|value| (name, value)));
         }
-        for name in CA_VARIABLES.into_iter().chain(BACKEND) {
+        for name in CA_VARIABLES {
             env.extend(var(name).map(|value| (name.to_owned(), value)));
         }
         env
@@ -282,12 +281,11 @@ mod tests {
         let env = Lent::environment(|name| match name {
             "https_proxy" => Some("http://proxy.example.com:3128".into()),
             "PIP_INDEX_URL" => Some("https://pip.example".into()),
-            "ALLOY_BACKEND" => Some("wsl2".into()),
             "no_proxy" => Some(String::new()),
             "HOME" => Some("/home/ann".into()),
             _ => None,
         });
-        assert_eq!(env.keys().collect::<Vec<_>>(), ["ALLOY_BACKEND", "PIP_INDEX_URL", "https_proxy"]);
+        assert_eq!(env.keys().collect::<Vec<_>>(), ["PIP_INDEX_URL", "https_proxy"]);
     }
 
     #[test]

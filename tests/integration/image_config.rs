@@ -39,7 +39,7 @@ fn the_manifest_says_what_the_image_is() {
         [
             "LEVEL=3",
             "OWN=dev",
-            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/opt/tools/bin:/usr/local/sbin:/usr/sbin:/sbin",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/games:/usr/games:/opt/tools/bin",
             "PATH_OF=$HOME:/x"
         ]
     );

@@ -31,6 +31,10 @@ pub enum Event {
     TransferProgress { id: Id, done: u64 },
     /// The transfer ended, well or not.
     TransferEnded { id: Id },
+    /// Something is waited for, a noun phrase, that others are at work on.
+    WaitStarted { id: Id, what: String },
+    /// It is no longer waited for, whether it came or not.
+    WaitEnded { id: Id },
     /// A layer (or the base) is begun; `index` counts from 1 to `count`, the base is 0.
     LayerStarted { id: Id, name: String, index: usize, count: usize },
     /// What is done for the layer where no task runs: a noun phrase or a gerund (`writing the layer`).
@@ -55,6 +59,32 @@ pub trait Report: Send + Sync {
 
 /// A shared reporter.
 pub type Reporter = Arc<dyn Report>;
+
+/// Something that is waited for, as long as there is this value.
+pub struct Wait {
+    id: Id,
+    reporter: Reporter,
+}
+
+impl Wait {
+    /// From now on, `what` is waited for.
+    pub fn start(reporter: &Reporter, what: String) -> Self {
+        let id = Id::next();
+        reporter.event(Event::WaitStarted { id, what });
+        Self { id, reporter: Arc::clone(reporter) }
+    }
+
+    /// The same of another build, which is at work on `layer`.
+    pub fn for_build(reporter: &Reporter, layer: &str) -> Self {
+        Self::start(reporter, format!("another build, which makes {layer}"))
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.reporter.event(Event::WaitEnded { id: self.id });
+    }
+}
 
 /// Drops every event.
 pub struct Silent;

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
 use crate::debian::{self, BaseOptions, BasePlan, Releases, Seen};
-use crate::event::{Event, Reporter};
+use crate::event::{Event, Reporter, Wait};
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest, NO_PLATFORM};
 use crate::lock::ArchivePin;
@@ -174,11 +174,13 @@ impl Resolver<'_> {
             BaseRef::Registry(reference) => {
                 let full = named::full(reference);
                 self.reporter.event(Event::Note(format!("resolving {full}")));
+                let _wait = Wait::start(self.reporter, format!("an answer about {full}"));
                 return self.registry(reference).map_err(|error| named::told(error, reference));
             }
             BaseRef::Local(reference) => return Err(ResolveError::NotLocal { name: reference.to_string() }),
             BaseRef::Deb { suite, components } => {
                 self.reporter.event(Event::Note(format!("resolving {reference}")));
+                let _wait = Wait::start(self.reporter, format!("an answer about {reference}"));
                 return self.archive(suite, components.as_deref());
             }
             BaseRef::Oci { path, tag } => {

@@ -17,6 +17,7 @@ mod end;
 mod limits;
 mod read;
 mod sparse;
+mod stored;
 
 pub use read::{for_each, for_each_as_tar, for_each_plain};
 

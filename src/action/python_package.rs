@@ -85,6 +85,30 @@ else
 fi
 find probe -name '*.dist-info' -o -name '*.egg-info' > installed"#;
 
+/// True for a name with extras, and with what it says of versions unless that is `pinned` (PEP 508; PEP 440, "Version
+/// specifiers").
+fn is_requirement(text: &str, pinned: bool) -> bool {
+    let name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let (name, rest) = text.split_at(text.find(|c| !name(c)).unwrap_or(text.len()));
+    let rest = rest.trim_start();
+    let (extras, rest) = match rest.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((extras, rest)) => (extras, rest.trim_start()),
+            None => return false,
+        },
+        None => ("", rest),
+    };
+    let is_version = |clause: &str| {
+        let version = clause.trim().trim_start_matches(['=', '<', '>', '~', '!']);
+        version.len() < clause.trim().len()
+            && version.trim().starts_with(|c: char| c.is_ascii_alphanumeric())
+            && version.trim().chars().all(|c| c.is_ascii_alphanumeric() || "._-+!*".contains(c))
+    };
+    let ends = |text: &str| text.starts_with(|c: char| c.is_ascii_alphanumeric()) && !text.ends_with(['.', '_', '-']);
+    let extra = |extra: &str| extra.trim().chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    ends(name) && extras.split(',').all(extra) && (rest.is_empty() || !pinned && rest.split(',').all(is_version))
+}
+
 fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
     let package = fields.text("package")?.trim().to_owned();
     let version = fields.optional("version")?.map(|version| version.trim().to_owned());
@@ -92,10 +116,10 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
-    if !fits(&package, "._-[],=<>~! ") {
+    if !is_requirement(&package, version.is_some()) {
         let span = fields.required("package")?.span;
         return Err(Diagnostic::error("package", span, format!("`{package}` is not the name of a Python package"))
-            .help("write `name` or `name[extra]` (PEP 508), and the version in `version`"));
+            .help("write `name` or `name[extra]` (PEP 508), and the version in `version` alone"));
     }
     let requirement = match version {
         Some(version) if fits(&version, "._-+!*") => format!("{package}=={version}"),
@@ -137,4 +161,21 @@ fn tool(fields: &Fields<'_>, words: &[&str], variables: &[(&str, &str)]) -> Resu
         env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_a_name_with_extras_and_versions() {
+        for good in ["six", "ruamel.yaml", "west[all]", "a [x, y-z]", "six>=1.0", "six >=1.0, !=1.5.*, <2", "a[b]~=1.2"] {
+            assert!(is_requirement(good, false), "{good}");
+        }
+        let bad = ["", "a b", "six --user", "six[", "six]", "six==", "six,six", "-r x", "six=1=", "a[b]c", "six>=1,,<2", "a_"];
+        for bad in bad {
+            assert!(!is_requirement(bad, false), "{bad}");
+        }
+        assert!(is_requirement("six[a]", true) && !is_requirement("six==1.16.0", true));
+    }
 }

@@ -39,9 +39,10 @@ fn lower(fields: &mut Fields<'_>) -> Result<Lowered, Diagnostic> {
         let error = Diagnostic::error("args", node.span, "quotes mean nothing in `args`: a text is cut at its blanks");
         return Err(error.help("write a list: `args: [--prefix, \"/opt/a b\"]`"));
     }
-    let args = match fields.words("args")? {
-        none if none.is_empty() => ["-y", "-d", &dest].map(str::to_owned).to_vec(),
-        args => args,
+    // An empty list is for an installer that takes none.
+    let args = match fields.node("args") {
+        None => ["-y", "-d", &dest].map(str::to_owned).to_vec(),
+        Some(_) => fields.words("args")?,
     };
     let words: Vec<&str> = [INSTALLER].into_iter().chain(args.iter().map(String::as_str)).collect();
     ops.push(fields.tool(&words, "/tmp")?);

@@ -59,17 +59,13 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
     for download in debs::without(&mut document, downloads, &inventory.debian) {
         document.add("DEPENDS_ON", |ids| of_download(ids, download));
     }
-    for checkout in definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git")) {
-        document.add("DEPENDS_ON", |ids| of_checkout(ids, checkout));
+    let (checkouts, others) = checkouts(&definition.resolved_dependencies, &inventory.git);
+    for (checkout, places) in &checkouts {
+        document.add("DEPENDS_ON", |ids| of_checkout(ids, checkout, places));
     }
     // What a checkout brings, by submodules or a manifest of its, is in the image alone.
-    let checkouts = || definition.resolved_dependencies.iter().filter(|dependency| dependency.is("git"));
-    for found in &inventory.git {
-        let commit_of = |checkout: &Dependency| checkout.digest.get("gitCommit").is_none_or(|of| *of == found.commit);
-        let known = |checkout: &Dependency| checkout.uri.as_deref() == Some(&found.url) && commit_of(checkout);
-        if !checkouts().any(known) {
-            document.add("CONTAINS", |ids| of_repository(ids, found));
-        }
+    for found in others {
+        document.add("CONTAINS", |ids| of_repository(ids, found));
     }
     let text = json!({
         "spdxVersion": "SPDX-2.3",
@@ -252,7 +248,7 @@ fn fetched(package: &mut Value, from: &Dependency) {
 }
 
 /// A git repository; of one that nothing pinned it is not known what was taken out of it.
-fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
+fn of_checkout(ids: &mut Ids, checkout: &Dependency, places: &[&str]) -> Value {
     let name = if checkout.name.is_empty() { "repository" } else { &checkout.name };
     let commit = checkout.digest.get("gitCommit").map(String::as_str).unwrap_or_default();
     let mut value = package(&ids.give(&["git", name]), name, commit);
@@ -267,7 +263,8 @@ fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
     value["downloadLocation"] = json!(location.as_deref().unwrap_or(NOTHING_SAID));
     value["primaryPackagePurpose"] = json!("SOURCE");
     let revision = checkout.annotations.get("revision").map(String::as_str).unwrap_or_default();
-    value["sourceInfo"] = json!(format!("`{revision}` of the git repository"));
+    let places = if places.is_empty() { String::new() } else { format!(", in {}", places.join(" and ")) };
+    value["sourceInfo"] = json!(format!("`{revision}` of the git repository{places}"));
     let on_github = place.filter(|(host, _)| host == "github.com").and_then(|(_, path)| owner_and_name(&path));
     let locator = match (on_github, &location) {
         // GitHub's names are the same in any case (purl-spec, `github`).
@@ -279,11 +276,43 @@ fn of_checkout(ids: &mut Ids, checkout: &Dependency) -> Value {
     value
 }
 
+/// What tasks check out, each with its places in the image, and the other repositories that are `found` there. A commit that
+/// nobody has pinned is told by the repository, where there is no doubt which one it is.
+fn checkouts<'f>(
+    dependencies: &[Dependency],
+    found: &'f BTreeSet<GitRepository>,
+) -> (Vec<(Dependency, Vec<&'f str>)>, Vec<&'f GitRepository>) {
+    const COMMIT: &str = "gitCommit";
+    let all = || dependencies.iter().filter(|dependency| dependency.is("git"));
+    let unpinned = |url: Option<&str>| {
+        all().filter(|other| other.uri.as_deref() == url && !other.digest.contains_key(COMMIT)).count()
+    };
+    let mut left: Vec<&GitRepository> = found.iter().collect();
+    let mut told = Vec::new();
+    for checkout in all() {
+        let mut checkout = checkout.clone();
+        let url = checkout.uri.clone();
+        let same = |repository: &GitRepository| url.as_deref() == Some(&repository.url);
+        if !checkout.digest.contains_key(COMMIT) && unpinned(url.as_deref()) == 1 {
+            let commits: BTreeSet<&String> = found.iter().filter(|it| same(it)).map(|it| &it.commit).collect();
+            if let [commit] = commits.into_iter().collect::<Vec<_>>()[..] {
+                checkout.digest.insert(COMMIT.to_owned(), commit.clone());
+            }
+        }
+        let commit = checkout.digest.get(COMMIT).cloned();
+        let own = |it: &&GitRepository| same(it) && commit.as_ref() == Some(&it.commit);
+        let (own, others): (Vec<&GitRepository>, _) = left.into_iter().partition(own);
+        left = others;
+        told.push((checkout, own.into_iter().map(|it| it.path.as_str()).collect()));
+    }
+    (told, left)
+}
+
 /// A git repository that is in the image, and that no task names.
 fn of_repository(ids: &mut Ids, found: &GitRepository) -> Value {
     let mut dependency = Dependency::new("git", repository_name(&found.url), Some(found.url.clone()), None);
     dependency.digest.insert("gitCommit".to_owned(), found.commit.clone());
-    let mut value = of_checkout(ids, &dependency);
+    let mut value = of_checkout(ids, &dependency, &[]);
     value["sourceInfo"] = json!(format!("the git repository in {}", found.path));
     value
 }

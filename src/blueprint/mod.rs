@@ -79,6 +79,21 @@ impl Blueprint {
             self.sources.all().next().and_then(|(name, _)| name.strip_suffix(MANIFEST_FILE)).unwrap_or_default();
         self.sources.all().map(move |(name, text)| (name.strip_prefix(shown).unwrap_or(name), text))
     }
+
+    /// `text` with the values that the blueprint itself gives its variables, and the names of these; other variables stay
+    /// as they are written. `None` where there is none of them.
+    pub fn with_own_values(&self, text: &str) -> Option<(String, Vec<String>)> {
+        let mut names = Vec::new();
+        let value = |name: &str| match self.variables.get(name).filter(|variable| !variable.value.is_empty()) {
+            Some(variable) => {
+                names.push(name.to_owned());
+                Some(variable.value.clone())
+            }
+            None => Some(format!("{{{{.Vars.{name}}}}}")),
+        };
+        let expanded = template::expand(text, value).ok()?;
+        (!names.is_empty()).then_some((expanded, names))
+    }
 }
 
 /// All that is wrong with a blueprint, and the texts to show it in.

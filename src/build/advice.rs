@@ -14,6 +14,10 @@ const MACHINE: &str = "a package's script, or the command, wants a running udev,
                        /bin/udevadm && ln -s /bin/true /bin/udevadm` before it, and `rm /bin/udevadm && dpkg-divert --rename \
                        --remove /bin/udevadm` after it";
 
+const SYSTEMD: &str = "a package's script, or the command, wants more of systemctl than to start and stop services, and this \
+                       image has no systemd: with the package `systemd`, installed by a task before, `enable`, `mask`, \
+                       `preset` and `is-enabled` work without one that runs";
+
 const LOGIN: &str = "the git server wants to know who asks: give it by `machine HOST login USER password TOKEN` in ~/.netrc, by \
                      --header 'HOST: Authorization: Bearer $TOKEN' (ALLOY_HEADERS, config.yml), or by a secret variable in the \
                      URL; it is told to the commands that clone, and kept nowhere";
@@ -27,7 +31,7 @@ const LOGINS: [Case; 4] = [
 ];
 
 /// Of scripts that want more of a machine than an image is.
-const MACHINES: [Case; 11] = [
+const MACHINES: [Case; 12] = [
     (&["udevadm", "not found"], MACHINE),
     (&["udevadm", "No such file"], MACHINE),
     (&["udevadm", "Failed to"], MACHINE),
@@ -38,7 +42,9 @@ const MACHINES: [Case; 11] = [
     (&["System has not been booted with systemd"], MACHINE),
     (&["Failed to connect to bus"], MACHINE),
     (&["Failed to connect to system scope bus"], MACHINE),
-    (&["systemctl", "not found"], MACHINE),
+    (&["systemctl", "not found"], SYSTEMD),
+    // What alloy's own says, which is there while there is no other.
+    (&["systemctl: not installed in this image"], SYSTEMD),
 ];
 
 /// What helps against what `output` of a command of `step` in an image says, if that is known.

@@ -18,7 +18,7 @@ use layers::store::{Lock, Store, StoreError};
 use layers::tar::Entry;
 
 use crate::cache::{self, PortableRecord};
-use crate::event::{Event, Id};
+use crate::event::{Event, Id, Wait};
 use crate::fetch::{Download, FetchError, Fetcher, Wanted};
 use crate::op::Source;
 use crate::plan::{Ancestor, Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
@@ -200,11 +200,15 @@ impl Job {
     /// Alone: another build may be making the same one.
     fn alone(&self, stop: &Stop) -> Result<Lock, JobError> {
         let name = format!("portable-{}", self.preimage.key().hex());
+        let mut wait = None;
         // Not waited for in the kernel, where a build that ends could not be told.
         while !stop.is_told() {
             match self.store.try_lock(&name)? {
                 Some(lock) => return Ok(lock),
-                None => std::thread::sleep(POLL),
+                None => {
+                    wait.get_or_insert_with(|| Wait::for_build(self.fetcher.reporter(), &self.name));
+                    std::thread::sleep(POLL);
+                }
             }
         }
         Err(JobError::Stopped)

@@ -26,6 +26,8 @@ pub struct Forecast {
     pub known: Option<Base>,
     /// The base's own layers are here.
     pub base_here: bool,
+    /// What the team's cache has of a base that is not here: its bytes, and where.
+    pub base_team: Option<(u64, Place)>,
     /// The blueprint's layers, lowest first.
     pub layers: Vec<ForecastLayer>,
     /// What would be fetched.
@@ -71,7 +73,7 @@ pub fn forecast(
     let inputs = Inputs { base, sources, compression: options.compression, epoch: options.epoch };
     let plan = super::planned(&mut lowered, resolver.platform, &inputs, options.layering, known.as_ref())?;
     let lasts = lasts(resolver, &lowered.name)?;
-    let mut shared = team::known(resolver, &plan, &lowered, &inputs, options)?;
+    let (mut shared, base_team) = team::known(resolver, &plan, known.as_ref(), &lowered, &inputs, options)?;
     let mut layers: Vec<ForecastLayer> = Vec::new();
     for planned in plan.layers {
         let forced = options.no_cache.covers(&planned);
@@ -115,7 +117,7 @@ pub fn forecast(
     let base_here = known.as_ref().is_some_and(|base| here(resolver, base, &inputs));
     let built = layers.iter().any(|layer| layer.here.is_none());
     let mut downloads = Vec::new();
-    if built && !base_here {
+    if built && !base_here && base_team.is_none() {
         downloads.extend(known.as_ref().map(|base| base_downloads(resolver, base)).unwrap_or_default());
     }
     downloads.extend(files(resolver, &layers, &inputs, &unknown, &lowered.sizes));
@@ -126,7 +128,7 @@ pub fn forecast(
             downloads.push(ForecastDownload { name: format!("{url}, which may give another file"), size: None });
         }
     }
-    Ok(Forecast { base: lowered.base, known, base_here, layers, downloads })
+    Ok(Forecast { base: lowered.base, known, base_here, base_team, layers, downloads })
 }
 
 /// Bytes of an archive's layer that is here, whatever is below it.

@@ -208,7 +208,7 @@ impl<'a> Session<'a> {
         forced: bool,
     ) -> Result<(Option<LayerBlob>, Hit)> {
         let store = self.resolver.store;
-        let _lock = store.lock(&format!("layer-{}", planned.key.hex()))?;
+        let _lock = self.alone(&planned.key, &planned.name)?;
         let before = cache::find(store, &planned.key)?;
         let output = planned.preimage.output_key(&self.diff_ids());
         let trace = Trace::of(planned, self.lowered, self.inputs);

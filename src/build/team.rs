@@ -26,10 +26,8 @@ pub(super) fn bring(
         return Ok(brought);
     }
     let (mut wanted, mut layers) = wanted(resolver, plan, lowered, inputs, options)?;
-    if matches!(base.origin, Origin::Archive(_))
-        && cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs))?.is_none()
-    {
-        wanted.push(Wanted::base(base.identity, inputs));
+    if let Some(base) = wanted_base(resolver, base, inputs)? {
+        wanted.push(base);
         layers.push(None);
     }
     for ((entry, wanted), layer) in resolver.ask(&wanted).into_iter().zip(&wanted).zip(layers) {
@@ -72,22 +70,35 @@ fn wanted<'p>(
     Ok((wanted, layers))
 }
 
-/// Which layers of `plan` the team has and the store has not: their bytes, and where they are. Nothing is written.
+/// The question for a base that alloy makes, where it is not here.
+fn wanted_base(resolver: &Resolver<'_>, base: &Base, inputs: &Inputs) -> Result<Option<Wanted>, BuildError> {
+    let made = matches!(base.origin, Origin::Archive(_));
+    let there = made && cache::find(resolver.store, &LayerKey::of_base(base.identity, inputs))?.is_some();
+    Ok((made && !there).then(|| Wanted::base(base.identity, inputs)))
+}
+
+/// What a team has of a build: the bytes, and where they are.
+type Shared = (u64, Place);
+
+/// Which layers of `plan` the team has and the store has not, and the `base` if that is so of it. Nothing is written.
 pub(super) fn known(
     resolver: &Resolver<'_>,
     plan: &Plan,
+    base: Option<&Base>,
     lowered: &Lowered,
     inputs: &Inputs,
     options: &Options,
-) -> Result<BTreeMap<LayerKey, (u64, Place)>, BuildError> {
-    let (wanted, layers) = wanted(resolver, plan, lowered, inputs, options)?;
-    let answers = resolver.ask(&wanted).into_iter().zip(layers);
-    let known = answers.filter_map(|(answer, layer)| {
-        let ((entry, place), layer) = (answer?, layer?);
-        let size = entry.known.layer().map_or(0, |layer| layer.descriptor.size);
-        Some((layer.key, (size, place)))
-    });
-    Ok(known.collect())
+) -> Result<(BTreeMap<LayerKey, Shared>, Option<Shared>), BuildError> {
+    let (mut wanted, layers) = wanted(resolver, plan, lowered, inputs, options)?;
+    let asked = base.map(|base| wanted_base(resolver, base, inputs)).transpose()?.flatten();
+    let of_base = asked.is_some();
+    wanted.extend(asked);
+    let shared = |(entry, place): (Entry, Place)| (entry.known.layer().map_or(0, |it| it.descriptor.size), place);
+    let mut answers = resolver.ask(&wanted);
+    let base = if of_base { answers.pop().flatten().map(shared) } else { None };
+    let known = answers.into_iter().zip(layers);
+    let known = known.filter_map(|(answer, layer)| Some((layer?.key, shared(answer?))));
+    Ok((known.collect(), base))
 }
 
 fn keep(resolver: &Resolver<'_>, entry: &Entry, place: &Place, preimage: serde_json::Value) -> Result<(), BuildError> {

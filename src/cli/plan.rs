@@ -101,11 +101,12 @@ impl Args {
 
 fn human(forecast: &Forecast) {
     let (bold, dim, plain) = if ui::color_out() { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    let state = match (&forecast.known, forecast.base_here) {
-        (None, _) => "not asked for yet",
-        (Some(_), true) => "here",
-        (Some(_), false) if forecast.layers.iter().all(|layer| layer.here.is_some()) => "not needed",
-        (Some(_), false) => "to be made",
+    let state = match (&forecast.known, &forecast.base_team) {
+        (None, _) => "not asked for yet".to_owned(),
+        (Some(_), _) if forecast.base_here => "here".to_owned(),
+        (Some(_), _) if forecast.layers.iter().all(|layer| layer.here.is_some()) => "not needed".to_owned(),
+        (Some(_), Some((size, place))) => format!("cached in {place}, {}", ui::bytes(*size)),
+        (Some(_), None) => "to be made".to_owned(),
     };
     outln!("base {bold}{}{plain}: {state}", forecast.base);
     let count = forecast.layers.len();
@@ -141,6 +142,7 @@ fn as_json(forecast: &Forecast) -> Value {
             "reference": forecast.base,
             "identity": forecast.known.as_ref().map(|base| base.identity),
             "here": forecast.base_here,
+            "team": forecast.base_team.as_ref().map(|(_, place)| place.to_string()),
         },
         "layers": layers,
         "downloads": downloads.collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
@@ -178,10 +178,20 @@ fn bind(text: &str) -> Result<Bind, CommandError> {
     if source.is_empty() || !target.is_absolute() {
         return Err(wrong());
     }
+    inside(&target).map_err(|why| CommandError::usage(format!("--volume {text}: {why}")))?;
     let source = std::path::Path::new(source)
         .canonicalize()
         .map_err(|error| CommandError::usage(format!("--volume {text}: cannot use {source}: {error}")))?;
     Ok(Bind { read_only, ..Bind::writable(source, target) })
+}
+
+/// Why nothing can be lent at `target`, if it cannot.
+fn inside(target: &Path) -> Result<(), &'static str> {
+    match () {
+        () if target.components().any(|part| part == Component::ParentDir) => Err("PATH has to be without `..`"),
+        () if target.file_name().is_none() => Err("PATH cannot be `/`, which is the image itself"),
+        () => Ok(()),
+    }
 }
 
 fn device(text: &str) -> Result<Bind, CommandError> {
@@ -206,6 +216,7 @@ fn device(text: &str) -> Result<Bind, CommandError> {
     if !std::path::Path::new(target).is_absolute() {
         return Err(CommandError::usage(format!("--device {text}: PATH has to be absolute")));
     }
+    inside(std::path::Path::new(target)).map_err(|why| CommandError::usage(format!("--device {text}: {why}")))?;
     // A program that is put in its place gains nothing.
     Ok(Bind { device: true, no_set_id: true, ..Bind::writable(found, target) })
 }

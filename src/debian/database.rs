@@ -84,6 +84,20 @@ impl Control {
         self.stanza.get(name).unwrap_or_default()
     }
 
+    /// True if the package that `root` has installed, as the `stanza` of dpkg's status says, is just this one: its fields,
+    /// its scripts and the digests of its files are the same. Of a package without digests, and of one with configuration
+    /// files, which have none, that cannot be seen.
+    pub fn is_installed(&self, root: &Root, stanza: &str) -> bool {
+        let stanza = control::parse(stanza).into_iter().next().unwrap_or_default();
+        let fields = self.stanza.fields().all(|(name, value)| stanza.get(name) == Some(value));
+        let (digests, conffiles) = (self.files.contains_key("md5sums"), self.files.contains_key("conffiles"));
+        let same = |(name, (_, bytes)): (&String, &(u32, Vec<u8>))| {
+            let path = format!("{INFO}/{}.{name}", self.prefix());
+            root.read(Path::new(&path), LIMIT).is_ok_and(|installed| installed == *bytes)
+        };
+        fields && digests && !conffiles && self.files.iter().all(same)
+    }
+
     fn package(&self) -> &str {
         self.field("Package")
     }

@@ -22,7 +22,7 @@ use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
 use super::witness::Witnessed;
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::tasks::{Behind, Held, aside, aside_holding};
 
 /// How often one looks whether another download of the same is done.
@@ -111,7 +111,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
 /// the kernel, where a build that ends could not be told.
 async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, FetchError> {
     let store: &Store = &fetcher.inner.store;
-    let mut waited = 0;
+    let (mut waited, mut wait) = (0, None);
     loop {
         if let Some(lock) = store.try_lock(name)? {
             return Ok(lock);
@@ -119,6 +119,7 @@ async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, Fetch
         waited += 1;
         if waited == UNTOLD {
             fetcher.reporter().event(Event::Note(format!("waiting for another download of {shown}")));
+            wait.get_or_insert_with(|| Wait::start(fetcher.reporter(), format!("another download of {shown}")));
         }
         tokio::time::sleep(POLL).await;
     }

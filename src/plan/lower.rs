@@ -84,10 +84,15 @@ pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Prob
         Ok(lock) => (Some(lock), blueprint.lock.as_ref().map(logins).unwrap_or_default()),
         Err(problems) => (None, problems),
     };
-    from(blueprint, settings, lock.as_ref(), problems)
+    let lowered = from(blueprint, settings, lock.as_ref(), problems)?;
+    let diagnostics = offline::unlocked(blueprint, &lowered.layers);
+    if diagnostics.is_empty() {
+        return Ok(lowered);
+    }
+    Err(Problems { diagnostics, sources: blueprint.sources.clone() })
 }
 
-/// The same with another lockfile than the blueprint's own.
+/// The same with another lockfile than the blueprint's own, for whoever is about to pin what nothing pins.
 pub fn lower_with(blueprint: &Blueprint, settings: &Settings, lock: &Lock) -> Result<Lowered, Problems> {
     from(blueprint, settings, Some(lock), Vec::new())
 }
@@ -149,7 +154,6 @@ fn from(
     let lock = lock.unwrap_or(&none);
     pins::packages(&mut layers, blueprint, lock, &base, &platform);
     languages::packages(&mut layers, lock, &base, &platform, settings.host);
-    problems.extend(offline::unlocked(blueprint, &layers));
     if problems.iter().any(Diagnostic::is_error) {
         return Err(invalid(problems));
     }

@@ -33,7 +33,10 @@ fn steps(lowered: &Lowered) -> impl Iterator<Item = &Step> {
 
 /// The tasks of `lowered` that the lockfile does not cover, each in a few words.
 pub fn uncovered(lowered: &Lowered) -> BTreeSet<String> {
-    let words = |step: &Step| format!("{}:{} ({})", step.file, step.line, Secrets::as_written(&step.name));
+    let words = |step: &Step| {
+        let package = if step.wanted.is_some() { ", whose package is not pinned" } else { "" };
+        format!("{}:{} ({}{package})", step.file, step.line, Secrets::as_written(&step.name))
+    };
     steps(lowered).map(words).collect()
 }
 
@@ -45,8 +48,8 @@ pub fn uncovered_note(tasks: &BTreeSet<String>) -> Option<String> {
     let which = shown.join(", ");
     (!tasks.is_empty()).then(|| {
         format!(
-            "alloy.lock.yml does not cover what the commands of {which}{more} download; `network: none` on a task says \
-             that they download nothing"
+            "alloy.lock.yml does not cover what the commands of {which}{more} download; of commands that download \
+             nothing, `network: none` says so"
         )
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::named::told;
 use super::{Resolver, Result};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::BaseRef;
 use crate::lock::{BasePin, DownloadPin};
@@ -14,19 +14,22 @@ impl Resolver<'_> {
     /// Pins a base for the resolver's platform, where it was `before` so far. `None` for what cannot move: a digest, or
     /// a file of this machine.
     pub fn pin_base(&self, text: &str, before: Option<&BasePin>) -> Result<Option<BasePin>> {
-        let note = || self.reporter.event(Event::Note(format!("resolving {text}")));
+        let note = || {
+            self.reporter.event(Event::Note(format!("resolving {text}")));
+            Wait::start(self.reporter, format!("an answer about {text}"))
+        };
         let base: BaseRef = text.parse()?;
         self.not_here(&base)?;
         match base {
             BaseRef::Registry(reference) if reference.digest.is_none() => {
-                note();
+                let _wait = note();
                 let client = self.client(&reference)?;
                 let found = self.runtime.block_on(client.manifest(&reference.manifest()));
                 let (descriptor, _) = found.map_err(|error| told(error.into(), &reference))?;
                 Ok(Some(BasePin::Image(descriptor.digest)))
             }
             BaseRef::Deb { suite, components } => {
-                note();
+                let _wait = note();
                 let platform = self.platform.to_string();
                 let before = before.and_then(|pin| pin.archive(&platform));
                 let releases = self.releases_after(&suite, before)?.with(components.as_deref())?;

@@ -42,20 +42,25 @@ pub fn update_command() -> Vec<String> {
     ["apt-get", "update", "-o", "APT::Update::Error-Mode=any"].map(str::to_owned).to_vec()
 }
 
-/// The command that installs `packages`.
-pub fn install_command(packages: &[&str], recommends: bool) -> Vec<String> {
+/// What apt is told where another package of the same name and version is there.
+const AGAIN: &str = "--reinstall";
+
+/// The command that installs `packages`; `again` where another one of the same version may be there.
+pub fn install_command(packages: &[&str], recommends: bool, again: bool) -> Vec<String> {
     let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
     // A file is wanted in just its version, as `name=version` is.
     let older = packages.iter().any(|package| package.starts_with('/')).then_some("--allow-downgrades");
-    let fixed = ["apt-get", "install", "-y", recommends].into_iter().chain(older).chain(["--"]);
+    let options = older.into_iter().chain(again.then_some(AGAIN));
+    let fixed = ["apt-get", "install", "-y", recommends].into_iter().chain(options).chain(["--"]);
     fixed.chain(packages.iter().copied()).map(str::to_owned).collect()
 }
 
-/// The command that says which files apt would fetch to install `packages`. Those that it has already count as well.
-pub fn uris_command(packages: &[&str], recommends: bool) -> Vec<String> {
+/// The command that says which files apt would fetch to install `packages`, `again` as above. Those that it has already
+/// count as well.
+pub fn uris_command(packages: &[&str], recommends: bool, again: bool) -> Vec<String> {
     let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
     let options = ["Acquire::ForceHash=SHA256", "Dir::Cache::archives=/run/alloy/none/"];
-    let options = options.iter().flat_map(|option| ["-o", option]);
+    let options = options.iter().flat_map(|option| ["-o", option]).chain(again.then_some(AGAIN));
     let fixed =
         ["apt-get", "install", "--print-uris", "-qq", "-y", recommends].into_iter().chain(options).chain(["--"]);
     fixed.chain(packages.iter().copied()).map(str::to_owned).collect()
@@ -129,10 +134,12 @@ pub fn file_name(deb: &Deb) -> String {
 const ALONE: [&str; 6] =
     ["-o", "Dir::State::lists=/run/alloy/none/", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="];
 
-/// The command that installs the packages in `files`. The recommended ones that are wanted are among them.
-pub fn local_command(files: &[String]) -> Vec<String> {
+/// The command that installs the packages in `files`, `again` as above. The recommended ones that are wanted are among
+/// them.
+pub fn local_command(files: &[String], again: bool) -> Vec<String> {
     let fixed = ["apt-get", "install", "-y", "--allow-downgrades", "--no-install-recommends"]
         .into_iter()
+        .chain(again.then_some(AGAIN))
         .chain(ALONE)
         .chain(["--"]);
     fixed.map(str::to_owned).chain(files.iter().cloned()).collect()

@@ -320,7 +320,8 @@ impl<'a> Session<'a> {
         let mut identity = accounts.identity(&account);
         let owner = Owner { user: user.to_owned(), group: group.map(str::to_owned) };
         if let (_, Some(gid)) = accounts.owner(&owner)? {
-            identity.gid = gid;
+            // Who names a group is in no other, as in OCI runtimes: not in that of root, which is the caller's outside.
+            (identity.gid, identity.groups) = (gid, vec![gid]);
         }
         Ok((account, identity))
     }

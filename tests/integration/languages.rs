@@ -231,7 +231,7 @@ fn what_no_lockfile_covers_is_told() {
     assert!(!said.contains(covers), "without a lockfile nothing is promised: {said}");
     let said = shared().run(&["lock", path]).ok().stderr;
     let note =
-        format!("{covers}asks.yml:1 (fetch) download; `network: none` on a task says that they download nothing");
+        format!("{covers}asks.yml:1 (fetch) download; of commands that download nothing, `network: none` says so");
     assert!(said.contains(&note), "{said}");
     let said = shared().run(&["check", path, "--strict"]).ok().stdout;
     assert!(said.contains(&note), "{said}");

@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 
 use super::budget::Budget;
 use super::sparse::{self, Segment, SparseReader};
+use super::stored::{Stored, empty, holds_data, stored_size};
 use super::{Content, Entry, Kind, TarError, XATTR, end, limits};
 use crate::path::{self, PathError};
 
@@ -76,7 +77,7 @@ fn walk<R: Read, E: From<TarError>>(
     let mut budget = Budget::default();
     let mut next = next_header(&mut reader)?;
     while let Next::Member(header) = next {
-        let size = header.entry_size().map_err(TarError::from)?;
+        let size = stored_size(&header)?;
         match header.entry_type() {
             EntryType::XHeader => {
                 let bytes = ahead.extended(&mut reader, size)?;
@@ -99,14 +100,14 @@ fn walk<R: Read, E: From<TarError>>(
                     _ => None,
                 };
                 let mut padded = (&mut reader).take(padded(stored));
-                let mut content = (&mut padded).take(stored);
+                let mut content = Stored::new((&mut padded).take(stored));
                 let (entry, segments) = member(&header, ahead, stored, gnu, clean, &mut content)?;
                 count += 1;
                 budget.member(&entry, segments.is_some())?;
                 match segments {
                     None => {
                         // A directory may have something stored, which is not its content.
-                        content.set_limit(entry.size);
+                        content.of(&entry.path, entry.size);
                         each(entry, &mut content)?;
                     }
                     Some(segments) => {
@@ -134,20 +135,6 @@ fn walk<R: Read, E: From<TarError>>(
 fn pass(rest: &mut io::Take<impl Read>) -> Result<(), TarError> {
     io::copy(rest, &mut io::sink())?;
     if rest.limit() > 0 { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) } else { Ok(()) }
-}
-
-/// Whether a member of this kind has its size in the archive, as GNU tar, Go and Python see it.
-fn holds_data(header: &Header) -> bool {
-    match header.entry_type() {
-        EntryType::Link
-        | EntryType::Symlink
-        | EntryType::Char
-        | EntryType::Block
-        | EntryType::Directory
-        | EntryType::Fifo => false,
-        // Before there was a kind for directories, the end of the name told them.
-        _ => header.as_old().linkflag[0] != 0 || !header.path_bytes().ends_with(b"/"),
-    }
 }
 
 fn damaged(text: &'static str) -> TarError {
@@ -305,7 +292,8 @@ fn member(
         let seconds = header.mtime().ok().and_then(|seconds| i64::try_from(seconds).ok());
         (seconds.unwrap_or_default(), 0)
     });
-    let mode = header.mode().map_err(|_| refuse("has a mode that cannot be read"))? & 0o7777;
+    let mode = if empty(&old.mode) { Ok(0) } else { header.mode() };
+    let mode = mode.map_err(|_| refuse("has a mode that cannot be read"))? & 0o7777;
     let number = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or_default();
     let link = ahead.link.or_else(|| header.link_name_bytes().map(|link| link.into_owned())).unwrap_or_default();
     if matches!(kind, Kind::HardLink | Kind::Symlink) && link.is_empty() {
@@ -338,11 +326,6 @@ fn member(
     };
     limits::check(&entry).map_err(refuse)?;
     Ok((entry, segments))
-}
-
-/// A number that was not written.
-fn empty(field: &[u8]) -> bool {
-    field.iter().all(|byte| matches!(byte, 0 | b' '))
 }
 
 #[cfg(test)]

@@ -3,17 +3,29 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use layers::store::Lock;
+
 use super::{Result, Session, WRITING};
 use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
 use crate::cache::{self, LayerRecord, SUITE};
 use crate::debian::{BasePlan, DebianError};
-use crate::event::{Event, Id};
+use crate::event::{Event, Id, Wait};
 use crate::fetch::Transfer;
 use crate::plan::LayerKey;
 use crate::resolve::{FromArchive, Origin, ResolveError};
 
 impl Session<'_> {
+    /// The lock of a layer, once no other build is making it.
+    pub(super) fn alone(&self, key: &LayerKey, name: &str) -> Result<Lock> {
+        let (store, lock) = (self.resolver.store, format!("layer-{}", key.hex()));
+        if let Some(lock) = store.try_lock(&lock)? {
+            return Ok(lock);
+        }
+        let _wait = Wait::for_build(self.resolver.reporter, name);
+        Ok(store.lock(&lock)?)
+    }
+
     /// Fills in the layer of a base that is made from packages, and makes it where it is missing.
     pub fn base_layer(&mut self) -> Result<()> {
         let Origin::Archive(from) = self.base.origin.clone() else { return Ok(()) };
@@ -25,7 +37,7 @@ impl Session<'_> {
         let mut known = cache::find(store, &key)?;
         if known.is_none() {
             // Another build may be making the same one.
-            let _lock = store.lock(&format!("layer-{}", key.hex()))?;
+            let _lock = self.alone(&key, "the base")?;
             known = cache::find(store, &key)?;
             if known.is_none() {
                 self.confirm(&from)?;

@@ -13,6 +13,7 @@ const URLS: [&str; 3] = ["debs", "external_tree", "url"];
 pub(super) fn written(blueprint: &Blueprint) -> Vec<Diagnostic> {
     let mut urls = Vec::new();
     blueprint.files.iter().flat_map(|file| &file.tasks).for_each(|task| of_fields(&task.fields, &mut urls));
+    let urls: Vec<Span> = urls.into_iter().map(|node| node.span).collect();
     let mut found = Vec::new();
     for (file, (_, text)) in (0..).zip(blueprint.sources.all()) {
         for Written { place, message, help } in all(text).into_iter().take(MAX_PROBLEMS) {
@@ -22,7 +23,31 @@ pub(super) fn written(blueprint: &Blueprint) -> Vec<Diagnostic> {
             found.push(say("password", span, message).label("for all to read who read the blueprint").help(help));
         }
     }
+    let tasks = blueprint.files.iter().flat_map(|file| &file.tasks);
+    let mut texts = Vec::new();
+    tasks.for_each(|task| task.fields.entries.iter().for_each(|(_, node)| leaves(node, &mut texts)));
+    let given = texts.into_iter().filter_map(|node| given(blueprint, node, &urls));
+    found.extend(given.take(MAX_PROBLEMS));
     found
+}
+
+/// The same of a text that gets a password from a variable whose value stands in the blueprint.
+fn given(blueprint: &Blueprint, node: &Node, urls: &[Span]) -> Option<Diagnostic> {
+    let Value::Scalar { text, .. } = &node.value else { return None };
+    let (expanded, names) = blueprint.with_own_values(text)?;
+    let Written { message, .. } = all(&expanded).into_iter().next().filter(|_| all(text).is_empty())?;
+    let named = names.iter().filter_map(|name| {
+        let place = blueprint.sources.place(blueprint.variables.get(name)?.span);
+        Some(format!("`{name}` ({place})"))
+    });
+    let named = named.collect::<Vec<_>>().join(" or ");
+    let message = format!("{message}: its value stands in the blueprint, as that of {named}");
+    let say = if urls.contains(&node.span) { Diagnostic::error } else { Diagnostic::warning };
+    let diagnostic = say("password", node.span, message).label("for all to read who read the blueprint");
+    Some(
+        diagnostic
+            .help("take the value out of `variables`, and name the variable in `required_env` with `secret: true`"),
+    )
 }
 
 struct Written {
@@ -52,8 +77,8 @@ fn all(text: &str) -> Vec<Written> {
     passwords.chain(tokens).chain(parameters).collect()
 }
 
-/// Places of values that are URLs.
-fn of_fields(fields: &Mapping, urls: &mut Vec<Span>) {
+/// Values that are URLs.
+fn of_fields<'n>(fields: &'n Mapping, urls: &mut Vec<&'n Node>) {
     for (key, node) in &fields.entries {
         match key.text.as_str() {
             name if URLS.contains(&name) => leaves(node, urls),
@@ -74,10 +99,10 @@ fn of_fields(fields: &Mapping, urls: &mut Vec<Span>) {
     }
 }
 
-fn leaves(node: &Node, urls: &mut Vec<Span>) {
+fn leaves<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
     match &node.value {
-        Value::Scalar { .. } => urls.push(node.span),
-        Value::Sequence(items) => items.iter().for_each(|item| leaves(item, urls)),
-        Value::Mapping(mapping) => mapping.entries.iter().for_each(|(_, node)| leaves(node, urls)),
+        Value::Scalar { .. } => found.push(node),
+        Value::Sequence(items) => items.iter().for_each(|item| leaves(item, found)),
+        Value::Mapping(mapping) => mapping.entries.iter().for_each(|(_, node)| leaves(node, found)),
     }
 }

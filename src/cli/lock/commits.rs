@@ -9,7 +9,7 @@ use crate::cli::error::{CommandError, Kind};
 use crate::cli::git::{Git, Named};
 use crate::cli::inputs::Prepared;
 use crate::cli::located::Place;
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::lock::ToolchainSource;
 use crate::op::{Checkout, Step};
 use crate::ssh::Ssh;
@@ -76,6 +76,7 @@ impl Locker<'_> {
             None => error,
         };
         self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
+        let _wait = Wait::start(&self.context.reporter, format!("an answer about {revision} of {url}"));
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
         let (resolver, runtime) = (network.resolver(), self.context.runtime.handle());
         let settings = resolver.fetcher.git_settings(&checkout.url);

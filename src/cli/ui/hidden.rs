@@ -84,12 +84,14 @@ impl<R: Report + ?Sized> Report for Hiding<R> {
             Event::TransferStarted { name, .. }
             | Event::LayerStarted { name, .. }
             | Event::TaskStarted { name, .. }
+            | Event::WaitStarted { what: name, .. }
             | Event::Platform(name) => (None, vec![name]),
             Event::TaskSkipped { name, reason, .. } => (None, vec![name, reason]),
             // What tasks print is masked where it comes in.
             Event::TaskOutput { .. }
             | Event::TransferProgress { .. }
             | Event::TransferEnded { .. }
+            | Event::WaitEnded { .. }
             | Event::TaskEnded { .. }
             | Event::LayerPhase { .. }
             | Event::LayerEnded { .. } => (None, Vec::new()),

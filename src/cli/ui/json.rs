@@ -133,6 +133,8 @@ fn object(event: Event) -> Value {
         }
         Event::TransferProgress { id, done } => json!({"event": "transfer-progress", "id": id.0, "done": done}),
         Event::TransferEnded { id } => json!({"event": "transfer-ended", "id": id.0}),
+        Event::WaitStarted { id, what } => json!({"event": "wait-started", "id": id.0, "what": what}),
+        Event::WaitEnded { id } => json!({"event": "wait-ended", "id": id.0}),
         Event::LayerStarted { id, name, index, count } => {
             json!({"event": "layer-started", "id": id.0, "name": name, "index": index, "count": count})
         }

@@ -1,5 +1,6 @@
 //! Steady lines for logs: one for each start and end, what tasks print, and a sign of life when nothing is shown.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -14,8 +15,21 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Transfers smaller than this are not worth a line.
 const WORTH_A_LINE: u64 = 1 << 20;
 
-/// Takes a line.
-type Sink = Box<dyn Fn(&str) + Send + Sync>;
+/// How many of the things that are waited for a sign of life names.
+const NAMED: usize = 3;
+
+/// Takes lines, and knows when it took the last one.
+struct Sink {
+    write: Box<dyn Fn(&str) + Send + Sync>,
+    last: Cell<Instant>,
+}
+
+impl Sink {
+    fn say(&self, line: &str) {
+        self.last.set(Instant::now());
+        (self.write)(line);
+    }
+}
 
 /// One line an event.
 pub struct Plain(Mutex<State>);
@@ -26,6 +40,8 @@ struct State {
     output: bool,
     layers: HashMap<Id, Layer>,
     transfers: HashMap<Id, Transfer>,
+    /// What is waited for, and since when.
+    waits: HashMap<Id, (String, Instant)>,
     /// What every label begins with.
     platform: String,
 }
@@ -48,8 +64,9 @@ struct Transfer {
 impl Plain {
     /// Lines for `sink`; with `output`, those that tasks print are among them.
     pub fn new(output: bool, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        let (layers, transfers, platform) = (HashMap::new(), HashMap::new(), String::new());
-        Self(Mutex::new(State { sink: Box::new(sink), output, layers, transfers, platform }))
+        let sink = Sink { write: Box::new(sink), last: Cell::new(Instant::now()) };
+        let (layers, transfers, waits) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self(Mutex::new(State { sink, output, layers, transfers, waits, platform: String::new() }))
     }
 
     /// Lines on standard error, with their heartbeat; the beat stops when the printer is dropped.
@@ -87,12 +104,24 @@ impl State {
                 Some((name, since)) => (name.as_str(), *since),
                 None => (layer.doing, layer.started),
             };
-            (self.sink)(&format!("{} … {name} ({})", layer.label, duration(now - since)));
+            self.sink.say(&format!("{} … {name} ({})", layer.label, duration(now - since)));
+        }
+        if now.saturating_duration_since(self.sink.last.get()) < HEARTBEAT {
+            return;
+        }
+        let waits = self.waits.values().map(|(what, since)| (*since, format!("waiting for {what}")));
+        let transfers = self.transfers.values();
+        let transfers = transfers.map(|it| (it.started, format!("{}: {}", it.name, bytes(it.done))));
+        let mut open: Vec<(Instant, String)> = waits.chain(transfers).collect();
+        open.sort();
+        for (since, what) in open.iter().take(NAMED) {
+            self.sink.say(&format!("… {what} ({})", duration(now.saturating_duration_since(*since))));
         }
     }
 
     fn event(&mut self, event: Event) {
-        let say = &self.sink;
+        let sink = &self.sink;
+        let say = |line: &str| sink.say(line);
         match event {
             Event::Note(text) => say(&text),
             Event::Warning(text) => say(&format!("warning: {text}")),
@@ -112,6 +141,8 @@ impl State {
                     say(&format!("{name}: {} in {}", bytes(done), duration(started.elapsed())));
                 }
             }
+            Event::WaitStarted { id, what } => _ = self.waits.insert(id, (what, Instant::now())),
+            Event::WaitEnded { id } => _ = self.waits.remove(&id),
             Event::LayerStarted { id, name, index, count } => {
                 let platform = &self.platform;
                 let label =
@@ -159,9 +190,8 @@ impl State {
     }
 
     fn task(&mut self, layer: Id, name: String) {
-        let say = &self.sink;
         if let Some(layer) = self.layers.get_mut(&layer) {
-            say(&format!("{}   {name}", layer.label));
+            self.sink.say(&format!("{}   {name}", layer.label));
             let now = Instant::now();
             layer.next_beat = now + HEARTBEAT;
             layer.task = Some((name, now));
@@ -210,6 +240,23 @@ mod tests {
         };
         assert_eq!(lines(true, print), ["[1/2]     one", "[1/2]", "[1/2]     done", "[1/2]     red"]);
         assert_eq!(lines(false, print), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_where_nothing_else_is() {
+        let said = lines(true, |plain| {
+            plain.event(Event::LayerEnded { id: Id(1), outcome: "built", size: None });
+            plain.event(Event::WaitStarted { id: Id(2), what: "another alloy, which makes b.yml".into() });
+            plain.event(Event::TransferStarted { id: Id(3), name: "x.bin".into(), total: None });
+            let mut state = plain.0.lock().unwrap();
+            let later = Instant::now() + HEARTBEAT;
+            state.beat(later - Duration::from_secs(5));
+            state.beat(later);
+            state.event(Event::WaitEnded { id: Id(2) });
+            state.event(Event::TransferEnded { id: Id(3) });
+            state.beat(later + HEARTBEAT);
+        });
+        assert_eq!(said[1..], ["… waiting for another alloy, which makes b.yml (30.0s)", "… x.bin: 0 B (30.0s)"]);
     }
 
     #[test]

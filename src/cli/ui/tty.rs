@@ -88,7 +88,13 @@ impl Report for Tty {
                     bar.set_position(done);
                 }
             }
-            Event::TransferEnded { id } => {
+            Event::WaitStarted { id, what } => {
+                let bar = self.bars.add(ProgressBar::new_spinner());
+                bar.set_style(style("  {spinner} {wide_msg}"));
+                bar.set_message(one_line(&format!("waiting for {what}")));
+                state.transfers.insert(id, bar);
+            }
+            Event::TransferEnded { id } | Event::WaitEnded { id } => {
                 if let Some(bar) = state.transfers.remove(&id) {
                     bar.finish_and_clear();
                 }

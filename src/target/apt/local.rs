@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use layers::root::Root;
+
 use super::Status;
 use crate::debian::{Budget, Control};
 use crate::op::{Secrets, Source};
@@ -13,9 +15,10 @@ use crate::target::TargetError;
 const HEAD: usize = 512;
 
 /// What the control file of a package says it is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct LocalDeb {
     what: String,
+    control: Control,
     /// Its name.
     pub package: String,
     /// Its version.
@@ -52,7 +55,7 @@ impl LocalDeb {
             Err(TargetError::Deb { what: what.clone(), why })
         };
         let (package, version, architecture) = (word("Package")?, word("Version")?, word("Architecture")?);
-        Ok(Self { what, package, version, architecture })
+        Ok(Self { what, package, version, architecture, control })
     }
 
     /// An error unless a root of `status`, with `foreign` architectures, takes its architecture.
@@ -67,6 +70,17 @@ impl LocalDeb {
              builds of that architecture alone; `dpkg --add-architecture {architecture}` in a task before takes it here"
         );
         Err(TargetError::Deb { what: self.what.clone(), why })
+    }
+
+    /// True if this very package is installed in `root`. Vendors build packages anew under the version that they had.
+    pub fn is_installed(&self, root: &Root, status: &Status<'_>) -> bool {
+        let stanza = status.stanza(&self.package, &self.version, &self.architecture);
+        stanza.is_some_and(|stanza| self.control.is_installed(root, stanza))
+    }
+
+    /// True if a package of its name and version is installed, this one or another.
+    pub fn has_namesake(&self, status: &Status<'_>) -> bool {
+        status.stanza(&self.package, &self.version, &self.architecture).is_some()
     }
 
     /// As apt names its file.

@@ -15,6 +15,7 @@ struct Installed<'a> {
     package: &'a str,
     version: &'a str,
     architecture: &'a str,
+    stanza: &'a str,
 }
 
 impl<'a> Status<'a> {
@@ -33,11 +34,11 @@ impl<'a> Status<'a> {
         architecture == "all" || self.native().is_none_or(|native| native == architecture)
     }
 
-    /// True if just that version of a package is installed.
-    pub fn has(&self, package: &str, version: &str, architecture: &str) -> bool {
+    /// What the file says of a package that is installed in just that version.
+    pub fn stanza(&self, package: &str, version: &str, architecture: &str) -> Option<&'a str> {
         let same =
-            |has: &Installed<'_>| (has.package, has.version, has.architecture) == (package, version, architecture);
-        self.installed.iter().any(same)
+            |has: &&Installed<'_>| (has.package, has.version, has.architecture) == (package, version, architecture);
+        self.installed.iter().find(same).map(|has| has.stanza)
     }
 
     /// Those of `packages` that are not installed. A bare name means the native architecture, as it does to apt;
@@ -107,7 +108,8 @@ impl<'a> Installed<'a> {
             |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim);
         // deb822, dpkg's status: "want flag state".
         field("Status")?.ends_with(" installed").then_some(())?;
-        Some(Self { package: field("Package")?, version: field("Version")?, architecture: field("Architecture")? })
+        let (package, version, architecture) = (field("Package")?, field("Version")?, field("Architecture")?);
+        Some(Self { package, version, architecture, stanza })
     }
 }
 

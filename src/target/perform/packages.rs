@@ -16,6 +16,15 @@ pub(super) const LENT: &str = "packages";
 /// What apt prints of a thousand packages is a tenth of it.
 const MOST_PRINTED: usize = 4 << 20;
 
+/// Packages of no archive that are to be installed.
+#[derive(Default)]
+struct Missing {
+    /// Their names and places.
+    files: Vec<(String, PathBuf)>,
+    /// True if another one of the same name and version is installed.
+    again: bool,
+}
+
 impl Performer<'_> {
     pub(super) fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
         let root = self.accounts()?.user("root")?;
@@ -37,7 +46,7 @@ impl Performer<'_> {
         let status = self.read(apt::STATUS);
         let has = Status::read(&status);
         let (missing, local) = (has.missing(packages), self.missing_debs(&has, debs)?);
-        let all_there = missing.is_empty() && local.is_empty();
+        let all_there = missing.is_empty() && local.files.is_empty();
         if all_there && !(packages.is_empty() && debs.is_empty()) {
             return Ok(0);
         }
@@ -45,25 +54,26 @@ impl Performer<'_> {
         if exit != 0 || all_there {
             return Ok(exit);
         }
-        self.with_debs(&local, |this, names| {
+        self.with_debs(&local.files, |this, names| {
             let wanted: Vec<&str> = missing.iter().copied().chain(names.iter().map(String::as_str)).collect();
-            let archives = this.archives(&wanted, recommends)?;
+            let archives = this.archives(&wanted, recommends, local.again)?;
             this.site.lend_archives(&archives)?;
-            let exit = this.as_root(&apt::install_command(&wanted, recommends))?;
+            let exit = this.as_root(&apt::install_command(&wanted, recommends, local.again))?;
             this.site.keep_archives(&archives)?;
             Ok(exit)
         })
     }
 
-    /// Those of `debs` that are not installed in just their version.
-    fn missing_debs(&self, has: &Status<'_>, debs: &[Source]) -> Result<Vec<(String, PathBuf)>, TargetError> {
-        let mut missing = Vec::new();
+    /// Those of `debs` that are not what is installed.
+    fn missing_debs(&self, has: &Status<'_>, debs: &[Source]) -> Result<Missing, TargetError> {
+        let mut missing = Missing::default();
         for source in debs {
             let path = self.file(source)?;
             let deb = LocalDeb::read(source, &path)?;
             deb.fits(has, &self.read(apt::ARCHITECTURES))?;
-            if !has.has(&deb.package, &deb.version, &deb.architecture) {
-                missing.push((deb.file_name(), path));
+            if !deb.is_installed(self.root(), has) {
+                missing.again |= deb.has_namesake(has);
+                missing.files.push((deb.file_name(), path));
             }
         }
         Ok(missing)
@@ -86,16 +96,16 @@ impl Performer<'_> {
     }
 
     /// What apt is going to need, where that is kept. If it does not say, the installation tells why.
-    fn archives(&mut self, packages: &[&str], recommends: bool) -> Result<Vec<Archived>, TargetError> {
+    fn archives(&mut self, packages: &[&str], recommends: bool, again: bool) -> Result<Vec<Archived>, TargetError> {
         if !self.site.keeps_archives() {
             return Ok(Vec::new());
         }
-        let (exit, printed) = self.uris(packages, recommends)?;
+        let (exit, printed) = self.uris(packages, recommends, again)?;
         Ok(if exit == 0 { apt::archived(&printed) } else { Vec::new() })
     }
 
     /// What apt says it would fetch.
-    fn uris(&mut self, packages: &[&str], recommends: bool) -> Result<(i32, String), TargetError> {
+    fn uris(&mut self, packages: &[&str], recommends: bool, again: bool) -> Result<(i32, String), TargetError> {
         let root = self.accounts()?.user("root")?;
         let printed = RefCell::new(Vec::new());
         let keep = |bytes: &[u8]| {
@@ -105,7 +115,7 @@ impl Performer<'_> {
             }
         };
         let env = self.assigned(&root)?;
-        let exit = self.site.run(&apt::uris_command(packages, recommends), &root, &env, "/", &keep)?;
+        let exit = self.site.run(&apt::uris_command(packages, recommends, again), &root, &env, "/", &keep)?;
         Ok((exit, String::from_utf8_lossy(&printed.borrow()).into_owned()))
     }
 
@@ -149,15 +159,18 @@ impl Performer<'_> {
         let has = Status::read(&status);
         let local = self.missing_debs(&has, own)?;
         let rest = !debs.is_empty() && !has.missing(packages).is_empty();
-        if local.is_empty() && !rest {
+        if local.files.is_empty() && !rest {
             return Ok(0);
         }
         let automatic = has.automatic(packages, debs, &self.read(apt::EXTENDED_STATES));
-        let files = debs.iter().map(|deb| Ok((apt::file_name(deb), self.file(&deb.source)?)));
+        // Of those that are there already, none is installed again for the sake of another.
+        let there = |deb: &Deb| has.stanza(&deb.package, &deb.version, &deb.architecture).is_some();
+        let files = debs.iter().filter(|deb| !(local.again && there(deb)));
+        let files = files.map(|deb| Ok((apt::file_name(deb), self.file(&deb.source)?)));
         let mut files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
-        files.extend(local);
+        files.extend(local.files);
         self.with_debs(&files, |this, names| {
-            let exit = this.offline(&apt::local_command(names))?;
+            let exit = this.offline(&apt::local_command(names, local.again))?;
             if exit != 0 || automatic.is_empty() {
                 return Ok(exit);
             }
@@ -191,7 +204,7 @@ impl Performer<'_> {
         let status = self.read(apt::STATUS);
         let has = Status::read(&status);
         let (missing, local) = (has.missing(packages), self.missing_debs(&has, debs)?);
-        if missing.is_empty() && local.is_empty() {
+        if missing.is_empty() && local.files.is_empty() {
             return Ok(Closure::default());
         }
         let failed =
@@ -200,9 +213,9 @@ impl Performer<'_> {
         if exit != 0 {
             return Err(failed("refreshing apt's index", exit, "see above"));
         }
-        let (exit, printed) = self.with_debs(&local, |this, names| {
+        let (exit, printed) = self.with_debs(&local.files, |this, names| {
             let wanted: Vec<&str> = missing.iter().copied().chain(names.iter().map(String::as_str)).collect();
-            this.uris(&wanted, recommends)
+            this.uris(&wanted, recommends, local.again)
         })?;
         if exit != 0 {
             return Err(failed("asking apt what it would install", exit, &printed));

@@ -14,19 +14,19 @@ use tokio::runtime::Handle;
 use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
 use crate::debian::{self, BaseOptions, BasePlan, Releases, Seen};
 use crate::event::{Event, Reporter, Wait};
-use crate::fetch::{Download, FetchError, Fetcher};
+use crate::fetch::Fetcher;
 use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest, NO_PLATFORM};
 use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, Registries};
 use crate::ssh::Ssh;
-use crate::tasks::Task;
 
 mod crates;
 mod debs;
 mod downloads;
 mod error;
+mod excludes;
 mod files;
 mod kept;
 mod known;
@@ -37,10 +37,12 @@ mod pin;
 mod rootfs;
 mod team;
 mod tree;
+mod unpinned;
 
 pub use crates::{CRATES_IO, Crate, crate_entry};
 pub use downloads::WITNESS;
 pub use error::ResolveError;
+pub use excludes::unused;
 pub use files::{local, taken};
 pub use kept::Kept;
 pub use meant::Other;
@@ -339,33 +341,6 @@ impl Resolver<'_> {
             }
         }
         Ok((known, unknown))
-    }
-
-    fn unpinned(&self, unpinned: Vec<(&Source, &Step, &str)>, digests: &mut BTreeMap<Source, Digest>) -> Result<()> {
-        let ask = |(source, step, url): (&Source, &Step, &str)| {
-            let known = if self.pull { None } else { self.fetcher.known(url) };
-            let download = Download { url: url.to_owned(), sha256: None, size: None, part_of: None };
-            let fetcher = self.fetcher.clone();
-            let task = Task::start(self.runtime, async move {
-                match known {
-                    // Whoever reads it looks whether it still is.
-                    Some(digest) => Ok(digest),
-                    None => fetcher.fetch(&download).await.map(|fetched| fetched.digest),
-                }
-            });
-            (source.clone(), step.name.clone(), place(step), task)
-        };
-        for (source, task, place, fetch) in unpinned.into_iter().map(ask).collect::<Vec<_>>() {
-            let digest = fetch
-                .wait()
-                .map_err(FetchError::from)
-                .and_then(|fetched| fetched)
-                .map_err(|error| ResolveError::Download { task, place: place.clone(), error })?;
-            let warning = format!("{place}: the download is not pinned; add `sha256: {}`", digest.hex());
-            self.reporter.event(Event::Warning(warning));
-            digests.insert(source, digest);
-        }
-        Ok(())
     }
 }
 

@@ -169,10 +169,24 @@ mod tests {
 
     #[test]
     fn a_package_is_a_name_with_extras_and_versions() {
-        for good in ["six", "ruamel.yaml", "west[all]", "a [x, y-z]", "six>=1.0", "six >=1.0, !=1.5.*, <2", "a[b]~=1.2"] {
+        for good in ["six", "ruamel.yaml", "west[all]", "a [x, y-z]", "six>=1.0", "six >=1.0, !=1.5.*, <2", "a[b]~=1.2"]
+        {
             assert!(is_requirement(good, false), "{good}");
         }
-        let bad = ["", "a b", "six --user", "six[", "six]", "six==", "six,six", "-r x", "six=1=", "a[b]c", "six>=1,,<2", "a_"];
+        let bad = [
+            "",
+            "a b",
+            "six --user",
+            "six[",
+            "six]",
+            "six==",
+            "six,six",
+            "-r x",
+            "six=1=",
+            "a[b]c",
+            "six>=1,,<2",
+            "a_",
+        ];
         for bad in bad {
             assert!(!is_requirement(bad, false), "{bad}");
         }

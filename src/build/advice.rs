@@ -70,7 +70,19 @@ fn moved(step: &Step, output: &[String]) -> Option<String> {
 /// The same of what has nothing to do with where something is checked out from; `ssh` is the agent that was lent.
 fn known(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
     let known = output.iter().rev().find_map(|line| advice(line)).map(str::to_owned);
-    known.or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
+    known.or_else(|| foreign(output)).or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
+}
+
+/// The same of apt, which knows no package `name:arch`.
+fn foreign(output: &[String]) -> Option<String> {
+    let unknown =
+        |line: &'_ String| line.split_once("Unable to locate package ").map(|(_, name)| name.trim().to_owned());
+    let name = output.iter().find_map(unknown)?;
+    let (package, arch) = name.split_once(':')?;
+    Some(format!(
+        "apt knows {arch} where `dpkg --add-architecture {arch}` was run, in a task before; if it was, there is no `{package}` \
+         for {arch}"
+    ))
 }
 
 /// The same of git servers, by whatever command of `step`.

@@ -221,7 +221,14 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
                         let message = format!("`excludes` means nothing here: `{path}` is a file");
                         found.extend(span.map(|span| Diagnostic::warning("glob", span, message)));
                     }
-                    Ok(_) => {}
+                    Ok(_) => {
+                        let span = place_of(blueprint, step, "excludes");
+                        for pattern in resolve::unused(&blueprint.directory, path, excludes) {
+                            let message = format!("`{pattern}` in `excludes` leaves nothing out");
+                            let help = "a pattern is for paths inside of `source`: `*.o`, `build`, `src/*.o`";
+                            found.extend(span.map(|span| Diagnostic::warning("glob", span, message).help(help)));
+                        }
+                    }
                     Err(error) => {
                         let span = source_of(blueprint, step);
                         found.extend(span.map(|span| not_copied(path, &error, span)));

@@ -1,8 +1,12 @@
 //! The first help: commands in groups, and how alloy is told what to do.
 
-use clap::{Command, CommandFactory};
+use clap::builder::Resettable;
+use clap::{Arg, Command, CommandFactory};
 
 use super::Cli;
+
+/// By which key a team's entries must be signed.
+const VERIFY_KEY: &str = "ALLOY_CACHE_VERIFY_KEY";
 
 /// Headings, and the commands below each.
 const GROUPS: [(&str, &[&str]); 6] = [
@@ -29,7 +33,18 @@ pub(super) fn command() -> Command {
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{text}\n`alloy COMMAND --help` says all of a command.\n\n\
          {{options}}{{after-help}}"
     );
-    command.help_template(template).arg_required_else_help(true)
+    filled(command.help_template(template).arg_required_else_help(true))
+}
+
+/// Variables for which an empty value is none at all: CI services hand on empty what nobody has set. Of a key by which
+/// others are to be trusted, that is an error: nobody wants to be without it by mistake.
+fn filled(command: Command) -> Command {
+    let empty = |arg: &Arg| {
+        let name = arg.get_env().filter(|name| *name != VERIFY_KEY);
+        name.and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    let command = command.mut_args(|arg| if empty(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(filled)
 }
 
 #[cfg(test)]

@@ -35,12 +35,16 @@ pub(super) fn unset(fields: &ImageFields, image: &ImageSpec) -> Option<Diagnosti
 
 /// The same of the `env` of tasks, which knows that of the image as well.
 pub(super) fn unset_in_tasks(blueprint: &Blueprint, layers: &[LoweredLayer]) -> Vec<Diagnostic> {
-    let of_image = blueprint.manifest.image.env.iter().map(|(name, _)| name.as_str());
-    let known: BTreeSet<&str> = of_image.chain(ALWAYS).collect();
+    let of_image = || blueprint.manifest.image.env.iter();
+    let known: BTreeSet<&str> = of_image().map(|(name, _)| name.as_str()).chain(ALWAYS).collect();
     let mut found = Vec::new();
     for step in layers.iter().flat_map(|layer| &layer.steps) {
         let mut known = known.clone();
         for (name, value) in &step.env {
+            // What is wrong with that is told of the manifest.
+            if of_image().any(|(other, same)| other == name && same == value) {
+                continue;
+            }
             let value = EnvValue::read(value).ok();
             let wanted = value.as_ref().and_then(|value| {
                 value

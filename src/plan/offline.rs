@@ -32,7 +32,8 @@ fn why(step: &Step) -> Option<(String, &'static str)> {
             return Some((message, LOCK));
         }
         Some((Pinned::Online, language)) => {
-            let message = format!("what builds a {language} package of the task `{name}` is not pinned, and it has no network");
+            let message =
+                format!("what builds a {language} package of the task `{name}` is not pinned, and it has no network");
             return Some((message, "take a version of which there is a wheel"));
         }
         Some((Pinned::Whole, _)) | None => {}

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
 use layers::digest::{Digest, Hasher};
 use layers::holes::Holes;
 use layers::root::{FileKind, Root, RootError};
@@ -18,6 +17,7 @@ use layers::verified::HashingReader;
 use layers::{at_once, disk, regular, whiteout};
 use tempfile::NamedTempFile;
 
+use super::excludes::Excludes;
 use super::{ResolveError, Resolver, Result, files};
 use crate::op::Step;
 
@@ -34,9 +34,6 @@ const COPIED: usize = 64 << 10;
 /// The first element of all paths in the tar: a single file's, and a directory's.
 const FILE: &str = "file";
 const DIRECTORY: &str = "directory";
-
-const GLOBS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// What one path of a tree is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +61,7 @@ pub fn members(directory: &Path, path: &str, excludes: &[String]) -> io::Result<
         FileKind::Directory => found.insert(PathBuf::new(), Member::Directory),
         _ => return Err(io::Error::other("it is neither a file nor a directory")),
     };
-    let patterns: Vec<Pattern> = excludes
-        .iter()
-        .map(|text| Pattern::new(text))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(io::Error::other)?;
+    let excludes = Excludes::new(excludes)?;
     // Only to see where links lead from here, as they will where it is copied to.
     let tree = Root::open(&directory.join(path).canonicalize()?).map_err(RootError::into_source)?;
     let mut left = vec![PathBuf::new()];
@@ -77,9 +70,8 @@ pub fn members(directory: &Path, path: &str, excludes: &[String]) -> io::Result<
             top.beneath(&path.join(&inside)).and_then(layers::root::Handle::into_directory).map_err(leads_out)?;
         for name in opened.names().map_err(RootError::into_source)? {
             let at = inside.join(&name);
-            let excluded = |pattern: &Pattern| pattern.matches_path_with(&at, GLOBS);
             let private = name == ENV_FILE && path.join(&inside) == Path::new(".");
-            if private || OURS.iter().any(|ours| name == *ours) || patterns.iter().any(excluded) {
+            if private || OURS.iter().any(|ours| name == *ours) || excludes.leave_out(&at) {
                 continue;
             }
             let wrong = |problem: &str| Err(io::Error::other(format!("{} {problem}", at.display())));
@@ -116,11 +108,9 @@ pub fn members(directory: &Path, path: &str, excludes: &[String]) -> io::Result<
 
 /// True if a file or directory `inside` of a directory that is copied without `excludes` would belong to it.
 pub fn copies(excludes: &[String], inside: &Path) -> bool {
-    let patterns: Vec<Pattern> = excludes.iter().filter_map(|text| Pattern::new(text).ok()).collect();
-    let left_out = |at: &Path| {
-        at.file_name().is_some_and(|name| OURS.iter().any(|ours| name == *ours))
-            || patterns.iter().any(|pattern| pattern.matches_path_with(at, GLOBS))
-    };
+    let Ok(excludes) = Excludes::new(excludes) else { return true };
+    let left_out =
+        |at: &Path| at.file_name().is_some_and(|name| OURS.iter().any(|ours| name == *ours)) || excludes.leave_out(at);
     !inside.ancestors().filter(|at| !at.as_os_str().is_empty()).any(left_out)
 }
 

@@ -45,12 +45,15 @@ pub fn update_command() -> Vec<String> {
 /// What apt is told where another package of the same name and version is there.
 const AGAIN: &str = "--reinstall";
 
+/// What apt is told where files are among `packages`: each is wanted in just its version, as `name=version` is.
+fn older(packages: &[&str]) -> Option<&'static str> {
+    packages.iter().any(|package| package.starts_with('/')).then_some("--allow-downgrades")
+}
+
 /// The command that installs `packages`; `again` where another one of the same version may be there.
 pub fn install_command(packages: &[&str], recommends: bool, again: bool) -> Vec<String> {
     let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
-    // A file is wanted in just its version, as `name=version` is.
-    let older = packages.iter().any(|package| package.starts_with('/')).then_some("--allow-downgrades");
-    let options = older.into_iter().chain(again.then_some(AGAIN));
+    let options = older(packages).into_iter().chain(again.then_some(AGAIN));
     let fixed = ["apt-get", "install", "-y", recommends].into_iter().chain(options).chain(["--"]);
     fixed.chain(packages.iter().copied()).map(str::to_owned).collect()
 }
@@ -60,7 +63,7 @@ pub fn install_command(packages: &[&str], recommends: bool, again: bool) -> Vec<
 pub fn uris_command(packages: &[&str], recommends: bool, again: bool) -> Vec<String> {
     let recommends = if recommends { "--install-recommends" } else { "--no-install-recommends" };
     let options = ["Acquire::ForceHash=SHA256", "Dir::Cache::archives=/run/alloy/none/"];
-    let options = options.iter().flat_map(|option| ["-o", option]).chain(again.then_some(AGAIN));
+    let options = options.iter().flat_map(|option| ["-o", option]).chain(older(packages)).chain(again.then_some(AGAIN));
     let fixed =
         ["apt-get", "install", "--print-uris", "-qq", "-y", recommends].into_iter().chain(options).chain(["--"]);
     fixed.chain(packages.iter().copied()).map(str::to_owned).collect()

@@ -300,7 +300,11 @@ impl<'a> Performer<'a> {
         };
         let account = accounts.user(user)?;
         let argv = shells::command_line(&account, command, &self.paths())?;
-        let cwd = cwd.unwrap_or(&account.home).to_owned();
+        // As su has it: an account may have a home that is not there.
+        let there =
+            |home: &str| self.root().metadata_followed(Path::new(home)).is_ok_and(|it| it.kind == FileKind::Directory);
+        let home = || Some(account.home.as_str()).filter(|home| there(home));
+        let cwd = cwd.or_else(home).unwrap_or("/").to_owned();
         self.run(&argv, &account, env, Some(&cwd))
     }
 

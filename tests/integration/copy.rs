@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::host::Host;
 use crate::support::hub::hub;
 use crate::support::registry::Registry;
-use crate::support::{Store, blueprint, shared, text, tool};
+use crate::support::{Store, blueprint, shared, tasks, text, tool};
 
 const TASKS: &str = "\
 - {name: Tree, action: copy, source: conf, dest: /etc/app, excludes: ['**/*.orig'], owner: '7:8'}\n\
@@ -172,4 +172,18 @@ fn a_host_gets_the_same_and_keeps_what_else_it_has() {
     host.install(store, blueprint.path(), &[]).ok();
     assert_eq!(seen(host.path(), "etc/app/app.conf").3, "new\n");
     assert_eq!(seen(host.path(), "etc/app.conf"), (0o600, 0, 0, "new\n".into()));
+}
+
+#[test]
+fn patterns_that_cannot_be_meant_are_told() {
+    let task =
+        "- {name: a, action: copy, source: src, dest: /opt/a, excludes: [src/a.c, '{a,b}.c', __pycache__, a.c]}\n";
+    let blueprint = tasks(task);
+    std::fs::create_dir(blueprint.path().join("src")).unwrap();
+    std::fs::write(blueprint.path().join("src/a.c"), "").unwrap();
+    let said = shared().run(&["check", text(blueprint.path())]).ok().stdout;
+    for pattern in ["src/a.c", "{a,b}.c"] {
+        assert!(said.contains(&format!("`{pattern}` in `excludes` leaves nothing out")), "{said}");
+    }
+    assert!(said.contains("0 errors, 2 warnings"), "what a build leaves behind may be missing: {said}");
 }

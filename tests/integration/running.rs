@@ -17,6 +17,13 @@ fn a_command_runs_as_asked() {
     let read_only = format!("{volume}:ro");
     store.run(&["run", "-v", &read_only, "running", "touch", "/work/x"]).fails(1);
     store.run(&["run", "-v", "/does/not/exist:/x", "running", "true"]).fails(2);
+    for nowhere in ["/", "/work/../x"] {
+        let said = store.run(&["run", "-v", &format!("{}:{nowhere}", text(place.path())), "running", "true"]);
+        assert!(said.fails(2).stderr.contains("PATH "));
+    }
+    // Who names a group is in no other, as elsewhere.
+    let id = |user: &str| store.run(&["run", "-u", user, "running", "--", "id", "-G"]).ok().stdout;
+    assert_eq!((id("1234:55").as_str(), id("1234").as_str(), id("root:7").as_str()), ("55\n", "0\n", "7\n"));
     store.run(&["run", "running", "no-such-program"]).fails(127);
     store.run(&["run", "-u", "nobody-knows", "running", "true"]).fails(1);
     let near = store.run(&["run", "runnign", "true"]).fails(1);

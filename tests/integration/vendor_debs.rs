@@ -150,6 +150,56 @@ fn a_file_of_the_blueprint_is_a_package_too() {
     assert!((missing.stdout + &missing.stderr).contains("vendor/acme-probe.deb"));
 }
 
+/// Packages that a vendor builds anew are often of the version that they had.
+#[test]
+fn a_package_that_was_built_anew_is_installed() {
+    let (files, store) = (archive(), Store::with_base());
+    let again = "dpkg-deb -R acme-tool.deb r; echo $NEW > r/usr/share/acme/acme-tool; \
+                 echo \"$(md5sum < r/usr/share/acme/acme-tool | cut -d' ' -f1)  usr/share/acme/acme-tool\" > r/DEBIAN/md5sums; \
+                 dpkg-deb --root-owner-group -b r $NEW.deb > /dev/null; rm -r r\n";
+    files.script(&format!("NEW=old; {again}NEW=new; {again}"));
+    let task = |name: &str, from: &str| format!("- {{name: {name}, action: apt_install, debs: [{from}.deb]}}\n");
+    let blueprint = tasks(&on(&files, &(task("a", "old") + &task("again", "old") + &task("b", "new"))));
+    for name in ["old.deb", "new.deb"] {
+        fs::copy(files.path().join(name), blueprint.path().join(name)).unwrap();
+    }
+    let path = text(blueprint.path());
+    let look = || store.run(&["run", "x:1", "--", "cat", "/usr/share/acme/acme-tool"]).ok().stdout;
+    let said = store.run(&["build", path, "--no-attest", "-t", "x:1", "--task-output", "all"]).ok().stderr;
+    assert_eq!(said.matches("Setting up acme-tool").count(), 2, "the very same is not installed twice: {said}");
+    assert_eq!(look(), "new\n");
+    store.run(&["lock", path]).ok();
+    store.run(&["build", path, "--no-attest", "--locked", "--no-cache", "-t", "x:1"]).ok();
+    assert_eq!(look(), "new\n");
+
+    let (host, one) = (Host::debian(), tasks(&on(&files, &task("a", "vendor"))));
+    let install = || {
+        let arguments = ["install", "--blueprint-dir", text(one.path()), "--root", text(host.path())];
+        store.run(&arguments).ok();
+        host.read("usr/share/acme/acme-tool")
+    };
+    for name in ["old", "new"] {
+        fs::copy(files.path().join(format!("{name}.deb")), one.path().join("vendor.deb")).unwrap();
+        assert_eq!(install(), format!("{name}\n"));
+    }
+    let drift = store.run(&["drift", "--blueprint-dir", text(one.path()), "--root", text(host.path())]).ok().stdout;
+    assert!(drift.contains("1 package"), "{drift}");
+}
+
+/// What has no network can be pinned, and is asked for nothing then.
+#[test]
+fn a_task_without_a_network_is_locked() {
+    let (files, store) = (archive(), Store::with_base());
+    let task = "- {name: tool, action: apt_install, packages: [acme-tool], network: none}\n";
+    let blueprint = tasks(&on(&files, task));
+    let path = text(blueprint.path());
+    let said = store.run(&["build", path, "--no-attest"]).fails(3).stderr;
+    assert!(said.contains("are not locked, and apt has no network") && said.contains("`alloy lock`"), "{said}");
+    store.run(&["lock", path]).ok();
+    store.run(&["build", path, "--no-attest", "--locked", "-t", "x:1"]).ok();
+    store.run(&["run", "x:1", "--", "test", "-f", "/usr/share/acme/acme-tool"]).ok();
+}
+
 #[test]
 fn what_cannot_be_installed_is_told() {
     let (files, store) = (archive(), Store::with_base());
@@ -187,6 +237,14 @@ fn a_script_that_wants_a_machine_is_explained() {
     let blueprint = tasks(&on(&files, &format!("- {{name: probe, action: apt_install, debs: ['{url}']}}\n")));
     let said = store.run(&["build", text(blueprint.path()), "--no-attest"]).fails(1).stderr;
     assert!(said.contains("wants a running udev") && said.contains("dpkg-divert"), "{said}");
+    // More of systemctl than alloy's own can do.
+    files.script(
+        "printf '#!/bin/sh\\nset -e\\nsystemctl enable acme\\n' > q/DEBIAN/postinst
+         dpkg-deb --root-owner-group -b q acme-enable.deb > /dev/null",
+    );
+    let task = format!("- {{name: probe, action: apt_install, debs: ['{}']}}\n", files.url("acme-enable.deb"));
+    let said = store.run(&["build", text(tasks(&on(&files, &task)).path()), "--no-attest"]).fails(1).stderr;
+    assert!(said.contains("with the package `systemd`, installed by a task before"), "{said}");
     // What it says helps.
     let divert = format!(
         "- {{name: divert, action: run_command, reason: test, command: dpkg-divert --rename --add /bin/udevadm && ln -s /bin/true /sbin/udevadm}}\n\

@@ -206,12 +206,39 @@ fn repositories_that_no_task_names_stand_beside_those_of_tasks() {
     let packages = document["packages"].as_array().unwrap();
     let of = |name: &str| packages.iter().filter(|package| package["name"] == name).collect::<Vec<_>>();
     assert_eq!((of("sdk").len(), of("loose").len(), of("hal").len()), (1, 1, 1));
+    assert_eq!(of("sdk")[0]["sourceInfo"], "`v1` of the git repository, in /opt/sdk");
+    // What nobody has pinned is known where it is.
+    assert_eq!(of("loose")[0]["versionInfo"], json!(two));
+    assert_eq!(of("loose")[0]["sourceInfo"], "`main` of the git repository, in /opt/loose");
     let hal = of("hal")[0];
     assert_eq!(hal["versionInfo"], json!(two));
     assert_eq!(hal["downloadLocation"], json!(format!("git+https://a.example/hal.git@{two}")));
     assert_eq!(hal["sourceInfo"], "the git repository in /opt/sdk/hal");
     let contains = json!({"spdxElementId": IMAGE, "relationshipType": "CONTAINS", "relatedSpdxElement": hal["SPDXID"]});
     assert!(document["relationships"].as_array().unwrap().contains(&contains));
+}
+
+#[test]
+fn no_commit_is_said_of_a_checkout_that_may_be_another_one() {
+    let (one, two) = ("c".repeat(40), "d".repeat(40));
+    let url = "https://a.example/sdk.git";
+    let found =
+        |path: &str, commit: &String| GitRepository { path: path.into(), url: url.into(), commit: commit.clone() };
+    let inventory = Inventory {
+        git: [found("/opt/a", &one), found("/opt/b", &two)].into(),
+        complete: true,
+        ..Inventory::default()
+    };
+    let checkout =
+        |revision: &str| json!({"name": "sdk", "uri": url, "annotations": {"kind": "git", "revision": revision}});
+    for checkouts in [json!([checkout("v1")]), json!([checkout("v1"), checkout("v2")])] {
+        let document = made(&checkouts, &inventory);
+        let packages = document["packages"].as_array().unwrap().iter().filter(|package| package["name"] == "sdk");
+        let versions: Vec<_> = packages.map(|package| package["versionInfo"].as_str().map(str::to_owned)).collect();
+        let said: Vec<&String> = versions.iter().flatten().collect();
+        assert_eq!(said, [&one, &two], "each is there by itself, and no task's revision is said to be it");
+        assert_eq!(versions.len(), checkouts.as_array().unwrap().len() + 2);
+    }
 }
 
 #[test]

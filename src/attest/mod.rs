@@ -2,6 +2,7 @@
 //! Pure: the same build gives the same documents, byte for byte.
 
 mod cosign;
+mod index;
 mod pinned;
 mod provenance;
 mod purl;
@@ -9,6 +10,7 @@ mod spdx;
 mod statement;
 
 pub use cosign::{ATTESTATION, SIGNATURE, attestation_tag, envelope, identity, signature_tag, simple_signing};
+pub use index::of_index;
 pub use provenance::{BUILD_TYPE, provenance};
 pub use spdx::sbom;
 pub use statement::{Dependency, PREDICATE_TYPE, Statement};

@@ -80,6 +80,9 @@ pub enum RemoteError {
     /// The list's tag is taken.
     #[error("its tag {LIST_TAG} holds something else than the list of a cache")]
     Taken,
+    /// What may be needed is not deleted.
+    #[error("it cannot be told which layers are needed: {0}")]
+    Unknown(String),
     /// Others write all the time.
     #[error("others wrote its list {ATTEMPTS} times while it was written")]
     Busy,
@@ -305,25 +308,33 @@ impl Remote {
     pub async fn others(&self) -> Result<Vec<String>> {
         match &self.0.kind {
             Kind::Registry(client) => {
-                let tags = client.tags().await?.into_iter();
-                Ok(tags.filter(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX)).collect())
+                let tags = client.tags().await?;
+                if tags.is_empty() {
+                    // A list that is kept under a tag is there.
+                    return Err(RemoteError::Unknown(format!("{} lists no tags", client.repository())));
+                }
+                Ok(tags.into_iter().filter(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX)).collect())
             }
             Kind::Directory(directory) => aside(directory, |directory, _| directory.others()).await,
         }
     }
 
-    /// Digests of all layers that the image under `tag` has, for every platform.
+    /// Digests of all layers that the image under `tag` has, for every platform: all of them, or an error.
     pub async fn layers(&self, tag: &str) -> Result<BTreeSet<Digest>> {
         let (mut layers, mut waiting) = (BTreeSet::new(), vec![tag.to_owned()]);
         // An index of indexes of indexes is nothing that anybody makes.
         for _ in 0..MOST_MANIFESTS {
             let Some(name) = waiting.pop() else { break };
             let Some(bytes) = self.any_manifest(&name).await? else { continue };
-            let Ok(parts) = serde_json::from_slice::<Parts>(&bytes) else { continue };
+            let parts: Parts = serde_json::from_slice(&bytes)
+                .map_err(|error| RemoteError::Unknown(format!("the manifest {name} is damaged: {error}")))?;
             layers.extend(parts.layers.into_iter().map(|layer| layer.digest));
             waiting.extend(parts.manifests.into_iter().map(|manifest| manifest.digest.to_string()));
         }
-        Ok(layers)
+        match waiting.is_empty() {
+            true => Ok(layers),
+            false => Err(RemoteError::Unknown(format!("{tag} lists more than {MOST_MANIFESTS} manifests"))),
+        }
     }
 
     async fn any_manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -17,11 +17,13 @@ use crate::build::{self, Built};
 use crate::event::Event;
 use crate::image::{self, BuiltFrom, Documents, Image, ImageError, Index, Local, LocalImage, Manifest};
 use crate::plan::Platform;
-use crate::registry::{Client, Reference, Referrer};
+use crate::registry::{Client, Reference, Referrer, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
 
 /// Bytes of a document.
 const LIMIT: u64 = 64 << 20;
+/// Manifests that are looked at where a registry's list does not say what they are.
+const LOOKED_AT: usize = 32;
 
 /// Which of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +77,35 @@ pub(super) fn read(store: &Store, document: &Descriptor) -> Result<Vec<u8>, Comm
 }
 
 /// True if the registry has an SBOM and a provenance statement of `subject`.
-pub(super) fn are_attached(resolver: &Resolver<'_>, client: &Client, subject: &Digest) -> Result<bool, CommandError> {
-    let referrers = resolver.runtime.block_on(client.referrers(subject)).map_err(ResolveError::from)?;
-    Ok([Which::Sbom, Which::Provenance].iter().all(|which| referrers.iter().any(|referrer| which.is(referrer))))
+pub(super) fn are_attached(resolver: &Resolver<'_>, client: &Client, subject: &Digest) -> Result<bool, RegistryError> {
+    let referrers = resolver.runtime.block_on(client.referrers(subject))?;
+    for which in [Which::Sbom, Which::Provenance] {
+        if fitting(resolver, client, &referrers, which)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Those of `referrers` that are of that kind. Where the registry lists none as such, their manifests say what they are.
+fn fitting(
+    resolver: &Resolver<'_>,
+    client: &Client,
+    referrers: &[Referrer],
+    which: Which,
+) -> Result<Vec<Referrer>, RegistryError> {
+    let listed: Vec<Referrer> = referrers.iter().filter(|referrer| which.is(referrer)).cloned().collect();
+    if !listed.is_empty() {
+        return Ok(listed);
+    }
+    let known = [Some(attest::SPDX), Some(attest::IN_TOTO)];
+    let unknown = referrers.iter().filter(|referrer| !known.contains(&referrer.artifact_type.as_deref()));
+    let mut found = Vec::new();
+    for referrer in unknown.take(LOOKED_AT) {
+        let described = resolver.runtime.block_on(client.described(referrer.clone()))?;
+        found.extend(which.is(&described).then_some(described));
+    }
+    Ok(found)
 }
 
 /// What is said of an image that was just built. What is in it is looked at when somebody wants to know.
@@ -199,7 +227,7 @@ fn attached(resolver: &Resolver<'_>, name: &Reference, which: Which) -> Result<D
     let client = resolver.client(name)?;
     let subject = manifest(resolver, &client, name)?;
     let referrers = resolver.runtime.block_on(client.referrers(&subject)).map_err(ResolveError::from)?;
-    let mut fitting: Vec<Referrer> = referrers.into_iter().filter(|referrer| which.is(referrer)).collect();
+    let mut fitting = fitting(resolver, &client, &referrers, which).map_err(ResolveError::from)?;
     let count = fitting.len();
     let Some(referrer) = fitting.pop() else {
         let message = format!("no {} is attached to {name} ({subject})", which.name());

@@ -139,12 +139,12 @@ impl From<RemoteError> for CommandError {
             RemoteError::Registry(error) => error.into(),
             RemoteError::Directory(_) | RemoteError::Ended(_) => with(Kind::Failed, &error, None),
             RemoteError::Store(error) => error.into(),
-            RemoteError::Entry(_) | RemoteError::Busy | RemoteError::Silent(_) => with(Kind::Network, &error, None),
             RemoteError::Taken => {
                 let hint =
                     "keep the cache in another repository (--cache-from, --cache-to), or give that tag another name";
                 with(Kind::Network, &error, Some(hint.into()))
             }
+            _ => with(Kind::Network, &error, None),
         }
     }
 }

@@ -29,7 +29,7 @@ mod attach;
 mod checked;
 mod verify;
 
-pub(super) use attach::{Attach, AttachArgs, sign};
+pub(super) use attach::{Attach, AttachArgs, put_index};
 
 /// Pushes a built image to a registry
 ///
@@ -145,7 +145,7 @@ pub(super) fn push(
             attach::complete(resolver, &client, image, destination, attach)?;
         }
         return match image {
-            Local::Index(index) => sign(resolver, &client, &index.index.digest, destination, attach),
+            Local::Index(it) => attach::complete_index(resolver, &client, &it.index, &it.images, destination, attach),
             Local::Image(_) => Ok(()),
         };
     }
@@ -162,9 +162,7 @@ pub(super) fn push(
             for image in &index.images {
                 sent += send(resolver, image, destination, &image.manifest.digest.to_string(), attach)?;
             }
-            let bytes = resolver.store.read_blob(&index.index.digest, 16 << 20)?;
-            sign(resolver, &client, &index.index.digest, destination, attach)?;
-            resolver.runtime.block_on(client.push_manifest(&tag, &index.index.media_type, &bytes))?;
+            put_index(resolver, &client, &index.index, &index.images, destination, attach)?;
             sent
         }
     };
@@ -202,8 +200,8 @@ fn read(resolver: &Resolver<'_>, image: &LocalImage) -> Result<(Vec<u8>, Manifes
     Ok((bytes, manifest))
 }
 
-/// Sends what the registry does not have of an image, its manifest last and under `name`, a tag or digest. Gives the
-/// bytes that were sent.
+/// Sends what the registry does not have of an image: its blobs, its manifest, what goes with it, and last of all `name`,
+/// a tag or digest. Gives the bytes that were sent.
 pub(super) fn send(
     resolver: &Resolver<'_>,
     image: &LocalImage,
@@ -251,15 +249,23 @@ pub(super) fn send(
             sent += blob.size;
         }
     }
-    attach::attach(resolver, &client, image, destination, attach)?;
-    let put = || resolver.runtime.block_on(client.push_manifest(name, &image.manifest.media_type, &bytes));
-    match put() {
+    let put = |name: &str| resolver.runtime.block_on(client.push_manifest(name, &image.manifest.media_type, &bytes));
+    let documents = attach::with_sbom(resolver, image, attach)?;
+    let (digest, goes_along) = (image.manifest.digest.to_string(), attach::goes_along(image, attach));
+    let first = if goes_along { &digest } else { name };
+    match put(first) {
         Err(error) if error.unknown_blobs().is_some() => {
             // What was never here has to come before it can be sent again.
             sent += again(resolver, &client, image, &manifest, &error.unknown_blobs().unwrap_or_default())?;
-            put().map_err(ResolveError::from)?;
+            put(first).map_err(ResolveError::from)?;
         }
         done => done.map_err(ResolveError::from)?,
+    }
+    attach::attach(resolver, &client, image, destination, attach, documents).map_err(|error| {
+        if goes_along { attach::untagged(error, destination, &image.manifest.digest) } else { error }
+    })?;
+    if first != name {
+        put(name).map_err(ResolveError::from)?;
     }
     Ok(sent)
 }

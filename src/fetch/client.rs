@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, Identity, Response, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
+use rustls::pki_types::CertificateDer;
 
 use super::address::{check_proxies, without_credentials};
 use super::credential::Credentials;
@@ -15,6 +16,7 @@ use super::follow;
 use super::names::System;
 use super::pace::{Unread, small};
 use super::retry::{retry, retry_after};
+use super::tls::{self, Identity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS: usize = 10;
@@ -36,7 +38,7 @@ pub(super) enum RedirectError {
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// Authorities beside the machine's own.
-    pub roots: Vec<Certificate>,
+    pub roots: Vec<CertificateDer<'static>>,
     /// What the server may ask for.
     pub identity: Option<Identity>,
     /// Any certificate is as good as another.
@@ -71,31 +73,23 @@ impl Transport {
         }
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            let secret = trust.secret;
-            let follow = Policy::custom(move |attempt| match refusal(&attempt, secret) {
-                Some(refusal) => attempt.error(refusal),
-                None => attempt.follow(),
-            });
-            let mut builder = Client::builder()
-                .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
-                .dns_resolver(Arc::new(System))
-                .connect_timeout(CONNECT_TIMEOUT.min(stall))
-                .tls_certs_merge(trust.roots.iter().cloned())
-                .tls_danger_accept_invalid_certs(trust.anyone)
-                // A URL's query may hold a secret; the next server is not told.
-                .referer(false)
-                .redirect(if trust.still { Policy::none() } else { follow });
-            if let Some(read) = read {
-                builder = builder.read_timeout(read);
-            }
-            if let Some(identity) = &trust.identity {
-                builder = builder.identity(identity.clone());
-            }
-            if trust.direct { builder.no_proxy() } else { builder }
-        };
-        // A machine without certificates can still speak http; https then trusts nobody.
-        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let secret = trust.secret;
+        let follow = Policy::custom(move |attempt| match refusal(&attempt, secret) {
+            Some(refusal) => attempt.error(refusal),
+            None => attempt.follow(),
+        });
+        let mut builder = Client::builder()
+            .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(System))
+            .connect_timeout(CONNECT_TIMEOUT.min(stall))
+            .tls_backend_preconfigured(tls::config(trust).map_err(|error| FetchError::Transport(error.to_string()))?)
+            // A URL's query may hold a secret; the next server is not told.
+            .referer(false)
+            .redirect(if trust.still { Policy::none() } else { follow });
+        if let Some(read) = read {
+            builder = builder.read_timeout(read);
+        }
+        let client = if trust.direct { builder.no_proxy() } else { builder }.build();
         let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
         Ok(Self { client, stall, credentials: None })
     }

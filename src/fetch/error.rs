@@ -9,6 +9,7 @@ use layers::unpack::Looks;
 use super::address::proxies;
 use super::hint;
 use super::retry::Temporary;
+use super::tls::{CA_AS_SERVER, CA_SHOWN};
 use super::witness::Wanted;
 
 /// Why a download failed. URLs are shown without credentials and secrets.
@@ -89,6 +90,7 @@ impl FetchError {
                 format!("set {name}, or unset it; in a name or a password, `@`, `:`, `/` and what is no URL stand as %40, %3A, %2F")
             }
             Self::Connection { message, .. } if message.contains("proxy authorization") => PROXY_CREDENTIALS.into(),
+            Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
             Self::Certificate { .. } => {
                 let set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
                 let set = set.filter_map(|name| Some(format!("; {name} is {}", std::env::var(name).ok()?)));

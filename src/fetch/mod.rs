@@ -17,6 +17,7 @@ mod pace;
 mod part;
 mod progress;
 mod retry;
+mod tls;
 mod transfer;
 mod witness;
 
@@ -40,6 +41,7 @@ pub use netrc::{Machine, machines};
 pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
+pub use tls::{CA_AS_SERVER, CA_SHOWN, Identity, certificates};
 pub use witness::{WITNESSED, Wanted, Witnessed};
 
 use crate::event::Reporter;

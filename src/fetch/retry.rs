@@ -67,10 +67,14 @@ where
     }
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
+/// Nobody asks to wait for thirty years: it is a moment, in seconds since 1970.
+const MOMENT: u64 = 1_000_000_000;
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date; of Docker Hub, the moment in seconds since 1970.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+    if let Ok(seconds) = text.trim().parse::<u64>() {
+        let passed = if seconds < MOMENT { 0 } else { u64::try_from(now.as_second()).unwrap_or_default() };
+        return Some(Duration::from_secs(seconds.saturating_sub(passed)));
     }
     let then = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     // A date that has passed asks for no pause.
@@ -89,6 +93,10 @@ mod tests {
         assert_eq!(seconds("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
         assert_eq!(seconds("soon"), None);
+        let now: Timestamp = "2026-11-06T08:49:37Z".parse().unwrap();
+        let moment = |from_now: i64| retry_after(&(now.as_second() + from_now).to_string(), now);
+        assert_eq!(moment(30), Some(Duration::from_secs(30)));
+        assert_eq!(moment(-30), Some(Duration::ZERO));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::RegistryError;
 use super::authority::colon;
-use super::credentials::Known;
 use crate::fetch::{retry_after, small};
 
 /// More than this of an explanation is not read.
@@ -60,15 +59,17 @@ pub(super) fn explanation(bytes: &[u8]) -> String {
     text.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
-/// An error from a response that is not a good one.
-pub(super) async fn failure(registry: &str, known: &Known, what: &str, response: Response) -> RegistryError {
+/// An error from a response that is not a good one; `used` says which credentials went along, if any did.
+pub(super) async fn failure(registry: &str, used: Option<String>, what: &str, response: Response) -> RegistryError {
     let status = response.status().as_u16();
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
     let detail = colon(&detail(response).await);
     let (what, registry) = (what.to_owned(), registry.to_owned());
     match status {
-        403 => RegistryError::Denied { what, registry, used: known.used.clone(), detail },
+        403 => RegistryError::Denied { what, registry, used, detail },
+        413 => RegistryError::TooLarge { what, registry, detail, smallest: None },
+        429 => RegistryError::Limited { what, registry, used, detail, retry_after },
         _ => RegistryError::Status { what, registry, status, detail, retry_after },
     }
 }

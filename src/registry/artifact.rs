@@ -12,7 +12,6 @@ use url::Url;
 use super::listing::{Listing, next_page};
 use super::pull::{ACCEPTED, whole};
 use super::{Client, RegistryError};
-use crate::fetch::retry;
 
 /// What a manifest of an artifact may have: registries need not take more (distribution-spec 1.1, "Pushing Manifests").
 const LIMIT: u64 = 4 << 20;
@@ -40,7 +39,7 @@ impl Client {
         let accepted = accepted.join(", ");
         let url = format!("{}/manifests/{tag}", self.inner.base);
         let what = format!("ask {} for {tag}", self.repository());
-        retry(|| async {
+        self.retry(|| async {
             let response = self.send(&what, |client| client.get(&url).header(ACCEPT, &accepted)).await?;
             match response.status() {
                 StatusCode::OK => Ok(Some(self.bounded(response).await?)),
@@ -63,7 +62,7 @@ impl Client {
     pub async fn keeps_blob(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
         let url = format!("{}/blobs/{}", self.inner.base, blob.digest);
         let what = format!("ask {} for {}", self.repository(), blob.digest);
-        let there = retry(|| async {
+        let there = self.retry(|| async {
             let response = self.send(&what, |client| client.head(&url)).await?;
             match response.status() {
                 // The length of what GET would send (RFC 9110, 9.3.2).
@@ -90,29 +89,36 @@ impl Client {
         let mut next = Url::parse(&first).ok();
         let mut all = Listing::default();
         while let Some(url) = next.take() {
-            let (page, following) = retry(|| async {
-                let response = self.send(&what, |client| client.get(url.clone())).await?;
-                match response.status() {
-                    StatusCode::OK => {}
-                    StatusCode::NOT_FOUND => return Ok((Vec::new(), None)),
-                    _ => return Err(self.failure(&what, response).await),
-                }
-                let next = next_page(url.as_str(), &response);
-                let bytes = self.bounded(response).await?;
-                let tags: Tags = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
-                    reference: self.repository(),
-                    message: format!("its list of tags is damaged: {error}"),
-                })?;
-                Ok((tags.tags.unwrap_or_default(), next))
-            })
-            .await?;
-            let more = all.add(page).map_err(|too_much| RegistryError::Invalid {
+            let (page, following) = self
+                .retry(|| async {
+                    let response = self.send(&what, |client| client.get(url.clone())).await?;
+                    match response.status() {
+                        StatusCode::OK => {}
+                        StatusCode::NOT_FOUND if url.as_str() == first => return Ok((Vec::new(), None)),
+                        _ => return Err(self.failure(&what, response).await),
+                    }
+                    let next = next_page(url.as_str(), &response).map_err(|why| self.cut("tags", &why))?;
+                    let bytes = self.bounded(response).await?;
+                    let tags: Tags = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
+                        reference: self.repository(),
+                        message: format!("its list of tags is damaged: {error}"),
+                    })?;
+                    Ok((tags.tags.unwrap_or_default(), next))
+                })
+                .await?;
+            all.add(page, following.is_some()).map_err(|too_much| RegistryError::Invalid {
                 reference: self.repository(),
                 message: format!("its list of tags has no end: {too_much}"),
             })?;
-            next = following.filter(|_| more);
+            next = following;
         }
         Ok(all.names)
+    }
+
+    /// A list that does not come whole, `why`.
+    pub(super) fn cut(&self, of: &str, why: &str) -> RegistryError {
+        let message = format!("its list of {of} comes in parts, and does not come whole: {why}");
+        RegistryError::Invalid { reference: self.repository(), message }
     }
 
     /// Makes sure that the registry has a blob of a few bytes.
@@ -139,7 +145,7 @@ impl Client {
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), RegistryError> {
         let url = format!("{}/manifests/{digest}", self.inner.base);
         let what = format!("delete {digest} of {}", self.repository());
-        retry(|| async {
+        self.retry(|| async {
             let response = self.send(&what, |client| client.delete(&url)).await?;
             match response.status() {
                 StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),

@@ -20,8 +20,9 @@ const DOCKER: &str = "docker.io";
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct AuthFile {
-    auths: BTreeMap<String, Entry>,
-    cred_helpers: BTreeMap<String, String>,
+    /// Of all fields, other tools write `null` where they have nothing.
+    auths: Option<BTreeMap<String, Option<Entry>>>,
+    cred_helpers: Option<BTreeMap<String, Option<String>>>,
     creds_store: Option<String>,
 }
 
@@ -57,8 +58,8 @@ impl AuthFile {
 
     /// The helper that keeps what is known of `registry`.
     pub(super) fn helper(&self, registry: &str) -> Option<(String, &'static str)> {
-        let own = self.cred_helpers.get(registry).or_else(|| self.cred_helpers.get(key(registry)));
-        let own = own.map(|name| (name.clone(), "credHelpers"));
+        let of = |name: &str| self.cred_helpers.as_ref()?.get(name)?.clone();
+        let own = of(registry).or_else(|| of(key(registry))).map(|name| (name, "credHelpers"));
         own.or_else(|| self.creds_store.clone().map(|name| (name, "credsStore"))).filter(|(name, _)| !name.is_empty())
     }
 
@@ -78,10 +79,10 @@ impl AuthFile {
         }
         keys.extend([registry.to_owned(), format!("https://{registry}"), format!("http://{registry}")]);
         keys.extend((registry == DOCKER).then(|| DOCKER_KEY.to_owned()));
+        let known = || self.auths.iter().flatten().filter_map(|(key, entry)| Some((key, entry.as_ref()?)));
         let entry = keys.iter().find_map(|key| {
-            self.auths
-                .get_key_value(key)
-                .or_else(|| self.auths.iter().find(|(known, _)| known.trim_end_matches('/') == key))
+            let same = |(known, _): &(&String, &Entry)| *known == key;
+            known().find(same).or_else(|| known().find(|(known, _)| known.trim_end_matches('/') == key))
         });
         if let Some((key, entry)) = entry {
             let credentials = entry
@@ -125,7 +126,10 @@ pub(super) fn replace(path: &Path, registry: &str, entry: Option<Value>) -> Resu
         Err(error) => return Err(unreadable(error.to_string())),
     };
     let mut file: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    let auths = file.entry("auths").or_insert_with(|| Value::Object(Map::new()));
+    let auths = file.entry("auths").or_insert(Value::Null);
+    if auths.is_null() {
+        *auths = Value::Object(Map::new());
+    }
     let auths = auths.as_object_mut().ok_or_else(|| unreadable("`auths` is not an object".into()))?;
     // Other tools write other forms of the same name.
     let same = |known: &str| {
@@ -178,6 +182,26 @@ mod tests {
         assert!(replace(&path, "r.example", None).unwrap() && !replace(&path, "r.example", None).unwrap());
         let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_is_null_is_not_there() {
+        let found =
+            |json: &str| AuthFile::parse(json.as_bytes()).unwrap().find(&"r.example/x".parse().unwrap()).unwrap();
+        for json in [
+            r#"{"auths": null}"#,
+            r#"{"auths": null, "credHelpers": null, "credsStore": null}"#,
+            r#"{"auths": {"r.example": null}, "credHelpers": {"r.example": null}}"#,
+            r#"{"auths": {"r.example": {"auth": null, "identitytoken": null}}}"#,
+        ] {
+            assert!(found(json).is_empty(), "{json}");
+        }
+        let json = r#"{"auths": {"r.example": {"auth": "YTox"}}, "credHelpers": null}"#;
+        assert_eq!(found(json).len(), 1);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"auths": null}"#).unwrap();
+        assert!(!replace(file.path(), "r.example", Some(entry("ann", "x"))).unwrap());
+        assert!(replace(file.path(), "r.example", None).unwrap());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! All requests of one user to one registry share them. Whoever needs a token that is not there asks for it; everybody
 //! else waits, and uses the same.
 
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
@@ -27,12 +29,18 @@ pub(super) struct Authority {
     pub(super) registry: String,
     pub(super) known: Known,
     state: Mutex<State>,
+    /// Whether anybody was told what is known.
+    told: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     /// What the registry asked for last.
     challenge: Option<Challenge>,
+    /// That was not asked for: the registry was told who asks because it seemed to hide something from strangers.
+    offered: bool,
+    /// That was tried.
+    introduced: bool,
     tokens: Vec<Held>,
 }
 
@@ -52,12 +60,37 @@ pub(super) struct Authorization {
 
 impl Authority {
     pub(super) fn new(registry: String, known: Known) -> Self {
-        Self { registry, known, state: Mutex::default() }
+        Self { registry, known, state: Mutex::default(), told: AtomicBool::new(false) }
     }
 
     /// The registry asks for this.
     pub(super) async fn learn(&self, challenge: Challenge) {
-        self.state.lock().await.challenge = Some(challenge);
+        let mut state = self.state.lock().await;
+        (state.challenge, state.offered) = (Some(challenge), false);
+    }
+
+    /// The registry has nothing for strangers, and asked nobody who they are: what it would want to know is asked once,
+    /// with `ask`. True if there is an answer by now.
+    pub(super) async fn introduce(&self, ask: impl Future<Output = Option<Challenge>>) -> bool {
+        let mut state = self.state.lock().await;
+        if !std::mem::replace(&mut state.introduced, true) && state.challenge.is_none() {
+            state.challenge = ask.await;
+            state.offered = state.challenge.is_some();
+        }
+        state.challenge.is_some()
+    }
+
+    /// What was offered did not help: we are strangers again, until the registry asks.
+    pub(super) async fn withdraw(&self) {
+        let mut state = self.state.lock().await;
+        (state.challenge, state.offered) = (None, false);
+        state.tokens.clear();
+        self.told.store(false, Ordering::Relaxed);
+    }
+
+    /// Which credentials were sent, for people; `None` if none were.
+    pub(super) fn used(&self) -> Option<String> {
+        self.known.used.clone().filter(|_| self.told.load(Ordering::Relaxed))
     }
 
     /// True if there is something to be kept from others.
@@ -87,7 +120,8 @@ impl Authority {
                 return Err(self.unauthorized(what, ""));
             };
             let value = self.header(what, format!("Basic {}", encode(username, password)))?;
-            return Ok(Some(Authorization { value, last: true }));
+            self.told.store(true, Ordering::Relaxed);
+            return Ok(Some(Authorization { value, last: !state.offered }));
         };
         state.tokens.retain(|held| held.until > Instant::now() && refused.is_none_or(|it| it.value != held.value));
         if let Some(held) = state.tokens.iter().find(|held| held.scope.covers(need)) {
@@ -136,6 +170,7 @@ impl Authority {
                 }
             }
         };
+        self.told.fetch_or(self.has_secrets(), Ordering::Relaxed);
         let failed = |error: reqwest::Error| connection(&self.registry, &error);
         let response = request.send().await.map_err(failed)?;
         if matches!(response.status().as_u16(), 400 | 401 | 403) {
@@ -143,7 +178,7 @@ impl Authority {
             return Err(self.unauthorized(what, &detail));
         }
         if !response.status().is_success() {
-            return Err(failure(&self.registry, &self.known, &format!("get a token to {what}"), response).await);
+            return Err(failure(&self.registry, self.used(), &format!("get a token to {what}"), response).await);
         }
         let bytes = small(response, TOKEN_LIMIT, PATIENCE).await.map_err(|why| match why {
             Unread::Larger => self.unauthorized(what, &format!("its token server sent more than {TOKEN_LIMIT} bytes")),
@@ -159,7 +194,7 @@ impl Authority {
         RegistryError::Unauthorized {
             registry: self.registry.clone(),
             what: what.to_owned(),
-            used: self.known.used.clone(),
+            used: self.used(),
             detail: colon(detail),
         }
     }

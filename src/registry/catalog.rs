@@ -8,7 +8,6 @@ use url::Url;
 use super::listing::{Listing, next_page};
 use super::scope::Scope;
 use super::{Client, RegistryError};
-use crate::fetch::retry;
 
 #[derive(Deserialize)]
 struct Page {
@@ -27,7 +26,7 @@ impl Client {
         let first = format!("{}://{}/v2/_catalog", origin.host.scheme(), origin.host.name);
         let (mut next, mut all) = (Url::parse(&first).ok(), Listing::default());
         while let Some(url) = next.take() {
-            let answer = retry(|| async {
+            let answer = self.retry(|| async {
                 let client = origin.host.client().await?;
                 let response = match origin.send_for(&need, &what, client, |client| client.get(url.clone())).await {
                     Err(RegistryError::Unauthorized { .. }) => return Ok(None),
@@ -38,10 +37,14 @@ impl Client {
                     StatusCode::FORBIDDEN
                     | StatusCode::NOT_FOUND
                     | StatusCode::METHOD_NOT_ALLOWED
-                    | StatusCode::NOT_IMPLEMENTED => return Ok(None),
+                    | StatusCode::NOT_IMPLEMENTED
+                        if url.as_str() == first =>
+                    {
+                        return Ok(None);
+                    }
                     _ => return Err(self.failure(&what, response).await),
                 }
-                let next = next_page(url.as_str(), &response);
+                let next = next_page(url.as_str(), &response).map_err(|why| self.cut("repositories", &why))?;
                 let bytes = self.bounded(response).await?;
                 let page: Page = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
                     reference: registry.clone(),
@@ -51,8 +54,7 @@ impl Client {
             });
             let Some((page, following)) = answer.await? else { return Ok(None) };
             // Of a list without end, the beginning is enough to choose from.
-            let more = all.add(page).unwrap_or(false);
-            next = following.filter(|_| more);
+            next = all.add(page, following.is_some()).ok().and(following);
         }
         Ok(Some(all.names))
     }

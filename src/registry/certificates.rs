@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use layers::regular;
-use reqwest::{Certificate, Identity};
 
 use super::RegistryError;
-use crate::fetch::Trust;
+use crate::fetch::{Identity, Trust, certificates};
 
 /// Directories with one directory for each registry; the first that has one for it counts.
 const SYSTEM: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
@@ -50,8 +49,7 @@ fn read(directory: &Path) -> Result<Trust, RegistryError> {
     for path in &paths {
         match path.extension().and_then(|end| end.to_str()) {
             Some("crt") => {
-                let found = Certificate::from_pem_bundle(&bytes(path)?);
-                let found = found.ok().filter(|found| !found.is_empty());
+                let found = certificates(&bytes(path)?);
                 trust.roots.extend(found.ok_or_else(|| failed(path)("it holds no certificate in PEM".into()))?);
             }
             Some("cert") => {
@@ -60,10 +58,9 @@ fn read(directory: &Path) -> Result<Trust, RegistryError> {
                     let message = format!("its key {} is missing", key.display());
                     return Err(failed(path)(message));
                 }
-                let both = [bytes(path)?, b"\n".to_vec(), bytes(&key)?].concat();
-                let identity = Identity::from_pem(&both);
+                let identity = Identity::from_pem(&bytes(path)?, &bytes(&key)?);
                 let message = || format!("it and {} are no certificate and key in PEM", key.display());
-                trust.identity = Some(identity.map_err(|_| failed(path)(message()))?);
+                trust.identity = Some(identity.ok_or_else(|| failed(path)(message()))?);
             }
             Some("key") if !path.with_extension("cert").is_file() => {
                 let message = format!("its certificate {} is missing", path.with_extension("cert").display());

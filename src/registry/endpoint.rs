@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
 use super::answer::{detail, failure};
 use super::auth::Challenge;
 use super::authority::{Authority, Authorization};
+use super::credentials::Credentials;
 use super::host::Host;
 use super::scope::Scope;
 use super::{RegistryError, connection};
@@ -45,7 +46,8 @@ impl Endpoint {
     }
 
     /// Sends what `make` makes, with the authorisation that `need` needs. `make` may be called more than once. Statuses
-    /// are the caller's, but for 401.
+    /// are the caller's, but for 401. Some registries answer strangers that there is nothing: who is known to such a one
+    /// asks once more by name.
     pub(super) async fn send_for(
         &self,
         need: &Scope,
@@ -53,6 +55,46 @@ impl Endpoint {
         client: &reqwest::Client,
         make: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Response, RegistryError> {
+        let (response, named) = self.send_as_known(need, what, client, &make).await?;
+        let hidden = matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::FORBIDDEN);
+        let worth = hidden && self.authority.has_secrets() && need.parts().next().is_some();
+        if !worth || named || !self.host.owns(response.url()) {
+            return Ok(response);
+        }
+        let secure = response.url().scheme() == "https" || self.host.is_loopback();
+        if !self.authority.introduce(self.asks_for(client, secure)).await {
+            return Ok(response);
+        }
+        match self.send_as_known(need, what, client, &make).await {
+            // Whom it does not know, it has said all that there is to say.
+            Err(RegistryError::Unauthorized { .. }) => {
+                self.authority.withdraw().await;
+                Ok(response)
+            }
+            done => done.map(|(response, _)| response),
+        }
+    }
+
+    /// What the registry asks for where it asks at all. One that lets everybody in there may want a password
+    /// nevertheless; over http it is not told one unasked, but on this machine.
+    async fn asks_for(&self, client: &reqwest::Client, secure: bool) -> Option<Challenge> {
+        let url = format!("{}://{}/v2/", self.host.scheme(), self.host.name);
+        let response = self.once(client, None, |client| client.get(&url)).await.ok()?;
+        if !self.host.owns(response.url()) || response.status() == StatusCode::NOT_FOUND {
+            return None;
+        }
+        let basic = secure && matches!(self.authority.known.credentials, Credentials::Basic { .. });
+        Challenge::best(response.headers()).or(basic.then_some(Challenge::Basic))
+    }
+
+    /// Sends with what the registry has asked for so far, and asks for now. True if it said who asks.
+    async fn send_as_known(
+        &self,
+        need: &Scope,
+        what: &str,
+        client: &reqwest::Client,
+        make: impl Fn(&reqwest::Client) -> RequestBuilder,
+    ) -> Result<(Response, bool), RegistryError> {
         let mut refused: Option<Authorization> = None;
         let mut explanation = String::new();
         for _ in 0..ROUNDS {
@@ -63,11 +105,10 @@ impl Endpoint {
             let authorization = self.authority.authorization(asked, secure, what, need, refused.as_ref()).await?;
             let response = self.once(client, authorization.as_ref(), &make).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
-                return Ok(response);
+                return Ok((response, authorization.is_some()));
             }
             let own = self.host.owns(response.url());
-            let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
-            let challenge = challenges.filter_map(|value| Challenge::parse(value.to_str().ok()?)).next();
+            let challenge = Challenge::best(response.headers());
             explanation = detail(response).await;
             match challenge {
                 // Credentials are for the registry itself, not for whom it sends us to.
@@ -127,6 +168,6 @@ impl Endpoint {
 
     /// An error from a response that is not a good one.
     pub(super) async fn failure(&self, what: &str, response: Response) -> RegistryError {
-        failure(&self.authority.registry, &self.authority.known, what, response).await
+        failure(&self.authority.registry, self.authority.used(), what, response).await
     }
 }

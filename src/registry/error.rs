@@ -5,7 +5,7 @@ use std::time::Duration;
 use layers::digest::Digest;
 use layers::path::shown;
 
-use crate::fetch::{FetchError, Temporary, describe};
+use crate::fetch::{CA_AS_SERVER, CA_SHOWN, FetchError, Temporary, describe};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,10 @@ pub enum RegistryError {
     Unauthorized { registry: String, what: String, used: Option<String>, detail: String },
     #[error("{what}: {registry} does not allow it{}{detail}", used.as_ref().map_or(String::new(), |used| format!(" to {used}")))]
     Denied { registry: String, what: String, used: Option<String>, detail: String },
+    #[error("{what}: {registry} answered 429{}{detail}", retry_after.map_or(String::new(), |pause| format!(", and asks to wait {}", span(pause))))]
+    Limited { what: String, registry: String, used: Option<String>, detail: String, retry_after: Option<Duration> },
+    #[error("{what}: {registry} answered 413{}{detail}", smallest.map_or(String::new(), |size| format!(", even for {size} bytes at once")))]
+    TooLarge { what: String, registry: String, detail: String, smallest: Option<u64> },
     #[error("{registry} is blocked by {path}")]
     Blocked { registry: String, path: String },
     #[error("{reference} was not found")]
@@ -65,6 +69,16 @@ fn unauthorized(registry: &str, what: &str, used: Option<&String>, detail: &str)
         Some(used) => format!("{what}: {registry} does not accept {used}{detail}"),
         None => format!("{registry} wants credentials for {what}{detail}"),
     }
+}
+
+/// A pause, for people: `30s`, `4m`, `2h 5m`.
+pub(super) fn span(pause: Duration) -> String {
+    let seconds = pause.as_millis().div_ceil(1000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let parts = [(hours, "h"), (minutes, "m"), (if hours > 0 { 0 } else { seconds }, "s")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 /// What became of a connection to a registry.
@@ -112,6 +126,36 @@ impl RegistryError {
         Some(words.filter_map(|word| word.parse().ok()).collect())
     }
 
+    /// True if the registry did not take what was sent, as it came: another thing it may take.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Status { .. }
+                | Self::TooLarge { .. }
+                | Self::Denied { .. }
+                | Self::Unauthorized { .. }
+                | Self::Invalid { .. }
+                | Self::Keeps { .. }
+        )
+    }
+
+    /// The same error of a larger undertaking: `doing` says which, such as `sign r.example/x:1`.
+    #[must_use]
+    pub(super) fn while_doing(mut self, doing: &str) -> Self {
+        match &mut self {
+            Self::Status { what, .. }
+            | Self::TooLarge { what, .. }
+            | Self::Limited { what, .. }
+            | Self::Denied { what, .. }
+            | Self::Unauthorized { what, .. }
+            | Self::UploadLost { what, .. }
+            | Self::Damaged { what, .. } => doing.clone_into(what),
+            Self::Invalid { reference, .. } | Self::Keeps { reference, .. } => doing.clone_into(reference),
+            _ => {}
+        }
+        self
+    }
+
     /// True if there is nothing of the name.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
@@ -132,6 +176,7 @@ impl RegistryError {
                 )
             }
             Self::Certificate { registry, message } if message.contains("received fatal alert") => own(registry),
+            Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
             Self::Certificate { registry, .. } => format!(
                 "put the registry's CA into /etc/containers/certs.d/{registry}/ca.crt, or name its directory with \
                  --cert-dir; SSL_CERT_FILE and this machine's CAs count, too"
@@ -149,12 +194,16 @@ impl RegistryError {
             }
             Self::Connection { .. } => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
             Self::Stalled { .. } => "--stall-timeout (ALLOY_STALL_TIMEOUT) waits longer".into(),
-            Self::Status { status: 413, .. } => {
+            Self::TooLarge { .. } => {
                 "the registry, or a proxy in front of it, takes no more at once: raise its limit".into()
             }
-            Self::Status { status: 408 | 425 | 429 | 500..=599, .. } => {
-                "the registry is in trouble: try again later".into()
+            Self::Limited { registry, used: None, .. } => {
+                format!("the limit is that of strangers: log in, which allows more: alloy login {registry}")
             }
+            Self::Limited { used: Some(used), .. } => {
+                format!("the limit is that of the account: {used}; wait until it has passed, or use another account")
+            }
+            Self::Status { status: 408 | 425 | 500..=599, .. } => "the registry is in trouble: try again later".into(),
             Self::NotFound { .. } => {
                 "check name and tag; a private repository looks the same without credentials".into()
             }
@@ -179,13 +228,14 @@ impl Temporary for RegistryError {
         match self {
             Self::Connection { .. }
             | Self::Stalled { .. }
+            | Self::Limited { .. }
             | Self::Short { .. }
             | Self::Digest { .. }
             | Self::UploadLost { .. }
             | Self::Damaged { .. } => true,
             // A registry may be writing the same blob for somebody else just now.
             Self::Status { status: 400 | 404, detail, .. } => detail.contains("BLOB_UNKNOWN"),
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 500..=599),
             Self::Fetch(error) => error.is_temporary(),
             _ => false,
         }
@@ -193,7 +243,7 @@ impl Temporary for RegistryError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. } | Self::Limited { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

@@ -9,14 +9,17 @@ use super::scope::Scope;
 
 /// `WWW-Authenticate`, and the scope in it.
 pub fn challenge(text: &str) {
-    if let Some(Challenge::Bearer { scope: Some(scope), .. }) = Challenge::parse(text) {
-        let _ = Scope::parse(&scope).parts().count();
+    for challenge in Challenge::parse(text.as_bytes()) {
+        if let Challenge::Bearer { scope: Some(scope), .. } = challenge {
+            let _ = Scope::parse(&scope).parts().count();
+        }
     }
 }
 
 /// `Link`: true if a next page is of another server.
 pub fn leads_away(link: &str) -> bool {
-    following("https://r.example/v2/a/tags/list", link).is_some_and(|next| next.host_str() != Some("r.example"))
+    let next = following("https://r.example/v2/a/tags/list", std::iter::once(link.into()));
+    next.is_ok_and(|next| next.is_some_and(|next| next.host_str() != Some("r.example")))
 }
 
 /// `Retry-After`.

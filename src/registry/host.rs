@@ -11,6 +11,7 @@ use url::Url;
 use super::authority::Authority;
 use super::certificates::CertificateFiles;
 use super::credentials::Known;
+use super::waiting::Limit;
 use super::{Reference, RegistryError, connection};
 use crate::fetch::{Transport, Trust};
 
@@ -45,6 +46,8 @@ pub(super) struct Host {
     /// A server that is asked by http turned out to speak TLS.
     tls: OnceCell<bool>,
     permits: Semaphore,
+    /// Pauses that it has asked for.
+    pub(super) limit: Limit,
     authorities: Mutex<Vec<Arc<Authority>>>,
     there: Mutex<HashSet<(String, Digest)>>,
     /// Blobs that repositories were seen to lack.
@@ -70,6 +73,7 @@ impl Host {
             tokens: OnceCell::new(),
             tls: OnceCell::new(),
             permits: Semaphore::new(PARALLEL),
+            limit: Limit::default(),
             authorities: Mutex::default(),
             there: Mutex::default(),
             absent: Mutex::default(),
@@ -113,8 +117,12 @@ impl Host {
 
     fn trust(&self) -> Result<Trust, RegistryError> {
         let trust = self.files.trust(&self.registry)?;
-        let loopback = format!("{}/any", self.registry).parse().is_ok_and(|any: Reference| any.is_loopback());
-        Ok(Trust { anyone: self.security == Security::Anything, direct: loopback, ..trust })
+        Ok(Trust { anyone: self.security == Security::Anything, direct: self.is_loopback(), ..trust })
+    }
+
+    /// True if the server is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        format!("{}/any", self.registry).parse().is_ok_and(|any: Reference| any.is_loopback())
     }
 
     /// Leave to move one more blob.

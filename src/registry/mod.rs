@@ -18,6 +18,7 @@ mod helper;
 mod host;
 mod listing;
 mod login;
+mod manner;
 mod mirrors;
 mod pull;
 mod push;
@@ -28,6 +29,7 @@ mod scope;
 mod signatures;
 mod upload;
 mod verify;
+mod waiting;
 
 pub use certificates::CertificateFiles;
 pub use client::Client;
@@ -37,7 +39,7 @@ pub use login::Checked;
 pub use mirrors::ConfigFiles;
 pub use push::Pushed;
 pub use reference::{Reference, ReferenceError};
-pub use referrers::{Artifact, Referrer};
+pub use referrers::{Artifact, Attached, Referrer};
 pub use registries::{Registries, Settings};
 pub use signatures::Signed;
 

@@ -13,9 +13,10 @@ use serde::Deserialize;
 
 use super::client::Source;
 use super::endpoint::Endpoint;
+use super::waiting::Waiting;
 use super::{Client, RegistryError};
 use crate::event::Event;
-use crate::fetch::{Pace, Patience, Temporary, Transfer, Unread, retry, small};
+use crate::fetch::{Pace, Temporary, Transfer, Unread, small};
 use crate::tasks::{Behind, Ended, aside};
 
 /// Manifests are small (distribution-spec 1.1 asks registries for at least 4 MiB).
@@ -50,7 +51,7 @@ impl Client {
             }
         }
         let (at, last) = sources[sources.len() - 1];
-        self.answered(at, retry(|| self.manifest_from(&last.endpoint, name)).await)
+        self.answered(at, self.retry_at(&last.endpoint, || self.manifest_from(&last.endpoint, name)).await)
     }
 
     /// Sources that may be asked, the registry itself last. Never none.
@@ -203,14 +204,17 @@ impl Client {
         patient: bool,
     ) -> Result<(), RegistryError> {
         let _permit = from.host.permit().await;
-        let mut patience = Patience::new(from.host.stall);
+        let mut waiting = Waiting::new(&from.host, &self.inner.reporter, from.host.stall);
         loop {
             let before = writer.size();
-            let Err(error) = self.part(from, descriptor, writer, transfer).await else { return Ok(()) };
+            let Err(error) = self.part(from, descriptor, writer, transfer).await else {
+                waiting.succeeded();
+                return Ok(());
+            };
             if writer.size() > before {
-                patience = Patience::new(from.host.stall);
+                waiting.renew();
             }
-            if !error.is_temporary() || !patient || !patience.outlasts(&error).await {
+            if !error.is_temporary() || !patient || !waiting.outlasts(&error).await {
                 return Err(error);
             }
         }

@@ -9,7 +9,7 @@ use super::pull::CONTENT_DIGEST;
 use super::scope::Scope;
 use super::upload::Upload;
 use super::{Client, RegistryError};
-use crate::fetch::{Temporary, retry};
+use crate::fetch::Temporary;
 
 /// How a blob came to be in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Client {
         let what = format!("push to {}", self.reference());
         // What follows needs more than to read.
         let need = Scope::push(&origin.repository);
-        let found = retry(|| async {
+        let found = self.retry(|| async {
             let client = origin.host.client().await?;
             let response = origin.send_for(&need, &what, client, |client| client.head(&url)).await?;
             match response.status() {
@@ -113,12 +113,16 @@ impl Client {
             .finish();
         let url = format!("{}/blobs/uploads/?{query}", self.inner.base);
         let need = Scope::push(&origin.repository).and(&Scope::pull(from));
-        let response = retry(|| async {
+        let response = self.retry(|| async {
             let client = origin.host.client().await?;
             let response =
                 origin.send_for(&need, &what, client, |client| client.post(&url).header(CONTENT_LENGTH, 0)).await?;
             match response.status() {
                 StatusCode::CREATED => self.keeps_what_was_sent(&response, &descriptor.digest).map(|()| true),
+                // Not what the specification says: the blob itself has to be there.
+                StatusCode::OK => {
+                    Ok(self.presence(&descriptor.digest, Some(descriptor.size)).await? == Presence::There)
+                }
                 status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                     Err(self.failure(&what, response).await)
                 }
@@ -131,7 +135,13 @@ impl Client {
                 Ok(Some(Pushed::Mounted))
             }
             // It only spares a transfer: that it may not be read there is no reason to fail.
-            Ok(false) | Err(RegistryError::Unauthorized { .. } | RegistryError::Status { .. }) => Ok(None),
+            Ok(false)
+            | Err(
+                RegistryError::Unauthorized { .. }
+                | RegistryError::Status { .. }
+                | RegistryError::Limited { .. }
+                | RegistryError::TooLarge { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -147,8 +157,7 @@ impl Client {
         let ask = origin.send_for(&need, &what, client, |client| client.head(&url).header(ACCEPT, media_type));
         match ask.await {
             Ok(response) if response.status() == StatusCode::OK => {
-                let digest = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
-                Ok(digest.and_then(|text| text.parse().ok()))
+                Ok(header(&response, CONTENT_DIGEST).and_then(|text| text.parse().ok()))
             }
             Ok(_) => Ok(None),
             // It only spares requests: what comes next tries again.
@@ -170,7 +179,7 @@ impl Client {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<HeaderMap, RegistryError> {
-        let first = retry(|| async {
+        let first = self.retry(|| async {
             match self.put_once(name, media_type, bytes).await {
                 Err(error) => error.unknown_blobs().map_or(Err(error), |unknown| Ok(Err(unknown))),
                 Ok(headers) => Ok(Ok(headers)),
@@ -185,7 +194,7 @@ impl Client {
                 self.send_again(&blob).await?;
             }
         }
-        retry(|| self.put_once(name, media_type, bytes)).await
+        self.retry(|| self.put_once(name, media_type, bytes)).await
     }
 
     async fn put_once(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<HeaderMap, RegistryError> {
@@ -196,15 +205,28 @@ impl Client {
         if !response.status().is_success() {
             return Err(self.failure(&what, response).await);
         }
-        self.keeps_what_was_sent(&response, &Digest::of(bytes))?;
+        let (status, digest) = (response.status(), Digest::of(bytes));
+        self.keeps_what_was_sent(&response, &digest)?;
+        let said = header(&response, CONTENT_DIGEST).is_some();
+        // Whoever says 200 may say it of everything: what is there then has to prove it.
+        if status != StatusCode::CREATED && !said && !self.has_manifest(name, media_type, &digest).await? {
+            return Err(self.failure(&what, response).await);
+        }
         Ok(response.headers().clone())
+    }
+
+    async fn has_manifest(&self, name: &str, media_type: &str, digest: &Digest) -> Result<bool, RegistryError> {
+        if let Some(found) = self.manifest_digest(name, media_type).await? {
+            return Ok(found == *digest);
+        }
+        Ok(self.any_manifest(name).await?.is_some_and(|bytes| Digest::of(bytes) == *digest))
     }
 
     /// An error if the registry says that it keeps something else than what was sent.
     pub(super) fn keeps_what_was_sent(&self, response: &Response, sent: &Digest) -> Result<(), RegistryError> {
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let place = header(LOCATION.as_str()).and_then(|location| location.split('?').next()?.rsplit('/').next());
-        let named = [header(CONTENT_DIGEST), place.filter(|part| part.starts_with("sha256:"))];
+        let place =
+            header(response, LOCATION.as_str()).and_then(|location| location.split('?').next()?.rsplit('/').next());
+        let named = [header(response, CONTENT_DIGEST), place.filter(|part| part.starts_with("sha256:"))];
         match named.into_iter().flatten().find(|found| *found != sent.to_string()) {
             None => Ok(()),
             Some(found) => Err(RegistryError::Invalid {
@@ -213,4 +235,8 @@ impl Client {
             }),
         }
     }
+}
+
+pub(super) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
 }

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::amend::Amended;
 use super::listing::next_page;
 use super::{Client, RegistryError};
-use crate::fetch::retry;
 
 /// Parts in which a registry may send its list.
 const MOST_PAGES: usize = 32;
@@ -27,6 +26,8 @@ const UNDERSTOOD: &str = "oci-subject";
 pub struct Artifact<'a> {
     /// What it is: its media type.
     pub kind: &'a str,
+    /// What it is called, for people.
+    pub name: &'a str,
     /// The document.
     pub content: &'a Descriptor,
     /// The manifest it is about.
@@ -50,9 +51,23 @@ pub struct Referrer {
     pub annotations: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    manifests: Vec<Referrer>,
+/// The registry's own list of what refers to a manifest.
+enum Own {
+    /// It has one.
+    Listed(Vec<Referrer>),
+    /// It keeps none.
+    No,
+    /// It would have one, and answers this instead.
+    Broken(RegistryError),
+}
+
+/// What became of documents that were to be attached.
+#[derive(Debug, Default)]
+pub struct Attached {
+    /// Whether anything was sent.
+    pub sent: bool,
+    /// What the registry did not take, and why.
+    pub refused: Vec<RegistryError>,
 }
 
 /// Written in the order of the specification: equal artifacts are equal bytes.
@@ -90,91 +105,179 @@ fn tag(subject: &Digest) -> String {
 }
 
 impl Client {
-    /// Attaches what is not attached yet; all of it is about one manifest, which may be pushed later. True if anything
-    /// was sent.
-    pub async fn attach(&self, artifacts: &[Artifact<'_>]) -> Result<bool, RegistryError> {
-        let Some(subject) = artifacts.first().map(|artifact| artifact.subject.digest) else { return Ok(false) };
-        let listed = self.referrers(&subject).await?;
-        let mut untold = Vec::new();
-        let mut sent = false;
+    /// Attaches what is not attached yet; all of it is about one manifest. What the registry refuses is told, and keeps
+    /// nothing else from being attached.
+    pub async fn attach(&self, artifacts: &[Artifact<'_>]) -> Result<Attached, RegistryError> {
+        let Some(subject) = artifacts.first().map(|artifact| artifact.subject.digest) else {
+            return Ok(Attached::default());
+        };
+        let (listed, broken) = match self.own_list(&subject).await? {
+            Own::Listed(listed) => (listed, false),
+            own => match self.tagged(&subject).await {
+                Ok(listed) => (listed.unwrap_or_default(), matches!(own, Own::Broken(_))),
+                // Nobody knows what is there: whatever comes of it, it is told when the list is written.
+                Err(error) if error.is_refusal() => (Vec::new(), true),
+                Err(error) => return Err(error),
+            },
+        };
+        let (mut attached, mut untold, mut failed) = (Attached::default(), Vec::new(), None);
         for artifact in artifacts {
-            let manifest = artifact.manifest();
-            let (digest, size) = (Digest::of(&manifest), manifest.len() as u64);
-            let origin = &self.inner.origin;
-            let lost = origin.host.lacked(&origin.repository, &artifact.content.digest);
-            if !lost && listed.iter().any(|referrer| referrer.descriptor.digest == digest) {
-                continue;
-            }
-            self.push_small(&empty(), EMPTY).await?;
-            self.push_blob(artifact.content).await?;
-            let headers = self.put_manifest(&digest.to_string(), media_type::OCI_MANIFEST, &manifest).await?;
-            sent = true;
-            if !headers.contains_key(UNDERSTOOD) {
-                untold.push(Referrer {
-                    descriptor: Descriptor { media_type: media_type::OCI_MANIFEST.to_owned(), digest, size },
-                    artifact_type: Some(artifact.kind.to_owned()),
-                    annotations: artifact.annotations.clone(),
-                });
+            match self.attach_one(artifact, &listed).await {
+                Ok(None) => {}
+                Ok(Some((referrer, understood))) => {
+                    attached.sent = true;
+                    // Of a list that does not work, nobody knows whether it would have it.
+                    untold.extend((broken || !understood).then_some(referrer));
+                }
+                Err(error) => {
+                    let error = error.while_doing(&format!("attach the {} to {}", artifact.name, self.reference()));
+                    match error.is_refusal() {
+                        true => attached.refused.push(error),
+                        false => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
             }
         }
+        // Also if something failed behind it: what is there is to be found.
         if !untold.is_empty() {
-            let change = |found| with_entries(found, &untold).map_err(|text| self.unusable(&tag(&subject), text));
-            self.amend(&tag(&subject), media_type::OCI_INDEX, change).await?;
+            let tag = tag(&subject);
+            let change = |found| with_entries(found, &untold).map_err(|text| self.unusable(&tag, text));
+            match self.amend(&tag, media_type::OCI_INDEX, change).await {
+                Err(error) if error.is_refusal() => {
+                    let doing = format!("list what is attached to {} under the tag {tag}", self.reference());
+                    attached.refused.push(error.while_doing(&doing));
+                }
+                done => done.map(drop)?,
+            }
         }
-        Ok(sent)
+        failed.map_or(Ok(attached), Err)
+    }
+
+    /// Attaches one document, unless it is `listed`. Gives it as it is to be listed, and whether the registry lists it.
+    async fn attach_one(
+        &self,
+        artifact: &Artifact<'_>,
+        listed: &[Referrer],
+    ) -> Result<Option<(Referrer, bool)>, RegistryError> {
+        let manifest = artifact.manifest();
+        let (digest, size) = (Digest::of(&manifest), manifest.len() as u64);
+        let origin = &self.inner.origin;
+        let lost = origin.host.lacked(&origin.repository, &artifact.content.digest);
+        if !lost && listed.iter().any(|referrer| referrer.descriptor.digest == digest) {
+            return Ok(None);
+        }
+        self.push_small(&empty(), EMPTY).await?;
+        self.push_blob(artifact.content).await?;
+        let headers = self.put_manifest(&digest.to_string(), media_type::OCI_MANIFEST, &manifest).await?;
+        let referrer = Referrer {
+            descriptor: Descriptor { media_type: media_type::OCI_MANIFEST.to_owned(), digest, size },
+            artifact_type: Some(artifact.kind.to_owned()),
+            annotations: artifact.annotations.clone(),
+        };
+        Ok(Some((referrer, headers.contains_key(UNDERSTOOD))))
     }
 
     /// All that refers to `subject`.
     pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Referrer>, RegistryError> {
-        if let Some(listed) = self.listed(subject).await? {
-            return Ok(listed);
+        match self.own_list(subject).await? {
+            Own::Listed(listed) if !listed.is_empty() => Ok(listed),
+            // Some answer with an empty list, and list nothing.
+            Own::Listed(_) | Own::No => Ok(self.tagged(subject).await?.unwrap_or_default()),
+            Own::Broken(error) => self.tagged(subject).await?.ok_or(error),
         }
-        let Some(bytes) = self.any_manifest(&tag(subject)).await? else { return Ok(Vec::new()) };
-        self.read_list(&bytes).map(|listed| listed.manifests)
     }
 
-    /// The registry's own list; `None` where it keeps none.
-    async fn listed(&self, subject: &Digest) -> Result<Option<Vec<Referrer>>, RegistryError> {
+    /// The list that clients keep under a tag, if there is one.
+    async fn tagged(&self, subject: &Digest) -> Result<Option<Vec<Referrer>>, RegistryError> {
+        let Some(bytes) = self.any_manifest(&tag(subject)).await? else { return Ok(None) };
+        entries(&bytes)
+            .map(Some)
+            .ok_or_else(|| self.unusable(&tag(subject), "the tag is taken by something that lists nothing"))
+    }
+
+    async fn own_list(&self, subject: &Digest) -> Result<Own, RegistryError> {
         let what = format!("list what is attached to {subject} of {}", self.reference());
-        let mut url = format!("{}/referrers/{subject}", self.inner.base);
-        let (mut all, mut sum) = (Vec::new(), 0_usize);
+        let first = format!("{}/referrers/{subject}", self.inner.base);
+        let (mut url, mut all, mut sum) = (first.clone(), Vec::new(), 0_usize);
         for _ in 0..MOST_PAGES {
-            let (bytes, next) = retry(|| async {
+            let page = self.retry(|| async {
                 let response =
                     self.send(&what, |client| client.get(&url).header(ACCEPT, media_type::OCI_INDEX)).await?;
-                match response.status() {
-                    StatusCode::OK => {}
-                    // What registries say that have never heard of it.
-                    StatusCode::NOT_FOUND
-                    | StatusCode::BAD_REQUEST
-                    | StatusCode::METHOD_NOT_ALLOWED
-                    | StatusCode::NOT_ACCEPTABLE => return Ok((None, None)),
-                    _ => return Err(self.failure(&what, response).await),
+                if response.status() != StatusCode::OK {
+                    return Err(self.failure(&what, response).await);
                 }
-                let next = next_page(&url, &response);
-                Ok((Some(self.bounded(response).await?), next))
-            })
-            .await?;
-            let Some(bytes) = bytes else { return Ok(None) };
+                let next = next_page(&url, &response).map_err(|why| self.cut("what is attached", &why))?;
+                Ok((self.bounded(response).await?, next))
+            });
+            let (bytes, next) = match page.await {
+                Ok(page) => page,
+                Err(error) if url == first => return without_list(error),
+                Err(error) => return Err(error),
+            };
             sum = sum.saturating_add(bytes.len());
             if sum > MOST_BYTES {
-                return Err(RegistryError::Invalid {
-                    reference: self.reference().to_string(),
-                    message: format!("the list of what is attached to it is larger than {MOST_BYTES} bytes"),
-                });
+                let too_much = format!("it is larger than {MOST_BYTES} bytes");
+                return Err(self.cut("what is attached", &too_much));
             }
-            all.extend(self.read_list(&bytes)?.manifests);
-            let Some(next) = next else { break };
+            match entries(&bytes) {
+                Some(entries) => all.extend(entries),
+                // A page for people, or an answer to another question: it does not know this one.
+                None if url == first => return Ok(Own::No),
+                None => return Err(self.cut("what is attached", "a later part of it is no index")),
+            }
+            let Some(next) = next else { return Ok(Own::Listed(all)) };
             url = next.to_string();
         }
-        Ok(Some(all))
+        Err(self.cut("what is attached", &format!("it has more than {MOST_PAGES} parts")))
     }
 
-    fn read_list(&self, bytes: &[u8]) -> Result<Listed, RegistryError> {
-        serde_json::from_slice(bytes).map_err(|error| RegistryError::Invalid {
-            reference: self.reference().to_string(),
-            message: format!("the list of what is attached to it is no index: {error}"),
-        })
+    /// `referrer` as its own manifest describes it: lists of some registries say something else of it. As it is listed
+    /// where the manifest cannot be read.
+    pub async fn described(&self, referrer: Referrer) -> Result<Referrer, RegistryError> {
+        let digest = referrer.descriptor.digest;
+        let bytes = self.any_manifest(&digest.to_string()).await?.filter(|bytes| Digest::of(bytes) == digest);
+        let Some(own) = bytes.and_then(|bytes| serde_json::from_slice::<Described>(&bytes).ok()) else {
+            return Ok(referrer);
+        };
+        let config = own.config.map(|config| config.media_type).filter(|kind| kind != empty().media_type.as_str());
+        let layer = own.layers.into_iter().next().map(|layer| layer.media_type);
+        Ok(Referrer { artifact_type: own.artifact_type.or(config).or(layer), annotations: own.annotations, ..referrer })
+    }
+}
+
+/// What a manifest says of what it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// What an answer that is no list says of lists.
+fn without_list(error: RegistryError) -> Result<Own, RegistryError> {
+    match error {
+        // What registries say that have never heard of it.
+        RegistryError::Status { status: 400 | 404 | 405 | 406 | 501, .. } => Ok(Own::No),
+        RegistryError::Status { .. } | RegistryError::Denied { .. } | RegistryError::Unauthorized { .. } => {
+            Ok(Own::Broken(error))
+        }
+        error => Err(error),
+    }
+}
+
+/// The entries of an index; `None` if it is none. What cannot be read of them is of no kind that is known here.
+fn entries(bytes: &[u8]) -> Option<Vec<Referrer>> {
+    match serde_json::from_slice::<Value>(bytes).ok()?.as_object_mut()?.remove("manifests")? {
+        Value::Null => Some(Vec::new()),
+        Value::Array(all) => Some(all.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect()),
+        _ => None,
     }
 }
 
@@ -182,7 +285,15 @@ impl Client {
 fn with_entries(index: Option<Value>, entries: &[Referrer]) -> Result<Option<Amended>, &'static str> {
     let mut index =
         index.unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": []}));
-    let listed = index.get_mut("manifests").and_then(Value::as_array_mut);
+    let listed = index.get_mut("manifests");
+    // So does Go write an empty list.
+    let listed = listed.map(|listed| {
+        if listed.is_null() {
+            *listed = json!([]);
+        }
+        listed
+    });
+    let listed = listed.and_then(Value::as_array_mut);
     let listed = listed.ok_or("the tag is taken by something that lists nothing")?;
     let before = listed.len();
     for entry in entries {
@@ -219,10 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_what_lists() {
+        let entry = serde_json::to_string(&referrer("one")).unwrap();
+        let count = |text: &str| entries(text.as_bytes()).map(|entries| entries.len());
+        assert_eq!(count(&format!(r#"{{"manifests": [{entry}, {{"digest": "sha512:00"}}]}}"#)), Some(1));
+        assert_eq!(count(r#"{"manifests": null}"#), Some(0));
+        for other in ["{}", "[]", "null", "<html></html>", "", r#"{"manifests": {}}"#] {
+            assert_eq!(count(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn an_artifact_is_the_same_bytes() {
         let (content, subject) = (referrer("content").descriptor, referrer("subject").descriptor);
         let annotations = BTreeMap::from([("b".into(), "2".into()), ("a".into(), "1".into())]);
-        let artifact = Artifact { kind: "application/spdx+json", content: &content, subject: &subject, annotations };
+        let kind = "application/spdx+json";
+        let artifact = Artifact { kind, name: "SBOM", content: &content, subject: &subject, annotations };
         let value: Value = serde_json::from_slice(&artifact.manifest()).unwrap();
         assert_eq!(value["config"]["digest"], json!(Digest::of("{}")));
         assert_eq!(value["subject"]["digest"], json!(subject.digest));

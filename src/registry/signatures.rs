@@ -37,7 +37,8 @@ impl Client {
             manifest["config"] = json!(config);
             Ok(Some(Amended { manifest, blobs: vec![signed.payload.clone(), config] }))
         };
-        self.amend(tag, media_type::OCI_MANIFEST, change).await
+        let doing = format!("sign {}", self.reference());
+        self.amend(tag, media_type::OCI_MANIFEST, change).await.map_err(|error| error.while_doing(&doing))
     }
 }
 

@@ -10,13 +10,17 @@ use std::time::Duration;
 
 use layers::media_type::Descriptor;
 use layers::store::StoreError;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, RequestBuilder, Response, StatusCode};
 use url::Url;
 
+use super::manner::{Manner, Request, Step, received};
+use super::pull::CONTENT_DIGEST;
+use super::push::{Presence, header};
 use super::scope::Scope;
+use super::waiting::Waiting;
 use super::{Client, Pushed, RegistryError};
-use crate::fetch::{Patience, Temporary, Transfer};
+use crate::fetch::{Temporary, Transfer};
 use crate::tasks::aside;
 
 /// Larger blobs are worth going on with.
@@ -30,14 +34,6 @@ const SOON: u64 = 1 << 20;
 const PIECE: u64 = 256 << 10;
 /// The least that a chunk may hold.
 const MIN_LENGTH: &str = "oci-chunk-min-length";
-
-/// How the blob is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    Whole,
-    Stream,
-    Chunks(u64),
-}
 
 /// An upload that the registry knows of.
 struct Session {
@@ -54,6 +50,14 @@ pub(super) struct Upload<'a> {
     file: Arc<File>,
     transfer: Arc<Transfer>,
     manner: Manner,
+    /// Whether that is the other manner than at first.
+    turned: bool,
+    /// What was asked for last.
+    step: Step,
+    /// Why it is sent in another manner than before.
+    refused: Option<RegistryError>,
+    /// The fewest bytes that were too many at once.
+    too_large: Option<u64>,
     session: Option<Session>,
     /// Bytes that are shown as sent, up to the last word of the registry.
     settled: u64,
@@ -72,6 +76,10 @@ impl<'a> Upload<'a> {
             what: format!("push {} to {}", blob.digest, client.reference()),
             transfer: Transfer::start(&client.inner.reporter, name, Some(blob.size)),
             manner: if blob.size > LARGE { Manner::Stream } else { Manner::Whole },
+            turned: false,
+            step: Step::default(),
+            refused: None,
+            too_large: None,
             session: None,
             settled: 0,
             moved: Arc::default(),
@@ -81,27 +89,39 @@ impl<'a> Upload<'a> {
         })
     }
 
-    /// Sends it, as often as it takes.
+    /// Sends it, as often as it takes, and in the other manner where the registry does not take it in one.
     pub(super) async fn run(mut self) -> Result<Pushed, RegistryError> {
-        let stall = self.client.inner.origin.host.stall;
-        let mut patience = Patience::new(stall);
+        let (host, reporter) = (&self.client.inner.origin.host, &self.client.inner.reporter);
+        let mut waiting = Waiting::new(host, reporter, host.stall);
         let mut reached = 0;
         loop {
-            let Err(error) = self.attempt().await else { return Ok(Pushed::Sent) };
-            if matches!(error, RegistryError::Status { status: 413, .. }) && self.smaller() {
+            let Err(error) = self.attempt().await else {
+                waiting.succeeded();
+                return Ok(Pushed::Sent);
+            };
+            let refused = self.step.is_refused(&error);
+            if matches!(error, RegistryError::TooLarge { .. }) && self.smaller() {
+                self.refused = Some(error);
+                self.forget();
+                continue;
+            }
+            if refused && !std::mem::replace(&mut self.turned, true) {
+                self.manner = self.manner.other();
+                self.refused.get_or_insert(error);
                 self.forget();
                 continue;
             }
             if !error.is_temporary() {
-                return Err(self.cause(error).await);
+                return Err(self.cause(error, refused).await);
             }
             let offset = self.session.as_ref().map_or(0, |session| session.offset);
             if offset > reached {
                 // An upload that gets on does not run out of attempts.
-                (reached, patience) = (offset, Patience::new(stall));
+                reached = offset;
+                waiting.renew();
             }
-            if !patience.outlasts(&error).await {
-                return Err(self.cause(error).await);
+            if !waiting.outlasts(&error).await {
+                return Err(self.cause(error, refused).await);
             }
             self.find_again(&error).await;
             // It may be that only the answer was lost.
@@ -111,9 +131,17 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// `error`, unless the blob was damaged here: nobody could have taken that.
-    async fn cause(&self, error: RegistryError) -> RegistryError {
-        self.verify().await.err().unwrap_or(error)
+    /// The error that is told: that the blob was damaged here, if it was, since nobody could have taken that; and where
+    /// no manner is left, why the first one was `refused`.
+    async fn cause(&mut self, error: RegistryError, refused: bool) -> RegistryError {
+        if let Err(damaged) = self.verify().await {
+            return damaged;
+        }
+        let mut error = if refused { self.refused.take().unwrap_or(error) } else { error };
+        if let RegistryError::TooLarge { smallest, .. } = &mut error {
+            *smallest = self.too_large;
+        }
+        error
     }
 
     /// From where the registry is to the end.
@@ -144,6 +172,20 @@ impl<'a> Upload<'a> {
         RegistryError::UploadLost { registry: self.client.reference().registry.clone(), what: self.what.clone() }
     }
 
+    /// There is no such upload, or nothing that takes it in this way.
+    fn missing(&mut self) -> RegistryError {
+        self.step.misses();
+        self.lost()
+    }
+
+    /// An error for `length` bytes that the registry did not take.
+    async fn not_taken(&mut self, length: u64, response: Response) -> RegistryError {
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE && length > 0 {
+            self.too_large = Some(self.too_large.map_or(length, |least| least.min(length)));
+        }
+        self.client.failure(&self.what, response).await
+    }
+
     fn invalid(&self, message: &str) -> RegistryError {
         RegistryError::Invalid { reference: self.client.reference().to_string(), message: message.to_owned() }
     }
@@ -163,8 +205,10 @@ impl<'a> Upload<'a> {
     /// Asks where to send it.
     async fn begin(&mut self) -> Result<(), RegistryError> {
         let base = format!("{}/blobs/uploads/", self.client.inner.base);
+        self.step.is(Request::Post);
         let response = self.client.send(&self.what, |client| client.post(&base).header(CONTENT_LENGTH, 0)).await?;
-        if response.status() != StatusCode::ACCEPTED {
+        // What it answers matters little: the end proves all.
+        if !response.status().is_success() {
             return Err(self.client.failure(&self.what, response).await);
         }
         let least: Option<u64> = header(&response, MIN_LENGTH).and_then(|text| text.parse().ok());
@@ -181,13 +225,16 @@ impl<'a> Upload<'a> {
     async fn chunk(&mut self, start: u64, length: u64) -> Result<(), RegistryError> {
         let (location, end) = (self.location()?.location.clone(), start + length);
         let range = format!("{start}-{}", end - 1);
+        self.step.is(Request::Patch);
         let response = self.send(start, length, |client| client.patch(location.clone()).header(CONTENT_RANGE, &range));
         let response = response.await?;
         match response.status() {
-            StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED => {}
-            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => return Err(self.lost()),
-            _ => return Err(self.client.failure(&self.what, response).await),
+            StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED | StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Err(self.missing()),
+            StatusCode::RANGE_NOT_SATISFIABLE => return Err(self.lost()),
+            _ => return Err(self.not_taken(length, response).await),
         }
+        self.step.went_well();
         let has = received(&response).unwrap_or(end);
         if has <= start || has > end {
             return Err(self.lost());
@@ -203,14 +250,24 @@ impl<'a> Upload<'a> {
         let session = self.location()?;
         let (mut location, offset) = (session.location.clone(), session.offset);
         location.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
-        let response = self.send(offset, self.blob.size - offset, |client| client.put(location.clone())).await?;
+        let length = self.blob.size - offset;
+        self.step.is(if length > 0 { Request::Put } else { Request::End });
+        let response = self.send(offset, length, |client| client.put(location.clone())).await?;
         match response.status() {
+            StatusCode::OK => {
+                self.client.keeps_what_was_sent(&response, &self.blob.digest)?;
+                let proved = header(&response, CONTENT_DIGEST).is_some()
+                    || self.client.presence(&self.blob.digest, Some(self.blob.size)).await? == Presence::There;
+                // Whoever says 200 may say it of everything.
+                if proved { Ok(()) } else { Err(self.client.failure(&self.what, response).await) }
+            }
             StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                 self.client.keeps_what_was_sent(&response, &self.blob.digest)
             }
-            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => Err(self.lost()),
+            StatusCode::NOT_FOUND => Err(self.missing()),
+            StatusCode::RANGE_NOT_SATISFIABLE => Err(self.lost()),
             status => {
-                let error = self.client.failure(&self.what, response).await;
+                let error = self.not_taken(length, response).await;
                 let damaged =
                     matches!(&error, RegistryError::Status { detail, .. } if detail.contains("DIGEST_INVALID"));
                 if status != StatusCode::BAD_REQUEST || !damaged {
@@ -339,16 +396,4 @@ async fn stalled(moved: &AtomicU64, patience: Duration) {
         }
         tokio::time::sleep(patience).await;
     }
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Bytes that the registry says it has.
-fn received(response: &Response) -> Option<u64> {
-    let range = header(response, RANGE.as_str())?;
-    let (_, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
-    // Of nothing, too, registries say `0-0`.
-    last.parse::<u64>().ok().and_then(|last| if last == 0 { Some(0) } else { last.checked_add(1) })
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::push::Presence;
 use super::{Client, RegistryError};
-use crate::fetch::{Pace, Transfer, retry};
+use crate::fetch::{Pace, Transfer};
 
 /// Blobs asked for at once.
 const ASKED: usize = 32;
@@ -54,7 +54,7 @@ impl Client {
         let read = |blob: Descriptor| async move {
             let _permit = self.inner.origin.host.permit().await;
             for _ in 0..READ {
-                if retry(|| self.read_back(&blob)).await? {
+                if self.retry(|| self.read_back(&blob)).await? {
                     return Ok(None);
                 }
             }

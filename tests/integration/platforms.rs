@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::registry::Registry;
 use crate::support::{ALLOY, Store, blueprint, cached, text, tool};
 
-const BOTH: &str = "linux/amd64,linux/arm64";
+pub const BOTH: &str = "linux/amd64,linux/arm64";
 pub const MANIFEST: &str = "name: Several\nversion: 1.0.0\nrun_order: [words.yml, tools.yml]\n\
                         image: {env_from_profile: false}\n";
 /// Runs nothing: no emulator is needed for it.
@@ -50,7 +50,7 @@ impl Several {
     }
 
     #[track_caller]
-    fn build(&self, store: &Store, platform: &str, more: &[&str]) -> Value {
+    pub fn build(&self, store: &Store, platform: &str, more: &[&str]) -> Value {
         store.build(&[&[self.path(), &self.base(), "--platform", platform], more].concat())
     }
 }

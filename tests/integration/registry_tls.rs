@@ -36,6 +36,37 @@ fn an_authority_of_its_own() {
 }
 
 #[test]
+fn a_server_that_is_its_own_authority() {
+    let home = tempfile::tempdir().unwrap();
+    // What Docker's guide has people make: a CA's certificate, by what it says of itself.
+    let authority = Authority::self_signed("127.0.0.1", "2");
+    let registry = Registry::tls(&authority, "", None);
+    let certificates = authority.certs(&home.path().join("own"), false);
+    push(&registry, "self:1", &["--cert-dir", text(&certificates)]).ok();
+    run(images().push_command("small:1", &registry.image("self:2")).env("SSL_CERT_FILE", authority.bundle())).ok();
+    let store = Store::new();
+    let mut build = images().build_command(&store, &registry.image("self:1"));
+    run(build.args(["--cert-dir", text(&certificates)])).ok();
+    // Nobody else's, and nobody without that file.
+    let other = Authority::self_signed("127.0.0.1", "2").certs(&home.path().join("other"), false);
+    let refused = push(&registry, "self:3", &["--cert-dir", text(&other)]).fails(4);
+    for part in ["certificate", "basicConstraints CA:TRUE", "CA:FALSE"] {
+        assert!(refused.stderr.contains(part), "no `{part}`: {}", refused.stderr);
+    }
+    push(&registry, "self:3", &[]).fails(4);
+    // Name and time are looked at as ever.
+    for (place, address, days, said) in
+        [("name", "127.0.0.2", "2", "not valid for"), ("time", "127.0.0.1", "-1", "expired")]
+    {
+        let authority = Authority::self_signed(address, days);
+        let registry = Registry::tls(&authority, "", None);
+        let certificates = authority.certs(&home.path().join(place), false);
+        let refused = push(&registry, "self:1", &["--cert-dir", text(&certificates)]).fails(4);
+        assert!(refused.stderr.to_lowercase().contains(said), "{place}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_certificate_for_who_asks() {
     let authority = Authority::new();
     let registry = Registry::mutual(&authority);

@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let remote = open(&network, &args.cache.cache)?;
     let listed = entries(&context, &remote)?;
     let mut needed: BTreeSet<Digest> = BTreeSet::new();
-    if args.unreferenced {
+    if args.unreferenced && !listed.is_empty() {
         for tag in &context.runtime.block_on(remote.others())? {
             needed.extend(context.runtime.block_on(remote.layers(tag))?);
         }

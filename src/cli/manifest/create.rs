@@ -10,7 +10,7 @@ use crate::cli::context::{Context, Global, Network, RegistryArgs};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::image_name::image_name;
 use crate::cli::interrupt::{self, CtrlC};
-use crate::cli::push::{AttachArgs, send, sign};
+use crate::cli::push::{AttachArgs, put_index, send};
 use crate::event::Event;
 use crate::image::Index;
 use crate::plan::Platform;
@@ -58,11 +58,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         context.reporter.event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
         send(&resolver, image, &destination, &digest.to_string(), &attach)?;
     }
+    let images: Vec<_> = joined.iter().map(|joined| joined.image.clone()).collect();
     let index = Index::new(joined.into_iter().map(Joined::into_entry).collect()).put(&context.store)?;
-    let bytes = context.store.read_blob(&index.digest, 16 << 20)?;
     let client = resolver.client(&destination)?;
-    sign(&resolver, &client, &index.digest, &destination, &attach)?;
-    context.runtime.block_on(client.push_manifest(&destination.manifest(), &index.media_type, &bytes))?;
+    put_index(&resolver, &client, &index, &images, &destination, &attach)?;
     drop(network);
     drop(context);
     outln!("{destination}@{}", index.digest);

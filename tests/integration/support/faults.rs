@@ -30,19 +30,22 @@ pub fn fails(name: &'static str, rules: impl Into<Vec<Rule>>, message: &'static 
 
 /// Tries all, most of the time waiting: a few at once. Every failure is told, not only the first.
 pub fn try_all(cases: Vec<Case>, one: impl Fn(usize, &Case) + Sync) {
+    let numbered = cases.iter().enumerate().map(|(number, case)| (case.name, (number, case))).collect();
+    try_all_named(numbered, |(number, case)| one(*number, case));
+}
+
+/// The same for lines of any other table, with their names.
+pub fn try_all_named<T: Sync>(cases: Vec<(&'static str, T)>, one: impl Fn(&T) + Sync) {
     const AT_ONCE: usize = 6;
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((number, case)) = {
-                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    cases.get(number).map(|case| (number, case))
-                } {
-                    let tried = std::panic::AssertUnwindSafe(|| one(number, case));
+                while let Some((name, case)) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    let tried = std::panic::AssertUnwindSafe(|| one(case));
                     if std::panic::catch_unwind(tried).is_err() {
-                        failed.lock().unwrap().push(case.name);
+                        failed.lock().unwrap().push(*name);
                     }
                 }
             });

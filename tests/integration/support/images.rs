@@ -12,13 +12,14 @@ use super::{ALLOY, Ended, Store, blueprint, run, text, tool};
 const MANIFEST: &str = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false}\n";
 const TASKS: &str = "- {name: one, action: write_env_file, file: /etc/one, content: 'ONE=1'}\n";
 
-/// A store with `small` and `large`, and a blueprint that stands on whatever it is told to.
+/// A store with `small`, `large` and `documented`, and a blueprint that stands on whatever it is told to.
 pub struct Images {
     pub store: Store,
     blueprint: TempDir,
 }
 
-/// The images of all tests: `small:1`, `old:1`, and `large:1`, which is worth going on with.
+/// The images of all tests: `small:1`, `old:1`, `large:1`, which is worth going on with, and `documented:1`, with which
+/// an SBOM and provenance go.
 pub fn images() -> &'static Images {
     static IMAGES: OnceLock<Images> = OnceLock::new();
     IMAGES.get_or_init(|| {
@@ -32,6 +33,9 @@ pub fn images() -> &'static Images {
             let build = ["build", text(images.blueprint.path()), "--base", &base, "-t", &tag, "--no-attest"];
             images.store.run(&build).ok();
         }
+        // One with an SBOM and provenance.
+        let base = format!("rootfs:{}", text(&images.store.path().join("small")));
+        images.store.run(&["build", text(images.blueprint.path()), "--base", &base, "-t", "documented:1"]).ok();
         images
     })
 }

@@ -25,6 +25,38 @@ pub struct State {
     rival: Option<(&'static str, Value)>,
 }
 
+/// A request.
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    fields: &'a [String],
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find_map(|field| {
+            let (known, value) = field.split_once(": ")?;
+            known.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// True for this method, with `part` in its path.
+    pub fn is(&self, method: &str, part: &str) -> bool {
+        self.method == method && self.path.contains(part)
+    }
+
+    /// What is put, if that is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(self.body).unwrap_or_default()
+    }
+}
+
+/// What is answered before the registry itself does; `None` where it may.
+type Gate = dyn Fn(&mut State, &Request<'_>) -> Option<Answer> + Send + Sync;
+
 /// Answers until the test ends.
 pub struct MemoryRegistry {
     pub address: String,
@@ -43,7 +75,16 @@ impl MemoryRegistry {
         Self::with(State { rival: Some((tag, rival)), ..State::default() })
     }
 
+    /// One at whose gate is somebody who answers as some registries do.
+    pub fn odd(gate: impl Fn(&mut State, &Request<'_>) -> Option<Answer> + Send + Sync + 'static) -> Self {
+        Self::behind(State::default(), Arc::new(gate))
+    }
+
     fn with(state: State) -> Self {
+        Self::behind(state, Arc::new(|_, _| None))
+    }
+
+    fn behind(state: State, gate: Arc<Gate>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(state));
@@ -51,8 +92,8 @@ impl MemoryRegistry {
         // Bounded: no test needs more.
         std::thread::spawn(move || {
             for stream in listener.incoming().take(500).flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || answer(&state, stream));
+                let (state, gate) = (Arc::clone(&shared), Arc::clone(&gate));
+                std::thread::spawn(move || answer(&state, &*gate, stream));
             }
         });
         Self { address, state }
@@ -73,9 +114,33 @@ impl MemoryRegistry {
     }
 }
 
-struct Answer(&'static str, String, Vec<u8>);
+/// Status, headers, body.
+pub struct Answer(pub &'static str, pub String, pub Vec<u8>);
 
-fn answer(state: &Mutex<State>, stream: TcpStream) {
+impl Answer {
+    /// One without anything.
+    pub fn of(status: &'static str) -> Self {
+        Self(status, String::new(), Vec::new())
+    }
+
+    /// With a header.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.1 += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    /// With this body.
+    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self(self.0, self.1, body.into())
+    }
+
+    /// The same answer with another status.
+    pub fn status(self, status: &'static str) -> Self {
+        Self(status, self.1, self.2)
+    }
+}
+
+fn answer(state: &Mutex<State>, gate: &Gate, stream: TcpStream) {
     let mut reader = BufReader::new(&stream);
     let mut head = Vec::new();
     for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
@@ -89,7 +154,12 @@ fn answer(state: &Mutex<State>, stream: TcpStream) {
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).unwrap();
     let (method, path) = request.rsplit_once(' ').unwrap().0.split_once(' ').unwrap();
-    let Answer(status, headers, content) = respond(&mut state.lock().unwrap(), method, path, body);
+    let Answer(status, headers, content) = {
+        let mut state = state.lock().unwrap();
+        state.asked.push(format!("{method} {path}"));
+        let answer = gate(&mut state, &Request { method, path, fields, body: &body });
+        answer.unwrap_or_else(|| state.respond(method, path, body))
+    };
     let length = content.len();
     // A client that hangs up is no failure of the server.
     let _ = write!(&stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n");
@@ -98,37 +168,40 @@ fn answer(state: &Mutex<State>, stream: TcpStream) {
     }
 }
 
-fn respond(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> Answer {
-    state.asked.push(format!("{method} {path}"));
-    let nothing = || Answer("404 Not Found", String::new(), Vec::new());
-    let name = path.rsplit('/').next().unwrap_or_default();
-    match method {
-        "POST" => Answer("202 Accepted", format!("Location: {path}{}\r\n", state.asked.len()), Vec::new()),
-        "PATCH" => {
-            state.uploads.entry(path.to_owned()).or_default().extend(body);
-            Answer("202 Accepted", format!("Location: {path}\r\n"), Vec::new())
+impl State {
+    /// What the registry itself answers.
+    pub fn respond(&mut self, method: &str, path: &str, body: Vec<u8>) -> Answer {
+        let state = self;
+        let nothing = || Answer("404 Not Found", String::new(), Vec::new());
+        let name = path.rsplit('/').next().unwrap_or_default();
+        match method {
+            "POST" => Answer("202 Accepted", format!("Location: {path}{}\r\n", state.asked.len()), Vec::new()),
+            "PATCH" => {
+                state.uploads.entry(path.to_owned()).or_default().extend(body);
+                Answer("202 Accepted", format!("Location: {path}\r\n"), Vec::new())
+            }
+            "PUT" if path.contains("/uploads/") => {
+                let mut blob = state.uploads.remove(path.split('?').next().unwrap_or_default()).unwrap_or_default();
+                blob.extend(body);
+                state.blobs.insert(Digest::of(&blob).to_string(), blob);
+                Answer("201 Created", String::new(), Vec::new())
+            }
+            "PUT" => put(state, name, body),
+            _ if path.contains("/blobs/") => {
+                state.blobs.get(name).map_or_else(nothing, |blob| Answer("200 OK", String::new(), blob.clone()))
+            }
+            _ if path.contains("/referrers/") && state.api => {
+                let index = json!({"schemaVersion": 2, "manifests": referrers(state, name)});
+                let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\n";
+                Answer("200 OK", kind.into(), index.to_string().into_bytes())
+            }
+            _ if path.contains("/manifests/") => state.manifests.get(name).map_or_else(nothing, |manifest| {
+                let value: Value = serde_json::from_slice(manifest).unwrap();
+                let kind = format!("Content-Type: {}\r\n", value["mediaType"].as_str().unwrap());
+                Answer("200 OK", kind, manifest.clone())
+            }),
+            _ => nothing(),
         }
-        "PUT" if path.contains("/uploads/") => {
-            let mut blob = state.uploads.remove(path.split('?').next().unwrap_or_default()).unwrap_or_default();
-            blob.extend(body);
-            state.blobs.insert(Digest::of(&blob).to_string(), blob);
-            Answer("201 Created", String::new(), Vec::new())
-        }
-        "PUT" => put(state, name, body),
-        _ if path.contains("/blobs/") => {
-            state.blobs.get(name).map_or_else(nothing, |blob| Answer("200 OK", String::new(), blob.clone()))
-        }
-        _ if path.contains("/referrers/") && state.api => {
-            let index = json!({"schemaVersion": 2, "manifests": referrers(state, name)});
-            let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\n";
-            Answer("200 OK", kind.into(), index.to_string().into_bytes())
-        }
-        _ if path.contains("/manifests/") => state.manifests.get(name).map_or_else(nothing, |manifest| {
-            let value: Value = serde_json::from_slice(manifest).unwrap();
-            let kind = format!("Content-Type: {}\r\n", value["mediaType"].as_str().unwrap());
-            Answer("200 OK", kind, manifest.clone())
-        }),
-        _ => nothing(),
     }
 }
 

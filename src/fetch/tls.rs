@@ -1,0 +1,172 @@
+//! TLS: whose certificates are trusted, and how this side shows itself.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::client::Trust;
+
+/// How rustls tells that a server shows a CA's certificate as its own.
+pub const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// What helps then.
+pub const CA_SHOWN: &str = "the certificate that the server shows says of itself that it is a CA's (basicConstraints CA:TRUE), \
+                            and it is none of those that are trusted: have one made for the server with CA:FALSE, or give \
+                            this very certificate as the CA";
+
+/// A certificate of one's own, and its key.
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>);
+
+impl Identity {
+    /// From PEM; `None` if either is missing.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Option<Self> {
+        let certificates = certificates(certificate)?;
+        Some(Self(Arc::new((certificates, PrivateKeyDer::from_pem_slice(key).ok()?))))
+    }
+}
+
+/// The certificates in a PEM file; `None` if there are none, or one of them is damaged.
+pub fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    let sound = |one: &CertificateDer<'static>| RootCertStore::empty().add(one.clone()).is_ok();
+    Some(all).filter(|all| !all.is_empty() && all.iter().all(sound))
+}
+
+/// What `trust` says, as rustls has it. The machine's own certificates are read anew: they may have changed.
+pub(super) fn config(trust: &Trust) -> Result<ClientConfig, Error> {
+    let provider = CryptoProvider::get_default().cloned();
+    let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(trust, provider)?);
+    let mut config = match &trust.identity {
+        Some(Identity(own)) => builder.with_client_auth_cert(own.0.clone(), own.1.clone_key())?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn verifier(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    if trust.anyone {
+        return Ok(Arc::new(Blind { everybody: true, provider }));
+    }
+    let mut roots = RootCertStore::empty();
+    for root in &trust.roots {
+        roots.add(root.clone())?;
+    }
+    // Of the machine's, one that is damaged is passed over.
+    let mut trusted = rustls_native_certs::load_native_certs().certs;
+    roots.add_parsable_certificates(trusted.iter().cloned());
+    if roots.is_empty() {
+        // A machine without certificates can still speak http; https then trusts nobody.
+        return Ok(Arc::new(Blind { everybody: false, provider }));
+    }
+    trusted.extend(trust.roots.iter().cloned());
+    let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    let chains = chains.build().map_err(|error| Error::General(error.to_string()))?;
+    Ok(Arc::new(Trusted { chains, trusted: trusted.into_iter().collect() }))
+}
+
+/// Trusts whom a CA vouches for, and who shows the very certificate that is trusted: `openssl req -x509` makes
+/// certificates that are a CA's and a server's at once.
+#[derive(Debug)]
+struct Trusted {
+    chains: Arc<WebPkiServerVerifier>,
+    trusted: HashSet<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The period of validity is looked at before this; the name is not.
+            Err(Error::InvalidCertificate(CertificateError::Other(why)))
+                if why.to_string() == CA_AS_SERVER && self.trusted.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            done => done,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
+    }
+}
+
+/// Looks at no certificate: it trusts everybody, where whoever asked for that has said so, or nobody.
+#[derive(Debug)]
+struct Blind {
+    everybody: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Blind {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.everybody {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -201,6 +201,9 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 pub struct Guards {
     /// A shell expression; exit 0 skips the task.
     pub skip_if: Option<String>,
+    /// The first command of `skip_if` that fails ends it: it does not hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// Variables that `skip_if` has in its environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

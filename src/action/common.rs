@@ -15,7 +15,8 @@ pub const COMMON: [Field; 12] = [
     Field::required("name", Text, "What the task is called"),
     Field::required("action", Text, "What it does"),
     Field::optional("creates", Path, "Skip the task if this exists; of a link, what it leads to"),
-    Field::optional("skip_if", Text, "Skip the task if this shell expression exits 0").verbatim(),
+    Field::optional("skip_if", Text, "Skip the task if this shell expression exits 0; `shell` is for it too")
+        .verbatim(),
     Field::optional("always_run", Flag, "Run whatever `creates` says"),
     Field::optional("exclude", Words, "Leave the task out where one of these tags is on: docker, wsl2"),
     Field::optional("run_as", Text, "The user it runs as, in that user's login environment"),
@@ -35,7 +36,7 @@ pub fn lower(task: &Task<'_>) -> Outcome {
         fields.warnings.append(&mut errors);
         return (None, fields.warnings);
     }
-    let guards = guards(&fields).map_err(|error| errors.push(error)).ok();
+    let guards = guards(&mut fields).map_err(|error| errors.push(error)).ok();
     let lowered = (task.action.lower)(&mut fields).map_err(|error| errors.push(error)).ok();
     let attributes = attributes(&fields).map_err(|error| errors.push(error)).ok();
     let env = fields.env().unwrap_or_default();
@@ -123,11 +124,13 @@ fn without_effect(fields: &mut Fields<'_>, lowered: &Lowered) {
     }
 }
 
-fn guards(fields: &Fields<'_>) -> Result<Guards, Diagnostic> {
-    let env = fields.task.env.iter().filter(|_| fields.node("skip_if").is_some());
+fn guards(fields: &mut Fields<'_>) -> Result<Guards, Diagnostic> {
+    let (skip_if, strict) = fields.condition()?.unzip();
+    let env = fields.task.env.iter().filter(|_| skip_if.is_some());
     Ok(Guards {
         env: env.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        skip_if: fields.node("skip_if").map(|_| fields.text_or_secret("skip_if")).transpose()?,
+        skip_if,
+        strict: strict.unwrap_or_default(),
         always_run: fields.flag("always_run")?,
         creates: fields.optional_path("creates")?,
     })

@@ -5,13 +5,15 @@ use super::{Field, Fields};
 use crate::op::Command;
 use crate::yaml::Diagnostic;
 
+mod fails;
 mod lex;
+mod lost;
 mod masked;
+mod options;
 mod parse;
 mod passed;
-
-use masked::{Masked, Wanted, masked};
-use passed::{passed_over, shown};
+mod told;
+mod unended;
 
 /// How a shell takes commands that fail.
 const SHELLS: &[&str] = &["plain", "strict"];
@@ -20,62 +22,42 @@ const SHELLS: &[&str] = &["plain", "strict"];
 pub(super) const SHELL: Field = Field::optional(
     "shell",
     OneOf(SHELLS),
-    "strict: the first command that fails ends the script, also in a pipe or a `$(…)` (`bash -e -o pipefail -O \
-     inherit_errexit`); plain: the last one decides",
+    "strict: the first command that fails ends the script (`bash -e -o pipefail -O inherit_errexit`), and `skip_if` does \
+     not hold; plain: the last one decides",
 );
 
 impl Fields<'_> {
     /// The script of the field `name`, for the shell that the task or else the manifest asks for.
     pub fn script(&mut self, name: &str, script: String) -> Result<Command, Diagnostic> {
-        let strict = match self.node("shell") {
-            Some(_) => self.one_of("shell", SHELLS)? == "strict",
-            None => self.task.strict_shell,
-        };
-        if let Some((what, help)) = asks(&script) {
-            let span = self.required(name)?.span;
-            self.warn(Diagnostic::warning("shell", span, format!("`{name}` {what}")).help(help));
-        }
-        for Masked { text, number, instead, wanted } in masked(&script, strict) {
-            let span = self.required(name)?.span;
-            let what = match wanted {
-                Wanted::End => "",
-                Wanted::Or => ": what stands behind `||` is never done",
-                Wanted::And => ": what stands behind `&&` is always done",
-                Wanted::Condition => ": the condition always holds",
-            };
-            let message = format!("{} ends well also where its `$(…)` fails{what}", shown(&text));
-            let help = match wanted {
-                Wanted::End => format!("write {instead}: the script then ends where it fails"),
-                _ => format!("write {instead}"),
-            };
-            self.warn(Diagnostic::warning("shell", span, message).help(help).of(text, number));
-        }
-        if strict {
-            return Ok(Command::Strict(script));
-        }
-        // Whoever writes `plain` knows what it means.
-        let asked = self.node("shell").is_some();
-        if let (Some(what), false) = (passed_over(&script), asked) {
-            let span = self.required(name)?.span;
-            let warning = Diagnostic::warning("shell", span, format!("`{name}` passes over failures: {what}"));
-            let help = match first_line_options(&script) {
-                Some(line) => {
-                    format!("`{line}` is a comment here; add `shell: strict` to the task, or to the manifest for all")
-                }
-                None => "add `shell: strict` to the task, or to the manifest for all tasks".to_owned(),
-            };
-            self.warn(warning.help(help));
-        }
-        Ok(Command::Shell(script))
+        let strict = self.strict()?;
+        self.look_at(name, &script, strict, false)?;
+        Ok(if strict { Command::Strict(script) } else { Command::Shell(script) })
     }
-}
 
-/// The first line of a script that names its shell with options, which no shell reads there: the script is an argument.
-fn first_line_options(script: &str) -> Option<&str> {
-    let line = script.lines().next()?.trim_end();
-    let mut words = line.strip_prefix("#!")?.split_whitespace();
-    words.next()?;
-    words.any(|word| word.starts_with('-')).then_some(line)
+    /// `skip_if`, and whether it is for a strict shell. Where that makes no difference, it is not.
+    pub fn condition(&mut self) -> Result<Option<(String, bool)>, Diagnostic> {
+        if self.node("skip_if").is_none() {
+            return Ok(None);
+        }
+        let script = self.text_or_secret("skip_if")?;
+        let strict = self.strict()?;
+        self.look_at("skip_if", &script, strict, true)?;
+        let strict = strict && told::strict_differs(&script);
+        Ok(Some((script, strict)))
+    }
+
+    fn strict(&self) -> Result<bool, Diagnostic> {
+        match self.own_shell() {
+            Some(shell) => Ok(shell? == "strict"),
+            None => Ok(self.task.strict_shell),
+        }
+    }
+
+    /// What the task says, if it may say something.
+    fn own_shell(&self) -> Option<Result<&'static str, Diagnostic>> {
+        let may = self.task.action.fields.iter().any(|field| field.name == SHELL.name);
+        self.node("shell").filter(|_| may).map(|_| self.one_of("shell", SHELLS))
+    }
 }
 
 /// What of `script` waits for an answer that nobody gives, or is not there, in words; and what to write instead.
@@ -108,7 +90,31 @@ fn short_yes(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::op::{Fingerprint, Guards, Step};
+
+    #[test]
+    fn a_condition_is_strict_where_that_matters() {
+        for script in
+            ["cd x\nls | wc -l", "a; b", "a | b", "test -n \"$(a)\"", ". ./x", "if a; then b; fi", "a & wait", "(a)"]
+        {
+            assert!(told::strict_differs(script), "{script}");
+        }
+        for script in
+            ["", "test -e /x", "A=1 test -e /x", "a && b || ! c", "[[ -e x ]]", "test -e /x # a; b", "grep '|' x\n"]
+        {
+            assert!(!told::strict_differs(script), "{script}");
+        }
+        let of = |strict| {
+            let guards = Guards { skip_if: Some("a; b".to_owned()), strict, ..Guards::default() };
+            Fingerprint::of(&Step { guards, ..Step::default() }, &BTreeMap::new())
+        };
+        assert_ne!(of(true), of(false));
+        let json = |strict| serde_json::to_string(&Guards { strict, ..Guards::default() }).unwrap();
+        assert!(json(true).contains("strict") && !json(false).contains("strict"), "records stay as they are");
+    }
 
     #[test]
     fn what_nobody_answers() {

@@ -93,8 +93,13 @@ impl Encoder<'_> {
     }
 
     fn guards(&mut self, guards: &Guards) {
-        let Guards { skip_if, env, always_run, creates } = guards;
+        let Guards { skip_if, strict, env, always_run, creates } = guards;
         match skip_if {
+            Some(condition) if *strict => {
+                self.number(3);
+                self.text(condition);
+                self.pairs(env);
+            }
             // A kind of its own: conditions without variables keep the encoding they have always had.
             Some(condition) if !env.is_empty() => {
                 self.number(2);

@@ -126,7 +126,8 @@ impl<'a> Performer<'a> {
     fn guarded(&mut self, step: &Step) -> Result<Outcome, TargetError> {
         if let Some(condition) = &step.guards.skip_if {
             let root = self.accounts()?.user("root")?;
-            if self.run(&shell(condition), &root, &step.guards.env, None)? == 0 {
+            let argv = if step.guards.strict { shells::strict(condition) } else { shell(condition) };
+            if self.run(&argv, &root, &step.guards.env, None)? == 0 {
                 return Ok(Outcome::Skipped("`skip_if` holds".into()));
             }
         }

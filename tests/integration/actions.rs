@@ -66,6 +66,33 @@ fn guards_hold_for_every_action_in_their_order() {
     assert!(!shown("guarded-wsl2", "cat /srv/log").contains("elsewhere"));
 }
 
+/// A condition that breaks would leave the work undone.
+#[test]
+fn a_strict_shell_is_for_conditions_too() {
+    let log = "action: run_command, reason: test, command: echo done >> /srv/log";
+    let tasks = format!(
+        "- {{name: a, {log}, skip_if: \"cd /opt/nope\\nls *.bin | wc -l\"}}\n\
+         - {{name: b, {log}, skip_if: \"false\\ntrue\"}}\n\
+         - {{name: c, {log}, skip_if: \"test -n \\\"$(false; echo a)\\\"; false | cat\"}}\n\
+         - {{name: d, action: write_env_file, file: /srv/d, content: d, skip_if: 'false; true'}}\n\
+         - {{name: e, {log}, skip_if: \"test -e /srv\\nls / | wc -l\"}}\n"
+    );
+    let of = |shell: &str| {
+        let manifest = format!("name: Test\nversion: 1.0.0\nrun_order: [a.yml]\n{shell}");
+        blueprint(&[("manifest.yml", manifest.as_str()), ("a.yml", tasks.as_str())])
+    };
+    let strict = of("shell: strict\n");
+    let said = shared().run(&["build", text(strict.path()), "-t", "strict"]).ok().stderr;
+    assert_eq!(shown("strict", "cat /srv/log /srv/d"), "done\ndone\ndone\nd", "{said}");
+    assert_eq!(said.matches("`skip_if` holds").count(), 1, "{said}");
+    // The last command decides in a plain one, and that is told.
+    let plain = of("");
+    let said = shared().run(&["build", text(plain.path()), "-t", "plain"]).ok().stderr;
+    assert_eq!(said.matches("`skip_if` holds").count(), 5, "{said}");
+    assert_eq!(said.matches("`skip_if` passes over failures").count(), 5, "{said}");
+    shared().run(&["check", "--strict", text(plain.path())]).fails(1);
+}
+
 #[test]
 fn conditions_see_the_variables_of_commands() {
     let manifest =

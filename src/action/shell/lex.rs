@@ -1,6 +1,10 @@
 //! Words and operators of a script, as far as it takes to tell its commands apart (POSIX.1-2024, "Shell Command
 //! Language", 2.3, and bash's additions).
 
+mod enclosed;
+
+use enclosed::counted;
+
 /// A piece of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
@@ -10,9 +14,9 @@ pub(super) enum Token {
     Op(&'static str),
     /// The end of a line.
     Newline,
-    /// A redirection; true if it may fail, as one to a file may.
-    Redirect(bool),
-    /// The text of a document (`<<`), for the command before it.
+    /// A redirection, which may fail if it is one to a file; and the scripts that write what is read.
+    Redirect { to_file: bool, inputs: Vec<String> },
+    /// The text of a document (`<<`, `<<<`), for the command before it.
     Document(String),
 }
 
@@ -27,6 +31,8 @@ pub(super) struct Word {
     pub(super) substitutes: bool,
     /// The scripts of its `$(…)` and of those between backquotes: what they print stands in it.
     pub(super) commands: Vec<String>,
+    /// The scripts of its `<(…)`: what they print is read.
+    pub(super) inputs: Vec<String>,
 }
 
 impl Word {
@@ -41,9 +47,9 @@ impl Word {
             return;
         }
         self.substitutes = true;
-        if let Some(script) = text.strip_prefix("$(") {
-            self.commands.push(script.strip_suffix(')').unwrap_or(script).to_owned());
-        }
+        let script = |script: &str| script.strip_suffix(')').unwrap_or(script).to_owned();
+        self.commands.extend(text.strip_prefix("$(").map(script));
+        self.inputs.extend(text.strip_prefix("<(").map(script));
     }
 
     /// Takes the commands of a `${…}`: its default may be what one prints.
@@ -56,7 +62,7 @@ impl Word {
                 [b'\\', ..] => (None, 1 + rest[1..].chars().next().map_or(0, char::len_utf8)),
                 [b'$', b'(', b'(', ..] => (None, 3),
                 [b'$', b'(', ..] => {
-                    let length = enclosed(rest);
+                    let length = counted(rest);
                     let script = &rest[2..length];
                     (Some(script.strip_suffix(')').unwrap_or(script)), length)
                 }
@@ -89,6 +95,10 @@ const REDIRECTIONS: [&str; 11] = ["<<<", "&>>", "<<-", "<<", ">>", "<&", ">&", "
 struct Lexer<'a> {
     script: &'a str,
     at: usize,
+    /// So many `$(…)` lie around it.
+    depth: usize,
+    /// One of them has no end: brackets are counted from there on.
+    counts: bool,
     tokens: Vec<Placed>,
     /// Documents that begin after this line: their ends, whether tabs before lines count for nothing, and the places of
     /// their tokens.
@@ -97,15 +107,19 @@ struct Lexer<'a> {
 
 /// Takes `script` apart. What has no end goes on to the end of the script.
 pub(super) fn lex(script: &str) -> Vec<Placed> {
-    let mut lexer = Lexer { script, at: 0, tokens: Vec::new(), documents: Vec::new() };
+    let mut lexer = Lexer::new(script, 0);
     while lexer.at < script.len() {
         lexer.next();
     }
     lexer.tokens
 }
 
-impl Lexer<'_> {
-    fn rest(&self) -> &str {
+impl<'a> Lexer<'a> {
+    fn new(script: &'a str, depth: usize) -> Self {
+        Self { script, at: 0, depth, counts: false, tokens: Vec::new(), documents: Vec::new() }
+    }
+
+    fn rest(&self) -> &'a str {
         &self.script[self.at..]
     }
 
@@ -155,13 +169,17 @@ impl Lexer<'_> {
             self.at += 1;
         }
         let word = self.word();
-        if found.starts_with("<<") && found != "<<<" {
+        if found == "<<<" {
+            self.push(Token::Document(word.text), start);
+            return;
+        }
+        if found.starts_with("<<") {
             self.documents.push((word.text, found == "<<-", self.tokens.len()));
             self.push(Token::Document(String::new()), start);
             return;
         }
         let to_descriptor = found.ends_with('&') || word.text.starts_with("/dev/");
-        self.push(Token::Redirect(!to_descriptor && found != "<<<"), start);
+        self.push(Token::Redirect { to_file: !to_descriptor, inputs: word.inputs }, start);
     }
 
     /// Documents follow the line that names them.
@@ -203,6 +221,7 @@ impl Lexer<'_> {
                     word.text += &rest[1..1 + length];
                     self.at += (length + 2).min(rest.len());
                 }
+                '$' if rest[1..].starts_with('\'') => self.escaped(&mut word),
                 '"' => self.double_quoted(&mut word),
                 '`' => {
                     word.substitutes = true;
@@ -212,8 +231,8 @@ impl Lexer<'_> {
                     self.at += length;
                 }
                 '$' | '<' | '>' if rest[1..].starts_with('(') || c == '$' && rest[1..].starts_with('{') => {
-                    let length = enclosed(rest);
-                    word.expand(&rest[..length]);
+                    let length = self.enclosed();
+                    word.expand(&self.rest()[..length]);
                     self.at += length;
                 }
                 _ if c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>') => break,
@@ -224,6 +243,27 @@ impl Lexer<'_> {
             }
         }
         word
+    }
+
+    /// `$'…'`, in which a backslash stands before what it changes.
+    fn escaped(&mut self, word: &mut Word) {
+        word.quoted = true;
+        self.at += 2;
+        while let Some(c) = self.rest().chars().next() {
+            self.at += c.len_utf8();
+            match (c, self.rest().chars().next()) {
+                ('\'', _) => return,
+                ('\\', Some(next)) => {
+                    self.at += next.len_utf8();
+                    word.text.push(match next {
+                        'n' => '\n',
+                        't' => '\t',
+                        other => other,
+                    });
+                }
+                _ => word.text.push(c),
+            }
+        }
     }
 
     fn double_quoted(&mut self, word: &mut Word) {
@@ -247,8 +287,8 @@ impl Lexer<'_> {
                     }
                 }
                 '$' if rest[1..].starts_with(['(', '{']) => {
-                    let length = enclosed(rest);
-                    word.expand(&rest[..length]);
+                    let length = self.enclosed();
+                    word.expand(&self.rest()[..length]);
                     self.at += length;
                 }
                 _ => {
@@ -264,27 +304,4 @@ impl Lexer<'_> {
             }
         }
     }
-}
-
-/// Bytes of an expansion that begins with one character and a bracket: up to the bracket that closes it.
-fn enclosed(text: &str) -> usize {
-    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
-    for (at, c) in text.char_indices().skip(1) {
-        match (quote, c) {
-            _ if escaped => escaped = false,
-            (None | Some('"'), '\\') => escaped = true,
-            (Some(open), _) if c == open => quote = None,
-            (Some('\''), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (_, '(' | '{') => depth += 1,
-            (_, ')' | '}') => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    text.len()
 }

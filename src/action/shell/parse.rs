@@ -30,6 +30,8 @@ pub(super) struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) kind: Kind,
+    /// The scripts that write what it reads.
+    pub(super) inputs: Vec<String>,
     pub(super) start: usize,
     pub(super) end: usize,
 }
@@ -39,12 +41,12 @@ pub(super) struct Command {
 pub(super) enum Kind {
     /// Words; a redirection to a file may fail.
     Simple { words: Vec<Word>, to_file: bool, documents: Vec<String> },
-    /// `[[ … ]]` and `(( … ))`.
-    Test,
+    /// `[[ … ]]` and `(( … ))`; true if it asks, and does not count.
+    Test(bool),
     /// Conditions, and what is done in each case.
     If { conditions: Vec<List>, branches: Vec<List> },
-    /// `while`, `until`, `for`, `select`.
-    Loop { condition: List, body: List },
+    /// `while`, `until`, `for`, `select`, with the words that they go through.
+    Loop { words: Vec<Word>, condition: List, body: List },
     /// What is done in each case.
     Case(Vec<List>),
     /// `{ … }`
@@ -52,12 +54,40 @@ pub(super) enum Kind {
     /// `( … )`
     Subshell(List),
     /// What a function does when it is called.
-    Function(List),
+    Function { name: String, body: List },
+}
+
+impl Item {
+    /// Its pipelines.
+    pub(super) fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
+        std::iter::once(&self.first).chain(self.rest.iter().map(|(_, next)| next))
+    }
+}
+
+impl Command {
+    /// Its first line in `script`, and which one of such lines it is.
+    pub(super) fn place(&self, script: &str) -> (String, usize) {
+        let text = script.get(self.start..self.end).unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default();
+        let before = script.get(..self.start).unwrap_or_default();
+        (line.to_owned(), if line.is_empty() { 0 } else { before.matches(line).count() })
+    }
+
+    /// The lists that it is made of.
+    pub(super) fn lists(&self) -> Vec<&List> {
+        match &self.kind {
+            Kind::Simple { .. } | Kind::Test(_) => Vec::new(),
+            Kind::If { conditions, branches } => conditions.iter().chain(branches).collect(),
+            Kind::Loop { condition, body, .. } => vec![condition, body],
+            Kind::Case(cases) => cases.iter().collect(),
+            Kind::Group(list) | Kind::Subshell(list) | Kind::Function { body: list, .. } => vec![list],
+        }
+    }
 }
 
 /// Reads `script`.
 pub(super) fn parse(script: &str) -> List {
-    let mut parser = Parser { tokens: lex(script), at: 0, depth: 0 };
+    let mut parser = Parser { tokens: lex(script), at: 0, depth: 0, inputs: Vec::new() };
     let mut list = List::new();
     while parser.at < parser.tokens.len() {
         list.extend(parser.list(&[]));
@@ -71,6 +101,8 @@ struct Parser {
     tokens: Vec<Placed>,
     at: usize,
     depth: usize,
+    /// Those of the command that is read.
+    inputs: Vec<String>,
 }
 
 impl Parser {
@@ -163,11 +195,14 @@ impl Parser {
         let last = self.at.checked_sub(1).filter(|last| *last >= from);
         let end = last.and_then(|last| self.tokens.get(last)).map_or(start, |placed| placed.end);
         if !matches!(kind, Kind::Simple { .. }) {
-            while matches!(self.token(), Some(Token::Redirect(_) | Token::Document(_))) {
+            while let Some(Token::Redirect { .. } | Token::Document(_)) = self.token() {
+                if let Some(Token::Redirect { inputs, .. }) = self.token() {
+                    self.inputs = inputs.clone();
+                }
                 self.at += 1;
             }
         }
-        Command { kind, start, end }
+        Command { kind, inputs: std::mem::take(&mut self.inputs), start, end }
     }
 
     fn kind(&mut self) -> Kind {
@@ -184,33 +219,40 @@ impl Parser {
             "while" | "until" => {
                 self.at += 1;
                 let condition = self.list(&["do"]);
-                Kind::Loop { condition, body: self.body() }
+                Kind::Loop { words: Vec::new(), condition, body: self.body() }
             }
             "for" | "select" => {
+                let mut words = Vec::new();
                 while self.token().is_some_and(|token| !matches!(token, Token::Newline | Token::Op(_)))
                     && self.word() != Some("do")
                 {
+                    words.extend(self.token().and_then(|token| match token {
+                        Token::Word(word) => Some(word.clone()),
+                        _ => None,
+                    }));
                     self.at += 1;
                 }
                 while matches!(self.token(), Some(Token::Newline | Token::Op(";"))) {
                     self.at += 1;
                 }
-                Kind::Loop { condition: List::new(), body: self.body() }
+                Kind::Loop { words, condition: List::new(), body: self.body() }
             }
             "case" => self.cases(),
             "function" => {
-                self.at += 2;
-                self.function()
+                self.at += 1;
+                let name = self.word().unwrap_or_default().to_owned();
+                self.at += 1;
+                self.function(name)
             }
             "[[" => {
                 while self.token().is_some_and(|token| *token != Token::Newline) && !self.take_word("]]") {
                     self.at += 1;
                 }
-                Kind::Test
+                Kind::Test(true)
             }
             word if word.starts_with("((") => {
                 self.at += 1;
-                Kind::Test
+                Kind::Test(!counts(word))
             }
             _ => self.simple(),
         }
@@ -265,27 +307,30 @@ impl Parser {
     }
 
     /// After its name.
-    fn function(&mut self) -> Kind {
+    fn function(&mut self, name: String) -> Kind {
         for bracket in ["(", ")"] {
             self.at += usize::from(self.op() == Some(bracket));
         }
         self.newlines();
         if self.depth >= DEEPEST {
             self.at = self.tokens.len();
-            return Kind::Function(List::new());
+            return Kind::Function { name, body: List::new() };
         }
         self.depth += 1;
         let body = vec![self.item()];
         self.depth -= 1;
-        Kind::Function(body)
+        Kind::Function { name, body }
     }
 
     fn simple(&mut self) -> Kind {
-        let (mut words, mut to_file, mut documents) = (Vec::new(), false, Vec::new());
+        let (mut words, mut to_file, mut documents, mut read) = (Vec::new(), false, Vec::new(), Vec::new());
         while let Some(token) = self.token() {
             match token {
                 Token::Word(word) => words.push(word.clone()),
-                Token::Redirect(file) => to_file |= *file,
+                Token::Redirect { to_file: file, inputs } => {
+                    to_file |= *file;
+                    read.extend(inputs.iter().cloned());
+                }
                 Token::Document(text) => documents.push(text.clone()),
                 Token::Op("(") if words.last().is_some_and(|word: &Word| word.text.ends_with('=')) => {
                     // The values of an array.
@@ -297,11 +342,22 @@ impl Parser {
                         self.at += 1;
                     }
                 }
-                Token::Op("(") if words.len() == 1 => return self.function(),
+                Token::Op("(") if words.len() == 1 => return self.function(words.remove(0).text),
                 Token::Op(_) | Token::Newline => break,
             }
             self.at += 1;
         }
+        self.inputs = read;
         Kind::Simple { words, to_file, documents }
     }
+}
+
+/// True for arithmetic that changes something.
+fn counts(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let assigns = |at: usize| {
+        let (before, after) = (at.checked_sub(1).map(|before| bytes[before]), bytes.get(at + 1));
+        bytes[at] == b'=' && after != Some(&b'=') && !before.is_some_and(|before| b"=!<>".contains(&before))
+    };
+    text.contains("++") || text.contains("--") || (0..bytes.len()).any(assigns)
 }

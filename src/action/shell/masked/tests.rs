@@ -1,9 +1,16 @@
 use proptest::prelude::*;
 
+use super::super::lost::lost;
+use super::super::passed::passed_over;
+use super::super::unended::unended;
 use super::*;
 
+fn options(strict: bool) -> Options {
+    if strict { Options::STRICT } else { Options::default() }
+}
+
 fn texts(script: &str, strict: bool) -> Vec<String> {
-    masked(script, strict).into_iter().map(|one| one.text).collect()
+    masked(script, options(strict)).into_iter().map(|one| one.text).collect()
 }
 
 #[test]
@@ -30,7 +37,7 @@ fn a_value_that_cannot_be_had_is_no_failure() {
         ("export X=$(a | sort)", "export X=$(a | sort)", "`X=$(…)` on a line of its own, then `export X`"),
         ("(export X=$(a); b)", "export X=$(a)", "`X=$(…)` on a line of its own, then `export X`"),
     ] {
-        let found = masked(script, true);
+        let found = masked(script, Options::STRICT);
         assert_eq!(found.len(), 1, "{script}");
         assert_eq!((found[0].text.as_str(), found[0].instead.as_str()), (text, instead), "{script}");
     }
@@ -48,12 +55,13 @@ fn a_value_that_cannot_be_had_is_no_failure() {
         "declare -a X=(b $(a))",
         "export X=$(<missing)",
         "export X=${Y:-${Z:-$(a)}}",
+        "trap 'export X=$(a)' EXIT",
     ] {
         assert_eq!(texts(script, true).len(), 1, "{script}");
     }
-    assert_eq!(masked(&"export X=$(a)\n".repeat(99), true).len(), MOST);
-    let again = masked("# export X=$(a)\nexport X=$(a)\nexport X=$(a)\n", true);
-    assert_eq!(again.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2], "which one it is");
+    assert_eq!(masked(&"export X=$(a)\n".repeat(99), Options::STRICT).len(), MOST);
+    let again = masked("# export X=$(a)\nexport X=$(a)\nexport X=$(a)\n", Options::STRICT);
+    assert_eq!(again.iter().map(|one| one.place.1).collect::<Vec<_>>(), [1, 2], "which one it is");
 }
 
 /// What stands behind `||`, `&&` and `if` believes that it can fail, whatever else the script does.
@@ -82,7 +90,7 @@ fn nothing_is_done_about_a_failure_that_never_comes() {
         ),
     ] {
         for strict in [true, false] {
-            let found = masked(script, strict);
+            let found = masked(script, options(strict));
             assert_eq!(found.len(), 1, "{script}");
             assert_eq!((found[0].wanted, found[0].instead.as_str()), (wanted, instead), "{script}");
         }
@@ -91,7 +99,7 @@ fn nothing_is_done_about_a_failure_that_never_comes() {
         ("export X=$(a) && make", "`X=$(…) && export X && …`"),
         ("f() { local X=$(a) && make; }", "`local X` on a line before, then `X=$(…) && …`"),
     ] {
-        let found = masked(script, false);
+        let found = masked(script, Options::default());
         assert_eq!(found.len(), 1, "{script}");
         assert_eq!((found[0].wanted, found[0].instead.as_str()), (Wanted::And, instead), "{script}");
     }
@@ -155,8 +163,10 @@ proptest! {
             "a", "if", "then", "fi", "export", "X=$(a)", "local", "x=`", "(", ")", "\n", ";", "&", "&&", "|", "||",
             "<<E", "E", "'", "\"", "`", "$(", "${", "\\", "#", "set -e", "bash -ec", "ü", "x=$(", "=",
         ]), 0..40)) {
-        let _ = masked(&words.join(" "), true);
-        let _ = masked(&words.concat(), true);
+        let _ = masked(&words.join(" "), Options::STRICT);
+        let _ = masked(&words.concat(), Options::STRICT);
+        let _ = (lost(&words.join(" "), Options::STRICT), lost(&words.concat(), Options::STRICT));
+        let _ = (unended(&words.join(" "), Options::STRICT), unended(&words.concat(), Options::STRICT));
     }
 }
 
@@ -164,6 +174,51 @@ proptest! {
 fn deep_ones_end() {
     for (open, close) in [("export X=$(", ")"), ("X=$(", ")"), ("(", ")"), ("export X=\"`", "`\"")] {
         let deep = format!("{}a{}", open.repeat(5_000), close.repeat(5_000));
-        let _ = (masked(&deep, true), masked(&format!("export X=$({deep})"), true));
+        let _ = (lost(&deep, Options::STRICT), unended(&format!("{deep} || x"), Options::STRICT));
+        let _ = (masked(&deep, Options::STRICT), masked(&format!("export X=$({deep})"), Options::STRICT));
+    }
+}
+
+#[test]
+fn what_decides_in_a_substitution() {
+    // Without `inherit_errexit`, the last command alone; "reached" is what `set -e` says of these.
+    for script in
+        ["set -e\nexport X=$(false; echo a)", "set -e\nexport X=$(test -f x; echo $?)", "set -e\nexport X=$(a; :)"]
+    {
+        assert_eq!(texts(script, false), Vec::<String>::new(), "{script}");
+        assert_eq!(texts(script, true).len(), 1, "{script}");
+    }
+    for script in [
+        "set -e\nexport X=$(echo a; false)",
+        "set -e\nexport X=$(a || exit 1; echo)",
+        "set -e\nexport X=$(set -e; false; echo a)",
+        "set -e\nshopt -s inherit_errexit\nexport X=$(false; echo a)",
+        "sh -ec 'export X=$(false; echo a)'",
+    ] {
+        assert_eq!(texts(script, false).len(), 1, "{script}");
+    }
+    assert_eq!(texts("export X=$(case a in a) cat /nope;; esac)", true), ["export X=$(case a in a) cat /nope;; esac)"]);
+    for script in ["export X=$(cat <<EOF\na\nEOF\n)", "export X=$(cat <<< a)", "export X=$([ -f x ] && echo y)"] {
+        assert_eq!(texts(script, true), Vec::<String>::new(), "{script}");
+    }
+    let broken = masked("# export A=1 \\\nexport A=1 \\\n  B=$(cat /nope)", Options::STRICT);
+    assert_eq!(broken[0].place, ("export A=1 \\".to_owned(), 1));
+}
+
+/// A bracket that closes nothing, and an end that is not there.
+#[test]
+fn odd_substitutions_end() {
+    for odd in [
+        "$(case a) ",
+        "$(cat <<E) ",
+        "${x:-$(case a)} ",
+        "\"$(case a)\" ",
+        "$('",
+        "`$(case ",
+        "$(case a in $(case b in ",
+    ] {
+        let script = odd.repeat(5_000);
+        let _ = (masked(&script, Options::STRICT), lost(&script, Options::STRICT));
+        let _ = (unended(&script, Options::STRICT), passed_over(&script, Options::STRICT, true));
     }
 }

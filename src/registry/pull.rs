@@ -15,7 +15,7 @@ use super::client::Source;
 use super::endpoint::Endpoint;
 use super::waiting::Waiting;
 use super::{Client, RegistryError};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::fetch::{Pace, Temporary, Transfer, Unread, small};
 use crate::tasks::{Behind, Ended, aside};
 
@@ -128,13 +128,19 @@ impl Client {
         }
         // Another build may be pulling the same one.
         let name = format!("pull-{}", descriptor.digest.hex());
+        let mut wait = None;
         // Not waited for in the kernel, where a build that ends could not be told.
         let _lock = loop {
             match store.try_lock(&name)? {
                 Some(lock) => break lock,
-                None => tokio::time::sleep(POLL).await,
+                None => {
+                    let what = || format!("another pull of {} of {}", descriptor.digest, self.reference());
+                    wait.get_or_insert_with(|| Wait::start(&self.inner.reporter, what()));
+                    tokio::time::sleep(POLL).await;
+                }
             }
         };
+        drop(wait);
         if store.holds(descriptor) {
             return Ok(());
         }

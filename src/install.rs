@@ -17,14 +17,17 @@ use crate::target::host::Host;
 
 mod check;
 mod claim;
+mod clones;
 mod decide;
 pub mod drift;
 mod error;
 mod fetches;
 mod languages;
 mod ledger;
+mod made;
 mod owned;
 mod prepared;
+mod renewal;
 mod repair;
 mod run;
 mod seen;

@@ -3,6 +3,7 @@
 //! Every operation opens the *parent* with `openat2(RESOLVE_IN_ROOT)` (openat2(2), Linux 5.6) and then works on the
 //! last name alone, without following it. Paths are relative to the root; a leading `/` is the root.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,6 +18,7 @@ use crate::beneath::openat2;
 mod descent;
 mod directory;
 mod handle;
+mod made;
 mod resolve;
 mod shared;
 mod write;
@@ -25,6 +27,7 @@ mod xattr;
 pub use descent::Descent;
 pub use directory::Directory;
 pub use handle::Handle;
+pub use made::{Made, Strayed};
 
 /// A directory handle, and the path it was opened by, for messages.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Root {
     shared: bool,
     /// Directories that archives are unpacked into: links in them lead to nothing outside.
     bounds: Vec<PathBuf>,
+    /// What is remembered to have been made, relative to the root.
+    made: BTreeMap<PathBuf, Made>,
 }
 
 /// A failed operation on a path of a root.
@@ -139,7 +144,7 @@ impl Root {
     /// Opens the directory `path`.
     pub fn open(path: &Path) -> Result<Self, RootError> {
         let fd = rustix::fs::open(path, DIRECTORY, Mode::empty()).map_err(|e| RootError::new("open", path, e))?;
-        Ok(Self { fd, path: path.to_owned(), shared: false, bounds: Vec::new() })
+        Ok(Self { fd, path: path.to_owned(), shared: false, bounds: Vec::new(), made: BTreeMap::new() })
     }
 
     /// Opens the directory `path` as a root in which others may be at work: what is changed in it is not reached

@@ -24,6 +24,8 @@ use crate::resolve::Resolver;
 
 /// Differences that people are told; more of them nobody reads.
 const SHOWN: usize = 200;
+/// Directories that are named where nothing is known of what is in them.
+const FEW: usize = 4;
 
 /// Says what on this machine is no longer as a blueprint put it there
 ///
@@ -172,7 +174,9 @@ fn human(drift: &Drift, of_image: bool) {
     };
     let tasks = ui::count(drift.unknown, "task");
     let unknown = (drift.unknown > 0 && drift.findings.is_empty()).then(|| format!("what {tasks} wrote is not known"));
-    let rest: Vec<String> = (!undone.is_empty()).then(|| undone.join(", ")).into_iter().chain(unknown).collect();
+    let unlooked = (!drift.unlooked.is_empty()).then(|| not_looked_at(&drift.unlooked));
+    let rest = (!undone.is_empty()).then(|| undone.join(", "));
+    let rest: Vec<String> = rest.into_iter().chain(unknown).chain(unlooked).collect();
     outln!("{}", std::iter::once(found).chain(rest).collect::<Vec<_>>().join("; "));
     if !drift.findings.is_empty() && !of_image {
         ui::note("`alloy install --repair` does the tasks again whose work differs\n");
@@ -180,6 +184,14 @@ fn human(drift: &Drift, of_image: bool) {
     if !drift.undone.is_empty() {
         ui::note("`alloy install` does what was not done\n");
     }
+}
+
+/// Where tasks have put what is not known.
+fn not_looked_at(places: &[String]) -> String {
+    let shown = places.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
+    let more = places.len().saturating_sub(FEW);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("what is in {shown}{more} was not looked at")
 }
 
 fn as_json(drift: &Drift) -> Value {
@@ -207,5 +219,6 @@ fn as_json(drift: &Drift) -> Value {
         "undone": drift.undone.iter().map(undone).collect::<Vec<_>>(),
         "looked_at": {"paths": drift.paths, "packages": drift.packages, "by": drift.by},
         "unknown": drift.unknown,
+        "not_looked_at": drift.unlooked,
     })
 }

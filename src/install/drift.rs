@@ -9,7 +9,7 @@ use layers::store::Store;
 use super::ledger::files;
 use super::seen::Seen;
 use super::state::{Ending, Left, Record, StateError, StateFile, Wrote};
-use super::{InstallError, claim, text, whose};
+use super::{InstallError, claim, clones, text, whose};
 use crate::blueprint::Blueprint;
 use crate::target::host::{Host, Packages};
 
@@ -114,6 +114,8 @@ pub struct Drift {
     pub other: Option<String>,
     /// Tasks that succeeded, and of which nothing is known that they wrote: commands say nothing of that.
     pub unknown: usize,
+    /// Directories that tasks have cloned into, and in which nothing was looked at.
+    pub unlooked: Vec<String>,
 }
 
 impl Drift {
@@ -191,6 +193,7 @@ pub(super) fn differences<'r>(
             let (was, is) = (listing.to_string(), "not in this store (--store)".to_owned());
             drift.findings.push(Finding::new(what, LISTING, was, is, by.clone()));
         }
+        drift.unlooked.extend(clones::unlooked(record, &there));
         for (path, seen) in there {
             paths.insert(path, Expected { is: seen, by: by.clone() });
         }

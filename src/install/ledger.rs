@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
-use layers::root::{Metadata, Root};
+use layers::root::{FileKind, Metadata, Root};
 use layers::store::Store;
 
 use super::InstallError;
+use super::clones::GIT;
 use super::owned::Owned;
 use super::seen::Seen;
 use super::state::{Ending, Record, Wrote};
@@ -135,7 +136,8 @@ impl<'a> Ledger<'a> {
         written.extend(step.guards.creates.iter().map(|path| relative(path)));
         if before.packages.is_some() {
             let changed = self.known.iter().flatten();
-            let changed = changed.filter(|(path, was)| was.is_some() && root.metadata(path).ok() != **was);
+            let changed =
+                changed.filter(|(path, was)| was.is_some_and(|was| !is_same(path, root.metadata(path).ok(), was)));
             written.extend(changed.map(|(path, _)| path.clone()));
         }
         if let Some(owned) = &mut self.owned {
@@ -229,11 +231,21 @@ pub fn differing<'r>(
     }
     let mut found = Vec::new();
     for (path, seen) in expected {
-        if Seen::at(root, &relative(&path))? != seen {
+        if !seen.differences(&seen.now(root, &relative(&path))?).is_empty() {
             found.push(path);
         }
     }
     Ok(found)
+}
+
+/// True if `path` is `now` as it `was`. The time of a directory says only that something was put into it; of git's own one,
+/// that this may be another commit.
+fn is_same(path: &Path, now: Option<Metadata>, was: Metadata) -> bool {
+    let directory = was.kind == FileKind::Directory && !path.ends_with(GIT);
+    now.is_some_and(|now| match directory && now.kind == FileKind::Directory {
+        true => (now.mode, now.uid, now.gid) == (was.mode, was.uid, was.gid),
+        false => now == was,
+    })
 }
 
 fn installs(step: &Step) -> bool {
@@ -247,7 +259,7 @@ pub fn runs_commands(step: &Step) -> bool {
         .any(|op| matches!(op, Op::Run { .. } | Op::AptInstall { .. } | Op::EnsureUser { .. } | Op::EnsureGroup { .. }))
 }
 
-fn relative(path: &str) -> PathBuf {
+pub(super) fn relative(path: &str) -> PathBuf {
     let path = Path::new(path);
     path.strip_prefix("/").unwrap_or(path).to_owned()
 }

@@ -8,8 +8,9 @@ use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
-use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
-use super::{InstallError, Summary, languages, repair};
+use super::renewal::Renewal;
+use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, NOT_RENEWED, Record, State, StateFile, Wrote};
+use super::{InstallError, Summary, clones, languages, repair};
 use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
@@ -46,6 +47,8 @@ pub struct Run<'a> {
     summary: Summary,
     /// The state file does not say yet what is known.
     unsaved: bool,
+    /// What a task that is done anew had put there before: it is alloy's, until the task has put something else there.
+    standing: Wrote,
 }
 
 impl<'a> Run<'a> {
@@ -61,7 +64,19 @@ impl<'a> Run<'a> {
     ) -> Self {
         let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch(), &lowered.secrets);
         let summary = Summary::default();
-        Self { resolver, lowered, prepared, host, fetches, ledger, file, state, summary, unsaved: false }
+        Self {
+            resolver,
+            lowered,
+            prepared,
+            host,
+            fetches,
+            ledger,
+            file,
+            state,
+            summary,
+            unsaved: false,
+            standing: Wrote::default(),
+        }
     }
 
     /// Does what is to be done, up to the first failure.
@@ -166,6 +181,8 @@ impl<'a> Run<'a> {
     }
 
     fn perform(&mut self, at: usize, step: &Step, layer: &str, id: Id) -> Result<()> {
+        let standing = self.prepared.records[at].clone();
+        self.standing = standing.as_ref().map(|record| record.wrote.clone()).unwrap_or_default();
         let (files, _copies) = match self.fetches.files(step) {
             Ok(files) => files,
             Err(error) => {
@@ -176,6 +193,8 @@ impl<'a> Run<'a> {
         };
         let fetcher = self.resolver.fetcher;
         let secrets = &fetcher.hiding(&self.lowered.secrets);
+        self.host.remember(self.prepared.made(self.resolver.store, at)?);
+        let renewal = self.renewal(at, step)?;
         if self.prepared.anew {
             self.prepared.records[at] = None;
         }
@@ -210,7 +229,14 @@ impl<'a> Run<'a> {
             // That it is there says nothing of the rest.
             revealed.guards.creates = None;
         }
-        let (outcome, written) = self.host.perform(&revealed, &files, &output);
+        let (outcome, written) = match &renewal {
+            None => self.host.perform(&revealed, &files, &output),
+            Some(Renewal::Anew(renew, before_it)) => {
+                before.count_all(before_it);
+                self.host.renew(&revealed, &files, &output, renew)
+            }
+            Some(Renewal::Refused(why)) => (Err(TargetError::Kept(why.clone())), Vec::new()),
+        };
         let lines = lines.into_inner();
         let remarks = lines.remarks(step);
         let output = lines.finish();
@@ -223,6 +249,7 @@ impl<'a> Run<'a> {
                 remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
                 let mut written = written;
                 written.extend(languages::of(self.host.files(), &self.host.users(), step));
+                written.extend(clones::of(self.host.files(), step));
                 let wrong = &self.prepared.wrong;
                 let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong)?;
                 if !self.prepared.wrong_packages.is_empty() {
@@ -253,12 +280,37 @@ impl<'a> Run<'a> {
         hints.extend(hint);
         let message = secrets.mask(&message);
         let why = if ending() { "interrupted".to_owned() } else { message.clone() };
-        self.record(at, Ending::Failed, why, Wrote::default())?;
+        match renewal {
+            None => self.record(at, Ending::Failed, why, Wrote::default())?,
+            Some(_) => self.stays(at, standing, why)?,
+        }
         if ending() {
             return Err(InstallError::Interrupted { task: Some(self.shown(step)) });
         }
         let failure = TaskFailure::of(step, layer, message, output);
         Err(InstallError::Task(Box::new(TaskFailure { task: self.shown(step), exit, hints, ..failure })))
+    }
+
+    /// What becomes of the task's own earlier clone, where it is to clone into its directory anew.
+    fn renewal(&self, at: usize, step: &Step) -> Result<Option<Renewal>> {
+        for place in clones::places(step) {
+            if let Err(error) = self.host.recover(&place) {
+                return Ok(Some(Renewal::Refused(error.told())));
+            }
+        }
+        self.prepared.renewal(self.resolver.store, self.host.files(), at)
+    }
+
+    /// Records that the clone of the task `at`, of which there is this record, stays as it is. One of an earlier revision
+    /// has a record of its own.
+    fn stays(&mut self, at: usize, standing: Option<Record>, why: String) -> Result<()> {
+        match standing.filter(|record| record.outcome == Ending::Done) {
+            Some(record) => {
+                self.prepared.records[at] = Some(record);
+                self.save()
+            }
+            None => self.record(at, Ending::Failed, format!("{NOT_RENEWED}{why}"), Wrote::default()),
+        }
     }
 
     /// Records how the task `at` ended, if that is news.
@@ -271,6 +323,7 @@ impl<'a> Run<'a> {
         };
         let wrote = match &before {
             Some(before) => self.ledger.both(&before.wrote, wrote)?,
+            None if outcome == Ending::Failed => self.standing.clone(),
             None => wrote,
         };
         let record = Record::new(trace, outcome, why, wrote);

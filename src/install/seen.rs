@@ -9,6 +9,9 @@ use layers::digest::{Digest, Hasher};
 use layers::root::{FileKind, Root, RootError};
 use serde::{Deserialize, Deserializer};
 
+use super::clones::GIT;
+use crate::target::commit_of;
+
 /// Bytes of a file that are looked at: whoever owns a file may make it as long as they like.
 const MOST: u64 = if cfg!(test) { 1 << 20 } else { 16 << 30 };
 
@@ -30,6 +33,8 @@ pub enum What {
     File(Content),
     /// A directory.
     Directory,
+    /// git's own directory, and the commit that it has checked out.
+    Repository(String),
     /// Where a link points.
     Link(String),
     /// A device, named pipe or socket.
@@ -72,6 +77,9 @@ impl Seen {
                 let was = was.and_then(|was| if let What::File(content) = &was.what { Some(content) } else { None });
                 What::File(Content::of(file, was).map_err(|error| RootError::new("read", path, error))?)
             }
+            FileKind::Directory if path.file_name().is_some_and(|name| name == GIT) => {
+                commit_of(root, path).map_or(What::Directory, What::Repository)
+            }
             FileKind::Directory => What::Directory,
             FileKind::Symlink => What::Link(root.read_link(path)?.to_string_lossy().into_owned()),
             _ => What::Special,
@@ -85,7 +93,10 @@ impl Seen {
     /// How `now` differs, field by field: name, what it was, what it is.
     pub fn differences(&self, now: &Self) -> Vec<(&'static str, String, String)> {
         let kinds = (self.what.kind(), now.what.kind());
-        if kinds.0 != kinds.1 {
+        // An earlier alloy did not look into git's own directory.
+        let directories =
+            [&self.what, &now.what].iter().all(|what| matches!(what, What::Directory | What::Repository(_)));
+        if kinds.0 != kinds.1 && !directories {
             let absent = self.what == What::Absent || now.what == What::Absent;
             return vec![(if absent { "existence" } else { "kind" }, kinds.0.to_owned(), kinds.1.to_owned())];
         }
@@ -103,6 +114,8 @@ impl Seen {
                 }
                 _ => add("content", was.to_string(), is.to_string()),
             },
+            (What::Repository(was), What::Repository(is)) => add("commit", was.clone(), is.clone()),
+            (What::Repository(was), What::Directory) => add("commit", was.clone(), "none".to_owned()),
             (What::Link(was), What::Link(is)) => add("link target", was.clone(), is.clone()),
             _ => {}
         }
@@ -164,6 +177,7 @@ impl What {
         match self {
             Self::File(_) => "file",
             Self::Directory => "directory",
+            Self::Repository(_) => "repository",
             Self::Link(_) => "link",
             Self::Special => "special",
             Self::Absent => "absent",
@@ -182,7 +196,7 @@ impl fmt::Display for Seen {
                 digest.iter().try_for_each(|digest| write!(f, " {digest}"))?;
                 size.iter().try_for_each(|size| write!(f, " {size}"))
             }
-            What::Link(target) => write!(f, " {target}"),
+            What::Link(target) | What::Repository(target) => write!(f, " {target}"),
             What::Directory | What::Special | What::Absent => Ok(()),
         }
     }
@@ -206,6 +220,7 @@ impl FromStr for Seen {
             let what = match (kind, parts.next()) {
                 ("file", Some(content)) => What::File(content.parse().ok()?),
                 ("directory", None) => What::Directory,
+                ("repository", Some(commit)) => What::Repository(commit.to_owned()),
                 ("link", Some(target)) => What::Link(target.to_owned()),
                 ("special", None) => What::Special,
                 _ => return None,

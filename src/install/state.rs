@@ -54,6 +54,9 @@ pub const CUT_OFF: &str = "it was cut off";
 /// Why a task counts as failed that an installation has not come to.
 pub const NOT_REACHED: &str = "it was not reached";
 
+/// Begins why a task counts as one that was not reached whose earlier clone stays in its place.
+pub const NOT_RENEWED: &str = "what it is to clone now is not installed: ";
+
 /// What is said of a task that succeeded, and whose `creates` was not there afterwards: its absence tells nothing later.
 pub const NOT_CREATED: &str = "it did not make what its `creates` names";
 
@@ -178,7 +181,7 @@ impl Record {
 
     /// True of a task that no installation has come to.
     pub fn is_unreached(&self) -> bool {
-        self.outcome == Ending::Failed && self.why == NOT_REACHED
+        self.outcome == Ending::Failed && (self.why == NOT_REACHED || self.why.starts_with(NOT_RENEWED))
     }
 
     /// Why a task has to be done again that was begun and did not succeed.

@@ -233,5 +233,5 @@ fn is_within(path: &str, reach: &[String]) -> bool {
 
 /// Directories are shared: whoever makes one again changes nothing in it.
 fn is_content(seen: &Seen) -> bool {
-    !matches!(seen.what, What::Directory)
+    !matches!(seen.what, What::Directory | What::Repository(_))
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
-use layers::root::Root;
+use layers::root::{Made, Root};
 use layers::store::Store;
 use tokio::runtime::Handle;
 
@@ -31,12 +31,14 @@ mod names;
 mod packages;
 mod points;
 mod private;
+mod renew;
 
 use agent::Agent;
 use elsewhere::Elsewhere;
 pub use names::Names;
 pub use packages::Packages;
 pub use points::clear;
+pub use renew::Renew;
 
 /// What apt is told in every command: nobody is there to be asked, and others may be at work with packages.
 const APT_CONF: &str = "\
@@ -136,6 +138,11 @@ impl Host {
             _ => None,
         };
         self.root.bound(steps.into_iter().flat_map(|step| &step.ops).filter_map(unpacked));
+    }
+
+    /// Learns what the tasks have made before, relative to the root: a link that stands there now is of others.
+    pub fn remember(&mut self, made: BTreeMap<PathBuf, Made>) {
+        self.root.remember(made);
     }
 
     /// Learns of users and groups that the machine knows from elsewhere than its files.

@@ -21,6 +21,8 @@ mod npm;
 mod python;
 mod walk;
 
+pub use git::commit as commit_of;
+
 /// Of each kind; no image has as many.
 const MOST_PACKAGES: usize = 50_000;
 const LONGEST: usize = 256;

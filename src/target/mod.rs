@@ -33,7 +33,7 @@ use layers::root::{FileKind, Root};
 
 pub use accounts::Accounts;
 pub use apt::Closure;
-pub use inventory::{head, in_root};
+pub use inventory::{commit_of, head, in_root};
 pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;
 pub use serve::serve;
@@ -122,6 +122,9 @@ pub enum TargetError {
         /// What stands there.
         what: &'static str,
     },
+    /// A clone that stays as it is, and why.
+    #[error("{0}")]
+    Kept(String),
     /// A directory was wanted where something else is.
     #[error("{} is there, and is no directory. Name another directory, or remove it in a task before", path.display())]
     NoDirectory {

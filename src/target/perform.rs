@@ -49,6 +49,8 @@ pub struct Performer<'a> {
     assignments: Vec<Assignment>,
     /// What this step's author has to know although it went well.
     warnings: Vec<String>,
+    /// Links that others had put where this step writes, and what became of them.
+    regained: Vec<String>,
     /// Where the step's commands find the packages that they were lent.
     lent: Option<PathBuf>,
     /// Which of the step's commands are lent an agent.
@@ -101,6 +103,7 @@ impl<'a> Performer<'a> {
             offline: false,
             assignments: Vec::new(),
             warnings: Vec::new(),
+            regained: Vec::new(),
             lent: None,
             ssh: Login::Never,
         }
@@ -120,6 +123,14 @@ impl<'a> Performer<'a> {
         let outcome = self.guarded(step);
         self.site.set_offline(false);
         let back = self.lent.take().map_or(Ok(()), |_| self.site.take_back(packages::LENT));
+        // What was done to links has to be known, however it ends.
+        let outcome = match outcome {
+            Ok(Outcome::Ran(warnings)) => Ok(Outcome::Ran(self.regained.drain(..).chain(warnings).collect())),
+            other => {
+                self.regained.drain(..).for_each(|line| (self.output)(format!("{line}\n").as_bytes()));
+                other
+            }
+        };
         outcome.and_then(|outcome| back.map(|()| outcome))
     }
 
@@ -212,6 +223,11 @@ impl<'a> Performer<'a> {
                 for path in paths {
                     let made = attributes::Made { top: self.objects.get(path).copied(), below: self.unpacked.as_ref() };
                     attributes::set(self.root(), path, owner, mode.as_ref(), *recursive, made)?;
+                }
+                // Of what earlier tasks have made, this may have changed the owner or the mode.
+                if *recursive {
+                    let changed = self.root().made_below(Path::new(path));
+                    self.written.extend(changed);
                 }
             }
             Op::AptInstall { packages, debs, locked: Some(locked), .. } => {

@@ -19,7 +19,7 @@ use super::{DIRECTORY, Directory, Metadata, Root, RootError, by_descriptor};
 use crate::beneath::openat2;
 
 /// How many links one path may lead through, as many as the kernel follows (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
+pub(super) const MOST_LINKS: u32 = 40;
 
 /// What is still to be done on the way.
 enum Next {
@@ -86,6 +86,7 @@ impl Root {
         if !self.shared {
             return Ok(());
         }
+        self.check_made(path)?;
         let mut way: Vec<&Path> = path.ancestors().filter(|up| up.file_name().is_some()).collect();
         way.reverse();
         for up in way {
@@ -142,6 +143,7 @@ impl Root {
         if !self.shared {
             return Ok(self.openat(path, DIRECTORY)?);
         }
+        self.check_made(path).map_err(RootError::into_source)?;
         let opened = self.open_vouched(path)?;
         self.within(path, &opened)?;
         Ok(opened)

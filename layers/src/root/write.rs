@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use super::shared::Deciders;
-use super::{Directory, FileKind, Metadata, Root, RootError};
+use super::{Directory, FileKind, Made, Metadata, Root, RootError};
 use crate::disk;
 use crate::holes::Holes;
 
@@ -48,7 +48,8 @@ impl Root {
         let failed = |e| RootError::new("write", path, e);
         let target = self.followed(path)?;
         let (parent, name) = self.parent(&target)?;
-        let before = parent.metadata(name).ok();
+        // A link that is still one is to be replaced.
+        let before = parent.metadata(name).ok().filter(|before| before.kind != FileKind::Symlink);
         if before.is_some_and(|before| before.kind == FileKind::Directory) {
             return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
         }
@@ -104,7 +105,8 @@ impl Root {
         Ok(())
     }
 
-    /// Where `path` ends up when the link at its end, if it is one, is followed inside the root.
+    /// Where `path` ends up when the link at its end, if it is one, is followed inside the root: at the first one that stands
+    /// where a file was made.
     fn followed(&self, asked: &Path) -> Result<PathBuf, RootError> {
         let mut path = asked.to_owned();
         // Those whose links led here.
@@ -112,14 +114,19 @@ impl Root {
         for _ in 0..40 {
             let (parent, name) = self.parent(&path)?;
             let found = parent.metadata(name).ok();
-            match found {
-                Some(metadata) if metadata.kind == FileKind::Symlink => {
-                    let link = parent.read_link(name)?;
+            let is_link = found.is_some_and(|found| found.kind == FileKind::Symlink);
+            let link = if is_link { Some(parent.read_link(name)?) } else { None };
+            let strayed = link.as_ref().and_then(|link| self.astray(&path, link));
+            if let Some(strayed) = strayed.as_ref().filter(|strayed| strayed.made != Made::File) {
+                return Err(strayed.refused("write", asked));
+            }
+            match found.zip(link.filter(|_| strayed.is_none())) {
+                Some((metadata, link)) => {
                     path = path.parent().unwrap_or(Path::new("")).join(link);
                     links.push(Deciders::of(&metadata, &parent.metadata(OsStr::new("."))?));
                 }
-                _ if !self.shared => return Ok(path),
-                _ => {
+                None if !self.shared => return Ok(path),
+                None => {
                     // Who owns a directory decides what new files are in it.
                     let owner = found.map_or_else(|| parent.metadata(OsStr::new(".")), Ok)?.uid;
                     let vouch = |link: &Deciders| link.vouch(owner).map_err(|e| RootError::new("write", &path, e));

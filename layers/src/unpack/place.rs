@@ -29,6 +29,8 @@ const MAX_PATH: usize = 4095;
 pub(super) struct Placer<'r> {
     root: &'r Root,
     top: Directory,
+    /// The destination, by the name that it was given.
+    named: PathBuf,
     /// The destination is the root itself.
     rooted: bool,
     ownership: Ownership,
@@ -47,6 +49,7 @@ impl<'r> Placer<'r> {
         Ok(Self {
             root,
             top,
+            named: dest.to_owned(),
             rooted: real.as_os_str().is_empty(),
             ownership,
             parent: None,
@@ -119,7 +122,10 @@ impl<'r> Placer<'r> {
                 Ok(parent.directory(name)?)
             }
             FileKind::Symlink if self.brought.is_link(found) => Err(PlaceError::OwnLink { member, link: shown }),
-            FileKind::Symlink => self.through(path, parent, name).ok_or(PlaceError::Leaves { member, link: shown }),
+            FileKind::Symlink => {
+                self.root.check_made(&self.named.join(path))?;
+                self.through(path, parent, name).ok_or(PlaceError::Leaves { member, link: shown })
+            }
             _ => Err(PlaceError::NoDirectory { member, path: shown }),
         }
     }

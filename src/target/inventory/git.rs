@@ -58,7 +58,8 @@ pub(super) fn repository(root: &Root, path: &Path) -> Option<GitRepository> {
     Some(GitRepository { path: plain(&format!("/{}", work.to_str()?))?, url: plain(&url)?, commit })
 }
 
-fn commit(root: &Root, place: &Path) -> Option<String> {
+/// The commit that the repository at `place`, which is git's own directory, has checked out.
+pub fn commit(root: &Root, place: &Path) -> Option<String> {
     let text = head(root, &place.join(RECORD), SMALL)?;
     let text = text.trim();
     let Some(name) = text.strip_prefix("ref: ").map(str::trim) else {

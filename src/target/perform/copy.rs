@@ -41,7 +41,10 @@ impl Performer<'_> {
     }
 
     fn copy_one(&mut self, path: &Path, entry: &Entry, content: &mut dyn Content) -> Result<(), TargetError> {
+        let is_content = !matches!(entry.kind, Kind::Directory | Kind::Symlink);
+        let lost = is_content && self.regain(path)?;
         let there = match self.root().metadata_followed(path) {
+            _ if lost => None,
             Ok(found) => Some(found.kind),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
             Err(error) => return Err(error.into()),
@@ -63,6 +66,7 @@ impl Performer<'_> {
                 // One that was there has kept its mode.
                 let made = Made { top: Some(inode), below: None };
                 attributes::set(self.root(), path, None, Some(&Mode::Octal(entry.mode)), false, made)?;
+                self.wrote_file(path, inode);
                 inode
             }
         };
@@ -71,7 +75,7 @@ impl Performer<'_> {
         Ok(())
     }
 
-    fn copy_link(&self, path: &Path, target: &Path) -> Result<(u64, u64), TargetError> {
+    fn copy_link(&mut self, path: &Path, target: &Path) -> Result<(u64, u64), TargetError> {
         self.make_parent(path)?;
         let parent = self.root().directory(path.parent().unwrap_or(Path::new("")))?;
         let name = path.file_name().unwrap_or(OsStr::new("."));

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use layers::apply::Ownership;
+use layers::root::{FileKind, Made, Strayed};
 use layers::unpack::{UnpackError, UnpackOptions, unpack};
 
 use super::{Performer, listed};
@@ -14,36 +15,37 @@ use crate::target::{TargetError, rules, told_of_archive};
 
 impl Performer<'_> {
     pub(super) fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
-        self.wrote(path);
         if let Some(inode) = self.kept(path, |there| holds(there, content))? {
-            self.objects.insert(path.to_owned(), inode);
+            self.wrote_file(path, inode);
             return Ok(());
         }
         self.make_parent(path)?;
         let inode = self.root().write_file(path, &mut &content[..], 0o644)?;
-        self.objects.insert(path.to_owned(), inode);
+        self.wrote_file(path, inode);
         Ok(())
     }
 
     pub(super) fn place(&mut self, source: &Source, path: &Path) -> Result<(), TargetError> {
-        self.wrote(path);
         let mut file = self.open(source)?;
         if let Some(inode) = self.kept(path, |there| same(&mut file, there))? {
-            self.objects.insert(path.to_owned(), inode);
+            self.wrote_file(path, inode);
             return Ok(());
         }
         self.make_parent(path)?;
         let inode = self.root().write_file(path, &mut file, 0o644)?;
-        self.objects.insert(path.to_owned(), inode);
+        self.wrote_file(path, inode);
         Ok(())
     }
 
     /// The inode of the file at `path` if it stays, since it holds what it is to hold and nobody else made it there.
     fn kept(
-        &self,
+        &mut self,
         path: &Path,
         holds: impl FnOnce(&File) -> io::Result<bool>,
     ) -> Result<Option<(u64, u64)>, TargetError> {
+        if self.regain(path)? {
+            return Ok(None);
+        }
         let root = self.root();
         let Ok(there) = root.open_file(path) else { return Ok(None) };
         let failed = |error| TargetError::Unpack(UnpackError::Read(error));
@@ -65,14 +67,54 @@ impl Performer<'_> {
         Ok(())
     }
 
-    pub(super) fn make_parent(&self, path: &Path) -> Result<(), TargetError> {
+    pub(super) fn make_parent(&mut self, path: &Path) -> Result<(), TargetError> {
         path.parent().map_or(Ok(()), |parent| self.make_dir(parent).map(drop))
     }
 
     /// Makes the directory, and what is missing above it. Gives its inode.
-    pub(super) fn make_dir(&self, path: &Path) -> Result<(u64, u64), TargetError> {
+    pub(super) fn make_dir(&mut self, path: &Path) -> Result<(u64, u64), TargetError> {
         self.root().check_way(path, self.owner)?;
-        Ok(self.root().create_dir_all(path, 0o755)?)
+        let missing: Vec<&Path> = match self.root().is_shared() {
+            true => path.ancestors().take_while(|up| self.root().metadata(up).is_err()).collect(),
+            false => Vec::new(),
+        };
+        let inode = self.root().create_dir_all(path, 0o755)?;
+        missing.into_iter().for_each(|made| self.wrote(made));
+        Ok(inode)
+    }
+
+    /// Notes a file that is of this step's making, and what was followed to it.
+    pub(super) fn wrote_file(&mut self, path: &Path, inode: (u64, u64)) {
+        self.wrote(path);
+        if self.root().is_shared() {
+            let through = self.root().through(path);
+            self.written.extend(through);
+        }
+        self.objects.insert(path.to_owned(), inode);
+    }
+
+    /// Puts links right that were followed to `path` before and lead elsewhere now. True if a link stands where a file was
+    /// made: the file that is written takes its place.
+    pub(super) fn regain(&mut self, path: &Path) -> Result<bool, TargetError> {
+        while let Some(strayed) = self.root().strayed(path)? {
+            let (link, target) = (strayed.link.display(), strayed.target.display());
+            match &strayed.made {
+                Made::File => {
+                    self.regained
+                        .push(format!("{link} is a link to {target} now: it is replaced, {target} stays as it is"));
+                    return Ok(true);
+                }
+                Made::Link(was) => {
+                    self.root().relink(&strayed.link, was)?;
+                    let was = was.display();
+                    let line =
+                        format!("{link} is a link to {target} now: it leads to {was} again, {target} stays as it is");
+                    self.regained.push(line);
+                }
+                Made::Directory => return Err(strayed.refused("write", path).into()),
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn open(&self, source: &Source) -> Result<File, TargetError> {
@@ -86,6 +128,7 @@ impl Performer<'_> {
             Archive::InTarget(path) => self.root().open_file(Path::new(path))?,
         };
         let inode = self.make_dir(dest)?;
+        let strayed = self.root().strayed_below(dest);
         self.objects.insert(dest.to_owned(), inode);
         let options = UnpackOptions { strip, ownership: Ownership::Root, owned: self.owned };
         let again = file.try_clone();
@@ -97,6 +140,12 @@ impl Performer<'_> {
             }
             Archive::InTarget(_) => error.into(),
         })?;
+        for Strayed { link, target, .. } in strayed {
+            if self.root().metadata(&link).is_ok_and(|found| found.kind != FileKind::Symlink) {
+                let (link, target) = (link.display(), target.display());
+                self.regained.push(format!("{link} was a link to {target}: it is replaced, {target} stays as it is"));
+            }
+        }
         self.written.extend(unpacked.made);
         self.unpacked.get_or_insert_default().extend(unpacked.inodes);
         self.warnings.extend(unpacked.remarks);

@@ -40,6 +40,24 @@ need_python_tools() {
     target/python/bin/pip install --quiet --disable-pip-version-check spdx-tools==0.8.5
 }
 
+# A directory in memory for what the tests make and delete, which are hundreds of thousands of files: there they take two
+# thirds of the time that they take on a disk. Sets TMPDIR, where the machine has the memory and may mount it, and
+# its kernel gives such files attributes; it is gone when the script ends.
+scratch_in_memory() {
+    gibibytes=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
+    [ "${gibibytes:-0}" -ge 16 ] || return 0
+    scratch=$(mktemp -d /tmp/alloy.XXXX)
+    if ! mount -t tmpfs -o mode=1777,size=75%,nr_inodes=0 alloy-tests "$scratch" 2>/dev/null; then
+        rmdir "$scratch"
+        return 0
+    fi
+    trap 'umount -l "$scratch"; rmdir "$scratch"' EXIT
+    trap 'exit 130' INT TERM
+    if python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.alloy", b"1")' "$scratch" 2>/dev/null; then
+        export TMPDIR="$scratch"
+    fi
+}
+
 # A name and a command; says how long it took.
 step() {
     name=$1

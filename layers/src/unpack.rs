@@ -130,7 +130,7 @@ pub(crate) fn members(mut file: File, each: Each<'_>) -> Result<Vec<String>, Unp
     let mut head = Vec::new();
     (&mut file).take(8).read_to_end(&mut head)?;
     file.rewind()?;
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+    if zip::begins(&head) {
         zip::members(file, each).map(|()| Vec::new())
     } else if head.starts_with(deb::MAGIC) {
         deb::member(file, "data.tar", |data| tar_members(data, each))
@@ -145,7 +145,7 @@ pub fn is_whole(mut file: File, stop: &Stop) -> Result<bool, UnpackError> {
     let mut head = Vec::new();
     (&mut file).take(512).read_to_end(&mut head)?;
     file.rewind()?;
-    let known = head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") || head.starts_with(deb::MAGIC);
+    let known = zip::begins(&head) || head.starts_with(deb::MAGIC);
     if known || tar::looks_like_tar(&head) {
         let mut end = file.try_clone()?;
         members(file, &mut |_, content| Ok(io::copy(&mut stop.reader(content), &mut io::sink()).map(drop)?))?;

@@ -294,7 +294,10 @@ fn checkouts<'f>(
         let url = checkout.uri.clone();
         let same = |repository: &GitRepository| url.as_deref() == Some(&repository.url);
         if !checkout.digest.contains_key(COMMIT) && unpinned(url.as_deref()) == 1 {
-            let commits: BTreeSet<&String> = found.iter().filter(|it| same(it)).map(|it| &it.commit).collect();
+            let pinned =
+                |commit: &String| all().any(|other| other.uri == url && other.digest.get(COMMIT) == Some(commit));
+            let commits = found.iter().filter(|it| same(it) && !pinned(&it.commit)).map(|it| &it.commit);
+            let commits: BTreeSet<&String> = commits.collect();
             if let [commit] = commits.into_iter().collect::<Vec<_>>()[..] {
                 checkout.digest.insert(COMMIT.to_owned(), commit.clone());
             }

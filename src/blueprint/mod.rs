@@ -36,6 +36,9 @@ pub struct Variable {
 /// Variables by name.
 pub type Variables = BTreeMap<String, Variable>;
 
+/// Bytes of values that are put into a text that is only looked at.
+const MOST_SHOWN: usize = 64 << 10;
+
 /// One task as it was written.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -81,18 +84,21 @@ impl Blueprint {
     }
 
     /// `text` with the values that the blueprint itself gives its variables, and the names of these; other variables stay
-    /// as they are written. `None` where there is none of them.
+    /// as they are written. `None` where there is none of them, or so much of them that nobody would read it.
     pub fn with_own_values(&self, text: &str) -> Option<(String, Vec<String>)> {
-        let mut names = Vec::new();
+        let (mut names, mut left) = (Vec::new(), Some(MOST_SHOWN));
         let value = |name: &str| match self.variables.get(name).filter(|variable| !variable.value.is_empty()) {
             Some(variable) => {
+                left = left.and_then(|left| left.checked_sub(variable.value.len()));
                 names.push(name.to_owned());
-                Some(variable.value.clone())
+                Some(left.map_or_else(String::new, |_| variable.value.clone()))
             }
             None => Some(format!("{{{{.Vars.{name}}}}}")),
         };
         let expanded = template::expand(text, value).ok()?;
-        (!names.is_empty()).then_some((expanded, names))
+        names.sort_unstable();
+        names.dedup();
+        (left.is_some() && !names.is_empty()).then_some((expanded, names))
     }
 }
 

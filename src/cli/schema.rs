@@ -1,6 +1,7 @@
 //! `alloy schema`: JSON Schema (draft 2020-12) from the same slices as the parser.
 
 mod catalog;
+mod config;
 mod manifest;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum FileKind {
     CatalogIndex,
     /// The file of one version in a catalog
     CatalogVersion,
+    /// A user's own config.yml: headers for servers of downloads
+    Config,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
@@ -48,6 +51,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
         FileKind::Lock => manifest::lock(),
         FileKind::CatalogIndex => catalog::index(),
         FileKind::CatalogVersion => catalog::version(),
+        FileKind::Config => config::config(),
     };
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     ui::json_lines(schema);

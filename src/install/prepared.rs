@@ -31,6 +31,9 @@ pub struct Prepared<'a> {
     pub records: Vec<Option<Record>>,
     /// Records of tasks that the blueprint has no more, or has changed.
     pub left: Vec<Record>,
+    /// There were records of tasks that were not reached, and that the blueprint no longer has: the state file is to lose
+    /// them.
+    pub forgotten: bool,
     reasons: BTreeMap<(String, String), String>,
     /// What was recorded counts for nothing until a task is done anew.
     pub anew: bool,
@@ -62,7 +65,9 @@ impl<'a> Prepared<'a> {
         let known: Vec<StepTrace> = traces.iter().flatten().cloned().collect();
         let reasons = if anew { BTreeMap::new() } else { reasons(&records, &known) };
         let (found, mut left) = matched(&known, records);
+        let recorded = left.len();
         left.retain(|record| !record.is_unreached());
+        let forgotten = left.len() < recorded;
         let mut found = found.into_iter();
         let records: Vec<Option<Record>> =
             traces.iter().map(|trace| trace.as_ref().and_then(|_| found.next().flatten())).collect();
@@ -77,6 +82,7 @@ impl<'a> Prepared<'a> {
             traces,
             records,
             left,
+            forgotten,
             other,
             reasons,
             anew,

@@ -358,6 +358,7 @@ impl<'a> Run<'a> {
             }
             self.unsaved = true;
         }
+        self.unsaved |= self.prepared.forgotten;
         for (record, trace) in self.prepared.records.iter_mut().zip(&self.prepared.traces) {
             let (Some(record), Some(trace)) = (record, trace) else { continue };
             let now = Record { name: trace.name.clone(), place: trace.place.clone(), ..record.clone() };

@@ -114,10 +114,19 @@ fn refused_if_foreign(path: &Path, named: &Path) -> Result<io::Result<Real>, Sin
 pub(super) fn may_make_in(directory: &Path, path: &Path) -> Result<(), SinkError> {
     let (directory, path) = (directory.to_owned(), path.to_owned());
     match access(&directory, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) if directory.is_dir() => Ok(()),
+        // Rights are not all: in /proc and /sys, nobody makes files.
+        Ok(()) if directory.is_dir() => match tempfile::tempfile_in(&directory) {
+            Err(source) if !is_full(&source) => Err(SinkError::Closed { path, directory, source }),
+            _ => Ok(()),
+        },
         Ok(()) => Err(SinkError::NotADirectory { path, directory }),
         Err(source) => Err(SinkError::Closed { path, directory, source }),
     }
+}
+
+/// True of a disk that has no room now, and may have when it is written to.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// An error for what would be made among devices: the name of a device that is not there was meant. What is mounted

@@ -117,7 +117,7 @@ fn what_was_cloned_is_looked_at_and_put_right() {
 
     // Commits of somebody's own are nobody's to throw away.
     let git =
-        "cd /opt/r && git config user.email a && git config user.name a && echo x > src/f && git commit -qam mine";
+        "cd \"$0\" && git config user.email a && git config user.name a && echo x > src/f && git commit -qam mine";
     tool("sh", &["-c", git, text(&host.at("opt/r"))]).ok();
     assert!(at.drift().fails(1).stdout.contains("/opt/r/.git: commit"));
     let said = at.install(&["--repair"]).fails(1).stderr;

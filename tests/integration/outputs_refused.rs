@@ -167,6 +167,9 @@ fn what_a_build_reads_and_what_is_no_file_is_not_written_over() {
     );
     let said = large.build("metadata", Path::new("~/x.json")).fails(1).stderr;
     assert!(said.contains("write \"$HOME/x.json\"") && !said.contains("mkdir"), "{said}");
+    // Root has all rights there, and yet nobody makes a file.
+    let ended = large.store.run(&["build", text(large.blueprint.path()), "-o", "type=tar,dest=/proc/x.tar"]).fails(1);
+    assert!(ended.stderr.contains("/proc") && !ended.stderr.contains("[base]"), "{}", ended.stderr);
     let twice = "type=tar,dest=/dev/null,dest=/dev/null";
     let ended = large.store.run(&["build", text(large.blueprint.path()), "-o", twice]).fails(2);
     assert!(ended.stderr.contains("`dest` is given twice"), "{}", ended.stderr);

@@ -154,8 +154,9 @@ fn what_is_in_an_image_is_named_with_its_commit() {
     let packages = sbom["packages"].as_array().unwrap();
     let found: Vec<_> = packages.iter().filter(|package| package["name"] == "sdk").collect();
     let places: Vec<_> = found.iter().map(|package| package["downloadLocation"].as_str().unwrap()).collect();
-    assert_eq!(places, [format!("git+{sdk}@{one}"), format!("git+{sdk}")]);
+    assert_eq!(places, [format!("git+{sdk}@{one}"), format!("git+{sdk}@{main}")]);
     assert_eq!(found[0]["versionInfo"].as_str(), Some(one.as_str()));
+    assert_eq!(found[1]["sourceInfo"].as_str(), Some("`main` of the git repository, in /opt/loose"));
     assert!(!sbom.to_string().contains("hunter2"));
 }
 

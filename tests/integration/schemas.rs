@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::diagnostics::directories;
-use crate::support::{repository, shared, text, tool};
+use crate::support::{Store, repository, run, shared, text, tool};
 
-const KINDS: [&str; 6] = ["manifest", "tasks", "variables", "lock", "catalog-index", "catalog-version"];
+const KINDS: [&str; 7] = ["manifest", "tasks", "variables", "lock", "catalog-index", "catalog-version", "config"];
 
 /// The schemas, each in a file of its own.
 fn schemas() -> TempDir {
@@ -111,6 +111,29 @@ fn bad_ones_do_not() {
     for directory in directories {
         let refused = errors.iter().any(|(file, errors)| file.starts_with(&directory) && !errors.is_empty());
         assert!(refused, "{} fits", directory.display());
+    }
+}
+
+/// What the schema takes alloy takes, and what alloy refuses it refuses.
+#[test]
+fn a_configuration_is_judged_alike() {
+    let store = Store::new();
+    for (directory, good) in [("ok", true), ("bad", false)] {
+        let directory = repository("testdata/config").join(directory);
+        let files: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() > 3);
+        let errors = validate(&files.iter().map(|file| ("config", file.clone())).collect::<Vec<_>>());
+        for file in files {
+            assert_eq!(errors[&file].is_empty(), good, "{}: {:?}", file.display(), errors[&file]);
+            let home = tempfile::tempdir().unwrap();
+            std::fs::create_dir(home.path().join("alloy")).unwrap();
+            std::fs::copy(&file, home.path().join("alloy/config.yml")).unwrap();
+            let mut pull = store.alloy(&["pull", "127.0.0.1:1/none:1"]);
+            let ended =
+                run(pull.env("XDG_CONFIG_HOME", home.path()).env("CI_JOB_TOKEN", "x").env("ARTIFACTS_TOKEN", "x"));
+            let refused = ended.stderr.contains("the configuration has an error");
+            assert_eq!(refused, !good, "{}: {}", file.display(), ended.stderr);
+        }
     }
 }
 

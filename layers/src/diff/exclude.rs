@@ -14,7 +14,7 @@ pub struct ExcludeSet {
 
 /// Caches, logs, locks and backups of package managers; directories that live only while a system runs; the id that
 /// D-Bus gives a machine which has none (dbus-uuidgen(1): it is made where it is missing, and refused where it is empty).
-const NORMAL: [&str; 34] = [
+const NORMAL: [&str; 35] = [
     "dev/",
     "etc/.pwd.lock",
     "etc/group-",
@@ -49,6 +49,7 @@ const NORMAL: [&str; 34] = [
     "var/log/apt/",
     "var/log/bootstrap.log",
     "var/log/dpkg.log",
+    "var/log/fontconfig.log",
 ];
 
 /// Files whose content is made anew by every machine, and which have to exist empty until then (machine-id(5)).

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek};
 use crate::compress::{Format, decoder};
 use crate::tar::looks_like_tar;
 
-use super::deb;
+use super::{deb, zip};
 
 /// What a file looks like by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Looks {
 pub fn strange(file: &mut File) -> io::Result<Option<Looks>> {
     let head = head(&mut *file)?;
     file.rewind()?;
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") || head.starts_with(deb::MAGIC) {
+    if zip::begins(&head) || head.starts_with(deb::MAGIC) {
         return Ok(None);
     }
     let inside = decoder(file.try_clone()?).and_then(|(format, reader)| Ok((format, self::head(reader)?)));

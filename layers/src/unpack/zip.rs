@@ -22,6 +22,13 @@ mod lzma;
 /// A link's target is a path; more is not one.
 const MAX_TARGET: u64 = 4095;
 
+/// True for how a zip archive begins: with a member, with its end where it has none, or with the mark of one that might have
+/// been split, and was not (APPNOTE 8.5.4).
+pub(super) fn begins(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"PK\x07\x08").unwrap_or(head);
+    head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
+}
+
 pub(super) fn members(file: File, each: Each<'_>) -> Result<(), UnpackError> {
     let headers = file.try_clone()?;
     let mut archive = directory::open(file)?;
@@ -224,5 +231,24 @@ mod tests {
     fn times_without_a_zone_are_utc() {
         let time = DateTime::from_date_and_time(2024, 2, 29, 12, 30, 2).unwrap();
         assert_eq!(seconds(time), 1_709_209_802);
+    }
+
+    #[test]
+    fn an_archive_that_was_not_split_after_all_is_one() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("a"), vec![7; 3000]).unwrap();
+        let mut zip = std::process::Command::new("zip");
+        zip.args(["-q", "-s", "64k", "o.zip", "a"]).current_dir(&place);
+        assert!(zip.status().unwrap().success());
+        let bytes = std::fs::read(place.path().join("o.zip")).unwrap();
+        assert!(bytes.starts_with(b"PK\x07\x08") && begins(&bytes[..8]));
+        let mut found = Vec::new();
+        let file = File::open(place.path().join("o.zip")).unwrap();
+        super::super::members(file, &mut |entry, content| {
+            found.push((entry.path, io::copy(&mut &mut *content, &mut io::sink())?));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(found, [(PathBuf::from("a"), 3000)]);
     }
 }

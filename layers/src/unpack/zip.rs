@@ -19,13 +19,14 @@ use crate::tar::{Content, Entry, Kind, TarError, plain_directory};
 mod directory;
 mod lzma;
 
+/// The mark of an archive that might have been split, and was not (APPNOTE 8.5.4).
+const UNSPLIT: &[u8; 4] = b"PK\x07\x08";
 /// A link's target is a path; more is not one.
 const MAX_TARGET: u64 = 4095;
 
-/// True for how a zip archive begins: with a member, with its end where it has none, or with the mark of one that might have
-/// been split, and was not (APPNOTE 8.5.4).
+/// True for how a zip archive begins: with a member, or with its end where it has none.
 pub(super) fn begins(head: &[u8]) -> bool {
-    let head = head.strip_prefix(b"PK\x07\x08").unwrap_or(head);
+    let head = head.strip_prefix(UNSPLIT).unwrap_or(head);
     head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
 }
 
@@ -155,7 +156,10 @@ impl Bounds {
         if !matches!(&mark, b"PK\x05\x06" | b"PK\x06\x06" | b"PK\x05\x05") {
             return Err(damaged("its directory does not end where its last record says"));
         }
-        if self.first.unwrap_or(self.end) != 0 {
+        let mut mark = [0; 4];
+        file.read_exact_at(&mut mark, 0)?;
+        let begin = if mark == *UNSPLIT { UNSPLIT.len() as u64 } else { 0 };
+        if self.first.unwrap_or(self.end) != begin {
             return Err(damaged("it has more members than its directory names"));
         }
         Ok(())

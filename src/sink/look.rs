@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use layers::disk;
 use rustix::fs::{Access, AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, accessat, fcntl_getfl, statx};
 use rustix::io::Errno;
 
@@ -116,17 +117,13 @@ pub(super) fn may_make_in(directory: &Path, path: &Path) -> Result<(), SinkError
     match access(&directory, Access::WRITE_OK | Access::EXEC_OK) {
         // Rights are not all: in /proc and /sys, nobody makes files.
         Ok(()) if directory.is_dir() => match tempfile::tempfile_in(&directory) {
-            Err(source) if !is_full(&source) => Err(SinkError::Closed { path, directory, source }),
+            // A disk without room may have some when it is written to.
+            Err(source) if !disk::is_full(&source) => Err(SinkError::Closed { path, directory, source }),
             _ => Ok(()),
         },
         Ok(()) => Err(SinkError::NotADirectory { path, directory }),
         Err(source) => Err(SinkError::Closed { path, directory, source }),
     }
-}
-
-/// True of a disk that has no room now, and may have when it is written to.
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// An error for what would be made among devices: the name of a device that is not there was meant. What is mounted

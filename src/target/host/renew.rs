@@ -8,8 +8,8 @@ use layers::root::{FileKind, Root};
 
 use super::Host;
 use crate::op::{Command, Op, Source, Step};
-use crate::target::TargetError;
 use crate::target::request::Outcome;
+use crate::target::{TargetError, in_root};
 
 /// What is to be exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +49,10 @@ impl Host {
             let removed = self.root.remove_all(&new).map_err(TargetError::from);
             return (removed.and(outcome), Vec::new());
         }
-        let (place, made) = (relative(&renew.place), relative(&new));
+        let (place, made) = (in_root(&renew.place), in_root(&new));
         for path in &mut written {
             // No name ends with a slash.
-            let inside = path.strip_prefix(made).map(|inside| place.join(inside).components().collect());
+            let inside = path.strip_prefix(&made).map(|inside| place.join(inside).components().collect());
             *path = inside.unwrap_or_else(|_| path.clone());
         }
         (outcome, written)
@@ -79,18 +79,13 @@ impl Host {
 
 /// Where `place` really is, absolute in the root.
 fn real(root: &Root, place: &Path) -> Result<PathBuf, TargetError> {
-    // No name ends with a slash.
-    Ok(Path::new("/").join(root.resolve(relative(place))?).components().collect())
+    Ok(Path::new("/").join(root.resolve(&in_root(place))?))
 }
 
 /// A name beside `place` that only alloy gives.
 fn beside(place: &Path, what: &str) -> PathBuf {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     place.with_file_name(format!(".{name}.alloy-{what}"))
-}
-
-fn relative(path: &Path) -> &Path {
-    path.strip_prefix("/").unwrap_or(path)
 }
 
 /// The step as it is to be performed, with `new` in the place of `place`.

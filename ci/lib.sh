@@ -29,7 +29,7 @@ need_emulator() {
 }
 
 need_cargo_deny() {
-    cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
+    cargo deny --version >/dev/null 2>&1 || cargo install --locked --debug --quiet cargo-deny
 }
 
 # Tools that Debian does not have, in a virtual environment that is made once.

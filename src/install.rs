@@ -22,6 +22,7 @@ mod decide;
 pub mod drift;
 mod error;
 mod fetches;
+mod kept;
 mod languages;
 mod ledger;
 mod made;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
-use crate::debian::{self, BaseOptions, BasePlan, Releases, Seen};
+use crate::debian::{self, BaseOptions, BasePlan, Contents, Releases, Seen};
 use crate::event::{Event, Reporter, Wait};
 use crate::fetch::Fetcher;
 use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest, NO_PLATFORM};
@@ -180,10 +180,10 @@ impl Resolver<'_> {
                 return self.registry(reference).map_err(|error| named::told(error, reference));
             }
             BaseRef::Local(reference) => return Err(ResolveError::NotLocal { name: reference.to_string() }),
-            BaseRef::Deb { suite, components } => {
+            BaseRef::Deb { suite, contents } => {
                 self.reporter.event(Event::Note(format!("resolving {reference}")));
                 let _wait = Wait::start(self.reporter, format!("an answer about {reference}"));
-                return self.archive(suite, components.as_deref());
+                return self.archive(suite, contents);
             }
             BaseRef::Oci { path, tag } => {
                 let tag_name = tag.as_deref();
@@ -242,8 +242,8 @@ impl Resolver<'_> {
 
     /// What a suite is made of today. Reading the indexes takes longest: whoever read the same ones is believed, until
     /// the base itself has to be made.
-    fn archive(&self, suite: &str, components: Option<&[String]>) -> Result<Base> {
-        let releases = self.releases(suite)?.with(components)?;
+    fn archive(&self, suite: &str, contents: &Contents) -> Result<Base> {
+        let releases = self.releases(suite)?.with(contents)?;
         self.remember(&releases)?;
         let identity = releases.identity();
         let known: Option<BasePlan> = cache::get(self.store, SUITES, &identity.hex())?;
@@ -284,8 +284,8 @@ impl Resolver<'_> {
 
     /// What the base `text` is made of by the archive itself, whatever others say.
     pub fn confirmed(&self, text: &str) -> Result<Base> {
-        let BaseRef::Deb { suite, components } = text.parse()? else { return self.base(text) };
-        let base = self.planned(&self.releases(&suite)?.with(components.as_deref())?)?;
+        let BaseRef::Deb { suite, contents } = text.parse()? else { return self.base(text) };
+        let base = self.planned(&self.releases(&suite)?.with(&contents)?)?;
         cache::put(self.store, BASES, &self.base_key(text), &base)?;
         Ok(base)
     }

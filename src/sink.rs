@@ -163,7 +163,7 @@ impl Sink {
         }
         file.persist(path).map_err(failed)?;
         if self.durable {
-            File::open(look::above(path)).and_then(|directory| directory.sync_all()).map_err(failed)?;
+            layers::disk::sync_directory(look::above(path)).map_err(failed)?;
         }
         Ok(written)
     }

@@ -11,11 +11,14 @@ use crate::whiteout::{self, Name};
 
 pub(crate) mod content;
 mod extract;
+mod hidden;
 mod links;
 mod seen;
+mod way;
 
 pub use extract::Ownership;
-use extract::{Extractor, Policy};
+use extract::{Extractor, Finished, Policy};
+pub use hidden::idle;
 
 /// What the directory is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +34,10 @@ pub enum Form {
 pub struct ApplyOptions<'a> {
     /// What the directory is to become.
     pub form: Form,
-    /// Trees below this one, topmost first: directories that the layer needs and does not have are like theirs.
-    pub parents: &'a [Root],
+    /// Trees below this one, topmost first: the layer deletes, links to and goes through what they have, and directories
+    /// that it needs and does not have are like theirs. `None` if they are not known yet. [`Form::Plain`] asks for none:
+    /// what is below is there.
+    pub parents: Option<&'a [Root]>,
     /// Who owns what is made.
     pub ownership: Ownership,
 }
@@ -42,10 +47,14 @@ pub struct ApplyOptions<'a> {
 pub struct Applied {
     /// Members of the layer.
     pub entries: u64,
-    /// Device nodes that this user may not make, and those that overlay would take for whiteouts.
+    /// Device nodes that this user may not make, and those that overlay would take for whiteouts. What is below is not seen
+    /// in their place.
     pub skipped_devices: Vec<String>,
-    /// The layer left out directories it needs, or links to files below: the tree depends on what is below.
+    /// The layer left out directories it needs, goes through links or links to files below, or deletes what is not there:
+    /// the tree depends on what is below. Without [`ApplyOptions::parents`] it is not what it is to be.
     pub implied_parents: bool,
+    /// Whiteouts of an overlay's tree.
+    pub whiteouts: Vec<PathBuf>,
     /// A hard link that was not made: without [`ApplyOptions::parents`], its file was not to be seen.
     pub unlinked: Option<ApplyError>,
 }
@@ -96,6 +105,6 @@ pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Resu
         (Form::Plain, Some(error)) => return Err(error),
         (_, unlinked) => unlinked,
     };
-    let (skipped_devices, implied_parents) = extractor.finish()?;
-    Ok(Applied { entries, skipped_devices, implied_parents, unlinked })
+    let Finished { skipped_devices, implied_parents, whiteouts } = extractor.finish()?;
+    Ok(Applied { entries, skipped_devices, implied_parents, whiteouts, unlinked })
 }

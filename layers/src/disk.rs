@@ -1,4 +1,4 @@
-//! What is said of a disk that is full: which one, and how much is left of what.
+//! What is said of a disk that is full, which one and how much is left of what; and names that are to be on it.
 
 use std::fmt;
 use std::io;
@@ -8,6 +8,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfs;
 use rustix::io::Errno;
+
+/// Has a directory's names on the disk, where its file system can do that: not all can (fsync(2), `EINVAL`), and there a
+/// rename is as safe as it gets.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    match rustix::fs::fsync(std::fs::File::open(path)?) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// True if the disk is full, be it of bytes or of files, or if this user may have no more of it.
 pub fn is_full(error: &io::Error) -> bool {

@@ -42,6 +42,9 @@ pub struct Root {
     made: BTreeMap<PathBuf, Made>,
 }
 
+/// What is not done where an owner cannot be set.
+const OWNER: &str = "set the owner of";
+
 /// A failed operation on a path of a root.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}: {source}")]
@@ -58,6 +61,11 @@ impl RootError {
         let path: PathBuf = Path::new("/").join(path).components().collect();
         let path = path.to_string_lossy().into_owned();
         Self { what, path, source: source.into() }
+    }
+
+    /// True if an owner could not be set.
+    pub fn is_of_owner(&self) -> bool {
+        self.what == OWNER
     }
 
     /// What the kernel said.
@@ -174,6 +182,17 @@ impl Root {
     pub fn directory(&self, path: &Path) -> Result<Directory, RootError> {
         let fd = self.open_to_change(path).map_err(|e| RootError::new("open", path, e))?;
         Ok(Directory { fd, path: path.to_owned() })
+    }
+
+    /// Opens the directory `path` to work in it. `None` if there is none, or one that only a link leads to.
+    pub fn directory_without_links(&self, path: &Path) -> Result<Option<Directory>, RootError> {
+        let plain = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        match openat2(&self.fd, plain, DIRECTORY, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Some(Directory { fd, path: path.to_owned() })),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(RootError::new("open", path, error)),
+        }
     }
 
     /// The parent of `path`, opened, and the last name; for the root itself the name is `.`.

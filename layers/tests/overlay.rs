@@ -87,7 +87,7 @@ impl Walk {
         let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &lowers, ids: Exchange::default() };
         diff(&open(&place.join("upper")), &mut tar, &options).unwrap();
         let tars = [tars, &[tar]].concat();
-        let plain = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Invoker };
+        let plain = ApplyOptions { form: Form::Plain, parents: None, ownership: Ownership::Invoker };
         for tar in &tars {
             apply(tar.as_slice(), &open(&place.join("plain")), &plain).unwrap();
         }
@@ -101,7 +101,7 @@ impl Walk {
         }
         // The next layer goes onto the upper directory itself, or onto what was unpacked.
         let tree = place.join("tree");
-        let lower = ApplyOptions { form: Form::OverlayLower, parents: &lowers, ownership: Ownership::Invoker };
+        let lower = ApplyOptions { form: Form::OverlayLower, parents: Some(&lowers), ownership: Ownership::Invoker };
         apply(tars.last().unwrap().as_slice(), &open(&tree), &lower).unwrap();
         unmount(place.join("merged"), UnmountFlags::DETACH).unwrap();
         let top = if self.compared.is_multiple_of(2) { tree } else { place.join("upper") };

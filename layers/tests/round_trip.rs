@@ -298,13 +298,13 @@ proptest! {
         prop_assert!(layer == again, "two diffs of one directory differ");
 
         let ownership = if is_root() { Ownership::Archive } else { Ownership::Invoker };
-        let plain = ApplyOptions { form: Form::Plain, parents: &[], ownership };
+        let plain = ApplyOptions { form: Form::Plain, parents: None, ownership };
         apply(layer.as_slice(), &Root::open(&before).unwrap(), &plain).unwrap();
         prop_assert_eq!(differences(&before, &after), vec![]);
 
         // As an overlay's lower, the layer is the upper directory that it came from.
         let lower = directory("lower");
-        let overlay = ApplyOptions { form: Form::OverlayLower, parents: &[], ownership };
+        let overlay = ApplyOptions { form: Form::OverlayLower, parents: None, ownership };
         apply(layer.as_slice(), &Root::open(&lower).unwrap(), &overlay).unwrap();
         let mut back = Vec::new();
         diff(&Root::open(&lower).unwrap(), &mut back, &options).unwrap();

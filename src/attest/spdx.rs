@@ -171,7 +171,7 @@ fn of_debian(ids: &mut Ids, debian: &DebianPackage, distribution: Option<&Distri
     // Names of both are the same in any case (purl-spec, `deb`).
     let (vendor, lower) = (vendor.to_lowercase(), name.to_lowercase());
     refer(&mut value, &purl("deb", Some(&vendor), &lower, version, &qualifiers));
-    value["supplier"] = json!(maintainer.as_deref().map_or_else(|| NOTHING_SAID.to_owned(), organization));
+    value["supplier"] = json!(maintainer.as_deref().map_or_else(|| NOTHING_SAID.to_owned(), maintained_by));
     if let Some((source, version)) = source {
         value["sourceInfo"] = json!(format!("built from the source package {source} {version}"));
     }
@@ -179,14 +179,23 @@ fn of_debian(ids: &mut Ids, debian: &DebianPackage, distribution: Option<&Distri
     value
 }
 
-/// `Name <address>` as SPDX has it.
-fn organization(maintainer: &str) -> String {
+/// Words in the names of those who are many.
+const MANY: [&str; 8] =
+    ["team", "maintainers", "developers", "group", "project", "packagers", "committee", "task force"];
+
+/// `Name <address>` as SPDX has it (2.3, 7.5): a person, or, where the name or a list's address says so, an organization.
+fn maintained_by(maintainer: &str) -> String {
     let (name, address) = maintainer.split_once('<').unwrap_or((maintainer, ""));
     let clean = |text: &str| text.replace(['(', ')', '<', '>'], "").trim().to_owned();
-    match (clean(name), clean(address)) {
-        (name, _) if name.is_empty() => NOTHING_SAID.to_owned(),
-        (name, address) if address.is_empty() => format!("Organization: {name}"),
-        (name, address) => format!("Organization: {name} ({address})"),
+    let (name, address) = (clean(name), clean(address));
+    let (says, at) = (name.to_lowercase(), address.to_lowercase());
+    let many = MANY.iter().any(|word| says.contains(word))
+        || ["@lists.", "@tracker.", "@packages."].iter().any(|list| at.contains(list));
+    let kind = if many { "Organization" } else { "Person" };
+    match (name.is_empty(), address.is_empty()) {
+        (true, _) => NOTHING_SAID.to_owned(),
+        (false, true) => format!("{kind}: {name}"),
+        (false, false) => format!("{kind}: {name} ({address})"),
     }
 }
 

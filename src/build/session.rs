@@ -291,7 +291,7 @@ impl<'a> Session<'a> {
             for step in &planned.steps {
                 self.step(step, &planned.name, id)?;
             }
-            self.tell_lost(planned);
+            self.tell_lost(planned)?;
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
             self.resolver.reporter.event(Event::LayerPhase { layer: id, doing: WRITING });
             // Which file's tasks they were is known here alone.

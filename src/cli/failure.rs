@@ -55,6 +55,11 @@ impl From<StoreError> for CommandError {
                             `prune --dry-run`: for all else name one of your own with --store";
                 (Kind::Failed, Some(hint.to_owned()))
             }
+            StoreError::Io { what: "lock", source, .. } if source.kind() != std::io::ErrorKind::WouldBlock => {
+                let hint = "the file system, or a filter of system calls, gives no locks (flock(2)): keep the store on a disk \
+                            or a volume that has them, with --store DIR or ALLOY_HOME=DIR";
+                (Kind::Sandbox, Some(hint.to_owned()))
+            }
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock => {
                 (Kind::Failed, Some(super::runtime::MORE_PROCESSES.to_owned()))
             }

@@ -169,6 +169,9 @@ pub fn main() -> ExitCode {
     };
     let global = &cli.global;
     ui::begin(global.progress, global.quiet);
+    if let Err(error) = crate::sandbox::needed_calls() {
+        return ended(Err(error.into()));
+    }
     let result = match &cli.command {
         Command::Build(args) => heal::healed(|| build::run(args, global)),
         Command::Plan(args) => plan::run(args, global),

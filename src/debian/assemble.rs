@@ -28,6 +28,8 @@ pub fn assemble(root: &Root, plan: &BasePlan, debs: &[PathBuf]) -> Result<String
     }
     database.write(root)?;
     sources(root, plan)?;
+    // A package's script makes it in the `/run` of the machine that it is configured on, which no layer has.
+    root.create_dir_all(Path::new("run/lock"), 0o1777)?;
     // Scripts count on these before their packages are configured.
     for (link, target) in [("usr/bin/sh", "dash"), ("usr/bin/awk", "mawk")] {
         if !root.exists(Path::new(link))? && root.exists(&Path::new("usr/bin").join(target))? {

@@ -76,8 +76,12 @@ impl Work {
 /// Who provides a name, in which version.
 type Providers<'a> = HashMap<&'a str, Vec<(&'a Package, Option<&'a str>)>>;
 
-/// The closure of all essential packages and of `roots`, sorted by name.
-pub fn closure<'a>(index: &'a Index, roots: &[&str]) -> Result<Vec<&'a Package>, DebianError> {
+/// Taken before other alternatives of a clause: in a base whose directories are merged from the beginning, `usrmerge`, which
+/// needs perl for it, has nothing to do.
+const FIRST: &str = "usr-is-merged";
+
+/// The closure of all essential packages, of `roots` and, if wanted, of all that are required, sorted by name.
+pub fn closure<'a>(index: &'a Index, roots: &[&str], required: bool) -> Result<Vec<&'a Package>, DebianError> {
     let latest = index.latest();
     let mut providers: Providers<'_> = HashMap::new();
     for package in latest.values() {
@@ -90,7 +94,8 @@ pub fn closure<'a>(index: &'a Index, roots: &[&str]) -> Result<Vec<&'a Package>,
     }
     let work = Work(Cell::new(MOST_WORK));
     let mut chosen: BTreeMap<&str, &Package> = BTreeMap::new();
-    let mut queue: BTreeSet<&str> = latest.values().filter(|p| p.essential).map(|p| &*p.name).collect();
+    let mut queue: BTreeSet<&str> =
+        latest.values().filter(|p| p.essential || required && p.required).map(|p| &*p.name).collect();
     queue.extend(roots.iter().filter_map(|root| latest.get(root).map(|p| &*p.name)));
     while let Some(name) = queue.pop_first() {
         let Some(package) = latest.get(name) else { continue };
@@ -147,6 +152,10 @@ fn choose<'a>(
             return there;
         }
     }
+    let first = alternatives(clause).find(|wanted| wanted.name == FIRST).and_then(|wanted| real(&wanted));
+    if first.is_some() {
+        return first;
+    }
     for wanted in alternatives(clause).take_while(|_| work.spend(0)) {
         let best =
             || provided(&wanted).into_iter().min_by_key(|p| (!p.essential, !p.required, &*p.name)).map(|p| &*p.name);
@@ -185,16 +194,30 @@ mod tests {
     #[test]
     fn alternatives_versions_and_virtual_packages() {
         let index = index();
-        let closure = closure(&index, &["apt", "no-such-root"]).unwrap();
+        let closure = closure(&index, &["apt", "no-such-root"], false).unwrap();
         let names: Vec<String> = closure.iter().map(|p| format!("{}={}", p.name, p.version)).collect();
         assert_eq!(names, ["apt=2", "base=1", "dash=5", "libc=2.31", "mawk=1"]);
+    }
+
+    #[test]
+    fn directories_that_are_merged_are_not_merged_again() {
+        let text = "Package: init\nEssential: yes\nDepends: usrmerge | usr-is-merged;\n\
+                    Package: usrmerge\nDepends: perl;\nPackage: perl;\nPackage: tzdata\nPriority: required;\n";
+        let names = |text: &str, required| {
+            let index = of_stanzas(text);
+            closure(&index, &[], required).unwrap().iter().map(|p| p.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(text, false), ["init", "perl", "usrmerge"]);
+        let with = format!("{text}Package: usr-is-merged;\n");
+        assert_eq!(names(&with, false), ["init", "usr-is-merged"]);
+        assert_eq!(names(&with, true), ["init", "tzdata", "usr-is-merged"]);
     }
 
     #[test]
     fn what_is_missing_is_named() {
         let mut index = index();
         index.packages.retain(|package| &*package.name != "dash");
-        let error = closure(&index, &[]).unwrap_err();
+        let error = closure(&index, &[], false).unwrap_err();
         assert!(error.to_string().contains("`sh-of-old (<< 2)`, which base needs"), "{error}");
     }
 
@@ -213,8 +236,8 @@ mod tests {
                 .map(|n| format!("Package: p{n:06}\nEssential: yes\nProvides: a (= 1)\nDepends: a (= 2) | p{n:06};\n"));
             of_stanzas(&all.collect::<String>())
         };
-        assert_eq!(closure(&of(200), &[]).unwrap().len(), 200);
-        let error = closure(&of(2000), &[]).unwrap_err();
+        assert_eq!(closure(&of(200), &[], false).unwrap().len(), 200);
+        let error = closure(&of(2000), &[], false).unwrap_err();
         assert!(error.to_string().contains("too many ways"), "{error}");
     }
 
@@ -223,15 +246,15 @@ mod tests {
         let providers: String = (0..3000).map(|n| format!("Package: p{n}\nProvides: a (= 1);\n")).collect();
         let alternatives = vec!["a (= 2)"; 100_000].join(" | ");
         let index = of_stanzas(&format!("{providers}Package: x\nEssential: yes\nDepends: {alternatives};\n"));
-        let error = closure(&index, &[]).unwrap_err();
+        let error = closure(&index, &[], false).unwrap_err();
         assert!(error.to_string().contains("too many ways"), "{error}");
     }
 
     #[test]
     fn what_is_provided_is_one_name_each() {
         let index = of_stanzas("Package: x\nEssential: yes\nDepends: a;\nPackage: y\nProvides: a | b;\n");
-        assert_eq!(closure(&index, &[]).unwrap().len(), 2);
+        assert_eq!(closure(&index, &[], false).unwrap().len(), 2);
         let index = of_stanzas("Package: x\nEssential: yes\nDepends: b;\nPackage: y\nProvides: a | b;\n");
-        assert!(closure(&index, &[]).is_err());
+        assert!(closure(&index, &[], false).is_err());
     }
 }

@@ -23,7 +23,7 @@ pub fn release(text: &str) {
 pub fn packages(bytes: &[u8]) {
     let mut index = Index::default();
     if index.read("u", bytes).is_ok() {
-        let _ = closure::closure(&index, &["apt"]);
+        let _ = closure::closure(&index, &["apt"], false);
         let _ = index.latest();
     }
 }

@@ -26,6 +26,7 @@ mod seen;
 mod signature;
 mod signed_by;
 mod sources;
+mod variant;
 
 use layers::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
@@ -43,12 +44,14 @@ pub use resolve::{BaseOptions, Releases, Told, releases};
 pub use seen::Seen;
 pub use signed_by::SignedBy;
 pub use sources::{Distribution, HostSource, of_file, suite_of};
+pub use variant::{Contents, Variant};
 
 /// How far ahead of this machine's clock an archive's may be, in seconds: as for apt (`Acquire::Max-FutureTime`).
 const FUTURE: i64 = 10;
 
-/// Raised when the same packages would give another base.
-const VERSION: u32 = 1;
+/// Raised when the same index would give another base: 2 came with directories that apt owns, `/run/lock`, and
+/// `usr-is-merged` in place of `usrmerge`.
+const VERSION: u32 = 2;
 
 /// One package of a base.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,15 +15,13 @@ use super::keys::Keyring;
 use super::release;
 use super::seen::Seen;
 use super::sources::{self, Asked, Distribution, Mirror, Place};
-use super::{BasePackage, BasePlan, DebianError, VERSION};
+use super::{BasePackage, BasePlan, Contents, DebianError, VERSION, Variant};
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetcher, Login, Transfer, retry, taken_apart};
 use crate::lock::{ArchivePin, PocketPin};
 
 mod names;
 
-/// What a base has beside the essential packages, where the archive has it. `passwd` has `useradd`.
-const ROOTS: [&str; 3] = ["apt", "base-files", "passwd"];
 const RELEASE_LIMIT: u64 = 16 << 20;
 
 /// Where to look, as the user says.
@@ -77,6 +75,8 @@ pub struct Releases {
     architecture: String,
     distribution: Distribution,
     components: String,
+    #[serde(default)]
+    variant: Variant,
     pockets: Vec<Pocket>,
     /// A lockfile says so, not the archive.
     pinned: bool,
@@ -141,7 +141,8 @@ pub async fn releases(
     }
     let (suite, architecture) = (suite.to_owned(), architecture.to_owned());
     let Mirror { distribution, components, .. } = mirror;
-    Ok(Releases { suite, architecture, distribution, components, pockets, pinned: false })
+    let variant = Variant::default();
+    Ok(Releases { suite, architecture, distribution, components, variant, pockets, pinned: false })
 }
 
 impl Mirror {
@@ -178,14 +179,22 @@ impl Releases {
             architecture: architecture.to_owned(),
             distribution: Distribution::named(&pin.distribution),
             components: pin.components.clone(),
+            variant: Variant::default(),
             pockets: pin.pockets.iter().map(pocket).collect(),
             pinned: true,
         }
     }
 
-    /// The same, with sources of these components in the base. What a lockfile pins has its own.
-    pub fn with(self, components: Option<&[String]>) -> Result<Self, DebianError> {
-        let Some(components) = components.filter(|_| !self.pinned) else { return Ok(self) };
+    /// The same, for a base that has this. The sources of what a lockfile pins are its own.
+    pub fn with(self, contents: &Contents) -> Result<Self, DebianError> {
+        let releases = Self { variant: contents.variant, ..self };
+        match contents.components.as_deref().filter(|_| !releases.pinned) {
+            Some(components) => releases.with_components(components),
+            None => Ok(releases),
+        }
+    }
+
+    fn with_components(self, components: &[String]) -> Result<Self, DebianError> {
         let known: BTreeSet<&String> = self.pockets.iter().flat_map(|pocket| pocket.indexes.keys()).collect();
         if let Some(component) = components.iter().find(|name| !known.contains(name)) {
             // Those of the installer have no packages for a system.
@@ -242,7 +251,8 @@ impl Releases {
         for text in [self.distribution.name(), &self.suite, &self.architecture, &self.components] {
             part(text.as_bytes());
         }
-        ROOTS.iter().for_each(|root| part(root.as_bytes()));
+        part(self.variant.name().as_bytes());
+        self.variant.roots().iter().for_each(|root| part(root.as_bytes()));
         for (pocket, main) in self.main() {
             for text in [&pocket.uri, &pocket.name] {
                 part(text.as_bytes());
@@ -289,7 +299,7 @@ impl Releases {
             let components = &self.components;
             sources += &format!("Types: deb\nURIs: {uri}\nSuites: {name}\nComponents: {components}\n\n");
         }
-        let chosen = closure(&index, &ROOTS)?;
+        let chosen = closure(&index, self.variant.roots(), self.variant.has_required())?;
         let (suite, architecture) = (self.suite.clone(), self.architecture.clone());
         if !chosen.iter().any(|package| package.essential) {
             return Err(DebianError::NothingEssential { suite, architecture });

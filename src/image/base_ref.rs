@@ -1,9 +1,11 @@
 //! What `image.base` and `--base` may say.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::debian::{Contents, Variant};
 use crate::registry::Reference;
 
 /// Where a base comes from.
@@ -30,8 +32,8 @@ pub enum BaseRef {
     Deb {
         /// Code name.
         suite: String,
-        /// Components of the sources that it has, such as `main contrib`; those of the machine's own where none are named.
-        components: Option<Vec<String>>,
+        /// What it has.
+        contents: Contents,
     },
 }
 
@@ -98,22 +100,46 @@ impl FromStr for BaseRef {
 
 /// A suite, and what may stand behind it.
 fn deb(text: &str, rest: &str) -> Result<BaseRef, BaseRefError> {
-    let wrong = |message: &str| BaseRefError::Suite { text: text.to_owned(), message: message.to_owned() };
+    let wrong = |message: String| BaseRefError::Suite { text: text.to_owned(), message };
     let (suite, query) = rest.split_once('?').map_or((rest, None), |(suite, query)| (suite, Some(query)));
-    let Some(query) = query else { return Ok(BaseRef::Deb { suite: suite.to_owned(), components: None }) };
-    let list = query.strip_prefix("components=").ok_or_else(|| wrong("write `?components=main,contrib`"))?;
+    if suite.is_empty() {
+        return Err(wrong("it names no suite, such as `bookworm`".to_owned()));
+    }
+    let mut contents = Contents::default();
+    let mut seen = BTreeSet::new();
+    for part in query.into_iter().flat_map(|query| query.split('&')) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        if !seen.insert(name) {
+            return Err(wrong(format!("`{name}` is given twice")));
+        }
+        match name {
+            "components" => contents.components = Some(components(value).map_err(|message| wrong(message.to_owned()))?),
+            "variant" => {
+                contents.variant = value.parse().map_err(|()| {
+                    wrong(format!("a variant is one of {}", Variant::ALL.map(Variant::name).join(", ")))
+                })?;
+            }
+            _ => {
+                return Err(wrong("write `?components=main,contrib`, `?variant=minbase`, or both with `&`".to_owned()));
+            }
+        }
+    }
+    Ok(BaseRef::Deb { suite: suite.to_owned(), contents })
+}
+
+fn components(list: &str) -> Result<Vec<String>, &'static str> {
     let names: Vec<String> = list.split(',').map(str::to_owned).collect();
     let fits = |name: &String| {
         name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-+./".contains(c))
     };
-    if suite.is_empty() || !names.iter().all(fits) {
-        return Err(wrong("components are names with commas between them, such as `main,contrib,non-free-firmware`"));
+    if !names.iter().all(fits) {
+        return Err("components are names with commas between them, such as `main,contrib,non-free-firmware`");
     }
     if !names.iter().any(|name| name == "main") {
-        return Err(wrong("`main` has to be among the components: the base itself comes from it"));
+        return Err("`main` has to be among the components: the base itself comes from it");
     }
-    Ok(BaseRef::Deb { suite: suite.to_owned(), components: Some(names) })
+    Ok(names)
 }
 
 impl fmt::Display for BaseRef {
@@ -126,8 +152,14 @@ impl fmt::Display for BaseRef {
             Self::OciArchive(path) => write!(f, "oci-archive:{}", path.display()),
             Self::DockerArchive(path) => write!(f, "docker-archive:{}", path.display()),
             Self::Rootfs(path) => write!(f, "rootfs:{}", path.display()),
-            Self::Deb { suite, components: None } => write!(f, "deb:{suite}"),
-            Self::Deb { suite, components: Some(names) } => write!(f, "deb:{suite}?components={}", names.join(",")),
+            Self::Deb { suite, contents } => {
+                write!(f, "deb:{suite}")?;
+                let components = contents.components.as_ref().map(|names| format!("components={}", names.join(",")));
+                let variant = Some(contents.variant).filter(|variant| *variant != Variant::default());
+                let parts: Vec<String> =
+                    components.into_iter().chain(variant.map(|v| format!("variant={v}"))).collect();
+                if parts.is_empty() { Ok(()) } else { write!(f, "?{}", parts.join("&")) }
+            }
         }
     }
 }
@@ -141,6 +173,9 @@ mod tests {
         for (text, shown) in [
             ("deb:bookworm", "deb:bookworm"),
             ("deb:bookworm?components=main,contrib", "deb:bookworm?components=main,contrib"),
+            ("deb:bookworm?variant=minbase", "deb:bookworm?variant=minbase"),
+            ("deb:bookworm?variant=apt", "deb:bookworm"),
+            ("deb:sid?variant=essential&components=main", "deb:sid?components=main&variant=essential"),
             ("oci:dir:v1", "oci:dir:v1"),
             ("oci:/a/dir", "oci:/a/dir"),
             ("oci-archive:a.tar", "oci-archive:a.tar"),
@@ -153,7 +188,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<BaseRef>().unwrap().to_string(), shown);
         }
-        for bad in ["deb:x?", "deb:x?main", "deb:x?components=", "deb:x?components=contrib", "deb:?components=main"] {
+        for bad in [
+            "deb:x?",
+            "deb:x?main",
+            "deb:x?components=",
+            "deb:x?components=contrib",
+            "deb:?components=main",
+            "deb:x?variant=",
+            "deb:x?variant=a&variant=a",
+        ] {
             assert!(matches!(bad.parse::<BaseRef>(), Err(BaseRefError::Suite { .. })), "{bad}");
         }
         for bad in ["deb:", "rootfs:", "oci:", "oci::v1", "local:", "local:NOT", "NOT OK", ""] {

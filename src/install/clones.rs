@@ -157,8 +157,8 @@ pub fn within<'f>(files: &'f Files, place: &Path) -> BTreeMap<&'f String, &'f Se
     files.iter().filter(|(path, _)| Path::new(path).starts_with(place)).collect()
 }
 
-/// What is in the directory `place`, and neither git's own nor one of `known` or a directory on the way there: the
-/// outermost paths, relative to `place`.
+/// What is in the directory `place`, and neither one of `known` nor a directory on the way there: the outermost paths,
+/// relative to `place`.
 pub fn added(root: &Root, place: &Path, known: &BTreeMap<&String, &Seen>) -> Vec<PathBuf> {
     let on_the_way: std::collections::BTreeSet<&Path> =
         known.keys().flat_map(|path| Path::new(path.as_str()).ancestors()).collect();
@@ -167,17 +167,16 @@ pub fn added(root: &Root, place: &Path, known: &BTreeMap<&String, &Seen>) -> Vec
         let Ok(directory) = root.directory(&place.join(&at)) else { continue };
         for name in directory.names().unwrap_or_default() {
             let path = at.join(&name);
-            let whole = place.join(&path);
-            if on_the_way.contains(whole.as_path()) {
-                let is_directory = directory.metadata(&name).is_ok_and(|found| found.kind == FileKind::Directory);
-                if is_directory && name != OsStr::new(GIT) {
-                    open.push(path);
-                }
-            } else if name != OsStr::new(GIT) {
+            if !on_the_way.contains(place.join(&path).as_path()) {
                 found.push(path);
+            } else if name != OsStr::new(GIT)
+                && directory.metadata(&name).is_ok_and(|found| found.kind == FileKind::Directory)
+            {
+                open.push(path);
             }
         }
     }
+    found.sort_unstable();
     found
 }
 

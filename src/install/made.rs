@@ -1,7 +1,7 @@
 //! What a task may take for alloy's own when it writes: what it, and the other tasks, are known to have made.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use layers::root::Made;
 use layers::store::Store;
@@ -42,6 +42,30 @@ impl Prepared<'_> {
         }
         Ok(made)
     }
+
+    /// Directories that the task at `at` has made before, whose record is its `own` or that of what it was: they are there
+    /// when it is done again, and its own all the same.
+    pub fn directories(
+        &self,
+        store: &Store,
+        at: usize,
+        own: Option<&Record>,
+    ) -> Result<BTreeSet<PathBuf>, InstallError> {
+        let former = self.left.iter().filter(|record| self.is_former(at, record));
+        let mut found = BTreeSet::new();
+        for record in former.chain(own) {
+            let made = files(store, &record.wrote)?.into_iter().filter(|(_, seen)| seen.what == What::Directory);
+            found.extend(made.map(|(path, _)| relative(&path)));
+        }
+        Ok(found)
+    }
+}
+
+/// Those of `directories` in which something was `written`.
+pub fn leading_to(mut directories: BTreeSet<PathBuf>, written: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let ways: BTreeSet<&Path> = written.iter().flat_map(|path| path.ancestors().skip(1)).collect();
+    directories.retain(|directory| ways.contains(directory.as_path()));
+    directories
 }
 
 /// What these records tell, the later ones over the earlier ones.

@@ -1,54 +1,65 @@
-//! A directory that holds a task's own earlier clone, when the task is to clone into it anew: it is exchanged if it is as
-//! it was recorded, and refused by name if somebody has worked in it.
+//! A directory that holds a task's own earlier clone, when the task is to clone into it anew. A clone that is as it was
+//! recorded, with nothing beside it, is exchanged for the new one; one that is to be put right gets back what differs, file
+//! by file. Whatever somebody has made there since is named, and nothing is touched.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use layers::root::Root;
+use layers::root::{FileKind, Root};
 use layers::store::Store;
 
 use super::InstallError;
 use super::clones::{self, GIT};
 use super::ledger::{Files, files};
 use super::prepared::Prepared;
-use super::seen::{Seen, What};
+use super::seen::{Repository, Seen, What};
 use super::state::{Left, Record};
-use crate::target::host::Renew;
-use crate::target::{head, in_root};
+use crate::target::host::{How, Renew};
 
 /// The action whose clones are exchanged: nothing in them says where they were made.
 const EXCHANGED: &str = "git_clone";
-/// Bytes of git's own files that are read.
-const LIMIT: u64 = 16 << 20;
 /// Paths that are named.
 const SHOWN: usize = 3;
 
 /// What becomes of a task's own earlier clone.
 pub enum Renewal {
-    /// A new one takes its place. What the task's record had there.
-    Anew(Renew, Vec<String>),
+    /// A new one takes its place, or gives it back what differs. What the task's record had there; and of that what stays as
+    /// somebody has made it: as it was recorded, and as it is.
+    Anew(Renew, Vec<String>, BTreeMap<String, (Seen, Seen)>),
     /// It stays, and this is why.
     Refused(String),
 }
 
 impl Prepared<'_> {
     /// What becomes of the clone that the task at `at` has made before in the directory that it clones into; `None` where
-    /// there is none.
-    pub fn renewal(&self, store: &Store, root: &Root, at: usize) -> Result<Option<Renewal>, InstallError> {
+    /// there is none. `own` is its record, if it has one.
+    pub fn renewal(
+        &self,
+        store: &Store,
+        root: &Root,
+        at: usize,
+        own: Option<&Record>,
+    ) -> Result<Option<Renewal>, InstallError> {
         for place in clones::places(self.steps[at]) {
             let full =
                 root.directory(&place).and_then(|directory| directory.names()).is_ok_and(|names| !names.is_empty());
-            if let (true, Some((record, files))) = (full, self.cloned(store, at, &place)?) {
-                return self.renewal_of(store, root, at, &place, record, &files).map(Some);
+            if let (true, Some((record, files))) = (full, self.cloned(store, at, own, &place)?) {
+                return self.renewal_of(store, root, at, &place, (record, own == Some(record)), &files).map(Some);
             }
         }
         Ok(None)
     }
 
     /// The record by which the task, or one that the blueprint no longer has, has made `place`.
-    fn cloned(&self, store: &Store, at: usize, place: &Path) -> Result<Option<(&Record, Files)>, InstallError> {
+    fn cloned<'r>(
+        &'r self,
+        store: &Store,
+        at: usize,
+        own: Option<&'r Record>,
+        place: &Path,
+    ) -> Result<Option<(&'r Record, Files)>, InstallError> {
         let Some(name) = place.to_str() else { return Ok(None) };
-        for record in self.records[at].iter().chain(self.left.iter().rev()) {
+        for record in own.into_iter().chain(self.left.iter().rev()) {
             let files = files(store, &record.wrote)?;
             if record.action == self.steps[at].action && files.contains_key(name) {
                 return Ok(Some((record, files)));
@@ -63,16 +74,16 @@ impl Prepared<'_> {
         root: &Root,
         at: usize,
         place: &Path,
-        record: &Record,
+        (record, own): (&Record, bool),
         files: &Files,
     ) -> Result<Renewal, InstallError> {
-        let own = self.records[at].as_ref() == Some(record);
         let shown = place.display();
         let of = ["revision", "version"].iter().find_map(|field| record.fields[*field].as_str());
         let is = format!("{shown} is this task's clone{}", of.map(|of| format!(" of {of}")).unwrap_or_default());
         let mut known = clones::within(files, place);
         known.retain(|path, seen| Path::new(path.as_str()) != place && seen.what != What::Absent);
-        if known.is_empty() {
+        // An earlier alloy has recorded no more of it than git's own directory.
+        if !known.values().any(|seen| matches!(seen.what, What::Repository(_))) {
             let message = format!("{is}, and what was in it was not recorded: move it away, and install again");
             return Ok(Renewal::Refused(message));
         }
@@ -82,95 +93,117 @@ impl Prepared<'_> {
                 format!("{is}, and {action} does not exchange what it has made: move it away, and install again");
             return Ok(Renewal::Refused(message));
         }
-        let worked = worked_on(root, &known)?;
-        if !worked.is_empty() {
-            let message = format!(
-                "{is}, and somebody has worked in it since: {}. Move it away, or put that elsewhere, and install again",
-                listed(&worked)
-            );
-            return Ok(Renewal::Refused(message));
-        }
+        let expected = self.expected(store, at, &known)?;
+        let refused = |what: &str, paths: &[String], rest: &str| {
+            Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths))))
+        };
+        let away = "Move it away, or put that elsewhere, and install again";
+        let git = Path::new(place).join(GIT);
+        let gone = root.metadata(&git).is_err();
         let repaired = own && (self.only.is_some() || record.left() == Some(Left::Undone));
-        let changed = if repaired { Vec::new() } else { self.changed(store, root, at, place, &known)? };
-        if !changed.is_empty() {
-            let message = format!(
-                "{is} and was changed since: {}; move it away, or put it back as it was (`git status` in it tells more)",
-                listed(&changed)
-            );
-            return Ok(Renewal::Refused(message));
+        let worked = worked_on(root, place, &expected, !repaired)?;
+        if !worked.is_empty() {
+            return refused("somebody has worked in it since: ", &worked, away);
         }
-        let added = clones::added(root, place, &known);
+        let changed = changed(root, place, &expected)?;
+        let added: Vec<String> =
+            clones::added(root, place, &known).iter().map(|path| path.display().to_string()).collect();
         let paths = if own { known.into_keys().cloned().collect() } else { Vec::new() };
-        Ok(Renewal::Anew(Renew { place: place.to_owned(), added }, paths))
-    }
-
-    /// What of `known` is neither as it was recorded nor as a later task has made it.
-    fn changed(
-        &self,
-        store: &Store,
-        root: &Root,
-        at: usize,
-        place: &Path,
-        known: &BTreeMap<&String, &Seen>,
-    ) -> Result<Vec<String>, InstallError> {
-        let mut later = Files::new();
-        for record in self.records[at + 1..].iter().flatten() {
-            later.extend(files(store, &record.wrote)?.into_iter().filter(|(path, _)| known.contains_key(path)));
-        }
-        let mut changed = Vec::new();
-        for (path, was) in known {
-            let was = later.get(*path).unwrap_or(was);
-            let now = was.now(root, Path::new(path.as_str()))?;
-            if !was.differences(&now).is_empty() {
-                let inside = Path::new(path.as_str()).strip_prefix(place).unwrap_or(Path::new(""));
-                changed.push(inside.display().to_string());
+        let how = match repaired {
+            true => {
+                let blocked = |path: &&String| {
+                    root.metadata(&place.join(path)).is_ok_and(|found| found.kind == FileKind::Directory)
+                        || on_the_way(root, place, Path::new(path))
+                };
+                let blocked: Vec<String> =
+                    changed.iter().filter(|path| *path != GIT).filter(blocked).cloned().collect();
+                if !blocked.is_empty() {
+                    return refused("something else stands in the place of ", &blocked, away);
+                }
+                let repository = expected.get(&git.display().to_string()).map(|seen| &seen.what);
+                let Some(What::Repository(Repository { commit, .. })) = repository else {
+                    return refused("its commit was not recorded", &[], "Move it away, and install again");
+                };
+                let mut files: Vec<PathBuf> = changed.iter().map(PathBuf::from).collect();
+                files.retain(|path| gone || path != Path::new(GIT));
+                How::Files { files, commit: commit.clone() }
+            }
+            false if !changed.is_empty() => {
+                let rest = "Move it away, or put it back as it was (`git status` in it tells more), and install again";
+                return refused("was changed since: ", &changed, rest);
+            }
+            false if !added.is_empty() => return refused("it holds what this task has not cloned: ", &added, away),
+            false => How::Whole,
+        };
+        let mut stays = BTreeMap::new();
+        if !matches!(how, How::Whole) {
+            for (path, was) in expected.iter().filter(|(_, was)| matches!(was.what, What::Repository(_))) {
+                stays.insert(path.clone(), (was.clone(), Seen::at(root, Path::new(path))?));
             }
         }
-        Ok(changed)
+        Ok(Renewal::Anew(Renew { place: place.to_owned(), how }, paths, stays))
+    }
+
+    /// `known`, as later tasks have made it.
+    fn expected(
+        &self,
+        store: &Store,
+        at: usize,
+        known: &BTreeMap<&String, &Seen>,
+    ) -> Result<BTreeMap<String, Seen>, InstallError> {
+        let mut expected: BTreeMap<String, Seen> =
+            known.iter().map(|(path, seen)| ((*path).clone(), (*seen).clone())).collect();
+        for record in self.records[at + 1..].iter().flatten() {
+            expected.extend(files(store, &record.wrote)?.into_iter().filter(|(path, _)| known.contains_key(path)));
+        }
+        Ok(expected)
     }
 }
 
-/// Commits and branches that the repositories among `known` have by now, and did not have when they were cloned.
-fn worked_on(root: &Root, known: &BTreeMap<&String, &Seen>) -> Result<Vec<String>, InstallError> {
-    let mut found = Vec::new();
-    for (path, was) in known {
-        let (What::Repository(commit), path) = (&was.what, Path::new(path.as_str())) else { continue };
-        if let What::Repository(now) = &Seen::at(root, path)?.what
-            && now != commit
-        {
-            found.push(format!("the commit {now}"));
+/// What of a clone is not as it is `expected`, relative to where it is.
+fn changed(root: &Root, place: &Path, expected: &BTreeMap<String, Seen>) -> Result<Vec<String>, InstallError> {
+    let mut changed = Vec::new();
+    for (path, was) in expected {
+        if !was.differences(&was.now(root, Path::new(path))?).is_empty() {
+            let inside = Path::new(path).strip_prefix(place).unwrap_or(Path::new(""));
+            changed.push(inside.display().to_string());
         }
-        found.extend(branches(root, &in_root(path)).into_iter().map(|name| format!("the branch {name}")));
-        if root.exists(&path.join("refs/stash"))? {
-            found.push("what `git stash` keeps".to_owned());
+    }
+    Ok(changed)
+}
+
+/// True if something on the way from `place` to `path` is no directory.
+fn on_the_way(root: &Root, place: &Path, path: &Path) -> bool {
+    let up = path.ancestors().skip(1).filter(|up| up.file_name().is_some());
+    up.map(|up| root.metadata(&place.join(up))).any(|found| found.is_ok_and(|found| found.kind != FileKind::Directory))
+}
+
+/// What of somebody's work the repositories of a clone keep by now: what is checked out, and `all` else.
+fn worked_on(
+    root: &Root,
+    place: &Path,
+    expected: &BTreeMap<String, Seen>,
+    all: bool,
+) -> Result<Vec<String>, InstallError> {
+    let mut found = Vec::new();
+    for (path, was) in expected {
+        let What::Repository(was) = &was.what else { continue };
+        let is = Seen::at(root, Path::new(path))?;
+        let inside = Path::new(path).strip_prefix(place).unwrap_or(Path::new(GIT)).display();
+        match &is.what {
+            What::Repository(is) if is.commit != was.commit => found.push(format!("the commit {}", is.commit)),
+            What::Repository(_) if !all => {}
+            What::Repository(is) if was.kept.is_none() || is.kept.is_none() => {
+                found.push(format!("perhaps, as it is not known what {inside} kept when it was cloned"));
+            }
+            What::Repository(is) if is.kept != was.kept => {
+                found.push(format!("{inside} has branches, commits, settings or the like that were not cloned"));
+            }
+            What::Repository(_) | What::Absent => {}
+            _ => found.push(format!("{inside} is no repository that git reads")),
         }
     }
     Ok(found)
-}
-
-/// Branches of a repository, the one apart that is checked out.
-fn branches(root: &Root, place: &Path) -> Vec<String> {
-    const HEADS: &str = "refs/heads/";
-    let packed = head(root, &place.join("packed-refs"), LIMIT).unwrap_or_default();
-    let names = packed.lines().filter_map(|line| line.split_once(' ')?.1.strip_prefix(HEADS));
-    let mut found: Vec<String> = names.map(str::to_owned).collect();
-    let mut open = vec![PathBuf::new()];
-    while let Some(at) = open.pop() {
-        let Ok(directory) = root.directory(&place.join(HEADS).join(&at)) else { continue };
-        for name in directory.names().unwrap_or_default() {
-            let path = at.join(&name);
-            match directory.directory(&name) {
-                Ok(_) => open.push(path),
-                Err(_) => found.push(path.display().to_string()),
-            }
-        }
-    }
-    let current = head(root, &place.join("HEAD"), LIMIT).unwrap_or_default();
-    let current = current.trim().strip_prefix("ref: refs/heads/").unwrap_or_default().to_owned();
-    found.retain(|name| *name != current);
-    found.sort_unstable();
-    found.dedup();
-    found
 }
 
 fn listed(all: &[String]) -> String {

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
+use layers::root::Root;
+
 use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::renewal::Renewal;
 use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, NOT_RENEWED, Record, State, StateFile, Wrote};
-use super::{InstallError, Summary, clones, languages, repair};
+use super::{InstallError, Summary, clones, languages, made, repair};
 use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
@@ -96,6 +98,11 @@ impl<'a> Run<'a> {
     }
 
     fn layers(&mut self) -> Result<()> {
+        for place in self.lowered.layers.iter().flat_map(|layer| &layer.steps).flat_map(clones::places) {
+            if let Err(error) = self.host.recover(&place) {
+                self.resolver.reporter.event(Event::Warning(error.told()));
+            }
+        }
         let pending = self.prepared.pending(self.resolver.store, self.host.files())?;
         if pending.contains(&true) {
             // Wherever this ends, what was not reached is known.
@@ -194,7 +201,8 @@ impl<'a> Run<'a> {
         let fetcher = self.resolver.fetcher;
         let secrets = &fetcher.hiding(&self.lowered.secrets);
         self.host.remember(self.prepared.made(self.resolver.store, at)?);
-        let renewal = self.renewal(at, step)?;
+        let directories = self.prepared.directories(self.resolver.store, at, standing.as_ref())?;
+        let renewal = self.renewal(at, step, standing.as_ref())?;
         if self.prepared.anew {
             self.prepared.records[at] = None;
         }
@@ -231,9 +239,15 @@ impl<'a> Run<'a> {
         }
         let (outcome, written) = match &renewal {
             None => self.host.perform(&revealed, &files, &output),
-            Some(Renewal::Anew(renew, before_it)) => {
+            Some(Renewal::Anew(renew, before_it, _)) => {
                 before.count_all(before_it);
-                self.host.renew(&revealed, &files, &output, renew)
+                let (prepared, store) = (&self.prepared, self.resolver.store);
+                let look = |root: &Root| match prepared.renewal(store, root, at, standing.as_ref()) {
+                    Ok(Some(Renewal::Refused(why))) => Some(why),
+                    Ok(_) => None,
+                    Err(error) => Some(error.to_string()),
+                };
+                self.host.renew(&revealed, &files, &output, renew, &look)
             }
             Some(Renewal::Refused(why)) => (Err(TargetError::Kept(why.clone())), Vec::new()),
         };
@@ -250,8 +264,12 @@ impl<'a> Run<'a> {
                 let mut written = written;
                 written.extend(languages::of(self.host.files(), &self.host.users(), step));
                 written.extend(clones::of(self.host.files(), step));
-                let wrong = &self.prepared.wrong;
-                let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong)?;
+                written.extend(made::leading_to(directories, &written));
+                let mut wrong = self.prepared.wrong.clone();
+                if let Some(Renewal::Anew(_, _, stays)) = &renewal {
+                    wrong.extend(stays.clone());
+                }
+                let mut wrote = self.ledger.after(self.host.files(), step, before, written, &wrong)?;
                 if !self.prepared.wrong_packages.is_empty() {
                     self.prepared.accept_packages(at, self.ledger.installed(self.host.files()), &mut wrote);
                 }
@@ -259,6 +277,13 @@ impl<'a> Run<'a> {
                 let created = creates.map_or(Ok(true), |path| self.host.files().exists(Path::new(&path)))?;
                 let why = if created { String::new() } else { NOT_CREATED.to_owned() };
                 self.record(at, Ending::Done, why, wrote)?;
+                if let Some(Renewal::Anew(renew, ..)) = &renewal
+                    && let Err(error) = self.host.settle(&renew.place)
+                {
+                    let place = renew.place.display();
+                    let warning = format!("the clone that was in {place} before is not deleted: {}", error.told());
+                    self.resolver.reporter.event(Event::Warning(warning));
+                }
                 self.summary.done += 1;
                 self.resolver.reporter.event(Event::TaskEnded { layer: id });
                 return Ok(());
@@ -292,13 +317,13 @@ impl<'a> Run<'a> {
     }
 
     /// What becomes of the task's own earlier clone, where it is to clone into its directory anew.
-    fn renewal(&self, at: usize, step: &Step) -> Result<Option<Renewal>> {
+    fn renewal(&self, at: usize, step: &Step, own: Option<&Record>) -> Result<Option<Renewal>> {
         for place in clones::places(step) {
             if let Err(error) = self.host.recover(&place) {
                 return Ok(Some(Renewal::Refused(error.told())));
             }
         }
-        self.prepared.renewal(self.resolver.store, self.host.files(), at)
+        self.prepared.renewal(self.resolver.store, self.host.files(), at, own)
     }
 
     /// Records that the clone of the task `at`, of which there is this record, stays as it is. One of an earlier revision

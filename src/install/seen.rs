@@ -10,6 +10,7 @@ use layers::root::{FileKind, Root, RootError};
 use serde::{Deserialize, Deserializer};
 
 use super::clones::GIT;
+use super::kept;
 use crate::target::commit_of;
 
 /// Bytes of a file that are looked at: whoever owns a file may make it as long as they like.
@@ -33,14 +34,23 @@ pub enum What {
     File(Content),
     /// A directory.
     Directory,
-    /// git's own directory, and the commit that it has checked out.
-    Repository(String),
+    /// git's own directory.
+    Repository(Repository),
     /// Where a link points.
     Link(String),
     /// A device, named pipe or socket.
     Special,
     /// Nothing: a task has deleted what another put there.
     Absent,
+}
+
+/// What is known of a git repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// What it has checked out.
+    pub commit: String,
+    /// What git keeps of it beside objects, see [`kept`]; earlier versions of alloy did not record it.
+    pub kept: Option<Digest>,
 }
 
 /// What is known of a file's content: digest, size, or both.
@@ -78,7 +88,8 @@ impl Seen {
                 What::File(Content::of(file, was).map_err(|error| RootError::new("read", path, error))?)
             }
             FileKind::Directory if path.file_name().is_some_and(|name| name == GIT) => {
-                commit_of(root, path).map_or(What::Directory, What::Repository)
+                let repository = |commit| What::Repository(Repository { commit, kept: kept::of(root, path) });
+                commit_of(root, path).map_or(What::Directory, repository)
             }
             FileKind::Directory => What::Directory,
             FileKind::Symlink => What::Link(root.read_link(path)?.to_string_lossy().into_owned()),
@@ -114,8 +125,9 @@ impl Seen {
                 }
                 _ => add("content", was.to_string(), is.to_string()),
             },
-            (What::Repository(was), What::Repository(is)) => add("commit", was.clone(), is.clone()),
-            (What::Repository(was), What::Directory) => add("commit", was.clone(), "none".to_owned()),
+            // Somebody may work in it: what else git keeps is no drift.
+            (What::Repository(was), What::Repository(is)) => add("commit", was.commit.clone(), is.commit.clone()),
+            (What::Repository(was), What::Directory) => add("commit", was.commit.clone(), "none".to_owned()),
             (What::Link(was), What::Link(is)) => add("link target", was.clone(), is.clone()),
             _ => {}
         }
@@ -196,7 +208,11 @@ impl fmt::Display for Seen {
                 digest.iter().try_for_each(|digest| write!(f, " {digest}"))?;
                 size.iter().try_for_each(|size| write!(f, " {size}"))
             }
-            What::Link(target) | What::Repository(target) => write!(f, " {target}"),
+            What::Link(target) => write!(f, " {target}"),
+            What::Repository(Repository { commit, kept }) => {
+                write!(f, " {commit}")?;
+                kept.iter().try_for_each(|kept| write!(f, " {kept}"))
+            }
             What::Directory | What::Special | What::Absent => Ok(()),
         }
     }
@@ -220,7 +236,10 @@ impl FromStr for Seen {
             let what = match (kind, parts.next()) {
                 ("file", Some(content)) => What::File(content.parse().ok()?),
                 ("directory", None) => What::Directory,
-                ("repository", Some(commit)) => What::Repository(commit.to_owned()),
+                ("repository", Some(text)) => What::Repository(match text.split_once(' ') {
+                    Some((commit, kept)) => Repository { commit: commit.to_owned(), kept: Some(kept.parse().ok()?) },
+                    None => Repository { commit: text.to_owned(), kept: None },
+                }),
                 ("link", Some(target)) => What::Link(target.to_owned()),
                 ("special", None) => What::Special,
                 _ => return None,

@@ -10,8 +10,9 @@ use super::{LoweredLayer, Platform, PortableStep};
 use crate::op::{Fingerprint, Source, Step};
 
 /// Raised when the meaning of a key changes, or what was made under one is no longer good enough: 2 came with archives
-/// that keep neither set-id bits of strangers nor device nodes, and with packages that nobody else can plant.
-const VERSION: u32 = 2;
+/// that keep neither set-id bits of strangers nor device nodes, and with packages that nobody else can plant; 3
+/// with places to mount on that enter no layer.
+const VERSION: u32 = 3;
 
 /// What a layer is found under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -42,12 +42,12 @@ impl Resolver<'_> {
     /// asked is not known, and nothing is said of it.
     pub fn other_suites(&self, text: &str, base: &Base, names: &BTreeSet<String>) -> BTreeMap<String, Other> {
         let mut found = BTreeMap::new();
-        let Ok(BaseRef::Deb { suite, components }) = text.parse::<BaseRef>() else { return found };
+        let Ok(BaseRef::Deb { suite, contents }) = text.parse::<BaseRef>() else { return found };
         let known = match &base.origin {
             Origin::Archive(from) => cache::get(self.store, INDEXES, &from.releases.hex()).ok().flatten(),
             Origin::Registry(_) | Origin::Store => None,
         };
-        let asked = || self.asked(&suite, self.archive).and_then(|asked| asked.with(components.as_deref()).ok());
+        let asked = || self.asked(&suite, self.archive).and_then(|asked| asked.with(&contents).ok());
         let Some(own) = known.or_else(asked) else { return found };
         let lacking = |releases: &Releases, names: &BTreeSet<String>| {
             self.within(FOR_INDEXES, releases.lacking(self.fetcher, names))

@@ -28,11 +28,11 @@ impl Resolver<'_> {
                 let (descriptor, _) = found.map_err(|error| told(error.into(), &reference))?;
                 Ok(Some(BasePin::Image(descriptor.digest)))
             }
-            BaseRef::Deb { suite, components } => {
+            BaseRef::Deb { suite, contents } => {
                 let _wait = note();
                 let platform = self.platform.to_string();
                 let before = before.and_then(|pin| pin.archive(&platform));
-                let releases = self.releases_after(&suite, before)?.with(components.as_deref())?;
+                let releases = self.releases_after(&suite, before)?.with(&contents)?;
                 self.remember(&releases)?;
                 Ok(Some(BasePin::Archive(BTreeMap::from([(platform, releases.pin())]))))
             }

@@ -82,7 +82,7 @@ pub fn spawn_directly(
     become_user(&mut command, identity.clone(), false);
     end_with_parent(&mut command);
     let child = command.spawn().map_err(failed)?;
-    Ok(Running { child, output: Some(reader), streams: Streams::default() })
+    Ok(Running { child, spec: None, output: Some(reader), streams: Streams::default() })
 }
 
 /// Gives a command a network of its own, with nothing in it but itself.

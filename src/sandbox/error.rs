@@ -52,6 +52,20 @@ pub enum SandboxError {
         /// What it printed.
         message: String,
     },
+    /// A system call that nothing works without.
+    #[error("this machine refuses {call}(2), which alloy cannot do without: {source}")]
+    Call {
+        /// Its name.
+        call: &'static str,
+        /// What the kernel, or a filter, said.
+        source: io::Error,
+    },
+    /// What a command would be confined by cannot be set up.
+    #[error("this machine does not let a sandbox be set up: {message}")]
+    Enter {
+        /// What failed.
+        message: String,
+    },
     /// A step of the set-up failed.
     #[error("sandbox: cannot {what}: {source}")]
     Setup {
@@ -110,6 +124,18 @@ impl SandboxError {
         Self::Setup { what: what.into(), source: source.into() }
     }
 
+    /// True if it is this machine that does not give what is needed, whatever is built.
+    pub fn is_of_machine(&self) -> bool {
+        match self {
+            Self::Overlay { .. } | Self::Enter { .. } | Self::Call { .. } | Self::Unfit { .. } => true,
+            // What a filter says, or a kernel that knows no such call or flag.
+            Self::Setup { source, .. } => {
+                [libc::EPERM, libc::ENOSYS, libc::EINVAL].iter().any(|errno| source.raw_os_error() == Some(*errno))
+            }
+            _ => false,
+        }
+    }
+
     /// The one command or setting that would help, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -128,16 +154,28 @@ impl SandboxError {
                     .into(),
             ),
             Self::Unfit { hint, .. } => hint.clone(),
+            Self::Call { call: "openat2", .. } => {
+                Some(format!("Linux has it since 5.6, and Docker's filter since 20.10: a newer one, or {UNFILTERED}"))
+            }
+            Self::Call { .. } => Some(format!(
+                "Docker's filter refuses it before 20.10.10, and so does an old libseccomp: a newer one, or {UNFILTERED}"
+            )),
+            Self::Enter { .. } => Some(format!("a container's filter, or its masked /proc, may be why: {UNFILTERED}")),
+            Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
+            Self::Setup { .. } if self.is_of_machine() => Some(format!("a container's filter may be why: {UNFILTERED}")),
             Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
             Self::Unlendable { .. } => Some(
                 "lend it read-only (`:ro`), or from another file system; ALLOY_SANDBOX=privileged does without the namespace"
                     .into(),
             ),
-            Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             _ => None,
         }
     }
 }
+
+/// How a container is started whose filter and masks are not in the way.
+const UNFILTERED: &str = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined …, or \
+                          podman run --security-opt seccomp=unconfined --security-opt unmask=ALL …";
 
 fn denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied

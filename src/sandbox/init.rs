@@ -1,7 +1,7 @@
 //! Pid 1 of one command: mounts, pivots, drops privileges, runs the command, reaps orphans.
 
 use std::io::{self, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio as Std};
 
@@ -22,7 +22,9 @@ pub(super) const INTERRUPTS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGT
 
 /// The init's `main`: exits as the command did.
 pub(super) fn main(fd: RawFd) -> ExitCode {
-    let result = prepare(fd).and_then(|(spec, mut terminal)| {
+    let prepared =
+        adopt(fd).and_then(|file| prepare(&file).inspect_err(|error| process::report(&file, &error.to_string())));
+    let result = prepared.and_then(|(spec, mut terminal)| {
         let command = start(&spec, terminal.as_mut())?;
         let ended = reap_until(command, terminal.as_ref());
         terminal.as_ref().map(Terminal::ended);
@@ -42,9 +44,9 @@ pub(super) fn main(fd: RawFd) -> ExitCode {
     })
 }
 
-fn prepare(fd: RawFd) -> io::Result<(RunSpec, Option<Terminal>)> {
+fn prepare(file: &OwnedFd) -> io::Result<(RunSpec, Option<Terminal>)> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let spec = read_spec(&adopt(fd)?)?;
+    let spec = read_spec(file)?;
     let other = |error: super::SandboxError| io::Error::other(error.to_string());
     mounts::enter(&spec).map_err(other)?;
     rustix::system::sethostname(b"alloy")?;

@@ -17,6 +17,7 @@
 //! Each dies with its parent, and a namespace goes with its last process: after a SIGKILL of alloy nothing runs
 //! and nothing stays mounted.
 
+mod calls;
 mod channel;
 mod compat;
 mod console;
@@ -44,6 +45,7 @@ mod streams;
 mod terminal;
 mod worker;
 
+pub use calls::needed_calls;
 pub use channel::{Channel, Frame};
 pub use console::Console;
 pub use direct::{end_commands, ending, spawn_directly};

@@ -33,6 +33,8 @@ impl Exit {
 /// A command that was started.
 pub struct Running {
     pub(super) child: Child,
+    /// What the command was to be, or why it could not be started.
+    pub(super) spec: Option<OwnedFd>,
     /// What it prints, when captured; ends when the last process of the sandbox is gone.
     pub output: Option<PipeReader>,
     pub(super) streams: Streams,
@@ -54,6 +56,7 @@ fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxErr
     let memory = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     std::fs::File::from(memory.try_clone().map_err(failed)?).write_all(&bytes).map_err(failed)?;
 
+    let kept = memory.try_clone().map_err(failed)?;
     let mut command = Command::new(program::for_command().map_err(failed)?);
     command.arg0("alloy").arg(shim::ROLE).arg(memory.as_raw_fd().to_string());
     inherit(&mut command, memory);
@@ -85,7 +88,27 @@ fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxErr
         }
     };
     let child = command.spawn().map_err(failed)?;
-    Ok(Running { child, output, streams })
+    Ok(Running { child, spec: output.is_some().then_some(kept), output, streams })
+}
+
+/// What stands before the reason in the file that had the spec.
+const FAILED: &str = "failed: ";
+
+/// Says to who started a command that its sandbox could not be set up, and why.
+pub(super) fn report(spec: &OwnedFd, why: &str) {
+    let written =
+        rustix::fs::ftruncate(spec, 0).and_then(|()| rustix::io::pwrite(spec, format!("{FAILED}{why}").as_bytes(), 0));
+    // The exit code says that it is so.
+    let _ = written;
+}
+
+/// The same, read.
+fn reported(spec: OwnedFd) -> Option<String> {
+    let mut file = std::fs::File::from(spec);
+    io::Seek::rewind(&mut file).ok()?;
+    let mut text = String::new();
+    io::Read::read_to_string(&mut file, &mut text).ok()?;
+    text.strip_prefix(FAILED).map(str::to_owned)
 }
 
 impl Running {
@@ -95,6 +118,11 @@ impl Running {
         self.streams.finish().map_err(|e| SandboxError::setup("write what the command printed", e))?;
         // The shim is ended by a signal only when someone kills it: then its command died with it.
         let signal = status.signal().unwrap_or_default();
+        if status.code() == Some(i32::from(SETUP_FAILED))
+            && let Some(message) = self.spec.take().and_then(reported)
+        {
+            return Err(SandboxError::Enter { message });
+        }
         Ok(Exit(status.code().unwrap_or(128 + signal)))
     }
 }

@@ -21,7 +21,8 @@ pub(super) const ROLE: &str = "@shim";
 /// The shim's `main`: exits as the command did.
 pub(super) fn main(fd: RawFd) -> ExitCode {
     ignore_interrupts();
-    match run(fd) {
+    let ended = adopt(fd).and_then(|spec| run(&spec).inspect_err(|error| process::report(&spec, &error.to_string())));
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Whoever reads it may be gone, and the exit code says it as well.
@@ -31,10 +32,9 @@ pub(super) fn main(fd: RawFd) -> ExitCode {
     }
 }
 
-fn run(fd: RawFd) -> io::Result<u8> {
+fn run(spec_file: &OwnedFd) -> io::Result<u8> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let spec_file = adopt(fd)?;
-    let spec = read_spec(&spec_file)?;
+    let spec = read_spec(spec_file)?;
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
     if parent != Some(spec.parent) {
         return Err(io::Error::other("the worker is gone"));
@@ -47,8 +47,9 @@ fn run(fd: RawFd) -> io::Result<u8> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
 
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("alloy").arg(init::ROLE).arg(spec_file.as_raw_fd().to_string());
-    inherit(&mut command, spec_file);
+    let file = spec_file.try_clone()?;
+    command.arg0("alloy").arg(init::ROLE).arg(file.as_raw_fd().to_string());
+    inherit(&mut command, file);
     let status = command.status()?;
     Ok(match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),

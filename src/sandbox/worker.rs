@@ -132,7 +132,7 @@ impl Worker {
                     None => worker.hand_over(needs)?,
                 },
                 Hello::Unfit { reason } => {
-                    return Err(SandboxError::setup("use a user namespace here", io::Error::other(reason)));
+                    return Err(SandboxError::Enter { message: reason });
                 }
                 Hello::Refused { user_namespace, errno } => {
                     let source = io::Error::from_raw_os_error(errno);
@@ -326,7 +326,9 @@ pub(super) fn ignore_interrupts() {
 pub(super) fn main(fd: RawFd, serve: fn(Channel) -> ExitCode) -> ExitCode {
     ignore_interrupts();
     let Ok(channel) = adopt(fd).and_then(Channel::from_fd) else { return ExitCode::FAILURE };
-    if enter(&channel).is_err() {
+    if let Err(error) = enter(&channel) {
+        // Nobody listens any more if that was said already.
+        let _ = channel.send(&Hello::Unfit { reason: error.to_string() });
         return ExitCode::FAILURE;
     }
     serve(channel)

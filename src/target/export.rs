@@ -22,7 +22,7 @@ pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<
     };
     let staged = unpack::Staged::new(store)?;
     let root = Root::open(staged.path())?;
-    let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
+    let options = ApplyOptions { form: Form::Plain, parents: None, ownership: Ownership::Archive };
     for blob in blobs {
         store.read_whole(blob, |content| {
             let (_, mut reader) = decoder(content).map_err(failed(blob))?;

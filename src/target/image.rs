@@ -267,6 +267,14 @@ impl ImageTarget {
         self.reply(|_| ()).map(drop)
     }
 
+    /// What commands have left where no layer has anything, by the task, with its place, whose commands they are.
+    pub fn left(&mut self) -> Result<BTreeMap<String, Vec<PathBuf>>, RequestError> {
+        match self.ask(&Request::Left)? {
+            Reply::Left(left) => Ok(left),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Ends the layer and stores it; `None` when nothing was changed.
     pub fn commit(&mut self, compression: Compression, mtime_max: u64) -> Result<Option<LayerBlob>, RequestError> {
         match self.ask(&Request::Commit { compression, mtime_max })? {

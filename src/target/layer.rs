@@ -166,6 +166,11 @@ impl Layer {
         Ok(sockets)
     }
 
+    /// What lives as long as the layer is being made.
+    pub fn scratch(&mut self) -> &mut Scratch {
+        &mut self.scratch
+    }
+
     /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was. What was changed becomes
     /// the layer's tree as well: nobody has to unpack what is there already.
     pub fn commit(

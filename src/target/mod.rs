@@ -96,6 +96,14 @@ pub enum TargetError {
     /// A layer could not be unpacked.
     #[error(transparent)]
     Apply(#[from] layers::apply::ApplyError),
+    /// The same, of one that somebody else has made.
+    #[error("layer {layer}: {source}")]
+    OfLayer {
+        /// Which.
+        layer: layers::digest::Digest,
+        /// What failed, with the member's name.
+        source: layers::root::RootError,
+    },
     /// A variable of the environment refers to one that is not set.
     #[error("the variable `{name}` refers to `${wanted}`, which is not set")]
     Unset {
@@ -249,6 +257,16 @@ impl TargetError {
         layers::disk::tells_of_full(&self.told())
     }
 
+    /// True if it is this machine that cannot do it, as it is set up.
+    pub fn is_unfit(&self) -> bool {
+        match self {
+            Self::Sandbox(error) => error.is_of_machine(),
+            // chown(2): an id that the user namespace has none for.
+            Self::OfLayer { source, .. } => source.kind() == io::ErrorKind::InvalidInput && source.is_of_owner(),
+            _ => false,
+        }
+    }
+
     /// What was wrong, and what to do.
     pub fn failure(&self) -> (String, Option<String>) {
         (self.told(), self.hint())
@@ -273,6 +291,11 @@ impl TargetError {
         match self {
             Self::Sandbox(error) => error.hint(),
             Self::Archive { hint, .. } => hint.clone(),
+            Self::OfLayer { .. } if self.is_unfit() => Some(
+                "its owner or group has an id for which this user has none: a longer range in /etc/subuid and /etc/subgid \
+                 has one (as root: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER), and so has root"
+                    .into(),
+            ),
             Self::Binfmt { .. } => Some(
                 "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
                     .into(),

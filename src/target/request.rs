@@ -108,6 +108,8 @@ pub enum Request {
         /// It is a directory.
         directory: bool,
     },
+    /// Say what commands have left where no layer has anything.
+    Left,
     /// End the layer and store it.
     Commit {
         /// How its blob is compressed.
@@ -241,6 +243,8 @@ pub enum Reply {
     Step(Outcome),
     /// What apt would install.
     Closure(Closure),
+    /// What was left, by the task, with its place, whose commands left it.
+    Left(BTreeMap<String, Vec<PathBuf>>),
     /// The stored layer; `None` when nothing was changed.
     Layer(Option<LayerBlob>),
     /// Things the layer holds that could not be made here (device nodes, to an ordinary user).

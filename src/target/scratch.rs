@@ -1,5 +1,6 @@
 //! The directories behind one layer while it is being made.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -75,10 +76,23 @@ pub fn skeleton(path: &Path) -> io::Result<()> {
     fs::set_permissions(path.join("tmp"), Permissions::from_mode(0o1777))
 }
 
+/// Where apt keeps its lists and archives: places to mount on where a root has apt.
+const APT: [&str; 2] = ["var/lib/apt/lists", "var/cache/apt/archives"];
+
+/// Makes the places that apt's lists and archives are lent at in the skeleton at `path`.
+pub fn skeleton_of_apt(path: &Path) -> io::Result<()> {
+    APT.iter().try_for_each(|directory| fs::create_dir_all(path.join(directory)))
+}
+
+/// What is in `/run` of every command.
+const OWN: [&str; 2] = ["alloy", "lock"];
+
 /// `/tmp`, `/run` and `/run/alloy` of one layer: they live as long as its task file runs, and never enter the layer.
 pub struct Scratch {
     path: PathBuf,
     lent: Place,
+    /// What is in `/tmp` and `/run`, and which task's commands have left it there.
+    left: BTreeMap<PathBuf, Option<String>>,
 }
 
 impl Scratch {
@@ -95,7 +109,7 @@ impl Scratch {
             lent.files.contains_key(AUTH_CONF).then(|| format!("Dir::Etc::netrc \"{PLACE}/{AUTH_CONF}\";\n"));
         place.programs("bin", &STAND_INS)?;
         place.write("apt.conf", &(APT_CONF.to_owned() + &passwords.unwrap_or_default()), 0o644)?;
-        Ok(Self { path, lent: place })
+        Ok(Self { path, lent: place, left: BTreeMap::new() })
     }
 
     /// Does it to the directories that commands see.
@@ -106,6 +120,35 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Names in `/tmp` and `/run`.
+    fn names(&self) -> Vec<PathBuf> {
+        let names = ["tmp", "run"].into_iter().flat_map(|place| {
+            let entries = fs::read_dir(self.path.join(place)).into_iter().flatten().flatten();
+            entries.map(move |entry| (place, entry.file_name()))
+        });
+        let foreign = names.filter(|(place, name)| *place == "tmp" || !OWN.iter().any(|own| name == *own));
+        foreign.map(|(place, name)| Path::new("/").join(place).join(name)).collect()
+    }
+
+    /// Notes that what is new in `/tmp` and `/run` was left there by `task`, if that is somebody's own commands.
+    pub fn note_left(&mut self, task: Option<&str>) {
+        for path in self.names() {
+            self.left.entry(path).or_insert_with(|| task.map(str::to_owned));
+        }
+    }
+
+    /// What commands have left in `/tmp` and `/run`, by their tasks.
+    pub fn left(&self) -> BTreeMap<String, Vec<PathBuf>> {
+        let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for path in self.names() {
+            if let Some(Some(task)) = self.left.get(&path) {
+                found.entry(task.clone()).or_default().push(path);
+            }
+        }
+        found.values_mut().for_each(|paths| paths.sort_unstable());
+        found
     }
 
     /// What appears in [`PLACE`].

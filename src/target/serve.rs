@@ -24,8 +24,12 @@ use super::trees::Trees;
 use super::{export, facts, inventory, looked, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
-use crate::sandbox::{Channel, Identity, SandboxError, attach};
+use crate::sandbox::{Channel, Identity, attach};
 
+/// The action whose commands are somebody's own.
+const RUN: &str = "run_command";
+/// The program by which it is known that a root has apt.
+const APT: &str = "usr/bin/apt-get";
 /// How much of a command's last output an error quotes.
 const QUOTED: usize = 4 << 10;
 
@@ -71,7 +75,7 @@ fn failure(error: &TargetError, work: &Path, damage: Vec<Damage>) -> Reply {
         // What the build writes, it writes in its directory.
         message.extend(disk::left_at(work).map(|left| format!(": {left}")));
     }
-    let unfit = matches!(error, TargetError::Sandbox(SandboxError::Overlay { .. }));
+    let unfit = error.is_unfit();
     Reply::Error { message, hint, unfit, damage }
 }
 
@@ -135,6 +139,10 @@ impl<'a> Session<'a> {
                     let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
                     warnings.extend(layer.look()?.into_iter().map(told));
                 }
+                let task = format!("{} ({}:{})", step.name, step.file, step.line);
+                // What installers leave there is theirs.
+                let own = step.action == RUN || !step.runs_programs();
+                layer.scratch().note_left(own.then_some(&task));
                 Reply::Step(outcome)
             }
             Request::Closure { packages, debs, files, recommends } => {
@@ -199,6 +207,7 @@ impl<'a> Session<'a> {
                 self.trees.fresh(tree.iter().map(String::as_str));
                 Reply::Layer(blob)
             }
+            Request::Left => Reply::Left(self.open()?.scratch().left()),
             Request::Discard => {
                 if let Some(layer) = self.layer.take() {
                     let remains = layer.discard()?;
@@ -233,7 +242,12 @@ impl<'a> Session<'a> {
     fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {
         let mut lowers = unpack::trees(&self.store, trees)?;
         self.trees.look(trees);
-        if self.apt.is_none()
+        let has_apt = lowers.iter().any(|tree| tree.join(APT).symlink_metadata().is_ok());
+        if has_apt {
+            scratch::skeleton_of_apt(&self.setup.work.join("skeleton")).map_err(TargetError::scratch)?;
+        }
+        if has_apt
+            && self.apt.is_none()
             && let Some(base) = trees.last()
         {
             let cache = AptCache::new(self.setup.work.join("apt"), base, &self.store);
@@ -247,7 +261,7 @@ impl<'a> Session<'a> {
         }
         self.begun += 1;
         let path = self.setup.work.join(format!("layer-{}", self.begun));
-        let apt = if trees.is_empty() { None } else { self.apt.take() };
+        let apt = if has_apt { self.apt.take() } else { None };
         self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index, self.setup.epoch)?);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply};
+use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply, idle};
 use layers::at_once;
 use layers::compress::{layer_decoder, read_ahead};
 use layers::digest::DiffId;
@@ -54,9 +54,11 @@ impl Drop for Staged<'_> {
 }
 
 /// What came of one layer.
-enum One {
+enum One<'s> {
     /// A tree, without these device nodes.
     Tree(Vec<String>),
+    /// A tree that may delete what is not there, which is to be known before it gets its name.
+    Unsettled(Staged<'s>, Applied),
     /// Nothing: it leaves out directories that are to come from below.
     Incomplete,
     /// Nothing: it is not what it was claimed to be.
@@ -68,31 +70,44 @@ enum One {
 /// A layer that leaves out directories takes them from the trees below it, which are not there yet: such layers are
 /// unpacked once more, one after the other.
 pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
-    let done = at_once::each(layers, |layer| one(store, layer, &[]));
+    let done = at_once::each(layers, |layer| one(store, layer, None));
     let mut unpacked = Unpacked::default();
     for (layer, result) in layers.iter().zip(done) {
+        let parents = || {
+            let named = |names: &TreeNames| names.find(store).unwrap_or(names.name(true)).to_owned();
+            let parents = trees(store, &layer.parents.iter().map(named).collect::<Vec<_>>())?;
+            parents.iter().map(|path| Ok(Root::open(path)?)).collect::<Result<Vec<_>, TargetError>>()
+        };
         let result = match result? {
             // With a wrong one below, what it would take from there is not there.
-            One::Incomplete if unpacked.wrong.is_empty() => {
-                let named = |names: &TreeNames| names.find(store).unwrap_or(names.name(true)).to_owned();
-                let parents = trees(store, &layer.parents.iter().map(named).collect::<Vec<_>>())?;
-                let parents = parents.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
-                one(store, layer, &parents)?
-            }
+            One::Incomplete | One::Unsettled(..) if !unpacked.wrong.is_empty() => One::Incomplete,
+            One::Incomplete => one(store, layer, Some(&parents()?))?,
+            One::Unsettled(staged, applied) => settle(layer, &parents()?, staged, applied)?,
             first => first,
         };
         match result {
             One::Tree(mut devices) => unpacked.skipped.append(&mut devices),
             One::Wrong(reason) => unpacked.wrong.push((layer.blob, reason)),
-            One::Incomplete => {}
+            One::Incomplete | One::Unsettled(..) => {}
         }
     }
     unpacked.skipped.sort_unstable();
     Ok(unpacked)
 }
 
+/// Takes the whiteouts out of a tree that hide nothing of `parents`, below it, and gives it its name.
+fn settle<'s>(layer: &Unpack, parents: &[Root], staged: Staged<'s>, applied: Applied) -> Result<One<'s>, TargetError> {
+    let idle = idle(parents, &applied.whiteouts)?;
+    let root = Root::open(staged.path())?;
+    idle.iter().try_for_each(|path| root.remove_all(path))?;
+    staged.publish(layer.tree.name(!idle.is_empty()))?;
+    Ok(One::Tree(applied.skipped_devices))
+}
+
 /// Unpacks a layer. Its tree gets its name only if its content is what was claimed.
-fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetError> {
+fn one<'s>(store: &'s Store, layer: &Unpack, parents: Option<&[Root]>) -> Result<One<'s>, TargetError> {
+    // Below the lowest one there is nothing, and that is known.
+    let parents = parents.or_else(|| layer.parents.is_empty().then_some(&[]));
     let staged = Staged::new(store)?;
     let applied = match applied(store, layer, parents, staged.path()) {
         Ok(applied) => applied,
@@ -104,6 +119,9 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
                 {
                     Ok(One::Wrong(Wrong::Content(error.to_string())))
                 }
+                TargetError::Apply(ApplyError::Root(source)) if layer.foreign => {
+                    Err(TargetError::OfLayer { layer: layer.blob, source })
+                }
                 error => Err(error),
             };
         }
@@ -113,13 +131,16 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
     if let Some(found) = found.filter(|found| *found != layer.diff_id) {
         return Ok(One::Wrong(Wrong::DiffId(found)));
     }
-    let wait = parents.is_empty() && !layer.parents.is_empty();
+    let wait = parents.is_none();
     if let Some(error) = applied.unlinked.take().filter(|_| !wait) {
         return if layer.foreign { Ok(One::Wrong(Wrong::Content(error.to_string()))) } else { Err(error.into()) };
     }
     let incomplete = applied.implied_parents && wait;
     if incomplete {
         return Ok(One::Incomplete);
+    }
+    if wait && !applied.whiteouts.is_empty() {
+        return Ok(One::Unsettled(staged, applied));
     }
     staged.publish(layer.tree.name(applied.implied_parents))?;
     Ok(One::Tree(applied.skipped_devices))
@@ -128,7 +149,7 @@ fn one(store: &Store, layer: &Unpack, parents: &[Root]) -> Result<One, TargetErr
 fn applied(
     store: &Store,
     layer: &Unpack,
-    parents: &[Root],
+    parents: Option<&[Root]>,
     staged: &Path,
 ) -> Result<(Applied, Option<DiffId>), TargetError> {
     let failed = |source: std::io::Error| {

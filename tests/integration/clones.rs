@@ -1,6 +1,7 @@
 //! What a task has cloned on a host: looked at, put right, and exchanged for a newer revision.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::files::Files;
@@ -129,8 +130,76 @@ fn what_was_cloned_is_looked_at_and_put_right() {
     let git = "cd \"$0\" && git branch mine && git checkout -q v1";
     tool("sh", &["-c", git, text(&host.at("opt/r"))]).ok();
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
+    // Files can be put right beside that, and nothing else.
+    fs::write(path("src/f"), "spoilt").unwrap();
+    at.install(&["--repair"]).ok();
+    assert_eq!(host.read("opt/r/src/f"), "one\n");
     let said = at.install(&["--forget"]).fails(1).stderr;
-    assert!(said.contains("somebody has worked in it since: the branch mine"), "{said}");
+    assert!(said.contains("somebody has worked in it since: .git has branches, commits, "), "{said}");
+}
+
+#[test]
+fn what_somebody_keeps_in_a_clone_is_never_thrown_away() {
+    let at = Install::new();
+    at.install(&[]).ok();
+    let place = at.host.at("opt/r");
+    // As it was, to begin anew each time.
+    let whole = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &Path| drop(tool("cp", &["-a", text(from), text(to)]).ok());
+    copy(&place, &whole.path().join("r"));
+    at.ask_for("v2");
+    let git = "git -c user.email=a -c user.name=a";
+    let worked = "somebody has worked in it since";
+    for (work, told) in [
+        (format!("echo x > src/f; {git} stash -q; git gc -q; test -z \"$(git status --porcelain)\""), worked),
+        (format!("{git} commit -q --allow-empty -m x; {git} tag -a -m x mine; git checkout -q v1"), worked),
+        (format!("{git} commit -q --allow-empty -m x; git checkout -q v1"), worked),
+        ("git worktree add -q ../other".into(), worked),
+        ("git -C part checkout -q -b mine".into(), worked),
+        ("echo '#!/bin/sh' > .git/hooks/pre-commit".into(), worked),
+        ("git config user.name a".into(), worked),
+        ("git init -q src".into(), "it holds what this task has not cloned: src/.git"),
+        ("git init -q my".into(), "it holds what this task has not cloned: my"),
+        ("mkdir build; echo x > build/out".into(), "it holds what this task has not cloned: build"),
+        ("rm -r .git/refs; echo x > .git/HEAD".into(), worked),
+    ] {
+        tool("sh", &["-ec", &format!("cd \"$0\"; {work}"), text(&place)]).ok();
+        let before =
+            tool("sh", &["-c", "cd \"$0\" && find . -type f | sort | xargs -d '\\n' sha256sum", text(&place)]).ok();
+        let said = at.install(&[]).fails(1).stderr;
+        assert!(said.contains(told), "{work}: {said}");
+        let after =
+            tool("sh", &["-c", "cd \"$0\" && find . -type f | sort | xargs -d '\\n' sha256sum", text(&place)]).ok();
+        assert_eq!(before.stdout, after.stdout, "{work}");
+        fs::remove_dir_all(&place).unwrap();
+        let _ = fs::remove_dir_all(at.host.at("opt/other"));
+        copy(&whole.path().join("r"), &place);
+    }
+    // What git does by itself is nobody's work; who may look into it stays.
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    tool("sh", &["-ec", "cd \"$0\"; git gc -q; git status -s", text(&place)]).ok();
+    at.install(&[]).ok();
+    at.is_as_if_fresh("v2");
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_clone_in_a_clone_is_no_part_of_it() {
+    let at = Install::new();
+    let inner = |revision: &str| {
+        format!(
+            "{}- {{name: inner, action: git_clone, url: '{}', revision: v1, dest: /opt/r/vendor/s}}\n",
+            clone(&at.url, revision),
+            at.url
+        )
+    };
+    fs::write(at.blueprint.path().join("tasks.yml"), inner("v1")).unwrap();
+    at.install(&[]).ok();
+    fs::write(at.host.at("opt/r/vendor/s/src/f"), "mine").unwrap();
+    fs::write(at.blueprint.path().join("tasks.yml"), inner("v2")).unwrap();
+    let said = at.install(&[]).fails(1).stderr;
+    assert!(said.contains("it holds what this task has not cloned: vendor"), "{said}");
+    assert_eq!(at.host.read("opt/r/vendor/s/src/f"), "mine");
 }
 
 #[test]
@@ -144,13 +213,8 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     at.install(&[]).ok();
     at.is_as_if_fresh("v2");
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
-    // And back, with what was added meanwhile.
-    fs::create_dir_all(path("build/x")).unwrap();
-    fs::write(path("build/x/out"), "mine").unwrap();
     at.ask_for("v1");
     at.install(&[]).ok();
-    assert_eq!((host.read("opt/r/build/x/out").as_str(), host.read("opt/r/src/old").as_str()), ("mine", "old\n"));
-    fs::remove_dir_all(path("build")).unwrap();
     at.is_as_if_fresh("v1");
 
     // What was changed by hand is refused by name, and what is there counts as what it is.
@@ -159,7 +223,7 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     for _ in 0..2 {
         let said = at.install(&[]).fails(1).stderr;
         assert!(
-            said.contains("/opt/r is this task's clone of v1 and was changed since: src/f; move it away"),
+            said.contains("/opt/r is this task's clone of v1, and was changed since: src/f. Move it away"),
             "{said}"
         );
         assert!(said.contains("clone runs: `revision` changed from v1 to v2"), "{said}");
@@ -173,7 +237,7 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     fs::write(path("src/f"), "one\n").unwrap();
     fs::write(path("src/new"), "mine").unwrap();
     let said = at.install(&[]).fails(1).stderr;
-    assert!(said.contains("/opt/r/src/new is nothing that this task has cloned"), "{said}");
+    assert!(said.contains("it holds what this task has not cloned: src/new"), "{said}");
     assert_eq!((host.read("opt/r/src/new").as_str(), at.names()), ("mine", vec!["r".to_owned()]));
     fs::remove_file(path("src/new")).unwrap();
     // A server that is gone takes nothing away.
@@ -197,7 +261,15 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     at.is_as_if_fresh("v2");
     fs::create_dir(host.at("opt/.r.alloy-before")).unwrap();
     let said = at.install(&["--forget"]).fails(1).stderr;
-    assert!(said.contains("/opt/.r.alloy-before is a clone from before an installation that was cut off"), "{said}");
+    assert!(
+        said.contains("/opt/.r.alloy-before is this task's clone from before an installation that was cut"),
+        "{said}"
+    );
+    assert!(said.contains("clone") && path("src/new").exists());
+    // And after it was recorded.
+    fs::rename(host.at("opt/.r.alloy-before"), host.at("opt/.r.alloy-old")).unwrap();
+    at.install(&[]).ok();
+    at.is_as_if_fresh("v2");
 }
 
 #[test]

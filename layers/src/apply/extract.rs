@@ -7,13 +7,12 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::seen::{Seen, View, names};
+use super::hidden::make_opaque;
 use super::{ApplyError, Form, content};
 use crate::ids::Exchange;
-use crate::root::{Directory, FileKind, Metadata, Root, RootError};
+use crate::root::{Directory, FileKind, Root, RootError};
 use crate::tar::budget::Names;
-use crate::tar::{Content, Entry, Kind, file_name, plain_directory};
-use crate::whiteout;
+use crate::tar::{Content, Entry, Kind, file_name};
 
 /// Who owns what is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +43,25 @@ pub(crate) struct Policy<'a> {
     /// Extended attributes are set; those that this user may not set are left out for [`Ownership::Invoker`].
     pub(crate) xattrs: bool,
     pub(crate) form: Form,
-    /// Where directories that the archive left out are looked up.
-    pub(crate) parents: &'a [Root],
+    /// What is below, if that is known.
+    pub(crate) parents: Option<&'a [Root]>,
 }
 
 /// Makes files below a root. Directories get their times at the end, when nothing is put into them any more.
 pub(crate) struct Extractor<'a> {
     pub(super) root: &'a Root,
     pub(super) policy: Policy<'a>,
-    parent: Option<(PathBuf, Directory)>,
+    /// A directory, by the path that members have for it.
+    pub(super) parent: Option<(PathBuf, Directory)>,
     times: BTreeMap<PathBuf, (i64, u32)>,
+    /// What the layer has made, by paths without links.
     pub(super) made: BTreeSet<PathBuf>,
+    /// Directories that it did not make, and that were made for what is in them.
+    pub(super) implied_at: BTreeSet<PathBuf>,
     /// Overlay's whiteouts.
-    whiteouts: Vec<PathBuf>,
+    pub(super) whiteouts: Vec<PathBuf>,
+    /// Nothing of what is below is seen.
+    pub(super) hides_all: bool,
     skipped: Vec<String>,
     /// The tree depends on those below it.
     pub(super) implied: bool,
@@ -64,6 +69,13 @@ pub(crate) struct Extractor<'a> {
     pub(super) unlinked: Option<ApplyError>,
     /// Directories and files that were implied.
     pub(super) names: Names,
+}
+
+/// What came of a layer's members.
+pub(crate) struct Finished {
+    pub(crate) skipped_devices: Vec<String>,
+    pub(crate) implied_parents: bool,
+    pub(crate) whiteouts: Vec<PathBuf>,
 }
 
 impl<'a> Extractor<'a> {
@@ -74,7 +86,9 @@ impl<'a> Extractor<'a> {
             parent: None,
             times: BTreeMap::new(),
             made: BTreeSet::new(),
+            implied_at: BTreeSet::new(),
             whiteouts: Vec::new(),
+            hides_all: false,
             skipped: Vec::new(),
             implied: false,
             unlinked: None,
@@ -82,96 +96,31 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// The directory `path`, made as it is below where it is missing.
-    fn parent(&mut self, path: &Path) -> Result<&Directory, ApplyError> {
-        let known = self.parent.as_ref().is_some_and(|(known, _)| known == path);
-        if !known {
-            let directory = match self.root.directory(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.imply(path)?;
-                    self.root.directory(path)?
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory && self.replaces_whiteout(path)? => {
-                    if self.root.directory(path).is_err() {
-                        self.imply(path)?;
-                    }
-                    self.root.directory(path)?
-                }
-                other => other?,
-            };
-            self.parent = Some((path.to_owned(), directory));
-        }
-        match &self.parent {
-            Some((_, directory)) => Ok(directory),
-            None => Err(RootError::new("open", path, io::Error::from(io::ErrorKind::NotFound)).into()),
-        }
-    }
-
-    /// Makes the missing directories down to `path`, as they are seen from below. A name may have very many elements:
-    /// nothing here calls itself for each.
-    fn imply(&mut self, path: &Path) -> Result<(), ApplyError> {
-        let missing = |at: &Path| self.root.directory(at).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let first = path.ancestors().take_while(|at| missing(at)).count().max(1);
-        let there = names(path).count().saturating_sub(first);
-        let mut view = View::of(std::iter::once(self.root).chain(self.policy.parents))?;
-        let mut at = PathBuf::new();
-        for (depth, name) in names(path).enumerate() {
-            let seen = view.step(name)?;
-            at.push(name);
-            if depth >= there {
-                self.imply_one(&at, seen)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Where the layer deletes what those below have at `path`, or above it, and has its own there: makes the directory.
-    fn replaces_whiteout(&mut self, path: &Path) -> Result<bool, ApplyError> {
-        match path.ancestors().find_map(|at| Some((at, self.root.metadata(at).ok()?))) {
-            Some((at, found)) if is_whiteout(Some(found)) && self.policy.form == Form::OverlayLower => {
-                self.imply_one(at, Seen::Hidden)?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    fn imply_one(&mut self, path: &Path, seen: Seen<'_>) -> Result<(), ApplyError> {
-        self.names.count(path)?;
-        self.implied = true;
-        let mut entry = plain_directory(path);
-        if let Seen::Shown(below, found) = seen
-            && found.kind == FileKind::Directory
-        {
-            (entry.mode, entry.mtime) = (found.mode, found.mtime);
-            (entry.uid, entry.gid) = self.policy.ownership.exchanged(found.uid, found.gid);
-            entry.xattrs = below.xattrs(path)?;
-            entry.xattrs.retain(|(name, _)| !crate::diff::is_overlay_attribute(name));
-        }
-        self.place(&entry, &mut io::empty())
-    }
-
     /// Makes what `entry` says, in place of what is there.
     pub(crate) fn place(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), ApplyError> {
         let name = file_name(&entry.path).to_owned();
-        let parent_path = entry.path.parent().unwrap_or(Path::new("")).to_owned();
         let at_root = entry.path.as_os_str().is_empty();
-        if entry.kind == Kind::HardLink && !self.link_target(entry)? {
-            return Ok(());
-        }
-        self.parent(&parent_path)?;
+        let target = match entry.kind {
+            Kind::HardLink => match self.link_target(entry)? {
+                None => return Ok(()),
+                target => target,
+            },
+            _ => None,
+        };
+        self.parent(entry.path.parent().unwrap_or(Path::new("")))?;
         let Some((_, parent)) = &self.parent else { return Ok(()) };
+        let path = if at_root { PathBuf::new() } else { parent.path().join(&name) };
         let existing = parent.metadata(&name).ok().map(|found| found.kind);
         let stays = at_root || (entry.kind == Kind::Directory && existing == Some(FileKind::Directory));
         if existing.is_some() && !stays {
             parent.remove_all(&name)?;
-            forget_below(&mut self.made, &mut self.times, &entry.path);
+            forget_below(&mut self.made, &mut self.times, &path);
         }
         let mut written_to = None;
         match entry.kind {
             Kind::File => {
                 let mut file = parent.create_file(&name, 0o600)?;
-                content::write(content, entry.size, &mut file, &entry.path)?;
+                content::write(content, entry.size, &mut file, &path)?;
                 written_to = Some(file);
             }
             Kind::Directory => {
@@ -185,22 +134,17 @@ impl<'a> Extractor<'a> {
             }
             Kind::Symlink => parent.symlink(&name, &entry.link)?,
             Kind::HardLink => {
-                let other = self.root.directory(entry.link.parent().unwrap_or(Path::new("")))?;
-                parent.hard_link(&name, &other, file_name(&entry.link))?;
-            }
-            // To overlay it says that something is gone.
-            Kind::CharDevice if entry.device == (0, 0) => {
-                self.skipped.push(entry.path.to_string_lossy().into_owned());
-                return Ok(());
+                let target = target.as_deref().unwrap_or(Path::new(""));
+                let other = self.root.directory(target.parent().unwrap_or(Path::new("")))?;
+                parent.hard_link(&name, &other, file_name(target))?;
             }
             Kind::Fifo => parent.node(&name, FileKind::Fifo, (0, 0))?,
+            // To overlay it says that something is gone.
+            Kind::CharDevice if entry.device == (0, 0) => return self.skip(&path, &name),
             Kind::CharDevice | Kind::BlockDevice => {
                 let kind = if entry.kind == Kind::CharDevice { FileKind::CharDevice } else { FileKind::BlockDevice };
                 match parent.node(&name, kind, entry.device) {
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                        self.skipped.push(entry.path.to_string_lossy().into_owned());
-                        return Ok(());
-                    }
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return self.skip(&path, &name),
                     other => other?,
                 }
             }
@@ -211,111 +155,43 @@ impl<'a> Extractor<'a> {
         if entry.kind != Kind::HardLink {
             attributes(parent, &name, entry, &self.policy, written_to.as_ref())?;
         }
-        if self.parent.as_ref().is_some_and(|(path, _)| path.starts_with(&entry.path)) {
-            self.parent = None;
-        }
+        self.lead_elsewhere(entry, existing, &path);
         match entry.kind {
-            Kind::Directory => drop(self.times.insert(entry.path.clone(), entry.mtime)),
-            _ => drop(self.times.remove(&entry.path)),
+            Kind::Directory => drop(self.times.insert(path.clone(), entry.mtime)),
+            _ => drop(self.times.remove(&path)),
         }
-        self.made.insert(entry.path.clone());
+        self.made.insert(path);
         Ok(())
     }
 
-    /// True if the layer has something at `path`, or below it.
-    fn has(&self, path: &Path) -> bool {
-        let from = (Bound::Included(path), Bound::Unbounded);
-        self.made.range::<Path, _>(from).next().is_some_and(|made| made.starts_with(path))
-    }
-
-    /// Hides or deletes `name` of the layers below.
-    pub(super) fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<(), ApplyError> {
-        let path = parent.join(name);
-        // A whiteout says nothing of its own layer, whatever the order of the members.
-        if self.has(&path) {
-            let found = self.root.metadata(&path)?;
-            return if found.kind == FileKind::Directory { self.opaque(&path) } else { Ok(()) };
-        }
-        match self.policy.form {
-            Form::Plain => Ok(self.root.remove_all(&path)?),
-            Form::OverlayLower => {
-                let directory = self.parent(parent)?;
-                directory.remove_all(name)?;
-                directory.node(name, FileKind::CharDevice, (0, 0))?;
-                self.whiteouts.push(path);
+    /// Leaves out a device node. In its place nothing is seen, whatever is below.
+    fn skip(&mut self, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
+        self.skipped.push(path.to_string_lossy().into_owned());
+        self.made.remove(path);
+        match &self.parent {
+            Some((_, parent)) if self.policy.form == Form::OverlayLower => {
+                parent.node(name, FileKind::CharDevice, (0, 0))?;
+                self.whiteouts.push(path.to_owned());
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 
-    /// Hides or deletes all that the layers below have in `path`.
-    pub(super) fn opaque(&mut self, path: &Path) -> Result<(), ApplyError> {
-        match self.policy.form {
-            Form::OverlayLower => {
-                match self.parent(path) {
-                    // A file has nothing in it to hide.
-                    Err(ApplyError::Root(error)) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-                    other => drop(other?),
-                }
-                let (parent, name) = (path.parent().unwrap_or(Path::new("")), file_name(path));
-                Ok(make_opaque(&self.root.directory(parent)?, name)?)
-            }
-            Form::Plain => {
-                let Ok(directory) = self.root.directory(path) else { return Ok(()) };
-                for name in directory.names()? {
-                    self.clear_below(&directory, &path.join(&name), &name)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn clear_below(&self, directory: &Directory, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
-        if !self.has(path) {
-            return Ok(directory.remove_all(name)?);
-        }
-        if directory.metadata(name)?.kind == FileKind::Directory {
-            let inner = directory.directory(name)?;
-            for name in inner.names()? {
-                self.clear_below(&inner, &path.join(&name), &name)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Where the layer hides a whole directory, its names are listed as they are, whiteouts included.
-    fn drop_hidden_whiteouts(&mut self) -> Result<(), ApplyError> {
-        for path in std::mem::take(&mut self.whiteouts) {
-            let mut view = View::of([self.root])?;
-            for name in names(path.parent().unwrap_or(Path::new(""))) {
-                view.step(name)?;
-            }
-            if view.hides() && is_whiteout(self.root.metadata(&path).ok()) {
-                self.root.remove_all(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the times of directories. Gives the devices that were skipped, and whether something was taken from below.
-    pub(crate) fn finish(mut self) -> Result<(Vec<String>, bool), ApplyError> {
+    /// Sets the times of directories, when nothing is put into them any more.
+    pub(crate) fn finish(mut self) -> Result<Finished, ApplyError> {
+        self.hide_all()?;
         self.drop_hidden_whiteouts()?;
         for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
-            match self.root.directory(path.parent().unwrap_or(Path::new(""))) {
-                Ok(parent) => match parent.set_mtime(file_name(&path), mtime) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    other => other?,
-                },
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+            let parent = self.root.directory_without_links(path.parent().unwrap_or(Path::new("")))?;
+            match parent.map(|parent| parent.set_mtime(file_name(&path), mtime)) {
+                Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.unwrap_or(Ok(()))?,
             }
         }
-        Ok((self.skipped, self.implied))
+        let Self { skipped, implied, whiteouts, .. } = self;
+        Ok(Finished { skipped_devices: skipped, implied_parents: implied, whiteouts })
     }
-}
-
-fn is_whiteout(found: Option<Metadata>) -> bool {
-    found.is_some_and(|found| found.kind == FileKind::CharDevice && found.device == (0, 0))
 }
 
 /// Forgets what was made below `path`, and is gone.
@@ -326,11 +202,6 @@ fn forget_below(made: &mut BTreeSet<PathBuf>, times: &mut BTreeMap<PathBuf, (i64
         made.remove(&gone);
         times.remove(&gone);
     }
-}
-
-/// To overlay it says that of the layers below nothing is in the directory.
-fn make_opaque(parent: &Directory, name: &OsStr) -> Result<(), RootError> {
-    parent.set_xattr(name, OsStr::new(whiteout::OVERLAY_OPAQUE[0]), b"y")
 }
 
 /// A directory that was there has the attributes of its entry and no others (image-spec 1.1, "Modifications").

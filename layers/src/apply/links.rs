@@ -2,38 +2,39 @@
 //! do, such a link is like any; in a tree of one layer the file has to be there as well.
 
 use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use super::ApplyError;
 use super::extract::Extractor;
+use super::hidden::is_whiteout;
 use super::seen::{Seen, seen};
 use crate::diff::is_overlay_attribute;
 use crate::root::FileKind;
-use crate::tar::{Entry, Kind, plain_directory};
+use crate::tar::{Entry, Kind, file_name, plain_directory};
 
 impl Extractor<'_> {
-    /// Makes sure that the file which `entry` links to is there. False if it can only be in trees that were not given:
-    /// the link is then to be made when they are.
-    pub(super) fn link_target(&mut self, entry: &Entry) -> Result<bool, ApplyError> {
-        let (path, target) = (&entry.path, &entry.link);
-        let fails = |reason: &'static str| ApplyError::Link { path: path.clone(), target: target.clone(), reason };
+    /// Makes sure that the file which `entry` links to is there, and gives the way to it. `None` if it can only be in
+    /// trees that are not known: the link is then to be made when they are.
+    pub(super) fn link_target(&mut self, entry: &Entry) -> Result<Option<PathBuf>, ApplyError> {
+        let path = &entry.path;
+        let fails = |reason: &'static str| ApplyError::Link { path: path.clone(), target: entry.link.clone(), reason };
+        let target = &self.way(entry.link.parent().unwrap_or(Path::new("")))?.join(file_name(&entry.link));
         match self.root.metadata(target) {
             Ok(found) if found.kind == FileKind::Directory => return Err(fails("that is a directory")),
-            Ok(found) if found.kind == FileKind::CharDevice && found.device == (0, 0) => {
-                return Err(fails("the layer deletes that"));
-            }
-            Ok(_) => return Ok(true),
+            Ok(found) if is_whiteout(&found) => return Err(fails("the layer deletes that")),
+            Ok(_) => return Ok(Some(target.clone())),
             Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(error.into());
             }
             Err(_) => {}
         }
         let missing = fails("no such file is in the layer or below it");
-        let (below, found) = match seen(std::iter::once(self.root).chain(self.policy.parents), target)? {
+        let (below, found) = match seen(self.trees(), target)? {
             Seen::Shown(below, found) if found.kind == FileKind::File => (below, found),
-            Seen::Nothing if self.policy.parents.is_empty() => {
+            Seen::Nothing if self.policy.parents.is_none() => {
                 self.implied = true;
                 self.unlinked.get_or_insert(missing);
-                return Ok(false);
+                return Ok(None);
             }
             _ => return Err(missing),
         };
@@ -54,6 +55,6 @@ impl Extractor<'_> {
         self.place(&copy, &mut below.open_file(target)?.take(found.size))?;
         // It is still of the layers below: this one may delete it.
         self.made.remove(target);
-        Ok(true)
+        Ok(Some(target.clone()))
     }
 }

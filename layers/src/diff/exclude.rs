@@ -12,13 +12,14 @@ pub struct ExcludeSet {
     patterns: Vec<&'static str>,
 }
 
-/// Caches, logs, locks and backups of package managers; directories that live only while a system runs; the id that
+/// Caches, files that a runtime mounts over, logs, locks and backups of package managers; directories that live only while a system runs; the id that
 /// D-Bus gives a machine which has none (dbus-uuidgen(1): it is made where it is missing, and refused where it is empty).
-const NORMAL: [&str; 35] = [
+const NORMAL: [&str; 36] = [
     "dev/",
     "etc/.pwd.lock",
     "etc/group-",
     "etc/gshadow-",
+    "etc/hosts",
     "etc/passwd-",
     "etc/resolv.conf",
     "etc/shadow-",
@@ -52,6 +53,10 @@ const NORMAL: [&str; 35] = [
     "var/log/fontconfig.log",
 ];
 
+/// Directories all the same: packages have them, links lead there, and who finds them missing fails.
+const KEPT: [&str; 4] =
+    ["run/lock", "var/cache/apt/archives", "var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
+
 /// Files whose content is made anew by every machine, and which have to exist empty until then (machine-id(5)).
 const EMPTIED: [&str; 1] = ["etc/machine-id"];
 
@@ -77,7 +82,7 @@ impl ExcludeSet {
 
     /// True if `path` is to be left out.
     pub fn contains(&self, path: &Path) -> bool {
-        self.patterns.iter().any(|pattern| matches(pattern, path))
+        self.patterns.iter().any(|pattern| matches(pattern, path)) && !is_kept(path)
     }
 }
 
@@ -100,10 +105,15 @@ fn clear(root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
         let path = at.join(name);
         match rest {
             Some(rest) if !element.is_empty() => clear(root, &path, rest)?,
+            _ if is_kept(&path) => clear(root, &path, "")?,
             _ => root.remove_all(&path)?,
         }
     }
     Ok(())
+}
+
+fn is_kept(path: &Path) -> bool {
+    KEPT.iter().any(|kept| path == Path::new(kept))
 }
 
 /// True for a file that is written without its content.
@@ -147,10 +157,23 @@ mod tests {
             "var/log/apt/x",
             "root/.npm/_cacache",
             "home/ann/.npm/_logs",
+            "etc/hosts",
+            "run/lock/x",
+            "run/x",
+            "var/cache/apt/archives/x.deb",
         ] {
             assert!(set.contains(Path::new(path)), "{path}");
         }
-        for path in ["tmp", "home/.cache/pip", "var/lib/dpkg/status", "etc/passwd", "var/tmp/x", "root/.npm/x"] {
+        for path in [
+            "tmp",
+            "home/.cache/pip",
+            "var/lib/dpkg/status",
+            "etc/passwd",
+            "var/tmp/x",
+            "root/.npm/x",
+            "run/lock",
+            "var/cache/apt/archives/partial",
+        ] {
             assert!(!set.contains(Path::new(path)), "{path}");
         }
         assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));
@@ -160,17 +183,19 @@ mod tests {
     fn clearing_leaves_what_a_layer_holds() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path();
-        for path in ["tmp/x/y", "home/ann/.cache/pip/z", "var/cache/debconf", "etc", "opt/tmp"] {
+        for path in ["run/lock/x", "tmp/x/y", "home/ann/.cache/pip/z", "var/cache/debconf", "etc", "opt/tmp"] {
             std::fs::create_dir_all(place.join(path)).unwrap();
         }
         for path in ["etc/passwd", "etc/passwd-", "var/cache/debconf/config.dat-old", "var/cache/debconf/config.dat"] {
             std::fs::write(place.join(path), "x").unwrap();
         }
-        std::os::unix::fs::symlink("/etc", place.join("run")).unwrap();
+        std::os::unix::fs::symlink("/etc", place.join("dev")).unwrap();
         ExcludeSet::normal().clear(&Root::open(place).unwrap()).unwrap();
         for (path, there) in [
             ("tmp", true),
             ("tmp/x", false),
+            ("run/lock", true),
+            ("run/lock/x", false),
             ("home/ann/.cache", true),
             ("home/ann/.cache/pip", false),
             ("etc/passwd", true),

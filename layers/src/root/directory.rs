@@ -132,7 +132,7 @@ impl Directory {
     pub fn set_owner(&self, name: &OsStr, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
         let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
         let set = rustix::fs::chownat(&self.fd, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
-        set.map_err(self.failed("set the owner of", name))
+        set.map_err(self.failed(super::OWNER, name))
     }
 
     /// Sets permission bits; a link is refused.

@@ -40,7 +40,7 @@ impl Handle {
     pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
         let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
         let set = rustix::fs::chownat(&self.fd, "", uid, gid, AtFlags::EMPTY_PATH);
-        set.map_err(self.failed("set the owner of"))
+        set.map_err(self.failed(super::OWNER))
     }
 
     /// Sets permission bits. A link has none: it is refused, and its target is nobody's business.

@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::shared::MOST_LINKS;
 use super::{DIRECTORY, FileKind, Root, RootError, by_descriptor, split};
 
@@ -112,7 +114,11 @@ impl Root {
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), RootError> {
         let ((old, old_name), (new, new_name)) = (self.parent(from)?, self.parent(to)?);
         let flags = rustix::fs::RenameFlags::NOREPLACE;
-        let renamed = rustix::fs::renameat_with(&old.fd, old_name, &new.fd, new_name, flags);
+        let mut renamed = rustix::fs::renameat_with(&old.fd, old_name, &new.fd, new_name, flags);
+        // A file system that knows no such flag, such as NFS.
+        if matches!(renamed, Err(Errno::INVAL | Errno::NOSYS)) && new.metadata(new_name).is_err() {
+            renamed = rustix::fs::renameat(&old.fd, old_name, &new.fd, new_name);
+        }
         renamed.map_err(|error| RootError::new("rename", from, error))
     }
 

@@ -67,7 +67,7 @@ impl Store {
         });
         persisted.map_err(failed("write", path))?;
         let Some(directory) = path.parent() else { return Ok(()) };
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
+        crate::disk::sync_directory(directory).map_err(failed("sync", directory))
     }
 
     /// Deletes the files of writers that died, unless this is only to `look`. Gives their bytes on the disk.

@@ -101,6 +101,12 @@ impl Store {
             match rustix::fs::renameat_with(here, wrapped.path(), here, &path, new) {
                 Ok(()) => Ok(true),
                 Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
+                // A file system that knows no such flag, or a filter that knows no such call. No tree is empty, so that
+                // rename(2) puts nothing in the place of one.
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match fs::rename(wrapped.path(), &path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(false),
+                    renamed => renamed.map(|()| true).map_err(failed("publish", &path)),
+                },
                 Err(error) => Err(failed("publish", &path)(error.into())),
             }
         });

@@ -214,7 +214,7 @@ fn deep_names_do_not_exhaust_the_stack() {
         let (directory, result) = in_place(&bytes);
         assert_eq!(result.unwrap().len(), 1);
         let root = tempfile::tempdir().unwrap();
-        let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Invoker };
+        let options = ApplyOptions { form: Form::Plain, parents: None, ownership: Ownership::Invoker };
         apply(bytes.as_slice(), &Root::open(root.path()).unwrap(), &options).unwrap();
         for made in [directory, root] {
             layers::root::remove_tree(&made.keep()).unwrap();

@@ -84,6 +84,9 @@ impl Found {
         if word(dependency, TYPE) == "deb" || word(dependency, TYPE).is_empty() {
             return;
         }
+        if word(dependency, BUILD).is_empty() && is_replaced(document, dependency) {
+            return;
+        }
         let value = of_package(&mut document.ids, dependency);
         let id = id_of(&value);
         let at = self.insert(document, value, key(dependency));
@@ -93,6 +96,14 @@ impl Found {
             false => document.relate(&id, "BUILD_DEPENDENCY_OF", IMAGE),
         }
     }
+}
+
+/// Whether the image has the package in another version: pip and npm put a version in the place of the one before, and
+/// where both stand, each has its record.
+fn is_replaced(document: &Document, dependency: &Dependency) -> bool {
+    let (kind, name, _) = key(dependency);
+    let has = || document.keys.iter().any(|((other, its, _), _)| *other == kind && *its == name);
+    matches!(kind.as_str(), "pypi" | "npm") && has()
 }
 
 fn word<'d>(dependency: &'d Dependency, name: &str) -> &'d str {

@@ -128,7 +128,11 @@ fn what_was_fetched_is_said_of_the_package_itself() {
     let inventory = Inventory {
         distribution: Some(Distribution { id: "debian".into(), version: Some("12".into()) }),
         debian: [debian("jq", "2:1.6~rc1-2.1+b1", None)].into(),
-        python: [PythonPackage { name: "Foo.Bar".into(), version: "1.0".into(), homepage: None }].into(),
+        python: [
+            PythonPackage { name: "Foo.Bar".into(), version: "1.0".into(), homepage: None },
+            PythonPackage { name: "idna".into(), version: "3.7".into(), homepage: None },
+        ]
+        .into(),
         npm: [NpmPackage { name: "@s/cow".into(), version: "2.0.0".into(), homepage: None }].into(),
         cargo: [cargo("tool"), cargo("other")].into(),
         git: BTreeSet::new(),
@@ -139,6 +143,9 @@ fn what_was_fetched_is_said_of_the_package_itself() {
         pinned("deb", "jq", "2:1.6~rc1-2.1+b1", &json!({"architecture": "amd64"})),
         pinned("deb", "gone", "1", &json!({})),
         pinned("pypi", "foo-bar", "1", &json!({})),
+        // A later task installed another version in its place.
+        pinned("pypi", "idna", "3.20", &json!({})),
+        pinned("pypi", "idna", "3.7", &json!({})),
         pinned("pypi", "setuptools", "70", &json!({"build": "true"})),
         pinned("npm", "@s/cow", "2.0.0", &json!({})),
         pinned("cargo", "tool", "1.0.0", &json!({})),
@@ -157,6 +164,7 @@ fn what_was_fetched_is_said_of_the_package_itself() {
     for (name, file, purl) in [
         ("jq", "jq-2:1.6~rc1-2.1+b1", "pkg:deb/debian/jq@2:1.6~rc1-2.1%2Bb1?arch=amd64&distro=debian-12"),
         ("Foo.Bar", "foo-bar-1", "pkg:pypi/foo.bar@1.0"),
+        ("idna", "idna-3.7", "pkg:pypi/idna@3.7"),
         ("setuptools", "setuptools-70", "pkg:pypi/setuptools@70"),
         ("@s/cow", "@s/cow-2.0.0", "pkg:npm/%40s/cow@2.0.0"),
         ("tool", "tool-1.0.0", "pkg:cargo/tool@1.0.0"),
@@ -169,7 +177,7 @@ fn what_was_fetched_is_said_of_the_package_itself() {
         assert_eq!(found["downloadLocation"], url);
         assert_eq!(found["checksums"][0]["checksumValue"], layers::digest::Digest::of(&url).hex());
     }
-    assert_eq!(packages.len(), 1 + 8, "what dpkg does not know is not in the image");
+    assert_eq!(packages.len(), 1 + 9, "what dpkg does not know is not in the image");
     let related = |from: &str, to: &str| {
         let relations = document["relationships"].as_array().unwrap().iter();
         let mut found = relations.filter(|one| one["spdxElementId"] == from && one["relatedSpdxElement"] == to);
@@ -256,4 +264,17 @@ fn a_package_of_no_archive_stands_there_once_whatever_its_file_is_called() {
     };
     assert_eq!(names(json!({"kind": "download", "type": "deb"})), ["acme-tool"]);
     assert_eq!(names(json!({"kind": "download"})), ["acme-tool", "latest.deb"], "one that a task only fetches");
+}
+
+#[test]
+fn people_are_no_organizations() {
+    for (maintainer, supplier) in [
+        ("Santiago Vila <sanvila@a.example>", "Person: Santiago Vila (sanvila@a.example)"),
+        ("Debian GCC Maintainers <gcc@lists.a.example>", "Organization: Debian GCC Maintainers (gcc@lists.a.example)"),
+        ("dpkg <dpkg@lists.a.example>", "Organization: dpkg (dpkg@lists.a.example)"),
+        ("Somebody", "Person: Somebody"),
+        ("", "NOASSERTION"),
+    ] {
+        assert_eq!(super::maintained_by(maintainer), supplier);
+    }
 }

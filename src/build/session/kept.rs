@@ -1,22 +1,19 @@
 //! What tasks write where no image has anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layers::diff::ExcludeSet;
 
-use super::Session;
+use super::{Result, Session};
 use crate::event::Event;
 use crate::op::{Op, Step};
 use crate::plan::PlannedLayer;
 
-/// Lent to commands, and masked while they run: what a task writes there is seen by nobody.
-const LENT: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
-/// Where later tasks of a layer find what earlier ones have put there.
+/// Where later tasks of a layer find what earlier ones have put there: what is left in the end is looked at.
 const PASSING: [&str; 2] = ["run", "tmp"];
 
-/// Paths that the files of `step` are for and that will be in no image; those in passing places only if it is the `last`
-/// of its layer.
-pub(super) fn lost(step: &Step, last: bool) -> Vec<&str> {
+/// Paths that the files of `step` are for and that will be in no image.
+pub(super) fn lost(step: &Step) -> Vec<&str> {
     let exclude = ExcludeSet::normal();
     let written = step.ops.iter().filter_map(|op| match op {
         Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } => Some(path.as_str()),
@@ -27,20 +24,21 @@ pub(super) fn lost(step: &Step, last: bool) -> Vec<&str> {
         let path = Path::new(path.trim_start_matches('/'));
         // What is put into a directory is in it.
         let left_out = exclude.contains(path) || exclude.contains(&path.join("x"));
-        let passing = PASSING.iter().any(|place| path.starts_with(place));
-        LENT.iter().any(|lent| path == Path::new(lent)) || left_out && (last || !passing)
+        left_out && !PASSING.iter().any(|place| path.starts_with(place))
     };
     // What is made of it is another path's.
     let removed = |path: &str| step.ops.iter().any(|op| matches!(op, Op::Remove { path: gone } if gone == path));
     written.filter(is_lost).filter(|path| !removed(path)).collect()
 }
 
+/// Names that are shown of what a task has left behind.
+const SHOWN: usize = 3;
+
 impl Session<'_> {
-    /// Says what tasks have written that no image will have.
-    pub(super) fn tell_lost(&self, planned: &PlannedLayer) {
-        let last = planned.steps.len().saturating_sub(1);
-        for (at, step) in planned.steps.iter().enumerate() {
-            for path in lost(step, at == last) {
+    /// Says what tasks have written that no image will have, and what the commands of tasks have left there.
+    pub(super) fn tell_lost(&mut self, planned: &PlannedLayer) -> Result<()> {
+        for step in &planned.steps {
+            for path in lost(step) {
                 let warning = format!(
                     "{}: {} ({}:{}): what is written to {path} is in no image: that place is made anew wherever one runs",
                     planned.name, step.name, step.file, step.line
@@ -48,7 +46,32 @@ impl Session<'_> {
                 self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
             }
         }
+        for (task, left) in self.target()?.left()? {
+            let told = self.lowered.secrets.mask(&format!("{}: {task}: {}", planned.name, told_of(&left)));
+            // Most of what commands leave in /tmp is rubbish.
+            let is_command = planned.steps.iter().any(|step| step.runs_programs() && task == place_of(step));
+            let only_rubbish = is_command && left.iter().all(|path| path.starts_with("/tmp"));
+            self.resolver.reporter.event(if only_rubbish { Event::Note(told) } else { Event::Warning(told) });
+        }
+        Ok(())
     }
+}
+
+/// A step, as the worker names whoever has left something.
+fn place_of(step: &Step) -> String {
+    format!("{} ({}:{})", step.name, step.file, step.line)
+}
+
+fn told_of(left: &[PathBuf]) -> String {
+    let shown: Vec<String> = left.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+    let more = left.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let run = if left.iter().any(|path| path.starts_with("/run")) {
+        ", and what is to be in /run a container makes when it starts"
+    } else {
+        ""
+    };
+    format!("it has left {}{more}, which no later task file and no image has{run}", shown.join(", "))
 }
 
 #[cfg(test)]
@@ -57,21 +80,29 @@ mod tests {
 
     #[test]
     fn places_that_no_image_has() {
-        let lost = |path: &str, last| {
+        let lost = |path: &str| {
             let ops = vec![Op::WriteFile { path: path.into(), content: Vec::new() }];
-            !lost(&Step { ops, ..Step::default() }, last).is_empty()
+            !lost(&Step { ops, ..Step::default() }).is_empty()
         };
         for path in ["/dev/x", "/proc/x", "/etc/hosts", "/etc/resolv.conf", "/var/cache/apt/x", "/dev"] {
-            assert!(lost(path, false), "{path}");
+            assert!(lost(path), "{path}");
         }
-        assert!(lost("/tmp/x", true) && !lost("/tmp/x", false) && lost("/run/lock/x", true));
-        for path in ["/etc/hosts.allow", "/srv/x", "/etc", "/var/cache", "/"] {
-            assert!(!lost(path, true), "{path}");
+        for path in ["/etc/hosts.allow", "/srv/x", "/etc", "/var/cache", "/", "/tmp/x", "/run/x"] {
+            assert!(!lost(path), "{path}");
         }
         let scratch = vec![
-            Op::PlaceBlob { source: crate::op::Source::Local { path: "x".into() }, path: "/tmp/x".into() },
-            Op::Remove { path: "/tmp/x".into() },
+            Op::PlaceBlob { source: crate::op::Source::Local { path: "x".into() }, path: "/var/cache/apt/x".into() },
+            Op::Remove { path: "/var/cache/apt/x".into() },
         ];
-        assert!(super::lost(&Step { ops: scratch, ..Step::default() }, true).is_empty());
+        assert!(super::lost(&Step { ops: scratch, ..Step::default() }).is_empty());
+    }
+
+    #[test]
+    fn what_was_left_is_named() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let told = told_of(&paths(&["/run/a", "/tmp/b", "/tmp/c", "/tmp/d"]));
+        assert!(told.starts_with("it has left /run/a, /tmp/b, /tmp/c and 1 more, which "), "{told}");
+        assert!(told.ends_with("what is to be in /run a container makes when it starts"), "{told}");
+        assert!(!told_of(&paths(&["/tmp/b"])).contains("/run"));
     }
 }

@@ -15,6 +15,8 @@ use crate::cache::elsewhere;
 use crate::event::Event;
 use crate::image::{self, ImageError, Layer};
 use crate::resolve::Origin;
+use crate::sandbox::SandboxError;
+use crate::target::image::RequestError;
 use crate::target::request::{Unpack, Unpacked, Wrong};
 
 /// A layer below the one being made.
@@ -66,6 +68,7 @@ impl Session<'_> {
         let blobs: Vec<Descriptor> = stack.iter().filter(missing).map(|below| below.blob.clone()).collect();
         ensure_blobs(self.resolver, &blobs)?;
         let parents = |at: usize| stack[..at].iter().rev().map(|below| below.tree.clone()).collect();
+        let of_base = stack.iter().filter(missing).all(|below| below.of_base.is_some()) && foreign;
         let mut wanted: Vec<Unpack> = Vec::new();
         for (at, below) in stack.iter().enumerate().filter(|(_, below)| missing(below)) {
             let (blob, tree, diff_id) = (below.blob.digest, below.tree.clone(), below.diff_id);
@@ -81,7 +84,17 @@ impl Session<'_> {
         if !wanted.is_empty() {
             let computed: Vec<(Digest, DiffId)> =
                 wanted.iter().filter(|one| !one.verified).map(|one| (one.blob, one.diff_id)).collect();
-            let Unpacked { skipped, wrong } = self.target()?.unpack(wanted)?;
+            let of_base = of_base.then(|| self.base_name());
+            let Unpacked { skipped, wrong } =
+                self.target()?.unpack(wanted).map_err(|error| match (error, of_base) {
+                    (RequestError::Failed { message, hint }, Some(base)) => {
+                        RequestError::Failed { message: format!("{base}: {message}"), hint }
+                    }
+                    (RequestError::Sandbox(SandboxError::Unfit { message, hint }), Some(base)) => {
+                        SandboxError::Unfit { message: format!("{base}: {message}"), hint }.into()
+                    }
+                    (error, _) => error,
+                })?;
             for (blob, diff_id) in computed {
                 match wrong.iter().find(|(other, _)| *other == blob) {
                     None => store.note_diff_id(&blob, diff_id)?,

@@ -99,7 +99,7 @@ impl Directory {
         let staged = Staged::of(&self.path).map_err(&failed)?;
         let root = rustix::process::geteuid().is_root();
         let ownership = if root { Ownership::Archive } else { Ownership::Invoker };
-        let options = ApplyOptions { form: Form::Plain, parents: &[], ownership };
+        let options = ApplyOptions { form: Form::Plain, parents: None, ownership };
         let directory = Root::open(staged.path())?;
         for layer in layers {
             let digest = layer.descriptor.digest;

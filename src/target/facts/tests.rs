@@ -187,7 +187,7 @@ fn as_layer(case: &Case, root: &Root) -> Option<PathBuf> {
     let World::Facts(facts) = look_at(root, &request(Some(first.tops.clone())), owner).unwrap() else { return None };
     let made = if facts == usual { first } else { make(&facts)? };
     let (_, reader) = decoder(store.open_blob(&made.blob.descriptor.digest).unwrap()).unwrap();
-    let options = ApplyOptions { form: Form::Plain, parents: &[], ownership: Ownership::Archive };
+    let options = ApplyOptions { form: Form::Plain, parents: None, ownership: Ownership::Archive };
     apply(reader, root, &options).unwrap();
     Some(facts.dest)
 }

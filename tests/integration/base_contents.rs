@@ -1,0 +1,60 @@
+//! What a base of packages has, and what no layer has.
+
+use crate::support::{Store, blueprint, text, tool};
+
+fn manifest(base: &str) -> String {
+    format!(
+        "name: Bare\nversion: 1.0.0\nrun_order: [a.yml, b.yml]\nimage: {{env_from_profile: false, base: '{base}'}}\n"
+    )
+}
+
+/// Names in the root file system that `store` builds of this.
+fn names(store: &Store, base: &str, a: &str, b: &str) -> (Vec<String>, String) {
+    let odd = blueprint(&[("manifest.yml", &manifest(base)), ("a.yml", a), ("b.yml", b)]);
+    let tar = tempfile::NamedTempFile::new().unwrap();
+    let output = format!("type=tar,dest={}", text(tar.path()));
+    let said = store.run(&["build", text(odd.path()), "-t", "bare:1", "--no-attest", "-o", &output]).ok().stderr;
+    let listed = tool("tar", &["-tf", text(tar.path())]).ok().stdout;
+    (listed.lines().map(|name| name.trim_start_matches("./").to_owned()).collect(), said)
+}
+
+#[test]
+fn directories_of_packages_are_in_an_image_and_what_is_left_in_passing_places_is_told() {
+    let store = Store::with_base();
+    let a = "- {name: write, action: write_env_file, file: /tmp/for-later, content: x}\n\
+             - {name: make, action: run_command, reason: r, command: 'mkdir /run/sshd; touch /tmp/rubbish; touch /srv/a'}\n";
+    let b = "- {name: use, action: run_command, reason: r, command: 'touch /srv/b; test ! -e /run/sshd'}\n";
+    let (names, said) = names(&store, "deb:bookworm", a, b);
+    let has = |name: &str| names.iter().any(|other| other == name);
+    for name in ["run/lock/", "var/cache/apt/archives/partial/", "var/lib/apt/lists/partial/", "srv/b"] {
+        assert!(has(name), "{name}");
+    }
+    for name in ["etc/hosts", "etc/resolv.conf", "usr/bin/perl5.36-x86_64-linux-gnu", "run/sshd/", "tmp/for-later"] {
+        assert!(!has(name), "{name}");
+    }
+    for told in [
+        "warning: a.yml: make (a.yml:2): it has left /run/sshd, /tmp/rubbish, which no later task file and no image has",
+        "warning: a.yml: write (a.yml:1): it has left /tmp/for-later, which no later task file and no image has",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert!(!said.contains("use (b.yml:1)"), "{said}");
+    let installed = "dpkg -V; dpkg --audit; dpkg-query -W -f '${Package}\\n' usr-is-merged perl usrmerge 2>/dev/null";
+    assert_eq!(store.run(&["run", "bare:1", "--", "sh", "-c", installed]).stdout, "usr-is-merged\n");
+}
+
+#[test]
+fn a_variant_says_which_packages_a_base_has() {
+    let store = Store::new();
+    let nothing = "- {name: write, action: write_env_file, file: /srv/x, content: x}\n";
+    let other = "- {name: more, action: write_env_file, file: /srv/y, content: x}\n";
+    let (names, _) = names(&store, "deb:bookworm?variant=essential", nothing, other);
+    let has = |name: &str| names.iter().any(|other| other == name);
+    assert!(has("usr/bin/dpkg") && has("srv/y") && !has("usr/bin/apt-get") && !has("usr/sbin/useradd"));
+    // No layer has a place to mount what apt would need.
+    assert!(!has("var/cache/apt/archives/"), "{names:?}");
+    let bad =
+        blueprint(&[("manifest.yml", &manifest("deb:bookworm?variant=big")), ("a.yml", nothing), ("b.yml", other)]);
+    let said = store.run(&["check", text(bad.path())]).fails(1).stdout;
+    assert!(said.contains("a variant is one of essential, apt, minbase"), "{said}");
+}

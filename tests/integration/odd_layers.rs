@@ -1,0 +1,153 @@
+//! Layers as nobody should write them, and some do: what tasks and `alloy run` see of them, a flat tar, a directory and a
+//! foreign tool are one and the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use layers::tar::{Entry, Kind, TarWriter, plain_directory};
+
+use crate::support::forged::Forged;
+use crate::support::{Store, blueprint, text, tool};
+
+/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`), and what there is
+/// in the end.
+type Case = (&'static str, &'static [&'static [&'static str]], &'static str);
+
+/// All lie below `odd/NAME`, and `@` stands for that in links that are absolute.
+const CASES: [Case; 19] = [
+    (
+        "whiteout-through-a-link",
+        &[&["etc/gone", "etc/stays", "loc -> @/etc"], &["loc/.wh.gone"]],
+        "etc/ etc/stays loc@",
+    ),
+    ("member-behind-an-own-link", &[&["etc/x"], &["link -> etc", "link/added"]], "etc/ etc/added etc/x link@"),
+    ("member-behind-a-lower-link", &[&["etc/x", "link -> @/etc"], &["link/added"]], "etc/ etc/added etc/x link@"),
+    ("member-behind-a-dead-link", &[&["link -> nowhere"], &["link/added"]], "link@ nowhere/ nowhere/added"),
+    ("whiteout-of-nothing", &[&["a/b"], &["x/.wh.y", "z/", "z/.wh.y", "a/.wh.c"]], "a/ a/b z/"),
+    ("whiteout-first", &[&["a/x"], &[".wh.a", "a/y"]], "a/ a/y"),
+    ("whiteout-last", &[&["a/x"], &["a/y", ".wh.a"]], "a/ a/y"),
+    ("file-becomes-a-directory", &[&["a"], &["a/x"]], "a/ a/x"),
+    ("directory-becomes-a-file", &[&["a/x"], &["a"]], "a"),
+    ("link-becomes-a-directory", &[&["etc/x", "a -> etc"], &["a/", "a/y"]], "a/ a/y etc/ etc/x"),
+    ("whiteout-below-a-file", &[&["a"], &["a/.wh.x", "a/.wh..wh..opq"]], "a"),
+    ("node-of-no-device", &[&["a", "b"], &["a char"]], "b"),
+    ("link-to-a-lower-file", &[&["d/a", "l -> d"], &["h = d/a", "i = l/a"]], "d/ d/a h i l@"),
+    ("opaque-first", &[&["d/a"], &["d/.wh..wh..opq", "d/c"]], "d/ d/c"),
+    ("opaque-last", &[&["d/a"], &["d/c", "d/.wh..wh..opq"]], "d/ d/c"),
+    ("anew-in-one-layer", &[&["d/a"], &["d/.wh.a", "d/a"]], "d/ d/a"),
+    ("gone-and-anew", &[&["d/a"], &[".wh.d"], &["d/b"]], "d/ d/b"),
+    ("whiteouts-of-dots", &[&["d/a"], &["d/.wh..", "d/.wh..."]], "d/ d/a"),
+    ("twice-in-one-layer", &[&["a"], &["b", "b/", "b/x"]], "a b/ b/x"),
+];
+
+/// What umoci 0.4 fails at (a file in the way of a directory), keeps (the node), or takes by the very name that a layer has
+/// for a link's target.
+const NOT_UMOCI: [&str; 4] =
+    ["file-becomes-a-directory", "whiteout-below-a-file", "node-of-no-device", "link-to-a-lower-file"];
+
+/// One layer of all cases that are `wanted`, the one of that number.
+fn layer(number: usize, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
+    let mut tar = TarWriter::new(Vec::new());
+    for (name, layers, _) in CASES.iter().filter(|(name, ..)| wanted(name)) {
+        for member in layers.get(number).copied().unwrap_or_default() {
+            let (path, rest) = member.split_once(' ').unwrap_or((member, ""));
+            let at = |path: &str| format!("odd/{name}/{path}");
+            let (kind, link) = match rest.split_once(' ') {
+                Some(("->", target)) => (Kind::Symlink, target.replace('@', &format!("/odd/{name}"))),
+                Some(("=", target)) => (Kind::HardLink, at(target)),
+                _ if rest == "char" => (Kind::CharDevice, String::new()),
+                _ if path.ends_with('/') => (Kind::Directory, String::new()),
+                _ => (Kind::File, String::new()),
+            };
+            let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+            let path = at(path.trim_end_matches('/'));
+            let entry = Entry { kind, mode, link: link.into(), ..plain_directory(Path::new(&path)) };
+            tar.append(&entry, &mut std::io::empty()).unwrap();
+        }
+    }
+    tar.finish().unwrap()
+}
+
+/// A root that has a shell, of this machine's.
+fn shell(place: &Path) -> Vec<u8> {
+    let script = r#"
+        mkdir -p "$0/bin" "$0/tmp" "$0/run"; cp -L /bin/bash "$0/bin/"; ln -s bash "$0/bin/sh"
+        ldd /bin/bash | grep -o '/[^ ]*' | while read -r library; do
+            mkdir -p "$0/$(dirname "$library")"; cp -L "$library" "$0/$library"
+        done
+        tar -C "$0" --owner=0 --group=0 --mtime=@0 -cf "$0.tar" .
+    "#;
+    let root = place.join("shell");
+    tool("sh", &["-ec", script, text(&root)]).ok();
+    fs::read(root.with_extension("tar")).unwrap()
+}
+
+/// What lies below the `odd` of each line, by its case: directories with a slash behind them, links with an `@`.
+fn by_case<'l>(lines: impl Iterator<Item = &'l str>) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for line in lines {
+        let Some((case, path)) = line.split_once("odd/").and_then(|(_, path)| path.split_once('/')) else { continue };
+        let paths = found.entry(case.to_owned()).or_default();
+        paths.extend(Some(path).filter(|path| !path.is_empty()));
+    }
+    let sorted = |mut paths: Vec<&str>| {
+        paths.sort_unstable();
+        paths.join(" ")
+    };
+    found.into_iter().map(|(case, paths)| (case, sorted(paths))).collect()
+}
+
+#[test]
+fn odd_layers_are_the_same_to_everybody() {
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let shell = shell(place.path());
+    let stack = |name: &str, wanted: &dyn Fn(&str) -> bool| {
+        let layers = [shell.clone(), layer(0, wanted), layer(1, wanted), layer(2, wanted)];
+        Forged::stack(place.path(), &layers, "gzip -n").layout(&place.path().join(name))
+    };
+    let base = stack("base", &|_| true);
+    let manifest = "name: Odd\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {env_from_profile: false}\n";
+    let list = "shopt -s globstar dotglob\nfor path in /odd/**; do\n\
+                if [ -L $path ]; then echo $path@; elif [ -d $path ]; then echo $path/; else echo $path; fi\ndone";
+    let task = format!(
+        "- name: list\n  action: run_command\n  reason: test\n  command: |\n    exec > /seen\n    {}\n",
+        list.replace('\n', "\n    ")
+    );
+    let odd = blueprint(&[("manifest.yml", manifest), ("a.yml", &task)]);
+    let at = |name: &str| place.path().join(name);
+    let outputs = ["tar", "dir"].map(|kind| format!("type={kind},dest={}", text(&at(kind))));
+    let mut arguments = vec!["build", text(odd.path()), "--base", &base, "-t", "odd:1", "--no-attest"];
+    outputs.iter().for_each(|output| arguments.extend(["-o", output]));
+    let said = store.run(&arguments).ok().stderr;
+    assert!(said.contains("tasks do not see device nodes of the base"), "{said}");
+
+    let ran = store.run(&["run", "odd:1", "--", "bash", "-c", list]).ok().stdout;
+    let names = "cd \"$0\" && find odd \\( -type l -printf '%p@\\n' -o -type d -printf '%p/\\n' -o -printf '%p\\n' \\)";
+    let in_directory = tool("sh", &["-c", names, text(&at("dir"))]).ok().stdout;
+    let others = stack("others", &|name| !NOT_UMOCI.contains(&name));
+    let output = format!("type=oci,dest={}", text(&at("oci")));
+    store
+        .run(&["build", text(odd.path()), "--base", &others, "-t", "odd:2", "--compression", "gzip", "-o", &output])
+        .ok();
+    tool("umoci", &["unpack", "--image", &format!("{}:2", text(&at("oci"))), text(&at("umoci"))]).ok();
+    let by_umoci = tool("sh", &["-c", names, text(&at("umoci/rootfs"))]).ok().stdout;
+    // `tar` marks directories as well.
+    let listed = tool("tar", &["-tvf", text(&at("tar"))]).ok().stdout;
+    let listed: String = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5).map(|path| (line.starts_with('l'), path)))
+        .map(|(link, path)| format!("{path}{}\n", if link { "@" } else { "" }))
+        .collect();
+    let seen = fs::read_to_string(at("dir").join("seen")).unwrap();
+    let views = [("task", &seen), ("run", &ran), ("tar", &listed), ("dir", &in_directory), ("umoci", &by_umoci)];
+    for (view, lines) in views {
+        let found = by_case(lines.lines());
+        for (name, _, expected) in CASES {
+            if view == "umoci" && NOT_UMOCI.contains(&name) {
+                continue;
+            }
+            assert_eq!(found.get(name).map(String::as_str), Some(expected), "{name}, as {view} has it");
+        }
+    }
+}

@@ -158,6 +158,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
         }
     };
     let own = passwords::written(read).into_iter().chain(base(read).or_else(|| plan::base_leads_out(read)));
+    passwords::hide(read);
     own.map(|diagnostic| diagnostic.strictly(strict)).for_each(&mut add);
     let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();

@@ -251,7 +251,8 @@ impl<'a> Run<'a> {
                 written.extend(languages::of(self.host.files(), &self.host.users(), step));
                 written.extend(clones::of(self.host.files(), step));
                 let wrong = &self.prepared.wrong;
-                let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong)?;
+                let debs = self.ledger.debs(&revealed, &files);
+                let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong, &debs)?;
                 if !self.prepared.wrong_packages.is_empty() {
                     self.prepared.accept_packages(at, self.ledger.installed(self.host.files()), &mut wrote);
                 }

@@ -12,6 +12,7 @@ mod masked;
 mod options;
 mod parse;
 mod passed;
+mod question;
 mod told;
 mod unended;
 
@@ -62,6 +63,7 @@ impl Fields<'_> {
 
 /// What of `script` waits for an answer that nobody gives, or is not there, in words; and what to write instead.
 fn asks(script: &str) -> Option<(&'static str, &'static str)> {
+    let agreed = std::cell::LazyCell::new(|| script.contains("Assume-Yes"));
     let apart = |c: char| matches!(c, ';' | '&' | '|' | '\n' | '(' | ')');
     for command in script.replace("\\\n", " ").split(apart) {
         let assigned = |word: &&str| word.contains('=') && !word.starts_with('-');
@@ -71,7 +73,7 @@ fn asks(script: &str) -> Option<(&'static str, &'static str)> {
             ["apt" | "apt-get", rest @ ..] if rest.contains(&"install") => {
                 let yes =
                     |word: &&str| *word == "--yes" || *word == "--assume-yes" || *word == "-qq" || short_yes(word);
-                if !rest.iter().any(yes) && !script.contains("Assume-Yes") {
+                if !rest.iter().any(yes) && !*agreed {
                     let help = "use the action `apt_install`, which is pinned and cached, or add `-y`";
                     return Some(("lets apt ask whether to go on, and nobody answers", help));
                 }

@@ -13,6 +13,7 @@ use crate::image::{BaseRef, BaseRefError};
 use crate::op::{Archive, Op, Source, Step};
 use crate::plan::{self, Lowered, Platform, Settings};
 use crate::resolve::{self, Member};
+use crate::target::LocalDeb;
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, UNKNOWN};
 
 mod gitlab;
@@ -158,6 +159,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
         }
     };
     let own = passwords::written(read).into_iter().chain(base(read).or_else(|| plan::base_leads_out(read)));
+    passwords::hide(read);
     own.map(|diagnostic| diagnostic.strictly(strict)).for_each(&mut add);
     let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();
@@ -241,6 +243,9 @@ fn missing_files(blueprint: &Blueprint, lowered: &Lowered) -> Vec<Diagnostic> {
                 Op::AptInstall { debs, .. } => (debs.as_slice(), "debs"),
                 _ => continue,
             };
+            if let Op::AptInstall { debs, .. } = op {
+                found.extend(same_package(blueprint, step, debs));
+            }
             let local = |source: &Source| match source {
                 Source::Local { path } => missing_file(blueprint, step, path, field),
                 _ => None,
@@ -269,6 +274,24 @@ fn missing_file(blueprint: &Blueprint, step: &Step, path: &str, field: &'static 
         _ => "name a file inside the blueprint's directory, or a URL",
     };
     Some(Diagnostic::error("source", place_of(blueprint, step, field)?, message).help(help))
+}
+
+/// An error where files of the blueprint are packages of one name, of which only one can be installed.
+fn same_package(blueprint: &Blueprint, step: &Step, debs: &[Source]) -> Option<Diagnostic> {
+    let mut named: Vec<LocalDeb> = Vec::new();
+    for (at, source) in debs.iter().enumerate() {
+        let Source::Local { path } = source else { continue };
+        let place = blueprint.directory.join(path).canonicalize().ok();
+        let place = place.filter(|place| place.starts_with(&blueprint.directory) && place.is_file());
+        // What is no package, the build tells.
+        let deb = place.and_then(|place| LocalDeb::read(source, &place).ok());
+        let Some(deb) = deb.filter(|_| !debs[..at].contains(source)) else { continue };
+        if let Err(error) = named.iter().try_for_each(|other| deb.beside(other)) {
+            return Some(Diagnostic::error("package", place_of(blueprint, step, "debs")?, error.to_string()));
+        }
+        named.push(deb);
+    }
+    None
 }
 
 /// What is wrong with what a task copies.

@@ -14,7 +14,8 @@ use super::owned::Owned;
 use super::seen::Seen;
 use super::state::{Ending, Record, Wrote};
 use super::text;
-use crate::op::{Op, Secrets, Step};
+use crate::op::{Op, Secrets, Source, Step};
+use crate::target::LocalDeb;
 use crate::target::host::Packages;
 
 /// More paths than this are no longer for people: they go to a record of the store.
@@ -123,7 +124,7 @@ impl<'a> Ledger<'a> {
         Ok(found)
     }
 
-    /// What `step` did; `written` are the paths that are known to be of its making. One of `wrong` that it has left as it
+    /// What `step` did; `debs` are the packages that it names by their files, `written` are the paths that are known to be of its making. One of `wrong` that it has left as it
     /// is counts as it was: the task has not put it right.
     pub fn after(
         &mut self,
@@ -132,6 +133,7 @@ impl<'a> Ledger<'a> {
         before: Before,
         mut written: Vec<PathBuf>,
         wrong: &BTreeMap<String, (Seen, Seen)>,
+        debs: &[String],
     ) -> Result<Wrote, InstallError> {
         written.extend(step.guards.creates.iter().map(|path| relative(path)));
         if before.packages.is_some() {
@@ -162,7 +164,7 @@ impl<'a> Ledger<'a> {
         if let Some(known) = &mut self.known {
             known.extend(written.into_iter().map(|path| (path, None)));
         }
-        let packages = before.packages.map_or_else(BTreeMap::new, |before| self.added(root, step, &before));
+        let packages = before.packages.map_or_else(BTreeMap::new, |before| self.added(root, step, &before, debs));
         if files.len() <= MOST {
             for (path, seen) in &files {
                 text::keep(self.store, self.secrets, root, &relative(path), seen)?;
@@ -200,19 +202,37 @@ impl<'a> Ledger<'a> {
         Ok(Wrote { files: Files::new(), listing: Some(listing), packages })
     }
 
+    /// Packages that `step` names by their files, which are here.
+    pub fn debs(&self, step: &Step, files: &BTreeMap<Source, PathBuf>) -> Vec<String> {
+        let debs = step.ops.iter().flat_map(|op| match op {
+            Op::AptInstall { debs, .. } => debs.as_slice(),
+            _ => &[],
+        });
+        let read = debs.filter_map(|source| LocalDeb::read(source, files.get(source)?).ok());
+        read.map(|deb| deb.recorded_as(&self.native)).collect()
+    }
+
     /// Packages that are installed now, and their versions.
     pub fn installed(&mut self, root: &Root) -> &BTreeMap<String, String> {
         self.packages.read(root, &self.native)
     }
 
     /// Packages that `step` asks for, and all that came with them.
-    fn added(&mut self, root: &Root, step: &Step, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    fn added(
+        &mut self,
+        root: &Root,
+        step: &Step,
+        before: &BTreeMap<String, String>,
+        debs: &[String],
+    ) -> BTreeMap<String, String> {
         let now = self.packages.read(root, &self.native);
         let asked = step.ops.iter().flat_map(|op| match op {
             Op::AptInstall { packages, .. } => packages.as_slice(),
             _ => &[],
         });
-        let asked: Vec<&str> = asked.filter_map(|package| package.split('=').next()).collect();
+        let asked = asked.filter_map(|package| package.split('=').next());
+        // One that is there again in its version was asked for, too.
+        let asked: Vec<&str> = asked.chain(debs.iter().map(String::as_str)).collect();
         let counts =
             |(name, version): &(&String, &String)| before.get(*name) != Some(version) || asked.contains(&name.as_str());
         now.iter().filter(counts).map(|(name, version)| (name.clone(), version.clone())).collect()

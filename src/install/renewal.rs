@@ -31,6 +31,15 @@ pub enum Renewal {
 }
 
 impl Prepared<'_> {
+    /// What is wrong, and what of a clone stays as somebody has made it.
+    pub fn wrong_with(&self, renewal: Option<&Renewal>) -> BTreeMap<String, (Seen, Seen)> {
+        let mut wrong = self.wrong.clone();
+        if let Some(Renewal::Anew(_, _, stays)) = renewal {
+            wrong.extend(stays.clone());
+        }
+        wrong
+    }
+
     /// What becomes of the clone that the task at `at` has made before in the directory that it clones into; `None` where
     /// there is none. `own` is its record, if it has one.
     pub fn renewal(

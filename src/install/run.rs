@@ -265,11 +265,9 @@ impl<'a> Run<'a> {
                 written.extend(languages::of(self.host.files(), &self.host.users(), step));
                 written.extend(clones::of(self.host.files(), step));
                 written.extend(made::leading_to(directories, &written));
-                let mut wrong = self.prepared.wrong.clone();
-                if let Some(Renewal::Anew(_, _, stays)) = &renewal {
-                    wrong.extend(stays.clone());
-                }
-                let mut wrote = self.ledger.after(self.host.files(), step, before, written, &wrong)?;
+                let debs = self.ledger.debs(&revealed, &files);
+                let wrong = self.prepared.wrong_with(renewal.as_ref());
+                let mut wrote = self.ledger.after(self.host.files(), step, before, written, &wrong, &debs)?;
                 if !self.prepared.wrong_packages.is_empty() {
                     self.prepared.accept_packages(at, self.ledger.installed(self.host.files()), &mut wrote);
                 }

@@ -63,8 +63,26 @@ fn is_key(value: &str) -> bool {
 /// Those that are tokens for sure, in lines that are no comments.
 pub fn parameters_written(text: &str) -> Vec<Parameter<'_>> {
     let mut found = parameters(text);
-    found.retain(|found| found.is_token() && !in_comment(text, found.place.start));
+    found.retain(|found| {
+        found.is_token() && is_secret(&text[found.place.clone()]) && !in_comment(text, found.place.start)
+    });
     found
+}
+
+/// Endings of names of files that somebody signed, or signs with.
+const FILES: [&str; 8] = [".asc", ".gpg", ".minisig", ".p7s", ".pem", ".pub", ".sig", ".sign"];
+/// Words that say what kind of thing is meant, and not which.
+const KINDS: [&str; 10] =
+    ["basic", "bearer", "default", "false", "inline", "none", "null", "optional", "required", "true"];
+
+/// False for a value that lets nobody in, whatever it is called: the name of a file, a version, a word.
+fn is_secret(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    let is_version =
+        value.strip_prefix('v').unwrap_or(&value).bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_file = FILES.iter().any(|ending| value.ends_with(ending));
+    let is_short = if is_version { value.len() < 12 } else { value.len() < 4 };
+    !is_short && !is_file && !KINDS.contains(&value.as_str())
 }
 
 impl Parameter<'_> {
@@ -84,6 +102,19 @@ pub fn without_tokens(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lets_nobody_in_is_no_token() {
+        let written = |query: &str| parameters_written(&format!("https://h.example/x?{query}")).len();
+        for query in
+            ["signature=none", "pat=v1&auth=none", "sig=x.sig", "signature=SHA256SUMS.asc", "token=1.2.3", "auth=no"]
+        {
+            assert_eq!(written(query), 0, "{query}");
+        }
+        for query in ["signature=nonesuch9", "pat=glpat-xyz", "sig=a%2Fb%3D", "token=123456789012", "auth=hunter2"] {
+            assert_eq!(written(query), 1, "{query}");
+        }
+    }
 
     #[test]
     fn values_are_found_that_let_somebody_in() {

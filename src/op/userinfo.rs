@@ -66,10 +66,15 @@ pub fn passwords_in(text: &str) -> Vec<String> {
     all(text, Reading::Values).iter().flat_map(|found| spellings(found.password)).collect()
 }
 
+/// Users of servers that let everybody in.
+const ANONYMOUS: [&str; 2] = ["anonymous:", "ftp:"];
+
 /// Where the URLs of a script, or of another text with quotes in it, have user and password, and the server of each. A
 /// user alone is none, whoever it lets in, and neither is a line that is a comment.
 pub fn passwords_written(text: &str) -> Vec<(Range<usize>, &str)> {
-    written(text, |userinfo| userinfo.contains(':'))
+    // Whoever is anonymous has no password, whatever stands there (RFC 1635).
+    let anonymous = |userinfo: &str| ANONYMOUS.iter().any(|user| userinfo.starts_with(user));
+    written(text, |userinfo| userinfo.contains(':') && !anonymous(userinfo))
 }
 
 /// The same of users that are tokens.
@@ -194,6 +199,7 @@ mod tests {
         let text = "url: https://git@a/x\ncommand: curl https://$U:$P@a/ https://{{.Vars.U}}:{{.Vars.P}}@a/\nurl: ";
         assert_eq!(passwords_written(text), []);
         assert_eq!(passwords_written(" # as https://user:password@host/\n"), []);
+        assert_eq!(passwords_written("ftp://anonymous:anonymous@h.example/a https://ftp:x@h.example/"), []);
         let written = format!("{text}'https://ann:pw22@b.example:80/x'\n");
         let at = text.len() + 9;
         assert_eq!(passwords_written(&written), [(at..at + 9, "b.example:80")]);

@@ -130,7 +130,12 @@ pub fn archived(printed: &str) -> Vec<Archived> {
 
 /// A package's file, as apt names it.
 pub fn file_name(deb: &Deb) -> String {
-    format!("{}_{}_{}.deb", deb.package, deb.version.replace(':', "%3a"), deb.architecture)
+    file_named(&deb.package, &deb.version, &deb.architecture)
+}
+
+/// The same by name, version and architecture.
+pub fn file_named(package: &str, version: &str, architecture: &str) -> String {
+    format!("{package}_{}_{architecture}.deb", version.replace(':', "%3a"))
 }
 
 /// What apt is told where it has nobody to ask: whatever index there is says nothing of what is pinned.
@@ -146,6 +151,33 @@ pub fn local_command(files: &[String], again: bool) -> Vec<String> {
         .chain(ALONE)
         .chain(["--"]);
     fixed.map(str::to_owned).chain(files.iter().cloned()).collect()
+}
+
+/// What apt is told where nothing that is installed may go for what is to be installed.
+const KEEPING: &str = "--no-remove";
+/// What apt is told where it is to say what it would do, and to do nothing.
+const SIMULATED: &str = "--simulate";
+
+/// `command`, which installs packages, so that it fails where it would remove others.
+pub fn keeping(command: &[String]) -> Vec<String> {
+    with(command, KEEPING)
+}
+
+/// `command`, which installs packages, so that it only says what it would do.
+pub fn simulated(command: &[String]) -> Vec<String> {
+    with(command, SIMULATED)
+}
+
+fn with(command: &[String], option: &str) -> Vec<String> {
+    let names = command.iter().position(|word| word == "--").unwrap_or(command.len());
+    let (options, names) = command.split_at(names);
+    [options, &[option.to_owned()], names].concat()
+}
+
+/// The packages that it would remove, as a command that only says what it would do has printed: `Remv NAME …`.
+pub fn removed(printed: &str) -> Vec<String> {
+    let names = printed.lines().filter_map(|line| line.strip_prefix("Remv ")?.split_whitespace().next());
+    names.map(str::to_owned).collect()
 }
 
 /// The command that marks packages as installed for the sake of others.
@@ -219,6 +251,20 @@ mod tests {
         ];
         let found = archived(&printed.concat());
         assert_eq!(found.iter().map(|one| (one.name.as_str(), one.size)).collect::<Vec<_>>(), [("x_1%3a2_all.deb", 7)]);
+    }
+
+    #[test]
+    fn what_apt_would_remove() {
+        let command = install_command(&["git"], false, false);
+        assert_eq!(keeping(&command)[4..], ["--no-remove", "--", "git"]);
+        assert_eq!(
+            simulated(&local_command(&["/x.deb".into()], true)).iter().filter(|word| *word == "--simulate").count(),
+            1
+        );
+        let printed =
+            "NOTE: This is only a simulation!\nRemv git [1:2.39.5-0+deb12u2]\nRemv x:i386 [1]\nInst foo (1 x)\n";
+        assert_eq!(removed(printed), ["git", "x:i386"]);
+        assert!(removed("Reading package lists...\nInst foo (1 x)\n").is_empty());
     }
 
     #[test]

@@ -331,6 +331,10 @@ impl Site for Host {
         self.index = Some(setup);
     }
 
+    fn keeps_packages(&self) -> bool {
+        true
+    }
+
     fn udev_reload(&self) -> Option<Vec<String>> {
         let runs = self.is_own() && Path::new("/run/udev/control").exists();
         let script = "udevadm control --reload && udevadm trigger";

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use layers::root::{FileKind, Root};
 
 pub use accounts::Accounts;
-pub use apt::Closure;
+pub use apt::{Closure, LocalDeb};
 pub use inventory::{commit_of, head, in_root};
 pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;
@@ -219,6 +219,12 @@ pub enum TargetError {
         /// What is wrong with it.
         why: String,
     },
+    /// On a host, packages would go for those that a task installs.
+    #[error("apt would remove {} for what it is to install, and what a host has installed stays", packages.join(", "))]
+    Removes {
+        /// Their names.
+        packages: Vec<String>,
+    },
     /// A package without rules.
     #[error("the Debian package has no `*.rules` in it")]
     NoRules,
@@ -296,6 +302,11 @@ impl TargetError {
                  has one (as root: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER), and so has root"
                     .into(),
             ),
+            Self::Removes { packages } => Some(format!(
+                "if they may go, remove them by hand or in a task before: apt-get remove -y {}; if not, name a package or a \
+                 version that does not conflict with them",
+                packages.join(" ")
+            )),
             Self::Binfmt { .. } => Some(
                 "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
                     .into(),

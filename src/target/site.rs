@@ -61,6 +61,11 @@ pub trait Site {
     /// Takes it back: no command that follows reaches it.
     fn take_back_ssh(&mut self) -> Result<(), TargetError>;
 
+    /// True where nothing that is installed may be removed for what a task installs: it is somebody's.
+    fn keeps_packages(&self) -> bool {
+        false
+    }
+
     /// True where packages are kept for other builds, as files of alloy's own.
     fn keeps_archives(&self) -> bool {
         false

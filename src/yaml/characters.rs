@@ -84,6 +84,10 @@ pub(super) fn help(info: &str) -> &'static str {
             "is the line indented as those around it? A text that holds `: ` must stand between quotes"
         }
         _ if info.contains("unclosed") => "close it",
+        _ if info.contains("escape") => {
+            "between double quotes, a backslash begins an escape: write `\\\\` for a backslash (`\\\\$` for `\\$`), or put \
+             the text between single quotes, where it means nothing"
+        }
         _ if info.contains("quoted scalar") => "is a quote closed? Lines of a text between quotes are indented",
         _ if info.contains("':'") => "is there a `:` too few, or a bracket that is not closed?",
         _ => "look at the indentation, the quotes and the brackets here and in the line before",

@@ -182,6 +182,67 @@ fn a_package_that_was_built_anew_is_installed() {
         fs::copy(files.path().join(format!("{name}.deb")), one.path().join("vendor.deb")).unwrap();
         assert_eq!(install(), format!("{name}\n"));
     }
+    // What it is made of is known afterwards, too.
+    let drift = || store.run(&["drift", "--blueprint-dir", text(one.path()), "--root", text(host.path())]);
+    let said = drift().ok();
+    assert!((said.stdout + &said.stderr).contains("1 package"));
+    crate::support::tool("chroot", &[text(host.path()), "dpkg", "--purge", "acme-tool"]).ok();
+    let said = drift().fails(1);
+    assert!((said.stdout + &said.stderr).contains("acme-tool"));
+}
+
+#[test]
+fn of_a_name_there_is_one_package() {
+    let (files, store) = (archive(), Store::with_base());
+    files.script(&format!(
+        "{PACKAGE}mv acme-tool.deb one.deb; package acme-tool 1.1 all ''; mv acme-tool.deb other.deb"
+    ));
+    let of = |one: &str, other: &str| {
+        tasks(&on(&files, &format!("- {{name: tool, action: apt_install, debs: ['{one}', '{other}']}}\n")))
+    };
+    let blueprint = of("one.deb", "other.deb");
+    for name in ["one.deb", "other.deb"] {
+        fs::copy(files.path().join(name), blueprint.path().join(name)).unwrap();
+    }
+    let said = store.run(&["check", text(blueprint.path())]).fails(1);
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("other.deb is acme-tool 1.1, and one.deb is acme-tool 1.0"), "{said}");
+    let blueprint = of(&files.url("one.deb"), &files.url("other.deb"));
+    let said = store.run(&["build", text(blueprint.path()), "--no-attest"]).fails(1).stderr;
+    assert!(said.contains("other.deb is acme-tool 1.1, and") && said.contains("one.deb is acme-tool 1.0"), "{said}");
+    files.script("cp one.deb other.deb");
+    let said = store.run(&["build", text(blueprint.path()), "--no-attest"]).fails(1).stderr;
+    assert!(said.contains("leave the other out of `debs`"), "{said}");
+}
+
+/// What somebody has installed stays on a host; in an image, it is told.
+#[test]
+fn what_goes_for_another_is_told() {
+    let (files, store) = (archive(), Store::with_base());
+    files.script(
+        "dpkg-deb -R acme-tool.deb r; printf 'Package: acme-foe\\nVersion: 1\\nArchitecture: all\\nConflicts: acme-tool\\nMaintainer: a <a@example.com>\\nDescription: x\\n' > r/DEBIAN/control
+         rm -r r/usr; dpkg-deb --root-owner-group -b r acme-foe.deb > /dev/null",
+    );
+    let task = |name: &str| {
+        format!("- {{name: {name}, action: apt_install, debs: ['{}']}}\n", files.url(&format!("{name}.deb")))
+    };
+    let blueprint = tasks(&on(&files, &(task("acme-tool") + &task("acme-foe"))));
+    let said = store.run(&["build", text(blueprint.path()), "--no-attest", "-t", "x:1"]).ok().stderr;
+    assert!(said.contains("acme-foe: apt has removed acme-tool for what it was to install"), "{said}");
+    store.run(&["lock", text(blueprint.path())]).ok();
+    let locked = ["build", text(blueprint.path()), "--no-attest", "--locked", "--no-cache"];
+    assert!(store.run(&locked).ok().stderr.contains("apt has removed acme-tool"));
+
+    let (host, foe) = (Host::debian(), tasks(&on(&files, &task("acme-foe"))));
+    let tool = tasks(&on(&files, &task("acme-tool")));
+    let install = |blueprint: &str| store.run(&["install", "--blueprint-dir", blueprint, "--root", text(host.path())]);
+    install(text(tool.path())).ok();
+    let said = install(text(foe.path())).fails(1).stderr;
+    assert!(said.contains("apt would remove acme-tool for what it is to install"), "{said}");
+    assert!(said.contains("apt-get remove -y acme-tool"), "{said}");
+    assert_eq!(host.read("usr/share/acme/acme-tool"), "1.0\n");
+    crate::support::tool("chroot", &[text(host.path()), "dpkg", "--purge", "acme-tool"]).ok();
+    install(text(foe.path())).ok();
 }
 
 /// What has no network can be pinned, and is asked for nothing then.

@@ -19,6 +19,9 @@ const SAFE: [&str; 9] = ["arch", "basename", "date", "dirname", "hostname", "npr
 /// Commands that end a script, or a function.
 const ENDS: [&str; 2] = ["exit", "return"];
 
+/// Commands after which what follows may not be reached.
+const LEAVING: [&str; 8] = [".", "break", "eval", "exec", "exit", "kill", "return", "source"];
+
 /// What is known of a script.
 pub(super) struct Known<'a> {
     /// What its functions do, in their order.
@@ -57,6 +60,50 @@ impl<'a> Known<'a> {
     /// True for a script, such as that of a trap, that ends the one that it stands in.
     pub(super) fn is_end(&self, script: &str) -> bool {
         self.list_ends(&parse(script))
+    }
+
+    /// True for a script that ends with `exit 0` whatever happens.
+    pub(super) fn always_ends_well(&self, script: &List) -> bool {
+        self.ends_well(script, DEEPEST)
+    }
+
+    fn ends_well(&self, list: &List, depth: usize) -> bool {
+        for item in list {
+            if let ([command], true, false) = (item.first.commands.as_slice(), item.rest.is_empty(), item.background) {
+                let texts = match &command.kind {
+                    Kind::Simple { words, .. } => words.iter().map(|word| word.text.as_str()).collect(),
+                    _ => Vec::new(),
+                };
+                let within = match (&command.kind, texts.as_slice()) {
+                    (_, ["exit", "0"]) => return true,
+                    (Kind::Group(list), _) => Some(list),
+                    (_, [name, ..]) => self.function(name),
+                    _ => None,
+                };
+                if within.is_some_and(|list| depth > 0 && self.ends_well(list, depth - 1)) {
+                    return true;
+                }
+            }
+            // Anything else may leave before that.
+            if item.pipelines().flat_map(|pipeline| &pipeline.commands).any(|command| self.may_leave(command)) {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn may_leave(&self, command: &Command) -> bool {
+        match &command.kind {
+            Kind::Simple { words, .. } => without_assignments(words).first().is_some_and(|first| {
+                let name = first.text.as_str();
+                LEAVING.contains(&name) || name.contains('$') || self.bodies.contains_key(name)
+            }),
+            _ => {
+                let lists = command.lists();
+                let mut within = lists.into_iter().flatten().flat_map(Item::pipelines);
+                within.any(|pipeline| pipeline.commands.iter().any(|command| self.may_leave(command)))
+            }
+        }
     }
 
     fn list_ends(&self, list: &List) -> bool {

@@ -3,7 +3,7 @@
 
 mod enclosed;
 
-use enclosed::counted;
+use enclosed::{BEFORE, counted};
 
 /// A piece of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,8 @@ struct Lexer<'a> {
     depth: usize,
     /// One of them has no end: brackets are counted from there on.
     counts: bool,
+    /// No `))` is left.
+    without_arithmetic: bool,
     tokens: Vec<Placed>,
     /// Documents that begin after this line: their ends, whether tabs before lines count for nothing, and the places of
     /// their tokens.
@@ -116,7 +118,15 @@ pub(super) fn lex(script: &str) -> Vec<Placed> {
 
 impl<'a> Lexer<'a> {
     fn new(script: &'a str, depth: usize) -> Self {
-        Self { script, at: 0, depth, counts: false, tokens: Vec::new(), documents: Vec::new() }
+        Self {
+            script,
+            at: 0,
+            depth,
+            counts: false,
+            without_arithmetic: false,
+            tokens: Vec::new(),
+            documents: Vec::new(),
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -140,9 +150,10 @@ impl<'a> Lexer<'a> {
             self.at += first.len_utf8();
         } else if first == '#' {
             self.at += rest.find('\n').unwrap_or(rest.len());
-        } else if rest.starts_with("((") && rest.contains("))") {
-            // Arithmetic.
-            self.at += rest.find("))").unwrap_or_default() + 2;
+        } else if rest.starts_with("((")
+            && let Some(length) = self.arithmetic()
+        {
+            self.at += length;
             let word = Word { text: self.script[start..self.at].to_owned(), ..Word::default() };
             self.push(Token::Word(word), start);
         } else if let Some(found) = REDIRECTIONS.into_iter().chain([">"]).find(|found| rest.starts_with(found))
@@ -161,6 +172,22 @@ impl<'a> Lexer<'a> {
                 self.push(Token::Word(word), start);
             }
         }
+    }
+
+    /// Bytes of the `((…))` that begins here.
+    fn arithmetic(&mut self) -> Option<usize> {
+        let end = if self.without_arithmetic { None } else { self.rest().find("))") };
+        self.without_arithmetic = end.is_none();
+        end.map(|end| end + 2)
+    }
+
+    /// True if `!(` is the beginning of a pattern here, behind what there is of `word`: where a command may begin, it
+    /// is what turns the status of `( … )` around.
+    fn is_pattern(&self, word: &Word) -> bool {
+        let behind = self.tokens.last().is_some_and(
+            |before| matches!(&before.token, Token::Word(word) if word.quoted || !BEFORE.contains(&word.text.as_str())),
+        );
+        behind || word.quoted || !word.text.is_empty()
     }
 
     fn redirect(&mut self, found: &'static str, start: usize) {
@@ -233,6 +260,12 @@ impl<'a> Lexer<'a> {
                 '$' | '<' | '>' if rest[1..].starts_with('(') || c == '$' && rest[1..].starts_with('{') => {
                     let length = self.enclosed();
                     word.expand(&self.rest()[..length]);
+                    self.at += length;
+                }
+                // A pattern of bash's `extglob`.
+                '?' | '*' | '+' | '@' | '!' if rest[1..].starts_with('(') && (c != '!' || self.is_pattern(&word)) => {
+                    let length = counted(rest);
+                    word.text += &rest[..length];
                     self.at += length;
                 }
                 _ if c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>') => break,

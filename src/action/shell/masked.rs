@@ -61,10 +61,11 @@ impl Looker<'_> {
     }
 
     fn item(&mut self, item: &Item, options: &mut Options) {
+        let last_or = item.rest.iter().rposition(|(or, _)| *or);
         for (at, pipeline) in item.pipelines().enumerate() {
             let later = &item.rest[at..];
             // Whoever writes `||` behind it knows that it may fail.
-            let handled = later.iter().any(|(or, _)| *or);
+            let handled = last_or.is_some_and(|or| at <= or);
             let wanted = match later.first() {
                 _ if pipeline.negated => None,
                 Some((true, next)) => Some(Wanted::Or).filter(|_| !is_nothing(next)),

@@ -4,9 +4,13 @@ use std::cell::Cell;
 
 use super::fails::{DEEPEST, Known, is_test, without_assignments};
 use super::lex::{Token, Word, lex};
+use super::masked::is_nothing;
 use super::options::{Options, given};
 use super::parse::{Command, Item, Kind, List, Pipeline, parse};
+use super::question::works;
 
+/// Bytes of a line that are looked at for a `$?`.
+const LOOKED_AT: usize = 256;
 /// Characters of a command that are shown.
 const SHOWN: usize = 40;
 
@@ -43,6 +47,10 @@ pub(super) enum By {
     Background,
     /// A command that stops reading.
     Reader,
+    /// A `$(…)`.
+    Substituted,
+    /// What is done at the end.
+    Trap,
 }
 
 /// The first failure that `script` passes over, where its shell has `options` from the start. It may be a `condition`:
@@ -102,21 +110,14 @@ impl Looker<'_> {
     fn list(&self, list: &List, options: &mut Options, place: Place) -> Option<Passed> {
         let last = list.len().saturating_sub(1);
         list.iter().enumerate().find_map(|(at, item)| {
-            let next = list.get(at + 1).map(|next| self.asked(next)).unwrap_or_default();
+            let next = list.get(at + 1);
             let place = Place {
-                decides: place.decides && at == last || next.contains("$?") || next.contains("${?}"),
-                tested: place.tested || next.contains("PIPESTATUS"),
+                decides: place.decides && at == last || next.is_some_and(|next| asks_status(next, self.script)),
+                tested: place.tested || next.is_some_and(|next| first_line(next, self.script).contains("PIPESTATUS")),
                 ..place
             };
             self.item(item, options, place)
         })
-    }
-
-    /// The first line of what comes next, unless it just prints.
-    fn asked(&self, next: &Item) -> &str {
-        let Some(command) = next.first.commands.first() else { return "" };
-        let text = self.script.get(command.start..).unwrap_or_default().lines().next().unwrap_or_default();
-        if text.starts_with("echo") || text.starts_with("printf") { "" } else { text }
     }
 
     fn item(&self, item: &Item, options: &mut Options, place: Place) -> Option<Passed> {
@@ -138,7 +139,9 @@ impl Looker<'_> {
                 return Some(found);
             }
         }
-        if place.tested || place.decides || before.ends() {
+        // It ends the shell that it stands in, and who started that does not ask.
+        let ends_alone = place.alone.filter(|_| before.ends());
+        if place.tested || place.decides || before.ends() && ends_alone.is_none() {
             return None;
         }
         // Behind `||` stands what is done about a failure.
@@ -148,12 +151,16 @@ impl Looker<'_> {
             let found = match pipeline.commands.as_slice() {
                 // What it is made of was looked at.
                 [command] if at == last && !command.lists().is_empty() => None,
-                _ if at < last && is_test(pipeline) => None,
+                _ if at < last && (is_test(pipeline) || ends_alone.is_some()) => None,
                 _ => self.known.pipeline(pipeline, before, DEEPEST),
             };
             found.filter(|command| !self.known.ends_badly(command, true))
         });
-        told(format!("it goes on where {} fails", self.shown(failing?)))
+        let shown = self.shown(failing?);
+        told(
+            ends_alone
+                .map_or_else(|| format!("it goes on where {shown} fails"), |own| format!("{shown} ends {own} alone")),
+        )
     }
 
     fn background(&self, item: &Item, options: Options, place: Place) -> Option<Passed> {
@@ -203,7 +210,7 @@ impl Looker<'_> {
 
     fn command(&self, command: &Command, options: &mut Options, place: Place) -> Option<Passed> {
         match &command.kind {
-            Kind::Simple { words, documents, .. } => self.simple(words, documents, options, place),
+            Kind::Simple { .. } => self.simple(command, options, place),
             Kind::Test(_) | Kind::Function { .. } => None,
             Kind::If { conditions, branches } => {
                 let tested = Place { tested: true, ..place };
@@ -225,8 +232,17 @@ impl Looker<'_> {
     }
 
     /// Options that it sets, and the script that it gives to another shell.
-    fn simple(&self, words: &[Word], documents: &[String], options: &mut Options, place: Place) -> Option<Passed> {
+    fn simple(&self, command: &Command, options: &mut Options, place: Place) -> Option<Passed> {
+        let Kind::Simple { words, documents, .. } = &command.kind else { return None };
+        if let Some(found) = self.substituted(words, *options).filter(|_| !place.tested) {
+            return Some(found);
+        }
         let words = without_assignments(words);
+        // Another one may take it back.
+        if turns_around(words, self.known) && self.script.matches("trap").nth(1).is_none() {
+            let what = format!("{} ends it well whatever failed", self.shown(command));
+            return Some(Passed { what, by: By::Trap });
+        }
         if options.set_by(words, self.known) {
             self.ends.set(Some(*options).filter(|options| options.ends()).or(self.ends.get()));
             return None;
@@ -242,6 +258,25 @@ impl Looker<'_> {
         })
     }
 
+    /// What a `$(…)` goes on after, which has no `-e` of its own, in a script that is to end at what fails.
+    fn substituted(&self, words: &[Word], options: Options) -> Option<Passed> {
+        if !options.errexit || options.inherit {
+            return None;
+        }
+        words.iter().flat_map(|word| &word.commands).find_map(|script| {
+            let list = parse(script);
+            if script.contains("$?") {
+                return None;
+            }
+            // Whoever ends it with `true` knows.
+            let (_, before) = list.split_last().filter(|(end, _)| !is_nothing(&end.first))?;
+            let mut failing = before.iter().filter_map(|item| self.known.item(item, options.substituted(), DEEPEST));
+            let failing = failing.find(|command| works(command, script, self.known))?;
+            let shown = shown(script.get(failing.start..failing.end).unwrap_or_default());
+            Some(Passed { what: format!("a `$(…)` goes on where {shown} fails"), by: By::Substituted })
+        })
+    }
+
     fn shown(&self, command: &Command) -> String {
         shown(self.script.get(command.start..command.end).unwrap_or_default())
     }
@@ -249,6 +284,29 @@ impl Looker<'_> {
 
 fn told(what: String) -> Option<Passed> {
     Some(Passed { what, by: By::Script })
+}
+
+/// True if `next`, an item of `script`, asks how the one before it ended, and does not just print that.
+pub(super) fn asks_status(next: &Item, script: &str) -> bool {
+    let line = first_line(next, script);
+    line.contains("$?") || line.contains("${?}")
+}
+
+/// The first line of an item, unless it just prints.
+fn first_line<'s>(item: &Item, script: &'s str) -> &'s str {
+    let Some(command) = item.first.commands.first() else { return "" };
+    let text = script.get(command.start..).unwrap_or_default();
+    let text = text.get(..text.floor_char_boundary(LOOKED_AT)).unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    if line.starts_with("echo") || line.starts_with("printf") { "" } else { line }
+}
+
+/// True for a `trap` that ends the script with 0 whatever it ended with.
+fn turns_around(words: &[Word], known: &Known<'_>) -> bool {
+    let [trap, script, signals @ ..] = words else { return false };
+    trap.text == "trap"
+        && signals.iter().any(|signal| matches!(signal.text.as_str(), "EXIT" | "0"))
+        && known.always_ends_well(&parse(&script.text))
 }
 
 /// True for a command that asks what the one before it printed.

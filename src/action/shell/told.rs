@@ -70,6 +70,14 @@ impl Fields<'_> {
                 (By::Reader, _) => {
                     "let it read all, as `grep … > /dev/null` does: the condition may fail now and then".to_owned()
                 }
+                (By::Substituted, _) => {
+                    "join the commands with `&&`, or write `shopt -s inherit_errexit` behind `set -e`: a `$(…)` of bash \
+                     has no `-e` otherwise"
+                        .to_owned()
+                }
+                (By::Trap, _) => {
+                    "leave `exit 0` out of what is done at the end: the script then ends as it would without".to_owned()
+                }
                 (By::Script, Some(line)) => format!("`{line}` is a comment here; {}", self.strict_help()),
                 (By::Script, None) => self.strict_help().to_owned(),
             };
@@ -108,6 +116,11 @@ fn within(one: &Unended) -> (String, String) {
             format!("in `{function}`, called {}", one.asked),
             format!("join what `{function}` does with `&&`, or call it as a command of its own"),
         ),
+        None if one.joined => {
+            let help =
+                "write the commands on lines of their own: of what `&&` joins, only the last one ends the script";
+            (one.asked.to_owned(), help.to_owned())
+        }
         None => (one.asked.to_owned(), "join the commands with `&&`".to_owned()),
     }
 }

@@ -7,10 +7,17 @@ use super::fails::{DEEPEST, Known, without_assignments};
 use super::lex::Word;
 use super::masked::is_nothing;
 use super::options::{Options, given};
-use super::parse::{Command, Item, Kind, List, parse};
+use super::parse::{Command, Item, Kind, List, Pipeline, parse};
+use super::passed::asks_status;
+use super::question::does_something;
 
+/// How deeply lists may lie in each other, those of functions in what calls them; what is deeper is not looked at.
+const DEEPEST_LIST: usize = 128;
 /// So many of a script are told.
 const MOST: usize = 20;
+
+/// Commands behind `&&` for which it is a question what stands before it.
+const ANSWERS: [&str; 9] = ["break", "continue", "declare", "exit", "export", "local", "readonly", "return", "typeset"];
 
 /// One of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +30,8 @@ pub(super) struct Unended {
     pub(super) asked: &'static str,
     /// The function whose list it is.
     pub(super) function: Option<String>,
+    /// It is joined by `&&` with what stands behind it, in a list that somebody would end for.
+    pub(super) joined: bool,
 }
 
 /// All of `script`, whose shell has `options` from the start: the first of each list.
@@ -34,8 +43,8 @@ pub(super) fn unended(script: &str, options: Options) -> Vec<Unended> {
 
 fn look(script: &str, mut options: Options, depth: usize, found: &mut Vec<Unended>) {
     let list = parse(script);
-    let mut looker = Looker { script, known: &Known::of(&list), depth, seen: HashSet::new(), found };
-    looker.list(&list, &mut options, Asked::Nowhere);
+    let mut looker = Looker { script, known: &Known::of(&list), depth, seen: HashSet::new(), within: 0, found };
+    looker.list(&list, &mut options, Asked::Nowhere, true);
 }
 
 /// Where it is asked how a list ended.
@@ -54,18 +63,53 @@ struct Looker<'a, 'f> {
     depth: usize,
     /// Functions that were looked at where it is asked how they ended.
     seen: HashSet<&'a str>,
+    /// So many lists lie around it.
+    within: usize,
     found: &'f mut Vec<Unended>,
 }
 
 impl<'a> Looker<'a, '_> {
-    fn list(&mut self, list: &'a List, options: &mut Options, asked: Asked<'a>) {
+    /// `decides` where a failure of the last one is one of the list, and somebody ends for that.
+    fn list(&mut self, list: &'a List, options: &mut Options, asked: Asked<'a>, decides: bool) {
+        if self.within >= DEEPEST_LIST {
+            return;
+        }
+        self.within += 1;
         let last = list.len().saturating_sub(1);
         let mut told = false;
         for (at, item) in list.iter().enumerate() {
             if let (Asked::At(words, function), true, false) = (asked, options.errexit && at < last, told) {
                 told = self.tell(item, *options, words, function);
             }
-            self.item(item, options, if told { Asked::ForNothing } else { asked });
+            let looked_at = list.get(at + 1).is_some_and(|next| asks_status(next, self.script));
+            let decides = decides && at == last || looked_at;
+            self.item(item, options, if told { Asked::ForNothing } else { asked }, decides);
+        }
+        self.within -= 1;
+    }
+
+    /// Tells of what `&&` joins with others where a failure goes unheard: only that of the last one ends anything.
+    fn joined(&mut self, item: &Item, options: Options) {
+        let Some((_, last)) = item.rest.last() else { return };
+        let from = item.rest.iter().rposition(|(or, _)| *or).map_or(0, |at| at + 1);
+        // Who sets a variable, or leaves, asks.
+        let answers = |pipeline: &Pipeline| match pipeline.commands.as_slice() {
+            [Command { kind: Kind::Simple { words, .. }, .. }] => {
+                without_assignments(words).first().is_none_or(|first| ANSWERS.contains(&first.text.as_str()))
+            }
+            _ => false,
+        };
+        if !options.ends() || item.background || from == item.rest.len() || answers(last) {
+            return;
+        }
+        let (script, known) = (self.script, self.known);
+        let mut left = item.pipelines().take(item.rest.len()).skip(from);
+        let works = |pipeline: &&Pipeline| does_something(pipeline, script, known);
+        let failing = left.find(works).and_then(|pipeline| known.pipeline(pipeline, options.asked(), DEEPEST));
+        if let Some(command) = failing.filter(|_| self.found.len() < MOST) {
+            let text = script.get(command.start..command.end).unwrap_or_default().to_owned();
+            let place = command.place(script);
+            self.found.push(Unended { text, place, asked: "before `&&`", function: None, joined: true });
         }
     }
 
@@ -78,7 +122,7 @@ impl<'a> Looker<'a, '_> {
         }
         let text = self.script.get(command.start..command.end).unwrap_or_default().to_owned();
         let place = command.place(self.script);
-        let one = Unended { text, place, asked, function: function.map(str::to_owned) };
+        let one = Unended { text, place, asked, function: function.map(str::to_owned), joined: false };
         if !self.found.contains(&one) {
             self.found.push(one);
         }
@@ -91,26 +135,30 @@ impl<'a> Looker<'a, '_> {
         without_assignments(words).first().is_some_and(|first| !matches!(first.text.as_str(), "[" | "test" | "read"))
     }
 
-    fn item(&mut self, item: &'a Item, options: &mut Options, asked: Asked<'a>) {
+    fn item(&mut self, item: &'a Item, options: &mut Options, asked: Asked<'a>, decides: bool) {
+        if let (Asked::Nowhere, false) = (asked, decides) {
+            self.joined(item, *options);
+        }
+        let for_nothing = item.rest.iter().rposition(|(or, next)| *or && is_nothing(next));
         for (at, pipeline) in item.pipelines().enumerate() {
-            let later = item.rest.get(at..).unwrap_or_default();
-            let for_nothing = later.iter().any(|(or, next)| *or && is_nothing(next));
-            let asked = match (asked, later.first()) {
-                (Asked::Nowhere, _) if for_nothing => Asked::ForNothing,
+            let asked = match (asked, item.rest.get(at)) {
+                (Asked::Nowhere, _) if for_nothing.is_some_and(|nothing| at <= nothing) => Asked::ForNothing,
                 (Asked::Nowhere, _) if pipeline.negated => Asked::At("behind `!`", None),
                 (Asked::Nowhere, Some((true, _))) => Asked::At("before `||`", None),
                 (Asked::Nowhere, Some((false, _))) => Asked::At("before `&&`", None),
                 _ => asked,
             };
-            let apart = item.background || pipeline.commands.len() > 1;
+            let is_pipe = pipeline.commands.len() > 1;
             for command in &pipeline.commands {
                 let mut own = *options;
-                self.command(command, if apart { &mut own } else { options }, asked);
+                let options = if item.background || is_pipe { &mut own } else { &mut *options };
+                // What a pipe is made of are shells of their own, and it is told elsewhere whom nobody asks.
+                self.command(command, options, asked, decides || is_pipe || item.background);
             }
         }
     }
 
-    fn command(&mut self, command: &'a Command, options: &mut Options, asked: Asked<'a>) {
+    fn command(&mut self, command: &'a Command, options: &mut Options, asked: Asked<'a>, decides: bool) {
         let condition = match asked {
             Asked::Nowhere => Asked::At("in a condition", None),
             _ => asked,
@@ -119,17 +167,19 @@ impl<'a> Looker<'a, '_> {
             Kind::Simple { words, documents, .. } => self.simple(words, documents, options, asked),
             Kind::Test(_) => {}
             Kind::If { conditions, branches } => {
-                conditions.iter().for_each(|list| self.list(list, options, condition));
-                branches.iter().for_each(|list| self.list(list, options, asked));
+                conditions.iter().for_each(|list| self.list(list, options, condition, decides));
+                branches.iter().for_each(|list| self.list(list, options, asked, decides));
             }
             Kind::Loop { condition: list, body, .. } => {
-                self.list(list, options, condition);
-                self.list(body, options, asked);
+                self.list(list, options, condition, decides);
+                // The next round goes on.
+                self.list(body, options, asked, false);
             }
-            Kind::Case(cases) => cases.iter().for_each(|list| self.list(list, options, asked)),
-            Kind::Group(list) => self.list(list, options, asked),
-            Kind::Subshell(list) => self.list(list, &mut options.within(), asked),
-            Kind::Function { body, .. } => self.list(body, &mut options.within(), Asked::Nowhere),
+            Kind::Case(cases) => cases.iter().for_each(|list| self.list(list, options, asked, decides)),
+            Kind::Group(list) => self.list(list, options, asked, decides),
+            // How a shell of its own ends, and a function, is heard where it is called.
+            Kind::Subshell(list) => self.list(list, &mut options.within(), asked, true),
+            Kind::Function { body, .. } => self.list(body, &mut options.within(), Asked::Nowhere, true),
         }
     }
 
@@ -142,7 +192,7 @@ impl<'a> Looker<'a, '_> {
             && let Some(body) = self.known.function(&first.text)
             && self.seen.insert(&first.text)
         {
-            self.list(body, &mut options.within(), Asked::At(place, Some(&first.text)));
+            self.list(body, &mut options.within(), Asked::At(place, Some(&first.text)), true);
         }
         if self.depth > 0 {
             for (script, own) in given(words, documents) {

@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
+use super::super::ui;
 use crate::blueprint::Blueprint;
-use crate::op::{parameters_written, passwords_written, tokens_written};
+use crate::op::{Secrets, parameters_written, passwords_written, tokens_written};
 use crate::yaml::{Diagnostic, FileId, MAX_PROBLEMS, Mapping, Node, Span, Value};
 
 /// Fields whose values are URLs, or hold some.
 const URLS: [&str; 3] = ["debs", "external_tree", "url"];
+
+/// Values that say whether, and not what.
+const SWITCHES: [&str; 7] = ["always", "disabled", "enabled", "false", "never", "none", "true"];
 
 /// An error in a URL that a task gets, elsewhere a warning.
 pub(super) fn written(blueprint: &Blueprint) -> Vec<Diagnostic> {
@@ -28,7 +32,82 @@ pub(super) fn written(blueprint: &Blueprint) -> Vec<Diagnostic> {
     tasks.for_each(|task| task.fields.entries.iter().for_each(|(_, node)| leaves(node, &mut texts)));
     let given = texts.into_iter().filter_map(|node| given(blueprint, node, &urls));
     found.extend(given.take(MAX_PROBLEMS));
+    found.extend(variables(blueprint).take(MAX_PROBLEMS));
     found
+}
+
+/// From now on, no line shows a value that [`variables`] tells of.
+pub(super) fn hide(blueprint: &Blueprint) {
+    let mut secrets = Secrets::default();
+    named(blueprint).for_each(|found| secrets.hide(&found.value));
+    ui::hide(&secrets);
+}
+
+/// A variable that is a secret by its name, and has its value here.
+struct Named<'b> {
+    name: &'b str,
+    value: String,
+    span: Span,
+    /// It is one of the image, and not of a task.
+    of_image: bool,
+}
+
+fn named(blueprint: &Blueprint) -> impl Iterator<Item = Named<'_>> {
+    let image = &blueprint.manifest.image;
+    let of_image = image.env.iter().zip(&image.env_places);
+    let of_image =
+        of_image.map(|((name, value), span)| Named { name, value: value.clone(), span: *span, of_image: true });
+    let tasks = blueprint.files.iter().flat_map(|file| &file.tasks);
+    let entries = tasks.filter_map(|task| match &task.fields.get("env")?.value {
+        Value::Mapping(env) => Some(&env.entries),
+        _ => None,
+    });
+    let of_tasks = entries.flatten().filter_map(|(key, node)| {
+        let Value::Scalar { text, .. } = &node.value else { return None };
+        let value = blueprint.with_own_values(text).map_or_else(|| text.clone(), |(expanded, _)| expanded);
+        Some(Named { name: &key.text, value, span: node.span, of_image: false })
+    });
+    of_image.chain(of_tasks).filter(|found| is_secret(found.name, &found.value))
+}
+
+/// Those of commands and of the image.
+fn variables(blueprint: &Blueprint) -> impl Iterator<Item = Diagnostic> {
+    named(blueprint).map(|Named { name, span, of_image, .. }| {
+        let (has_it, help) = match of_image {
+            true => (
+                "every image has its value",
+                "leave it out of `image`: who runs it gives it to the container (`-e`), and tasks that need it have it in \
+                 their own `env`, from `required_env` with `secret: true`"
+                    .to_owned(),
+            ),
+            false => (
+                "its value stands in the blueprint",
+                format!(
+                    "name it in `required_env` with `secret: true`, and write `{name}: '{{{{.Vars.{name}}}}}'`: each user \
+                     gives it"
+                ),
+            ),
+        };
+        let message = format!("`{name}` is a secret by its name, and {has_it}");
+        let warning = Diagnostic::warning("password", span, message);
+        warning.label("for all to read who read the blueprint").help(help)
+    })
+}
+
+/// True for a secret's name with a value that may be one: what refers to another, is the path of a file, a switch or a
+/// word of fewer than four characters is none.
+fn is_secret(name: &str, value: &str) -> bool {
+    let is_switch = SWITCHES.contains(&value.to_ascii_lowercase().as_str());
+    let is_place = value.starts_with(['/', '~', '.']) || value.contains("://");
+    // What is only called a key may be anything.
+    let is_key =
+        !name.to_ascii_uppercase().ends_with("KEY") || value.len() >= 16 && !value.contains(char::is_whitespace);
+    Secrets::is_secret_name(name)
+        && is_key
+        && !is_switch
+        && !is_place
+        && value.chars().count() >= 4
+        && !value.contains(['$', '{'])
 }
 
 /// The same of a text that gets a password from a variable whose value stands in the blueprint.
@@ -104,5 +183,36 @@ fn leaves<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
         Value::Scalar { .. } => found.push(node),
         Value::Sequence(items) => items.iter().for_each(|item| leaves(item, found)),
         Value::Mapping(mapping) => mapping.entries.iter().for_each(|(_, node)| leaves(node, found)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_a_value_is() {
+        for (name, value) in [
+            ("API_TOKEN", "glpat-abc"),
+            ("DB_PASSWORD", "hunter2"),
+            ("GIT_AUTH", "user:pass"),
+            ("SIGNING_KEY", "0123456789abcdef"),
+            ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG"),
+        ] {
+            assert!(is_secret(name, value), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("API_TOKEN", "{{.Vars.API_TOKEN}}"),
+            ("API_TOKEN", "$OTHER"),
+            ("API_TOKEN", ""),
+            ("API_TOKEN", "/run/secrets/token"),
+            ("GIT_AUTH", "none"),
+            ("USE_AUTH", "1"),
+            ("SORT_KEY", "name"),
+            ("DB_USER", "hunter2"),
+            ("TOKENIZERS_PARALLELISM", "false"),
+        ] {
+            assert!(!is_secret(name, value), "{name}: {value}");
+        }
     }
 }

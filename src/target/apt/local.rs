@@ -72,6 +72,29 @@ impl LocalDeb {
         Err(TargetError::Deb { what: self.what.clone(), why })
     }
 
+    /// Why it cannot be installed beside `other`, which the same task names: of a name there is one package, of each
+    /// architecture that it is built for.
+    pub fn beside(&self, other: &Self) -> Result<(), TargetError> {
+        let apart =
+            self.architecture != other.architecture && self.architecture != "all" && other.architecture != "all";
+        if self.package != other.package || apart {
+            return Ok(());
+        }
+        let why = format!(
+            "is {} {}, and {} is {} {}: one of them can be installed, so leave the other out of `debs`",
+            self.package, self.version, other.what, other.package, other.version
+        );
+        Err(TargetError::Deb { what: self.what.clone(), why })
+    }
+
+    /// Its name in records of what is installed: that of dpkg, with `:arch` where that is not `native`.
+    pub fn recorded_as(&self, native: &str) -> String {
+        match self.architecture.as_str() {
+            own if own == native || own == "all" => self.package.clone(),
+            other => format!("{}:{other}", self.package),
+        }
+    }
+
     /// True if this very package is installed in `root`. Vendors build packages anew under the version that they had.
     pub fn is_installed(&self, root: &Root, status: &Status<'_>) -> bool {
         let stanza = status.stanza(&self.package, &self.version, &self.architecture);
@@ -85,7 +108,7 @@ impl LocalDeb {
 
     /// As apt names its file.
     pub fn file_name(&self) -> String {
-        format!("{}_{}_{}.deb", self.package, self.version.replace(':', "%3a"), self.architecture)
+        super::file_named(&self.package, &self.version, &self.architecture)
     }
 }
 
@@ -107,7 +130,42 @@ fn found(head: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use layers::tar::{Entry, Kind, TarWriter, plain_directory};
+
     use super::*;
+
+    /// A package without files, as tests want it.
+    fn package(directory: &Path, name: &str, version: &str, architecture: &str) -> LocalDeb {
+        let file = format!("{name}-{version}-{architecture}.deb");
+        let control = format!("Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n");
+        let path = directory.join(&file);
+        let mut files = TarWriter::new(Vec::new());
+        let size = control.len() as u64;
+        let entry = Entry { kind: Kind::File, mode: 0o644, size, ..plain_directory(Path::new("control")) };
+        files.append(&entry, &mut control.as_bytes()).unwrap();
+        let mut deb = b"!<arch>\n".to_vec();
+        for (name, content) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar", &files.finish().unwrap())] {
+            deb.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).bytes());
+            deb.extend(content);
+        }
+        std::fs::write(&path, deb).unwrap();
+        LocalDeb::read(&Source::Local { path: file }, &path).unwrap()
+    }
+
+    #[test]
+    fn of_a_name_there_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |version, architecture| package(directory.path(), "foo", version, architecture);
+        let (one, other) = (of("1.0", "amd64"), of("1.1", "amd64"));
+        let told = other.beside(&one).unwrap_err().to_string();
+        assert!(told.starts_with("foo-1.1-amd64.deb is foo 1.1, and foo-1.0-amd64.deb is foo 1.0: "), "{told}");
+        assert!(of("1.0", "all").beside(&one).is_err());
+        assert!(
+            of("1.0", "i386").beside(&one).is_ok()
+                && package(directory.path(), "bar", "1.0", "amd64").beside(&one).is_ok()
+        );
+        assert_eq!((one.recorded_as("amd64"), one.recorded_as("arm64")), ("foo".into(), "foo:amd64".into()));
+    }
 
     #[test]
     fn what_is_no_package_is_told() {

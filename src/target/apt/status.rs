@@ -41,6 +41,25 @@ impl<'a> Status<'a> {
         self.installed.iter().find(same).map(|has| has.stanza)
     }
 
+    /// Packages of this root that `now`, the same one later, does not have in any version: `name`, or `name:arch` for one of
+    /// another architecture than its own.
+    pub fn gone(&self, now: &Status<'_>) -> Vec<String> {
+        let there = |had: &&Installed<'_>| {
+            let same = |has: &Installed<'_>| {
+                has.package == had.package
+                    && (has.architecture == had.architecture
+                        || [has.architecture, had.architecture].iter().all(|one| self.is_own(one)))
+            };
+            now.installed.iter().any(same)
+        };
+        let gone = self.installed.iter().filter(|had| !there(had));
+        gone.map(|had| match self.is_own(had.architecture) {
+            true => had.package.to_owned(),
+            false => format!("{}:{}", had.package, had.architecture),
+        })
+        .collect()
+    }
+
     /// Those of `packages` that are not installed. A bare name means the native architecture, as it does to apt;
     /// `name:arch` counts only in that architecture, `name=version` only in that version. Which version `name/suite`
     /// means, apt alone knows: it is asked each time.
@@ -176,6 +195,24 @@ mod tests {
         assert_eq!(missing("i386"), "zlib1g-dev zlib1g-dev=1:1.2");
         assert_eq!(missing("amd64"), "zlib1g-dev:i386");
         assert_eq!(missing("all"), "zlib1g-dev:i386");
+    }
+
+    #[test]
+    fn what_is_no_longer_there_is_gone() {
+        let of = |name: &str, arch: &str, version: &str| {
+            format!("Package: {name}\nStatus: install ok installed\nArchitecture: {arch}\nVersion: {version}\n\n")
+        };
+        let before = [
+            DPKG.to_owned(),
+            of("git", "amd64", "1"),
+            of("x", "all", "1"),
+            of("y", "i386", "1"),
+            of("z", "amd64", "1"),
+        ];
+        let now = [DPKG.to_owned(), of("x", "amd64", "2"), of("y", "amd64", "1"), of("z", "amd64", "2")];
+        let (before, now) = (before.concat(), now.concat());
+        assert_eq!(Status::read(&before).gone(&Status::read(&now)), ["git", "y:i386"]);
+        assert_eq!(Status::read(&now).gone(&Status::read(&now)), [""; 0]);
     }
 
     #[test]

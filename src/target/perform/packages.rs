@@ -25,6 +25,13 @@ struct Missing {
     again: bool,
 }
 
+impl Missing {
+    /// True if one of them is that package, by the name of its file.
+    fn has(&self, name: &str) -> bool {
+        self.files.iter().any(|(own, _)| own == name)
+    }
+}
+
 impl Performer<'_> {
     pub(super) fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
         let root = self.accounts()?.user("root")?;
@@ -58,23 +65,57 @@ impl Performer<'_> {
             let wanted: Vec<&str> = missing.iter().copied().chain(names.iter().map(String::as_str)).collect();
             let archives = this.archives(&wanted, recommends, local.again)?;
             this.site.lend_archives(&archives)?;
-            let exit = this.as_root(&apt::install_command(&wanted, recommends, local.again))?;
+            let exit = this.apt_get(&apt::install_command(&wanted, recommends, local.again), false)?;
             this.site.keep_archives(&archives)?;
             Ok(exit)
         })
     }
 
+    /// Runs `command`, by which apt installs packages, `offline` or not. On a host that is somebody's, nothing that is
+    /// installed goes for them; in an image, it is told.
+    fn apt_get(&mut self, command: &[String], offline: bool) -> Result<i32, TargetError> {
+        let run = |this: &mut Self, command: &[String]| match offline {
+            true => this.offline(command),
+            false => this.as_root(command),
+        };
+        if self.site.keeps_packages() {
+            let exit = run(self, &apt::keeping(command))?;
+            let packages = if exit == 0 { Vec::new() } else { self.would_remove(command)? };
+            return if packages.is_empty() { Ok(exit) } else { Err(TargetError::Removes { packages }) };
+        }
+        let before = self.read(apt::STATUS);
+        let exit = run(self, command)?;
+        if exit == 0 {
+            let gone = Status::read(&before).gone(&Status::read(&self.read(apt::STATUS)));
+            if !gone.is_empty() {
+                self.warnings.push(format!("apt has removed {} for what it was to install", gone.join(", ")));
+            }
+        }
+        Ok(exit)
+    }
+
+    /// What apt would remove for what `command` installs; nothing if it does not say.
+    fn would_remove(&mut self, command: &[String]) -> Result<Vec<String>, TargetError> {
+        let (exit, printed) = self.printed(&apt::simulated(command))?;
+        Ok(if exit == 0 { apt::removed(&printed) } else { Vec::new() })
+    }
+
     /// Those of `debs` that are not what is installed.
     fn missing_debs(&self, has: &Status<'_>, debs: &[Source]) -> Result<Missing, TargetError> {
         let mut missing = Missing::default();
-        for source in debs {
+        let mut named: Vec<LocalDeb> = Vec::new();
+        // One that is named twice is one.
+        let debs = debs.iter().enumerate().filter(|(at, source)| !debs[..*at].contains(source));
+        for (_, source) in debs {
             let path = self.file(source)?;
             let deb = LocalDeb::read(source, &path)?;
             deb.fits(has, &self.read(apt::ARCHITECTURES))?;
+            named.iter().try_for_each(|other| deb.beside(other))?;
             if !deb.is_installed(self.root(), has) {
                 missing.again |= deb.has_namesake(has);
                 missing.files.push((deb.file_name(), path));
             }
+            named.push(deb);
         }
         Ok(missing)
     }
@@ -106,6 +147,11 @@ impl Performer<'_> {
 
     /// What apt says it would fetch.
     fn uris(&mut self, packages: &[&str], recommends: bool, again: bool) -> Result<(i32, String), TargetError> {
+        self.printed(&apt::uris_command(packages, recommends, again))
+    }
+
+    /// Runs a command that only says something. Gives its exit status and what it said.
+    fn printed(&mut self, command: &[String]) -> Result<(i32, String), TargetError> {
         let root = self.accounts()?.user("root")?;
         let printed = RefCell::new(Vec::new());
         let keep = |bytes: &[u8]| {
@@ -115,7 +161,7 @@ impl Performer<'_> {
             }
         };
         let env = self.assigned(&root)?;
-        let exit = self.site.run(&apt::uris_command(packages, recommends, again), &root, &env, "/", &keep)?;
+        let exit = self.site.run(command, &root, &env, "/", &keep)?;
         Ok((exit, String::from_utf8_lossy(&printed.borrow()).into_owned()))
     }
 
@@ -162,7 +208,9 @@ impl Performer<'_> {
         if local.files.is_empty() && !rest {
             return Ok(0);
         }
-        let automatic = has.automatic(packages, debs, &self.read(apt::EXTENDED_STATES));
+        // What the archive has as well is there already.
+        let debs: Vec<Deb> = debs.iter().filter(|deb| !local.has(&apt::file_name(deb))).cloned().collect();
+        let automatic = has.automatic(packages, &debs, &self.read(apt::EXTENDED_STATES));
         // Of those that are there already, none is installed again for the sake of another.
         let there = |deb: &Deb| has.stanza(&deb.package, &deb.version, &deb.architecture).is_some();
         let files = debs.iter().filter(|deb| !(local.again && there(deb)));
@@ -170,7 +218,7 @@ impl Performer<'_> {
         let mut files = files.collect::<Result<Vec<(String, PathBuf)>, TargetError>>()?;
         files.extend(local.files);
         self.with_debs(&files, |this, names| {
-            let exit = this.offline(&apt::local_command(names, local.again))?;
+            let exit = this.apt_get(&apt::local_command(names, local.again), true)?;
             if exit != 0 || automatic.is_empty() {
                 return Ok(exit);
             }
@@ -220,7 +268,9 @@ impl Performer<'_> {
         if exit != 0 {
             return Err(failed("asking apt what it would install", exit, &printed));
         }
-        let debs = apt::uris(&printed).map_err(|line| TargetError::Unpinnable { line })?;
+        let mut debs = apt::uris(&printed).map_err(|line| TargetError::Unpinnable { line })?;
+        // apt takes from the archive what it has there as well.
+        debs.retain(|deb| !local.has(&apt::file_named(&deb.package, &deb.version, &deb.arch)));
         Ok(Closure { debs, suite: apt::suite(&self.read("etc/os-release")) })
     }
 }

@@ -5,7 +5,7 @@ use super::{Lexer, Token};
 /// So many `$(…)` in each other are read as scripts; of what is deeper, brackets are counted.
 const DEEPEST: usize = 32;
 /// Words that a command may follow.
-const BEFORE: [&str; 10] = ["!", "do", "elif", "else", "if", "then", "time", "until", "while", "{"];
+pub(super) const BEFORE: [&str; 10] = ["!", "do", "elif", "else", "if", "then", "time", "until", "while", "{"];
 
 impl Lexer<'_> {
     /// Bytes of the expansion that begins here with one character and a bracket: up to the bracket that closes it.

@@ -276,3 +276,120 @@ fn a_strict_shell_starts_another_that_is_not() {
         assert_eq!(passed_over(script, Options::STRICT, false), None, "{script}");
     }
 }
+
+/// Each of them is reached: `bash -c`.
+#[test]
+fn a_strict_shell_of_brackets_ends_alone() {
+    for (script, what) in [
+        ("(set -e; make; make install)\necho reached", "`make` ends its `( … )` alone"),
+        ("( set -e\n make && make install\n rm x\n)\necho reached", "`make install` ends its `( … )` alone"),
+        ("for d in a b; do (set -e; cd $d; make); done", "`cd $d` ends its `( … )` alone"),
+        ("a | { set -e; read -r x; make $x; }\necho reached", "of a pipe, only the last command decides, not `a`"),
+        ("echo a | { set -e; make; x; }\necho reached", "`make` ends its part of the pipe alone"),
+    ] {
+        assert_eq!(found(script).as_deref(), Some(what), "{script}");
+    }
+    for script in [
+        "(set -e; make; make install)",
+        "(set -e; make; make install) || exit 1\necho",
+        "(set -e; make; make install)\nrc=$?\nexit $rc",
+        "set -e\n(set -e; make; make install)\necho",
+        "(set -e; echo a; echo b)\necho",
+    ] {
+        assert_eq!(found(script), None, "{script}");
+    }
+}
+
+#[test]
+fn a_pattern_is_no_pipe() {
+    for script in ["shopt -s extglob && rm !(a|b)", "set -e\nls *.@(c|h) +(x|y)z a?(b|c)\nmake", "rm -r \"$d\"/!(a|b)"]
+    {
+        assert_eq!(found(script), None, "{script}");
+    }
+    assert!(found("if !(a | b); then c; d; fi").is_some_and(|what| what.contains("`c`")));
+}
+
+/// Each of them is reached: `bash -e -o pipefail -c`.
+#[test]
+fn a_substitution_has_no_errexit_of_its_own() {
+    let of = |script: &str| passed_over(script, Options::default(), false).map(|found| (found.what, found.by));
+    for script in ["x=$(cd /nope; make)\necho $x", "echo $(cd /nope; make)", "export x=`cd /nope; make`"] {
+        let wanted = ("a `$(…)` goes on where `cd /nope` fails".to_owned(), By::Substituted);
+        assert_eq!(of(&format!("set -e\n{script}")), Some(wanted), "{script}");
+        for first in ["set -e; shopt -s inherit_errexit", "set -e -o posix"] {
+            assert_eq!(of(&format!("{first}\n{script}")), None, "{script}");
+        }
+        assert_eq!(passed_over(script, Options::STRICT, false), None, "{script}");
+    }
+    for script in [
+        "x=$(cd /nope && make)",
+        "x=$(which a; which b)",
+        "x=$(make; true)",
+        "x=$(make; echo $?)",
+        "x=$(echo a; make)",
+        "x=$(make)",
+        "[ \"$(make; a)\" = x ] || exit 1",
+    ] {
+        assert_eq!(of(&format!("set -e\n{script}\necho")), None, "{script}");
+    }
+}
+
+/// Each of them ends with 0: `bash -c`.
+#[test]
+fn a_trap_may_turn_a_failure_around() {
+    let of = |script: &str| passed_over(script, Options::STRICT, false).map(|found| found.by);
+    for script in [
+        "trap \"exit 0\" EXIT\nmake",
+        "trap 'rm -f x; exit 0' EXIT TERM\nmake",
+        "trap 'exit 0' 0\nmake",
+        "cleanup() { rm -f x; exit 0; }\ntrap cleanup EXIT\nmake",
+        "cleanup() {\n  if [ -f x ]; then rm x; fi\n  exit 0\n}\ntrap cleanup EXIT\nmake",
+    ] {
+        assert_eq!(of(script), Some(By::Trap), "{script}");
+    }
+    for script in [
+        "trap 'rm -f x' EXIT\nmake",
+        "trap 'rm -f x; exit' EXIT\nmake",
+        "trap 'exit 0' TERM\nmake",
+        "trap '[ $? = 0 ] || exit 1; exit 0' EXIT\nmake",
+        "trap 'if [ $? != 0 ]; then exit 1; fi; exit 0' EXIT\nmake",
+        "trap 'fail || exit 0' EXIT\nmake",
+        "trap 'exit 0' EXIT\nmake\ntrap - EXIT\nmake",
+        "f() { f; exit 0; }\ntrap 'rm x; false' EXIT",
+    ] {
+        assert_eq!(of(script), None, "{script}");
+    }
+}
+
+/// What is odd costs no more than its length.
+#[test]
+fn long_ones_end() {
+    const N: usize = 5_000;
+    let call = |at: usize| format!("f{at}() {{ f{}; x; }}\n", at + 1);
+    let calls: String = (0..5000).map(call).collect();
+    let scripts = [
+        "(".repeat(10 * N),
+        "((".repeat(4 * N),
+        "if make; then ".repeat(N),
+        "make || ".repeat(N) + "make",
+        "make && ".repeat(N) + "make",
+        "make | ".repeat(N) + "make",
+        "make; ".repeat(N) + "make",
+        "set -e\n".to_owned() + &"export A=$(make) && ".repeat(N) + "make",
+        format!("set -e\n{calls}f0 || exit 1"),
+        "apt install x\n".repeat(N) + "Assume-Yes",
+        "{ make && make; } || x\n".repeat(N),
+        "x=$(a; b) ".repeat(N),
+        "rm !(a".repeat(N),
+        "rm +(".repeat(N),
+    ];
+    for script in scripts {
+        for options in [Options::default(), Options::ERREXIT] {
+            let _ = passed_over(&script, options, false);
+            let _ = super::super::masked::masked(&script, options);
+            let _ = super::super::lost::lost(&script, options);
+            let _ = super::super::unended::unended(&script, options);
+        }
+        let _ = super::super::asks(&script);
+    }
+}

@@ -78,3 +78,57 @@ fn what_ends_where_it_should_is_nothing_to_tell() {
     // Functions that call each other.
     assert_eq!(found("f() { g; a; }\ng() { f; b; }\nf || exit 1", Options::STRICT).len(), 1);
 }
+
+/// Each of them is reached: `bash -O inherit_errexit -e -o pipefail -c`.
+#[test]
+fn of_what_is_joined_only_the_last_one_ends_anything() {
+    for (script, text) in [
+        ("cd /nope && make\necho reached", "cd /nope"),
+        ("make && make install\nrm -r build", "make"),
+        ("cd b && make && make install\nldconfig", "cd b"),
+        ("[ -d x ] && cd x && make\necho reached", "cd x"),
+        ("{ cd /nope && make; }\necho reached", "cd /nope"),
+        ("if [ -d x ]; then cd x && make; fi\necho reached", "cd x"),
+        ("case x in x) cd x && make ;; esac\necho reached", "cd x"),
+        ("for d in a b; do cd $d && make; done", "cd $d"),
+        ("find . | while read -r f; do cd $f && make; done\necho reached", "cd $f"),
+        ("f() { cd x && make; echo reached; }\nf", "cd x"),
+        ("curl -f https://x.example | tar x && make\necho reached", "curl -f https://x.example | tar x"),
+        ("a || tar xf b && make\necho reached", "tar xf b"),
+        ("make && echo ok\necho reached", "make"),
+        ("trap 'echo $?' ERR\n(cd x && make && true; echo reached)", "cd x"),
+    ] {
+        let wanted = vec![(text.to_owned(), "before `&&`", None)];
+        let first = text.split(" | ").next().unwrap().to_owned();
+        let found = found(script, Options::STRICT);
+        assert!(found == wanted || found == [(first, "before `&&`", None)], "{script}: {found:?}");
+        let set = format!("set -e\n{script}");
+        assert_eq!(unended(&set, Options::default()).iter().filter(|one| one.joined).count(), 1, "{script}");
+        assert!(unended(script, Options::default()).is_empty(), "{script}");
+    }
+    for script in [
+        "cd /nope && make",
+        "(cd /nope && make)\necho",
+        "f() { cd /nope && make; }\nf\necho",
+        "for d in a b; do (cd $d && make); done\necho",
+        "if [ -d x ]; then cd x && make; fi",
+        "cd /nope && make || exit 1\necho",
+        "cd /nope && make\nrc=$?\nexit $rc",
+        "[ -f x ] && rm x\necho",
+        "test -f x && rm x\necho",
+        "[[ -f x ]] && rm x\necho",
+        "command -v x > /dev/null && x\necho",
+        "grep -q x f && sed -i s/x/y/ f\necho",
+        "dpkg -s x && y\necho",
+        "make x 2> /dev/null && y\necho",
+        "make && found=1\necho",
+        "make && exit 0\necho",
+        "is_arm && x\necho",
+        "$verbose && x\necho",
+        "echo a && make\necho",
+        "cd /nope && make &\nwait $!",
+        "x=$(which a) && b\necho",
+    ] {
+        assert_eq!(found(script, Options::STRICT), [], "{script}");
+    }
+}

@@ -301,7 +301,7 @@ fn because(
 ) -> Result<(), BuildError> {
     let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
     let reasons = if no_cache.covers(layer) {
-        vec![forecast::asked()]
+        vec![forecast::asked(no_cache)]
     } else {
         forecast::why(resolver, layer, lowered, inputs, lasts, None)?
     };

@@ -13,7 +13,7 @@ use layers::store::LayerBlob;
 
 use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
-use crate::image::{Composed, Image, Layer, NewLayer, compose, config_env};
+use crate::image::{Composed, Image, Layer, MAX_LAYERS, NewLayer, compose, config_env};
 use crate::op::Step;
 use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
 use crate::resolve::{Base, Resolver, WITNESS};
@@ -22,6 +22,7 @@ use crate::target::DEFAULT_EPOCH;
 mod advice;
 mod agent;
 mod archives;
+mod bases;
 mod blobs;
 mod checkouts;
 mod closures;
@@ -153,6 +154,7 @@ pub fn build(
     mut resolved: Resolved,
     options: &Options,
 ) -> Result<Built, BuildError> {
+    bases::tell_of_triggers(resolver, &lowered.base, &resolved.base.image);
     let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
     loop {
         let made = make(resolver, directory, lowered.clone(), resolved.clone(), options);
@@ -166,6 +168,10 @@ pub fn build(
             // Of every layer at most once: it is not believed again.
             Err(error @ BuildError::Lost { digest, .. }) if !base.contains(&digest) => {
                 resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));
+            }
+            Err(BuildError::Lost { digest, reason }) => {
+                let reason = format!("it is one of the base {}, and {reason}", lowered.base);
+                return Err(BuildError::Lost { digest, reason });
             }
             Err(error @ BuildError::Claim { .. }) => {
                 resolver.reporter.event(Event::Warning(format!("{error}; the archive is believed")));
@@ -236,6 +242,8 @@ fn make(
     let composed = composed(&image, &done, &lowered.image, &profile, resolver, options.epoch);
     store(resolver, &composed)?;
     let config = Digest::of(&composed.config);
+    let own = done.iter().filter(|layer| layer.blob.is_some()).count();
+    bases::tell_of_layers(resolver, &lowered.base, image.layers.len(), own);
     base.image = image;
     Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
 }
@@ -255,6 +263,10 @@ fn planned(
     // A base of packages is one layer, and so is what `alloy run --rw` keeps.
     let below = base.map_or(1, |base| base.image.layers.len().max(1));
     let layers = plan::split(std::mem::take(&mut lowered.layers), layering, MOST_LAYERS.saturating_sub(below + 1));
+    let own = layers.len();
+    if base.is_some() && below + own > MAX_LAYERS {
+        return Err(BuildError::TooManyLayers { base: lowered.base.clone(), below, own });
+    }
     Plan::new(layers, platform, inputs).map_err(BuildError::UnknownSource)
 }
 
@@ -301,7 +313,7 @@ fn because(
 ) -> Result<(), BuildError> {
     let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
     let reasons = if no_cache.covers(layer) {
-        vec![forecast::asked()]
+        vec![forecast::asked(no_cache)]
     } else {
         forecast::why(resolver, layer, lowered, inputs, lasts, None)?
     };
@@ -320,11 +332,12 @@ fn composed(
     epoch: u64,
 ) -> Composed {
     let new = layers.iter().map(|built| NewLayer { name: built.name.clone(), layer: built.blob.as_ref().map(layer) });
-    compose(base, &new.collect::<Vec<_>>(), spec, profile, resolver.platform, epoch)
+    // Docker takes them away from what is built as well, once it has done them.
+    compose(&base.clone().without_triggers(), &new.collect::<Vec<_>>(), spec, profile, resolver.platform, epoch)
 }
 
 fn layer(blob: &LayerBlob) -> Layer {
-    Layer { descriptor: blob.descriptor.clone(), diff_id: blob.diff_id }
+    Layer::new(blob.descriptor.clone(), blob.diff_id)
 }
 
 fn store(resolver: &Resolver<'_>, composed: &Composed) -> Result<(), BuildError> {

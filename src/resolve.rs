@@ -28,6 +28,7 @@ mod downloads;
 mod error;
 mod excludes;
 mod files;
+mod foreign;
 mod kept;
 mod known;
 mod meant;
@@ -44,6 +45,7 @@ pub use downloads::WITNESS;
 pub use error::ResolveError;
 pub use excludes::unused;
 pub use files::{local, taken};
+pub use foreign::from_urls;
 pub use kept::Kept;
 pub use meant::Other;
 pub use packages::Asked;
@@ -185,20 +187,22 @@ impl Resolver<'_> {
                 let _wait = Wait::start(self.reporter, format!("an answer about {reference}"));
                 return self.archive(suite, contents);
             }
-            BaseRef::Oci { path, tag } => {
-                let tag_name = tag.as_deref();
-                let read = || image::read_layout(self.store, self.files(), path, tag_name, self.platform);
-                let read = || self.verified(path, read()?);
-                self.unchanged(&path.join(INDEX), tag.as_deref().unwrap_or_default(), read)?
+            BaseRef::Scratch => return Ok(rootfs::empty()),
+            BaseRef::Oci(text) => {
+                let (path, wanted) = image::layout_place(self.files(), text);
+                let read = || image::read_layout(self.store, self.files(), &path, &wanted, self.platform);
+                let read = || self.verified(&path, read()?);
+                self.unchanged(&path.join(INDEX), &wanted.to_string(), read)?
             }
-            BaseRef::OciArchive(path) => {
-                let read =
-                    || self.verified(path, image::read_layout_archive(self.store, self.files(), path, self.platform)?);
-                self.unchanged(path, "", read)?
+            BaseRef::OciArchive(text) => {
+                let (path, wanted) = image::archive_place(self.files(), text);
+                let read = || image::read_layout_archive(self.store, self.files(), &path, &wanted, self.platform);
+                self.unchanged(&path, &wanted.to_string(), || self.verified(&path, read()?))?
             }
-            BaseRef::DockerArchive(path) => {
-                let read = || self.verified(path, image::read_docker_archive(self.store, self.files(), path)?);
-                self.unchanged(path, "", read)?
+            BaseRef::DockerArchive(text) => {
+                let (path, wanted) = image::archive_place(self.files(), text);
+                let read = || image::read_docker_archive(self.store, self.files(), &path, &wanted);
+                self.unchanged(&path, &wanted.to_string(), || self.verified(&path, read()?))?
             }
             BaseRef::Rootfs(path) if self.is_directory(path) => self.directory(path)?,
             BaseRef::Rootfs(path) => self.unchanged(path, "", || self.rootfs(path))?,
@@ -236,6 +240,7 @@ impl Resolver<'_> {
         image.is_for(&what, self.platform).map_err(sent)?;
         for layer in image.layers.iter().filter(|layer| !self.store.holds(&layer.descriptor)) {
             elsewhere::note(self.store, &layer.descriptor.digest, &Place::beside(reference))?;
+            elsewhere::note_urls(self.store, &layer.descriptor.digest, layer.urls())?;
         }
         Ok(Base { identity: descriptor.digest, origin: Origin::Registry(what), image })
     }

@@ -1,7 +1,7 @@
 //! What an image was made from, by which layers. No times, no paths of the building machine, no values of secrets.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layers::digest::Digest;
 use url::Url;
@@ -17,6 +17,7 @@ use crate::fetch::shown;
 use crate::image::{BaseRef, BuiltFrom};
 use crate::lock::Lock;
 use crate::op::{Secrets, Source, lets_in, percent_decoded};
+use crate::plan::SCRATCH;
 use crate::plan::{Plan, Platform};
 use crate::resolve::Origin;
 
@@ -87,9 +88,14 @@ pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, fro
 
 /// A base's name as it is the same on every machine.
 fn anywhere(text: &str) -> String {
-    let name = |path: &Path| path.file_name().unwrap_or_default().into();
+    // Names of images may have slashes, and stand behind a colon.
+    let name = |path: &Path| {
+        let text = path.to_string_lossy();
+        let (place, image) = text.split_at(text.find(':').unwrap_or(text.len()));
+        PathBuf::from(format!("{}{image}", Path::new(place).file_name().unwrap_or_default().to_string_lossy()))
+    };
     match text.parse() {
-        Ok(BaseRef::Oci { path, tag }) => BaseRef::Oci { path: name(&path), tag }.to_string(),
+        Ok(BaseRef::Oci(path)) => BaseRef::Oci(name(&path)).to_string(),
         Ok(BaseRef::OciArchive(path)) => BaseRef::OciArchive(name(&path)).to_string(),
         Ok(BaseRef::DockerArchive(path)) => BaseRef::DockerArchive(name(&path)).to_string(),
         Ok(BaseRef::Rootfs(path)) => BaseRef::Rootfs(name(&path)).to_string(),
@@ -102,6 +108,8 @@ fn base(built: &Built) -> Vec<Dependency> {
         Origin::Registry(reference) => {
             vec![Dependency::new("base", "base", Some(format!("docker://{reference}")), Some(&built.base.identity))]
         }
+        // Nothing is no dependency.
+        Origin::Store if built.lowered.base == SCRATCH => Vec::new(),
         Origin::Store => vec![Dependency::new("base", "base", None, Some(&built.base.identity))],
         Origin::Archive(from) => {
             let plan = &from.plan;

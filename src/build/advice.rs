@@ -47,6 +47,13 @@ const MACHINES: [Case; 12] = [
     (&["systemctl: not installed in this image"], SYSTEMD),
 ];
 
+const NO_SHELL: &str = "the image has no such program: commands want a base with a shell, bash, such as deb:bookworm, or a \
+                        task before that brings one; on `scratch` nothing is there but what tasks put there";
+
+/// Of images without a shell.
+const SHELLS: [Case; 2] =
+    [(&["alloy: cannot run bash: No such file"], NO_SHELL), (&["alloy: cannot run /bin/sh: No such file"], NO_SHELL)];
+
 /// What helps against what `output` of a command of `step` in an image says, if that is known.
 pub(super) fn of(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
     checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
@@ -69,7 +76,8 @@ fn moved(step: &Step, output: &[String]) -> Option<String> {
 
 /// The same of what has nothing to do with where something is checked out from; `ssh` is the agent that was lent.
 fn known(output: &[String], ssh: Option<&Ssh>) -> Option<String> {
-    let known = output.iter().rev().find_map(|line| advice(line)).map(str::to_owned);
+    let known = output.iter().rev().find_map(|line| advice(line).or_else(|| case(line, &SHELLS)));
+    let known = known.map(str::to_owned);
     known.or_else(|| foreign(output)).or_else(|| Ssh::advice(output.iter().map(String::as_str), ssh))
 }
 
@@ -178,6 +186,10 @@ mod tests {
         }
         assert!(of("fatal: could not read Username for 'https://a.example': terminal prompts disabled").is_some());
         assert!(of("git@a.example: Permission denied (publickey).").is_some_and(|help| help.contains("--ssh default")));
+        assert!(
+            of("alloy: cannot run bash: No such file or directory (os error 2)")
+                .is_some_and(|it| it.contains("scratch"))
+        );
         assert_eq!(of("make: *** [all] Error 2"), None);
     }
 

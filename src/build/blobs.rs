@@ -10,10 +10,9 @@ use layers::store::{LayerBlob, Store, StoreError};
 use layers::tar::{TarError, for_each};
 
 use super::{BuildError, Built};
-use crate::cache::{RemoteError, elsewhere};
+use crate::cache::elsewhere;
 use crate::fetch::FetchError;
-use crate::registry::RegistryError;
-use crate::resolve::Resolver;
+use crate::resolve::{Resolver, from_urls};
 use crate::tasks::Task;
 
 /// Brings those of `blobs` that are not in the store there, from wherever they are known to be.
@@ -22,22 +21,27 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
     for blob in blobs.iter().filter(|blob| !resolver.store.holds(blob)) {
         let places: Vec<_> = elsewhere::places(resolver.store, &blob.digest)?.into_iter().collect();
         let remotes = resolver.remotes(&places);
-        let (wanted, store) = (blob.clone(), resolver.store.clone());
+        let urls = elsewhere::urls(resolver.store, &blob.digest)?;
+        let (wanted, store, fetcher) = (blob.clone(), resolver.store.clone(), resolver.fetcher.clone());
         let task = Task::start(resolver.runtime, async move {
             let mut last = None;
             for remote in remotes {
                 match remote.pull(&wanted, &store).await {
                     Ok(()) => return Ok(()),
-                    Err(error) => last = Some(error),
+                    Err(error) => last = Some(error.to_string()),
                 }
             }
-            Err(last)
+            if urls.is_empty() {
+                return Err(last);
+            }
+            let asked = from_urls(&fetcher, &store, &wanted, &urls).await;
+            asked.map_err(|error| Some(last.map_or(error.clone(), |last| format!("{last}; {error}"))))
         });
         tasks.push((blob.digest, task));
     }
     let mut lost = None;
     for (digest, task) in tasks {
-        let done = task.wait().unwrap_or_else(|error| Err(Some(RegistryError::from(FetchError::from(error)).into())));
+        let done = task.wait().unwrap_or_else(|error| Err(Some(FetchError::from(error).to_string())));
         // All of them are waited for: none goes on behind the back of a build that has failed.
         if let Err(error) = done {
             lost = lost.or(Some((digest, error)));
@@ -45,7 +49,7 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
     }
     match lost {
         None => Ok(()),
-        Some((digest, error)) => Err(lose(resolver, digest, error.map_or_else(|| "nobody has it".into(), said))?),
+        Some((digest, error)) => Err(lose(resolver, digest, error.unwrap_or_else(|| "nobody has it".to_owned()))?),
     }
 }
 
@@ -87,10 +91,6 @@ fn looked_into(store: &Store, layer: &LayerBlob) -> Result<DiffId, StoreError> {
     }
     for_each(reader, |_, _| Ok::<_, TarError>(())).map_err(|error| damaged(error.to_string()))?;
     Ok(found)
-}
-
-fn said(error: RemoteError) -> String {
-    error.to_string()
 }
 
 /// Forgets a layer that is not where it was said to be, or not what: it has to be made again.

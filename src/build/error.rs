@@ -8,7 +8,7 @@ use super::foreign::Need;
 use crate::cache::{Place, RemoteError};
 use crate::debian::DebianError;
 use crate::fetch::FetchError;
-use crate::image::ImageError;
+use crate::image::{ImageError, MAX_LAYERS};
 use crate::op::{Deb, Source, Step};
 use crate::registry::RegistryError;
 use crate::resolve::ResolveError;
@@ -110,6 +110,11 @@ pub enum BuildError {
     Foreign { need: Need, error: NoEmulator },
     #[error("`image.env` of manifest.yml: `{name}` refers to `${wanted}`, which neither {base} nor a line above sets")]
     Unset { name: String, wanted: String, base: String },
+    #[error(
+        "the base {base} has {below} layers, and the blueprint adds {own}: alloy can put up to {MAX_LAYERS} on top of each \
+         other, since the kernel's overlay takes 500 and one is alloy's own"
+    )]
+    TooManyLayers { base: String, below: usize, own: usize },
     #[error("{0:?} has no digest")]
     UnknownSource(Source),
     #[error(transparent)]

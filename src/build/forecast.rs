@@ -6,7 +6,7 @@ use std::path::Path;
 use layers::digest::Digest;
 use layers::store::StoreError;
 
-use super::{BuildError, Options, team};
+use super::{BuildError, NoCache, Options, team};
 use crate::cache::{self, LayerRecord, Place};
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Reason, Trace, explain};
@@ -95,7 +95,7 @@ pub fn forecast(
         }
         let mut reasons = Vec::new();
         if here.is_none() {
-            reasons.extend(forced.then(asked));
+            reasons.extend(forced.then(|| asked(&options.no_cache)));
             if known.is_none() && below.is_none() {
                 let what = format!("what the base {} is has not been asked yet", lowered.base);
                 reasons.push(Reason::new("base-unknown", what));
@@ -144,8 +144,9 @@ fn portable(
 }
 
 /// What is built anew because whoever builds says so.
-pub(super) fn asked() -> Reason {
-    Reason::new("asked", "--no-cache asks for it")
+pub(super) fn asked(by: &NoCache) -> Reason {
+    let option = if matches!(by, NoCache::AlwaysRun) { "--refresh" } else { "--no-cache" };
+    Reason::new("asked", format!("{option} asks for it"))
 }
 
 /// Why `planned` is not here.

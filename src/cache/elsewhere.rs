@@ -9,6 +9,10 @@ use layers::store::{Store, StoreError};
 use super::{Place, get, put};
 
 const KIND: &str = "elsewhere";
+/// Of URLs that images name.
+const URLS: &str = "elsewhere-urls";
+/// URLs that are remembered of one blob.
+const MOST_URLS: usize = 16;
 
 /// The places that have the blob, as far as is known.
 pub fn places(store: &Store, digest: &Digest) -> Result<BTreeSet<Place>, StoreError> {
@@ -21,6 +25,23 @@ pub fn note(store: &Store, digest: &Digest, place: &Place) -> Result<(), StoreEr
     if known.insert(place.clone()) { put(store, KIND, &digest.hex(), &known) } else { Ok(()) }
 }
 
+/// URLs that an image names for the blob, which is none that registries have to have.
+pub fn urls(store: &Store, digest: &Digest) -> Result<Vec<String>, StoreError> {
+    Ok(get(store, URLS, &digest.hex())?.unwrap_or_default())
+}
+
+/// Notes that an image names `new` for the blob.
+pub fn note_urls(store: &Store, digest: &Digest, new: &[String]) -> Result<(), StoreError> {
+    let mut known = urls(store, digest)?;
+    let before = known.len();
+    for url in new {
+        if !known.contains(url) && known.len() < MOST_URLS {
+            known.push(url.clone());
+        }
+    }
+    if known.len() == before { Ok(()) } else { put(store, URLS, &digest.hex(), &known) }
+}
+
 /// Forgets where the blob is.
 pub fn forget(store: &Store, digest: &Digest) -> Result<(), StoreError> {
     store.remove_record(KIND, &digest.hex())
@@ -28,9 +49,11 @@ pub fn forget(store: &Store, digest: &Digest) -> Result<(), StoreError> {
 
 /// Forgets all that are not `kept`.
 pub fn retain(store: &Store, kept: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
-    for (key, _) in store.records(KIND)? {
-        if !Digest::from_hex(&key).is_ok_and(|digest| kept(&digest)) {
-            store.remove_record(KIND, &key)?;
+    for kind in [KIND, URLS] {
+        for (key, _) in store.records(kind)? {
+            if !Digest::from_hex(&key).is_ok_and(|digest| kept(&digest)) {
+                store.remove_record(kind, &key)?;
+            }
         }
     }
     Ok(())
@@ -38,5 +61,6 @@ pub fn retain(store: &Store, kept: impl Fn(&Digest) -> bool) -> Result<(), Store
 
 /// True if the blob is here, or somebody is known to have it.
 pub fn reachable(store: &Store, digest: &Digest) -> bool {
-    store.contains(digest) || places(store, digest).is_ok_and(|places| !places.is_empty())
+    let somewhere = || places(store, digest).is_ok_and(|places| !places.is_empty());
+    store.contains(digest) || somewhere() || urls(store, digest).is_ok_and(|urls| !urls.is_empty())
 }

@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let options = Options {
         compression: args.inputs.compression,
         epoch: prepared.first().map_or(DEFAULT_EPOCH, |one| one.epoch),
-        no_cache: no_cache(args, &prepared)?,
+        no_cache: no_cache(args.no_cache.as_deref(), args.refresh, &prepared)?,
         layering: args.inputs.layers,
         push: if args.push { names.clone() } else { Vec::new() },
         // Whoever pushes what the cache has will want it.
@@ -197,9 +197,13 @@ fn look_inside(args: &Args, shares: bool) -> LookInside {
 }
 
 /// What `--no-cache` and `--refresh` ask for.
-fn no_cache(args: &Args, prepared: &[Prepared]) -> Result<NoCache, CommandError> {
-    let Some(files) = &args.no_cache else {
-        return Ok(if args.refresh { NoCache::AlwaysRun } else { NoCache::Nothing });
+pub(super) fn no_cache(
+    files: Option<&[String]>,
+    refresh: bool,
+    prepared: &[Prepared],
+) -> Result<NoCache, CommandError> {
+    let Some(files) = files else {
+        return Ok(if refresh { NoCache::AlwaysRun } else { NoCache::Nothing });
     };
     if files.is_empty() {
         return Ok(NoCache::Everything);

@@ -207,7 +207,7 @@ fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
     if matches!(error, BaseRefError::Incomplete { what: "a path", .. }) {
         return None;
     }
-    let help = "a base is deb:SUITE, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
+    let help = "a base is deb:SUITE, scratch, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
     Some(Diagnostic::error("base", (*span)?, error.to_string()).help(help))
 }
 

@@ -100,8 +100,8 @@ fn hide_secrets(blueprint: Option<&Blueprint>) -> Result<(), CommandError> {
 fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image, CommandError> {
     let elsewhere = match text.parse::<BaseRef>() {
         Ok(BaseRef::Registry(name)) => name.names_registry() && crate::image::local(&context.store, text)?.is_none(),
-        Ok(BaseRef::Local(_) | BaseRef::Oci { .. } | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
-        Ok(BaseRef::Deb { .. } | BaseRef::Rootfs(_)) | Err(_) => false,
+        Ok(BaseRef::Local(_) | BaseRef::Oci(_) | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
+        Ok(BaseRef::Deb { .. } | BaseRef::Rootfs(_) | BaseRef::Scratch) | Err(_) => false,
     };
     let image = if elsewhere {
         resolver.base(text)?.image

@@ -215,7 +215,7 @@ impl From<ResolveError> for CommandError {
             ResolveError::Base(error) => with(
                 Kind::Usage,
                 &error,
-                Some("a base is deb:SUITE, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path".into()),
+                Some("a base is deb:SUITE, scratch, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path".into()),
             ),
             ResolveError::Debian(error) => error.into(),
             ResolveError::Registry(error) => error.into(),
@@ -223,7 +223,7 @@ impl From<ResolveError> for CommandError {
             ResolveError::Fetch(error) => error.into(),
             ResolveError::Store(error) => error.into(),
             ResolveError::Target(error) => error.into(),
-            error @ ResolveError::Crate { .. } => with(Kind::Network, &error, None),
+            error @ (ResolveError::Crate { .. } | ResolveError::Foreign { .. }) => with(Kind::Network, &error, None),
             error @ ResolveError::Integrity { .. } => with(
                 Kind::Network,
                 &error,
@@ -384,6 +384,7 @@ impl From<BuildError> for CommandError {
                 with(Kind::Network, &error, Some(hint.into()))
             }
             BuildError::Claim { .. } => with(Kind::Network, &error, None),
+            BuildError::TooManyLayers { .. } => with(Kind::Failed, &error, Some(crate::image::SQUASH.into())),
             BuildError::Cache { error, place } => {
                 let mut failure = Self::from(error);
                 failure.message = format!("the cache {place}: {}", failure.message);

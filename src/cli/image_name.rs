@@ -4,6 +4,7 @@ use super::build::FAILED;
 use super::error::{CommandError, Kind};
 use crate::cache::LIST_TAG;
 use crate::image::BaseRef;
+use crate::plan::SCRATCH;
 use crate::registry::Reference;
 
 /// An image name as the local store has it: with its tag.
@@ -31,7 +32,7 @@ pub(super) fn not_reserved(reference: &Reference) -> Result<(), CommandError> {
     let why = match name {
         "sha256" => "it would be read as a digest, or as the beginning of one",
         FAILED => "builds that fail give that name, and `alloy prune` takes it away",
-        name if BaseRef::SCHEMES.contains(&name) => "as a base it would not mean this image",
+        name if BaseRef::SCHEMES.contains(&name) || name == SCRATCH => "as a base it would not mean this image",
         _ => return Ok(()),
     };
     let message = format!("`{told}` is no name for an image: {why}");
@@ -52,6 +53,7 @@ mod tests {
             ("r.example/team/env:alloy-cache", "the list of"),
             ("deb:bookworm", "as a base"),
             ("oci-archive:x", "as a base"),
+            ("scratch", "as a base"),
             ("alloy-failed", "builds that fail"),
             ("alloy-failed:mine", "builds that fail"),
         ] {

@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 fn size(context: &Context, image: &LocalImage) -> Option<u64> {
     let manifest = context.store.read_blob(&image.manifest.digest, 16 << 20).ok()?;
     let manifest: Manifest = serde_json::from_slice(&manifest).ok()?;
-    Some(manifest.layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size)))
+    Some(manifest.layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.descriptor.size)))
 }
 
 impl Listed {

@@ -28,8 +28,9 @@ pub(super) struct InputArgs {
     /// The blueprint: a directory with a manifest.yml
     #[arg(default_value = ".", value_name = "DIR")]
     pub(super) directory: PathBuf,
-    /// The base: deb:SUITE, an image of a registry or, without one in its name, of the store (local:NAME for any of
-    /// these), or oci:, oci-archive:, docker-archive:, rootfs: and a path [default: the manifest's, else deb:bookworm]
+    /// The base: deb:SUITE, scratch (nothing), an image of a registry or, without one in its name, of the store
+    /// (local:NAME for any of these), or oci:, oci-archive:, docker-archive:, rootfs: and a path [default: the
+    /// manifest's, else deb:bookworm]
     #[arg(long, value_name = "BASE")]
     base: Option<String>,
     /// What the image runs on, os/arch[/variant]; several make an index [default: this machine]

@@ -193,7 +193,8 @@ pub(super) fn nameless_of(store: &Store, named: &[&Local]) -> Result<Vec<Local>,
         let Ok(Some(local)) = of_bytes(store, digest, &bytes) else { continue };
         let here = |image: &LocalImage| {
             let manifest: Option<Manifest> = read(store, &image.name, &image.manifest.digest).ok();
-            manifest.is_some_and(|it| it.layers.iter().all(|layer| elsewhere::reachable(store, &layer.digest)))
+            manifest
+                .is_some_and(|it| it.layers.iter().all(|layer| elsewhere::reachable(store, &layer.descriptor.digest)))
         };
         if local.images().iter().all(here) {
             found.push(local);

@@ -11,7 +11,7 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::team::CacheFrom;
 use super::ui::{self, Format};
-use crate::build::{self, Forecast, ForecastLayer, LookInside, NoCache, Options};
+use crate::build::{self, Forecast, ForecastLayer, LookInside, Options};
 use crate::cache::Team;
 use crate::resolve::Base;
 
@@ -26,6 +26,12 @@ pub(super) struct Args {
     inputs: InputArgs,
     #[command(flatten)]
     cache_from: CacheFrom,
+    /// As if all layers were to be built anew, or those of these task files
+    #[arg(long, value_name = "FILE", num_args = 0.., require_equals = true, value_delimiter = ',')]
+    no_cache: Option<Vec<String>>,
+    /// As if those layers were to be built anew that have a task with `always_run`
+    #[arg(long, conflicts_with = "no_cache")]
+    refresh: bool,
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
@@ -35,6 +41,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let prepared = args.inputs.prepare()?;
     let context = Context::read_only(global)?;
     Prepared::warn(&prepared, &context);
+    let no_cache = super::build::no_cache(args.no_cache.as_deref(), args.refresh, &prepared)?;
     let mut forecasts = Vec::new();
     for one in prepared {
         let mut network = args.inputs.network(&context, &one)?;
@@ -43,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         let options = Options {
             compression: args.inputs.compression,
             epoch: one.epoch,
-            no_cache: NoCache::Nothing,
+            no_cache: no_cache.clone(),
             layering: args.inputs.layers,
             push: Vec::new(),
             whole: false,

@@ -1,9 +1,11 @@
 //! `alloy pull`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
+use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
 
 use super::context::{Context, Global, Network, RegistryArgs, now};
@@ -12,10 +14,11 @@ use super::image_name::not_reserved;
 use super::interrupt::{self, CtrlC};
 use super::named::{platform, read};
 use super::ui;
+use crate::build::ensure_blobs;
 use crate::cache::{Place, elsewhere};
 use crate::event::Event;
 use crate::fetch::FetchError;
-use crate::image::{self, Image, ImageError, Index, IndexEntry, Local, LocalImage, LocalIndex, Manifest};
+use crate::image::{self, Image, ImageError, Index, IndexEntry, LayerEntry, Local, LocalImage, LocalIndex, Manifest};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
@@ -204,8 +207,11 @@ pub(super) fn fetched(
     }
     context.runtime.block_on(client.document(&manifest.config))?;
     let platform = platform(&context.store, name, &manifest).map_err(sent)?;
-    for layer in manifest.layers.iter().filter(|layer| !context.store.holds(layer)) {
-        elsewhere::note(&context.store, &layer.digest, &Place::beside(reference))?;
+    for LayerEntry { descriptor, urls } in manifest.layers.iter().filter(|it| !context.store.holds(&it.descriptor)) {
+        elsewhere::note(&context.store, &descriptor.digest, &Place::beside(reference))?;
+        if image::is_foreign(&descriptor.media_type) {
+            elsewhere::note_urls(&context.store, &descriptor.digest, urls)?;
+        }
     }
     let (name, tagged_at) = (reference.to_string(), now());
     Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, named_at: None, from: None, documents: None })
@@ -256,7 +262,15 @@ fn layers(
     all.dedup_by_key(|layer| layer.digest);
     let mut got = Got { count: all.len(), ..Got::default() };
     let mut tasks = Vec::new();
-    for layer in all.into_iter().filter(|layer| !store.holds(layer)) {
+    let foreign: BTreeSet<Digest> = images
+        .iter()
+        .flat_map(|image| &image.layers)
+        .filter(|layer| !layer.urls().is_empty())
+        .map(|layer| layer.descriptor.digest)
+        .collect();
+    let (foreign, all): (Vec<_>, Vec<_>) =
+        all.into_iter().filter(|layer| !store.holds(layer)).partition(|layer| foreign.contains(&layer.digest));
+    for layer in all {
         (got.came, got.bytes) = (got.came + 1, got.bytes.saturating_add(layer.size));
         let client = client.clone();
         tasks.push(Task::start(resolver.runtime, async move { client.blob(&layer).await }));
@@ -265,6 +279,10 @@ fn layers(
     let done: Vec<Result<(), RegistryError>> =
         tasks.into_iter().map(|task| task.wait().map_err(FetchError::from)?).collect();
     done.into_iter().collect::<Result<(), _>>().map_err(ResolveError::from)?;
+    // The registry may have them, or not.
+    ensure_blobs(resolver, &foreign)?;
+    got.came += foreign.len();
+    got.bytes = foreign.iter().fold(got.bytes, |sum, layer| sum.saturating_add(layer.size));
     for image in &images {
         image::verify_layers(store, local.name(), &image.layers).map_err(sent)?;
     }

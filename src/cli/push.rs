@@ -19,7 +19,7 @@ use crate::build::ensure_blobs;
 use crate::cache::elsewhere;
 use crate::event::Event;
 use crate::fetch::FetchError;
-use crate::image::{self, Local, LocalImage, Manifest};
+use crate::image::{self, LayerEntry, Local, LocalImage, Manifest};
 use crate::plan::Platform;
 use crate::registry::{Client, Pushed, Reference, RegistryError};
 use crate::resolve::{ResolveError, Resolver};
@@ -131,7 +131,7 @@ pub(super) fn push(
     for image in image.images() {
         let manifest = read(resolver, image)?.1;
         checked::check(resolver, image, &manifest)?;
-        blobs.extend(manifest.layers.into_iter().chain([manifest.config]));
+        blobs.extend(sent_of(&manifest));
         blobs.extend(attach::known(resolver, &client, image, attach)?);
     }
     let mut seen = BTreeSet::new();
@@ -191,6 +191,12 @@ async fn has_manifest(client: &Client, manifest: &Descriptor) -> Result<bool, Re
     Ok(found == Some(manifest.digest))
 }
 
+/// What of an image goes to a registry: not what its author wants had from elsewhere.
+fn sent_of(manifest: &Manifest) -> Vec<Descriptor> {
+    let layers = manifest.layers.iter().filter(|layer| !layer.stays_away()).map(|layer| &layer.descriptor);
+    layers.chain([&manifest.config]).cloned().collect()
+}
+
 /// The manifest of an image, as bytes and as what they say.
 fn read(resolver: &Resolver<'_>, image: &LocalImage) -> Result<(Vec<u8>, Manifest), CommandError> {
     let bytes = resolver.store.read_blob(&image.manifest.digest, 16 << 20)?;
@@ -212,7 +218,7 @@ pub(super) fn send(
     let (bytes, manifest) = read(resolver, image)?;
     checked::check(resolver, image, &manifest)?;
     let client = resolver.client(destination)?;
-    let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
+    let blobs = sent_of(&manifest);
     let mut tasks = Vec::new();
     for blob in blobs {
         let (client, here) = (client.clone(), resolver.store.holds(&blob));
@@ -257,9 +263,9 @@ pub(super) fn send(
         Err(error) if error.unknown_blobs().is_some() => {
             // What was never here has to come before it can be sent again.
             sent += again(resolver, &client, image, &manifest, &error.unknown_blobs().unwrap_or_default())?;
-            put(first).map_err(ResolveError::from)?;
+            put(first).map_err(|error| refused(error, &manifest))?;
         }
-        done => done.map_err(ResolveError::from)?,
+        done => done.map_err(|error| refused(error, &manifest))?,
     }
     attach::attach(resolver, &client, image, destination, attach, documents).map_err(|error| {
         if goes_along { attach::untagged(error, destination, &image.manifest.digest) } else { error }
@@ -268,6 +274,18 @@ pub(super) fn send(
         put(name).map_err(ResolveError::from)?;
     }
     Ok(sent)
+}
+
+/// The error of a registry that does not take a manifest.
+fn refused(error: RegistryError, manifest: &Manifest) -> CommandError {
+    let error = CommandError::from(ResolveError::from(error));
+    if !manifest.layers.iter().any(LayerEntry::stays_away) {
+        return error;
+    }
+    error.hint(
+        "the image has layers that are to be had from URLs, which are not sent: a registry may not take manifests with any \
+         (`validation.manifests.urls` of distribution's)",
+    )
 }
 
 /// Sends blobs of the image anew, whatever the registry says that it has: those of `digests`, or all if there are none.
@@ -279,9 +297,9 @@ fn again(
     manifest: &Manifest,
     digests: &[Digest],
 ) -> Result<u64, CommandError> {
-    let all = manifest.layers.iter().chain([&manifest.config]);
+    let all = sent_of(manifest);
     let mut sent = 0;
-    for blob in all.filter(|blob| digests.is_empty() || digests.contains(&blob.digest)) {
+    for blob in all.iter().filter(|blob| digests.is_empty() || digests.contains(&blob.digest)) {
         ensure_blobs(resolver, std::slice::from_ref(blob))?;
         checked::check_one(resolver, image, manifest, blob)?;
         resolver.runtime.block_on(client.send_again(blob)).map_err(ResolveError::from)?;

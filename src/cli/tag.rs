@@ -22,7 +22,7 @@ pub(super) struct TagArgs {
     image: String,
     /// Its new names, [REGISTRY/]NAME[:TAG]; whatever had one of them has it no more
     ///
-    /// `alloy-failed`, `sha256` and what bases begin with (`local`, `deb`, `oci`, `oci-archive`, `docker-archive`, `rootfs`)
+    /// `alloy-failed`, `sha256` and what bases begin with (`local`, `deb`, `oci`, `oci-archive`, `docker-archive`, `rootfs`, `scratch`)
     /// are no names without a registry, since they mean something else.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::debian::{Contents, Variant};
+use crate::plan::SCRATCH;
 use crate::registry::Reference;
 
 /// Where a base comes from.
@@ -15,16 +16,14 @@ pub enum BaseRef {
     Registry(Reference),
     /// An image of the store, whatever its name.
     Local(Reference),
-    /// An OCI image layout.
-    Oci {
-        /// Its directory.
-        path: PathBuf,
-        /// `org.opencontainers.image.ref.name` of the image; needed where there is more than one.
-        tag: Option<String>,
-    },
-    /// An OCI image layout in a tar.
+    /// Nothing at all.
+    Scratch,
+    /// An OCI image layout. What stands behind its directory says which of its images is meant, by name or by digest;
+    /// where that begins, the disk alone says, see [`layout_place`](super::layout_place).
+    Oci(PathBuf),
+    /// An OCI image layout in a tar; the same stands behind the file.
     OciArchive(PathBuf),
-    /// What `docker save` writes.
+    /// What `docker save` writes; the same stands behind the file.
     DockerArchive(PathBuf),
     /// A root file system: a directory, or a tar in any compression.
     Rootfs(PathBuf),
@@ -84,15 +83,13 @@ impl FromStr for BaseRef {
         }
         Ok(match scheme {
             // `oci:5` could be an image called `oci`; a path is meant far more often.
-            "oci" => match rest.rsplit_once(':') {
-                Some((path, tag)) if !tag.contains('/') => Self::Oci { path: path.into(), tag: Some(tag.to_owned()) },
-                _ => Self::Oci { path: rest.into(), tag: None },
-            },
+            "oci" => Self::Oci(rest.into()),
             "oci-archive" => Self::OciArchive(rest.into()),
             "docker-archive" => Self::DockerArchive(rest.into()),
             "rootfs" => Self::Rootfs(rest.into()),
             "deb" => deb(text, rest)?,
             "local" => Self::Local(rest.parse()?),
+            _ if text == SCRATCH => Self::Scratch,
             _ => Self::Registry(text.parse()?),
         })
     }
@@ -147,8 +144,8 @@ impl fmt::Display for BaseRef {
         match self {
             Self::Registry(reference) => write!(f, "{reference}"),
             Self::Local(reference) => write!(f, "local:{reference}"),
-            Self::Oci { path, tag: Some(tag) } => write!(f, "oci:{}:{tag}", path.display()),
-            Self::Oci { path, tag: None } => write!(f, "oci:{}", path.display()),
+            Self::Scratch => f.write_str(SCRATCH),
+            Self::Oci(path) => write!(f, "oci:{}", path.display()),
             Self::OciArchive(path) => write!(f, "oci-archive:{}", path.display()),
             Self::DockerArchive(path) => write!(f, "docker-archive:{}", path.display()),
             Self::Rootfs(path) => write!(f, "rootfs:{}", path.display()),
@@ -178,6 +175,9 @@ mod tests {
             ("deb:sid?variant=essential&components=main", "deb:sid?components=main&variant=essential"),
             ("oci:dir:v1", "oci:dir:v1"),
             ("oci:/a/dir", "oci:/a/dir"),
+            ("oci:dir:b:2", "oci:dir:b:2"),
+            ("scratch", "scratch"),
+            ("scratch:1", "scratch:1"),
             ("oci-archive:a.tar", "oci-archive:a.tar"),
             ("docker-archive:a.tar", "docker-archive:a.tar"),
             ("rootfs:/srv/root", "rootfs:/srv/root"),

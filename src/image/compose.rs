@@ -30,11 +30,18 @@ pub struct Composed {
     pub descriptor: Descriptor,
 }
 
-/// The environment of a config, in its order.
+/// The environment of a config, in its order. Of a name that is there twice, the last value counts, as for a shell: an
+/// image that is built has it once.
 pub fn config_env(config: &Value) -> Vec<(String, String)> {
     let list = config["config"]["Env"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let pairs = list.iter().filter_map(|item| item.as_str()?.split_once('='));
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in list.iter().filter_map(|item| item.as_str()?.split_once('=')) {
+        match env.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => env.push((name.to_owned(), value.to_owned())),
+        }
+    }
+    env
 }
 
 /// Puts an image together: `base`, the layers on it, what the blueprint says, and the environment of the profile.
@@ -78,7 +85,7 @@ pub fn compose(
             digest: Digest::of(&config),
             size: config.len() as u64,
         },
-        layers: all.into_iter().map(|layer| layer.descriptor.clone()).collect(),
+        layers: all.into_iter().map(Layer::entry).collect(),
         annotations: BTreeMap::new(),
     };
     let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
@@ -187,7 +194,7 @@ mod tests {
     fn layer(text: &str) -> Layer {
         let descriptor =
             Descriptor { media_type: media_type::OCI_LAYER_ZSTD.into(), digest: Digest::of(text), size: 1 };
-        Layer { descriptor, diff_id: DiffId(Digest::of(text)) }
+        Layer::new(descriptor, DiffId(Digest::of(text)))
     }
 
     fn composed(base: Value, spec: &ImageSpec) -> Value {
@@ -226,6 +233,13 @@ mod tests {
         assert_eq!(config["config"]["StopSignal"], json!("SIGINT"));
         assert_eq!(config["created"], json!("2020-01-01T00:00:00Z"));
         assert_eq!(config.get("container"), None);
+    }
+
+    #[test]
+    fn a_variable_is_set_once() {
+        let base = json!({"config": {"Env": ["A=1", "B=x", "A=2", "nothing", "B=y"]}});
+        let spec = ImageSpec { env: vec![("A".into(), "3$B".into())], ..ImageSpec::default() };
+        assert_eq!(composed(base, &spec)["config"]["Env"], json!(["A=3y", "B=y", "PATH=/opt/bin:/usr/bin"]));
     }
 
     #[test]

@@ -10,6 +10,14 @@ use layers::path::shown;
 use crate::registry::RegistryError;
 use crate::sink::FULL;
 
+/// What helps against too many layers.
+pub const SQUASH: &str = "put the layers of the base together: a root file system is a base of one layer, `rootfs:DIR` or \
+                          `rootfs:FILE`, and `umoci unpack` makes one of an image with any number of layers";
+
+fn layers(count: usize) -> String {
+    if count == 1 { "one layer".to_owned() } else { format!("{count} layers") }
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
@@ -28,6 +36,10 @@ pub enum ImageError {
     Foreign { path: PathBuf },
     #[error("type={kind} is not for a terminal")]
     Terminal { kind: &'static str },
+    #[error("{what}: it has {count} layers, and alloy can put up to {most} on top of each other")]
+    TooManyLayers { what: String, count: usize, most: usize },
+    #[error("{what}: its config has no diff IDs (`rootfs.diff_ids`), and its manifest has {}", layers(*count))]
+    NoDiffIds { what: String, count: usize },
     #[error("layer {digest} is {}, which alloy cannot read", shown(media_type.as_bytes()))]
     MediaType { digest: Digest, media_type: String },
     #[error(
@@ -71,9 +83,12 @@ impl ImageError {
             Self::NoPlatform { platform, available, .. } => {
                 return RegistryError::NoPlatform { reference: reference.to_owned(), platform, available }.into();
             }
-            Self::Invalid { .. } | Self::MediaType { .. } | Self::DiffId { .. } | Self::Layer { .. } => {
-                self.to_string()
-            }
+            Self::Invalid { .. }
+            | Self::TooManyLayers { .. }
+            | Self::NoDiffIds { .. }
+            | Self::MediaType { .. }
+            | Self::DiffId { .. }
+            | Self::Layer { .. } => self.to_string(),
             error => return error.into(),
         };
         // It is said once whose answer it is.
@@ -89,6 +104,11 @@ impl ImageError {
                 "name a directory that is not there, or empty, or that alloy has written itself".to_owned()
             }
             Self::Occupied { .. } => "name another directory".to_owned(),
+            Self::TooManyLayers { .. } => SQUASH.to_owned(),
+            Self::NoDiffIds { .. } => "without them nobody can tell whether a layer is what its author made, and docker and \
+                 containerd refuse it, too: whoever made the image has to make it again; its root file system in a tar is a \
+                 base as well, `rootfs:FILE`"
+                .to_owned(),
             Self::Terminal { .. } => "send it into a file or a pipe, or name a file with dest=".to_owned(),
             Self::Write { source, .. } if disk::is_full(source) => FULL.to_owned(),
             Self::Unpack { source, .. } if disk::tells_of_full(&source.to_string()) => FULL.to_owned(),

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn archives_that_come_to_too_much_are_refused() {
-        use crate::image::{read_docker_archive, read_layout_archive};
+        use crate::image::{Wanted, read_docker_archive, read_layout_archive};
         let place = tempfile::tempdir().unwrap();
         let (store, platform) = (Store::open(place.path()).unwrap(), crate::plan::Platform::of_this_machine());
         let blob = format!("blobs/sha256/{}", Digest::of("x").hex());
@@ -223,10 +223,12 @@ mod tests {
             (blob.as_str(), 16 << 20, "decompress it first"),
             ("index.json", JSON_LIMIT + 1, "it is larger than 8388608 bytes"),
         ] {
-            let error = read_layout_archive(&store, ANY, bomb(name, size).path(), &platform).unwrap_err().to_string();
+            let error = read_layout_archive(&store, ANY, bomb(name, size).path(), &Wanted::Only, &platform);
+            let error = error.unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        let error = read_docker_archive(&store, ANY, bomb("layer.tar", 16 << 20).path()).unwrap_err().to_string();
+        let error = read_docker_archive(&store, ANY, bomb("layer.tar", 16 << 20).path(), &Wanted::Only);
+        let error = error.unwrap_err().to_string();
         assert!(error.contains("decompress it first"), "{error}");
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use layers::digest::{DiffId, Digest};
-use layers::media_type::{self, Descriptor};
+use layers::media_type::Descriptor;
 use layers::path::shown;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ImageError;
+use super::kind::{Foreign, LayerEntry, layer_type, oci_foreign};
 use crate::plan::Platform;
 
 /// What is wrong with an image that says of no platform that it is for it.
@@ -26,7 +27,7 @@ pub struct Manifest {
     /// The config.
     pub config: Descriptor,
     /// The layers, lowest first.
-    pub layers: Vec<Descriptor>,
+    pub layers: Vec<LayerEntry>,
     /// Free texts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -39,11 +40,37 @@ pub struct Layer {
     pub descriptor: Descriptor,
     /// Of the uncompressed tar.
     pub diff_id: DiffId,
+    /// What is said of one that is not for registries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
 }
 
-/// Linux puts no more directories on top of each other in one overlay (`OVL_MAX_STACK`), and what is remembered for each
-/// layer grows with those below it.
-const MAX_LAYERS: usize = 500;
+impl Layer {
+    /// One that anybody may hand on.
+    pub fn new(descriptor: Descriptor, diff_id: DiffId) -> Self {
+        Self { descriptor, diff_id, foreign: None }
+    }
+
+    /// As a manifest names it.
+    pub fn entry(&self) -> LayerEntry {
+        let (descriptor, foreign) = (self.descriptor.clone(), self.foreign.clone());
+        match foreign {
+            None => descriptor.into(),
+            Some(Foreign { media_type, urls }) => {
+                LayerEntry { descriptor: Descriptor { media_type, ..descriptor }, urls }
+            }
+        }
+    }
+
+    /// Where a foreign layer is to be had.
+    pub fn urls(&self) -> &[String] {
+        self.foreign.as_ref().map_or(&[], |foreign| &foreign.urls)
+    }
+}
+
+/// Linux puts 500 directories on top of each other in one overlay (`OVL_MAX_STACK`), and the lowest is alloy's own. What
+/// is remembered for each layer grows with those below it, too.
+pub const MAX_LAYERS: usize = 499;
 
 /// An image: its config with every field it came with, and its layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,11 +87,18 @@ impl Image {
     /// Puts manifest and config together, and checks that they fit.
     pub fn new(what: &str, identity: Digest, manifest: &Manifest, config: &[u8]) -> Result<Self, ImageError> {
         if manifest.layers.len() > MAX_LAYERS {
-            let message = format!("it has {} layers; alloy works with up to {MAX_LAYERS}", manifest.layers.len());
-            return Err(ImageError::invalid(what, message));
+            let (count, what) = (manifest.layers.len(), what.to_owned());
+            return Err(ImageError::TooManyLayers { what, count, most: MAX_LAYERS });
         }
         let config = read_config(what, config)?;
-        let diff_ids: Vec<DiffId> = serde_json::from_value(config["rootfs"]["diff_ids"].clone()).map_err(|error| {
+        let named = &config["rootfs"]["diff_ids"];
+        let none = named.is_null() || named.as_array().is_some_and(Vec::is_empty);
+        if none && !manifest.layers.is_empty() {
+            let (count, what) = (manifest.layers.len(), what.to_owned());
+            return Err(ImageError::NoDiffIds { what, count });
+        }
+        let named = if none { Value::Array(Vec::new()) } else { named.clone() };
+        let diff_ids: Vec<DiffId> = serde_json::from_value(named).map_err(|error| {
             ImageError::invalid(what, format!("its config has no usable `rootfs.diff_ids`: {error}"))
         })?;
         if diff_ids.len() != manifest.layers.len() {
@@ -72,13 +106,15 @@ impl Image {
             return Err(ImageError::invalid(what, message));
         }
         let mut layers = Vec::new();
-        for (descriptor, diff_id) in manifest.layers.iter().zip(diff_ids) {
-            let media_type = media_type::oci_layer(&descriptor.media_type).ok_or_else(|| ImageError::MediaType {
+        for (LayerEntry { descriptor, urls }, diff_id) in manifest.layers.iter().zip(diff_ids) {
+            let media_type = layer_type(&descriptor.media_type).ok_or_else(|| ImageError::MediaType {
                 digest: descriptor.digest,
                 media_type: descriptor.media_type.clone(),
             })?;
+            let foreign = oci_foreign(&descriptor.media_type);
+            let foreign = foreign.map(|media_type| Foreign { media_type, urls: urls.clone() });
             let descriptor = Descriptor { media_type: media_type.to_owned(), ..descriptor.clone() };
-            layers.push(Layer { descriptor, diff_id });
+            layers.push(Layer { descriptor, diff_id, foreign });
         }
         Ok(Self { identity, config, layers })
     }
@@ -88,6 +124,21 @@ impl Image {
         let field = |name: &str| self.config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let os = field("os").unwrap_or_else(|| "linux".to_owned());
         Some(Platform { os, architecture: field("architecture")?, variant: field("variant") })
+    }
+
+    /// What its author wants done in builds on it (`ONBUILD` of a Dockerfile).
+    pub fn triggers(&self) -> Vec<&str> {
+        let list = self.config["config"]["OnBuild"].as_array().map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(Value::as_str).collect()
+    }
+
+    /// The same without that: what is built on it is not asked to do it.
+    #[must_use]
+    pub fn without_triggers(mut self) -> Self {
+        if let Some(config) = self.config["config"].as_object_mut() {
+            config.remove("OnBuild");
+        }
+        self
     }
 
     /// An error if it is for another platform.
@@ -106,6 +157,8 @@ pub fn read_config(what: &str, bytes: &[u8]) -> Result<Value, ImageError> {
 
 #[cfg(test)]
 mod tests {
+    use layers::media_type;
+
     use super::*;
 
     #[test]
@@ -117,14 +170,35 @@ mod tests {
                 schema_version: 2,
                 media_type: None,
                 config: layer(digest),
-                layers: vec![layer(digest); count],
+                layers: vec![layer(digest).into(); count],
                 annotations: std::collections::BTreeMap::new(),
             };
             let config = serde_json::json!({"rootfs": {"type": "layers", "diff_ids": vec![digest; count]}});
             Image::new("example/image:1", digest, &manifest, config.to_string().as_bytes())
         };
-        assert_eq!(made(500).unwrap().layers.len(), 500);
+        assert_eq!(made(499).unwrap().layers.len(), 499);
         let error = made(10_000).unwrap_err().to_string();
         assert!(error.contains("example/image:1") && error.contains("10000 layers"), "{error}");
+    }
+
+    #[test]
+    fn diff_ids_that_are_not_there_are_told_of() {
+        let digest = Digest::of("same");
+        let blob = Descriptor { media_type: media_type::OCI_LAYER.to_owned(), digest, size: 1 };
+        let made = |config: &str, layers: usize| {
+            let manifest = Manifest {
+                schema_version: 2,
+                media_type: None,
+                config: blob.clone(),
+                layers: vec![blob.clone().into(); layers],
+                annotations: BTreeMap::new(),
+            };
+            Image::new("example/image:1", digest, &manifest, config.as_bytes())
+        };
+        for config in [r#"{"rootfs":{"diff_ids":null}}"#, r#"{"rootfs":{"diff_ids":[]}}"#, "{}"] {
+            let error = made(config, 2).unwrap_err();
+            assert!(error.to_string().contains("no diff IDs") && error.hint().is_some(), "{error}");
+            assert_eq!(made(config, 0).unwrap().layers, []);
+        }
     }
 }

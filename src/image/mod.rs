@@ -1,28 +1,33 @@
 //! Images as values, and the forms they are read from and written to (OCI image-spec 1.1).
 
 mod base_ref;
+mod chosen;
 mod compose;
 mod docker;
 mod error;
 mod file;
 mod index;
+mod kind;
 mod layout;
 mod local;
 mod manifest;
 mod output;
 mod verified;
+mod wanted;
 
 pub use base_ref::{BaseRef, BaseRefError};
 pub use compose::{Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
-pub use error::ImageError;
+pub use error::{ImageError, SQUASH};
 pub use file::{Files, JSON_LIMIT, Room, copy_blob, read_at_most};
 pub use index::{Index, IndexEntry, select};
-pub use layout::{REF_NAME, look_at_layout, read_layout, read_layout_archive};
+pub use kind::{Foreign, LayerEntry, is_foreign, layer_type};
+pub use layout::{REF_NAME, archive_place, layout_place, look_at_layout, read_layout, read_layout_archive};
 pub use local::{
     BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost,
     now_exactly, tag, tag_at,
 };
-pub use manifest::{Image, Layer, Manifest, NO_PLATFORM, read_config};
+pub use manifest::{Image, Layer, MAX_LAYERS, Manifest, NO_PLATFORM, read_config};
 pub use output::{Destination, LAYOUT, Output, OutputError, OutputKind, PARTS, Written};
 pub use verified::{verify_layers, verify_some, verify_type};
+pub use wanted::{FULL_NAME, Wanted, place};

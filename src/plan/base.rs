@@ -7,6 +7,8 @@ use layers::root::Root;
 use crate::blueprint::Blueprint;
 use crate::yaml::Diagnostic;
 
+/// The name of the empty base, as Docker has it.
+pub const SCRATCH: &str = "scratch";
 /// Schemes of bases that are files of this machine.
 pub(super) const LOCAL: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "rootfs:"];
 /// What of an image layout leads on to the rest of it.
@@ -36,8 +38,10 @@ pub fn base_leads_out(blueprint: &Blueprint) -> Option<Diagnostic> {
     of(blueprint).ok()?;
     let top = Root::open(&blueprint.directory).ok()?;
     let out = |path: &Path| top.beneath(path).is_err_and(|error| error.kind() == std::io::ErrorKind::CrossesDevices);
-    let path = Path::new(path);
-    let led = out(path) || scheme == "oci:" && LAYOUT.iter().any(|name| out(&path.join(name)));
+    let led = |path: &Path| out(path) || scheme == "oci:" && LAYOUT.iter().any(|name| out(&path.join(name)));
+    // Where the path ends and the name of an image begins, the disk says.
+    let ends = path.match_indices([':', '@']).map(|(at, _)| at).chain([path.len()]);
+    let led = ends.into_iter().any(|end| led(Path::new(&path[..end])));
     led.then(|| outside(blueprint, "leads out of the blueprint's directory, through a link"))
 }
 

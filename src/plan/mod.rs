@@ -21,7 +21,7 @@ mod toolchains;
 mod trace;
 mod uncovered;
 
-pub use base::base_leads_out;
+pub use base::{SCRATCH, base_leads_out};
 pub use explain::{Reason, changes, explain};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};

@@ -6,7 +6,7 @@ use std::path::Path;
 use layers::digest::Digest;
 
 use super::LoweredLayer;
-use super::base::LOCAL;
+use super::base::{LOCAL, SCRATCH};
 use crate::blueprint::{self, Blueprint};
 use crate::lock::{ArchivePin, BasePin, ClosurePin, DebPin, Lock};
 use crate::op::{Deb, Op, Secrets, Source, Step};
@@ -145,7 +145,7 @@ pub(super) fn base(lock: &Lock, base: String, platform: &str) -> (String, Option
 
 /// True if `base` is the same for everybody: pinned, or a digest, or a file.
 pub fn fixed(lock: &Lock, base: &str, platform: &str) -> bool {
-    let by_itself = base.contains("@sha256:") || LOCAL.iter().any(|scheme| base.starts_with(scheme));
+    let by_itself = base == SCRATCH || base.contains("@sha256:") || LOCAL.iter().any(|scheme| base.starts_with(scheme));
     by_itself
         || match lock.base.get(base) {
             Some(BasePin::Image(_)) => true,

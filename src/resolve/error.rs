@@ -1,5 +1,6 @@
 //! Why a name could not be resolved.
 
+use layers::digest::Digest;
 use layers::store::StoreError;
 
 use crate::debian::DebianError;
@@ -26,6 +27,10 @@ pub enum ResolveError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Target(#[from] crate::target::image::RequestError),
+    #[error(
+        "{what}: layer {number} of {count} ({digest}) is not in it, and cannot be had from where it says: {reason}"
+    )]
+    Foreign { what: String, number: usize, count: usize, digest: Digest, reason: String },
     #[error("no image of the store is called `{name}`, and {full} cannot be had: {error}")]
     Nowhere { name: String, full: String, error: RegistryError, suite: Option<&'static str> },
     #[error("there is no image `{name}` in the store")]

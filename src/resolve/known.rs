@@ -1,6 +1,6 @@
 //! What is known of a base before anybody is asked, and before anything is copied.
 
-use super::{BASES, Base, INDEX, Origin, Resolver, Result};
+use super::{BASES, Base, INDEX, Origin, Resolver, Result, rootfs};
 use crate::cache;
 use crate::image::{self, BaseRef};
 
@@ -17,18 +17,22 @@ impl Resolver<'_> {
             BaseRef::Registry(_) | BaseRef::Deb { .. } => {
                 return Ok(cache::get(self.store, BASES, &self.base_key(text))?);
             }
-            BaseRef::Oci { path, tag } => {
-                let known = self.read_before(&path.join(INDEX), tag.as_deref().unwrap_or_default())?;
+            BaseRef::Scratch => return Ok(Some(rootfs::empty())),
+            BaseRef::Oci(text) => {
+                let (path, wanted) = image::layout_place(self.files(), text);
+                let known = self.read_before(&path.join(INDEX), &wanted.to_string())?;
                 if known.is_none() {
-                    let found = image::look_at_layout(self.files(), path, tag.as_deref(), self.platform)?;
+                    let found = image::look_at_layout(self.files(), &path, &wanted, self.platform)?;
                     found.is_for(&reference.to_string(), self.platform)?;
                 }
                 known
             }
             BaseRef::Rootfs(path) if self.is_directory(path) => None,
-            BaseRef::OciArchive(path) | BaseRef::DockerArchive(path) | BaseRef::Rootfs(path) => {
-                self.read_before(path, "")?
+            BaseRef::OciArchive(text) | BaseRef::DockerArchive(text) => {
+                let (path, wanted) = image::archive_place(self.files(), text);
+                self.read_before(&path, &wanted.to_string())?
             }
+            BaseRef::Rootfs(path) => self.read_before(path, "")?,
         };
         if let Some(image) = image.as_ref().filter(|_| !matches!(reference, BaseRef::Rootfs(_))) {
             image.is_for(&reference.to_string(), self.platform)?;

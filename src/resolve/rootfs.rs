@@ -13,7 +13,7 @@ use layers::tar::looks_like_tar;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Resolver, Result};
+use super::{Base, Origin, Resolver, Result};
 use crate::cache;
 use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::op::DEFAULT_PATH;
@@ -92,7 +92,9 @@ impl Resolver<'_> {
     }
 
     /// The same image, if its layers are what its config says: nobody who pulls what is made from it finds out first.
+    /// Layers that it names without having them are fetched.
     pub(super) fn verified(&self, path: &Path, image: Image) -> Result<Image> {
+        self.foreign(&path.display().to_string(), &image)?;
         image::verify_layers(self.store, &path.display().to_string(), &image.layers)?;
         Ok(image)
     }
@@ -133,8 +135,15 @@ impl Resolver<'_> {
 }
 
 fn single(blob: LayerBlob) -> Image {
-    let layer = Layer { descriptor: blob.descriptor, diff_id: blob.diff_id };
+    let layer = Layer::new(blob.descriptor, blob.diff_id);
     bare(layer.diff_id.0, vec![layer])
+}
+
+/// The empty base. It is the same everywhere.
+pub(super) fn empty() -> Base {
+    let identity = Digest::of("alloy scratch 1");
+    let config = json!({"config": {"Env": [format!("PATH={DEFAULT_PATH}")]}});
+    Base { identity, origin: Origin::Store, image: Image { identity, config, layers: Vec::new() } }
 }
 
 /// An image that is nothing but a root file system.

@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Result, Session};
 use crate::build::foreign::{self, Need};
+use crate::target::image::RequestError;
+
+/// What is said of an image without a login shell.
+const NO_SHELL: &str = "alloy: cannot run /bin/sh: No such file";
 
 impl Session<'_> {
     /// What a login shell of `user` changes of `env`.
@@ -15,6 +19,10 @@ impl Session<'_> {
         target.begin_alone(trees, env.clone())?;
         let found = target.login_environment(user);
         target.discard()?;
+        // Then it sets nothing: an image of files alone has none.
+        if matches!(&found, Err(RequestError::Failed { message, .. }) if message.contains(NO_SHELL)) {
+            return Ok(BTreeMap::new());
+        }
         let own: BTreeSet<&str> = [
             "_",
             "APT_CONFIG",

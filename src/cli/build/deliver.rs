@@ -86,6 +86,6 @@ fn tar(resolver: &Resolver<'_>, built: &Built, sink: &Sink) -> Result<(), Comman
 
 fn layers(built: &Built) -> Vec<image::Layer> {
     let new = built.layers.iter().filter_map(|layer| layer.blob.as_ref());
-    let new = new.map(|blob| image::Layer { descriptor: blob.descriptor.clone(), diff_id: blob.diff_id });
+    let new = new.map(|blob| image::Layer::new(blob.descriptor.clone(), blob.diff_id));
     built.base.image.layers.iter().cloned().chain(new).collect()
 }

@@ -8,7 +8,7 @@ use super::super::error::CommandError;
 use super::super::inputs::Prepared;
 use super::Args;
 use crate::blueprint::{Blueprint, OWN_FILES};
-use crate::image::{BaseRef, Destination};
+use crate::image::{BaseRef, Destination, Files, archive_place};
 use crate::op::Source;
 use crate::plan::{self, Platform};
 use crate::resolve::copies;
@@ -95,7 +95,8 @@ impl Read {
                 }
             }
             match one.lowered.base.parse::<BaseRef>() {
-                Ok(BaseRef::OciArchive(path) | BaseRef::DockerArchive(path)) => {
+                Ok(BaseRef::OciArchive(text) | BaseRef::DockerArchive(text)) => {
+                    let (path, _) = archive_place(Files::default(), &text);
                     read.files.extend(real(&path).map(|path| (path, "the base")));
                 }
                 Ok(BaseRef::Rootfs(path)) => {

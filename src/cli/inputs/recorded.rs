@@ -172,11 +172,10 @@ fn absolute(path: &Path) -> String {
 fn absolute_base(text: &str) -> String {
     let Ok(mut base) = text.parse() else { return text.to_owned() };
     match &mut base {
-        BaseRef::Oci { path, .. }
-        | BaseRef::OciArchive(path)
-        | BaseRef::DockerArchive(path)
-        | BaseRef::Rootfs(path) => *path = absolute(path).into(),
-        BaseRef::Registry(_) | BaseRef::Local(_) | BaseRef::Deb { .. } => return text.to_owned(),
+        BaseRef::Oci(path) | BaseRef::OciArchive(path) | BaseRef::DockerArchive(path) | BaseRef::Rootfs(path) => {
+            *path = absolute(path).into()
+        }
+        BaseRef::Registry(_) | BaseRef::Local(_) | BaseRef::Deb { .. } | BaseRef::Scratch => return text.to_owned(),
     }
     base.to_string()
 }

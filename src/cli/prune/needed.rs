@@ -55,7 +55,7 @@ impl Needed {
                 }
             };
             needed.blobs.insert(manifest.config.digest);
-            let layers: BTreeSet<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
+            let layers: BTreeSet<Digest> = manifest.layers.iter().map(|layer| layer.descriptor.digest).collect();
             if seen.insert(local.manifest.digest) {
                 layers.iter().for_each(|layer| *needed.layers.entry(*layer).or_default() += 1);
             }

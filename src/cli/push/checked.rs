@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use layers::digest::ChainId;
-use layers::media_type::{self, Descriptor};
+use layers::media_type::Descriptor;
 use layers::store::layer_tree;
 
 use super::super::error::CommandError;
@@ -57,7 +57,7 @@ fn layers(
     image: &LocalImage,
     manifest: &Manifest,
 ) -> Result<Option<Vec<Layer>>, CommandError> {
-    if manifest.layers.iter().any(|layer| media_type::oci_layer(&layer.media_type).is_none()) {
+    if manifest.layers.iter().any(|layer| image::layer_type(&layer.descriptor.media_type).is_none()) {
         return Ok(None);
     }
     ensure_blobs(resolver, std::slice::from_ref(&manifest.config))?;

@@ -7,7 +7,7 @@ use layers::media_type::Descriptor;
 
 use super::super::error::CommandError;
 use super::super::ui;
-use super::{again, read};
+use super::{again, read, sent_of};
 use crate::event::Event;
 use crate::image::Local;
 use crate::registry::{Client, Reference, RegistryError};
@@ -23,7 +23,7 @@ pub(super) fn verify(resolver: &Resolver<'_>, image: &Local, destination: &Refer
     }
     let mut blobs: Vec<Descriptor> = Vec::new();
     for (_, (_, manifest)) in &images {
-        blobs.extend(manifest.layers.iter().chain([&manifest.config]).cloned());
+        blobs.extend(sent_of(manifest));
     }
     let mut seen = BTreeSet::new();
     blobs.retain(|blob| seen.insert(blob.digest));
@@ -34,7 +34,7 @@ pub(super) fn verify(resolver: &Resolver<'_>, image: &Local, destination: &Refer
         resolver.reporter.event(Event::Warning(what));
         let of_image = |digests: Vec<Digest>| digests.into_iter().filter(|digest| damaged.contains(digest)).collect();
         for (image, (_, manifest)) in &images {
-            let own = manifest.layers.iter().chain([&manifest.config]).map(|blob| blob.digest).collect();
+            let own = sent_of(manifest).iter().map(|blob| blob.digest).collect();
             let own: Vec<Digest> = of_image(own);
             if !own.is_empty() {
                 again(resolver, &client, image, manifest, &own)?;

@@ -92,7 +92,7 @@ fn image() -> Value {
         "additionalProperties": false,
         "properties": {
             "base": {
-                "description": "deb:SUITE[?variant=essential|apt|minbase&components=main,contrib], an image of a registry, one of the store (local:NAME), or oci:, oci-archive:, docker-archive:, rootfs: and a path",
+                "description": "deb:SUITE[?variant=essential|apt|minbase&components=main,contrib], scratch (nothing), an image of a registry, one of the store (local:NAME), or oci:, oci-archive:, docker-archive:, rootfs: and a path",
                 "type": "string",
                 "pattern": "^[^\\s]+$",
             },

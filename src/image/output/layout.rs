@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use layers::digest::{Digest, Hasher};
 use layers::media_type::Descriptor;
 
-use super::super::layout::REF_NAME;
 use super::super::{Files, ImageError, Index, IndexEntry, JSON_LIMIT};
 use super::source::Source;
 use crate::sink::{Beside, Made, Parts, SinkError, Staged, directory, sweep};
@@ -140,12 +139,8 @@ impl Layout {
             })?;
             new.push(path);
         }
-        let (mut manifests, tags) = (self.manifests()?, image.tags());
-        let same = |entry: &IndexEntry| {
-            entry.annotations.get(REF_NAME).is_some_and(|tag| tags.contains(&tag.as_str()))
-                && entry.platform.as_ref().is_none_or(|other| image.platform.is_none_or(|own| own == other))
-        };
-        manifests.retain(|entry| !same(entry));
+        let mut manifests = self.manifests()?;
+        manifests.retain(|entry| !image.replaces(entry));
         manifests.extend(image.entries());
         let (index, bytes) = (self.path.join(INDEX), Index::new(manifests).bytes());
         let before = index.symlink_metadata().is_ok();

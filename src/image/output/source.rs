@@ -1,6 +1,6 @@
 //! An image of the store as the members of a tar.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use serde::de::DeserializeOwned;
 
 use super::super::layout::REF_NAME;
-use super::super::{ImageError, Index, IndexEntry, Manifest, read_config};
+use super::super::wanted::full_name;
+use super::super::{FULL_NAME, ImageError, Index, IndexEntry, LayerEntry, Manifest, read_config};
 use super::{LAYOUT, Written};
 use crate::plan::Platform;
 use crate::sink::Sink;
@@ -33,16 +34,17 @@ impl<'a> Source<'a> {
         Self { store, manifest, names, platform }
     }
 
-    /// The tags of all names, each once, in their order: a layout has no more of a name.
-    pub(super) fn tags(&self) -> Vec<&'a str> {
-        let mut tags = Vec::new();
-        for name in self.names {
-            let tag = name.rsplit_once(':').map_or(name.as_str(), |(_, tag)| tag);
-            if !tags.contains(&tag) {
-                tags.push(tag);
-            }
-        }
-        tags
+    /// True for an entry of a layout in whose place this image comes: one of the same name and platform. One that has a
+    /// tag alone, as those of other tools and of an older alloy, is any image with that tag.
+    pub(super) fn replaces(&self, entry: &IndexEntry) -> bool {
+        let known = |key| entry.annotations.get(key).map(String::as_str);
+        let (whole, tag) = (known(FULL_NAME), known(REF_NAME));
+        let same = |name: &String| match whole {
+            Some(whole) => full_name(name).as_deref() == Some(whole),
+            None => tag == Some(tag_of(name)) || tag.is_some_and(|tag| full_name(tag) == full_name(name)),
+        };
+        let platforms = entry.platform.as_ref().zip(self.platform);
+        self.names.iter().any(same) && platforms.is_none_or(|(other, own)| other == own)
     }
 
     fn read<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, ImageError> {
@@ -60,19 +62,28 @@ impl<'a> Source<'a> {
         };
         for descriptor in manifests {
             let manifest: Manifest = self.read(&descriptor)?;
-            all.extend([descriptor, manifest.config].into_iter().chain(manifest.layers));
+            all.extend(
+                [descriptor, manifest.config].into_iter().chain(manifest.layers.into_iter().map(|it| it.descriptor)),
+            );
         }
         let mut seen = BTreeSet::new();
         Ok(all.into_iter().filter(|descriptor| seen.insert(descriptor.digest)).collect())
     }
 
-    /// How an index lists it: once for each tag.
+    /// How an index lists it: once for each name, with its tag and as a whole, as BuildKit does. podman and containerd
+    /// load it under the whole name; skopeo finds it by the tag.
     pub(super) fn entries(&self) -> Vec<IndexEntry> {
-        let entry = |tag: &str| {
-            let annotations = [(REF_NAME.to_owned(), tag.to_owned())].into();
-            IndexEntry { descriptor: self.manifest.clone(), platform: self.platform.cloned(), annotations }
-        };
-        self.tags().into_iter().map(entry).collect()
+        let mut entries: Vec<IndexEntry> = Vec::new();
+        for name in self.names {
+            let mut annotations = BTreeMap::from([(REF_NAME.to_owned(), tag_of(name).to_owned())]);
+            annotations.extend(full_name(name).map(|whole| (FULL_NAME.to_owned(), whole)));
+            let platform = self.platform.cloned();
+            let entry = IndexEntry { descriptor: self.manifest.clone(), platform, annotations };
+            if !entries.contains(&entry) {
+                entries.push(entry);
+            }
+        }
+        entries
     }
 
     /// Writes members into a tar.
@@ -126,7 +137,7 @@ impl<'a> Source<'a> {
         let diff_ids: Vec<DiffId> = serde_json::from_value(value["rootfs"]["diff_ids"].clone()).unwrap_or_default();
         let mut names = Vec::new();
         let mut written = BTreeSet::new();
-        for (descriptor, diff_id) in manifest.layers.iter().zip(diff_ids) {
+        for (LayerEntry { descriptor, .. }, diff_id) in manifest.layers.iter().zip(diff_ids) {
             let name = format!("{}.tar", diff_id.0.hex());
             names.push(name.clone());
             if !written.insert(diff_id) {
@@ -148,6 +159,10 @@ impl<'a> Source<'a> {
         let saved = serde_json::json!([{"Config": config_name, "RepoTags": self.names, "Layers": names}]);
         member(tar, "manifest.json", saved.to_string().as_bytes())
     }
+}
+
+fn tag_of(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(_, tag)| tag)
 }
 
 /// Reads what is left, so that all of it was looked at.

@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod hub;
 pub mod images;
+pub mod layout;
 pub mod memory_registry;
 pub mod proxy;
 pub mod registry;

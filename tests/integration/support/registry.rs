@@ -21,6 +21,11 @@ impl Registry {
         Self::with(|_| String::new())
     }
 
+    /// One that takes manifests with URLs, which by default it does not.
+    pub fn with_urls() -> Self {
+        Self::with(|_| "validation:\n  manifests:\n    urls:\n      allow: ['^http://']\n".to_owned())
+    }
+
     /// One that wants `user` and `password` for everything.
     pub fn with_password(user: &str, password: &str) -> Self {
         Self::with(|directory| passwords(directory, user, password))

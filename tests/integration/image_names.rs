@@ -1,0 +1,202 @@
+//! Which image of a file is meant, and under which names others find what alloy writes.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::layout::{Layout, OddLayer, files_only, named, tar_of};
+use crate::support::{Ended, Store, text, tool};
+
+fn build(store: &Store, base: &str) -> Ended {
+    store.run(&["build", text(files_only().path()), "--base", base, "-t", "it", "--no-attest"])
+}
+
+/// What `/mark` holds in an image that is built on `base`.
+#[track_caller]
+fn mark(store: &Store, base: &str) -> String {
+    let tar = store.path().join("root.tar");
+    let output = format!("type=tar,dest={}", text(&tar));
+    store.run(&["build", text(files_only().path()), "--base", base, "-o", &output, "--no-attest"]).ok();
+    tool("tar", &["-xOf", text(&tar), "mark"]).ok().stdout
+}
+
+/// Puts an image that is known by its mark.
+fn marked(layout: &Layout, mark: &str) -> Value {
+    layout.image(&[OddLayer::file("mark", mark)], json!({}), |_| {})
+}
+
+fn digest(entry: &Value) -> &str {
+    entry["digest"].as_str().unwrap()
+}
+
+#[test]
+fn an_image_of_a_layout_is_named_with_its_colons_or_by_its_digest() {
+    let (store, layout) = (Store::new(), Layout::new());
+    let images = ["a:1", "b:2", "r.example:5000/team/app:1"].map(|name| (name, marked(&layout, name)));
+    let entries: Vec<Value> = images.iter().map(|(name, entry)| named(entry, name)).collect();
+    layout.index(&entries);
+    for (name, entry) in &images {
+        assert_eq!(mark(&store, &layout.base(&format!(":{name}"))), *name);
+        assert_eq!(mark(&store, &layout.base(&format!("@{}", digest(entry)))), *name);
+    }
+    for behind in ["", ":3", ":b"] {
+        let told = build(&store, &layout.base(behind)).fails(1).stderr;
+        assert!(told.contains("a:1, b:2, r.example:5000/team/app:1"), "{behind}: {told}");
+    }
+    // A directory may have colons, too.
+    let odd = store.path().join("with:colon");
+    tool("cp", &["-r", text(&layout.path()), text(&odd)]).ok();
+    assert_eq!(mark(&store, &format!("oci:{}:b:2", text(&odd))), "b:2");
+    // The same in a tar.
+    let tar = store.path().join("o.tar");
+    tool("tar", &["-C", text(&layout.path()), "-cf", text(&tar), "."]).ok();
+    assert_eq!(mark(&store, &format!("oci-archive:{}:b:2", text(&tar))), "b:2");
+    assert_eq!(mark(&store, &format!("oci-archive:{}@{}", text(&tar), digest(&images[0].1))), "a:1");
+    assert!(build(&store, &format!("oci-archive:{}", text(&tar))).fails(1).stderr.contains("name one of a:1"));
+}
+
+#[test]
+fn images_without_names_are_listed_by_digest_and_platform() {
+    let (store, layout) = (Store::new(), Layout::new());
+    let entries = ["one", "two"].map(|name| marked(&layout, name));
+    layout.index(&entries);
+    let told = build(&store, &layout.base("")).fails(1).stderr;
+    for entry in &entries {
+        assert!(told.contains(&format!("{} (linux/", digest(entry))), "{told}");
+        assert!(told.contains("as in `PATH@sha256:"), "{told}");
+    }
+    assert_eq!(mark(&store, &layout.base(&format!("@{}", digest(&entries[1])))), "two");
+    // Of several for different platforms, the right one is meant.
+    let other = layout.image(&[OddLayer::file("mark", "other")], json!({}), |config| {
+        config["architecture"] = json!("s390x");
+    });
+    layout.index(&[other, entries[0].clone()]);
+    assert_eq!(mark(&store, &layout.base("")), "one");
+}
+
+#[test]
+fn indexes_in_indexes_are_read_as_deep_as_anybody_writes_them() {
+    let (store, layout) = (Store::new(), Layout::new());
+    let image = marked(&layout, "deep");
+    let mut entry = image.clone();
+    for depth in 1..=5 {
+        entry = layout.nested(&[entry]);
+        layout.index(&[named(&entry, "latest")]);
+        match depth {
+            5 => assert!(build(&store, &layout.base("")).fails(1).stderr.contains("more than 4 deep")),
+            _ => assert_eq!(mark(&store, &layout.base(":latest")), "deep", "{depth}"),
+        }
+        if depth == 3 {
+            assert_eq!(mark(&store, &layout.base(&format!("@{}", digest(&image)))), "deep");
+        }
+    }
+    // One that lists itself is none: no digest can be found for it. One that lists nothing is told of.
+    layout.index(&[layout.nested(&[])]);
+    build(&store, &layout.base("")).fails(1);
+}
+
+/// What `docker save` writes of images with these names, each of layers of one.
+fn saved(place: &Path, images: &[(&str, &[&str], &[&str])]) -> String {
+    let list: Vec<Value> = images
+        .iter()
+        .map(|(config, names, layers)| json!({"Config": config, "RepoTags": names, "Layers": layers}))
+        .collect();
+    fs::write(place.join("manifest.json"), json!(list).to_string()).unwrap();
+    let tar = place.with_extension("tar");
+    tool("tar", &["-C", text(place), "-cf", text(&tar), "."]).ok();
+    format!("docker-archive:{}", text(&tar))
+}
+
+#[test]
+fn an_image_of_several_in_an_archive_of_docker_is_named() {
+    let store = Store::new();
+    let place = store.path().join("saved");
+    for (mark, directory) in [("x", "l1"), ("y", "l2")] {
+        let tar = tar_of(&[("mark", mark)]);
+        fs::create_dir_all(place.join(directory)).unwrap();
+        fs::write(place.join(directory).join("layer.tar"), &tar).unwrap();
+        let config = json!({"os": "linux", "architecture": arch(), "rootfs": {
+            "type": "layers", "diff_ids": [layers::digest::Digest::of(&tar).to_string()],
+        }});
+        fs::write(place.join(format!("{mark}.json")), config.to_string()).unwrap();
+    }
+    // Docker writes a layer that several images have once.
+    fs::create_dir_all(place.join("l3")).unwrap();
+    symlink("../l1/layer.tar", place.join("l3/layer.tar")).unwrap();
+    let base =
+        saved(&place, &[("x.json", &["x:1"], &["l3/layer.tar"]), ("y.json", &["r.example/y:2"], &["l2/layer.tar"])]);
+    assert_eq!(mark(&store, &format!("{base}:x:1")), "x");
+    assert_eq!(mark(&store, &format!("{base}:docker.io/library/x:1")), "x");
+    assert_eq!(mark(&store, &format!("{base}:r.example/y:2")), "y");
+    for behind in ["", ":z:1"] {
+        let told = build(&store, &format!("{base}{behind}")).fails(1).stderr;
+        assert!(told.contains("x:1, r.example/y:2"), "{told}");
+    }
+    let single = saved(&place, &[("x.json", &["x:1"], &["l3/layer.tar"])]);
+    assert_eq!(mark(&store, &single), "x");
+    // A link that leads out of the archive leads nowhere, whatever lies there on this machine.
+    fs::remove_file(place.join("l3/layer.tar")).unwrap();
+    for target in [text(&place.join("l1/layer.tar")), "../../l1/layer.tar", "../../saved/l1/layer.tar"] {
+        symlink(target, place.join("l3/layer.tar")).unwrap();
+        let out = saved(&place, &[("x.json", &["x:1"], &["l3/layer.tar"])]);
+        assert!(build(&store, &out).fails(1).stderr.contains("it has no l3/layer.tar"), "{target}");
+        fs::remove_file(place.join("l3/layer.tar")).unwrap();
+    }
+}
+
+fn arch() -> &'static str {
+    if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
+}
+
+fn names(index: &[u8]) -> Vec<(String, String)> {
+    let index: Value = serde_json::from_slice(index).unwrap();
+    let name = |entry: &Value, key: &str| entry["annotations"][key].as_str().unwrap_or_default().to_owned();
+    let both =
+        |entry: &Value| (name(entry, "io.containerd.image.name"), name(entry, "org.opencontainers.image.ref.name"));
+    index["manifests"].as_array().unwrap().iter().map(both).collect()
+}
+
+fn pair(whole: &str, tag: &str) -> (String, String) {
+    (whole.to_owned(), tag.to_owned())
+}
+
+#[test]
+fn outputs_have_the_whole_name_of_every_tag() {
+    let store = Store::new();
+    let (oci, archive) = (store.path().join("oci"), store.path().join("o.tar"));
+    let layout = Layout::single(&[OddLayer::file("mark", "m")], json!({}));
+    let write = |tags: &[&str], kind: &str, dest: &Path| {
+        let (blueprint, output) = (files_only(), format!("type={kind},dest={}", text(dest)));
+        let base = layout.base("");
+        let mut words = vec!["build", text(blueprint.path()), "--base", &base, "-o", &output, "--no-attest"];
+        words.extend(tags.iter().flat_map(|tag| ["-t", tag]));
+        store.run(&words).ok();
+    };
+    let read = || names(&fs::read(oci.join("index.json")).unwrap());
+    let (app, other) = (pair("docker.io/library/app:1.2", "1.2"), pair("r.example/team/other:1.2", "1.2"));
+    write(&["app:1.2"], "oci", &oci);
+    write(&["r.example/team/other:1.2"], "oci", &oci);
+    assert_eq!(read(), [app.clone(), other.clone()]);
+    // The same name once more is the same entry.
+    write(&["app:1.2"], "oci", &oci);
+    assert_eq!(read(), [other.clone(), app.clone()]);
+    // What has a tag alone is what an older alloy wrote, or skopeo.
+    let index: Value = serde_json::from_slice(&fs::read(oci.join("index.json")).unwrap()).unwrap();
+    let old = named(&index["manifests"][0], "1.3");
+    fs::write(oci.join("index.json"), json!({"schemaVersion": 2, "manifests": [old]}).to_string()).unwrap();
+    assert_eq!(mark(&store, &format!("oci:{}:1.3", text(&oci))), "m");
+    write(&["app:1.2"], "oci", &oci);
+    assert_eq!(read(), [pair("", "1.3"), app.clone()]);
+    write(&["app:1.3"], "oci", &oci);
+    assert_eq!(read(), [app.clone(), pair("docker.io/library/app:1.3", "1.3")]);
+    write(&["app:1.2", "r.example/team/other:1.2"], "oci-archive", &archive);
+    let index = tool("tar", &["-xOf", text(&archive), "index.json"]).ok().stdout;
+    assert_eq!(names(index.as_bytes()), [app, other]);
+    for reference in [format!("oci-archive:{}:1.2", text(&archive)), format!("oci:{}:1.3", text(&oci))] {
+        tool("skopeo", &["inspect", &reference]).ok();
+    }
+    assert_eq!(mark(&store, &format!("oci:{}:app:1.2", text(&oci))), "m");
+    assert_eq!(mark(&store, &format!("oci-archive:{}:r.example/team/other:1.2", text(&archive))), "m");
+}

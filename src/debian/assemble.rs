@@ -86,7 +86,7 @@ fn script(database: &Database) -> String {
         ["base-passwd", "base-files", "libc6"].into_iter().filter(|name| database.has(name)).collect();
     script += &format!("dpkg --force-depends --configure {}\n", first.join(" "));
     script += "dpkg --configure -a\n\
-               rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb\n\
+               rm -rf /var/cache/apt/*.bin /var/cache/apt/archives/*.deb\n\
                rm -f /var/lib/dpkg/*-old /var/cache/debconf/*-old\n";
     script
 }

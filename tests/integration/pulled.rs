@@ -218,7 +218,7 @@ fn a_layout_has_all_tags_of_an_image() {
         assert_eq!(layers::digest::Digest::of(raw.trim_end()).to_string(), digest, "{place}");
     }
     let index: Value = serde_json::from_slice(&std::fs::read(format!("{layout}/index.json")).unwrap()).unwrap();
-    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 3);
     let saved = tool("tar", &["-xOf", &docker, "manifest.json"]).ok().stdout;
     let saved: Value = serde_json::from_str(&saved).unwrap();
     assert_eq!(saved[0]["RepoTags"], serde_json::json!(["a:one", "b:two", "c:two"]));
@@ -228,5 +228,13 @@ fn a_layout_has_all_tags_of_an_image() {
     }
     small.build(&store, &["-t", "d:two", "-o", &outputs[0], "--var", "ONE=other"]);
     let index: Value = serde_json::from_slice(&std::fs::read(format!("{layout}/index.json")).unwrap()).unwrap();
-    assert_eq!(index["manifests"].as_array().unwrap().len(), 2, "{index}");
+    // Another image takes nobody else's name away.
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 4, "{index}");
+    let both =
+        store.run(&["build", text(small.blueprint.path()), "--base", &format!("oci:{layout}:two")]).fails(1).stderr;
+    assert!(both.contains("docker.io/library/b:two") && both.contains("docker.io/library/d:two"), "{both}");
+    for name in ["a:one", "c:two", "d:two"] {
+        let base = format!("oci:{layout}:{name}");
+        store.run(&["build", text(small.blueprint.path()), "--base", &base]).ok();
+    }
 }

@@ -31,7 +31,7 @@ impl<'a> Extractor<'a> {
 
     /// The directory `path`, made as it is below where it is missing.
     pub(super) fn parent(&mut self, path: &Path) -> Result<&Directory, ApplyError> {
-        if !self.parent.as_ref().is_some_and(|(known, _)| known == path) {
+        if self.parent.as_ref().is_none_or(|(known, _)| known != path) {
             let directory = match self.root.directory_without_links(path)? {
                 Some(directory) => Some(directory),
                 None => {

@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         let tree = scratch.join(name);
         filled(&tree);
         let root = Root::open(&tree).expect("a root");
-        let _ = apply(data, &root, &ApplyOptions { form, parents: &[], ownership: Ownership::Invoker });
+        let _ = apply(data, &root, &ApplyOptions { form, parents: None, ownership: Ownership::Invoker });
     }
     let names: Vec<_> =
         std::fs::read_dir(&outside).expect("a directory").flatten().map(|found| found.file_name()).collect();

@@ -22,26 +22,30 @@ pub(super) const INTERRUPTS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGT
 
 /// The init's `main`: exits as the command did.
 pub(super) fn main(fd: RawFd) -> ExitCode {
+    // Whoever reads it may be gone, and the exit code says it as well.
+    let tell = |error: &io::Error| drop(writeln!(io::stderr(), "alloy: {error}"));
     let prepared =
         adopt(fd).and_then(|file| prepare(&file).inspect_err(|error| process::report(&file, &error.to_string())));
-    let result = prepared.and_then(|(spec, mut terminal)| {
-        let command = start(&spec, terminal.as_mut())?;
+    let (spec, mut terminal) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::from(process::SETUP_FAILED);
+        }
+    };
+    let result = start(&spec, terminal.as_mut()).and_then(|command| {
         let ended = reap_until(command, terminal.as_ref());
         terminal.as_ref().map(Terminal::ended);
         ended
     });
-    ExitCode::from(match result {
-        Ok(code) => code,
-        Err(error) => {
-            // Whoever reads it may be gone, and the exit code says it as well.
-            let _ = writeln!(io::stderr(), "alloy: {error}");
-            match error.kind() {
-                io::ErrorKind::NotFound => process::NOT_FOUND,
-                io::ErrorKind::PermissionDenied => process::NOT_EXECUTABLE,
-                _ => process::SETUP_FAILED,
-            }
+    ExitCode::from(result.unwrap_or_else(|error| {
+        tell(&error);
+        match error.kind() {
+            io::ErrorKind::NotFound => process::NOT_FOUND,
+            io::ErrorKind::PermissionDenied => process::NOT_EXECUTABLE,
+            _ => process::SETUP_FAILED,
         }
-    })
+    }))
 }
 
 fn prepare(file: &OwnedFd) -> io::Result<(RunSpec, Option<Terminal>)> {

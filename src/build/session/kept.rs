@@ -67,7 +67,7 @@ fn told_of(left: &[PathBuf]) -> String {
     let more = left.len().saturating_sub(SHOWN);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let run = if left.iter().any(|path| path.starts_with("/run")) {
-        ", and what is to be in /run a container makes when it starts"
+        ": a container makes what it needs in /run when it starts"
     } else {
         ""
     };
@@ -102,7 +102,7 @@ mod tests {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let told = told_of(&paths(&["/run/a", "/tmp/b", "/tmp/c", "/tmp/d"]));
         assert!(told.starts_with("it has left /run/a, /tmp/b, /tmp/c and 1 more, which "), "{told}");
-        assert!(told.ends_with("what is to be in /run a container makes when it starts"), "{told}");
+        assert!(told.ends_with(": a container makes what it needs in /run when it starts"), "{told}");
         assert!(!told_of(&paths(&["/tmp/b"])).contains("/run"));
     }
 }

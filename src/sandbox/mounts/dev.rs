@@ -37,7 +37,14 @@ pub(super) fn mount(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
     for directory in ["/dev/pts", "/dev/shm"] {
         mount_point(root, Path::new(directory), true).map_err(|e| SandboxError::setup(directory, e))?;
     }
-    file_system(root, "/dev/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+    const PTS: &str = "newinstance,ptmxmode=0666,mode=0620";
+    match file_system(root, "/dev/pts", "devpts", flags, &format!("{PTS},gid=5")) {
+        // Whoever has one id alone has none for the group `tty`: terminals are then of who opens them.
+        Err(SandboxError::Setup { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => {
+            file_system(root, "/dev/pts", "devpts", flags, PTS)?;
+        }
+        other => other?,
+    }
     file_system(root, "/dev/shm", "tmpfs", flags | MountFlags::NODEV, "mode=1777")?;
     for (name, target) in LINKS {
         rustix::fs::symlinkat(target, &dev, name).map_err(|e| SandboxError::setup(format!("make /dev/{name}"), e))?;

@@ -1,5 +1,6 @@
 //! What happens during a build, as values: everything that works reports here, only `cli::ui` prints.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,20 @@ impl Id {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// The first `most` of `names`, and how many more there are: for a sentence.
+pub fn listed<S: AsRef<str>>(names: &[S], most: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The same of paths.
+pub fn listed_paths(paths: &[PathBuf], most: usize) -> String {
+    listed(&paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(), most)
 }
 
 /// One thing that happened. Texts are sentences or noun phrases without a trailing newline; sizes are in bytes.
@@ -91,4 +106,16 @@ pub struct Silent;
 
 impl Report for Silent {
     fn event(&self, _: Event) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_and_how_many_more() {
+        assert_eq!(listed(&["a", "b"], 2), "a, b");
+        assert_eq!(listed(&["a", "b", "c"], 1), "a and 2 more");
+        assert_eq!(listed_paths(&["/a".into(), "/b".into()], 1), "/a and 1 more");
+    }
 }

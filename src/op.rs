@@ -262,6 +262,16 @@ pub struct Step {
 }
 
 impl Step {
+    /// Its name, and its place in the blueprint.
+    pub fn placed(&self) -> String {
+        format!("{} ({}:{})", self.name, self.file, self.line)
+    }
+
+    /// True if its commands are the author's own.
+    pub fn is_own_commands(&self) -> bool {
+        self.action == "run_command"
+    }
+
     /// True if it runs programs of the image: it needs a machine, or an emulator, of the image's architecture.
     pub fn runs_programs(&self) -> bool {
         let runs = |op: &Op| {

@@ -16,6 +16,7 @@ pub mod media_type;
 pub mod path;
 pub mod portable;
 pub mod regular;
+pub mod rename;
 pub mod root;
 pub mod stop;
 pub mod store;

@@ -3,7 +3,7 @@
 use layers::path::shown;
 
 use super::MOST_LAYERS;
-use crate::event::Event;
+use crate::event::{Event, listed};
 use crate::image::{Image, SQUASH};
 use crate::resolve::Resolver;
 
@@ -16,13 +16,11 @@ pub(super) fn tell_of_triggers(resolver: &Resolver<'_>, base: &str, image: &Imag
     if triggers.is_empty() {
         return;
     }
-    let told: Vec<String> = triggers.iter().take(TOLD).map(|one| format!("`{}`", shown(one.as_bytes()))).collect();
-    let more = triggers.len() - told.len();
-    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    let told: Vec<String> = triggers.iter().map(|one| format!("`{}`", shown(one.as_bytes()))).collect();
     resolver.reporter.event(Event::Warning(format!(
         "the base {base} wants something done in builds on it (its OnBuild), which alloy does not do, nor hand on to what \
-         it builds: {}{more}; where it is needed, write it as a task",
-        told.join(", ")
+         it builds: {}; where it is needed, write it as a task",
+        listed(&told, TOLD)
     )));
 }
 

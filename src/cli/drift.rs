@@ -15,6 +15,7 @@ use super::place::PlaceArgs;
 use super::ui::{self, Format};
 use crate::blueprint::Blueprint;
 use crate::build::ensure_blobs;
+use crate::event::listed;
 use crate::image::{BaseRef, Image, Manifest};
 use crate::install::drift::{self, Drift, Finding, Subject, Undone, thousands, together};
 use crate::install::state::{Left, StateFile};
@@ -188,10 +189,7 @@ fn human(drift: &Drift, of_image: bool) {
 
 /// Where tasks have put what is not known.
 fn not_looked_at(places: &[String]) -> String {
-    let shown = places.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
-    let more = places.len().saturating_sub(FEW);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("what is in {shown}{more} was not looked at")
+    format!("what is in {} was not looked at", listed(places, FEW))
 }
 
 fn as_json(drift: &Drift) -> Value {

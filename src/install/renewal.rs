@@ -14,6 +14,7 @@ use super::ledger::{Files, files};
 use super::prepared::Prepared;
 use super::seen::{Repository, Seen, What};
 use super::state::{Left, Record};
+use crate::event::listed;
 use crate::target::host::{How, Renew};
 
 /// The action whose clones are exchanged: nothing in them says where they were made.
@@ -104,11 +105,9 @@ impl Prepared<'_> {
         }
         let expected = self.expected(store, at, &known)?;
         let refused = |what: &str, paths: &[String], rest: &str| {
-            Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths))))
+            Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths, SHOWN))))
         };
         let away = "Move it away, or put that elsewhere, and install again";
-        let git = Path::new(place).join(GIT);
-        let gone = root.metadata(&git).is_err();
         let repaired = own && (self.only.is_some() || record.left() == Some(Left::Undone));
         let worked = worked_on(root, place, &expected, !repaired)?;
         if !worked.is_empty() {
@@ -118,31 +117,20 @@ impl Prepared<'_> {
         let added: Vec<String> =
             clones::added(root, place, &known).iter().map(|path| path.display().to_string()).collect();
         let paths = if own { known.into_keys().cloned().collect() } else { Vec::new() };
-        let how = match repaired {
-            true => {
-                let blocked = |path: &&String| {
-                    root.metadata(&place.join(path)).is_ok_and(|found| found.kind == FileKind::Directory)
-                        || on_the_way(root, place, Path::new(path))
-                };
-                let blocked: Vec<String> =
-                    changed.iter().filter(|path| *path != GIT).filter(blocked).cloned().collect();
-                if !blocked.is_empty() {
-                    return refused("something else stands in the place of ", &blocked, away);
-                }
-                let repository = expected.get(&git.display().to_string()).map(|seen| &seen.what);
-                let Some(What::Repository(Repository { commit, .. })) = repository else {
-                    return refused("its commit was not recorded", &[], "Move it away, and install again");
-                };
-                let mut files: Vec<PathBuf> = changed.iter().map(PathBuf::from).collect();
-                files.retain(|path| gone || path != Path::new(GIT));
-                How::Files { files, commit: commit.clone() }
+        let how = if repaired {
+            match put_back(root, place, &expected, &changed) {
+                Ok(how) => how,
+                Err(blocked) => return refused("something else stands in the place of ", &blocked, away),
             }
-            false if !changed.is_empty() => {
-                let rest = "Move it away, or put it back as it was (`git status` in it tells more), and install again";
-                return refused("was changed since: ", &changed, rest);
-            }
-            false if !added.is_empty() => return refused("it holds what this task has not cloned: ", &added, away),
-            false => How::Whole,
+        } else if !changed.is_empty() {
+            let told: Vec<String> =
+                changed.iter().map(|path| if path == GIT { "its commit".to_owned() } else { path.clone() }).collect();
+            let rest = "Move it away, or put it back as it was (`git status` in it tells more), and install again";
+            return refused("was changed since: ", &told, rest);
+        } else if !added.is_empty() {
+            return refused("it holds what this task has not cloned: ", &added, away);
+        } else {
+            How::Whole
         };
         let mut stays = BTreeMap::new();
         if !matches!(how, How::Whole) {
@@ -181,6 +169,33 @@ fn changed(root: &Root, place: &Path, expected: &BTreeMap<String, Seen>) -> Resu
     Ok(changed)
 }
 
+/// How a clone in `place` gets back what has `changed`. An error with those in whose place, or on whose way, something else
+/// stands.
+fn put_back(
+    root: &Root,
+    place: &Path,
+    expected: &BTreeMap<String, Seen>,
+    changed: &[String],
+) -> Result<How, Vec<String>> {
+    let is_blocked = |path: &&String| {
+        root.metadata(&place.join(path)).is_ok_and(|found| found.kind == FileKind::Directory)
+            || on_the_way(root, place, Path::new(path))
+    };
+    let blocked: Vec<String> = changed.iter().filter(|path| *path != GIT).filter(is_blocked).cloned().collect();
+    if !blocked.is_empty() {
+        return Err(blocked);
+    }
+    let git = place.join(GIT);
+    let commit = match expected.get(&git.display().to_string()).map(|seen| &seen.what) {
+        Some(What::Repository(Repository { commit, .. })) => commit.clone(),
+        _ => return Err(vec![GIT.to_owned()]),
+    };
+    // One that is there keeps what is in it.
+    let gone = root.metadata(&git).is_err();
+    let files = changed.iter().filter(|path| gone || *path != GIT).map(PathBuf::from).collect();
+    Ok(How::Files { files, commit })
+}
+
 /// True if something on the way from `place` to `path` is no directory.
 fn on_the_way(root: &Root, place: &Path, path: &Path) -> bool {
     let up = path.ancestors().skip(1).filter(|up| up.file_name().is_some());
@@ -213,11 +228,4 @@ fn worked_on(
         }
     }
     Ok(found)
-}
-
-fn listed(all: &[String]) -> String {
-    let shown: Vec<&str> = all.iter().take(SHOWN).map(|one| if one == GIT { "its commit" } else { one }).collect();
-    let more = all.len().saturating_sub(SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{}{more}", shown.join(", "))
 }

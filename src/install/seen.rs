@@ -88,7 +88,9 @@ impl Seen {
                 What::File(Content::of(file, was).map_err(|error| RootError::new("read", path, error))?)
             }
             FileKind::Directory if path.file_name().is_some_and(|name| name == GIT) => {
-                let repository = |commit| What::Repository(Repository { commit, kept: kept::of(root, path) });
+                // To be compared with what was recorded, the commit is enough.
+                let kept = if was.is_none() { kept::of(root, path) } else { None };
+                let repository = |commit| What::Repository(Repository { commit, kept });
                 commit_of(root, path).map_or(What::Directory, repository)
             }
             FileKind::Directory => What::Directory,

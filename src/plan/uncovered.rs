@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Lowered;
 use super::locked::span;
 use crate::blueprint::Blueprint;
+use crate::event::listed;
 use crate::op::{Op, Pinned, Secrets, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS};
 
@@ -42,13 +43,10 @@ pub fn uncovered(lowered: &Lowered) -> BTreeSet<String> {
 
 /// What is said of such tasks to people.
 pub fn uncovered_note(tasks: &BTreeSet<String>) -> Option<String> {
-    let shown: Vec<&str> = tasks.iter().take(8).map(String::as_str).collect();
-    let more = tasks.len().saturating_sub(shown.len());
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let which = shown.join(", ");
+    let which = listed(&tasks.iter().collect::<Vec<_>>(), 8);
     (!tasks.is_empty()).then(|| {
         format!(
-            "alloy.lock.yml does not cover what the commands of {which}{more} download; of commands that download \
+            "alloy.lock.yml does not cover what the commands of {which} download; of commands that download \
              nothing, `network: none` says so"
         )
     })

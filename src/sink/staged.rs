@@ -80,14 +80,7 @@ impl Drop for Staged {
 
 /// `new` takes the free place `path`. False if there is something by now.
 pub fn settle(new: &Path, path: &Path) -> io::Result<bool> {
-    match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        // A file system that knows no such flag, such as NFS.
-        Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(new, path).map(|()| true),
-        Err(Errno::INVAL | Errno::NOSYS) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(layers::rename::to_free(CWD, new, CWD, path)?)
 }
 
 /// `new` takes the place of `old`, and `old` that of `new`; or a free one, if there is no `old`.

@@ -65,9 +65,6 @@ pub struct Host {
     ssh: Agent,
 }
 
-/// The action whose commands are the author's own.
-const OWN_COMMANDS: &str = "run_command";
-
 /// Whose root it is.
 enum Kind {
     /// The machine's that alloy runs on; the directory, relative to the root, that has apt's configuration. Users of
@@ -169,7 +166,7 @@ impl Host {
             }
         };
         fill(&mut step.guards.env);
-        if step.action == OWN_COMMANDS {
+        if step.is_own_commands() {
             for op in &mut step.ops {
                 if let Op::Run { env, .. } = op {
                     fill(env);

@@ -384,15 +384,6 @@ impl<'a> Performer<'a> {
     }
 }
 
-/// The first few, and how many more there are.
-fn listed(paths: &[PathBuf]) -> String {
-    const SHOWN: usize = 8;
-    let shown: Vec<String> = paths.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
-    let more = paths.len().saturating_sub(SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{}{more}", shown.join(", "))
-}
-
 fn shell(text: &str) -> Vec<String> {
     ["bash", "-c", text].map(str::to_owned).to_vec()
 }

@@ -133,9 +133,9 @@ impl Scratch {
     }
 
     /// Notes that what is new in `/tmp` and `/run` was left there by `task`, if that is somebody's own commands.
-    pub fn note_left(&mut self, task: Option<&str>) {
+    pub fn note_left(&mut self, task: Option<String>) {
         for path in self.names() {
-            self.left.entry(path).or_insert_with(|| task.map(str::to_owned));
+            self.left.entry(path).or_insert_with(|| task.clone());
         }
     }
 

@@ -26,8 +26,6 @@ use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::{Channel, Identity, attach};
 
-/// The action whose commands are somebody's own.
-const RUN: &str = "run_command";
 /// The program by which it is known that a root has apt.
 const APT: &str = "usr/bin/apt-get";
 /// How much of a command's last output an error quotes.
@@ -139,10 +137,9 @@ impl<'a> Session<'a> {
                     let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
                     warnings.extend(layer.look()?.into_iter().map(told));
                 }
-                let task = format!("{} ({}:{})", step.name, step.file, step.line);
                 // What installers leave there is theirs.
-                let own = step.action == RUN || !step.runs_programs();
-                layer.scratch().note_left(own.then_some(&task));
+                let own = step.is_own_commands() || !step.runs_programs();
+                layer.scratch().note_left(own.then(|| step.placed()));
                 Reply::Step(outcome)
             }
             Request::Closure { packages, debs, files, recommends } => {

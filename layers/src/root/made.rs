@@ -113,13 +113,11 @@ impl Root {
     /// Gives what is at `from` the name `to`, at which nothing is.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), RootError> {
         let ((old, old_name), (new, new_name)) = (self.parent(from)?, self.parent(to)?);
-        let flags = rustix::fs::RenameFlags::NOREPLACE;
-        let mut renamed = rustix::fs::renameat_with(&old.fd, old_name, &new.fd, new_name, flags);
-        // A file system that knows no such flag, such as NFS.
-        if matches!(renamed, Err(Errno::INVAL | Errno::NOSYS)) && new.metadata(new_name).is_err() {
-            renamed = rustix::fs::renameat(&old.fd, old_name, &new.fd, new_name);
+        match crate::rename::to_free(&old.fd, old_name, &new.fd, new_name) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RootError::new("rename", from, Errno::EXIST)),
+            Err(error) => Err(RootError::new("rename", from, error)),
         }
-        renamed.map_err(|error| RootError::new("rename", from, error))
     }
 
     /// An error if a link stands now where a directory was made, on the way to `path` or there.

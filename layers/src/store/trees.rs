@@ -15,6 +15,7 @@ use super::seal::{TREE, seal};
 use super::{Result, Store, failed, list};
 use crate::digest::{ChainId, DiffId};
 use crate::ids::Exchange;
+use crate::rename;
 
 /// What the tree of one layer in a stack may be called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,18 +98,9 @@ impl Store {
         let inner = wrapped.path().join(TREE);
         fs::rename(staged, &inner).map_err(failed("publish", &path))?;
         let published = seal(wrapped.path()).and_then(|()| {
-            let (here, new) = (rustix::fs::CWD, rustix::fs::RenameFlags::NOREPLACE);
-            match rustix::fs::renameat_with(here, wrapped.path(), here, &path, new) {
-                Ok(()) => Ok(true),
-                Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
-                // A file system that knows no such flag, or a filter that knows no such call. No tree is empty, so that
-                // rename(2) puts nothing in the place of one.
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match fs::rename(wrapped.path(), &path) {
-                    Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(false),
-                    renamed => renamed.map(|()| true).map_err(failed("publish", &path)),
-                },
-                Err(error) => Err(failed("publish", &path)(error.into())),
-            }
+            let here = rustix::fs::CWD;
+            rename::to_free(here, wrapped.path(), here, path.as_path())
+                .map_err(|error| failed("publish", &path)(error.into()))
         });
         if published.as_ref().is_ok_and(|first| *first) {
             let _ = wrapped.keep();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use layers::diff::ExcludeSet;
 
 use super::{Result, Session};
-use crate::event::Event;
+use crate::event::{Event, listed_paths};
 use crate::op::{Op, Step};
 use crate::plan::PlannedLayer;
 
@@ -49,7 +49,7 @@ impl Session<'_> {
         for (task, left) in self.target()?.left()? {
             let told = self.lowered.secrets.mask(&format!("{}: {task}: {}", planned.name, told_of(&left)));
             // Most of what commands leave in /tmp is rubbish.
-            let is_command = planned.steps.iter().any(|step| step.runs_programs() && task == place_of(step));
+            let is_command = planned.steps.iter().any(|step| step.runs_programs() && task == step.placed());
             let only_rubbish = is_command && left.iter().all(|path| path.starts_with("/tmp"));
             self.resolver.reporter.event(if only_rubbish { Event::Note(told) } else { Event::Warning(told) });
         }
@@ -57,21 +57,13 @@ impl Session<'_> {
     }
 }
 
-/// A step, as the worker names whoever has left something.
-fn place_of(step: &Step) -> String {
-    format!("{} ({}:{})", step.name, step.file, step.line)
-}
-
 fn told_of(left: &[PathBuf]) -> String {
-    let shown: Vec<String> = left.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
-    let more = left.len().saturating_sub(SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let run = if left.iter().any(|path| path.starts_with("/run")) {
         ": a container makes what it needs in /run when it starts"
     } else {
         ""
     };
-    format!("it has left {}{more}, which no later task file and no image has{run}", shown.join(", "))
+    format!("it has left {}, which no later task file and no image has{run}", listed_paths(left, SHOWN))
 }
 
 #[cfg(test)]

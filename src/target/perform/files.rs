@@ -9,9 +9,13 @@ use layers::apply::Ownership;
 use layers::root::{FileKind, Made, Strayed};
 use layers::unpack::{UnpackError, UnpackOptions, unpack};
 
-use super::{Performer, listed};
+use super::Performer;
+use crate::event::listed_paths;
 use crate::op::{Archive, Source};
 use crate::target::{TargetError, rules, told_of_archive};
+
+/// Device nodes that are named of those an archive has.
+const SHOWN: usize = 8;
 
 impl Performer<'_> {
     pub(super) fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), TargetError> {
@@ -150,7 +154,8 @@ impl Performer<'_> {
         self.unpacked.get_or_insert_default().extend(unpacked.inodes);
         self.warnings.extend(unpacked.remarks);
         if !unpacked.devices.is_empty() {
-            self.warnings.push(format!("device nodes of the archive are left out: {}", listed(&unpacked.devices)));
+            self.warnings
+                .push(format!("device nodes of the archive are left out: {}", listed_paths(&unpacked.devices, SHOWN)));
         }
         Ok(())
     }

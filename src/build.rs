@@ -201,14 +201,18 @@ fn make(
     let here = found.len() == plan.layers.len() || forecast::here(resolver, &base, &inputs);
     report(resolver, here.then_some(lowered.base.as_str()), &plan, &found, &brought);
     let lasts = forecast::lasts(resolver, &lowered.name)?;
-    foreign::before(resolver, &lowered, &base, &inputs, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
-    agent::before(resolver.ssh, &plan.layers[found.len()..], &lasts, &options.no_cache)?;
-    because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
+    let missing = &plan.layers[found.len()..];
+    let works = foreign::before(resolver, &lowered, &base, &inputs, missing, &lasts, &options.no_cache)?;
+    agent::before(resolver.ssh, missing, &lasts, &options.no_cache)?;
+    forecast::because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
     let (cached, others) = plan.layers.split_at(found.len());
     resolver.witnessed(steps_of(&plan.layers))?;
     let doubted = resolver.ask_doubted(steps_of(cached), steps_of(others));
     doubted.map_err(|(step, error)| BuildError::of_download(step, error))?;
     let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
+    if works {
+        session.try_out()?;
+    }
     session.upload(&options.push, brought);
     session.prefetch(&plan.layers, found.len(), &options.no_cache);
     session.base_layer()?;
@@ -300,27 +304,6 @@ fn report(resolver: &Resolver<'_>, base: Option<&str>, plan: &Plan, found: &[Lay
         let outcome = if brought.contains_key(&planned.key.digest()) { SHARED } else { "cached" };
         cached(&record.name, index + 1, outcome, record.layer.as_ref().map(|layer| layer.descriptor.size));
     }
-}
-
-/// Says why the first layer that is missing is missing; those above it follow.
-fn because(
-    resolver: &Resolver<'_>,
-    plan: &Plan,
-    first: usize,
-    lowered: &Lowered,
-    inputs: &Inputs,
-    (lasts, no_cache): (&forecast::Lasts, &NoCache),
-) -> Result<(), BuildError> {
-    let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
-    let reasons = if no_cache.covers(layer) {
-        vec![forecast::asked(no_cache)]
-    } else {
-        forecast::why(resolver, layer, lowered, inputs, lasts, None)?
-    };
-    for reason in reasons {
-        resolver.reporter.event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
-    }
-    Ok(())
 }
 
 fn composed(

@@ -8,6 +8,7 @@ use layers::store::StoreError;
 
 use super::{BuildError, NoCache, Options, team};
 use crate::cache::{self, LayerRecord, Place};
+use crate::event::Event;
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Reason, Trace, explain};
 use crate::resolve::{Base, Origin, Resolver};
@@ -255,4 +256,24 @@ fn files(
         }
     }
     downloads
+}
+/// Says why the first layer that is missing is missing; those above it follow.
+pub(super) fn because(
+    resolver: &Resolver<'_>,
+    plan: &Plan,
+    first: usize,
+    lowered: &Lowered,
+    inputs: &Inputs,
+    (lasts, no_cache): (&Lasts, &NoCache),
+) -> Result<(), BuildError> {
+    let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
+    let reasons = if no_cache.covers(layer) {
+        vec![asked(no_cache)]
+    } else {
+        why(resolver, layer, lowered, inputs, lasts, None)?
+    };
+    for reason in reasons {
+        resolver.reporter.event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
+    }
+    Ok(())
 }

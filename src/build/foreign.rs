@@ -69,9 +69,10 @@ pub fn foresee(
     let found = find(resolver, &plan, options)?.len();
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     before(resolver, lowered, &resolved.base, &resolved.inputs, &plan.layers[found..], &lasts, &options.no_cache)
+        .map(drop)
 }
 
-/// The same of a build that has `missing` to make.
+/// The same of a build that has `missing` to make. True if it will have work for the sandbox.
 pub(super) fn before(
     resolver: &Resolver<'_>,
     lowered: &Lowered,
@@ -80,28 +81,30 @@ pub(super) fn before(
     missing: &[PlannedLayer],
     lasts: &Lasts,
     no_cache: &NoCache,
-) -> Result<(), BuildError> {
+) -> Result<bool, BuildError> {
     // A layer that was built before may yet be found by what comes out below it.
     let certain = || missing.iter().filter(|layer| no_cache.covers(layer) || !lasts.contains_key(&layer.name));
-    if let Err(error) = sandbox::possible() {
-        let works = |layer: &PlannedLayer| layer.portable.is_none() && !layer.steps.is_empty();
-        if to_be_made(resolver, base, inputs)? || certain().any(works) {
-            return Err(RequestError::Sandbox(error).into());
-        }
+    let base_to_be_made = to_be_made(resolver, base, inputs)?;
+    let works = |layer: &PlannedLayer| layer.portable.is_none() && !layer.steps.is_empty();
+    let works = base_to_be_made || certain().any(works);
+    if works {
+        sandbox::possible().map_err(RequestError::Sandbox)?;
     }
     if runs_here(resolver.platform).is_ok() {
-        return Ok(());
+        return Ok(works);
     }
-    if to_be_made(resolver, base, inputs)? {
+    if base_to_be_made {
         ensure(resolver, || Need::Base { reference: lowered.base.clone() })?;
     }
     if let Some(need) = certain().flat_map(|layer| &layer.steps).find_map(Need::of) {
         ensure(resolver, || need)?;
     }
-    if lowered.image.env_from_profile && lasts.is_empty() && !missing.is_empty() {
+    // An empty base has a shell only if a task brings one.
+    let may_lack_shell = base.image.layers.is_empty() && matches!(base.origin, Origin::Store);
+    if lowered.image.env_from_profile && !may_lack_shell && lasts.is_empty() && !missing.is_empty() {
         ensure(resolver, || Need::LoginShell)?;
     }
-    Ok(())
+    Ok(works)
 }
 
 /// True for a base of packages whose layer is not there.

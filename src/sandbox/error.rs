@@ -95,6 +95,8 @@ pub enum SandboxError {
     WorkerLost {
         /// How it ended.
         status: String,
+        /// By SIGKILL.
+        killed: bool,
     },
     /// A user or group is not known in the root.
     #[error("no {kind} `{name}` in the image")]
@@ -164,6 +166,8 @@ impl SandboxError {
             Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             Self::Setup { .. } if self.is_of_machine() => Some(format!("a container's filter may be why: {UNFILTERED}")),
             Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
+            Self::Mapper { program, .. } => super::idmap::mapper_hint(program),
+            Self::WorkerLost { killed: true, .. } => Some(super::killed_hint()),
             Self::Unlendable { .. } => Some(
                 "lend it read-only (`:ro`), or from another file system; ALLOY_SANDBOX=privileged does without the namespace"
                     .into(),

@@ -4,6 +4,8 @@
 //! even id 0 is its own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::SandboxError;
@@ -117,15 +119,42 @@ fn write_one(kind: &Kind, pid: u32, own: u32, range: Range) -> Result<(), Sandbo
     }
 }
 
+/// Why `newuidmap` and `newgidmap`, which are set-user-ID programs, may gain no privileges here, and what to do.
+pub(super) fn mapper_hint(program: &str) -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"])) {
+        return Some(format!(
+            "no process started here gains privileges (no_new_privs), and {program} needs some: start the container without \
+             `--security-opt no-new-privileges` (in a pod: `allowPrivilegeEscalation: true`), or run alloy as its root"
+        ));
+    }
+    let path = found(program)?;
+    let flags = rustix::fs::statvfs(&path).ok()?.f_flag;
+    let (place, mode) = (path.display(), fs::metadata(&path).ok()?.permissions().mode());
+    if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
+        return Some(format!(
+            "{place} is on a file system that is mounted `nosuid`, where it gains no privileges: as root, mount that \
+             without, or run alloy as root"
+        ));
+    }
+    let is_privileged = mode & 0o4000 != 0 || rustix::fs::getxattr(&path, "security.capability", &mut [0; 64]).is_ok();
+    (!is_privileged)
+        .then(|| format!("{place} has lost its set-user-ID bit: as root, apt-get install --reinstall uidmap"))
+}
+
+/// Where the program is by `PATH`.
+fn found(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
 /// An error if this user can be given no sandbox, as far as files say: nothing is tried.
 pub fn possible() -> Result<(), SandboxError> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
     IdMap::of_current_user()?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let there = |program: &str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
-    match [&UIDS, &GIDS].into_iter().find(|kind| !there(kind.program)) {
+    match [&UIDS, &GIDS].into_iter().find(|kind| found(kind.program).is_none()) {
         Some(kind) => Err(SandboxError::NoMapper { program: kind.program }),
         None => Ok(()),
     }

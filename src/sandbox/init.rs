@@ -33,6 +33,9 @@ pub(super) fn main(fd: RawFd) -> ExitCode {
             return ExitCode::from(process::SETUP_FAILED);
         }
     };
+    if spec.argv.is_empty() {
+        return ExitCode::SUCCESS;
+    }
     let result = start(&spec, terminal.as_mut()).and_then(|command| {
         let ended = reap_until(command, terminal.as_ref());
         terminal.as_ref().map(Terminal::ended);

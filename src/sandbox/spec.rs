@@ -62,7 +62,7 @@ pub struct RunSpec {
     pub root: PathBuf,
     /// Device and inode of the directory that is meant, where somebody else might put another one under that name.
     pub root_is: Option<(u64, u64)>,
-    /// Program (looked up in `PATH` of `env`, inside the root) and arguments.
+    /// Program (looked up in `PATH` of `env`, inside the root) and arguments. Without any, the sandbox is only set up.
     pub argv: Vec<String>,
     /// The whole environment.
     pub env: BTreeMap<String, String>,

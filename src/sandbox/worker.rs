@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::Mutex;
@@ -263,11 +263,12 @@ impl Worker {
         if !matches!(ended, Ok(Some(_))) {
             let _ = self.child.kill();
         }
+        let lost = |status: String, killed| SandboxError::WorkerLost { status, killed };
         match (error.filter(|error| !gone(error)), ended) {
             (Some(error), _) => SandboxError::setup("talk to the worker", error),
-            (None, Ok(Some(status))) => SandboxError::WorkerLost { status: status.to_string() },
-            (None, Ok(None)) => SandboxError::WorkerLost { status: "it said nothing more".into() },
-            (None, Err(error)) => SandboxError::WorkerLost { status: error.to_string() },
+            (None, Ok(Some(status))) => lost(status.to_string(), status.signal() == Some(Signal::KILL.as_raw())),
+            (None, Ok(None)) => lost("it said nothing more".into(), false),
+            (None, Err(error)) => lost(error.to_string(), false),
         }
     }
 }

@@ -12,9 +12,9 @@ use layers::store::{Damage, LayerBlob, Store, WorkDir};
 use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
-use super::layer::write_held;
 use super::lent::Lent;
 use super::request::{FileSeen, Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
+use super::stored::write_held;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{Bind, Console, Identity, Mode, Needs, SandboxError, Worker, overlay_fits};
@@ -137,6 +137,12 @@ impl ImageTarget {
             Reply::Unpacked(unpacked) => Ok(unpacked),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// An error if this machine does not let commands be run.
+    pub fn try_out(&mut self) -> Result<(), RequestError> {
+        overlay_fits(self.store.root())?;
+        self.ask(&Request::Try).map(drop)
     }
 
     /// Keeps `trees` for as long as this lives, also where others delete what they do not need.
@@ -286,6 +292,14 @@ impl ImageTarget {
     /// Ends the layer and forgets it.
     pub fn discard(&mut self) -> Result<(), RequestError> {
         self.ask(&Request::Discard).map(drop)
+    }
+
+    /// True if `user` has a login shell in the layer that was begun.
+    pub fn has_shell(&mut self, user: &str) -> Result<bool, RequestError> {
+        match self.ask(&Request::HasShell { user: user.to_owned() })? {
+            Reply::Is(so) => Ok(so),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// The environment of a login shell in the layer that was begun.

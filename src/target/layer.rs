@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::diff::DiffOptions;
 use layers::digest::Digest;
 use layers::ids::Exchange;
-use layers::root::Root;
+use layers::root::{FileKind, Root};
 use layers::store::{LayerBlob, Store, layer_tree};
 
 use super::TargetError;
@@ -17,11 +17,13 @@ use super::accounts::Account;
 use super::apt::Archived;
 use super::aptcache::AptCache;
 use super::lent::{Lent, PLACE, SSH};
+use super::passing::Passing;
 use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
-use crate::op::DEFAULT_PATH;
-use crate::sandbox::{Bind, Identity, Overlay, RunSpec, Stdio, spawn, spawn_on};
+use super::stored::write_layer;
+use crate::op::{DEFAULT_PATH, Step};
+use crate::sandbox::{Bind, Identity, Overlay, RunSpec, SandboxError, Stdio, spawn, spawn_on};
 use crate::ssh::{Loan, SOCKET};
 
 /// Seconds since 1970 that programs of a build are told it is, unless `SOURCE_DATE_EPOCH` says otherwise.
@@ -34,6 +36,9 @@ pub struct Layer {
     scratch: Scratch,
     /// Scratch space is mounted already, for file operations as well as for commands.
     placed: bool,
+    /// `/run` of commands is not the image's.
+    apart: bool,
+    passing: Passing,
     root: Root,
     env: BTreeMap<String, String>,
     lent: Lent,
@@ -68,9 +73,13 @@ impl Layer {
         // Files that a task places there are for the commands that follow. A base that is still to be made has no such
         // directories, and has to make its own.
         let placed = ["tmp", "run"].iter().all(|name| root.exists(Path::new(name)).unwrap_or_default());
+        // Where a link of the image's leads, nothing is left out.
+        let apart = !placed || root.metadata(Path::new("run"))?.kind != FileKind::Directory;
         if placed {
-            scratch.binds().iter().try_for_each(|bind| overlay.lend(bind))?;
+            scratch.binds(apart).iter().try_for_each(|bind| overlay.lend(bind))?;
         }
+        let run = if apart { scratch.path() } else { overlay.upper() };
+        let passing = Passing::new(scratch.path().join("tmp"), run.join("run"));
         let (lowers, offline, ids) = (lowers.to_vec(), false, Exchange::default());
         let sockets = BTreeSet::new();
         let (ssh, agent) = (None, None);
@@ -79,6 +88,8 @@ impl Layer {
             lowers,
             scratch,
             placed,
+            apart,
+            passing,
             root,
             env,
             lent,
@@ -129,6 +140,15 @@ impl Layer {
         Ok(running.wait()?.0)
     }
 
+    /// Sets up all that a command is confined by, and runs none.
+    pub fn try_commands(&self) -> Result<(), TargetError> {
+        let spec = self.spec(&[], BTreeMap::new(), Identity::default(), "/", Stdio::Captured);
+        match captured(&spec, &|_| ())? {
+            0 => Ok(()),
+            code => Err(SandboxError::Enter { message: format!("it ended with exit code {code}") }.into()),
+        }
+    }
+
     fn spec(
         &self,
         argv: &[String],
@@ -140,7 +160,7 @@ impl Layer {
         if let Some(apt) = &self.apt {
             apt.prepare(&self.root);
         }
-        let mut binds = if self.placed { Vec::new() } else { self.scratch.binds().to_vec() };
+        let mut binds = if self.placed { Vec::new() } else { self.scratch.binds(self.apart) };
         binds.extend(self.apt.iter().flat_map(AptCache::binds));
         binds.extend(self.lent.binds.iter().chain(&self.agent).cloned());
         RunSpec {
@@ -161,14 +181,19 @@ impl Layer {
 
     /// Fails if something that was changed cannot be in a layer. Gives the sockets that will not be in it, each once.
     pub fn look(&mut self) -> Result<Vec<PathBuf>, TargetError> {
-        let mut sockets = layers::diff::look(&Root::open(self.overlay.upper())?, &ExcludeSet::normal())?;
+        let mut sockets = layers::diff::look(&Root::open(self.overlay.upper())?, self.passing.exclude())?;
         sockets.retain(|socket| self.sockets.insert(socket.clone()));
         Ok(sockets)
     }
 
-    /// What lives as long as the layer is being made.
-    pub fn scratch(&mut self) -> &mut Scratch {
-        &mut self.scratch
+    /// Notes that `step` was performed.
+    pub fn note(&mut self, step: &Step) {
+        self.passing.note(&self.root, step);
+    }
+
+    /// What commands have left in `/run` and `/tmp` that enters no layer, by their tasks.
+    pub fn left(&self) -> BTreeMap<String, Vec<PathBuf>> {
+        self.passing.left()
     }
 
     /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was. What was changed becomes
@@ -179,14 +204,14 @@ impl Layer {
         compression: Compression,
         mtime_max: u64,
     ) -> Result<(Option<LayerBlob>, Remains), TargetError> {
-        let (lowers, ids) = (self.lowers.clone(), self.ids);
+        let (lowers, ids, exclude) = (self.lowers.clone(), self.ids, self.passing.exclude().clone());
         let (remains, upper) = self.ended()?;
         let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
         let written = write_layer(
             store,
             &upper,
             compression,
-            &DiffOptions { mtime_max, exclude: &ExcludeSet::normal(), lowers: &lowers, ids },
+            &DiffOptions { mtime_max, exclude: &exclude, lowers: &lowers, ids },
         )?;
         let Some((layer, left_out)) = written else { return Ok((None, remains)) };
         if !ids.is_none() {
@@ -194,7 +219,7 @@ impl Layer {
             return Ok((Some(layer), remains));
         }
         let root = Root::open(&upper)?;
-        ExcludeSet::normal().clear(&root)?;
+        exclude.clear(&root)?;
         // What only this stack has may not become part of a tree that others take for the layer.
         left_out.iter().try_for_each(|path| root.remove_all(path))?;
         // False when another build was first: then it goes with the remains.
@@ -357,27 +382,6 @@ fn captured(spec: &RunSpec, output: &dyn Fn(&[u8])) -> Result<i32, TargetError> 
         }
     }
     Ok(running.wait()?.0)
-}
-
-/// Stores a directory that is held as a layer, as it is, whatever comes to stand at its name meanwhile.
-pub fn write_held(store: &Store, held: &impl AsFd, compression: Compression) -> Result<Option<LayerBlob>, TargetError> {
-    let exclude = ExcludeSet::default();
-    let ids = Exchange::default();
-    let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids };
-    let path = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
-    Ok(write_layer(store, Path::new(&path), compression, &options)?.map(|(layer, _)| layer))
-}
-
-/// Stores the changes in `upper` as a layer; `None` when there are none.
-fn write_layer(
-    store: &Store,
-    upper: &Path,
-    compression: Compression,
-    options: &DiffOptions<'_>,
-) -> Result<Option<(LayerBlob, Vec<PathBuf>)>, TargetError> {
-    let mut writer = store.layer_writer(compression)?;
-    let stats = diff(&Root::open(upper)?, &mut writer, options)?;
-    Ok(if stats.is_empty() { None } else { Some((writer.finish()?, stats.left_out)) })
 }
 
 /// What is left of a layer that has ended.

@@ -16,12 +16,14 @@ pub mod inventory;
 mod layer;
 mod lent;
 mod looked;
+mod passing;
 mod perform;
 pub mod request;
 mod rules;
 mod scratch;
 mod serve;
 mod site;
+mod stored;
 mod trees;
 mod unpack;
 

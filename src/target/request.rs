@@ -50,6 +50,8 @@ pub enum Request {
         /// Who has changed places in the trees.
         ids: Exchange,
     },
+    /// Set up all that commands are confined by, in a root of its own, and run none.
+    Try,
     /// Perform one step in the layer that was begun.
     Perform {
         /// The step.
@@ -119,6 +121,11 @@ pub enum Request {
     },
     /// End the layer and forget it.
     Discard,
+    /// Say whether `user` has a login shell in the layer that was begun.
+    HasShell {
+        /// Name or id.
+        user: String,
+    },
     /// The environment that a login shell of `user` ends up with.
     LoginEnvironment {
         /// Name or id.
@@ -255,6 +262,8 @@ pub enum Reply {
     World(World),
     /// What is installed.
     Inventory(Box<Inventory>),
+    /// Whether it is so.
+    Is(bool),
     /// A login environment.
     Environment(BTreeMap<String, String>),
     /// Who a user is.

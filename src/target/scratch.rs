@@ -1,6 +1,5 @@
 //! The directories behind one layer while it is being made.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -64,7 +63,7 @@ exit 127
 /// Makes the lowest layer of every build overlay: mount points and files that commands may rely on and no layer
 /// ever holds, so that lending something never changes the layer that is being made.
 pub fn skeleton(path: &Path) -> io::Result<()> {
-    for directory in ["dev", "etc", "proc", "run", "sys", "tmp", "usr/sbin"] {
+    for directory in ["dev", "etc", "proc", "run/alloy", "run/lock", "sys", "tmp", "usr/sbin"] {
         fs::create_dir_all(path.join(directory))?;
     }
     for file in ["etc/resolv.conf", "etc/hosts"] {
@@ -73,7 +72,7 @@ pub fn skeleton(path: &Path) -> io::Result<()> {
     let policy = path.join("usr/sbin/policy-rc.d");
     fs::write(&policy, POLICY)?;
     fs::set_permissions(policy, Permissions::from_mode(0o755))?;
-    fs::set_permissions(path.join("tmp"), Permissions::from_mode(0o1777))
+    ["tmp", "run/lock"].iter().try_for_each(|name| fs::set_permissions(path.join(name), Permissions::from_mode(0o1777)))
 }
 
 /// Where apt keeps its lists and archives: places to mount on where a root has apt.
@@ -84,15 +83,11 @@ pub fn skeleton_of_apt(path: &Path) -> io::Result<()> {
     APT.iter().try_for_each(|directory| fs::create_dir_all(path.join(directory)))
 }
 
-/// What is in `/run` of every command.
-const OWN: [&str; 2] = ["alloy", "lock"];
-
-/// `/tmp`, `/run` and `/run/alloy` of one layer: they live as long as its task file runs, and never enter the layer.
+/// `/tmp` and `/run/alloy` of one layer, and a `/run` for those that need one apart: they live as long as its task file
+/// runs, and never enter the layer.
 pub struct Scratch {
     path: PathBuf,
     lent: Place,
-    /// What is in `/tmp` and `/run`, and which task's commands have left it there.
-    left: BTreeMap<PathBuf, Option<String>>,
 }
 
 impl Scratch {
@@ -109,7 +104,7 @@ impl Scratch {
             lent.files.contains_key(AUTH_CONF).then(|| format!("Dir::Etc::netrc \"{PLACE}/{AUTH_CONF}\";\n"));
         place.programs("bin", &STAND_INS)?;
         place.write("apt.conf", &(APT_CONF.to_owned() + &passwords.unwrap_or_default()), 0o644)?;
-        Ok(Self { path, lent: place, left: BTreeMap::new() })
+        Ok(Self { path, lent: place })
     }
 
     /// Does it to the directories that commands see.
@@ -122,43 +117,15 @@ impl Scratch {
         &self.path
     }
 
-    /// Names in `/tmp` and `/run`.
-    fn names(&self) -> Vec<PathBuf> {
-        let names = ["tmp", "run"].into_iter().flat_map(|place| {
-            let entries = fs::read_dir(self.path.join(place)).into_iter().flatten().flatten();
-            entries.map(move |entry| (place, entry.file_name()))
-        });
-        let foreign = names.filter(|(place, name)| *place == "tmp" || !OWN.iter().any(|own| name == *own));
-        foreign.map(|(place, name)| Path::new("/").join(place).join(name)).collect()
-    }
-
-    /// Notes that what is new in `/tmp` and `/run` was left there by `task`, if that is somebody's own commands.
-    pub fn note_left(&mut self, task: Option<String>) {
-        for path in self.names() {
-            self.left.entry(path).or_insert_with(|| task.clone());
-        }
-    }
-
-    /// What commands have left in `/tmp` and `/run`, by their tasks.
-    pub fn left(&self) -> BTreeMap<String, Vec<PathBuf>> {
-        let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for path in self.names() {
-            if let Some(Some(task)) = self.left.get(&path) {
-                found.entry(task.clone()).or_default().push(path);
-            }
-        }
-        found.values_mut().for_each(|paths| paths.sort_unstable());
-        found
-    }
-
     /// What appears in [`PLACE`].
     pub fn lent(&self) -> &Place {
         &self.lent
     }
 
-    /// What every command of the layer is lent from here.
-    pub fn binds(&self) -> [Bind; 3] {
+    /// What every command of the layer is lent from here: `/run` as well, where that is `apart` from the image's.
+    pub fn binds(&self, apart: bool) -> Vec<Bind> {
         let own = |name: &str| Bind::writable(self.path.join(name), Path::new("/").join(name));
-        [own("tmp"), own("run"), self.lent.bind()]
+        let run = apart.then(|| own("run"));
+        [own("tmp")].into_iter().chain(run).chain([self.lent.bind()]).collect()
     }
 }

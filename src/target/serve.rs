@@ -15,11 +15,12 @@ use layers::store::{Damage, Store, layer_tree};
 use super::TargetError;
 use super::accounts::Account;
 use super::aptcache::AptCache;
-use super::layer::{Layer, write_held};
+use super::layer::Layer;
 use super::lent::Lent;
 use super::perform::{Performer, login_shell};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
+use super::stored::write_held;
 use super::trees::Trees;
 use super::{export, facts, inventory, looked, scratch, unpack};
 use crate::debian;
@@ -28,6 +29,8 @@ use crate::sandbox::{Channel, Identity, attach};
 
 /// The program by which it is known that a root has apt.
 const APT: &str = "usr/bin/apt-get";
+/// The shell of who has no other.
+const SH: &str = "/bin/sh";
 /// How much of a command's last output an error quotes.
 const QUOTED: usize = 4 << 10;
 
@@ -115,6 +118,13 @@ impl<'a> Session<'a> {
                 }
                 Reply::Done
             }
+            Request::Try => {
+                self.begin(&[], BTreeMap::new(), Lent::default())?;
+                let tried = self.open()?.try_commands();
+                self.discard()?;
+                tried?;
+                Reply::Done
+            }
             Request::Perform { step, files, ssh } => {
                 let files = files.into_iter().collect();
                 let channel = self.channel;
@@ -137,9 +147,7 @@ impl<'a> Session<'a> {
                     let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
                     warnings.extend(layer.look()?.into_iter().map(told));
                 }
-                // What installers leave there is theirs.
-                let own = step.is_own_commands() || !step.runs_programs();
-                layer.scratch().note_left(own.then(|| step.placed()));
+                layer.note(&step);
                 Reply::Step(outcome)
             }
             Request::Closure { packages, debs, files, recommends } => {
@@ -204,13 +212,16 @@ impl<'a> Session<'a> {
                 self.trees.fresh(tree.iter().map(String::as_str));
                 Reply::Layer(blob)
             }
-            Request::Left => Reply::Left(self.open()?.scratch().left()),
+            Request::Left => Reply::Left(self.open()?.left()),
             Request::Discard => {
-                if let Some(layer) = self.layer.take() {
-                    let remains = layer.discard()?;
-                    self.end(remains);
-                }
+                self.discard()?;
                 Reply::Done
+            }
+            Request::HasShell { user } => {
+                let layer = self.open()?;
+                let shell = layer.accounts()?.user(&user)?.command_shell().to_owned();
+                // Another one than the usual was asked for: whoever runs it says that it is missing.
+                Reply::Is(shell != SH || layer.root().exists(Path::new(shell.trim_start_matches('/')))?)
             }
             Request::LoginEnvironment { user } => Reply::Environment(self.login_environment(&user)?),
             Request::Identity { user } => Reply::Identity(self.who(&user)?.1),
@@ -260,6 +271,14 @@ impl<'a> Session<'a> {
         let path = self.setup.work.join(format!("layer-{}", self.begun));
         let apt = if has_apt { self.apt.take() } else { None };
         self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index, self.setup.epoch)?);
+        Ok(())
+    }
+
+    fn discard(&mut self) -> Result<(), TargetError> {
+        if let Some(layer) = self.layer.take() {
+            let remains = layer.discard()?;
+            self.end(remains);
+        }
         Ok(())
     }
 

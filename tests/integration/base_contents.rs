@@ -44,6 +44,25 @@ fn directories_of_packages_are_in_an_image_and_what_is_left_in_passing_places_is
 }
 
 #[test]
+fn what_a_task_names_in_run_is_part_of_the_image() {
+    let store = Store::with_base();
+    let a = "- {name: make, action: run_command, reason: r, command: 'mkdir -p /run/sshd'}\n\
+             - {name: write, action: write_env_file, file: /var/run/app/env, content: A=1, mode: '0640'}\n\
+             - {name: leave, action: run_command, reason: r, command: 'touch /run/sshd/left /run/app/pid; cat /run/app/env'}\n";
+    let b = "- {name: see, action: run_command, reason: r, command: 'test -d /run/sshd -a ! -e /run/app/pid && cp /run/app/env /srv/seen'}\n\
+             - {name: more, action: write_env_file, file: /run/app/more, content: B=1}\n";
+    let (names, said) = names(&store, "deb:bookworm", a, b);
+    let has = |name: &str| names.iter().any(|other| other == name);
+    for name in ["run/sshd/", "run/app/env", "run/app/more", "srv/seen"] {
+        assert!(has(name), "{name}: {names:?}");
+    }
+    assert!(!has("run/sshd/left") && !has("run/app/pid") && !has("run/alloy/"), "{names:?}");
+    assert!(!said.contains("it has left /run"), "{said}");
+    let shown = "stat -c %a /run/app/env; cat /run/app/more; ls -A /run/sshd; touch /run/new";
+    assert_eq!(store.run(&["run", "bare:1", "--", "sh", "-c", shown]).ok().stdout, "640\nB=1\n");
+}
+
+#[test]
 fn a_variant_says_which_packages_a_base_has() {
     let store = Store::new();
     let nothing = "- {name: write, action: write_env_file, file: /srv/x, content: x}\n";

@@ -45,6 +45,7 @@ mod install;
 mod install_faults;
 mod install_killed;
 mod install_lent;
+mod installed_again;
 mod jobs;
 mod languages;
 mod languages_install;

@@ -1,7 +1,7 @@
 //! What builds leave behind and no layer should hold.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::root::{FileKind, Root, RootError};
 
@@ -10,6 +10,8 @@ use crate::root::{FileKind, Root, RootError};
 #[derive(Clone, Debug, Default)]
 pub struct ExcludeSet {
     patterns: Vec<&'static str>,
+    /// Paths that are not left out all the same; of some of them all that is in them.
+    kept: Vec<(PathBuf, bool)>,
 }
 
 /// Caches, files that a runtime mounts over, logs, locks and backups of package managers; directories that live only while a system runs; the id that
@@ -63,14 +65,19 @@ const EMPTIED: [&str; 1] = ["etc/machine-id"];
 impl ExcludeSet {
     /// What is left out of every layer that alloy builds.
     pub fn normal() -> Self {
-        Self { patterns: NORMAL.to_vec() }
+        Self { patterns: NORMAL.to_vec(), kept: Vec::new() }
+    }
+
+    /// Leaves `path` in, relative to the root, and the directories on the way to it; and all that is in it, if `whole`.
+    pub fn keep(&mut self, path: PathBuf, whole: bool) {
+        self.kept.push((path, whole));
     }
 
     /// Deletes what would be left out, and empties what would be emptied, so that `root` is what a layer of it would
     /// unpack to.
     pub fn clear(&self, root: &Root) -> Result<(), RootError> {
         for pattern in &self.patterns {
-            clear(root, Path::new(""), pattern)?;
+            self.clear_of(root, Path::new(""), pattern)?;
         }
         for emptied in EMPTIED.map(Path::new) {
             if root.metadata(emptied).is_ok_and(|metadata| metadata.kind == FileKind::File && metadata.size > 0) {
@@ -82,38 +89,39 @@ impl ExcludeSet {
 
     /// True if `path` is to be left out.
     pub fn contains(&self, path: &Path) -> bool {
-        self.patterns.iter().any(|pattern| matches(pattern, path)) && !is_kept(path)
+        self.patterns.iter().any(|pattern| matches(pattern, path)) && !self.is_kept(path)
     }
-}
 
-fn clear(root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
-    let (element, rest) = match pattern.split_once('/') {
-        Some((element, rest)) => (element, Some(rest)),
-        None => (pattern, None),
-    };
-    // A directory's content goes; an element goes with all it holds.
-    if at != Path::new("") {
-        match root.metadata(at) {
-            Ok(metadata) if metadata.kind == FileKind::Directory => {}
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+    fn clear_of(&self, root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
+        let (element, rest) = match pattern.split_once('/') {
+            Some((element, rest)) => (element, Some(rest)),
+            None => (pattern, None),
+        };
+        // A directory's content goes; an element goes with all it holds.
+        if at != Path::new("") {
+            match root.metadata(at) {
+                Ok(metadata) if metadata.kind == FileKind::Directory => {}
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
-    }
-    let names = root.read_dir(at)?.into_iter();
-    for name in names.filter(|name| element.is_empty() || element_matches(element, name)) {
-        let path = at.join(name);
-        match rest {
-            Some(rest) if !element.is_empty() => clear(root, &path, rest)?,
-            _ if is_kept(&path) => clear(root, &path, "")?,
-            _ => root.remove_all(&path)?,
+        let names = root.read_dir(at)?.into_iter();
+        for name in names.filter(|name| element.is_empty() || element_matches(element, name)) {
+            let path = at.join(name);
+            match rest {
+                Some(rest) if !element.is_empty() => self.clear_of(root, &path, rest)?,
+                _ if self.is_kept(&path) => self.clear_of(root, &path, "")?,
+                _ => root.remove_all(&path)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn is_kept(path: &Path) -> bool {
-    KEPT.iter().any(|kept| path == Path::new(kept))
+    fn is_kept(&self, path: &Path) -> bool {
+        KEPT.iter().any(|kept| path == Path::new(kept))
+            || self.kept.iter().any(|(kept, whole)| kept.starts_with(path) || *whole && path.starts_with(kept))
+    }
 }
 
 /// True for a file that is written without its content.
@@ -177,6 +185,15 @@ mod tests {
             assert!(!set.contains(Path::new(path)), "{path}");
         }
         assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));
+        let mut set = set;
+        set.keep("run/app/env".into(), false);
+        set.keep("run/tree".into(), true);
+        for path in ["run/app", "run/app/env", "run/tree/a/b"] {
+            assert!(!set.contains(Path::new(path)), "{path}");
+        }
+        for path in ["run/app/x", "run/app/env/x", "run/treeb", "tmp/x"] {
+            assert!(set.contains(Path::new(path)), "{path}");
+        }
     }
 
     #[test]
@@ -190,7 +207,13 @@ mod tests {
             std::fs::write(place.join(path), "x").unwrap();
         }
         std::os::unix::fs::symlink("/etc", place.join("dev")).unwrap();
-        ExcludeSet::normal().clear(&Root::open(place).unwrap()).unwrap();
+        for path in ["run/named/left", "run/tree/a", "run/other"] {
+            std::fs::create_dir_all(place.join(path)).unwrap();
+        }
+        let mut set = ExcludeSet::normal();
+        set.keep("run/named".into(), false);
+        set.keep("run/tree".into(), true);
+        set.clear(&Root::open(place).unwrap()).unwrap();
         for (path, there) in [
             ("tmp", true),
             ("tmp/x", false),
@@ -203,6 +226,10 @@ mod tests {
             ("var/cache/debconf/config.dat-old", false),
             ("var/cache/debconf/config.dat", true),
             ("opt/tmp", true),
+            ("run/named", true),
+            ("run/named/left", false),
+            ("run/tree/a", true),
+            ("run/other", false),
         ] {
             assert_eq!(place.join(path).exists(), there, "{path}");
         }

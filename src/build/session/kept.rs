@@ -59,7 +59,8 @@ impl Session<'_> {
 
 fn told_of(left: &[PathBuf]) -> String {
     let run = if left.iter().any(|path| path.starts_with("/run")) {
-        ": a container makes what it needs in /run when it starts"
+        ": a task that is nothing but `mkdir -p /run/NAME` keeps that directory, and a container makes what else it needs in \
+         /run when it starts"
     } else {
         ""
     };
@@ -94,7 +95,7 @@ mod tests {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let told = told_of(&paths(&["/run/a", "/tmp/b", "/tmp/c", "/tmp/d"]));
         assert!(told.starts_with("it has left /run/a, /tmp/b, /tmp/c and 1 more, which "), "{told}");
-        assert!(told.ends_with(": a container makes what it needs in /run when it starts"), "{told}");
+        assert!(told.ends_with(" /run when it starts"), "{told}");
         assert!(!told_of(&paths(&["/tmp/b"])).contains("/run"));
     }
 }

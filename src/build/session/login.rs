@@ -4,25 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Result, Session};
 use crate::build::foreign::{self, Need};
-use crate::target::image::RequestError;
-
-/// What is said of an image without a login shell.
-const NO_SHELL: &str = "alloy: cannot run /bin/sh: No such file";
 
 impl Session<'_> {
     /// What a login shell of `user` changes of `env`.
     pub fn login_environment(&mut self, user: &str, env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
-        foreign::ensure(self.resolver, || Need::LoginShell)?;
-        let trees = self.trees(&BTreeSet::new())?;
+        let (resolver, trees) = (self.resolver, self.trees(&BTreeSet::new())?);
         let target = self.target()?;
         // What this machine lends is no part of the image, however a profile spells it.
         target.begin_alone(trees, env.clone())?;
-        let found = target.login_environment(user);
+        // An image of files alone has no shell that sets anything, whatever architecture it is for.
+        let found = match target.has_shell(user) {
+            Ok(false) => Ok(BTreeMap::new()),
+            Ok(true) => {
+                foreign::ensure(resolver, || Need::LoginShell)?;
+                target.login_environment(user)
+            }
+            Err(error) => Err(error),
+        };
         target.discard()?;
-        // Then it sets nothing: an image of files alone has none.
-        if matches!(&found, Err(RequestError::Failed { message, .. }) if message.contains(NO_SHELL)) {
-            return Ok(BTreeMap::new());
-        }
         let own: BTreeSet<&str> = [
             "_",
             "APT_CONFIG",

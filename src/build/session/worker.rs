@@ -19,6 +19,11 @@ impl Session<'_> {
         self.target.as_mut().ok_or_else(|| lost().into())
     }
 
+    /// An error if this machine does not let commands be run, before anything is fetched for them.
+    pub fn try_out(&mut self) -> Result<()> {
+        Ok(self.target()?.try_out()?)
+    }
+
     /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls, with whose groups if
     /// `keep_groups`.
     pub(super) fn start(&mut self, lent: Lent, binds: &[Bind], keep_groups: bool) -> Result<()> {

@@ -7,6 +7,7 @@ use super::super::located::Place;
 use super::super::ui;
 use crate::build::TaskFailure;
 use crate::fetch::FetchError;
+use crate::sandbox::killed_hint;
 use crate::target::UNPACKING;
 
 const SIGKILL: i32 = 9;
@@ -40,7 +41,7 @@ pub(super) fn task(failure: TaskFailure) -> CommandError {
         let _ = write!(error.message, "\n\nits last output:{output}\n");
     }
     if failure.exit == Some(128 + SIGKILL) {
-        error.hints.push("the kernel kills so where memory runs out: `dmesg` says whether it did".to_owned());
+        error.hints.push(killed_hint());
     }
     if failure.output.iter().any(|line| line.contains(OCCUPIED)) {
         error.hints.push(
@@ -111,7 +112,7 @@ mod tests {
         let expected =
             "a.yml:3: Make: the command failed (exit status 137: killed by SIGKILL)\n\nits last output:\n  cc: fatal\n";
         assert_eq!(killed.message, expected);
-        assert!(killed.hints.iter().any(|hint| hint.contains("dmesg")), "{:?}", killed.hints);
+        assert_eq!(killed.hints, [killed_hint()]);
         assert!(failed(139).message.contains("(exit status 139: killed by SIGSEGV)") && failed(139).hints.is_empty());
         assert!(failed(127).message.contains("(exit status 127: a command was not found)"));
         assert!(failed(7).message.contains("(exit status 7)"));

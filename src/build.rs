@@ -349,14 +349,17 @@ fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<Strin
         return Ok(BTreeMap::new());
     }
     let image = session.image();
-    let env: BTreeMap<String, String> = config_env(&image.config).into_iter().collect();
+    let mut env: BTreeMap<String, String> = config_env(&image.config).into_iter().collect();
+    // Scripts of the profile may build on what the blueprint sets. What it adds to PATH is added to what they make of it.
+    let own = spec.environment(config_env(&image.config)).unwrap_or_default();
+    env.extend(own.into_iter().filter(|(name, _)| name != "PATH"));
     let user = spec.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
     let mut key = Hasher::new();
     let mut part = |bytes: &[u8]| {
         key.update(&(bytes.len() as u64).to_le_bytes());
         key.update(bytes);
     };
-    part(b"profile 1");
+    part(b"profile 2");
     part(user.as_bytes());
     for (name, value) in &env {
         part(name.as_bytes());

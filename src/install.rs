@@ -22,7 +22,6 @@ mod decide;
 pub mod drift;
 mod error;
 mod fetches;
-mod kept;
 mod languages;
 mod ledger;
 mod made;

@@ -21,7 +21,7 @@ use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Contents, Inputs, Lowered, PlannedLayer, Trace};
+use crate::plan::{Contents, Inputs, LayerKey, Lowered, PlannedLayer, Trace};
 use crate::resolve::{Base, Resolver};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::request::Outcome;
@@ -145,9 +145,13 @@ impl<'a> Session<'a> {
         self.made.extend(layer.cloned().map(|blob| Standing { blob, archive }));
     }
 
+    fn output_key(&self, planned: &PlannedLayer) -> LayerKey {
+        planned.preimage.output_key(&config_env(&self.base.image.config), &self.diff_ids())
+    }
+
     /// Takes a layer that was found.
     pub fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
-        let output = planned.preimage.output_key(&self.diff_ids());
+        let output = self.output_key(planned);
         // One that was imported lacks what explains it.
         let known = record.output == Some(output) && record.preimage.get("steps").is_some();
         self.stand_on(record.layer.as_ref(), record.archive.clone());
@@ -210,7 +214,7 @@ impl<'a> Session<'a> {
         let store = self.resolver.store;
         let _lock = self.alone(&planned.key, &planned.name)?;
         let before = cache::find(store, &planned.key)?;
-        let output = planned.preimage.output_key(&self.diff_ids());
+        let output = self.output_key(planned);
         let trace = Trace::of(planned, self.lowered, self.inputs);
         let mut hit = self.hit(&planned.key);
         // With other bytes below than when it was made, what it was then says nothing.

@@ -2,7 +2,7 @@
 //! (gitformat-index(5)), and the commit that is checked out. What builds put beside them is nobody's record.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -147,6 +147,11 @@ pub fn unlooked(record: &Record, files: &Files) -> Vec<String> {
     files.iter().filter(bare).map(|(path, _)| path.clone()).collect()
 }
 
+/// True if the task of `record`, which wrote `files`, has cloned into `place`.
+pub fn has_made(files: &Files, place: &Path, record: &Record) -> bool {
+    CLONE.contains(&record.action.as_str()) && place.to_str().is_some_and(|place| files.contains_key(place))
+}
+
 fn has_below(files: &Files, path: &str) -> bool {
     let inside = format!("{path}/");
     files.range(inside.clone()..).next().is_some_and(|(path, _)| path.starts_with(&inside))
@@ -155,29 +160,6 @@ fn has_below(files: &Files, path: &str) -> bool {
 /// What is known of `place` and what is below it.
 pub fn within<'f>(files: &'f Files, place: &Path) -> BTreeMap<&'f String, &'f Seen> {
     files.iter().filter(|(path, _)| Path::new(path).starts_with(place)).collect()
-}
-
-/// What is in the directory `place`, and neither one of `known` nor a directory on the way there: the outermost paths,
-/// relative to `place`.
-pub fn added(root: &Root, place: &Path, known: &BTreeMap<&String, &Seen>) -> Vec<PathBuf> {
-    let on_the_way: std::collections::BTreeSet<&Path> =
-        known.keys().flat_map(|path| Path::new(path.as_str()).ancestors()).collect();
-    let (mut found, mut open) = (Vec::new(), vec![PathBuf::new()]);
-    while let Some(at) = open.pop() {
-        let Ok(directory) = root.directory(&place.join(&at)) else { continue };
-        for name in directory.names().unwrap_or_default() {
-            let path = at.join(&name);
-            if !on_the_way.contains(place.join(&path).as_path()) {
-                found.push(path);
-            } else if name != OsStr::new(GIT)
-                && directory.metadata(&name).is_ok_and(|found| found.kind == FileKind::Directory)
-            {
-                open.push(path);
-            }
-        }
-    }
-    found.sort_unstable();
-    found
 }
 
 #[cfg(test)]

@@ -104,6 +104,15 @@ impl<'a> Prepared<'a> {
         self.traces[at].as_ref().is_some_and(former)
     }
 
+    /// Forgets what was recorded of the task at `at`, called `name`, as it was before it was changed. Where it comes from
+    /// another file, a task of its name is no other one.
+    pub fn supersede(&mut self, at: usize, name: &str) {
+        let left = std::mem::take(&mut self.left);
+        let others = |record: &Record| (0..self.steps.len()).any(|other| other != at && self.is_former(other, record));
+        let is_its = |record: &Record| self.is_former(at, record) || record.name == name && !others(record);
+        self.left = left.into_iter().filter(|record| !is_its(record)).collect();
+    }
+
     /// What is to be done with the task `at`, as the host is now.
     pub fn decide(&self, at: usize, root: &Root) -> Result<Decision, RootError> {
         if let Some(why) = self.records[at].as_ref().filter(|_| !self.anew).and_then(Record::undone_by) {

@@ -1,6 +1,6 @@
 //! A directory that holds a task's own earlier clone, when the task is to clone into it anew. A clone that is as it was
-//! recorded, with nothing beside it, is exchanged for the new one; one that is to be put right gets back what differs, file
-//! by file. Whatever somebody has made there since is named, and nothing is touched.
+//! recorded makes room for the new one, and stays beside it; one that is to be put right gets back what differs, file by
+//! file. One that somebody has changed is named, and nothing is touched.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,35 +12,26 @@ use super::InstallError;
 use super::clones::{self, GIT};
 use super::ledger::{Files, files};
 use super::prepared::Prepared;
-use super::seen::{Repository, Seen, What};
+use super::seen::{Seen, What};
 use super::state::{Left, Record};
 use crate::event::listed;
-use crate::target::host::{How, Renew};
+use crate::target::host::{How, Renew, name_to_keep};
 
 /// The action whose clones are exchanged: nothing in them says where they were made.
 const EXCHANGED: &str = "git_clone";
 /// Paths that are named.
 const SHOWN: usize = 3;
+const AWAY: &str = "Move it away, or put that elsewhere, and install again";
 
 /// What becomes of a task's own earlier clone.
 pub enum Renewal {
-    /// A new one takes its place, or gives it back what differs. What the task's record had there; and of that what stays as
-    /// somebody has made it: as it was recorded, and as it is.
-    Anew(Renew, Vec<String>, BTreeMap<String, (Seen, Seen)>),
+    /// A new one takes its place, or gives it back what differs.
+    Anew(Renew),
     /// It stays, and this is why.
     Refused(String),
 }
 
 impl Prepared<'_> {
-    /// What is wrong, and what of a clone stays as somebody has made it.
-    pub fn wrong_with(&self, renewal: Option<&Renewal>) -> BTreeMap<String, (Seen, Seen)> {
-        let mut wrong = self.wrong.clone();
-        if let Some(Renewal::Anew(_, _, stays)) = renewal {
-            wrong.extend(stays.clone());
-        }
-        wrong
-    }
-
     /// What becomes of the clone that the task at `at` has made before in the directory that it clones into; `None` where
     /// there is none. `own` is its record, if it has one.
     pub fn renewal(
@@ -107,38 +98,30 @@ impl Prepared<'_> {
         let refused = |what: &str, paths: &[String], rest: &str| {
             Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths, SHOWN))))
         };
-        let away = "Move it away, or put that elsewhere, and install again";
-        let repaired = own && (self.only.is_some() || record.left() == Some(Left::Undone));
-        let worked = worked_on(root, place, &expected, !repaired)?;
-        if !worked.is_empty() {
-            return refused("somebody has worked in it since: ", &worked, away);
-        }
         let changed = changed(root, place, &expected)?;
-        let added: Vec<String> =
-            clones::added(root, place, &known).iter().map(|path| path.display().to_string()).collect();
-        let paths = if own { known.into_keys().cloned().collect() } else { Vec::new() };
-        let how = if repaired {
-            match put_back(root, place, &expected, &changed) {
-                Ok(how) => how,
-                Err(blocked) => return refused("something else stands in the place of ", &blocked, away),
+        let git = place.join(GIT);
+        let commit = match expected.get(&git.display().to_string()).map(|seen| &seen.what) {
+            Some(What::Repository(commit)) => commit.clone(),
+            _ => String::new(),
+        };
+        let how = if own && (self.only.is_some() || record.left() == Some(Left::Undone)) {
+            let elsewhere = moved(root, &expected)?;
+            if !elsewhere.is_empty() {
+                return refused("somebody has worked in it since: ", &elsewhere, AWAY);
             }
-        } else if !changed.is_empty() {
+            match put_back(root, place, &changed, commit) {
+                Ok(how) => how,
+                Err(blocked) => return refused("something else stands in the place of ", &blocked, AWAY),
+            }
+        } else if changed.is_empty() {
+            How::Whole { kept: name_to_keep(root, place, &commit)? }
+        } else {
             let told: Vec<String> =
                 changed.iter().map(|path| if path == GIT { "its commit".to_owned() } else { path.clone() }).collect();
             let rest = "Move it away, or put it back as it was (`git status` in it tells more), and install again";
             return refused("was changed since: ", &told, rest);
-        } else if !added.is_empty() {
-            return refused("it holds what this task has not cloned: ", &added, away);
-        } else {
-            How::Whole
         };
-        let mut stays = BTreeMap::new();
-        if !matches!(how, How::Whole) {
-            for (path, was) in expected.iter().filter(|(_, was)| matches!(was.what, What::Repository(_))) {
-                stays.insert(path.clone(), (was.clone(), Seen::at(root, Path::new(path))?));
-            }
-        }
-        Ok(Renewal::Anew(Renew { place: place.to_owned(), how }, paths, stays))
+        Ok(Renewal::Anew(Renew { place: place.to_owned(), how }))
     }
 
     /// `known`, as later tasks have made it.
@@ -169,14 +152,9 @@ fn changed(root: &Root, place: &Path, expected: &BTreeMap<String, Seen>) -> Resu
     Ok(changed)
 }
 
-/// How a clone in `place` gets back what has `changed`. An error with those in whose place, or on whose way, something else
-/// stands.
-fn put_back(
-    root: &Root,
-    place: &Path,
-    expected: &BTreeMap<String, Seen>,
-    changed: &[String],
-) -> Result<How, Vec<String>> {
+/// How a clone in `place` of `commit` gets back what has `changed`. An error with those in whose place, or on whose way,
+/// something else stands.
+fn put_back(root: &Root, place: &Path, changed: &[String], commit: String) -> Result<How, Vec<String>> {
     let is_blocked = |path: &&String| {
         root.metadata(&place.join(path)).is_ok_and(|found| found.kind == FileKind::Directory)
             || on_the_way(root, place, Path::new(path))
@@ -185,13 +163,8 @@ fn put_back(
     if !blocked.is_empty() {
         return Err(blocked);
     }
-    let git = place.join(GIT);
-    let commit = match expected.get(&git.display().to_string()).map(|seen| &seen.what) {
-        Some(What::Repository(Repository { commit, .. })) => commit.clone(),
-        _ => return Err(vec![GIT.to_owned()]),
-    };
     // One that is there keeps what is in it.
-    let gone = root.metadata(&git).is_err();
+    let gone = root.metadata(&place.join(GIT)).is_err();
     let files = changed.iter().filter(|path| gone || *path != GIT).map(PathBuf::from).collect();
     Ok(How::Files { files, commit })
 }
@@ -202,29 +175,15 @@ fn on_the_way(root: &Root, place: &Path, path: &Path) -> bool {
     up.map(|up| root.metadata(&place.join(up))).any(|found| found.is_ok_and(|found| found.kind != FileKind::Directory))
 }
 
-/// What of somebody's work the repositories of a clone keep by now: what is checked out, and `all` else.
-fn worked_on(
-    root: &Root,
-    place: &Path,
-    expected: &BTreeMap<String, Seen>,
-    all: bool,
-) -> Result<Vec<String>, InstallError> {
+/// Other commits than the expected ones that are checked out in a clone, and repositories that git does not read.
+fn moved(root: &Root, expected: &BTreeMap<String, Seen>) -> Result<Vec<String>, InstallError> {
     let mut found = Vec::new();
     for (path, was) in expected {
         let What::Repository(was) = &was.what else { continue };
-        let is = Seen::at(root, Path::new(path))?;
-        let inside = Path::new(path).strip_prefix(place).unwrap_or(Path::new(GIT)).display();
-        match &is.what {
-            What::Repository(is) if is.commit != was.commit => found.push(format!("the commit {}", is.commit)),
-            What::Repository(_) if !all => {}
-            What::Repository(is) if was.kept.is_none() || is.kept.is_none() => {
-                found.push(format!("perhaps, as it is not known what {inside} kept when it was cloned"));
-            }
-            What::Repository(is) if is.kept != was.kept => {
-                found.push(format!("{inside} has branches, commits, settings or the like that were not cloned"));
-            }
+        match Seen::at(root, Path::new(path))?.what {
+            What::Repository(is) if is != *was => found.push(format!("the commit {is}")),
             What::Repository(_) | What::Absent => {}
-            _ => found.push(format!("{inside} is no repository that git reads")),
+            _ => found.push(format!("{path} is no repository that git reads")),
         }
     }
     Ok(found)

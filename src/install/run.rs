@@ -11,7 +11,7 @@ use super::fetches::Fetches;
 use super::ledger::{Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::renewal::Renewal;
-use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, NOT_RENEWED, Record, State, StateFile, Wrote};
+use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, clones, languages, made, repair};
 use crate::build::{Lines, TaskFailure, git_advice, installer};
 use crate::event::{Event, Id};
@@ -20,8 +20,10 @@ use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
 use crate::target::TargetError;
-use crate::target::host::{Host, Packages};
+use crate::target::host::{Host, How, Packages};
 use crate::target::request::Outcome;
+
+mod renewed;
 
 type Result<T> = std::result::Result<T, InstallError>;
 
@@ -98,11 +100,6 @@ impl<'a> Run<'a> {
     }
 
     fn layers(&mut self) -> Result<()> {
-        for place in self.lowered.layers.iter().flat_map(|layer| &layer.steps).flat_map(clones::places) {
-            if let Err(error) = self.host.recover(&place) {
-                self.resolver.reporter.event(Event::Warning(error.told()));
-            }
-        }
         let pending = self.prepared.pending(self.resolver.store, self.host.files())?;
         if pending.contains(&true) {
             // Wherever this ends, what was not reached is known.
@@ -202,7 +199,7 @@ impl<'a> Run<'a> {
         let secrets = &fetcher.hiding(&self.lowered.secrets);
         self.host.remember(self.prepared.made(self.resolver.store, at)?);
         let directories = self.prepared.directories(self.resolver.store, at, standing.as_ref())?;
-        let renewal = self.renewal(at, step, standing.as_ref())?;
+        let renewal = self.prepared.renewal(self.resolver.store, self.host.files(), at, standing.as_ref())?;
         if self.prepared.anew {
             self.prepared.records[at] = None;
         }
@@ -239,8 +236,12 @@ impl<'a> Run<'a> {
         }
         let (outcome, written) = match &renewal {
             None => self.host.perform(&revealed, &files, &output),
-            Some(Renewal::Anew(renew, before_it, _)) => {
-                before.count_all(before_it);
+            Some(Renewal::Anew(renew)) => {
+                if let How::Whole { kept } = &renew.how {
+                    let (place, kept) = (renew.place.display(), kept.display());
+                    let note = format!("{place} is cloned anew beside; what is there now will stay as {kept}");
+                    self.resolver.reporter.event(Event::Note(note));
+                }
                 let (prepared, store) = (&self.prepared, self.resolver.store);
                 let look = |root: &Root| match prepared.renewal(store, root, at, standing.as_ref()) {
                     Ok(Some(Renewal::Refused(why))) => Some(why),
@@ -261,13 +262,21 @@ impl<'a> Run<'a> {
                     self.resolver.reporter.event(Event::Warning(warning));
                 }
                 remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
+                if let Some(Renewal::Anew(renew)) = &renewal {
+                    self.renewed(at, renew, standing.as_ref())?;
+                    if let How::Files { .. } = renew.how {
+                        self.summary.done += 1;
+                        self.resolver.reporter.event(Event::TaskEnded { layer: id });
+                        return Ok(());
+                    }
+                }
                 let mut written = written;
                 written.extend(languages::of(self.host.files(), &self.host.users(), step));
                 written.extend(clones::of(self.host.files(), step));
                 written.extend(made::leading_to(directories, &written));
                 let debs = self.ledger.debs(&revealed, &files);
-                let wrong = self.prepared.wrong_with(renewal.as_ref());
-                let mut wrote = self.ledger.after(self.host.files(), step, before, written, &wrong, &debs)?;
+                let wrong = &self.prepared.wrong;
+                let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong, &debs)?;
                 if !self.prepared.wrong_packages.is_empty() {
                     self.prepared.accept_packages(at, self.ledger.installed(self.host.files()), &mut wrote);
                 }
@@ -275,13 +284,6 @@ impl<'a> Run<'a> {
                 let created = creates.map_or(Ok(true), |path| self.host.files().exists(Path::new(&path)))?;
                 let why = if created { String::new() } else { NOT_CREATED.to_owned() };
                 self.record(at, Ending::Done, why, wrote)?;
-                if let Some(Renewal::Anew(renew, ..)) = &renewal
-                    && let Err(error) = self.host.settle(&renew.place)
-                {
-                    let place = renew.place.display();
-                    let warning = format!("the clone that was in {place} before is not deleted: {}", error.told());
-                    self.resolver.reporter.event(Event::Warning(warning));
-                }
                 self.summary.done += 1;
                 self.resolver.reporter.event(Event::TaskEnded { layer: id });
                 return Ok(());
@@ -314,28 +316,6 @@ impl<'a> Run<'a> {
         Err(InstallError::Task(Box::new(TaskFailure { task: self.shown(step), exit, hints, ..failure })))
     }
 
-    /// What becomes of the task's own earlier clone, where it is to clone into its directory anew.
-    fn renewal(&self, at: usize, step: &Step, own: Option<&Record>) -> Result<Option<Renewal>> {
-        for place in clones::places(step) {
-            if let Err(error) = self.host.recover(&place) {
-                return Ok(Some(Renewal::Refused(error.told())));
-            }
-        }
-        self.prepared.renewal(self.resolver.store, self.host.files(), at, own)
-    }
-
-    /// Records that the clone of the task `at`, of which there is this record, stays as it is. One of an earlier revision
-    /// has a record of its own.
-    fn stays(&mut self, at: usize, standing: Option<Record>, why: String) -> Result<()> {
-        match standing.filter(|record| record.outcome == Ending::Done) {
-            Some(record) => {
-                self.prepared.records[at] = Some(record);
-                self.save()
-            }
-            None => self.record(at, Ending::Failed, format!("{NOT_RENEWED}{why}"), Wrote::default()),
-        }
-    }
-
     /// Records how the task `at` ended, if that is news.
     fn record(&mut self, at: usize, outcome: Ending, why: String, wrote: Wrote) -> Result<()> {
         let Some(trace) = &self.prepared.traces[at] else { return Ok(()) };
@@ -356,7 +336,7 @@ impl<'a> Run<'a> {
             return if self.unsaved { self.save() } else { Ok(()) };
         }
         if outcome == Ending::Done {
-            self.prepared.left.retain(|left| left.name != record.name);
+            self.prepared.supersede(at, &record.name);
         }
         self.prepared.records[at] = Some(record);
         self.save()

@@ -10,7 +10,6 @@ use layers::root::{FileKind, Root, RootError};
 use serde::{Deserialize, Deserializer};
 
 use super::clones::GIT;
-use super::kept;
 use crate::target::commit_of;
 
 /// Bytes of a file that are looked at: whoever owns a file may make it as long as they like.
@@ -34,23 +33,14 @@ pub enum What {
     File(Content),
     /// A directory.
     Directory,
-    /// git's own directory.
-    Repository(Repository),
+    /// git's own directory, with this commit checked out.
+    Repository(String),
     /// Where a link points.
     Link(String),
     /// A device, named pipe or socket.
     Special,
     /// Nothing: a task has deleted what another put there.
     Absent,
-}
-
-/// What is known of a git repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repository {
-    /// What it has checked out.
-    pub commit: String,
-    /// What git keeps of it beside objects, see [`kept`]; earlier versions of alloy did not record it.
-    pub kept: Option<Digest>,
 }
 
 /// What is known of a file's content: digest, size, or both.
@@ -88,10 +78,7 @@ impl Seen {
                 What::File(Content::of(file, was).map_err(|error| RootError::new("read", path, error))?)
             }
             FileKind::Directory if path.file_name().is_some_and(|name| name == GIT) => {
-                // To be compared with what was recorded, the commit is enough.
-                let kept = if was.is_none() { kept::of(root, path) } else { None };
-                let repository = |commit| What::Repository(Repository { commit, kept });
-                commit_of(root, path).map_or(What::Directory, repository)
+                commit_of(root, path).map_or(What::Directory, What::Repository)
             }
             FileKind::Directory => What::Directory,
             FileKind::Symlink => What::Link(root.read_link(path)?.to_string_lossy().into_owned()),
@@ -128,8 +115,8 @@ impl Seen {
                 _ => add("content", was.to_string(), is.to_string()),
             },
             // Somebody may work in it: what else git keeps is no drift.
-            (What::Repository(was), What::Repository(is)) => add("commit", was.commit.clone(), is.commit.clone()),
-            (What::Repository(was), What::Directory) => add("commit", was.commit.clone(), "none".to_owned()),
+            (What::Repository(was), What::Repository(is)) => add("commit", was.clone(), is.clone()),
+            (What::Repository(was), What::Directory) => add("commit", was.clone(), "none".to_owned()),
             (What::Link(was), What::Link(is)) => add("link target", was.clone(), is.clone()),
             _ => {}
         }
@@ -211,10 +198,7 @@ impl fmt::Display for Seen {
                 size.iter().try_for_each(|size| write!(f, " {size}"))
             }
             What::Link(target) => write!(f, " {target}"),
-            What::Repository(Repository { commit, kept }) => {
-                write!(f, " {commit}")?;
-                kept.iter().try_for_each(|kept| write!(f, " {kept}"))
-            }
+            What::Repository(commit) => write!(f, " {commit}"),
             What::Directory | What::Special | What::Absent => Ok(()),
         }
     }
@@ -238,10 +222,8 @@ impl FromStr for Seen {
             let what = match (kind, parts.next()) {
                 ("file", Some(content)) => What::File(content.parse().ok()?),
                 ("directory", None) => What::Directory,
-                ("repository", Some(text)) => What::Repository(match text.split_once(' ') {
-                    Some((commit, kept)) => Repository { commit: commit.to_owned(), kept: Some(kept.parse().ok()?) },
-                    None => Repository { commit: text.to_owned(), kept: None },
-                }),
+                // An earlier alloy has recorded more of it.
+                ("repository", Some(text)) => What::Repository(text.split(' ').next()?.to_owned()),
                 ("link", Some(target)) => What::Link(target.to_owned()),
                 ("special", None) => What::Special,
                 _ => return None,

@@ -14,6 +14,7 @@ use super::seen::{Seen, What};
 use super::state::{Ending, Left, Record, UNDONE, Wrote};
 use crate::op::{Op, Secrets, Source, Step};
 use crate::resolve::{Member, members};
+use crate::target::in_root;
 
 /// Fields of tasks that say where they write.
 const PLACES: [&str; 2] = ["dest", "file"];
@@ -41,6 +42,23 @@ impl Prepared<'_> {
             if let Some(record) = &mut self.records[to] {
                 record.outcome = Ending::Failed;
                 record.why = format!("{UNDONE}{name} has made {path} anew");
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of what later tasks have put into the directory `place`, which the one at `at` has made anew.
+    pub fn undo_below(&mut self, store: &Store, root: &Root, at: usize, place: &Path) -> Result<(), InstallError> {
+        let name = self.name(at);
+        for (to, paths) in self.later(store, at)? {
+            for (path, seen) in paths.iter().filter(|(path, _)| Path::new(path).starts_with(place)) {
+                if !seen.differences(&seen.now(root, &in_root(Path::new(path)))?).is_empty() {
+                    if let Some(record) = &mut self.records[to] {
+                        record.outcome = Ending::Failed;
+                        record.why = format!("{UNDONE}{name} has made {} anew", place.display());
+                    }
+                    break;
+                }
             }
         }
         Ok(())

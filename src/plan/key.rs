@@ -136,13 +136,22 @@ impl Plan {
 }
 
 impl Preimage {
-    /// What the layer is also found under: the bytes of all below, in place of how they came about. A layer below that
-    /// is rebuilt and comes out the same leaves this as it is.
-    pub fn output_key(&self, below: &[DiffId]) -> LayerKey {
+    /// What the layer is also found under: what commands see of all below, which is its bytes and `env`, the variables of
+    /// the base, in place of how that came about. A layer below that is rebuilt and comes out the same leaves this as it is.
+    pub fn output_key(&self, env: &[(String, String)], below: &[DiffId]) -> LayerKey {
         let mut hasher = Hasher::new();
-        hasher.update(b"output");
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(b"output");
+        part(&env.len().to_le_bytes());
+        for (name, value) in env {
+            part(name.as_bytes());
+            part(value.as_bytes());
+        }
         for DiffId(digest) in below {
-            hasher.update(digest.as_bytes());
+            part(digest.as_bytes());
         }
         Self { parent: hasher.finish(), ..self.clone() }.key()
     }

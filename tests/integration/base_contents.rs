@@ -59,7 +59,7 @@ fn what_a_task_names_in_run_is_part_of_the_image() {
     assert!(!has("run/sshd/left") && !has("run/app/pid") && !has("run/alloy/"), "{names:?}");
     assert!(!said.contains("it has left /run"), "{said}");
     let shown = "stat -c %a /run/app/env; cat /run/app/more; ls -A /run/sshd; touch /run/new";
-    assert_eq!(store.run(&["run", "bare:1", "--", "sh", "-c", shown]).ok().stdout, "640\nB=1\n");
+    assert_eq!(store.run(&["run", "bare:1", "--", "sh", "-c", shown]).ok().stdout, "640\nB=1");
 }
 
 #[test]

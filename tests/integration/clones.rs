@@ -61,10 +61,25 @@ impl Install {
         fs::write(self.blueprint.path().join("tasks.yml"), clone(&self.url, revision)).unwrap();
     }
 
-    /// Names beside the clone.
+    /// Names beside the clone, but for those of earlier ones.
     fn names(&self) -> Vec<String> {
+        self.all().into_iter().filter(|name| !name.starts_with(".r.before-")).collect()
+    }
+
+    fn all(&self) -> Vec<String> {
         let names = fs::read_dir(self.host.at("opt")).unwrap().map(|entry| entry.unwrap().file_name());
         names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    /// The only earlier clone that was kept; it is taken away, so that the next one is the only one as well.
+    #[track_caller]
+    fn earlier(&self) -> tempfile::TempDir {
+        let all = self.all();
+        let kept: Vec<&String> = all.iter().filter(|name| name.starts_with(".r.before-")).collect();
+        let [kept] = kept.as_slice() else { panic!("{all:?}") };
+        let place = tempfile::tempdir_in(self.host.path()).unwrap();
+        fs::rename(self.host.at("opt").join(kept), place.path().join("r")).unwrap();
+        place
     }
 
     /// The clone is the one that a fresh host has.
@@ -130,76 +145,89 @@ fn what_was_cloned_is_looked_at_and_put_right() {
     let git = "cd \"$0\" && git branch mine && git checkout -q v1";
     tool("sh", &["-c", git, text(&host.at("opt/r"))]).ok();
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
-    // Files can be put right beside that, and nothing else.
+    // Files can be put right beside that, and nothing else; what is mounted in it stays.
     fs::write(path("src/f"), "spoilt").unwrap();
     at.install(&["--repair"]).ok();
     assert_eq!(host.read("opt/r/src/f"), "one\n");
-    let said = at.install(&["--forget"]).fails(1).stderr;
-    assert!(said.contains("somebody has worked in it since: .git has branches, commits, "), "{said}");
+    assert!(tool("git", &["-C", text(&path("")), "rev-parse", "mine"]).ok().stdout.len() > 30);
+    let said = at.install(&["--forget"]).ok().stderr;
+    assert!(said.contains("warning: /opt/r is a new clone; the earlier one is /opt/.r.before-"), "{said}");
+    at.is_as_if_fresh("v1");
+    let earlier = at.earlier();
+    assert!(tool("git", &["-C", text(&earlier.path().join("r")), "rev-parse", "mine"]).ok().stdout.len() > 30);
+}
+
+/// Digests of all files.
+fn digests(place: &Path) -> String {
+    tool("sh", &["-c", "cd \"$0\" && find . -type f | sort | xargs -d '\\n' sha256sum", text(place)]).ok().stdout
 }
 
 #[test]
 fn what_somebody_keeps_in_a_clone_is_never_thrown_away() {
     let at = Install::new();
     at.install(&[]).ok();
-    let place = at.host.at("opt/r");
+    let (place, state) = (at.host.at("opt/r"), at.blueprint.path().join("alloy.state.yml"));
     // As it was, to begin anew each time.
-    let whole = tempfile::tempdir().unwrap();
+    let (whole, recorded) = (tempfile::tempdir().unwrap(), fs::read(&state).unwrap());
     let copy = |from: &Path, to: &Path| drop(tool("cp", &["-a", text(from), text(to)]).ok());
     copy(&place, &whole.path().join("r"));
     at.ask_for("v2");
     let git = "git -c user.email=a -c user.name=a";
-    let worked = "somebody has worked in it since";
-    for (work, told) in [
-        (format!("echo x > src/f; {git} stash -q; git gc -q; test -z \"$(git status --porcelain)\""), worked),
-        (format!("{git} commit -q --allow-empty -m x; {git} tag -a -m x mine; git checkout -q v1"), worked),
-        (format!("{git} commit -q --allow-empty -m x; git checkout -q v1"), worked),
-        ("git worktree add -q ../other".into(), worked),
-        ("git -C part checkout -q -b mine".into(), worked),
-        ("echo '#!/bin/sh' > .git/hooks/pre-commit".into(), worked),
-        ("git config user.name a".into(), worked),
-        ("git init -q src".into(), "it holds what this task has not cloned: src/.git"),
-        ("git init -q my".into(), "it holds what this task has not cloned: my"),
-        ("mkdir build; echo x > build/out".into(), "it holds what this task has not cloned: build"),
-        ("rm -r .git/refs; echo x > .git/HEAD".into(), worked),
+    for work in [
+        format!("echo x > src/f; {git} stash -q; git gc -q; test -z \"$(git status --porcelain)\""),
+        format!("{git} commit -q --allow-empty -m x; {git} tag -a -m x mine; git checkout -q v1"),
+        format!("{git} branch index; {git} branch objects/x; {git} commit -q --allow-empty -m x; git checkout -q v1"),
+        "git -C part checkout -q -b mine".into(),
+        "echo '#!/bin/sh' > .git/hooks/pre-commit; git config user.name a".into(),
+        "git init -q src; git init -q my; mkdir build; echo x > build/out; chown 7:7 src; chmod 2770 src".into(),
     ] {
         tool("sh", &["-ec", &format!("cd \"$0\"; {work}"), text(&place)]).ok();
-        let before =
-            tool("sh", &["-c", "cd \"$0\" && find . -type f | sort | xargs -d '\\n' sha256sum", text(&place)]).ok();
-        let said = at.install(&[]).fails(1).stderr;
-        assert!(said.contains(told), "{work}: {said}");
-        let after =
-            tool("sh", &["-c", "cd \"$0\" && find . -type f | sort | xargs -d '\\n' sha256sum", text(&place)]).ok();
-        assert_eq!(before.stdout, after.stdout, "{work}");
+        let before = digests(&place);
+        let said = at.install(&[]).ok().stderr;
+        assert!(said.contains("the earlier one is /opt/.r.before-"), "{said}");
+        at.is_as_if_fresh("v2");
+        let earlier = at.earlier();
+        assert_eq!(digests(&earlier.path().join("r")), before, "{work}");
         fs::remove_dir_all(&place).unwrap();
-        let _ = fs::remove_dir_all(at.host.at("opt/other"));
         copy(&whole.path().join("r"), &place);
+        fs::write(&state, &recorded).unwrap();
     }
-    // What git does by itself is nobody's work; who may look into it stays.
+    // Of what git cannot read, nothing is known.
+    tool("sh", &["-ec", "cd \"$0\"; rm -r .git/refs; echo x > .git/HEAD", text(&place)]).ok();
+    let said = at.install(&[]).fails(1).stderr;
+    assert!(said.contains("/opt/r is this task's clone of v1, and was changed since: its commit."), "{said}");
+    fs::remove_dir_all(&place).unwrap();
+    copy(&whole.path().join("r"), &place);
+    // Who else may look into it is not told anew.
     fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
-    tool("sh", &["-ec", "cd \"$0\"; git gc -q; git status -s", text(&place)]).ok();
     at.install(&[]).ok();
-    at.is_as_if_fresh("v2");
     assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
-fn a_clone_in_a_clone_is_no_part_of_it() {
+fn what_other_tasks_have_put_into_a_clone_is_done_again() {
     let at = Install::new();
-    let inner = |revision: &str| {
+    let with = |revision: &str| {
         format!(
-            "{}- {{name: inner, action: git_clone, url: '{}', revision: v1, dest: /opt/r/vendor/s}}\n",
+            "{}- {{name: inner, action: git_clone, url: '{}', revision: v1, dest: /opt/r/vendor/s}}\n\
+             - {{name: setting, action: write_env_file, file: /opt/r/.config, content: A=1}}\n\
+             - {{name: patch, action: run_command, reason: r, command: 'echo patched >> /opt/r/tools/run'}}\n",
             clone(&at.url, revision),
             at.url
         )
     };
-    fs::write(at.blueprint.path().join("tasks.yml"), inner("v1")).unwrap();
+    fs::write(at.blueprint.path().join("tasks.yml"), with("v1")).unwrap();
     at.install(&[]).ok();
     fs::write(at.host.at("opt/r/vendor/s/src/f"), "mine").unwrap();
-    fs::write(at.blueprint.path().join("tasks.yml"), inner("v2")).unwrap();
-    let said = at.install(&[]).fails(1).stderr;
-    assert!(said.contains("it holds what this task has not cloned: vendor"), "{said}");
-    assert_eq!(at.host.read("opt/r/vendor/s/src/f"), "mine");
+    fs::write(at.blueprint.path().join("tasks.yml"), with("v2")).unwrap();
+    let said = at.install(&[]).ok();
+    assert!(said.stdout.starts_with("5 done"), "{}{}", said.stdout, said.stderr);
+    assert_eq!(at.host.read("opt/r/vendor/s/src/f"), "one\n");
+    assert_eq!(at.host.read("opt/r/.config"), "A=1");
+    assert_eq!(at.host.read("opt/r/tools/run").matches("patched").count(), 1);
+    let earlier = at.earlier();
+    assert_eq!(fs::read_to_string(earlier.path().join("r/vendor/s/src/f")).unwrap(), "mine");
+    assert!(at.drift().ok().stdout.starts_with("no drift: "));
 }
 
 #[test]
@@ -207,15 +235,18 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     let at = Install::new();
     let (host, path) = (&at.host, |path: &str| at.host.at("opt/r").join(path));
     at.install(&[]).ok();
-    at.install(&["--forget"]).ok();
-    at.is_as_if_fresh("v1");
     at.ask_for("v2");
-    at.install(&[]).ok();
+    let said = at.install(&[]).ok().stderr;
+    assert!(
+        said.contains("/opt/r is cloned anew beside; what is there now will stay as /opt/.r.before-"),
+        "{said}"
+    );
     at.is_as_if_fresh("v2");
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
     at.ask_for("v1");
     at.install(&[]).ok();
     at.is_as_if_fresh("v1");
+    assert_eq!(at.all().len(), 3, "{:?}", at.all());
 
     // What was changed by hand is refused by name, and what is there counts as what it is.
     fs::write(path("src/f"), "changed\n").unwrap();
@@ -233,13 +264,7 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     assert!(said.contains("clone: what it is to clone now is not installed: ") && !said.contains("failed"), "{said}");
     let said = at.install(&["--forget"]).fails(1).stderr;
     assert!(said.contains("was changed since: src/f"), "{said}");
-    // What was added where the new revision has a file.
     fs::write(path("src/f"), "one\n").unwrap();
-    fs::write(path("src/new"), "mine").unwrap();
-    let said = at.install(&[]).fails(1).stderr;
-    assert!(said.contains("it holds what this task has not cloned: src/new"), "{said}");
-    assert_eq!((host.read("opt/r/src/new").as_str(), at.names()), ("mine", vec!["r".to_owned()]));
-    fs::remove_file(path("src/new")).unwrap();
     // A server that is gone takes nothing away.
     let away = at.files.path().join("away");
     fs::rename(at.files.path().join("sdk.git"), &away).unwrap();
@@ -253,23 +278,20 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     at.install(&["--forget"]).fails(1);
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
     fs::rename(&away, at.files.path().join("sdk.git")).unwrap();
-    // One that was cut off while the two were exchanged.
-    fs::rename(host.at("opt/r"), host.at("opt/.r.alloy-before")).unwrap();
-    fs::create_dir(host.at("opt/.r.alloy-new")).unwrap();
+    // What one that was cut off has left goes; where others may give names, it is told.
+    fs::create_dir_all(host.at("opt/.r.alloy-new/x")).unwrap();
     at.ask_for("v2");
     at.install(&[]).ok();
     at.is_as_if_fresh("v2");
-    fs::create_dir(host.at("opt/.r.alloy-before")).unwrap();
-    let said = at.install(&["--forget"]).fails(1).stderr;
+    fs::create_dir_all(host.at("opt/.r.alloy-new/x")).unwrap();
+    fs::set_permissions(host.at("opt"), fs::Permissions::from_mode(0o777)).unwrap();
+    at.ask_for("v1");
+    let said = at.install(&[]).fails(1).stderr;
     assert!(
-        said.contains("/opt/.r.alloy-before is this task's clone from before an installation that was cut"),
+        said.contains("/opt/.r.alloy-new is there already: an installation that was cut off has left it"),
         "{said}"
     );
-    assert!(said.contains("clone") && path("src/new").exists());
-    // And after it was recorded.
-    fs::rename(host.at("opt/.r.alloy-before"), host.at("opt/.r.alloy-old")).unwrap();
-    at.install(&[]).ok();
-    at.is_as_if_fresh("v2");
+    assert!(host.at("opt/.r.alloy-new/x").exists() && path("src/new").exists());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! The one with every action of published blueprints is in `published_shapes`.
 
 use crate::support::host::Host;
-use crate::support::{repository, shared, text};
+use crate::support::{copy_of, shared, text};
 
 #[test]
 fn a_second_install_of_a_fixture_runs_nothing() {
@@ -17,12 +17,16 @@ fn a_second_install_of_a_fixture_runs_nothing() {
         ("examples/hello", 1, true),
     ] {
         let host = if debian { Host::debian() } else { Host::bare() };
-        let directory = repository(name);
-        let first = host.install(shared(), &directory, &[]).ok().stdout;
-        let second = host.install(shared(), &directory, &[]).ok().stdout;
+        let copy = copy_of(name);
+        let directory = copy.path();
+        let first = host.install(shared(), directory, &[]).ok().stdout;
+        let second = host.install(shared(), directory, &[]).ok().stdout;
         assert!(first.starts_with(&format!("{tasks} done")), "{name}: {first}");
         let skipped = if tasks == 0 { "0 done in".to_owned() } else { format!("0 done, {tasks} skipped") };
         assert!(second.starts_with(&skipped), "{name}: {second}");
-        assert!(host.drift(shared(), &["--blueprint-dir", text(&directory)]).ok().stdout.starts_with("no drift"), "{name}");
+        if tasks > 0 {
+            let said = host.drift(shared(), &["--blueprint-dir", text(directory)]).ok().stdout;
+            assert!(said.starts_with("no drift"), "{name}: {said}");
+        }
     }
 }

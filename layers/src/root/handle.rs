@@ -184,7 +184,7 @@ impl Directory {
     }
 
     /// Deletes the directory `name` if nothing is in it; gives whether it is gone.
-    pub(crate) fn remove_empty(&self, name: &OsStr) -> Result<bool, RootError> {
+    pub fn remove_empty(&self, name: &OsStr) -> Result<bool, RootError> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) => Ok(true),
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),

@@ -120,6 +120,13 @@ impl Root {
         }
     }
 
+    /// Gives what is at `from` the name `to`, over what is no directory there.
+    pub fn rename_over(&self, from: &Path, to: &Path) -> Result<(), RootError> {
+        let ((old, old_name), (new, new_name)) = (self.parent(from)?, self.parent(to)?);
+        let renamed = rustix::fs::renameat(&old.fd, old_name, &new.fd, new_name);
+        renamed.map_err(|error| RootError::new("put back", to, error))
+    }
+
     /// An error if a link stands now where a directory was made, on the way to `path` or there.
     pub fn check_made(&self, path: &Path) -> Result<(), RootError> {
         if self.made.is_empty() {

@@ -1,11 +1,12 @@
-//! A clone that takes the place of an earlier one of the same task: it is made beside it, and then the two change names, or
-//! the earlier one gets back what differs. Until then, and if it cannot be made, the earlier one stays as it is.
+//! A clone that takes the place of an earlier one of the same task. It is made beside it, and then the earlier one gets
+//! another name, or gets back what differs. Nothing of the earlier one is deleted: whoever worked in it finds it there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use layers::root::Root;
+use layers::root::{Directory, Root};
 
 use super::Host;
 use crate::op::{Command, Op, Source, Step};
@@ -24,8 +25,11 @@ pub struct Renew {
 /// How a new clone is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
-    /// It takes the place of the earlier one, which is deleted once that is recorded.
-    Whole,
+    /// It takes the place of the earlier one.
+    Whole {
+        /// Where the earlier one stays.
+        kept: PathBuf,
+    },
     /// The earlier one gets these of its files, relative to it, if both are of this commit.
     Files {
         /// What differs.
@@ -48,16 +52,14 @@ impl Host {
         renew: &Renew,
         look: Look<'_>,
     ) -> (Result<Outcome, TargetError>, Vec<PathBuf>) {
-        let found = real(&self.root, &renew.place).and_then(|real| {
-            let new = beside(&real, "new");
-            self.root.remove_all(&new)?;
-            Ok((real, new))
+        let begun = real(&self.root, &renew.place).and_then(|real| {
+            Beside::make(&self.root, real.with_file_name(name(&real, "alloy-new"))).map(|new| (real, new))
         });
-        let (real, new) = match found {
-            Ok(found) => found,
+        let (real, new) = match begun {
+            Ok(begun) => begun,
             Err(error) => return (Err(error), Vec::new()),
         };
-        let (outcome, mut written) = self.perform(&elsewhere(step, &renew.place, &new), files, output);
+        let (outcome, mut written) = self.perform(&elsewhere(step, &renew.place, &new.path), files, output);
         let outcome = match outcome {
             // It may have taken minutes, in which somebody was at work.
             Ok(Outcome::Ran(warnings)) => match look(&self.root) {
@@ -66,11 +68,12 @@ impl Host {
             },
             other => other,
         };
-        if !matches!(outcome, Ok(Outcome::Ran(_))) {
-            let removed = self.root.remove_all(&new).map_err(TargetError::from);
+        let ran = matches!(outcome, Ok(Outcome::Ran(_)));
+        if !ran || !matches!(renew.how, How::Whole { .. }) {
+            let removed = new.remove(&self.root);
             return (removed.and(outcome), Vec::new());
         }
-        let (place, made) = (in_root(&renew.place), in_root(&new));
+        let (place, made) = (in_root(&renew.place), in_root(&new.path));
         for path in &mut written {
             // No name ends with a slash.
             let inside = path.strip_prefix(&made).map(|inside| place.join(inside).components().collect());
@@ -78,39 +81,82 @@ impl Host {
         }
         (outcome, written)
     }
+}
 
-    /// Deletes the clone that another one has taken the place of, once that is recorded.
-    pub fn settle(&self, place: &Path) -> Result<(), TargetError> {
-        let real = real(&self.root, place)?;
-        let (before, old) = (beside(&real, "before"), beside(&real, "old"));
-        if self.root.metadata(&before).is_ok() {
-            self.root.remove_all(&old)?;
-            self.root.rename(&before, &old)?;
+/// The name that the clone in `place` gets, of which `commit` is checked out, when another one takes its place: hidden, as
+/// programs may take all that they find beside it, and free.
+pub fn name_to_keep(root: &Root, place: &Path, commit: &str) -> Result<PathBuf, TargetError> {
+    let real = real(root, place)?;
+    let commit: String = commit.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    let mut number = 1;
+    loop {
+        let further = if number == 1 { String::new() } else { format!("-{number}") };
+        let kept = real.with_file_name(name(&real, &format!("before-{commit}{further}")));
+        if root.metadata(&kept).is_err() {
+            return Ok(kept);
         }
-        Ok(self.root.remove_all(&old)?)
+        number += 1;
     }
+}
 
-    /// Gives the directory `place` back its clone, if an installation was cut off while it was exchanged, and deletes what
-    /// that left beside it. Where both are there, nobody knows who has worked in them since.
-    pub fn recover(&self, place: &Path) -> Result<(), TargetError> {
-        let Ok(real) = real(&self.root, place) else { return Ok(()) };
-        let before = beside(&real, "before");
-        if self.root.metadata(&before).is_ok() {
-            if self.root.metadata(&real).is_ok() {
+/// A directory that was made for a clone, and is held: whoever may write in the directory that it is in may put another one
+/// under its name.
+struct Beside {
+    /// Absolute in the root.
+    path: PathBuf,
+    directory: Directory,
+    inode: (u64, u64),
+}
+
+impl Beside {
+    fn make(root: &Root, path: PathBuf) -> Result<Self, TargetError> {
+        let (parent, name) = (root.directory(path.parent().unwrap_or(Path::new("/")))?, last(&path));
+        if is_ours_alone(&parent)? {
+            // What an installation that was cut off has left.
+            parent.remove_all(name)?;
+        }
+        if let Err(error) = parent.create_dir(name, 0o755) {
+            if error.kind() == io::ErrorKind::AlreadyExists {
                 return Err(TargetError::Kept(format!(
-                    "{} is this task's clone from before an installation that was cut off, and {} the one that it made \
-                     instead, which is not recorded: delete the latter, and give the other its name",
-                    before.display(),
-                    real.display()
+                    "{} is there already: an installation that was cut off has left it, or somebody else has made it. \
+                     Delete it, and install again",
+                    path.display()
                 )));
             }
-            self.root.rename(&before, &real)?;
+            return Err(error.into());
         }
-        for left in ["new", "old"] {
-            self.root.remove_all(&beside(&real, left))?;
+        let directory = parent.directory(name)?;
+        if !directory.names()?.is_empty() {
+            return Err(replaced(&path));
         }
+        let inode = directory.metadata(OsStr::new("."))?.inode;
+        Ok(Self { path, directory, inode })
+    }
+
+    /// An error unless it is what is at `path`.
+    fn is_at(&self, root: &Root, path: &Path) -> Result<(), TargetError> {
+        if root.metadata(path)?.inode == self.inode { Ok(()) } else { Err(replaced(path)) }
+    }
+
+    /// Deletes what is in it, and then its name, if nothing else has that.
+    fn remove(&self, root: &Root) -> Result<(), TargetError> {
+        for name in self.directory.names()? {
+            self.directory.remove_all(&name)?;
+        }
+        let parent = root.directory(self.path.parent().unwrap_or(Path::new("/")))?;
+        parent.remove_empty(last(&self.path))?;
         Ok(())
     }
+}
+
+/// True if nobody else may give names in `directory`.
+fn is_ours_alone(directory: &Directory) -> Result<bool, TargetError> {
+    let found = directory.metadata(OsStr::new("."))?;
+    Ok(found.uid == rustix::process::geteuid().as_raw() && found.mode & 0o022 == 0)
+}
+
+fn replaced(path: &Path) -> TargetError {
+    TargetError::Kept(format!("somebody has put another directory at {} meanwhile", path.display()))
 }
 
 /// Where `place` really is, absolute in the root.
@@ -118,10 +164,13 @@ fn real(root: &Root, place: &Path) -> Result<PathBuf, TargetError> {
     Ok(Path::new("/").join(root.resolve(&in_root(place))?))
 }
 
-/// A name beside `place` that only alloy gives.
-fn beside(place: &Path, what: &str) -> PathBuf {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    place.with_file_name(format!(".{name}.alloy-{what}"))
+fn last(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+/// A hidden name beside `place`.
+fn name(place: &Path, what: &str) -> String {
+    format!(".{}.{what}", last(place).to_string_lossy())
 }
 
 /// The step as it is to be performed, with `new` in the place of `place`.
@@ -151,11 +200,12 @@ fn elsewhere(step: &Step, place: &Path, new: &Path) -> Step {
     step
 }
 
-fn use_clone(root: &Root, place: &Path, new: &Path, how: &How) -> Result<(), TargetError> {
+fn use_clone(root: &Root, place: &Path, new: &Beside, how: &How) -> Result<(), TargetError> {
+    new.is_at(root, &new.path)?;
     match how {
-        How::Whole => exchange(root, place, new),
+        How::Whole { kept } => exchange(root, place, new, kept),
         How::Files { files, commit } => {
-            let is = commit_of(root, &in_root(&new.join(".git")));
+            let is = commit_of(root, &in_root(&new.path.join(".git")));
             if is.as_ref() != Some(commit) {
                 let is = is.unwrap_or_else(|| "no commit".to_owned());
                 return Err(TargetError::Kept(format!(
@@ -164,13 +214,17 @@ fn use_clone(root: &Root, place: &Path, new: &Path, how: &How) -> Result<(), Tar
                     place.display()
                 )));
             }
-            files.iter().try_for_each(|file| put_back(root, place, new, file))?;
-            Ok(root.remove_all(new)?)
+            // Each by itself: one that cannot be put back keeps no other from it.
+            let mut ended = Ok(());
+            for file in files {
+                ended = ended.and(put_back(root, place, &new.path, file));
+            }
+            ended
         }
     }
 }
 
-/// Moves `file` from `new` to `place`, where something else has its name or nothing.
+/// Moves `file` from `new` to `place`, over what has its name there.
 fn put_back(root: &Root, place: &Path, new: &Path, file: &Path) -> Result<(), TargetError> {
     let way: Vec<&Path> = file.ancestors().skip(1).filter(|up| up.file_name().is_some()).collect();
     for up in way.into_iter().rev() {
@@ -180,15 +234,26 @@ fn put_back(root: &Root, place: &Path, new: &Path, file: &Path) -> Result<(), Ta
             root.chown(&place.join(up), Some(of.uid), Some(of.gid))?;
         }
     }
-    root.remove_all(&place.join(file))?;
-    Ok(root.rename(&new.join(file), &place.join(file))?)
+    root.rename_over(&new.join(file), &place.join(file)).map_err(|error| match error.kind() {
+        io::ErrorKind::CrossesDevices => TargetError::Kept(format!(
+            "{} cannot be put back, as something is mounted there, or on the way: `git checkout -- {}` in {} does it",
+            place.join(file).display(),
+            file.display(),
+            place.display()
+        )),
+        _ => error.into(),
+    })
 }
 
-/// Gives `new` the name of `place`, whose earlier clone is put aside.
-fn exchange(root: &Root, place: &Path, new: &Path) -> Result<(), TargetError> {
-    let before = beside(place, "before");
+/// Gives `new` the name of `place`, whose clone gets the name `kept`.
+fn exchange(root: &Root, place: &Path, new: &Beside, kept: &Path) -> Result<(), TargetError> {
     let was = root.metadata(place)?;
-    root.rename(place, &before).map_err(|error| match error.kind() {
+    // What nobody else was to look into, nobody else is to look into.
+    let is = new.directory.metadata(OsStr::new("."))?.mode;
+    if is & was.mode != is {
+        new.directory.again()?.into_handle().set_mode(is & was.mode)?;
+    }
+    root.rename(place, kept).map_err(|error| match error.kind() {
         io::ErrorKind::ResourceBusy => TargetError::Kept(format!(
             "{} cannot be exchanged for its new clone, as something is mounted there: give the task a `dest` below that, or \
              empty it and install again",
@@ -196,11 +261,9 @@ fn exchange(root: &Root, place: &Path, new: &Path) -> Result<(), TargetError> {
         )),
         _ => error.into(),
     })?;
-    if let Err(error) = root.rename(new, place) {
-        root.rename(&before, place)?;
+    if let Err(error) = root.rename(&new.path, place) {
+        root.rename(kept, place)?;
         return Err(error.into());
     }
-    // Who may look into it was decided by somebody, and not by the clone.
-    root.chown(place, Some(was.uid), Some(was.gid))?;
-    Ok(root.chmod(place, was.mode)?)
+    new.is_at(root, place)
 }

@@ -237,10 +237,7 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     at.install(&[]).ok();
     at.ask_for("v2");
     let said = at.install(&[]).ok().stderr;
-    assert!(
-        said.contains("/opt/r is cloned anew beside; what is there now will stay as /opt/.r.before-"),
-        "{said}"
-    );
+    assert!(said.contains("/opt/r is cloned anew beside; what is there now will stay as /opt/.r.before-"), "{said}");
     at.is_as_if_fresh("v2");
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
     at.ask_for("v1");

@@ -166,7 +166,8 @@ pub fn build(
         });
         match made {
             // Of every layer at most once: it is not believed again.
-            Err(error @ BuildError::Lost { digest, .. }) if !base.contains(&digest) => {
+            Err(BuildError::Lost { digest, reason }) if !base.contains(&digest) => {
+                let error = blobs::lose(resolver, digest, reason)?;
                 resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));
             }
             Err(BuildError::Lost { digest, reason }) => {

@@ -274,10 +274,15 @@ impl Step {
 
     /// True if it runs programs of the image: it needs a machine, or an emulator, of the image's architecture.
     pub fn runs_programs(&self) -> bool {
+        self.guards.skip_if.is_some() || self.works_by_programs()
+    }
+
+    /// True if programs of the image do its work.
+    pub fn works_by_programs(&self) -> bool {
         let runs = |op: &Op| {
             matches!(op, Op::AptInstall { .. } | Op::Run { .. } | Op::EnsureUser { .. } | Op::EnsureGroup { .. })
         };
-        self.guards.skip_if.is_some() || self.ops.iter().any(runs)
+        self.ops.iter().any(runs)
     }
 
     /// True if it takes something out of git repositories, or says that its commands want an agent.

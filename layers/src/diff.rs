@@ -187,6 +187,10 @@ impl<W: Write> Differ<'_, W> {
         let mut xattrs = parent.xattrs(name)?;
         let opaque = is_marked(&xattrs, whiteout::OVERLAY_OPAQUE);
         if is_whiteout(&metadata, &xattrs) {
+            if ExcludeSet::stays(&path) {
+                self.stats.left_out.push(path);
+                return Ok(());
+            }
             return self.whiteout(&path);
         }
         xattrs.retain(|(name, _)| !is_overlay_attribute(name) && name != "security.selinux");

@@ -49,7 +49,10 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
     }
     match lost {
         None => Ok(()),
-        Some((digest, error)) => Err(lose(resolver, digest, error.unwrap_or_else(|| "nobody has it".to_owned()))?),
+        // Where it is said to be stays known: a server may be away, or want a login first.
+        Some((digest, error)) => {
+            Err(BuildError::Lost { digest, reason: error.unwrap_or_else(|| "nobody has it".to_owned()) })
+        }
     }
 }
 

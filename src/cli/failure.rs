@@ -335,7 +335,8 @@ impl From<BuildError> for CommandError {
             }
             BuildError::Lost { .. } => {
                 super::heal::lost();
-                let hint = "a build makes it again; the registry it came from may have deleted it";
+                let hint = "where the registry only could not be reached, or wants `alloy login` first, try again; where it has \
+                            deleted the layer, a build makes it again";
                 with(Kind::Network, &error, Some(hint.into()))
             }
             BuildError::Claim { .. } => with(Kind::Network, &error, None),

@@ -1,6 +1,7 @@
 //! The tasks, one after the other, and what is recorded of each.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -205,10 +206,13 @@ impl<'a> Run<'a> {
         }
         let earlier = self.prepared.records[at].clone();
         let left = earlier.as_ref().and_then(Record::left);
-        let again = self.prepared.is_again(at);
-        let mut before = self.ledger.before(self.host.files(), step, self.prepared.records.iter().flatten(), again)?;
+        let (again, cut_off) = (self.prepared.is_again(at), self.prepared.was_cut_off(at));
+        let records = self.prepared.records.iter().flatten();
+        let mut before = self.ledger.before(self.host.files(), step, records, again && cut_off)?;
         if again && !runs_commands(step) {
             before.count_all(&self.prepared.left_there(self.resolver.store, self.host.files(), at)?);
+        } else if again && !cut_off {
+            before.count_all(&self.prepared.begun(self.resolver.store, self.host.files(), at)?);
         }
         let undone = earlier.as_ref().filter(|_| left == Some(Left::Undone));
         if let Some(record) = undone {
@@ -306,6 +310,11 @@ impl<'a> Run<'a> {
         let message = secrets.mask(&message);
         let why = if ending() { "interrupted".to_owned() } else { message.clone() };
         match renewal {
+            None if runs_commands(step) => {
+                // What it has done by now is its work, and what somebody does until it is tried again is not.
+                let wrote = self.ledger.after(self.host.files(), step, before, Vec::new(), &BTreeMap::new(), &[])?;
+                self.record(at, Ending::Failed, why, wrote)?;
+            }
             None => self.record(at, Ending::Failed, why, Wrote::default())?,
             Some(_) => self.stays(at, standing, why)?,
         }
@@ -326,7 +335,7 @@ impl<'a> Run<'a> {
         };
         let wrote = match &before {
             Some(before) => self.ledger.both(&before.wrote, wrote)?,
-            None if outcome == Ending::Failed => self.standing.clone(),
+            None if outcome == Ending::Failed => self.ledger.both(&self.standing, wrote)?,
             None => wrote,
         };
         let record = Record::new(trace, outcome, why, wrote);

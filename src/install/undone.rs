@@ -11,7 +11,7 @@ use super::decide::Decision;
 use super::ledger::{Files, differing, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
-use super::state::{Ending, Left, Record, UNDONE, Wrote};
+use super::state::{CUT_OFF, Ending, Left, Record, UNDONE, Wrote};
 use crate::op::{Op, Secrets, Source, Step};
 use crate::resolve::{Member, members};
 use crate::target::in_root;
@@ -94,6 +94,27 @@ impl Prepared<'_> {
         let earlier = self.records[at].as_ref();
         let tried = earlier.is_some_and(|record| record.left() == Some(Left::Failed) || record.is_tried_again());
         !self.anew && (tried || self.failed_before(at))
+    }
+
+    /// True if the task at `at` did not live to see its end: what it did then was not recorded.
+    pub fn was_cut_off(&self, at: usize) -> bool {
+        let former = self.left.iter().filter(|record| self.is_former(at, record));
+        self.records[at].iter().chain(former).any(|record| record.why.ends_with(CUT_OFF))
+    }
+
+    /// Paths that are as the task at `at` had left them when it failed.
+    pub fn begun(&self, store: &Store, root: &Root, at: usize) -> Result<Vec<String>, InstallError> {
+        let former = self.left.iter().filter(|record| self.is_former(at, record));
+        let tried = |record: &&Record| record.left() == Some(Left::Failed) || record.is_tried_again();
+        let mut found = Vec::new();
+        for record in self.records[at].iter().chain(former).filter(tried) {
+            for (path, seen) in files(store, &record.wrote)? {
+                if seen.differences(&seen.now(root, &in_root(Path::new(&path)))?).is_empty() {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Paths that are not as tasks have left them, and that the one at `at` may have written when it did not get through.

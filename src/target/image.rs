@@ -153,13 +153,20 @@ impl ImageTarget {
     /// Begins a layer on `trees`, topmost first.
     pub fn begin(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
         overlay_fits(self.store.root())?;
-        self.ask(&Request::Begin { trees, env, lending: true, ids: Exchange::default() }).map(drop)
+        self.ask(&Request::Begin { trees, env, lending: true, ids: Exchange::default(), bare: false }).map(drop)
+    }
+
+    /// The same on nothing, for a base that makes all its directories itself.
+    pub fn begin_base(&mut self) -> Result<(), RequestError> {
+        overlay_fits(self.store.root())?;
+        let (trees, env, ids) = (Vec::new(), BTreeMap::new(), Exchange::default());
+        self.ask(&Request::Begin { trees, env, lending: true, ids, bare: true }).map(drop)
     }
 
     /// The same, for commands to which this machine lends nothing.
     pub fn begin_alone(&mut self, trees: Vec<String>, env: BTreeMap<String, String>) -> Result<(), RequestError> {
         overlay_fits(self.store.root())?;
-        self.ask(&Request::Begin { trees, env, lending: false, ids: Exchange::default() }).map(drop)
+        self.ask(&Request::Begin { trees, env, lending: false, ids: Exchange::default(), bare: false }).map(drop)
     }
 
     /// The same on trees in which `ids` have changed places, as they do for commands.
@@ -169,7 +176,7 @@ impl ImageTarget {
         env: BTreeMap<String, String>,
         ids: Exchange,
     ) -> Result<(), RequestError> {
-        self.ask(&Request::Begin { trees, env, lending: true, ids }).map(drop)
+        self.ask(&Request::Begin { trees, env, lending: true, ids, bare: false }).map(drop)
     }
 
     /// Who `user[:group]` is in the layer that was begun.

@@ -181,19 +181,19 @@ impl Layer {
 
     /// Fails if something that was changed cannot be in a layer. Gives the sockets that will not be in it, each once.
     pub fn look(&mut self) -> Result<Vec<PathBuf>, TargetError> {
-        let mut sockets = layers::diff::look(&Root::open(self.overlay.upper())?, self.passing.exclude())?;
+        let mut sockets = layers::diff::look(&Root::open(self.overlay.upper())?, &self.passing.exclude(&self.lowers))?;
         sockets.retain(|socket| self.sockets.insert(socket.clone()));
         Ok(sockets)
     }
 
     /// Notes that `step` was performed.
     pub fn note(&mut self, step: &Step) {
-        self.passing.note(&self.root, step);
+        self.passing.note(step);
     }
 
     /// What commands have left in `/run` and `/tmp` that enters no layer, by their tasks.
     pub fn left(&self) -> BTreeMap<String, Vec<PathBuf>> {
-        self.passing.left()
+        self.passing.left(&self.lowers)
     }
 
     /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was. What was changed becomes
@@ -204,7 +204,7 @@ impl Layer {
         compression: Compression,
         mtime_max: u64,
     ) -> Result<(Option<LayerBlob>, Remains), TargetError> {
-        let (lowers, ids, exclude) = (self.lowers.clone(), self.ids, self.passing.exclude().clone());
+        let (lowers, ids, exclude) = (self.lowers.clone(), self.ids, self.passing.exclude(&self.lowers));
         let (remains, upper) = self.ended()?;
         let lowers = lowers.iter().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>()?;
         let written = write_layer(

@@ -1,25 +1,27 @@
-//! `/run` and `/tmp` while a layer is made. What a task names in `/run` becomes part of the image; what its commands leave
-//! there, and all of `/tmp`, does not.
+//! `/run` and `/tmp` while a layer is made. What a task puts into `/run` without a program becomes part of the image, and
+//! what is done to what the image has there already holds; what programs leave there, and all of `/tmp`, does not stay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use layers::diff::ExcludeSet;
-use layers::root::Root;
 
-use super::in_root;
-use crate::op::{Op, Step};
+use crate::op::Step;
 
-/// Names in `/run` that are the sandbox's.
-const OWN: [&str; 2] = ["alloy", "lock"];
+const RUN: &str = "run";
+/// What of it is the sandbox's, relative to the root.
+const OWN: &str = "run/alloy";
+/// Names of one layer that are looked at.
+const MOST: usize = 100_000;
 
 /// What is in `/run` and `/tmp`, and whose it is.
 pub struct Passing {
-    /// Where it is kept while the layer is made, and what that is in the root.
-    places: [(PathBuf, &'static str); 2],
-    /// Which task's commands have left it there.
+    tmp: PathBuf,
+    /// What was changed in `/run`.
+    run: PathBuf,
+    /// What was there by now, and which task's commands have left it.
     left: BTreeMap<PathBuf, Option<String>>,
     exclude: ExcludeSet,
 }
@@ -27,110 +29,120 @@ pub struct Passing {
 impl Passing {
     /// Of directories that hold what is new in `/tmp` and `/run`.
     pub fn new(tmp: PathBuf, run: PathBuf) -> Self {
-        Self { places: [(tmp, "tmp"), (run, "run")], left: BTreeMap::new(), exclude: ExcludeSet::normal() }
+        Self { tmp, run, left: BTreeMap::new(), exclude: ExcludeSet::normal() }
     }
 
-    /// What enters no layer.
-    pub fn exclude(&self) -> &ExcludeSet {
-        &self.exclude
-    }
-
-    /// Notes that `step` was performed in `root`: what it names in `/run` is kept, and what else is new was left there by
-    /// it, if that is somebody's own commands.
-    pub fn note(&mut self, root: &Root, step: &Step) {
-        for (path, whole) in step.ops.iter().filter_map(named) {
-            let path = in_root(Path::new(path));
-            // The name may lead there by a link, as `/var/run` does.
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            let Ok(parent) = root.resolve(parent) else { continue };
-            let path = parent.join(name);
-            let inside = path.strip_prefix("run").ok().and_then(|inside| inside.iter().next());
-            if inside.is_some_and(|first| first != OWN[0]) {
-                self.exclude.keep(path, whole);
-            }
-        }
-        // What installers leave there is theirs.
-        let own = step.is_own_commands() || !step.runs_programs();
+    /// Notes that `step` was performed: what it has put into `/run` without a program is kept, and what else is new was left
+    /// there by it, if that is somebody's own commands.
+    pub fn note(&mut self, step: &Step) {
+        let own = step.is_own_commands() || !step.works_by_programs();
         let task = own.then(|| step.placed());
-        for path in self.names() {
-            self.left.entry(path).or_insert_with(|| task.clone());
+        for path in self.all() {
+            if self.left.contains_key(&path) {
+                continue;
+            }
+            if !step.works_by_programs() && path.starts_with(RUN) {
+                self.exclude.keep(path.clone(), false);
+            }
+            // What installers leave there is theirs.
+            self.left.insert(path, task.clone());
         }
     }
 
-    /// Names that enter no layer.
-    fn names(&self) -> Vec<PathBuf> {
-        let entries = self.places.iter().flat_map(|(place, name)| {
-            let entries = fs::read_dir(place).into_iter().flatten().flatten();
-            // Overlay marks so what is gone.
-            let there = entries.filter(|entry| !entry.file_type().is_ok_and(|kind| kind.is_char_device()));
-            there.map(move |entry| Path::new(name).join(entry.file_name()))
-        });
-        let foreign = entries.filter(|path| OWN.iter().all(|own| *path != Path::new("run").join(own)));
-        foreign.filter(|path| self.exclude.contains(path)).map(|path| Path::new("/").join(path)).collect()
-    }
-
-    /// What commands have left that enters no layer, by their tasks.
-    pub fn left(&self) -> BTreeMap<String, Vec<PathBuf>> {
-        let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for path in self.names() {
-            if let Some(Some(task)) = self.left.get(&path) {
-                found.entry(task.clone()).or_default().push(path);
+    /// What enters no layer. What is done to something in `/run` that one of `lowers` has holds: only what is new there is
+    /// left out.
+    pub fn exclude(&self, lowers: &[PathBuf]) -> ExcludeSet {
+        let mut exclude = self.exclude.clone();
+        for path in walk(&self.run, Path::new(RUN), true) {
+            if lowers.iter().any(|lower| lower.join(&path).symlink_metadata().is_ok()) {
+                exclude.keep(path, false);
             }
         }
-        found.values_mut().for_each(|paths| paths.sort_unstable());
+        exclude
+    }
+
+    /// All that is there and not the sandbox's, relative to the root.
+    fn all(&self) -> BTreeSet<PathBuf> {
+        let mut all = walk(&self.tmp, Path::new("tmp"), false);
+        all.extend(walk(&self.run, Path::new(RUN), false));
+        all
+    }
+
+    /// What commands have left that enters no layer, by their tasks; of a directory itself alone.
+    pub fn left(&self, lowers: &[PathBuf]) -> BTreeMap<String, Vec<PathBuf>> {
+        let exclude = self.exclude(lowers);
+        let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for path in self.all().into_iter().filter(|path| exclude.contains(path)) {
+            let inside = path.parent().is_some_and(|parent| exclude.contains(parent));
+            if let (Some(Some(task)), false) = (self.left.get(&path), inside) {
+                found.entry(task.clone()).or_default().push(Path::new("/").join(path));
+            }
+        }
         found
     }
 }
 
-/// The path that an operation is for, and whether all that is in it is meant.
-fn named(op: &Op) -> Option<(&str, bool)> {
-    match op {
-        Op::MakeDir { path } | Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } => Some((path, false)),
-        Op::Copy { dest, .. } | Op::Unpack { dest, .. } => Some((dest, true)),
-        _ => None,
+/// All below `directory`, which is `place` in the root; what is marked as gone as well, if it is `gone` that counts.
+fn walk(directory: &Path, place: &Path, gone: bool) -> BTreeSet<PathBuf> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![place.to_owned()]);
+    while let Some(at) = open.pop() {
+        let inside = at.strip_prefix(place).unwrap_or(&at);
+        for entry in fs::read_dir(directory.join(inside)).into_iter().flatten().flatten() {
+            let path = at.join(entry.file_name());
+            let Ok(kind) = entry.file_type() else { continue };
+            if path == Path::new(OWN) || (kind.is_char_device() && !gone) || found.len() >= MOST {
+                continue;
+            }
+            if kind.is_dir() {
+                open.push(path.clone());
+            }
+            found.insert(path);
+        }
     }
+    // There in every sandbox.
+    found.remove(&Path::new(RUN).join("lock"));
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::{Command, Op};
 
-    #[test]
-    fn what_is_named_is_kept_and_what_is_left_is_told() {
-        let place = tempfile::tempdir().unwrap();
-        let (tmp, root) = (place.path().join("tmp"), place.path().join("root"));
-        for directory in ["run/lock", "run/alloy", "run/named/deep", "run/left", "var"] {
-            fs::create_dir_all(root.join(directory)).unwrap();
-        }
-        fs::create_dir(&tmp).unwrap();
-        std::os::unix::fs::symlink("../run", root.join("var/run")).unwrap();
-        fs::write(tmp.join("x"), "").unwrap();
-        let mut passing = Passing::new(tmp, root.join("run"));
-        let make = |path: &str| Op::MakeDir { path: path.to_owned() };
-        fs::write(root.join("run/named/file"), "").unwrap();
-        let file = Op::WriteFile { path: "/var/run/named/file".to_owned(), content: Vec::new() };
-        let ops = vec![make("/var/run/named/deep"), file, make("/run/alloy/x"), make("/run"), make("/srv")];
-        let step = Step { name: "make".into(), file: "a.yml".into(), line: 3, ops, ..Step::default() };
-        passing.note(&Root::open(&root).unwrap(), &step);
-        let excluded = |path: &str| passing.exclude().contains(Path::new(path));
-        for path in ["run/named", "run/named/deep", "run/named/file"] {
-            assert!(!excluded(path), "{path}");
-        }
-        for path in ["run/named/deep/x", "run/named/y", "run/left", "run/alloy", "run/alloy/x", "tmp/x"] {
-            assert!(excluded(path), "{path}");
-        }
-        let left: Vec<_> = passing.left().into_iter().collect();
-        assert_eq!(left, [("make (a.yml:3)".to_owned(), vec!["/run/left".into(), "/tmp/x".into()])]);
+    fn step(line: usize, program: bool) -> Step {
+        let command = Command::Argv(vec!["true".into()]);
+        let run = Op::Run { command, user: None, env: BTreeMap::new(), cwd: None };
+        let ops = if program { vec![run] } else { Vec::new() };
+        Step { name: "make".into(), action: "run_command".into(), file: "a.yml".into(), line, ops, ..Step::default() }
     }
 
     #[test]
-    fn a_copied_directory_is_kept_whole() {
+    fn what_tasks_put_there_is_kept_and_what_programs_leave_is_told() {
         let place = tempfile::tempdir().unwrap();
-        let mut passing = Passing::new(place.path().join("tmp"), place.path().join("run"));
-        let source = crate::op::Source::Tree { path: "d".into(), excludes: Vec::new() };
-        let ops = vec![Op::Copy { source, dest: "/run/app".into(), into: false }];
-        passing.note(&Root::open(place.path()).unwrap(), &Step { ops, ..Step::default() });
-        assert!(!passing.exclude().contains(Path::new("run/app/bin/x")));
-        assert!(passing.exclude().contains(Path::new("run/apple")));
+        let (tmp, run, lower) = (place.path().join("tmp"), place.path().join("run"), place.path().join("lower"));
+        let make = |path: PathBuf| fs::create_dir_all(path).unwrap();
+        for path in ["run/lock", "run/alloy", "run/mine/deep", "tmp", "lower/run/base/below"] {
+            make(place.path().join(path));
+        }
+        let mut passing = Passing::new(tmp.clone(), run.clone());
+        passing.note(&step(1, false));
+        make(run.join("mine/left"));
+        make(run.join("left/deep"));
+        make(run.join("base/new"));
+        make(run.join("lock/x"));
+        fs::write(tmp.join("x"), "").unwrap();
+        passing.note(&step(2, true));
+        let lowers = [lower];
+        let exclude = passing.exclude(&lowers);
+        for path in ["run/mine", "run/mine/deep", "run/base", "run/lock"] {
+            assert!(!exclude.contains(Path::new(path)), "{path}");
+        }
+        let left = ["/run/base/new", "/run/left", "/run/lock/x", "/run/mine/left", "/tmp/x"].map(PathBuf::from);
+        for path in left.iter().map(|path| path.strip_prefix("/").unwrap()) {
+            assert!(exclude.contains(path), "{}", path.display());
+        }
+        assert!(exclude.contains(Path::new("run/alloy")) && exclude.contains(Path::new("run/alloy/x")));
+        let told: Vec<_> = passing.left(&lowers).into_iter().collect();
+        assert_eq!(told, [("make (a.yml:2)".to_owned(), left.to_vec())]);
     }
 }

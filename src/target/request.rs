@@ -41,7 +41,7 @@ pub enum Request {
     },
     /// Mount a fresh layer on `trees` (topmost first), for commands with this environment.
     Begin {
-        /// Trees below, topmost first; none for a base that is made from packages.
+        /// Trees below, topmost first.
         trees: Vec<String>,
         /// Environment of the image so far.
         env: BTreeMap<String, String>,
@@ -49,6 +49,8 @@ pub enum Request {
         lending: bool,
         /// Who has changed places in the trees.
         ids: Exchange,
+        /// Not even mount points are there: for a base that makes all its directories itself.
+        bare: bool,
     },
     /// Set up all that commands are confined by, in a root of its own, and run none.
     Try,

@@ -110,16 +110,16 @@ impl<'a> Session<'a> {
                 self.trees.fresh(layers.iter().filter_map(|layer| layer.tree.find(&self.store)));
                 Reply::Unpacked(unpacked)
             }
-            Request::Begin { trees, env, lending, ids } => {
+            Request::Begin { trees, env, lending, ids, bare } => {
                 let lent = if lending { self.setup.lent.clone() } else { Lent::default() };
-                self.begin(&trees, env, lent)?;
+                self.begin(&trees, env, lent, bare)?;
                 if !ids.is_none() {
                     self.open()?.exchange(ids)?;
                 }
                 Reply::Done
             }
             Request::Try => {
-                self.begin(&[], BTreeMap::new(), Lent::default())?;
+                self.begin(&[], BTreeMap::new(), Lent::default(), false)?;
                 let tried = self.open()?.try_commands();
                 self.discard()?;
                 tried?;
@@ -247,7 +247,13 @@ impl<'a> Session<'a> {
         self.layer.as_mut().ok_or(TargetError::NoLayer)
     }
 
-    fn begin(&mut self, trees: &[String], env: BTreeMap<String, String>, lent: Lent) -> Result<(), TargetError> {
+    fn begin(
+        &mut self,
+        trees: &[String],
+        env: BTreeMap<String, String>,
+        lent: Lent,
+        bare: bool,
+    ) -> Result<(), TargetError> {
         let mut lowers = unpack::trees(&self.store, trees)?;
         self.trees.look(trees);
         let has_apt = lowers.iter().any(|tree| tree.join(APT).symlink_metadata().is_ok());
@@ -262,9 +268,9 @@ impl<'a> Session<'a> {
             self.apt = Some(cache.map_err(TargetError::scratch)?);
         }
         // A base that is made from packages makes all its directories itself.
-        let below = if trees.is_empty() { "empty" } else { "skeleton" };
+        let below = if bare { "empty" } else { "skeleton" };
         lowers.push(self.setup.work.join(below));
-        if trees.is_empty() {
+        if bare {
             std::fs::create_dir_all(self.setup.work.join(below)).map_err(TargetError::scratch)?;
         }
         self.begun += 1;

@@ -63,6 +63,60 @@ fn what_a_task_names_in_run_is_part_of_the_image() {
 }
 
 #[test]
+fn what_is_done_to_the_images_run_holds() {
+    let store = Store::with_base();
+    let a = "- {name: make, action: run_command, reason: r, command: 'mkdir -p /run/app/cache /run/mine'}\n\
+             - {name: tree, action: copy, source: tree/, dest: /}\n";
+    let b = "- {name: clean, action: run_command, reason: r, command: 'rm -rf /run/app /run/*.d; chmod 2750 /run/mine; rm -rf /run/lock; touch /run/lock/x /run/mine/x'}\n\
+             - {name: see, action: run_command, reason: r, command: 'test ! -e /run/app && test -d /run/lock'}\n";
+    let c = "- {name: later, action: run_command, reason: r, command: 'test ! -e /run/app && test ! -e /run/mine/x && ls -d /run/mine'}\n";
+    let manifest = "name: Run\nversion: 1.0.0\nrun_order: [a.yml, b.yml, c.yml]\nimage: {env_from_profile: false}\n";
+    let files = [
+        ("manifest.yml", manifest),
+        ("a.yml", a),
+        ("b.yml", b),
+        ("c.yml", c),
+        ("tree/run/tree/f", "x"),
+        ("tree/run/x.d/f", "x"),
+    ];
+    let odd = blueprint(&files);
+    let tar = tempfile::NamedTempFile::new().unwrap();
+    let output = format!("type=tar,dest={}", text(tar.path()));
+    let said = store.run(&["build", text(odd.path()), "-t", "run:1", "--no-attest", "-o", &output]).ok().stderr;
+    let listed = tool("tar", &["-tvf", text(tar.path()), "--wildcards", "*run*"]).ok().stdout;
+    let inside: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    let inside: Vec<&str> =
+        inside.iter().map(|name| name.trim_start_matches("./")).filter(|name| name.starts_with("run/")).collect();
+    assert_eq!(inside, ["run/", "run/lock/", "run/mine/", "run/tree/", "run/tree/f"], "{listed}");
+    assert!(listed.lines().any(|line| line.starts_with("drwxr-s---") && line.ends_with("run/mine/")), "{listed}");
+    assert!(said.contains("clean (b.yml:1): it has left /run/lock/x, /run/mine/x, which no later task file"), "{said}");
+}
+
+#[test]
+fn on_an_empty_base_tasks_and_commands_have_the_same_run_and_tmp() {
+    let store = Store::with_base();
+    let a = "- {name: shell, action: copy, source: root/, dest: /}\n\
+             - {name: named, action: write_env_file, file: /run/named, content: x}\n\
+             - {name: passing, action: write_env_file, file: /tmp/x, content: x}\n\
+             - {name: see, action: run_command, reason: r, command: 'cat /tmp/x /run/named > /seen'}\n";
+    let odd = blueprint(&[("manifest.yml", &manifest("scratch")), ("a.yml", a), ("b.yml", "[]\n")]);
+    // A shell, and what it is linked with.
+    let script = "cd \"$0\"; mkdir root; for file in /bin/bash /bin/cat $(ldd /bin/bash /bin/cat | grep -o '/lib[^ ]*' | sort -u); do \
+                  install -D $(readlink -f $file) root$file; done";
+    tool("bash", &["-ec", script, text(odd.path())]).ok();
+    let tar = tempfile::NamedTempFile::new().unwrap();
+    let output = format!("type=tar,dest={}", text(tar.path()));
+    let said = store.run(&["build", text(odd.path()), "-t", "empty:1", "--no-attest", "-o", &output]).ok().stderr;
+    let listed = tool("tar", &["-tf", text(tar.path())]).ok().stdout;
+    let has = |name: &str| listed.lines().any(|line| line.trim_start_matches("./") == name);
+    assert!(has("run/named") && has("seen") && has("bin/bash"), "{listed}");
+    for name in ["tmp/x", "tmp/", "dev/", "proc/", "etc/", "sys/"] {
+        assert!(!has(name), "{name}: {listed}");
+    }
+    assert!(said.contains("passing (a.yml:3): it has left /tmp/x"), "{said}");
+}
+
+#[test]
 fn a_variant_says_which_packages_a_base_has() {
     let store = Store::new();
     let nothing = "- {name: write, action: write_env_file, file: /srv/x, content: x}\n";

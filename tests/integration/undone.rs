@@ -179,3 +179,22 @@ fn an_edit_of_a_packages_file_is_made_again_after_the_package() {
     let said = drift().fails(1).stdout;
     assert!(said.contains("/usr/bin/tree: content   a.yml:2 (Edit)"), "{said}");
 }
+
+#[test]
+fn what_somebody_does_until_a_task_is_tried_again_is_not_its_work() {
+    let (host, store) = (Host::debian(), Store::new());
+    let tasks = "- {name: Mine, action: write_env_file, file: /etc/mine, content: a}\n\
+                 - {name: Shared, action: write_env_file, file: /etc/shared, content: a}\n\
+                 - {name: Once, action: run_command, reason: r, shell: strict, command: 'test -e /srv/begun || echo b >> /etc/shared; touch /srv/begun; test -e /srv/ready'}\n";
+    let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", tasks)]);
+    host.install(&store, steps.path(), &[]).fails(1);
+    fs::write(host.at("etc/mine"), "somebody's\n").unwrap();
+    fs::write(host.at("srv/ready"), "").unwrap();
+    host.install(&store, steps.path(), &[]).ok();
+    let said = host.drift(&store, &["--blueprint-dir", text(steps.path())]).fails(1).stdout;
+    assert!(said.contains("/etc/mine: content") && !said.contains("/etc/shared"), "{said}");
+    host.install(&store, steps.path(), &["--repair"]).ok();
+    assert_eq!([host.read("etc/mine"), host.read("etc/shared")], ["a", "ab\n"]);
+    let said = host.drift(&store, &["--blueprint-dir", text(steps.path())]).ok().stdout;
+    assert!(said.starts_with("no drift"), "{said}");
+}

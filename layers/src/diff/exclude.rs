@@ -92,6 +92,11 @@ impl ExcludeSet {
         self.patterns.iter().any(|pattern| matches(pattern, path)) && !self.is_kept(path)
     }
 
+    /// True for a directory that is in every image: deleting it has no effect.
+    pub(super) fn stays(path: &Path) -> bool {
+        KEPT.iter().any(|kept| path == Path::new(kept))
+    }
+
     fn clear_of(&self, root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
         let (element, rest) = match pattern.split_once('/') {
             Some((element, rest)) => (element, Some(rest)),
@@ -119,7 +124,7 @@ impl ExcludeSet {
     }
 
     fn is_kept(&self, path: &Path) -> bool {
-        KEPT.iter().any(|kept| path == Path::new(kept))
+        Self::stays(path)
             || self.kept.iter().any(|(kept, whole)| kept.starts_with(path) || *whole && path.starts_with(kept))
     }
 }

@@ -1,6 +1,5 @@
 //! The base's own layer, where it is made from packages.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use layers::store::Lock;
@@ -81,7 +80,7 @@ impl Session<'_> {
         phase("installing packages");
         let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
         let target = self.target()?;
-        target.begin(Vec::new(), BTreeMap::new())?;
+        target.begin_base()?;
         target.assemble(plan, debs)?;
         phase(WRITING);
         let blob = target.commit(compression, epoch)?;

@@ -59,8 +59,8 @@ impl Session<'_> {
 
 fn told_of(left: &[PathBuf]) -> String {
     let run = if left.iter().any(|path| path.starts_with("/run")) {
-        ": a task that is nothing but `mkdir -p /run/NAME` keeps that directory, and a container makes what else it needs in \
-         /run when it starts"
+        ": what a task writes there without a program is kept, as a task that is nothing but `mkdir -p /run/NAME`; what else it \
+         needs there, a container makes when it starts"
     } else {
         ""
     };
@@ -95,7 +95,7 @@ mod tests {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let told = told_of(&paths(&["/run/a", "/tmp/b", "/tmp/c", "/tmp/d"]));
         assert!(told.starts_with("it has left /run/a, /tmp/b, /tmp/c and 1 more, which "), "{told}");
-        assert!(told.ends_with(" /run when it starts"), "{told}");
+        assert!(told.ends_with(" when it starts"), "{told}");
         assert!(!told_of(&paths(&["/tmp/b"])).contains("/run"));
     }
 }

@@ -10,6 +10,7 @@ use layers::root::Root;
 
 use crate::blueprint::{self, Blueprint};
 use crate::build::ensure_agent;
+use crate::op::Step;
 use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::runs_here;
@@ -100,6 +101,9 @@ pub fn install(
     check::users(&mut host, &prepared.steps, |at| pending[at])?;
     let to_do = || prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
     ensure_agent(resolver.ssh, to_do())?;
+    if to_do().any(Step::runs_programs) {
+        host.try_commands()?;
+    }
     if let Some(ssh) = resolver.ssh {
         host.set_ssh(ssh.clone(), resolver.runtime.clone());
     }

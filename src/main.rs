@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     alloy::sandbox::tell_of_panics();
+    alloy::sandbox::tell_of_limits();
     if let Some(code) = alloy::sandbox::without_random_numbers() {
         return code;
     }

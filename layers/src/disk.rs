@@ -13,7 +13,7 @@ use rustix::io::Errno;
 /// rename is as safe as it gets.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     match rustix::fs::fsync(std::fs::File::open(path)?) {
-        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -11,7 +11,7 @@ pub fn to_free(from: impl AsFd, old: impl Arg + Copy, to: impl AsFd, new: impl A
     let renamed = match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
         // A file system that knows no such flag, such as NFS, or a filter that knows no such call. Whoever comes between
         // loses a file or an empty directory, and never a directory that holds something.
-        Err(Errno::INVAL | Errno::NOSYS) => match statat(&to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => match statat(&to, new, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => return Ok(false),
             Err(_) => renameat(from, old, to, new),
         },

@@ -3,6 +3,8 @@
 mod store;
 mod task;
 
+use layers::disk::tells_of_full;
+
 use super::error::{CommandError, Kind};
 use super::located::Place;
 use super::{report, ui};
@@ -141,8 +143,9 @@ impl From<SinkError> for CommandError {
 
 impl From<SandboxError> for CommandError {
     fn from(error: SandboxError) -> Self {
-        // A worker that was lost says nothing about what the machine gives.
-        let kind = if matches!(error, SandboxError::WorkerLost { .. }) { Kind::Failed } else { Kind::Sandbox };
+        // A worker that was lost says nothing about what the machine gives, nor does a full disk.
+        let lost = matches!(error, SandboxError::WorkerLost { .. });
+        let kind = if lost || tells_of_full(&error.to_string()) { Kind::Failed } else { Kind::Sandbox };
         with(kind, &error, error.hint())
     }
 }

@@ -8,6 +8,7 @@ use layers::root::{Root, RootError};
 use layers::store::Store;
 
 use super::decide::{Decision, Skipped, decide, matched, reasons};
+use super::renewal::Renewal;
 use super::seen::Seen;
 use super::state::{Record, State, StateError, StateFile, Wrote, plain};
 use super::{InstallError, Options, claim, earlier, repair, whose};
@@ -208,7 +209,16 @@ pub fn forecast(
         true => repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),
     };
-    let decisions = prepared.foreseen(resolver.store, &root)?;
+    let mut decisions = prepared.foreseen(resolver.store, &root)?;
+    for (at, decision) in decisions.iter_mut().enumerate() {
+        let own = prepared.records[at].as_ref();
+        if let Decision::Run(reason) = decision
+            && let Some(Renewal::Refused(why)) = prepared.renewal(resolver.store, &root, at, own)?
+        {
+            let because = reason.as_ref().map(|reason| format!("{reason}; ")).unwrap_or_default();
+            *reason = Some(format!("{because}it will be refused: {why}"));
+        }
+    }
     let foresee = |(step, decision): (&&Step, Decision)| Foreseen {
         name: lowered.secrets.mask(&step.name),
         file: step.file.clone(),

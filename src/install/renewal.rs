@@ -98,7 +98,7 @@ impl Prepared<'_> {
         let refused = |what: &str, paths: &[String], rest: &str| {
             Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths, SHOWN))))
         };
-        let changed = changed(root, place, &expected)?;
+        let mut changed = changed(root, place, &expected)?;
         let git = place.join(GIT);
         let commit = match expected.get(&git.display().to_string()).map(|seen| &seen.what) {
             Some(What::Repository(commit)) => commit.clone(),
@@ -113,11 +113,16 @@ impl Prepared<'_> {
                 Ok(how) => how,
                 Err(blocked) => return refused("something else stands in the place of ", &blocked, AWAY),
             }
-        } else if changed.is_empty() {
-            How::Whole { kept: name_to_keep(root, place, &commit)? }
+        // Of an exchange that was cut off, the new clone may be there already.
+        } else if changed.is_empty() || self.was_cut_off(at) {
+            let mode = files.get(&shown.to_string()).map(|seen| seen.mode);
+            let is = root.metadata(place)?.mode;
+            // Whoever has changed it since has decided who may look into it.
+            let mode = Some(is).filter(|is| mode.is_some_and(|was| was != *is));
+            How::Whole { kept: name_to_keep(root, place, &commit)?, mode, same: Some(commit).filter(|_| own) }
         } else {
-            let told: Vec<String> =
-                changed.iter().map(|path| if path == GIT { "its commit".to_owned() } else { path.clone() }).collect();
+            changed.iter_mut().filter(|path| *path == GIT).for_each(|path| *path = "its commit".to_owned());
+            let told = changed;
             let rest = "Move it away, or put it back as it was (`git status` in it tells more), and install again";
             return refused("was changed since: ", &told, rest);
         };

@@ -241,9 +241,11 @@ impl<'a> Run<'a> {
         let (outcome, written) = match &renewal {
             None => self.host.perform(&revealed, &files, &output),
             Some(Renewal::Anew(renew)) => {
-                if let How::Whole { kept } = &renew.how {
+                if let How::Whole { kept, .. } = &renew.how {
                     let (place, kept) = (renew.place.display(), kept.display());
-                    let note = format!("{place} is cloned anew beside; what is there now will stay as {kept}");
+                    let note = format!(
+                        "{place} is cloned anew beside; if that is another clone, what is there now will stay as {kept}"
+                    );
                     self.resolver.reporter.event(Event::Note(note));
                 }
                 let (prepared, store) = (&self.prepared, self.resolver.store);

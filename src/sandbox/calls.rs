@@ -14,6 +14,9 @@ pub fn needed_calls() -> Result<(), SandboxError> {
     let refused = |call: &'static str, source: io::Error| SandboxError::Call { call, source };
     let (flags, resolve) = (OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, ResolveFlags::NO_MAGICLINKS);
     openat2(CWD, Path::new("/"), flags, Mode::empty(), resolve).map_err(|error| refused("openat2", error.into()))?;
+    if !Path::new("/proc/self/fd").exists() {
+        return Err(SandboxError::Enter { message: "/proc is not mounted here".to_owned() });
+    }
     // The C library starts threads by clone3(2), and takes the older call only where that is said to be unknown.
     match std::thread::Builder::new().spawn(|| ()) {
         Ok(thread) => {

@@ -79,7 +79,7 @@ pub fn spawn_directly(
         keep_capabilities(&mut command);
     }
     lead_a_session(&mut command);
-    become_user(&mut command, identity.clone(), false);
+    become_user(&mut command, identity, false);
     end_with_parent(&mut command);
     let child = command.spawn().map_err(failed)?;
     Ok(Running { child, spec: None, output: Some(reader), streams: Streams::default() })

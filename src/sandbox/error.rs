@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use layers::disk;
+
 /// A failure of the sandbox itself, never of the command that runs in it.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -129,7 +131,9 @@ impl SandboxError {
     /// True if it is this machine that does not give what is needed, whatever is built.
     pub fn is_of_machine(&self) -> bool {
         match self {
-            Self::Overlay { .. } | Self::Enter { .. } | Self::Call { .. } | Self::Unfit { .. } => true,
+            // A disk that is full is nothing that a machine lacks.
+            Self::Enter { message } => !disk::tells_of_full(message),
+            Self::Overlay { .. } | Self::Call { .. } | Self::Unfit { .. } => true,
             // What a filter says, or a kernel that knows no such call or flag.
             Self::Setup { source, .. } => {
                 [libc::EPERM, libc::ENOSYS, libc::EINVAL].iter().any(|errno| source.raw_os_error() == Some(*errno))
@@ -143,7 +147,10 @@ impl SandboxError {
         match self {
             Self::UserNamespace { .. } => Some(user_namespace_hint()),
             Self::MountNamespace { .. } => {
-                Some("run alloy where it has CAP_SYS_ADMIN, or as an ordinary user with /etc/subuid".into())
+                Some(
+                    "run alloy where it has CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN …, podman run --cap-add SYS_ADMIN …)"
+                        .into(),
+                )
             }
             Self::NoRange { hint, .. } => Some(hint.clone()),
             Self::Unknown { kind: "user", name } => Some(format!(
@@ -162,6 +169,7 @@ impl SandboxError {
             Self::Call { .. } => Some(format!(
                 "Docker's filter refuses it before 20.10.10, and so does an old libseccomp: a newer one, or {UNFILTERED}"
             )),
+            Self::Enter { message } if disk::tells_of_full(message) => None,
             Self::Enter { .. } => Some(format!("a container's filter, or its masked /proc, may be why: {UNFILTERED}")),
             Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             Self::Setup { .. } if self.is_of_machine() => Some(format!("a container's filter may be why: {UNFILTERED}")),

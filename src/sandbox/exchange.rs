@@ -125,11 +125,12 @@ fn namespace(uids: &str, gids: &str) -> io::Result<OwnedFd> {
 /// Makes the child of `command` root of `namespace`.
 #[allow(unsafe_code)]
 pub(super) fn enter(command: &mut Command, namespace: OwnedFd, keep_groups: bool) {
+    let sets_groups = !keep_groups && super::init::may_set_groups();
     // SAFETY: only system calls, which are async-signal-safe.
     unsafe {
         command.pre_exec(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))?;
-            if !keep_groups {
+            if sets_groups {
                 set_thread_groups(&[])?;
             }
             set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;

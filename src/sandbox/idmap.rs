@@ -19,6 +19,17 @@ struct Kind {
     program: &'static str,
 }
 
+impl Kind {
+    /// What the file says; nothing where there is none.
+    fn text(&self) -> Result<String, SandboxError> {
+        match fs::read(self.file) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(SandboxError::setup(format!("read {}", self.file), error)),
+        }
+    }
+}
+
 const UIDS: Kind = Kind { file: "/etc/subuid", program: "newuidmap" };
 const GIDS: Kind = Kind { file: "/etc/subgid", program: "newgidmap" };
 
@@ -26,8 +37,8 @@ const GIDS: Kind = Kind { file: "/etc/subgid", program: "newgidmap" };
 pub struct IdMap {
     uid: u32,
     gid: u32,
-    uids: Range,
-    gids: Range,
+    uids: Vec<Range>,
+    gids: Vec<Range>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,22 +62,22 @@ impl IdMap {
         let account = account(uid);
         // Users of a directory service may be in no list; their login sets the variable.
         let name = account.clone().or_else(|| std::env::var("USER").ok());
-        let text = |kind: &Kind| fs::read_to_string(kind.file).unwrap_or_default();
-        let range = |kind: &Kind| {
-            find_range(&text(kind), name.as_deref(), uid).ok_or_else(|| SandboxError::NoRange {
+        let (uid_text, gid_text) = (UIDS.text()?, GIDS.text()?);
+        let ranges = |kind: &Kind, text: &str| {
+            find_ranges(text, name.as_deref(), uid).ok_or_else(|| SandboxError::NoRange {
                 file: kind.file,
                 user: account.clone().unwrap_or_else(|| uid.to_string()),
                 needed: NEEDED,
-                hint: hint(account.as_deref(), uid, &[text(&UIDS), text(&GIDS)]),
+                hint: hint(account.as_deref(), uid, &[uid_text.clone(), gid_text.clone()]),
             })
         };
-        Ok(Self { uid, gid, uids: range(&UIDS)?, gids: range(&GIDS)? })
+        Ok(Self { uid, gid, uids: ranges(&UIDS, &uid_text)?, gids: ranges(&GIDS, &gid_text)? })
     }
 
     /// Writes the map of process `pid`.
     pub fn write(&self, pid: u32) -> Result<(), SandboxError> {
-        write_one(&UIDS, pid, self.uid, self.uids)?;
-        write_one(&GIDS, pid, self.gid, self.gids)
+        write_one(&UIDS, pid, self.uid, &self.uids)?;
+        write_one(&GIDS, pid, self.gid, &self.gids)
     }
 }
 
@@ -103,9 +114,14 @@ fn map_for_root(text: &str) -> String {
     map
 }
 
-fn write_one(kind: &Kind, pid: u32, own: u32, range: Range) -> Result<(), SandboxError> {
-    let numbers = [pid, 0, own, 1, 1, range.start, range.count];
-    let result = Command::new(kind.program).args(numbers.map(|n| n.to_string())).stdin(Stdio::null()).output();
+fn write_one(kind: &Kind, pid: u32, own: u32, ranges: &[Range]) -> Result<(), SandboxError> {
+    let (mut numbers, mut inside) = (vec![pid, 0, own, 1], 1);
+    for range in ranges {
+        numbers.extend([inside, range.start, range.count]);
+        inside = inside.saturating_add(range.count);
+    }
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    let result = Command::new(kind.program).args(numbers).stdin(Stdio::null()).output();
     match result {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(SandboxError::Mapper {
@@ -207,18 +223,39 @@ fn first_free(texts: &[String]) -> u32 {
     })
 }
 
-/// The largest range for the user, by name or id.
-fn find_range(text: &str, name: Option<&str>, uid: u32) -> Option<Range> {
+/// Ranges of the user, by name or id, as the file has them.
+fn ranges(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
     let uid = uid.to_string();
-    text.lines()
-        .filter_map(|line| {
-            let mut fields = line.trim().split(':');
-            let user = fields.next()?;
-            let range = Range { start: fields.next()?.parse().ok()?, count: fields.next()?.parse().ok()? };
-            (Some(user) == name || user == uid).then_some(range)
-        })
-        .filter(|range| range.count >= NEEDED)
-        .max_by_key(|range| range.count)
+    let range = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let user = fields.next()?;
+        let range = Range { start: fields.next()?.parse().ok()?, count: fields.next()?.parse().ok()? };
+        (Some(user) == name || user == uid).then_some(range)
+    };
+    text.lines().filter_map(range).collect()
+}
+
+/// The largest range for the user that is large enough.
+fn find_range(text: &str, name: Option<&str>, uid: u32) -> Option<Range> {
+    ranges(text, name, uid).into_iter().filter(|range| range.count >= NEEDED).max_by_key(|range| range.count)
+}
+
+/// The same, or as many of smaller ones as are large enough together.
+fn find_ranges(text: &str, name: Option<&str>, uid: u32) -> Option<Vec<Range>> {
+    if let Some(range) = find_range(text, name, uid) {
+        return Some(vec![range]);
+    }
+    let mut found: Vec<Range> = Vec::new();
+    for range in ranges(text, name, uid) {
+        if range.count == 0 || found.iter().any(|other| other.meets(range)) {
+            continue;
+        }
+        found.push(range);
+        if found.iter().fold(0, |sum: u32, range| sum.saturating_add(range.count)) >= NEEDED {
+            return Some(found);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -250,6 +287,14 @@ mod tests {
         assert_eq!(find_range(text, None, 1001), Some(Range { start: 300_000, count: 65_536 }));
         assert_eq!(find_range(text, Some("root"), 0), None, "a range too small for nobody is of no use");
         assert_eq!(find_range(text, Some("eve"), 7), None);
+    }
+
+    #[test]
+    fn small_ranges_count_together() {
+        let text = "ann:100000:40000\nbob:1:9\nann:120000:40000\nann:200000:40000\n";
+        let of = |start| Range { start, count: 40_000 };
+        assert_eq!(find_ranges(text, Some("ann"), 1000), Some(vec![of(100_000), of(200_000)]), "they must not meet");
+        assert_eq!(find_ranges(text, Some("bob"), 7), None);
     }
 
     #[test]

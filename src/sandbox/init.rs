@@ -5,7 +5,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio as Std};
 
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait};
+use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, set_parent_process_death_signal, wait};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::shim::read_spec;
@@ -66,6 +66,11 @@ fn prepare(file: &OwnedFd) -> io::Result<(RunSpec, Option<Terminal>)> {
         Stdio::Captured | Stdio::Caller => None,
     };
     privilege::restrict(!spec.network).map_err(other)?;
+    if spec.argv.is_empty() {
+        // All that a command's own process does before it becomes the command.
+        rustix::process::setsid()?;
+        User::of(&spec.identity, spec.keep_groups).take_over()?;
+    }
     Ok((spec, terminal))
 }
 
@@ -81,7 +86,7 @@ fn start(spec: &RunSpec, terminal: Option<&mut Terminal>) -> io::Result<Pid> {
         Some(terminal) => terminal.give(&mut command)?,
         None => lead_a_session(&mut command),
     }
-    become_user(&mut command, spec.identity.clone(), spec.keep_groups);
+    become_user(&mut command, &spec.identity, spec.keep_groups);
     // Only these two can tell a missing directory from a missing program.
     if let Err(error) = std::fs::metadata(&spec.cwd) {
         return Err(io::Error::other(format!("working directory {}: {error}", spec.cwd)));
@@ -106,25 +111,49 @@ pub(super) fn lead_a_session(command: &mut Command) {
 
 /// Makes the child of `command` a user of the root, with signals as they are by default.
 #[allow(unsafe_code)]
-pub(super) fn become_user(command: &mut Command, identity: Identity, keep_groups: bool) {
-    let groups: Vec<_> = identity.groups.iter().map(|gid| rustix::process::Gid::from_raw(*gid)).collect();
-    let gid = rustix::process::Gid::from_raw(identity.gid);
-    let uid = rustix::process::Uid::from_raw(identity.uid);
+pub(super) fn become_user(command: &mut Command, identity: &Identity, keep_groups: bool) {
+    let user = User::of(identity, keep_groups);
     // SAFETY: only system calls, which are async-signal-safe; what they need was allocated above.
     unsafe {
         command.pre_exec(move || {
-            for signal in INTERRUPTS {
+            for signal in INTERRUPTS.into_iter().chain([libc::SIGXFSZ]) {
                 libc::signal(signal, libc::SIG_DFL);
             }
             descriptors::keep_to_ourselves();
-            if !keep_groups {
-                set_thread_groups(&groups)?;
-            }
-            set_thread_res_gid(gid, gid, gid)?;
-            set_thread_res_uid(uid, uid, uid)?;
-            Ok(())
+            user.take_over()
         });
     }
+}
+
+/// A user that a process becomes.
+struct User {
+    uid: Uid,
+    gid: Gid,
+    /// `None` if the groups of the caller stay.
+    groups: Option<Vec<Gid>>,
+}
+
+impl User {
+    fn of(identity: &Identity, keep_groups: bool) -> Self {
+        let groups = identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        let groups = Some(groups).filter(|_| !keep_groups && may_set_groups());
+        Self { uid: Uid::from_raw(identity.uid), gid: Gid::from_raw(identity.gid), groups }
+    }
+
+    /// Async-signal-safe.
+    fn take_over(&self) -> io::Result<()> {
+        if let Some(groups) = &self.groups {
+            set_thread_groups(groups)?;
+        }
+        set_thread_res_gid(self.gid, self.gid, self.gid)?;
+        Ok(set_thread_res_uid(self.uid, self.uid, self.uid)?)
+    }
+}
+
+/// Where one id alone is mapped, nobody changes groups (user_namespaces(7), `/proc/PID/setgroups`): those of the caller stay,
+/// which have no names inside.
+pub(super) fn may_set_groups() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() != "deny")
 }
 
 /// Waits for `command`, taking in every orphan on the way. What still runs afterwards dies with this process.

@@ -57,7 +57,7 @@ pub use loan::Loan;
 pub use memory::killed_hint;
 pub use mode::Mode;
 pub use overlay::{Overlay, fits as overlay_fits};
-pub use panic::{tell_of_panics, without_random_numbers};
+pub use panic::{tell_of_limits, tell_of_panics, without_random_numbers};
 pub use place::attach;
 pub use process::{Exit, Running, spawn, spawn_on};
 pub use spec::{Bind, Identity, RunSpec, Stdio};

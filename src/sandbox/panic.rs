@@ -11,6 +11,13 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::{process, worker};
 use crate::yaml::shown;
 
+/// A file that may become no longer (`ulimit -f`) is an error of whoever writes it, not the end of the process.
+#[allow(unsafe_code)]
+pub fn tell_of_limits() {
+    // SAFETY: ignoring a signal runs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// A panic ends this process as any other failure does: with a message, and with the exit code of a failure; nothing
 /// that it started goes on.
 pub fn tell_of_panics() {

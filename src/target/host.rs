@@ -20,7 +20,7 @@ use super::request::Outcome;
 use super::site::{Site, read_accounts};
 use crate::blueprint::{self, BACKEND};
 use crate::op::{DEFAULT_PATH, Op, Source, Step};
-use crate::sandbox::{RunSpec, Stdio, spawn, spawn_directly};
+use crate::sandbox::{RunSpec, SandboxError, Stdio, spawn, spawn_directly};
 use crate::ssh::Ssh;
 
 mod agent;
@@ -79,6 +79,18 @@ impl Host {
     pub fn root(path: &Path) -> Result<Root, TargetError> {
         let failed = |source| TargetError::Host { path: path.to_owned(), source };
         Ok(Root::shared(&path.canonicalize().map_err(failed)?)?)
+    }
+
+    /// An error if this machine does not let commands be run in another root than its own. None is run.
+    pub fn try_commands(&mut self) -> Result<(), TargetError> {
+        if self.is_own() {
+            return Ok(());
+        }
+        let root = self.users().user("root")?;
+        match self.run(&[], &root, &BTreeMap::new(), "/", &|_| ())? {
+            0 => Ok(()),
+            code => Err(SandboxError::Enter { message: format!("it ended with exit code {code}") }.into()),
+        }
     }
 
     /// The machine with this root, to which nobody else installs: what killed runs have left there is deleted. What is

@@ -36,9 +36,18 @@ pub struct ImageTarget {
 /// A build that fails leaves no directory behind, least of all on a full disk.
 impl Drop for ImageTarget {
     fn drop(&mut self) {
-        if !self.finished {
-            let path = self.work.path().to_owned();
-            let _ = self.discard().and_then(|()| self.remove(vec![path]));
+        if self.finished {
+            return;
+        }
+        let path = self.work.path().to_owned();
+        let removed = self.discard().and_then(|()| self.remove(vec![path.clone()]));
+        // Where its worker was killed, another one may delete what only a worker may.
+        if let (Err(RequestError::Sandbox(SandboxError::WorkerLost { .. })), Ok(mut other)) =
+            (removed, Self::start(&self.store, Lent::default(), 0))
+        {
+            other.finished = true;
+            let own = other.work.path().to_owned();
+            let _ = other.remove(vec![path, own]);
         }
     }
 }

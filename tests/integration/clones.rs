@@ -150,9 +150,13 @@ fn what_was_cloned_is_looked_at_and_put_right() {
     at.install(&["--repair"]).ok();
     assert_eq!(host.read("opt/r/src/f"), "one\n");
     assert!(tool("git", &["-C", text(&path("")), "rev-parse", "mine"]).ok().stdout.len() > 30);
-    let said = at.install(&["--forget"]).ok().stderr;
+    // Nor is one that is what is wanted made anew; of another revision, it stays beside.
+    at.install(&["--forget"]).ok();
+    assert_eq!(at.all(), ["r"]);
+    at.ask_for("v2");
+    let said = at.install(&[]).ok().stderr;
     assert!(said.contains("warning: /opt/r is a new clone; the earlier one is /opt/.r.before-"), "{said}");
-    at.is_as_if_fresh("v1");
+    at.is_as_if_fresh("v2");
     let earlier = at.earlier();
     assert!(tool("git", &["-C", text(&earlier.path().join("r")), "rev-parse", "mine"]).ok().stdout.len() > 30);
 }
@@ -237,7 +241,7 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
     at.install(&[]).ok();
     at.ask_for("v2");
     let said = at.install(&[]).ok().stderr;
-    assert!(said.contains("/opt/r is cloned anew beside; what is there now will stay as /opt/.r.before-"), "{said}");
+    assert!(said.contains("what is there now will stay as /opt/.r.before-"), "{said}");
     at.is_as_if_fresh("v2");
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
     at.ask_for("v1");
@@ -257,6 +261,11 @@ fn a_newer_revision_takes_the_place_of_the_tasks_own_clone() {
         assert!(said.contains("clone runs: `revision` changed from v1 to v2"), "{said}");
         assert_eq!((host.read("opt/r/src/f").as_str(), host.read("etc/after").as_str()), ("changed\n", "v1"));
     }
+    let said = at.install(&["--dry-run"]).ok().stdout;
+    assert!(
+        said.contains("run   clone: `revision` changed from v1 to v2; it will be refused: /opt/r is this task"),
+        "{said}"
+    );
     let said = at.drift().fails(1).stdout;
     assert!(said.contains("clone: what it is to clone now is not installed: ") && !said.contains("failed"), "{said}");
     let said = at.install(&["--forget"]).fails(1).stderr;

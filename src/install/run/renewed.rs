@@ -14,7 +14,9 @@ impl Run<'_> {
     pub(super) fn renewed(&mut self, at: usize, renew: &Renew, standing: Option<&Record>) -> Result<()> {
         let store = self.resolver.store;
         match &renew.how {
-            How::Whole { kept } => {
+            // It was what is wanted already.
+            How::Whole { kept, .. } if self.host.files().metadata(kept).is_err() => Ok(()),
+            How::Whole { kept, .. } => {
                 let (place, kept) = (renew.place.display(), kept.display());
                 self.resolver.reporter.event(Event::Warning(format!(
                     "{place} is a new clone; the earlier one is {kept}, with all that was in it: delete it when nobody \

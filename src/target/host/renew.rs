@@ -29,6 +29,10 @@ pub enum How {
     Whole {
         /// Where the earlier one stays.
         kept: PathBuf,
+        /// The mode that somebody has given the directory of the earlier one.
+        mode: Option<u32>,
+        /// The commit with which the earlier one, which is as it was left, is what is wanted.
+        same: Option<String>,
     },
     /// The earlier one gets these of its files, relative to it, if both are of this commit.
     Files {
@@ -68,10 +72,12 @@ impl Host {
             },
             other => other,
         };
-        let ran = matches!(outcome, Ok(Outcome::Ran(_)));
-        if !ran || !matches!(renew.how, How::Whole { .. }) {
+        let stands = new.is_at(&self.root, &new.path).is_ok();
+        if stands {
             let removed = new.remove(&self.root);
-            return (removed.and(outcome), Vec::new());
+            if outcome.is_err() || !matches!(outcome, Ok(Outcome::Ran(_))) || matches!(renew.how, How::Files { .. }) {
+                return (removed.and(outcome), Vec::new());
+            }
         }
         let (place, made) = (in_root(&renew.place), in_root(&new.path));
         for path in &mut written {
@@ -203,7 +209,12 @@ fn elsewhere(step: &Step, place: &Path, new: &Path) -> Step {
 fn use_clone(root: &Root, place: &Path, new: &Beside, how: &How) -> Result<(), TargetError> {
     new.is_at(root, &new.path)?;
     match how {
-        How::Whole { kept } => exchange(root, place, new, kept),
+        How::Whole { same: Some(same), .. }
+            if commit_of(root, &in_root(&new.path.join(".git"))).as_ref() == Some(same) =>
+        {
+            Ok(())
+        }
+        How::Whole { kept, mode, .. } => exchange(root, place, new, kept, *mode),
         How::Files { files, commit } => {
             let is = commit_of(root, &in_root(&new.path.join(".git")));
             if is.as_ref() != Some(commit) {
@@ -230,8 +241,11 @@ fn put_back(root: &Root, place: &Path, new: &Path, file: &Path) -> Result<(), Ta
     for up in way.into_iter().rev() {
         if root.metadata(&place.join(up)).is_err() {
             let of = root.metadata(&new.join(up))?;
-            root.create_dir_all(&place.join(up), of.mode)?;
-            root.chown(&place.join(up), Some(of.uid), Some(of.gid))?;
+            let made = root.create_dir_all(&place.join(up), of.mode)?;
+            let directory = root.directory(&place.join(up))?;
+            if directory.metadata(OsStr::new("."))?.inode == made {
+                directory.into_handle().set_owner(Some(of.uid), Some(of.gid))?;
+            }
         }
     }
     root.rename_over(&new.join(file), &place.join(file)).map_err(|error| match error.kind() {
@@ -246,20 +260,25 @@ fn put_back(root: &Root, place: &Path, new: &Path, file: &Path) -> Result<(), Ta
 }
 
 /// Gives `new` the name of `place`, whose clone gets the name `kept`.
-fn exchange(root: &Root, place: &Path, new: &Beside, kept: &Path) -> Result<(), TargetError> {
-    let was = root.metadata(place)?;
-    // What nobody else was to look into, nobody else is to look into.
-    let is = new.directory.metadata(OsStr::new("."))?.mode;
-    if is & was.mode != is {
-        new.directory.again()?.into_handle().set_mode(is & was.mode)?;
+fn exchange(root: &Root, place: &Path, new: &Beside, kept: &Path, mode: Option<u32>) -> Result<(), TargetError> {
+    if let Some(mode) = mode {
+        // What nobody else was to look into, nobody else is to look into; nobody gets more than a fresh clone gives.
+        let fresh = new.directory.metadata(OsStr::new("."))?.mode;
+        new.directory.again()?.into_handle().set_mode(fresh & mode)?;
     }
-    root.rename(place, kept).map_err(|error| match error.kind() {
-        io::ErrorKind::ResourceBusy => TargetError::Kept(format!(
-            "{} cannot be exchanged for its new clone, as something is mounted there: give the task a `dest` below that, or \
-             empty it and install again",
+    let why = |error: &layers::root::RootError| match error.kind() {
+        io::ErrorKind::ResourceBusy => Some("as something is mounted there"),
+        // overlayfs renames no directory of a layer below.
+        io::ErrorKind::CrossesDevices => Some("as it is in a layer of this container's image"),
+        _ => None,
+    };
+    root.rename(place, kept).map_err(|error| match why(&error) {
+        Some(why) => TargetError::Kept(format!(
+            "{} cannot be exchanged for its new clone, {why}: give the task another `dest`, or move away what is in it, and \
+             install again",
             place.display()
         )),
-        _ => error.into(),
+        None => error.into(),
     })?;
     if let Err(error) = root.rename(&new.path, place) {
         root.rename(kept, place)?;

@@ -67,9 +67,9 @@ fn what_is_done_to_the_images_run_holds() {
     let store = Store::with_base();
     let a = "- {name: make, action: run_command, reason: r, command: 'mkdir -p /run/app/cache /run/mine'}\n\
              - {name: tree, action: copy, source: tree/, dest: /}\n";
-    let b = "- {name: clean, action: run_command, reason: r, command: 'rm -rf /run/app /run/*.d; chmod 2750 /run/mine; rm -rf /run/lock; touch /run/lock/x /run/mine/x'}\n\
-             - {name: see, action: run_command, reason: r, command: 'test ! -e /run/app && test -d /run/lock'}\n";
-    let c = "- {name: later, action: run_command, reason: r, command: 'test ! -e /run/app && test ! -e /run/mine/x && ls -d /run/mine'}\n";
+    let b = "- {name: clean, action: run_command, reason: r, command: 'rm -rf /run/app /run/*.d; chmod 2750 /run/mine; touch /run/mine/x; rm -rf /run/lock'}\n\
+             - {name: see, action: run_command, reason: r, command: 'test ! -e /run/app && touch /srv/seen'}\n";
+    let c = "- {name: later, action: run_command, reason: r, command: 'test ! -e /run/app && test ! -e /run/mine/x && ls -d /run/mine /run/lock; touch /run/lock/x'}\n";
     let manifest = "name: Run\nversion: 1.0.0\nrun_order: [a.yml, b.yml, c.yml]\nimage: {env_from_profile: false}\n";
     let odd = blueprint(&[("manifest.yml", manifest), ("a.yml", a), ("b.yml", b), ("c.yml", c)]);
     for name in ["tree", "x.d"] {
@@ -85,7 +85,8 @@ fn what_is_done_to_the_images_run_holds() {
         inside.iter().map(|name| name.trim_start_matches("./")).filter(|name| name.starts_with("run/")).collect();
     assert_eq!(inside, ["run/", "run/lock/", "run/mine/", "run/tree/", "run/tree/f"], "{listed}");
     assert!(listed.lines().any(|line| line.starts_with("drwxr-s---") && line.ends_with("run/mine/")), "{listed}");
-    assert!(said.contains("clean (b.yml:1): it has left /run/lock/x, /run/mine/x, which no later task file"), "{said}");
+    assert!(said.contains("later (c.yml:1): it has left /run/lock/x, which no later task file"), "{said}");
+    assert!(said.contains("clean (b.yml:1): it has left /run/mine/x, which no later task file"), "{said}");
 }
 
 #[test]

@@ -122,3 +122,29 @@ fn an_id_without_an_account_is_told_so() {
     let said = &ended.stderr;
     assert!(said.contains("471147 has no account") && !said.contains("usermod"), "{said}");
 }
+
+#[test]
+fn what_the_sandbox_lacks_is_told_before_packages_are_fetched() {
+    let user = User::new();
+    let blueprint = tasks("- {name: one, action: write_env_file, file: /srv/x, content: x}\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(blueprint.path().join("tasks.yml"), mode).unwrap();
+    let script = format!(
+        "mkdir bin; cp /usr/bin/newuidmap /usr/bin/newgidmap bin; PATH=$PWD/bin:$PATH alloy build {}",
+        text(blueprint.path())
+    );
+    let said = user.shell(&script).fails(5).stderr;
+    assert!(said.contains("bin/newuidmap has lost its set-user-ID bit"), "{said}");
+    assert!(said.contains("index of bookworm") && !said.contains(" packages: "), "{said}");
+}
+
+#[test]
+fn where_one_id_alone_is_mapped_commands_run_all_the_same() {
+    let blueprint = tasks("- {name: one, action: run_command, reason: test, command: 'id -u > /srv/alone; id -G'}\n");
+    let build = ["build", text(blueprint.path()), "-t", "alone", "--no-attest", "--no-cache=tasks.yml"];
+    let whole = shared().run(&build).ok().stdout;
+    let mut alone = std::process::Command::new("unshare");
+    alone.args(["-Ur", crate::support::ALLOY]).args(build).env("ALLOY_HOME", shared().path().join("store"));
+    let ended = crate::support::run(&mut alone).ok();
+    assert_eq!(ended.stdout, whole, "{}", ended.stderr);
+}

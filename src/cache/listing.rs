@@ -183,6 +183,11 @@ impl Listing {
         names.chain(tags.map(|tag| (tag.clone(), tag.clone())))
     }
 
+    /// True for a list that is kept as one.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// Tags of an older alloy, which the list does not have.
     pub(super) fn tags(&self) -> &BTreeSet<String> {
         &self.tags

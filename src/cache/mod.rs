@@ -6,6 +6,7 @@ pub mod elsewhere;
 mod entry;
 mod export;
 mod listing;
+mod parts;
 mod place;
 mod remote;
 mod team;

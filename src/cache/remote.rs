@@ -9,12 +9,12 @@ use layers::digest::Digest;
 use layers::media_type::{self, Descriptor, EMPTY, empty};
 use layers::stop::Stop;
 use layers::store::Store;
-use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use super::directory::{Directory, DirectoryError};
 use super::entry::{Entry, TAG_PREFIX, Written};
 use super::listing::{LIST_TAG, Listed, Listing};
+use super::parts::{Parts, parts};
 use super::{EntryError, Place};
 use crate::registry::{Client, Pushed, RegistryError};
 use crate::tasks;
@@ -27,15 +27,6 @@ const ATTEMPTS: usize = 8;
 const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Requests on their way at once.
 const PARALLEL: usize = 16;
-
-/// What a manifest or index leads to.
-#[derive(Deserialize)]
-struct Parts {
-    #[serde(default)]
-    layers: Vec<Descriptor>,
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-}
 
 /// An opened place. Cheap to clone; all clones know what one has read.
 #[derive(Clone)]
@@ -307,15 +298,26 @@ impl Remote {
     /// Tags beside the entries: of images, mostly.
     pub async fn others(&self) -> Result<Vec<String>> {
         match &self.0.kind {
-            Kind::Registry(client) => {
-                let tags = client.tags().await?;
-                if tags.is_empty() {
-                    // A list that is kept under a tag is there.
-                    return Err(RemoteError::Unknown(format!("{} lists no tags", client.repository())));
-                }
-                Ok(tags.into_iter().filter(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX)).collect())
-            }
+            Kind::Registry(client) => self.images(client).await,
             Kind::Directory(directory) => aside(directory, |directory, _| directory.others()).await,
+        }
+    }
+
+    /// Tags of images in a repository: all of them, or an error. A list that may be cut, or that somebody else's rights
+    /// would show more of, says nothing of what is needed.
+    async fn images(&self, client: &Client) -> Result<Vec<String>> {
+        let (tags, repository) = (client.tags().await?, client.repository());
+        let cut = |how: &str| RemoteError::Unknown(format!("the list of tags of {repository} {how}"));
+        let listed = self.listing().await?.is_kept();
+        let images = tags.iter().filter(|tag| *tag != LIST_TAG && !tag.starts_with(TAG_PREFIX));
+        let images: Vec<String> = images.cloned().collect();
+        match () {
+            () if listed && !tags.iter().any(|tag| tag == LIST_TAG) => {
+                Err(cut(&format!("is not whole: it lacks {LIST_TAG}, which is there")))
+            }
+            () if images.is_empty() => Err(cut("has no image")),
+            () if !client.ends_with(&tags).await? => Err(cut("is not whole: there are more behind its end")),
+            () => Ok(images),
         }
     }
 
@@ -325,11 +327,12 @@ impl Remote {
         // An index of indexes of indexes is nothing that anybody makes.
         for _ in 0..MOST_MANIFESTS {
             let Some(name) = waiting.pop() else { break };
-            let Some(bytes) = self.any_manifest(&name).await? else { continue };
-            let parts: Parts = serde_json::from_slice(&bytes)
-                .map_err(|error| RemoteError::Unknown(format!("the manifest {name} is damaged: {error}")))?;
-            layers.extend(parts.layers.into_iter().map(|layer| layer.digest));
-            waiting.extend(parts.manifests.into_iter().map(|manifest| manifest.digest.to_string()));
+            let unknown = |why: String| RemoteError::Unknown(format!("the manifest {name} {why}"));
+            let Some(bytes) = self.any_manifest(&name).await? else { return Err(unknown("is not there".into())) };
+            match parts(&bytes).map_err(unknown)? {
+                Parts::Layers(all) => layers.extend(all.into_iter().map(|layer| layer.digest)),
+                Parts::Manifests(all) => waiting.extend(all.into_iter().map(|manifest| manifest.digest.to_string())),
+            }
         }
         match waiting.is_empty() {
             true => Ok(layers),
@@ -339,7 +342,7 @@ impl Remote {
 
     async fn any_manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
         match &self.0.kind {
-            Kind::Registry(client) => Ok(client.any_manifest(name).await?),
+            Kind::Registry(client) => Ok(client.proved_manifest(name).await?),
             Kind::Directory(_) => self.manifest(name).await,
         }
     }

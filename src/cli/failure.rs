@@ -106,6 +106,10 @@ impl From<RemoteError> for CommandError {
                     "keep the cache in another repository (--cache-from, --cache-to), or give that tag another name";
                 with(Kind::Network, &error, Some(hint.into()))
             }
+            RemoteError::Unknown(_) => {
+                let hint = "nothing was deleted; `--older-than` alone goes by age, and looks at no image";
+                with(Kind::Network, &error, Some(hint.into()))
+            }
             _ => with(Kind::Network, &error, None),
         }
     }

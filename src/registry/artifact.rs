@@ -10,7 +10,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::listing::{Listing, next_page};
-use super::pull::{ACCEPTED, whole};
+use super::pull::{ACCEPTED, CONTENT_DIGEST, whole};
+use super::push::header;
 use super::{Client, RegistryError};
 
 /// What a manifest of an artifact may have: registries need not take more (distribution-spec 1.1, "Pushing Manifests").
@@ -35,14 +36,40 @@ impl Client {
         self.small_manifest(name, &ACCEPTED).await
     }
 
+    /// The same, if it is what its name or the registry says that it is: an error of another one.
+    pub async fn proved_manifest(&self, name: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let Some((bytes, promised)) = self.promised_manifest(name, &ACCEPTED).await? else { return Ok(None) };
+        let promised = Some(name.to_owned()).filter(|name| name.contains(':')).or(promised);
+        let found = Digest::of(&bytes).to_string();
+        match promised.filter(|promised| promised.starts_with("sha256:") && *promised != found) {
+            None => Ok(Some(bytes)),
+            Some(expected) => {
+                let reference = format!("{} ({name})", self.repository());
+                Err(RegistryError::Digest { reference, expected, found })
+            }
+        }
+    }
+
     async fn small_manifest(&self, tag: &str, accepted: &[&str]) -> Result<Option<Vec<u8>>, RegistryError> {
+        Ok(self.promised_manifest(tag, accepted).await?.map(|(bytes, _)| bytes))
+    }
+
+    /// With the digest that the registry says it has.
+    async fn promised_manifest(
+        &self,
+        tag: &str,
+        accepted: &[&str],
+    ) -> Result<Option<(Vec<u8>, Option<String>)>, RegistryError> {
         let accepted = accepted.join(", ");
         let url = format!("{}/manifests/{tag}", self.inner.base);
         let what = format!("ask {} for {tag}", self.repository());
         self.retry(|| async {
             let response = self.send(&what, |client| client.get(&url).header(ACCEPT, &accepted)).await?;
             match response.status() {
-                StatusCode::OK => Ok(Some(self.bounded(response).await?)),
+                StatusCode::OK => {
+                    let promised = header(&response, CONTENT_DIGEST).map(str::to_owned);
+                    Ok(Some((self.bounded(response).await?, promised)))
+                }
                 StatusCode::NOT_FOUND => Ok(None),
                 _ => Err(self.failure(&what, response).await),
             }
@@ -113,6 +140,28 @@ impl Client {
             next = following;
         }
         Ok(all.names)
+    }
+
+    /// True if the registry, asked for what comes behind the last of `tags`, names none that is not among them. One that
+    /// cannot be asked so has said all that it says.
+    pub async fn ends_with(&self, tags: &[String]) -> Result<bool, RegistryError> {
+        let (Some(last), what) = (tags.last(), format!("list the tags of {}", self.repository())) else {
+            return Ok(true);
+        };
+        let last = url::form_urlencoded::byte_serialize(last.as_bytes()).collect::<String>();
+        let url = format!("{}/tags/list?n={PAGE}&last={last}", self.inner.base);
+        self.retry(|| async {
+            let response = self.send(&what, |client| client.get(&url)).await?;
+            match response.status() {
+                StatusCode::OK => {}
+                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => return Ok(true),
+                _ => return Err(self.failure(&what, response).await),
+            }
+            let bytes = self.bounded(response).await?;
+            let behind = serde_json::from_slice::<Tags>(&bytes).ok().and_then(|page| page.tags).unwrap_or_default();
+            Ok(behind.iter().all(|tag| tags.contains(tag)))
+        })
+        .await
     }
 
     /// A list that does not come whole, `why`.

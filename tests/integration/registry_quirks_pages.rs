@@ -2,7 +2,7 @@
 
 use crate::support::faults::try_all_named;
 use crate::support::images::quiet;
-use crate::support::memory_registry::{Answer, MemoryRegistry};
+use crate::support::memory_registry::{Answer, MemoryRegistry, Request, State};
 use crate::support::{Store, run, text};
 
 /// Pages of two tags each, and how a registry names the next one.
@@ -85,6 +85,93 @@ fn a_list_in_pages_is_read_to_its_end_or_not_at_all() {
             let ended = ended.fails(4);
             assert!(ended.stderr.contains("list of tags"), "{}", ended.stderr);
         }
+        assert_eq!(registry.look(|state| state.manifests.clone()), before);
+    });
+}
+
+/// What is listed: these tags, and nothing of others.
+fn listing(request: &Request<'_>, tags: &[&str]) -> Option<Answer> {
+    let body = serde_json::json!({ "tags": tags }).to_string();
+    request.is("GET", "/tags/list").then(|| Answer::of("200 OK").body(body))
+}
+
+/// All tags at once, and for the image this manifest.
+fn image(state: &State, request: &Request<'_>, answer: Answer) -> Option<Answer> {
+    let own = request.is("GET", "/manifests/z-image") && state.asked.iter().any(|line| line.contains("/tags/list"));
+    own.then_some(answer).or_else(|| listing(request, &["alloy-cache", "z-image"]))
+}
+
+type Gate = fn(&mut State, &Request<'_>) -> Option<Answer>;
+
+const UNKNOWN: &[(&str, Gate, &str)] = &[
+    ("a list without the cache's own tag", |_, request| listing(request, &["1"]), "it lacks alloy-cache"),
+    ("a list with the cache's tag alone", |_, request| listing(request, &["alloy-cache"]), "has no image"),
+    (
+        "a first page that does not say so",
+        |_, request| match request.path.contains("last=b") {
+            true => listing(request, &["z-image"]),
+            false => listing(request, &["alloy-cache", "b"]),
+        },
+        "there are more behind its end",
+    ),
+    (
+        "a tag without a manifest",
+        |state, request| image(state, request, Answer::of("404 Not Found")),
+        "z-image is not there",
+    ),
+    (
+        "a manifest that says nothing",
+        |state, request| image(state, request, Answer::of("200 OK").body("{}")),
+        "z-image is neither an image nor an index",
+    ),
+    (
+        "Docker's schema 1",
+        |state, request| image(state, request, Answer::of("200 OK").body(r#"{"schemaVersion":1,"fsLayers":[]}"#)),
+        "z-image is neither an image nor an index",
+    ),
+    (
+        "an index of a manifest that is not there",
+        |state, request| {
+            let digest = layers::digest::Digest::of("nothing");
+            let index = format!(r#"{{"manifests":[{{"mediaType":"x/y","digest":"{digest}","size":7}}]}}"#);
+            image(state, request, Answer::of("200 OK").body(index))
+        },
+        "is not there",
+    ),
+    (
+        "an index of a manifest that is another one",
+        |state, request| {
+            let digest = layers::digest::Digest::of("nothing");
+            if request.is("GET", &digest.to_string()) {
+                return Some(Answer::of("200 OK").body(r#"{"layers":[]}"#));
+            }
+            let index = format!(r#"{{"manifests":[{{"mediaType":"x/y","digest":"{digest}","size":7}}]}}"#);
+            image(state, request, Answer::of("200 OK").body(index))
+        },
+        "the registry sent sha256:",
+    ),
+    (
+        "a manifest that its header does not name",
+        |state, request| {
+            let digest = layers::digest::Digest::of("nothing").to_string();
+            let own = state.manifests.get("z-image").cloned().unwrap_or_default();
+            image(state, request, Answer::of("200 OK").with("Docker-Content-Digest", &digest).body(own))
+        },
+        "the registry sent sha256:",
+    ),
+];
+
+#[test]
+fn nothing_is_deleted_where_it_is_not_known_what_images_need() {
+    try_all_named(UNKNOWN.iter().map(|(name, gate, says)| (*name, (*gate, *says))).collect(), |(gate, says)| {
+        let registry = MemoryRegistry::odd(*gate);
+        let store = Store::new();
+        let cache = cache(&store, &registry);
+        let before = registry.look(|state| state.manifests.clone());
+        let mut prune = store.alloy(&["cache", "prune", &cache, "--unreferenced", "--yes"]);
+        quiet(&mut prune);
+        let ended = run(&mut prune).fails(4);
+        assert!(ended.stderr.contains(says), "no `{says}`: {}", ended.stderr);
         assert_eq!(registry.look(|state| state.manifests.clone()), before);
     });
 }

@@ -154,9 +154,8 @@ impl Remote {
         match client.tags().await {
             Ok(tags) => Ok(Listing::of_tags(tags)),
             // Not everybody who may read entries may see all tags.
-            Err(RegistryError::Status { .. } | RegistryError::Unauthorized { .. } | RegistryError::Denied { .. }) => {
-                Ok(Listing::default())
-            }
+            Err(RegistryError::Unauthorized { .. } | RegistryError::Denied { .. }) => Ok(Listing::default()),
+            Err(error) if error.status().is_some() => Ok(Listing::default()),
             Err(error) => Err(error.into()),
         }
     }
@@ -378,7 +377,7 @@ async fn put(client: &Client, listing: &mut Listing) -> Result<Digest> {
     let index = listing.write_index();
     match client.push_manifest(LIST_TAG, media_type::OCI_INDEX, &index).await {
         Ok(()) => return Ok(Digest::of(&index)),
-        Err(RegistryError::Status { status: 400 | 404, .. }) => {}
+        Err(error) if matches!(error.status(), Some(400 | 404)) => {}
         Err(error) => return Err(error.into()),
     }
     let asked = stream::iter(listing.manifests().map(|manifest| manifest.digest)).map(|digest| async move {

@@ -48,7 +48,7 @@ fn named(var: impl Fn(&str) -> Option<String>) -> impl Iterator<Item = (&'static
 }
 
 /// Proxies that the environment names, as they may be shown.
-pub(super) fn proxies(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
+pub(crate) fn proxies(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
     named(var).map(|(name, url)| format!("{name} is {}", without_credentials(&url).trim_end_matches('/'))).collect()
 }
 

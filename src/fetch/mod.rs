@@ -31,6 +31,7 @@ use layers::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
+pub(crate) use address::proxies;
 pub use address::without_credentials;
 pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust};

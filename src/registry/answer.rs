@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::RegistryError;
 use super::authority::colon;
+use super::error::server;
 use crate::fetch::{retry_after, small};
 
 /// More than this of an explanation is not read.
@@ -61,9 +62,7 @@ pub(super) fn explanation(bytes: &[u8]) -> String {
 
 /// An error from a response that is not a good one; `used` says which credentials went along, if any did.
 pub(super) async fn failure(registry: &str, used: Option<String>, what: &str, response: Response) -> RegistryError {
-    let status = response.status().as_u16();
-    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = asked.and_then(|text| retry_after(text, Timestamp::now()));
+    let (status, retry_after) = (response.status().as_u16(), pause(&response));
     let detail = colon(&detail(response).await);
     let (what, registry) = (what.to_owned(), registry.to_owned());
     match status {
@@ -72,4 +71,21 @@ pub(super) async fn failure(registry: &str, used: Option<String>, what: &str, re
         429 => RegistryError::Limited { what, registry, used, detail, retry_after },
         _ => RegistryError::Status { what, registry, status, detail, retry_after },
     }
+}
+
+/// The same from the server to which `registry` leads.
+pub(super) async fn elsewhere(registry: &str, what: &str, response: Response) -> RegistryError {
+    let (status, retry_after, at) = (response.status().as_u16(), pause(&response), server(response.url()));
+    let detail = colon(&detail(response).await);
+    let (what, registry) = (what.to_owned(), registry.to_owned());
+    if status == 413 {
+        return RegistryError::TooLarge { what, registry: at, detail, smallest: None };
+    }
+    RegistryError::Elsewhere { what, registry, at, status, detail, retry_after }
+}
+
+/// How long it asks to wait.
+fn pause(response: &Response) -> Option<Duration> {
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    asked.and_then(|text| retry_after(text, Timestamp::now()))
 }

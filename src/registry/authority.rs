@@ -15,6 +15,7 @@ use url::form_urlencoded::Serializer;
 use super::answer::{detail, failure};
 use super::auth::{Challenge, Token};
 use super::credentials::{Credentials, Known};
+use super::error::server;
 use super::scope::Scope;
 use super::{RegistryError, connection};
 use crate::fetch::{Unread, small};
@@ -171,7 +172,8 @@ impl Authority {
             }
         };
         self.told.fetch_or(self.has_secrets(), Ordering::Relaxed);
-        let failed = |error: reqwest::Error| connection(&self.registry, &error);
+        let at = |url: Option<&Url>| url.map(server).filter(|at| *at != self.registry);
+        let failed = |error: reqwest::Error| connection(&self.registry, at(error.url()), &error);
         let response = request.send().await.map_err(failed)?;
         if matches!(response.status().as_u16(), 400 | 401 | 403) {
             let detail = detail(response).await;

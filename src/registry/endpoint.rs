@@ -5,10 +5,11 @@ use std::sync::Arc;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
-use super::answer::{detail, failure};
+use super::answer::{detail, elsewhere, failure};
 use super::auth::Challenge;
 use super::authority::{Authority, Authorization};
 use super::credentials::Credentials;
+use super::error::server;
 use super::host::Host;
 use super::scope::Scope;
 use super::{RegistryError, connection};
@@ -46,7 +47,7 @@ impl Endpoint {
     }
 
     /// Sends what `make` makes, with the authorisation that `need` needs. `make` may be called more than once. Statuses
-    /// are the caller's, but for 401. Some registries answer strangers that there is nothing: who is known to such a one
+    /// are the caller's, but for a 401 of the registry's own. Some registries answer strangers that there is nothing: who is known to such a one
     /// asks once more by name.
     pub(super) async fn send_for(
         &self,
@@ -104,15 +105,14 @@ impl Endpoint {
             let asked = if secret { self.host.tokens().await? } else { self.host.client().await? };
             let authorization = self.authority.authorization(asked, secure, what, need, refused.as_ref()).await?;
             let response = self.once(client, authorization.as_ref(), &make).await?;
-            if response.status() != StatusCode::UNAUTHORIZED {
+            // Credentials are for the registry itself, not for whom it sends us to.
+            if response.status() != StatusCode::UNAUTHORIZED || !self.host.owns(response.url()) {
                 return Ok((response, authorization.is_some()));
             }
-            let own = self.host.owns(response.url());
             let challenge = Challenge::best(response.headers());
             explanation = detail(response).await;
             match challenge {
-                // Credentials are for the registry itself, not for whom it sends us to.
-                Some(challenge) if own && !authorization.as_ref().is_some_and(|it| it.last) => {
+                Some(challenge) if !authorization.as_ref().is_some_and(|it| it.last) => {
                     self.authority.learn(challenge).await;
                 }
                 _ => break,
@@ -163,11 +163,16 @@ impl Endpoint {
     }
 
     pub(super) fn connection(&self, error: &reqwest::Error) -> RegistryError {
-        connection(&self.authority.registry, error)
+        let at = error.url().filter(|url| !self.host.owns(url)).map(server);
+        connection(&self.authority.registry, at, error)
     }
 
     /// An error from a response that is not a good one.
     pub(super) async fn failure(&self, what: &str, response: Response) -> RegistryError {
-        failure(&self.authority.registry, self.authority.used(), what, response).await
+        if self.host.owns(response.url()) {
+            return failure(&self.authority.registry, self.authority.used(), what, response).await;
+        }
+        // Credentials were not shown to it: it has not refused them.
+        elsewhere(&self.authority.registry, what, response).await
     }
 }

@@ -5,20 +5,23 @@ use std::time::Duration;
 use layers::digest::Digest;
 use layers::path::shown;
 
-use crate::fetch::{CA_AS_SERVER, CA_SHOWN, FetchError, Temporary, describe};
+use super::Reference;
+use crate::fetch::{CA_AS_SERVER, CA_SHOWN, FetchError, Temporary, describe, proxies};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are what the messages say")]
 pub enum RegistryError {
-    #[error("{registry}: {message}")]
-    Connection { registry: String, message: String },
-    #[error("{registry}: {message}")]
-    Certificate { registry: String, message: String },
+    #[error("{}: {message}", led(registry, at.as_ref()))]
+    Connection { registry: String, at: Option<String>, message: String },
+    #[error("{}: {message}", led(registry, at.as_ref()))]
+    Certificate { registry: String, at: Option<String>, message: String },
     #[error("{registry} sends nothing more")]
     Stalled { registry: String },
     #[error("{what}: {registry} answered {status}{detail}")]
     Status { what: String, registry: String, status: u16, detail: String, retry_after: Option<Duration> },
+    #[error("{what}: {} answered {status}{detail}", which(registry, Some(at)))]
+    Elsewhere { what: String, registry: String, at: String, status: u16, detail: String, retry_after: Option<Duration> },
     #[error("{}", unauthorized(registry, what, used.as_ref(), detail))]
     Unauthorized { registry: String, what: String, used: Option<String>, detail: String },
     #[error("{what}: {registry} does not allow it{}{detail}", used.as_ref().map_or(String::new(), |used| format!(" to {used}")))]
@@ -81,20 +84,46 @@ pub(super) fn span(pause: Duration) -> String {
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
-/// What became of a connection to a registry.
-pub(super) fn connection(registry: &str, error: &reqwest::Error) -> RegistryError {
+/// Who was asked in the end, where a registry leads to another server.
+fn led(registry: &str, at: Option<&String>) -> String {
+    at.map_or_else(|| registry.to_owned(), |at| format!("{registry} leads to {at}"))
+}
+
+/// The same, and what it did follows.
+fn which(registry: &str, at: Option<&String>) -> String {
+    format!("{}{}", led(registry, at), if at.is_some() { ", which" } else { "" })
+}
+
+/// What became of a connection to a registry, or to the server `at` which it leads to.
+pub(super) fn connection(registry: &str, at: Option<String>, error: &reqwest::Error) -> RegistryError {
     let (registry, message) = (registry.to_owned(), describe(error));
     match () {
-        () if message.to_ascii_lowercase().contains("certificate") => RegistryError::Certificate { registry, message },
-        () if error.is_timeout() && !error.is_connect() => RegistryError::Stalled { registry },
+        () if message.to_ascii_lowercase().contains("certificate") => {
+            RegistryError::Certificate { registry, at, message }
+        }
+        () if error.is_timeout() && !error.is_connect() => {
+            RegistryError::Stalled { registry: which(&registry, at.as_ref()) }
+        }
         () if error.is_redirect() => RegistryError::Invalid { reference: registry, message },
-        () => RegistryError::Connection { registry, message },
+        () => RegistryError::Connection { registry, at, message },
     }
+}
+
+/// The server of a URL, with its port where that is not the usual one.
+pub(super) fn server(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// How it reads when a server ends a connection. In TLS 1.3 it does so, and may not be heard to say why, when it misses
 /// a certificate of ours (RFC 8446, 4.4.2.4).
 const HUNG_UP: [&str; 3] = ["reset by peer", "closed before message completed", "broken pipe"];
+
+/// Proxies that stand between here and the registry.
+fn proxies_to(registry: &str) -> Vec<String> {
+    let loopback = format!("{registry}/any").parse().is_ok_and(|any: Reference| any.is_loopback());
+    if loopback { Vec::new() } else { proxies(|name| std::env::var(name).ok()) }
+}
 
 /// How to have a certificate of one's own.
 fn own(registry: &str) -> String {
@@ -126,11 +155,20 @@ impl RegistryError {
         Some(words.filter_map(|word| word.parse().ok()).collect())
     }
 
+    /// The status that was answered, if that says all.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } | Self::Elsewhere { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
     /// True if the registry did not take what was sent, as it came: another thing it may take.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
             Self::Status { .. }
+                | Self::Elsewhere { .. }
                 | Self::TooLarge { .. }
                 | Self::Denied { .. }
                 | Self::Unauthorized { .. }
@@ -144,6 +182,7 @@ impl RegistryError {
     pub(super) fn while_doing(mut self, doing: &str) -> Self {
         match &mut self {
             Self::Status { what, .. }
+            | Self::Elsewhere { what, .. }
             | Self::TooLarge { what, .. }
             | Self::Limited { what, .. }
             | Self::Denied { what, .. }
@@ -158,7 +197,7 @@ impl RegistryError {
 
     /// True if there is nothing of the name.
     pub(super) fn is_missing(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
+        matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. } | Self::Elsewhere { status: 404, .. })
     }
 
     /// True for what another server would not change.
@@ -175,24 +214,35 @@ impl RegistryError {
                     "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"
                 )
             }
-            Self::Certificate { registry, message } if message.contains("received fatal alert") => own(registry),
+            Self::Certificate { registry, message, .. } if message.contains("received fatal alert") => own(registry),
             Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
             Self::Certificate { registry, .. } => format!(
                 "put the registry's CA into /etc/containers/certs.d/{registry}/ca.crt, or name its directory with \
                  --cert-dir; SSL_CERT_FILE and this machine's CAs count, too"
             ),
-            Self::Connection { registry, message }
+            Self::Connection { at: Some(at), .. } => format!(
+                "see that {at} can be reached from here, or whether the registry gives a wrong name for itself: behind \
+                 a proxy, it has to be told how it is called from outside (X-Forwarded-Host, X-Forwarded-Proto)"
+            ),
+            Self::Elsewhere { registry, at, status: 401 | 403, .. } => format!(
+                "{at} is asked without credentials, in the name of {registry}: a link of its that has expired, or a \
+                 firewall or proxy in between, is answered like this; try again, or ask whoever runs the registry"
+            ),
+            Self::Connection { registry, message, .. }
                 if message.contains("InvalidContentType") || message.contains("corrupt message") =>
             {
                 format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
             }
-            Self::Connection { registry, message }
+            Self::Connection { registry, message, .. }
                 if HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how)) =>
             {
                 let own = own(registry);
                 format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
             }
-            Self::Connection { .. } => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
+            Self::Connection { registry, .. } => match proxies_to(registry).as_slice() {
+                [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
+                proxies => format!("check the network and the proxy: {}", proxies.join(", ")),
+            },
             Self::Stalled { .. } => "--stall-timeout (ALLOY_STALL_TIMEOUT) waits longer".into(),
             Self::TooLarge { .. } => {
                 "the registry, or a proxy in front of it, takes no more at once: raise its limit".into()
@@ -203,7 +253,10 @@ impl RegistryError {
             Self::Limited { used: Some(used), .. } => {
                 format!("the limit is that of the account: {used}; wait until it has passed, or use another account")
             }
-            Self::Status { status: 408 | 425 | 500..=599, .. } => "the registry is in trouble: try again later".into(),
+            Self::Status { status: 408 | 425 | 500..=599, .. }
+            | Self::Elsewhere { status: 408 | 425 | 429 | 500..=599, .. } => {
+                "the registry is in trouble: try again later".into()
+            }
             Self::NotFound { .. } => {
                 "check name and tag; a private repository looks the same without credentials".into()
             }
@@ -236,6 +289,7 @@ impl Temporary for RegistryError {
             // A registry may be writing the same blob for somebody else just now.
             Self::Status { status: 400 | 404, detail, .. } => detail.contains("BLOB_UNKNOWN"),
             Self::Status { status, .. } => matches!(status, 408 | 425 | 500..=599),
+            Self::Elsewhere { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Fetch(error) => error.is_temporary(),
             _ => false,
         }
@@ -243,7 +297,9 @@ impl Temporary for RegistryError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } | Self::Limited { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. }
+            | Self::Elsewhere { retry_after, .. }
+            | Self::Limited { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

@@ -166,7 +166,7 @@ impl Host {
             match client.get(&url).timeout(PROBE).send().await {
                 Ok(_) => Ok(true),
                 // Only who speaks TLS has certificates, or gets as far as hanging up on a request: who misses ours does.
-                Err(error) if connection(&self.name, &error).is_certificate() => Ok(true),
+                Err(error) if connection(&self.name, None, &error).is_certificate() => Ok(true),
                 Err(error) if !error.is_connect() && !error.is_timeout() => Ok(true),
                 // It may be too busy to say: the next request finds out.
                 Err(error) => Err(error),

@@ -71,9 +71,8 @@ impl Step {
         let refused = match (self.request, error) {
             (Request::Post | Request::End, _) => false,
             (_, RegistryError::UploadLost { .. }) => self.missing >= STAYS,
-            (Request::Put, RegistryError::Status { status, .. }) => matches!(status, 400 | 405 | 411 | 415 | 501),
-            (Request::Patch, RegistryError::Status { status, .. }) => matches!(status, 405 | 415 | 501),
-            _ => false,
+            (Request::Put, error) => matches!(error.status(), Some(400 | 405 | 411 | 415 | 501)),
+            (Request::Patch, error) => matches!(error.status(), Some(405 | 415 | 501)),
         };
         if refused {
             self.missing = 0;

@@ -251,7 +251,7 @@ impl Client {
             StatusCode::OK => start,
             StatusCode::PARTIAL_CONTENT => {
                 let message = "it sends another part of the blob than the one it was asked for".to_owned();
-                return Err(RegistryError::Connection { registry: from.named(), message });
+                return Err(RegistryError::Connection { registry: from.named(), at: None, message });
             }
             _ => return Err(from.failure(&what, response).await),
         };

@@ -139,6 +139,7 @@ impl Client {
             | Err(
                 RegistryError::Unauthorized { .. }
                 | RegistryError::Status { .. }
+                | RegistryError::Elsewhere { .. }
                 | RegistryError::Limited { .. }
                 | RegistryError::TooLarge { .. },
             ) => Ok(None),

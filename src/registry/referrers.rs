@@ -265,9 +265,10 @@ fn without_list(error: RegistryError) -> Result<Own, RegistryError> {
     match error {
         // What registries say that have never heard of it.
         RegistryError::Status { status: 400 | 404 | 405 | 406 | 501, .. } => Ok(Own::No),
-        RegistryError::Status { .. } | RegistryError::Denied { .. } | RegistryError::Unauthorized { .. } => {
-            Ok(Own::Broken(error))
-        }
+        RegistryError::Status { .. }
+        | RegistryError::Elsewhere { .. }
+        | RegistryError::Denied { .. }
+        | RegistryError::Unauthorized { .. } => Ok(Own::Broken(error)),
         error => Err(error),
     }
 }

@@ -268,8 +268,7 @@ impl<'a> Upload<'a> {
             StatusCode::RANGE_NOT_SATISFIABLE => Err(self.lost()),
             status => {
                 let error = self.not_taken(length, response).await;
-                let damaged =
-                    matches!(&error, RegistryError::Status { detail, .. } if detail.contains("DIGEST_INVALID"));
+                let damaged = error.status().is_some() && error.to_string().contains("DIGEST_INVALID");
                 if status != StatusCode::BAD_REQUEST || !damaged {
                     return Err(error);
                 }
@@ -365,6 +364,7 @@ impl<'a> Upload<'a> {
         let checked = aside(move |_| store.check_blob(&digest)).await;
         checked.map_err(|error| RegistryError::Connection {
             registry: self.client.reference().registry.clone(),
+            at: None,
             message: error.to_string(),
         })??;
         Ok(())

@@ -85,6 +85,7 @@ mod registry_pull_faults;
 mod registry_push_faults;
 mod registry_quirks;
 mod registry_quirks_documents;
+mod registry_quirks_hosts;
 mod registry_quirks_pages;
 mod registry_tls;
 mod releases;

@@ -1,5 +1,7 @@
 //! Blobs and manifests, from the store into the registry. What is there already is not sent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
@@ -180,8 +182,15 @@ impl Client {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<HeaderMap, RegistryError> {
+        // Whether the answer to an earlier attempt may have been lost, and nothing else.
+        let again = AtomicBool::new(false);
         let first = self.retry(|| async {
             match self.put_once(name, media_type, bytes).await {
+                Err(error)
+                    if again.swap(true, Ordering::Relaxed) && self.has_taken(&error, name, media_type, bytes).await =>
+                {
+                    Ok(Ok(HeaderMap::new()))
+                }
                 Err(error) => error.unknown_blobs().map_or(Err(error), |unknown| Ok(Err(unknown))),
                 Ok(headers) => Ok(Ok(headers)),
             }
@@ -214,6 +223,12 @@ impl Client {
             return Err(self.failure(&what, response).await);
         }
         Ok(response.headers().clone())
+    }
+
+    /// True if the registry refuses, with `error`, to write over what it took before: this very manifest.
+    async fn has_taken(&self, error: &RegistryError, name: &str, media_type: &str, bytes: &[u8]) -> bool {
+        let refused = error.is_refusal() && !error.is_temporary();
+        refused && self.has_manifest(name, media_type, &Digest::of(bytes)).await.unwrap_or(false)
     }
 
     async fn has_manifest(&self, name: &str, media_type: &str, digest: &Digest) -> Result<bool, RegistryError> {

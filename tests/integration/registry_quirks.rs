@@ -191,6 +191,13 @@ fn error(status: &'static str, code: &str) -> Answer {
     Answer::of(status).body(format!(r#"{{"errors":[{{"code":"{code}","message":"as it is"}}]}}"#))
 }
 
+/// As of ECR, where the answer to the first request for the tag is lost.
+fn immutable(state: &mut State, request: &Request<'_>) -> Option<Answer> {
+    let there = state.manifests.contains_key("1");
+    let lost = instead(state, request, "PUT", "/manifests/1", "503 Service Unavailable");
+    lost.map(|lost| if there { error("400 Bad Request", "TAG_INVALID") } else { lost })
+}
+
 const UPLOADS: &[Quirk] = &[
     works("POST is answered 200", "small:1", |state, request| instead(state, request, "POST", "/uploads/", "200 OK")),
     works("PUT is answered 200", "small:1", |state, request| instead(state, request, "PUT", "/uploads/", "200 OK")),
@@ -212,6 +219,18 @@ const UPLOADS: &[Quirk] = &[
         "small:1",
         |_, request| request.is("PUT", "/manifests/").then(|| Answer::of("200 OK").body("<html></html>")),
         &["answered 200"],
+    ),
+    works("a tag that is never written over, and whose first answer is lost", "small:1", immutable),
+    fails(
+        "a tag that is never written over, and was written by somebody else",
+        "small:1",
+        |state, request| {
+            let taken = request.is("PUT", "/manifests/1") && !state.manifests.contains_key("1");
+            let answer = immutable(state, request);
+            taken.then(|| state.manifests.insert("1".into(), br#"{"mediaType":"x/y"}"#.to_vec()));
+            answer
+        },
+        &["answered 400: TAG_INVALID as it is"],
     ),
     works("a whole blob is refused: 405", "small:1", |_, request| {
         is_whole(request).then(|| Answer::of("405 Method Not Allowed"))

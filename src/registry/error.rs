@@ -59,6 +59,8 @@ pub enum RegistryError {
     Certificates { path: String, message: String },
     #[error("{path}: {message}")]
     Config { path: String, message: String },
+    #[error("{doing}: {error}")]
+    While { doing: String, error: Box<RegistryError> },
     #[error(transparent)]
     Store(#[from] layers::store::StoreError),
     #[error(transparent)]
@@ -177,6 +179,16 @@ impl RegistryError {
         )
     }
 
+    /// True for what may stand in the way of one request and of no other: a registry refuses it or limits it, or what
+    /// is between here and there lets it not pass.
+    pub fn is_of_one_request(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Stalled { .. } | Self::Limited { .. } => true,
+            Self::While { error, .. } => error.is_of_one_request(),
+            error => error.is_refusal(),
+        }
+    }
+
     /// The same error of a larger undertaking: `doing` says which, such as `sign r.example/x:1`.
     #[must_use]
     pub(super) fn while_doing(mut self, doing: &str) -> Self {
@@ -190,6 +202,9 @@ impl RegistryError {
             | Self::UploadLost { what, .. }
             | Self::Damaged { what, .. } => doing.clone_into(what),
             Self::Invalid { reference, .. } | Self::Keeps { reference, .. } => doing.clone_into(reference),
+            Self::Connection { .. } | Self::Certificate { .. } | Self::Stalled { .. } => {
+                return Self::While { doing: doing.to_owned(), error: Box::new(self) };
+            }
             _ => {}
         }
         self
@@ -270,6 +285,7 @@ impl RegistryError {
             }
             Self::Helper { place, .. } => format!("install it and see that it works, or take it out of {place}"),
             Self::Fetch(error) => return error.hint(),
+            Self::While { error, .. } => return error.hint(),
             _ => return None,
         };
         Some(text)
@@ -291,6 +307,7 @@ impl Temporary for RegistryError {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 500..=599),
             Self::Elsewhere { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Fetch(error) => error.is_temporary(),
+            Self::While { error, .. } => error.is_temporary(),
             _ => false,
         }
     }

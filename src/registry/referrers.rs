@@ -116,7 +116,7 @@ impl Client {
             own => match self.tagged(&subject).await {
                 Ok(listed) => (listed.unwrap_or_default(), matches!(own, Own::Broken(_))),
                 // Nobody knows what is there: whatever comes of it, it is told when the list is written.
-                Err(error) if error.is_refusal() => (Vec::new(), true),
+                Err(error) if error.is_of_one_request() => (Vec::new(), true),
                 Err(error) => return Err(error),
             },
         };
@@ -131,7 +131,7 @@ impl Client {
                 }
                 Err(error) => {
                     let error = error.while_doing(&format!("attach the {} to {}", artifact.name, self.reference()));
-                    match error.is_refusal() {
+                    match error.is_of_one_request() {
                         true => attached.refused.push(error),
                         false => {
                             failed = Some(error);
@@ -146,7 +146,7 @@ impl Client {
             let tag = tag(&subject);
             let change = |found| with_entries(found, &untold).map_err(|text| self.unusable(&tag, text));
             match self.amend(&tag, media_type::OCI_INDEX, change).await {
-                Err(error) if error.is_refusal() => {
+                Err(error) if error.is_of_one_request() => {
                     let doing = format!("list what is attached to {} under the tag {tag}", self.reference());
                     attached.refused.push(error.while_doing(&doing));
                 }
@@ -265,10 +265,7 @@ fn without_list(error: RegistryError) -> Result<Own, RegistryError> {
     match error {
         // What registries say that have never heard of it.
         RegistryError::Status { status: 400 | 404 | 405 | 406 | 501, .. } => Ok(Own::No),
-        RegistryError::Status { .. }
-        | RegistryError::Elsewhere { .. }
-        | RegistryError::Denied { .. }
-        | RegistryError::Unauthorized { .. } => Ok(Own::Broken(error)),
+        error if error.is_of_one_request() && !matches!(error, RegistryError::Invalid { .. }) => Ok(Own::Broken(error)),
         error => Err(error),
     }
 }

@@ -112,6 +112,31 @@ const QUIRKS: &[Quirk] = &[
     works("the list is in trouble", |_, request| lists(request, Answer::of("500 Internal Server Error")), &[], 2),
     works("the list is not there now", |_, request| lists(request, Answer::of("503 Service Unavailable")), &[], 2),
     works(
+        "artifacts do not get through",
+        |_, request| is_document(request).then(Answer::none),
+        &["attach the SBOM to ", "attach the provenance to ", "the connection failed", "--no-attest"],
+        0,
+    ),
+    works(
+        "the blobs of documents do not get through",
+        |_, request| (request.is("PUT", "/uploads/") && request.body.starts_with(b"{\"SPDXID\"")).then(Answer::none),
+        &["attach the SBOM to ", "the connection failed", "--no-attest"],
+        1,
+    ),
+    works("the question for the list does not get through", |_, request| lists(request, Answer::none()), &[], 2),
+    works(
+        "the list is asked for too often",
+        |_, request| lists(request, Answer::of("429 Too Many Requests").with("Retry-After", "3600")),
+        &[],
+        2,
+    ),
+    works(
+        "artifacts are too many",
+        |_, request| is_document(request).then(|| Answer::of("429 Too Many Requests").with("Retry-After", "3600")),
+        &["attach the SBOM to ", "answered 429", "--no-attest"],
+        0,
+    ),
+    works(
         "the list is in trouble, and every subject is understood",
         |state, request| {
             if request.is("GET", "/referrers/") {

@@ -94,7 +94,7 @@ pub(super) fn complete(
         match documents::are_attached(resolver, client, &image.manifest.digest) {
             Ok(true) => return Ok(cache::put(resolver.store, ATTACHED, &record, &true)?),
             // It is told of when something is attached.
-            Err(error) if !error.is_refusal() => return Err(error.into()),
+            Err(error) if !error.is_of_one_request() => return Err(error.into()),
             _ => {}
         }
     }
@@ -171,7 +171,7 @@ pub(super) fn attach(
     let foreign = attach.documents && image.documents.is_none() && image.from.is_none();
     let bare = || match documents::are_attached(resolver, client, &image.manifest.digest) {
         // Of a registry that does not say, nothing is said.
-        Err(error) if error.is_refusal() => Ok(false),
+        Err(error) if error.is_of_one_request() => Ok(false),
         done => done.map(|attached| !attached),
     };
     if foreign && bare()? {

@@ -123,6 +123,11 @@ impl Answer {
         Self(status, String::new(), Vec::new())
     }
 
+    /// None: the connection ends.
+    pub fn none() -> Self {
+        Self::of("")
+    }
+
     /// With a header.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.1 += &format!("{name}: {value}\r\n");
@@ -160,6 +165,9 @@ fn answer(state: &Mutex<State>, gate: &Gate, stream: TcpStream) {
         let answer = gate(&mut state, &Request { method, path, fields, body: &body });
         answer.unwrap_or_else(|| state.respond(method, path, body))
     };
+    if status.is_empty() {
+        return;
+    }
     let length = content.len();
     // A client that hangs up is no failure of the server.
     let _ = write!(&stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n");

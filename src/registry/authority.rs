@@ -104,6 +104,21 @@ impl Authority {
         self.state.lock().await.challenge.is_some()
     }
 
+    /// What a request takes along for which the registry has not asked yet: a stranger it may have told of another one
+    /// alone that strangers are not let in.
+    pub(super) async fn offer(
+        &self,
+        client: &reqwest::Client,
+        secure: bool,
+        what: &str,
+        need: &Scope,
+    ) -> Result<Option<Authorization>, RegistryError> {
+        match self.authorization(client, secure, what, need, None).await {
+            Err(RegistryError::Unauthorized { .. }) if !self.has_secrets() => Ok(None),
+            done => done,
+        }
+    }
+
     /// What a request for `need` takes along; nothing as long as the registry has not asked. Not `refused`, which the
     /// registry did not accept.
     pub(super) async fn authorization(

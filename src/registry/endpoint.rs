@@ -98,12 +98,15 @@ impl Endpoint {
     ) -> Result<(Response, bool), RegistryError> {
         let mut refused: Option<Authorization> = None;
         let mut explanation = String::new();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let secure = self.host.secured(self.url()?).scheme() == "https";
             // Whom a token server sends us to is not shown what only it is to see.
             let secret = self.authority.has_secrets();
             let asked = if secret { self.host.tokens().await? } else { self.host.client().await? };
-            let authorization = self.authority.authorization(asked, secure, what, need, refused.as_ref()).await?;
+            let authorization = match round {
+                0 => self.authority.offer(asked, secure, what, need).await?,
+                _ => self.authority.authorization(asked, secure, what, need, refused.as_ref()).await?,
+            };
             let response = self.once(client, authorization.as_ref(), &make).await?;
             // Credentials are for the registry itself, not for whom it sends us to.
             if response.status() != StatusCode::UNAUTHORIZED || !self.host.owns(response.url()) {

@@ -142,6 +142,8 @@ impl Client {
                 RegistryError::Unauthorized { .. }
                 | RegistryError::Status { .. }
                 | RegistryError::Elsewhere { .. }
+                | RegistryError::Connection { .. }
+                | RegistryError::Stalled { .. }
                 | RegistryError::Limited { .. }
                 | RegistryError::TooLarge { .. },
             ) => Ok(None),

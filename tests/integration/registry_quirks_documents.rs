@@ -49,6 +49,10 @@ fn lists(request: &Request<'_>, answer: Answer) -> Option<Answer> {
     request.is("GET", "/referrers/").then_some(answer)
 }
 
+fn wants_a_name() -> Answer {
+    Answer::of("401 Unauthorized").with("WWW-Authenticate", "Basic realm=\"x\"")
+}
+
 const QUIRKS: &[Quirk] = &[
     works("the subject has to be there first, as at GitLab", subject_first, &[], 2),
     works(
@@ -111,6 +115,13 @@ const QUIRKS: &[Quirk] = &[
     works("the list is not acceptable", |_, request| lists(request, Answer::of("406 Not Acceptable")), &[], 2),
     works("the list is in trouble", |_, request| lists(request, Answer::of("500 Internal Server Error")), &[], 2),
     works("the list is not there now", |_, request| lists(request, Answer::of("503 Service Unavailable")), &[], 2),
+    works(
+        "artifacts are not for strangers",
+        |_, request| is_document(request).then(wants_a_name),
+        &["attach the SBOM to ", "wants credentials", "--no-attest"],
+        0,
+    ),
+    works("the list is not for strangers", |_, request| lists(request, wants_a_name()), &[], 2),
     works(
         "artifacts do not get through",
         |_, request| is_document(request).then(Answer::none),

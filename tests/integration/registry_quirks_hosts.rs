@@ -91,3 +91,32 @@ fn a_proxy_that_is_dead_is_named() {
     let ended = run(pull.env("https_proxy", "http://127.0.0.1:1")).fails(4);
     assert!(ended.stderr.contains("https_proxy is http://127.0.0.1:1"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_blob_that_may_not_be_taken_over_is_sent() {
+    let refusals: [(&str, fn() -> Answer); 2] = [
+        ("not for strangers", || Answer::of("401 Unauthorized").with("WWW-Authenticate", "Basic realm=\"x\"")),
+        ("no answer", Answer::none),
+    ];
+    try_all_named(refusals.to_vec(), |answer| {
+        let answer = *answer;
+        let registry = MemoryRegistry::odd(move |state, request| {
+            // Of another repository, nothing is there before it is sent.
+            let sent = state.asked.iter().any(|line| line.starts_with("PUT /v2/team/b/blobs/"));
+            let lacks = request.is("HEAD", "/v2/team/b/blobs/") && !sent;
+            let refused = request.is("POST", "?mount=").then(answer);
+            refused.or_else(|| lacks.then(|| Answer::of("404 Not Found")))
+        });
+        let store = Store::new();
+        let base = format!("rootfs:{}", text(&images().store.path().join("old")));
+        let blueprint = crate::support::images::tasks();
+        let name = registry.image("team/a:1");
+        store.run(&["build", text(blueprint.path()), "--base", &base, "-t", &name, "--no-attest"]).ok();
+        for to in ["team/a:1", "team/b:1"] {
+            let mut push = store.alloy(&["push", &name, &registry.image(to), "--no-attest"]);
+            quiet(&mut push);
+            run(&mut push).ok();
+        }
+        assert!(registry.look(|state| state.asked.iter().any(|line| line.contains("?mount="))));
+    });
+}

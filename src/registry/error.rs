@@ -121,6 +121,10 @@ pub(super) fn server(url: &url::Url) -> String {
 /// a certificate of ours (RFC 8446, 4.4.2.4).
 const HUNG_UP: [&str; 3] = ["reset by peer", "closed before message completed", "broken pipe"];
 
+fn hung_up(message: &str) -> bool {
+    HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how))
+}
+
 /// Proxies that stand between here and the registry.
 fn proxies_to(registry: &str) -> Vec<String> {
     let loopback = format!("{registry}/any").parse().is_ok_and(|any: Reference| any.is_loopback());
@@ -141,9 +145,9 @@ impl RegistryError {
         matches!(self, Self::Certificate { .. })
     }
 
-    /// True if what was answered is no HTTP.
+    /// True if what was answered is no HTTP, or nothing: so do servers that speak TLS alone.
     pub(super) fn is_no_http(&self) -> bool {
-        matches!(self, Self::Connection { message, .. } if message.contains("invalid HTTP"))
+        matches!(self, Self::Connection { message, .. } if message.contains("invalid HTTP") || hung_up(message))
     }
 
     /// The blobs that a registry misses where a manifest names them, as far as it names them itself; `None` of another
@@ -248,9 +252,7 @@ impl RegistryError {
             {
                 format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
             }
-            Self::Connection { registry, message, .. }
-                if HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how)) =>
-            {
+            Self::Connection { registry, message, .. } if hung_up(message) => {
                 let own = own(registry);
                 format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
             }

@@ -1,5 +1,8 @@
 //! Registries that speak TLS, with an authority of their own, and those that want to see a certificate.
 
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+
 use crate::support::http::Authority;
 use crate::support::images::{images, quiet};
 use crate::support::registry::Registry;
@@ -106,4 +109,48 @@ fn a_build_remembers_how_its_registry_is_reached() {
     let mut verify = store.alloy(&["verify", "remembers"]);
     quiet(&mut verify);
     run(&mut verify).ok();
+}
+
+/// As HAProxy and stunnel do: whoever does not begin with TLS is hung up on, with a reset or without.
+fn in_front_of(registry: &Registry, reset: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, behind) = (listener.local_addr().unwrap().to_string(), registry.address.clone());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(200).flatten() {
+            let mut first = [0; 16];
+            let read = stream.peek(&mut first).unwrap_or(0);
+            if read == 0 || first[0] != 0x16 {
+                // What was not read is answered with a reset.
+                let _ = reset || (&stream).read(&mut [0; 4096]).is_ok();
+                continue;
+            }
+            let server = TcpStream::connect(&behind).unwrap();
+            let ends = [(stream.try_clone().unwrap(), server.try_clone().unwrap()), (server, stream)];
+            for (mut from, mut to) in ends {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_that_hangs_up_on_http_is_asked_by_tls() {
+    let authority = Authority::new();
+    let registry = Registry::tls(&authority, "", None);
+    let home = tempfile::tempdir().unwrap();
+    let certificates = authority.certs(home.path(), false);
+    for reset in [false, true] {
+        let address = in_front_of(&registry, reset);
+        let push = |name: &str, more: &[&str]| {
+            run(images().push_command("small:1", &format!("{address}/front/{reset}:{name}")).args(more))
+        };
+        push("1", &["--insecure-registry", &address]).ok();
+        push("2", &["--cert-dir", text(&certificates)]).ok();
+        let unknown = push("3", &[]).fails(4);
+        assert!(unknown.stderr.contains("certificate"), "{}", unknown.stderr);
+    }
 }

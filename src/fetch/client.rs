@@ -1,5 +1,6 @@
 //! The HTTP client: TLS with the machine's certificates, the environment's proxies, time limits and careful redirects.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,20 @@ use super::tls::{self, Identity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS: usize = 10;
+
+tokio::task_local! {
+    /// Where a request was redirected to last: errors of the client name the first address alone.
+    static LED: RefCell<Option<Url>>;
+}
+
+/// What becomes of `request`, and where it was redirected to, if it was.
+pub async fn led<T>(request: impl Future<Output = T>) -> (T, Option<Url>) {
+    let noted = async {
+        let done = request.await;
+        (done, LED.with(|led| led.borrow().clone()))
+    };
+    LED.scope(RefCell::new(None), noted).await
+}
 
 /// Why a redirect is not followed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -76,7 +91,11 @@ impl Transport {
         let secret = trust.secret;
         let follow = Policy::custom(move |attempt| match refusal(&attempt, secret) {
             Some(refusal) => attempt.error(refusal),
-            None => attempt.follow(),
+            None => {
+                // Whoever does not want to know has not asked.
+                let _ = LED.try_with(|led| *led.borrow_mut() = Some(attempt.url().clone()));
+                attempt.follow()
+            }
         });
         let mut builder = Client::builder()
             .user_agent(concat!("alloy/", env!("CARGO_PKG_VERSION")))

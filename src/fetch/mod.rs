@@ -34,7 +34,7 @@ use tokio::sync::{OnceCell, Semaphore};
 pub(crate) use address::proxies;
 pub use address::without_credentials;
 pub use address::{proxy_passwords, shown};
-pub use client::{Transport, Trust};
+pub use client::{Transport, Trust, led};
 pub use credential::{Credentials, Header, Missing, expanded};
 pub use error::{FetchError, describe};
 pub use login::{Login, taken_apart};

@@ -13,6 +13,7 @@ use super::error::server;
 use super::host::Host;
 use super::scope::Scope;
 use super::{RegistryError, connection};
+use crate::fetch::led;
 
 /// Rounds of authorisation; a token that others use up while it is on its way is no reason to give up at once.
 const ROUNDS: usize = 4;
@@ -140,7 +141,7 @@ impl Endpoint {
             }
             client.execute(request).await
         };
-        let response = attempt().await;
+        let (response, mut to) = led(attempt()).await;
         let tls = match &response {
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => self.host.turns_out_tls().await?,
             Ok(_) => self.host.speaks_http(),
@@ -149,8 +150,15 @@ impl Endpoint {
             }
             Err(_) => false,
         };
-        let response = if tls { attempt().await } else { response };
-        response.map_err(|error| self.connection(&error))
+        let response = match tls {
+            true => {
+                let (response, led) = led(attempt()).await;
+                to = led;
+                response
+            }
+            false => response,
+        };
+        response.map_err(|error| self.failed(to.as_ref().or(error.url()), &error))
     }
 
     fn url(&self) -> Result<url::Url, RegistryError> {
@@ -166,7 +174,12 @@ impl Endpoint {
     }
 
     pub(super) fn connection(&self, error: &reqwest::Error) -> RegistryError {
-        let at = error.url().filter(|url| !self.host.owns(url)).map(server);
+        self.failed(error.url(), error)
+    }
+
+    /// What became of a connection to the server of `url`.
+    fn failed(&self, url: Option<&url::Url>, error: &reqwest::Error) -> RegistryError {
+        let at = url.filter(|url| !self.host.owns(url)).map(server);
         connection(&self.authority.registry, at, error)
     }
 

@@ -193,9 +193,10 @@ fn error(status: &'static str, code: &str) -> Answer {
 
 /// As of ECR, where the answer to the first request for the tag is lost.
 fn immutable(state: &mut State, request: &Request<'_>) -> Option<Answer> {
-    let there = state.manifests.contains_key("1");
-    let lost = instead(state, request, "PUT", "/manifests/1", "503 Service Unavailable");
-    lost.map(|lost| if there { error("400 Bad Request", "TAG_INVALID") } else { lost })
+    if request.is("PUT", "/manifests/1") && state.manifests.contains_key("1") {
+        return Some(error("400 Bad Request", "TAG_INVALID"));
+    }
+    instead(state, request, "PUT", "/manifests/1", "503 Service Unavailable")
 }
 
 const UPLOADS: &[Quirk] = &[

@@ -1,7 +1,7 @@
 //! Registries that lead to other servers, which have troubles of their own: what is told is whose they are.
 
 use crate::support::faults::try_all_named;
-use crate::support::images::{images, quiet};
+use crate::support::images::{images, quiet, tasks};
 use crate::support::memory_registry::{Answer, MemoryRegistry, Request, State};
 use crate::support::{Store, run, text};
 
@@ -107,16 +107,13 @@ fn a_blob_that_may_not_be_taken_over_is_sent() {
             let refused = request.is("POST", "?mount=").then(answer);
             refused.or_else(|| lacks.then(|| Answer::of("404 Not Found")))
         });
-        let store = Store::new();
-        let base = format!("rootfs:{}", text(&images().store.path().join("old")));
-        let blueprint = crate::support::images::tasks();
-        let name = registry.image("team/a:1");
-        store.run(&["build", text(blueprint.path()), "--base", &base, "-t", &name, "--no-attest"]).ok();
-        for to in ["team/a:1", "team/b:1"] {
-            let mut push = store.alloy(&["push", &name, &registry.image(to), "--no-attest"]);
-            quiet(&mut push);
-            run(&mut push).ok();
-        }
+        images().push("small:1", &registry.image("team/a:1")).ok();
+        // On that image, another one in another repository.
+        let (store, blueprint, base) = (Store::new(), tasks(), registry.image("team/a:1"));
+        let mut build = store.alloy(&["build", text(blueprint.path()), "--base", &base, "--no-attest", "--push"]);
+        build.args(["--cache-from", "none", "--cache-to", "none", "-t", &registry.image("team/b:1")]);
+        quiet(&mut build);
+        run(&mut build).ok();
         assert!(registry.look(|state| state.asked.iter().any(|line| line.contains("?mount="))));
     });
 }

@@ -33,6 +33,7 @@ mod kept;
 mod known;
 mod meant;
 mod named;
+mod owners;
 mod packages;
 mod pin;
 mod rootfs;

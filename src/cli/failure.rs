@@ -185,6 +185,14 @@ impl From<ResolveError> for CommandError {
             ResolveError::Fetch(error) => error.into(),
             ResolveError::Store(error) => error.into(),
             ResolveError::Target(error) => error.into(),
+            ref error @ ResolveError::Owner { ref directory, .. } => with(
+                Kind::Sandbox,
+                error,
+                Some(format!(
+                    "give {directory} to root or to this user and the ranges of /etc/subuid and /etc/subgid, all of it; or \
+                     have root pack it, and name the tar: rootfs:FILE.tar"
+                )),
+            ),
             error @ (ResolveError::Crate { .. } | ResolveError::Foreign { .. }) => with(Kind::Network, &error, None),
             error @ ResolveError::Integrity { .. } => with(
                 Kind::Network,

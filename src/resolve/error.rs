@@ -47,6 +47,8 @@ pub enum ResolveError {
     Integrity { name: String, url: String, integrity: String },
     #[error("the registry of crates at {index} {message}")]
     Crate { index: String, message: String },
+    #[error("{path} of {directory} belongs to {uid}:{gid}, whom this user's namespace does not have")]
+    Owner { directory: String, path: String, uid: u32, gid: u32 },
     #[error("no sha256 pins {}", .0.iter().map(|need| format!("\n  {need}")).collect::<String>())]
     Unpinned(Vec<String>),
 }

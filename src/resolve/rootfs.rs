@@ -6,18 +6,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use layers::compress::decoder;
+use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
-use layers::root::FileKind;
+use layers::ids::Exchange;
+use layers::root::{FileKind, Root};
 use layers::store::LayerBlob;
 use layers::tar::looks_like_tar;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Base, Origin, Resolver, Result};
+use super::owners::{Owners, owners};
+use super::{Base, Origin, ResolveError, Resolver, Result};
 use crate::cache;
 use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::op::DEFAULT_PATH;
-use crate::target::image::ImageTarget;
+use crate::sandbox::Mode;
+use crate::target::image::{ImageTarget, RequestError};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
 /// Records of images whose layers were found to be what their configs say. Those that an older alloy wrote under
@@ -118,11 +122,41 @@ impl Resolver<'_> {
         Ok(single(layer))
     }
 
+    /// True if a directory is to be read with the owners that it has on disk. An error if they can be read in no way.
+    fn is_of_root(&self, path: &Path, held: &impl AsFd) -> Result<bool> {
+        let top = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
+        let owners = owners(Path::new(&top)).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+        match owners {
+            Owners::Mapped => Ok(false),
+            Owners::OnDisk => Ok(true),
+            Owners::Unmapped { path: below, uid, gid } => {
+                let (directory, path) = (path.display().to_string(), below.display().to_string());
+                Err(ResolveError::Owner { directory, path, uid, gid })
+            }
+        }
+    }
+
+    /// A directory as a layer, read by whoever runs alloy.
+    fn as_on_disk(&self, held: &impl AsFd) -> Result<Option<LayerBlob>> {
+        let failed = |message: String| RequestError::Failed { message, hint: None };
+        let exclude = ExcludeSet::default();
+        let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
+        let top = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
+        let top = Root::open(Path::new(&top)).map_err(|error| failed(error.to_string()))?;
+        let mut writer = self.store.layer_writer(self.compression)?;
+        let stats = diff(&top, &mut writer, &options).map_err(|error| failed(error.to_string()))?;
+        Ok(if stats.is_empty() { None } else { Some(writer.finish()?) })
+    }
+
     /// A directory, as the one layer of an image. Read anew every time: a directory does not tell that it has changed.
     pub(super) fn directory(&self, path: &Path) -> Result<Image> {
         let held = self.files().hold(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
         let mut target = ImageTarget::start(self.store, Lent::default(), DEFAULT_EPOCH)?;
-        let layer = target.capture(&held, self.compression)?;
+        let on_disk = target.mode() == Mode::Rootless && self.is_of_root(path, &held)?;
+        let layer = match on_disk {
+            true => self.as_on_disk(&held)?,
+            false => target.capture(&held, self.compression)?,
+        };
         target.finish()?;
         match layer {
             Some(layer) => {

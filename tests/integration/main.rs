@@ -93,6 +93,7 @@ mod repair;
 mod repositories;
 mod robustness;
 mod root_namespace;
+mod rootfs_owners;
 mod run_lent;
 mod running;
 mod sandbox;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::context::{Context, Global};
 use super::error::CommandError;
 use super::hub::{HubArgs, tagged};
+use super::inputs;
 use super::interrupt::{self, CtrlC};
 use super::ui::{self, Format};
 use crate::event::Event;
@@ -45,22 +46,26 @@ pub(super) struct Args {
     /// For which host, os/arch[/variant] [default: this machine]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "list")]
     platform: Option<Platform>,
+    /// Read the registry, and who we are to it, from a file of NAME=value lines
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     #[command(flatten)]
     hub: HubArgs,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
+    let hub_args = args.hub.with(inputs::of_files(&args.env_file)?);
     match (&args.list, &args.name) {
-        (Some(project), _) => list(project, args, global)?,
-        (None, Some(name)) => clone(name, args, global)?,
+        (Some(project), _) => list(project, args, &hub_args, global)?,
+        (None, Some(name)) => clone(name, args, &hub_args, global)?,
         // clap wants one of them.
         (None, None) => return Err(CommandError::usage("name a blueprint")),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
-    let reference = args.hub.reference(name)?;
+fn clone(name: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result<(), CommandError> {
+    let reference = hub_args.reference(name)?;
     let reference = tagged(reference, name, args.tag.as_deref())?;
     let last = reference.repository.rsplit('/').next().unwrap_or_default();
     let directory = args.output.as_deref().unwrap_or(Path::new(last));
@@ -71,7 +76,7 @@ fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
-    let network = args.hub.network(&context, &reference, platform)?;
+    let network = hub_args.network(&context, &reference, platform)?;
     let resolver = network.resolver();
     let found = hub::find(&resolver, &reference)?;
     let how = match found.put(&resolver, directory, args.update)? {
@@ -89,12 +94,12 @@ fn clone(name: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn list(project: &str, args: &Args, global: &Global) -> Result<(), CommandError> {
+fn list(project: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result<(), CommandError> {
     let name = project.trim_end_matches('/');
-    let reference = args.hub.reference(name)?;
+    let reference = hub_args.reference(name)?;
     let context = Context::open(global)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let network = args.hub.network(&context, &reference, Platform::of_this_machine())?;
+    let network = hub_args.network(&context, &reference, Platform::of_this_machine())?;
     let listed = hub::list(&network.resolver(), &reference, name)?;
     drop(network);
     drop(context);

@@ -174,7 +174,7 @@ mod tests {
         for (typed, expected) in [
             (
                 "alloy-provisioner install community/arm-none-eabi",
-                "alloy install community/arm-none-eabi --registry api.alloy-it.io",
+                "alloy install community/arm-none-eabi --default-registry api.alloy-it.io",
             ),
             ("/usr/bin/alloy-provisioner install --blueprint-dir /bp", "alloy install --blueprint-dir /bp"),
             (
@@ -184,19 +184,22 @@ mod tests {
             ("alloy-provisioner install -blueprint-dir=/bp -dry-run", "alloy install --blueprint-dir=/bp --dry-run"),
             ("alloy-provisioner -config /bp", "alloy install --blueprint-dir /bp"),
             ("alloy-provisioner", "alloy install"),
-            ("alloy-provisioner --docker install a/b:1", "alloy install --docker a/b:1 --registry api.alloy-it.io"),
+            (
+                "alloy-provisioner --docker install a/b:1",
+                "alloy install --docker a/b:1 --default-registry api.alloy-it.io",
+            ),
             (
                 "alloy-provisioner -pull -repository a/nrf91 -tag 1.0",
-                "alloy install a/nrf91 --tag 1.0 --registry api.alloy-it.io",
+                "alloy install a/nrf91 --tag 1.0 --default-registry api.alloy-it.io",
             ),
-            ("alloy-provisioner -pull -repository=a/nrf91", "alloy install a/nrf91 --registry api.alloy-it.io"),
+            ("alloy-provisioner -pull -repository=a/nrf91", "alloy install a/nrf91 --default-registry api.alloy-it.io"),
             (
                 "alloy-provisioner clone a/b:1 -o dir --list community",
-                "alloy clone a/b:1 -o dir --list community --registry api.alloy-it.io",
+                "alloy clone a/b:1 -o dir --list community --default-registry api.alloy-it.io",
             ),
             (
                 "alloy-provisioner -root /mnt -var A=b install -dry-run a/b",
-                "alloy install --root /mnt --var A=b --dry-run a/b --registry api.alloy-it.io",
+                "alloy install --root /mnt --var A=b --dry-run a/b --default-registry api.alloy-it.io",
             ),
             ("alloy-provisioner -version", concat!("alloy-provisioner ", env!("CARGO_PKG_VERSION"), " (alloy)")),
             ("alloy-cicd version", concat!("alloy-cicd ", env!("CARGO_PKG_VERSION"), " (alloy)")),
@@ -217,7 +220,10 @@ mod tests {
             ("alloy-host validate /bp", "alloy check /bp"),
             ("alloy-host", "alloy-host: looks after blueprints and the catalog. alloy answers to this name."),
             ("alloy compat alloy-host validate", "alloy check"),
-            ("./alloy compat alloy-provisioner -tag 1 install x", "alloy install --tag 1 x --registry api.alloy-it.io"),
+            (
+                "./alloy compat alloy-provisioner -tag 1 install x",
+                "alloy install --tag 1 x --default-registry api.alloy-it.io",
+            ),
             // Everything else is as it was: gcc has such flags, too.
             ("alloy run image gcc -print-search-dirs", "alloy run image gcc -print-search-dirs"),
             ("alloy compat", "alloy compat"),
@@ -243,7 +249,7 @@ mod tests {
                 "alloy-provisioner clone community/nordic/nrf91 -tag 1.1.3",
                 format!(
                     "alloy clone community/nordic/nrf91 --tag 1.1.3 --output {clones}/community/nordic/nrf91 --update \
-                     --registry api.alloy-it.io"
+                     --default-registry api.alloy-it.io"
                 ),
             ),
             (
@@ -252,11 +258,11 @@ mod tests {
             ),
             (
                 "alloy-provisioner clone --list community",
-                "alloy clone --list community --registry api.alloy-it.io".into(),
+                "alloy clone --list community --default-registry api.alloy-it.io".into(),
             ),
             (
                 "alloy-provisioner install --blueprint-dir /config a/b",
-                "alloy install --blueprint-dir /config a/b --registry api.alloy-it.io".into(),
+                "alloy install --blueprint-dir /config a/b --default-registry api.alloy-it.io".into(),
             ),
             (
                 "alloy-cicd resolve --dir bp --catalog-dir c --host-platform linux/arm64",

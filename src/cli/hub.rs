@@ -11,7 +11,7 @@ use crate::plan::Platform;
 use crate::registry::Reference;
 
 /// The variables of blueprints' registries.
-pub(super) const REGISTRY: &str = "ALLOY_REGISTRY";
+const REGISTRY: &str = "ALLOY_REGISTRY";
 const USERNAME: &str = "ALLOY_REGISTRY_USERNAME";
 const PASSWORD: &str = "ALLOY_REGISTRY_PASSWORD";
 
@@ -21,6 +21,9 @@ pub(super) struct HubArgs {
     /// The registry of blueprints whose names begin with none, with or without a path
     #[arg(long, value_name = "HOST[:PORT]", env = "ALLOY_REGISTRY", hide_env_values = true)]
     registry: Option<String>,
+    /// The registry where nothing else names one: the names of the existing tools have one of their own.
+    #[arg(long, value_name = "HOST[:PORT]", hide = true)]
+    default_registry: Option<String>,
     #[command(flatten)]
     transport: RegistryArgs,
     /// What a file of variables says, where neither an option nor the environment does.
@@ -39,10 +42,12 @@ impl HubArgs {
         Ok(hub::reference(name, self.registry())?)
     }
 
-    /// The registry that is set.
+    /// The registry that is set. Only where nobody sets one is it the default, which must not hear of passwords that are
+    /// meant for another.
     fn registry(&self) -> Option<&str> {
-        let set = self.registry.as_deref().filter(|registry| !registry.is_empty());
-        set.or_else(|| self.said.get(REGISTRY).map(String::as_str).filter(|registry| !registry.is_empty()))
+        let said = self.said.get(REGISTRY).map(String::as_str);
+        let all = [self.registry.as_deref(), said, self.default_registry.as_deref()];
+        all.into_iter().flatten().find(|registry| !registry.is_empty())
     }
 
     /// How registries are reached.

@@ -159,6 +159,31 @@ fn a_blueprint_is_installed_from_a_directory_and_from_a_registry() {
     installed("alloy-provisioner install team/board -root $ROOT", "0 done, 2 skipped");
 }
 
+/// Credentials and registry may stand in any of several files, or in a pipe: the public registry hears of neither.
+#[test]
+fn the_registry_of_any_file_of_variables_is_the_one_that_is_asked() {
+    let machine = Machine::new();
+    machine.types("alloy-host resolve $DIR --catalog $HOME/remote/catalog").ok();
+    let publish = alloy(&machine.store, machine.source.path(), &["publish", ".", "team/board"]);
+    run(&mut machine.known(publish)).ok();
+    std::fs::write(machine.at("a.env"), "A=1\n").unwrap();
+    let own = format!(
+        "ALLOY_REGISTRY=https://{}\nALLOY_REGISTRY_USERNAME=ann\nALLOY_REGISTRY_PASSWORD=s3cret\n",
+        machine.registry.address
+    );
+    std::fs::write(machine.at("reg.env"), own).unwrap();
+    let unset = "unset ALLOY_REGISTRY ALLOY_REGISTRY_USERNAME ALLOY_REGISTRY_PASSWORD;";
+    for line in [
+        "alloy-provisioner install team/board -env-file $HOME/a.env -env-file $HOME/reg.env -root $ROOT",
+        "cat $HOME/reg.env | alloy-provisioner install team/board -env-file /dev/stdin -root $ROOT",
+        "alloy-provisioner clone team/board -env-file $HOME/reg.env -o $HOME/private",
+        "alloy-provisioner clone --list team -env-file $HOME/a.env -env-file $HOME/reg.env",
+    ] {
+        machine.types(&format!("{unset} {line}")).ok();
+    }
+    assert!(machine.at("private/manifest.yml").is_file());
+}
+
 #[test]
 fn a_blueprint_is_cloned_to_be_changed() {
     let machine = Machine::new();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::words::Words;
 use crate::blueprint::MANIFEST_FILE;
-use crate::cli::{env_file, hub};
 use crate::registry::Reference;
 
 /// The registry of published blueprints that those tools ask.
@@ -17,8 +16,6 @@ const HOME: &str = ".alloy-it";
 #[derive(Default)]
 pub(super) struct Machine {
     pub(super) home: Option<PathBuf>,
-    /// `ALLOY_REGISTRY` is set.
-    pub(super) registry: bool,
     /// `ALLOY_BLUEPRINT_DIR` is set.
     pub(super) directory: bool,
     /// `ALLOY_CATALOG` is set.
@@ -30,7 +27,6 @@ impl Machine {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             home: set("HOME").map(PathBuf::from).filter(|home| home.is_absolute()),
-            registry: set("ALLOY_REGISTRY").is_some(),
             directory: set("ALLOY_BLUEPRINT_DIR").is_some(),
             catalog: set("ALLOY_CATALOG").is_some(),
         }
@@ -79,19 +75,10 @@ impl Words {
             self.others.extend(env.into_iter().flat_map(|env| ["--env-file".into(), env.into()]));
         }
         let hub = matches!(command, "install" | "clone") && (self.name.is_some() || list);
-        if hub && !machine.registry && !self.has("--registry") && !self.says_registry() {
-            self.others.extend(["--registry", REGISTRY].map(OsString::from));
+        if hub && !self.has("--registry") {
+            // Environment and files of variables may name another one: whoever reads those decides.
+            self.others.extend(["--default-registry", REGISTRY].map(OsString::from));
         }
-    }
-}
-
-impl Words {
-    /// True if the file of variables that is given says which registry is meant.
-    fn says_registry(&self) -> bool {
-        // What is no file can be read once, and the command itself has to.
-        let file = self.value("--env-file").map(PathBuf::from).filter(|file| file.is_file());
-        let values = file.and_then(|file| env_file::read(&file).ok()).unwrap_or_default();
-        values.get(hub::REGISTRY).is_some_and(|registry| !registry.is_empty())
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 
 pub use difference::difference;
-pub use keys::{Keys, same};
+pub use keys::{Keys, pins, same};
 pub use packages::Packages;
 pub use pin::{
     ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin,
@@ -99,7 +99,15 @@ impl Lock {
     pub fn toolchain(&self, platform: &str, reference: &str) -> Option<&ToolchainPin> {
         let pins = self.toolchains.get(platform)?;
         let exact = pins.get(reference);
-        exact.or_else(|| pins.iter().find(|(key, _)| same(key, reference)).map(|(_, pin)| pin))
+        exact.or_else(|| pins.iter().find(|(key, pin)| keys::pins(key, pin, reference)).map(|(_, pin)| pin))
+    }
+
+    /// What stands where a pin of a reference would, if it is of another version: its version, as far as the lock says it.
+    pub fn other_version(&self, platform: &str, reference: &str) -> Option<String> {
+        let none = self.toolchain(platform, reference).is_none();
+        let (key, pin) = self.toolchains.get(platform)?.iter().find(|(key, _)| none && same(key, reference))?;
+        let version = pin.version.as_deref().map(|version| format!(" in version {version}"));
+        Some(format!("the lockfile has `{key}`{}", version.unwrap_or_default()))
     }
 
     /// Bytes of the downloads that it pins, by URL.

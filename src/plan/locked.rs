@@ -28,8 +28,9 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
     for toolchain in &blueprint.manifest.toolchains {
         if lock.toolchain(&platform, &toolchain.reference).is_none() {
             let message = format!("alloy.lock.yml does not pin `{}` for {platform}", toolchain.reference);
-            let error = Diagnostic::error("lock", toolchain.span, message).label("not pinned");
-            found.push(error.help("pin it: alloy lock"));
+            let other = lock.other_version(&platform, &toolchain.reference);
+            let label = other.unwrap_or_else(|| "not pinned".to_owned());
+            found.push(Diagnostic::error("lock", toolchain.span, message).label(label).help("pin it: alloy lock"));
         }
     }
     if whole && !fixed(&lock, &lowered.base, &platform) {

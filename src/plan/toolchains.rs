@@ -19,7 +19,8 @@ pub(super) fn inject(
     for toolchain in &blueprint.manifest.toolchains {
         let pin = lock.and_then(|lock| lock.toolchain(&platform, &toolchain.reference));
         if pin.is_none() && lock.is_some() && settings.given.placeholders {
-            problems.push(unpinned(&toolchain.reference, &platform, toolchain.span).strictly(settings.strict));
+            let other = lock.and_then(|lock| lock.other_version(&platform, &toolchain.reference));
+            problems.push(unpinned(&toolchain.reference, &platform, other, toolchain.span).strictly(settings.strict));
         }
         let Some(alias) = &toolchain.alias else { continue };
         let Some(pin) = pin else {
@@ -52,9 +53,9 @@ pub(super) fn inject(
 }
 
 /// A warning for a toolchain that nothing pins, in a blueprint that is only looked at: who builds it pins it first.
-fn unpinned(reference: &str, platform: &str, span: Span) -> Diagnostic {
+fn unpinned(reference: &str, platform: &str, other: Option<String>, span: Span) -> Diagnostic {
     Diagnostic::warning("unpinned", span, format!("alloy.lock.yml does not pin `{reference}`"))
-        .label(format!("not pinned for {platform}"))
+        .label(other.unwrap_or_else(|| format!("not pinned for {platform}")))
         .help("pin it: alloy lock")
 }
 

@@ -131,3 +131,42 @@ fn entries_of_other_tools_are_read() {
         assert!(said.contains(part), "{entry}: {said}");
     }
 }
+
+/// Lockfiles of other tools have keys without versions: such a key is no pin of another version than its own.
+#[test]
+fn a_key_without_a_version_pins_no_other_version() {
+    let catalog = catalog("https://git.example/x");
+    let lock = "host: linux/amd64\ntoolchains:\n  tool.python.west: {package: west, version: 1.2.0, method: pip}\n";
+    let manifest = "name: T\nversion: 1.0.0\nrun_order: [tasks.yml]\nsupported_hosts: [linux/amd64]\n\
+                    image: {env_from_profile: false}\ntoolchains: [{ref: tool.python.west@1.3.0, alias: WEST}]\n";
+    let tasks = "- {name: a, action: write_env_file, file: /etc/a, content: '{{.Vars.WEST_VERSION}}'}\n";
+    let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks), ("alloy.lock.yml", lock)]);
+    let (path, place) = (text(blueprint.path()), blueprint.path().join("alloy.lock.yml"));
+    let store = Store::new();
+    let said = store.run(&["check", path]).ok().stdout;
+    assert!(said.contains("does not pin `tool.python.west@1.3.0`") && said.contains("in version 1.2.0"), "{said}");
+    store.run(&["check", "--strict", path]).fails(1);
+    let root = store.path().join("root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    let (base, image) = (format!("rootfs:{}", text(&root)), store.path().join("image"));
+    let output = format!("type=dir,dest={}", text(&image));
+    let build = ["build", path, "--base", &base, "-o", &output, "--platform", "linux/amd64"];
+    let said = store.run(&build).fails(3).stderr;
+    assert!(said.contains("alloy lock"), "{said}");
+    let said = store.run(&[&build[..], &["--locked"]].concat()).fails(3).stderr;
+    assert!(said.contains("tool.python.west@1.3.0"), "{said}");
+    let only = ["lock", path, "--toolchains-only", "--catalog", text(catalog.path())];
+    store.run(&[&only[..], &["--check"]].concat()).fails(1);
+    store.run(&only).ok();
+    let now = std::fs::read_to_string(&place).unwrap();
+    assert!(now.contains("tool.python.west@1.3.0: {package: west, method: pip, version: \"1.3.0\"}"), "{now}");
+    assert!(!now.contains("tool.python.west:"), "{now}");
+    store.run(&["check", "--strict", path]).ok();
+    store.run(&build).ok();
+    assert_eq!(std::fs::read_to_string(image.join("etc/a")).unwrap(), "1.3.0");
+    // Of the version that stands there, it is the pin.
+    let (asked, pinned) = (manifest.replace("@1.3.0", "@1.2.0"), lock);
+    std::fs::write(blueprint.path().join("manifest.yml"), asked).unwrap();
+    std::fs::write(&place, pinned).unwrap();
+    store.run(&["check", "--strict", path]).ok();
+}

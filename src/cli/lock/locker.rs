@@ -10,7 +10,7 @@ use crate::catalog::{Artifact, Catalog, Resolved};
 use crate::cli::context::{Context, Network};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::{InputArgs, Prepared};
-use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, same};
+use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, pins, same};
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{ONE_NAME, Platform, drop_unused, fixed, uncovered};
 use crate::resolve::ResolveError;
@@ -136,9 +136,13 @@ impl<'a> Locker<'a> {
             let found = Catalog::open(self.catalog).and_then(|catalog| catalog.resolve(&toolchain.reference, &name));
             match found {
                 Ok(found) => {
-                    let pins = self.lock.toolchains.entry(name).or_default();
-                    pins.retain(|key, _| !same(key, &toolchain.reference));
-                    pins.insert(key(&toolchain.reference), pin(found));
+                    let all_pins = self.lock.toolchains.entry(name).or_default();
+                    let others = |key: &str, pin: &ToolchainPin| {
+                        let mut others = blueprint.manifest.toolchains.iter().map(|other| &other.reference);
+                        others.any(|other| *other != toolchain.reference && pins(key, pin, other))
+                    };
+                    all_pins.retain(|key, pin| !same(key, &toolchain.reference) || others(key, pin));
+                    all_pins.insert(key(&toolchain.reference), pin(found));
                 }
                 Err(error) => problems.push(error.at(toolchain.span)),
             }

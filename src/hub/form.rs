@@ -1,6 +1,8 @@
 //! The two forms that blueprints have in registries: alloy's own, and the one of the existing hub, where the type of
 //! the config says what the artifact is, and the lockfile and the manifest are layers of their own beside the files.
 
+use std::path::Path;
+
 use layers::digest::Digest;
 use layers::media_type::{Descriptor, EMPTY, empty};
 use serde_json::json;
@@ -9,16 +11,18 @@ use super::artifact::Manifest;
 use super::contents::Content;
 use super::{BLUEPRINT, Contents};
 use crate::blueprint::{self, LOCK_FILE, MANIFEST_FILE};
+use crate::lock::Lock;
 use crate::plan::Platform;
+use crate::yaml::{FileId, parse};
 
 const HUB: &str = "application/vnd.alloy.blueprint.config.v1+json";
-/// How the types of all of its layers begin.
+/// How the types of archives begin.
 const HUB_PREFIX: &str = "application/vnd.alloy.blueprint.";
 const HUB_FILES: &str = "application/vnd.alloy.blueprint.layer.v1.tar+gzip";
-/// Files that are layers of their own.
-const HUB_TEXTS: [(&str, &str); 2] = [
-    (LOCK_FILE, "application/vnd.alloy.blueprint.lockfile.v1+yaml"),
-    (MANIFEST_FILE, "application/vnd.alloy.blueprint.manifest.v1+yaml"),
+/// Files that are layers of their own, and their types: as the hub documents them, and as alloy wrote them before.
+const HUB_TEXTS: [(&str, [&str; 2]); 2] = [
+    (LOCK_FILE, ["application/vnd.alloy.lockfile.v1+yaml", "application/vnd.alloy.blueprint.lockfile.v1+yaml"]),
+    (MANIFEST_FILE, ["application/vnd.alloy.manifest.v1+yaml", "application/vnd.alloy.blueprint.manifest.v1+yaml"]),
 ];
 
 /// How a blueprint stands in a registry.
@@ -64,8 +68,8 @@ pub(super) fn parts(form: Form, layers: &[Descriptor]) -> Result<Parts, &'static
     let archives: Vec<_> = layers.iter().filter(is_archive).collect();
     let [files] = archives.as_slice() else { return Err("it does not have one layer of files") };
     let mut texts = Vec::new();
-    for (name, media_type) in HUB_TEXTS {
-        let mut found = layers.iter().filter(|layer| layer.media_type == media_type);
+    for (name, types) in HUB_TEXTS {
+        let mut found = layers.iter().filter(|layer| types.contains(&layer.media_type.as_str()));
         texts.extend(found.next().map(|layer| (name, layer.clone())));
         if found.next().is_some() {
             return Err("it has two layers for the same file");
@@ -85,27 +89,42 @@ pub(super) fn manifest(
     if form == Form::Alloy {
         return (Manifest::new(Some(BLUEPRINT), empty(), vec![layer.clone()]), vec![(empty(), EMPTY.to_vec())]);
     }
-    let mut config = json!({ "name": blueprint.name, "version": blueprint.version });
-    if let Some(description) = &blueprint.description {
-        config["description"] = json!(description);
-    }
-    if let Some(host) = host {
-        config["platform"] = json!(host);
-    }
     let blob = |media_type: &str, bytes: Vec<u8>| {
         let descriptor =
             Descriptor { media_type: media_type.to_owned(), digest: Digest::of(&bytes), size: bytes.len() as u64 };
         (descriptor, bytes)
     };
-    let mut blobs = vec![blob(HUB, serde_json::to_vec(&config).unwrap_or_default())];
-    for (name, media_type) in HUB_TEXTS {
-        if let Some(Content::Text(text)) = contents.0.get(std::path::Path::new(name)) {
-            blobs.push(blob(media_type, text.clone().into_bytes()));
-        }
+    let mut blobs = vec![blob(HUB, config(blueprint, contents, host))];
+    for (name, [media_type, _]) in HUB_TEXTS {
+        blobs.extend(text(contents, name).map(|text| blob(media_type, text.as_bytes().to_vec())));
     }
     let files = Descriptor { media_type: HUB_FILES.to_owned(), ..layer.clone() };
     let layers = std::iter::once(files).chain(blobs[1..].iter().map(|(descriptor, _)| descriptor.clone())).collect();
     (Manifest::new(None, blobs[0].0.clone(), layers), blobs)
+}
+
+/// What the hub documents of a config.
+fn config(blueprint: &blueprint::Manifest, contents: &Contents, host: Option<&Platform>) -> Vec<u8> {
+    let files: Vec<&str> = blueprint.run_order.iter().map(|(file, _)| file.as_str()).collect();
+    let mut config = json!({
+        "blueprint": { "name": blueprint.name, "version": blueprint.version },
+        "task_files": files,
+    });
+    if let Some(host) = host {
+        config["host"] = json!(host.to_string());
+    }
+    let lock = text(contents, LOCK_FILE).and_then(|text| Lock::read(&parse(FileId(0), text).ok()?).ok());
+    if let Some(at) = lock.and_then(|lock| lock.resolved_at) {
+        config["resolved_at"] = json!(at);
+    }
+    serde_json::to_vec(&config).unwrap_or_default()
+}
+
+fn text<'a>(contents: &'a Contents, name: &str) -> Option<&'a str> {
+    match contents.0.get(Path::new(name)) {
+        Some(Content::Text(text)) => Some(text),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +137,14 @@ mod tests {
 
     #[test]
     fn layers_of_the_hub_are_known_by_their_types() {
-        let [lock, own] = HUB_TEXTS.map(|(_, media_type)| layer(media_type));
+        for which in [0, 1] {
+            layers_of_a_spelling(HUB_TEXTS.map(|(_, types)| layer(types[which])));
+        }
+        let [lock, other] = HUB_TEXTS[0].1.map(layer);
+        assert!(parts(Form::Hub, &[layer(HUB_FILES), lock, other]).unwrap_err().contains("two layers"));
+    }
+
+    fn layers_of_a_spelling([lock, own]: [Descriptor; 2]) {
         let (files, readme) = (layer(HUB_FILES), layer("text/markdown"));
         let found = parts(Form::Hub, &[own.clone(), readme.clone(), files.clone(), lock.clone()]).unwrap();
         assert_eq!(found, Parts { files: files.clone(), texts: vec![(LOCK_FILE, lock.clone()), (MANIFEST_FILE, own)] });

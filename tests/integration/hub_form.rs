@@ -9,8 +9,11 @@ use crate::support::{Store, run, text, tool};
 
 const CONFIG: &str = "application/vnd.alloy.blueprint.config.v1+json";
 const FILES: &str = "application/vnd.alloy.blueprint.layer.v1.tar+gzip";
-const LOCK: &str = "application/vnd.alloy.blueprint.lockfile.v1+yaml";
-const OWN: &str = "application/vnd.alloy.blueprint.manifest.v1+yaml";
+// As the hub's documentation has them, and as earlier versions of alloy wrote them.
+const LOCK: &str = "application/vnd.alloy.lockfile.v1+yaml";
+const OWN: &str = "application/vnd.alloy.manifest.v1+yaml";
+const EARLIER_LOCK: &str = "application/vnd.alloy.blueprint.lockfile.v1+yaml";
+const EARLIER_OWN: &str = "application/vnd.alloy.blueprint.manifest.v1+yaml";
 
 const TEXT: &str = "name: Board\nversion: 1.0.0\nrun_order: [tasks.yml]\n";
 const TASKS: &str = "- {name: a, action: write_env_file, file: /etc/a, content: '{{.Vars.GCC_URL}}'}\n";
@@ -97,6 +100,14 @@ fn what_the_hub_has_is_cloned_listed_and_planned() {
     hub(&store, place.path(), &["clone", &theirs.0.image("community/arm/bare:1")]).ok();
     assert_eq!(files(&place.path().join("bare")), ["manifest.yml", "tasks.yml"]);
 
+    for (name, lock, own) in [("documented", LOCK, OWN), ("earlier", EARLIER_LOCK, EARLIER_OWN)] {
+        let layers: [Layer<'_>; 3] = [(FILES, &bare), (lock, PINS.as_bytes()), (own, TEXT.as_bytes())];
+        theirs.0.put_manifest("community/arm/typed", name, &theirs.manifest("community/arm/typed", &layers));
+        hub(&store, place.path(), &["clone", &theirs.0.image(&format!("community/arm/typed:{name}")), "-o", name]).ok();
+        assert_eq!(read(&format!("{name}/alloy.lock.yml")), PINS);
+        assert_eq!(read(&format!("{name}/manifest.yml")), TEXT);
+    }
+
     let listed = hub(&store, place.path(), &["clone", "--list", &theirs.0.image("community")]).ok().stdout;
     let line = listed.lines().find(|line| line.contains("arm/board")).expect(&listed);
     assert!(line.contains("1.0.0") && line.ends_with("Of the hub."), "{listed}");
@@ -148,6 +159,13 @@ fn a_blueprint_is_published_in_this_form_and_comes_back() {
     let layers: Vec<Value> = types(&manifest["layers"]);
     assert_eq!(layers, [FILES, LOCK, OWN]);
     assert_eq!(manifest["config"]["mediaType"], CONFIG);
+    let repository = registry.image("community/arm/board");
+    let config = format!("docker://{repository}@{digest}");
+    let config = tool("skopeo", &["inspect", "--config", "--raw", "--tls-verify=false", &config]).ok().stdout;
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["blueprint"], json!({"name": "Board", "version": "1.2.0"}));
+    assert_eq!(config["task_files"], json!(["tasks/10-write.yml", "tasks/20-unpack.yml"]));
+    assert!(config["host"].as_str().is_some_and(|host| host.starts_with("linux/")), "{config}");
     assert!(manifest.get("artifactType").is_none() && index.get("artifactType").is_none());
     // skopeo copies it whole; alloy reads the copy.
     let copy = registry.image("copied/board:1");

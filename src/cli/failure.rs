@@ -287,7 +287,9 @@ impl From<HubError> for CommandError {
             HubError::Registry(error) => return error.into(),
             HubError::Resolve(error) => return error.into(),
             HubError::Store(error) => return error.into(),
-            HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Occupied { .. } => Kind::Usage,
+            HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Plain { .. } | HubError::Occupied { .. } => {
+                Kind::Usage
+            }
             HubError::Changed { .. }
             | HubError::Touched { .. }
             | HubError::NoRecord { .. }
@@ -297,6 +299,7 @@ impl From<HubError> for CommandError {
             HubError::NotABlueprint { .. }
             | HubError::NoHost { .. }
             | HubError::Refused { .. }
+            | HubError::NoLatest { .. }
             | HubError::NotListed { .. } => Kind::Network,
         };
         with(kind, &error, error.hint())

@@ -20,6 +20,10 @@ pub enum HubError {
     Name(#[from] ReferenceError),
     #[error("`{name}` names no registry")]
     NoRegistry { name: String },
+    #[error("{registry} is another machine, which is not asked without TLS")]
+    Plain { registry: String },
+    #[error("{reference} was not found: no tag means `latest`, which it does not have")]
+    NoLatest { reference: String, tags: Vec<String> },
     #[error("{reference} is no blueprint: it is {found}")]
     NotABlueprint { reference: String, found: String },
     #[error("{reference} is not for {platform}; it is for {available}")]
@@ -84,12 +88,26 @@ fn listed(files: &[PathBuf], more: usize) -> String {
     names.join(", ") + &more
 }
 
+/// So many tags are named.
+const SHOWN: usize = 5;
+
 impl HubError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NoRegistry { name } => {
                 format!("say where it is: --registry HOST, ALLOY_REGISTRY=HOST, or the whole name, HOST/{name}")
+            }
+            Self::Plain { registry } => {
+                format!("name it without `http://`; if it is meant to have no TLS, with --insecure-registry {registry}")
+            }
+            Self::NoLatest { reference, tags } => {
+                let name = reference.rsplit_once(':').map_or(reference.as_str(), |(name, _)| name);
+                let newest = tags.first().map_or("TAG", String::as_str);
+                let shown = tags[..tags.len().min(SHOWN)].join(", ");
+                let more = tags.len().saturating_sub(SHOWN);
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                format!("name one of its tags, as in {name}:{newest}: there are {shown}{more}")
             }
             Self::NoHost { .. } => "--platform picks another host's".to_owned(),
             Self::Contents(ContentError::Password { host, .. }) => format!(

@@ -11,6 +11,7 @@ use super::artifact::Manifest;
 use super::contents::failed;
 use super::form::{self, Parts};
 use super::land::land;
+use super::list::tags;
 use super::unpack::{add, complete, unpack};
 use super::{ContentError, HubError, MOST_PACKED, MOST_TEXT};
 use crate::image::{self, ImageError, Index};
@@ -47,7 +48,8 @@ pub struct Fetched {
 /// Finds the blueprint that `reference` stands for on the resolver's platform.
 pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, HubError> {
     let client = resolver.client(reference)?;
-    let (mut descriptor, mut bytes) = resolver.runtime.block_on(client.manifest(&reference.manifest()))?;
+    let asked = resolver.runtime.block_on(client.manifest(&reference.manifest()));
+    let (mut descriptor, mut bytes) = asked.map_err(|error| not_found(resolver, reference, &client, error))?;
     if media_type::is_index(&descriptor.media_type) {
         let index: Index = read(reference, &bytes)?;
         let entry = image::select(&reference.to_string(), &index, resolver.platform).map_err(|error| match error {
@@ -142,6 +144,18 @@ pub fn fetch(resolver: &Resolver<'_>, reference: &Reference, home: &Path) -> Res
         }
     }
     Ok(Fetched { directory, digest: found.digest, version: found.version })
+}
+
+/// Of a name without a tag, it is worth knowing which tags there are.
+fn not_found(resolver: &Resolver<'_>, reference: &Reference, client: &Client, error: RegistryError) -> HubError {
+    let latest = reference.digest.is_none() && reference.tag.as_deref() == Some("latest");
+    if !latest || !matches!(error, RegistryError::NotFound { .. }) {
+        return error.into();
+    }
+    match resolver.runtime.block_on(tags(client)) {
+        Ok(tags) if !tags.is_empty() => HubError::NoLatest { reference: reference.to_string(), tags },
+        _ => error.into(),
+    }
 }
 
 fn read<T: DeserializeOwned>(reference: &Reference, bytes: &[u8]) -> Result<T, HubError> {

@@ -82,9 +82,7 @@ pub fn list(resolver: &Resolver<'_>, project: &Reference, name: &str) -> Result<
 
 /// What there is to say of one repository; `None` if it has no blueprint.
 async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryError> {
-    let mut tags = client.tags().await?;
-    tags.retain(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX) && !tag.starts_with(REFERRERS));
-    tags.sort_by(|a, b| newest_first(a, b));
+    let tags = tags(&client).await?;
     let Some(newest) = tags.first() else { return Ok(None) };
     let Some(bytes) = client.any_manifest(newest).await? else { return Ok(None) };
     let mut head: Head = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -102,6 +100,14 @@ async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryEr
     let description = description.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     let description = description.map(|text| text.chars().filter(|c| !c.is_control()).collect());
     Ok(Some(Listed { name, repository: client.repository(), tags, description }))
+}
+
+/// Its tags, the newest first.
+pub(super) async fn tags(client: &Client) -> Result<Vec<String>, RegistryError> {
+    let mut tags = client.tags().await?;
+    tags.retain(|tag| tag != LIST_TAG && !tag.starts_with(TAG_PREFIX) && !tag.starts_with(REFERRERS));
+    tags.sort_by(|a, b| newest_first(a, b));
+    Ok(tags)
 }
 
 fn form_of(head: &Head) -> Option<Form> {

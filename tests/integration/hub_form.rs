@@ -177,3 +177,21 @@ fn a_blueprint_is_published_in_this_form_and_comes_back() {
     let same = tool("diff", &["-r", text(board.path()), text(&place.path().join("board"))]).stdout;
     assert!(same.lines().all(|line| line.starts_with("Only in")), "{same}");
 }
+
+/// The hub's own pipelines push versions, and no `latest`.
+#[test]
+fn without_a_tag_the_tags_that_there_are_are_told() {
+    let (theirs, store, place) = (Hub(Registry::start()), Store::new(), tempfile::tempdir().unwrap());
+    let packed = archive(&[(Kind::File, "manifest.yml", TEXT), (Kind::File, "tasks.yml", TASKS)]);
+    for tag in ["1.0.0", "1.10.0"] {
+        theirs.0.put_manifest("community/board", tag, &theirs.manifest("community/board", &[(FILES, &packed)]));
+    }
+    let name = theirs.0.image("community/board");
+    let said = hub(&store, place.path(), &["clone", &name]).fails(4).stderr;
+    assert!(said.contains("no tag means `latest`") && said.contains("board:1.10.0: there are 1.10.0, 1.0.0"), "{said}");
+    // As users of the existing tools name a registry of this machine.
+    let registry = format!("http://{}", theirs.0.address);
+    hub(&store, place.path(), &["clone", "community/board:1.0.0", "--registry", &registry]).ok();
+    let said = hub(&store, place.path(), &["clone", "a/b:1", "--registry", "http://r.example"]).fails(2).stderr;
+    assert!(said.contains("--insecure-registry r.example"), "{said}");
+}

@@ -23,6 +23,13 @@ pub struct Given {
     pub placeholders: bool,
 }
 
+impl Given {
+    /// True if a variable of alloy's own is 1: in a file of variables, or else in the environment.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.env_file.get(name).or_else(|| self.process.get(name)).is_some_and(|value| value == "1")
+    }
+}
+
 /// The name under which blueprints ask for the user they are made for.
 const DEV_USERNAME: &str = "DEV_USERNAME";
 
@@ -270,6 +277,11 @@ impl Environment {
         for ending in ["URL", "SHA", "VERSION"] {
             self.unpinned.insert(format!("{alias}_{ending}"), format!("`{reference}` for {platform}"));
         }
+    }
+
+    /// Whom the blueprint is made for.
+    pub fn developer(&self) -> Option<&str> {
+        self.values.get(DEV_USERNAME).map(String::as_str)
     }
 
     /// Notes why a toolchain has nothing for this variable.

@@ -13,6 +13,7 @@ use super::error::CommandError;
 
 mod defaults;
 mod help;
+mod pipeline;
 mod words;
 
 use defaults::Machine;
@@ -115,10 +116,7 @@ impl Name {
             (Self::Host | Self::Cicd, Some("resolve")) => "lock",
             (Self::Host | Self::Cicd, Some("validate")) => "check",
             (Self::Cicd, Some("pipeline")) => {
-                let message = "`alloy-cicd pipeline` is several commands of alloy";
-                let hint = "`alloy check`, `alloy lock --toolchains-only` and `alloy publish --format hub`, one after \
-                            the other";
-                return Err(CommandError::usage(message).hint(hint));
+                return Err(pipeline::refused(&words));
             }
             (Self::Host, Some(command)) if MACHINES.contains(&command) || command == "list" => {
                 let message = format!("`alloy-host {command}` is about virtual machines, of which alloy has none");
@@ -136,6 +134,10 @@ impl Name {
                 return Err(CommandError::usage(message).hint(format!("the commands are {known}")));
             }
         };
+        if command == "install" && words.has("--pull") && words.name.is_none() {
+            let message = "-pull is about a published blueprint, and none is named";
+            return Err(CommandError::usage(message).hint("name it: -repository NAME"));
+        }
         words.others.retain(|word| word != "--pull");
         // What those commands take as an argument.
         words.unflag(REPOSITORY);
@@ -146,8 +148,10 @@ impl Name {
             words.rename("--host-platform", "--platform");
         }
         words.defaults(command, machine);
-        // What the existing tool resolves, and nothing else.
-        let only = (command == "lock").then(|| OsString::from("--toolchains-only"));
+        // What the existing tool resolves, and nothing else: that anew, whatever was pinned.
+        let anew = command == "lock" && !["--update", "--check"].iter().any(|flag| words.has(flag));
+        let only = (command == "lock").then_some("--toolchains-only").into_iter().chain(anew.then_some("--update"));
+        let only = only.map(OsString::from);
         let translated = ["alloy", command].map(OsString::from).into_iter().chain(only).chain(words.others);
         Ok(Typed::Words(translated.collect()))
     }
@@ -183,6 +187,9 @@ mod tests {
             ),
             ("alloy-provisioner install -blueprint-dir=/bp -dry-run", "alloy install --blueprint-dir=/bp --dry-run"),
             ("alloy-provisioner -config /bp", "alloy install --blueprint-dir /bp"),
+            ("alloy-provisioner -docker=true -wsl2=false -config /bp", "alloy install --docker --blueprint-dir /bp"),
+            ("alloy-cicd resolve --dir bp --dry-run", "alloy lock --toolchains-only --update bp --dry-run"),
+            ("alloy-host resolve --check", "alloy lock --toolchains-only --check"),
             ("alloy-provisioner", "alloy install"),
             (
                 "alloy-provisioner --docker install a/b:1",
@@ -215,8 +222,8 @@ mod tests {
                 "alloy catalog update --remote https://a.example/c",
             ),
             ("alloy-host catalog info tool.python.west@stable", "alloy catalog info tool.python.west@stable"),
-            ("alloy-host resolve", "alloy lock --toolchains-only"),
-            ("alloy-host resolve -blueprint-dir /bp", "alloy lock --toolchains-only /bp"),
+            ("alloy-host resolve", "alloy lock --toolchains-only --update"),
+            ("alloy-host resolve -blueprint-dir /bp", "alloy lock --toolchains-only --update /bp"),
             ("alloy-host validate /bp", "alloy check /bp"),
             ("alloy-host", "alloy-host: looks after blueprints and the catalog. alloy answers to this name."),
             ("alloy compat alloy-host validate", "alloy check"),
@@ -254,7 +261,7 @@ mod tests {
             ),
             (
                 "alloy-provisioner clone r.example:5000/a/b:1 -blueprint-dir /d -registry r.example",
-                "alloy clone r.example:5000/a/b:1 --output /d --registry r.example --update".into(),
+                "alloy clone r.example:5000/a/b:1 --registry r.example --output /d/blueprints/a/b --update".into(),
             ),
             (
                 "alloy-provisioner clone --list community",
@@ -266,10 +273,18 @@ mod tests {
             ),
             (
                 "alloy-cicd resolve --dir bp --catalog-dir c --host-platform linux/arm64",
-                "alloy lock --toolchains-only bp --catalog c --platform linux/arm64".into(),
+                "alloy lock --toolchains-only --update bp --catalog c --platform linux/arm64".into(),
             ),
             ("alloy-cicd validate --dir=bp", "alloy check bp".into()),
-            ("alloy-host resolve bp", format!("alloy lock --toolchains-only bp --catalog {catalog}")),
+            ("alloy-host catalog search gcc", format!("alloy catalog search gcc --catalog {catalog}")),
+            (
+                "alloy-host catalog update",
+                format!(
+                    "alloy catalog update --catalog {catalog} --remote https://github.com/alloy-it/alloy-catalog.git"
+                ),
+            ),
+            ("alloy-host catalog update --catalog c --remote r", "alloy catalog update --catalog c --remote r".into()),
+            ("alloy-host resolve bp", format!("alloy lock --toolchains-only --update bp --catalog {catalog}")),
         ] {
             let words = typed.split(' ').map(OsString::from).collect();
             assert_eq!(joined(on(words, &machine).unwrap()), expected, "{typed}");
@@ -282,6 +297,8 @@ mod tests {
             ("alloy-host up arm-dev", "`alloy-host up` is about virtual machines"),
             ("alloy-host frobnicate", "alloy-host has no command `frobnicate`"),
             ("alloy-provisioner resolve", "alloy-provisioner has no command `resolve`"),
+            ("alloy-provisioner -pull", "-pull is about a published blueprint"),
+            ("alloy-cicd pipeline --blueprint bp", "`alloy-cicd pipeline` is several commands of alloy"),
         ] {
             let error = translated(typed).unwrap_err();
             assert!(error.message.starts_with(expected) && error.code() == 2 && !error.hints.is_empty(), "{error:?}");

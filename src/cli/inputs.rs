@@ -213,7 +213,7 @@ impl InputArgs {
     fn settings(&self) -> Result<Settings, CommandError> {
         let user = self.user.as_deref().and_then(|user| user.split(':').next()).map(str::to_owned);
         let given = Given { user, ..given(&self.var, of_files(&self.env_file)?)? };
-        let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
+        let on = |name: &str| given.is_on(name);
         // An image build is what the tag stands for.
         let mut tags = BTreeSet::from(["docker".to_owned()]);
         tags.extend((self.wsl2 || on("ALLOY_ENV_WSL2")).then(|| "wsl2".to_owned()));

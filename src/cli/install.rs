@@ -81,7 +81,7 @@ impl Args {
 
     fn prepare(&self, directory: &Path, env_file: BTreeMap<String, String>) -> Result<Prepared, CommandError> {
         let given = inputs::given(&self.var, env_file)?;
-        let on = |name: &str| given.process.get(name).is_some_and(|value| value == "1");
+        let on = |name: &str| given.is_on(name);
         let mut tags = BTreeSet::new();
         tags.extend((self.docker || on("ALLOY_ENV_DOCKER")).then(|| "docker".to_owned()));
         tags.extend((self.wsl2 || on("ALLOY_ENV_WSL2")).then(|| "wsl2".to_owned()));

@@ -53,6 +53,9 @@ pub(super) struct Args {
     /// Say whether the lockfile is current, and write nothing
     #[arg(long)]
     check: bool,
+    /// Say what would be pinned, ask everybody for it, and write nothing
+    #[arg(long, conflicts_with_all = ["check", "mirror_to"])]
+    dry_run: bool,
     /// Pin anew what is pinned: all, or these references, URLs and packages, `base`, `commits`, `apt`, `python`, `npm` or `rust`
     #[arg(long, value_name = "NAME", num_args = 0.., require_equals = true, value_delimiter = ',')]
     update: Option<Vec<String>>,
@@ -80,7 +83,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let old = lock_of(&blueprint)?;
     let path = blueprint.directory.join(LOCK_FILE);
     // Before anybody is asked.
-    let sink = if args.check { None } else { Some(Sink::at(&path)?.durable()) };
+    let sink = if args.check || args.dry_run { None } else { Some(Sink::at(&path)?.durable()) };
     let update = Update::of(args.update.as_deref());
     let mut context = Context::open(global)?;
     context.ssh = args.ssh.open(context.stall)?;
@@ -93,10 +96,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let Locker { lock: mut new, missing, uncovered, .. } = locker;
     if let Err(error) = done {
         // What is pinned need not be asked for again. Nothing is taken away, and what would be pinned anew waits for
-        // the whole: packages fit the base that they were found on.
-        let mut partial = new.added_to(&old);
+        // the whole: packages fit the base that they were found on. Toolchains need nothing else.
+        let mut partial = if args.toolchains_only { new } else { new.added_to(&old) };
         let kept = match &sink {
-            Some(sink) if !update.any() && !difference(&old, &partial).is_empty() => {
+            Some(sink) if (args.toolchains_only || !update.any()) && !difference(&old, &partial).is_empty() => {
                 partial.resolved_at = Some(resolved_at());
                 write(sink, &path, &partial.to_yaml())?
             }
@@ -134,7 +137,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         new.resolved_at = Some(resolved_at());
     }
     let changed = sink.map_or(Ok(false), |sink| write(&sink, &path, &new.to_yaml()))?;
-    let said = if changed { "written" } else { "current" };
+    let said = match (changed, args.dry_run && !current) {
+        (true, _) => "written",
+        (false, true) => "not written",
+        (false, false) => "current",
+    };
     context.reporter.event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
     kept.map_err(|error| {
         error.hint(format!("{LOCK_FILE} is {said} nevertheless; the same command goes on from there"))

@@ -86,13 +86,17 @@ fn a_toolchain_is_found_resolved_and_validated() {
     let machine = Machine::new();
     for (line, wanted) in [
         ("alloy-host catalog update --remote $HOME/remote", ""),
-        ("alloy-host catalog search arm", "toolchain.x.gcc"),
+        (
+            "test -f $HOME/.alloy-it/catalog/catalog/toolchains/x/gcc/index.yaml; alloy-host catalog search arm",
+            "toolchain.x.gcc",
+        ),
         ("alloy-provisioner catalog search -format=json arm", "\"toolchain.x.gcc\""),
         ("alloy-host catalog info toolchain.x.gcc@stable", "13.2"),
         ("alloy-host validate", "0 errors"),
         ("alloy-host validate $DIR", "0 errors"),
         ("alloy-cicd validate --dir $DIR", "0 errors"),
         ("alloy-cicd resolve --dir $DIR --catalog-dir $HOME/remote/catalog --host-platform linux/amd64", ""),
+        ("rm alloy.lock.yml; alloy-cicd resolve --dir $DIR --dry-run; test ! -e alloy.lock.yml", ""),
         ("alloy-host resolve", ""),
         ("alloy-host resolve $DIR", ""),
         ("cat alloy.lock.yml", "toolchain.x.gcc@stable: {url: https://a.example/gcc.tar.xz"),
@@ -104,8 +108,16 @@ fn a_toolchain_is_found_resolved_and_validated() {
         let said = machine.types(line).ok();
         assert!(said.stdout.contains(wanted), "{line}: {}{}", said.stdout, said.stderr);
     }
+    // A newer catalog, and the lockfile follows it.
+    machine.types("cd $HOME/remote/catalog/toolchains/x/gcc; sed s/13.2/14.2/ 13.2.yaml > 14.2.yaml").ok();
+    machine.types("cd $HOME/remote/catalog/toolchains/x/gcc; sed -i \"s/'13.2', file: 13.2/'14.2', file: 14.2/; s/stable: '13.2'/stable: '14.2'/\" index.yaml").ok();
+    git(&machine.at("remote"), "git add -A; git commit -qm two");
+    machine.types("alloy-host catalog update; alloy-host resolve").ok();
+    let lock = std::fs::read_to_string(machine.source.path().join("alloy.lock.yml")).unwrap();
+    assert!(lock.contains("14.2") && !lock.contains("13.2"), "{lock}");
     for (line, wanted) in [
-        ("alloy-cicd pipeline --dir $DIR", "alloy publish --format hub"),
+        ("alloy-cicd pipeline --dir $DIR --repository a/b", "/a/b:TAG --format hub --allow-unpinned"),
+        ("alloy-provisioner -pull -root $ROOT", "-repository NAME"),
         ("alloy-host up arm-dev", "alloy run"),
         ("alloy-provisioner instal", "install, clone and catalog"),
     ] {
@@ -139,6 +151,12 @@ fn a_blueprint_is_installed_from_a_directory_and_from_a_registry() {
     std::fs::write(machine.at("site.env"), "SITE=there\n").unwrap();
     installed("unset SITE; alloy-provisioner -blueprint-dir $DIR -root $ROOT -env-file $HOME/site.env", " done");
     assert_eq!(machine.host.read("srv/one"), "there 13.2");
+    // What lies beside the manifest is read, however the directory is named, and may say that this is a container.
+    std::fs::write(machine.source.path().join(".env"), "SITE=beside\nALLOY_ENV_DOCKER=1\n").unwrap();
+    installed("unset SITE; rm $DIR/alloy.state.yml; ALLOY_BLUEPRINT_DIR=$DIR alloy-provisioner -root $ROOT", "1 done");
+    assert_eq!(machine.host.read("srv/one"), "beside 13.2");
+    installed("unset SITE; rm $DIR/alloy.state.yml; alloy-provisioner -root $ROOT", "1 done");
+    std::fs::remove_file(machine.source.path().join(".env")).unwrap();
 
     let publish = alloy(&machine.store, machine.source.path(), &["publish", ".", "team/board"]);
     run(&mut machine.known(publish)).ok();
@@ -197,7 +215,9 @@ fn a_blueprint_is_cloned_to_be_changed() {
         // A second time, it is brought up to date.
         ("alloy-provisioner clone team/board", ".alloy-it/blueprints/team/board"),
         ("alloy-provisioner clone team/board:1.0.0 --output $HOME/one", "one"),
-        ("alloy-provisioner clone team/board -tag 1.0.0 -blueprint-dir $HOME/two", "two"),
+        ("alloy-provisioner clone team/board -tag 1.0.0 -blueprint-dir $HOME/two", "two/blueprints/team/board"),
+        ("ALLOY_BLUEPRINT_DIR=$HOME/three alloy-provisioner clone team/board:1.0.0", "three/blueprints/team/board"),
+        ("ALLOY_BLUEPRINT_DIR=$HOME/four alloy-provisioner install team/board -dry-run=false -root $ROOT", "four"),
     ] {
         machine.types(line).ok();
         let manifest = std::fs::read_to_string(machine.at(place).join("manifest.yml"));

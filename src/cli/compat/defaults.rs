@@ -9,6 +9,8 @@ use crate::registry::Reference;
 
 /// The registry of published blueprints that those tools ask.
 const REGISTRY: &str = "api.alloy-it.io";
+/// Where their catalog comes from.
+const CATALOG: &str = "https://github.com/alloy-it/alloy-catalog.git";
 /// Where they keep their files, below the home directory.
 const HOME: &str = ".alloy-it";
 
@@ -16,10 +18,12 @@ const HOME: &str = ".alloy-it";
 #[derive(Default)]
 pub(super) struct Machine {
     pub(super) home: Option<PathBuf>,
-    /// `ALLOY_BLUEPRINT_DIR` is set.
-    pub(super) directory: bool,
-    /// `ALLOY_CATALOG` is set.
-    pub(super) catalog: bool,
+    /// `ALLOY_BLUEPRINT_DIR`.
+    pub(super) directory: Option<PathBuf>,
+    /// `ALLOY_CATALOG`.
+    pub(super) catalog: Option<PathBuf>,
+    /// `ALLOY_CATALOG_REMOTE` is set.
+    pub(super) remote: bool,
 }
 
 impl Machine {
@@ -27,8 +31,9 @@ impl Machine {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             home: set("HOME").map(PathBuf::from).filter(|home| home.is_absolute()),
-            directory: set("ALLOY_BLUEPRINT_DIR").is_some(),
-            catalog: set("ALLOY_CATALOG").is_some(),
+            directory: set("ALLOY_BLUEPRINT_DIR").map(PathBuf::from),
+            catalog: set("ALLOY_CATALOG").map(PathBuf::from),
+            remote: set("ALLOY_CATALOG_REMOTE").is_some(),
         }
     }
 
@@ -38,6 +43,8 @@ impl Machine {
     }
 }
 
+/// Below it: clones.
+const BLUEPRINTS: &str = "blueprints";
 /// What lies beside a manifest with the variables of one machine.
 const ENV: &str = ".env";
 
@@ -49,35 +56,67 @@ impl Words {
         }
         let list = self.has("--list");
         match command {
-            "clone" => {
-                self.rename("--blueprint-dir", "--output");
-                if !list && !self.has("--output") && !self.has("-o") {
-                    let place = self.name.as_deref().and_then(repository).zip(machine.place("blueprints"));
-                    let output = place.map(|(name, place)| place.join(name));
-                    self.others.extend(output.into_iter().flat_map(|place| ["--output".into(), place.into()]));
-                }
-                let update = !list && !self.has("--update");
-                self.others.extend(update.then(|| OsString::from("--update")));
-            }
-            "install" if self.name.is_none() && !self.has("--blueprint-dir") && !machine.directory => {
-                let place = machine.place("").filter(|place| place.join(MANIFEST_FILE).is_file());
-                self.others.extend(place.into_iter().flat_map(|place| ["--blueprint-dir".into(), place.into()]));
-            }
-            "lock" if !self.has("--catalog") && !machine.catalog => {
-                let place = machine.place("catalog").filter(|place| place.is_dir());
-                self.others.extend(place.into_iter().flat_map(|place| ["--catalog".into(), place.into()]));
-            }
+            "clone" => self.clones(list, machine),
+            "install" => self.installs(machine),
+            "lock" => self.catalogs(machine, false),
+            "catalog" => self.catalogs(machine, self.name.as_deref() == Some("update")),
             _ => {}
-        }
-        if command == "install" && !self.has("--env-file") {
-            let env = self.value("--blueprint-dir").map(|place| PathBuf::from(place).join(ENV));
-            let env = env.filter(|env| self.name.is_none() && env.is_file());
-            self.others.extend(env.into_iter().flat_map(|env| ["--env-file".into(), env.into()]));
         }
         let hub = matches!(command, "install" | "clone") && (self.name.is_some() || list);
         if hub && !self.has("--registry") {
             // Environment and files of variables may name another one: whoever reads those decides.
-            self.others.extend(["--default-registry", REGISTRY].map(OsString::from));
+            self.add("--default-registry", REGISTRY);
+        }
+    }
+
+    fn add(&mut self, flag: &str, value: impl Into<OsString>) {
+        self.others.extend([flag.into(), value.into()]);
+    }
+
+    /// A clone is below the directory of blueprints, and is brought up to date.
+    fn clones(&mut self, list: bool, machine: &Machine) {
+        let base = self.take("--blueprint-dir").map(PathBuf::from).or_else(|| machine.directory.clone());
+        let base = base.or_else(|| machine.place(""));
+        if !list && !self.has("--output") && !self.has("-o") {
+            let place = self.name.as_deref().and_then(repository).zip(base);
+            if let Some((name, base)) = place {
+                self.add("--output", base.join(BLUEPRINTS).join(name));
+            }
+        }
+        let update = !list && !self.has("--update");
+        self.others.extend(update.then(|| OsString::from("--update")));
+    }
+
+    fn installs(&mut self, machine: &Machine) {
+        let own = self.name.is_none();
+        if !self.has("--blueprint-dir") {
+            let place = machine.place("").filter(|place| own && place.join(MANIFEST_FILE).is_file());
+            match (&machine.directory, place) {
+                // It is where a published one is put, as the flag is; of one in a directory, alloy knows it itself.
+                (Some(directory), _) if !own => self.add("--blueprint-dir", directory),
+                (None, Some(place)) => self.add("--blueprint-dir", place),
+                _ => {}
+            }
+        }
+        if own && !self.has("--env-file") {
+            let directory = self.value("--blueprint-dir").map(PathBuf::from).or_else(|| machine.directory.clone());
+            let env = directory.unwrap_or_default().join(ENV);
+            if env.is_file() {
+                self.add("--env-file", env);
+            }
+        }
+    }
+
+    /// The catalog is where those tools have it: if it is there, or is made now.
+    fn catalogs(&mut self, machine: &Machine, update: bool) {
+        let said = self.value("--catalog").map(PathBuf::from).or_else(|| machine.catalog.clone());
+        let place = machine.place("catalog").filter(|place| said.is_none() && (update || place.is_dir()));
+        if let Some(place) = &place {
+            self.add("--catalog", place);
+        }
+        let known = said.or(place).is_some_and(|place| place.join(".git").exists());
+        if update && !known && !machine.remote && !self.has("--remote") {
+            self.add("--remote", CATALOG);
         }
     }
 }

@@ -19,7 +19,7 @@ Commands:
   version  Say the version
 
 Flags, with one dash or two:
-  -blueprint-dir DIR  The blueprint, or where a published one is put
+  -blueprint-dir DIR  The blueprint, or where a published one is put; of `clone`, what has blueprints/NAME in it
   -env-file FILE      Variables, ALLOY_REGISTRY and its credentials included
   -registry HOST      Where published blueprints are
   -tag TAG            Which one of them
@@ -46,13 +46,13 @@ Usage:
 
 Commands:
   validate  Say what is wrong with a blueprint
-  resolve   Pin the toolchains of a blueprint in its lockfile
+  resolve   Pin the toolchains of a blueprint in its lockfile, anew if they are pinned
   catalog   Look toolchains, SDKs and tools up
   version   Say the version
 
 Flags, with one dash or two:
   -blueprint-dir DIR  The blueprint [default: where you are]
-  -catalog DIR        The catalog that `resolve` asks [default: ~/.alloy-it/catalog if it is there]
+  -catalog DIR        The catalog [default: ~/.alloy-it/catalog, if it is there]
 
 `alloy-host COMMAND -h` names all flags of a command. Of virtual machines (init, up, ssh, provision, stop, destroy) alloy
 has none: `alloy build` makes an image of a blueprint, `alloy run` runs it, and `alloy install` installs the blueprint on
@@ -73,8 +73,13 @@ Commands:
   catalog   Look toolchains, SDKs and tools up
   version   Say the version
 
-`alloy-cicd COMMAND -h` names all flags of a command. What `pipeline` did are three commands: `alloy check`, `alloy lock
---toolchains-only` and `alloy publish --format hub`.
+`alloy-cicd COMMAND -h` names all flags of a command. What `pipeline` did are three commands:
+
+  alloy check DIR
+  alloy lock DIR --toolchains-only --update --catalog CATALOG
+  alloy publish DIR REGISTRY/REPOSITORY:TAG --format hub --allow-unpinned
+
+`alloy lock DIR` pins all that is downloaded, too; then `publish` needs no --allow-unpinned.
 ";
 
 impl Name {

@@ -40,7 +40,7 @@ impl Words {
                 }
                 words.others.push(word.clone());
             } else if text.starts_with('-') && text.len() > 1 {
-                let flag = two_dashes(text);
+                let Some(flag) = said(two_dashes(text), &valued) else { continue };
                 value = valued.contains(&flag);
                 names = flag == REPOSITORY;
                 if let Some(name) = flag.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_prefix('=')) {
@@ -72,6 +72,17 @@ impl Words {
         behind.or_else(|| self.others.iter().find_map(joined))
     }
 
+    /// Takes a flag and its value away.
+    pub(super) fn take(&mut self, flag: &str) -> Option<OsString> {
+        let value = self.value(flag);
+        if let Some(at) = self.others.iter().position(|word| word == flag) {
+            self.others.drain(at..(at + 2).min(self.others.len()));
+        }
+        let prefix = format!("{flag}=");
+        self.others.retain(|word| word.to_str().is_none_or(|text| !text.starts_with(&prefix)));
+        value
+    }
+
     /// Calls a flag by another name.
     pub(super) fn rename(&mut self, flag: &str, name: &str) {
         let prefix = format!("{flag}=");
@@ -101,6 +112,18 @@ fn with_values(command: &clap::Command, flags: &mut BTreeSet<String>) {
     for option in command.get_arguments().filter(|one| one.get_action().takes_values()) {
         flags.extend(option.get_long().map(|long| format!("--{long}")));
         flags.extend(option.get_short().map(|short| format!("-{short}")));
+    }
+}
+
+/// `--flag=true` as `--flag`, of one that has no value; `None` for `--flag=false`.
+fn said(flag: String, valued: &BTreeSet<String>) -> Option<String> {
+    let Some((name, value)) = flag.split_once('=').filter(|(name, _)| !valued.contains(*name)) else {
+        return Some(flag);
+    };
+    match value {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(name.to_owned()),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => None,
+        _ => Some(flag),
     }
 }
 

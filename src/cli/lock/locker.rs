@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::update::Update;
 use crate::blueprint::{Blueprint, Problems};
-use crate::catalog::{Artifact, Catalog, Resolved};
+use crate::catalog::{Artifact, Catalog, CatalogError, Resolved};
 use crate::cli::context::{Context, Network};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::{InputArgs, Prepared};
+use crate::event::Event;
 use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, pins, same};
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{ONE_NAME, Platform, drop_unused, fixed, uncovered};
@@ -136,15 +137,17 @@ impl<'a> Locker<'a> {
             let found = Catalog::open(self.catalog).and_then(|catalog| catalog.resolve(&toolchain.reference, &name));
             match found {
                 Ok(found) => {
+                    let new = self.kept_commit(&name, &toolchain.reference, pin(found));
+                    self.told_of_another(&name, &toolchain.reference, &new);
                     let all_pins = self.lock.toolchains.entry(name).or_default();
                     let others = |key: &str, pin: &ToolchainPin| {
                         let mut others = blueprint.manifest.toolchains.iter().map(|other| &other.reference);
                         others.any(|other| *other != toolchain.reference && pins(key, pin, other))
                     };
                     all_pins.retain(|key, pin| !same(key, &toolchain.reference) || others(key, pin));
-                    all_pins.insert(key(&toolchain.reference), pin(found));
+                    all_pins.insert(key(&toolchain.reference), new);
                 }
-                Err(error) => problems.push(error.at(toolchain.span)),
+                Err(error) => problems.push(elsewhere(&error, platforms, error.at(toolchain.span))),
             }
         }
         problems.dedup();
@@ -152,6 +155,35 @@ impl<'a> Locker<'a> {
             return Ok(());
         }
         Err(Problems { diagnostics: problems, sources: self.blueprint.sources.clone() }.into())
+    }
+
+    /// The pin that was found, with the commit that is known of it.
+    fn kept_commit(&self, platform: &str, reference: &str, new: ToolchainPin) -> ToolchainPin {
+        let without = |pin: &ToolchainPin| {
+            let mut pin = pin.clone();
+            if let ToolchainSource::Repository { commit, .. } = &mut pin.source {
+                *commit = None;
+            }
+            pin
+        };
+        let old = self.lock.toolchain(platform, reference).filter(|old| self.toolchains_only && without(old) == new);
+        old.cloned().unwrap_or(new)
+    }
+
+    /// A warning where a reference is pinned for a platform in another version than for one that keeps its pin.
+    fn told_of_another(&self, platform: &str, reference: &str, new: &ToolchainPin) {
+        if self.update.any() {
+            return;
+        }
+        let others = self.lock.toolchains.keys().filter(|other| *other != platform);
+        let pinned = others.filter_map(|other| Some((other, self.lock.toolchain(other, reference)?)));
+        for (other, old) in pinned.filter(|(_, old)| old.version.is_some() && old.version != new.version) {
+            let version = |pin: &ToolchainPin| pin.version.clone().unwrap_or_default();
+            let (was, now) = (version(old), version(new));
+            self.context.reporter.event(Event::Warning(format!(
+                "{reference} is {was} for {other}, and {now} for {platform}; the same for all: alloy lock --update={reference}"
+            )));
+        }
     }
 
     /// An error for toolchains that a task unpacks and the manifest does not list: nothing pins them.
@@ -300,6 +332,17 @@ fn pin(found: Resolved) -> ToolchainPin {
         Artifact::Repository { url, version } => (ToolchainSource::Repository { url, commit: None }, version),
     };
     ToolchainPin { source, method: Some(found.method.name().to_owned()), version: Some(version) }
+}
+
+/// What the catalog has for some platforms can be pinned for these alone.
+fn elsewhere(error: &CatalogError, platforms: &[Platform], problem: Diagnostic) -> Diagnostic {
+    let CatalogError::Platform { known, .. } = error else { return problem };
+    let there: Vec<_> = platforms.iter().map(ToString::to_string).filter(|platform| known.contains(platform)).collect();
+    if there.is_empty() {
+        return problem;
+    }
+    let (all, some) = (known.join(", "), there.join(","));
+    problem.help(format!("it is there for {all}; `--platform {some}` pins it for that alone"))
 }
 
 /// A reference as a key: it says which version it stands for.

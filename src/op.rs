@@ -33,7 +33,7 @@ pub use userinfo::{
     passwords_given, passwords_in, passwords_of, passwords_written, percent_decoded, tokens_written, without_logins,
     without_userinfo,
 };
-pub use users::{user, users_wanted};
+pub use users::{Wanted as WantedUser, user, users_wanted};
 
 /// Bytes that exist before the step runs, named by where the author said they come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -39,8 +39,13 @@ fn os(text: &str) -> (String, bool) {
 }
 
 /// Lets `host` know the users and groups that `steps` name; those that are not there, and that no step before seems to
-/// make, are an error.
-pub fn users(host: &mut Host, steps: &[&Step], pending: impl Fn(usize) -> bool) -> Result<(), InstallError> {
+/// make, are an error. What a pending step creates is not there.
+pub fn users(
+    host: &mut Host,
+    steps: &[&Step],
+    developer: Option<&str>,
+    pending: impl Fn(usize) -> bool,
+) -> Result<(), InstallError> {
     let owners = || steps.iter().flat_map(|step| &step.ops).filter_map(owner);
     let mut names: Vec<&str> = owners().map(|owner| owner.user.as_str()).collect();
     names.extend(steps.iter().flat_map(|step| &step.ops).filter_map(user));
@@ -53,9 +58,10 @@ pub fn users(host: &mut Host, steps: &[&Step], pending: impl Fn(usize) -> bool) 
     }
     let accounts = host.users();
     let to_do: Vec<&Step> = steps.iter().enumerate().filter(|(at, _)| pending(*at)).map(|(_, step)| *step).collect();
-    let unknown = users_wanted(&to_do).into_iter().filter(|(name, _)| accounts.user(name).is_err());
-    let unknown: Vec<_> =
-        unknown.map(|(name, step)| (name.to_owned(), format!("{}:{}: {}", step.file, step.line, step.name))).collect();
+    let wanted = users_wanted(&to_do, developer, |_| false).into_iter();
+    let unknown = wanted.filter(|wanted| wanted.sure && accounts.user(wanted.name).is_err());
+    let place = |step: &Step| format!("{}:{}: {}", step.file, step.line, step.name);
+    let unknown: Vec<_> = unknown.map(|wanted| (wanted.name.to_owned(), place(wanted.step))).collect();
     if unknown.is_empty() { Ok(()) } else { Err(InstallError::Users { names: unknown }) }
 }
 

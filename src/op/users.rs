@@ -2,20 +2,72 @@
 
 use super::{Command, Op, Step};
 
-/// Users that `steps` run commands as, each with the first step that does so for sure, whatever is there. Left out are
-/// those that a step before seems to make.
-pub fn users_wanted<'a>(steps: &[&'a Step]) -> Vec<(&'a str, &'a Step)> {
-    let mut wanted: Vec<(&str, &Step)> = Vec::new();
-    let guarded = |step: &Step| step.guards.skip_if.is_some() || step.guards.creates.is_some();
-    for (at, step) in steps.iter().enumerate().filter(|(_, step)| !guarded(step)) {
-        for name in step.ops.iter().filter_map(user) {
-            let known = wanted.iter().any(|(other, _)| *other == name);
-            if !known && !steps[..at].iter().any(|step| mentions(step, name)) {
-                wanted.push((name, step));
+/// A user that a step needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The first step that needs it.
+    pub step: &'a Step,
+    /// The step runs, as far as anybody can say; else its `skip_if` may hold.
+    pub sure: bool,
+}
+
+/// Users that `steps` run commands as, each with the first step that does so, if there is one that does for sure. Left out
+/// are those that a step before seems to make. `dev` is the developer's name: files of that owner need it, too, while those
+/// of others may be of packages' users. `there` says whether what a step `creates` is there already.
+pub fn users_wanted<'a>(steps: &[&'a Step], dev: Option<&str>, mut there: impl FnMut(&str) -> bool) -> Vec<Wanted<'a>> {
+    let mut wanted: Vec<Wanted<'a>> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        let owners = step.ops.iter().filter_map(owner).filter(|name| Some(*name) == dev);
+        let names: Vec<&str> = step.ops.iter().filter_map(user).chain(owners).collect();
+        if names.is_empty()
+            || step.guards.creates.as_deref().is_some_and(|it| creates(step, it, &steps[..at], &mut there))
+        {
+            continue;
+        }
+        for name in names {
+            let skip_if = step.guards.skip_if.as_deref();
+            // It may well be what asks whether the user is there.
+            if skip_if.is_some_and(asks) || steps[..at].iter().any(|step| mentions(step, name)) {
+                continue;
+            }
+            let new = Wanted { name, step, sure: skip_if.is_none() };
+            match wanted.iter_mut().find(|other| other.name == name) {
+                None => wanted.push(new),
+                Some(other) if new.sure && !other.sure => *other = new,
+                Some(_) => {}
             }
         }
     }
     wanted
+}
+
+/// True if what `step` creates may be there when it begins.
+fn creates(step: &Step, path: &str, before: &[&Step], there: &mut impl FnMut(&str) -> bool) -> bool {
+    let by = |op: &Op| match op {
+        Op::Run { command: Command::Shell(text) | Command::Strict(text), .. } => text.contains(path),
+        Op::Run { command: Command::Argv(words), .. } => words.iter().any(|word| word.contains(path)),
+        Op::MakeDir { path: made } | Op::WriteFile { path: made, .. } | Op::PlaceBlob { path: made, .. } => {
+            made == path
+        }
+        Op::Unpack { dest, .. } | Op::Copy { dest, .. } => dest == path,
+        _ => false,
+    };
+    !step.guards.always_run && (before.iter().flat_map(|step| &step.ops).any(by) || there(path))
+}
+
+/// True for a condition that is about users.
+fn asks(condition: &str) -> bool {
+    ["id ", "getent", "passwd", "/home/", "whoami"].iter().any(|word| condition.contains(word))
+}
+
+/// Whose an operation makes files.
+fn owner(op: &Op) -> Option<&str> {
+    match op {
+        Op::SetAttributes { owner, .. } => owner.as_ref().map(|owner| owner.user.as_str()),
+        _ => None,
+    }
 }
 
 /// Whom an operation runs a command as, if not as root.
@@ -31,7 +83,7 @@ fn mentions(step: &Step, name: &str) -> bool {
     step.ops.iter().any(|op| match op {
         Op::Run { user: Some(user), .. } if user != "root" => false,
         Op::Run { command: Command::Shell(text) | Command::Strict(text), .. } => names(text, name),
-        Op::Run { command: Command::Argv(words), .. } => words.iter().any(|word| names(word, name)),
+        Op::Run { command: Command::Argv(words), .. } => names(&words.join(" "), name),
         Op::AptInstall { packages, debs, .. } => {
             !debs.is_empty() || packages.iter().any(|package| package.contains(name))
         }
@@ -43,12 +95,28 @@ fn mentions(step: &Step, name: &str) -> bool {
 /// Programs that make users, whatever these are called: in a loop, the script does not have their names.
 const MAKERS: [&str; 4] = ["useradd", "adduser", "newusers", "sysusers"];
 
+/// Programs that make nobody, whomever they name.
+const USERS: [&str; 9] = ["chown", "chgrp", "install", "setfacl", "su", "runuser", "id", "usermod", "getent"];
+
 /// True for a text that makes users, or in which `name` is a word that is no part of a path: `/dev/null` does not speak
-/// of `dev`, `/home/dev` does.
+/// of `dev`, `/home/dev` does. Who gives files to a user does not make it.
 fn names(text: &str, name: &str) -> bool {
     if MAKERS.iter().any(|maker| text.contains(maker)) {
         return true;
     }
+    let commands = text.split(|c: char| matches!(c, '\n' | ';' | '&' | '|' | '(' | ')' | '{' | '}'));
+    commands.filter(|command| !only_uses(command)).any(|command| speaks(command, name))
+}
+
+/// True for a command that needs users, and makes none.
+fn only_uses(command: &str) -> bool {
+    let keyword =
+        |word: &&str| matches!(*word, "if" | "then" | "else" | "elif" | "while" | "until" | "do" | "!" | "sudo");
+    let program = command.split_whitespace().find(|word| !keyword(word)).unwrap_or_default();
+    USERS.contains(&program.rsplit('/').next().unwrap_or_default())
+}
+
+fn speaks(text: &str, name: &str) -> bool {
     let of_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     text.match_indices(name).any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + name.len()..]);
@@ -66,13 +134,21 @@ mod tests {
         for text in [
             "useradd -m dev",
             "for i in 1 2; do useradd u$i; done",
-            "install -d -o dev /x",
             "mkdir /home/dev",
+            "id dev || ./make-user dev",
             "./make-user dev",
         ] {
             assert!(names(text, "dev"), "{text}");
         }
-        for text in ["echo x > /dev/null", "apt-get install libfoo-dev", "devs", "echo a_dev"] {
+        for text in [
+            "echo x > /dev/null",
+            "apt-get install libfoo-dev",
+            "devs",
+            "echo a_dev",
+            "install -d -o dev /x",
+            "mkdir -p /opt/x && chown -R dev:dev /opt/x",
+            "if ! id dev; then exit 1; fi",
+        ] {
             assert!(!names(text, "dev"), "{text}");
         }
     }

@@ -69,6 +69,8 @@ pub struct Lowered {
     pub sizes: BTreeMap<String, u64>,
     /// URLs of downloads whose digests the blueprint's author wrote.
     pub authored: BTreeSet<String>,
+    /// Whom the blueprint is made for: `DEV_USERNAME`.
+    pub developer: Option<String>,
     /// Secrets that the steps use.
     pub secrets: Secrets,
     /// Lines worth showing.
@@ -167,6 +169,7 @@ fn from(
         layers,
         image,
         sizes: lock.sizes(),
+        developer: env.developer().map(str::to_owned),
         secrets: env.secrets,
         notes: env.notes,
         warnings: problems,

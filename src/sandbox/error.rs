@@ -154,7 +154,7 @@ impl SandboxError {
             }
             Self::NoRange { hint, .. } => Some(hint.clone()),
             Self::Unknown { kind: "user", name } => Some(format!(
-                "make it in an earlier task (`useradd --create-home {name}`), or with `user: {name}` in the manifest's `image`"
+                "make it in an earlier task (`useradd --create-home {name}`); `alloy build` does with `--user {name}`, or `user: {name}` in the manifest's `image`"
             )),
             Self::Unknown { kind, name } => Some(format!("make it in an earlier task (`{kind}add {name}`)")),
             Self::Overlay { .. } => Some(

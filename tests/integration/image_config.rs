@@ -137,6 +137,37 @@ fn a_working_directory_that_is_a_file_is_an_error() {
 }
 
 /// A published blueprint says `run_as` of a user whom its host has.
+/// Neither what a task creates below nowhere, nor who gives files to the user, nor an owner hides that nobody makes it.
+#[test]
+fn whom_nobody_makes_is_told_however_a_task_needs_it() {
+    let manifest = "name: D\nversion: 1.0.0\nrun_order: [tasks.yml]\n";
+    let first = "- {name: first, action: run_command, reason: test, command: 'touch /srv/x && test -e /nowhere || echo it ran'}\n";
+    let give =
+        "- {name: give, action: run_command, reason: test, command: 'mkdir -p /opt/x && chown dev:dev /opt/x'}\n";
+    let theirs =
+        "- {name: theirs, action: run_command, reason: test, run_as: '{{.Vars.DEV_USERNAME}}', command: 'true'";
+    let build = |tasks: &str| {
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)]);
+        let mut command = shared().alloy(&["build", text(blueprint.path()), "-t", "needed", "--no-cache"]);
+        run(command.env("DEV_USERNAME", "dev"))
+    };
+    for tasks in [
+        format!("{first}{theirs}, creates: '/home/{{{{.Vars.DEV_USERNAME}}}}/who'}}\n"),
+        format!("{first}{give}{theirs}}}\n"),
+        format!(
+            "{first}- {{name: theirs, action: write_env_file, file: /srv/y, content: y, owner: '{{{{.Vars.DEV_USERNAME}}}}'}}\n"
+        ),
+    ] {
+        let said = build(&tasks).fails(1).stderr;
+        assert!(said.contains("there is no user `dev` in the image") && said.contains("theirs"), "{tasks}: {said}");
+        assert!(said.contains("--user dev") && !said.contains("it ran"), "{tasks}: {said}");
+    }
+    // What is there already, or what may be held back, keeps nobody from building.
+    build(&format!("{first}{theirs}, creates: /etc/passwd}}\n")).ok();
+    let said = build(&format!("{first}{theirs}, skip_if: 'test -e /srv/x'}}\n")).ok().stderr;
+    assert!(said.contains("no task before makes the user `dev`; `--user dev` does"), "{said}");
+}
+
 #[test]
 fn whom_nobody_makes_is_told_before_anything_runs() {
     let tasks = "- {name: first, action: run_command, reason: test, command: 'echo it ran'}\n\

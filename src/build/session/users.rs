@@ -2,27 +2,55 @@
 
 use super::{Result, Session};
 use crate::build::BuildError;
-use crate::op::users_wanted;
+use crate::event::Event;
+use crate::op::{Step, WantedUser, users_wanted};
+use crate::target::facts::{FactsRequest, World};
 use crate::target::image::RequestError;
 
 impl Session<'_> {
-    /// An error, before anything runs, if a task will run as a user whom nobody makes.
+    /// An error, before anything runs, if a task will run as a user whom nobody makes; a warning, if it may.
     pub(super) fn users(&mut self) -> Result<()> {
         let ahead = std::mem::take(&mut self.ahead);
-        for (name, step) in users_wanted(&ahead.iter().collect::<Vec<_>>()) {
-            // Of the first task, it is told when it begins.
-            if ahead.first().is_some_and(|first| std::ptr::eq(first, step)) {
-                continue;
-            }
-            match self.target()?.identity(name) {
-                Ok(_) => {}
-                Err(RequestError::Failed { .. }) => {
-                    let (name, task) = (self.lowered.secrets.mask(name), self.lowered.secrets.mask(&step.name));
-                    return Err(BuildError::User { name, task, file: step.file.clone(), line: step.line });
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let steps: Vec<&Step> = ahead.iter().collect();
+        let mut failed = None;
+        let (lowered, target) = (self.lowered, self.target()?);
+        let wanted = users_wanted(&steps, lowered.developer.as_deref(), |path| {
+            let exists = target.facts(at(path)).map(|world| world == World::Exists);
+            exists.unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                true
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
         }
+        // Of the first task, it is told when it begins.
+        let first = |wanted: &WantedUser<'_>| ahead.first().is_some_and(|first| std::ptr::eq(first, wanted.step));
+        wanted.iter().filter(|wanted| !first(wanted)).try_for_each(|wanted| self.is_there(wanted))
+    }
+
+    fn is_there(&mut self, wanted: &WantedUser<'_>) -> Result<()> {
+        let WantedUser { name, step, sure } = *wanted;
+        match self.target()?.identity(name) {
+            Ok(_) => return Ok(()),
+            Err(RequestError::Failed { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (name, task) = (self.lowered.secrets.mask(name), self.lowered.secrets.mask(&step.name));
+        if sure {
+            return Err(BuildError::User { name, task, file: step.file.clone(), line: step.line });
+        }
+        let place = format!("{}:{}: {task}", step.file, step.line);
+        let warning = format!(
+            "{place}: unless its `skip_if` holds, it will fail: no task before makes the user `{name}`; `--user {name}` does"
+        );
+        self.resolver.reporter.event(Event::Warning(warning));
         Ok(())
     }
+}
+
+/// Asks whether something is at `path`, and nothing else.
+fn at(path: &str) -> FactsRequest {
+    let (dest, creates) = ("/".to_owned(), Some(path.to_owned()));
+    FactsRequest { dest, owner: None, creates, sets_attributes: false, tops: None }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diff::is_overlay_attribute;
 use crate::root::{Root, RootError};
-use crate::tar::{Kind, TarError, for_each};
+use crate::tar::{TarError, for_each};
 use crate::whiteout::{self, Name};
 
 pub(crate) mod content;
@@ -92,12 +92,15 @@ pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Resu
         // Overlay's own attributes in an image would be orders to our mount.
         entry.xattrs.retain(|(name, _)| !is_overlay_attribute(name));
         let parent = entry.path.parent().unwrap_or(Path::new("")).to_owned();
+        if whiteout::is_inside(&entry.path) {
+            return extractor.pseudo_link(&entry, content);
+        }
         match whiteout::classify(crate::tar::file_name(&entry.path)) {
             Name::Plain => extractor.place(&entry, content),
             Name::Reserved => Ok(()),
             Name::Opaque => extractor.opaque(&parent),
-            Name::Whiteout(name) if entry.kind == Kind::File => extractor.whiteout(&parent, name),
-            Name::Whiteout(_) => Ok(()),
+            // Whatever has the name: union file systems made theirs hard links of each other.
+            Name::Whiteout(name) => extractor.whiteout(&parent, name),
         }
     })?;
     let unlinked = extractor.unlinked.take();

@@ -2,11 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Before the name of what is gone.
 pub const PREFIX: &str = ".wh.";
 /// In a directory of which nothing from below is to be seen.
 pub const OPAQUE: &str = ".wh..wh..opq";
+/// Where aufs keeps the files that have several names, to which those are links.
+pub const PSEUDO_LINKS: &str = ".wh..wh.plnk";
 /// Before names that union file systems keep for themselves; never part of an image.
 const RESERVED: &str = ".wh..wh.";
 
@@ -44,6 +47,12 @@ pub fn classify(name: &OsStr) -> Name<'_> {
     }
 }
 
+/// True for what lies below a name that is no ordinary file's: no image has it.
+pub fn is_inside(path: &Path) -> bool {
+    let above = path.parent().unwrap_or(Path::new(""));
+    above.iter().any(|name| classify(name) != Name::Plain)
+}
+
 /// The member that says that `name` is gone.
 pub fn of(name: &OsStr) -> OsString {
     let mut whiteout = OsString::from(PREFIX);
@@ -63,6 +72,9 @@ mod tests {
         assert_eq!(classify(OsStr::new(".wh..wh..opq")), Name::Opaque);
         assert_eq!(classify(OsStr::new(".wh..wh.plnk")), Name::Reserved);
         assert_eq!(classify(OsStr::new(".wh...")), Name::Reserved);
+        for (path, inside) in [("a/.wh.b/c", true), (".wh..wh.plnk/1.2", true), ("a/.wh.b", false), ("a/b/c", false)] {
+            assert_eq!(is_inside(Path::new(path)), inside, "{path}");
+        }
         assert_eq!(of(OsStr::new("x")), ".wh.x");
     }
 }

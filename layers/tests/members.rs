@@ -12,11 +12,11 @@ use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::tree::{difference, read};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-const BASE: [&str; 5] = ["a/ 750", "a/b/ 700", "a/b/f", "a/b/g", "a/h"];
+const BASE: [&str; 6] = ["a/ 750", "a/b/ 700", "a/b/f", "a/b/g", "a/h", "s -> a/h"];
 /// What may lie between the base and the layer.
 const BETWEEN: [&str; 5] = ["", ".wh.a", "a/.wh.b", "a/.wh..wh..opq", "a/b/.wh..wh..opq"];
 /// What the layer is made of.
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 14] = [
     "a/ 770",
     "a/b/ 707",
     "a/b/f",
@@ -28,12 +28,15 @@ const MEMBERS: [&str; 11] = [
     "a/b/.wh.f",
     "a/.wh..wh..opq",
     "a/b/.wh..wh..opq",
+    ".wh.a/",
+    "a/b/.wh.f = a/b/g",
+    "a/.wh.b/f",
 ];
 
 /// What a layer may lie on that has links, or is none.
 const LED: [&str; 6] = ["", "l -> a", "l -> /a/b", "l/ 750", "l -> nowhere", "a"];
 /// And what such a layer is made of.
-const LEADS: [&str; 17] = [
+const LEADS: [&str; 20] = [
     "a/ 770",
     "l/n",
     "l/b/n",
@@ -51,6 +54,9 @@ const LEADS: [&str; 17] = [
     "a/b char",
     "x/.wh.y",
     "l/h/z",
+    "l/.wh.h -> nowhere",
+    "n = s",
+    "n = l",
 ];
 
 fn layer<'m>(members: impl IntoIterator<Item = &'m &'m str>) -> Vec<u8> {
@@ -66,6 +72,7 @@ fn layer<'m>(members: impl IntoIterator<Item = &'m &'m str>) -> Vec<u8> {
             Some((path, "char")) => of(Kind::CharDevice, path, ""),
             Some((path, rest)) if rest.starts_with("-> ") => of(Kind::Symlink, path, &rest[3..]),
             Some((path, rest)) if rest.starts_with("= ") => of(Kind::HardLink, path, &rest[2..]),
+            None if member.ends_with('/') => plain_directory(Path::new(member.trim_end_matches('/'))),
             Some((path, mode)) => {
                 Entry { mode: u32::from_str_radix(mode, 8).unwrap(), ..plain_directory(Path::new(path)) }
             }

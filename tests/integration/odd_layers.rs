@@ -10,12 +10,12 @@ use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use crate::support::forged::Forged;
 use crate::support::{Store, blueprint, text, tool};
 
-/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`), and what there is
+/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`, `path pipe`), and what there is
 /// in the end.
 type Case = (&'static str, &'static [&'static [&'static str]], &'static str);
 
 /// All lie below `odd/NAME`, and `@` stands for that in links that are absolute.
-const CASES: [Case; 19] = [
+const CASES: [Case; 27] = [
     (
         "whiteout-through-a-link",
         &[&["etc/gone", "etc/stays", "loc -> @/etc"], &["loc/.wh.gone"]],
@@ -38,6 +38,14 @@ const CASES: [Case; 19] = [
     ("anew-in-one-layer", &[&["d/a"], &["d/.wh.a", "d/a"]], "d/ d/a"),
     ("gone-and-anew", &[&["d/a"], &[".wh.d"], &["d/b"]], "d/ d/b"),
     ("whiteouts-of-dots", &[&["d/a"], &["d/.wh..", "d/.wh..."]], "d/ d/a"),
+    ("whiteout-that-is-a-link", &[&["a/x", "a/q"], &["a/.wh.x -> q"]], "a/ a/q"),
+    ("whiteout-that-is-a-hard-link", &[&["a/x", "a/q"], &["a/.wh.x = a/q"]], "a/ a/q"),
+    ("whiteout-that-is-a-directory", &[&["a/x", "a/q"], &["a/.wh.x/"]], "a/ a/q"),
+    ("whiteout-that-is-a-node", &[&["a/x", "a/q"], &["a/.wh.x char"]], "a/ a/q"),
+    ("below-a-whiteout", &[&["a/x", "a/q"], &["a/.wh.x/y", "a/r"]], "a/ a/q a/r"),
+    ("below-a-name-of-aufs", &[&["a/x"], &["a/.wh..wh.orph/y", "a/.wh..wh.aufs"]], "a/ a/x"),
+    ("link-to-a-lower-link", &[&["d/a", "l -> d/a"], &["h = l"]], "d/ d/a h@ l@"),
+    ("link-to-a-lower-pipe", &[&["p pipe"], &["h = p"]], "h p"),
     ("twice-in-one-layer", &[&["a"], &["b", "b/", "b/x"]], "a b/ b/x"),
 ];
 
@@ -61,6 +69,7 @@ fn layer(number: usize, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
             let (kind, link) = match rest.split_once(' ') {
                 Some(("->", target)) => (Kind::Symlink, target.replace('@', &format!("/odd/{name}"))),
                 Some(("=", target)) => (Kind::HardLink, at(target)),
+                _ if rest == "pipe" => (Kind::Fifo, String::new()),
                 _ if rest == "char" => (Kind::CharDevice, String::new()),
                 _ if path.ends_with('/') => (Kind::Directory, String::new()),
                 _ => (Kind::File, String::new()),

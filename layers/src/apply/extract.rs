@@ -53,7 +53,7 @@ pub(crate) struct Extractor<'a> {
     pub(super) policy: Policy<'a>,
     /// A directory, by the path that members have for it.
     pub(super) parent: Option<(PathBuf, Directory)>,
-    times: BTreeMap<PathBuf, (i64, u32)>,
+    pub(super) times: BTreeMap<PathBuf, (i64, u32)>,
     /// What the layer has made, by paths without links.
     pub(super) made: BTreeSet<PathBuf>,
     /// Directories that it did not make, and that were made for what is in them.
@@ -67,6 +67,8 @@ pub(crate) struct Extractor<'a> {
     pub(super) implied: bool,
     /// The first hard link whose file can only be in a tree that was not given.
     pub(super) unlinked: Option<ApplyError>,
+    /// Files of aufs are there, under no name that an image has.
+    pub(super) pseudo_links: bool,
     /// Directories and files that were implied.
     pub(super) names: Names,
 }
@@ -92,6 +94,7 @@ impl<'a> Extractor<'a> {
             skipped: Vec::new(),
             implied: false,
             unlinked: None,
+            pseudo_links: false,
             names: Names::default(),
         }
     }
@@ -180,6 +183,7 @@ impl<'a> Extractor<'a> {
 
     /// Sets the times of directories, when nothing is put into them any more.
     pub(crate) fn finish(mut self) -> Result<Finished, ApplyError> {
+        self.drop_pseudo_links()?;
         self.hide_all()?;
         self.drop_hidden_whiteouts()?;
         for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
@@ -195,7 +199,7 @@ impl<'a> Extractor<'a> {
 }
 
 /// Forgets what was made below `path`, and is gone.
-fn forget_below(made: &mut BTreeSet<PathBuf>, times: &mut BTreeMap<PathBuf, (i64, u32)>, path: &Path) {
+pub(super) fn forget_below(made: &mut BTreeSet<PathBuf>, times: &mut BTreeMap<PathBuf, (i64, u32)>, path: &Path) {
     let from = (Bound::Excluded(path), Bound::Unbounded);
     let below = made.range::<Path, _>(from).take_while(|below| below.starts_with(path));
     for gone in below.cloned().collect::<Vec<_>>() {

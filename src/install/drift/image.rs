@@ -10,7 +10,7 @@ use layers::digest::{Digest, Hasher};
 use layers::root::Root;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarError, file_name, for_each};
-use layers::whiteout::{Name, classify};
+use layers::whiteout::{Name, classify, is_inside};
 use serde_json::Value;
 
 use super::super::InstallError;
@@ -154,6 +154,9 @@ impl Tree {
     fn entry(&mut self, layer: &str, entry: Entry, content: &mut dyn Read) -> Result<(), InstallError> {
         let by = layer.to_owned();
         let below = |tree: &mut Self, path: &Path| tree.paths.retain(|other, _| !other.starts_with(path));
+        if is_inside(&entry.path) {
+            return Ok(());
+        }
         match classify(file_name(&entry.path)) {
             Name::Plain => {}
             Name::Whiteout(name) => {

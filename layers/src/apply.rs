@@ -1,5 +1,6 @@
 //! A layer's tar, put on a directory (OCI image-spec 1.1, "Applying Changesets").
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::whiteout::{self, Name};
 pub(crate) mod content;
 mod extract;
 mod hidden;
+mod last;
 mod links;
 mod seen;
 mod way;
@@ -50,6 +52,8 @@ pub struct Applied {
     /// Device nodes that this user may not make, and those that overlay would take for whiteouts. What is below is not seen
     /// in their place.
     pub skipped_devices: Vec<String>,
+    /// Extended attributes that cannot be set here, and of each the first file that is without it.
+    pub left_attributes: BTreeMap<String, String>,
     /// The layer left out directories it needs, goes through links or links to files below, or deletes what is not there:
     /// the tree depends on what is below. Without [`ApplyOptions::parents`] it is not what it is to be.
     pub implied_parents: bool,
@@ -86,7 +90,7 @@ fn shown(path: &Path) -> String {
 
 /// Applies the uncompressed tar in `reader` to `root`.
 pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
-    let policy = Policy { ownership: options.ownership, xattrs: true, form: options.form, parents: options.parents };
+    let policy = Policy { ownership: options.ownership, form: options.form, parents: options.parents };
     let mut extractor = Extractor::new(root, policy);
     let entries = for_each::<_, ApplyError>(reader, |mut entry, content| {
         // Overlay's own attributes in an image would be orders to our mount.
@@ -108,6 +112,6 @@ pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Resu
         (Form::Plain, Some(error)) => return Err(error),
         (_, unlinked) => unlinked,
     };
-    let Finished { skipped_devices, implied_parents, whiteouts } = extractor.finish()?;
-    Ok(Applied { entries, skipped_devices, implied_parents, whiteouts, unlinked })
+    let Finished { skipped_devices, left_attributes, implied_parents, whiteouts } = extractor.finish()?;
+    Ok(Applied { entries, skipped_devices, left_attributes, implied_parents, whiteouts, unlinked })
 }

@@ -5,14 +5,19 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::hidden::make_opaque;
+use super::last::{Last, OWNER};
 use super::{ApplyError, Form, content};
 use crate::ids::Exchange;
 use crate::root::{Directory, FileKind, Root, RootError};
 use crate::tar::budget::Names;
 use crate::tar::{Content, Entry, Kind, file_name};
+
+/// Attributes that are told of at the most.
+const LEFT: usize = 100;
 
 /// Who owns what is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +45,16 @@ impl Ownership {
 /// How members are treated.
 pub(crate) struct Policy<'a> {
     pub(crate) ownership: Ownership,
-    /// Extended attributes are set; those that this user may not set are left out for [`Ownership::Invoker`].
-    pub(crate) xattrs: bool,
     pub(crate) form: Form,
     /// What is below, if that is known.
     pub(crate) parents: Option<&'a [Root]>,
+}
+
+impl Policy<'_> {
+    /// Modes hold for whoever runs this: directories get those that would keep him out at last.
+    pub(super) fn opens(&self) -> bool {
+        self.ownership == Ownership::Invoker
+    }
 }
 
 /// Makes files below a root. Directories get their times at the end, when nothing is put into them any more.
@@ -53,7 +63,7 @@ pub(crate) struct Extractor<'a> {
     pub(super) policy: Policy<'a>,
     /// A directory, by the path that members have for it.
     pub(super) parent: Option<(PathBuf, Directory)>,
-    pub(super) times: BTreeMap<PathBuf, (i64, u32)>,
+    pub(super) last: Last,
     /// What the layer has made, by paths without links.
     pub(super) made: BTreeSet<PathBuf>,
     /// Directories that it did not make, and that were made for what is in them.
@@ -63,6 +73,8 @@ pub(crate) struct Extractor<'a> {
     /// Nothing of what is below is seen.
     pub(super) hides_all: bool,
     skipped: Vec<String>,
+    /// By attribute, the first file that is without it.
+    left: BTreeMap<String, String>,
     /// The tree depends on those below it.
     pub(super) implied: bool,
     /// The first hard link whose file can only be in a tree that was not given.
@@ -76,6 +88,7 @@ pub(crate) struct Extractor<'a> {
 /// What came of a layer's members.
 pub(crate) struct Finished {
     pub(crate) skipped_devices: Vec<String>,
+    pub(crate) left_attributes: BTreeMap<String, String>,
     pub(crate) implied_parents: bool,
     pub(crate) whiteouts: Vec<PathBuf>,
 }
@@ -86,12 +99,13 @@ impl<'a> Extractor<'a> {
             root,
             policy,
             parent: None,
-            times: BTreeMap::new(),
+            last: Last::default(),
             made: BTreeSet::new(),
             implied_at: BTreeSet::new(),
             whiteouts: Vec::new(),
             hides_all: false,
             skipped: Vec::new(),
+            left: BTreeMap::new(),
             implied: false,
             unlinked: None,
             pseudo_links: false,
@@ -113,11 +127,14 @@ impl<'a> Extractor<'a> {
         self.parent(entry.path.parent().unwrap_or(Path::new("")))?;
         let Some((_, parent)) = &self.parent else { return Ok(()) };
         let path = if at_root { PathBuf::new() } else { parent.path().join(&name) };
-        let existing = parent.metadata(&name).ok().map(|found| found.kind);
+        self.last.stays(parent, self.policy.opens())?;
+        let found = parent.metadata(&name).ok();
+        let existing = found.map(|found| found.kind);
         let stays = at_root || (entry.kind == Kind::Directory && existing == Some(FileKind::Directory));
         if existing.is_some() && !stays {
             parent.remove_all(&name)?;
-            forget_below(&mut self.made, &mut self.times, &path);
+            forget_below(&mut self.made, &path);
+            self.last.forget_below(&path);
         }
         let mut written_to = None;
         match entry.kind {
@@ -152,16 +169,19 @@ impl<'a> Extractor<'a> {
                 }
             }
         }
-        if stays && !at_root && self.policy.xattrs {
+        if stays && !at_root {
+            if let Some(found) = found.filter(|found| self.policy.opens() && found.mode & OWNER != OWNER) {
+                parent.set_mode(&name, found.mode | OWNER)?;
+            }
             forget_attributes(parent, &name, entry)?;
         }
         if entry.kind != Kind::HardLink {
-            attributes(parent, &name, entry, &self.policy, written_to.as_ref())?;
+            attributes(parent, &name, entry, &self.policy, written_to.as_ref(), &mut self.left)?;
         }
         self.lead_elsewhere(entry, existing, &path);
         match entry.kind {
-            Kind::Directory => drop(self.times.insert(path.clone(), entry.mtime)),
-            _ => drop(self.times.remove(&path)),
+            Kind::Directory => self.last.is_said(path.clone(), entry, self.policy.opens()),
+            _ => self.last.forget(&path),
         }
         self.made.insert(path);
         Ok(())
@@ -181,30 +201,23 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// Sets the times of directories, when nothing is put into them any more.
+    /// Sets times and modes of directories, when nothing is put into them any more.
     pub(crate) fn finish(mut self) -> Result<Finished, ApplyError> {
         self.drop_pseudo_links()?;
         self.hide_all()?;
         self.drop_hidden_whiteouts()?;
-        for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
-            let parent = self.root.directory_without_links(path.parent().unwrap_or(Path::new("")))?;
-            match parent.map(|parent| parent.set_mtime(file_name(&path), mtime)) {
-                Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.unwrap_or(Ok(()))?,
-            }
-        }
-        let Self { skipped, implied, whiteouts, .. } = self;
-        Ok(Finished { skipped_devices: skipped, implied_parents: implied, whiteouts })
+        std::mem::take(&mut self.last).set(self.root)?;
+        let Self { skipped, left, implied, whiteouts, .. } = self;
+        Ok(Finished { skipped_devices: skipped, left_attributes: left, implied_parents: implied, whiteouts })
     }
 }
 
 /// Forgets what was made below `path`, and is gone.
-pub(super) fn forget_below(made: &mut BTreeSet<PathBuf>, times: &mut BTreeMap<PathBuf, (i64, u32)>, path: &Path) {
+pub(super) fn forget_below(made: &mut BTreeSet<PathBuf>, path: &Path) {
     let from = (Bound::Excluded(path), Bound::Unbounded);
     let below = made.range::<Path, _>(from).take_while(|below| below.starts_with(path));
     for gone in below.cloned().collect::<Vec<_>>() {
         made.remove(&gone);
-        times.remove(&gone);
     }
 }
 
@@ -226,6 +239,7 @@ fn attributes(
     entry: &Entry,
     policy: &Policy<'_>,
     file: Option<&File>,
+    left: &mut BTreeMap<String, String>,
 ) -> Result<(), RootError> {
     match policy.ownership {
         Ownership::Archive | Ownership::Exchanged(_) => {
@@ -235,19 +249,31 @@ fn attributes(
         Ownership::Root => parent.set_owner(name, Some(0), Some(0))?,
         Ownership::Invoker => {}
     }
-    if policy.xattrs {
-        for (attribute, value) in &entry.xattrs {
-            match parent.set_xattr(name, attribute, value) {
-                Err(_) if policy.ownership == Ownership::Invoker => {}
-                other => other?,
+    for (attribute, value) in &entry.xattrs {
+        match parent.set_xattr(name, attribute, value) {
+            Err(error) if policy.opens() || may_be_left(attribute, &error) => {
+                if left.len() < LEFT {
+                    let shown = |path: &OsStr| crate::path::shown(path.as_bytes());
+                    let path = parent.path().join(name);
+                    left.entry(shown(attribute)).or_insert_with(|| format!("/{}", shown(path.as_os_str())));
+                }
             }
+            other => other?,
         }
     }
     if let Some(file) = file {
         let set = rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(entry.mode));
         set.map_err(|errno| RootError::new("set the mode of", &entry.path, errno))?;
     } else if entry.kind != Kind::Symlink {
-        parent.set_mode(name, entry.mode)?;
+        let opened = policy.opens() && entry.kind == Kind::Directory;
+        parent.set_mode(name, if opened { entry.mode | OWNER } else { entry.mode })?;
     }
     if entry.kind == Kind::Directory { Ok(()) } else { parent.set_mtime(name, entry.mtime) }
+}
+
+/// Attributes without which a file is no other to those who use it: of a kind that this machine does not have, or lets
+/// nobody set here. What a program may do and who may read a file is never one of them.
+fn may_be_left(attribute: &OsStr, error: &RootError) -> bool {
+    let guards = attribute == "security.capability" || attribute.as_bytes().starts_with(b"system.posix_acl");
+    !guards && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
 }

@@ -31,7 +31,10 @@ impl Extractor<'_> {
         }
         match self.policy.form {
             Form::Plain => match self.root.directory_without_links(&parent)? {
-                Some(directory) => Ok(directory.remove_all(name)?),
+                Some(directory) => {
+                    self.last.stays(&directory, self.policy.opens())?;
+                    Ok(directory.remove_all(name)?)
+                }
                 None => Ok(()),
             },
             Form::OverlayLower => {
@@ -69,8 +72,9 @@ impl Extractor<'_> {
     }
 
     /// Deletes what the layer itself has not made in the directory `path`.
-    fn clear(&self, path: &Path) -> Result<(), ApplyError> {
+    fn clear(&mut self, path: &Path) -> Result<(), ApplyError> {
         let Some(directory) = self.root.directory_without_links(path)? else { return Ok(()) };
+        self.last.stays(&directory, self.policy.opens())?;
         for name in directory.names()? {
             self.clear_below(&directory, &path.join(&name), &name)?;
         }
@@ -93,12 +97,13 @@ impl Extractor<'_> {
         Ok(hides)
     }
 
-    fn clear_below(&self, directory: &Directory, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
+    fn clear_below(&mut self, directory: &Directory, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
         if !self.has(path) {
             return Ok(directory.remove_all(name)?);
         }
         if directory.metadata(name)?.kind == FileKind::Directory {
             let inner = directory.directory(name)?;
+            self.last.stays(&inner, self.policy.opens())?;
             for name in inner.names()? {
                 self.clear_below(&inner, &path.join(&name), &name)?;
             }

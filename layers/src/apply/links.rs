@@ -31,9 +31,9 @@ impl Extractor<'_> {
             return Ok(());
         }
         let place = Path::new(PSEUDO_LINKS);
-        forget_below(&mut self.made, &mut self.times, place);
+        forget_below(&mut self.made, place);
         self.made.remove(place);
-        self.times.remove(place);
+        self.last.forget(place);
         self.implied_at.remove(place);
         Ok(self.root.remove_all(place)?)
     }

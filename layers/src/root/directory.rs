@@ -219,12 +219,20 @@ impl Directory {
         }
     }
 
-    /// The directory `name`, which can be listed. An owner without permission still may give it to himself. What is
+    /// The directory `name`, which can be emptied. An owner without permission still may give it to himself. What is
     /// mounted there belongs to somebody else: an error.
     fn opened_up(&self, name: &OsStr) -> Result<Directory, RootError> {
         let denied = |error: &RootError| error.kind() == io::ErrorKind::PermissionDenied;
         let listed = |directory: Directory| directory.open().map(|_| directory);
         match self.unmounted(name).and_then(listed) {
+            // Root needs none. What nobody may change is told when something is to be deleted in it.
+            Ok(directory) if !rustix::process::geteuid().is_root() => {
+                let mode = directory.own_metadata()?.mode;
+                if mode & 0o300 != 0o300 {
+                    let _ = directory.set_own_mode(mode | 0o700);
+                }
+                Ok(directory)
+            }
             Err(error) if denied(&error) => {
                 self.set_mode(name, 0o700)?;
                 self.unmounted(name)

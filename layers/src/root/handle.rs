@@ -172,6 +172,17 @@ impl Directory {
         Ok(self.metadata(OsStr::new("."))?.inode)
     }
 
+    /// What this directory is, also if it lets nobody in.
+    pub(crate) fn own_metadata(&self) -> Result<Metadata, RootError> {
+        rustix::fs::fstat(&self.fd).map(Metadata::from).map_err(self.failed("look at", OsStr::new("")))
+    }
+
+    /// Sets its permission bits.
+    pub(crate) fn set_own_mode(&self, mode: u32) -> Result<(), RootError> {
+        let set = rustix::fs::chmod(by_descriptor(self.fd.as_fd()), Mode::from_raw_mode(mode));
+        set.map_err(self.failed("set the mode of", OsStr::new("")))
+    }
+
     /// Where the directory is on this machine now.
     pub(crate) fn real_path(&self) -> Result<PathBuf, RootError> {
         let real = std::fs::read_link(by_descriptor(self.fd.as_fd()));

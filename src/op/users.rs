@@ -104,7 +104,7 @@ fn names(text: &str, name: &str) -> bool {
     if MAKERS.iter().any(|maker| text.contains(maker)) {
         return true;
     }
-    let commands = text.split(|c: char| matches!(c, '\n' | ';' | '&' | '|' | '(' | ')' | '{' | '}'));
+    let commands = text.split(['\n', ';', '&', '|', '(', ')', '{', '}']);
     commands.filter(|command| !only_uses(command)).any(|command| speaks(command, name))
 }
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
+use layers::key::KeyHasher;
 use layers::media_type::Descriptor;
 use layers::store::LayerBlob;
 
@@ -355,19 +356,13 @@ fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<Strin
     let own = spec.environment(config_env(&image.config)).unwrap_or_default();
     env.extend(own.into_iter().filter(|(name, _)| name != "PATH"));
     let user = spec.user.as_deref().and_then(|user| user.split(':').next()).unwrap_or("root");
-    let mut key = Hasher::new();
-    let mut part = |bytes: &[u8]| {
-        key.update(&(bytes.len() as u64).to_le_bytes());
-        key.update(bytes);
-    };
-    part(b"profile 2");
-    part(user.as_bytes());
+    let mut key = KeyHasher::new("profile 2").with(user);
     for (name, value) in &env {
-        part(name.as_bytes());
-        part(value.as_bytes());
+        key.part(name);
+        key.part(value);
     }
     for diff_id in session.diff_ids() {
-        part(diff_id.0.as_bytes());
+        key.part(diff_id.0.as_bytes());
     }
     session.value(cache::PROFILES, cache::PROFILE, key.finish(), |session| session.login_environment(user, env))
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use layers::compress::Compression;
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
+use layers::key::KeyHasher;
 use layers::media_type;
 use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -163,13 +164,10 @@ impl Resolver<'_> {
     }
 
     fn base_key(&self, text: &str) -> String {
-        let mut key = Hasher::new();
-        for part in [text, &self.platform.to_string(), self.archive.mirror.as_deref().unwrap_or_default()] {
-            key.update(&(part.len() as u64).to_le_bytes());
-            key.update(part.as_bytes());
-        }
+        let mut key = KeyHasher::new("base").with(text).with(self.platform.to_string());
+        key.part(self.archive.mirror.as_deref().unwrap_or_default());
         if let Some(pin) = self.pin {
-            key.update(Releases::pinned(text, self.platform.debian_arch(), pin).identity().as_bytes());
+            key.part(Releases::pinned(text, self.platform.debian_arch(), pin).identity().as_bytes());
         }
         key.finish().hex()
     }

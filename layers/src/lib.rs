@@ -12,6 +12,7 @@ pub mod digest;
 pub mod disk;
 pub mod holes;
 pub mod ids;
+pub mod key;
 pub mod media_type;
 pub mod path;
 pub mod portable;

@@ -1,7 +1,8 @@
 //! What is in an image, known by what it depends on: it is looked into once, and an image of the same layers never
 //! again, on whatever machine the record comes to.
 
-use layers::digest::{DiffId, Digest, Hasher};
+use layers::digest::{DiffId, Digest};
+use layers::key::KeyHasher;
 
 use super::{BuildError, Session};
 use crate::cache::{self, INVENTORIES, INVENTORY};
@@ -15,15 +16,14 @@ const VERSION: u32 = 4;
 
 /// What the inventory of a stack of layers is recorded under.
 pub(super) fn key(layers: impl IntoIterator<Item = DiffId>) -> Digest {
-    let mut key = Hasher::new();
-    key.update(format!("inventory {VERSION}\0").as_bytes());
-    layers.into_iter().for_each(|layer| key.update(layer.0.as_bytes()));
+    let mut key = KeyHasher::new("inventory").with(VERSION.to_le_bytes());
+    layers.into_iter().for_each(|layer| key.part(layer.0.as_bytes()));
     key.finish()
 }
 
 /// What the inventory of one layer, looked at by itself, is recorded under.
 pub(super) fn key_of_layer(layer: DiffId) -> Digest {
-    Digest::of(format!("inventory {VERSION} of the layer {}", layer.0))
+    KeyHasher::new("inventory of a layer").with(VERSION.to_le_bytes()).with(layer.0.as_bytes()).finish()
 }
 
 /// What is in `image`, known here or by the team, or found out. `None` if it has layers that are not here, and they are

@@ -28,7 +28,8 @@ mod signed_by;
 mod sources;
 mod variant;
 
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
+use layers::key::KeyHasher;
 use serde::{Deserialize, Serialize};
 
 pub use assemble::assemble;
@@ -88,20 +89,13 @@ pub struct BasePlan {
 impl BasePlan {
     /// What the base will be, as a digest: everything that shows in its bytes, and nothing else.
     pub fn identity(&self) -> Digest {
-        let mut hasher = Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(b"deb");
-        part(&VERSION.to_le_bytes());
-        part(self.distribution.as_bytes());
-        part(self.suite.as_bytes());
-        part(self.architecture.as_bytes());
-        part(self.sources.as_bytes());
-        for package in &self.packages {
-            part(package.sha256.as_bytes());
+        let mut key = KeyHasher::new("deb").with(VERSION.to_le_bytes());
+        for text in [&self.distribution, &self.suite, &self.architecture, &self.sources] {
+            key.part(text);
         }
-        hasher.finish()
+        for package in &self.packages {
+            key.part(package.sha256.as_bytes());
+        }
+        key.finish()
     }
 }

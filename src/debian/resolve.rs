@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
+use layers::key::KeyHasher;
 use serde::{Deserialize, Serialize};
 
 use super::closure::closure;
@@ -241,25 +242,18 @@ impl Releases {
 
     /// All that the plan depends on, as a digest: it stays as long as the archive's indexes do.
     pub fn identity(&self) -> Digest {
-        let mut hasher = Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(b"suite");
-        part(&VERSION.to_le_bytes());
+        let mut key = KeyHasher::new("suite").with(VERSION.to_le_bytes());
         for text in [self.distribution.name(), &self.suite, &self.architecture, &self.components] {
-            part(text.as_bytes());
+            key.part(text);
         }
-        part(self.variant.name().as_bytes());
-        self.variant.roots().iter().for_each(|root| part(root.as_bytes()));
+        key.part(self.variant.name());
+        self.variant.roots().iter().for_each(|root| key.part(root));
         for (pocket, main) in self.main() {
-            for text in [&pocket.uri, &pocket.name] {
-                part(text.as_bytes());
-            }
-            part(main.sha256.as_bytes());
+            key.part(&pocket.uri);
+            key.part(&pocket.name);
+            key.part(main.sha256.as_bytes());
         }
-        hasher.finish()
+        key.finish()
     }
 
     /// All packages of `main`.

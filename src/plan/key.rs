@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use layers::compress::Compression;
-use layers::digest::{DiffId, Digest, Hasher};
+use layers::digest::{DiffId, Digest};
+use layers::key::KeyHasher;
 use serde::{Deserialize, Serialize};
 
 use super::{LoweredLayer, Platform, PortableStep};
@@ -27,10 +28,8 @@ impl LayerKey {
 
     /// The same, of what its key is made of.
     pub fn base(identity: Digest, compression: &str, epoch: u64) -> Self {
-        let mut hasher = Hasher::new();
-        let part = format!("base\0{identity}\0{compression}\0{epoch}");
-        hasher.update(part.as_bytes());
-        Self(hasher.finish())
+        let key = KeyHasher::new("base").with(identity.as_bytes()).with(compression).with(epoch.to_le_bytes());
+        Self(key.finish())
     }
 
     /// As what it was hashed to.
@@ -139,38 +138,71 @@ impl Preimage {
     /// What the layer is also found under: what commands see of all below, which is its bytes and `env`, the variables of
     /// the base, in place of how that came about. A layer below that is rebuilt and comes out the same leaves this as it is.
     pub fn output_key(&self, env: &[(String, String)], below: &[DiffId]) -> LayerKey {
-        let mut hasher = Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(b"output");
-        part(&env.len().to_le_bytes());
+        let mut key = KeyHasher::new("output").with((env.len() as u64).to_le_bytes());
         for (name, value) in env {
-            part(name.as_bytes());
-            part(value.as_bytes());
+            key.part(name);
+            key.part(value);
         }
         for DiffId(digest) in below {
-            part(digest.as_bytes());
+            key.part(digest.as_bytes());
         }
-        Self { parent: hasher.finish(), ..self.clone() }.key()
+        Self { parent: key.finish(), ..self.clone() }.key()
     }
 
-    /// The key. Every part goes in with its length, so that parts cannot run together.
+    /// The key.
     pub fn key(&self) -> LayerKey {
-        let mut hasher = Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(&self.version.to_le_bytes());
-        part(self.platform.to_string().as_bytes());
-        part(self.compression.as_bytes());
-        part(&self.epoch.to_le_bytes());
-        part(self.parent.as_bytes());
+        let mut key = KeyHasher::new("layer").with(self.version.to_le_bytes());
+        key.part(self.platform.to_string());
+        key.part(&self.compression);
+        key.part(self.epoch.to_le_bytes());
+        key.part(self.parent.as_bytes());
         for fingerprint in &self.steps {
-            part(fingerprint.0.as_bytes());
+            key.part(fingerprint.0.as_bytes());
         }
-        LayerKey(hasher.finish())
+        LayerKey(key.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::portable::{Ancestor, Facts};
+
+    /// Keys are promises: a change here makes every cached layer of every team unreachable. Whoever means that raises a
+    /// `VERSION`.
+    #[test]
+    fn every_kind_of_key_is_what_it_has_always_been() {
+        let (digest, compression) = (Digest::of("x"), "zstd:3".parse().unwrap());
+        let source = Source::Local { path: "x".into() };
+        let sources = BTreeMap::from([(source.clone(), digest)]);
+        let inputs = Inputs { base: digest, sources, compression, epoch: 1 };
+        let preimage = Preimage {
+            version: VERSION,
+            platform: "linux/arm64/v8".parse().unwrap(),
+            compression: inputs.compression.to_string(),
+            epoch: 1,
+            parent: digest,
+            steps: vec![Fingerprint(digest), Fingerprint(Digest::of("y"))],
+        };
+        let env = [("PATH".to_owned(), "/bin".to_owned())];
+        let step = PortableStep {
+            archive: source,
+            dest: "/opt/x".into(),
+            strip: 1,
+            owner: None,
+            mode: Some(crate::op::Mode::Octal(0o750)),
+            creates: None,
+        };
+        let ancestor =
+            Ancestor { path: "opt".into(), mode: 0o700, uid: 1, gid: 2, xattrs: vec![("user.a".into(), vec![3])] };
+        let facts = Facts { dest: "opt/x".into(), ancestors: vec![ancestor], owner: Some((1000, Some(7))) };
+        let found = [
+            ("base", LayerKey::of_base(digest, &inputs)),
+            ("layer", preimage.key()),
+            ("output", preimage.output_key(&env, &[DiffId(digest)])),
+            ("portable", step.preimage(&facts, &inputs).unwrap().key()),
+        ];
+        let found: String = found.iter().map(|(kind, key)| format!("{kind} {}\n", key.hex())).collect();
+        assert_eq!(found, include_str!("golden.txt"), "{found}");
     }
 }

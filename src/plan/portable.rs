@@ -9,9 +9,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
+use layers::key::KeyHasher;
 use layers::tar::{Entry, plain_directory};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ use super::{Inputs, LayerKey};
 use crate::op::{Archive, Mode, Op, Owner, Source, Step};
 
 /// Raised when the same archive would give other bytes.
-const VERSION: u64 = 4;
+const VERSION: u64 = 5;
 
 /// A step that is nothing but an archive unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,27 +165,28 @@ pub struct PortablePreimage {
 impl PortablePreimage {
     /// What the layer is found under, wherever it is.
     pub fn key(&self) -> LayerKey {
-        use std::os::unix::ffi::OsStrExt;
-        let mut hasher = Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        // Of values, which always can be written.
-        let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
-        part(b"portable");
-        part(&self.version.to_le_bytes());
-        part(self.compression.as_bytes());
-        part(&self.epoch.to_le_bytes());
-        part(self.archive.as_bytes());
-        part(self.dest.as_os_str().as_bytes());
-        part(&self.strip.to_le_bytes());
-        part(&json(serde_json::to_vec(&self.owner)));
-        part(&json(serde_json::to_vec(&self.mode)));
-        for ancestor in &self.ancestors {
-            part(&json(serde_json::to_vec(ancestor)));
+        let mut key = KeyHasher::new("portable").with(self.version.to_le_bytes()).with(&self.compression);
+        key.part(self.epoch.to_le_bytes());
+        key.part(self.archive.as_bytes());
+        key.part(self.dest.as_os_str().as_bytes());
+        key.part(self.strip.to_le_bytes());
+        let id = |id: Option<u32>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        key.part(id(self.owner.map(|(uid, _)| uid)));
+        key.part(id(self.owner.and_then(|(_, gid)| gid)));
+        match &self.mode {
+            None => key.part("none"),
+            Some(Mode::Octal(mode)) => key.part(format!("octal {mode:o}")),
+            Some(Mode::Symbolic(text)) => key.part(format!("symbolic {text}")),
         }
-        hasher.finish().into()
+        for Ancestor { path, mode, uid, gid, xattrs } in &self.ancestors {
+            key.part(path.as_os_str().as_bytes());
+            key.part(format!("{mode:o} {uid} {gid} {}", xattrs.len()));
+            for (name, value) in xattrs {
+                key.part(name.as_bytes());
+                key.part(value);
+            }
+        }
+        key.finish().into()
     }
 }
 

@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use layers::digest::{Digest, Hasher};
+use layers::digest::Digest;
 use layers::holes::Holes;
+use layers::key::KeyHasher;
 use layers::root::{FileKind, Root, RootError};
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
@@ -154,32 +155,25 @@ fn held(store: &Store, directory: &Path, at: &Path, remember: bool) -> io::Resul
     Ok((files::digest_of(store, &directory.join(at), file, remember)?, executable))
 }
 
-/// What a tree comes to: every part with its length.
-struct TreeHasher(Hasher);
+/// What a tree comes to.
+struct TreeHasher(KeyHasher);
 
 impl TreeHasher {
     fn new() -> Self {
-        let mut hasher = Self(Hasher::new());
-        hasher.part(b"alloy-tree-1");
-        hasher
-    }
-
-    fn part(&mut self, bytes: &[u8]) {
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        Self(KeyHasher::new("alloy-tree-1"))
     }
 
     fn member(&mut self, path: &Path, member: &Member, held: Option<&Held>) {
-        self.part(path.as_os_str().as_bytes());
+        self.0.part(path.as_os_str().as_bytes());
         match (member, held) {
             (Member::File, Some((digest, executable))) => {
-                self.part(if *executable { b"program" } else { b"file" });
-                self.part(digest.as_bytes());
+                self.0.part(if *executable { "program" } else { "file" });
+                self.0.part(digest.as_bytes());
             }
-            (Member::File | Member::Directory, _) => self.part(b"directory"),
+            (Member::File | Member::Directory, _) => self.0.part(b"directory"),
             (Member::Link(target), _) => {
-                self.part(b"link");
-                self.part(target.as_os_str().as_bytes());
+                self.0.part(b"link");
+                self.0.part(target.as_os_str().as_bytes());
             }
         }
     }

@@ -92,9 +92,11 @@ fn a_proxy_that_is_dead_is_named() {
     assert!(ended.stderr.contains("https_proxy is http://127.0.0.1:1"), "{}", ended.stderr);
 }
 
+type Refused = fn() -> Answer;
+
 #[test]
 fn a_blob_that_may_not_be_taken_over_is_sent() {
-    let refusals: [(&str, fn() -> Answer); 2] = [
+    let refusals: [(&str, Refused); 2] = [
         ("not for strangers", || Answer::of("401 Unauthorized").with("WWW-Authenticate", "Basic realm=\"x\"")),
         ("no answer", Answer::none),
     ];

@@ -178,6 +178,8 @@ pub struct Unpack {
 pub struct Unpacked {
     /// Device nodes that could not be made.
     pub skipped: Vec<String>,
+    /// Extended attributes that could not be set, and of each the first file that is without it.
+    pub left: BTreeMap<String, String>,
     /// Blobs that are not what they were claimed to be.
     pub wrong: Vec<(Digest, Wrong)>,
 }

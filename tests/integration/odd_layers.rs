@@ -8,6 +8,7 @@ use std::path::Path;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 
 use crate::support::forged::Forged;
+use crate::support::user::User;
 use crate::support::{Store, blueprint, text, tool};
 
 /// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`, `path pipe`), and what there is
@@ -42,21 +43,23 @@ const CASES: [Case; 27] = [
     ("whiteout-that-is-a-hard-link", &[&["a/x", "a/q"], &["a/.wh.x = a/q"]], "a/ a/q"),
     ("whiteout-that-is-a-directory", &[&["a/x", "a/q"], &["a/.wh.x/"]], "a/ a/q"),
     ("whiteout-that-is-a-node", &[&["a/x", "a/q"], &["a/.wh.x char"]], "a/ a/q"),
-    ("below-a-whiteout", &[&["a/x", "a/q"], &["a/.wh.x/y", "a/r"]], "a/ a/q a/r"),
+    ("below-a-whiteout", &[&["a/x", "a/q"], &["a/.wh.x/y", "a/r"]], "a/ a/q a/r a/x"),
     ("below-a-name-of-aufs", &[&["a/x"], &["a/.wh..wh.orph/y", "a/.wh..wh.aufs"]], "a/ a/x"),
     ("link-to-a-lower-link", &[&["d/a", "l -> d/a"], &["h = l"]], "d/ d/a h@ l@"),
     ("link-to-a-lower-pipe", &[&["p pipe"], &["h = p"]], "h p"),
     ("twice-in-one-layer", &[&["a"], &["b", "b/", "b/x"]], "a b/ b/x"),
 ];
 
-/// What umoci 0.4 fails at (a file in the way of a directory, whiteouts of dots), keeps (the node), or takes by the very name that a layer has
-/// for a link's target.
-const NOT_UMOCI: [&str; 5] = [
+/// What umoci 0.4 fails at (a file in the way of a directory, whiteouts of dots), keeps (the node, and what is below names
+/// of whiteouts), or takes by the very name that a layer has for a link's target.
+const NOT_UMOCI: [&str; 7] = [
     "file-becomes-a-directory",
     "whiteout-below-a-file",
     "whiteouts-of-dots",
     "node-of-no-device",
     "link-to-a-lower-file",
+    "below-a-whiteout",
+    "below-a-name-of-aufs",
 ];
 
 /// One layer of all cases that are `wanted`, the one of that number.
@@ -164,4 +167,51 @@ fn odd_layers_are_the_same_to_everybody() {
             assert_eq!(found.get(name).map(String::as_str), Some(expected), "{name}, as {view} has it");
         }
     }
+}
+
+#[test]
+fn attributes_that_cannot_be_set_here_are_left_out() {
+    let (place, store) = (tempfile::tempdir().unwrap(), Store::new());
+    let mut tar = TarWriter::new(Vec::new());
+    for (path, attribute) in [("d", "com.example.of"), ("d/x", "com.example.of"), ("d/y", "org.example.of")] {
+        let xattrs = vec![(attribute.into(), b"v".to_vec())];
+        tar.append(&Entry { xattrs, ..plain_directory(Path::new(path)) }, &mut std::io::empty()).unwrap();
+    }
+    let base = Forged::stack(place.path(), &[shell(place.path()), tar.finish().unwrap()], "gzip -n");
+    let base = base.layout(&place.path().join("base"));
+    let manifest = "name: Odd\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {env_from_profile: false}\n";
+    let task = "- {name: look, action: run_command, reason: test, command: 'echo /d/* > /seen'}\n";
+    let odd = blueprint(&[("manifest.yml", manifest), ("a.yml", task)]);
+    let outputs = ["tar", "dir"].map(|kind| format!("type={kind},dest={}", text(&place.path().join(kind))));
+    let words = ["build", text(odd.path()), "--base", &base, "-o", &outputs[0], "-o", &outputs[1], "--no-attest"];
+    let said = store.run(&words).ok().stderr;
+    let told = "the image keeps them: com.example.of of /d, org.example.of of /d/y";
+    assert_eq!(said.matches(told).count(), 1, "{said}");
+    assert_eq!(fs::read_to_string(place.path().join("dir/seen")).unwrap(), "/d/x /d/y\n");
+}
+
+#[test]
+fn an_ordinary_user_unpacks_directories_that_nobody_may_write_in() {
+    let (user, place) = (User::new(), tempfile::tempdir().unwrap());
+    let mut tar = TarWriter::new(Vec::new());
+    for (path, mode) in [("ro", 0o555), ("ro/in", 0o555), ("ro/in/x", 0o700)] {
+        tar.append(&Entry { mode, ..plain_directory(Path::new(path)) }, &mut std::io::empty()).unwrap();
+    }
+    let mut later = TarWriter::new(Vec::new());
+    for path in ["ro/in/y", "ro/in/.wh.x"] {
+        later.append(&plain_directory(Path::new(path)), &mut std::io::empty()).unwrap();
+    }
+    Forged::stack(place.path(), &[tar.finish().unwrap(), later.finish().unwrap()], "gzip -n")
+        .layout(&place.path().join("base"));
+    let manifest = "name: Odd\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {env_from_profile: false}\n";
+    let task = "- {name: write, action: write_env_file, file: /srv/own, content: own}\n";
+    let odd = blueprint(&[("manifest.yml", manifest), ("a.yml", task)]);
+    tool("cp", &["-r", text(&place.path().join("base")), text(odd.path()), text(&user.home())]).ok();
+    tool("chmod", &["-R", "a+rX", text(&user.home())]).ok();
+    let name = text(odd.path()).rsplit('/').next().unwrap().to_owned();
+    let build = format!("alloy build ~/{name} --base oci:$HOME/base -o type=dir,dest=$HOME/dir --no-attest");
+    // Twice: what was written first is deleted.
+    user.shell(&format!("{build} && {build}")).ok();
+    let found = user.shell("cd dir && find ro -printf '%p %m\\n' | sort").ok().stdout;
+    assert_eq!(found, "ro 555\nro/in 555\nro/in/y 755\n");
 }

@@ -124,11 +124,11 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let root = Root::open(place.path()).unwrap();
         put(&root, &[("a/", 0o555, ""), ("a/b/", 0o500, ""), ("a/b/x", 0o444, ""), ("a/c/", 0, ""), ("a/c/x", 0, "")]);
-        put(&root, &[("a/b/y", 0o644, ""), ("a/b/.wh.x", 0, ""), ("a/.wh.c", 0, ""), ("a/d", 0, "")]);
-        put(&root, &[("a/b/", 0o511, ""), ("a/b/z", 0, "")]);
+        put(&root, &[("a/b/y", 0o644, ""), ("a/b/.wh.x", 0, ""), ("a/.wh.c", 0, ""), ("a/d", 0o400, "")]);
+        put(&root, &[("a/b/", 0o511, ""), ("a/b/z", 0o400, "")]);
         let found: Vec<_> =
             crate::tree::read(&root).unwrap().into_iter().map(|(path, node)| (path, node.mode)).collect();
-        let wanted = [("a", 0o555), ("a/b", 0o511), ("a/b/y", 0o644), ("a/b/z", 0), ("a/d", 0)];
+        let wanted = [("a", 0o555), ("a/b", 0o511), ("a/b/y", 0o644), ("a/b/z", 0o400), ("a/d", 0o400)];
         assert_eq!(found[1..], wanted.map(|(path, mode)| (PathBuf::from(path), mode)));
     }
 

@@ -200,3 +200,34 @@ fn outputs_have_the_whole_name_of_every_tag() {
     assert_eq!(mark(&store, &format!("oci:{}:app:1.2", text(&oci))), "m");
     assert_eq!(mark(&store, &format!("oci-archive:{}:r.example/team/other:1.2", text(&archive))), "m");
 }
+
+#[test]
+fn a_layout_keeps_what_others_wrote_into_its_index() {
+    let (store, layout) = (Store::new(), Layout::new());
+    let mut other = named(&marked(&layout, "m"), "other");
+    other["artifactType"] = json!("application/x.thing");
+    other["urls"] = json!(["https://example.invalid/x"]);
+    other["platform"] = json!({"os": "linux", "architecture": "riscv64", "os.version": "1", "os.features": ["f"]});
+    let mut index = json!({"schemaVersion": 2, "manifests": [other, Value::Null]});
+    index["annotations"] = json!({"of": "somebody"});
+    index["manifests"][1] = named(&marked(&layout, "n"), "replaced");
+    index["manifests"][1]["data"] = json!("e30=");
+    let place = layout.path().join("index.json");
+    fs::write(&place, index.to_string()).unwrap();
+    let (output, blueprint) = (format!("type=oci,dest={}", text(&layout.path())), files_only());
+    let words = ["build", text(blueprint.path()), "-t", "replaced", "--base", "scratch", "-o", &output, "--no-attest"];
+    let tag = |value: &Value| value["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap().to_owned();
+    // Twice: the second time, alloy's own entry is replaced.
+    for tagged in ["replaced", "replaced:latest"] {
+        let words = words.map(|word| if word == "replaced" { tagged } else { word });
+        store.run(&words).ok();
+        let found: Value = serde_json::from_slice(&fs::read(&place).unwrap()).unwrap();
+        assert_eq!(found["annotations"], index["annotations"]);
+        assert_eq!(found["manifests"][0], other);
+        let tags: Vec<String> = found["manifests"].as_array().unwrap().iter().map(tag).collect();
+        assert_eq!(tags, ["other", "latest"]);
+    }
+    fs::write(layout.path().join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
+    let told = store.run(&words).fails(1).stderr;
+    assert!(told.contains("layout of version 2.0.0"), "{told}");
+}

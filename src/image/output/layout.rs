@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 
 use layers::digest::{Digest, Hasher};
 use layers::media_type::Descriptor;
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::super::{Files, ImageError, Index, IndexEntry, JSON_LIMIT};
+use super::super::{Files, ImageError, Index, JSON_LIMIT};
 use super::source::Source;
 use crate::sink::{Beside, Made, Parts, SinkError, Staged, directory, sweep};
 
 /// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
 pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const MARKER: &str = "oci-layout";
+/// Its field in that file.
+const VERSION: &str = "imageLayoutVersion";
 const INDEX: &str = "index.json";
 const BLOBS: &str = "blobs";
 /// Directories that blobs are written to.
@@ -54,7 +58,17 @@ impl Layout {
         }
         crate::sink::may_make_in(&path)?;
         Parts::of(&path, PARTS).check()?;
-        Ok(Self { path })
+        let layout = Self { path };
+        match layout.version() {
+            Some(version) if !version.starts_with("1.") => {
+                let said = format!(
+                    "it is an image layout of version {}, and alloy writes those of version 1; give another directory",
+                    layers::path::shown(version.as_bytes())
+                );
+                Err(ImageError::invalid(layout.path.display().to_string(), said))
+            }
+            _ => Ok(layout),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -139,10 +153,7 @@ impl Layout {
             })?;
             new.push(path);
         }
-        let mut manifests = self.manifests()?;
-        manifests.retain(|entry| !image.replaces(entry));
-        manifests.extend(image.entries());
-        let (index, bytes) = (self.path.join(INDEX), Index::new(manifests).bytes());
+        let (index, bytes) = (self.path.join(INDEX), self.with(image)?);
         let before = index.symlink_metadata().is_ok();
         replace(&index, |mut file| file.write_all(&bytes))?;
         match before {
@@ -151,21 +162,54 @@ impl Layout {
             false => new.push(index),
         }
         // Last: it is what makes the directory a layout.
-        replace(&self.path.join(MARKER), |mut file| file.write_all(LAYOUT))
+        match self.version() {
+            Some(_) => Ok(()),
+            None => replace(&self.path.join(MARKER), |mut file| file.write_all(LAYOUT)),
+        }
     }
 
-    /// What is listed; nothing in a directory that is no layout yet.
-    fn manifests(&self) -> Result<Vec<IndexEntry>, ImageError> {
+    /// Which version of the specification it says that it follows; nothing if it is not whole.
+    fn version(&self) -> Option<String> {
+        let bytes = Files::default().read(&self.path.join(MARKER), JSON_LIMIT).ok()?;
+        let marker: Value = serde_json::from_slice(&bytes).ok()?;
+        Some(marker.get(VERSION)?.as_str()?.to_owned())
+    }
+
+    /// The index with the image in it. What others wrote there stays, whatever it means to them.
+    fn with(&self, image: &Source<'_>) -> Result<Vec<u8>, ImageError> {
+        let Some((mut index, listed)) = self.index()? else { return Ok(Index::new(image.entries()).bytes()) };
+        let is_known = serde_json::to_value(&listed).is_ok_and(|known| known == index);
+        let mut manifests = listed.manifests;
+        let replaced: Vec<bool> = manifests.iter().map(|entry| image.replaces(entry)).collect();
+        if is_known {
+            manifests.retain(|entry| !image.replaces(entry));
+            manifests.extend(image.entries());
+            return Ok(Index::new(manifests).bytes());
+        }
+        let raw = index["manifests"].take();
+        let raw = raw.as_array().cloned().unwrap_or_default();
+        let kept = raw.into_iter().zip(replaced).filter(|(_, replaced)| !replaced).map(|(entry, _)| entry);
+        let own = image.entries().into_iter().filter_map(|entry| serde_json::to_value(entry).ok());
+        index["manifests"] = kept.chain(own).collect();
+        Ok(serde_json::to_vec(&index).unwrap_or_default())
+    }
+
+    /// What is listed, as it stands there and as far as alloy knows it; nothing in a directory that is no layout yet.
+    fn index(&self) -> Result<Option<(Value, Index)>, ImageError> {
         if !self.path.join(MARKER).is_file() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let path = self.path.join(INDEX);
         let bytes = Files::default()
             .read(&path, JSON_LIMIT)
             .map_err(|source| ImageError::Read { path: path.clone(), source })?;
-        let index: Index = serde_json::from_slice(&bytes)
-            .map_err(|error| ImageError::invalid(path.display().to_string(), error.to_string()))?;
-        Ok(index.manifests)
+        let wrong = |error: serde_json::Error| {
+            let said = format!("it is no image index ({error}); write to another directory, or delete this one");
+            ImageError::invalid(path.display().to_string(), said)
+        };
+        let raw: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        let index = Index::deserialize(&raw).map_err(wrong)?;
+        Ok(Some((raw, index)))
     }
 }
 

@@ -371,8 +371,7 @@ impl<'a> Performer<'a> {
             argv.extend(["--uid".to_owned(), uid.to_string()]);
         }
         argv.push(name.to_owned());
-        let root = accounts.user("root")?;
-        self.run(&argv, &root, &BTreeMap::new(), None)
+        self.as_root(&argv)
     }
 
     fn ensure_group(&mut self, name: &str) -> Result<i32, TargetError> {
@@ -380,7 +379,7 @@ impl<'a> Performer<'a> {
         if accounts.gid(name).is_ok() {
             return Ok(0);
         }
-        self.run(&["groupadd".to_owned(), name.to_owned()], &accounts.user("root")?, &BTreeMap::new(), None)
+        self.as_root(&["groupadd".to_owned(), name.to_owned()])
     }
 }
 

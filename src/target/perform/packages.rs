@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Performer;
-use crate::op::{Deb, LentFile, Source};
+use crate::op::{DEFAULT_PATH, Deb, LentFile, Source};
 use crate::target::apt::{Archived, Closure, LocalDeb, Status, Use};
 use crate::target::{TargetError, apt};
 
@@ -32,10 +32,20 @@ impl Missing {
     }
 }
 
+/// `path`, and behind it what it lacks of the usual directories.
+fn with_usual(path: &str) -> String {
+    let known: Vec<&str> = path.split(':').filter(|directory| !directory.is_empty()).collect();
+    let missing = DEFAULT_PATH.split(':').filter(|directory| !known.contains(directory));
+    known.iter().copied().chain(missing).collect::<Vec<_>>().join(":")
+}
+
 impl Performer<'_> {
+    /// Runs a program that no task names: it is found where it usually is, whatever `PATH` the image has.
     pub(super) fn as_root(&mut self, argv: &[String]) -> Result<i32, TargetError> {
         let root = self.accounts()?.user("root")?;
-        self.run(argv, &root, &BTreeMap::new(), None)
+        let own = self.assigned(&root)?.remove("PATH");
+        let path = own.or_else(|| self.site.environment(&root).remove("PATH")).unwrap_or_default();
+        self.run(argv, &root, &BTreeMap::from([("PATH".to_owned(), with_usual(&path))]), None)
     }
 
     fn read(&self, path: &str) -> String {
@@ -272,5 +282,20 @@ impl Performer<'_> {
         // apt takes from the archive what it has there as well.
         debs.retain(|deb| !local.has(&apt::file_named(&deb.package, &deb.version, &deb.arch)));
         Ok(Closure { debs, suite: apt::suite(&self.read("etc/os-release")) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_the_system_are_found_whatever_the_path_is() {
+        assert_eq!(
+            with_usual("/opt/bin:/usr/bin:/bin"),
+            "/opt/bin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin"
+        );
+        assert_eq!(with_usual(""), DEFAULT_PATH);
+        assert_eq!(with_usual(DEFAULT_PATH), DEFAULT_PATH);
     }
 }

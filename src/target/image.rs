@@ -41,13 +41,13 @@ impl Drop for ImageTarget {
         }
         let path = self.work.path().to_owned();
         let removed = self.discard().and_then(|()| self.remove(vec![path.clone()]));
-        // Where its worker was killed, another one may delete what only a worker may.
-        if let (Err(RequestError::Sandbox(SandboxError::WorkerLost { .. })), Ok(mut other)) =
-            (removed, Self::start(&self.store, Lent::default(), 0))
-        {
-            other.finished = true;
-            let own = other.work.path().to_owned();
-            let _ = other.remove(vec![path, own]);
+        if !matches!(removed, Err(RequestError::Sandbox(SandboxError::WorkerLost { .. }))) {
+            return;
+        }
+        // Its worker was killed: another one may delete what only a worker may. That one has no heir.
+        if let Ok(mut heir) = Self::begun(&self.store, Lent::default(), 0, &[], (false, true)) {
+            let own = heir.work.path().to_owned();
+            let _ = heir.remove(vec![path, own]);
         }
     }
 }
@@ -88,9 +88,20 @@ impl ImageTarget {
         binds: &[Bind],
         keep_groups: bool,
     ) -> Result<Self, RequestError> {
+        Self::begun(store, lent, epoch, binds, (keep_groups, false))
+    }
+
+    /// The same; one that is `finished` from the beginning leaves its directory to its caller, also where it fails.
+    fn begun(
+        store: &Store,
+        lent: Lent,
+        epoch: u64,
+        binds: &[Bind],
+        (keep_groups, finished): (bool, bool),
+    ) -> Result<Self, RequestError> {
         let work = store.work_dir()?;
         let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds, keep_groups })?;
-        let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work, finished: false };
+        let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work, finished };
         let (there, work) = (target.below(store.root()), target.below(target.work.path()));
         let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
         target.worker.send(&Setup { store: there, work, lent, epoch })?;

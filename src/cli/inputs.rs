@@ -200,7 +200,8 @@ impl InputArgs {
             .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)?
             .nearer(nearer(&lock, &network.archive))
             .with_logins([network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat())
-            .doubting(prepared.lowered.authored.clone());
+            .doubting(prepared.lowered.authored.clone())
+            .with_pins(lock.downloads.iter().map(|(url, pin)| (url.clone(), pin.sha256)).collect());
         network.compression = self.compression;
         network.locked = self.locked;
         network.pin.clone_from(&prepared.lowered.archive);

@@ -10,6 +10,7 @@ use super::address::proxies;
 use super::hint;
 use super::retry::Temporary;
 use super::tls::{CA_AS_SERVER, CA_SHOWN};
+use super::unlike::{Known, told};
 use super::witness::Wanted;
 
 /// Why a download failed. URLs are shown without credentials and secrets.
@@ -35,9 +36,9 @@ pub enum FetchError {
         at: Option<String>,
         near: Option<String>,
     },
-    #[error("{url} is not what it should be: expected {expected}, found {found}")]
-    Digest { url: String, expected: Digest, found: Digest, gave: Option<String> },
-    #[error("{url} gave no {}: {size} {}, which look like {}", wanted.name(), if *size == 1 { "byte" } else { "bytes" }, looks.name())]
+    #[error("{url} is not what it should be: expected {expected}, found {}", known.found(found))]
+    Digest { url: String, expected: Digest, found: Digest, known: Box<Known> },
+    #[error("{url} gave no {}: {}", wanted.name(), told(*size, *looks))]
     Useless { url: String, size: u64, wanted: Wanted, looks: Looks, near: Option<String> },
     #[error("{url} should have {expected} bytes, {found} came")]
     Size { url: String, expected: u64, found: u64 },
@@ -71,14 +72,8 @@ impl FetchError {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Digest { found, gave: Some(gave), .. } => format!(
-                "that digest is what {gave} gave: if the new file is the right one, write `sha256: {}`",
-                found.hex()
-            ),
+            Self::Digest { url, found, known, .. } => known.hint(url, found),
             Self::Useless { url, wanted, looks, near, .. } => hint::useless(url, *wanted, *looks, near.as_deref()),
-            Self::Digest { .. } => {
-                "if the publisher replaced the file, check it and put the new digest into `sha256`".into()
-            }
             Self::Status { status: 401 | 403 | 404 | 410, at: Some(at), .. } => hint::elsewhere(at),
             Self::Status { url, status: 401 | 403, said, near, .. } => hint::refused(url, *said, near.as_deref()),
             Self::Status { url, status: 404 | 410, said, near, .. } => hint::missing(url, *said, near.as_deref()),

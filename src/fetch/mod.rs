@@ -19,9 +19,10 @@ mod progress;
 mod retry;
 mod tls;
 mod transfer;
+mod unlike;
 mod witness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
 pub use retry::{Patience, Temporary, retry, retry_after};
 pub use tls::{CA_AS_SERVER, CA_SHOWN, Identity, certificates};
+pub use unlike::{Came, Known, unlike_its_name};
 pub use witness::{WITNESSED, Wanted, Witnessed};
 
 use crate::event::Reporter;
@@ -83,6 +85,8 @@ pub struct Fetcher {
     logins: Arc<[Login]>,
     /// URLs whose digests were written by the blueprint's author.
     doubted: Arc<BTreeSet<String>>,
+    /// URLs as they are written, whose digests the lockfile has.
+    pins: Arc<BTreeMap<String, Digest>>,
 }
 
 struct Inner {
@@ -126,7 +130,19 @@ impl Fetcher {
             checked,
             vouched,
         };
-        Self { inner: Arc::new(inner), nearer: Arc::new([]), logins: Arc::new([]), doubted: Arc::default() }
+        Self {
+            inner: Arc::new(inner),
+            nearer: Arc::new([]),
+            logins: Arc::new([]),
+            doubted: Arc::default(),
+            pins: Arc::default(),
+        }
+    }
+
+    /// The same, which knows of these URLs that their digests are the lockfile's.
+    #[must_use]
+    pub fn with_pins(self, pins: BTreeMap<String, Digest>) -> Self {
+        Self { pins: Arc::new(pins), ..self }
     }
 
     /// The same, which asks other servers before those of URLs that begin so, where a digest says what must come.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use layers::digest::Digest;
 use layers::stop::Stop;
 use layers::store::{Lock, Store};
-use layers::unpack::is_whole;
+use layers::unpack::{Looks, is_whole};
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
     TRANSFER_ENCODING,
@@ -20,6 +20,7 @@ use super::client::connection;
 use super::pace::Pace;
 use super::part::{Part, Place, Validator};
 use super::retry::{Patience, Temporary};
+use super::unlike::unlike_its_name;
 use super::witness::Witnessed;
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
 use crate::event::{Event, Wait};
@@ -293,13 +294,19 @@ impl Job<'_> {
         })
     }
 
+    /// What came looks like, if it is no file as the URL names one.
+    async fn unlike(&self) -> Option<Looks> {
+        let (mut file, shown) = (layers::regular::open(&self.place.part).ok()?, self.shown.clone());
+        aside(move |_| unlike_its_name(&shown, &mut file).ok().flatten()).await.ok().flatten()
+    }
+
     /// Checks what came, and gives it its name.
     async fn finish(&self, out: Part) -> Result<Fetched, FetchError> {
         let (found, size) = (out.hasher.finish(), out.size);
         if let Some(expected) = self.download.sha256.filter(|expected| *expected != found) {
+            let looks = self.unlike().await;
             self.place.clear();
-            let gave = self.fetcher.gave(&expected, &self.download.url);
-            return Err(FetchError::Digest { url: self.shown.clone(), expected, found, gave });
+            return Err(self.fetcher.other(self.download, expected, found, looks.map(|looks| (size, looks))));
         }
         if let Some(expected) = self.download.size.filter(|expected| *expected != size) {
             self.place.clear();

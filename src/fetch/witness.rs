@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError};
 
 use layers::digest::Digest;
 use layers::store::{Store, StoreError};
-use layers::unpack::{no_installer, no_package, strange};
+use layers::unpack::{Looks, no_installer, no_package, strange};
 use serde::{Deserialize, Serialize};
 
-use super::{Download, FetchError, Fetched, Fetcher, RECORDS};
+use super::{Came, Download, FetchError, Fetched, Fetcher, Known, RECORDS};
 use crate::op::{Secrets, Source, Step};
 
 /// Records of what URLs gave, by URL and digest.
@@ -112,6 +112,22 @@ impl Fetcher {
         let records = self.inner.store.records(WITNESSED).ok()?.into_iter();
         let known = records.filter_map(|(_, bytes)| serde_json::from_slice::<Witnessed>(&bytes).ok());
         known.filter(|one| one.digest == *digest && one.url != own).map(|one| self.shown(&one.url)).next()
+    }
+
+    /// That `download` gave a file of another digest than the one that is `expected`; of one that is no file as it is named,
+    /// its size and looks.
+    pub(super) fn other(
+        &self,
+        download: &Download,
+        expected: Digest,
+        found: Digest,
+        looks: Option<(u64, Looks)>,
+    ) -> FetchError {
+        let (url, written) = (self.shown(&download.url), Secrets::as_written(&download.url));
+        let came = looks.map(|(size, looks)| Came { size, looks, near: self.unsent(&download.url) });
+        let pin = (self.pins.get(&written) == Some(&expected)).then_some(written);
+        let gave = self.gave(&expected, &download.url);
+        FetchError::Digest { url, expected, found, known: Box::new(Known { gave, pin, came }) }
     }
 
     /// Fails unless the file begins as what is `wanted` does. What `url` gave is not remembered where nothing pins it: the

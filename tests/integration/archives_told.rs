@@ -141,7 +141,7 @@ fn what_cannot_be_run_is_no_installer() {
     let files = Files::serve();
     files.script(": > empty.sh; echo '<html><title>Log in</title>' > page.sh; echo x | gzip > packed.sh");
     for (name, looks, helps) in [
-        ("empty.sh", "0 bytes, which look like an empty file", "the server gave nothing"),
+        ("empty.sh", "gave no installer: an empty file", "the server gave nothing"),
         ("page.sh", "28 bytes, which look like an HTML page", "look at what the URL gives"),
         ("packed.sh", "which look like one compressed file that is no tar", "unpack it first"),
     ] {

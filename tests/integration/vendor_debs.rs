@@ -277,7 +277,7 @@ fn what_cannot_be_installed_is_told() {
     let said = fails("page.deb", "").fails(1).stderr;
     assert!(said.contains("is a package for s390x, and this is amd64"), "{said}");
     let said = fails("empty.deb", "").fails(4).stderr;
-    assert!(said.contains("empty.deb gave no Debian package: 0 bytes, which look like an empty file"), "{said}");
+    assert!(said.contains("empty.deb gave no Debian package: an empty file"), "{said}");
     files.script("tar -cf archive.deb page.deb");
     let said = fails("archive.deb", "").fails(4).stderr;
     assert!(said.contains("an archive of another kind") && said.contains("name the .deb itself"), "{said}");

@@ -3,7 +3,7 @@
 use crate::support::download::{Downloads, sha256};
 use crate::support::http::{Server, send, whole};
 use crate::support::team::{Team, hits};
-use crate::support::{Ended, Store, text, tool};
+use crate::support::{Ended, Store, run, text, tool};
 
 /// A tar with one file of that content.
 fn archive(content: &str) -> Vec<u8> {
@@ -99,7 +99,7 @@ fn mended(first: Vec<u8>) -> [Ended; 2] {
 fn what_is_no_archive_is_told_and_not_remembered() {
     for (content, looks) in [
         (&b"<!DOCTYPE html><html><title>Log in</title></html>"[..], "49 bytes, which look like an HTML page"),
-        (b"", "0 bytes, which look like an empty file"),
+        (b"", ": an empty file"),
         (b"{\"message\":\"404 Project Not Found\"}", "JSON"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "a pointer of Git LFS"),
         (b"7z\xbc\xaf\x27\x1c\0\x04 and so on", "a 7z archive"),
@@ -111,6 +111,36 @@ fn what_is_no_archive_is_told_and_not_remembered() {
         // The server is mended: no flag is needed.
         second.ok();
     }
+}
+
+#[test]
+fn a_page_in_the_place_of_a_pinned_file_is_told_and_no_pin_offered() {
+    for (content, looks) in [
+        (&b"<!DOCTYPE html><html><title>Log in</title></html>"[..], "found 49 bytes, which look like an HTML page"),
+        (b"", "found an empty file"),
+        (b"{\"message\":\"404 Project Not Found\"}", "JSON"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "a pointer of Git LFS"),
+    ] {
+        let server = Server::start(move |_, _, stream| whole(stream, content));
+        for action in ["get_file", "unarchive_from_url", "sdk_install"] {
+            let task = task(action, &server.path("tool.tgz"), Some(&"1".repeat(64)));
+            let said = Downloads::of_tasks(&task).build(&[]).fails(4).stderr;
+            assert!(said.contains("/tool.tgz is not what it should be") && said.contains(looks), "{said}");
+            assert!(!said.contains(&sha256(content)) && !said.contains("put the new digest"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_what_the_lockfile_pins_is_pinned_anew_by_lock() {
+    let (old, new) = (archive("old"), archive("new"));
+    let server = Server::start(move |number, _, stream| whole(stream, if number == 0 { &old } else { &new }));
+    let url = server.path("tool.tar");
+    let downloads = Downloads::of_tasks(&task("unarchive_from_url", &url, None));
+    run(&mut downloads.alloy("lock")).ok();
+    std::fs::remove_dir_all(downloads.store.path().join("store/downloads")).unwrap();
+    let said = downloads.build(&["--locked"]).fails(4).stderr;
+    assert!(said.contains(&format!("alloy lock --update='{url}'")) && !said.contains("into `sha256`"), "{said}");
 }
 
 #[test]

@@ -45,10 +45,7 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
             _ => None,
         });
         for url in unpinned {
-            let message = format!("nothing pins the download of {}", Secrets::as_written(url));
-            let error = Diagnostic::error("lock", span(blueprint, step, "url"), message).label("no `sha256`");
-            found
-                .push(error.help("add `sha256:` to the task, or the URL to `downloads` of alloy.lock.yml: alloy lock"));
+            found.push(free_download(blueprint, step, url));
         }
     }
     for step in lowered.layers.iter().flat_map(|layer| &layer.steps) {
@@ -141,6 +138,38 @@ pub(super) fn task_of<'b>(blueprint: &'b Blueprint, step: &Step) -> Option<&'b T
 pub(super) fn span(blueprint: &Blueprint, step: &Step, field: &str) -> Span {
     let field = task_of(blueprint, step).map(|task| task.fields.get(field).map_or(task.span, |node| node.span));
     field.unwrap_or_else(|| fallback(blueprint))
+}
+
+/// That nothing pins the download of `url`, and what can be written where to change that.
+fn free_download(blueprint: &Blueprint, step: &Step, url: &str) -> Diagnostic {
+    let url = Secrets::as_written(url);
+    let message = format!("nothing pins the download of {url}");
+    let entry = task_of(blueprint, step).and_then(|task| entry_of(&task.fields, &url));
+    let at = entry.map_or_else(|| span(blueprint, step, "url"), |(span, _)| span);
+    let write = match entry {
+        Some((_, true)) => "write `{url: …, sha256: …}` in its place",
+        Some((_, false)) => "add `sha256:` beside its `url`",
+        None => "add `sha256:` to the task",
+    };
+    let help = format!("{write}, or the URL to `downloads` of alloy.lock.yml: alloy lock");
+    Diagnostic::error("lock", at, message).label("no `sha256`").help(help)
+}
+
+/// Where `url` stands that is not the task's own, and whether it stands there by itself.
+fn entry_of(fields: &Mapping, url: &str) -> Option<(Span, bool)> {
+    let beside = |mapping: &Mapping| {
+        let node = mapping.get("url")?;
+        node.text("url").is_ok_and(|text| covers(text.trim(), url)).then_some((node.span, false))
+    };
+    fields.entries.iter().find_map(|(_, node)| match &node.value {
+        Value::Mapping(mapping) => beside(mapping),
+        Value::Sequence(items) => items.iter().find_map(|item| match &item.value {
+            Value::Mapping(mapping) => beside(mapping),
+            Value::Scalar { text, .. } => covers(text.trim(), url).then_some((item.span, true)),
+            Value::Sequence(_) => None,
+        }),
+        Value::Scalar { .. } => None,
+    })
 }
 
 fn fallback(blueprint: &Blueprint) -> Span {

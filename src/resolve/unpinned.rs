@@ -4,19 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use layers::digest::Digest;
-use layers::unpack::{Looks, strange};
 
 use super::{ResolveError, Resolver, Result, place};
 use crate::event::Event;
-use crate::fetch::{Download, FetchError};
-use crate::op::{Source, Step, file_of};
+use crate::fetch::{Download, FetchError, unlike_its_name};
+use crate::op::{Source, Step};
 use crate::tasks::Task;
-
-/// Suffixes of what is neither JSON nor XML.
-const BINARY: [&str; 20] = [
-    "7z", "a", "bin", "bz2", "deb", "elf", "exe", "gz", "hex", "img", "jar", "rpm", "run", "sh", "so", "tar", "tgz",
-    "whl", "xz", "zip",
-];
 
 impl Resolver<'_> {
     /// Digests of downloads that nothing pins: what was seen of them before, or what comes now.
@@ -36,20 +29,30 @@ impl Resolver<'_> {
                     None => fetcher.fetch(&download).await.map(|fetched| fetched.digest),
                 }
             });
-            (source.clone(), step.name.clone(), place(step), task)
+            // Several may stand in one list.
+            let listed = step.installs(source) && step.fields.get("debs").is_some();
+            (source.clone(), step.name.clone(), place(step), listed, task)
         };
-        for (source, task, place, fetch) in unpinned.into_iter().map(ask).collect::<Vec<_>>() {
+        for (source, task, place, listed, fetch) in unpinned.into_iter().map(ask).collect::<Vec<_>>() {
             let digest = fetch
                 .wait()
                 .map_err(FetchError::from)
                 .and_then(|fetched| fetched)
                 .map_err(|error| ResolveError::Download { task, place: place.clone(), error })?;
-            let unpinned = format!("{place}: the download is not pinned");
+            let url = match &source {
+                Source::Url { url, .. } if listed => Some(self.fetcher.shown(url)),
+                _ => None,
+            };
+            let what = url.as_ref().map_or_else(|| "the download".to_owned(), |url| format!("`{url}` in `debs`"));
+            let unpinned = format!("{place}: {what} is not pinned");
             let warning = match self.strange(&source, &digest) {
                 Some(looks) => format!(
                     "{unpinned}, and what came looks like {looks}: if that is not what is meant, --pull asks for it again"
                 ),
-                None => format!("{unpinned}; add `sha256: {}`", digest.hex()),
+                None => match url {
+                    Some(url) => format!("{unpinned}; write `{{url: '{url}', sha256: {}}}`", digest.hex()),
+                    None => format!("{unpinned}; add `sha256: {}`", digest.hex()),
+                },
             };
             self.reporter.event(Event::Warning(warning));
             digests.insert(source, digest);
@@ -57,19 +60,10 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// What a download looks like that is no such file by its name: a page of a login or an error, say.
+    /// What a download looks like that is no such file by its name.
     fn strange(&self, source: &Source, digest: &Digest) -> Option<&'static str> {
         let Source::Url { url, .. } = source else { return None };
-        let looks = strange(&mut File::open(self.fetcher.path(digest)).ok()?).ok()??;
-        let name = file_of(url).to_ascii_lowercase();
-        let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-        let meant = match looks {
-            Looks::Html => matches!(suffix, "html" | "htm" | "xhtml"),
-            // Much that is meant is one of these.
-            Looks::Json | Looks::Xml => !BINARY.contains(&suffix),
-            Looks::LfsPointer | Looks::Empty => false,
-            _ => true,
-        };
-        (!meant).then(|| looks.name())
+        let mut file = File::open(self.fetcher.path(digest)).ok()?;
+        Some(unlike_its_name(url, &mut file).ok()??.name())
     }
 }

@@ -6,6 +6,7 @@
 mod check;
 mod common;
 mod fields;
+mod foreign;
 mod git;
 mod mode;
 mod shell;

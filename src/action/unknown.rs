@@ -1,5 +1,6 @@
 //! Fields that an action does not have: misspelt ones, and what other tools call them.
 
+use super::foreign;
 use super::{COMMON, Field, FieldKind, Fields};
 use crate::yaml::{Diagnostic, Key, MAX_PROBLEMS, Value, nearest};
 
@@ -34,7 +35,8 @@ const SYNONYMS: &[(&str, &[&str])] = &[
 
 const DOWNLOAD: [&str; 2] = ["url", "sha256"];
 
-/// Says which fields the action does not have: an error where another one is meant, else a warning. Gives the fields
+/// Says which fields the action does not have: an error where another one is meant, or where the task would do something
+/// else without it; else a warning. Gives the fields
 /// that are meant: of these need not be said that they are missing.
 pub(super) fn unknown(fields: &mut Fields<'_>) -> Vec<&'static str> {
     let task = fields.task;
@@ -46,7 +48,8 @@ pub(super) fn unknown(fields: &mut Fields<'_>) -> Vec<&'static str> {
         if !known.contains(&key.text.as_str()) {
             let found = meaning(&key.text, &known, there);
             meant.extend(found);
-            said.push(diagnostic(key, task.action.name, found));
+            let pinned = known.contains(&"sha256") && there("sha256");
+            said.push(diagnostic(key, task.action.name, found, pinned));
         }
     }
     let downloads = task.action.fields.iter().filter(|field: &&Field| field.kind == FieldKind::Download);
@@ -55,7 +58,7 @@ pub(super) fn unknown(fields: &mut Fields<'_>) -> Vec<&'static str> {
         for (key, _) in download.entries.iter().take(MAX_PROBLEMS) {
             if !DOWNLOAD.contains(&key.text.as_str()) {
                 let found = meaning(&key.text, &DOWNLOAD, |name| download.get(name).is_some());
-                said.push(diagnostic(key, field.name, found));
+                said.push(diagnostic(key, field.name, found, download.get("sha256").is_some()));
             }
         }
     }
@@ -79,11 +82,18 @@ fn meaning(name: &str, known: &[&'static str], there: impl Fn(&str) -> bool) -> 
     })
 }
 
-fn diagnostic(key: &Key, of: &str, meant: Option<&str>) -> Diagnostic {
+/// `pinned` is whether a digest stands beside it.
+fn diagnostic(key: &Key, of: &str, meant: Option<&str>, pinned: bool) -> Diagnostic {
     let message = format!("`{}` is not a field of `{of}`", key.text);
     match meant {
         Some(meant) => Diagnostic::error("unknown-field", key.span, message).help(format!("did you mean `{meant}`?")),
-        None => Diagnostic::warning("unknown-field", key.span, message + "; it is ignored"),
+        None => match foreign::help(&key.text, pinned) {
+            Some((help, true)) => Diagnostic::error("unknown-field", key.span, message).help(help),
+            Some((help, false)) => {
+                Diagnostic::warning("unknown-field", key.span, message + "; it is ignored").help(help)
+            }
+            None => Diagnostic::warning("unknown-field", key.span, message + "; it is ignored"),
+        },
     }
     .label("unknown field")
 }

@@ -329,10 +329,10 @@ impl ImageTarget {
         }
     }
 
-    /// The environment of a login shell in the layer that was begun.
-    pub fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, RequestError> {
+    /// The environment of a login shell in the layer that was begun, and what its profiles said.
+    pub fn login_environment(&mut self, user: &str) -> Result<(BTreeMap<String, String>, String), RequestError> {
         match self.ask(&Request::LoginEnvironment { user: user.to_owned() })? {
-            Reply::Environment(env) => Ok(env),
+            Reply::Environment { env, said } => Ok((env, said)),
             other => Err(unexpected(&other)),
         }
     }

@@ -46,6 +46,8 @@ use crate::sandbox::SandboxError;
 
 /// What failures begin with that are an archive's.
 pub const UNPACKING: &str = "cannot unpack ";
+/// What is done with the profiles of a login shell.
+const LOGIN_ENVIRONMENT: &str = "reading the login environment";
 
 /// What helps whom an archive fails: what `file`, which is called `path`, looks like, and how to look into it.
 pub fn told_of_archive(file: &mut File, path: &str) -> io::Result<String> {
@@ -311,6 +313,11 @@ impl TargetError {
             )),
             Self::Binfmt { .. } => Some(
                 "it takes a kernel of one's own: add `exclude: [docker, wsl2]` to the task, and --docker or --wsl2"
+                    .into(),
+            ),
+            Self::Command { what: LOGIN_ENVIRONMENT, .. } => Some(
+                "a script of /etc/profile.d or of the user's own profile ends the shell, or fails: mend what it says, or do \
+                 without, with `env_from_profile: false` in the manifest's `image`"
                     .into(),
             ),
             Self::Shell { .. } => Some(

@@ -16,7 +16,7 @@ use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
 use super::{dangling, not_created};
-pub use shells::login_shell;
+pub use shells::{MARKER, environment_line};
 
 use crate::op::{Assignment, Command, EnvValue, Op, PACKAGES, Source, Step, script};
 use crate::ssh::KAS_CONFIG;

@@ -269,7 +269,12 @@ pub enum Reply {
     /// Whether it is so.
     Is(bool),
     /// A login environment.
-    Environment(BTreeMap<String, String>),
+    Environment {
+        /// Its variables.
+        env: BTreeMap<String, String>,
+        /// What profiles said.
+        said: String,
+    },
     /// Who a user is.
     Identity(Identity),
     /// The exit code of the user's command.

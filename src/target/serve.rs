@@ -12,16 +12,16 @@ use layers::disk;
 use layers::root::remove_tree;
 use layers::store::{Damage, Store, layer_tree};
 
-use super::TargetError;
 use super::accounts::Account;
 use super::aptcache::AptCache;
 use super::layer::Layer;
 use super::lent::Lent;
-use super::perform::{Performer, login_shell};
+use super::perform::{MARKER, Performer, environment_line};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
 use super::stored::write_held;
 use super::trees::Trees;
+use super::{LOGIN_ENVIRONMENT, TargetError};
 use super::{export, facts, inventory, looked, scratch, unpack};
 use crate::debian;
 use crate::op::Owner;
@@ -223,7 +223,10 @@ impl<'a> Session<'a> {
                 // Another one than the usual was asked for: whoever runs it says that it is missing.
                 Reply::Is(shell != SH || layer.root().exists(Path::new(shell.trim_start_matches('/')))?)
             }
-            Request::LoginEnvironment { user } => Reply::Environment(self.login_environment(&user)?),
+            Request::LoginEnvironment { user } => {
+                let (env, said) = self.login_environment(&user)?;
+                Reply::Environment { env, said }
+            }
             Request::Identity { user } => Reply::Identity(self.who(&user)?.1),
             Request::Run(run) => Reply::Exit(self.interactive(&run)?),
             Request::ExamineTrees { trees, repair } => {
@@ -318,12 +321,12 @@ impl<'a> Session<'a> {
         Err(TargetError::Command { what, exit, output })
     }
 
-    fn login_environment(&mut self, user: &str) -> Result<BTreeMap<String, String>, TargetError> {
+    /// The environment of a login shell of `user`, and what its profiles said.
+    fn login_environment(&mut self, user: &str) -> Result<(BTreeMap<String, String>, String), TargetError> {
         self.trees.are_sound()?;
         let layer = self.open()?;
         let account = layer.accounts()?.user(user)?;
-        // A marker: profiles may print something of their own.
-        let argv = login_shell(account.command_shell(), "printf '\\0alloy\\0'; env -0");
+        let argv = environment_line(account.command_shell());
         let printed = RefCell::new(Vec::new());
         let exit = layer.run(&argv, &account, &BTreeMap::new(), "/", &|bytes| {
             let mut printed = printed.borrow_mut();
@@ -333,10 +336,11 @@ impl<'a> Session<'a> {
         })?;
         let printed = printed.into_inner();
         if exit != 0 {
-            let output = String::from_utf8_lossy(&printed).trim_end().to_owned();
-            return Err(TargetError::Command { what: "reading the login environment", exit, output });
+            let output = String::from_utf8_lossy(before_marker(&printed)).trim_end().to_owned();
+            return Err(TargetError::Command { what: LOGIN_ENVIRONMENT, exit, output });
         }
-        Ok(parse_environment(&printed))
+        let said = String::from_utf8_lossy(before_marker(&printed)).trim_end().to_owned();
+        Ok((parse_environment(&printed), said))
     }
 
     fn interactive(&mut self, run: &Interactive) -> Result<i32, TargetError> {
@@ -363,8 +367,13 @@ impl<'a> Session<'a> {
     }
 }
 
+/// What profiles printed.
+fn before_marker(printed: &[u8]) -> &[u8] {
+    let marker = printed.windows(MARKER.len()).rposition(|window| window == MARKER);
+    &printed[..marker.unwrap_or(printed.len())]
+}
+
 fn parse_environment(printed: &[u8]) -> BTreeMap<String, String> {
-    const MARKER: &[u8] = b"\0alloy\0";
     let start = printed.windows(MARKER.len()).rposition(|window| window == MARKER);
     let text = String::from_utf8_lossy(&printed[start.map_or(0, |start| start + MARKER.len())..]);
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
@@ -378,6 +387,7 @@ mod tests {
     #[test]
     fn what_a_profile_prints_is_not_environment() {
         let env = parse_environment(b"Welcome A=B\n\0alloy\0PATH=/usr/bin\0X=a=b\nc\0");
+        assert_eq!(before_marker(b"Welcome\n\0alloy\0PATH=/usr/bin\0"), b"Welcome\n");
         assert_eq!(env, BTreeMap::from([("PATH".into(), "/usr/bin".into()), ("X".into(), "a=b\nc".into())]));
     }
 }

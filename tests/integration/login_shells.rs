@@ -133,3 +133,24 @@ fn such_scripts_fail_as_others_do() {
     let ended = run(&mut command).fails(1);
     assert!(ended.stderr.contains("/usr/bin/python3-shell, the login shell of u-odd"), "{}", ended.stderr);
 }
+
+#[test]
+fn what_profiles_complain_of_is_a_warning_and_a_path_of_their_own_is_read() {
+    let built = |content: &str| {
+        let task =
+            format!("- {{name: b, action: write_env_file, file: /etc/profile.d/b.sh, content: \"{content}\"}}\n");
+        let manifest = "name: Test\nversion: 1.0.0\nrun_order: [a.yml]\n";
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("a.yml", &task)]);
+        shared().run(&["build", text(blueprint.path()), "-t", "profiled"])
+    };
+    let said = built("export BAD=${FOO\\n").ok().stderr;
+    assert!(said.contains("the profile scripts of `root` complain") && said.contains("b.sh"), "{said}");
+    let said = built("echo Welcome\\nexport IDF=1\\n").ok().stderr;
+    assert!(!said.contains("complain"), "{said}");
+    let said = built("export PATH=/opt/idf/bin\\n").ok().stderr;
+    assert!(!said.contains("complain"), "{said}");
+    let said = built("export IDF=1\\r\\n").ok().stderr;
+    assert!(said.contains("has the line ends of Windows: `IDF`"), "{said}");
+    let said = built("exit 1\\n").fails(1).stderr;
+    assert!(said.contains("env_from_profile: false") && !said.contains("alloy\\u{0}"), "{said}");
+}

@@ -97,11 +97,27 @@ pub(super) fn command_line(
 }
 
 /// The command line by which `shell` runs `text` as a login shell.
-pub fn login_shell(shell: &str, text: &str) -> Vec<String> {
+fn login_shell(shell: &str, text: &str) -> Vec<String> {
     match Language::of(shell) {
         Language::Csh => owned(&[shell, "-c", &format!("{CSH_LOGIN}{text}")]),
         _ => owned(&[shell, "-l", "-c", text]),
     }
+}
+
+/// What comes before the environment in what [`environment_line`] prints.
+pub const MARKER: &[u8] = b"\0alloy\0";
+
+/// The command line by which a login shell prints its environment behind a marker: profiles may print something of their
+/// own. Where the shell's language allows it, that is what they say is wrong, and nothing else; and `env` is found whatever
+/// a profile makes of `PATH`.
+pub fn environment_line(shell: &str) -> Vec<String> {
+    let name = shell.rsplit('/').next().unwrap_or_default();
+    // Restricted shells redirect nothing.
+    if Language::of(shell) != Language::Posix || name.starts_with('r') {
+        return login_shell(shell, "printf '\\0alloy\\0'; env -0");
+    }
+    let apart = r#"exec 8>&1 >/dev/null; exec "$0" -l -c "$1""#;
+    owned(&[shell, "-c", apart, shell, "{ printf '\\0alloy\\0'; command -p env -0; } >&8"])
 }
 
 /// A script for sh(1) that runs `line`, with the script of the environment in the pipe that is its descriptor 3. csh

@@ -18,6 +18,15 @@ const SYSTEMD: &str = "a package's script, or the command, wants more of systemc
                        image has no systemd: with the package `systemd`, installed by a task before, `enable`, `mask`, \
                        `preset` and `is-enabled` work without one that runs";
 
+const NO_SYSTEMCTL: &str = "this image has no systemctl. Package scripts have a stand-in for it, other commands do not: nothing \
+                            runs while an image is built, so leave out what starts, stops or reloads; for `enable`, `mask` \
+                            and `preset` install the package `systemd` in a task before, which needs none that runs";
+
+const NO_GIT: &str = "`git` is not on the PATH: `apt_install` it in a task before";
+
+const WINDOWS: &str = "the script has the line ends of Windows: write it with LF alone (dos2unix; `*.sh text eol=lf` in \
+                       .gitattributes)";
+
 const LOGIN: &str = "the git server wants to know who asks: give it by `machine HOST login USER password TOKEN` in ~/.netrc, by \
                      --header 'HOST: Authorization: Bearer $TOKEN' (ALLOY_HEADERS, config.yml), or by a secret variable in the \
                      URL; it is told to the commands that clone, and kept nowhere";
@@ -42,7 +51,7 @@ const MACHINES: [Case; 12] = [
     (&["System has not been booted with systemd"], MACHINE),
     (&["Failed to connect to bus"], MACHINE),
     (&["Failed to connect to system scope bus"], MACHINE),
-    (&["systemctl", "not found"], SYSTEMD),
+    (&["systemctl", "not found"], NO_SYSTEMCTL),
     // What alloy's own says, which is there while there is no other.
     (&["systemctl: not installed in this image"], SYSTEMD),
 ];
@@ -50,9 +59,15 @@ const MACHINES: [Case; 12] = [
 const NO_SHELL: &str = "the image has no such program: commands want a base with a shell, bash, such as deb:bookworm, or a \
                         task before that brings one; on `scratch` nothing is there but what tasks put there";
 
-/// Of images without a shell.
-const SHELLS: [Case; 2] =
-    [(&["alloy: cannot run bash: No such file"], NO_SHELL), (&["alloy: cannot run /bin/sh: No such file"], NO_SHELL)];
+/// Of images without what every command, or one that clones, wants.
+const SHELLS: [Case; 6] = [
+    (&[": git: not found"], NO_GIT),
+    (&["git: command not found"], NO_GIT),
+    (&["bad interpreter", "^M"], WINDOWS),
+    (&["$'\\r': command not found"], WINDOWS),
+    (&["alloy: cannot run bash: No such file"], NO_SHELL),
+    (&["alloy: cannot run /bin/sh: No such file"], NO_SHELL),
+];
 
 /// What helps against what `output` of a command of `step` in an image says, if that is known.
 pub(super) fn of(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
@@ -191,6 +206,16 @@ mod tests {
                 .is_some_and(|it| it.contains("scratch"))
         );
         assert_eq!(of("make: *** [all] Error 2"), None);
+    }
+
+    #[test]
+    fn programs_that_are_not_there_are_told_of_as_such() {
+        let of =
+            |line: &str| known(&[line.to_owned(), "ERROR: git cannot ask http://a.example/fw.git".to_owned()], None);
+        assert_eq!(of("http://a.example/fw.git: 25: git: not found").as_deref(), Some(NO_GIT));
+        assert_eq!(of("bash: line 1: git: command not found").as_deref(), Some(NO_GIT));
+        assert_eq!(of("bash: line 1: systemctl: command not found").as_deref(), Some(NO_SYSTEMCTL));
+        assert_eq!(of("bash: ./x.sh: /bin/sh^M: bad interpreter: No such file or directory").as_deref(), Some(WINDOWS));
     }
 
     #[test]

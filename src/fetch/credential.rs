@@ -239,10 +239,24 @@ impl Credentials {
         if own || self.headers.iter().any(|header| header.name != ACCEPT && header.fits(url)) {
             return None;
         }
-        let (header, why) = headers().find_map(|header| Some((header, header.server.differs(url)?)))?;
-        let (name, of) = (&header.name, &header.server);
+        let found = headers().find_map(|header| Some((header, header.server.differs(url)?)));
         let server = server(url);
+        let Some((header, why)) = found else {
+            let machine = self.machine(url).filter(|_| !is_private(url))?;
+            return Some(format!(
+                "`machine {}` of the netrc file is not told by http, where others may read it: name the file by https, or \
+                 say so yourself with a header, `{server}: Authorization: Basic …`",
+                machine.name
+            ));
+        };
+        let (name, of) = (&header.name, &header.server);
         Some(format!("the header `{name}` for {of} {why}: for this URL write `{server}: {name}: …`"))
+    }
+
+    /// What the netrc file has for the host of `url`.
+    fn machine(&self, url: &Url) -> Option<&Machine> {
+        let host = url.host_str().unwrap_or_default();
+        self.machines.iter().find(|machine| machine.name.eq_ignore_ascii_case(host))
     }
 
     /// What must not be shown.
@@ -262,9 +276,7 @@ impl Credentials {
             }
         }
         let said = own || out.keys().any(|name| name != ACCEPT);
-        let host = url.host_str().unwrap_or_default();
-        let machine = self.machines.iter().find(|machine| machine.name.eq_ignore_ascii_case(host));
-        if let Some(machine) = machine.filter(|_| !said && is_private(url))
+        if let Some(machine) = self.machine(url).filter(|_| !said && is_private(url))
             && let Ok(mut value) = HeaderValue::from_str(&format!("Basic {}", basic(machine)))
         {
             value.set_sensitive(true);

@@ -27,10 +27,11 @@ pub(super) fn credentials(url: &str) -> String {
         ),
         () => format!("--header '{server}: Authorization: Bearer $TOKEN'"),
     };
+    let scheme = parsed.as_ref().map_or("https", Url::scheme);
     let netrc =
         if !server.starts_with("http://") { format!(", a `machine {host}` in ~/.netrc") } else { String::new() };
     format!(
-        "{header}{netrc}, or variables in the URL: https://{{{{.Vars.USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}{port}/…"
+        "{header}{netrc}, or variables in the URL: {scheme}://{{{{.Vars.USER}}}}:{{{{.Vars.X_PASSWORD}}}}@{host}{port}/…"
     )
 }
 
@@ -68,7 +69,11 @@ pub(super) fn missing(url: &str, said: bool, near: Option<&str>) -> String {
         return format!("{check}. It may answer so to whoever is not named to it: {near}");
     }
     if said {
-        return check.to_owned();
+        return format!(
+            "{check}. GitLab and GitHub answer so, too, to whoever may not see it: look whether the token is right, has not \
+             run out, and may read this file; it is given with {}",
+            credentials(url)
+        );
     }
     format!("{check}. GitLab and GitHub answer so, too, to whoever has no token: {}", credentials(url))
 }
@@ -126,5 +131,13 @@ mod tests {
             assert!(credentials(url).contains(said), "{}", credentials(url));
         }
         assert!(!credentials("http://a.example/x").contains("netrc"));
+        assert!(credentials("http://a.example/x").contains("URL: http://{{.Vars.USER}}"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_may_be_hidden_from_a_token() {
+        let url = "https://gitlab.example/api/v4/x";
+        assert!(missing(url, true, None).contains("look whether the token is right"));
+        assert!(missing(url, false, None).contains("whoever has no token"));
     }
 }

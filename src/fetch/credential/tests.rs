@@ -90,6 +90,9 @@ fn the_url_s_own_login_counts_before_headers_and_these_before_netrc() {
     let basic = ("authorization".to_owned(), format!("Basic {}", STANDARD.encode("ann:pw")));
     assert_eq!(sent(&all(&[]), "https://a.example:8443/"), std::slice::from_ref(&basic));
     assert!(sent(&all(&[]), "http://a.example/").is_empty());
+    let near = |url: &str| all(&[]).near(&Url::parse(url).unwrap());
+    assert!(near("http://a.example/").is_some_and(|why| why.contains("not told by http") && !why.contains("pw")));
+    assert_eq!((near("https://a.example/"), near("http://b.example/")), (None, None));
     assert!(sent(&all(&[]), "https://bob:x@a.example/").is_empty());
     let headers = ["a.example: Authorization: Bearer ${T}", "a.example: Authorization: second"];
     let bearer = ("authorization".to_owned(), "Bearer t0ken".to_owned());

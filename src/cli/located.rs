@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::CommandError;
 use super::ui;
-use crate::blueprint::{Blueprint, Problems, Task};
+use crate::blueprint::{Blueprint, MANIFEST_FILE, Manifest, Problems, Task};
 use crate::plan::covers;
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
@@ -64,12 +64,23 @@ impl Place {
         Self::found(file, line, |task| task.fields.get(field).map(|node| node.span))
     }
 
+    /// A value of the manifest, where it is written there.
+    pub(super) fn of_manifest(look: impl FnOnce(&Manifest) -> Option<Span>) -> Option<Self> {
+        let at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let span = look(&at_work.manifest)?;
+        Some(Self::at(&at_work, MANIFEST_FILE, span))
+    }
+
     fn found(file: &str, line: usize, look: impl FnOnce(&Task) -> Option<Span>) -> Self {
         let at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let span = at_work.as_ref().and_then(|blueprint| find(blueprint, file, line, look));
         let (Some(blueprint), Some(span)) = (at_work, span) else {
             return Self { text: format!("{file}:{line}"), shown: String::new() };
         };
+        Self::at(&blueprint, file, span)
+    }
+
+    fn at(blueprint: &Blueprint, file: &str, span: Span) -> Self {
         let text = format!("{file}:{}:{}", span.line, span.column);
         let (diagnostics, sources) = (vec![Diagnostic::error("task", span, "it failed")], blueprint.sources.clone());
         let whole = ui::problems(&Problems { diagnostics, sources }, ui::color());
@@ -80,6 +91,12 @@ impl Place {
     /// Says where `error` happened, and what happened to whom there.
     pub(super) fn told_of(self, mut error: CommandError, task: &str) -> CommandError {
         error.message.insert_str(0, &format!("{}: {task}: ", self.text));
+        self.shown_with(error)
+    }
+
+    /// Says where `error` happened, which is in no task.
+    pub(super) fn told(self, mut error: CommandError) -> CommandError {
+        error.message.insert_str(0, &format!("{}: ", self.text));
         self.shown_with(error)
     }
 
@@ -153,7 +170,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::blueprint::{MANIFEST_FILE, read_texts};
+    use crate::blueprint::read_texts;
 
     fn column(fields: &str, told: &str) -> String {
         let files = BTreeMap::from([

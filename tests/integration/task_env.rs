@@ -1,5 +1,6 @@
 //! What commands of tasks have in their environment, and how their scripts fail.
 
+use crate::support::download::Downloads;
 use crate::support::{blueprint, shared, tasks, text};
 
 fn build(name: &str, image: &str, task_file: &str) {
@@ -142,4 +143,14 @@ fn a_strict_shell_ends_at_the_first_failure() {
     let said = shared().run(&["check", text(directory.path())]).ok().stdout;
     assert!(said.contains("passes over failures: it goes on where `false` fails"), "{said}");
     shared().run(&["check", "--strict", text(directory.path())]).fails(1);
+}
+
+#[test]
+fn a_reference_to_nothing_is_shown_where_it_is_written() {
+    let downloads = Downloads::of_tasks("- {name: a, action: write_env_file, file: /etc/a, content: x}\n");
+    let manifest =
+        "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false, env: {L: '/x:$LIBS'}}\n";
+    downloads.write("manifest.yml", manifest);
+    let said = downloads.build(&[]).fails(3).stderr;
+    assert!(said.contains("manifest.yml:4:46: ") && said.contains("`${LIBS:+:$LIBS}`"), "{said}");
 }

@@ -88,13 +88,21 @@ fn with(error: io::Error, mount: Option<PathBuf>, disk: Option<StatVfs>) -> io::
     let quota = error.kind() == io::ErrorKind::QuotaExceeded;
     let left = match () {
         () if quota => Left::Quota,
-        () if disk.f_favail == 0 && disk.f_files > 0 => Left::Files(disk.f_files),
+        // What was short a moment ago may be less so by now: of files and bytes, it is what there is less of.
+        () if disk.f_files > 0 && share(disk.f_favail, disk.f_files) < share(disk.f_bavail, disk.f_blocks) => {
+            Left::Files { free: disk.f_favail, of: disk.f_files }
+        }
         () => Left::Bytes {
             free: disk.f_bavail.saturating_mul(disk.f_frsize),
             of: disk.f_blocks.saturating_mul(disk.f_frsize),
         },
     };
     io::Error::new(error.kind(), Full { error, mount, left })
+}
+
+/// Thousandths of `of` that are left.
+fn share(left: u64, of: u64) -> u64 {
+    left.saturating_mul(1000) / of.max(1)
 }
 
 /// The directory at which the file system of `path` is mounted, as far as it can be seen.
@@ -113,7 +121,7 @@ fn mount_point(path: &Path) -> Option<PathBuf> {
 #[derive(Debug)]
 enum Left {
     Bytes { free: u64, of: u64 },
-    Files(u64),
+    Files { free: u64, of: u64 },
     Quota,
 }
 
@@ -131,7 +139,8 @@ impl Full {
         let mount = self.mount.display();
         match self.left {
             Left::Bytes { free, of } => format!("the disk at {mount} has {} free of {}", bytes(free), bytes(of)),
-            Left::Files(count) => format!("the disk at {mount} takes no more files, it has all its {count}"),
+            Left::Files { free: 0, of } => format!("the disk at {mount} takes no more files, it has all its {of}"),
+            Left::Files { free, of } => format!("the disk at {mount} takes {free} more files of its {of}"),
             Left::Quota => format!("this user may have no more of the disk at {mount}"),
         }
     }
@@ -187,7 +196,7 @@ mod tests {
         let quota = io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error());
         assert!(told(quota, Path::new("/")).to_string().contains("may have no more of the disk at /"));
         let error = io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
-        let full = Full { error, mount: "/mnt".into(), left: Left::Files(20) };
+        let full = Full { error, mount: "/mnt".into(), left: Left::Files { free: 0, of: 20 } };
         assert!(full.to_string().ends_with("the disk at /mnt takes no more files, it has all its 20"));
     }
 }

@@ -166,6 +166,10 @@ pub(super) fn why(
     if *last == planned.key && record.as_ref().is_some_and(|record| !record.fits(planned)) {
         return Ok(vec![Reason::new("way", "an older alloy made it another way")]);
     }
+    if let (true, Some(below)) = (*last == planned.key && cache::find(resolver.store, last)?.is_some(), below) {
+        let name = &below.planned.name;
+        return Ok(vec![Reason::new("below", format!("{name} is built anew; it stays if that comes out as it was"))]);
+    }
     let trace = record.and_then(|record| serde_json::from_value::<Trace>(record.preimage).ok());
     let (Some(trace), false) = (trace, *last == planned.key) else {
         return Ok(vec![Reason::new("gone", "it is no longer in the store")]);

@@ -1,6 +1,7 @@
 //! What all commands share: the store, the reporter, the means to reach the network.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -271,7 +272,18 @@ pub(super) fn store_path(global: &Global) -> Result<PathBuf, CommandError> {
             .hint("name a directory with --store or ALLOY_HOME")
     };
     let base = etcetera::base_strategy::Xdg::new().map_err(no_home)?;
-    Ok(etcetera::BaseStrategy::data_dir(&base).join("alloy"))
+    let data = etcetera::BaseStrategy::data_dir(&base);
+    // `sudo -E` keeps the home of whoever calls: what root made there would be in that user's way.
+    let foreign = rustix::process::geteuid().is_root() && owner(&data).is_some_and(|owner| owner != 0);
+    Ok(if foreign { Path::new(ROOTS).join("alloy") } else { data.join("alloy") })
+}
+
+/// Where root keeps data, whose home it is that the environment names.
+const ROOTS: &str = "/root/.local/share";
+
+/// Who owns the directory `path`, or the nearest one above that is there.
+fn owner(path: &Path) -> Option<u32> {
+    path.ancestors().find_map(|path| path.metadata().ok()).map(|found| found.uid())
 }
 
 /// Seconds since 1970.

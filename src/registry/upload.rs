@@ -254,15 +254,16 @@ impl<'a> Upload<'a> {
         self.step.is(if length > 0 { Request::Put } else { Request::End });
         let response = self.send(offset, length, |client| client.put(location.clone())).await?;
         match response.status() {
-            StatusCode::OK => {
+            StatusCode::CREATED => self.client.keeps_what_was_sent(&response, &self.blob.digest),
+            status @ (StatusCode::OK | StatusCode::ACCEPTED | StatusCode::NO_CONTENT) => {
                 self.client.keeps_what_was_sent(&response, &self.blob.digest)?;
-                let proved = header(&response, CONTENT_DIGEST).is_some()
-                    || self.client.presence(&self.blob.digest, Some(self.blob.size)).await? == Presence::There;
-                // Whoever says 200 may say it of everything.
-                if proved { Ok(()) } else { Err(self.client.failure(&self.what, response).await) }
-            }
-            StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
-                self.client.keeps_what_was_sent(&response, &self.blob.digest)
+                let there = match header(&response, CONTENT_DIGEST) {
+                    Some(_) => Presence::There,
+                    None => self.client.presence(&self.blob.digest, Some(self.blob.size)).await?,
+                };
+                // Whoever says 200 may say it of everything; the others are what some registries say in the place of 201.
+                let kept = there == Presence::There || (there == Presence::Unknown && status != StatusCode::OK);
+                if kept { Ok(()) } else { Err(self.client.failure(&self.what, response).await) }
             }
             StatusCode::NOT_FOUND => Err(self.missing()),
             StatusCode::RANGE_NOT_SATISFIABLE => Err(self.lost()),

@@ -202,6 +202,15 @@ fn immutable(state: &mut State, request: &Request<'_>) -> Option<Answer> {
 const UPLOADS: &[Quirk] = &[
     works("POST is answered 200", "small:1", |state, request| instead(state, request, "POST", "/uploads/", "200 OK")),
     works("PUT is answered 200", "small:1", |state, request| instead(state, request, "PUT", "/uploads/", "200 OK")),
+    works("PUT is answered 202", "small:1", |state, request| {
+        instead(state, request, "PUT", "/uploads/", "202 Accepted")
+    }),
+    fails(
+        "PUT is answered 202, and nothing is kept",
+        "small:1",
+        |_, request| request.is("PUT", "/uploads/").then(|| Answer::of("202 Accepted")),
+        &["answered 202"],
+    ),
     works("PATCH is answered 200", "large:1", |state, request| instead(state, request, "PATCH", "/uploads/", "200 OK")),
     fails(
         "PUT is answered 200, and nothing is kept",

@@ -152,5 +152,5 @@ fn a_reference_to_nothing_is_shown_where_it_is_written() {
         "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\nimage: {env_from_profile: false, env: {L: '/x:$LIBS'}}\n";
     downloads.write("manifest.yml", manifest);
     let said = downloads.build(&[]).fails(3).stderr;
-    assert!(said.contains("manifest.yml:4:46: ") && said.contains("`${LIBS:+:$LIBS}`"), "{said}");
+    assert!(said.contains("manifest.yml:4:43: ") && said.contains("`${LIBS:+:$LIBS}`"), "{said}");
 }

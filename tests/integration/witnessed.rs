@@ -138,7 +138,9 @@ fn a_file_that_is_not_what_the_lockfile_pins_is_pinned_anew_by_lock() {
     let url = server.path("tool.tar");
     let downloads = Downloads::of_tasks(&task("unarchive_from_url", &url, None));
     run(&mut downloads.alloy("lock")).ok();
-    std::fs::remove_dir_all(downloads.store.path().join("store/downloads")).unwrap();
+    let kept = downloads.store.path().join("store/downloads");
+    std::fs::remove_dir_all(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
     let said = downloads.build(&["--locked"]).fails(4).stderr;
     assert!(said.contains(&format!("alloy lock --update='{url}'")) && !said.contains("into `sha256`"), "{said}");
 }

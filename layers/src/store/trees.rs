@@ -3,7 +3,8 @@
 //! A tree is named by what decides what is in it. A layer that names all directories it needs is the same wherever it
 //! lies: its diff ID is enough. One that leaves some out, or links to files below, takes them from there: its tree
 //! belongs to the stack, by the chain ID. One in which users have changed places says so in its name. Trees with other
-//! names are an older alloy's, and `prune` deletes them, as it does those of users who have changed places.
+//! names are an older alloy's, which has applied layers otherwise, and `prune` deletes them, as it does those of users who
+//! have changed places: whoever changes what a layer comes to changes the names.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -58,12 +59,12 @@ impl TreeNames {
 
 /// The tree of a layer that takes nothing from those below.
 pub fn layer_tree(layer: DiffId) -> String {
-    format!("layer-{}", layer.0.hex())
+    format!("tree-{}", layer.0.hex())
 }
 
 /// The tree of the topmost layer of a stack.
 pub fn stack_tree(chain: ChainId) -> String {
-    format!("layers-{}", chain.0.hex())
+    format!("stack-{}", chain.0.hex())
 }
 
 impl Store {

@@ -186,6 +186,20 @@ pub fn mark_command(packages: &[String]) -> Vec<String> {
     fixed.map(str::to_owned).chain(packages.iter().cloned()).collect()
 }
 
+/// What apt does without an index: it looks at what is installed, and at its own files.
+const WITHOUT_INDEX: [&str; 10] = [
+    "autoclean",
+    "auto-clean",
+    "autopurge",
+    "autoremove",
+    "auto-remove",
+    "check",
+    "clean",
+    "distclean",
+    "purge",
+    "remove",
+];
+
 /// How a command line uses apt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
@@ -201,14 +215,22 @@ impl Use {
     /// By the words of `command`.
     pub fn of(command: &str) -> Self {
         let apart = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-        let uses = |word: &&str| matches!(*word, "apt" | "apt-get" | "apt-cache" | "aptitude");
-        let mut words = command.split(apart).filter(|word| !word.is_empty()).skip_while(|word| !uses(word));
-        match words.next() {
-            None => Self::No,
-            Some(_) if words.any(|word| word == "update") => Self::Refreshing,
-            Some(_) => Self::Counting,
+        let words: Vec<&str> = command.split(apart).filter(|word| !word.is_empty()).collect();
+        let uses = |word: &str| matches!(word, "apt" | "apt-get" | "apt-cache" | "aptitude");
+        // What follows each.
+        let all: Vec<&[&str]> =
+            words.iter().enumerate().filter(|(_, word)| uses(word)).map(|(at, _)| &words[at + 1..]).collect();
+        match all.first() {
+            Some(rest) if rest.contains(&"update") => Self::Refreshing,
+            _ if all.iter().all(|rest| asked(rest).is_some_and(|asked| WITHOUT_INDEX.contains(&asked))) => Self::No,
+            _ => Self::Counting,
         }
     }
+}
+
+/// What apt is asked for by the words that follow its name.
+fn asked<'w>(words: &[&'w str]) -> Option<&'w str> {
+    words.iter().find(|word| !word.starts_with('-')).copied()
 }
 
 #[cfg(test)]
@@ -271,6 +293,10 @@ mod tests {
     fn apt_is_a_word_of_its_own() {
         for (command, expected) in [
             ("set -e; apt-get install -y foo", Use::Counting),
+            ("apt-get clean && rm -rf /var/lib/apt/lists/*", Use::No),
+            ("apt-get -y autoremove --purge; apt-get clean", Use::No),
+            ("apt-get clean; apt-get install -y foo", Use::Counting),
+            ("apt-get", Use::Counting),
             ("/usr/bin/apt install x", Use::Counting),
             ("./update && apt-get install -y foo", Use::Counting),
             ("echo adapt; ./apt-mirror-tool", Use::No),

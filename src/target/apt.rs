@@ -186,8 +186,9 @@ pub fn mark_command(packages: &[String]) -> Vec<String> {
     fixed.map(str::to_owned).chain(packages.iter().cloned()).collect()
 }
 
-/// What apt does without an index: it looks at what is installed, and at its own files.
-const WITHOUT_INDEX: [&str; 10] = [
+/// What apt does without an index, as it looks at what is installed and at its own files, and directories of its.
+const WITHOUT_INDEX: [&str; 12] = [
+    "archives",
     "autoclean",
     "auto-clean",
     "autopurge",
@@ -196,6 +197,7 @@ const WITHOUT_INDEX: [&str; 10] = [
     "check",
     "clean",
     "distclean",
+    "lists",
     "purge",
     "remove",
 ];

@@ -1,5 +1,6 @@
 //! Errors of the parts as failures of a command: kind, text, hints.
 
+mod manifest;
 mod store;
 mod task;
 
@@ -8,7 +9,7 @@ use layers::disk::tells_of_full;
 use super::error::{CommandError, Kind};
 use super::located::Place;
 use super::{report, ui};
-use crate::blueprint::{LoadError, MANIFEST_FILE, Manifest, Problems};
+use crate::blueprint::{LoadError, MANIFEST_FILE, Problems};
 use crate::build::{BuildError, Need};
 use crate::cache::RemoteError;
 use crate::catalog::CatalogError;
@@ -118,38 +119,13 @@ impl From<RemoteError> for CommandError {
 impl From<DebianError> for CommandError {
     fn from(error: DebianError) -> Self {
         match error {
-            DebianError::NoComponent { ref component, .. } => no_component(component, &error),
+            DebianError::NoComponent { ref component, .. } => manifest::no_component(component, &error),
             DebianError::NoMirror { .. } | DebianError::Keyring { .. } | DebianError::SignedBy { .. } => {
                 with(Kind::Usage, &error, error.hint())
             }
             DebianError::Store(error) => error.into(),
             error => with(Kind::Network, &error, error.hint()),
         }
-    }
-}
-
-/// A component that an archive does not have: the manifest is wrong, where it is written there, else the command line.
-fn no_component(component: &str, error: &DebianError) -> CommandError {
-    let base = |manifest: &Manifest| manifest.image.base.clone().filter(|(base, _)| base.contains(component));
-    match Place::of_manifest(|manifest| base(manifest).and_then(|(_, span)| span)) {
-        Some(place) => place.told(with(Kind::Blueprint, error, error.hint())),
-        None => with(Kind::Usage, error, error.hint()),
-    }
-}
-
-/// A reference of `image.env` to what is not set.
-fn unset(name: &str, wanted: &str, error: &BuildError) -> CommandError {
-    let hint = format!(
-        "write `\\$` for a dollar that stands for itself; behind a list that may be there or not, `${{{wanted}:+:${wanted}}}`"
-    );
-    let failure = with(Kind::Blueprint, error, Some(hint));
-    let place = Place::of_manifest(|manifest| {
-        let mut entries = manifest.image.env.iter().zip(&manifest.image.env_places);
-        entries.find(|((own, _), _)| own == name).map(|(_, span)| *span)
-    });
-    match place {
-        Some(place) => place.told(failure),
-        None => failure,
     }
 }
 
@@ -389,7 +365,7 @@ impl From<BuildError> for CommandError {
                 failure.message = format!("the cache {place}: {}", failure.message);
                 failure
             }
-            BuildError::Unset { ref name, ref wanted, .. } => unset(name, wanted, &error),
+            BuildError::Unset { ref name, ref wanted, .. } => manifest::unset(name, wanted, &error),
             BuildError::UnknownSource(_) => with(Kind::Failed, &error, None),
             BuildError::Resolve(error) => error.into(),
             BuildError::Request(error) => error.into(),

@@ -20,7 +20,7 @@ use super::{Base, Origin, ResolveError, Resolver, Result};
 use crate::cache;
 use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::op::DEFAULT_PATH;
-use crate::sandbox::Mode;
+use crate::sandbox::{IdMap, Mode};
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -125,7 +125,9 @@ impl Resolver<'_> {
     /// True if a directory is to be read with the owners that it has on disk. An error if they can be read in no way.
     fn is_of_root(&self, path: &Path, held: &impl AsFd) -> Result<bool> {
         let top = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
-        let owners = owners(Path::new(&top)).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+        let map = IdMap::of_current_user().map_err(RequestError::Sandbox)?;
+        let owners =
+            owners(Path::new(&top), &map).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
         match owners {
             Owners::Mapped => Ok(false),
             Owners::OnDisk => Ok(true),

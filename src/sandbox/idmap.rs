@@ -52,6 +52,10 @@ impl Range {
     fn meets(self, other: Self) -> bool {
         self.start < other.start.saturating_add(other.count) && other.start < self.start.saturating_add(self.count)
     }
+
+    fn has(self, id: u32) -> bool {
+        id >= self.start && id - self.start < self.count
+    }
 }
 
 impl IdMap {
@@ -74,8 +78,18 @@ impl IdMap {
         Ok(Self { uid, gid, uids: ranges(&UIDS, &uid_text)?, gids: ranges(&GIDS, &gid_text)? })
     }
 
+    /// True if a user of the machine is one inside.
+    pub fn has_user(&self, uid: u32) -> bool {
+        uid == self.uid || self.uids.iter().any(|range| range.has(uid))
+    }
+
+    /// True if a group of the machine is one inside.
+    pub fn has_group(&self, gid: u32) -> bool {
+        gid == self.gid || self.gids.iter().any(|range| range.has(gid))
+    }
+
     /// Writes the map of process `pid`.
-    pub fn write(&self, pid: u32) -> Result<(), SandboxError> {
+    pub(super) fn write(&self, pid: u32) -> Result<(), SandboxError> {
         write_one(&UIDS, pid, self.uid, &self.uids)?;
         write_one(&GIDS, pid, self.gid, &self.gids)
     }
@@ -287,6 +301,14 @@ mod tests {
         assert_eq!(find_range(text, None, 1001), Some(Range { start: 300_000, count: 65_536 }));
         assert_eq!(find_range(text, Some("root"), 0), None, "a range too small for nobody is of no use");
         assert_eq!(find_range(text, Some("eve"), 7), None);
+    }
+
+    #[test]
+    fn a_map_has_its_owner_and_its_ranges() {
+        let range = Range { start: 100_000, count: 65_536 };
+        let map = IdMap { uid: 1000, gid: 7, uids: vec![range], gids: vec![range] };
+        assert!([1000, 100_000, 165_535].into_iter().all(|uid| map.has_user(uid)));
+        assert!(map.has_group(7) && ![0, 7, 99_999, 165_536].into_iter().any(|uid| map.has_user(uid)));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub use console::Console;
 pub use direct::{end_commands, ending, spawn_directly};
 pub use emulator::{NoEmulator, runs_here};
 pub use error::SandboxError;
-pub use idmap::possible;
+pub use idmap::{IdMap, possible};
 pub use loan::Loan;
 pub use memory::killed_hint;
 pub use mode::Mode;

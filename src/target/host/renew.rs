@@ -72,12 +72,11 @@ impl Host {
             },
             other => other,
         };
+        // Unless it has another name by now.
         let stands = new.is_at(&self.root, &new.path).is_ok();
-        if stands {
-            let removed = new.remove(&self.root);
-            if outcome.is_err() || !matches!(outcome, Ok(Outcome::Ran(_))) || matches!(renew.how, How::Files { .. }) {
-                return (removed.and(outcome), Vec::new());
-            }
+        let removed = if stands { new.remove(&self.root) } else { Ok(()) };
+        if !matches!((&outcome, &renew.how), (Ok(Outcome::Ran(_)), How::Whole { .. })) {
+            return (removed.and(outcome), Vec::new());
         }
         let (place, made) = (in_root(&renew.place), in_root(&new.path));
         for path in &mut written {

@@ -103,7 +103,7 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
     let mut env = config_env(&base.config);
     for (name, value) in profile {
         match env.iter_mut().find(|(other, _)| other == name) {
-            Some((_, old)) if name == "PATH" => *old = merged(value, old),
+            Some((_, old)) if name == "PATH" => *old = merged_path(value, old),
             Some((_, old)) => old.clone_from(value),
             None => env.push((name.clone(), value.clone())),
         }
@@ -136,7 +136,7 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
 /// The directories of a login shell's `path` with those that `base` alone has, each of which stands before the one that
 /// follows it in `base`. A profile that sets `PATH` anew knows nothing of the base's tools, and that of a user leaves out
 /// those of root. Both orders hold but where they contradict each other: there the profile's does.
-fn merged(path: &str, base: &str) -> String {
+pub(crate) fn merged_path(path: &str, base: &str) -> String {
     let mut directories: Vec<&str> = path.split(':').collect();
     let mut following = directories.len();
     for directory in base.split(':').rev().filter(|directory| !directory.is_empty()) {
@@ -264,7 +264,7 @@ mod tests {
             ("/go/bin:/usr/bin", "/usr/bin:/go/bin", "/go/bin:/usr/bin"),
             ("/usr/bin", "", "/usr/bin"),
         ] {
-            assert_eq!(merged(login, base), both, "{login} and {base}");
+            assert_eq!(merged_path(login, base), both, "{login} and {base}");
         }
     }
 }

@@ -16,6 +16,8 @@ mod verified;
 mod wanted;
 
 pub use base_ref::{BaseRef, BaseRefError};
+#[cfg(test)]
+pub(crate) use compose::merged_path;
 pub use compose::{Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
 pub use error::{ImageError, SQUASH};

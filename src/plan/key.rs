@@ -13,7 +13,7 @@ use crate::op::{Fingerprint, Source, Step};
 /// Raised when the meaning of a key changes, or what was made under one is no longer good enough: 2 came with archives
 /// that keep neither set-id bits of strangers nor device nodes, and with packages that nobody else can plant; 3
 /// with places to mount on that enter no layer; 4 with what tasks name in `/run`.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// What a layer is found under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

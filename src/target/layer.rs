@@ -272,6 +272,10 @@ impl Site for Layer {
         env
     }
 
+    fn base_path(&self) -> Option<&str> {
+        self.env.get("PATH").map(String::as_str)
+    }
+
     fn run(
         &mut self,
         argv: &[String],

@@ -16,6 +16,7 @@ use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
 use super::{dangling, not_created};
+use shells::Paths;
 pub use shells::{MARKER, environment_line};
 
 use crate::op::{Assignment, Command, EnvValue, Op, PACKAGES, Source, Step, script};
@@ -164,7 +165,7 @@ impl<'a> Performer<'a> {
         for op in &step.ops {
             match op {
                 Op::Run { user: Some(user), command, .. } => {
-                    drop(shells::command_line(&accounts.user(user)?, command, &[])?);
+                    drop(shells::command_line(&accounts.user(user)?, command, &Paths::default())?);
                 }
                 // A command may make the owner.
                 Op::SetAttributes { owner: Some(owner), .. } if !commands => drop(accounts.owner(owner)?),
@@ -354,10 +355,10 @@ impl<'a> Performer<'a> {
         Ok(assigned)
     }
 
-    /// What the step makes of `PATH`, one after the other.
-    fn paths(&self) -> Vec<EnvValue> {
-        let paths = self.assignments.iter().filter(|(name, _)| name == "PATH");
-        paths.filter_map(|(_, value)| EnvValue::read(value).ok()).collect()
+    /// What is said of `PATH` again after a profile has set it.
+    fn paths(&self) -> Paths<'_> {
+        let set = self.assignments.iter().filter(|(name, _)| name == "PATH");
+        Paths { base: self.site.base_path(), set: set.filter_map(|(_, value)| EnvValue::read(value).ok()).collect() }
     }
 
     fn ensure_user(&mut self, name: &str, uid: u32) -> Result<i32, TargetError> {

@@ -23,6 +23,12 @@ pub trait Site {
     /// The usual environment of a command of `account`.
     fn environment(&self, account: &Account) -> BTreeMap<String, String>;
 
+    /// The `PATH` of the image below, if it has one: its directories are for login shells too, as they are in the image
+    /// that is made.
+    fn base_path(&self) -> Option<&str> {
+        None
+    }
+
     /// Runs a command as `account`, with `extra` over the usual environment; what it prints goes to `output` piece by
     /// piece. Returns its exit status.
     fn run(

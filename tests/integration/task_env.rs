@@ -61,6 +61,22 @@ fn the_image_s_environment_holds_for_tasks() {
 }
 
 #[test]
+fn a_login_shell_of_a_task_has_the_base_s_tools() {
+    build("env-tools", "  env: {PATH: '/opt/go/bin:$PATH'}\n", "[]\n");
+    let manifest = "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {base: env-tools, user: dev, env_from_profile: true}\n";
+    let task_file = "- {name: place, action: run_command, reason: test, command: 'chmod 777 /srv'}
+- {name: path, action: run_command, reason: test, command: 'echo $PATH > /srv/path', run_as: dev}
+- {name: own, action: run_command, reason: test, command: 'echo $PATH > /srv/own', run_as: dev, env: {PATH: '/x:$PATH'}}
+";
+    let directory = blueprint(&[("manifest.yml", manifest), ("a.yml", task_file)]);
+    shared().run(&["build", text(directory.path()), "-t", "env-tools-task", "--no-attest"]).ok();
+    // The command has what a login shell of the finished image has.
+    let path = shown("env-tools-task", "echo $PATH");
+    assert!(path.contains("/opt/go/bin:/usr/local/sbin:/usr/local/bin:"), "{path}");
+    assert_eq!(shown("env-tools-task", "cat /srv/path /srv/own"), format!("{path}/x:{path}"));
+}
+
+#[test]
 fn a_reference_to_nothing_is_told_before_anything_is_built() {
     let check = |image: &str| {
         let manifest = format!("name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage:\n{image}");

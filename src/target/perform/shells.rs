@@ -60,16 +60,58 @@ pub(super) fn strict(text: &str) -> Vec<String> {
     owned(&["bash", "-O", "inherit_errexit", "-e", "-o", "pipefail", "-c", text])
 }
 
+/// What is said of `PATH` again after a profile has set it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Paths<'a> {
+    /// The base image's, whose directories the finished image has as well.
+    pub base: Option<&'a str>,
+    /// What the step makes of it, one after the other.
+    pub set: Vec<EnvValue>,
+}
+
+impl Paths<'_> {
+    /// Statements of sh(1).
+    fn script(&self) -> String {
+        let mut script = self.base.map(merging).unwrap_or_default();
+        script.extend(self.set.iter().map(|path| format!("PATH=\"{}\"; ", path.for_shell())));
+        if !script.is_empty() {
+            script.push_str("export PATH; ");
+        }
+        script
+    }
+}
+
+/// Puts the directory `$1` into `PATH` before `$2`, which is there, or at its end.
+const ADD: &str = r#"alloy_path() { case :$PATH: in
+    *":$1:"*) ;;
+    *) if [ "$2" ]; then
+        set -- "$1" "$2" ":$PATH:"
+        PATH=${3%%":$2:"*}:$1:$2:${3#*":$2:"} && PATH=${PATH#:} && PATH=${PATH%:}
+    else
+        PATH=$PATH:$1
+    fi ;;
+esac; }; "#;
+
+/// Statements of sh(1) that put the directories which `base` alone has into `PATH`, in the order that the finished image
+/// gives them: each stands before the one that follows it in `base`.
+fn merging(base: &str) -> String {
+    let quoted = |directory: &str| format!("'{}'", directory.replace('\'', r"'\''"));
+    let mut script = ADD.to_owned();
+    let mut following = "''".to_owned();
+    for directory in base.split(':').rev().filter(|directory| !directory.is_empty()).map(quoted) {
+        script.push_str(&format!("alloy_path {directory} {following}; "));
+        following = directory;
+    }
+    script.push_str("unset -f alloy_path; ");
+    script
+}
+
 /// The command line by which the login shell of `account` runs `command`. A profile may set `PATH` anew: `paths` are
-/// set after it, where the shell speaks the language of sh(1).
-pub(super) fn command_line(
-    account: &Account,
-    command: &Command,
-    paths: &[EnvValue],
-) -> Result<Vec<String>, TargetError> {
-    let set: String = paths.iter().map(|path| format!("PATH=\"{}\"; ", path.for_shell())).collect();
+/// set after it, where the shell speaks the language of sh(1) and lets it be set.
+pub(super) fn command_line(account: &Account, command: &Command, paths: &Paths) -> Result<Vec<String>, TargetError> {
+    let set = paths.script();
     let login = |shell: &str, text: &str| match Language::of(shell) {
-        Language::Posix if !set.is_empty() => login_shell(shell, &format!("{set}export PATH; {text}")),
+        Language::Posix if !set.is_empty() && !restricted(shell) => login_shell(shell, &format!("{set}{text}")),
         _ => login_shell(shell, text),
     };
     let shell = account.command_shell();
@@ -96,6 +138,11 @@ pub(super) fn command_line(
     Ok(line)
 }
 
+/// True of shells that redirect nothing and let nobody set `PATH`.
+fn restricted(shell: &str) -> bool {
+    shell.rsplit('/').next().unwrap_or_default().starts_with('r')
+}
+
 /// The command line by which `shell` runs `text` as a login shell.
 fn login_shell(shell: &str, text: &str) -> Vec<String> {
     match Language::of(shell) {
@@ -111,9 +158,7 @@ pub const MARKER: &[u8] = b"\0alloy\0";
 /// own. Where the shell's language allows it, that is what they say is wrong, and nothing else; and `env` is found whatever
 /// a profile makes of `PATH`.
 pub fn environment_line(shell: &str) -> Vec<String> {
-    let name = shell.rsplit('/').next().unwrap_or_default();
-    // Restricted shells redirect nothing.
-    if Language::of(shell) != Language::Posix || name.starts_with('r') {
+    if Language::of(shell) != Language::Posix || restricted(shell) {
         return login_shell(shell, "printf '\\0alloy\\0'; env -0");
     }
     let apart = r#"exec 8>&1 >/dev/null; exec "$0" -l -c "$1""#;
@@ -158,9 +203,33 @@ mod tests {
     }
 
     #[test]
+    fn the_base_s_directories_are_merged_into_a_profile_s_path() {
+        let merged = |profile: &str, base: &str| {
+            let paths = Paths { base: Some(base), set: Vec::new() };
+            let script = format!("{}printf %s \"$PATH\"", paths.script());
+            ["sh", "bash"].map(|shell| {
+                let mut command = std::process::Command::new(format!("/bin/{shell}"));
+                let output = command.args(["-c", &script]).env("PATH", profile).output().unwrap();
+                assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8(output.stdout).unwrap()
+            })
+        };
+        for (profile, base, expected) in [
+            ("/usr/bin:/bin", "/go/bin:/usr/sbin:/usr/bin:/sbin:/bin", "/go/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("/usr/bin:/bin", "/usr/bin:/bin", "/usr/bin:/bin"),
+            ("/usr/bin:/bin:/games", "/bin:/last", "/usr/bin:/bin:/games:/last"),
+            ("/a b:/c", "/it's *:/c:$HOME", "/a b:/it's *:/c:$HOME"),
+            ("/only", "", "/only"),
+        ] {
+            assert_eq!(merged(profile, base), [expected, expected], "{profile} with {base}");
+            assert_eq!(crate::image::merged_path(profile, base), expected);
+        }
+    }
+
+    #[test]
     fn a_script_with_a_secret_is_told_in_the_shells_own_language() {
         let script = Command::Shell(RUN_SCRIPT.to_owned());
-        let line = |shell| command_line(&account(shell), &script, &[]);
+        let line = |shell| command_line(&account(shell), &script, &Paths::default());
         assert_eq!(line("/bin/bash").unwrap(), ["/bin/bash", "-l", "-c", RUN_SCRIPT]);
         assert_eq!(line("/usr/sbin/nologin").unwrap(), ["/bin/sh", "-l", "-c", RUN_SCRIPT]);
         assert_eq!(line("/usr/bin/fish").unwrap(), ["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), "/usr/bin/fish"]);
@@ -169,7 +238,7 @@ mod tests {
         assert!(error.to_string().contains("/usr/bin/xonsh"), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("fish")));
         // What holds none is as it always was.
-        let plain = command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &[]).unwrap();
+        let plain = command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &Paths::default()).unwrap();
         assert_eq!(plain, ["/usr/bin/xonsh", "-l", "-c", "x = 1"]);
     }
 }

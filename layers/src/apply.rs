@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::diff::is_overlay_attribute;
 use crate::root::{Root, RootError};
 use crate::tar::{TarError, for_each};
@@ -25,7 +27,7 @@ pub use hidden::idle;
 /// What the directory is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// The layer on top of what is there: whiteouts delete.
+    /// The layer on top of what is there: whiteouts delete. Device nodes are left out: they would open what the machine has.
     Plain,
     /// One layer by itself, for an overlay mount: whiteouts become overlay's own.
     OverlayLower,
@@ -49,8 +51,8 @@ pub struct ApplyOptions<'a> {
 pub struct Applied {
     /// Members of the layer.
     pub entries: u64,
-    /// Device nodes that this user may not make, and those that overlay would take for whiteouts. What is below is not seen
-    /// in their place.
+    /// Device nodes that this user may not make, those that overlay would take for whiteouts, and all of [`Form::Plain`].
+    /// What is below is not seen in their place.
     pub skipped_devices: Vec<String>,
     /// Extended attributes that cannot be set here, and of each the first file that is without it.
     pub left_attributes: BTreeMap<String, String>,
@@ -61,6 +63,25 @@ pub struct Applied {
     pub whiteouts: Vec<PathBuf>,
     /// A hard link that was not made: without [`ApplyOptions::parents`], its file was not to be seen.
     pub unlinked: Option<ApplyError>,
+}
+
+/// What layers have and the files that were made of them have not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Device nodes: absolute paths.
+    pub devices: Vec<String>,
+    /// Extended attributes that cannot be set here, and of each the first file that is without it.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Absent {
+    /// Adds what is missing of one more layer.
+    pub fn add(&mut self, applied: Applied) {
+        self.devices.extend(applied.skipped_devices);
+        for (name, path) in applied.left_attributes {
+            self.attributes.entry(name).or_insert(path);
+        }
+    }
 }
 
 /// Why a layer cannot be applied.

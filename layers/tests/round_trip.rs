@@ -300,7 +300,10 @@ proptest! {
         let ownership = if is_root() { Ownership::Archive } else { Ownership::Invoker };
         let plain = ApplyOptions { form: Form::Plain, parents: None, ownership };
         apply(layer.as_slice(), &Root::open(&before).unwrap(), &plain).unwrap();
-        prop_assert_eq!(differences(&before, &after), vec![]);
+        let mut found = differences(&before, &after);
+        // Device nodes of layers are left out there.
+        found.retain(|difference| (difference.field, difference.right.as_str()) != ("existence", "CharDevice"));
+        prop_assert_eq!(found, vec![]);
 
         // As an overlay's lower, the layer is the upper directory that it came from.
         let lower = directory("lower");

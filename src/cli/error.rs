@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use layers::disk;
 
+use crate::sandbox::UNFILTERED;
+
 /// What went wrong, as far as a script needs to branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -19,6 +21,8 @@ pub enum Kind {
     Network = 4,
     /// This machine does not give the namespaces that are needed.
     Sandbox = 5,
+    /// The same of `alloy run`, whose exit codes are those of commands (125 as with Docker and podman).
+    Setup = 125,
     /// Interrupted by the user.
     Interrupted = 130,
 }
@@ -26,6 +30,9 @@ pub enum Kind {
 /// What to do about a full disk, whoever found it full.
 const FULL: &str = "make room on that disk: where the store is on it, `alloy prune` deletes what no image needs; --store names \
                     another place for it";
+
+/// How an error says that there is no such system call (ENOSYS).
+const MISSING: &str = "(os error 38)";
 
 /// A failure on its way to the user.
 #[derive(Debug)]
@@ -47,7 +54,11 @@ impl CommandError {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
         // Whoever was refused the room, alloy or a command that it ran: the disk is the same, and no server's.
-        let hints = if disk::tells_of_full(&message) { vec![FULL.to_owned()] } else { Vec::new() };
+        let mut hints = if disk::tells_of_full(&message) { vec![FULL.to_owned()] } else { Vec::new() };
+        let missing = kind == Kind::Failed && message.contains(MISSING);
+        hints
+            .extend(missing.then(|| format!("a kernel or a container's filter has no such system call: {UNFILTERED}")));
+        let kind = if missing { Kind::Sandbox } else { kind };
         let kind = if kind == Kind::Network && disk::names_full(&message) { Kind::Failed } else { kind };
         Self { kind, message, hints, place: None, problems: None }
     }

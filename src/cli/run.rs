@@ -112,7 +112,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             context.leave();
         }
     };
-    let (code, kept) = Session::run_in(&resolver, &image, interactive, keeps, begins)?;
+    let ran = Session::run_in(&resolver, &image, interactive, keeps, begins).map_err(CommandError::from);
+    let (code, kept) = ran.map_err(|error| match error.kind {
+        Kind::Sandbox => CommandError { kind: Kind::Setup, ..error },
+        _ => error,
+    })?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
         let (manifest, tagged_at) = (updated, now());

@@ -1,8 +1,9 @@
 //! `-o type=…,dest=…`: an image as files of this machine. A half-written one never has its final name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use layers::apply::Absent;
 use layers::media_type::Descriptor;
 use layers::store::Store;
 
@@ -201,10 +202,12 @@ impl Destination {
         }
     }
 
-    /// Unpacks the layers of each platform, in the order in which they were named, if it is to hold directories.
-    pub fn unpack(&self, store: &Store, each: &[Vec<Layer>]) -> Result<(), ImageError> {
-        let Goal::Directories(directories) = &self.goal else { return Ok(()) };
-        directories.iter().zip(each).try_for_each(|(directory, layers)| directory.unpack(store, layers))
+    /// Unpacks the layers of each platform, in the order in which they were named, if it is to hold directories. Gives those
+    /// directories, and what of the layers is not in each.
+    pub fn unpack(&self, store: &Store, each: &[Vec<Layer>]) -> Result<Vec<(&Path, Absent)>, ImageError> {
+        let Goal::Directories(directories) = &self.goal else { return Ok(Vec::new()) };
+        let each = directories.iter().zip(each);
+        each.map(|(directory, layers)| Ok((directory.path(), directory.unpack(store, layers)?))).collect()
     }
 }
 

@@ -186,7 +186,7 @@ impl SandboxError {
 }
 
 /// How a container is started whose filter and masks are not in the way.
-const UNFILTERED: &str = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined …, or \
+pub const UNFILTERED: &str = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined …, or \
                           podman run --security-opt seccomp=unconfined --security-opt unmask=ALL …";
 
 fn denied(error: &io::Error) -> bool {

@@ -69,7 +69,7 @@ fn prepare(file: &OwnedFd) -> io::Result<(RunSpec, Option<Terminal>)> {
     if spec.argv.is_empty() {
         // All that a command's own process does before it becomes the command.
         rustix::process::setsid()?;
-        User::of(&spec.identity, spec.keep_groups).take_over()?;
+        User::of(&spec.identity, spec.keep_groups).take_over().map_err(|refused| told(&refused))?;
     }
     Ok((spec, terminal))
 }
@@ -91,7 +91,12 @@ fn start(spec: &RunSpec, terminal: Option<&mut Terminal>) -> io::Result<Pid> {
     if let Err(error) = std::fs::metadata(&spec.cwd) {
         return Err(io::Error::other(format!("working directory {}: {error}", spec.cwd)));
     }
-    let child = command.spawn().map_err(|e| io::Error::new(e.kind(), format!("cannot run {program}: {e}")))?;
+    let child = command.spawn().map_err(|error| match error.raw_os_error() {
+        Some(code) if code > OWN => told(&error),
+        // The file's mode is EACCES (execve(2)): this is the machine's, which refuses the call.
+        Some(libc::EPERM) => io::Error::other(format!("cannot start {program}: {error}")),
+        _ => io::Error::new(error.kind(), format!("cannot run {program}: {error}")),
+    })?;
     let child = Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("no process id"))?;
     if !on_terminal {
         terminal::hand_on_signals(child);
@@ -105,7 +110,7 @@ fn start(spec: &RunSpec, terminal: Option<&mut Terminal>) -> io::Result<Pid> {
 pub(super) fn lead_a_session(command: &mut Command) {
     // SAFETY: one system call, which is async-signal-safe.
     unsafe {
-        command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?));
+        command.pre_exec(|| rustix::process::setsid().map(drop).map_err(|errno| own(0, errno)));
     }
 }
 
@@ -125,6 +130,24 @@ pub(super) fn become_user(command: &mut Command, identity: &Identity, keep_group
     }
 }
 
+/// Added to what a call of alloy's own fails with between fork and exec: that is not the program's failure, and a number is
+/// all that the parent hears of it.
+const OWN: i32 = 1 << 16;
+/// Those calls; each has `OWN` once more than the one before it.
+const CALLS: [&str; 4] = ["setsid", "setgroups", "setresgid", "setresuid"];
+
+fn own(call: i32, errno: rustix::io::Errno) -> io::Error {
+    io::Error::from_raw_os_error(OWN * (call + 1) + errno.raw_os_error())
+}
+
+/// The failure of such a call, in words.
+fn told(error: &io::Error) -> io::Error {
+    let code = error.raw_os_error().unwrap_or_default();
+    let (call, errno) = (usize::try_from(code / OWN - 1), io::Error::from_raw_os_error(code % OWN));
+    let call = call.ok().and_then(|at| CALLS.get(at)).unwrap_or(&"a system call");
+    io::Error::other(format!("this machine refuses what a command's process needs before it runs: {call}: {errno}"))
+}
+
 /// A user that a process becomes.
 struct User {
     uid: Uid,
@@ -140,13 +163,13 @@ impl User {
         Self { uid: Uid::from_raw(identity.uid), gid: Gid::from_raw(identity.gid), groups }
     }
 
-    /// Async-signal-safe.
+    /// Async-signal-safe. Fails with what [`told`] puts into words.
     fn take_over(&self) -> io::Result<()> {
         if let Some(groups) = &self.groups {
-            set_thread_groups(groups)?;
+            set_thread_groups(groups).map_err(|errno| own(1, errno))?;
         }
-        set_thread_res_gid(self.gid, self.gid, self.gid)?;
-        Ok(set_thread_res_uid(self.uid, self.uid, self.uid)?)
+        set_thread_res_gid(self.gid, self.gid, self.gid).map_err(|errno| own(2, errno))?;
+        set_thread_res_uid(self.uid, self.uid, self.uid).map_err(|errno| own(3, errno))
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{process, worker};
@@ -28,12 +29,14 @@ pub fn tell_of_panics() {
             std::thread::park();
         }
         let place = panic.location().map(|place| format!(" ({}:{})", file(place.file()), place.line()));
-        let text = sentence(said(panic.payload())) + &place.unwrap_or_default();
+        let said = sentence(said(panic.payload()));
+        let refused = panic.location().is_some_and(|place| is_refusal(place.file(), &said));
+        let text = said + &place.unwrap_or_default();
         let role = std::env::args_os().nth(1).filter(|role| role.to_string_lossy().starts_with('@'));
         let (who, code) = match role {
             None => {
                 worker::kill_workers();
-                ("error: alloy itself failed", 1)
+                if refused { (REFUSED, UNFIT) } else { ("error: alloy itself failed", 1) }
             }
             // Whoever waits for it has an error of its own for that.
             Some(role) if role == worker::ROLE => ("alloy: the worker itself failed", 1),
@@ -44,6 +47,38 @@ pub fn tell_of_panics() {
         std::process::exit(code);
     }));
 }
+
+/// What is said of a system call that a library cannot do without.
+const REFUSED: &str = "error: this machine, or the filter of a container, refuses a system call that every program of this \
+                       kind needs";
+/// The exit code for machines that cannot do it.
+const UNFIT: i32 = 5;
+
+/// True of a panic of a library's that a refused system call brings about (EPERM, EINVAL, ENOSYS): it has no error for it.
+fn is_refusal(file: &str, said: &str) -> bool {
+    let ours = file.starts_with("src/") || file.starts_with("layers/");
+    let refusals = [libc::EPERM, libc::EINVAL, libc::ENOSYS];
+    !ours
+        && refusals
+            .iter()
+            .any(|code| said.contains(&format!("code: {code},")) || said.contains(&format!("(os error {code})")))
+}
+
+/// Ends a program that has too little stack, before it overflows: no error can be told then.
+pub fn without_stack() -> Option<ExitCode> {
+    let limit = getrlimit(Resource::Stack).current.filter(|limit| *limit < STACK)?;
+    let text = format!(
+        "error: this process may have a stack of {} KiB alone, and alloy needs {}; hint: allow it more (`ulimit -s {}`)\n",
+        limit >> 10,
+        STACK >> 10,
+        STACK >> 10
+    );
+    let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    Some(ExitCode::FAILURE)
+}
+
+/// What alloy's first thread needs, in bytes.
+const STACK: u64 = 1 << 20;
 
 /// Ends a program that gets no random numbers, with what that is: the standard library counts on them.
 pub fn without_random_numbers() -> Option<ExitCode> {
@@ -84,6 +119,15 @@ mod tests {
             sentence("assertion failed\n  left: 1\n right: 2\x1b[2J"),
             "assertion failed left: 1 right: 2\\u{1b}[2J"
         );
+    }
+
+    #[test]
+    fn a_refused_system_call_is_no_fault_of_alloy_s() {
+        let said =
+            "Bad read on self-pipe: Os { code: 1, kind: PermissionDenied, message: \"Operation not permitted\" }";
+        assert!(is_refusal("/home/ann/registry/src/tokio-1.2.3/src/runtime/signal.rs", said));
+        assert!(is_refusal("library/std/src/thread.rs", "failed: Function not implemented (os error 38)"));
+        assert!(!is_refusal("src/build.rs", said) && !is_refusal("library/core/src/option.rs", "index out of bounds"));
     }
 
     #[test]

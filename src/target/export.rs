@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use layers::apply::{ApplyOptions, Form, Ownership, apply};
+use layers::apply::{Absent, ApplyOptions, Form, Ownership, apply};
 use layers::compress::decoder;
 use layers::diff::{DiffOptions, ExcludeSet, diff};
 use layers::digest::Digest;
@@ -14,8 +14,8 @@ use layers::store::Store;
 
 use super::{TargetError, unpack};
 
-/// Writes the layers `blobs`, lowest first, to `file`.
-pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<(), TargetError> {
+/// Writes the layers `blobs`, lowest first, to `file`. Gives what of them is not in it.
+pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<Absent, TargetError> {
     let failed = |blob: &Digest| {
         let path = store.blob_path(blob);
         move |source| TargetError::Host { path, source }
@@ -23,10 +23,11 @@ pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<
     let staged = unpack::Staged::new(store)?;
     let root = Root::open(staged.path())?;
     let options = ApplyOptions { form: Form::Plain, parents: None, ownership: Ownership::Archive };
+    let mut absent = Absent::default();
     for blob in blobs {
         store.read_whole(blob, |content| {
             let (_, mut reader) = decoder(content).map_err(failed(blob))?;
-            apply(&mut reader, &root, &options)?;
+            absent.add(apply(&mut reader, &root, &options)?);
             io::copy(&mut reader, &mut io::sink()).map_err(failed(blob))
         })?;
     }
@@ -35,9 +36,11 @@ pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<
     // All that is written is seen by whoever reads; in a new file, zeros need not be.
     if is_new(&file).map_err(TargetError::Output)? {
         let holes = write(&root, &options, Holes::new(&mut file), 64 << 10)?;
-        return holes.finish().map(drop).map_err(TargetError::Unwritten);
+        holes.finish().map_err(TargetError::Unwritten)?;
+    } else {
+        write(&root, &options, file, 1 << 20)?;
     }
-    write(&root, &options, file, 1 << 20).map(drop)
+    Ok(absent)
 }
 
 fn write<W: Write>(root: &Root, options: &DiffOptions<'_>, to: W, buffer: usize) -> Result<W, TargetError> {

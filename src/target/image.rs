@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use layers::apply::Absent;
 use layers::compress::Compression;
 use layers::digest::Digest;
 use layers::ids::Exchange;
@@ -13,6 +14,7 @@ use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
 use super::lent::Lent;
+use super::passing::Left;
 use super::request::{FileSeen, Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
 use super::stored::write_held;
 use crate::debian::BasePlan;
@@ -294,14 +296,17 @@ impl ImageTarget {
         }
     }
 
-    /// Writes the root file system that layers make up, lowest first, as a tar to `file`.
-    pub fn export(&mut self, blobs: Vec<Digest>, file: &impl AsFd) -> Result<(), RequestError> {
+    /// Writes the root file system that layers make up, lowest first, as a tar to `file`. Gives what of them is not in it.
+    pub fn export(&mut self, blobs: Vec<Digest>, file: &impl AsFd) -> Result<Absent, RequestError> {
         self.worker.send_descriptor(&Request::Export { blobs }, file)?;
-        self.reply(|_| ()).map(drop)
+        match self.reply(|_| ())? {
+            Reply::Exported(absent) => Ok(absent),
+            other => Err(unexpected(&other)),
+        }
     }
 
-    /// What commands have left where no layer has anything, by the task, with its place, whose commands they are.
-    pub fn left(&mut self) -> Result<BTreeMap<String, Vec<PathBuf>>, RequestError> {
+    /// What tasks have put where no layer has anything.
+    pub fn left(&mut self) -> Result<Left, RequestError> {
         match self.ask(&Request::Left)? {
             Reply::Left(left) => Ok(left),
             other => Err(unexpected(&other)),

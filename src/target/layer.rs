@@ -17,7 +17,7 @@ use super::accounts::Account;
 use super::apt::Archived;
 use super::aptcache::AptCache;
 use super::lent::{Lent, PLACE, SSH};
-use super::passing::Passing;
+use super::passing::{Left, Passing};
 use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
@@ -186,14 +186,14 @@ impl Layer {
         Ok(sockets)
     }
 
-    /// Notes that `step` was performed.
-    pub fn note(&mut self, step: &Step) {
-        self.passing.note(step);
+    /// Notes that `step` was performed and has `written` files of its own.
+    pub fn note(&mut self, step: &Step, written: Vec<PathBuf>) {
+        self.passing.note(step, written);
     }
 
-    /// What commands have left in `/run` and `/tmp` that enters no layer, by their tasks.
-    pub fn left(&self) -> BTreeMap<String, Vec<PathBuf>> {
-        self.passing.left(&self.lowers)
+    /// What tasks have put where no layer has anything.
+    pub fn left(&self) -> Left {
+        self.passing.left(&self.lowers, &self.root)
     }
 
     /// Unmounts, and writes what was changed as a layer of the store; `None` when nothing was. What was changed becomes

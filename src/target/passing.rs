@@ -1,12 +1,14 @@
 //! `/run` and `/tmp` while a layer is made. What a task puts into `/run` without a program becomes part of the image, and
 //! what is done to what the image has there already holds; what programs leave there, and all of `/tmp`, does not stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use layers::diff::ExcludeSet;
+use layers::root::Root;
+use serde::{Deserialize, Serialize};
 
 use crate::op::Step;
 
@@ -23,18 +25,32 @@ pub struct Passing {
     run: PathBuf,
     /// What was there by now, and which task's commands have left it.
     left: BTreeMap<PathBuf, Option<String>>,
+    /// What steps have written elsewhere that enters no layer, and which task's it is.
+    lost: Vec<(PathBuf, String)>,
     exclude: ExcludeSet,
+}
+
+/// What tasks have put where no layer has anything, by each task's name and place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// In `/run` and `/tmp`, by commands.
+    pub passing: BTreeMap<String, Vec<PathBuf>>,
+    /// Elsewhere, by files that were written, copied or unpacked.
+    pub lost: BTreeMap<String, Vec<PathBuf>>,
 }
 
 impl Passing {
     /// Of directories that hold what is new in `/tmp` and `/run`.
     pub fn new(tmp: PathBuf, run: PathBuf) -> Self {
-        Self { tmp, run, left: BTreeMap::new(), exclude: ExcludeSet::normal() }
+        Self { tmp, run, left: BTreeMap::new(), lost: Vec::new(), exclude: ExcludeSet::normal() }
     }
 
     /// Notes that `step` was performed: what it has put into `/run` without a program is kept, and what else is new was left
-    /// there by it, if that is somebody's own commands.
-    pub fn note(&mut self, step: &Step) {
+    /// there by it, if that is somebody's own commands. Its files were `written`, relative to the root.
+    pub fn note(&mut self, step: &Step, written: Vec<PathBuf>) {
+        let passes = |path: &Path| path.starts_with(RUN) || path.starts_with("tmp");
+        let lost = written.into_iter().filter(|path| self.exclude.contains(path) && !passes(path));
+        self.lost.extend(lost.map(|path| (path, step.placed())));
         let own = step.is_own_commands() || !step.works_by_programs();
         let task = own.then(|| step.placed());
         for path in self.all() {
@@ -68,8 +84,23 @@ impl Passing {
         all
     }
 
-    /// What commands have left that enters no layer, by their tasks; of a directory itself alone.
-    pub fn left(&self, lowers: &[PathBuf]) -> BTreeMap<String, Vec<PathBuf>> {
+    /// What enters no layer, of a directory itself alone. What was written is looked at in `root`: it may be gone by now.
+    pub fn left(&self, lowers: &[PathBuf], root: &Root) -> Left {
+        let mut lost: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        let all: HashSet<&Path> = self.lost.iter().map(|(path, _)| path.as_path()).collect();
+        for (path, task) in &self.lost {
+            let inside = path.parent().is_some_and(|parent| all.contains(parent));
+            let told = lost.entry(task.clone()).or_default();
+            let absolute = Path::new("/").join(path);
+            if !inside && root.metadata(path).is_ok() && !told.contains(&absolute) {
+                told.push(absolute);
+            }
+        }
+        lost.retain(|_, paths| !paths.is_empty());
+        Left { passing: self.passing(lowers), lost }
+    }
+
+    fn passing(&self, lowers: &[PathBuf]) -> BTreeMap<String, Vec<PathBuf>> {
         let exclude = self.exclude(lowers);
         let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for path in self.all().into_iter().filter(|path| exclude.contains(path)) {
@@ -125,13 +156,13 @@ mod tests {
             make(place.path().join(path));
         }
         let mut passing = Passing::new(tmp.clone(), run.clone());
-        passing.note(&step(1, false));
+        passing.note(&step(1, false), Vec::new());
         make(run.join("mine/left"));
         make(run.join("left/deep"));
         make(run.join("base/new"));
         make(run.join("lock/x"));
         fs::write(tmp.join("x"), "").unwrap();
-        passing.note(&step(2, true));
+        passing.note(&step(2, true), Vec::new());
         let lowers = [lower];
         let exclude = passing.exclude(&lowers);
         for path in ["run/mine", "run/mine/deep", "run/base", "run/lock"] {
@@ -142,7 +173,24 @@ mod tests {
             assert!(exclude.contains(path), "{}", path.display());
         }
         assert!(exclude.contains(Path::new("run/alloy")) && exclude.contains(Path::new("run/alloy/x")));
-        let told: Vec<_> = passing.left(&lowers).into_iter().collect();
+        let told: Vec<_> = passing.passing(&lowers).into_iter().collect();
         assert_eq!(told, [("make (a.yml:2)".to_owned(), left.to_vec())]);
+    }
+
+    #[test]
+    fn what_files_were_written_for_and_no_image_has_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let written =
+            ["etc/hosts", "etc/hosts.allow", "srv/x", "tmp/x", "root/.cache/pip", "root/.cache/pip/y", "dev/gone"];
+        for path in &written[..6] {
+            fs::create_dir_all(place.path().join(path)).unwrap();
+        }
+        let mut passing = Passing::new(place.path().join("none"), place.path().join("run"));
+        passing.note(&step(3, false), written.map(PathBuf::from).to_vec());
+        passing.note(&step(3, false), vec!["etc/hosts".into()]);
+        let left = passing.left(&[], &Root::open(place.path()).unwrap());
+        let lost = ["/etc/hosts", "/root/.cache/pip"].map(PathBuf::from);
+        assert_eq!(left.lost, BTreeMap::from([("make (a.yml:3)".to_owned(), lost.to_vec())]));
+        assert!(left.passing.is_empty());
     }
 }

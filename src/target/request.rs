@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use layers::apply::Absent;
 use layers::compress::Compression;
 use layers::digest::{DiffId, Digest};
 use layers::ids::Exchange;
@@ -13,6 +14,7 @@ use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
 use super::lent::Lent;
+use super::passing::Left;
 use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{Bind, Identity};
@@ -176,10 +178,8 @@ pub struct Unpack {
 /// What came of unpacking layers.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Unpacked {
-    /// Device nodes that could not be made.
-    pub skipped: Vec<String>,
-    /// Extended attributes that could not be set, and of each the first file that is without it.
-    pub left: BTreeMap<String, String>,
+    /// What tasks do not see of them.
+    pub absent: Absent,
     /// Blobs that are not what they were claimed to be.
     pub wrong: Vec<(Digest, Wrong)>,
 }
@@ -255,11 +255,13 @@ pub enum Reply {
     /// What apt would install.
     Closure(Closure),
     /// What was left, by the task, with its place, whose commands left it.
-    Left(BTreeMap<String, Vec<PathBuf>>),
+    Left(Left),
     /// The stored layer; `None` when nothing was changed.
     Layer(Option<LayerBlob>),
-    /// Things the layer holds that could not be made here (device nodes, to an ordinary user).
+    /// What came of unpacking layers.
     Unpacked(Unpacked),
+    /// What the root file system that was written has not.
+    Exported(Absent),
     /// What files there are.
     Files(Vec<FileSeen>),
     /// What the world is like.

@@ -134,7 +134,9 @@ impl<'a> Session<'a> {
                 };
                 let layer = self.open()?;
                 layer.set_ssh(ssh);
-                let outcome = Performer::new(layer, &files, &output).step(&step);
+                let mut performer = Performer::new(layer, &files, &output);
+                let outcome = performer.step(&step);
+                let written = performer.written();
                 self.open()?.set_ssh(None);
                 let mut outcome = outcome?;
                 if matches!(outcome, Outcome::Failed { .. }) {
@@ -147,7 +149,7 @@ impl<'a> Session<'a> {
                     let told = |path: PathBuf| format!("/{} is a socket: layers hold none", path.display());
                     warnings.extend(layer.look()?.into_iter().map(told));
                 }
-                layer.note(&step);
+                layer.note(&step, written);
                 Reply::Step(outcome)
             }
             Request::Closure { packages, debs, files, recommends } => {
@@ -186,8 +188,7 @@ impl<'a> Session<'a> {
             }
             Request::Export { blobs } => {
                 let file = File::from(self.channel.take_descriptor().map_err(TargetError::Output)?);
-                export::export(&self.store, &blobs, file)?;
-                Reply::Done
+                Reply::Exported(export::export(&self.store, &blobs, file)?)
             }
             Request::Lend { binds } => {
                 self.setup.lent.binds.extend(binds);
@@ -349,6 +350,11 @@ impl<'a> Session<'a> {
         let (account, identity) = self.who(&run.user)?;
         let layer = self.open()?;
         layer.set_offline(run.offline);
+        // As OCI runtimes do: an image may name a directory that no layer has. What is lent is whoever lends it's.
+        let cwd = Path::new(&run.cwd);
+        if !run.binds.iter().any(|bind| cwd.starts_with(&bind.target)) && !layer.root().exists(cwd)? {
+            layer.root().create_dir_all(cwd, 0o755)?;
+        }
         layer.run_interactive(run, &account, identity, console)
     }
 

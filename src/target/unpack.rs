@@ -1,6 +1,5 @@
 //! Layers of the store into trees, several at once.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use layers::apply::{Applied, ApplyError, ApplyOptions, Form, Ownership, apply, idle};
@@ -56,8 +55,8 @@ impl Drop for Staged<'_> {
 
 /// What came of one layer.
 enum One<'s> {
-    /// A tree, without these device nodes and these attributes of files.
-    Tree(Vec<String>, BTreeMap<String, String>),
+    /// A tree, and what came of applying the layer.
+    Tree(Applied),
     /// A tree that may delete what is not there, which is to be known before it gets its name.
     Unsettled(Staged<'s>, Applied),
     /// Nothing: it leaves out directories that are to come from below.
@@ -87,17 +86,12 @@ pub fn all(store: &Store, layers: &[Unpack]) -> Result<Unpacked, TargetError> {
             first => first,
         };
         match result {
-            One::Tree(mut devices, attributes) => {
-                unpacked.skipped.append(&mut devices);
-                for (name, path) in attributes {
-                    unpacked.left.entry(name).or_insert(path);
-                }
-            }
+            One::Tree(applied) => unpacked.absent.add(applied),
             One::Wrong(reason) => unpacked.wrong.push((layer.blob, reason)),
             One::Incomplete | One::Unsettled(..) => {}
         }
     }
-    unpacked.skipped.sort_unstable();
+    unpacked.absent.devices.sort_unstable();
     Ok(unpacked)
 }
 
@@ -107,7 +101,7 @@ fn settle<'s>(layer: &Unpack, parents: &[Root], staged: Staged<'s>, applied: App
     let root = Root::open(staged.path())?;
     idle.iter().try_for_each(|path| root.remove_all(path))?;
     staged.publish(layer.tree.name(!idle.is_empty()))?;
-    Ok(One::Tree(applied.skipped_devices, applied.left_attributes))
+    Ok(One::Tree(applied))
 }
 
 /// Unpacks a layer. Its tree gets its name only if its content is what was claimed.
@@ -149,7 +143,7 @@ fn one<'s>(store: &'s Store, layer: &Unpack, parents: Option<&[Root]>) -> Result
         return Ok(One::Unsettled(staged, applied));
     }
     staged.publish(layer.tree.name(applied.implied_parents))?;
-    Ok(One::Tree(applied.skipped_devices, applied.left_attributes))
+    Ok(One::Tree(applied))
 }
 
 fn applied(

@@ -114,12 +114,27 @@ fn what_no_image_has_is_told() {
     let blueprint = of_tasks(
         "- {name: Names, action: copy, source: hosts, dest: /etc/hosts}\n\
          - {name: Passing, action: copy, source: hosts, dest: /tmp/x}\n\
-         - {name: Kept, action: copy, source: hosts, dest: /etc/hosts.allow}\n",
+         - {name: Kept, action: copy, source: hosts, dest: /etc/hosts.allow}\n\
+         - {name: Tree, action: copy, source: tree, dest: /}\n\
+         - {name: Archive, action: unpack, source: tree.tar, dest: /}\n",
     );
+    for path in ["tree/etc/resolv.conf", "tree/etc/motd", "tree/root/.cache/pip/x", "tree/dev/y"] {
+        let path = blueprint.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    let tar = ["-cf", "tree.tar", "-C", "tree", "etc", "root"];
+    assert!(std::process::Command::new("tar").args(tar).current_dir(blueprint.path()).status().unwrap().success());
     fs::write(blueprint.path().join("hosts"), "127.0.0.1 x\n").unwrap();
     let said = store.run(&["build", text(blueprint.path()), "--base", &base]).ok().stderr;
     assert!(said.contains("Names (tasks.yml:1): what is written to /etc/hosts is in no image"), "{said}");
-    assert_eq!(said.matches("is in no image").count(), 1, "{said}");
+    for task in ["Tree (tasks.yml:4)", "Archive (tasks.yml:5)"] {
+        let line = said.lines().find(|line| line.contains(task) && line.contains("is in no image")).unwrap_or_default();
+        assert!(line.contains("/etc/resolv.conf") && line.contains("/root/.cache/pip"), "{task}: {said}");
+        assert_eq!(line.contains("/dev/y"), task.starts_with("Tree"), "{line}");
+        assert!(!line.contains("motd"), "{line}");
+    }
+    assert_eq!(said.matches("is in no image").count(), 3, "{said}");
 }
 
 #[test]

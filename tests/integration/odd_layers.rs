@@ -11,12 +11,12 @@ use crate::support::forged::Forged;
 use crate::support::user::User;
 use crate::support::{Store, blueprint, text, tool};
 
-/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`, `path pipe`), and what there is
+/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`, `path null`, `path pipe`), and what there is
 /// in the end.
 type Case = (&'static str, &'static [&'static [&'static str]], &'static str);
 
 /// All lie below `odd/NAME`, and `@` stands for that in links that are absolute.
-const CASES: [Case; 27] = [
+const CASES: [Case; 28] = [
     (
         "whiteout-through-a-link",
         &[&["etc/gone", "etc/stays", "loc -> @/etc"], &["loc/.wh.gone"]],
@@ -33,6 +33,7 @@ const CASES: [Case; 27] = [
     ("link-becomes-a-directory", &[&["etc/x", "a -> etc"], &["a/", "a/y"]], "a/ a/y etc/ etc/x"),
     ("whiteout-below-a-file", &[&["a"], &["a/.wh.x", "a/.wh..wh..opq"]], "a"),
     ("node-of-no-device", &[&["a", "b"], &["a char"]], "b"),
+    ("node-of-a-device", &[&["a", "b"], &["a null", "c null"]], "b"),
     ("link-to-a-lower-file", &[&["d/a", "l -> d"], &["h = d/a", "i = l/a"]], "d/ d/a h i l@"),
     ("opaque-first", &[&["d/a"], &["d/.wh..wh..opq", "d/c"]], "d/ d/c"),
     ("opaque-last", &[&["d/a"], &["d/c", "d/.wh..wh..opq"]], "d/ d/c"),
@@ -50,13 +51,14 @@ const CASES: [Case; 27] = [
     ("twice-in-one-layer", &[&["a"], &["b", "b/", "b/x"]], "a b/ b/x"),
 ];
 
-/// What umoci 0.4 fails at (a file in the way of a directory, whiteouts of dots), keeps (the node, and what is below names
+/// What umoci 0.4 fails at (a file in the way of a directory, whiteouts of dots), keeps (nodes, and what is below names
 /// of whiteouts), or takes by the very name that a layer has for a link's target.
-const NOT_UMOCI: [&str; 7] = [
+const NOT_UMOCI: [&str; 8] = [
     "file-becomes-a-directory",
     "whiteout-below-a-file",
     "whiteouts-of-dots",
     "node-of-no-device",
+    "node-of-a-device",
     "link-to-a-lower-file",
     "below-a-whiteout",
     "below-a-name-of-aufs",
@@ -73,13 +75,14 @@ fn layer(number: usize, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
                 Some(("->", target)) => (Kind::Symlink, target.replace('@', &format!("/odd/{name}"))),
                 Some(("=", target)) => (Kind::HardLink, at(target)),
                 _ if rest == "pipe" => (Kind::Fifo, String::new()),
-                _ if rest == "char" => (Kind::CharDevice, String::new()),
+                _ if rest == "char" || rest == "null" => (Kind::CharDevice, String::new()),
                 _ if path.ends_with('/') => (Kind::Directory, String::new()),
                 _ => (Kind::File, String::new()),
             };
             let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
             let path = at(path.trim_end_matches('/'));
-            let entry = Entry { kind, mode, link: link.into(), ..plain_directory(Path::new(&path)) };
+            let device = if rest == "null" { (1, 3) } else { (0, 0) };
+            let entry = Entry { kind, mode, device, link: link.into(), ..plain_directory(Path::new(&path)) };
             tar.append(&entry, &mut std::io::empty()).unwrap();
         }
     }
@@ -137,7 +140,11 @@ fn odd_layers_are_the_same_to_everybody() {
     let mut arguments = vec!["build", text(odd.path()), "--base", &base, "-t", "odd:1", "--no-attest"];
     outputs.iter().for_each(|output| arguments.extend(["-o", output]));
     let said = store.run(&arguments).ok().stderr;
-    assert!(said.contains("tasks do not see device nodes of the base"), "{said}");
+    let nodes = ["no-device/a", "a-device/a", "a-device/c"].map(|path| format!("odd/node-of-{path}"));
+    for kind in ["tar", "dir"] {
+        let told = format!("{} is without device nodes, which the image keeps: {}", text(&at(kind)), nodes.join(", "));
+        assert!(said.contains(&told), "{told}: {said}");
+    }
 
     let ran = store.run(&["run", "odd:1", "--", "bash", "-c", list]).ok().stdout;
     let names = "cd \"$0\" && find odd \\( -type l -printf '%p@\\n' -o -type d -printf '%p/\\n' -o -printf '%p\\n' \\)";
@@ -187,6 +194,10 @@ fn attributes_that_cannot_be_set_here_are_left_out() {
     let said = store.run(&words).ok().stderr;
     let told = "the image keeps them: com.example.of of /d, org.example.of of /d/y";
     assert_eq!(said.matches(told).count(), 1, "{said}");
+    for kind in ["tar", "dir"] {
+        let told = format!("{} is without extended attributes", text(&place.path().join(kind)));
+        assert!(said.contains(&told), "{told}: {said}");
+    }
     assert_eq!(fs::read_to_string(place.path().join("dir/seen")).unwrap(), "/d/x /d/y\n");
 }
 

@@ -24,6 +24,11 @@ fn a_command_runs_as_asked() {
     // Who names a group is in no other, as elsewhere.
     let id = |user: &str| store.run(&["run", "-u", user, "running", "--", "id", "-G"]).ok().stdout;
     assert_eq!((id("1234:55").as_str(), id("1234").as_str(), id("root:7").as_str()), ("55\n", "0\n", "7\n"));
+    // A working directory that no layer has is made, as other tools do.
+    let there = store.run(&["run", "-w", "/made/here", "running", "--", "sh", "-c", "pwd; stat -c %U%a ."]).ok();
+    assert_eq!(there.stdout, "/made/here\nroot755\n");
+    let said = store.run(&["run", "-w", "/etc/passwd/x", "running", "true"]).fails(1).stderr;
+    assert!(said.contains("/etc/passwd"), "{said}");
     store.run(&["run", "running", "no-such-program"]).fails(127);
     store.run(&["run", "-u", "nobody-knows", "running", "true"]).fails(1);
     let near = store.run(&["run", "runnign", "true"]).fails(1);

@@ -161,6 +161,7 @@ impl<'a> Extractor<'a> {
             Kind::Fifo => parent.node(&name, FileKind::Fifo, (0, 0))?,
             // To overlay it says that something is gone.
             Kind::CharDevice if entry.device == (0, 0) => return self.skip(&path, &name),
+            Kind::CharDevice | Kind::BlockDevice if self.policy.form == Form::Plain => return self.skip(&path, &name),
             Kind::CharDevice | Kind::BlockDevice => {
                 let kind = if entry.kind == Kind::CharDevice { FileKind::CharDevice } else { FileKind::BlockDevice };
                 match parent.node(&name, kind, entry.device) {

@@ -1,7 +1,8 @@
 //! What a layer stands on, unpacked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use layers::apply::Absent;
 use layers::at_once;
 use layers::digest::{ChainId, DiffId, Digest};
 use layers::ids::Exchange;
@@ -12,14 +13,14 @@ use super::{Result, Session};
 use crate::build::BuildError;
 use crate::build::blobs::{ensure_blobs, lose};
 use crate::cache::elsewhere;
-use crate::event::Event;
+use crate::event::{Event, listed};
 use crate::image::{self, ImageError, Layer};
 use crate::resolve::Origin;
 use crate::sandbox::SandboxError;
 use crate::target::image::RequestError;
 use crate::target::request::{Unpack, Unpacked, Wrong};
 
-/// Attributes that a message names.
+/// Device nodes and attributes that a message names.
 const TOLD: usize = 5;
 
 /// A layer below the one being made.
@@ -88,7 +89,7 @@ impl Session<'_> {
             let computed: Vec<(Digest, DiffId)> =
                 wanted.iter().filter(|one| !one.verified).map(|one| (one.blob, one.diff_id)).collect();
             let of_base = of_base.then(|| self.base_name());
-            let Unpacked { skipped, left, wrong } =
+            let Unpacked { absent: Absent { devices, attributes }, wrong } =
                 self.target()?.unpack(wanted).map_err(|error| match (error, of_base) {
                     (RequestError::Failed { message, hint }, Some(base)) => {
                         RequestError::Failed { message: format!("{base}: {message}"), hint }
@@ -105,31 +106,25 @@ impl Session<'_> {
                     Some(_) => {}
                 }
             }
-            if !skipped.is_empty() {
-                let nodes = skipped.join(", ");
+            if !devices.is_empty() {
+                let nodes = listed(&devices, TOLD);
                 let warning = format!("tasks do not see device nodes of the base; the image keeps them: {nodes}");
                 self.resolver.reporter.event(Event::Warning(warning));
             }
-            self.tell_left(&left);
+            if !attributes.is_empty() {
+                let named: Vec<_> = attributes.iter().map(|(name, path)| format!("{name} of {path}")).collect();
+                let warning = format!(
+                    "extended attributes cannot be set here, and tasks do not see them; the image keeps them: {}",
+                    listed(&named, TOLD)
+                );
+                self.resolver.reporter.event(Event::Warning(warning));
+            }
             if let Some((digest, reason)) = wrong.into_iter().next() {
                 return Err(self.wrong(digest, reason)?);
             }
         }
         let tree = |below: &Below| below.tree.find(store).unwrap_or(below.tree.name(true)).to_owned();
         Ok(stack.iter().rev().map(tree).collect())
-    }
-
-    /// Tells which attributes tasks do not see, by the first file that is without each.
-    fn tell_left(&self, left: &BTreeMap<String, String>) {
-        let mut named: Vec<_> = left.iter().take(TOLD).map(|(name, path)| format!("{name} of {path}")).collect();
-        named.extend((left.len() > TOLD).then(|| "others".to_owned()));
-        if !named.is_empty() {
-            let warning = format!(
-                "extended attributes cannot be set here, and tasks do not see them; the image keeps them: {}",
-                named.join(", ")
-            );
-            self.resolver.reporter.event(Event::Warning(warning));
-        }
     }
 
     /// True if all layers so far lie there unpacked.

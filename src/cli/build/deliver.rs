@@ -1,5 +1,6 @@
 //! Where a built image goes: files, registries.
 
+use layers::apply::Absent;
 use layers::media_type::Descriptor;
 
 use super::super::error::CommandError;
@@ -9,13 +10,16 @@ use super::Args;
 use super::places::Places;
 use super::platforms::{Part, named};
 use crate::build::{Built, ensure_blobs};
-use crate::event::Event;
+use crate::event::{Event, listed};
 use crate::image::{self, Local, Output, Written};
 use crate::registry::Reference;
 use crate::resolve::Resolver;
 use crate::sink::Sink;
 use crate::target::image::{ImageTarget, RequestError};
 use crate::target::{DEFAULT_EPOCH, Lent};
+
+/// Device nodes and attributes that are named when they are not in a root file system.
+const TOLD: usize = 5;
 
 /// An error if an output cannot hold that many platforms.
 pub(super) fn check(outputs: &[Output], platforms: usize) -> Result<(), CommandError> {
@@ -48,9 +52,13 @@ pub(super) fn deliver(
     let each: Vec<_> = parts.iter().map(|part| layers(&part.built)).collect();
     for output in &places.outputs {
         if let Some(sink) = output.root_tar() {
-            parts.iter().try_for_each(|part| tar(resolver, &part.built, sink))?;
+            for part in parts {
+                tell(resolver, &output.name(), &tar(resolver, &part.built, sink)?);
+            }
         }
-        output.unpack(resolver.store, &each)?;
+        for (directory, absent) in output.unpack(resolver.store, &each)? {
+            tell(resolver, &directory.display().to_string(), &absent);
+        }
         let platform = if let [part] = parts { Some(&part.platform) } else { None };
         output.write(resolver.store, Written { manifest: image.descriptor(), names: &all, platform })?;
         if output.is_once() {
@@ -74,14 +82,26 @@ fn whole(resolver: &Resolver<'_>, built: &Built) -> Result<(), CommandError> {
     Ok(image::verify_layers(resolver.store, "the image", &layers(built))?)
 }
 
-fn tar(resolver: &Resolver<'_>, built: &Built, sink: &Sink) -> Result<(), CommandError> {
+/// Says what the root file system `name` lacks of the image.
+fn tell(resolver: &Resolver<'_>, name: &str, absent: &Absent) {
+    let attributes: Vec<_> = absent.attributes.iter().map(|(name, path)| format!("{name} of {path}")).collect();
+    for (what, of) in [("device nodes", &absent.devices), ("extended attributes", &attributes)] {
+        if !of.is_empty() {
+            let text = format!("{name} is without {what}, which the image keeps: {}", listed(of, TOLD));
+            resolver.reporter.event(Event::Warning(text));
+        }
+    }
+}
+
+fn tar(resolver: &Resolver<'_>, built: &Built, sink: &Sink) -> Result<Absent, CommandError> {
     let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
     let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
-    sink.write(|file| match target.export(blobs, file) {
+    let absent = sink.write(|file| match target.export(blobs, file) {
         Err(RequestError::Unwritten(source)) => Err(sink.failed(source).into()),
         done => done.map_err(CommandError::from),
     })?;
-    Ok(target.finish()?)
+    target.finish()?;
+    Ok(absent)
 }
 
 fn layers(built: &Built) -> Vec<image::Layer> {

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use layers::apply::{ApplyOptions, Form, Ownership, apply};
+use layers::apply::{Absent, ApplyOptions, Form, Ownership, apply};
 use layers::compress::layer_decoder;
 use layers::digest::Digest;
 use layers::root::Root;
@@ -90,8 +90,8 @@ impl Directory {
         Ok(found.is_some_and(|found| known.contains(&found)))
     }
 
-    /// Unpacks layers. Owners are kept by root alone.
-    pub(super) fn unpack(&self, store: &Store, layers: &[Layer]) -> Result<(), ImageError> {
+    /// Unpacks layers. Owners are kept by root alone. Gives what of the layers is not in it.
+    pub(super) fn unpack(&self, store: &Store, layers: &[Layer]) -> Result<Absent, ImageError> {
         let failed = self.failed();
         let parent = self.path.parent().unwrap_or(Path::new("/"));
         let mut made = Made::default();
@@ -101,16 +101,14 @@ impl Directory {
         let ownership = if root { Ownership::Archive } else { Ownership::Invoker };
         let options = ApplyOptions { form: Form::Plain, parents: None, ownership };
         let directory = Root::open(staged.path())?;
+        let mut absent = Absent::default();
         for layer in layers {
             let digest = layer.descriptor.digest;
             let path = store.blob_path(&digest);
             store.read_whole(&digest, |blob| {
                 let (_, reader) = layer_decoder(blob).map_err(|source| ImageError::Read { path, source })?;
-                apply(reader, &directory, &options).map_err(|source| ImageError::Unpack {
-                    path: self.path.clone(),
-                    digest,
-                    source,
-                })
+                let failed = |source| ImageError::Unpack { path: self.path.clone(), digest, source };
+                apply(reader, &directory, &options).map_err(failed).map(|applied| absent.add(applied))
             })?;
         }
         fs::set_permissions(staged.path(), PermissionsExt::from_mode(0o755)).map_err(&failed)?;
@@ -128,6 +126,6 @@ impl Directory {
         store.put_record(WRITTEN, &self.record(), &serde_json::to_vec(&known).unwrap_or_default())?;
         staged.persist(&self.path).map_err(failed)?;
         made.keep();
-        Ok(())
+        Ok(absent)
     }
 }

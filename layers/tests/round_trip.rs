@@ -302,7 +302,7 @@ proptest! {
         apply(layer.as_slice(), &Root::open(&before).unwrap(), &plain).unwrap();
         let mut found = differences(&before, &after);
         // Device nodes of layers are left out there.
-        found.retain(|difference| (difference.field, difference.right.as_str()) != ("existence", "CharDevice"));
+        found.retain(|difference| (difference.field.as_str(), difference.right.as_str()) != ("existence", "CharDevice"));
         prop_assert_eq!(found, vec![]);
 
         // As an overlay's lower, the layer is the upper directory that it came from.

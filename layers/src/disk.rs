@@ -62,6 +62,27 @@ pub fn told(error: io::Error, path: &Path) -> io::Error {
     }
 }
 
+/// The same, for a file of which it is known how many bytes it has when it is whole.
+pub fn told_with(error: io::Error, path: &Path, whole: Option<u64>) -> io::Error {
+    let (kind, error) = (error.kind(), told(error, path));
+    match (whole, is_told(&error)) {
+        (Some(whole), true) => match error.downcast::<Full>() {
+            Ok(full) => io::Error::new(kind, Full { whole: Some(whole), ..full }),
+            Err(error) => error,
+        },
+        _ => error,
+    }
+}
+
+/// True if `text` names the disk that `path` is on as full.
+pub fn names_that_of(text: &str, path: &Path) -> bool {
+    let Some(path) = path.ancestors().find_map(|place| place.canonicalize().ok()) else { return false };
+    let Some(mount) = mount_point(&path) else { return false };
+    // Who sees other mounts, as in a sandbox, takes a directory further down for where the disk is.
+    let mut places = path.ancestors().take_while(|place| place.starts_with(&mount));
+    names_full(text) && places.any(|place| text.contains(&format!(" the disk at {} ", place.display())))
+}
+
 /// The same for what is open.
 pub fn told_of(error: io::Error, fd: impl AsFd) -> io::Error {
     if !is_full(&error) || is_told(&error) {
@@ -97,7 +118,7 @@ fn with(error: io::Error, mount: Option<PathBuf>, disk: Option<StatVfs>) -> io::
             of: disk.f_blocks.saturating_mul(disk.f_frsize),
         },
     };
-    io::Error::new(error.kind(), Full { error, mount, left })
+    io::Error::new(error.kind(), Full { error, mount, left, whole: None })
 }
 
 /// Thousandths of `of` that are left.
@@ -130,6 +151,8 @@ struct Full {
     error: io::Error,
     mount: PathBuf,
     left: Left,
+    /// Bytes of the whole file, where they are known.
+    whole: Option<u64>,
 }
 
 impl std::error::Error for Full {}
@@ -148,7 +171,8 @@ impl Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.error, self.left())
+        write!(f, "{}: {}", self.error, self.left())?;
+        self.whole.map_or(Ok(()), |whole| write!(f, ", and the file has {}", bytes(whole)))
     }
 }
 
@@ -196,7 +220,19 @@ mod tests {
         let quota = io::Error::from_raw_os_error(Errno::DQUOT.raw_os_error());
         assert!(told(quota, Path::new("/")).to_string().contains("may have no more of the disk at /"));
         let error = io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
-        let full = Full { error, mount: "/mnt".into(), left: Left::Files { free: 0, of: 20 } };
+        let full = Full { error, mount: "/mnt".into(), left: Left::Files { free: 0, of: 20 }, whole: None };
         assert!(full.to_string().ends_with("the disk at /mnt takes no more files, it has all its 20"));
+    }
+
+    #[test]
+    fn what_a_file_takes_is_told_and_whose_disk_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let full = || io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
+        let error = told_with(full(), place.path(), Some(5 << 30));
+        let text = error.to_string();
+        assert!(is_full(&error) && text.ends_with(", and the file has 5 GiB"), "{text}");
+        assert!(names_that_of(&text, &place.path().join("not/there")), "{text}");
+        assert!(!names_that_of(&text, Path::new("/proc")) && !names_that_of("no disk", place.path()));
+        assert_eq!(told_with(full(), place.path(), None).to_string(), told(full(), place.path()).to_string());
     }
 }

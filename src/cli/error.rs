@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 /// What to do about a full disk, whoever found it full.
-const FULL: &str = "make room on that disk: where the store is on it, `alloy prune` deletes what no image needs; --store names \
+pub(super) const FULL: &str = "make room on that disk: where the store is on it, `alloy prune` deletes what no image needs; --store names \
                     another place for it";
 
 /// How an error says that there is no such system call (ENOSYS).

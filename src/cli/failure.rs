@@ -4,7 +4,7 @@ mod manifest;
 mod store;
 mod task;
 
-use layers::disk::tells_of_full;
+use layers::disk::{names_full, tells_of_full};
 
 use super::error::{CommandError, Kind};
 use super::located::Place;
@@ -352,6 +352,8 @@ impl From<BuildError> for CommandError {
                 let error = CommandError::new(Kind::Failed, message);
                 Place::of(&file, line, &format!("`{name}`")).told_of(error, &task).hint(hint)
             }
+            // Nobody has lost it: there is no room for it.
+            BuildError::Lost { ref reason, .. } if names_full(reason) => with(Kind::Failed, &error, None),
             BuildError::Lost { .. } => {
                 super::heal::lost();
                 let hint = "where the registry only could not be reached, or wants `alloy login` first, try again; where it has \

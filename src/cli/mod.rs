@@ -49,6 +49,7 @@ mod publish;
 mod pull;
 mod push;
 mod report;
+mod room;
 mod run;
 mod runtime;
 mod sbom;
@@ -207,7 +208,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(args, help::command()),
         Command::Compat(args) => compat::run(args),
     };
-    ended(result)
+    ended(result.map_err(|error| room::told(error, global)))
 }
 
 /// The exit code for how a command ended, after its failure was printed.

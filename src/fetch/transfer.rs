@@ -45,6 +45,8 @@ struct Job<'a> {
     reached: AtomicU64,
     /// Neither the server nor the file says where it ends: it may be the beginning of one.
     unproven: AtomicBool,
+    /// Bytes that it has when it is whole, as far as that is known; else 0.
+    whole: AtomicU64,
     /// Nobody else has the file as long as somebody holds these.
     locks: Arc<Locks>,
 }
@@ -87,6 +89,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         resumed: AtomicBool::new(false),
         reached: AtomicU64::new(0),
         unproven: AtomicBool::new(false),
+        whole: AtomicU64::new(download.size.unwrap_or_default()),
         locks,
     };
     if let Some(why) = fetcher.inner.credentials.missing(&job.url) {
@@ -129,7 +132,8 @@ async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, Fetch
 impl Job<'_> {
     fn failed(&self) -> impl Fn(io::Error) -> FetchError + '_ {
         |source| {
-            let source = layers::disk::told(source, &self.place.part);
+            let whole = Some(self.whole.load(Ordering::Relaxed)).filter(|whole| *whole > 0);
+            let source = layers::disk::told_with(source, &self.place.part, whole);
             FetchError::Write { url: self.shown.clone(), source }
         }
     }
@@ -226,6 +230,7 @@ impl Job<'_> {
         }
         self.transfer.add(out.size);
         let expected = response.content_length().map(|length| length.saturating_add(out.size));
+        self.whole.store(expected.unwrap_or_default(), Ordering::Relaxed);
         let size = out.size;
         let open = expected.is_none() && ends_with_connection(&response);
         let mut behind = Behind::new(out, size, self.held());

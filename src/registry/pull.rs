@@ -155,7 +155,7 @@ impl Client {
                 let done = match self.continued(&source.endpoint, descriptor, &mut writer, &transfer, last).await {
                     Ok(()) => {
                         let whole = std::mem::replace(&mut writer, Behind::new(store.blob_writer()?, 0, None));
-                        self.committed(self.written(whole.finish().await)?, descriptor).await
+                        self.committed(self.written(whole.finish().await, descriptor)?, descriptor).await
                     }
                     Err(error) => Err(error),
                 };
@@ -269,19 +269,19 @@ impl Client {
                 let message = format!("{} is longer than {} bytes", descriptor.digest, descriptor.size);
                 return Err(RegistryError::Invalid { reference: self.reference().to_string(), message });
             }
-            self.written(writer.write(fresh).await)?;
+            self.written(writer.write(fresh).await, descriptor)?;
             transfer.add(fresh.len() as u64);
         }
         self.short(Ok(None::<()>), descriptor, writer).map(drop)
     }
 
     /// What became of bytes that were to be written.
-    fn written<T>(&self, done: Result<io::Result<T>, Ended>) -> Result<T, RegistryError> {
+    fn written<T>(&self, done: Result<io::Result<T>, Ended>, blob: &Descriptor) -> Result<T, RegistryError> {
         let path = self.inner.store.root();
         let failed = |source| StoreError::Io {
             what: "write a blob to",
             path: path.to_owned(),
-            source: layers::disk::told(source, path),
+            source: layers::disk::told_with(source, path, Some(blob.size)),
         };
         Ok(done?.map_err(failed)?)
     }

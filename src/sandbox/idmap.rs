@@ -168,8 +168,14 @@ pub(super) fn mapper_hint(program: &str) -> Option<String> {
         ));
     }
     let is_privileged = mode & 0o4000 != 0 || rustix::fs::getxattr(&path, "security.capability", &mut [0; 64]).is_ok();
-    (!is_privileged)
-        .then(|| format!("{place} has lost its set-user-ID bit: as root, apt-get install --reinstall uidmap"))
+    if !is_privileged {
+        return Some(format!("{place} has lost its set-user-ID bit: as root, apt-get install --reinstall uidmap"));
+    }
+    Some(
+        "in a container, it needs CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN …, podman run --cap-add SYS_ADMIN …); elsewhere, \
+         the user's ranges in /etc/subuid and /etc/subgid must not hold 0, nor the user's own id, nor ids that do not exist"
+            .into(),
+    )
 }
 
 /// Where the program is by `PATH`.

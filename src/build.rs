@@ -39,7 +39,7 @@ mod team;
 mod uploads;
 mod verify;
 
-pub use advice::{advice, git_advice, installer};
+pub use advice::{advice, git_advice, unspoken};
 pub use agent::ensure_agent;
 pub use blobs::ensure_blobs;
 pub use checkouts::advice as checkout_advice;

@@ -31,6 +31,22 @@ const LOGIN: &str = "the git server wants to know who asks: give it by `machine 
                      --header 'HOST: Authorization: Bearer $TOKEN' (ALLOY_HEADERS, config.yml), or by a secret variable in the \
                      URL; it is told to the commands that clone, and kept nowhere";
 
+const OFFLINE: &str = "this task has no network (`network: none` of the task, or `--network none`): let it have one, or have \
+                       alloy fetch what it wants (`get_file`, `apt_install`, a lockfile), which needs none of the task's";
+
+/// What programs say who ask for a name without a network.
+const NO_NETWORK: [&str; 6] = [
+    "Could not resolve host",
+    "Temporary failure in name resolution",
+    "Temporary failure resolving",
+    "Name or service not known",
+    "Network is unreachable",
+    "EAI_AGAIN",
+];
+
+const NO_KEY: &str = "apt has no key for that repository in the file that its `signed-by` names: a key that begins with `-----BEGIN \
+                      PGP` is read from a file whose name ends in `.asc`, any other from one that ends in `.gpg`";
+
 /// Of commands that clone, wherever they run.
 const LOGINS: [Case; 4] = [
     (&["could not read Username"], LOGIN),
@@ -40,7 +56,8 @@ const LOGINS: [Case; 4] = [
 ];
 
 /// Of scripts that want more of a machine than an image is.
-const MACHINES: [Case; 12] = [
+const MACHINES: [Case; 13] = [
+    (&["NO_PUBKEY"], NO_KEY),
     (&["udevadm", "not found"], MACHINE),
     (&["udevadm", "No such file"], MACHINE),
     (&["udevadm", "Failed to"], MACHINE),
@@ -73,7 +90,14 @@ const SHELLS: [Case; 6] = [
 pub(super) fn of(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
     checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
         .or_else(|| moved(step, output))
+        .or_else(|| offline(step, output))
         .or_else(|| known(output, resolver.ssh))
+}
+
+/// What helps where a task without a network asked for a name.
+fn offline(step: &Step, output: &[String]) -> Option<String> {
+    let asked = |line: &String| NO_NETWORK.iter().any(|words| line.contains(words));
+    (step.offline && output.iter().any(asked)).then(|| OFFLINE.to_owned())
 }
 
 /// What pip says that finds nothing of that name and version.
@@ -148,8 +172,17 @@ const ASKING: [&str; 10] = [
 /// So many of its last lines may hold the question.
 const LAST: usize = 6;
 
-/// What helps against an installer that failed with `exit`, or ended well and did nothing.
-pub fn installer(step: &Step, output: &[String], exit: Option<i32>) -> Option<String> {
+/// What helps where a script fails without a word.
+const SILENT: &str =
+    "it printed nothing: with `set -x` as the first line of `command`, each of its commands is shown before it runs";
+
+/// What helps against commands of a step that failed with `exit`, or ended well and did nothing.
+pub fn unspoken(step: &Step, output: &[String], exit: Option<i32>) -> Option<String> {
+    let silent = step.is_own_commands() && exit.is_some() && output.iter().all(|line| line.trim().is_empty());
+    if silent { Some(SILENT.to_owned()) } else { installer(step, output, exit) }
+}
+
+fn installer(step: &Step, output: &[String], exit: Option<i32>) -> Option<String> {
     let (_, field, usual) = INSTALLERS.iter().find(|(action, ..)| *action == step.action)?;
     let last = output.iter().rev().filter(|line| !line.trim().is_empty()).take(LAST);
     if let Some(asked) = asked(last) {
@@ -206,6 +239,26 @@ mod tests {
                 .is_some_and(|it| it.contains("scratch"))
         );
         assert_eq!(of("make: *** [all] Error 2"), None);
+    }
+
+    #[test]
+    fn a_script_that_fails_without_a_word_is_told_how_to_speak() {
+        let step = |action: &str| Step { action: action.to_owned(), ..Step::default() };
+        let of = |action: &str, output: &[&str], exit| {
+            unspoken(&step(action), &output.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), exit)
+        };
+        assert!(of("run_command", &["", " "], Some(1)).is_some_and(|help| help.contains("set -x")));
+        assert_eq!(of("run_command", &["cc: fatal"], Some(1)), None);
+        assert_eq!(of("apt_install", &[], Some(1)), None);
+    }
+
+    #[test]
+    fn a_task_without_a_network_is_told_so() {
+        let said = ["curl: (6) Could not resolve host: x.test".to_owned()];
+        let step = |offline| Step { offline, ..Step::default() };
+        assert!(offline(&step(true), &said).is_some_and(|help| help.contains("network: none")));
+        assert_eq!(offline(&step(false), &said), None);
+        assert_eq!(offline(&step(true), &["no such file".to_owned()]), None);
     }
 
     #[test]

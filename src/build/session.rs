@@ -352,7 +352,7 @@ impl<'a> Session<'a> {
             }
             Ok(Outcome::Failed { message, exit }) => {
                 let hint = advice::of(self.resolver, step, &output);
-                (message, exit, hint.or_else(|| advice::installer(step, &output, exit)))
+                (message, exit, hint.or_else(|| advice::unspoken(step, &output, exit)))
             }
             Err(RequestError::Failed { message, hint }) => {
                 ran = step.unpacks_in_root();

@@ -209,9 +209,10 @@ pub(super) fn no_cache(
         return Ok(NoCache::Everything);
     }
     let layers = || prepared.iter().flat_map(|one| &one.lowered.layers);
+    let files: Vec<&str> = files.iter().map(|file| file.strip_prefix("./").unwrap_or(file)).collect();
     match files.iter().find(|file| !layers().any(|layer| layer.name == **file)) {
         Some(file) => Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`"))),
-        None => Ok(NoCache::Files(files.iter().cloned().collect::<BTreeSet<_>>())),
+        None => Ok(NoCache::Files(files.iter().map(|file| (*file).to_owned()).collect::<BTreeSet<_>>())),
     }
 }
 

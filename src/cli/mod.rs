@@ -150,11 +150,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.code());
         }
     };
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let parsed = help::command().try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            if let Some(error) = unknown::command(&error) {
+            if let Some(error) = unknown::command(&error).or_else(|| unknown::flag(&error, &words)) {
                 return ended(Err(error));
             }
             let text = error.render();

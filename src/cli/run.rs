@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// The command [default: the image's]
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
+    /// What runs instead of the image's entrypoint, with COMMAND as its arguments; nothing: COMMAND alone
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
     /// Keep what the command changes, as a layer on the image: under its name, or under another
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     rw: Option<String>,
@@ -146,8 +149,13 @@ fn interactive(
         items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
     let text = |field: &str| config[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let mut argv = list("Entrypoint");
-    argv.extend(if args.command.is_empty() { list("Cmd") } else { args.command.clone() });
+    let mut argv = match &args.entrypoint {
+        Some(program) => [program.clone()].into_iter().filter(|program| !program.is_empty()).collect(),
+        None => list("Entrypoint"),
+    };
+    // The image's arguments are for the image's entrypoint.
+    let image_s = args.command.is_empty() && args.entrypoint.is_none();
+    argv.extend(if image_s { list("Cmd") } else { args.command.clone() });
     if argv.is_empty() {
         return Err(CommandError::usage("the image has no command of its own: give one"));
     }

@@ -1,4 +1,4 @@
-//! Commands that others have, and what they are called here.
+//! Commands and flags that others have, and what they are called here.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -54,6 +54,60 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["scan"], "`alloy sbom IMAGE` is what scanners read"),
 ];
 
+/// Flags that other tools have, those of no command named or of the one that is, and what to say.
+const FLAGS: &[(&str, &[&str], &str)] = &[
+    (
+        "build",
+        &["-f", "--file"],
+        "a blueprint is a directory, and its manifest.yml names its task files: `alloy build DIR -t NAME`",
+    ),
+    ("build", &["--build-arg"], "`--var NAME=VALUE` gives a variable of the blueprint its value"),
+    (
+        "build",
+        &["--target", "--stage"],
+        "a blueprint has no stages: one for each, whose `image.base` names the other's image",
+    ),
+    (
+        "build",
+        &["--secret"],
+        "a variable of `required_env` with `secret: true`, from the environment or `--env-file FILE`",
+    ),
+    ("build", &["--squash"], "`--layers file` makes one layer of each task file"),
+    ("build", &["--load"], "the store has every image that is built: `alloy images`, `alloy run`"),
+    ("build", &["--label"], "`labels` of `image` in the manifest"),
+    ("build", &["--iidfile"], "`--metadata-file FILE` writes digests and names as JSON"),
+    (
+        "run",
+        &["-p", "-P", "--publish", "--expose"],
+        "the command has this machine's network: where it listens, it is reached",
+    ),
+    ("run", &["--name", "-d", "--detach", "--restart"], "a container is the command: it has no name, and ends with it"),
+    ("run", &["--mount", "--tmpfs"], "`-v HOST:PATH[:ro]` lends a file or directory"),
+    (
+        "run",
+        &["--privileged", "--cap-add", "--security-opt"],
+        "no command has more rights than who starts alloy: `--device DEVICE` lends one",
+    ),
+    ("run", &["--net"], "`--network host|none`"),
+    ("run", &["--gpus"], "`--device DEVICE` lends each of its devices"),
+];
+
+/// What to say of a flag that a command does not have, if other tools have one of that name.
+pub(super) fn flag(error: &clap::Error, words: &[String]) -> Option<CommandError> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = given.split('=').next().unwrap_or(given);
+    let command = words.iter().skip(1).find(|word| !word.starts_with('-'))?;
+    let (_, _, tip) = FLAGS.iter().find(|(of, names, _)| of == command && names.contains(&name))?;
+    Some(
+        CommandError::usage(format!("`alloy {command}` has no `{name}`"))
+            .hint(*tip)
+            .hint(format!("`alloy {command} --help` lists what it has")),
+    )
+}
+
 /// What to say of a command that there is not, if others have one of that name.
 pub(super) fn command(error: &clap::Error) -> Option<CommandError> {
     if error.kind() != ErrorKind::InvalidSubcommand {
@@ -76,6 +130,37 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+
+    #[test]
+    fn no_tip_hides_a_flag() {
+        let cli = Cli::command();
+        for (command, names, _) in FLAGS {
+            let command = cli.find_subcommand(command).unwrap();
+            for name in *names {
+                let taken = command.get_arguments().any(|argument| match name.strip_prefix("--") {
+                    Some(long) => argument.get_long_and_visible_aliases().is_some_and(|all| all.contains(&long)),
+                    None => argument.get_short().is_some_and(|short| name[1..].starts_with(short)),
+                });
+                assert!(!taken, "{} {name}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_of_another_tool_is_told_what_does_it_here() {
+        for (words, part) in [
+            (["alloy", "build", "-f", "Dockerfile"], "names its task files"),
+            (["alloy", "build", "--build-arg=A=b", "."], "--var NAME=VALUE"),
+            (["alloy", "run", "-p", "80:80"], "this machine's network"),
+        ] {
+            let error = Cli::command().try_get_matches_from(words).unwrap_err();
+            let told = flag(&error, &words.map(str::to_owned)).unwrap();
+            assert!(told.hints[0].contains(part), "{told:?}");
+        }
+        let words = ["alloy", "build", "--no-such"];
+        let error = Cli::command().try_get_matches_from(words).unwrap_err();
+        assert!(flag(&error, &words.map(str::to_owned)).is_none());
+    }
 
     #[test]
     fn no_tip_hides_a_command_and_each_names_one() {

@@ -14,7 +14,7 @@ use super::prepared::Prepared;
 use super::renewal::Renewal;
 use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, clones, languages, made, repair};
-use crate::build::{Lines, TaskFailure, git_advice, installer};
+use crate::build::{Lines, TaskFailure, git_advice, unspoken};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
 use crate::plan::Lowered;
@@ -297,7 +297,7 @@ impl<'a> Run<'a> {
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
                 let hint = git_advice(self.resolver, step, &output);
-                let hint = hint.or_else(|| installer(step, &output, exit));
+                let hint = hint.or_else(|| unspoken(step, &output, exit));
                 let hint = hint.or_else(|| pinned_advice(step, &self.lowered.base));
                 (message, exit, hint)
             }

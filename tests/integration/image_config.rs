@@ -60,6 +60,12 @@ fn the_manifest_says_what_the_image_is() {
     assert_eq!(shared().run(&["run", "board"]).ok().stdout, "/bin/sh 3 dev /work\n");
     let passwd = shared().run(&["run", "board", "--", "grep ^dev: /etc/passwd; stat -c '%U %a' ~"]).ok().stdout;
     assert_eq!(passwd, "dev:x:1000:1000::/home/dev:/bin/bash\ndev 755\n");
+    // As with Docker, what stands in for the entrypoint gets nothing of the image's arguments.
+    let ran = |words: &[&str]| shared().run(&[&["run"], words].concat()).ok().stdout;
+    assert_eq!(ran(&["--entrypoint", "/bin/echo", "board", "--", "a", "b"]), "a b\n");
+    assert_eq!(ran(&["--entrypoint", "/bin/pwd", "board"]), "/work\n");
+    assert_eq!(ran(&["--entrypoint=", "board", "--", "id", "-un"]), "dev\n");
+    shared().run(&["run", "--entrypoint=", "board"]).fails(2);
 
     let without = blueprint(&[("manifest.yml", &manifest("env_from_profile: false\n  ")), ("tasks.yml", task)]);
     shared().build(&[text(without.path()), "-t", "board-plain"]);

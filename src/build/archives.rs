@@ -148,6 +148,7 @@ pub(super) struct Job {
     directory: PathBuf,
     name: String,
     task: String,
+    wanted: Wanted,
     index: usize,
     count: usize,
     /// Made anew, though it may be there.
@@ -168,6 +169,7 @@ impl Job {
         forced: bool,
     ) -> Option<Self> {
         let step = planned.portable.clone()?;
+        let wanted = planned.steps.last().and_then(|task| Wanted::of(task, &step.archive)).unwrap_or(Wanted::Archive);
         Some(Self {
             preimage: step.preimage(&facts, inputs)?,
             step,
@@ -179,6 +181,7 @@ impl Job {
             directory: directory.to_owned(),
             name: planned.name.clone(),
             task: planned.steps.last().map(|step| step.name.clone()).unwrap_or_default(),
+            wanted,
             index,
             count,
             forced,
@@ -255,7 +258,7 @@ impl Job {
                 let sha256 = self.inputs.sources.get(&self.step.archive).copied();
                 let download = Download { url: url.clone(), sha256, size: None, part_of: None };
                 let fetched = self.fetcher.fetch(&download).await?;
-                self.fetcher.is_a(Wanted::Archive, url, &fetched, pin.is_some())?;
+                self.fetcher.is_a(self.wanted, url, &fetched, pin.is_some())?;
                 self.fetcher.path(&fetched.digest)
             }
         })

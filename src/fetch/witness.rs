@@ -56,6 +56,8 @@ impl Wanted {
     /// What it is for `step`, where that shows in how it begins.
     pub fn of(step: &Step, source: &Source) -> Option<Self> {
         match () {
+            // Its files alone are wanted, and it is a package all the same.
+            () if step.unpacks(source) && step.action == "install_deb_to_sysroot" => Some(Self::Package),
             () if step.unpacks(source) => Some(Self::Archive),
             () if step.installs(source) => Some(Self::Package),
             () if step.runs(source) => Some(Self::Installer),

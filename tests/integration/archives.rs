@@ -164,7 +164,8 @@ fn packages_and_libraries_go_into_a_sysroot() {
         printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n' > deb/DEBIAN/control
         echo library > deb/lib/x86_64-linux-gnu/libx.so.1
         printf 'Name: x\nDescription: x\nVersion: 1\nLibs: -L/usr/lib -lx\nCflags: -I/usr/include/x\n' > deb/usr/lib/pkgconfig/x.pc
-        dpkg-deb -b deb x.deb > /dev/null; echo '<html>' > page.deb",
+        dpkg-deb -b deb x.deb > /dev/null; echo '<html>' > page.deb
+        tar -czf plain.tar.gz deb/lib",
     );
     let (url, sha256) = (files.url("x.deb"), files.sha256("x.deb"));
     let tasks_of = |last: &str| {
@@ -204,4 +205,10 @@ fn packages_and_libraries_go_into_a_sysroot() {
         "{}",
         ended.stderr
     );
+    let (url, sha256) = (files.url("plain.tar.gz"), files.sha256("plain.tar.gz"));
+    let plain = tasks(&format!(
+        "- {{name: a, action: install_deb_to_sysroot, url: '{url}', sha256: {sha256}, sysroot: /opt/plain}}\n"
+    ));
+    let said = shared().run(&["build", text(plain.path())]).fails(4).stderr;
+    assert!(said.contains("plain.tar.gz gave no Debian package"), "{said}");
 }

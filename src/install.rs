@@ -23,6 +23,7 @@ mod decide;
 pub mod drift;
 mod error;
 mod fetches;
+mod former;
 mod languages;
 mod ledger;
 mod made;

@@ -47,6 +47,13 @@ pub fn of(root: &Root, step: &Step) -> Vec<PathBuf> {
     found
 }
 
+/// Files of the clone in `place`, relative to it; none where they are too many.
+pub fn files_of(root: &Root, place: &Path) -> Vec<PathBuf> {
+    let place = in_root(place);
+    let found = below(root, &place).filter(|paths| paths.len() <= MOST).unwrap_or_default();
+    found.into_iter().filter_map(|path| path.strip_prefix(&place).map(Path::to_owned).ok()).collect()
+}
+
 /// Files of the repositories in and below `place`; `None` where not all can be told.
 fn below(root: &Root, place: &Path) -> Option<Vec<PathBuf>> {
     let (mut found, mut open, mut seen) = (Vec::new(), vec![place.to_owned()], 0);
@@ -73,14 +80,18 @@ fn below(root: &Root, place: &Path) -> Option<Vec<PathBuf>> {
 /// Files that git follows in the repository whose work tree is `work`.
 fn tracked(root: &Root, work: &Path) -> Option<Vec<PathBuf>> {
     let own = work.join(GIT);
-    let elsewhere = head(root, &own, SMALL);
-    let place = elsewhere.as_ref().and_then(|text| text.strip_prefix("gitdir: "));
-    let place = place.map_or(own, |place| in_root(&work.join(place.trim())));
+    let place = elsewhere(root, &own).unwrap_or(own);
     let config = head(root, &place.join("config"), SMALL).unwrap_or_default().to_ascii_lowercase();
     let hash = if config.contains("objectformat = sha256") { 32 } else { 20 };
     // A repository in which nothing is checked out has none.
     let Ok(index) = root.read(&place.join("index"), INDEX) else { return Some(Vec::new()) };
     names(&index, hash)
+}
+
+/// Where the file `git`, which stands in the place of git's own directory, says that this is (gitrepository-layout(5)).
+pub fn elsewhere(root: &Root, git: &Path) -> Option<PathBuf> {
+    let text = head(root, git, SMALL)?;
+    Some(in_root(&git.parent()?.join(text.strip_prefix("gitdir: ")?.trim())))
 }
 
 /// The names in an index, those left out that are no files or are not checked out; `hash` is the length of one.
@@ -150,6 +161,12 @@ pub fn unlooked(record: &Record, files: &Files) -> Vec<String> {
 /// True if the task of `record`, which wrote `files`, has cloned into `place`.
 pub fn has_made(files: &Files, place: &Path, record: &Record) -> bool {
     CLONE.contains(&record.action.as_str()) && place.to_str().is_some_and(|place| files.contains_key(place))
+}
+
+/// True if the task of `record`, which wrote `files`, has cloned into a directory below `place`.
+pub fn has_made_below(files: &Files, place: &Path, record: &Record) -> bool {
+    let is_below = |path: &String| Path::new(path).starts_with(place) && Path::new(path).ends_with(GIT);
+    CLONE.contains(&record.action.as_str()) && files.keys().any(is_below)
 }
 
 fn has_below(files: &Files, path: &str) -> bool {

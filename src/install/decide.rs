@@ -82,20 +82,6 @@ pub fn decide(
     })
 }
 
-/// The records of `traces`, by what the tasks do: the first of two that do the same has the first record. And the
-/// records that are of none of them.
-pub fn matched(traces: &[StepTrace], records: Vec<Record>) -> (Vec<Option<Record>>, Vec<Record>) {
-    let mut left: Vec<Option<Record>> = records.into_iter().map(Some).collect();
-    let of = |trace: &StepTrace| {
-        let same = |record: &&mut Option<Record>| {
-            record.as_ref().is_some_and(|record| record.fingerprint == trace.fingerprint)
-        };
-        left.iter_mut().find(same).and_then(Option::take)
-    };
-    let found = traces.iter().map(of).collect();
-    (found, left.into_iter().flatten().collect())
-}
-
 /// What changed about each task since `records`, in terms of the blueprint's text, by the task's name and place. One that
 /// an installation has not come to is no new one.
 pub fn reasons(records: &[Record], traces: &[StepTrace]) -> BTreeMap<(String, String), String> {
@@ -173,15 +159,6 @@ mod tests {
         let unreached = Record { why: NOT_REACHED.into(), ..failed.clone() };
         assert_eq!(decision(false, Some("/there"), Some(&unreached)), Decision::Skip(Skipped::Exists("/there".into())));
         assert_eq!(decision(false, None, None), Decision::Run(None));
-    }
-
-    #[test]
-    fn two_that_do_the_same_have_a_record_each() {
-        let traces = [trace("one", "x"), trace("two", "x"), trace("three", "y")];
-        let (found, left) =
-            matched(&traces, vec![record(&traces[0], Ending::Done), record(&trace("o", "z"), Ending::Done)]);
-        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
-        assert_eq!(left.len(), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use layers::root::Made;
 use layers::store::Store;
 
 use super::InstallError;
+use super::former::Former;
 use super::ledger::{files, relative};
 use super::prepared::Prepared;
 use super::seen::What;
@@ -21,12 +22,12 @@ impl Prepared<'_> {
     /// task has moved a directory. A link that a later task has made of a *file* counts for nothing: where the blueprint is
     /// installed for the first time, that task comes later, too.
     pub fn made(&self, store: &Store, at: usize) -> Result<All, InstallError> {
-        let (former, others): (Vec<&Record>, Vec<&Record>) =
-            self.left.iter().partition(|record| self.is_former(at, record));
+        let (former, others): (Vec<&Former>, Vec<&Former>) = self.left.iter().partition(|other| other.of == Some(at));
+        let (former, others) = (former.into_iter().map(|it| &it.record), others.into_iter().map(|it| &it.record));
         let (earlier, later) = (&self.records[..at], &self.records[at + 1..]);
-        let mut made = of(store, others.into_iter().chain(later.iter().flatten()))?;
+        let mut made = of(store, others.chain(later.iter().flatten()))?;
         let earlier = of(store, earlier.iter().flatten())?;
-        let own = of(store, former.into_iter().chain(&self.records[at]))?;
+        let own = of(store, former.chain(&self.records[at]))?;
         let moved = |made: &All, path: &PathBuf, is: &Made| {
             *is == Made::Directory && matches!(made.get(path), Some(Made::Link(_)))
         };
@@ -51,7 +52,7 @@ impl Prepared<'_> {
         at: usize,
         own: Option<&Record>,
     ) -> Result<BTreeSet<PathBuf>, InstallError> {
-        let former = self.left.iter().filter(|record| self.is_former(at, record));
+        let former = self.formerly(at).map(|former| &former.record);
         let mut found = BTreeSet::new();
         for record in former.chain(own) {
             let made = files(store, &record.wrote)?.into_iter().filter(|(_, seen)| seen.what == What::Directory);

@@ -7,11 +7,12 @@ use layers::digest::Digest;
 use layers::root::{Root, RootError};
 use layers::store::Store;
 
-use super::decide::{Decision, Skipped, decide, matched, reasons};
+use super::decide::{Decision, Skipped, decide, reasons};
+use super::former::{self, Former, in_order, matched};
 use super::renewal::Renewal;
 use super::seen::Seen;
-use super::state::{Record, State, StateError, StateFile, Wrote, plain};
-use super::{InstallError, Options, claim, earlier, repair, whose};
+use super::state::{Ending, Record, State, StateError, StateFile, Wrote, plain};
+use super::{InstallError, Options, claim, clones, earlier, repair, whose};
 use crate::blueprint::Blueprint;
 use crate::event::{Event, Reporter};
 use crate::op::{Fingerprint, Source, Step};
@@ -31,7 +32,7 @@ pub struct Prepared<'a> {
     /// What was recorded of each.
     pub records: Vec<Option<Record>>,
     /// Records of tasks that the blueprint has no more, or has changed.
-    pub left: Vec<Record>,
+    pub left: Vec<Former>,
     /// There were records of tasks that were not reached, and that the blueprint no longer has: the state file is to lose
     /// them.
     pub forgotten: bool,
@@ -65,13 +66,10 @@ impl<'a> Prepared<'a> {
         let traces: Vec<Option<StepTrace>> = steps.iter().map(trace).collect();
         let known: Vec<StepTrace> = traces.iter().flatten().cloned().collect();
         let reasons = if anew { BTreeMap::new() } else { reasons(&records, &known) };
-        let (found, mut left) = matched(&known, records);
+        let (records, mut left) = matched(&traces, records);
         let recorded = left.len();
         left.retain(|record| !record.is_unreached());
         let forgotten = left.len() < recorded;
-        let mut found = found.into_iter();
-        let records: Vec<Option<Record>> =
-            traces.iter().map(|trace| trace.as_ref().and_then(|_| found.next().flatten())).collect();
         let other = match whose::check(file, &state, blueprint) {
             Ok(other) => other,
             Err(_) if anew => return Self::new(blueprint, lowered, sources, State::default(), file, anew),
@@ -93,25 +91,33 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// True if a task of that name, in that file, failed when it was another one.
+    /// True if the task at `at` failed when it was another one.
     pub fn failed_before(&self, at: usize) -> bool {
-        self.left.iter().any(|record| record.failed().is_some() && self.is_former(at, record))
+        self.formerly(at).any(|former| former.failed().is_some())
     }
 
-    /// True if `record` is of the task at `at`, as it was before it was changed.
-    pub fn is_former(&self, at: usize, record: &Record) -> bool {
-        let file = |place: &str| place.rsplit_once(':').map_or(place, |(file, _)| file).to_owned();
-        let former = |trace: &StepTrace| record.name == trace.name && file(&record.place) == file(&trace.place);
-        self.traces[at].as_ref().is_some_and(former)
+    /// What was recorded of the task at `at` as it was before it was changed.
+    pub fn formerly(&self, at: usize) -> impl Iterator<Item = &Former> + Clone {
+        self.left.iter().filter(move |former| former.of == Some(at))
+    }
+
+    /// All records, in the order in which the tasks have run.
+    pub fn recorded(&self) -> impl Iterator<Item = &Record> + Clone {
+        in_order(&self.records, &self.left)
     }
 
     /// Forgets what was recorded of the task at `at`, called `name`, as it was before it was changed. Where it comes from
-    /// another file, a task of its name is no other one.
+    /// another file, a task of its name is no other one. What says of a clone that another task is about to exchange that
+    /// it is alloy's stays until then.
     pub fn supersede(&mut self, at: usize, name: &str) {
         let left = std::mem::take(&mut self.left);
-        let others = |record: &Record| (0..self.steps.len()).any(|other| other != at && self.is_former(other, record));
-        let is_its = |record: &Record| self.is_former(at, record) || record.name == name && !others(record);
-        self.left = left.into_iter().filter(|record| !is_its(record)).collect();
+        let is_awaited = |former: &Former| {
+            let place = former::dest(&former.fields).map(Path::new);
+            let mut later = self.steps.iter().skip(at + 1).flat_map(|step| clones::places(step));
+            later.any(|other| Some(other.as_path()) == place)
+        };
+        let is_its = |former: &Former| former.of == Some(at) || former.of.is_none() && former.name == name;
+        self.left = left.into_iter().filter(|former| !is_its(former) || is_awaited(former)).collect();
     }
 
     /// What is to be done with the task `at`, as the host is now.
@@ -130,9 +136,18 @@ impl<'a> Prepared<'a> {
             });
         }
         let record = self.records[at].as_ref().filter(|_| !self.anew);
-        // A task that was mended after it failed has no record of its own.
-        if record.is_none() && !self.anew && self.failed_before(at) {
-            return Ok(Decision::Run(Some("it failed, and has changed since".to_owned())));
+        // A task that was mended after it failed has no record of its own; one that was put back has that of what it did
+        // before, and has done something else since.
+        if !self.anew && self.failed_before(at) {
+            match record {
+                None => return Ok(Decision::Run(Some("it failed, and has changed since".to_owned()))),
+                Some(record) if record.outcome == Ending::Done => {
+                    return Ok(Decision::Run(Some(
+                        "it failed when it was another one, and was put back since".to_owned(),
+                    )));
+                }
+                Some(_) => {}
+            }
         }
         let reason = match &self.traces[at] {
             Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),

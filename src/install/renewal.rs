@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 
 use layers::root::{FileKind, Root};
 use layers::store::Store;
+use serde_json::Value;
 
 use super::InstallError;
 use super::clones::{self, GIT};
-use super::ledger::{Files, files};
+use super::former::dest;
+use super::ledger::{Files, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
-use super::state::{Left, Record};
+use super::state::{Ending, Left, Record};
 use crate::event::listed;
-use crate::target::host::{How, Renew, name_to_keep};
+use crate::target::host::{How, Renew, Verdict, name_to_keep};
+use crate::target::{commit_of, in_root};
 
 /// The action whose clones are exchanged: nothing in them says where they were made.
 const EXCHANGED: &str = "git_clone";
@@ -44,11 +47,41 @@ impl Prepared<'_> {
         for place in clones::places(self.steps[at]) {
             let full =
                 root.directory(&place).and_then(|directory| directory.names()).is_ok_and(|names| !names.is_empty());
-            if let (true, Some((record, files))) = (full, self.cloned(store, at, own, &place)?) {
+            if !full {
+                continue;
+            }
+            if let Some((record, files)) = self.cloned(store, at, own, &place)? {
                 return self.renewal_of(store, root, at, &place, (record, own == Some(record)), &files).map(Some);
+            }
+            if self.is_listed_elsewhere(store, at, own, &place)? {
+                return Ok(Some(Renewal::Refused(format!(
+                    "{} is this task's clone, and the list of what was in it is not in this store (--store): name the one \
+                     with which it was installed, or move the clone away, and install again",
+                    place.display()
+                ))));
             }
         }
         Ok(None)
+    }
+
+    /// True if the task, or one that the blueprint no longer has, has made `place`, and the store does not say what was in it.
+    fn is_listed_elsewhere(
+        &self,
+        store: &Store,
+        at: usize,
+        own: Option<&Record>,
+        place: &Path,
+    ) -> Result<bool, InstallError> {
+        for record in own.into_iter().chain(self.left.iter().map(|former| &former.record)) {
+            let is_its = record.action == self.steps[at].action && dest(&record.fields).map(Path::new) == Some(place);
+            if is_its
+                && record.wrote.listing.is_some()
+                && files(store, &record.wrote)?.len() == record.wrote.files.len()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The record by which the task, or one that the blueprint no longer has, has made `place`.
@@ -60,7 +93,7 @@ impl Prepared<'_> {
         place: &Path,
     ) -> Result<Option<(&'r Record, Files)>, InstallError> {
         let Some(name) = place.to_str() else { return Ok(None) };
-        for record in own.into_iter().chain(self.left.iter().rev()) {
+        for record in own.into_iter().chain(self.left.iter().rev().map(|former| &former.record)) {
             let files = files(store, &record.wrote)?;
             if record.action == self.steps[at].action && files.contains_key(name) {
                 return Ok(Some((record, files)));
@@ -99,11 +132,13 @@ impl Prepared<'_> {
             Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths, SHOWN))))
         };
         let mut changed = changed(root, place, &expected)?;
-        let git = place.join(GIT);
-        let commit = match expected.get(&git.display().to_string()).map(|seen| &seen.what) {
+        let git = place.join(GIT).display().to_string();
+        // What the task itself has checked out: a later one may have gone on from there.
+        let commit = match files.get(&git).map(|seen| &seen.what) {
             Some(What::Repository(commit)) => commit.clone(),
             _ => String::new(),
         };
+        let there = commit_of(root, &in_root(&place.join(GIT)));
         let how = if own && (self.only.is_some() || record.left() == Some(Left::Undone)) {
             let elsewhere = moved(root, &expected)?;
             if !elsewhere.is_empty() {
@@ -114,12 +149,16 @@ impl Prepared<'_> {
                 Err(blocked) => return refused("something else stands in the place of ", &blocked, AWAY),
             }
         // Of an exchange that was cut off, the new clone may be there already.
-        } else if changed.is_empty() || self.was_cut_off(at) {
+        } else if changed.is_empty() || self.was_cut_off(at) && there.as_ref().is_some_and(|there| *there != commit) {
+            let inner = self.changed_below(store, root, at, place)?;
+            if !inner.is_empty() {
+                return refused("what another task has cloned in it was changed since: ", &inner, AWAY);
+            }
             let mode = files.get(&shown.to_string()).map(|seen| seen.mode);
             let is = root.metadata(place)?.mode;
             // Whoever has changed it since has decided who may look into it.
             let mode = Some(is).filter(|is| mode.is_some_and(|was| was != *is));
-            How::Whole { kept: name_to_keep(root, place, &commit)?, mode, same: Some(commit).filter(|_| own) }
+            How::Whole { kept: name_to_keep(root, place, &there.unwrap_or(commit))?, mode }
         } else {
             changed.iter_mut().filter(|path| *path == GIT).for_each(|path| *path = "its commit".to_owned());
             let told = changed;
@@ -127,6 +166,82 @@ impl Prepared<'_> {
             return refused("was changed since: ", &told, rest);
         };
         Ok(Renewal::Anew(Renew { place: place.to_owned(), how }))
+    }
+
+    /// What is to become of the clone `new` of the task at `at`, which was to take the place of the one in `place`. Gives
+    /// the files of both where they are the same.
+    pub fn verdict(
+        &self,
+        store: &Store,
+        root: &Root,
+        at: usize,
+        own: Option<&Record>,
+        (place, new): (&Path, &Path),
+    ) -> Result<(Verdict, Vec<PathBuf>), InstallError> {
+        if let Some(Renewal::Refused(why)) = self.renewal(store, root, at, own)? {
+            return Ok((Verdict::Refused(why), Vec::new()));
+        }
+        let commit = |of: &Path| commit_of(root, &in_root(&of.join(GIT)));
+        if commit(place).is_none() || commit(place) != commit(new) {
+            return Ok((Verdict::Use, Vec::new()));
+        }
+        let inside: Vec<PathBuf> = clones::files_of(root, new);
+        let there = |inside: &PathBuf| in_root(&place.join(inside));
+        if self.was_cut_off(at) {
+            let mut changed = Vec::new();
+            for inside in &inside {
+                let (one, other) = (Seen::at(root, &in_root(&new.join(inside)))?, Seen::at(root, &there(inside))?);
+                if one.what != other.what {
+                    changed.push(inside.display().to_string());
+                }
+            }
+            if !changed.is_empty() {
+                let (shown, changed) = (place.display(), listed(&changed, SHOWN));
+                let why = format!("{shown} is what this task clones, and was changed since: {changed}. {AWAY}");
+                return Ok((Verdict::Refused(why), Vec::new()));
+            }
+        }
+        Ok((Verdict::Same, inside.iter().map(there).collect()))
+    }
+
+    /// What is not as it was of clones that other tasks have made below `place`.
+    fn changed_below(&self, store: &Store, root: &Root, at: usize, place: &Path) -> Result<Vec<String>, InstallError> {
+        let mut changed = Vec::new();
+        for (other, record) in self.records.iter().enumerate() {
+            let Some(record) = record.as_ref().filter(|record| other != at && record.left().is_none()) else {
+                continue;
+            };
+            let files = files(store, &record.wrote)?;
+            let below = |path: &String| Path::new(path).starts_with(place) && Path::new(path) != place;
+            if !clones::has_made_below(&files, place, record) {
+                continue;
+            }
+            let known = files.iter().filter(|(path, _)| below(path)).collect();
+            for (path, was) in self.expected(store, other, &known)? {
+                if !was.differences(&was.now(root, &in_root(Path::new(&path)))?).is_empty() {
+                    changed.push(path);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Later tasks whose commands name `place`, and of which nothing is known that they have put there: with the earlier
+    /// clone goes what they have made in it.
+    pub fn naming(&self, store: &Store, at: usize, place: &Path) -> Result<Vec<String>, InstallError> {
+        let mut found = Vec::new();
+        for (step, record) in self.steps.iter().zip(&self.records).skip(at + 1) {
+            let Some(record) = record.as_ref().filter(|record| record.outcome == Ending::Done) else { continue };
+            let inside = |path: &String| Path::new(path).starts_with(place);
+            if runs_commands(step)
+                && !step.guards.always_run
+                && names(&record.fields, &place.display().to_string())
+                && !files(store, &record.wrote)?.keys().any(inside)
+            {
+                found.push(format!("{} ({})", record.name, record.place));
+            }
+        }
+        Ok(found)
     }
 
     /// `known`, as later tasks have made it.
@@ -142,6 +257,17 @@ impl Prepared<'_> {
             expected.extend(files(store, &record.wrote)?.into_iter().filter(|(path, _)| known.contains_key(path)));
         }
         Ok(expected)
+    }
+}
+
+/// True if a text of `fields` has the path `place`, or one below it.
+fn names(fields: &Value, place: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match fields {
+        Value::String(text) => text.match_indices(place).any(|(at, _)| !text[at + place.len()..].starts_with(goes_on)),
+        Value::Array(items) => items.iter().any(|item| names(item, place)),
+        Value::Object(fields) => fields.values().any(|value| names(value, place)),
+        _ => false,
     }
 }
 
@@ -188,6 +314,8 @@ fn moved(root: &Root, expected: &BTreeMap<String, Seen>) -> Result<Vec<String>, 
         match Seen::at(root, Path::new(path))?.what {
             What::Repository(is) if is != *was => found.push(format!("the commit {is}")),
             What::Repository(_) | What::Absent => {}
+            // It is in what is missing above it.
+            What::File(_) if clones::elsewhere(root, &in_root(Path::new(path))).is_some() => {}
             _ => found.push(format!("{path} is no repository that git reads")),
         }
     }

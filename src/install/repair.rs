@@ -30,8 +30,7 @@ pub fn plan(
     native: &str,
     prepared: &mut Prepared<'_>,
 ) -> Result<Vec<String>, InstallError> {
-    let known: Vec<&Record> = prepared.records.iter().flatten().chain(&prepared.left).collect();
-    let found = drift::differences(store, root, native, known.into_iter())?.findings;
+    let found = drift::differences(store, root, native, prepared.recorded())?.findings;
     let mut wrote: Vec<(usize, Files, BTreeSet<String>)> = Vec::new();
     for (at, record) in prepared.records.iter().enumerate() {
         let Some(record) = record.as_ref().filter(|record| record.left().is_none()) else { continue };

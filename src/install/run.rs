@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use layers::root::Root;
@@ -21,10 +21,11 @@ use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
 use crate::target::TargetError;
-use crate::target::host::{Host, How, Packages};
+use crate::target::host::{Host, How, Packages, Verdict};
 use crate::target::request::Outcome;
 
 mod renewed;
+mod skipped;
 
 type Result<T> = std::result::Result<T, InstallError>;
 
@@ -156,35 +157,6 @@ impl<'a> Run<'a> {
         self.lowered.secrets.mask(&step.name)
     }
 
-    fn skip(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
-        match skipped {
-            Skipped::Untouched { .. } => {}
-            // That it is not done this time says nothing of it.
-            Skipped::NeverDone => {
-                let reason = skipped.reason();
-                self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
-            }
-            Skipped::Exists(_) | Skipped::Done(_) | Skipped::Guard(_) => self.record_skipped(at, step, skipped, id)?,
-        }
-        self.summary.skip(skipped);
-        Ok(())
-    }
-
-    fn record_skipped(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
-        let reason = self.lowered.secrets.mask(&skipped.reason());
-        self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
-        // What was done stays so, whatever holds it back now.
-        let done = |record: &Record| record.outcome == Ending::Done;
-        if self.prepared.records[at].as_ref().is_some_and(done) {
-            return if self.unsaved { self.save() } else { Ok(()) };
-        }
-        // A task that was changed and is held back has left there what it did before.
-        let name = &step.name;
-        let before = self.prepared.left.iter().find(|record| record.name == *name && done(record));
-        let wrote = before.map(|record| record.wrote.clone()).unwrap_or_default();
-        self.record(at, Ending::Skipped, reason, wrote)
-    }
-
     fn perform(&mut self, at: usize, step: &Step, layer: &str, id: Id) -> Result<()> {
         let standing = self.prepared.records[at].clone();
         self.standing = standing.as_ref().map(|record| record.wrote.clone()).unwrap_or_default();
@@ -238,6 +210,8 @@ impl<'a> Run<'a> {
             // That it is there says nothing of the rest.
             revealed.guards.creates = None;
         }
+        // Files of a clone that is what is wanted already, and stays.
+        let same: RefCell<Option<Vec<PathBuf>>> = RefCell::default();
         let (outcome, written) = match &renewal {
             None => self.host.perform(&revealed, &files, &output),
             Some(Renewal::Anew(renew)) => {
@@ -249,10 +223,12 @@ impl<'a> Run<'a> {
                     self.resolver.reporter.event(Event::Note(note));
                 }
                 let (prepared, store) = (&self.prepared, self.resolver.store);
-                let look = |root: &Root| match prepared.renewal(store, root, at, standing.as_ref()) {
-                    Ok(Some(Renewal::Refused(why))) => Some(why),
-                    Ok(_) => None,
-                    Err(error) => Some(error.to_string()),
+                let look = |root: &Root, new: &Path| {
+                    let found = prepared.verdict(store, root, at, standing.as_ref(), (&renew.place, new));
+                    let (verdict, files) =
+                        found.unwrap_or_else(|error| (Verdict::Refused(error.to_string()), Vec::new()));
+                    same.replace((verdict == Verdict::Same && renew.is_whole()).then_some(files));
+                    if renew.is_whole() || verdict != Verdict::Same { verdict } else { Verdict::Use }
                 };
                 self.host.renew(&revealed, &files, &output, renew, &look)
             }
@@ -268,7 +244,11 @@ impl<'a> Run<'a> {
                     self.resolver.reporter.event(Event::Warning(warning));
                 }
                 remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
-                if let Some(Renewal::Anew(renew)) = &renewal {
+                let same = same.into_inner();
+                if renewal.is_none() {
+                    self.tell_of_earlier(step);
+                }
+                if let (Some(Renewal::Anew(renew)), None) = (&renewal, &same) {
                     self.renewed(at, renew, standing.as_ref())?;
                     if let How::Files { .. } = renew.how {
                         self.summary.done += 1;
@@ -278,7 +258,7 @@ impl<'a> Run<'a> {
                 }
                 let mut written = written;
                 written.extend(languages::of(self.host.files(), &self.host.users(), step));
-                written.extend(clones::of(self.host.files(), step));
+                written.extend(same.unwrap_or_else(|| clones::of(self.host.files(), step)));
                 written.extend(made::leading_to(directories, &written));
                 let debs = self.ledger.debs(&revealed, &files);
                 let wrong = &self.prepared.wrong;
@@ -354,8 +334,7 @@ impl<'a> Run<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
-        let records = self.prepared.records.iter().flatten().chain(&self.prepared.left);
-        self.state.tasks = records.cloned().collect();
+        self.state.tasks = self.prepared.recorded().cloned().collect();
         self.unsaved = false;
         Ok(self.file.save(&self.state)?)
     }

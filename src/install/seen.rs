@@ -9,7 +9,7 @@ use layers::digest::{Digest, Hasher};
 use layers::root::{FileKind, Root, RootError};
 use serde::{Deserialize, Deserializer};
 
-use super::clones::GIT;
+use super::clones::{GIT, elsewhere};
 use crate::target::commit_of;
 
 /// Bytes of a file that are looked at: whoever owns a file may make it as long as they like.
@@ -72,6 +72,14 @@ impl Seen {
             Err(error) => return Err(error),
         };
         let what = match found.kind {
+            // That of a submodule says where git's own directory is. An earlier alloy took it for any other file.
+            FileKind::File
+                if path.file_name().is_some_and(|name| name == GIT)
+                    && !was.is_some_and(|was| matches!(was.what, What::File(_)))
+                    && elsewhere(root, path).is_some_and(|git| commit_of(root, &git).is_some()) =>
+            {
+                elsewhere(root, path).and_then(|git| commit_of(root, &git)).map_or(What::Special, What::Repository)
+            }
             FileKind::File => {
                 let file = root.open_file(path)?;
                 let was = was.and_then(|was| if let What::File(content) = &was.what { Some(content) } else { None });

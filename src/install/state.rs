@@ -31,7 +31,7 @@ pub struct State {
     pub platform: String,
     /// Which host: the name that it has in its own `/var/lib/alloy`.
     pub host: String,
-    /// Its tasks, in the order of the blueprint; then those that the blueprint has no more.
+    /// Its tasks in the order in which they have run, with those that the blueprint has no more where they were.
     pub tasks: Vec<Record>,
 }
 

@@ -8,6 +8,7 @@ use layers::store::Store;
 
 use super::InstallError;
 use super::decide::Decision;
+use super::former::Former;
 use super::ledger::{Files, differing, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
@@ -67,15 +68,14 @@ impl Prepared<'_> {
     /// The same where a task did not get through and the blueprint has it no more: what of its files is not as it was, the
     /// tasks that had written there do again.
     pub fn undo_forsaken(&mut self, store: &Store, root: &Root) -> Result<(), InstallError> {
-        let has = |record: &Record| (0..self.steps.len()).any(|at| self.is_former(at, record));
-        let gone: Vec<Record> =
-            self.left.iter().filter(|record| record.failed().is_some() && !has(record)).cloned().collect();
+        let forsaken = |former: &&Former| former.failed().is_some() && former.of.is_none();
+        let gone: Vec<Record> = self.left.iter().filter(forsaken).map(|former| former.record.clone()).collect();
         if gone.is_empty() || self.anew {
             return Ok(());
         }
         let differing = differing(store, root, self.records.iter().flatten())?;
         for record in gone {
-            let former = self.left.iter().filter(|other| other.name == record.name);
+            let former = self.left.iter().filter(|other| other.name == record.name).map(|former| &former.record);
             let reach = reach(store, former)?;
             let paths: Vec<&String> = differing.iter().filter(|path| is_within(path, &reach)).collect();
             for known in self.records.iter_mut().flatten().filter(|known| known.left().is_none()) {
@@ -98,13 +98,13 @@ impl Prepared<'_> {
 
     /// True if the task at `at` did not live to see its end: what it did then was not recorded.
     pub fn was_cut_off(&self, at: usize) -> bool {
-        let former = self.left.iter().filter(|record| self.is_former(at, record));
+        let former = self.formerly(at).map(|former| &former.record);
         self.records[at].iter().chain(former).any(|record| record.why.ends_with(CUT_OFF))
     }
 
     /// Paths that are as the task at `at` had left them when it failed.
     pub fn begun(&self, store: &Store, root: &Root, at: usize) -> Result<Vec<String>, InstallError> {
-        let former = self.left.iter().filter(|record| self.is_former(at, record));
+        let former = self.formerly(at).map(|former| &former.record);
         let tried = |record: &&Record| record.left() == Some(Left::Failed) || record.is_tried_again();
         let mut found = Vec::new();
         for record in self.records[at].iter().chain(former).filter(tried) {
@@ -121,7 +121,7 @@ impl Prepared<'_> {
     pub fn left_there(&self, store: &Store, root: &Root, at: usize) -> Result<Vec<String>, InstallError> {
         let mut paths = differing(store, root, self.records.iter().flatten())?;
         if !runs_commands(self.steps[at]) && !paths.is_empty() {
-            let former = self.left.iter().filter(|record| self.is_former(at, record));
+            let former = self.formerly(at).map(|former| &former.record);
             let mut reach = reach(store, self.records[at].iter().chain(former))?;
             reach.extend(self.writes(at));
             paths.retain(|path| is_within(path, &reach));
@@ -202,7 +202,7 @@ impl Prepared<'_> {
             return Ok(paths);
         }
         let name = self.name(at);
-        let before = self.left.iter().filter(|record| record.name == name);
+        let before = self.left.iter().filter(|former| former.name == name).map(|former| &former.record);
         for record in self.records[at].iter().chain(before) {
             let wrote = files(store, &record.wrote)?.into_iter();
             paths.extend(wrote.filter(|(_, seen)| is_content(seen)).map(|(path, _)| path));

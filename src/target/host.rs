@@ -38,7 +38,7 @@ use elsewhere::Elsewhere;
 pub use names::Names;
 pub use packages::Packages;
 pub use points::clear;
-pub use renew::{How, Renew, name_to_keep};
+pub use renew::{How, Renew, Verdict, kept_beside, name_to_keep};
 
 /// What apt is told in every command: nobody is there to be asked, and others may be at work with packages.
 const APT_CONF: &str = "\

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::host::Host;
-use crate::support::{Store, blueprint, text, tool};
+use crate::support::{Store, blueprint, tasks, text, tool};
 
 const MANIFEST: &str = "name: Undone\nversion: 1.0.0\nrun_order: [a.yml]\n";
 const TASKS: &str = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}\n\
@@ -93,7 +93,7 @@ fn what_a_task_wrote_before_it_failed_is_its_work() {
     let elsewhere = "- {name: Conf, action: copy, source: conf, dest: /etc/other}\n";
     // The file is no longer copied, the task copies elsewhere, it is called otherwise as well, and it is gone.
     for (changed, again) in [(copy, "2"), (elsewhere, "2"), (&elsewhere.replace("Conf", "Else"), "2"), ("", "1")] {
-        let (host, store) = (Host::bare(), Store::new());
+        let (host, store) = (Host::debian(), Store::new());
         let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", &(copy.to_owned() + line))]);
         let at = |path: &str| steps.path().join(path);
         fs::create_dir(at("conf")).unwrap();
@@ -122,7 +122,7 @@ fn what_a_task_wrote_before_it_failed_is_its_work() {
 
 #[test]
 fn what_is_no_longer_copied_is_not_foreseen_to_be() {
-    let (host, store) = (Host::bare(), Store::new());
+    let (host, store) = (Host::debian(), Store::new());
     let tasks = "- {name: Conf, action: copy, source: conf, dest: /etc/conf}\n\
                  - {name: Line, action: write_env_file, file: /etc/conf/x, content: \"line\\n\"}\n";
     let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", tasks)]);
@@ -140,7 +140,7 @@ fn what_is_no_longer_copied_is_not_foreseen_to_be() {
 
 #[test]
 fn what_was_not_reached_is_not_new() {
-    let (host, store) = (Host::bare(), Store::new());
+    let (host, store) = (Host::debian(), Store::new());
     let tasks = "- {name: First, action: write_env_file, file: /etc/first/x, content: x}\n\
                  - {name: Second, action: write_env_file, file: /etc/second, content: x}\n";
     let steps = blueprint(&[("manifest.yml", MANIFEST), ("a.yml", tasks)]);
@@ -197,4 +197,41 @@ fn what_somebody_does_until_a_task_is_tried_again_is_not_its_work() {
     assert_eq!([host.read("etc/mine"), host.read("etc/shared")], ["a", "ab\n"]);
     let said = host.drift(&store, &["--blueprint-dir", text(steps.path())]).ok().stdout;
     assert!(said.starts_with("no drift"), "{said}");
+}
+
+#[test]
+fn a_record_of_a_task_that_is_gone_says_nothing_of_what_came_later() {
+    let (host, store) = (Host::debian(), Store::new());
+    let write = "- {name: write, action: write_env_file, file: /etc/two, content: \"one\\n\"}\n";
+    let append = "- {name: append, action: run_command, reason: r, command: 'echo two >> /etc/two'}\n";
+    let fail = "- {name: fail, action: run_command, reason: r, command: 'test -e /srv/ok'}\n";
+    let blueprint = tasks(&format!("{write}{append}"));
+    let place = blueprint.path().join("tasks.yml");
+    host.install(&store, blueprint.path(), &[]).ok();
+    fs::write(&place, format!("{append}{fail}")).unwrap();
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    let said = host.drift(&store, &["--blueprint-dir", text(blueprint.path())]).fails(1).stdout;
+    assert!(!said.contains("/etc/two"), "{said}");
+    fs::write(host.at("srv/ok"), "").unwrap();
+    host.install(&store, blueprint.path(), &["--repair"]).ok();
+    assert_eq!(host.read("etc/two"), "one\ntwo\n");
+}
+
+#[test]
+fn a_task_that_failed_in_another_form_is_done_again_when_it_is_put_back() {
+    let (host, store) = (Host::debian(), Store::new());
+    let with = |command: &str| format!("- {{name: write, action: run_command, reason: r, command: '{command}'}}\n");
+    let blueprint = tasks(&with("echo one > /etc/form"));
+    let place = blueprint.path().join("tasks.yml");
+    host.install(&store, blueprint.path(), &[]).ok();
+    fs::write(&place, with("echo two > /etc/form; exit 1")).unwrap();
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    assert_eq!(host.read("etc/form"), "two\n");
+    fs::write(&place, with("echo one > /etc/form")).unwrap();
+    let said = host.install(&store, blueprint.path(), &["--dry-run"]).ok().stdout;
+    assert!(said.contains("run   write: it failed when it was another one, and was put back since"), "{said}");
+    host.install(&store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("etc/form"), "one\n");
+    host.drift(&store, &["--blueprint-dir", text(blueprint.path())]).ok();
+    assert!(host.install(&store, blueprint.path(), &[]).ok().stdout.starts_with("0 done"));
 }

@@ -120,6 +120,14 @@ impl Root {
         }
     }
 
+    /// Gives what is at `one` and what is at `other` each other's names, in one step.
+    pub fn exchange(&self, one: &Path, other: &Path) -> Result<(), RootError> {
+        let ((old, old_name), (new, new_name)) = (self.parent(one)?, self.parent(other)?);
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        let exchanged = rustix::fs::renameat_with(&old.fd, old_name, &new.fd, new_name, flags);
+        exchanged.map_err(|error| RootError::new("exchange", one, error))
+    }
+
     /// Gives what is at `from` the name `to`, over what is no directory there.
     pub fn rename_over(&self, from: &Path, to: &Path) -> Result<(), RootError> {
         let ((old, old_name), (new, new_name)) = (self.parent(from)?, self.parent(to)?);

@@ -22,6 +22,13 @@ pub struct Renew {
     pub how: How,
 }
 
+impl Renew {
+    /// True if the new clone takes the place of the earlier one.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.how, How::Whole { .. })
+    }
+}
+
 /// How a new clone is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
@@ -31,8 +38,6 @@ pub enum How {
         kept: PathBuf,
         /// The mode that somebody has given the directory of the earlier one.
         mode: Option<u32>,
-        /// The commit with which the earlier one, which is as it was left, is what is wanted.
-        same: Option<String>,
     },
     /// The earlier one gets these of its files, relative to it, if both are of this commit.
     Files {
@@ -43,8 +48,19 @@ pub enum How {
     },
 }
 
-/// A last look before something is changed: why it is not to be, if so.
-pub type Look<'a> = &'a dyn Fn(&Root) -> Option<String>;
+/// What is to become of a new clone, by what is in its place when it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is used.
+    Use,
+    /// What is in its place is the same: that stays.
+    Same,
+    /// Nothing is changed, and this is why.
+    Refused(String),
+}
+
+/// A last look before something is changed, at the root and at where the new clone is in it.
+pub type Look<'a> = &'a dyn Fn(&Root, &Path) -> Verdict;
 
 impl Host {
     /// Performs a step that clones into [`Renew::place`], where its own earlier clone is.
@@ -56,9 +72,8 @@ impl Host {
         renew: &Renew,
         look: Look<'_>,
     ) -> (Result<Outcome, TargetError>, Vec<PathBuf>) {
-        let begun = real(&self.root, &renew.place).and_then(|real| {
-            Beside::make(&self.root, real.with_file_name(name(&real, "alloy-new"))).map(|new| (real, new))
-        });
+        let begun =
+            real(&self.root, &renew.place).and_then(|real| Beside::make(&self.root, &real).map(|new| (real, new)));
         let (real, new) = match begun {
             Ok(begun) => begun,
             Err(error) => return (Err(error), Vec::new()),
@@ -66,17 +81,17 @@ impl Host {
         let (outcome, mut written) = self.perform(&elsewhere(step, &renew.place, &new.path), files, output);
         let outcome = match outcome {
             // It may have taken minutes, in which somebody was at work.
-            Ok(Outcome::Ran(warnings)) => match look(&self.root) {
-                None => use_clone(&self.root, &real, &new, &renew.how).map(|()| Outcome::Ran(warnings)),
-                Some(why) => Err(TargetError::Kept(why)),
+            Ok(Outcome::Ran(warnings)) => match look(&self.root, &new.path) {
+                Verdict::Use => use_clone(&self.root, &real, &new, &renew.how).map(|()| Outcome::Ran(warnings)),
+                Verdict::Same => Ok(Outcome::Ran(warnings)),
+                Verdict::Refused(why) => Err(TargetError::Kept(why)),
             },
             other => other,
         };
-        // Unless it has another name by now.
-        let stands = new.is_at(&self.root, &new.path).is_ok();
-        let removed = if stands { new.remove(&self.root) } else { Ok(()) };
+        let removed = new.remove(&self.root);
         if !matches!((&outcome, &renew.how), (Ok(Outcome::Ran(_)), How::Whole { .. })) {
-            return (removed.and(outcome), Vec::new());
+            // Why it failed says more than what was left.
+            return (outcome.and_then(|outcome| removed.map(|()| outcome)), Vec::new());
         }
         let (place, made) = (in_root(&renew.place), in_root(&new.path));
         for path in &mut written {
@@ -96,7 +111,7 @@ pub fn name_to_keep(root: &Root, place: &Path, commit: &str) -> Result<PathBuf, 
     let mut number = 1;
     loop {
         let further = if number == 1 { String::new() } else { format!("-{number}") };
-        let kept = real.with_file_name(name(&real, &format!("before-{commit}{further}")));
+        let kept = real.with_file_name(name(&real, &format!("{BEFORE}{commit}{further}")));
         if root.metadata(&kept).is_err() {
             return Ok(kept);
         }
@@ -104,38 +119,70 @@ pub fn name_to_keep(root: &Root, place: &Path, commit: &str) -> Result<PathBuf, 
     }
 }
 
+/// Names of earlier clones of `place` that have stayed beside it, in their order.
+pub fn kept_beside(root: &Root, place: &Path) -> Vec<PathBuf> {
+    let beside = |real: PathBuf| {
+        let above = real.parent()?.to_owned();
+        let names = root.directory(&above).and_then(|directory| directory.names()).ok()?;
+        let begin = name(&real, BEFORE);
+        let mut kept: Vec<PathBuf> = names
+            .into_iter()
+            .filter(|name| name.to_string_lossy().starts_with(&begin))
+            .map(|name| above.join(name))
+            .collect();
+        kept.sort();
+        Some(kept)
+    };
+    real(root, place).ok().and_then(beside).unwrap_or_default()
+}
+
+/// What stands before the commit in the name of an earlier clone.
+const BEFORE: &str = "before-";
+/// In the directory that is made beside a clone for a new one: the new one, and what says that it is alloy's.
+const CLONE: &str = "clone";
+const MARK: &str = "alloy-is-cloning";
+
 /// A directory that was made for a clone, and is held: whoever may write in the directory that it is in may put another one
 /// under its name.
 struct Beside {
     /// Absolute in the root.
     path: PathBuf,
+    /// What it is in.
+    around: PathBuf,
     directory: Directory,
     inode: (u64, u64),
 }
 
 impl Beside {
-    fn make(root: &Root, path: PathBuf) -> Result<Self, TargetError> {
-        let (parent, name) = (root.directory(path.parent().unwrap_or(Path::new("/")))?, last(&path));
-        if is_ours_alone(&parent)? {
-            // What an installation that was cut off has left.
-            parent.remove_all(name)?;
-        }
-        if let Err(error) = parent.create_dir(name, 0o755) {
-            if error.kind() == io::ErrorKind::AlreadyExists {
+    /// Makes one beside `place`.
+    fn make(root: &Root, place: &Path) -> Result<Self, TargetError> {
+        let around = place.with_file_name(name(place, "alloy-new"));
+        let (parent, called) = (root.directory(around.parent().unwrap_or(Path::new("/")))?, last(&around));
+        if let Err(error) = parent.create_dir(called, 0o755) {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error.into());
+            }
+            // What an installation that was cut off has left, and nothing else, goes.
+            let ours = parent.directory(called).is_ok_and(|left| left.metadata(OsStr::new(MARK)).is_ok());
+            if !ours || !is_ours_alone(&parent)? {
                 return Err(TargetError::Kept(format!(
                     "{} is there already: an installation that was cut off has left it, or somebody else has made it. \
-                     Delete it, and install again",
-                    path.display()
+                     Look into it, move it away, and install again",
+                    around.display()
                 )));
             }
-            return Err(error.into());
+            parent.remove_all(called)?;
+            parent.create_dir(called, 0o755)?;
         }
-        let directory = parent.directory(name)?;
-        if !directory.names()?.is_empty() {
-            return Err(replaced(&path));
+        let made = parent.directory(called)?;
+        if !made.names()?.is_empty() {
+            return Err(replaced(&around));
         }
+        made.create_file(OsStr::new(MARK), 0o644)?;
+        made.create_dir(OsStr::new(CLONE), 0o755)?;
+        let directory = made.directory(OsStr::new(CLONE))?;
         let inode = directory.metadata(OsStr::new("."))?.inode;
-        Ok(Self { path, directory, inode })
+        Ok(Self { path: around.join(CLONE), around, directory, inode })
     }
 
     /// An error unless it is what is at `path`.
@@ -143,13 +190,17 @@ impl Beside {
         if root.metadata(path)?.inode == self.inode { Ok(()) } else { Err(replaced(path)) }
     }
 
-    /// Deletes what is in it, and then its name, if nothing else has that.
+    /// Deletes what was made for it, and the new clone unless that has another name by now.
     fn remove(&self, root: &Root) -> Result<(), TargetError> {
-        for name in self.directory.names()? {
-            self.directory.remove_all(&name)?;
+        if self.is_at(root, &self.path).is_ok() {
+            for name in self.directory.names()? {
+                self.directory.remove_all(&name)?;
+            }
+            root.directory(&self.around)?.remove_empty(OsStr::new(CLONE))?;
         }
-        let parent = root.directory(self.path.parent().unwrap_or(Path::new("/")))?;
-        parent.remove_empty(last(&self.path))?;
+        let parent = root.directory(self.around.parent().unwrap_or(Path::new("/")))?;
+        root.directory(&self.around)?.remove_all(OsStr::new(MARK))?;
+        parent.remove_empty(last(&self.around))?;
         Ok(())
     }
 }
@@ -166,16 +217,23 @@ fn replaced(path: &Path) -> TargetError {
 
 /// Where `place` really is, absolute in the root.
 fn real(root: &Root, place: &Path) -> Result<PathBuf, TargetError> {
-    Ok(Path::new("/").join(root.resolve(&in_root(place))?))
+    // No name ends with a slash.
+    Ok(Path::new("/").join(root.resolve(&in_root(place))?).components().collect())
 }
 
 fn last(path: &Path) -> &OsStr {
     path.file_name().unwrap_or_default()
 }
 
-/// A hidden name beside `place`.
+/// Bytes of a name (Linux `limits.h`, `NAME_MAX`), and those of the longest that is put behind that of a clone.
+const NAME_MAX: usize = 255;
+const LONGEST: usize = "..before-0123456789ab-9999".len();
+
+/// A hidden name beside `place`. A long one loses its end.
 fn name(place: &Path, what: &str) -> String {
-    format!(".{}.{what}", last(place).to_string_lossy())
+    let whole = last(place).to_string_lossy();
+    let end = (0..=whole.len().min(NAME_MAX - LONGEST)).rev().find(|end| whole.is_char_boundary(*end));
+    format!(".{}.{what}", &whole[..end.unwrap_or_default()])
 }
 
 /// The step as it is to be performed, with `new` in the place of `place`.
@@ -208,12 +266,7 @@ fn elsewhere(step: &Step, place: &Path, new: &Path) -> Step {
 fn use_clone(root: &Root, place: &Path, new: &Beside, how: &How) -> Result<(), TargetError> {
     new.is_at(root, &new.path)?;
     match how {
-        How::Whole { same: Some(same), .. }
-            if commit_of(root, &in_root(&new.path.join(".git"))).as_ref() == Some(same) =>
-        {
-            Ok(())
-        }
-        How::Whole { kept, mode, .. } => exchange(root, place, new, kept, *mode),
+        How::Whole { kept, mode } => exchange(root, place, new, kept, *mode),
         How::Files { files, commit } => {
             let is = commit_of(root, &in_root(&new.path.join(".git")));
             if is.as_ref() != Some(commit) {
@@ -271,17 +324,48 @@ fn exchange(root: &Root, place: &Path, new: &Beside, kept: &Path, mode: Option<u
         io::ErrorKind::CrossesDevices => Some("as it is in a layer of this container's image"),
         _ => None,
     };
-    root.rename(place, kept).map_err(|error| match why(&error) {
+    let told = |error: layers::root::RootError| match why(&error) {
         Some(why) => TargetError::Kept(format!(
             "{} cannot be exchanged for its new clone, {why}: give the task another `dest`, or move away what is in it, and \
              install again",
             place.display()
         )),
         None => error.into(),
-    })?;
+    };
+    // In one step: there is no moment without a clone. What a kill leaves under the other name is nobody's work.
+    root.rename(&new.path, kept)?;
+    match root.exchange(kept, place) {
+        Ok(()) => return new.is_at(root, place),
+        Err(error) => {
+            root.rename(kept, &new.path)?;
+            use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+            if !matches!(error.kind(), InvalidInput | Unsupported | PermissionDenied) {
+                return Err(told(error));
+            }
+        }
+    }
+    // A file system that cannot exchange names, such as NFS.
+    root.rename(place, kept).map_err(told)?;
     if let Err(error) = root.rename(&new.path, place) {
         root.rename(kept, place)?;
         return Err(error.into());
     }
     new.is_at(root, place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_are_no_longer_than_names_may_be() {
+        for (length, expected) in [(1, 1), (200, 200), (255, NAME_MAX - LONGEST)] {
+            let place = Path::new("/opt").join("x".repeat(length));
+            let made = name(&place, "before-0123456789ab-9999");
+            assert!(made.len() <= NAME_MAX && made.matches('x').count() == expected, "{made}");
+        }
+        // Of letters that take two bytes each, no half is left.
+        assert!(name(&Path::new("/").join("ü".repeat(127)), "alloy-new").starts_with(".üü"));
+        assert_eq!(name(Path::new("/opt/r"), "alloy-new"), ".r.alloy-new");
+    }
 }

@@ -1,0 +1,161 @@
+//! Records that are of no task as the blueprint has it now: of tasks that it has no more, or that were changed.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+
+use serde_json::Value;
+
+use super::state::Record;
+use crate::plan::StepTrace;
+
+/// A record of a task that the blueprint has no more, or has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// The record.
+    pub record: Record,
+    /// So many of the blueprint's tasks came before it: what those after it wrote is later than what it wrote.
+    pub follows: usize,
+    /// The task, by its number, that it was before that was changed.
+    pub of: Option<usize>,
+}
+
+impl Deref for Former {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+/// The records of `traces`, by what the tasks do: the first of two that do the same has the first record. And the
+/// records that are of none of them.
+pub fn matched(traces: &[Option<StepTrace>], records: Vec<Record>) -> (Vec<Option<Record>>, Vec<Former>) {
+    let mut free: Vec<Option<Record>> = records.into_iter().map(Some).collect();
+    let mut order: Vec<Option<usize>> = vec![None; free.len()];
+    let mut found: Vec<Option<Record>> = Vec::new();
+    for (at, trace) in traces.iter().enumerate() {
+        let same = |record: &Option<Record>| {
+            record.as_ref().zip(trace.as_ref()).is_some_and(|(record, trace)| record.fingerprint == trace.fingerprint)
+        };
+        let place = free.iter().position(same);
+        found.push(place.and_then(|place| {
+            order[place] = Some(at);
+            free[place].take()
+        }));
+    }
+    let (mut follows, mut left) = (0, Vec::new());
+    for (record, at) in free.into_iter().zip(order) {
+        match (record, at) {
+            (Some(record), _) => left.push(Former { record, follows, of: None }),
+            (None, at) => follows = at.map_or(follows, |at| at + 1),
+        }
+    }
+    for at in 0..left.len() {
+        left[at].of = now(&left[at], &left, traces, &found);
+    }
+    (found, left)
+}
+
+/// Records in the order in which their tasks have run: each of `left` is where it was.
+pub fn in_order<'r>(records: &'r [Option<Record>], left: &'r [Former]) -> impl Iterator<Item = &'r Record> + Clone {
+    let before = |at: usize| left.iter().filter(move |former| former.follows == at).map(|former| &former.record);
+    (0..=records.len()).flat_map(move |at| before(at).chain(records.get(at).and_then(Option::as_ref)))
+}
+
+/// What the task of `former` has become: one of its name in its file. Of several, the one that writes to the same place;
+/// else the first of those without a record of their own belongs to the first of the former ones, and so on.
+fn now(former: &Former, left: &[Former], traces: &[Option<StepTrace>], found: &[Option<Record>]) -> Option<usize> {
+    let alike = |name: &str, place: &str| name == former.name && file(place) == file(&former.place);
+    let named = traces.iter().enumerate().filter_map(|(at, trace)| Some((at, trace.as_ref()?)));
+    let tasks: Vec<(usize, &StepTrace)> = named.filter(|(_, trace)| alike(&trace.name, &trace.place)).collect();
+    if let [] | [_] = tasks.as_slice() {
+        return tasks.first().map(|(at, _)| *at);
+    }
+    let place = dest(&former.fields);
+    if let Some((at, _)) = tasks.iter().find(|(_, trace)| place.is_some() && dest(&trace.fields) == place) {
+        return Some(*at);
+    }
+    let others: BTreeSet<usize> =
+        left.iter().filter(|other| alike(&other.name, &other.place)).map(|other| line(&other.place)).collect();
+    let rank = others.iter().position(|other| *other == line(&former.place))?;
+    let free: Vec<usize> = tasks.iter().map(|(at, _)| *at).filter(|at| found[*at].is_none()).collect();
+    free.get(rank).or(free.last()).copied()
+}
+
+/// Where the task of these fields writes, if they say so.
+pub fn dest(fields: &Value) -> Option<&str> {
+    let named = ["dest", "file"].iter().find_map(|field| fields[*field].as_str());
+    named.map(|place| place.trim_end_matches('/'))
+}
+
+fn file(place: &str) -> &str {
+    place.rsplit_once(':').map_or(place, |(file, _)| file)
+}
+
+fn line(place: &str) -> usize {
+    place.rsplit_once(':').and_then(|(_, line)| line.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use layers::digest::Digest;
+    use serde_json::json;
+
+    use super::super::state::{Ending, Wrote};
+    use super::*;
+    use crate::op::Fingerprint;
+
+    fn trace(name: &str, line: usize, dest: &str, what: &str) -> StepTrace {
+        StepTrace {
+            name: name.into(),
+            action: "a".into(),
+            place: format!("f.yml:{line}"),
+            fields: json!({ "dest": dest }),
+            fingerprint: Fingerprint(Digest::of(what)),
+            sources: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    fn record(trace: &StepTrace) -> Record {
+        Record::new(trace, Ending::Done, String::new(), Wrote::default())
+    }
+
+    #[test]
+    fn two_that_do_the_same_have_a_record_each() {
+        let traces = [trace("one", 1, "/a", "x"), trace("two", 2, "/b", "x"), trace("three", 3, "/c", "y")];
+        let records = vec![record(&traces[0]), record(&trace("o", 9, "/z", "z"))];
+        let (found, left) = matched(&traces.map(Some), records);
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!((left.len(), left[0].follows, left[0].of), (1, 1, None));
+    }
+
+    #[test]
+    fn a_former_record_stays_where_it_was() {
+        let names = |tasks: &[StepTrace], records: &[&StepTrace]| {
+            let traces: Vec<_> = tasks.iter().cloned().map(Some).collect();
+            let (found, left) = matched(&traces, records.iter().map(|trace| record(trace)).collect());
+            in_order(&found, &left).map(|record| record.fields["dest"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let (a, b) = (trace("a", 1, "/a", "a"), trace("b", 2, "/b", "b"));
+        // What `b` made of what `a` wrote is later, also when `a` is gone, or is another one.
+        assert_eq!(names(std::slice::from_ref(&b), &[&a, &b]), ["/a", "/b"]);
+        assert_eq!(names(&[trace("a", 1, "/new", "n"), b.clone()], &[&a, &b]), ["/a", "/b"]);
+        assert_eq!(names(std::slice::from_ref(&a), &[&a, &b]), ["/a", "/b"]);
+    }
+
+    #[test]
+    fn tasks_of_one_name_are_told_apart() {
+        let before = [trace("clone", 1, "/a", "a1"), trace("clone", 2, "/b", "b1")];
+        let of = |now: [StepTrace; 2]| {
+            let (_, left) = matched(&now.map(Some), before.iter().map(record).collect());
+            left.iter().map(|former| former.of).collect::<Vec<_>>()
+        };
+        assert_eq!(of([trace("clone", 1, "/a/", "a2"), trace("clone", 2, "/b", "b2")]), [Some(0), Some(1)]);
+        assert_eq!(of([trace("clone", 1, "/b", "a2"), trace("clone", 2, "/a", "b2")]), [Some(1), Some(0)]);
+        assert_eq!(of([trace("clone", 3, "/c", "a2"), trace("clone", 4, "/d", "b2")]), [Some(0), Some(1)]);
+        assert_eq!(of([trace("other", 1, "/a", "a2"), trace("clone", 2, "/x", "b2")]), [Some(1), Some(1)]);
+    }
+}

@@ -5,11 +5,15 @@ use std::io::{Seek, Write};
 use std::path::Path;
 
 use layers::apply::Ownership;
+use layers::diff::ExcludeSet;
 use layers::portable::{Place, portable};
 use layers::root::{Root, remove_tree};
 use layers::stop::Stop;
 use layers::store::Store;
 use layers::unpack::{UnpackError, UnpackOptions, unpack};
+
+/// All that is in an archive is in its layer.
+static NOTHING: ExcludeSet = ExcludeSet::new(&[], &[], &[]);
 
 fn opened(data: &[u8]) -> File {
     let mut file = tempfile::tempfile().expect("a file");
@@ -28,7 +32,7 @@ pub fn both_ways(data: &[u8]) {
     assert_eq!(std::fs::read_dir(&outside).expect("a directory").count(), 1);
     let store = Store::open(scratch.join("store")).expect("a store");
     let stop = Stop::default();
-    let place = Place::as_it_is(&stop);
+    let place = Place::as_it_is(&NOTHING, &stop);
     let writer = store.layer_writer("zstd:1".parse().expect("a compression")).expect("a writer");
     let streamed = portable(opened(data), &place, writer);
     if let (Err(UnpackError::Tar(error)), Ok(_)) = (&in_place, &streamed) {

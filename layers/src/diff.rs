@@ -18,7 +18,6 @@ mod names;
 pub(crate) mod pyc;
 
 pub use exclude::ExcludeSet;
-pub(crate) use exclude::is_emptied;
 pub use names::look;
 
 /// How a diff is taken.
@@ -187,7 +186,7 @@ impl<W: Write> Differ<'_, W> {
         let mut xattrs = parent.xattrs(name)?;
         let opaque = is_marked(&xattrs, whiteout::OVERLAY_OPAQUE);
         if is_whiteout(&metadata, &xattrs) {
-            if ExcludeSet::stays(&path) {
+            if self.options.exclude.stays(&path) {
                 self.stats.left_out.push(path);
                 return Ok(());
             }
@@ -286,7 +285,7 @@ impl<W: Write> Differ<'_, W> {
             }
             self.links.insert(found.inode, entry.path.clone());
         }
-        if exclude::is_emptied(&entry.path) {
+        if self.options.exclude.empties(&entry.path) {
             entry.size = 0;
             return self.write(&entry, &mut io::empty());
         }

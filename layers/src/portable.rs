@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::diff::{ExcludeSet, is_emptied, is_overlay_attribute, pyc};
+use crate::diff::{ExcludeSet, is_overlay_attribute, pyc};
 use crate::stop::Stop;
 use crate::store::{LayerBlob, LayerWriter, StoreError};
 use crate::tar::budget::Names;
@@ -40,14 +40,25 @@ pub struct Place<'a> {
     pub mode: Option<&'a dyn Fn(u32, bool) -> u32>,
     /// Times later than this, in seconds since 1970, become this.
     pub mtime_max: u64,
+    /// What no layer holds: an archive with any of it is unsuited.
+    pub exclude: &'a ExcludeSet,
     /// Who ends it early.
     pub stop: &'a Stop,
 }
 
 impl<'a> Place<'a> {
     /// The top of a layer, where an archive is unpacked with nothing changed.
-    pub fn as_it_is(stop: &'a Stop) -> Self {
-        Self { dest: Path::new(""), ancestors: &[], strip: 0, owner: None, mode: None, mtime_max: u64::MAX, stop }
+    pub fn as_it_is(exclude: &'a ExcludeSet, stop: &'a Stop) -> Self {
+        Self {
+            dest: Path::new(""),
+            ancestors: &[],
+            strip: 0,
+            owner: None,
+            mode: None,
+            mtime_max: u64::MAX,
+            exclude,
+            stop,
+        }
     }
 }
 
@@ -83,7 +94,6 @@ pub fn portable(file: File, place: &Place<'_>, writer: LayerWriter) -> Result<Po
         place,
         made: HashMap::new(),
         tops: BTreeSet::new(),
-        exclude: ExcludeSet::normal(),
         unsuited: None,
         names: Names::default(),
     };
@@ -123,7 +133,6 @@ struct Rewriter<'a> {
     place: &'a Place<'a>,
     made: HashMap<PathBuf, Made>,
     tops: BTreeSet<OsString>,
-    exclude: ExcludeSet,
     unsuited: Option<&'static str>,
     /// Directories that were implied.
     names: Names,
@@ -194,7 +203,7 @@ impl Rewriter<'_> {
 
     /// Says what keeps the member from meaning the same everywhere.
     fn suited(&self, entry: &Entry) -> Result<(), &'static str> {
-        if self.exclude.contains(&entry.path) || is_emptied(&entry.path) {
+        if self.place.exclude.contains(&entry.path) || self.place.exclude.empties(&entry.path) {
             return Err("it has files in a directory that layers leave out");
         }
         match (self.made.get(&entry.path), entry.kind) {

@@ -225,7 +225,7 @@ fn names_of_whiteouts_are_refused() {
         refused(place.path(), "opt/tool", &[file(name, b"")], "begins with `.wh.`");
     }
     std::fs::write(place.path().join("opt/.wh.x"), "").unwrap();
-    let exclude = ExcludeSet::normal();
+    let exclude = ExcludeSet::default();
     let options = DiffOptions { mtime_max: 0, exclude: &exclude, lowers: &[], ids: Exchange::default() };
     let error = diff(&Root::open(place.path()).unwrap(), Vec::new(), &options).unwrap_err().to_string();
     assert!(error.contains("`/opt/.wh.x` cannot be in a layer"), "{error}");
@@ -238,7 +238,7 @@ fn attributes_whose_names_would_be_others_are_refused() {
     std::fs::write(place.path().join("srv/f"), "").unwrap();
     let root = Root::open(place.path()).unwrap();
     let srv = root.directory(Path::new("srv")).unwrap();
-    let exclude = ExcludeSet::normal();
+    let exclude = ExcludeSet::default();
     for name in ["d", "f"].map(std::ffi::OsStr::new) {
         srv.set_xattr(name, "user.a".as_ref(), b"b=c").unwrap();
         assert!(look(&root, &exclude).unwrap().is_empty());

@@ -8,12 +8,16 @@ use std::path::Path;
 
 use layers::apply::Ownership;
 use layers::compress::Compression;
+use layers::diff::ExcludeSet;
 use layers::portable::{Place, portable};
 use layers::root::Root;
 use layers::stop::Stop;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarWriter, plain_directory};
 use layers::unpack::{UnpackOptions, unpack};
+
+/// All that is in an archive is in its layer.
+static NOTHING: ExcludeSet = ExcludeSet::new(&[], &[], &[]);
 
 const MIB: usize = 1 << 20;
 const CONFIG: &[u8] = b"important = yes\n";
@@ -66,7 +70,7 @@ fn unpacked(bytes: &[u8], what: &str) -> Result<(), String> {
 
 fn layer(bytes: &[u8], store: &Store) -> Result<u64, String> {
     let stop = Stop::default();
-    let place = Place::as_it_is(&stop);
+    let place = Place::as_it_is(&NOTHING, &stop);
     let compression: Compression = "none".parse().unwrap();
     let made = portable(opened(bytes), &place, store.layer_writer(compression).unwrap());
     made.map(|made| made.blob.descriptor.size).map_err(|error| error.to_string())

@@ -23,6 +23,7 @@ use crate::fetch::{Download, FetchError, Fetcher, Wanted};
 use crate::op::Source;
 use crate::plan::{Ancestor, Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
 use crate::resolve::{Resolver, local, taken};
+use crate::target::excluded;
 use crate::tasks::Task;
 
 /// How often one looks whether another build has made the same layer.
@@ -282,6 +283,7 @@ impl Job {
             owner: self.facts.owner,
             mode: mode.as_ref().map(|mode| mode as &dyn Fn(u32, bool) -> u32),
             mtime_max: self.inputs.epoch,
+            exclude: &excluded(),
             stop,
         };
         let made = portable(file, &place, self.store.layer_writer(self.inputs.compression)?)?;

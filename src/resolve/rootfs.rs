@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use layers::compress::decoder;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::diff::{DiffOptions, diff};
 use layers::digest::Digest;
 use layers::ids::Exchange;
 use layers::root::{FileKind, Root};
@@ -22,7 +22,7 @@ use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::op::DEFAULT_PATH;
 use crate::sandbox::{IdMap, Mode};
 use crate::target::image::{ImageTarget, RequestError};
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::target::{DEFAULT_EPOCH, Lent, as_it_is};
 
 /// Records of images whose layers were found to be what their configs say. Those that an older alloy wrote under
 /// another name were believed without a look.
@@ -141,7 +141,7 @@ impl Resolver<'_> {
     /// A directory as a layer, read by whoever runs alloy.
     fn as_on_disk(&self, held: &impl AsFd) -> Result<Option<LayerBlob>> {
         let failed = |message: String| RequestError::Failed { message, hint: None };
-        let exclude = ExcludeSet::default();
+        let exclude = as_it_is();
         let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
         let top = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
         let top = Root::open(Path::new(&top)).map_err(|error| failed(error.to_string()))?;

@@ -5,13 +5,14 @@ use std::io::{self, BufWriter, Write};
 
 use layers::apply::{Absent, ApplyOptions, Form, Ownership, apply};
 use layers::compress::decoder;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::diff::{DiffOptions, diff};
 use layers::digest::Digest;
 use layers::holes::{Holes, is_new};
 use layers::ids::Exchange;
 use layers::root::Root;
 use layers::store::Store;
 
+use super::excluded::as_it_is;
 use super::{TargetError, unpack};
 
 /// Writes the layers `blobs`, lowest first, to `file`. Gives what of them is not in it.
@@ -31,7 +32,7 @@ pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<
             io::copy(&mut reader, &mut io::sink()).map_err(failed(blob))
         })?;
     }
-    let exclude = ExcludeSet::default();
+    let exclude = as_it_is();
     let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
     // All that is written is seen by whoever reads; in a new file, zeros need not be.
     if is_new(&file).map_err(TargetError::Output)? {

@@ -8,6 +8,7 @@ mod accounts;
 mod apt;
 mod aptcache;
 mod attributes;
+mod excluded;
 mod export;
 pub mod facts;
 pub mod host;
@@ -35,6 +36,7 @@ use layers::root::{FileKind, Root};
 
 pub use accounts::Accounts;
 pub use apt::{Closure, LocalDeb};
+pub use excluded::{as_it_is, excluded};
 pub use inventory::{commit_of, head, in_root};
 pub use layer::DEFAULT_EPOCH;
 pub use lent::Lent;

@@ -10,6 +10,7 @@ use layers::diff::ExcludeSet;
 use layers::root::Root;
 use serde::{Deserialize, Serialize};
 
+use super::excluded::excluded;
 use crate::op::Step;
 
 const RUN: &str = "run";
@@ -42,7 +43,7 @@ pub struct Left {
 impl Passing {
     /// Of directories that hold what is new in `/tmp` and `/run`.
     pub fn new(tmp: PathBuf, run: PathBuf) -> Self {
-        Self { tmp, run, left: BTreeMap::new(), lost: Vec::new(), exclude: ExcludeSet::normal() }
+        Self { tmp, run, left: BTreeMap::new(), lost: Vec::new(), exclude: excluded() }
     }
 
     /// Notes that `step` was performed: what it has put into `/run` without a program is kept, and what else is new was left

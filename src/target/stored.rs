@@ -4,16 +4,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use layers::compress::Compression;
-use layers::diff::{DiffOptions, ExcludeSet, diff};
+use layers::diff::{DiffOptions, diff};
 use layers::ids::Exchange;
 use layers::root::Root;
 use layers::store::{LayerBlob, Store};
 
 use super::TargetError;
+use super::excluded::as_it_is;
 
 /// Stores a directory that is held as a layer, as it is, whatever comes to stand at its name meanwhile.
 pub fn write_held(store: &Store, held: &impl AsFd, compression: Compression) -> Result<Option<LayerBlob>, TargetError> {
-    let exclude = ExcludeSet::default();
+    let exclude = as_it_is();
     let ids = Exchange::default();
     let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids };
     let path = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());

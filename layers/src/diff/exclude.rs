@@ -1,71 +1,30 @@
-//! What builds leave behind and no layer should hold.
+//! What whoever makes layers wants to have in none.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::root::{FileKind, Root, RootError};
 
-/// Patterns of paths, relative to the root. `*` stands for one whole element; a pattern that ends in `/` means
-/// all that is in the directory, not the directory itself.
+/// Patterns of paths, relative to the root. `*` stands for one whole element, `*END` for one that ends so; a pattern that
+/// ends in `/` means all that is in the directory, not the directory itself. An empty set leaves nothing out.
 #[derive(Clone, Debug, Default)]
 pub struct ExcludeSet {
-    patterns: Vec<&'static str>,
+    patterns: &'static [&'static str],
+    directories: &'static [&'static str],
+    emptied: &'static [&'static str],
     /// Paths that are not left out all the same; of some of them all that is in them.
     kept: Vec<(PathBuf, bool)>,
 }
 
-/// Caches, files that a runtime mounts over, logs, locks and backups of package managers; directories that live only while a system runs; the id that
-/// D-Bus gives a machine which has none (dbus-uuidgen(1): it is made where it is missing, and refused where it is empty).
-const NORMAL: [&str; 36] = [
-    "dev/",
-    "etc/.pwd.lock",
-    "etc/group-",
-    "etc/gshadow-",
-    "etc/hosts",
-    "etc/passwd-",
-    "etc/resolv.conf",
-    "etc/shadow-",
-    "etc/subgid-",
-    "etc/subuid-",
-    "home/*/.cache/pip",
-    "home/*/.npm/_cacache",
-    "home/*/.npm/_logs",
-    "home/*/.npm/_update-notifier-last-checked",
-    "proc/",
-    "root/.cache/pip",
-    "root/.npm/_cacache",
-    "root/.npm/_logs",
-    "root/.npm/_update-notifier-last-checked",
-    "run/",
-    "sys/",
-    "tmp/",
-    "var/cache/apt/",
-    "var/cache/debconf/*-old",
-    "var/cache/ldconfig/",
-    "var/lib/apt/lists/",
-    "var/lib/dbus/machine-id",
-    "var/lib/dpkg/*-old",
-    "var/lib/dpkg/lock",
-    "var/lib/dpkg/lock-frontend",
-    "var/lib/dpkg/triggers/Lock",
-    "var/log/alternatives.log",
-    "var/log/apt/",
-    "var/log/bootstrap.log",
-    "var/log/dpkg.log",
-    "var/log/fontconfig.log",
-];
-
-/// Directories all the same: packages have them, links lead there, and who finds them missing fails.
-const KEPT: [&str; 4] =
-    ["run/lock", "var/cache/apt/archives", "var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
-
-/// Files whose content is made anew by every machine, and which have to exist empty until then (machine-id(5)).
-const EMPTIED: [&str; 1] = ["etc/machine-id"];
-
 impl ExcludeSet {
-    /// What is left out of every layer that alloy builds.
-    pub fn normal() -> Self {
-        Self { patterns: NORMAL.to_vec(), kept: Vec::new() }
+    /// Leaves out what `patterns` name. `directories` stay all the same, and deleting one has no effect; files of the
+    /// paths `emptied` are written without their content.
+    pub const fn new(
+        patterns: &'static [&'static str],
+        directories: &'static [&'static str],
+        emptied: &'static [&'static str],
+    ) -> Self {
+        Self { patterns, directories, emptied, kept: Vec::new() }
     }
 
     /// Leaves `path` in, relative to the root, and the directories on the way to it; and all that is in it, if `whole`.
@@ -76,10 +35,10 @@ impl ExcludeSet {
     /// Deletes what would be left out, and empties what would be emptied, so that `root` is what a layer of it would
     /// unpack to.
     pub fn clear(&self, root: &Root) -> Result<(), RootError> {
-        for pattern in &self.patterns {
+        for pattern in self.patterns {
             self.clear_of(root, Path::new(""), pattern)?;
         }
-        for emptied in EMPTIED.map(Path::new) {
+        for emptied in self.emptied.iter().map(Path::new) {
             if root.metadata(emptied).is_ok_and(|metadata| metadata.kind == FileKind::File && metadata.size > 0) {
                 root.write_file(emptied, &mut std::io::empty(), 0o444)?;
             }
@@ -92,9 +51,14 @@ impl ExcludeSet {
         self.patterns.iter().any(|pattern| matches(pattern, path)) && !self.is_kept(path)
     }
 
-    /// True for a directory that is in every image: deleting it has no effect.
-    pub(super) fn stays(path: &Path) -> bool {
-        KEPT.iter().any(|kept| path == Path::new(kept))
+    /// True for a directory that stays whatever is left out around it: deleting it has no effect.
+    pub(super) fn stays(&self, path: &Path) -> bool {
+        self.directories.iter().any(|kept| path == Path::new(kept))
+    }
+
+    /// True for a file that is written without its content.
+    pub fn empties(&self, path: &Path) -> bool {
+        self.emptied.iter().any(|emptied| path == Path::new(emptied))
     }
 
     fn clear_of(&self, root: &Root, at: &Path, pattern: &str) -> Result<(), RootError> {
@@ -124,14 +88,9 @@ impl ExcludeSet {
     }
 
     fn is_kept(&self, path: &Path) -> bool {
-        Self::stays(path)
+        self.stays(path)
             || self.kept.iter().any(|(kept, whole)| kept.starts_with(path) || *whole && path.starts_with(kept))
     }
-}
-
-/// True for a file that is written without its content.
-pub(crate) fn is_emptied(path: &Path) -> bool {
-    EMPTIED.iter().any(|emptied| path == Path::new(emptied))
 }
 
 fn matches(pattern: &str, path: &Path) -> bool {
@@ -157,40 +116,25 @@ fn element_matches(wanted: &str, element: &OsStr) -> bool {
 mod tests {
     use super::*;
 
+    const SET: ExcludeSet = ExcludeSet::new(
+        &["run/", "tmp/", "home/*/.cache/pip", "lib/*-old", "etc/hosts"],
+        &["run/lock"],
+        &["etc/machine-id"],
+    );
+
     #[test]
     fn patterns_name_a_file_or_what_is_in_a_directory() {
-        let set = ExcludeSet::normal();
-        for path in [
-            "tmp/x",
-            "home/ann/.cache/pip",
-            "var/lib/dpkg/status-old",
-            "etc/passwd-",
-            "etc/subuid-",
-            "var/lib/dbus/machine-id",
-            "var/log/apt/x",
-            "root/.npm/_cacache",
-            "home/ann/.npm/_logs",
-            "etc/hosts",
-            "run/lock/x",
-            "run/x",
-            "var/cache/apt/archives/x.deb",
-        ] {
-            assert!(set.contains(Path::new(path)), "{path}");
+        for path in ["tmp/x", "home/ann/.cache/pip", "lib/status-old", "etc/hosts", "run/lock/x", "run/x"] {
+            assert!(SET.contains(Path::new(path)), "{path}");
         }
-        for path in [
-            "tmp",
-            "home/.cache/pip",
-            "var/lib/dpkg/status",
-            "etc/passwd",
-            "var/tmp/x",
-            "root/.npm/x",
-            "run/lock",
-            "var/cache/apt/archives/partial",
-        ] {
-            assert!(!set.contains(Path::new(path)), "{path}");
+        for path in ["tmp", "home/.cache/pip", "lib/status", "etc/hosts.allow", "var/tmp/x", "run/lock"] {
+            assert!(!SET.contains(Path::new(path)), "{path}");
         }
         assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));
-        let mut set = set;
+        assert!(
+            SET.empties(Path::new("etc/machine-id")) && !ExcludeSet::default().empties(Path::new("etc/machine-id"))
+        );
+        let mut set = SET;
         set.keep("run/app/env".into(), false);
         set.keep("run/tree".into(), true);
         for path in ["run/app", "run/app/env", "run/tree/a/b"] {
@@ -205,17 +149,16 @@ mod tests {
     fn clearing_leaves_what_a_layer_holds() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path();
-        for path in ["run/lock/x", "tmp/x/y", "home/ann/.cache/pip/z", "var/cache/debconf", "etc", "opt/tmp"] {
+        for path in ["run/lock/x", "tmp/x/y", "home/ann/.cache/pip/z", "lib", "etc", "opt/tmp"] {
             std::fs::create_dir_all(place.join(path)).unwrap();
         }
-        for path in ["etc/passwd", "etc/passwd-", "var/cache/debconf/config.dat-old", "var/cache/debconf/config.dat"] {
+        for path in ["etc/hosts", "etc/machine-id", "lib/config-old", "lib/config"] {
             std::fs::write(place.join(path), "x").unwrap();
         }
-        std::os::unix::fs::symlink("/etc", place.join("dev")).unwrap();
         for path in ["run/named/left", "run/tree/a", "run/other"] {
             std::fs::create_dir_all(place.join(path)).unwrap();
         }
-        let mut set = ExcludeSet::normal();
+        let mut set = SET;
         set.keep("run/named".into(), false);
         set.keep("run/tree".into(), true);
         set.clear(&Root::open(place).unwrap()).unwrap();
@@ -226,10 +169,9 @@ mod tests {
             ("run/lock/x", false),
             ("home/ann/.cache", true),
             ("home/ann/.cache/pip", false),
-            ("etc/passwd", true),
-            ("etc/passwd-", false),
-            ("var/cache/debconf/config.dat-old", false),
-            ("var/cache/debconf/config.dat", true),
+            ("etc/hosts", false),
+            ("lib/config-old", false),
+            ("lib/config", true),
             ("opt/tmp", true),
             ("run/named", true),
             ("run/named/left", false),
@@ -238,5 +180,6 @@ mod tests {
         ] {
             assert_eq!(place.join(path).exists(), there, "{path}");
         }
+        assert_eq!(std::fs::read(place.join("etc/machine-id")).unwrap(), b"");
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use layers::diff::ExcludeSet;
 use layers::portable::{Place, portable};
 use layers::root::Root;
 use layers::stop::Stop;
@@ -10,6 +11,9 @@ use layers::store::Store;
 use layers::unpack::{UnpackOptions, unpack};
 
 use super::{Ownership, Path, in_place, opened, refused};
+
+/// All that is in an archive is in its layer.
+static NOTHING: ExcludeSet = ExcludeSet::new(&[], &[], &[]);
 
 const TOOLS: [&str; 8] =
     ["gzip", "bzip2", "xz -T1", "xz -T2 --block-size=64KiB", "zstd -q", "lz4 -q", "lz4 -lq", "xz --format=lzma"];
@@ -46,7 +50,7 @@ fn taken(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
     let (store, stop) = (tempfile::tempdir().unwrap(), Stop::default());
     let store = Store::open(store.path()).unwrap();
     let writer = store.layer_writer("zstd:1".parse().unwrap()).unwrap();
-    let streamed = portable(opened(bytes), &Place::as_it_is(&stop), writer).unwrap();
+    let streamed = portable(opened(bytes), &Place::as_it_is(&NOTHING, &stop), writer).unwrap();
     assert_eq!(streamed.remarks, unpacked.remarks);
     (unpacked.made.iter().map(|path| path.display().to_string()).collect(), unpacked.remarks)
 }

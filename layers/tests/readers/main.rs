@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 
 use layers::apply::{ApplyOptions, Form, Ownership, apply};
 use layers::compress::Compression;
+use layers::diff::ExcludeSet;
 use layers::portable::{Place, portable};
 use layers::root::Root;
 use layers::stop::Stop;
 use layers::store::Store;
 use layers::tar::{Entry, Kind, TarError, TarWriter, for_each, plain_directory};
 use layers::unpack::{UnpackOptions, unpack};
+
+/// All that is in an archive is in its layer.
+static NOTHING: ExcludeSet = ExcludeSet::new(&[], &[], &[]);
 
 mod attributes;
 mod behind;
@@ -98,7 +102,7 @@ fn streamed(bytes: &[u8]) -> Result<u64, String> {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let stop = Stop::default();
-    let place = Place::as_it_is(&stop);
+    let place = Place::as_it_is(&NOTHING, &stop);
     let compression: Compression = "zstd:1".parse().unwrap();
     let made = portable(opened(bytes), &place, store.layer_writer(compression).unwrap());
     made.map(|made| made.blob.descriptor.size).map_err(|error| error.to_string())

@@ -179,6 +179,7 @@ fn as_layer(case: &Case, root: &Root) -> Option<PathBuf> {
             owner: facts.owner,
             mode: mode.as_ref().map(|mode| mode as &dyn Fn(u32, bool) -> u32),
             mtime_max: EPOCH,
+            exclude: &crate::target::excluded(),
             stop: &layers::stop::Stop::default(),
         };
         portable(tar(&case.archive), &place, store.layer_writer(Compression::default()).unwrap()).ok()
@@ -268,7 +269,8 @@ proptest! {
                 owner: case.owner,
                 mode: mode.as_ref().map(|mode| mode as &dyn Fn(u32, bool) -> u32),
                 mtime_max: EPOCH,
-                stop: &layers::stop::Stop::default(),
+                exclude: &crate::target::excluded(),
+            stop: &layers::stop::Stop::default(),
             };
             let writer = store.layer_writer(Compression::default()).unwrap();
             match portable(packed(&case.archive, packing.parse().unwrap()), &place, writer) {

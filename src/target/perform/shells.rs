@@ -238,7 +238,8 @@ mod tests {
         assert!(error.to_string().contains("/usr/bin/xonsh"), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("fish")));
         // What holds none is as it always was.
-        let plain = command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &Paths::default()).unwrap();
+        let plain =
+            command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &Paths::default()).unwrap();
         assert_eq!(plain, ["/usr/bin/xonsh", "-l", "-c", "x = 1"]);
     }
 }

@@ -26,11 +26,17 @@ impl PathError {
     }
 }
 
+/// True for what steers a terminal, or turns round what is shown behind it (Unicode's bidirectional embeddings, overrides
+/// and isolates, UAX #9).
+pub fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A name goes to terminals: what would steer them does not.
 pub fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name)
         .chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
 }
 

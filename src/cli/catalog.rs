@@ -71,5 +71,5 @@ impl CatalogArg {
 
 /// A text of somebody else, fit for a terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    layers::path::shown(text.as_bytes())
 }

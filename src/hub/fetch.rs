@@ -80,7 +80,7 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
     }
     let said = |key: &str| {
         let text = manifest.annotations.get(&format!("org.opencontainers.image.{key}"))?;
-        Some(text.chars().filter(|c| !c.is_control()).collect())
+        Some(text.chars().filter(|c| !layers::path::steers(*c)).collect())
     };
     Ok(Found {
         client,

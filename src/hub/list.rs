@@ -98,7 +98,7 @@ async fn look(name: String, client: Client) -> Result<Option<Listed>, RegistryEr
     let description = head.annotations.get("org.opencontainers.image.description");
     // It goes to a terminal, on one line.
     let description = description.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-    let description = description.map(|text| text.chars().filter(|c| !c.is_control()).collect());
+    let description = description.map(|text| text.chars().filter(|c| !layers::path::steers(*c)).collect());
     Ok(Some(Listed { name, repository: client.repository(), tags, description }))
 }
 

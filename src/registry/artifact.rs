@@ -125,7 +125,11 @@ impl Client {
                         _ => return Err(self.failure(&what, response).await),
                     }
                     let next = next_page(url.as_str(), &response).map_err(|why| self.cut("tags", &why))?;
+                    let at = response.url().clone();
                     let bytes = self.bounded(response).await?;
+                    if let Some(page) = self.inner.origin.page(&what, &at, &bytes) {
+                        return Err(page);
+                    }
                     let tags: Tags = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
                         reference: self.repository(),
                         message: format!("its list of tags is damaged: {error}"),

@@ -45,7 +45,11 @@ impl Client {
                     _ => return Err(self.failure(&what, response).await),
                 }
                 let next = next_page(url.as_str(), &response).map_err(|why| self.cut("repositories", &why))?;
+                let at = response.url().clone();
                 let bytes = self.bounded(response).await?;
+                if let Some(page) = self.inner.origin.page(&what, &at, &bytes) {
+                    return Err(page);
+                }
                 let page: Page = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Invalid {
                     reference: registry.clone(),
                     message: format!("its list of repositories is damaged: {error}"),

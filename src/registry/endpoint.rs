@@ -11,6 +11,7 @@ use super::authority::{Authority, Authorization};
 use super::credentials::Credentials;
 use super::error::server;
 use super::host::Host;
+use super::reason::{is_page, title};
 use super::scope::Scope;
 use super::{RegistryError, connection};
 use crate::fetch::led;
@@ -181,6 +182,13 @@ impl Endpoint {
     fn failed(&self, url: Option<&url::Url>, error: &reqwest::Error) -> RegistryError {
         let at = url.filter(|url| !self.host.owns(url)).map(server);
         connection(&self.authority.registry, at, error)
+    }
+
+    /// The error if `bytes`, which `url` answered where something else was asked for, is a page.
+    pub(super) fn page(&self, what: &str, url: &url::Url, bytes: &[u8]) -> Option<RegistryError> {
+        let at = (!self.host.owns(url)).then(|| server(url));
+        let (what, registry) = (what.to_owned(), self.authority.registry.clone());
+        is_page(bytes).then(|| RegistryError::Page { what, registry, at, status: 200, title: title(bytes) })
     }
 
     /// An error from a response that is not a good one.

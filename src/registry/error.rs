@@ -22,6 +22,8 @@ pub enum RegistryError {
     Status { what: String, registry: String, status: u16, detail: String, retry_after: Option<Duration> },
     #[error("{what}: {} answered {status}{detail}", which(registry, Some(at)))]
     Elsewhere { what: String, registry: String, at: String, status: u16, detail: String, retry_after: Option<Duration> },
+    #[error("{what}: {} answered {status} with a web page{title}", which(registry, at.as_ref()))]
+    Page { what: String, registry: String, at: Option<String>, status: u16, title: String },
     #[error("{}", unauthorized(registry, what, used.as_ref(), detail))]
     Unauthorized { registry: String, what: String, used: Option<String>, detail: String },
     #[error("{what}: {registry} does not allow it{}{detail}", used.as_ref().map_or(String::new(), |used| format!(" to {used}")))]
@@ -175,6 +177,7 @@ impl RegistryError {
             self,
             Self::Status { .. }
                 | Self::Elsewhere { .. }
+                | Self::Page { .. }
                 | Self::TooLarge { .. }
                 | Self::Denied { .. }
                 | Self::Unauthorized { .. }
@@ -199,6 +202,7 @@ impl RegistryError {
         match &mut self {
             Self::Status { what, .. }
             | Self::Elsewhere { what, .. }
+            | Self::Page { what, .. }
             | Self::TooLarge { what, .. }
             | Self::Limited { what, .. }
             | Self::Denied { what, .. }
@@ -274,6 +278,10 @@ impl RegistryError {
             | Self::Elsewhere { status: 408 | 425 | 429 | 500..=599, .. } => {
                 "the registry is in trouble: try again later".into()
             }
+            Self::Page { registry, .. } => format!(
+                "such a page is often one to log in at, or that of a proxy or a gateway: check the registry's name, and \
+                 look at what answers there: curl -iL https://{registry}/v2/"
+            ),
             Self::NotFound { .. } => {
                 "check name and tag; a private repository looks the same without credentials".into()
             }

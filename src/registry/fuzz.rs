@@ -1,10 +1,10 @@
 //! For the fuzzer: the readers of what registries send, without a network. Nothing else calls these.
 
 use super::Reference;
-use super::answer::explanation;
 use super::artifact::Tags;
 use super::auth::{Challenge, Token};
 use super::listing::following;
+use super::reason::reason;
 use super::scope::Scope;
 
 /// `WWW-Authenticate`, and the scope in it.
@@ -34,7 +34,7 @@ pub fn body(bytes: &[u8]) -> String {
         let _ = token.value();
     }
     let _ = serde_json::from_slice::<Tags>(bytes);
-    explanation(bytes)
+    reason(bytes)
 }
 
 /// True if a reference does not read back as it is written.

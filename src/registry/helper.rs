@@ -71,7 +71,7 @@ impl Helper {
     }
 
     fn refused(&self, status: ExitStatus, output: &str) -> RegistryError {
-        let text: String = output.trim().chars().filter(|c| !c.is_control()).collect();
+        let text: String = output.trim().chars().filter(|c| !layers::path::steers(*c)).collect();
         self.failed(if text.is_empty() { status.to_string() } else { text })
     }
 

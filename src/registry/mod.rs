@@ -22,6 +22,7 @@ mod manner;
 mod mirrors;
 mod pull;
 mod push;
+mod reason;
 mod reference;
 mod referrers;
 mod registries;

@@ -95,9 +95,13 @@ impl Client {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let said = header(CONTENT_TYPE.as_str()).and_then(|text| text.split(';').next()).unwrap_or_default();
         let (said, promised) = (said.trim().to_owned(), header(CONTENT_DIGEST).map(str::to_owned));
+        let url = response.url().clone();
         let Some(bytes) = whole(from, response, MANIFEST_LIMIT).await? else {
             return Err(invalid(format!("its manifest is larger than {MANIFEST_LIMIT} bytes")));
         };
+        if let Some(page) = from.page(&what, &url, &bytes) {
+            return Err(page);
+        }
         let digest = Digest::of(&bytes);
         let expected = Some(name.to_owned()).filter(|name| name.contains(':')).or(promised);
         if let Some(expected) = expected.filter(|expected| expected.starts_with("sha256:"))
@@ -246,6 +250,12 @@ impl Client {
             if start == 0 { request } else { request.header(RANGE, format!("bytes={start}-")) }
         });
         let mut response = response.await?;
+        // A page in the place of a blob is nothing to go on with.
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let other = response.content_length() != Some(descriptor.size);
+        if response.status() == StatusCode::OK && kind.starts_with(b"text/html") && other {
+            return Err(from.failure(&what, response).await);
+        }
         let mut skip = match response.status() {
             StatusCode::PARTIAL_CONTENT if begins_at(&response) == Some(start) => 0,
             StatusCode::OK => start,

@@ -78,6 +78,7 @@ mod pulled;
 mod pulled_refused;
 mod readme;
 mod registry;
+mod registry_answers;
 mod registry_auth;
 mod registry_heal;
 mod registry_mirrors;

@@ -167,6 +167,6 @@ fn one_line(text: &str) -> String {
 
 /// What a program prints must not steer the terminal of the live view.
 fn printable(text: &str) -> String {
-    let said: String = without_sequences(text).chars().filter(|c| !c.is_control()).take(200).collect();
+    let said: String = without_sequences(text).chars().filter(|c| !layers::path::steers(*c)).take(200).collect();
     one_line(&said)
 }

@@ -71,6 +71,12 @@ pub enum RemoteError {
     /// The list's tag is taken.
     #[error("its tag {LIST_TAG} holds something else than the list of a cache")]
     Taken,
+    /// The list cannot be written.
+    #[error(
+        "{0}; every build writes that tag anew: a repository that lets tags be written over is named with `--cache-to`, \
+         and `--cache-to none` shares nothing"
+    )]
+    Kept(RegistryError),
     /// What may be needed is not deleted.
     #[error("it cannot be told which layers are needed: {0}")]
     Unknown(String),
@@ -378,6 +384,7 @@ async fn put(client: &Client, listing: &mut Listing) -> Result<Digest> {
     match client.push_manifest(LIST_TAG, media_type::OCI_INDEX, &index).await {
         Ok(()) => return Ok(Digest::of(&index)),
         Err(error) if matches!(error.status(), Some(400 | 404)) => {}
+        Err(error @ RegistryError::Immutable { .. }) => return Err(RemoteError::Kept(error)),
         Err(error) => return Err(error.into()),
     }
     let asked = stream::iter(listing.manifests().map(|manifest| manifest.digest)).map(|digest| async move {

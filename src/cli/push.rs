@@ -259,26 +259,36 @@ pub(super) fn send(
     let documents = attach::with_sbom(resolver, image, attach)?;
     let (digest, goes_along) = (image.manifest.digest.to_string(), attach::goes_along(image, attach));
     let first = if goes_along { &digest } else { name };
+    let by_digest = goes_along && first != name && attach.key.is_none();
     match put(first) {
         Err(error) if error.unknown_blobs().is_some() => {
             // What was never here has to come before it can be sent again.
             sent += again(resolver, &client, image, &manifest, &error.unknown_blobs().unwrap_or_default())?;
-            put(first).map_err(|error| refused(error, &manifest))?;
+            put(first).map_err(|error| refused(error, &manifest, by_digest))?;
         }
-        done => done.map_err(|error| refused(error, &manifest))?,
+        done => done.map_err(|error| refused(error, &manifest, by_digest))?,
     }
     attach::attach(resolver, &client, image, destination, attach, documents).map_err(|error| {
         if goes_along { attach::untagged(error, destination, &image.manifest.digest) } else { error }
     })?;
     if first != name {
-        put(name).map_err(ResolveError::from)?;
+        let error = |error| attach::untagged(ResolveError::from(error).into(), destination, &image.manifest.digest);
+        put(name).map_err(error)?;
     }
     Ok(sent)
 }
 
-/// The error of a registry that does not take a manifest.
-fn refused(error: RegistryError, manifest: &Manifest) -> CommandError {
+/// The error of a registry that does not take a manifest, `by_digest` where only what goes with the image wants that.
+fn refused(error: RegistryError, manifest: &Manifest, by_digest: bool) -> CommandError {
+    let by_digest = by_digest && error.is_refusal();
     let error = CommandError::from(ResolveError::from(error));
+    let error = match by_digest {
+        true => error.hint(
+            "a registry may take manifests under tags alone, and the image is put by its digest for what goes with it: \
+             --no-attest pushes it by its tag",
+        ),
+        false => error,
+    };
     if !manifest.layers.iter().any(LayerEntry::stays_away) {
         return error;
     }

@@ -22,6 +22,8 @@ pub enum RegistryError {
     Status { what: String, registry: String, status: u16, detail: String, retry_after: Option<Duration> },
     #[error("{what}: {} answered {status}{detail}", which(registry, Some(at)))]
     Elsewhere { what: String, registry: String, at: String, status: u16, detail: String, retry_after: Option<Duration> },
+    #[error("{what}: {registry} answered {status}{detail}")]
+    Immutable { what: String, registry: String, status: u16, detail: String },
     #[error("{what}: {} answered {status} with a web page{title}", which(registry, at.as_ref()))]
     Page { what: String, registry: String, at: Option<String>, status: u16, title: String },
     #[error("{}", unauthorized(registry, what, used.as_ref(), detail))]
@@ -127,6 +129,12 @@ fn hung_up(message: &str) -> bool {
     HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how))
 }
 
+/// How registries word that a tag stays what it is.
+fn kept(detail: &str) -> bool {
+    let detail = detail.to_ascii_lowercase();
+    ["immutab", "overwrit", "tag_invalid", "already exist"].iter().any(|word| detail.contains(word))
+}
+
 /// Proxies that stand between here and the registry.
 fn proxies_to(registry: &str) -> Vec<String> {
     let loopback = format!("{registry}/any").parse().is_ok_and(|any: Reference| any.is_loopback());
@@ -163,6 +171,21 @@ impl RegistryError {
         Some(words.filter_map(|word| word.parse().ok()).collect())
     }
 
+    /// The same of a tag, which the registry does not write over as it seems. Registries have no common word for that.
+    pub(super) fn of_a_tag(self) -> Self {
+        let (what, registry, status, detail) = match self {
+            Self::Status { what, registry, status: status @ (400 | 405 | 409 | 412), detail, .. } => {
+                (what, registry, status, detail)
+            }
+            Self::Denied { what, registry, detail, .. } if kept(&detail) => (what, registry, 403, detail),
+            other => return other,
+        };
+        match matches!(status, 403 | 409 | 412) || kept(&detail) {
+            true => Self::Immutable { what, registry, status, detail },
+            false => Self::Status { what, registry, status, detail, retry_after: None },
+        }
+    }
+
     /// The status that was answered, if that says all.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -177,6 +200,7 @@ impl RegistryError {
             self,
             Self::Status { .. }
                 | Self::Elsewhere { .. }
+                | Self::Immutable { .. }
                 | Self::Page { .. }
                 | Self::TooLarge { .. }
                 | Self::Denied { .. }
@@ -202,6 +226,7 @@ impl RegistryError {
         match &mut self {
             Self::Status { what, .. }
             | Self::Elsewhere { what, .. }
+            | Self::Immutable { what, .. }
             | Self::Page { what, .. }
             | Self::TooLarge { what, .. }
             | Self::Limited { what, .. }
@@ -277,6 +302,11 @@ impl RegistryError {
             Self::Status { status: 408 | 425 | 500..=599, .. }
             | Self::Elsewhere { status: 408 | 425 | 429 | 500..=599, .. } => {
                 "the registry is in trouble: try again later".into()
+            }
+            Self::Immutable { .. } => {
+                "as it seems, the tag is there, and the registry does not let tags be written over (immutable tags): push \
+                 under another tag, or have whoever runs the registry delete that one"
+                    .into()
             }
             Self::Page { registry, .. } => format!(
                 "such a page is often one to log in at, or that of a proxy or a gateway: check the registry's name, and \

@@ -189,7 +189,8 @@ impl Client {
         let first = self.retry(|| async {
             match self.put_once(name, media_type, bytes).await {
                 Err(error)
-                    if again.swap(true, Ordering::Relaxed) && self.has_taken(&error, name, media_type, bytes).await =>
+                    if (again.swap(true, Ordering::Relaxed) || matches!(error, RegistryError::Immutable { .. }))
+                        && self.has_taken(&error, name, media_type, bytes).await =>
                 {
                     Ok(Ok(HeaderMap::new()))
                 }
@@ -211,11 +212,17 @@ impl Client {
 
     async fn put_once(&self, name: &str, media_type: &str, bytes: &[u8]) -> Result<HeaderMap, RegistryError> {
         let url = format!("{}/manifests/{name}", self.inner.base);
-        let what = format!("push {}", self.reference());
+        let by_digest = name.contains(':');
+        let what = match (by_digest, self.reference().manifest() == name) {
+            (_, true) => format!("push {}", self.reference()),
+            (true, _) => format!("push {}@{name}", self.repository()),
+            (false, _) => format!("push {}:{name}", self.repository()),
+        };
         let response =
             self.send(&what, |client| client.put(&url).header(CONTENT_TYPE, media_type).body(bytes.to_vec())).await?;
         if !response.status().is_success() {
-            return Err(self.failure(&what, response).await);
+            let error = self.failure(&what, response).await;
+            return Err(if by_digest { error } else { error.of_a_tag() });
         }
         let (status, digest) = (response.status(), Digest::of(bytes));
         self.keeps_what_was_sent(&response, &digest)?;

@@ -1,9 +1,9 @@
 //! A table of what registries, and servers before and behind them, answer in words, and of what is told of it.
 
 use crate::support::faults::try_all_named;
-use crate::support::images::images;
+use crate::support::images::{images, quiet, tasks};
 use crate::support::memory_registry::{Answer, MemoryRegistry, Request, State};
-use crate::support::{Ended, Store, run};
+use crate::support::{Ended, Store, run, text};
 
 /// One answer, and what is told.
 struct Told {
@@ -90,6 +90,85 @@ const PUSHES: &[Told] = &[
     ),
     told("a page to log in at", |_, request| put_of_the_tag(request, Answer::of("200 OK").body(PAGE)), LOGIN),
 ];
+
+fn refusal(status: &'static str, code: &str, message: &str) -> Answer {
+    Answer::of(status).body(format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#))
+}
+
+const IMMUTABLE: &str = "hint: as it seems, the tag is there, and the registry does not let tags be written over";
+
+/// As registries word that a tag is not written over.
+const KEPT: &[Told] = &[
+    told(
+        "a tag that stays: 400",
+        |_, request| put_of_the_tag(request, refusal("400 Bad Request", "TAG_INVALID", "the tag is immutable")),
+        &["answered 400: TAG_INVALID the tag is immutable; ", "@sha256:", " is there, without its tag", IMMUTABLE],
+    ),
+    told(
+        "a tag that stays: 403",
+        |_, request| put_of_the_tag(request, refusal("403 Forbidden", "DENIED", "tag 1 cannot be overwritten")),
+        &["answered 403: DENIED tag 1 cannot be overwritten; ", " is there, without its tag", IMMUTABLE],
+    ),
+    told(
+        "a tag that stays: 409, without a word",
+        |_, request| put_of_the_tag(request, Answer::of("409 Conflict")),
+        &["answered 409; ", " is there, without its tag", IMMUTABLE],
+    ),
+    told(
+        "a tag that stays: 412",
+        |_, request| {
+            put_of_the_tag(request, refusal("412 Precondition Failed", "PRECONDITION", "x:1 configured as immutable"))
+        },
+        &["answered 412: PRECONDITION x:1", " is there, without its tag", IMMUTABLE],
+    ),
+    told(
+        "manifests are taken under tags alone",
+        |_, request| {
+            request.is("PUT", "/manifests/sha256:").then(|| refusal("400 Bad Request", "DIGEST_INVALID", "no"))
+        },
+        &["answered 400: DIGEST_INVALID no", "hint: ", "--no-attest pushes it by its tag"],
+    ),
+];
+
+#[test]
+fn a_tag_that_stays_as_it_is_is_told_as_that() {
+    try_all_named(KEPT.iter().map(|case| (case.name, case)).collect(), |case| {
+        let registry = MemoryRegistry::odd(case.gate);
+        judge(case, images().push("documented:1", &registry.image("team/x:1")));
+    });
+    // Who pushes what is there already has what was wanted, though nobody was told before that it is there.
+    let registry = MemoryRegistry::odd(|state, request| match request.method {
+        "HEAD" if request.path.contains("/manifests/") => Some(Answer::of("405 Method Not Allowed")),
+        "PUT" if request.path.ends_with("/manifests/1") && state.manifests.contains_key("1") => {
+            Some(refusal("400 Bad Request", "TAG_INVALID", "immutable"))
+        }
+        _ => None,
+    });
+    let image = registry.image("team/x:1");
+    images().push("small:1", &image).ok();
+    images().push("small:1", &image).ok();
+    let other = images().push("old:1", &image).fails(4);
+    assert!(other.stderr.contains(IMMUTABLE), "{}", other.stderr);
+}
+
+#[test]
+fn a_cache_whose_list_cannot_be_written_names_tag_and_way_out() {
+    let registry = MemoryRegistry::odd(|_, request| {
+        let list = request.is("PUT", "/manifests/alloy-cache");
+        list.then(|| refusal("400 Bad Request", "TAG_INVALID", "the tag is immutable"))
+    });
+    let (store, blueprint) = (Store::new(), tasks());
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    let base = format!("rootfs:{}", text(root.path()));
+    let mut build = store.alloy(&["build", text(blueprint.path()), "--base", &base, "-t", "x:1", "--no-attest"]);
+    build.args(["--cache-from", "none", "--cache-to", &registry.image("team/cache")]);
+    quiet(&mut build);
+    let ended = run(&mut build).ok();
+    for part in ["does not have everything", "team/cache:alloy-cache", "is immutable", "--cache-to none"] {
+        assert!(ended.stderr.contains(part), "no `{part}`: {}", ended.stderr);
+    }
+}
 
 #[test]
 fn what_a_registry_says_of_a_push_is_told() {

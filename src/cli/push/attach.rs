@@ -286,6 +286,8 @@ pub(in crate::cli) fn put_index(
         put(&index.digest.to_string())?;
         attach_to_index(resolver, client, index, statement.as_deref(), destination, attach)
             .map_err(|error| untagged(error, destination, &index.digest))?;
+        let error = |error: crate::registry::RegistryError| untagged(error.into(), destination, &index.digest);
+        return put(&destination.manifest()).map_err(error);
     }
     Ok(put(&destination.manifest())?)
 }

@@ -7,6 +7,7 @@ use http_auth::parser::ChallengeParser;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 
 /// One challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ impl Challenge {
     pub(super) fn best(headers: &HeaderMap) -> Option<Self> {
         let all = headers.get_all(WWW_AUTHENTICATE).iter().flat_map(|value| Self::parse(value.as_bytes()));
         all.reduce(|best, other| if best == Self::Basic { other } else { best })
+    }
+
+    /// With the realm as one who was asked at `url` reads it: it may be a part of an URL alone.
+    pub(super) fn against(self, url: &Url) -> Self {
+        match self {
+            Self::Bearer { realm, service, scope } => {
+                let whole = Url::parse(&realm).is_err().then(|| url.join(&realm).ok()).flatten();
+                Self::Bearer { realm: whole.map_or(realm, String::from), service, scope }
+            }
+            Self::Basic => self,
+        }
     }
 
     /// The challenges of one header that alloy can answer.

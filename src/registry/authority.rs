@@ -7,15 +7,17 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use layers::path::shown;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Mutex;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::answer::{detail, failure};
+use super::answer::{detail, elsewhere, failure};
 use super::auth::{Challenge, Token};
 use super::credentials::{Credentials, Known};
 use super::error::server;
+use super::reason::{is_page, title};
 use super::scope::Scope;
 use super::{RegistryError, connection};
 use crate::fetch::{Unread, small};
@@ -114,7 +116,7 @@ impl Authority {
         need: &Scope,
     ) -> Result<Option<Authorization>, RegistryError> {
         match self.authorization(client, secure, what, need, None).await {
-            Err(RegistryError::Unauthorized { .. }) if !self.has_secrets() => Ok(None),
+            Err(RegistryError::Unauthorized { .. } | RegistryError::Token { .. }) if !self.has_secrets() => Ok(None),
             done => done,
         }
     }
@@ -135,7 +137,8 @@ impl Authority {
             let Credentials::Basic { username, password } = &self.known.credentials else {
                 return Err(self.unauthorized(what, ""));
             };
-            let value = self.header(what, format!("Basic {}", encode(username, password)))?;
+            let value = header(format!("Basic {}", encode(username, password)));
+            let value = value.ok_or_else(|| self.unauthorized(what, "they cannot be sent in a header"))?;
             self.told.store(true, Ordering::Relaxed);
             return Ok(Some(Authorization { value, last: !state.offered }));
         };
@@ -143,16 +146,26 @@ impl Authority {
         if let Some(held) = state.tokens.iter().find(|held| held.scope.covers(need)) {
             return Ok(Some(Authorization { value: held.value.clone(), last: false }));
         }
-        if secure && !realm.starts_with("https://") {
-            return Err(self.unauthorized(what, "its token server would get the credentials over http"));
+        let url = Url::parse(&realm).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(url) = url else {
+            return Err(self.token_server(
+                what,
+                &format!("`{}`", shown(realm.as_bytes())),
+                "is no URL of http or https",
+            ));
+        };
+        if secure && url.scheme() != "https" {
+            return Err(self.token_server(what, &server(&url), "would get the credentials over http"));
         }
         // What it named last may be for another request: it only adds.
         let asked = scope.map(|text| Scope::parse(&text)).filter(|_| refused.is_some() || state.tokens.is_empty());
         let scope = need.clone().and(&asked.unwrap_or_default());
-        let token = self.token(client, what, &realm, service.as_deref(), &scope).await?;
+        let at = server(&url);
+        let token = self.token(client, what, url, service.as_deref(), &scope).await?;
         let until = Instant::now() + token.lasts();
-        let value = token.value().ok_or_else(|| self.unauthorized(what, "its token server sent no token"))?;
-        let value = self.header(what, format!("Bearer {value}"))?;
+        let value = token.value().ok_or_else(|| self.token_server(what, &at, "sent no token"))?;
+        let value = header(format!("Bearer {value}"));
+        let value = value.ok_or_else(|| self.token_server(what, &at, "sent a token that cannot stand in a header"))?;
         state.tokens.push(Held { value: value.clone(), scope, until });
         Ok(Some(Authorization { value, last: true }))
     }
@@ -162,10 +175,11 @@ impl Authority {
         &self,
         client: &reqwest::Client,
         what: &str,
-        realm: &str,
+        mut url: Url,
         service: Option<&str>,
         scope: &Scope,
     ) -> Result<Token, RegistryError> {
+        let realm = server(&url);
         let request = match &self.known.credentials {
             Credentials::Identity(token) => {
                 let scopes = scope.parts().collect::<Vec<_>>().join(" ");
@@ -173,10 +187,9 @@ impl Authority {
                 form.extend_pairs([("grant_type", "refresh_token"), ("client_id", "alloy"), ("refresh_token", token)]);
                 form.extend_pairs(service.map(|service| ("service", service)));
                 form.extend_pairs((!scopes.is_empty()).then_some(("scope", scopes.as_str())));
-                client.post(realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+                client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
             }
             other => {
-                let mut url = Url::parse(realm).map_err(|error| self.unauthorized(what, &error.to_string()))?;
                 url.query_pairs_mut()
                     .extend_pairs(service.map(|service| ("service", service)))
                     .extend_pairs(scope.parts().map(|part| ("scope", part)));
@@ -194,16 +207,42 @@ impl Authority {
             let detail = detail(response).await;
             return Err(self.unauthorized(what, &detail));
         }
-        if !response.status().is_success() {
-            return Err(failure(&self.registry, self.used(), &format!("get a token to {what}"), response).await);
+        let (status, place) = (response.status(), at(Some(response.url())));
+        if !status.is_success() {
+            let what = format!("get a token to {what}");
+            let error = match place {
+                Some(_) => elsewhere(&self.registry, &what, response).await,
+                None => failure(&self.registry, self.used(), &what, response).await,
+            };
+            // What is missing there is not what was asked for.
+            return Err(match error {
+                RegistryError::Status { what, status, detail, .. }
+                | RegistryError::Elsewhere { what, status, detail, .. }
+                    if !error_may_pass(status) =>
+                {
+                    self.token_server(&what, &realm, &format!("answered {status}{detail}"))
+                }
+                error => error,
+            });
         }
         let bytes = small(response, TOKEN_LIMIT, PATIENCE).await.map_err(|why| match why {
-            Unread::Larger => self.unauthorized(what, &format!("its token server sent more than {TOKEN_LIMIT} bytes")),
+            Unread::Larger => self.token_server(what, &realm, &format!("sent more than {TOKEN_LIMIT} bytes")),
             Unread::Slow => RegistryError::Stalled { registry: self.registry.clone() },
             Unread::Failed(error) => failed(error),
         })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| self.unauthorized(what, &format!("its token server sent no token: {error}")))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let sent = match is_page(&bytes) {
+                true => format!("sent a web page{} and no token", title(&bytes)),
+                false => format!("sent no token: {error}"),
+            };
+            self.token_server(what, &realm, &sent)
+        })
+    }
+
+    /// The token server does not do what token servers do.
+    fn token_server(&self, what: &str, at: &str, message: &str) -> RegistryError {
+        let (what, registry) = (what.to_owned(), self.registry.clone());
+        RegistryError::Token { what, registry, at: at.to_owned(), message: message.to_owned() }
     }
 
     /// The registry does not let this user do that.
@@ -215,13 +254,18 @@ impl Authority {
             detail: colon(detail),
         }
     }
+}
 
-    fn header(&self, what: &str, text: String) -> Result<HeaderValue, RegistryError> {
-        let mut value =
-            HeaderValue::from_str(&text).map_err(|_| self.unauthorized(what, "they cannot be sent in a header"))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
+/// A header that is not to be shown; `None` of what cannot stand in one.
+fn header(text: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// True of what may be over when one asks again.
+fn error_may_pass(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
 /// A detail behind what it belongs to.

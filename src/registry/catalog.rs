@@ -29,7 +29,7 @@ impl Client {
             let answer = self.retry(|| async {
                 let client = origin.host.client().await?;
                 let response = match origin.send_for(&need, &what, client, |client| client.get(url.clone())).await {
-                    Err(RegistryError::Unauthorized { .. }) => return Ok(None),
+                    Err(RegistryError::Unauthorized { .. } | RegistryError::Token { .. }) => return Ok(None),
                     response => response?,
                 };
                 match response.status() {

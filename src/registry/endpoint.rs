@@ -70,7 +70,7 @@ impl Endpoint {
         }
         match self.send_as_known(need, what, client, &make).await {
             // Whom it does not know, it has said all that there is to say.
-            Err(RegistryError::Unauthorized { .. }) => {
+            Err(RegistryError::Unauthorized { .. } | RegistryError::Token { .. }) => {
                 self.authority.withdraw().await;
                 Ok(response)
             }
@@ -87,7 +87,7 @@ impl Endpoint {
             return None;
         }
         let basic = secure && matches!(self.authority.known.credentials, Credentials::Basic { .. });
-        Challenge::best(response.headers()).or(basic.then_some(Challenge::Basic))
+        Challenge::best(response.headers()).map(|it| it.against(response.url())).or(basic.then_some(Challenge::Basic))
     }
 
     /// Sends with what the registry has asked for so far, and asks for now. True if it said who asks.
@@ -114,7 +114,7 @@ impl Endpoint {
             if response.status() != StatusCode::UNAUTHORIZED || !self.host.owns(response.url()) {
                 return Ok((response, authorization.is_some()));
             }
-            let challenge = Challenge::best(response.headers());
+            let challenge = Challenge::best(response.headers()).map(|it| it.against(response.url()));
             explanation = detail(response).await;
             match challenge {
                 Some(challenge) if !authorization.as_ref().is_some_and(|it| it.last) => {

@@ -28,6 +28,8 @@ pub enum RegistryError {
     Page { what: String, registry: String, at: Option<String>, status: u16, title: String },
     #[error("{}", unauthorized(registry, what, used.as_ref(), detail))]
     Unauthorized { registry: String, what: String, used: Option<String>, detail: String },
+    #[error("{what}: {registry} names {at} for its tokens, which {message}")]
+    Token { what: String, registry: String, at: String, message: String },
     #[error("{what}: {registry} does not allow it{}{detail}", used.as_ref().map_or(String::new(), |used| format!(" to {used}")))]
     Denied { registry: String, what: String, used: Option<String>, detail: String },
     #[error("{what}: {registry} answered 429{}{detail}", retry_after.map_or(String::new(), |pause| format!(", and asks to wait {}", span(pause))))]
@@ -110,7 +112,7 @@ pub(super) fn connection(registry: &str, at: Option<String>, error: &reqwest::Er
         () if error.is_timeout() && !error.is_connect() => {
             RegistryError::Stalled { registry: which(&registry, at.as_ref()) }
         }
-        () if error.is_redirect() => RegistryError::Invalid { reference: registry, message },
+        () if error.is_redirect() || error.is_builder() => RegistryError::Invalid { reference: registry, message },
         () => RegistryError::Connection { registry, at, message },
     }
 }
@@ -205,6 +207,7 @@ impl RegistryError {
                 | Self::TooLarge { .. }
                 | Self::Denied { .. }
                 | Self::Unauthorized { .. }
+                | Self::Token { .. }
                 | Self::Invalid { .. }
                 | Self::Keeps { .. }
         )
@@ -232,6 +235,7 @@ impl RegistryError {
             | Self::Limited { what, .. }
             | Self::Denied { what, .. }
             | Self::Unauthorized { what, .. }
+            | Self::Token { what, .. }
             | Self::UploadLost { what, .. }
             | Self::Damaged { what, .. } => doing.clone_into(what),
             Self::Invalid { reference, .. } | Self::Keeps { reference, .. } => doing.clone_into(reference),
@@ -257,6 +261,11 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Unauthorized { registry, .. } => format!("log in: alloy login {registry}"),
+            Self::Token { .. } => {
+                "that is no fault of any credentials: a proxy or a page to log in at may answer in the place of the token \
+                 server, or whoever runs the registry has to mend the `realm` that it names"
+                    .into()
+            }
             Self::Denied { registry, .. } => {
                 format!(
                     "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"

@@ -140,6 +140,7 @@ impl Client {
             Ok(false)
             | Err(
                 RegistryError::Unauthorized { .. }
+                | RegistryError::Token { .. }
                 | RegistryError::Status { .. }
                 | RegistryError::Elsewhere { .. }
                 | RegistryError::Connection { .. }

@@ -208,3 +208,73 @@ fn what_a_registry_says_of_a_pull_is_told() {
         judge(case, run(&mut images().build_command(&store, &image)));
     });
 }
+
+/// Somebody's password goes along: what is wrong with the token server is not said of it.
+const TOKENS: &[Told] = &[
+    told(
+        "a page to log in at",
+        |_, request| tokens(request, "http://HOST/token", Answer::of("200 OK").body(PAGE)),
+        &["which sent a web page, `Sign in & out` and no token", "hint: that is no fault of any credentials"],
+    ),
+    told(
+        "no token",
+        |_, request| tokens(request, "http://HOST/token", Answer::of("200 OK").body("{}")),
+        &["for its tokens, which sent no token", "hint: that is no fault of any credentials"],
+    ),
+    told(
+        "a token that cannot be sent",
+        |_, request| tokens(request, "http://HOST/token", Answer::of("200 OK").body(r#"{"token":"a\nb"}"#)),
+        &["sent a token that cannot stand in a header"],
+    ),
+    told(
+        "there is no token server",
+        |_, request| tokens(request, "http://HOST/token", Answer::of("404 Not Found").body("no such page")),
+        &["for its tokens, which answered 404: no such page"],
+    ),
+    told(
+        "a realm of this machine's files",
+        |_, request| tokens(request, "file:///etc/token", Answer::of("200 OK")),
+        &["names `file:///etc/token` for its tokens, which is no URL of http or https"],
+    ),
+    told(
+        "a realm that is no URL",
+        |_, request| tokens(request, "http://[", Answer::of("200 OK")),
+        &["names `http://[` for its tokens, which is no URL of http or https"],
+    ),
+];
+
+fn tokens(request: &Request<'_>, realm: &str, answer: Answer) -> Option<Answer> {
+    if request.path.starts_with("/token") {
+        return Some(answer);
+    }
+    let realm = realm.replace("HOST", request.header("host").unwrap_or_default());
+    let asked = || Answer::of("401 Unauthorized").with("WWW-Authenticate", &format!("Bearer realm=\"{realm}\""));
+    (request.header("authorization") != Some("Bearer t")).then(asked)
+}
+
+/// A push of somebody who has credentials for the registry.
+fn push_of_ann(registry: &MemoryRegistry) -> Ended {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("auth.json");
+    let json = format!(r#"{{"auths": {{"{}": {{"auth": "YW5uOnMzY3JldA=="}}}}}}"#, registry.address);
+    std::fs::write(&file, json).unwrap();
+    run(images().push_command("small:1", &registry.image("team/x:1")).env("REGISTRY_AUTH_FILE", &file))
+}
+
+#[test]
+fn what_is_wrong_with_a_token_server_is_no_fault_of_credentials() {
+    try_all_named(TOKENS.iter().map(|case| (case.name, case)).collect(), |case| {
+        let (registry, start) = (MemoryRegistry::odd(case.gate), std::time::Instant::now());
+        judge(case, push_of_ann(&registry));
+        let asked = registry.look(|state| state.asked.len());
+        // Three blobs are looked for side by side, and nothing is tried again.
+        assert!(start.elapsed().as_secs() < 20 && asked < 12, "{asked} requests");
+    });
+}
+
+#[test]
+fn a_realm_may_be_a_path_of_the_registry() {
+    let registry =
+        MemoryRegistry::odd(|_, request| tokens(request, "/token", Answer::of("200 OK").body(r#"{"token":"t"}"#)));
+    push_of_ann(&registry).ok();
+}

@@ -90,6 +90,7 @@ impl From<RegistryError> for CommandError {
         match error {
             RegistryError::Fetch(error) => error.into(),
             RegistryError::Store(error) => error.into(),
+            error if error.is_of_a_file() => with(Kind::Failed, &error, error.hint()),
             RegistryError::Ended(_) => with(Kind::Failed, &error, None),
             error => with(Kind::Network, &error, error.hint()),
         }

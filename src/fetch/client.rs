@@ -11,6 +11,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 
 use super::address::{check_proxies, without_credentials};
+use super::bypass;
 use super::credential::Credentials;
 use super::error::{FetchError, describe};
 use super::follow;
@@ -108,7 +109,8 @@ impl Transport {
         if let Some(read) = read {
             builder = builder.read_timeout(read);
         }
-        let client = if trust.direct { builder.no_proxy() } else { builder }.build();
+        let proxy = if trust.direct { None } else { bypass::proxy(|name| std::env::var(name).ok()) };
+        let client = if let Some(proxy) = proxy { builder.proxy(proxy) } else { builder.no_proxy() }.build();
         let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
         Ok(Self { client, stall, credentials: None })
     }

@@ -9,7 +9,7 @@ use layers::unpack::Looks;
 use super::address::proxies;
 use super::hint;
 use super::retry::Temporary;
-use super::tls::{CA_AS_SERVER, CA_SHOWN};
+use super::tls::{CA_AS_SERVER, CA_SHOWN, nothing_in_common, other_name};
 use super::unlike::{Known, told};
 use super::witness::Wanted;
 
@@ -86,6 +86,10 @@ impl FetchError {
             }
             Self::Connection { message, .. } if message.contains("proxy authorization") => PROXY_CREDENTIALS.into(),
             Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
+            Self::Certificate { message, .. } if other_name(message).is_some() => other_name(message)?.into(),
+            Self::Connection { message, .. } if nothing_in_common(message).is_some() => {
+                nothing_in_common(message)?.into()
+            }
             Self::Certificate { .. } => {
                 let set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
                 let set = set.filter_map(|name| Some(format!("; {name} is {}", std::env::var(name).ok()?)));
@@ -124,7 +128,8 @@ const PROXY_CREDENTIALS: &str = "the proxy wants credentials: https_proxy=http:/
 impl Temporary for FetchError {
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Stalled { .. } | Self::Size { .. } | Self::Cut { .. } => true,
+            Self::Connection { message, .. } => nothing_in_common(message).is_none(),
+            Self::Stalled { .. } | Self::Size { .. } | Self::Cut { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }

@@ -4,6 +4,7 @@
 //! was fetched last is a record, so that a build without a digest works again without a network.
 
 mod address;
+mod bypass;
 mod client;
 mod credential;
 mod error;
@@ -42,8 +43,8 @@ pub use login::{Login, taken_apart};
 pub use netrc::{Machine, machines};
 pub use pace::{Pace, Unread, small};
 pub use progress::Transfer;
-pub use retry::{Patience, Temporary, retry, retry_after};
-pub use tls::{CA_AS_SERVER, CA_SHOWN, Identity, certificates};
+pub use retry::{LONGEST_SAID, Patience, Temporary, retry, retry_after};
+pub use tls::{CA_AS_SERVER, CA_SHOWN, Identity, certificates, nothing_in_common, other_name};
 pub use unlike::{Came, Known, unlike_its_name};
 pub use witness::{WITNESSED, Wanted, Witnessed};
 

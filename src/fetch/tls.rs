@@ -93,9 +93,7 @@ impl ServerCertVerifier for Trusted {
     ) -> Result<ServerCertVerified, Error> {
         match self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The period of validity is looked at before this; the name is not.
-            Err(Error::InvalidCertificate(CertificateError::Other(why)))
-                if why.to_string() == CA_AS_SERVER && self.trusted.contains(end_entity) =>
-            {
+            Err(Error::InvalidCertificate(why)) if vouches_for_nobody(&why) && self.trusted.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -124,6 +122,34 @@ impl ServerCertVerifier for Trusted {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chains.supported_verify_schemes()
     }
+}
+
+/// True if nothing is wrong with a certificate but that no CA that is trusted vouches for it, or that it is a CA's itself.
+fn vouches_for_nobody(why: &CertificateError) -> bool {
+    match why {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(why) => why.to_string() == CA_AS_SERVER,
+        _ => false,
+    }
+}
+
+/// What helps where a certificate is sound, and for another name; `None` of another message.
+pub fn other_name(message: &str) -> Option<&'static str> {
+    let other = message.contains("not valid for name") || message.contains("NotValidForName");
+    other.then_some(
+        "the certificate is for other names: ask for the server by one of those, or have a certificate made with this one \
+         (subjectAltName)",
+    )
+}
+
+/// What helps where both sides know no common way to speak TLS; `None` of another message.
+pub fn nothing_in_common(message: &str) -> Option<&'static str> {
+    let alerts = ["HandshakeFailure", "ProtocolVersion", "InsufficientSecurity"];
+    let alert = message.contains("received fatal alert") && alerts.iter().any(|alert| message.contains(alert));
+    (alert || message.contains("peer is incompatible")).then_some(
+        "the server and alloy have no version or cipher of TLS in common: alloy knows TLS 1.2 and 1.3, with ECDHE and \
+         AES-GCM or ChaCha20-Poly1305; let the server offer one of these",
+    )
 }
 
 /// Looks at no certificate: it trusts everybody, where whoever asked for that has said so, or nobody.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use layers::digest::Digest;
 use layers::path::shown;
 
-use super::Reference;
-use crate::fetch::{CA_AS_SERVER, CA_SHOWN, FetchError, Temporary, describe, proxies};
+use crate::fetch::{FetchError, LONGEST_SAID, Temporary, describe, nothing_in_common};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +83,9 @@ fn unauthorized(registry: &str, what: &str, used: Option<&String>, detail: &str)
 
 /// A pause, for people: `30s`, `4m`, `2h 5m`.
 pub(super) fn span(pause: Duration) -> String {
+    if pause >= LONGEST_SAID {
+        return "for a day or longer".to_owned();
+    }
     let seconds = pause.as_millis().div_ceil(1000);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let parts = [(hours, "h"), (minutes, "m"), (if hours > 0 { 0 } else { seconds }, "s")];
@@ -127,7 +129,7 @@ pub(super) fn server(url: &url::Url) -> String {
 /// a certificate of ours (RFC 8446, 4.4.2.4).
 const HUNG_UP: [&str; 3] = ["reset by peer", "closed before message completed", "broken pipe"];
 
-fn hung_up(message: &str) -> bool {
+pub(super) fn hung_up(message: &str) -> bool {
     HUNG_UP.iter().any(|how| message.to_ascii_lowercase().contains(how))
 }
 
@@ -135,20 +137,6 @@ fn hung_up(message: &str) -> bool {
 fn kept(detail: &str) -> bool {
     let detail = detail.to_ascii_lowercase();
     ["immutab", "overwrit", "tag_invalid", "already exist"].iter().any(|word| detail.contains(word))
-}
-
-/// Proxies that stand between here and the registry.
-fn proxies_to(registry: &str) -> Vec<String> {
-    let loopback = format!("{registry}/any").parse().is_ok_and(|any: Reference| any.is_loopback());
-    if loopback { Vec::new() } else { proxies(|name| std::env::var(name).ok()) }
-}
-
-/// How to have a certificate of one's own.
-fn own(registry: &str) -> String {
-    format!(
-        "put a certificate and its key into /etc/containers/certs.d/{registry}/client.cert and client.key, or name \
-         their directory with --cert-dir"
-    )
 }
 
 impl RegistryError {
@@ -223,6 +211,17 @@ impl RegistryError {
         }
     }
 
+    /// The server that asks for a pause, and the status by which it does; of a registry's own server, without a name.
+    pub(super) fn asks_for_pause(&self) -> Option<(Option<&str>, u16, Duration)> {
+        match self {
+            Self::Limited { retry_after, .. } => Some((None, 429, (*retry_after)?)),
+            Self::Status { status, retry_after, .. } => Some((None, *status, (*retry_after)?)),
+            Self::Elsewhere { at, status, retry_after, .. } => Some((Some(at), *status, (*retry_after)?)),
+            Self::While { error, .. } => error.asks_for_pause(),
+            _ => None,
+        }
+    }
+
     /// The same error of a larger undertaking: `doing` says which, such as `sign r.example/x:1`.
     #[must_use]
     pub(super) fn while_doing(mut self, doing: &str) -> Self {
@@ -252,100 +251,29 @@ impl RegistryError {
         matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. } | Self::Elsewhere { status: 404, .. })
     }
 
+    /// True for what is wrong with this machine's settings, credentials or helpers: no server was at fault.
+    pub fn is_of_a_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Config { .. }
+                | Self::CredentialFile { .. }
+                | Self::WriteCredentials { .. }
+                | Self::Certificates { .. }
+                | Self::Helper { .. }
+        )
+    }
+
     /// True for what another server would not change.
     pub(super) fn is_of_this_machine(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Ended(_))
-    }
-
-    /// What to do.
-    pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::Unauthorized { registry, .. } => format!("log in: alloy login {registry}"),
-            Self::Token { .. } => {
-                "that is no fault of any credentials: a proxy or a page to log in at may answer in the place of the token \
-                 server, or whoever runs the registry has to mend the `realm` that it names"
-                    .into()
-            }
-            Self::Denied { registry, .. } => {
-                format!(
-                    "ask whoever runs the registry for that right, or log in as somebody who has it: alloy login {registry}"
-                )
-            }
-            Self::Certificate { registry, message, .. } if message.contains("received fatal alert") => own(registry),
-            Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
-            Self::Certificate { registry, .. } => format!(
-                "put the registry's CA into /etc/containers/certs.d/{registry}/ca.crt, or name its directory with \
-                 --cert-dir; SSL_CERT_FILE and this machine's CAs count, too"
-            ),
-            Self::Connection { at: Some(at), .. } => format!(
-                "see that {at} can be reached from here, or whether the registry gives a wrong name for itself: behind \
-                 a proxy, it has to be told how it is called from outside (X-Forwarded-Host, X-Forwarded-Proto)"
-            ),
-            Self::Elsewhere { registry, at, status: 401 | 403, .. } => format!(
-                "{at} is asked without credentials, in the name of {registry}: a link of its that has expired, or a \
-                 firewall or proxy in between, is answered like this; try again, or ask whoever runs the registry"
-            ),
-            Self::Connection { registry, message, .. }
-                if message.contains("InvalidContentType") || message.contains("corrupt message") =>
-            {
-                format!("{registry} does not speak TLS; if it is meant to, use --insecure-registry {registry}")
-            }
-            Self::Connection { registry, message, .. } if hung_up(message) => {
-                let own = own(registry);
-                format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
-            }
-            Self::Connection { registry, .. } => match proxies_to(registry).as_slice() {
-                [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
-                proxies => format!("check the network and the proxy: {}", proxies.join(", ")),
-            },
-            Self::Stalled { .. } => "--stall-timeout (ALLOY_STALL_TIMEOUT) waits longer".into(),
-            Self::TooLarge { .. } => {
-                "the registry, or a proxy in front of it, takes no more at once: raise its limit".into()
-            }
-            Self::Limited { registry, used: None, .. } => {
-                format!("the limit is that of strangers: log in, which allows more: alloy login {registry}")
-            }
-            Self::Limited { used: Some(used), .. } => {
-                format!("the limit is that of the account: {used}; wait until it has passed, or use another account")
-            }
-            Self::Status { status: 408 | 425 | 500..=599, .. }
-            | Self::Elsewhere { status: 408 | 425 | 429 | 500..=599, .. } => {
-                "the registry is in trouble: try again later".into()
-            }
-            Self::Immutable { .. } => {
-                "as it seems, the tag is there, and the registry does not let tags be written over (immutable tags): push \
-                 under another tag, or have whoever runs the registry delete that one"
-                    .into()
-            }
-            Self::Page { registry, .. } => format!(
-                "such a page is often one to log in at, or that of a proxy or a gateway: check the registry's name, and \
-                 look at what answers there: curl -iL https://{registry}/v2/"
-            ),
-            Self::NotFound { .. } => {
-                "check name and tag; a private repository looks the same without credentials".into()
-            }
-            Self::Digest { .. } => {
-                "something between here and the registry changes what is sent, or it is damaged".into()
-            }
-            Self::Keeps { digest, .. } => {
-                format!(
-                    "a registry does not overwrite what it has: whoever runs it has to delete {digest} from its storage"
-                )
-            }
-            Self::Helper { place, .. } => format!("install it and see that it works, or take it out of {place}"),
-            Self::Fetch(error) => return error.hint(),
-            Self::While { error, .. } => return error.hint(),
-            _ => return None,
-        };
-        Some(text)
     }
 }
 
 impl Temporary for RegistryError {
     fn is_temporary(&self) -> bool {
         match self {
-            Self::Connection { .. }
-            | Self::Stalled { .. }
+            Self::Connection { message, .. } => nothing_in_common(message).is_none(),
+            Self::Stalled { .. }
             | Self::Limited { .. }
             | Self::Short { .. }
             | Self::Digest { .. }

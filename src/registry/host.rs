@@ -13,7 +13,7 @@ use super::certificates::CertificateFiles;
 use super::credentials::Known;
 use super::waiting::Limit;
 use super::{Reference, RegistryError, connection};
-use crate::fetch::{Transport, Trust};
+use crate::fetch::{Transport, Trust, describe, nothing_in_common};
 
 /// Blobs under way at once, both ways.
 const PARALLEL: usize = 6;
@@ -167,6 +167,7 @@ impl Host {
                 Ok(_) => Ok(true),
                 // Only who speaks TLS has certificates, or gets as far as hanging up on a request: who misses ours does.
                 Err(error) if connection(&self.name, None, &error).is_certificate() => Ok(true),
+                Err(error) if nothing_in_common(&describe(&error)).is_some() => Ok(true),
                 Err(error) if !error.is_connect() && !error.is_timeout() => Ok(true),
                 // It may be too busy to say: the next request finds out.
                 Err(error) => Err(error),

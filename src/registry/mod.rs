@@ -15,6 +15,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod helper;
+mod hint;
 mod host;
 mod listing;
 mod login;

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use layers::digest::Digest;
-use layers::media_type::{self, Descriptor};
+use layers::media_type::{self, Descriptor, OCI_INDEX, OCI_MANIFEST};
 use layers::store::{BlobWriter, StoreError};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::client::Source;
 use super::endpoint::Endpoint;
@@ -37,6 +38,38 @@ const POLL: Duration = Duration::from_millis(100);
 #[serde(rename_all = "camelCase")]
 struct OwnType {
     media_type: Option<String>,
+    schema_version: Option<Value>,
+    config: Option<Value>,
+    layers: Option<Value>,
+    manifests: Option<Value>,
+}
+
+/// Types that say nothing: of servers that have files, and know of no manifests.
+const PLAIN: [&str; 5] = ["", "application/json", "text/plain", "application/octet-stream", "binary/octet-stream"];
+
+impl OwnType {
+    /// Its type, where a server says `said`. What stands in the manifest is part of its digest; a header is only what
+    /// the server thinks. Where neither says anything, what is in it does (image-spec: `mediaType` may be left out).
+    fn of(self, said: String) -> Result<String, String> {
+        if let Some(own) = self.media_type {
+            return Ok(own);
+        }
+        if !PLAIN.contains(&said.as_str()) {
+            return Ok(said);
+        }
+        let (list, image) = (self.manifests.is_some(), self.config.is_some() || self.layers.is_some());
+        let whole = self.config.is_some_and(|it| it.is_object()) && self.layers.is_some_and(|it| it.is_array());
+        match self.schema_version.as_ref().and_then(Value::as_u64) {
+            Some(1) => Err("it is a manifest of Docker's schema 1, which is not read".into()),
+            Some(2) if list && !image && self.manifests.is_some_and(|it| it.is_array()) => Ok(OCI_INDEX.into()),
+            Some(2) if whole && !list => Ok(OCI_MANIFEST.into()),
+            _ => Err(format!(
+                "it has no `mediaType`, the server says {}, and what is in it is neither an image's manifest (`config` and \
+                 `layers`) nor an index (`manifests`)",
+                if said.is_empty() { "nothing of its type".to_owned() } else { format!("`{said}`") }
+            )),
+        }
+    }
 }
 
 impl Client {
@@ -109,10 +142,9 @@ impl Client {
         {
             return Err(RegistryError::Digest { reference, expected, found: digest.to_string() });
         }
-        // What stands in the manifest is part of its digest; a header is only what the server thinks.
         let own =
             serde_json::from_slice::<OwnType>(&bytes).map_err(|error| invalid(format!("not a manifest: {error}")))?;
-        let media_type = own.media_type.unwrap_or(said);
+        let media_type = own.of(said).map_err(invalid)?;
         if !media_type::is_index(&media_type) && !media_type::is_manifest(&media_type) {
             return Err(invalid(format!(
                 "`{}` is not an image: Docker's schema 1 and artifacts are not read",

@@ -1,4 +1,4 @@
-//! Registries that are asked too often (429): how long they are waited for, and what is said meanwhile.
+//! Registries that are asked too often (429), or are in trouble: how long they are waited for, and what is said meanwhile.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::error::span;
 use super::host::Host;
 use crate::event::{Event, Reporter};
-use crate::fetch::Patience;
+use crate::fetch::{Patience, Temporary};
 
 /// What one registry may make us wait before anything succeeds.
 const BOUND: Duration = Duration::from_secs(4 * 60);
@@ -87,20 +87,30 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Waits before the next attempt. False if `error` will stay, or if nobody waits any longer.
+    /// Waits before the next attempt. False if `error` will stay, or if nobody waits any longer. Whoever limits is waited
+    /// for as long as it says. A server in trouble knows less of when that ends: it has its attempts, and may ask for
+    /// pauses between them.
     pub(super) async fn outlasts(&mut self, error: &RegistryError) -> bool {
-        let asked = match error {
-            RegistryError::Limited { retry_after: Some(asked), .. } if *asked >= SHORT => *asked,
+        let (at, status, asked) = match error.asks_for_pause() {
+            Some(asks) if asks.2 >= SHORT && error.is_temporary() => asks,
             _ => return self.patience.outlasts(error).await,
         };
-        let Some(pause) = self.host.limit.pause(asked, Instant::now()) else { return false };
+        let limits = matches!(error, RegistryError::Limited { .. });
+        let own = if limits { Some(asked) } else { self.patience.pause(error) };
+        let Some(wait) = own else { return false };
+        let Some(pause) = self.host.limit.pause(wait, Instant::now()) else { return false };
         self.waited = true;
         if !pause.told {
-            let (asked, left) = (span(asked), span(pause.left));
-            let note = format!("{} asks to wait {asked} (429); waiting, at most {left} more", self.host.name);
+            let (name, part) =
+                (at.unwrap_or(&self.host.name), if wait < asked { format!(" {}", span(wait)) } else { String::new() });
+            let note = format!(
+                "{name} asks to wait {} ({status}); waiting{part}, at most {} more",
+                span(asked),
+                span(pause.left)
+            );
             self.reporter.event(Event::Note(note));
         }
-        tokio::time::sleep(asked).await;
+        tokio::time::sleep(wait).await;
         true
     }
 }

@@ -1,5 +1,7 @@
 //! A table of what registries, and servers before and behind them, answer in words, and of what is told of it.
 
+use serde_json::{Value, json};
+
 use crate::support::faults::try_all_named;
 use crate::support::images::{images, quiet, tasks};
 use crate::support::memory_registry::{Answer, MemoryRegistry, Request, State};
@@ -277,4 +279,96 @@ fn a_realm_may_be_a_path_of_the_registry() {
     let registry =
         MemoryRegistry::odd(|_, request| tokens(request, "/token", Answer::of("200 OK").body(r#"{"token":"t"}"#)));
     push_of_ann(&registry).ok();
+}
+
+#[test]
+fn a_pause_that_a_registry_in_trouble_asks_for_is_told() {
+    // Its dates are as old as the hills.
+    let registry = MemoryRegistry::odd(|state, request| {
+        let line = format!("{} {}", request.method, request.path);
+        let first = state.asked.iter().filter(|asked| **asked == line).count() == 1;
+        let then = jiff::Timestamp::now() + std::time::Duration::from_secs(7);
+        let date = then.strftime("%A, %d-%b-%y %H:%M:%S GMT").to_string();
+        let busy = request.is("PUT", "/manifests/1") && first;
+        busy.then(|| Answer::of("503 Service Unavailable").with("Retry-After", &date))
+    });
+    let start = std::time::Instant::now();
+    let ended = images().push("small:1", &registry.image("team/x:1")).ok();
+    assert!(start.elapsed().as_secs() >= 5, "{:?}", start.elapsed());
+    let note = format!("{} asks to wait ", registry.address);
+    assert!(
+        ended.stderr.contains(&note) && ended.stderr.contains("s (503); waiting, at most 4m more"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn an_absurd_pause_is_not_made_and_told_within_bounds() {
+    let registry = MemoryRegistry::odd(|_, request| {
+        let answer = Answer::of("429 Too Many Requests").with("Retry-After", "99999999999999999999");
+        put_of_the_tag(request, answer)
+    });
+    let start = std::time::Instant::now();
+    let ended = images().push("small:1", &registry.image("team/x:1")).fails(4);
+    assert!(start.elapsed().as_secs() < 20);
+    assert!(ended.stderr.contains("asks to wait for a day or longer"), "{}", ended.stderr);
+}
+
+/// A manifest without `mediaType`, as a server of files has it: `kind` is what it says of it, `more` what else is in it.
+fn bare(kind: Option<&str>, more: &[(&str, Value)]) -> (MemoryRegistry, String) {
+    let kind = kind.map(str::to_owned);
+    let registry = MemoryRegistry::odd(move |state, request| {
+        let manifest = request.path.strip_prefix("/v2/team/x/manifests/").filter(|_| request.method == "GET")?;
+        let answer = Answer::of("200 OK").body(state.manifests.get(manifest)?.clone());
+        Some(kind.iter().fold(answer, |answer, kind| answer.with("Content-Type", kind)))
+    });
+    let image = registry.image("team/x:1");
+    images().push("small:1", &image).ok();
+    let mut manifest = registry.manifest("1").unwrap();
+    manifest.as_object_mut().unwrap().remove("mediaType");
+    for (name, value) in more {
+        manifest[*name] = value.clone();
+    }
+    registry.look(|state| state.manifests.insert("1".into(), manifest.to_string().into_bytes()));
+    (registry, image)
+}
+
+#[test]
+fn a_manifest_without_a_type_is_read_by_what_is_in_it() {
+    let kinds = [None, Some("application/json"), Some("text/plain; charset=utf-8"), Some("application/octet-stream")];
+    for kind in kinds {
+        let (registry, image) = bare(kind, &[]);
+        let store = Store::new();
+        run(&mut images().build_command(&store, &image)).ok();
+        // Its digest is looked at as ever.
+        let digest = layers::digest::Digest::of(registry.look(|state| state.manifests["1"].clone())).to_string();
+        registry.look(|state| state.manifests.insert(digest.clone(), b"{\"schemaVersion\":2}".to_vec()));
+        let by_digest = registry.image(&format!("team/x@{digest}"));
+        let ended = run(&mut images().build_command(&Store::new(), &by_digest)).fails(4);
+        assert!(ended.stderr.contains("the registry sent sha256:"), "{kind:?}: {}", ended.stderr);
+        // An index of it.
+        let entry = json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": images().digest("small:1"),
+            "size": registry.look(|state| state.manifests[&images().digest("small:1")].len()),
+            "platform": {"os": "linux", "architecture": "amd64"},
+        });
+        let index = json!({"schemaVersion": 2, "manifests": [entry]});
+        registry.look(|state| state.manifests.insert("2".into(), index.to_string().into_bytes()));
+        run(&mut images().build_command(&Store::new(), &registry.image("team/x:2"))).ok();
+    }
+}
+
+#[test]
+fn a_manifest_that_could_be_anything_is_told_in_true_words() {
+    for (kind, more, said) in [
+        (Some("application/json"), vec![("manifests", json!([]))], "neither an image's manifest"),
+        (None, vec![("layers", json!(7))], "the server says nothing of its type"),
+        (Some("text/plain"), vec![("schemaVersion", json!(1))], "schema 1, which is not read"),
+        (Some("application/x-other"), vec![], "`application/x-other` is not an image"),
+    ] {
+        let (_registry, image) = bare(kind, &more);
+        let ended = run(&mut images().build_command(&Store::new(), &image)).fails(4);
+        assert!(ended.stderr.contains(said), "no `{said}`: {}", ended.stderr);
+    }
 }

@@ -118,9 +118,11 @@ fn what_is_wrong_with_a_configuration_is_said() {
         ("[[registry]\n", "TOML"),
     ] {
         let config = written(place.path(), content);
-        let ended = build("r.example/base:1", &config).fails(4);
+        // Files of this machine are no servers; that one is not to be asked is said of a registry.
+        let code = if content.contains("blocked") { 4 } else { 1 };
+        let ended = build("r.example/base:1", &config).fails(code);
         assert!(ended.stderr.contains(part) && ended.stderr.contains(&config), "{}", ended.stderr);
     }
-    let nowhere = build("r.example/base:1", "/nowhere/registries.conf").fails(4);
+    let nowhere = build("r.example/base:1", "/nowhere/registries.conf").fails(1);
     assert!(nowhere.stderr.contains("/nowhere/registries.conf"), "{}", nowhere.stderr);
 }

@@ -47,7 +47,7 @@ fn manifests() -> Vec<Case> {
         fails(
             "the manifest is a page",
             [get(MANIFEST, Fault::Body(b"<html>log in</html>".to_vec()))],
-            "not a manifest",
+            "answered 200 with a web page",
         ),
         fails("the manifest is too large", [get(MANIFEST, Fault::Body(vec![b' '; 9 << 20]))], "larger than"),
         fails(

@@ -1,6 +1,6 @@
 //! Registries that speak TLS, with an authority of their own, and those that want to see a certificate.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use crate::support::http::Authority;
@@ -66,6 +66,50 @@ fn a_server_that_is_its_own_authority() {
         let certificates = authority.certs(&home.path().join(place), false);
         let refused = push(&registry, "self:1", &["--cert-dir", text(&certificates)]).fails(4);
         assert!(refused.stderr.to_lowercase().contains(said), "{place}: {}", refused.stderr);
+        let hint = "the certificate is for other names";
+        assert_eq!(refused.stderr.contains(hint), place == "name", "{place}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn the_very_certificate_of_a_server_is_trusted_without_its_authority() {
+    let authority = Authority::new();
+    let registry = Registry::tls(&authority, "", None);
+    let home = tempfile::tempdir().unwrap();
+    let given = |name: &str, certificate: &std::path::Path| {
+        let place = home.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        std::fs::copy(certificate, place.join("ca.crt")).unwrap();
+        place
+    };
+    let leaf = given("leaf", &authority.certificate().0);
+    push(&registry, "leaf:1", &["--cert-dir", text(&leaf)]).ok();
+    // Not that of another server of the same authority, or of another one.
+    let other = given("other", &Authority::new().certificate().0);
+    let refused = push(&registry, "leaf:2", &["--cert-dir", text(&other)]).fails(4);
+    assert!(refused.stderr.contains("certificate"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_server_with_which_nothing_is_in_common_is_not_asked_again() {
+    // TLS alerts (RFC 8446, 6): handshake_failure and protocol_version.
+    for alert in [40, 70] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().take(100).flatten() {
+                let mut hello = [0; 4096];
+                if stream.read(&mut hello).is_ok() && hello[0] == 0x16 {
+                    let _ = stream.write_all(&[0x15, 3, 3, 0, 2, 2, alert]);
+                }
+            }
+        });
+        let start = std::time::Instant::now();
+        let ended = run(&mut images().push_command("small:1", &format!("{address}/x:1"))).fails(4);
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+        for part in ["no version or cipher of TLS in common", "TLS 1.2 and 1.3", "client.cert"] {
+            assert!(ended.stderr.contains(part), "no `{part}`: {}", ended.stderr);
+        }
     }
 }
 
@@ -83,9 +127,9 @@ fn a_certificate_for_who_asks() {
     let mut build = images().build_command(&store, &registry.image("mutual:1"));
     run(build.args(["--cert-dir", text(&with)])).ok();
     std::fs::remove_file(with.join("client.key")).unwrap();
-    let half = push(&registry, "mutual:2", &["--cert-dir", text(&with)]).fails(4);
+    let half = push(&registry, "mutual:2", &["--cert-dir", text(&with)]).fails(1);
     assert!(half.stderr.contains("client.cert: its key"), "{}", half.stderr);
-    let nowhere = push(&registry, "mutual:2", &["--cert-dir", "/nowhere"]).fails(4);
+    let nowhere = push(&registry, "mutual:2", &["--cert-dir", "/nowhere"]).fails(1);
     assert!(nowhere.stderr.contains("/nowhere"), "{}", nowhere.stderr);
 }
 

@@ -112,9 +112,25 @@ fn hosts_without_a_proxy_are_asked_themselves() {
         let downloads = Downloads::one(&server.url(), Some(&sha256(&content(33))));
         run(downloads.command(&[]).env("http_proxy", &proxy).env(variable, "localhost,127.0.0.1")).ok();
     }
+    // Forms of others' documentation, and what is for another port.
+    let port = server.address.rsplit_once(':').unwrap().1;
+    for (form, direct) in [
+        (format!("127.0.0.1:{port}"), true),
+        ("127.0.0.0/8".to_owned(), true),
+        ("*.example, 127.0.0.1".to_owned(), true),
+        ("127.0.0.1:1".to_owned(), false),
+    ] {
+        let downloads = Downloads::one(&server.url(), Some(&sha256(&content(33))));
+        let ended = run(downloads.command(&[]).env("http_proxy", &proxy).env("no_proxy", &form));
+        if direct {
+            ended.ok()
+        } else {
+            ended.fails(4)
+        };
+    }
     // And a proxy that is not there is named, but not its password.
     let ended = run(Downloads::one(&server.url(), None).command(&[]).env("http_proxy", &proxy)).fails(4);
     let named = format!("http_proxy is {}", proxy.replace("ann:hunter2@", ""));
     assert!(ended.stderr.contains(&named) && !ended.stderr.contains("hunter2"), "{}", ended.stderr);
-    assert_eq!(server.asked().len(), 2);
+    assert_eq!(server.asked().len(), 5);
 }

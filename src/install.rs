@@ -37,6 +37,7 @@ pub mod state;
 mod summary;
 mod text;
 mod undone;
+mod vanished;
 mod whose;
 
 use claim::Claim;

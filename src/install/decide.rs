@@ -26,6 +26,8 @@ pub enum Skipped {
     Exists(String),
     /// The state file has it, done at this time.
     Done(String),
+    /// A later task removes its `creates`: who.
+    Removed(String),
     /// What a guard said when it was asked.
     Guard(String),
     /// Only what differs is to be done, and this was never done on this host.
@@ -43,7 +45,7 @@ impl Skipped {
         match self {
             Self::Exists(path) => format!("{path} exists"),
             Self::Done(at) => format!("done {at}"),
-            Self::Guard(reason) => reason.clone(),
+            Self::Removed(reason) | Self::Guard(reason) => reason.clone(),
             Self::NeverDone => "it was never done here; `alloy install` does it".to_owned(),
             Self::Untouched { known: true } => "nothing of it differs".to_owned(),
             Self::Untouched { known: false } => "what it wrote is not known".to_owned(),

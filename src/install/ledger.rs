@@ -14,6 +14,7 @@ use super::owned::Owned;
 use super::seen::Seen;
 use super::state::{Ending, Record, Wrote};
 use super::text;
+use super::vanished::PASSING;
 use crate::op::{Op, Secrets, Source, Step};
 use crate::target::LocalDeb;
 use crate::target::host::Packages;
@@ -21,8 +22,6 @@ use crate::target::host::Packages;
 /// More paths than this are no longer for people: they go to a record of the store.
 const MOST: usize = 200;
 const LISTINGS: &str = "listings";
-/// Directories whose content does not last.
-const PASSING: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
 
 /// Paths, and what was there.
 pub type Files = BTreeMap<String, Seen>;

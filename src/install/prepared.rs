@@ -7,7 +7,7 @@ use layers::digest::Digest;
 use layers::root::{Root, RootError};
 use layers::store::Store;
 
-use super::decide::{Decision, Skipped, decide, reasons};
+use super::decide::{Decision, Skipped, reasons};
 use super::former::{self, Former, in_order, matched};
 use super::renewal::Renewal;
 use super::seen::Seen;
@@ -153,7 +153,7 @@ impl<'a> Prepared<'a> {
             Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),
             None => Some("what it downloads is not known yet: nothing pins it".to_owned()),
         };
-        decide(self.steps[at], record, root, reason.as_ref())
+        self.by_guards(at, record, root, reason.as_ref())
     }
 
     /// Says that the blueprint has another name by now, if it has.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use layers::root::{FileKind, Root};
 use layers::store::Store;
-use serde_json::Value;
 
 use super::InstallError;
 use super::clones::{self, GIT};
@@ -16,6 +15,7 @@ use super::ledger::{Files, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
 use super::state::{Ending, Left, Record};
+use super::vanished::is_named;
 use crate::event::listed;
 use crate::target::host::{How, Renew, Verdict, name_to_keep};
 use crate::target::{commit_of, in_root};
@@ -235,7 +235,7 @@ impl Prepared<'_> {
             let inside = |path: &String| Path::new(path).starts_with(place);
             if runs_commands(step)
                 && !step.guards.always_run
-                && names(&record.fields, &place.display().to_string())
+                && is_named(&record.fields, &place.display().to_string())
                 && !files(store, &record.wrote)?.keys().any(inside)
             {
                 found.push(format!("{} ({})", record.name, record.place));
@@ -257,17 +257,6 @@ impl Prepared<'_> {
             expected.extend(files(store, &record.wrote)?.into_iter().filter(|(path, _)| known.contains_key(path)));
         }
         Ok(expected)
-    }
-}
-
-/// True if a text of `fields` has the path `place`, or one below it.
-fn names(fields: &Value, place: &str) -> bool {
-    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match fields {
-        Value::String(text) => text.match_indices(place).any(|(at, _)| !text[at + place.len()..].starts_with(goes_on)),
-        Value::Array(items) => items.iter().any(|item| names(item, place)),
-        Value::Object(fields) => fields.values().any(|value| names(value, place)),
-        _ => false,
     }
 }
 

@@ -201,6 +201,7 @@ impl<'a> Run<'a> {
             self.prepared.records[at] = earlier;
             self.unsaved = true;
         }
+        let made = self.prepared.standing(self.host.files(), at)?;
         let lines = RefCell::new(Lines::new(self.resolver.reporter, secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
         let mut revealed = secrets.reveal_step(step);
@@ -237,6 +238,7 @@ impl<'a> Run<'a> {
         let lines = lines.into_inner();
         let remarks = lines.remarks(step);
         let output = lines.finish();
+        self.prepared.note_removed(self.host.files(), at, &made)?;
         let (message, exit, hint) = match outcome {
             Ok(Outcome::Ran(warnings)) => {
                 for warning in warnings {

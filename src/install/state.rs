@@ -60,6 +60,9 @@ pub const NOT_RENEWED: &str = "what it is to clone now is not installed: ";
 /// What is said of a task that succeeded, and whose `creates` was not there afterwards: its absence tells nothing later.
 pub const NOT_CREATED: &str = "it did not make what its `creates` names";
 
+/// Begins what is said of a task whose `creates` was there, until a later task of the same installation removed it: who.
+pub const REMOVED: &str = "what its `creates` names was removed by ";
+
 /// Begins why a task counts as failed that succeeded, and of whose work an earlier task has made something else since.
 pub const UNDONE: &str = "what it did was undone: ";
 
@@ -124,7 +127,7 @@ pub struct Record {
     pub fingerprint: Fingerprint,
     /// How it ended.
     pub outcome: Ending,
-    /// Why it was skipped or failed, or [`NOT_CREATED`].
+    /// Why it was skipped or failed, or [`NOT_CREATED`], or what begins with [`REMOVED`].
     #[serde(default)]
     pub why: String,
     /// When (RFC 3339).
@@ -192,6 +195,11 @@ impl Record {
             Ending::Failed => Some("it failed"),
             Ending::Done | Ending::Skipped => None,
         }
+    }
+
+    /// The later task that has removed what this one had made, if one has.
+    pub fn remover(&self) -> Option<&str> {
+        self.why.strip_prefix(REMOVED).filter(|_| self.outcome != Ending::Failed)
     }
 
     /// What has undone the work of a task that succeeded, if something has.

@@ -27,7 +27,7 @@ impl Summary {
     pub(super) fn skip(&mut self, skipped: &Skipped) {
         let why = match skipped {
             Skipped::Exists(_) => "there already",
-            Skipped::Done(_) => "done before",
+            Skipped::Removed(_) | Skipped::Done(_) => "done before",
             Skipped::Guard(_) => "held back by a guard",
             Skipped::NeverDone => "never done here",
             Skipped::Untouched { .. } => "not touched",

@@ -223,7 +223,7 @@ impl Prepared<'_> {
     }
 
     /// The name of the task at `at`, as the state file has it.
-    fn name(&self, at: usize) -> String {
+    pub(super) fn name(&self, at: usize) -> String {
         match &self.traces[at] {
             Some(trace) => trace.name.clone(),
             None => Secrets::as_written(&self.steps[at].name),

@@ -16,7 +16,9 @@ impl Run<'_> {
                 let reason = skipped.reason();
                 self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
             }
-            Skipped::Exists(_) | Skipped::Done(_) | Skipped::Guard(_) => self.record_skipped(at, step, skipped, id)?,
+            Skipped::Exists(_) | Skipped::Removed(_) | Skipped::Done(_) | Skipped::Guard(_) => {
+                self.record_skipped(at, step, skipped, id)?;
+            }
         }
         self.summary.skip(skipped);
         Ok(())
@@ -27,7 +29,7 @@ impl Run<'_> {
         self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
         // What was done stays so, whatever holds it back now.
         let done = |record: &Record| record.outcome == Ending::Done;
-        if self.prepared.records[at].as_ref().is_some_and(done) {
+        if self.prepared.records[at].as_ref().is_some_and(done) || matches!(skipped, Skipped::Removed(_)) {
             return if self.unsaved { self.save() } else { Ok(()) };
         }
         // A task that was changed and is held back has left there what it did before.

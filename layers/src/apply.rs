@@ -86,6 +86,7 @@ impl Absent {
 
 /// Why a layer cannot be applied.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ApplyError {
     /// The archive.
     #[error(transparent)]

@@ -55,6 +55,7 @@ impl DiffStats {
 
 /// Why a diff failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DiffError {
     /// The directory.
     #[error(transparent)]

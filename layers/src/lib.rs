@@ -1,4 +1,6 @@
-//! OCI layers as files, trees and bytes. No YAML, no HTTP, no processes.
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
 //!
 //! From the pure to the effectful; each module uses only those above it.
 

@@ -75,6 +75,7 @@ pub struct Portable {
 
 /// Why there is no layer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PortableError {
     /// What the archive's members come to depends on the root they are unpacked in.
     #[error("the archive has to be unpacked in place: {0}")]

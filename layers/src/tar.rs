@@ -67,6 +67,7 @@ pub struct Entry {
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TarError {
     /// Not a tar, or cut off, or the reader below failed.
     #[error("cannot read the archive: {0}")]

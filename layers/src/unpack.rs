@@ -52,6 +52,7 @@ pub struct Unpacked {
 
 /// Why an archive cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum UnpackError {
     /// An archive member, or what stands where it goes.
     #[error(transparent)]

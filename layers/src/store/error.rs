@@ -9,6 +9,7 @@ use crate::digest::Digest;
 
 /// Why the store cannot do something.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A file operation failed.
     #[error("store: cannot {what} {path}: {source}")]

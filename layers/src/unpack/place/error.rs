@@ -7,6 +7,7 @@ use crate::tar::TarError;
 
 /// Why a member is not unpacked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlaceError {
     /// A member below a link of the same archive.
     #[error(

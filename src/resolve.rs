@@ -7,7 +7,7 @@ use std::path::Path;
 use layers::compress::Compression;
 use layers::digest::Digest;
 use layers::key::KeyHasher;
-use layers::media_type;
+use layers::media_type::{self, Descriptor};
 use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -20,7 +20,7 @@ use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest, NO_PLATFOR
 use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
-use crate::registry::{Client, Reference, Registries};
+use crate::registry::{Client, Reference, Registries, RegistryError};
 use crate::ssh::Ssh;
 
 mod crates;
@@ -221,13 +221,17 @@ impl Resolver<'_> {
         let mut listed = None;
         if media_type::is_index(&descriptor.media_type) {
             let index: Index = serde_json::from_slice(&bytes).map_err(invalid)?;
-            let entry = listed.insert(image::select(&what, &index, self.platform).map_err(sent)?.clone());
+            let json = |wanted: &Descriptor| self.document(&client, &what, wanted);
+            let entry = listed.insert(image::listed(&what, &index, self.platform, json).map_err(sent)?);
             (descriptor, bytes) = self.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
             if media_type::is_index(&descriptor.media_type) {
                 return Err(sent(ImageError::nested(&what, &descriptor.digest)));
             }
         }
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
+        if let Some(why) = image::no_image(&manifest.config.media_type) {
+            return Err(sent(ImageError::invalid(&what, why)));
+        }
         let config = self.runtime.block_on(client.document(&manifest.config))?;
         let image = Image::new(&what, descriptor.digest, &manifest, &config).map_err(sent)?;
         if let (Some(entry), Some(own)) = (&listed, image.platform()) {
@@ -242,6 +246,21 @@ impl Resolver<'_> {
             elsewhere::note_urls(self.store, &layer.descriptor.digest, layer.urls())?;
         }
         Ok(Base { identity: descriptor.digest, origin: Origin::Registry(what), image })
+    }
+
+    /// A document of `what`: a manifest, an index or a config.
+    fn document(&self, client: &Client, what: &str, wanted: &Descriptor) -> std::result::Result<Vec<u8>, ImageError> {
+        let is_manifest = media_type::is_index(&wanted.media_type) || media_type::is_manifest(&wanted.media_type);
+        let bytes = self.runtime.block_on(async {
+            match is_manifest {
+                true => client.manifest(&wanted.digest.to_string()).await.map(|(_, bytes)| bytes),
+                false => client.document(wanted).await,
+            }
+        });
+        bytes.map_err(|error| match error {
+            RegistryError::Store(error) => error.into(),
+            error => ImageError::invalid(what, error.to_string()),
+        })
     }
 
     /// What a suite is made of today. Reading the indexes takes longest: whoever read the same ones is believed, until

@@ -6,6 +6,7 @@ use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
 use layers::path::shown;
 
+use super::kind::no_image;
 use super::layout::REF_NAME;
 use super::wanted::FULL_NAME;
 use super::{Image, ImageError, Index, IndexEntry, Manifest, Wanted, read_config, select};
@@ -23,6 +24,30 @@ pub(super) struct Chosen {
     pub(super) digest: Digest,
     pub(super) manifest: Manifest,
     pub(super) config: Vec<u8>,
+}
+
+/// The image for `platform` of those that the index of a registry leads to. What says no platform there is asked for it,
+/// where nothing else fits.
+pub(crate) fn listed(
+    what: &str,
+    index: &Index,
+    platform: &Platform,
+    json: impl Fn(&Descriptor) -> Result<Vec<u8>, ImageError>,
+) -> Result<IndexEntry, ImageError> {
+    let found = select(what, index, platform);
+    let plain = |entry: &IndexEntry| !media_type::is_index(&entry.descriptor.media_type);
+    match found {
+        Ok(entry) if plain(entry) => return Ok(entry.clone()),
+        Err(error) if index.manifests.iter().all(|entry| plain(entry) && entry.platform.is_some()) => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    let (reader, mut all) = (Reader { what, json }, Vec::new());
+    for entry in &reader.without_artifacts(index.manifests.clone()) {
+        reader.leaves(entry, true, &mut all, 0)?;
+    }
+    Ok(select(what, &Index::new(all), platform)?.clone())
 }
 
 /// Reads the documents of indexes by their descriptors.
@@ -48,11 +73,11 @@ pub(super) fn chosen(
             reader.for_platform(vec![entry], platform)?
         }
         Wanted::Only => {
-            let images: Vec<_> = entries.iter().filter(|entry| !is_attestation(entry)).cloned().collect();
+            let images: Vec<_> = entries.iter().filter(|entry| !entry.is_attestation()).cloned().collect();
             if images.is_empty() {
                 return Err(reader.invalid("its index lists no image".to_owned()));
             }
-            reader.one_of(images, platform)?
+            reader.one_of(reader.without_artifacts(images), platform)?
         }
         Wanted::Named(name) => {
             let named = |entry: &&IndexEntry| names(entry).any(|known| wanted.is(known));
@@ -67,6 +92,9 @@ pub(super) fn chosen(
         }
     };
     let manifest = reader.manifest(&descriptor)?;
+    if let Some(why) = no_image(&manifest.config.media_type) {
+        return Err(reader.invalid(why));
+    }
     let config = (reader.json)(&manifest.config)?;
     Ok(Chosen { digest: descriptor.digest, manifest, config })
 }
@@ -83,6 +111,22 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
     fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, ImageError> {
         serde_json::from_slice(&(self.json)(descriptor)?)
             .map_err(|error| self.invalid(format!("its manifest cannot be read: {error}")))
+    }
+
+    /// `entries` without what only is about images, or beside them (image-spec, "Guidelines for Artifact Usage"), if that
+    /// leaves any: it has a config of another type.
+    fn without_artifacts(&self, entries: Vec<IndexEntry>) -> Vec<IndexEntry> {
+        let is_image = |entry: &&IndexEntry| {
+            let of_image = |manifest: Manifest| no_image(&manifest.config.media_type).is_none();
+            let known = media_type::is_index(&entry.descriptor.media_type) || entry.platform.is_some();
+            known || self.manifest(&entry.descriptor).is_ok_and(of_image)
+        };
+        let unsaid = entries.iter().filter(|entry| !entry.is_attestation()).count();
+        let images: Vec<IndexEntry> = match unsaid {
+            0 | 1 => Vec::new(),
+            _ => entries.iter().filter(is_image).cloned().collect(),
+        };
+        if images.is_empty() { entries } else { images }
     }
 
     /// The one image that all of `entries` are: one under several names, or one for each platform.
@@ -122,7 +166,7 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
 
     /// All images that `entry` leads to; `ask` their configs for platforms where no index tells.
     fn leaves(&self, entry: &IndexEntry, ask: bool, all: &mut Vec<IndexEntry>, depth: usize) -> Result<(), ImageError> {
-        if is_attestation(entry) {
+        if entry.is_attestation() {
             return Ok(());
         }
         if media_type::is_index(&entry.descriptor.media_type) {
@@ -191,7 +235,7 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
     /// Entries by what they can be named by: their names, else their digests and what they are for.
     fn told(&self, entries: &[IndexEntry]) -> String {
         let mut told: Vec<String> = Vec::new();
-        for entry in entries.iter().filter(|entry| !is_attestation(entry)) {
+        for entry in entries.iter().filter(|entry| !entry.is_attestation()) {
             let one = name_of(entry, entries).map_or_else(|| self.described(entry), str::to_owned);
             let one = shown(one.as_bytes());
             if !told.contains(&one) {
@@ -219,11 +263,6 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
         let platform = self.platform(descriptor).ok().flatten();
         platform.map_or_else(|| "of no platform".to_owned(), |platform| platform.to_string())
     }
-}
-
-/// What BuildKit lists beside images: of an unknown platform.
-fn is_attestation(entry: &IndexEntry) -> bool {
-    entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
 }
 
 /// All names of an image, the shortest first.

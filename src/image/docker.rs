@@ -106,7 +106,9 @@ pub fn read_docker_archive(store: &Store, files: Files<'_>, path: &Path, wanted:
         Ok(())
     })?;
     let find = |name: &str| {
-        let missing = || ImageError::invalid(what.clone(), format!("it has no {}", shown(name.as_bytes())));
+        let other = name == "manifest.json" && members.find("index.json").is_some();
+        let other = if other { ": is it an OCI archive? `oci-archive:` reads these" } else { "" };
+        let missing = || ImageError::invalid(what.clone(), format!("it has no {}{other}", shown(name.as_bytes())));
         members.find(name).ok_or_else(missing)
     };
     let json = |digest: &Digest| store.read_blob(digest, JSON_LIMIT);

@@ -40,7 +40,7 @@ pub enum ImageError {
     TooManyLayers { what: String, count: usize, most: usize },
     #[error("{what}: its config has no diff IDs (`rootfs.diff_ids`), and its manifest has {}", layers(*count))]
     NoDiffIds { what: String, count: usize },
-    #[error("layer {digest} is {}, which alloy cannot read", shown(media_type.as_bytes()))]
+    #[error("layer {digest} is {}, which alloy cannot read", if media_type.is_empty() { "of no media type".to_owned() } else { shown(media_type.as_bytes()) })]
     MediaType { digest: Digest, media_type: String },
     #[error(
         "{what}: layer {number} of {count} is not what the image's config says: the config's diff ID is {claimed}, the \

@@ -56,7 +56,16 @@ impl Index {
     }
 }
 
+/// What BuildKit says of what it lists beside an image.
+const BESIDE: &str = "vnd.docker.reference.type";
+
 impl IndexEntry {
+    /// True for what is listed beside images, and is about one of them: of an unknown platform, or said to be that.
+    pub(super) fn is_attestation(&self) -> bool {
+        let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        unknown || self.annotations.contains_key(BESIDE)
+    }
+
     /// The entry of an image of the store.
     pub fn of(image: &LocalImage) -> Self {
         let (descriptor, platform) = (image.manifest.clone(), Some(image.platform.clone()));
@@ -81,12 +90,7 @@ const TOLD: usize = 30;
 
 /// The entry of `index` for `platform`. An index of one image without a platform has it.
 pub fn select<'i>(what: &str, index: &'i Index, platform: &Platform) -> Result<&'i IndexEntry, ImageError> {
-    let images = || {
-        index.manifests.iter().filter(|entry| {
-            // Attestations of BuildKit are listed as images of an unknown platform.
-            entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
-        })
-    };
+    let images = || index.manifests.iter().filter(|entry| !entry.is_attestation());
     let exact = images().find(|entry| entry.platform.as_ref() == Some(platform));
     let fits = |entry: &&IndexEntry| {
         entry.platform.as_ref().is_some_and(|other| {
@@ -107,8 +111,15 @@ pub fn select<'i>(what: &str, index: &'i Index, platform: &Platform) -> Result<&
         if available.len() > TOLD {
             available[TOLD] = "others".to_owned();
         }
+        let unsaid = images().filter(|entry| entry.platform.is_none()).count();
+        match unsaid {
+            0 => {}
+            1 => available.push("one that says no platform".to_owned()),
+            _ => available.push(format!("{unsaid} that say no platform")),
+        }
+        let available = if available.is_empty() { "none at all".to_owned() } else { available.join(", ") };
         let (what, platform) = (what.to_owned(), platform.to_string());
-        ImageError::NoPlatform { what, platform, available: available.join(", ") }
+        ImageError::NoPlatform { what, platform, available }
     })
 }
 
@@ -137,6 +148,12 @@ mod tests {
         let many = Index { manifests: vec![entry(Some("linux/arm64")); 1000], ..index.clone() };
         let error = select("x", &many, &"linux/s390x".parse().unwrap()).unwrap_err().to_string();
         assert!(error.ends_with("linux/arm64, others") && error.len() < 1000, "{error}");
+        let empty = Index { manifests: Vec::new(), ..index.clone() };
+        let two = Index { manifests: vec![entry(None), entry(None), entry(Some("linux/arm64"))], ..index.clone() };
+        for (index, told) in [(empty, "none at all"), (two, "linux/arm64, 2 that say no platform")] {
+            let error = select("x", &index, &"linux/s390x".parse().unwrap()).unwrap_err();
+            assert_eq!(error.to_string(), format!("x has no image for linux/s390x; it has {told}"));
+        }
         let single = Index { manifests: vec![entry(None)], ..index };
         assert!(select("x", &single, &"linux/amd64".parse().unwrap()).is_ok());
     }

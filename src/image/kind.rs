@@ -1,6 +1,7 @@
 //! What layers may be called: by OCI, by Docker, and what neither of them lets registries hand out.
 
 use layers::media_type::{self, Descriptor};
+use layers::path::shown;
 use serde::{Deserialize, Serialize};
 
 /// Docker's name of what BuildKit compresses with zstd for a manifest of Docker's.
@@ -42,6 +43,15 @@ impl From<Descriptor> for LayerEntry {
     fn from(descriptor: Descriptor) -> Self {
         Self { descriptor, urls: Vec::new() }
     }
+}
+
+/// Names of a config's type that say nothing: old tools wrote them.
+const PLAIN: [&str; 3] = ["", "application/json", "application/octet-stream"];
+
+/// What is wrong with a manifest whose config is of this type, if it cannot be an image's.
+pub fn no_image(config: &str) -> Option<String> {
+    let of_image = media_type::is_config(config) || PLAIN.contains(&config);
+    (!of_image).then(|| format!("it is no image: its config is {}", shown(config.as_bytes())))
 }
 
 /// What a layer of this type is compressed as, in OCI's words; `None` for what is no layer that alloy can read.

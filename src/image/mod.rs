@@ -18,12 +18,13 @@ mod wanted;
 pub use base_ref::{BaseRef, BaseRefError};
 #[cfg(test)]
 pub(crate) use compose::merged_path;
+pub(crate) use chosen::listed;
 pub use compose::{Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
 pub use error::{ImageError, SQUASH};
 pub use file::{Files, JSON_LIMIT, Room, copy_blob, read_at_most};
 pub use index::{Index, IndexEntry, select};
-pub use kind::{Foreign, LayerEntry, is_foreign, layer_type};
+pub use kind::{Foreign, LayerEntry, is_foreign, layer_type, no_image};
 pub use layout::{REF_NAME, archive_place, layout_place, look_at_layout, read_layout, read_layout_archive};
 pub use local::{
     BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost,

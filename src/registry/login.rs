@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use layers::regular;
 use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
 
 use super::auth_file::{AuthFile, entry, key, replace};
 use super::credentials::Known;
@@ -30,7 +31,10 @@ impl Registries {
         let endpoint = Endpoint::new(host, authority, "");
         let (what, client) = ("log in", endpoint.host.client().await?);
         let response = endpoint.send_for(&Scope::default(), what, client, |client| client.get(&endpoint.base)).await?;
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         match response.status() {
+            // Everybody is shown a page to log in at, and it is no registry's answer.
+            StatusCode::OK if kind.starts_with(b"text/html") => Err(endpoint.failure(what, response).await),
             StatusCode::OK if endpoint.authority.was_asked().await => Ok(Checked::Accepted),
             StatusCode::OK => Ok(Checked::NotAsked),
             StatusCode::NOT_FOUND => Err(RegistryError::Invalid {

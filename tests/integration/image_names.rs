@@ -55,6 +55,8 @@ fn an_image_of_a_layout_is_named_with_its_colons_or_by_its_digest() {
     assert_eq!(mark(&store, &format!("oci-archive:{}:b:2", text(&tar))), "b:2");
     assert_eq!(mark(&store, &format!("oci-archive:{}@{}", text(&tar), digest(&images[0].1))), "a:1");
     assert!(build(&store, &format!("oci-archive:{}", text(&tar))).fails(1).stderr.contains("name one of a:1"));
+    let other = build(&store, &format!("docker-archive:{}", text(&tar))).fails(1).stderr;
+    assert!(other.contains("it has no manifest.json: is it an OCI archive? `oci-archive:` reads these"), "{other}");
 }
 
 #[test]
@@ -74,6 +76,28 @@ fn images_without_names_are_listed_by_digest_and_platform() {
     });
     layout.index(&[other, entries[0].clone()]);
     assert_eq!(mark(&store, &layout.base("")), "one");
+}
+
+#[test]
+fn what_is_beside_the_one_image_of_a_layout_is_no_image() {
+    let (store, layout) = (Store::new(), Layout::new());
+    let image = marked(&layout, "one");
+    // An artifact, as ORAS writes it; one that is no manifest of an image at all; and what BuildKit attaches.
+    let empty = layout.put("application/vnd.oci.empty.v1+json", b"{}");
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let artifact = json!({"schemaVersion": 2, "mediaType": manifest, "artifactType": "application/x-a",
+        "config": empty, "layers": [empty], "subject": image});
+    let mut artifact = layout.put(manifest, artifact.to_string().as_bytes());
+    artifact["artifactType"] = json!("application/x-a");
+    let other = layout.put("application/vnd.oci.artifact.manifest.v1+json", br#"{"blobs":[]}"#);
+    let mut attached = marked(&layout, "attached");
+    attached["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    layout.index(&[artifact.clone(), other, image, attached]);
+    assert_eq!(mark(&store, &layout.base("")), "one");
+    // Of artifacts alone, none is an image.
+    layout.index(&[artifact]);
+    let told = build(&store, &layout.base("")).fails(1).stderr;
+    assert!(told.contains("it is no image: its config is application/vnd.oci.empty.v1+json"), "{told}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::http::{Authority, refused};
+use crate::support::http::{Authority, Server, refused, send};
 use crate::support::images::{images, quiet};
 use crate::support::proxy::{Proxy, Tokens};
 use crate::support::registry::Registry;
@@ -95,6 +95,18 @@ fn a_password_that_is_wrong_is_not_kept() {
         let ended = alloy(home.path(), arguments, "x").fails(2);
         assert!(ended.stderr.contains(part), "{arguments:?}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn a_page_to_log_in_at_is_no_registry() {
+    let server = Server::start(|_, _, stream| {
+        let page = b"<!DOCTYPE html><title>Sign in</title>";
+        send(stream, "200 OK", &format!("Content-Type: text/html\r\nContent-Length: {}\r\n", page.len()), page);
+    });
+    let home = tempfile::tempdir().unwrap();
+    let refused = login(home.path(), &server.address, "s3cret").fails(4);
+    assert!(refused.stderr.contains("answered 200 with a web page, `Sign in`"), "{}", refused.stderr);
+    assert!(!home.path().join(".docker").exists());
 }
 
 #[test]

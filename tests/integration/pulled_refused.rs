@@ -81,9 +81,57 @@ fn what_a_registry_answers_wrongly_is_the_registry_s() {
     // As a base it is no other thing.
     let directory = crate::support::tasks("- {name: a, action: write_env_file, file: /a, content: x}\n");
     let directory = crate::support::text(directory.path());
-    for (tag, said) in [("windows", "it has windows/amd64"), ("nested", "its index lists another index")] {
+    let build = |tag: &str| {
         let base = registry.image(&format!("team/x:{tag}"));
-        let ended = store.run(&["build", directory, "--platform", "linux/amd64", "--base", &base]).fails(4);
+        store.run(&["build", directory, "--platform", "linux/amd64", "--base", &base])
+    };
+    let ended = build("windows").fails(4);
+    assert!(ended.stderr.contains("it has windows/amd64"), "{}", ended.stderr);
+    build("nested").ok();
+}
+
+#[test]
+fn an_index_of_a_registry_is_read_as_far_as_it_says_something() {
+    let (registry, store) = (MemoryRegistry::listing(), Store::new());
+    let (linux, arm) = (json!({}), json!({"architecture": "arm64"}));
+    let linux = image(&registry, "linux", "linux", &linux);
+    let arm = image(&registry, "arm", "linux", &arm);
+    // As others name what they attach: with a config that says nothing, though it looks like an image's.
+    let artifact = |tag: &str, kind: &str| {
+        let config =
+            json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}}).to_string();
+        registry.look(|state| state.blobs.insert(digest(config.as_bytes()), config.clone().into_bytes()));
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/x-a",
+            "config": described(kind, config.as_bytes()), "layers": []});
+        put(&registry, tag, MANIFEST, &manifest)
+    };
+    let chart = artifact("chart", "application/vnd.cncf.helm.config.v1+json");
+    let empty = artifact("empty", "application/vnd.oci.empty.v1+json");
+    index(&registry, "unsaid", &[linux.clone(), arm.clone()]);
+    index(&registry, "beside", &[chart, linux.clone(), empty]);
+    index(&registry, "none", &[]);
+    let mut inner = index(&registry, "inner", &[linux, arm.clone()]);
+    for tag in ["1", "2", "3"] {
+        inner = index(&registry, tag, &[inner]);
+    }
+    index(&registry, "deep", &[inner, arm.clone()]);
+    index(&registry, "others", &[arm.clone(), on(arm, "windows")]);
+    let directory = crate::support::tasks("- {name: a, action: write_env_file, file: /a, content: x}\n");
+    let directory = crate::support::text(directory.path());
+    let build = |tag: &str| {
+        let base = registry.image(&format!("team/x:{tag}"));
+        store.run(&["build", directory, "--platform", "linux/amd64", "--base", &base])
+    };
+    for tag in ["unsaid", "beside", "deep"] {
+        build(tag).ok();
+    }
+    for (tag, said) in [
+        ("none", "has no image for linux/amd64; it has none at all"),
+        ("others", "has no image for linux/amd64; it has linux/arm64, windows/amd64"),
+        ("chart", "team/x:chart: it is no image: its config is application/vnd.cncf.helm.config.v1+json"),
+        ("empty", "team/x:empty: it is no image: its config is application/vnd.oci.empty.v1+json"),
+    ] {
+        let ended = build(tag).fails(4);
         assert!(ended.stderr.contains(said), "{tag}: {}", ended.stderr);
     }
 }

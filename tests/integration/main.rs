@@ -15,6 +15,7 @@ mod boundary_races;
 mod catalog;
 mod ci_recipes;
 mod clones;
+mod clones_renewed;
 mod compat;
 mod confinement;
 mod copy;

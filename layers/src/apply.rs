@@ -61,6 +61,8 @@ pub struct Applied {
     pub implied_parents: bool,
     /// Whiteouts of an overlay's tree.
     pub whiteouts: Vec<PathBuf>,
+    /// What was there of layers below and was deleted, with all below it ([`Form::Plain`]).
+    pub gone: Vec<PathBuf>,
     /// A hard link that was not made: without [`ApplyOptions::parents`], its file was not to be seen.
     pub unlinked: Option<ApplyError>,
 }
@@ -75,12 +77,24 @@ pub struct Absent {
 }
 
 impl Absent {
-    /// Adds what is missing of one more layer.
+    /// Adds what is missing of one more layer, and forgets what it deletes.
     pub fn add(&mut self, applied: Applied) {
+        let goes = |path: &str| {
+            let inside = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
+            applied.gone.iter().any(|gone| inside.starts_with(gone))
+        };
+        self.devices.retain(|path| !goes(path));
+        self.attributes.retain(|_, path| !goes(path));
         self.devices.extend(applied.skipped_devices);
         for (name, path) in applied.left_attributes {
             self.attributes.entry(name).or_insert(path);
         }
+    }
+
+    /// Forgets nodes in whose place `root` has something else by now, and attributes of files that it does not have.
+    pub fn settle(&mut self, root: &Root) {
+        self.devices.retain(|path| root.metadata(Path::new(path)).is_err());
+        self.attributes.retain(|_, path| root.metadata(Path::new(path)).is_ok());
     }
 }
 
@@ -134,6 +148,6 @@ pub fn apply(reader: impl Read, root: &Root, options: &ApplyOptions<'_>) -> Resu
         (Form::Plain, Some(error)) => return Err(error),
         (_, unlinked) => unlinked,
     };
-    let Finished { skipped_devices, left_attributes, implied_parents, whiteouts } = extractor.finish()?;
-    Ok(Applied { entries, skipped_devices, left_attributes, implied_parents, whiteouts, unlinked })
+    let Finished { skipped_devices, left_attributes, implied_parents, whiteouts, gone } = extractor.finish()?;
+    Ok(Applied { entries, skipped_devices, left_attributes, implied_parents, whiteouts, gone, unlinked })
 }

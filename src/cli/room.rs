@@ -17,22 +17,28 @@ pub(super) fn told(mut error: CommandError, global: &Global) -> CommandError {
     }
     if !disk::names_that_of(&error.message, &store) {
         "make room on that disk, which is not the store's".clone_into(hint);
-    } else if let Some(bytes) = freed(global) {
-        let kept = "`alloy prune` deletes next to nothing there, as images need what the store has: `alloy untag NAME` gives \
-                    one up";
-        let much = || format!("`alloy prune` would free {} there", ui::bytes(bytes));
-        let first = if bytes >> 20 == 0 { kept.to_owned() } else { much() };
+    } else if let Some((bytes, images)) = freed(global) {
+        let first = match (bytes >> 20, images) {
+            (0, 0) => "the store has next to nothing there".to_owned(),
+            (0, _) => {
+                "`alloy prune` deletes next to nothing there, as images need what the store has: `alloy untag NAME` \
+                       gives one up"
+                    .to_owned()
+            }
+            _ => format!("`alloy prune` would free {} there", ui::bytes(bytes)),
+        };
         *hint = format!("make room on that disk: {first}; --store names another place for the store");
     }
     error
 }
 
-/// Bytes of what no image in the store needs; the store stays as it is.
-fn freed(global: &Global) -> Option<u64> {
+/// Bytes of what no image in the store needs, and how many images there are; the store stays as it is. What is half
+/// fetched is wanted again.
+fn freed(global: &Global) -> Option<(u64, usize)> {
     let context = Context::read_only(global).ok()?;
     let (locals, strange) = image::all(&context.store).ok()?;
     let found = Found::look(&context.store, &locals, &strange).ok()?;
-    let logs: u64 = found.items.iter().filter(|item| item.kind == StoreKind::Logs).map(|item| item.bytes).sum();
-    let all: u64 = found.sizes(true).iter().map(|(_, size)| size).sum();
-    Some(all.saturating_sub(logs))
+    let goes = found.items.iter().filter(|item| item.kind != StoreKind::Logs && !item.is_half());
+    let bytes = goes.map(|item| item.bytes).sum();
+    Some((bytes, locals.len()))
 }

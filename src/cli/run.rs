@@ -171,9 +171,23 @@ fn interactive(
     let keep_groups = !devices.is_empty();
     let binds = [volumes, devices].concat();
     let user = args.user.clone().or_else(|| text("User")).unwrap_or_else(|| "root".to_owned());
-    let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_else(|| "/".to_owned());
+    let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_default();
+    let cwd = cleaned(&cwd).display().to_string();
     let offline = args.network == NetworkMode::None;
     Ok(Interactive { argv, env, cwd, user, binds, as_caller, keep_groups, offline, terminal: false })
+}
+
+/// A path from the root, without `.` and `..`: as OCI runtimes take a working directory.
+fn cleaned(path: &str) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    clean
 }
 
 fn bind(text: &str) -> Result<Bind, CommandError> {

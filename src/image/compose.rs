@@ -1,6 +1,6 @@
 //! The config and manifest of a built image. Pure: the same parts give the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use layers::digest::Digest;
@@ -133,13 +133,19 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
     runtime
 }
 
+/// The directories of a `PATH`, each where it is named first.
+pub(crate) fn path_directories(path: &str) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    path.split(':').filter(|directory| !directory.is_empty() && seen.insert(*directory)).collect()
+}
+
 /// The directories of a login shell's `path` with those that `base` alone has, each of which stands before the one that
 /// follows it in `base`. A profile that sets `PATH` anew knows nothing of the base's tools, and that of a user leaves out
 /// those of root. Both orders hold but where they contradict each other: there the profile's does.
 pub(crate) fn merged_path(path: &str, base: &str) -> String {
     let mut directories: Vec<&str> = path.split(':').collect();
     let mut following = directories.len();
-    for directory in base.split(':').rev().filter(|directory| !directory.is_empty()) {
+    for directory in path_directories(base).into_iter().rev() {
         match directories.iter().position(|known| *known == directory) {
             Some(place) => following = place,
             None => directories.insert(following, directory),

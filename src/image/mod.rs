@@ -16,9 +16,10 @@ mod verified;
 mod wanted;
 
 pub use base_ref::{BaseRef, BaseRefError};
+pub(crate) use chosen::listed;
 #[cfg(test)]
 pub(crate) use compose::merged_path;
-pub(crate) use chosen::listed;
+pub(crate) use compose::path_directories;
 pub use compose::{Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
 pub use error::{ImageError, SQUASH};

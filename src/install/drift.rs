@@ -179,7 +179,10 @@ pub(super) fn differences<'r>(
         if let Some(left) = record.left() {
             let (name, place, why) = (record.name.clone(), record.place.clone(), record.why.clone());
             drift.undone.push(Undone { name, place, why, left });
-            continue;
+            // What stands where it is to clone another revision is still alloy's.
+            if left != Left::NotReached {
+                continue;
+            }
         }
         if record.wrote == Wrote::default() {
             drift.unknown += usize::from(record.outcome == Ending::Done);

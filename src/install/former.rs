@@ -27,6 +27,13 @@ impl Deref for Former {
     }
 }
 
+impl Former {
+    /// True if its task stood in this file.
+    pub fn is_in(&self, other: &str) -> bool {
+        file(&self.place) == other
+    }
+}
+
 /// The records of `traces`, by what the tasks do: the first of two that do the same has the first record. And the
 /// records that are of none of them.
 pub fn matched(traces: &[Option<StepTrace>], records: Vec<Record>) -> (Vec<Option<Record>>, Vec<Former>) {
@@ -64,22 +71,33 @@ pub fn in_order<'r>(records: &'r [Option<Record>], left: &'r [Former]) -> impl I
 
 /// What the task of `former` has become: one of its name in its file. Of several, the one that writes to the same place;
 /// else the first of those without a record of their own belongs to the first of the former ones, and so on.
+///
+/// One that has a record of its own is another task, unless that record is of the same line: then it was changed, and has
+/// been put back.
 fn now(former: &Former, left: &[Former], traces: &[Option<StepTrace>], found: &[Option<Record>]) -> Option<usize> {
     let alike = |name: &str, place: &str| name == former.name && file(place) == file(&former.place);
-    let named = traces.iter().enumerate().filter_map(|(at, trace)| Some((at, trace.as_ref()?)));
-    let tasks: Vec<(usize, &StepTrace)> = named.filter(|(_, trace)| alike(&trace.name, &trace.place)).collect();
-    if let [] | [_] = tasks.as_slice() {
-        return tasks.first().map(|(at, _)| *at);
-    }
+    let may_be = |at: usize| found[at].as_ref().is_none_or(|record| record.place == former.place);
+    let tasks: Vec<(usize, &StepTrace)> = traces
+        .iter()
+        .enumerate()
+        .filter_map(|(at, trace)| Some((at, trace.as_ref()?)))
+        .filter(|(at, trace)| alike(&trace.name, &trace.place) && may_be(*at))
+        .collect();
     let place = dest(&former.fields);
+    if tasks.is_empty() {
+        // It was renamed, or moved to another file.
+        let mut named = traces.iter().enumerate().filter_map(|(at, trace)| Some((at, trace.as_ref()?)));
+        let is_it =
+            |trace: &StepTrace| place.is_some() && trace.action == former.action && dest(&trace.fields) == place;
+        return named.find(|(at, trace)| is_it(trace) && may_be(*at)).map(|(at, _)| at);
+    }
     if let Some((at, _)) = tasks.iter().find(|(_, trace)| place.is_some() && dest(&trace.fields) == place) {
         return Some(*at);
     }
     let others: BTreeSet<usize> =
         left.iter().filter(|other| alike(&other.name, &other.place)).map(|other| line(&other.place)).collect();
     let rank = others.iter().position(|other| *other == line(&former.place))?;
-    let free: Vec<usize> = tasks.iter().map(|(at, _)| *at).filter(|at| found[*at].is_none()).collect();
-    free.get(rank).or(free.last()).copied()
+    tasks.get(rank).or(tasks.last()).map(|(at, _)| *at)
 }
 
 /// Where the task of these fields writes, if they say so.
@@ -157,5 +175,12 @@ mod tests {
         assert_eq!(of([trace("clone", 1, "/b", "a2"), trace("clone", 2, "/a", "b2")]), [Some(1), Some(0)]);
         assert_eq!(of([trace("clone", 3, "/c", "a2"), trace("clone", 4, "/d", "b2")]), [Some(0), Some(1)]);
         assert_eq!(of([trace("other", 1, "/a", "a2"), trace("clone", 2, "/x", "b2")]), [Some(1), Some(1)]);
+        // The second is gone: the first is no other one than it was.
+        let (_, left) = matched(&[Some(before[0].clone())], before.iter().map(record).collect());
+        assert_eq!((left.len(), left[0].of), (1, None));
+        // It was another one for a while, and was put back.
+        let other = trace("clone", 1, "/a", "a2");
+        let (_, left) = matched(&[Some(before[0].clone())], vec![record(&before[0]), record(&other)]);
+        assert_eq!(left[0].of, Some(0));
     }
 }

@@ -19,6 +19,9 @@ use crate::op::{Fingerprint, Source, Step};
 use crate::plan::{Lowered, StepTrace};
 use crate::resolve::Resolver;
 
+/// Why a task runs whose record says that it is done.
+pub const PUT_BACK: &str = "it failed when it was another one, and was put back since";
+
 /// The tasks of a blueprint, each with what is known of it.
 pub struct Prepared<'a> {
     /// The blueprint's.
@@ -68,7 +71,8 @@ impl<'a> Prepared<'a> {
         let reasons = if anew { BTreeMap::new() } else { reasons(&records, &known) };
         let (records, mut left) = matched(&traces, records);
         let recorded = left.len();
-        left.retain(|record| !record.is_unreached());
+        // What one has put there when it was another one is known by it alone.
+        left.retain(|former| !former.is_unreached() || former.wrote != Wrote::default());
         let forgotten = left.len() < recorded;
         let other = match whose::check(file, &state, blueprint) {
             Ok(other) => other,
@@ -116,7 +120,9 @@ impl<'a> Prepared<'a> {
             let mut later = self.steps.iter().skip(at + 1).flat_map(|step| clones::places(step));
             later.any(|other| Some(other.as_path()) == place)
         };
-        let is_its = |former: &Former| former.of == Some(at) || former.of.is_none() && former.name == name;
+        let file = self.steps[at].file.as_str();
+        let was_moved = |former: &Former| former.of.is_none() && former.name == name && !former.is_in(file);
+        let is_its = |former: &Former| former.of == Some(at) || was_moved(former);
         self.left = left.into_iter().filter(|former| !is_its(former) || is_awaited(former)).collect();
     }
 
@@ -136,17 +142,13 @@ impl<'a> Prepared<'a> {
             });
         }
         let record = self.records[at].as_ref().filter(|_| !self.anew);
-        // A task that was mended after it failed has no record of its own; one that was put back has that of what it did
-        // before, and has done something else since.
+        // A task that was mended after it failed has no record of its own, but that it was not reached; one that was put
+        // back has that of what it did before, and has done something else since.
         if !self.anew && self.failed_before(at) {
             match record {
-                None => return Ok(Decision::Run(Some("it failed, and has changed since".to_owned()))),
-                Some(record) if record.outcome == Ending::Done => {
-                    return Ok(Decision::Run(Some(
-                        "it failed when it was another one, and was put back since".to_owned(),
-                    )));
-                }
-                Some(_) => {}
+                Some(record) if record.outcome == Ending::Done => return Ok(Decision::Run(Some(PUT_BACK.to_owned()))),
+                Some(record) if !record.is_unreached() => {}
+                _ => return Ok(Decision::Run(Some("it failed, and has changed since".to_owned()))),
             }
         }
         let reason = match &self.traces[at] {

@@ -17,13 +17,15 @@ use super::seen::{Seen, What};
 use super::state::{Ending, Left, Record};
 use super::vanished::is_named;
 use crate::event::listed;
-use crate::target::host::{How, Renew, Verdict, name_to_keep};
+use crate::target::host::{How, Renew, Verdict, kept_beside, name_to_keep};
 use crate::target::{commit_of, in_root};
 
 /// The action whose clones are exchanged: nothing in them says where they were made.
 const EXCHANGED: &str = "git_clone";
 /// Paths that are named.
 const SHOWN: usize = 3;
+/// In the place of a commit that there is not.
+const UNFINISHED: &str = "unfinished";
 const AWAY: &str = "Move it away, or put that elsewhere, and install again";
 
 /// What becomes of a task's own earlier clone.
@@ -52,6 +54,12 @@ impl Prepared<'_> {
             }
             if let Some((record, files)) = self.cloned(store, at, own, &place)? {
                 return self.renewal_of(store, root, at, &place, (record, own == Some(record)), &files).map(Some);
+            }
+            // What a first clone that was cut off has left.
+            if self.was_cut_off(at) && self.steps[at].action == EXCHANGED {
+                let there = commit_of(root, &in_root(&place.join(GIT))).unwrap_or_else(|| UNFINISHED.to_owned());
+                let how = How::Whole { kept: name_to_keep(root, &place, &there)?, mode: None };
+                return Ok(Some(Renewal::Anew(Renew { place, how })));
             }
             if self.is_listed_elsewhere(store, at, own, &place)? {
                 return Ok(Some(Renewal::Refused(format!(
@@ -132,14 +140,11 @@ impl Prepared<'_> {
             Ok(Renewal::Refused(format!("{is}, and {what}{}. {rest}", listed(paths, SHOWN))))
         };
         let mut changed = changed(root, place, &expected)?;
-        let git = place.join(GIT).display().to_string();
         // What the task itself has checked out: a later one may have gone on from there.
-        let commit = match files.get(&git).map(|seen| &seen.what) {
-            Some(What::Repository(commit)) => commit.clone(),
-            _ => String::new(),
-        };
+        let commit = recorded(files, place).unwrap_or_default();
         let there = commit_of(root, &in_root(&place.join(GIT)));
-        let how = if own && (self.only.is_some() || record.left() == Some(Left::Undone)) {
+        let cut_off = self.was_cut_off(at);
+        let how = if own && !cut_off && (self.only.is_some() || record.left() == Some(Left::Undone)) {
             let elsewhere = moved(root, &expected)?;
             if !elsewhere.is_empty() {
                 return refused("somebody has worked in it since: ", &elsewhere, AWAY);
@@ -149,7 +154,7 @@ impl Prepared<'_> {
                 Err(blocked) => return refused("something else stands in the place of ", &blocked, AWAY),
             }
         // Of an exchange that was cut off, the new clone may be there already.
-        } else if changed.is_empty() || self.was_cut_off(at) && there.as_ref().is_some_and(|there| *there != commit) {
+        } else if changed.is_empty() || cut_off && there.as_ref().is_some_and(|there| *there != commit) {
             let inner = self.changed_below(store, root, at, place)?;
             if !inner.is_empty() {
                 return refused("what another task has cloned in it was changed since: ", &inner, AWAY);
@@ -182,24 +187,41 @@ impl Prepared<'_> {
             return Ok((Verdict::Refused(why), Vec::new()));
         }
         let commit = |of: &Path| commit_of(root, &in_root(&of.join(GIT)));
-        if commit(place).is_none() || commit(place) != commit(new) {
+        let (is, fresh, cut_off) = (commit(place), commit(new), self.was_cut_off(at));
+        let refused = |why: String| Ok((Verdict::Refused(why), Vec::new()));
+        let known = self.cloned(store, at, own, place)?;
+        if is.is_none() || is != fresh {
+            let recorded = known.and_then(|(_, files)| recorded(&files, place));
+            // An exchange that was cut off leaves the recorded one beside: else it is somebody's own commit.
+            let was_exchanged = || kept_beside(root, place).iter().any(|kept| commit(kept) == recorded);
+            if cut_off && recorded.is_some() && is.is_some() && is != recorded && !was_exchanged() {
+                return refused(format!(
+                    "{}: its commit is another than this task has cloned. {AWAY}",
+                    place.display()
+                ));
+            }
+            return Ok((Verdict::Use, Vec::new()));
+        }
+        // Of a task that was changed, more than the commit may be another: owners, modes, submodules, how deep it is.
+        if own.is_none_or(Record::is_unreached) {
             return Ok((Verdict::Use, Vec::new()));
         }
         let inside: Vec<PathBuf> = clones::files_of(root, new);
         let there = |inside: &PathBuf| in_root(&place.join(inside));
-        if self.was_cut_off(at) {
-            let mut changed = Vec::new();
-            for inside in &inside {
-                let (one, other) = (Seen::at(root, &in_root(&new.join(inside)))?, Seen::at(root, &there(inside))?);
-                if one.what != other.what {
-                    changed.push(inside.display().to_string());
-                }
+        let mut changed = Vec::new();
+        for inside in inside.iter().filter(|_| cut_off) {
+            let (one, other) = (Seen::at(root, &in_root(&new.join(inside)))?, Seen::at(root, &there(inside))?);
+            if !one.differences(&other).is_empty() {
+                changed.push(inside.display().to_string());
             }
-            if !changed.is_empty() {
-                let (shown, changed) = (place.display(), listed(&changed, SHOWN));
-                let why = format!("{shown} is what this task clones, and was changed since: {changed}. {AWAY}");
-                return Ok((Verdict::Refused(why), Vec::new()));
-            }
+        }
+        if !changed.is_empty() && known.is_none() {
+            // A first clone that was cut off has not all of its files.
+            return Ok((Verdict::Use, Vec::new()));
+        }
+        if !changed.is_empty() {
+            let (shown, changed) = (place.display(), listed(&changed, SHOWN));
+            return refused(format!("{shown} is what this task clones, and was changed since: {changed}. {AWAY}"));
         }
         Ok((Verdict::Same, inside.iter().map(there).collect()))
     }
@@ -257,6 +279,14 @@ impl Prepared<'_> {
             expected.extend(files(store, &record.wrote)?.into_iter().filter(|(path, _)| known.contains_key(path)));
         }
         Ok(expected)
+    }
+}
+
+/// The commit that was checked out in `place` when it was recorded.
+fn recorded(files: &Files, place: &Path) -> Option<String> {
+    match &files.get(place.join(GIT).to_str()?)?.what {
+        What::Repository(commit) => Some(commit.clone()),
+        _ => None,
     }
 }
 

@@ -56,7 +56,8 @@ fn prepare(file: &OwnedFd) -> io::Result<(RunSpec, Option<Terminal>)> {
     let spec = read_spec(file)?;
     let other = |error: super::SandboxError| io::Error::other(error.to_string());
     mounts::enter(&spec).map_err(other)?;
-    rustix::system::sethostname(b"alloy")?;
+    rustix::system::sethostname(b"alloy")
+        .map_err(|errno| io::Error::other(format!("cannot set the host name: {errno}")))?;
     compat::adopt_personality();
     if !spec.network {
         scope::raise_loopback()?;
@@ -68,7 +69,7 @@ fn prepare(file: &OwnedFd) -> io::Result<(RunSpec, Option<Terminal>)> {
     privilege::restrict(!spec.network).map_err(other)?;
     if spec.argv.is_empty() {
         // All that a command's own process does before it becomes the command.
-        rustix::process::setsid()?;
+        rustix::process::setsid().map_err(|errno| told(&own(0, errno)))?;
         User::of(&spec.identity, spec.keep_groups).take_over().map_err(|refused| told(&refused))?;
     }
     Ok((spec, terminal))

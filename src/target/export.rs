@@ -32,6 +32,7 @@ pub(super) fn export(store: &Store, blobs: &[Digest], mut file: File) -> Result<
             io::copy(&mut reader, &mut io::sink()).map_err(failed(blob))
         })?;
     }
+    absent.settle(&root);
     let exclude = as_it_is();
     let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
     // All that is written is seen by whoever reads; in a new file, zeros need not be.

@@ -136,6 +136,12 @@ pub enum TargetError {
         /// What stands there.
         what: &'static str,
     },
+    /// A login shell that ended well before it came to its command.
+    #[error("the login shell of {user} ended before the command began, which was not run")]
+    Unbegun {
+        /// Whose.
+        user: String,
+    },
     /// A clone that stays as it is, and why.
     #[error("{0}")]
     Kept(String),
@@ -320,6 +326,11 @@ impl TargetError {
             Self::Command { what: LOGIN_ENVIRONMENT, .. } => Some(
                 "a script of /etc/profile.d or of the user's own profile ends the shell, or fails: mend what it says, or do \
                  without, with `env_from_profile: false` in the manifest's `image`"
+                    .into(),
+            ),
+            Self::Unbegun { .. } => Some(
+                "a script of /etc/profile.d or of the user's own profile leaves the shell (`exit`, `exec`): let it do so in \
+                 interactive shells alone (`case $- in *i*) …`)"
                     .into(),
             ),
             Self::Shell { .. } => Some(

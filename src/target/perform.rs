@@ -1,6 +1,8 @@
 //! Ops at a site: files through the root's handle, commands as the site runs them.
 
+mod begun;
 mod copy;
+mod ensure;
 mod files;
 mod packages;
 mod shells;
@@ -16,6 +18,7 @@ use super::attributes;
 use super::request::Outcome;
 use super::site::Site;
 use super::{dangling, not_created};
+use begun::Begun;
 use shells::Paths;
 pub use shells::{MARKER, environment_line};
 
@@ -317,13 +320,22 @@ impl<'a> Performer<'a> {
             return self.run(&argv, &root, env, cwd);
         };
         let account = accounts.user(user)?;
-        let argv = shells::command_line(&account, command, &self.paths())?;
+        let (argv, marked) = shells::command_line(&account, command, &self.paths())?;
         // As su has it: an account may have a home that is not there.
         let there =
             |home: &str| self.root().metadata_followed(Path::new(home)).is_ok_and(|it| it.kind == FileKind::Directory);
         let home = || Some(account.home.as_str()).filter(|home| there(home));
         let cwd = cwd.or_else(home).unwrap_or("/").to_owned();
-        self.run(&argv, &account, env, Some(&cwd))
+        if !marked {
+            return self.run(&argv, &account, env, Some(&cwd));
+        }
+        let output = self.output;
+        let begun = Begun::new(output);
+        let exit = self.run_to(&argv, &account, env, Some(&cwd), &|piece| begun.take(piece));
+        match (exit, begun.end()) {
+            (Ok(0), false) => Err(TargetError::Unbegun { user: account.name }),
+            (exit, _) => exit,
+        }
     }
 
     fn run(
@@ -333,10 +345,21 @@ impl<'a> Performer<'a> {
         env: &BTreeMap<String, String>,
         cwd: Option<&str>,
     ) -> Result<i32, TargetError> {
+        self.run_to(argv, account, env, cwd, self.output)
+    }
+
+    fn run_to(
+        &mut self,
+        argv: &[String],
+        account: &Account,
+        env: &BTreeMap<String, String>,
+        cwd: Option<&str>,
+        output: &dyn Fn(&[u8]),
+    ) -> Result<i32, TargetError> {
         let mut extra = self.assigned(account)?;
         extra.extend(env.clone());
         extra.extend(self.lent.iter().map(|place| (PACKAGES.to_owned(), place.display().to_string())));
-        self.site.run(argv, account, &extra, cwd.unwrap_or("/"), self.output)
+        self.site.run(argv, account, &extra, cwd.unwrap_or("/"), output)
     }
 
     /// The variables of the step, with what they refer to.
@@ -359,28 +382,6 @@ impl<'a> Performer<'a> {
     fn paths(&self) -> Paths<'_> {
         let set = self.assignments.iter().filter(|(name, _)| name == "PATH");
         Paths { base: self.site.base_path(), set: set.filter_map(|(_, value)| EnvValue::read(value).ok()).collect() }
-    }
-
-    fn ensure_user(&mut self, name: &str, uid: u32) -> Result<i32, TargetError> {
-        let accounts = self.accounts()?;
-        if accounts.user(name).is_ok_and(|account| account.name == name) {
-            return Ok(0);
-        }
-        let mut argv: Vec<String> = ["useradd", "--create-home", "--shell", "/bin/bash"].map(str::to_owned).to_vec();
-        let taken = accounts.user(&uid.to_string()).is_ok_and(|account| account.name != uid.to_string());
-        if !taken {
-            argv.extend(["--uid".to_owned(), uid.to_string()]);
-        }
-        argv.push(name.to_owned());
-        self.as_root(&argv)
-    }
-
-    fn ensure_group(&mut self, name: &str) -> Result<i32, TargetError> {
-        let accounts = self.accounts()?;
-        if accounts.gid(name).is_ok() {
-            return Ok(0);
-        }
-        self.as_root(&["groupadd".to_owned(), name.to_owned()])
     }
 }
 

@@ -27,13 +27,12 @@ fn an_exchange_that_was_cut_off_is_gone_on_with() {
     at.ask_for("v2");
     at.install(&[]).ok();
     let cut = cut_off(&first, &read());
-    let kept = at.earlier();
     // The new clone is there: it is what is wanted.
     fs::write(&state, &cut).unwrap();
     at.install(&[]).ok();
     at.is_as_if_fresh("v2");
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
-    assert_eq!(at.all(), ["r"]);
+    assert_eq!(at.all().len(), 2, "{:?}", at.all());
     // What somebody has done to it since is theirs.
     fs::write(&state, &cut).unwrap();
     fs::write(at.host.at("opt/r/src/f"), "mine").unwrap();
@@ -50,7 +49,9 @@ fn an_exchange_that_was_cut_off_is_gone_on_with() {
     // The same where nothing was exchanged: an edit in the clone is refused.
     let place = at.host.at("opt/r");
     fs::remove_dir_all(&place).unwrap();
-    fs::rename(kept.path().join("r"), &place).unwrap();
+    let first = |name: &String| name.starts_with(".r.before-") && at.host.read(&format!("opt/{name}/src/f")) == "one\n";
+    let kept = at.all().into_iter().find(first).unwrap();
+    fs::rename(at.host.at("opt").join(kept), &place).unwrap();
     fs::write(&state, &cut).unwrap();
     at.ask_for("v2");
     fs::write(at.host.at("opt/r/src/f"), "mine").unwrap();
@@ -70,6 +71,45 @@ fn what_is_in_a_clone_that_stays_is_not_recorded() {
     fs::remove_dir_all(at.host.at("opt/r/nested")).unwrap();
     assert!(at.drift().ok().stdout.starts_with("no drift: "));
     assert_eq!(at.all(), ["r"]);
+}
+
+#[test]
+fn more_than_the_commit_may_be_another() {
+    let at = Install::new();
+    let ask = |more: &str| {
+        let task = clone(&at.url, "v1").replacen("dest: /opt/r", &format!("dest: /opt/r{more}"), 1);
+        fs::write(at.blueprint.path().join("tasks.yml"), task).unwrap();
+    };
+    ask(", submodules: false");
+    at.install(&[]).ok();
+    assert!(!at.host.at("opt/r/part/part.c").exists());
+    ask("");
+    at.install(&[]).ok();
+    at.is_as_if_fresh("v1");
+    ask(", owner: nobody, mode: '0700'");
+    at.install(&[]).ok();
+    let (mode, owner, _) = at.host.attributes("opt/r/src/f");
+    assert_eq!((mode & 0o777, owner), (0o700, 65_534));
+    assert!(at.drift().ok().stdout.starts_with("no drift: "));
+}
+
+#[test]
+fn a_first_clone_that_was_cut_off_is_made_anew() {
+    let at = Install::new();
+    let state = at.blueprint.path().join("alloy.state.yml");
+    at.install(&[]).ok();
+    let whole = fs::read_to_string(&state).unwrap();
+    let (head, rest) = whole.split_once("  - name: ").unwrap();
+    let none = format!("{head}  - name: {rest}");
+    let cut = cut_off(&none, &none);
+    // Without what was there before.
+    let second = cut.match_indices("  - name: ").nth(1).unwrap().0;
+    fs::write(&state, format!("{head}{}", &cut[second..])).unwrap();
+    fs::remove_dir_all(at.host.at("opt/r/src")).unwrap();
+    fs::remove_file(at.host.at("opt/r/.git/HEAD")).unwrap();
+    let said = at.install(&[]).ok().stderr;
+    assert!(said.contains("the earlier one is /opt/.r.before-unfinished"), "{said}");
+    at.is_as_if_fresh("v1");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::support::{Store, blueprint, text, tool};
 type Case = (&'static str, &'static [&'static [&'static str]], &'static str);
 
 /// All lie below `odd/NAME`, and `@` stands for that in links that are absolute.
-const CASES: [Case; 28] = [
+const CASES: [Case; 29] = [
     (
         "whiteout-through-a-link",
         &[&["etc/gone", "etc/stays", "loc -> @/etc"], &["loc/.wh.gone"]],
@@ -33,7 +33,8 @@ const CASES: [Case; 28] = [
     ("link-becomes-a-directory", &[&["etc/x", "a -> etc"], &["a/", "a/y"]], "a/ a/y etc/ etc/x"),
     ("whiteout-below-a-file", &[&["a"], &["a/.wh.x", "a/.wh..wh..opq"]], "a"),
     ("node-of-no-device", &[&["a", "b"], &["a char"]], "b"),
-    ("node-of-a-device", &[&["a", "b"], &["a null", "c null"]], "b"),
+    ("node-of-a-device", &[&["a", "b"], &["a null", "c null", "d = c"]], "b"),
+    ("node-that-is-gone", &[&["a null", "b null", "d/c null", "e"], &[".wh.a", "b", ".wh.d"]], "b e"),
     ("link-to-a-lower-file", &[&["d/a", "l -> d"], &["h = d/a", "i = l/a"]], "d/ d/a h i l@"),
     ("opaque-first", &[&["d/a"], &["d/.wh..wh..opq", "d/c"]], "d/ d/c"),
     ("opaque-last", &[&["d/a"], &["d/c", "d/.wh..wh..opq"]], "d/ d/c"),
@@ -53,12 +54,13 @@ const CASES: [Case; 28] = [
 
 /// What umoci 0.4 fails at (a file in the way of a directory, whiteouts of dots), keeps (nodes, and what is below names
 /// of whiteouts), or takes by the very name that a layer has for a link's target.
-const NOT_UMOCI: [&str; 8] = [
+const NOT_UMOCI: [&str; 9] = [
     "file-becomes-a-directory",
     "whiteout-below-a-file",
     "whiteouts-of-dots",
     "node-of-no-device",
     "node-of-a-device",
+    "node-that-is-gone",
     "link-to-a-lower-file",
     "below-a-whiteout",
     "below-a-name-of-aufs",
@@ -140,7 +142,7 @@ fn odd_layers_are_the_same_to_everybody() {
     let mut arguments = vec!["build", text(odd.path()), "--base", &base, "-t", "odd:1", "--no-attest"];
     outputs.iter().for_each(|output| arguments.extend(["-o", output]));
     let said = store.run(&arguments).ok().stderr;
-    let nodes = ["no-device/a", "a-device/a", "a-device/c"].map(|path| format!("odd/node-of-{path}"));
+    let nodes = ["no-device/a", "a-device/a", "a-device/c", "a-device/d"].map(|path| format!("/odd/node-of-{path}"));
     for kind in ["tar", "dir"] {
         let told = format!("{} is without device nodes, which the image keeps: {}", text(&at(kind)), nodes.join(", "));
         assert!(said.contains(&told), "{told}: {said}");

@@ -27,6 +27,8 @@ fn a_command_runs_as_asked() {
     // A working directory that no layer has is made, as other tools do.
     let there = store.run(&["run", "-w", "/made/here", "running", "--", "sh", "-c", "pwd; stat -c %U%a ."]).ok();
     assert_eq!(there.stdout, "/made/here\nroot755\n");
+    let there = store.run(&["run", "-w", "../made/../other/./here", "running", "--", "pwd"]).ok();
+    assert_eq!(there.stdout, "/other/here\n");
     let said = store.run(&["run", "-w", "/etc/passwd/x", "running", "true"]).fails(1).stderr;
     assert!(said.contains("/etc/passwd"), "{said}");
     store.run(&["run", "running", "no-such-program"]).fails(127);

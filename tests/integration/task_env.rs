@@ -63,7 +63,8 @@ fn the_image_s_environment_holds_for_tasks() {
 #[test]
 fn a_login_shell_of_a_task_has_the_base_s_tools() {
     build("env-tools", "  env: {PATH: '/opt/go/bin:$PATH'}\n", "[]\n");
-    let manifest = "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {base: env-tools, user: dev, env_from_profile: true}\n";
+    let manifest =
+        "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {base: env-tools, user: dev, env_from_profile: true}\n";
     let task_file = "- {name: place, action: run_command, reason: test, command: 'chmod 777 /srv'}
 - {name: path, action: run_command, reason: test, command: 'echo $PATH > /srv/path', run_as: dev}
 - {name: own, action: run_command, reason: test, command: 'echo $PATH > /srv/own', run_as: dev, env: {PATH: '/x:$PATH'}}
@@ -74,6 +75,20 @@ fn a_login_shell_of_a_task_has_the_base_s_tools() {
     let path = shown("env-tools-task", "echo $PATH");
     assert!(path.contains("/opt/go/bin:/usr/local/sbin:/usr/local/bin:"), "{path}");
     assert_eq!(shown("env-tools-task", "cat /srv/path /srv/own"), format!("{path}/x:{path}"));
+}
+
+#[test]
+fn a_profile_that_leaves_the_shell_is_no_success() {
+    let task_file =
+        "- {name: profile, action: write_env_file, file: /etc/profile.d/leave.sh, content: 'echo bye; exit 0'}
+- {name: never, action: run_command, reason: test, command: 'touch /srv/never', run_as: dev}
+";
+    let manifest = "name: x\nversion: 1.0.0\nrun_order: [a.yml]\nimage: {user: dev}\n";
+    let directory = blueprint(&[("manifest.yml", manifest), ("a.yml", task_file)]);
+    let said = shared().run(&["build", text(directory.path()), "--no-attest"]).fails(1).stderr;
+    for part in ["never: the login shell of dev ended before the command began", "bye", "(`exit`, `exec`)"] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
 }
 
 #[test]

@@ -218,6 +218,31 @@ fn a_record_of_a_task_that_is_gone_says_nothing_of_what_came_later() {
 }
 
 #[test]
+fn a_task_that_failed_and_was_mended_is_done_whatever_it_creates() {
+    let (host, store) = (Host::debian(), Store::new());
+    let with = |command: &str| {
+        format!("- {{name: build, action: run_command, reason: r, command: '{command}', creates: /opt/tool}}\n")
+    };
+    let blueprint = tasks(&with("mkdir /opt/tool; exit 1"));
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    fs::write(blueprint.path().join("tasks.yml"), with("mkdir -p /opt/tool; echo done > /opt/tool/bin")).unwrap();
+    host.install(&store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("opt/tool/bin"), "done\n");
+    assert!(host.install(&store, blueprint.path(), &[]).ok().stdout.starts_with("0 done"));
+}
+
+#[test]
+fn the_failure_of_one_task_is_not_that_of_another_of_its_name() {
+    let (host, store) = (Host::debian(), Store::new());
+    let first = "- {name: x, action: run_command, reason: r, command: 'echo one >> /etc/names'}\n";
+    let blueprint = tasks(&format!("{first}- {{name: x, action: run_command, reason: r, command: 'exit 1'}}\n"));
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    fs::write(blueprint.path().join("tasks.yml"), first).unwrap();
+    host.install(&store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("etc/names"), "one\n");
+}
+
+#[test]
 fn a_task_that_failed_in_another_form_is_done_again_when_it_is_put_back() {
     let (host, store) = (Host::debian(), Store::new());
     let with = |command: &str| format!("- {{name: write, action: run_command, reason: r, command: '{command}'}}\n");
@@ -230,7 +255,7 @@ fn a_task_that_failed_in_another_form_is_done_again_when_it_is_put_back() {
     fs::write(&place, with("echo one > /etc/form")).unwrap();
     let said = host.install(&store, blueprint.path(), &["--dry-run"]).ok().stdout;
     assert!(said.contains("run   write: it failed when it was another one, and was put back since"), "{said}");
-    host.install(&store, blueprint.path(), &[]).ok();
+    host.install(&store, blueprint.path(), &["--repair"]).ok();
     assert_eq!(host.read("etc/form"), "one\n");
     host.drift(&store, &["--blueprint-dir", text(blueprint.path())]).ok();
     assert!(host.install(&store, blueprint.path(), &[]).ok().stdout.starts_with("0 done"));

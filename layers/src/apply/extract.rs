@@ -72,7 +72,9 @@ pub(crate) struct Extractor<'a> {
     pub(super) whiteouts: Vec<PathBuf>,
     /// Nothing of what is below is seen.
     pub(super) hides_all: bool,
-    skipped: Vec<String>,
+    pub(super) skipped: Vec<String>,
+    /// What was below and is gone, of [`Form::Plain`].
+    pub(super) gone: Vec<PathBuf>,
     /// By attribute, the first file that is without it.
     left: BTreeMap<String, String>,
     /// The tree depends on those below it.
@@ -91,6 +93,7 @@ pub(crate) struct Finished {
     pub(crate) left_attributes: BTreeMap<String, String>,
     pub(crate) implied_parents: bool,
     pub(crate) whiteouts: Vec<PathBuf>,
+    pub(crate) gone: Vec<PathBuf>,
 }
 
 impl<'a> Extractor<'a> {
@@ -105,6 +108,7 @@ impl<'a> Extractor<'a> {
             whiteouts: Vec::new(),
             hides_all: false,
             skipped: Vec::new(),
+            gone: Vec::new(),
             left: BTreeMap::new(),
             implied: false,
             unlinked: None,
@@ -115,6 +119,13 @@ impl<'a> Extractor<'a> {
 
     /// Makes what `entry` says, in place of what is there.
     pub(crate) fn place(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), ApplyError> {
+        let node;
+        let entry = if self.leads_to_a_node(entry)? {
+            node = Entry { kind: Kind::CharDevice, device: (0, 0), ..entry.clone() };
+            &node
+        } else {
+            entry
+        };
         let name = file_name(&entry.path).to_owned();
         let at_root = entry.path.as_os_str().is_empty();
         let target = match entry.kind {
@@ -190,7 +201,7 @@ impl<'a> Extractor<'a> {
 
     /// Leaves out a device node. In its place nothing is seen, whatever is below.
     fn skip(&mut self, path: &Path, name: &OsStr) -> Result<(), ApplyError> {
-        self.skipped.push(path.to_string_lossy().into_owned());
+        self.skipped.push(absolute(path));
         self.made.remove(path);
         match &self.parent {
             Some((_, parent)) if self.policy.form == Form::OverlayLower => {
@@ -208,9 +219,14 @@ impl<'a> Extractor<'a> {
         self.hide_all()?;
         self.drop_hidden_whiteouts()?;
         std::mem::take(&mut self.last).set(self.root)?;
-        let Self { skipped, left, implied, whiteouts, .. } = self;
-        Ok(Finished { skipped_devices: skipped, left_attributes: left, implied_parents: implied, whiteouts })
+        let Self { skipped, left, implied, whiteouts, gone, .. } = self;
+        Ok(Finished { skipped_devices: skipped, left_attributes: left, implied_parents: implied, whiteouts, gone })
     }
+}
+
+/// A path of the root as messages have it.
+pub(super) fn absolute(path: &Path) -> String {
+    Path::new("/").join(path).to_string_lossy().into_owned()
 }
 
 /// Forgets what was made below `path`, and is gone.

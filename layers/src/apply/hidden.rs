@@ -32,6 +32,7 @@ impl Extractor<'_> {
         match self.policy.form {
             Form::Plain => match self.root.directory_without_links(&parent)? {
                 Some(directory) => {
+                    self.gone.push(path);
                     self.last.stays(&directory, self.policy.opens())?;
                     Ok(directory.remove_all(name)?)
                 }
@@ -67,7 +68,10 @@ impl Extractor<'_> {
                 make_opaque(&self.root.directory(parent)?, name)?;
                 self.clear(path)
             }
-            Form::Plain => self.clear(path),
+            Form::Plain => {
+                self.gone.push(path.clone());
+                self.clear(path)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::ApplyError;
-use super::extract::{Extractor, forget_below};
+use super::extract::{Extractor, absolute, forget_below};
 use super::hidden::is_whiteout;
 use super::seen::{Seen, seen};
 use crate::diff::is_overlay_attribute;
@@ -36,6 +36,15 @@ impl Extractor<'_> {
         self.last.forget(place);
         self.implied_at.remove(place);
         Ok(self.root.remove_all(place)?)
+    }
+
+    /// True for a hard link to a device node that was left out.
+    pub(super) fn leads_to_a_node(&mut self, entry: &Entry) -> Result<bool, ApplyError> {
+        if entry.kind != Kind::HardLink || self.skipped.is_empty() {
+            return Ok(false);
+        }
+        let target = self.way(entry.link.parent().unwrap_or(Path::new("")))?.join(file_name(&entry.link));
+        Ok(self.skipped.contains(&absolute(&target)))
     }
 
     /// Makes sure that the file which `entry` links to is there, and gives the way to it. `None` if it can only be in

@@ -27,6 +27,13 @@ pub(in crate::cli) struct Item {
     pub(in crate::cli) bytes: u64,
 }
 
+impl Item {
+    /// True for what an interrupted download has left.
+    pub(in crate::cli) fn is_half(&self) -> bool {
+        matches!(&self.what, What::Path(path) if is_half(path))
+    }
+}
+
 pub(super) enum What {
     Blob(Digest),
     Tree(String),
@@ -206,8 +213,12 @@ pub(in crate::cli) fn is_json(path: &Path) -> bool {
 }
 
 /// An unfinished download, or what the server said of it, that is old, and its key.
+fn is_half(path: &Path) -> bool {
+    ["part", "validator"].iter().any(|end| path.extension().is_some_and(|found| found == *end))
+}
+
 fn unfinished(path: &Path) -> Option<(PathBuf, String)> {
-    if !["part", "validator"].iter().any(|end| path.extension().is_some_and(|found| found == *end)) {
+    if !is_half(path) {
         return None;
     }
     let changed = path.symlink_metadata().ok()?.modified().ok()?;

@@ -111,6 +111,7 @@ impl Directory {
                 apply(reader, &directory, &options).map_err(failed).map(|applied| absent.add(applied))
             })?;
         }
+        absent.settle(&directory);
         fs::set_permissions(staged.path(), PermissionsExt::from_mode(0o755)).map_err(&failed)?;
         // One after the other: who is second replaces what the first has put there.
         let _lock = store.lock(WRITTEN)?;

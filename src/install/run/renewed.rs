@@ -74,7 +74,7 @@ impl Run<'_> {
     /// Records that the clone of the task `at`, of which there is this record, stays as it is. One of an earlier revision
     /// has a record of its own.
     pub(super) fn stays(&mut self, at: usize, standing: Option<Record>, why: String) -> Result<()> {
-        match standing.filter(|record| record.outcome == Ending::Done) {
+        match standing.filter(|record| record.outcome != Ending::Failed) {
             Some(record) => {
                 self.prepared.records[at] = Some(record);
                 self.save()

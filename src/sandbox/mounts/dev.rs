@@ -35,7 +35,8 @@ pub(super) fn mount(root: &OwnedFd, stdio: Stdio) -> Result<(), SandboxError> {
         }
     }
     for directory in ["/dev/pts", "/dev/shm"] {
-        mount_point(root, Path::new(directory), true).map_err(|e| SandboxError::setup(directory, e))?;
+        mount_point(root, Path::new(directory), true)
+            .map_err(|e| SandboxError::setup(format!("make {directory}"), e))?;
     }
     const PTS: &str = "newinstance,ptmxmode=0666,mode=0620";
     match file_system(root, "/dev/pts", "devpts", flags, &format!("{PTS},gid=5")) {

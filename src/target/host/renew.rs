@@ -163,7 +163,9 @@ impl Beside {
                 return Err(error.into());
             }
             // What an installation that was cut off has left, and nothing else, goes.
-            let ours = parent.directory(called).is_ok_and(|left| left.metadata(OsStr::new(MARK)).is_ok());
+            let ours = parent.directory(called).is_ok_and(|left| {
+                left.metadata(OsStr::new(MARK)).is_ok() || left.names().is_ok_and(|names| names.is_empty())
+            });
             if !ours || !is_ours_alone(&parent)? {
                 return Err(TargetError::Kept(format!(
                     "{} is there already: an installation that was cut off has left it, or somebody else has made it. \

@@ -1,6 +1,7 @@
 //! Command lines by which login shells run what a task says. Not all of them speak the language of sh(1), and no text
 //! that holds a secret stands on a command line.
 
+use crate::image::path_directories;
 use crate::op::{Command, EnvValue, RUN_SCRIPT};
 use crate::target::TargetError;
 use crate::target::accounts::Account;
@@ -74,10 +75,8 @@ impl Paths<'_> {
     fn script(&self) -> String {
         let mut script = self.base.map(merging).unwrap_or_default();
         script.extend(self.set.iter().map(|path| format!("PATH=\"{}\"; ", path.for_shell())));
-        if !script.is_empty() {
-            script.push_str("export PATH; ");
-        }
-        script
+        // A profile may have made it one that nobody sets.
+        if script.is_empty() { script } else { format!("if (PATH=$PATH) 2>/dev/null; then {script}export PATH; fi; ") }
     }
 }
 
@@ -98,7 +97,7 @@ fn merging(base: &str) -> String {
     let quoted = |directory: &str| format!("'{}'", directory.replace('\'', r"'\''"));
     let mut script = ADD.to_owned();
     let mut following = "''".to_owned();
-    for directory in base.split(':').rev().filter(|directory| !directory.is_empty()).map(quoted) {
+    for directory in path_directories(base).into_iter().rev().map(quoted) {
         script.push_str(&format!("alloy_path {directory} {following}; "));
         following = directory;
     }
@@ -106,26 +105,38 @@ fn merging(base: &str) -> String {
     script
 }
 
-/// The command line by which the login shell of `account` runs `command`. A profile may set `PATH` anew: `paths` are
-/// set after it, where the shell speaks the language of sh(1) and lets it be set.
-pub(super) fn command_line(account: &Account, command: &Command, paths: &Paths) -> Result<Vec<String>, TargetError> {
-    let set = paths.script();
+/// Shells that print without another program.
+const PRINTING: [&str; 8] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "yash", "busybox"];
+/// Prints [`MARKER`].
+const MARK: &str = r"printf '\0alloy\0'; ";
+
+/// The command line by which the login shell of `account` runs `command`, and whether it prints [`MARKER`] when it has come
+/// to that. A profile may set `PATH` anew: `paths` are set after it, where the shell speaks the language of sh(1) and lets
+/// it be set.
+pub(super) fn command_line(
+    account: &Account,
+    command: &Command,
+    paths: &Paths,
+) -> Result<(Vec<String>, bool), TargetError> {
+    let shell = account.command_shell();
+    let called = shell.rsplit('/').next().unwrap_or_default();
+    let marked = PRINTING.contains(&called);
+    let set = format!("{}{}", if marked { MARK } else { "" }, paths.script());
     let login = |shell: &str, text: &str| match Language::of(shell) {
         Language::Posix if !set.is_empty() && !restricted(shell) => login_shell(shell, &format!("{set}{text}")),
         _ => login_shell(shell, text),
     };
-    let shell = account.command_shell();
     let language = Language::of(shell);
     let words = match command {
         Command::Shell(text) if text == RUN_SCRIPT => match language {
-            Language::Posix => return Ok(login(shell, text)),
-            Language::Csh => return Ok(owned(&["/bin/sh", "-c", &by_pipe(CSH_SCRIPT), shell, CSH_LOGIN])),
-            Language::Fish => return Ok(owned(&["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), shell])),
+            Language::Posix => return Ok((login(shell, text), marked)),
+            Language::Csh => return Ok((owned(&["/bin/sh", "-c", &by_pipe(CSH_SCRIPT), shell, CSH_LOGIN]), false)),
+            Language::Fish => return Ok((owned(&["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), shell]), false)),
             Language::Unknown => {
                 return Err(TargetError::Shell { user: account.name.clone(), shell: shell.to_owned() });
             }
         },
-        Command::Shell(text) => return Ok(login(shell, text)),
+        Command::Shell(text) => return Ok((login(shell, text), marked)),
         Command::Strict(text) => &strict(text),
         Command::Argv(words) => words,
     };
@@ -135,7 +146,7 @@ pub(super) fn command_line(account: &Account, command: &Command, paths: &Paths) 
         Language::Fish => [login_shell(shell, "exec $argv"), owned(&["/bin/sh", "-c", EXEC])].concat(),
     };
     line.extend(words.iter().cloned());
-    Ok(line)
+    Ok((line, marked))
 }
 
 /// True of shells that redirect nothing and let nobody set `PATH`.
@@ -220,6 +231,7 @@ mod tests {
             ("/usr/bin:/bin:/games", "/bin:/last", "/usr/bin:/bin:/games:/last"),
             ("/a b:/c", "/it's *:/c:$HOME", "/a b:/it's *:/c:$HOME"),
             ("/only", "", "/only"),
+            ("/usr/bin:/bin", "/first:/usr/bin:/bin:/first:/usr/bin", "/first:/usr/bin:/bin"),
         ] {
             assert_eq!(merged(profile, base), [expected, expected], "{profile} with {base}");
             assert_eq!(crate::image::merged_path(profile, base), expected);
@@ -229,9 +241,11 @@ mod tests {
     #[test]
     fn a_script_with_a_secret_is_told_in_the_shells_own_language() {
         let script = Command::Shell(RUN_SCRIPT.to_owned());
-        let line = |shell| command_line(&account(shell), &script, &Paths::default());
-        assert_eq!(line("/bin/bash").unwrap(), ["/bin/bash", "-l", "-c", RUN_SCRIPT]);
-        assert_eq!(line("/usr/sbin/nologin").unwrap(), ["/bin/sh", "-l", "-c", RUN_SCRIPT]);
+        let line = |shell| command_line(&account(shell), &script, &Paths::default()).map(|(line, _)| line);
+        let marked = format!("{MARK}{RUN_SCRIPT}");
+        assert_eq!(line("/bin/bash").unwrap(), ["/bin/bash", "-l", "-c", &marked]);
+        assert_eq!(line("/usr/sbin/nologin").unwrap(), ["/bin/sh", "-l", "-c", &marked]);
+        assert_eq!(line("/bin/rbash").unwrap(), ["/bin/rbash", "-l", "-c", RUN_SCRIPT]);
         assert_eq!(line("/usr/bin/fish").unwrap(), ["/bin/sh", "-c", &by_pipe(FISH_SCRIPT), "/usr/bin/fish"]);
         assert_eq!(line("/bin/csh").unwrap(), ["/bin/sh", "-c", &by_pipe(CSH_SCRIPT), "/bin/csh", CSH_LOGIN]);
         let error = line("/usr/bin/xonsh").unwrap_err();
@@ -239,7 +253,7 @@ mod tests {
         assert!(error.hint().is_some_and(|hint| hint.contains("fish")));
         // What holds none is as it always was.
         let plain =
-            command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &Paths::default()).unwrap();
+            command_line(&account("/usr/bin/xonsh"), &Command::Shell("x = 1".into()), &Paths::default()).unwrap().0;
         assert_eq!(plain, ["/usr/bin/xonsh", "-l", "-c", "x = 1"]);
     }
 }

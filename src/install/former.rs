@@ -35,20 +35,28 @@ impl Former {
 }
 
 /// The records of `traces`, by what the tasks do: the first of two that do the same has the first record. And the
-/// records that are of none of them.
-pub fn matched(traces: &[Option<StepTrace>], records: Vec<Record>) -> (Vec<Option<Record>>, Vec<Former>) {
+/// records that are of none of them. A task without a record has one that is the `same` otherwise.
+pub fn matched(
+    traces: &[Option<StepTrace>],
+    records: Vec<Record>,
+    same: impl Fn(usize, &Record, &StepTrace) -> bool,
+) -> (Vec<Option<Record>>, Vec<Former>) {
     let mut free: Vec<Option<Record>> = records.into_iter().map(Some).collect();
     let mut order: Vec<Option<usize>> = vec![None; free.len()];
-    let mut found: Vec<Option<Record>> = Vec::new();
-    for (at, trace) in traces.iter().enumerate() {
-        let same = |record: &Option<Record>| {
-            record.as_ref().zip(trace.as_ref()).is_some_and(|(record, trace)| record.fingerprint == trace.fingerprint)
-        };
-        let place = free.iter().position(same);
-        found.push(place.and_then(|place| {
-            order[place] = Some(at);
-            free[place].take()
-        }));
+    let mut found: Vec<Option<Record>> = vec![None; traces.len()];
+    let exactly = |_: usize, record: &Record, trace: &StepTrace| record.fingerprint == trace.fingerprint;
+    let ways: [&dyn Fn(usize, &Record, &StepTrace) -> bool; 2] = [&exactly, &same];
+    for is in ways {
+        for (at, trace) in traces.iter().enumerate().filter_map(|(at, trace)| Some((at, trace.as_ref()?))) {
+            if found[at].is_some() {
+                continue;
+            }
+            let place = free.iter().position(|record| record.as_ref().is_some_and(|record| is(at, record, trace)));
+            if let Some(place) = place {
+                order[place] = Some(at);
+                found[at] = free[place].take();
+            }
+        }
     }
     let (mut follows, mut left) = (0, Vec::new());
     for (record, at) in free.into_iter().zip(order) {
@@ -137,6 +145,10 @@ mod tests {
         }
     }
 
+    fn matched_exactly(traces: &[Option<StepTrace>], records: Vec<Record>) -> (Vec<Option<Record>>, Vec<Former>) {
+        matched(traces, records, |_, _, _| false)
+    }
+
     fn record(trace: &StepTrace) -> Record {
         Record::new(trace, Ending::Done, String::new(), Wrote::default())
     }
@@ -145,7 +157,7 @@ mod tests {
     fn two_that_do_the_same_have_a_record_each() {
         let traces = [trace("one", 1, "/a", "x"), trace("two", 2, "/b", "x"), trace("three", 3, "/c", "y")];
         let records = vec![record(&traces[0]), record(&trace("o", 9, "/z", "z"))];
-        let (found, left) = matched(&traces.map(Some), records);
+        let (found, left) = matched_exactly(&traces.map(Some), records);
         assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!((left.len(), left[0].follows, left[0].of), (1, 1, None));
     }
@@ -154,7 +166,7 @@ mod tests {
     fn a_former_record_stays_where_it_was() {
         let names = |tasks: &[StepTrace], records: &[&StepTrace]| {
             let traces: Vec<_> = tasks.iter().cloned().map(Some).collect();
-            let (found, left) = matched(&traces, records.iter().map(|trace| record(trace)).collect());
+            let (found, left) = matched_exactly(&traces, records.iter().map(|trace| record(trace)).collect());
             in_order(&found, &left).map(|record| record.fields["dest"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         let (a, b) = (trace("a", 1, "/a", "a"), trace("b", 2, "/b", "b"));
@@ -168,7 +180,7 @@ mod tests {
     fn tasks_of_one_name_are_told_apart() {
         let before = [trace("clone", 1, "/a", "a1"), trace("clone", 2, "/b", "b1")];
         let of = |now: [StepTrace; 2]| {
-            let (_, left) = matched(&now.map(Some), before.iter().map(record).collect());
+            let (_, left) = matched_exactly(&now.map(Some), before.iter().map(record).collect());
             left.iter().map(|former| former.of).collect::<Vec<_>>()
         };
         assert_eq!(of([trace("clone", 1, "/a/", "a2"), trace("clone", 2, "/b", "b2")]), [Some(0), Some(1)]);
@@ -176,11 +188,11 @@ mod tests {
         assert_eq!(of([trace("clone", 3, "/c", "a2"), trace("clone", 4, "/d", "b2")]), [Some(0), Some(1)]);
         assert_eq!(of([trace("other", 1, "/a", "a2"), trace("clone", 2, "/x", "b2")]), [Some(1), Some(1)]);
         // The second is gone: the first is no other one than it was.
-        let (_, left) = matched(&[Some(before[0].clone())], before.iter().map(record).collect());
+        let (_, left) = matched_exactly(&[Some(before[0].clone())], before.iter().map(record).collect());
         assert_eq!((left.len(), left[0].of), (1, None));
         // It was another one for a while, and was put back.
         let other = trace("clone", 1, "/a", "a2");
-        let (_, left) = matched(&[Some(before[0].clone())], vec![record(&before[0]), record(&other)]);
+        let (_, left) = matched_exactly(&[Some(before[0].clone())], vec![record(&before[0]), record(&other)]);
         assert_eq!(left[0].of, Some(0));
     }
 }

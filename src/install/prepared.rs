@@ -16,7 +16,7 @@ use super::{InstallError, Options, claim, clones, earlier, repair, whose};
 use crate::blueprint::Blueprint;
 use crate::event::{Event, Reporter};
 use crate::op::{Fingerprint, Source, Step};
-use crate::plan::{Lowered, StepTrace};
+use crate::plan::{Lowered, StepTrace, is_named};
 use crate::resolve::Resolver;
 
 /// Why a task runs whose record says that it is done.
@@ -68,8 +68,11 @@ impl<'a> Prepared<'a> {
         };
         let traces: Vec<Option<StepTrace>> = steps.iter().map(trace).collect();
         let known: Vec<StepTrace> = traces.iter().flatten().cloned().collect();
-        let reasons = if anew { BTreeMap::new() } else { reasons(&records, &known) };
-        let (records, mut left) = matched(&traces, records);
+        let reasons = if anew { BTreeMap::new() } else { reasons(&used(&records, &known), &known) };
+        // What an earlier alloy has recorded with variables that the task does not use.
+        let same =
+            |at: usize, was: &Record, now: &StepTrace| lowered.handed.is_same(steps[at], &was.trace(), now, sources);
+        let (records, mut left) = matched(&traces, records, same);
         let recorded = left.len();
         // What one has put there when it was another one is known by it alone.
         left.retain(|former| !former.is_unreached() || former.wrote != Wrote::default());
@@ -178,6 +181,17 @@ impl<'a> Prepared<'a> {
             }
         }
     }
+}
+
+/// `records` without variables that their tasks do not use: that such a one is gone is no reason for anything.
+fn used(records: &[Record], traces: &[StepTrace]) -> Vec<Record> {
+    let mut records = records.to_vec();
+    for Record { name: task, variables, fields, .. } in &mut records {
+        let own: Vec<&StepTrace> = traces.iter().filter(|trace| trace.name == *task).collect();
+        variables
+            .retain(|name, _| own.iter().any(|trace| trace.variables.contains_key(name)) || is_named(fields, name));
+    }
+    records
 }
 
 /// A task, and what would be done with it.

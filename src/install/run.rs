@@ -204,7 +204,7 @@ impl<'a> Run<'a> {
         let made = self.prepared.standing(self.host.files(), at)?;
         let lines = RefCell::new(Lines::new(self.resolver.reporter, secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
-        let mut revealed = secrets.reveal_step(step);
+        let mut revealed = secrets.reveal_step(&self.lowered.handed.added_to(step));
         fetcher.tell_git(&mut revealed);
         let creates = revealed.guards.creates.clone();
         if !creates_says {

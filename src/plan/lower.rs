@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::handed::{self, Handed};
 use super::nodes::{size, unknown_places};
 use super::toolchains::Around;
 use super::{ImageSpec, Platform, PortableStep, base, environment, languages, offline, own, pins, toolchains};
@@ -9,7 +10,7 @@ use crate::action::{self, Action, COMMON};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, nearest};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, Value, nearest};
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -71,6 +72,8 @@ pub struct Lowered {
     pub authored: BTreeSet<String>,
     /// Whom the blueprint is made for: `DEV_USERNAME`.
     pub developer: Option<String>,
+    /// What commands on a live host have that is no part of the tasks.
+    pub handed: Handed,
     /// Secrets that the steps use.
     pub secrets: Secrets,
     /// Lines worth showing.
@@ -170,6 +173,7 @@ fn from(
         image,
         sizes: lock.sizes(),
         developer: env.developer().map(str::to_owned),
+        handed: if settings.host { Handed::new(&env.exported, &settings.given.process) } else { Handed::default() },
         secrets: env.secrets,
         notes: env.notes,
         warnings: problems,
@@ -275,6 +279,10 @@ impl Lowerer<'_> {
             self.problems.extend(self.problems.iter().all(|other| other.code != "size").then_some(error));
             return None;
         }
+        let counted = self.settings.host.then(|| {
+            let texts = Value::Mapping(fields.clone()).to_json();
+            handed::counted(&self.env.exported, &texts, &self.blueprint.manifest.required_env, image_env)
+        });
         let (step, mut problems) = action::lower(&action::Task {
             action,
             fields: &fields,
@@ -283,7 +291,7 @@ impl Lowerer<'_> {
             arch,
             arch_missing,
             strict: self.settings.strict,
-            env: &self.env.exported,
+            env: counted.as_ref().unwrap_or(&self.env.exported),
             image_env,
             strict_shell: self.blueprint.manifest.strict_shell,
             lookup: &Around { lock: self.lock, platform: &platform, told, sysroot },

@@ -4,6 +4,7 @@
 mod base;
 mod environment;
 mod explain;
+mod handed;
 mod image;
 mod key;
 mod languages;
@@ -23,6 +24,7 @@ mod uncovered;
 
 pub use base::{SCRATCH, base_leads_out};
 pub use explain::{Reason, changes, explain};
+pub use handed::{Handed, is_named};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use languages::LanguageTask;

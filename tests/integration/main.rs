@@ -29,6 +29,7 @@ mod downloads;
 mod downloads_at_once;
 mod drift;
 mod emulators;
+mod env_files;
 mod events;
 mod foreign_images;
 mod git_login;

@@ -34,7 +34,8 @@ pub(super) struct Args {
     /// Its tag, if NAME has none [default: latest]
     #[arg(long, value_name = "TAG", requires = "name")]
     tag: Option<String>,
-    /// Make an earlier clone there this version; what was changed in it is never overwritten
+    /// Make an earlier clone there this version, or take what another tool has put there for one; what was changed in it is
+    /// never overwritten
     #[arg(long, conflicts_with = "list")]
     update: bool,
     /// List the blueprints whose names begin with this one

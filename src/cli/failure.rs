@@ -289,12 +289,14 @@ impl From<HubError> for CommandError {
             HubError::Registry(error) => return error.into(),
             HubError::Resolve(error) => return error.into(),
             HubError::Store(error) => return error.into(),
-            HubError::Name(_) | HubError::NoRegistry { .. } | HubError::Plain { .. } | HubError::Occupied { .. } => {
-                Kind::Usage
-            }
+            HubError::Name(_)
+            | HubError::NoRegistry { .. }
+            | HubError::Plain { .. }
+            | HubError::Occupied { .. }
+            | HubError::NoDirectory { .. } => Kind::Usage,
             HubError::Changed { .. }
             | HubError::Touched { .. }
-            | HubError::NoRecord { .. }
+            | HubError::Others { .. }
             | HubError::NotOwn { .. }
             | HubError::File { .. } => Kind::Failed,
             HubError::Contents(_) => Kind::Blueprint,

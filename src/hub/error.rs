@@ -7,7 +7,6 @@ use layers::path::PathError;
 use layers::store::StoreError;
 use layers::tar::TarError;
 
-use super::RECORD;
 use crate::blueprint::LOCK_FILE;
 use crate::registry::{ReferenceError, RegistryError};
 use crate::resolve::ResolveError;
@@ -36,8 +35,10 @@ pub enum HubError {
     Changed { directory: PathBuf, files: Vec<PathBuf>, more: usize },
     #[error("{} was saved while the clone was brought up to date: what was saved is still there", file.display())]
     Touched { file: PathBuf },
-    #[error("{} has no {RECORD}: nobody knows what was changed in it since it was cloned", directory.display())]
-    NoRecord { directory: PathBuf },
+    #[error("{} was not put there by alloy, and has other files than {reference}: {}", directory.display(), listed(files, *more))]
+    Others { directory: PathBuf, reference: String, files: Vec<PathBuf>, more: usize },
+    #[error("{path} is no directory")]
+    NoDirectory { path: PathBuf },
     #[error("{} is another user's", directory.display())]
     NotOwn { directory: PathBuf },
     #[error("the blueprint cannot be published: {0}")]
@@ -125,8 +126,13 @@ impl HubError {
             Self::Changed { .. } => {
                 "move your changes away, and try again, or take another directory. Nothing was changed here".to_owned()
             }
-            Self::NoRecord { .. } => "clone it into another directory, with -o".to_owned(),
-            Self::NotOwn { .. } => "let that user clone it, or clone it into another directory, with -o".to_owned(),
+            Self::Others { .. } => {
+                "move these files away, and try again: then those of the blueprint come in their place. Files that it does \
+                 not have can stay. Nothing was changed here"
+                    .to_owned()
+            }
+            Self::NoDirectory { .. } => "move it away, or name another directory".to_owned(),
+            Self::NotOwn { .. } => "let that user clone it, or take another directory".to_owned(),
             Self::Refused { .. } => {
                 "whoever published it should do it again, with `alloy publish`; nothing of it was kept".to_owned()
             }

@@ -39,6 +39,17 @@ impl Record {
         serde_json::from_slice(&regular::read(&directory.join(RECORD), MOST_TEXT).ok()?).ok()
     }
 
+    /// Where another tool, or somebody, has put files: those that are what the `new` version has are its clone, with
+    /// whatever mode; what is missing comes, and nothing else is anybody's but theirs.
+    fn of_another(new: &BTreeMap<PathBuf, State>) -> Self {
+        let either = |state: &State| {
+            let digest = state.trim_end_matches(PROGRAM);
+            BTreeSet::from([digest.to_owned(), format!("{digest}{PROGRAM}")])
+        };
+        let files = new.iter().map(|(path, state)| (path.clone(), either(state))).collect();
+        Self { from: String::new(), files, unfinished: true }
+    }
+
     /// What a clone makes of a file that is not there, and that the later version has in this state: true if its user
     /// has removed it, and the later version has nothing else to say.
     fn was_removed(&self, path: &Path, wanted: &State) -> bool {
@@ -52,7 +63,10 @@ pub(super) fn is_unfinished(directory: &Path) -> bool {
     no_manifest && Record::of(directory).is_some_and(|record| record.unfinished)
 }
 
-/// The digest of a file, and `+x` behind it where it is a program.
+/// Stands behind the digest of a program.
+const PROGRAM: &str = "+x";
+
+/// The digest of a file, and [`PROGRAM`] behind it where it is one.
 pub(super) type State = String;
 
 /// How a clone was brought up to date.
@@ -68,7 +82,7 @@ pub enum Renewed {
 
 impl Found {
     /// Puts its files at `dest`: into nothing, into an empty directory, or, where that is wanted, in place of another
-    /// version that was cloned there.
+    /// version that was cloned there, and beside whatever else is there.
     pub fn put(&self, resolver: &Resolver<'_>, dest: &Path, renews: bool) -> Result<Renewed, HubError> {
         match free(dest) {
             Ok(()) if is_unfinished(dest) => {}
@@ -82,7 +96,8 @@ impl Found {
                 land(dest, filled)?;
                 return self.record(&content, false, dest).map(|()| Renewed::New);
             }
-            Err(HubError::Occupied { .. }) if renews && dest.join(MANIFEST_FILE).is_file() => {}
+            Err(HubError::Occupied { .. }) if renews && dest.is_dir() => {}
+            Err(HubError::Occupied { path }) if renews => return Err(HubError::NoDirectory { path }),
             Err(error) => return Err(error),
         }
         let dest = &dest.canonicalize().map_err(failed("look at", dest))?;
@@ -91,19 +106,24 @@ impl Found {
         if owner != rustix::process::geteuid().as_raw() {
             return Err(HubError::NotOwn { directory: dest.clone() });
         }
-        let before = Record::of(dest).ok_or_else(|| HubError::NoRecord { directory: dest.clone() })?;
+        let known = Record::of(dest);
         let first = is_unfinished(dest);
         let staged = Staged::of(dest).map_err(failed("write beside", dest))?;
         let tree = staged.path().join("blueprint");
         fs::create_dir(&tree).map_err(failed("make", &tree))?;
         self.fill(resolver, dest, &tree)?;
         let new = files(&tree)?;
+        let cloned = known.is_some();
+        let before = known.unwrap_or_else(|| Record::of_another(&new));
         let mut plan = Plan::of(dest, &before, &new)?;
         if !plan.theirs.is_empty() {
-            let mut files = plan.theirs;
+            let (directory, mut files) = (dest.clone(), plan.theirs);
             let more = files.len().saturating_sub(SHOWN);
             files.truncate(SHOWN);
-            return Err(HubError::Changed { directory: dest.clone(), files, more });
+            return Err(match cloned {
+                true => HubError::Changed { directory, files, more },
+                false => HubError::Others { directory, reference: self.name(), files, more },
+            });
         }
         if plan.gone.is_empty() && plan.put.is_empty() {
             self.record(&recorded(new), false, dest)?;
@@ -248,7 +268,7 @@ pub(super) fn state(root: &Path, path: &Path) -> Result<Here, HubError> {
     let mut hasher = layers::digest::Hasher::new();
     io::copy(&mut file, &mut hasher).map_err(failed("read", &place))?;
     let program = file.metadata().map_err(failed("read", &place))?.permissions().mode() & 0o100 != 0;
-    Ok(Here::File(format!("{}{}", hasher.finish(), if program { "+x" } else { "" })))
+    Ok(Here::File(format!("{}{}", hasher.finish(), if program { PROGRAM } else { "" })))
 }
 
 /// Removes the directories that have nothing in them now.

@@ -205,3 +205,54 @@ fn no_artifact_says_what_is_its_user_s() {
     hub(&clones.store, clones.place.path(), &["clone", &name, "-o", "dot"]).ok();
     assert_eq!(publish(&clones.place.path().join("dot")), first);
 }
+
+/// What another tool has cloned, or somebody has put beside it, is gone on with.
+#[test]
+fn what_another_tool_has_put_there_is_taken_for_the_clone() {
+    let clones = Clones::new();
+    clones.publish("1", &[("a", "1"), ("tool", "#!x")]);
+    clones.publish("2", &[("a", "2"), ("tool", "#!x")]);
+    clones.update("1", "c").ok();
+    let here = clones.place.path().join("c");
+    let theirs =
+        [(".env", "A=1\n"), ("alloy.state.yml", "completed: []\n"), ("Vagrantfile", "v\n"), ("deep/own", "o\n")];
+    let forget = || {
+        fs::remove_file(here.join(".alloy-clone.json")).ok();
+        fs::create_dir_all(here.join("deep")).unwrap();
+        theirs.iter().for_each(|(name, text)| fs::write(here.join(name), text).unwrap());
+    };
+    let stay = || theirs.iter().for_each(|(name, text)| assert_eq!(clones.read(&format!("c/{name}")), *text));
+    // As it was cloned, with modes of its own, and without one of its files.
+    forget();
+    fs::set_permissions(here.join("tasks.yml"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(here.join("files/tool"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::remove_file(here.join("files/a")).unwrap();
+    clones.update("1", "c").ok();
+    assert_eq!(clones.read("c/files/a"), "1");
+    let mode = |name: &str| fs::metadata(here.join(name)).unwrap().permissions().mode() & 0o100;
+    assert_eq!((mode("tasks.yml"), mode("files/tool")), (0, 0o100));
+    stay();
+    assert!(clones.update("1", "c").ok().stderr.contains("as it was"));
+    clones.update("2", "c").ok();
+    assert_eq!(clones.read("c/files/a"), "2");
+    stay();
+    // Files that differ are named, and nothing is overwritten; what is said to do helps.
+    forget();
+    fs::write(here.join("files/a"), "mine").unwrap();
+    let said = clones.update("2", "c").fails(1).stderr;
+    assert!(said.contains("was not put there by alloy") && said.contains("files/a"), "{said}");
+    assert!(!said.contains("tasks.yml") && !here.join(".alloy-clone.json").exists(), "{said}");
+    assert_eq!(clones.read("c/files/a"), "mine");
+    fs::rename(here.join("files/a"), clones.place.path().join("away")).unwrap();
+    clones.update("2", "c").ok();
+    assert_eq!(clones.read("c/files/a"), "2");
+    stay();
+    // Beside its user's files alone, and not where a file is.
+    fs::create_dir(clones.place.path().join("d")).unwrap();
+    fs::write(clones.place.path().join("d/.env"), "A=1\n").unwrap();
+    clones.update("1", "d").ok();
+    assert_eq!((clones.read("d/files/a").as_str(), clones.read("d/.env").as_str()), ("1", "A=1\n"));
+    fs::write(clones.place.path().join("file"), "x").unwrap();
+    let said = clones.update("1", "file").fails(2).stderr;
+    assert!(said.contains("file is no directory") && !said.contains("--update"), "{said}");
+}

@@ -223,6 +223,18 @@ fn a_blueprint_is_cloned_to_be_changed() {
         let manifest = std::fs::read_to_string(machine.at(place).join("manifest.yml"));
         assert_eq!(manifest.unwrap_or_else(|error| panic!("{line}: {error}")), MANIFEST, "{line}");
     }
+    // What the original tool has put there, without a record of it, is gone on with.
+    for (place, line) in [
+        (".alloy-it/blueprints/team/board", "alloy-provisioner clone team/board:1.0.0"),
+        ("four", "alloy-provisioner install --blueprint-dir $HOME/four team/board -root $ROOT"),
+    ] {
+        std::fs::remove_file(machine.at(place).join(".alloy-clone.json")).unwrap();
+        std::fs::write(machine.at(place).join("Vagrantfile"), "v").unwrap();
+        machine.types(line).ok();
+        assert!(
+            machine.at(place).join("Vagrantfile").is_file() && machine.at(place).join(".alloy-clone.json").is_file()
+        );
+    }
     let one = |path: &Path| std::fs::read_to_string(path).unwrap();
     assert_eq!(one(&machine.at("one/tasks.yml")), TASKS);
     machine.types("alloy-host resolve $HOME/one --catalog $HOME/remote/catalog").ok();

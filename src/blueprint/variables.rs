@@ -94,6 +94,8 @@ pub struct Environment {
     pub notes: Vec<String>,
     /// Who the user is that the blueprint is made for, to be told once it is asked for.
     chosen: Option<String>,
+    /// An env file, or the environment, says who that is: no option does.
+    outside: bool,
     /// Variables that the lockfile would give, and the reference that it lacks.
     unpinned: BTreeMap<String, String>,
     /// Variables that another toolchain would have, and why this one has none.
@@ -121,6 +123,7 @@ impl Environment {
         env.process.extend(source.map(|_| (DEV_USERNAME.to_owned(), user.to_owned())));
         env.values.insert(DEV_USERNAME.to_owned(), user.to_owned());
         env.chosen = source.map(|source| format!("{DEV_USERNAME} is {user}, from {source}"));
+        env.outside = source.is_some_and(|source| OUTSIDE.contains(&source));
         env.filled(blueprint, given)
     }
 
@@ -284,6 +287,11 @@ impl Environment {
         self.values.get(DEV_USERNAME).map(String::as_str)
     }
 
+    /// The same in the words of an option, where none says it.
+    pub fn developer_from_outside(&self) -> Option<String> {
+        self.developer().filter(|_| self.outside).map(|user| format!("{DEV_USERNAME}={user}"))
+    }
+
     /// Notes why a toolchain has nothing for this variable.
     pub fn without(&mut self, name: String, why: String) {
         self.without.insert(name, why);
@@ -322,13 +330,16 @@ fn own_credentials(blueprint: &Blueprint) -> Vec<Diagnostic> {
     .collect()
 }
 
+/// What says who the user is, and is no option.
+const OUTSIDE: [&str; 2] = ["the env file", "the environment"];
+
 /// The user a blueprint is made for in an image, and who says so, if it is not the manifest.
 fn image_user<'a>(blueprint: &'a Blueprint, given: &'a Given) -> (&'a str, Option<&'static str>) {
     let places = [
         (given.vars.get(DEV_USERNAME), "--var"),
-        (given.env_file.get(DEV_USERNAME), "the env file"),
+        (given.env_file.get(DEV_USERNAME), OUTSIDE[0]),
         (given.user.as_ref(), "--user"),
-        (given.process.get(DEV_USERNAME).filter(|user| !user.is_empty()), "the environment"),
+        (given.process.get(DEV_USERNAME).filter(|user| !user.is_empty()), OUTSIDE[1]),
     ];
     let found = places.into_iter().find_map(|(user, source)| Some((user?.as_str(), Some(source))));
     let own = || blueprint.manifest.image.user.as_deref().and_then(|user| user.split(':').next());
@@ -341,8 +352,8 @@ fn dev_user(blueprint: &Blueprint, given: &Given) -> (String, &'static str) {
     let variable = blueprint.variables.get(DEV_USERNAME).map(|variable| &variable.value);
     let places = [
         (given.vars.get(DEV_USERNAME), "--var"),
-        (given.env_file.get(DEV_USERNAME), "the env file"),
-        (process(DEV_USERNAME), "the environment"),
+        (given.env_file.get(DEV_USERNAME), OUTSIDE[0]),
+        (process(DEV_USERNAME), OUTSIDE[1]),
         (process("SUDO_USER"), "SUDO_USER"),
         (process("USER").filter(|user| *user != "root"), "USER"),
         (variable, "the blueprint"),

@@ -72,6 +72,8 @@ pub struct Lowered {
     pub authored: BTreeSet<String>,
     /// Whom the blueprint is made for: `DEV_USERNAME`.
     pub developer: Option<String>,
+    /// The same as `--var` would say it, where an env file or the environment does.
+    pub said_outside: Option<String>,
     /// What commands on a live host have that is no part of the tasks.
     pub handed: Handed,
     /// Secrets that the steps use.
@@ -173,6 +175,7 @@ fn from(
         image,
         sizes: lock.sizes(),
         developer: env.developer().map(str::to_owned),
+        said_outside: env.developer_from_outside(),
         handed: if settings.host { Handed::new(&env.exported, &settings.given.process) } else { Handed::default() },
         secrets: env.secrets,
         notes: env.notes,

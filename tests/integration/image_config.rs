@@ -195,6 +195,14 @@ fn whom_nobody_makes_is_told_before_anything_runs() {
     assert_eq!(who, "dev\ndev\n");
     // What it was built with is remembered, whatever the environment says afterwards.
     run(shared().alloy(&["verify", "meant"]).env_remove("DEV_USERNAME")).ok();
+    // So is what a file of variables said, whatever it says then; it counts more than the environment.
+    let env_file = blueprint.path().join("site.env");
+    std::fs::write(&env_file, "DEV_USERNAME=root\n").unwrap();
+    build(&["--env-file", text(&env_file)]).ok();
+    std::fs::write(&env_file, "DEV_USERNAME=games\n").unwrap();
+    run(shared().alloy(&["verify", "meant"]).env("DEV_USERNAME", "dev")).ok();
+    let said = shared().run(&["provenance", "meant"]).ok().stdout;
+    assert!(said.contains("--var=DEV_USERNAME=root") && !said.contains("DEV_USERNAME=dev"), "{said}");
     let of_base = build(&["--var", "DEV_USERNAME=www-data"]);
     assert!(!of_base.stderr.contains("there is no user"), "{}", of_base.stderr);
     // A group is made as the user is.

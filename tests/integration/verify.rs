@@ -130,6 +130,11 @@ fn an_image_remembers_its_options_but_no_secret() {
     tool("grep", &["-rlF", secret, text(store.path())]).fails(1);
     let ended = store.run(&["verify", "options", "--var", &given, "--layers", "file"]).fails(2);
     assert!(ended.stderr.contains("--layers=file has no place"), "{}", ended.stderr);
+    // A variable that holds it is as little kept.
+    let holds = format!("WORD=in-{secret}");
+    store.run(&["build", place, "-t", "holds", "--var", &given, "--var", &holds]).ok();
+    let ended = store.run(&["verify", "holds", "--var", &given]).fails(2);
+    assert!(ended.stderr.contains("a secret WORD, whose value is not kept"), "{}", ended.stderr);
     // Another blueprint by now: that is said, and not taken for noise.
     std::fs::write(blueprint.path().join("a.yml"), task.replace("/srv/word", "/srv/text")).unwrap();
     let ended = store.run(&["verify", "options", "--var", &given]).fails(1);

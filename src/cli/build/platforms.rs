@@ -93,7 +93,7 @@ pub(super) fn named(store: &Store, name: &str, parts: &[Part<'_>]) -> Result<Loc
 
 /// What `alloy verify` needs to build the image once more.
 fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
-    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint), &prepared.lowered.secrets);
+    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint), Some(&built.lowered));
     // One of several, or this machine's.
     options.retain(|option| !option.starts_with("--platform="));
     options.push(format!("--platform={}", prepared.platform));

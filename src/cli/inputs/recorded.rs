@@ -10,7 +10,7 @@ use crate::blueprint::Blueprint;
 use crate::cli::error::{CommandError, Kind};
 use crate::image::{BaseRef, BuiltFrom};
 use crate::op::{Secrets, passwords_in, passwords_of};
-use crate::plan::Layering;
+use crate::plan::{Layering, Lowered};
 
 /// The options alone, as a command line.
 #[derive(Debug, Parser)]
@@ -35,11 +35,11 @@ const BESIDE: [&str; 8] = [
 
 impl InputArgs {
     /// All options but the directory, each in one word; and the names of those variables whose values are left out,
-    /// since they are secrets of the blueprint, or hold one of `secrets`.
+    /// since they are secrets of the blueprint, or hold one.
     pub(in crate::cli) fn options(
         &self,
         blueprint: Option<&Blueprint>,
-        secrets: &Secrets,
+        lowered: Option<&Lowered>,
     ) -> (Vec<String>, Vec<String>) {
         // Whoever adds an option has to say here how it is remembered.
         let Self {
@@ -65,6 +65,7 @@ impl InputArgs {
         let required = blueprint.map(|blueprint| blueprint.manifest.required_env.as_slice()).unwrap_or_default();
         let secret =
             |name: &str| Secrets::is_secret_name(name) || required.iter().any(|var| var.secret && var.name == name);
+        let hides = |value: &str| lowered.is_some_and(|lowered| lowered.secrets.hides(value));
         let (mut words, mut withheld) = (Vec::new(), Vec::new());
         let mut word = |name: &str, value: &str| words.push(format!("--{name}={value}"));
         base.iter().for_each(|base| word("base", &absolute_base(base)));
@@ -75,23 +76,15 @@ impl InputArgs {
         env_file.iter().for_each(|path| word("env-file", &absolute(path)));
         for pair in var {
             match pair.split_once('=') {
-                Some((name, value)) if secret(name) || secrets.hides(value) || !passwords_in(value).is_empty() => {
+                Some((name, value)) if secret(name) || hides(value) || !passwords_in(value).is_empty() => {
                     withheld.push(name.to_owned());
                 }
                 _ => word("var", pair),
             }
         }
         user.iter().for_each(|user| word("user", user));
-        let said = |pair: &String| pair.starts_with("DEV_USERNAME=");
         // Whom the blueprint is made for counts, whoever says it.
-        if let Ok(name) = std::env::var("DEV_USERNAME")
-            && blueprint.is_some()
-            && !name.is_empty()
-            && user.is_none()
-            && !var.iter().any(said)
-        {
-            word("var", &format!("DEV_USERNAME={name}"));
-        }
+        lowered.iter().filter_map(|lowered| lowered.said_outside.as_ref()).for_each(|pair| word("var", pair));
         if *compression != Compression::default() {
             word("compression", &compression.to_string());
         }
@@ -122,7 +115,7 @@ impl InputArgs {
 
     /// The options that the image `name` was built with, and those of `self` beside them.
     pub(in crate::cli) fn remembered(&self, name: &str, from: &BuiltFrom) -> Result<Self, CommandError> {
-        let (given, withheld) = self.options(None, &Secrets::default());
+        let (given, withheld) = self.options(None, None);
         let beside = |word: &&String| !BESIDE.iter().any(|option| word.starts_with(option));
         if let Some(word) = given.iter().find(beside) {
             return Err(CommandError::usage(format!("{name} remembers what it was built with: {word} has no place"))
@@ -210,7 +203,7 @@ mod tests {
             "--docker",
             "--wsl2",
         ];
-        assert_eq!(args(&words).options(None, &Secrets::default()), (words.map(str::to_owned).to_vec(), Vec::new()));
+        assert_eq!(args(&words).options(None, None), (words.map(str::to_owned).to_vec(), Vec::new()));
     }
 
     #[test]
@@ -222,9 +215,9 @@ mod tests {
             "--var=WHO=bob:hidden",
             "--mirror=https://ann:hunter2@m.example/debian",
         ]);
-        let mut secrets = Secrets::default();
-        secrets.hide("hidden");
-        let (words, withheld) = given.options(None, &secrets);
+        let mut lowered = Lowered::default();
+        lowered.secrets.hide("hidden");
+        let (words, withheld) = given.options(None, Some(&lowered));
         assert_eq!(
             (words, withheld),
             (vec!["--var=A=b".to_owned()], ["VENDOR_TOKEN", "SITE", "WHO"].map(str::to_owned).to_vec())
@@ -233,7 +226,7 @@ mod tests {
 
     #[test]
     fn paths_are_remembered_from_the_top() {
-        let (words, _) = args(&["--base=rootfs:a/root", "--keyring=k"]).options(None, &Secrets::default());
+        let (words, _) = args(&["--base=rootfs:a/root", "--keyring=k"]).options(None, None);
         let here = std::env::current_dir().unwrap().display().to_string();
         assert_eq!(words, [format!("--base=rootfs:{here}/a/root"), format!("--keyring={here}/k")]);
     }

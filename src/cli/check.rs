@@ -65,10 +65,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
             continue;
         }
         match check(directory, args.strict) {
-            Ok((problems, note)) => {
+            Ok((problems, of_this_one)) => {
                 directories.push(directory.clone());
                 all.push(problems);
-                notes.extend(note.map(|note| format!("note: {note}\n")));
+                notes.extend(of_this_one.iter().map(|note| format!("note: {note}\n")));
             }
             // The others are looked at all the same.
             Err(error) => failed.replace(error).iter().for_each(ui::failure),
@@ -104,10 +104,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     }
 }
 
-/// Everything that is wrong with the blueprint in `directory`, and what its lockfile does not cover.
-fn check(directory: &Path, strict: bool) -> Result<(Problems, Option<String>), CommandError> {
+/// Everything that is wrong with the blueprint in `directory`; and what its lockfile does not cover, and what of the
+/// environment here its commands will not see.
+fn check(directory: &Path, strict: bool) -> Result<(Problems, Vec<String>), CommandError> {
     let (read, problems) = blueprint::read(directory)?;
-    let Some(read) = read else { return Ok((problems, None)) };
+    let Some(read) = read else { return Ok((problems, Vec::new())) };
     let Looked { mut problems, lowered } = look(&read, problems, strict);
     let mut seen: HashSet<(Span, String)> =
         problems.diagnostics.iter().map(|known| (known.span, known.message.clone())).collect();
@@ -118,7 +119,13 @@ fn check(directory: &Path, strict: bool) -> Result<(Problems, Option<String>), C
     }
     problems.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     let uncovered = lowered.iter().flat_map(|(_, lowered)| plan::uncovered(lowered)).collect();
-    Ok((problems, read.lock.as_ref().and_then(|_| plan::uncovered_note(&uncovered))))
+    let given = Given { process: blueprint::process(), ..Given::default() };
+    let unheard = plan::unheard(&read, &given, &docker()).into_iter().map(|found| {
+        let help = found.help.map_or(String::new(), |help| format!("; {help}"));
+        format!("{}: {}{help}", read.sources.place(found.span), found.message)
+    });
+    let notes = unheard.chain(read.lock.as_ref().and_then(|_| plan::uncovered_note(&uncovered))).collect();
+    Ok((problems, notes))
 }
 
 /// What nothing pins of what the tasks of `lowered` fetch, as others who build the blueprint could be given something
@@ -149,6 +156,11 @@ pub(super) struct Looked {
     pub(super) lowered: Vec<(Platform, Lowered)>,
 }
 
+/// The tag that is on in every image.
+fn docker() -> BTreeSet<String> {
+    BTreeSet::from(["docker".to_owned()])
+}
+
 /// Looks at `read`, of which `problems` are known.
 pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Looked {
     let mut all = Vec::new();
@@ -171,7 +183,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
         let settings = Settings {
             platform: platform.clone(),
             given,
-            tags: BTreeSet::from(["docker".to_owned()]),
+            tags: docker(),
             strict,
             ignore_supported_hosts: false,
             base: None,

@@ -76,7 +76,7 @@ fn refers_to_nothing(name: &str, wanted: &str, span: Span) -> Diagnostic {
 }
 
 /// True of what the machine hands on to commands, where it has it: proxies, certificates, indexes of packages.
-fn may_be_lent(name: &str) -> bool {
+pub(super) fn may_be_lent(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["proxy", "cert", "ca_", "cainfo", "index", "registry", "alloy_"].iter().any(|part| name.contains(part))
         || ["pip_", "npm_", "cargo_"].iter().any(|start| name.starts_with(start))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::handed::{self, Handed};
 use super::nodes::{size, unknown_places};
 use super::toolchains::Around;
-use super::{ImageSpec, Platform, PortableStep, base, environment, languages, offline, own, pins, toolchains};
+use super::{ImageSpec, Platform, PortableStep, base, environment, languages, offline, own, pins, toolchains, unheard};
 use crate::action::{self, Action, COMMON};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
@@ -154,6 +154,9 @@ fn from(
     if !settings.host && base.starts_with(ARCHIVE) {
         problems.extend(environment::unset(&manifest.image, &image));
         problems.extend(environment::unset_in_tasks(blueprint, &layers));
+    }
+    if !settings.host {
+        problems.extend(unheard::unheard(blueprint, &settings.given, &settings.tags));
     }
     problems
         .extend(environment::without_commands(blueprint).into_iter().map(|warning| warning.strictly(settings.strict)));

@@ -21,6 +21,7 @@ mod split;
 mod toolchains;
 mod trace;
 mod uncovered;
+mod unheard;
 
 pub use base::{SCRATCH, base_leads_out};
 pub use explain::{Reason, changes, explain};
@@ -38,3 +39,4 @@ pub use reads::files_read;
 pub use split::{Layering, split};
 pub use trace::{StepTrace, Trace};
 pub use uncovered::{not_covered, uncovered, uncovered_note};
+pub use unheard::unheard;

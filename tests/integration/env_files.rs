@@ -90,3 +90,49 @@ fn a_file_that_is_read_by_itself_counts_as_little() {
     assert!(again.stdout.starts_with("0 done, 2 skipped"), "{}{}", again.stdout, again.stderr);
     assert_eq!(host.read("srv/sudoers"), "one\n");
 }
+
+/// Commands of a build do not have the environment of whoever builds: where that matters, it is said in a line.
+#[test]
+fn what_a_build_does_not_hand_on_is_told() {
+    let manifest = "name: Files\nversion: 1.0.0\nrun_order: [a.yml]\nrequired_env: [{name: NEEDED}]\nvariables: {WORD: x}\n\
+                    image: {env: {OF_IMAGE: i}}\n";
+    let tasks = "- {name: One, action: run_command, reason: test, command: 'echo \"$LICENSE_SERVER\" $HOME $USER $NEEDED $WORD $OF_IMAGE $OWN $COSIGN_PASSWORD > /srv/one', skip_if: '[ \"$ALLOY_BACKEND\" = wsl2 ]', env: {OWN: o}}\n\
+                 - {name: Two, action: run_command, reason: test, command: 'for i in 1 2; do echo $i $LICENSE_SERVER; done; SET=1; echo $SET'}\n\
+                 - {name: Profile, action: write_env_file, file: /etc/profile.d/site.sh, content: 'export SITE=1'}\n\
+                 - {name: Three, action: run_command, reason: test, command: 'echo $SITE $FILE $http_proxy'}\n\
+                 - {name: Host, action: run_command, reason: test, command: 'echo $OF_HOST', exclude: docker}\n";
+    let steps = blueprint(&[("manifest.yml", manifest), ("a.yml", tasks), ("f.env", "FILE=f\n")]);
+    let env_file = steps.path().join("f.env");
+    let set = [
+        "LICENSE_SERVER",
+        "ALLOY_BACKEND",
+        "NEEDED",
+        "WORD",
+        "OF_IMAGE",
+        "OWN",
+        "COSIGN_PASSWORD",
+        "i",
+        "SET",
+        "SITE",
+        "FILE",
+        "OF_HOST",
+    ];
+    let store = Store::with_base();
+    let types = |words: &[&str]| run(store.alloy(words).envs(set.map(|name| (name, "here"))).env_remove("USER")).ok();
+    let place = text(steps.path());
+    let built = types(&["build", place, "--env-file", text(&env_file), "--strict"]).stderr;
+    let line = |name: &str| format!("`${name}` is set here, and a build does not hand it to its commands");
+    for (name, at) in [("LICENSE_SERVER", "a.yml:1:"), ("ALLOY_BACKEND", "a.yml:1:")] {
+        let told: Vec<&str> = built.lines().filter(|told| told.contains(&line(name))).collect();
+        assert!(told.len() == 1 && told[0].contains(at), "{name}: {built}");
+    }
+    assert_eq!(built.matches("is set here").count(), 2, "{built}");
+    let checked = types(&["check", place, "--strict"]).stdout;
+    assert!(
+        checked.contains(&format!("note: {place}/a.yml:1:")) && checked.contains(&line("LICENSE_SERVER")),
+        "{checked}"
+    );
+    assert!(checked.contains(&line("FILE")) && checked.matches("is set here").count() == 3, "{checked}");
+    // Whoever does not have it set hears nothing.
+    assert!(!run(&mut store.alloy(&["check", place])).ok().stdout.contains("is set here"));
+}

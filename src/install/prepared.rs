@@ -154,6 +154,12 @@ impl<'a> Prepared<'a> {
                 _ => return Ok(Decision::Run(Some("it failed, and has changed since".to_owned()))),
             }
         }
+        // It was renamed, done as another one, and put back.
+        let was_done = |former: &Former| former.outcome == Ending::Done;
+        if !self.anew && record.is_some_and(|record| record.outcome == Ending::Done) && self.formerly(at).any(was_done)
+        {
+            return Ok(Decision::Run(Some("it was done as another one in between, and was put back since".to_owned())));
+        }
         let reason = match &self.traces[at] {
             Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),
             None => Some("what it downloads is not known yet: nothing pins it".to_owned()),

@@ -86,6 +86,9 @@ impl Prepared<'_> {
                 }
             }
         }
+        // What follows from them is known now: what somebody does later is theirs.
+        self.left.retain(|former| former.failed().is_none() || former.of.is_some());
+        self.forgotten = true;
         Ok(())
     }
 

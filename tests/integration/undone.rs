@@ -232,6 +232,27 @@ fn a_task_that_failed_and_was_mended_is_done_whatever_it_creates() {
 }
 
 #[test]
+fn a_task_that_was_done_under_another_name_is_done_again_when_it_is_put_back() {
+    let (host, store) = (Host::debian(), Store::new());
+    let with = |name: &str, content: &str, last: &str| {
+        format!(
+            "- {{name: {name}, action: write_env_file, file: /etc/named, content: {content}}}\n\
+             - {{name: last, action: run_command, reason: r, command: '{last}'}}\n"
+        )
+    };
+    let blueprint = tasks(&with("a", "one", "true"));
+    let place = blueprint.path().join("tasks.yml");
+    host.install(&store, blueprint.path(), &[]).ok();
+    fs::write(&place, with("b", "two", "exit 3")).unwrap();
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    assert_eq!(host.read("etc/named"), "two");
+    fs::write(&place, with("a", "one", "true")).unwrap();
+    host.install(&store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("etc/named"), "one");
+    host.drift(&store, &["--blueprint-dir", text(blueprint.path())]).ok();
+}
+
+#[test]
 fn the_failure_of_one_task_is_not_that_of_another_of_its_name() {
     let (host, store) = (Host::debian(), Store::new());
     let first = "- {name: x, action: run_command, reason: r, command: 'echo one >> /etc/names'}\n";

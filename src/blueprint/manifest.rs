@@ -1,5 +1,6 @@
 //! `manifest.yml`, field by field.
 
+use super::hosts::{platform, platforms_of};
 use super::{ImageFields, Variable, Variables};
 use crate::action::check_reference;
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, UNKNOWN, entry_of, nearest};
@@ -44,10 +45,20 @@ pub struct Manifest {
     pub supported_hosts: Vec<String>,
     /// Where `supported_hosts` stands.
     pub supported_hosts_span: Option<Span>,
+    /// Platforms among the `targets`: what is made for every host is made for these where no host is said to be supported.
+    /// What else stands there, boards and chips, is for people.
+    pub targets: Vec<String>,
     pub image: ImageFields,
     /// `shell: strict`: what tasks have that say nothing of their shell.
     pub strict_shell: bool,
     pub run_order: Vec<(String, Span)>,
+}
+
+impl Manifest {
+    /// Platforms that a lockfile, or a published blueprint, is for.
+    pub fn hosts(&self) -> &[String] {
+        if self.supported_hosts.is_empty() { &self.targets } else { &self.supported_hosts }
+    }
 }
 
 const FIELDS: [&str; 14] = [
@@ -169,10 +180,13 @@ impl Manifest {
         }
         manifest.toolchains = list(mapping, "toolchains", toolchain, &mut errors);
         manifest.required_env = list(mapping, "required_env", required_env, &mut errors);
-        // Boards and chips, for people who look for a blueprint: nothing is done with them.
-        let _: Option<Vec<String>> = errors.optional(mapping.get("targets"), |node| texts(node, "targets"));
+        let targets: Option<Vec<String>> = errors.optional(mapping.get("targets"), |node| texts(node, "targets"));
+        if let Some(node) = mapping.get("targets").filter(|_| targets.is_some()) {
+            manifest.targets = platforms_of(node, errors.0);
+        }
         let wrong = errors.0.len();
-        manifest.supported_hosts = list(mapping, "supported_hosts", platform, &mut errors);
+        manifest.supported_hosts =
+            list(mapping, "supported_hosts", |node| platform(node, "supported_hosts"), &mut errors);
         // Nothing is held against a list that is itself wrong.
         manifest.supported_hosts_span =
             mapping.get("supported_hosts").filter(|_| errors.0.len() == wrong).map(|node| node.span);
@@ -327,40 +341,4 @@ fn required_env(node: &Node) -> Result<RequiredEnv> {
         name: text,
         span: name.span,
     })
-}
-
-/// Operating systems and architectures as Go names them (go.dev/doc/install/source, "Environment variables"), and what
-/// uname calls the two that everybody has.
-const SYSTEMS: [&str; 6] = ["linux", "darwin", "windows", "freebsd", "netbsd", "openbsd"];
-const PROCESSORS: [&str; 14] = [
-    "amd64", "arm64", "arm", "386", "riscv64", "ppc64le", "ppc64", "s390x", "mips64le", "mips64", "mipsle", "mips",
-    "x86_64", "aarch64",
-];
-
-fn platform(node: &Node) -> Result<String> {
-    let text = node.text(&entry_of("supported_hosts"))?;
-    let parts: Vec<&str> = text.split('/').collect();
-    let wrong = || Diagnostic::error("platform", node.span, format!("`{text}` is not a platform"));
-    let (system, processor) = match parts.as_slice() {
-        [system, processor] => (*system, *processor),
-        [system, processor, variant] if variant.starts_with('v') && (2..=3).contains(&variant.len()) => {
-            (*system, *processor)
-        }
-        _ => return Err(wrong().help("write `os/arch`, such as `linux/amd64`")),
-    };
-    if SYSTEMS.contains(&system) && PROCESSORS.contains(&processor) {
-        return Ok(text.to_owned());
-    }
-    let near = |word: &str, known: &[&'static str]| {
-        if known.contains(&word) {
-            Some(word.to_owned())
-        } else {
-            nearest(word, known.iter().copied()).map(str::to_owned)
-        }
-    };
-    let help = match (near(system, &SYSTEMS), near(processor, &PROCESSORS)) {
-        (Some(system), Some(processor)) => format!("did you mean `{system}/{processor}`?"),
-        _ => "write `os/arch` in Go's words, such as `linux/amd64`".to_owned(),
-    };
-    Err(wrong().help(help))
 }

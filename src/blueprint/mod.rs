@@ -1,6 +1,7 @@
 //! A blueprint as it was written: manifest, variables, task files and lockfile, each value with its place.
 
 mod files;
+mod hosts;
 mod image;
 mod manifest;
 mod process;

@@ -22,7 +22,7 @@ mod passwords;
 /// Says everything that is wrong with blueprints
 ///
 /// It needs no privileges, no network and no variables, and changes nothing. It looks at every platform of
-/// `supported_hosts`.
+/// `supported_hosts`, or else among its `targets`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -173,7 +173,7 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
     let own = passwords::written(read).into_iter().chain(base(read).or_else(|| plan::base_leads_out(read)));
     passwords::hide(read);
     own.map(|diagnostic| diagnostic.strictly(strict)).for_each(&mut add);
-    let hosts = read.manifest.supported_hosts.iter().filter_map(|host| host.parse::<Platform>().ok());
+    let hosts = read.manifest.hosts().iter().filter_map(|host| host.parse::<Platform>().ok());
     let mut platforms: BTreeSet<Platform> = hosts.collect();
     if platforms.is_empty() {
         platforms.insert(Platform::of_this_machine());

@@ -119,7 +119,7 @@ fn destinations(reference: &Reference, given: &str, version: &str) -> Result<Vec
 /// The hosts that the blueprint says it supports, as far as alloy knows them.
 fn hosts(blueprint: &Blueprint, reporter: &Reporter) -> Result<Vec<Platform>, CommandError> {
     let mut hosts = Vec::new();
-    for text in &blueprint.manifest.supported_hosts {
+    for text in blueprint.manifest.hosts() {
         match text.parse::<Platform>() {
             Ok(host) if hosts.contains(&host) => {}
             Ok(host) => hosts.push(host),
@@ -127,8 +127,8 @@ fn hosts(blueprint: &Blueprint, reporter: &Reporter) -> Result<Vec<Platform>, Co
         }
     }
     hosts.sort();
-    if hosts.is_empty() && !blueprint.manifest.supported_hosts.is_empty() {
-        let list = blueprint.manifest.supported_hosts.join(", ");
+    if hosts.is_empty() && !blueprint.manifest.hosts().is_empty() {
+        let list = blueprint.manifest.hosts().join(", ");
         let message = format!("the blueprint supports no host that alloy knows: {list}");
         return Err(
             CommandError::new(Kind::Blueprint, message).hint("add one to `supported_hosts`, such as linux/amd64")

@@ -230,6 +230,14 @@ fn what_is_not_fit_for_others_is_not_published() {
         ("a.yml", "- {name: a, action: write_env_file, file: /etc/a, content: a}\n"),
     ]);
     assert!(publish(windows.path(), &[]).fails(3).stderr.contains("no host that alloy knows"));
+    // Platforms among the targets are hosts where no other is named.
+    let targets = |hosts: &str| {
+        let manifest = format!("name: x\nversion: 1.0.0\n{hosts}targets: [linux/arm64, cortex-m33, linux/amd64]\nrun_order: [a.yml]\n");
+        std::fs::write(windows.path().join("manifest.yml"), manifest).unwrap();
+        publish(windows.path(), &[])
+    };
+    assert!(targets("").ok().stderr.contains("for linux/amd64, linux/arm64: "));
+    assert!(targets("supported_hosts: [linux/arm64]\n").ok().stderr.contains("for linux/arm64: "));
 }
 
 #[test]

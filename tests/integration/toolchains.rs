@@ -65,6 +65,12 @@ fn what_pip_and_git_have_is_pinned_offline_and_gives_its_variables() {
     }
     let checked = shared().run(&["check", path]).ok().stdout;
     assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+    // The same where `targets` says it.
+    std::fs::remove_file(blueprint.path().join("alloy.lock.yml")).unwrap();
+    let targets = manifest.replace("supported_hosts: [", "targets: [cortex-m33, ");
+    std::fs::write(blueprint.path().join("manifest.yml"), &targets).unwrap();
+    run(&mut resolve).ok();
+    assert_eq!(std::fs::read_to_string(blueprint.path().join("alloy.lock.yml")).unwrap(), lock);
     let root = store.path().join("root");
     std::fs::create_dir_all(root.join("etc")).unwrap();
     let image = store.path().join("image");

@@ -109,7 +109,7 @@ impl<'a> Locker<'a> {
 
     /// The host that the lockfile is for, and all that the blueprint supports.
     fn platforms(&self) -> (Platform, Vec<Platform>) {
-        let names = &self.blueprint.manifest.supported_hosts;
+        let names = self.blueprint.manifest.hosts();
         let supported: Vec<Platform> = names.iter().filter_map(|name| name.parse().ok()).collect();
         let before = self.blueprint.lock.is_some().then(|| self.old.host.parse().ok()).flatten();
         let fits = |platform: &Platform| supported.is_empty() || supported.contains(platform);

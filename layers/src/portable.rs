@@ -204,7 +204,7 @@ impl Rewriter<'_> {
 
     /// Says what keeps the member from meaning the same everywhere.
     fn suited(&self, entry: &Entry) -> Result<(), &'static str> {
-        if self.place.exclude.contains(&entry.path) || self.place.exclude.empties(&entry.path) {
+        if self.place.exclude.covers(&entry.path) || self.place.exclude.empties(&entry.path) {
             return Err("it has files in a directory that layers leave out");
         }
         match (self.made.get(&entry.path), entry.kind) {

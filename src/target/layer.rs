@@ -17,7 +17,7 @@ use super::accounts::Account;
 use super::apt::Archived;
 use super::aptcache::AptCache;
 use super::lent::{Lent, PLACE, SSH};
-use super::passing::{Left, Passing};
+use super::passing::{Left, Passing, really};
 use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
@@ -188,6 +188,7 @@ impl Layer {
 
     /// Notes that `step` was performed and has `written` files of its own.
     pub fn note(&mut self, step: &Step, written: Vec<PathBuf>) {
+        let written = really(&self.root, written);
         self.passing.note(step, written);
     }
 

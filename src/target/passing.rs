@@ -50,7 +50,7 @@ impl Passing {
     /// there by it, if that is somebody's own commands. Its files were `written`, relative to the root.
     pub fn note(&mut self, step: &Step, written: Vec<PathBuf>) {
         let passes = |path: &Path| path.starts_with(RUN) || path.starts_with("tmp");
-        let lost = written.into_iter().filter(|path| self.exclude.contains(path) && !passes(path));
+        let lost = written.into_iter().filter(|path| self.exclude.covers(path) && !passes(path));
         self.lost.extend(lost.map(|path| (path, step.placed())));
         let own = step.is_own_commands() || !step.works_by_programs();
         let task = own.then(|| step.placed());
@@ -88,9 +88,10 @@ impl Passing {
     /// What enters no layer, of a directory itself alone. What was written is looked at in `root`: it may be gone by now.
     pub fn left(&self, lowers: &[PathBuf], root: &Root) -> Left {
         let mut lost: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        let all: HashSet<&Path> = self.lost.iter().map(|(path, _)| path.as_path()).collect();
+        let all: HashSet<(&Path, &str)> =
+            self.lost.iter().map(|(path, task)| (path.as_path(), task.as_str())).collect();
         for (path, task) in &self.lost {
-            let inside = path.parent().is_some_and(|parent| all.contains(parent));
+            let inside = path.parent().is_some_and(|parent| all.contains(&(parent, task)));
             let told = lost.entry(task.clone()).or_default();
             let absolute = Path::new("/").join(path);
             if !inside && root.metadata(path).is_ok() && !told.contains(&absolute) {
@@ -112,6 +113,19 @@ impl Passing {
         }
         found
     }
+}
+
+/// Where `paths` lead to by the links on the way to each.
+pub fn really(root: &Root, paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut known: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let real = |path: PathBuf| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let resolved = || root.resolve(parent).unwrap_or_else(|_| parent.to_owned());
+            known.entry(parent.to_owned()).or_insert_with(resolved).join(name)
+        }
+        _ => path,
+    };
+    paths.into_iter().map(real).collect()
 }
 
 /// All below `directory`, which is `place` in the root; what is marked as gone as well, if it is `gone` that counts.

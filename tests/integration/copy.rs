@@ -116,8 +116,12 @@ fn what_no_image_has_is_told() {
          - {name: Passing, action: copy, source: hosts, dest: /tmp/x}\n\
          - {name: Kept, action: copy, source: hosts, dest: /etc/hosts.allow}\n\
          - {name: Tree, action: copy, source: tree, dest: /}\n\
-         - {name: Archive, action: unpack, source: tree.tar, dest: /}\n",
+         - {name: Archive, action: unpack, source: tree.tar, dest: /}\n\
+         - {name: Through, action: copy, source: hosts, dest: /opt/e/hosts}\n\
+         - {name: Below, action: copy, source: hosts, dest: /root/.cache/pip/below}\n",
     );
+    fs::create_dir(store.path().join("root/opt")).unwrap();
+    symlink("/etc", store.path().join("root/opt/e")).unwrap();
     for path in ["tree/etc/resolv.conf", "tree/etc/motd", "tree/root/.cache/pip/x", "tree/dev/y"] {
         let path = blueprint.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -134,7 +138,13 @@ fn what_no_image_has_is_told() {
         assert_eq!(line.contains("/dev/y"), task.starts_with("Tree"), "{line}");
         assert!(!line.contains("motd"), "{line}");
     }
-    assert_eq!(said.matches("is in no image").count(), 3, "{said}");
+    for told in [
+        "Through (tasks.yml:6): what is written to /etc/hosts",
+        "Below (tasks.yml:7): what is written to /root/.cache/pip",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert_eq!(said.matches("is in no image").count(), 5, "{said}");
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl ExcludeSet {
         self.patterns.iter().any(|pattern| matches(pattern, path)) && !self.is_kept(path)
     }
 
+    /// True if `path`, or something that it is in, is to be left out.
+    pub fn covers(&self, path: &Path) -> bool {
+        path.ancestors().any(|up| !up.as_os_str().is_empty() && self.contains(up)) && !self.is_kept(path)
+    }
+
     /// True for a directory that stays whatever is left out around it: deleting it has no effect.
     pub(super) fn stays(&self, path: &Path) -> bool {
         self.directories.iter().any(|kept| path == Path::new(kept))
@@ -130,6 +135,10 @@ mod tests {
         for path in ["tmp", "home/.cache/pip", "lib/status", "etc/hosts.allow", "var/tmp/x", "run/lock"] {
             assert!(!SET.contains(Path::new(path)), "{path}");
         }
+        for path in ["home/ann/.cache/pip/x/y", "tmp/x/y", "run/x"] {
+            assert!(SET.covers(Path::new(path)), "{path}");
+        }
+        assert!(!SET.covers(Path::new("home/ann/.cache")) && !SET.covers(Path::new("run/lock")));
         assert!(!ExcludeSet::default().contains(Path::new("tmp/x")));
         assert!(
             SET.empties(Path::new("etc/machine-id")) && !ExcludeSet::default().empties(Path::new("etc/machine-id"))

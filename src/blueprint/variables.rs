@@ -184,6 +184,12 @@ impl Environment {
                 env.values.insert(name.clone(), value.clone());
             }
         }
+        for (name, value) in &of_file {
+            let told = env.chosen.is_some() && name == DEV_USERNAME || given.vars.contains_key(name);
+            if !told && env.process.get(name).is_some_and(|other| other != value) {
+                env.notes.push(format!("{name} is taken from the env file, not from the environment"));
+            }
+        }
         env.given = env.process.keys().chain(of_file.keys()).chain(given.vars.keys()).cloned().collect();
         env.values.extend(of_file.clone());
         env.values.extend(given.vars.clone());

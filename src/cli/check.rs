@@ -104,6 +104,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
     }
 }
 
+/// Warnings of toolchains that nothing pins, and how their labels begin.
+const NOT_PINNED: &str = "unpinned";
+const FOR: &str = "not pinned for ";
+
 /// Everything that is wrong with the blueprint in `directory`; and what its lockfile does not cover, and what of the
 /// environment here its commands will not see.
 fn check(directory: &Path, strict: bool) -> Result<(Problems, Vec<String>), CommandError> {
@@ -112,7 +116,13 @@ fn check(directory: &Path, strict: bool) -> Result<(Problems, Vec<String>), Comm
     let Looked { mut problems, lowered } = look(&read, problems, strict);
     let mut seen: HashSet<(Span, String)> =
         problems.diagnostics.iter().map(|known| (known.span, known.message.clone())).collect();
+    let told: HashSet<Span> =
+        problems.diagnostics.iter().filter(|known| known.code == NOT_PINNED).map(|known| known.span).collect();
     for found in lowered.iter().flat_map(|(platform, lowered)| unpinned(&read, platform, lowered)) {
+        // A toolchain was told of when it was looked at.
+        if told.contains(&found.span) {
+            continue;
+        }
         if problems.diagnostics.len() < MAX_PROBLEMS && seen.insert((found.span, found.message.clone())) {
             problems.diagnostics.push(found.leniently().strictly(strict));
         }
@@ -166,6 +176,17 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
     let mut all = Vec::new();
     let mut seen: HashSet<Diagnostic> = problems.diagnostics.iter().cloned().collect();
     let mut add = |diagnostic: Diagnostic| {
+        // What nothing pins is told once, with all platforms.
+        if let Some(platform) = diagnostic.label.strip_prefix(FOR).filter(|_| !seen.contains(&diagnostic)) {
+            let same = |known: &&mut Diagnostic| {
+                (known.span, &known.message) == (diagnostic.span, &diagnostic.message) && known.label.starts_with(FOR)
+            };
+            if let Some(known) = problems.diagnostics.iter_mut().find(same) {
+                known.label += &format!(", {platform}");
+                seen.insert(diagnostic);
+                return;
+            }
+        }
         if problems.diagnostics.len() < MAX_PROBLEMS && seen.insert(diagnostic.clone()) {
             problems.diagnostics.push(diagnostic);
         }

@@ -102,9 +102,14 @@ fn list(project: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Resu
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let network = hub_args.network(&context, &reference, Platform::of_this_machine())?;
     let listed = hub::list(&network.resolver(), &reference, name)?;
+    if listed.is_empty() {
+        let note = format!("{} has no blueprint whose name begins with {}", reference.registry, reference.repository);
+        context.reporter.event(Event::Note(note));
+    }
     drop(network);
     drop(context);
     match args.format {
+        Format::Human if listed.is_empty() => {}
         Format::Human => {
             let rows =
                 listed.into_iter().map(|one| [one.name, one.tags.join(" "), one.description.unwrap_or_default()]);

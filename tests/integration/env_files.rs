@@ -85,6 +85,15 @@ fn a_file_that_is_read_by_itself_counts_as_little() {
         run(&mut command).ok()
     };
     assert!(install().stdout.starts_with("2 done"));
+    // That it counts more than the environment is told of what the blueprint declares.
+    let declares = steps.path().join("manifest.yml");
+    fs::write(&declares, format!("{manifest}required_env: [{{name: EXTRA}}]\n")).unwrap();
+    let mut command = std::process::Command::new(&old);
+    command.args(["install", "-blueprint-dir", text(steps.path()), "-root", text(host.path()), "-dry-run"]);
+    command.env("ALLOY_HOME", store.path().join("store")).env("HOME", names.path()).env("EXTRA", "ci");
+    let said = run(&mut command).ok().stderr;
+    assert!(said.contains("EXTRA is taken from the env file, not from the environment"), "{said}");
+    fs::write(&declares, manifest).unwrap();
     fs::write(steps.path().join(".env"), "EXTRA=one\nGITLAB_TOKEN=geheim12345\n").unwrap();
     let again = install();
     assert!(again.stdout.starts_with("0 done, 2 skipped"), "{}{}", again.stdout, again.stderr);

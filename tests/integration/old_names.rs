@@ -210,6 +210,12 @@ fn a_blueprint_is_cloned_to_be_changed() {
     run(&mut machine.known(publish)).ok();
     let listed = machine.types("alloy-provisioner clone --list team").ok().stdout;
     assert!(listed.contains("board") && listed.contains("1.0.0"), "{listed}");
+    let none = machine.types("alloy-provisioner clone --list nope").ok();
+    assert!(
+        none.stdout.is_empty() && none.stderr.contains("has no blueprint whose name begins with nope"),
+        "{}",
+        none.stderr
+    );
     for (line, place) in [
         ("alloy-provisioner clone team/board", ".alloy-it/blueprints/team/board"),
         // A second time, it is brought up to date.

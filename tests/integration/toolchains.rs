@@ -51,6 +51,14 @@ fn what_pip_and_git_have_is_pinned_offline_and_gives_its_variables() {
     // Before: a warning of check, an error where somebody insists.
     let said = shared().run(&["check", path]).ok().stdout;
     assert!(said.contains("does not pin `tool.python.west`") && said.contains("alloy lock"), "{said}");
+    assert!(
+        said.contains("not pinned for linux/amd64, linux/arm64") && said.contains("0 errors, 2 warnings"),
+        "{said}"
+    );
+    // So is it said once that there is no catalog.
+    let nowhere = tempfile::tempdir().unwrap();
+    let said = shared().run(&["lock", path, "--toolchains-only", "--catalog", text(nowhere.path())]).fails(3).stderr;
+    assert_eq!(said.matches("there is no catalog in").count(), 1, "{said}");
     shared().run(&["check", "--strict", path]).fails(1);
     // As the existing tool resolves: no network, no sandbox, an empty store.
     let store = Store::new();

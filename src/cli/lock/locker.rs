@@ -147,10 +147,15 @@ impl<'a> Locker<'a> {
                     all_pins.retain(|key, pin| !same(key, &toolchain.reference) || others(key, pin));
                     all_pins.insert(key(&toolchain.reference), new);
                 }
-                Err(error) => problems.push(elsewhere(&error, platforms, error.at(toolchain.span))),
+                Err(error) => {
+                    let problem = elsewhere(&error, platforms, error.at(toolchain.span));
+                    // That there is no catalog is said once.
+                    if problems.iter().all(|known: &Diagnostic| known.message != problem.message) {
+                        problems.push(problem);
+                    }
+                }
             }
         }
-        problems.dedup();
         if problems.is_empty() {
             return Ok(());
         }

@@ -5,6 +5,10 @@ use crate::yaml::{self, FileId, Value};
 
 /// The version of the file that this alloy reads and writes.
 pub(super) const VERSION: u32 = 1;
+/// The first line.
+pub(super) const HEAD: &str = "# Written by `alloy install`: what it did on this host. Not to be committed.\n";
+/// All that stands in it.
+const FIELDS: [&str; 5] = ["version", "blueprint", "platform", "host", "tasks"];
 /// The last line. Without it, something is missing.
 pub(super) const END: &str = "...\n";
 
@@ -29,6 +33,10 @@ pub(super) fn read(text: &str) -> Result<State, Problem> {
         Ok(VERSION) => {}
         Ok(newer) if newer > VERSION => return Err(Problem::Newer(version.to_owned())),
         _ => return Err(Problem::Foreign),
+    }
+    let is_ours = |(key, _): &(yaml::Key, yaml::Node)| FIELDS.contains(&key.text.as_str());
+    if !mapping.entries.iter().all(is_ours) || !text.ends_with(END) && !text.starts_with(HEAD) {
+        return Err(Problem::Foreign);
     }
     if !text.ends_with(END) {
         return Err(Problem::Damaged(None, "its end is missing".into()));

@@ -5,10 +5,8 @@ use std::fmt::{Display, Write as _};
 
 use serde_json::Value;
 
-use super::read::{END, VERSION};
+use super::read::{END, HEAD, VERSION};
 use super::{Record, State, Wrote};
-
-const HEAD: &str = "# Written by `alloy install`: what it did on this host. Not to be committed.\n";
 
 /// The text of the file.
 pub(super) fn text(state: &State) -> String {
@@ -161,6 +159,13 @@ mod tests {
         assert_eq!(read("version: 2\nanything: x\n"), Err(Problem::Newer("2".into())));
         assert_eq!(read("completed:\n  - abc\n"), Err(Problem::Foreign));
         assert_eq!(read(""), Err(Problem::Foreign));
+        for foreign in [
+            "version: 1\ncompleted:\n  - abc\n",
+            "version: 1\nblueprint: x\n",
+            "version: 1\nblueprint: x\nsteps: []\n...\n",
+        ] {
+            assert_eq!(read(foreign), Err(Problem::Foreign), "{foreign}");
+        }
         assert!(matches!(read("version: 1\n  x: ["), Err(Problem::Damaged(Some((2, _)), _))));
         let odd = text(&state()).replace("outcome: failed", "outcome: perhaps");
         assert!(matches!(read(&odd), Err(Problem::Damaged(None, message)) if message.contains("perhaps")));

@@ -19,6 +19,9 @@ pub(super) fn told(mut error: CommandError, global: &Global) -> CommandError {
         "make room on that disk, which is not the store's".clone_into(hint);
     } else if let Some((bytes, images)) = freed(global) {
         let first = match (bytes >> 20, images) {
+            _ if error.message.contains("takes no more files") => {
+                "`alloy prune` deletes files that no image needs".to_owned()
+            }
             (0, 0) => "the store has next to nothing there".to_owned(),
             (0, _) => {
                 "`alloy prune` deletes next to nothing there, as images need what the store has: `alloy untag NAME` \

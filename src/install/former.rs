@@ -34,6 +34,9 @@ impl Former {
     }
 }
 
+/// Whether a record is of the task of that number.
+type Same<'a> = &'a dyn Fn(usize, &Record, &StepTrace) -> bool;
+
 /// The records of `traces`, by what the tasks do: the first of two that do the same has the first record. And the
 /// records that are of none of them. A task without a record has one that is the `same` otherwise.
 pub fn matched(
@@ -45,7 +48,7 @@ pub fn matched(
     let mut order: Vec<Option<usize>> = vec![None; free.len()];
     let mut found: Vec<Option<Record>> = vec![None; traces.len()];
     let exactly = |_: usize, record: &Record, trace: &StepTrace| record.fingerprint == trace.fingerprint;
-    let ways: [&dyn Fn(usize, &Record, &StepTrace) -> bool; 2] = [&exactly, &same];
+    let ways: [Same<'_>; 2] = [&exactly, &same];
     for is in ways {
         for (at, trace) in traces.iter().enumerate().filter_map(|(at, trace)| Some((at, trace.as_ref()?))) {
             if found[at].is_some() {

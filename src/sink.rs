@@ -20,6 +20,7 @@ mod made;
 mod parts;
 mod real;
 mod staged;
+mod theirs;
 
 pub use beside::{Beside, sweep};
 pub use clash::{Taken, clash};
@@ -28,6 +29,7 @@ pub use look::{directory, is_mount_point, unexpanded_home};
 pub use made::Made;
 pub use parts::Parts;
 pub use staged::{Staged, exchange, settle};
+pub use theirs::Theirs;
 
 /// An error unless names can be made in `directory`.
 pub fn may_make_in(directory: &Path) -> Result<(), SinkError> {

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::context::{Context, Global};
-use super::error::CommandError;
+use super::error::{CommandError, Kind};
 use super::hub::{HubArgs, tagged};
 use super::inputs;
 use super::interrupt::{self, CtrlC};
@@ -15,6 +15,7 @@ use super::ui::{self, Format};
 use crate::event::Event;
 use crate::hub::{self, Renewed};
 use crate::plan::Platform;
+use crate::sink::Theirs;
 
 /// Fetches a blueprint from a registry, to be read, changed and built
 #[derive(Debug, ClapArgs)]
@@ -80,11 +81,16 @@ fn clone(name: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result
     let network = hub_args.network(&context, &reference, platform)?;
     let resolver = network.resolver();
     let found = hub::find(&resolver, &reference)?;
+    // A clone that root makes in somebody's home is theirs.
+    let theirs = Theirs::of(directory);
     let how = match found.put(&resolver, directory, args.update)? {
         Renewed::New => String::new(),
         Renewed::Same => ", as it was".to_owned(),
         Renewed::Files(count) => format!(", {} changed", ui::count(count, "file")),
     };
+    theirs.map_or(Ok(()), |theirs| theirs.hand_over()).map_err(|error| {
+        CommandError::new(Kind::Failed, format!("cannot hand over {}: {error}", directory.display()))
+    })?;
     let version = found.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
     let title = found.title.as_deref().unwrap_or(name);
     let note = format!("{title}{version} from {reference}@{}{how}", found.digest);

@@ -17,6 +17,7 @@ use super::{ContentError, HubError, MOST_PACKED, MOST_TEXT};
 use crate::image::{self, ImageError, Index};
 use crate::registry::{Client, Reference, RegistryError};
 use crate::resolve::Resolver;
+use crate::sink::Theirs;
 
 /// Where pulled blueprints are kept, below a directory of the user's.
 const BLUEPRINTS: &str = "blueprints";
@@ -95,7 +96,9 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
 impl Found {
     /// Puts its files at `dest`, which is not there, or an empty directory.
     pub fn unpack(&self, resolver: &Resolver<'_>, dest: &Path) -> Result<(), HubError> {
-        land(dest, |tree| self.fill(resolver, dest, tree))
+        let theirs = Theirs::of(dest);
+        land(dest, |tree| self.fill(resolver, dest, tree))?;
+        theirs.map_or(Ok(()), |theirs| theirs.hand_over()).map_err(failed("hand over", dest))
     }
 
     /// What it is, by its digest.

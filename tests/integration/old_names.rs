@@ -10,7 +10,7 @@ use crate::catalog::git;
 use crate::support::host::Host;
 use crate::support::hub::alloy;
 use crate::support::registry::Registry;
-use crate::support::{ALLOY, Ended, Store, blueprint, run, text};
+use crate::support::{ALLOY, Ended, Store, blueprint, run, text, tool};
 
 const MANIFEST: &str = "name: Board\nversion: 1.0.0\ndescription: What a board needs.\nrun_order: [tasks.yml]\n\
                         toolchains: [{ref: toolchain.x.gcc, alias: GCC}]\nrequired_env: [{name: SITE, description: where}]\n";
@@ -246,4 +246,36 @@ fn a_blueprint_is_cloned_to_be_changed() {
     machine.types("alloy-host resolve $HOME/one --catalog $HOME/remote/catalog").ok();
     let said = machine.types("alloy-provisioner -blueprint-dir $HOME/one -root $ROOT").ok().stdout;
     assert!(said.contains("2 done in "), "{said}");
+}
+
+/// `sudo -E` keeps the home of whoever calls: what root makes there is theirs, and they go on with it.
+#[test]
+fn what_root_makes_in_somebody_s_home_is_theirs() {
+    let machine = Machine::new();
+    machine.types("alloy-host resolve $DIR --catalog $HOME/remote/catalog").ok();
+    let publish = alloy(&machine.store, machine.source.path(), &["publish", ".", "team/board"]);
+    run(&mut machine.known(publish)).ok();
+    std::os::unix::fs::chown(machine.home.path(), Some(1234), Some(1234)).unwrap();
+    std::fs::create_dir_all(machine.at("empty/blueprints/team/board")).unwrap();
+    tool("chown", &["-R", "1234:1234", text(&machine.at("empty"))]).ok();
+    let lines = [
+        "alloy-provisioner install team/board -root $ROOT",
+        "alloy-host catalog update --remote $HOME/remote",
+        "alloy-provisioner clone team/board",
+        "alloy-provisioner clone team/board -blueprint-dir $HOME/empty",
+    ];
+    lines.iter().for_each(|line| drop(machine.types(line).ok()));
+    assert!(machine.at(".alloy-it/blueprints/team/board/manifest.yml").is_file());
+    assert!(machine.at(".alloy-it/catalog").is_dir() && machine.at("empty/blueprints/team/board/tasks.yml").is_file());
+    let places = [machine.at(".alloy-it"), machine.at("empty")];
+    let of_root = ["-user", "root", "!", "-name", "alloy.state.yml"];
+    let found = tool("find", &[&places.each_ref().map(|place| text(place))[..], &of_root].concat()).ok().stdout;
+    assert_eq!(found, "");
+    // Root goes on with it, too; what lies where root is at home stays root's.
+    assert!(
+        machine.types("alloy-provisioner install team/board -root $ROOT").ok().stdout.starts_with("0 done, 2 skipped")
+    );
+    std::fs::create_dir(machine.at("roots")).unwrap();
+    machine.types("alloy-provisioner clone team/board --output $HOME/roots/board").ok();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&machine.at("roots/board").metadata().unwrap()), 0);
 }

@@ -15,7 +15,7 @@ use super::{CatalogArg, git_config, known};
 use crate::catalog::Catalog;
 use crate::cli::git::Git;
 use crate::event::Event;
-use crate::sink::Staged;
+use crate::sink::{Staged, Theirs};
 
 /// What tells a clone that alloy made, and may replace, from everybody else's. It holds nothing.
 const MARK: &str = ".git/alloy-catalog";
@@ -62,7 +62,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         {
             old.unchanged(&directory)?;
         }
+        // The catalog in the home of whoever calls by `sudo -E` is theirs.
+        let theirs = Theirs::of(&directory);
         replace(&git, &directory)?;
+        theirs.map_or(Ok(()), |theirs| theirs.hand_over()).map_err(|error| {
+            CommandError::new(Kind::Failed, format!("cannot hand over {}: {error}", directory.display()))
+        })?;
     }
     let known = known::all(&store, &Catalog::open(&directory)?);
     match args.format {

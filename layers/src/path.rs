@@ -34,10 +34,7 @@ pub fn steers(c: char) -> bool {
 
 /// A name goes to terminals: what would steer them does not.
 pub fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name)
-        .chars()
-        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    String::from_utf8_lossy(name).chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A relative path without `.`, `..` and empty elements; empty for the root itself.

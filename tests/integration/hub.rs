@@ -232,7 +232,9 @@ fn what_is_not_fit_for_others_is_not_published() {
     assert!(publish(windows.path(), &[]).fails(3).stderr.contains("no host that alloy knows"));
     // Platforms among the targets are hosts where no other is named.
     let targets = |hosts: &str| {
-        let manifest = format!("name: x\nversion: 1.0.0\n{hosts}targets: [linux/arm64, cortex-m33, linux/amd64]\nrun_order: [a.yml]\n");
+        let manifest = format!(
+            "name: x\nversion: 1.0.0\n{hosts}targets: [linux/arm64, cortex-m33, linux/amd64]\nrun_order: [a.yml]\n"
+        );
         std::fs::write(windows.path().join("manifest.yml"), manifest).unwrap();
         publish(windows.path(), &[])
     };

@@ -176,7 +176,9 @@ impl Environment {
         for (name, variable) in &blueprint.variables {
             env.values.insert(name.clone(), variable.value.clone());
             let overriding = of_file.get(name).or_else(|| env.process.get(name));
-            let told = env.chosen.is_some() && name == DEV_USERNAME;
+            let two = of_file.get(name).zip(env.process.get(name)).is_some_and(|(file, process)| file != process);
+            // Of two, it is said below.
+            let told = env.chosen.is_some() && name == DEV_USERNAME || two;
             if overriding.is_some_and(|value| *value != variable.value) && !given.vars.contains_key(name) && !told {
                 env.notes.push(format!("{name} is taken from the environment, not from the blueprint"));
             }

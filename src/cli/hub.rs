@@ -77,7 +77,9 @@ impl HubArgs {
             (Some(_), None) => return Err(CommandError::usage(format!("{USERNAME} is set, and {PASSWORD} is not"))),
             (None, Some(_)) => return Err(CommandError::usage(format!("{PASSWORD} is set, and {USERNAME} is not"))),
         };
-        let registry = match self.registry() {
+        // A password of the file is for the registry that the file names, whatever else is set.
+        let named = self.said.get(REGISTRY).map(String::as_str).filter(|named| !named.is_empty());
+        let registry = match named.filter(|_| set(PASSWORD).is_none()).or_else(|| self.registry()) {
             Some(registry) => hub::host(registry).split('/').next().unwrap_or_default().to_owned(),
             None => reference.registry.clone(),
         };
@@ -94,4 +96,31 @@ pub(super) fn tagged(reference: Reference, name: &str, tag: Option<&str>) -> Res
         return Err(CommandError::usage(format!("{name} and --tag {tag} are two versions")).hint("name one"));
     }
     format!("{}:{tag}", reference.bare()).parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        hub: HubArgs,
+    }
+
+    #[test]
+    fn a_password_of_a_file_is_for_the_registry_that_the_file_names() {
+        let reference: Reference = "other.test/x:1".parse().unwrap();
+        let user = |own: Option<&str>| {
+            let pairs = [(USERNAME, Some("ann")), (PASSWORD, Some("s3cret")), (REGISTRY, own)];
+            let said = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+            let hub = Typed::parse_from(["x", "--registry", "other.test"]).hub.with(said.collect());
+            hub.user(&reference).unwrap().unwrap().registry
+        };
+        assert_eq!(user(Some("own.test")), "own.test");
+        assert_eq!(user(Some("https://own.test/")), "own.test");
+        assert_eq!(user(None), "other.test");
+    }
 }

@@ -58,20 +58,43 @@ fn verifier(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Serv
         return Ok(Arc::new(Blind { everybody: true, provider }));
     }
     let mut roots = RootCertStore::empty();
-    for root in &trust.roots {
+    for root in trust.roots.iter().filter(|root| !is_a_server_s(root)) {
         roots.add(root.clone())?;
     }
     // Of the machine's, one that is damaged is passed over.
     let mut trusted = rustls_native_certs::load_native_certs().certs;
-    roots.add_parsable_certificates(trusted.iter().cloned());
-    if roots.is_empty() {
+    roots.add_parsable_certificates(trusted.iter().filter(|root| !is_a_server_s(root)).cloned());
+    trusted.extend(trust.roots.iter().cloned());
+    if trusted.is_empty() {
         // A machine without certificates can still speak http; https then trusts nobody.
         return Ok(Arc::new(Blind { everybody: false, provider }));
     }
-    trusted.extend(trust.roots.iter().cloned());
+    let any_authority = !roots.is_empty();
+    if !any_authority {
+        roots.add_parsable_certificates(trusted.iter().cloned());
+    }
     let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
     let chains = chains.build().map_err(|error| Error::General(error.to_string()))?;
-    Ok(Arc::new(Trusted { chains, trusted: trusted.into_iter().collect() }))
+    Ok(Arc::new(Trusted { chains, any_authority, trusted: trusted.into_iter().collect() }))
+}
+
+/// True for a certificate that says of itself that it is no CA's (RFC 5280 4.2.1.9, basicConstraints without `cA`): it
+/// vouches for nobody but itself.
+fn is_a_server_s(certificate: &CertificateDer<'_>) -> bool {
+    /// The extension's name, 2.5.29.19, in DER.
+    const BASIC_CONSTRAINTS: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x13];
+    const TRUE: [u8; 3] = [0x01, 0x01, 0xff];
+    let all: &[u8] = certificate;
+    let Some(at) = all.windows(BASIC_CONSTRAINTS.len()).position(|window| window == BASIC_CONSTRAINTS) else {
+        return false;
+    };
+    let rest = &all[at + BASIC_CONSTRAINTS.len()..];
+    // It may be critical; then come an octet string and the sequence in it, both short.
+    let rest = rest.strip_prefix(&TRUE).unwrap_or(rest);
+    match rest {
+        [0x04, outer, 0x30, inner, fields @ ..] if *outer < 0x80 && *inner < 0x80 => !fields.starts_with(&TRUE),
+        _ => false,
+    }
 }
 
 /// Trusts whom a CA vouches for, and who shows the very certificate that is trusted: `openssl req -x509` makes
@@ -79,6 +102,8 @@ fn verifier(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Serv
 #[derive(Debug)]
 struct Trusted {
     chains: Arc<WebPkiServerVerifier>,
+    /// Any of those that are trusted may be a CA's.
+    any_authority: bool,
     trusted: HashSet<CertificateDer<'static>>,
 }
 
@@ -91,6 +116,9 @@ impl ServerCertVerifier for Trusted {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if !self.any_authority && !self.trusted.contains(end_entity) {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
         match self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The period of validity is looked at before this; the name is not.
             Err(Error::InvalidCertificate(why)) if vouches_for_nobody(&why) && self.trusted.contains(end_entity) => {

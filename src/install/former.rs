@@ -83,32 +83,40 @@ pub fn in_order<'r>(records: &'r [Option<Record>], left: &'r [Former]) -> impl I
 /// What the task of `former` has become: one of its name in its file. Of several, the one that writes to the same place;
 /// else the first of those without a record of their own belongs to the first of the former ones, and so on.
 ///
-/// One that has a record of its own is another task, unless that record is of the same line: then it was changed, and has
-/// been put back.
+/// One that has a record of its own is another task, unless this is what the former one was done instead of: then it was
+/// changed, and has been put back.
 fn now(former: &Former, left: &[Former], traces: &[Option<StepTrace>], found: &[Option<Record>]) -> Option<usize> {
+    let is_later = |record: &Record| former.instead_of == Some(record.fingerprint) && former.at >= record.at;
+    if let Some(at) = found.iter().position(|record| record.as_ref().is_some_and(is_later)) {
+        return Some(at);
+    }
+    let free = || {
+        let traces = traces.iter().enumerate().filter(|(at, _)| found[*at].is_none());
+        traces.filter_map(|(at, trace)| Some((at, trace.as_ref()?)))
+    };
     let alike = |name: &str, place: &str| name == former.name && file(place) == file(&former.place);
-    let may_be = |at: usize| found[at].as_ref().is_none_or(|record| record.place == former.place);
-    let tasks: Vec<(usize, &StepTrace)> = traces
-        .iter()
-        .enumerate()
-        .filter_map(|(at, trace)| Some((at, trace.as_ref()?)))
-        .filter(|(at, trace)| alike(&trace.name, &trace.place) && may_be(*at))
-        .collect();
-    let place = dest(&former.fields);
+    let tasks: Vec<(usize, &StepTrace)> = free().filter(|(_, trace)| alike(&trace.name, &trace.place)).collect();
     if tasks.is_empty() {
         // It was renamed, or moved to another file.
-        let mut named = traces.iter().enumerate().filter_map(|(at, trace)| Some((at, trace.as_ref()?)));
-        let is_it =
-            |trace: &StepTrace| place.is_some() && trace.action == former.action && dest(&trace.fields) == place;
-        return named.find(|(at, trace)| is_it(trace) && may_be(*at)).map(|(at, _)| at);
+        let place = |fields: &Value| dest(fields).or_else(|| fields["creates"].as_str()).map(str::to_owned);
+        let wanted = place(&former.fields)?;
+        let is_it = |trace: &StepTrace| trace.action == former.action && place(&trace.fields).as_ref() == Some(&wanted);
+        return free().find(|(_, trace)| is_it(trace)).map(|(at, _)| at);
     }
-    if let Some((at, _)) = tasks.iter().find(|(_, trace)| place.is_some() && dest(&trace.fields) == place) {
+    let same = |one: &Value, other: &Value| dest(one).is_some() && dest(one) == dest(other);
+    if let Some((at, _)) = tasks.iter().find(|(_, trace)| same(&trace.fields, &former.fields)) {
         return Some(*at);
     }
-    let others: BTreeSet<usize> =
-        left.iter().filter(|other| alike(&other.name, &other.place)).map(|other| line(&other.place)).collect();
-    let rank = others.iter().position(|other| *other == line(&former.place))?;
-    tasks.get(rank).or(tasks.last()).map(|(at, _)| *at)
+    // Those that nothing else tells apart, in their order.
+    let others: Vec<&Former> = left.iter().filter(|other| alike(&other.name, &other.place)).collect();
+    let lines: BTreeSet<usize> = others
+        .iter()
+        .filter(|other| !tasks.iter().any(|(_, trace)| same(&trace.fields, &other.fields)))
+        .map(|other| line(&other.place))
+        .collect();
+    let rank = lines.iter().position(|other| *other == line(&former.place))?;
+    let unclaimed = |trace: &StepTrace| !others.iter().any(|other| same(&trace.fields, &other.fields));
+    tasks.iter().filter(|(_, trace)| unclaimed(trace)).nth(rank).map(|(at, _)| *at)
 }
 
 /// Where the task of these fields writes, if they say so.
@@ -189,13 +197,14 @@ mod tests {
         assert_eq!(of([trace("clone", 1, "/a/", "a2"), trace("clone", 2, "/b", "b2")]), [Some(0), Some(1)]);
         assert_eq!(of([trace("clone", 1, "/b", "a2"), trace("clone", 2, "/a", "b2")]), [Some(1), Some(0)]);
         assert_eq!(of([trace("clone", 3, "/c", "a2"), trace("clone", 4, "/d", "b2")]), [Some(0), Some(1)]);
-        assert_eq!(of([trace("other", 1, "/a", "a2"), trace("clone", 2, "/x", "b2")]), [Some(1), Some(1)]);
+        assert_eq!(of([trace("other", 1, "/z", "a2"), trace("clone", 2, "/x", "b2")]), [Some(1), None]);
+        assert_eq!(of([trace("other", 1, "/z", "a2"), trace("clone", 2, "/b", "b2")]), [None, Some(1)]);
         // The second is gone: the first is no other one than it was.
         let (_, left) = matched_exactly(&[Some(before[0].clone())], before.iter().map(record).collect());
         assert_eq!((left.len(), left[0].of), (1, None));
         // It was another one for a while, and was put back.
-        let other = trace("clone", 1, "/a", "a2");
-        let (_, left) = matched_exactly(&[Some(before[0].clone())], vec![record(&before[0]), record(&other)]);
+        let other = Record { instead_of: Some(before[0].fingerprint), ..record(&trace("clone", 7, "/a", "a2")) };
+        let (_, left) = matched_exactly(&[Some(before[0].clone())], vec![record(&before[0]), other]);
         assert_eq!(left[0].of, Some(0));
     }
 }

@@ -19,6 +19,8 @@ use crate::op::{Fingerprint, Source, Step};
 use crate::plan::{Lowered, StepTrace, is_named};
 use crate::resolve::Resolver;
 
+/// Why a task runs that has no record as it is now.
+pub const CHANGED: &str = "it failed, and has changed since";
 /// Why a task runs whose record says that it is done.
 pub const PUT_BACK: &str = "it failed when it was another one, and was put back since";
 
@@ -108,6 +110,13 @@ impl<'a> Prepared<'a> {
         self.left.iter().filter(move |former| former.of == Some(at))
     }
 
+    /// What the task at `at` did when it was last done, if it was another one then.
+    pub fn instead_of(&self, at: usize) -> Option<Fingerprint> {
+        let done = self.formerly(at).find(|former| former.outcome == Ending::Done).map(|former| former.fingerprint);
+        let before = || self.formerly(at).find_map(|former| former.instead_of);
+        done.or_else(before).or_else(|| self.records[at].as_ref().and_then(|record| record.instead_of))
+    }
+
     /// All records, in the order in which the tasks have run.
     pub fn recorded(&self) -> impl Iterator<Item = &Record> + Clone {
         in_order(&self.records, &self.left)
@@ -151,7 +160,7 @@ impl<'a> Prepared<'a> {
             match record {
                 Some(record) if record.outcome == Ending::Done => return Ok(Decision::Run(Some(PUT_BACK.to_owned()))),
                 Some(record) if !record.is_unreached() => {}
-                _ => return Ok(Decision::Run(Some("it failed, and has changed since".to_owned()))),
+                _ => return Ok(Decision::Run(Some(CHANGED.to_owned()))),
             }
         }
         // It was renamed, done as another one, and put back.

@@ -55,8 +55,11 @@ impl Prepared<'_> {
             if let Some((record, files)) = self.cloned(store, at, own, &place)? {
                 return self.renewal_of(store, root, at, &place, (record, own == Some(record)), &files).map(Some);
             }
-            // What a first clone that was cut off has left.
-            if self.was_cut_off(at) && self.steps[at].action == EXCHANGED {
+            // What a first clone that was cut off has left: one that got through has an index.
+            let is_git = |found: layers::root::Metadata| found.kind == FileKind::Directory;
+            let half = root.metadata(&place.join(GIT)).is_ok_and(is_git)
+                && root.metadata(&place.join(GIT).join("index")).is_err();
+            if half && self.was_cut_off(at) && self.steps[at].action == EXCHANGED {
                 let there = commit_of(root, &in_root(&place.join(GIT))).unwrap_or_else(|| UNFINISHED.to_owned());
                 let how = How::Whole { kept: name_to_keep(root, &place, &there)?, mode: None };
                 return Ok(Some(Renewal::Anew(Renew { place, how })));

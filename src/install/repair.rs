@@ -8,7 +8,7 @@ use layers::store::Store;
 
 use super::drift::{self, Finding, LISTING, Subject, Together, together};
 use super::ledger::{Files, files};
-use super::prepared::{PUT_BACK, Prepared};
+use super::prepared::{CHANGED, PUT_BACK, Prepared};
 use super::seen::Seen;
 use super::state::{Left, NOT_REACHED, Record, State, StateFile};
 use super::{InstallError, Options};
@@ -87,8 +87,13 @@ pub fn plan(
         only.entry(at).or_insert_with(|| why.to_owned());
     }
     for at in 0..prepared.steps.len() {
-        if prepared.failed_before(at) && prepared.records[at].as_ref().is_some_and(|record| record.left().is_none()) {
-            only.entry(at).or_insert_with(|| PUT_BACK.to_owned());
+        let why = match &prepared.records[at] {
+            None => CHANGED,
+            Some(record) if record.left().is_none() => PUT_BACK,
+            Some(_) => continue,
+        };
+        if prepared.failed_before(at) {
+            only.entry(at).or_insert_with(|| why.to_owned());
         }
     }
     let stays = together(stays.into_iter()).iter().map(|findings| staying(findings, prepared)).collect();

@@ -312,6 +312,7 @@ impl<'a> Run<'a> {
     /// Records how the task `at` ended, if that is news.
     fn record(&mut self, at: usize, outcome: Ending, why: String, wrote: Wrote) -> Result<()> {
         let Some(trace) = &self.prepared.traces[at] else { return Ok(()) };
+        let instead_of = self.prepared.instead_of(at).filter(|other| *other != trace.fingerprint);
         let before = self.prepared.records[at].take();
         let why = match &before {
             Some(before) if outcome == Ending::Failed => before.still_undone(why),
@@ -322,7 +323,7 @@ impl<'a> Run<'a> {
             None if outcome == Ending::Failed => self.ledger.both(&self.standing, wrote)?,
             None => wrote,
         };
-        let record = Record::new(trace, outcome, why, wrote);
+        let record = Record { instead_of, ..Record::new(trace, outcome, why, wrote) };
         if let Some(before) = before.filter(|before| before.says(&record) && outcome != Ending::Done) {
             // It stays as it was, its time included.
             self.prepared.records[at] = Some(before);

@@ -132,6 +132,9 @@ pub struct Record {
     pub why: String,
     /// When (RFC 3339).
     pub at: String,
+    /// What the task did when it was last done, before it was changed to this.
+    #[serde(default)]
+    pub instead_of: Option<Fingerprint>,
     /// What it wrote.
     #[serde(default)]
     pub wrote: Wrote,
@@ -166,7 +169,7 @@ impl Record {
     pub fn new(trace: &StepTrace, outcome: Ending, why: String, wrote: Wrote) -> Self {
         let StepTrace { name, action, place, fields, fingerprint, sources, variables } = trace.clone();
         let at = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default().to_string();
-        Self { name, place, action, fingerprint, outcome, why, at, wrote, sources, variables, fields }
+        Self { name, place, action, fingerprint, outcome, why, at, instead_of: None, wrote, sources, variables, fields }
     }
 
     /// What it says of the task itself.

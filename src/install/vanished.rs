@@ -100,37 +100,42 @@ impl Prepared<'_> {
         Ok(Some(path).filter(|_| made).filter(|_| !root.exists(Path::new(path)).unwrap_or(true)))
     }
 
-    /// The first of the tasks after the one at `at` that names its `creates` and is still to be done, be it because another
+    /// The first of the tasks after the one at `at` that may use its `creates` and is still to be done, be it because another
     /// one needs what it makes in its turn.
     fn needed(&self, at: usize, root: &Root) -> Result<Option<String>, RootError> {
-        let named: Vec<usize> = (at + 1..self.steps.len()).filter(|later| self.names(*later, at)).collect();
-        if named.is_empty() {
+        let users: Vec<usize> = (at + 1..self.steps.len()).filter(|later| self.may_use(*later, at)).collect();
+        if users.is_empty() {
             return Ok(None);
         }
         let mut runs = vec![false; self.steps.len()];
         for later in (at + 1..self.steps.len()).rev() {
-            // Whoever always runs has what it needs, or does without.
+            // Of what always runs, it is not to be made each time but for who names it.
             if self.steps[later].guards.always_run {
+                let path = self.steps[at].guards.creates.as_deref().unwrap_or_default();
+                runs[later] = is_named(&self.steps[later].fields, path);
                 continue;
             }
             let record = self.records[later].as_ref();
             runs[later] = match self.settled(later, record, root, None)? {
                 Decision::Run(_) => true,
                 Decision::Skip(_) if self.gone(later, record, root)?.is_some() => {
-                    (later + 1..self.steps.len()).any(|next| runs[next] && self.names(next, later))
+                    (later + 1..self.steps.len()).any(|next| runs[next] && self.may_use(next, later))
                 }
                 Decision::Skip(_) => false,
             };
         }
-        let by = named.into_iter().find(|later| runs[*later]);
+        let by = users.into_iter().find(|later| runs[*later]);
         Ok(by.map(|by| self.name(by)))
     }
 
-    /// True if the text of the task at `later` names the `creates` of the one at `at`, and not to remove it.
-    fn names(&self, later: usize, at: usize) -> bool {
-        let removes = self.records[at].as_ref().and_then(|record| self.remover(at, record));
+    /// True if the task at `later` may want the `creates` of the one at `at`: all do up to the one that removes it, that one
+    /// included, whatever they call it; after that, those whose text names it.
+    fn may_use(&self, later: usize, at: usize) -> bool {
         let Some(path) = &self.steps[at].guards.creates else { return false };
-        removes != Some(self.name(later).as_str()) && is_named(&self.steps[later].fields, path)
+        let remover = self.records[at].as_ref().and_then(|record| self.remover(at, record));
+        let last = (at + 1..self.steps.len()).find(|other| remover == Some(self.name(*other).as_str()));
+        // What lies where nothing lasts may be gone whoever uses it.
+        last.map_or(passes(self.steps[at]), |last| later <= last) || is_named(&self.steps[later].fields, path)
     }
 }
 

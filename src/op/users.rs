@@ -85,11 +85,24 @@ fn mentions(step: &Step, name: &str) -> bool {
         Op::Run { command: Command::Shell(text) | Command::Strict(text), .. } => names(text, name),
         Op::Run { command: Command::Argv(words), .. } => names(&words.join(" "), name),
         Op::AptInstall { packages, debs, .. } => {
-            !debs.is_empty() || packages.iter().any(|package| package.contains(name))
+            !debs.is_empty() || packages.iter().any(|package| is_of(package, name))
         }
         Op::EnsureUser { name: made, .. } => made == name,
         _ => false,
     })
+}
+
+/// Letters of a name that says enough for the package of a longer one, as `postgresql`, to be its.
+const TELLING: usize = 4;
+
+/// True if `package` may be what makes the user `name`: a part of its name is, or begins so. What headers are in (`…-dev`)
+/// makes nobody.
+fn is_of(package: &str, name: &str) -> bool {
+    let package = package.split(['=', ':', '/']).next().unwrap_or_default();
+    let package = ["-dev", "-dbg", "-doc"].iter().find_map(|end| package.strip_suffix(end)).unwrap_or(package);
+    package == name
+        || package.split('-').any(|part| part == name || name.len() >= TELLING && part.starts_with(name))
+        || name.contains('-') && package.starts_with(name)
 }
 
 /// Programs that make users, whatever these are called: in a loop, the script does not have their names.
@@ -127,7 +140,27 @@ fn speaks(text: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::{is_of, names};
+
+    #[test]
+    fn packages_are_known_by_parts_of_their_names() {
+        for (package, name) in [
+            ("postgresql-15", "postgres"),
+            ("rabbitmq-server", "rabbitmq"),
+            ("gitlab-runner", "gitlab-runner"),
+            ("www-data", "www-data"),
+        ] {
+            assert!(is_of(package, name), "{package} {name}");
+        }
+        for (package, name) in [
+            ("libssl-dev", "dev"),
+            ("device-tree-compiler", "dev"),
+            ("libudev-dev:arm64", "dev"),
+            ("build-essential", "builder"),
+        ] {
+            assert!(!is_of(package, name), "{package} {name}");
+        }
+    }
 
     #[test]
     fn what_speaks_of_a_user_is_no_path() {

@@ -50,14 +50,25 @@ const PLAIN: [&str; 5] = ["", "application/json", "text/plain", "application/oct
 impl OwnType {
     /// Its type, where a server says `said`. What stands in the manifest is part of its digest; a header is only what
     /// the server thinks. Where neither says anything, what is in it does (image-spec: `mediaType` may be left out).
+    ///
+    /// One digest is one thing: what could be read as an image's manifest and as an index is neither (CVE-2021-41190).
     fn of(self, said: String) -> Result<String, String> {
+        let (list, image) = (self.manifests.is_some(), self.config.is_some() || self.layers.is_some());
+        let said_or_own = self.media_type.as_ref().unwrap_or(&said);
+        let (index, manifest) = (media_type::is_index(said_or_own), media_type::is_manifest(said_or_own));
+        if list && image || index && image || manifest && list {
+            return Err(format!(
+                "it has fields of an index (`manifests`) and of an image's manifest (`config`, `layers`){}: whoever reads it may \
+                 take it for either",
+                if list && image { "" } else { ", by what it says that it is" }
+            ));
+        }
         if let Some(own) = self.media_type {
             return Ok(own);
         }
         if !PLAIN.contains(&said.as_str()) {
             return Ok(said);
         }
-        let (list, image) = (self.manifests.is_some(), self.config.is_some() || self.layers.is_some());
         let whole = self.config.is_some_and(|it| it.is_object()) && self.layers.is_some_and(|it| it.is_array());
         match self.schema_version.as_ref().and_then(Value::as_u64) {
             Some(1) => Err("it is a manifest of Docker's schema 1, which is not read".into()),

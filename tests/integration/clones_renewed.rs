@@ -13,7 +13,9 @@ fn cut_off(before: &str, now: &str) -> String {
     let wrote = begun.iter().position(|line| line.starts_with("    wrote:")).unwrap();
     let rest = begun.iter().position(|line| line.starts_with("    fields:")).unwrap();
     let begun = [&begun[..wrote], &begun[rest..]].concat().join("\n");
-    let begun = begun.replace("outcome: done", "outcome: failed\n    why: it was cut off");
+    let was = before[1].lines().find(|line| line.contains(" fingerprint: ")).unwrap();
+    let was = was.replace("fingerprint", "instead_of");
+    let begun = begun.replace("outcome: done", &format!("outcome: failed\n    why: it was cut off\n{was}"));
     [before[0].as_str(), &before[1], &begun, &now[2]].concat()
 }
 
@@ -106,9 +108,9 @@ fn a_first_clone_that_was_cut_off_is_made_anew() {
     let second = cut.match_indices("  - name: ").nth(1).unwrap().0;
     fs::write(&state, format!("{head}{}", &cut[second..])).unwrap();
     fs::remove_dir_all(at.host.at("opt/r/src")).unwrap();
-    fs::remove_file(at.host.at("opt/r/.git/HEAD")).unwrap();
+    fs::remove_file(at.host.at("opt/r/.git/index")).unwrap();
     let said = at.install(&[]).ok().stderr;
-    assert!(said.contains("the earlier one is /opt/.r.before-unfinished"), "{said}");
+    assert!(said.contains("the earlier one is /opt/.r.before-"), "{said}");
     at.is_as_if_fresh("v1");
 }
 

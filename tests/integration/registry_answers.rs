@@ -362,7 +362,7 @@ fn a_manifest_without_a_type_is_read_by_what_is_in_it() {
 #[test]
 fn a_manifest_that_could_be_anything_is_told_in_true_words() {
     for (kind, more, said) in [
-        (Some("application/json"), vec![("manifests", json!([]))], "neither an image's manifest"),
+        (Some("application/json"), vec![("manifests", json!([]))], "it has fields of an index (`manifests`)"),
         (None, vec![("layers", json!(7))], "the server says nothing of its type"),
         (Some("text/plain"), vec![("schemaVersion", json!(1))], "schema 1, which is not read"),
         (Some("application/x-other"), vec![], "`application/x-other` is not an image"),

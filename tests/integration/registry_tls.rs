@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use crate::support::http::Authority;
 use crate::support::images::{images, quiet};
 use crate::support::registry::Registry;
-use crate::support::{Ended, Store, run, text};
+use crate::support::{Ended, Store, run, text, tool};
 
 fn push(registry: &Registry, name: &str, more: &[&str]) -> Ended {
     run(images().push_command("small:1", &registry.image(name)).args(more))
@@ -88,6 +88,31 @@ fn the_very_certificate_of_a_server_is_trusted_without_its_authority() {
     let other = given("other", &Authority::new().certificate().0);
     let refused = push(&registry, "leaf:2", &["--cert-dir", text(&other)]).fails(4);
     assert!(refused.stderr.contains("certificate"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_server_s_certificate_that_is_trusted_vouches_for_no_other() {
+    let (authority, place) = (Authority::new(), tempfile::tempdir().unwrap());
+    let script = r#"
+        exec 2>&1; cd "$0"; new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "$@"; }
+        new -subj /CN=leaf -keyout leaf.key -out leaf.csr
+        printf 'basicConstraints=CA:FALSE\nsubjectAltName=DNS:leaf.test\n' > leaf.ext
+        openssl x509 -req -days 2 -in leaf.csr -signkey leaf.key -extfile leaf.ext -out ca.crt
+        new -subj /CN=forged -keyout forged.key -out forged.csr
+        printf 'basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\n' > forged.ext
+        openssl x509 -req -days 2 -in forged.csr -CA ca.crt -CAkey leaf.key -CAcreateserial -extfile forged.ext -out forged.pem
+    "#;
+    tool("sh", &["-ec", script, text(place.path())]).ok();
+    let (certificate, key) = authority.certificate();
+    std::fs::copy(place.path().join("forged.pem"), certificate).unwrap();
+    std::fs::copy(place.path().join("forged.key"), key).unwrap();
+    let registry = Registry::tls(&authority, "", None);
+    std::fs::create_dir(place.path().join("certs")).unwrap();
+    std::fs::copy(place.path().join("ca.crt"), place.path().join("certs/ca.crt")).unwrap();
+    let said = push(&registry, "forged:1", &["--cert-dir", text(&place.path().join("certs"))]).fails(4).stderr;
+    assert!(said.contains("certificate"), "{said}");
+    let mut bundle = images().push_command("small:1", &registry.image("forged:2"));
+    run(bundle.env("SSL_CERT_FILE", place.path().join("ca.crt"))).fails(4);
 }
 
 #[test]

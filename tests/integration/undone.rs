@@ -261,6 +261,20 @@ fn the_failure_of_one_task_is_not_that_of_another_of_its_name() {
     fs::write(blueprint.path().join("tasks.yml"), first).unwrap();
     host.install(&store, blueprint.path(), &[]).ok();
     assert_eq!(host.read("etc/names"), "one\n");
+    // The same where lines move between two runs that fail.
+    let (before, fail) = (
+        "- {name: p, action: run_command, reason: r, command: 'true'}\n",
+        "- {name: x, action: run_command, reason: r, command: 'exit 1'}\n",
+    );
+    let again = first.replace("/etc/names", "/etc/moved");
+    let place = blueprint.path().join("tasks.yml");
+    fs::write(&place, format!("{before}{again}{fail}")).unwrap();
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    fs::write(&place, format!("{again}{fail}")).unwrap();
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    fs::write(&place, &again).unwrap();
+    host.install(&store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("etc/moved"), "one\n");
 }
 
 #[test]
@@ -270,7 +284,8 @@ fn a_task_that_failed_in_another_form_is_done_again_when_it_is_put_back() {
     let blueprint = tasks(&with("echo one > /etc/form"));
     let place = blueprint.path().join("tasks.yml");
     host.install(&store, blueprint.path(), &[]).ok();
-    fs::write(&place, with("echo two > /etc/form; exit 1")).unwrap();
+    // Lines may move meanwhile.
+    fs::write(&place, format!("# another form\n{}", with("echo two > /etc/form; exit 1"))).unwrap();
     host.install(&store, blueprint.path(), &[]).fails(1);
     assert_eq!(host.read("etc/form"), "two\n");
     fs::write(&place, with("echo one > /etc/form")).unwrap();

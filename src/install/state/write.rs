@@ -34,6 +34,9 @@ fn task(out: &mut String, record: &Record) {
         line(out, 2, "why", scalar(&record.why));
     }
     line(out, 2, "at", scalar(&record.at));
+    if let Some(other) = record.instead_of {
+        line(out, 2, "instead_of", other.0);
+    }
     if record.wrote != Wrote::default() {
         out.push_str("    wrote:\n");
         mapping(out, 3, "files", &record.wrote.files);
@@ -125,6 +128,7 @@ mod tests {
             outcome: Ending::Failed,
             why: "true".into(),
             at: "2026-11-21T12:00:00Z".into(),
+            instead_of: Some(Fingerprint(Digest::of("before"))),
             wrote: Wrote {
                 files: BTreeMap::from([("/a b".into(), "link 0777 0:0 ../x y".parse().unwrap())]),
                 listing: Some(Digest::of("l")),

@@ -56,7 +56,7 @@ impl OwnType {
         let (list, image) = (self.manifests.is_some(), self.config.is_some() || self.layers.is_some());
         let said_or_own = self.media_type.as_ref().unwrap_or(&said);
         let (index, manifest) = (media_type::is_index(said_or_own), media_type::is_manifest(said_or_own));
-        if list && image || index && image || manifest && list {
+        if image && (list || index) || manifest && list {
             return Err(format!(
                 "it has fields of an index (`manifests`) and of an image's manifest (`config`, `layers`){}: whoever reads it may \
                  take it for either",

@@ -17,6 +17,9 @@ use crate::op::{Op, Secrets, Source, Step};
 use crate::resolve::{Member, members};
 use crate::target::in_root;
 
+/// Begins what is said of a task that failed, and that the blueprint has no more: what follows from that is known.
+const FOLLOWED: &str = "the blueprint has it no more: ";
+
 /// Fields of tasks that say where they write.
 const PLACES: [&str; 2] = ["dest", "file"];
 
@@ -68,7 +71,8 @@ impl Prepared<'_> {
     /// The same where a task did not get through and the blueprint has it no more: what of its files is not as it was, the
     /// tasks that had written there do again.
     pub fn undo_forsaken(&mut self, store: &Store, root: &Root) -> Result<(), InstallError> {
-        let forsaken = |former: &&Former| former.failed().is_some() && former.of.is_none();
+        let is_followed = |former: &Former| former.why.starts_with(FOLLOWED);
+        let forsaken = |former: &&Former| former.failed().is_some() && former.of.is_none() && !is_followed(former);
         let gone: Vec<Record> = self.left.iter().filter(forsaken).map(|former| former.record.clone()).collect();
         if gone.is_empty() || self.anew {
             return Ok(());
@@ -87,7 +91,9 @@ impl Prepared<'_> {
             }
         }
         // What follows from them is known now: what somebody does later is theirs.
-        self.left.retain(|former| former.failed().is_none() || former.of.is_some());
+        for former in self.left.iter_mut().filter(|former| forsaken(&&**former)) {
+            former.record.why.insert_str(0, FOLLOWED);
+        }
         self.forgotten = true;
         Ok(())
     }

@@ -232,6 +232,25 @@ fn a_task_that_failed_and_was_mended_is_done_whatever_it_creates() {
 }
 
 #[test]
+fn a_task_that_failed_and_was_taken_out_is_done_again_when_it_is_put_back() {
+    let (host, store) = (Host::debian(), Store::new());
+    let write = |command: &str| format!("- {{name: write, action: run_command, reason: r, command: '{command}'}}\n");
+    let fail = "- {name: fail, action: run_command, reason: r, command: 'exit 1'}\n";
+    let blueprint = tasks(&write("echo one > /etc/out"));
+    let place = blueprint.path().join("tasks.yml");
+    host.install(&store, blueprint.path(), &[]).ok();
+    fs::write(&place, write("echo two > /etc/out; exit 1")).unwrap();
+    host.install(&store, blueprint.path(), &[]).fails(1);
+    for _ in 0..2 {
+        fs::write(&place, fail).unwrap();
+        host.install(&store, blueprint.path(), &[]).fails(1);
+    }
+    fs::write(&place, write("echo one > /etc/out")).unwrap();
+    host.install(&store, blueprint.path(), &[]).ok();
+    assert_eq!(host.read("etc/out"), "one\n");
+}
+
+#[test]
 fn a_task_that_was_done_under_another_name_is_done_again_when_it_is_put_back() {
     let (host, store) = (Host::debian(), Store::new());
     let with = |name: &str, content: &str, last: &str| {

@@ -119,9 +119,12 @@ fn now(former: &Former, left: &[Former], traces: &[Option<StepTrace>], found: &[
     tasks.iter().filter(|(_, trace)| unclaimed(trace)).nth(rank).map(|(at, _)| *at)
 }
 
+/// Fields of tasks that say where they write.
+pub const PLACES: [&str; 2] = ["dest", "file"];
+
 /// Where the task of these fields writes, if they say so.
 pub fn dest(fields: &Value) -> Option<&str> {
-    let named = ["dest", "file"].iter().find_map(|field| fields[*field].as_str());
+    let named = PLACES.iter().find_map(|field| fields[*field].as_str());
     named.map(|place| place.trim_end_matches('/'))
 }
 

@@ -19,6 +19,8 @@ use crate::op::{Fingerprint, Source, Step};
 use crate::plan::{Lowered, StepTrace, is_named};
 use crate::resolve::Resolver;
 
+/// Why a task runs that had another name for a while, and was done so.
+const IN_BETWEEN: &str = "it was done as another one in between, and was put back since";
 /// Why a task runs that has no record as it is now.
 pub const CHANGED: &str = "it failed, and has changed since";
 /// Why a task runs whose record says that it is done.
@@ -154,26 +156,29 @@ impl<'a> Prepared<'a> {
             });
         }
         let record = self.records[at].as_ref().filter(|_| !self.anew);
-        // A task that was mended after it failed has no record of its own, but that it was not reached; one that was put
-        // back has that of what it did before, and has done something else since.
-        if !self.anew && self.failed_before(at) {
-            match record {
-                Some(record) if record.outcome == Ending::Done => return Ok(Decision::Run(Some(PUT_BACK.to_owned()))),
-                Some(record) if !record.is_unreached() => {}
-                _ => return Ok(Decision::Run(Some(CHANGED.to_owned()))),
-            }
-        }
-        // It was renamed, done as another one, and put back.
-        let was_done = |former: &Former| former.outcome == Ending::Done;
-        if !self.anew && record.is_some_and(|record| record.outcome == Ending::Done) && self.formerly(at).any(was_done)
-        {
-            return Ok(Decision::Run(Some("it was done as another one in between, and was put back since".to_owned())));
+        if let Some(why) = self.was_another(at, record) {
+            return Ok(Decision::Run(Some(why.to_owned())));
         }
         let reason = match &self.traces[at] {
             Some(trace) => self.reasons.get(&(trace.name.clone(), trace.place.clone())).cloned(),
             None => Some("what it downloads is not known yet: nothing pins it".to_owned()),
         };
         self.by_guards(at, record, root, reason.as_ref())
+    }
+
+    /// Why the task at `at`, of this `record`, is to be done for what was done when it was another one.
+    ///
+    /// One that was mended after it failed has no record of its own, but that it was not reached; one that was put back has
+    /// that of what it did before, and has done something else since.
+    fn was_another(&self, at: usize, record: Option<&Record>) -> Option<&'static str> {
+        let is_done = record.is_some_and(|record| record.outcome == Ending::Done);
+        match self.failed_before(at) {
+            _ if self.anew => None,
+            true if is_done => Some(PUT_BACK),
+            true if record.is_none_or(Record::is_unreached) => Some(CHANGED),
+            false if is_done && self.formerly(at).any(|former| former.outcome == Ending::Done) => Some(IN_BETWEEN),
+            _ => None,
+        }
     }
 
     /// Says that the blueprint has another name by now, if it has.

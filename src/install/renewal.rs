@@ -15,7 +15,7 @@ use super::ledger::{Files, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
 use super::state::{Ending, Left, Record};
-use super::vanished::is_named;
+use super::vanished::names_path;
 use crate::event::listed;
 use crate::target::host::{How, Renew, Verdict, kept_beside, name_to_keep};
 use crate::target::{commit_of, in_root};
@@ -260,7 +260,7 @@ impl Prepared<'_> {
             let inside = |path: &String| Path::new(path).starts_with(place);
             if runs_commands(step)
                 && !step.guards.always_run
-                && is_named(&record.fields, &place.display().to_string())
+                && names_path(&record.fields, &place.display().to_string())
                 && !files(store, &record.wrote)?.keys().any(inside)
             {
                 found.push(format!("{} ({})", record.name, record.place));

@@ -8,7 +8,7 @@ use layers::store::Store;
 
 use super::InstallError;
 use super::decide::Decision;
-use super::former::Former;
+use super::former::{Former, PLACES};
 use super::ledger::{Files, differing, files, runs_commands};
 use super::prepared::Prepared;
 use super::seen::{Seen, What};
@@ -19,9 +19,6 @@ use crate::target::in_root;
 
 /// Begins what is said of a task that failed, and that the blueprint has no more: what follows from that is known.
 const FOLLOWED: &str = "the blueprint has it no more: ";
-
-/// Fields of tasks that say where they write.
-const PLACES: [&str; 2] = ["dest", "file"];
 
 impl Prepared<'_> {
     /// Marks the tasks after the one at `at`, which has just written `wrote`, that have made something else of these paths

@@ -112,7 +112,7 @@ impl Prepared<'_> {
             // Of what always runs, it is not to be made each time but for who names it.
             if self.steps[later].guards.always_run {
                 let path = self.steps[at].guards.creates.as_deref().unwrap_or_default();
-                runs[later] = is_named(&self.steps[later].fields, path);
+                runs[later] = names_path(&self.steps[later].fields, path);
                 continue;
             }
             let record = self.records[later].as_ref();
@@ -135,7 +135,7 @@ impl Prepared<'_> {
         let remover = self.records[at].as_ref().and_then(|record| self.remover(at, record));
         let last = (at + 1..self.steps.len()).find(|other| remover == Some(self.name(*other).as_str()));
         // What lies where nothing lasts may be gone whoever uses it.
-        last.map_or(passes(self.steps[at]), |last| later <= last) || is_named(&self.steps[later].fields, path)
+        last.map_or(passes(self.steps[at]), |last| later <= last) || names_path(&self.steps[later].fields, path)
     }
 }
 
@@ -145,14 +145,14 @@ fn passes(step: &Step) -> bool {
 }
 
 /// True if `path` stands in a text of these fields, not as the beginning of a longer name.
-pub(super) fn is_named(fields: &serde_json::Value, path: &str) -> bool {
+pub(super) fn names_path(fields: &serde_json::Value, path: &str) -> bool {
     match fields {
         serde_json::Value::String(text) => text.match_indices(path).any(|(start, _)| {
             let next = text[start + path.len()..].chars().next();
             !next.is_some_and(|c| c.is_alphanumeric() || "-_.".contains(c))
         }),
-        serde_json::Value::Array(items) => items.iter().any(|item| is_named(item, path)),
-        serde_json::Value::Object(fields) => fields.values().any(|value| is_named(value, path)),
+        serde_json::Value::Array(items) => items.iter().any(|item| names_path(item, path)),
+        serde_json::Value::Object(fields) => fields.values().any(|value| names_path(value, path)),
         _ => false,
     }
 }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_path_is_named_as_a_whole() {
-        let named = |text: &str| is_named(&serde_json::json!({"a": [{"b": text}]}), "/srv/t");
+        let named = |text: &str| names_path(&serde_json::json!({"a": [{"b": text}]}), "/srv/t");
         assert!(named("tar xf /srv/t -C /opt") && named("/srv/t") && named("ls /srv/t/x") && named("'/srv/t'"));
         assert!(!named("/srv/t.sig") && !named("/srv/two") && !named("t"));
     }

@@ -17,8 +17,6 @@ use crate::resolve::{CRATES_IO, crate_entry};
 use crate::target::Lent;
 use crate::tasks::Task;
 
-/// Where Python packages come from where no site says otherwise (pip documentation, `--index-url`).
-const PYPI: &str = "https://pypi.org/simple";
 /// Bytes of an index's page.
 const LIMIT: u64 = 64 << 20;
 
@@ -65,10 +63,7 @@ pub(super) fn packages(context: &Context, fetcher: &Fetcher, lock: &Lock) -> (Ve
         pins.extend(asked.map(|file| ((language, file.name.as_str(), file.version.as_str()), file)));
     }
     let ask = |language: Language, file: &PackagePin| match language {
-        Language::Python => {
-            let index = lent.python_index().unwrap_or_else(|| PYPI.to_owned());
-            Some(format!("{}/{}/", index.trim_end_matches('/'), file.name))
-        }
+        Language::Python => lent.python_index().map(|index| format!("{}/{}/", index.trim_end_matches('/'), file.name)),
         // As every registry of npm has its files.
         Language::Npm => file
             .url
@@ -94,7 +89,7 @@ pub(super) fn packages(context: &Context, fetcher: &Fetcher, lock: &Lock) -> (Ve
         .collect();
     for (language, file, task) in tasks {
         let fetched = match task {
-            None => Err("its registry is not known".to_owned()),
+            None => Err(unknown(language).to_owned()),
             Some(task) => match task.wait().map_err(FetchError::from).and_then(|fetched| fetched) {
                 Ok(fetched) => Ok(fetched),
                 Err(error) => Err(error.to_string()),
@@ -123,6 +118,14 @@ pub(super) fn packages(context: &Context, fetcher: &Fetcher, lock: &Lock) -> (Ve
         }
     }
     (found, all)
+}
+
+/// Why a language's registry is not asked.
+fn unknown(language: Language) -> &'static str {
+    match language {
+        Language::Python => "no index is set here: name one by PIP_INDEX_URL, or by `index-url` in pip.conf",
+        Language::Npm | Language::Rust => "its registry is not known",
+    }
 }
 
 fn text(fetcher: &Fetcher, digest: &Digest) -> String {

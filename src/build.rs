@@ -35,6 +35,7 @@ mod meant;
 mod options;
 mod output;
 mod session;
+mod space;
 mod team;
 mod uploads;
 mod verify;
@@ -52,6 +53,7 @@ pub use meant::{Lacking, lacking, lacking_to_lock};
 pub use options::{LookInside, NoCache, Options};
 pub(crate) use output::Lines;
 pub use session::Session;
+pub use space::told as told_of_space;
 pub use uploads::export;
 pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
 

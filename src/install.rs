@@ -30,6 +30,7 @@ mod made;
 mod owned;
 mod prepared;
 mod renewal;
+mod reordered;
 mod repair;
 mod run;
 mod seen;
@@ -95,6 +96,7 @@ pub fn install(
     let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
     prepared.tell(resolver.reporter);
     prepared.undo_forsaken(resolver.store, host.files())?;
+    prepared.undo_reordered(resolver.store, host.files(), resolver.reporter)?;
     let stays = match options.repair {
         true => repair::plan(resolver.store, host.files(), resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),

@@ -100,6 +100,12 @@ pub fn left_at(path: &Path) -> Option<String> {
     Some(full.left())
 }
 
+/// True if less than a twentieth is left of the disk at `path`, of its bytes or of its files.
+pub fn is_scarce(path: &Path) -> bool {
+    let less = |left: u64, of: u64| of > 0 && share(left, of) < 50;
+    rustix::fs::statvfs(path).is_ok_and(|disk| less(disk.f_bavail, disk.f_blocks) || less(disk.f_favail, disk.f_files))
+}
+
 fn is_told(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Full>())
 }

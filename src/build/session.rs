@@ -12,6 +12,7 @@ use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::foreign::{self, Need};
 use super::output::Lines;
+use super::space;
 use super::team::{self, Brought};
 use super::uploads::Uploads;
 use super::{Hit, NoCache, SHARED};
@@ -362,6 +363,8 @@ impl<'a> Session<'a> {
         };
         let mut hints = self.resolver.told_of_archives(step, &self.inputs.sources, self.directory, &message)?;
         hints.extend(hint);
+        // What commands change lies beside the store, unless they say where.
+        let message = space::told(message, &output, None, &[self.resolver.store.root()]);
         let failure = TaskFailure::of(step, layer, secrets.mask(&message), output);
         Ok(Some(Box::new(TaskFailure { exit, hints, looked_into: ran, ..failure })))
     }

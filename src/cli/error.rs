@@ -21,7 +21,7 @@ pub enum Kind {
     Network = 4,
     /// This machine does not give the namespaces that are needed.
     Sandbox = 5,
-    /// The same of `alloy run`, whose exit codes are those of commands (125 as with Docker and podman).
+    /// What keeps `alloy run`, whose exit codes are those of commands, from running one (125 as with Docker and podman).
     Setup = 125,
     /// Interrupted by the user.
     Interrupted = 130,

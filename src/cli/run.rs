@@ -15,11 +15,14 @@ use super::image_name::image_name;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::named::find;
-use crate::build::{Session, ensure_blobs};
+use crate::build::{BuildError, Session, ensure_blobs};
 use crate::image::{self, Image, Local, LocalImage, Manifest, config_env};
 use crate::plan::Platform;
 use crate::sandbox::Bind;
+use crate::target::image::RequestError;
 use crate::target::request::Interactive;
+
+mod workdir;
 
 /// Runs a command in an image of the store
 ///
@@ -115,10 +118,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             context.leave();
         }
     };
-    let ran = Session::run_in(&resolver, &image, interactive, keeps, begins).map_err(CommandError::from);
-    let (code, kept) = ran.map_err(|error| match error.kind {
-        Kind::Sandbox => CommandError { kind: Kind::Setup, ..error },
-        _ => error,
+    let ran = Session::run_in(&resolver, &image, interactive, keeps, begins);
+    let (code, kept) = ran.map_err(|error| {
+        // Then the command has run.
+        let unwritten = matches!(error, BuildError::Request(RequestError::Unwritten(_)));
+        let error = CommandError::from(error);
+        match error.kind {
+            Kind::Sandbox => CommandError { kind: Kind::Setup, ..error },
+            Kind::Failed if !unwritten => CommandError { kind: Kind::Setup, ..error },
+            _ => error,
+        }
     })?;
     if let Some(layer) = kept {
         let updated = crate::build::extended(&resolver, &image, &local.platform, layer)?;
@@ -172,7 +181,9 @@ fn interactive(
     let binds = [volumes, devices].concat();
     let user = args.user.clone().or_else(|| text("User")).unwrap_or_else(|| "root".to_owned());
     let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_default();
-    let cwd = cleaned(&cwd).display().to_string();
+    let cwd = cleaned(&cwd);
+    workdir::make_lent(&binds, &cwd)?;
+    let cwd = cwd.display().to_string();
     let offline = args.network == NetworkMode::None;
     Ok(Interactive { argv, env, cwd, user, binds, as_caller, keep_groups, offline, terminal: false })
 }

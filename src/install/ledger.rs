@@ -123,8 +123,8 @@ impl<'a> Ledger<'a> {
         Ok(found)
     }
 
-    /// What `step` did; `debs` are the packages that it names by their files, `written` are the paths that are known to be of its making. One of `wrong` that it has left as it
-    /// is counts as it was: the task has not put it right.
+    /// What `step` did; `debs` are the packages that it names by their files, `written` are the paths that are known to be
+    /// of its making. What of `wrong` it has left as it is counts as it was: the task has not put it right.
     pub fn after(
         &mut self,
         root: &Root,
@@ -170,8 +170,8 @@ impl<'a> Ledger<'a> {
             }
         }
         for (path, (was, wrong)) in wrong {
-            if let Some(seen) = files.get_mut(path).filter(|seen| *seen == wrong) {
-                seen.clone_from(was);
+            if let Some(seen) = files.get_mut(path) {
+                *seen = seen.put_right(was, wrong);
             }
         }
         self.wrote(files, packages)

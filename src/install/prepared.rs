@@ -38,6 +38,8 @@ pub struct Prepared<'a> {
     pub traces: Vec<Option<StepTrace>>,
     /// What was recorded of each.
     pub records: Vec<Option<Record>>,
+    /// The records in the order of the state file: so the tasks have run.
+    pub were: Vec<Record>,
     /// Records of tasks that the blueprint has no more, or has changed.
     pub left: Vec<Former>,
     /// There were records of tasks that were not reached, and that the blueprint no longer has: the state file is to lose
@@ -77,6 +79,7 @@ impl<'a> Prepared<'a> {
         let same =
             |at: usize, was: &Record, now: &StepTrace| lowered.handed.is_same(steps[at], &was.trace(), now, sources);
         let (records, mut left) = matched(&traces, records, same);
+        let were = state.tasks.clone();
         let recorded = left.len();
         // What one has put there when it was another one is known by it alone.
         left.retain(|former| !former.is_unreached() || former.wrote != Wrote::default());
@@ -91,6 +94,7 @@ impl<'a> Prepared<'a> {
             steps,
             traces,
             records,
+            were,
             left,
             forgotten,
             other,
@@ -256,6 +260,7 @@ pub fn forecast(
     let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
     prepared.tell(resolver.reporter);
     prepared.undo_forsaken(resolver.store, &root)?;
+    prepared.undo_reordered(resolver.store, &root, resolver.reporter)?;
     let stays = match options.repair {
         true => repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),

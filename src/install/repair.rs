@@ -130,9 +130,10 @@ pub fn tell(
 ) -> Result<(), InstallError> {
     let (mut left, mut other): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
     for (path, (was, wrong)) in &prepared.wrong {
-        let now = was.now(root, Path::new(path))?;
-        let first = Finding::all(root, path, was, &now, "").into_iter().next();
-        if Seen::at(root, Path::new(path))? == *wrong { left.extend(first) } else { other.extend(first) }
+        let now = Seen::at(root, Path::new(path))?;
+        let made = now.put_right(was, wrong);
+        left.extend(Finding::all(root, path, &made, &now, ""));
+        other.extend(Finding::all(root, path, was, &made, ""));
     }
     for findings in together(other.iter()) {
         let warning = format!("not as it was, as its task has made something else of it: {}", named(&findings));

@@ -14,7 +14,7 @@ use super::prepared::Prepared;
 use super::renewal::Renewal;
 use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, clones, languages, made, repair};
-use crate::build::{Lines, TaskFailure, git_advice, unspoken};
+use crate::build::{Lines, TaskFailure, git_advice, told_of_space, unspoken};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
 use crate::plan::Lowered;
@@ -291,6 +291,8 @@ impl<'a> Run<'a> {
         };
         let mut hints = self.fetches.told_of_archives(step, &message)?;
         hints.extend(hint);
+        let root = self.host.files().path();
+        let message = told_of_space(message, &output, Some(root), &[root, Path::new("/tmp"), Path::new("/var/tmp")]);
         let message = secrets.mask(&message);
         let why = if ending() { "interrupted".to_owned() } else { message.clone() };
         match renewal {

@@ -95,6 +95,28 @@ impl Seen {
         Ok(Self { mode: found.mode, owner: (found.uid, found.gid), what })
     }
 
+    /// What is recorded of a task that was to put right what was `wrong`, and has left this: a field that is as wrong as
+    /// before stays as it `was`.
+    pub fn put_right(&self, was: &Self, wrong: &Self) -> Self {
+        if self.what.kind() != wrong.what.kind() {
+            return self.clone();
+        }
+        if was.what.kind() != wrong.what.kind() {
+            return if self.what == wrong.what { was.clone() } else { self.clone() };
+        }
+        let mut found = self.clone();
+        if self.mode == wrong.mode {
+            found.mode = was.mode;
+        }
+        if self.owner == wrong.owner {
+            found.owner = was.owner;
+        }
+        if self.what == wrong.what {
+            found.what = was.what.clone();
+        }
+        found
+    }
+
     /// Nothing.
     pub const ABSENT: Self = Self { mode: 0, owner: (0, 0), what: What::Absent };
 
@@ -291,6 +313,23 @@ mod tests {
         // One that was as long when it was recorded.
         let was: Seen = Seen::at(&root, Path::new("file")).unwrap().to_string().parse().unwrap();
         assert!(was.differences(&was.now(&root, Path::new("file")).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn what_is_as_wrong_as_before_stays_as_it_was() {
+        let seen = |mode: &str, owner: &str, what: &str| -> Seen {
+            format!("file {mode} {owner} {}", Digest::of(what)).parse().unwrap()
+        };
+        let (was, wrong) = (seen("0644", "0:0", "a"), seen("0666", "7:7", "b"));
+        assert_eq!(seen("0666", "7:7", "a").put_right(&was, &wrong), was);
+        assert_eq!(wrong.put_right(&was, &wrong), was);
+        assert_eq!(seen("0600", "7:7", "c").put_right(&was, &wrong), seen("0600", "0:0", "c"));
+        // What is of another kind by now was put there anew, or was not.
+        let link: Seen = "link 0777 0:0 /x".parse().unwrap();
+        assert_eq!(wrong.put_right(&link, &wrong), link);
+        assert_eq!(seen("0666", "7:7", "a").put_right(&link, &wrong), seen("0666", "7:7", "a"));
+        assert_eq!(wrong.put_right(&was, &Seen::ABSENT), wrong);
+        assert_eq!(Seen::ABSENT.put_right(&was, &Seen::ABSENT), was);
     }
 
     #[test]

@@ -194,17 +194,7 @@ impl Prepared<'_> {
         if self.is_again(at) {
             paths.extend(self.left_there(store, root, at)?);
         }
-        let says_all = |op: &Op| {
-            matches!(
-                op,
-                Op::MakeDir { .. }
-                    | Op::WriteFile { .. }
-                    | Op::PlaceBlob { .. }
-                    | Op::Copy { .. }
-                    | Op::SetAttributes { .. }
-            )
-        };
-        if step.ops.iter().all(says_all) {
+        if says_all(step) {
             return Ok(paths);
         }
         let name = self.name(at);
@@ -217,7 +207,7 @@ impl Prepared<'_> {
     }
 
     /// Contents that the task at `at` says that it writes.
-    fn writes(&self, at: usize) -> Vec<String> {
+    pub(super) fn writes(&self, at: usize) -> Vec<String> {
         let step = self.steps[at];
         let mut paths: Vec<String> = named(step).map(str::to_owned).collect();
         for op in &step.ops {
@@ -235,6 +225,20 @@ impl Prepared<'_> {
             None => Secrets::as_written(&self.steps[at].name),
         }
     }
+}
+
+/// True if the fields of `step` name all that it writes.
+pub(super) fn says_all(step: &Step) -> bool {
+    step.ops.iter().all(|op| {
+        matches!(
+            op,
+            Op::MakeDir { .. }
+                | Op::WriteFile { .. }
+                | Op::PlaceBlob { .. }
+                | Op::Copy { .. }
+                | Op::SetAttributes { .. }
+        )
+    })
 }
 
 fn named(step: &Step) -> impl Iterator<Item = &str> {

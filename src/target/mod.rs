@@ -27,6 +27,7 @@ mod site;
 mod stored;
 mod trees;
 mod unpack;
+mod workdir;
 
 use std::fs::File;
 use std::io;

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use layers::diff::ExcludeSet;
-use layers::root::Root;
+use layers::root::{Metadata, Root};
 use serde::{Deserialize, Serialize};
 
 use super::excluded::excluded;
@@ -50,7 +50,8 @@ impl Passing {
     /// there by it, if that is somebody's own commands. Its files were `written`, relative to the root.
     pub fn note(&mut self, step: &Step, written: Vec<PathBuf>) {
         let passes = |path: &Path| path.starts_with(RUN) || path.starts_with("tmp");
-        let lost = written.into_iter().filter(|path| self.exclude.covers(path) && !passes(path));
+        let goes = |path: &Path| self.exclude.covers(path) || self.exclude.empties(path);
+        let lost = written.into_iter().filter(|path| goes(path) && !passes(path));
         self.lost.extend(lost.map(|path| (path, step.placed())));
         let own = step.is_own_commands() || !step.works_by_programs();
         let task = own.then(|| step.placed());
@@ -94,7 +95,9 @@ impl Passing {
             let inside = path.parent().is_some_and(|parent| all.contains(&(parent, task)));
             let told = lost.entry(task.clone()).or_default();
             let absolute = Path::new("/").join(path);
-            if !inside && root.metadata(path).is_ok() && !told.contains(&absolute) {
+            // What stays, empty, and was written so, is as it was written.
+            let is_lost = |found: Metadata| found.size > 0 || !self.exclude.empties(path);
+            if !inside && root.metadata(path).is_ok_and(is_lost) && !told.contains(&absolute) {
                 told.push(absolute);
             }
         }
@@ -202,10 +205,15 @@ mod tests {
         }
         let mut passing = Passing::new(place.path().join("none"), place.path().join("run"));
         passing.note(&step(3, false), written.map(PathBuf::from).to_vec());
-        passing.note(&step(3, false), vec!["etc/hosts".into()]);
+        passing.note(&step(3, false), vec!["etc/hosts".into(), "etc/machine-id".into(), "etc/empty".into()]);
+        // It stays in every image, and is empty there.
+        fs::write(place.path().join("etc/machine-id"), "").unwrap();
         let left = passing.left(&[], &Root::open(place.path()).unwrap());
         let lost = ["/etc/hosts", "/root/.cache/pip"].map(PathBuf::from);
         assert_eq!(left.lost, BTreeMap::from([("make (a.yml:3)".to_owned(), lost.to_vec())]));
         assert!(left.passing.is_empty());
+        fs::write(place.path().join("etc/machine-id"), "1").unwrap();
+        let left = passing.left(&[], &Root::open(place.path()).unwrap());
+        assert!(left.lost["make (a.yml:3)"].contains(&"/etc/machine-id".into()), "{left:?}");
     }
 }

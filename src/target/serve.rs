@@ -22,7 +22,7 @@ use super::site::Site;
 use super::stored::write_held;
 use super::trees::Trees;
 use super::{LOGIN_ENVIRONMENT, TargetError};
-use super::{export, facts, inventory, looked, scratch, unpack};
+use super::{export, facts, inventory, looked, scratch, unpack, workdir};
 use crate::debian;
 use crate::op::Owner;
 use crate::sandbox::{Channel, Identity, attach};
@@ -350,10 +350,10 @@ impl<'a> Session<'a> {
         let (account, identity) = self.who(&run.user)?;
         let layer = self.open()?;
         layer.set_offline(run.offline);
-        // As OCI runtimes do: an image may name a directory that no layer has. What is lent is whoever lends it's.
+        // What is lent belongs to whoever lends it.
         let cwd = Path::new(&run.cwd);
-        if !run.binds.iter().any(|bind| cwd.starts_with(&bind.target)) && !layer.root().exists(cwd)? {
-            layer.root().create_dir_all(cwd, 0o755)?;
+        if !run.binds.iter().any(|bind| cwd.starts_with(&bind.target)) {
+            workdir::make(layer.root(), cwd)?;
         }
         layer.run_interactive(run, &account, identity, console)
     }

@@ -118,7 +118,8 @@ fn what_no_image_has_is_told() {
          - {name: Tree, action: copy, source: tree, dest: /}\n\
          - {name: Archive, action: unpack, source: tree.tar, dest: /}\n\
          - {name: Through, action: copy, source: hosts, dest: /opt/e/hosts}\n\
-         - {name: Below, action: copy, source: hosts, dest: /root/.cache/pip/below}\n",
+         - {name: Below, action: copy, source: hosts, dest: /root/.cache/pip/below}\n\
+         - {name: Id, action: copy, source: hosts, dest: /etc/machine-id}\n",
     );
     fs::create_dir(store.path().join("root/opt")).unwrap();
     symlink("/etc", store.path().join("root/opt/e")).unwrap();
@@ -141,10 +142,11 @@ fn what_no_image_has_is_told() {
     for told in [
         "Through (tasks.yml:6): what is written to /etc/hosts",
         "Below (tasks.yml:7): what is written to /root/.cache/pip",
+        "Id (tasks.yml:8): what is written to /etc/machine-id",
     ] {
         assert!(said.contains(told), "{told}: {said}");
     }
-    assert_eq!(said.matches("is in no image").count(), 5, "{said}");
+    assert_eq!(said.matches("is in no image").count(), 6, "{said}");
 }
 
 #[test]

@@ -92,6 +92,7 @@ mod registry_quirks_hosts;
 mod registry_quirks_pages;
 mod registry_tls;
 mod releases;
+mod reordered;
 mod repair;
 mod repositories;
 mod robustness;

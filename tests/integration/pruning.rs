@@ -220,6 +220,26 @@ fn a_full_disk_is_named_with_what_is_left_of_it() {
 }
 
 #[test]
+fn a_disk_that_a_task_fills_is_named() {
+    let tasks = |command: &str| {
+        crate::support::tasks(&format!("- {{name: Fill, action: run_command, reason: test, command: {command}}}\n"))
+    };
+    let build = "cp -a \"$3\" /mnt/store && \"$1\" build \"$2\"";
+    for (command, said) in [
+        ("head -c 1G /dev/zero > /opt/fill", "the disk at /mnt has "),
+        ("'mkdir /opt/f; cd /opt/f; i=0; while : > $i; do i=$((i+1)); done; exit 1'", " more files"),
+    ] {
+        let ended = on_a_disk("size=400m,nr_inodes=16k,mode=755", build, tasks(command).path()).fails(1);
+        let first = ended.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(first.contains("No space left on device") && first.contains(said), "{}", ended.stderr);
+        assert!(ended.stderr.contains("hint: make room on that disk: "), "{}", ended.stderr);
+    }
+    // What is memory is no disk.
+    let ended = on_a_disk("size=400m,mode=755", build, tasks("head -c 65M /dev/zero > /dev/fill").path()).fails(1);
+    assert!(ended.stderr.contains(" now: what filled it is gone again, or it was another one"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_store_that_can_only_be_read_serves_who_reads() {
     let hello = repository("examples/hello");
     let script = "cp -a \"$3\" /mnt/store && \"$1\" build \"$2\" -t x && mount -o remount,ro /mnt || exit 98

@@ -29,10 +29,16 @@ fn a_command_runs_as_asked() {
     assert_eq!(there.stdout, "/made/here\nroot755\n");
     let there = store.run(&["run", "-w", "../made/../other/./here", "running", "--", "pwd"]).ok();
     assert_eq!(there.stdout, "/other/here\n");
-    let said = store.run(&["run", "-w", "/etc/passwd/x", "running", "true"]).fails(1).stderr;
+    let said = store.run(&["run", "-w", "/etc/passwd/x", "running", "true"]).fails(125).stderr;
     assert!(said.contains("/etc/passwd"), "{said}");
+    // In what is lent, it is its owner's.
+    let there = store.run(&["run", "-v", &volume, "-w", "/work/deep/er", "running", "--", "sh", "-c", "pwd; echo > x"]);
+    assert_eq!(there.ok().stdout, "/work/deep/er\n");
+    assert!(place.path().join("deep/er/x").exists());
+    let said = store.run(&["run", "-v", &read_only, "-w", "/work/none", "running", "true"]).fails(125).stderr;
+    assert!(said.contains("/work/none") && !place.path().join("none").exists(), "{said}");
     store.run(&["run", "running", "no-such-program"]).fails(127);
-    store.run(&["run", "-u", "nobody-knows", "running", "true"]).fails(1);
+    store.run(&["run", "-u", "nobody-knows", "running", "true"]).fails(125);
     let near = store.run(&["run", "runnign", "true"]).fails(1);
     assert!(near.stderr.contains("did you mean `running:latest`?"), "{}", near.stderr);
 }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use super::Worker;
@@ -32,13 +33,17 @@ impl Worker {
     }
 
     /// Lets commands open the pipes that are alloy's own input and output once more, as `/dev/stdout`: opening asks for
-    /// the owner. A terminal is left alone: its owner could give it to everybody.
+    /// the owner. A terminal is left alone: its owner could give it to everybody. Where a container lacks `CAP_CHOWN`, they
+    /// write to what they have, and cannot open it.
     pub fn share_pipes(&self) -> io::Result<()> {
         let Some((uid, gid)) = self.root else { return Ok(()) };
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
             if rustix::fs::fstatfs(fd).is_ok_and(|found| found.f_type == PIPES) {
-                rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+                match rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+                    Ok(()) | Err(Errno::PERM) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ pub mod action;
 pub mod blueprint;
 pub mod catalog;
 pub mod event;
+pub mod json;
 pub mod lock;
 pub mod op;
 pub mod plan;

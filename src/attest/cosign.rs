@@ -6,6 +6,7 @@ use layers::digest::Digest;
 use serde_json::json;
 
 use super::IN_TOTO;
+use crate::json;
 use crate::registry::Reference;
 use crate::sign::SigningKey;
 
@@ -40,7 +41,7 @@ pub fn simple_signing(identity: &str, manifest: &Digest) -> Vec<u8> {
         },
         "optional": null,
     });
-    serde_json::to_vec(&payload).unwrap_or_default()
+    json::bytes(&payload)
 }
 
 /// A signed statement (DSSE 1.0.2).
@@ -52,7 +53,7 @@ pub fn envelope(statement: &[u8], key: &SigningKey) -> Vec<u8> {
         "payload": STANDARD.encode(statement),
         "signatures": [{"keyid": "", "sig": STANDARD.encode(key.sign(&message))}],
     });
-    serde_json::to_vec(&envelope).unwrap_or_default()
+    json::bytes(&envelope)
 }
 
 #[cfg(test)]

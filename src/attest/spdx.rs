@@ -9,6 +9,7 @@ use url::Url;
 use super::provenance::repository_name;
 use super::purl::purl;
 use super::statement::{Dependency, Statement};
+use crate::json;
 use crate::target::inventory::{
     CargoPackage, DebianPackage, Distribution, GitRepository, Inventory, NpmPackage, PythonPackage,
 };
@@ -80,7 +81,7 @@ pub fn sbom(provenance: &Statement, inventory: &Inventory) -> Vec<u8> {
         "packages": document.packages,
         "relationships": document.relationships,
     });
-    serde_json::to_vec(&text).unwrap_or_default()
+    json::bytes(&text)
 }
 
 #[derive(Default)]

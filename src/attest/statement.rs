@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::json;
 use layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,6 @@ impl Statement {
 
     /// As it is stored, sent and signed.
     pub fn bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        json::bytes(self)
     }
 }

@@ -170,7 +170,7 @@ pub(super) fn why(
         let name = &below.planned.name;
         return Ok(vec![Reason::new("below", format!("{name} is built anew; it stays if that comes out as it was"))]);
     }
-    let trace = record.and_then(|record| serde_json::from_value::<Trace>(record.preimage).ok());
+    let trace = record.and_then(|record| record.preimage.trace());
     let (Some(trace), false) = (trace, *last == planned.key) else {
         return Ok(vec![Reason::new("gone", "it is no longer in the store")]);
     };

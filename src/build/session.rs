@@ -17,7 +17,7 @@ use super::team::{self, Brought};
 use super::uploads::Uploads;
 use super::{Hit, NoCache, SHARED};
 
-use crate::cache::{self, LayerRecord, Way};
+use crate::cache::{self, LayerRecord, MadeOf, Way};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
@@ -154,14 +154,14 @@ impl<'a> Session<'a> {
     pub fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
         let output = self.output_key(planned);
         // One that was imported lacks what explains it.
-        let known = record.output == Some(output) && record.preimage.get("steps").is_some();
+        let known = record.output == Some(output) && record.preimage.explains();
         self.stand_on(record.layer.as_ref(), record.archive.clone());
         let chain = self.proven_chain(record.chain)?;
         if known {
             self.share(&planned.key, &record);
             return Ok(());
         }
-        let preimage = serde_json::to_value(Trace::of(planned, self.lowered, self.inputs)).unwrap_or_default();
+        let preimage = MadeOf::tasks(Trace::of(planned, self.lowered, self.inputs));
         let record = LayerRecord { output: Some(output), chain, preimage, ..record };
         cache::keep(self.resolver.store, &planned.key, &record)?;
         self.share(&planned.key, &record);
@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
             layer: made.blob.clone(),
             archive: made.archive,
             way: made.way,
-            preimage: serde_json::to_value(trace).unwrap_or_default(),
+            preimage: MadeOf::tasks(trace),
             output: Some(output),
             chain: self.proven_chain(said)?,
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use layers::digest::Digest;
 
 use super::{BuildError, Options};
-use crate::cache::{self, Entry, Known, Place, Wanted, elsewhere};
+use crate::cache::{self, Entry, Known, MadeOf, Place, Wanted, elsewhere};
 use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Trace};
 use crate::resolve::{Base, Origin, Resolver};
 
@@ -30,13 +30,9 @@ pub(super) fn bring(
         wanted.push(base);
         layers.push(None);
     }
-    for ((entry, wanted), layer) in resolver.ask(&wanted).into_iter().zip(&wanted).zip(layers) {
+    for (entry, layer) in resolver.ask(&wanted).into_iter().zip(layers) {
         let Some((entry, place)) = entry else { continue };
-        let preimage = match layer {
-            Some(layer) => serde_json::to_value(Trace::of(layer, lowered, inputs)).unwrap_or_default(),
-            None => wanted.preimage.clone(),
-        };
-        keep(resolver, &entry, &place, preimage)?;
+        keep(resolver, &entry, &place, layer.map(|layer| Trace::of(layer, lowered, inputs)))?;
         brought.insert(entry.key, place);
     }
     Ok(brought)
@@ -101,11 +97,11 @@ pub(super) fn known(
     Ok((known.collect(), base))
 }
 
-fn keep(resolver: &Resolver<'_>, entry: &Entry, place: &Place, preimage: serde_json::Value) -> Result<(), BuildError> {
+fn keep(resolver: &Resolver<'_>, entry: &Entry, place: &Place, trace: Option<Trace>) -> Result<(), BuildError> {
     if let Some(layer) = entry.known.layer() {
         elsewhere::note(resolver.store, &layer.descriptor.digest, place)?;
     }
-    Ok(cache::keep_entry(resolver.store, entry, preimage)?)
+    Ok(cache::keep_entry(resolver.store, entry, trace)?)
 }
 
 /// Asks for a layer by the bytes below it, and keeps the answer under that key.
@@ -122,7 +118,7 @@ pub(super) fn bring_output(
         elsewhere::note(resolver.store, &layer.descriptor.digest, &place)?;
     }
     let Known::Layer { name, layer, archive, way, chain, .. } = entry.known else { return Ok(None) };
-    let preimage = serde_json::to_value(trace).unwrap_or_default();
+    let preimage = MadeOf::tasks(trace.clone());
     let record = cache::LayerRecord { name, layer, archive, way, preimage, output: Some(output), chain };
     cache::keep(resolver.store, &output, &record)?;
     Ok(Some((record, place)))

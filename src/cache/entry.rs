@@ -191,7 +191,7 @@ impl Entry {
 
     /// What is signed together with its time: everything an entry says.
     pub fn record(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        crate::json::text(self)
     }
 
     /// The manifest; `signature` is of `created` and [`Entry::record`], in base64.
@@ -208,7 +208,7 @@ impl Entry {
             layers: vec![self.known.layer().map_or(empty, |layer| layer.descriptor.clone())],
             annotations,
         };
-        serde_json::to_vec(&artifact).unwrap_or_default()
+        crate::json::bytes(&artifact)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use layers::digest::Digest;
 use layers::store::{Store, StoreError};
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::{Entry, Known, LayerRecord, PORTABLE, PortableRecord, Wanted};
+use super::{BasePreimage, Entry, Known, LayerRecord, MadeOf, PORTABLE, PortableRecord, Wanted};
 use crate::fetch::WITNESSED;
-use crate::plan::{Inputs, LayerKey, PlannedLayer, PortablePreimage, Preimage};
+use crate::json;
+use crate::plan::{Inputs, LayerKey, PlannedLayer, PortablePreimage, Preimage, Trace};
 
 /// Records of what was found out, and what they are called among a team.
 pub const VALUES: [(&str, &str); 4] =
@@ -23,32 +25,21 @@ pub const INVENTORY: &str = "inventory";
 pub const SUITES: &str = "suites";
 /// The same among a team.
 pub const SUITE: &str = "suite";
-/// In a record, beside what explains it.
-const PREIMAGE: &str = "preimage";
 
 /// Name of a base's record.
 pub const BASE: &str = "base";
 
-/// What the key of a base's layer is made of.
-pub fn base_preimage(identity: Digest, inputs: &Inputs) -> Value {
-    json!({"base": identity, "compression": inputs.compression.to_string(), "epoch": inputs.epoch})
-}
-
 impl LayerRecord {
     /// What others may know of it; `None` for a record that is a second name of another.
     pub fn entry(&self, key: &LayerKey) -> Option<Entry> {
+        let preimage = self.preimage.shared(key)?;
         let layer = self.layer.clone();
-        if self.name == BASE {
-            return Some(Entry { key: key.digest(), preimage: self.preimage.clone(), known: Known::Base { layer } });
-        }
-        // Of what its author wrote, the fingerprints are enough.
-        let preimage: Preimage = serde_json::from_value(self.preimage[PREIMAGE].clone()).ok()?;
-        if preimage.key() != *key {
-            return None;
+        if let MadeOf::Packages(_) = self.preimage {
+            return Some(Entry { key: key.digest(), preimage, known: Known::Base { layer } });
         }
         let (name, archive, chain) = (self.name.clone(), self.archive.clone(), self.chain);
         let known = Known::Layer { name, layer, archive, way: self.way, output: self.output?, chain };
-        Some(Entry { key: key.digest(), preimage: serde_json::to_value(preimage).ok()?, known })
+        Some(Entry { key: key.digest(), preimage, known })
     }
 }
 
@@ -56,7 +47,7 @@ impl PortableRecord {
     /// What others may know of it.
     pub fn entry(&self) -> Entry {
         let (layer, tops) = (self.layer.clone(), self.tops.clone());
-        let preimage = serde_json::to_value(&self.preimage).unwrap_or_default();
+        let preimage = json::value(&self.preimage);
         Entry { key: self.preimage.key().digest(), preimage, known: Known::Portable { layer, tops } }
     }
 }
@@ -78,28 +69,29 @@ pub fn entries(store: &Store) -> Result<Vec<Entry>, StoreError> {
     Ok(layers.chain(portable).chain(values).collect())
 }
 
-/// Keeps what somebody else knows: the record alone.
-pub fn keep_entry(store: &Store, entry: &Entry, preimage: Value) -> Result<(), StoreError> {
+/// Keeps what somebody else knows: the record alone. What the entry says it was made of has to be true; `trace` is what
+/// the layer's tasks are here, if it was asked for.
+pub fn keep_entry(store: &Store, entry: &Entry, trace: Option<Trace>) -> Result<(), StoreError> {
     let key = LayerKey::from(entry.key);
     match &entry.known {
         Known::Layer { name, layer, archive, way, output, chain } => {
+            let Some(preimage) = trace.map(MadeOf::tasks).or_else(|| entry.fingerprints()) else { return Ok(()) };
             let (name, layer, archive) = (name.clone(), layer.clone(), archive.clone());
             let (way, output) = (*way, Some(*output));
             let record = LayerRecord { name, layer, archive, way, preimage, output, chain: *chain };
             super::keep(store, &key, &record)
         }
         Known::Base { layer } => {
+            let Some(preimage) = entry.made_of().map(MadeOf::Packages) else { return Ok(()) };
             let (name, layer) = (BASE.to_owned(), layer.clone());
             let record = LayerRecord { name, layer, archive: None, way: None, preimage, output: None, chain: None };
             super::keep(store, &key, &record)
         }
-        Known::Portable { layer, tops } => match serde_json::from_value::<PortablePreimage>(preimage) {
-            Ok(preimage) => {
-                let record = PortableRecord { layer: layer.clone(), tops: tops.clone(), preimage };
-                super::keep_portable(store, &key, &record)
-            }
-            Err(_) => Ok(()),
-        },
+        Known::Portable { layer, tops } => {
+            let Some(preimage) = entry.made_of() else { return Ok(()) };
+            let record = PortableRecord { layer: layer.clone(), tops: tops.clone(), preimage };
+            super::keep_portable(store, &key, &record)
+        }
         Known::Value { what, value } => match VALUES.iter().find(|(_, known)| known == what) {
             Some((kind, _)) => super::put(store, kind, &entry.key.hex(), value),
             None => Ok(()),
@@ -108,19 +100,21 @@ pub fn keep_entry(store: &Store, entry: &Entry, preimage: Value) -> Result<(), S
 }
 
 impl Entry {
+    /// What it says it was made of, if that can be read as such.
+    fn made_of<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_value(self.preimage.clone()).ok()
+    }
+
+    fn fingerprints(&self) -> Option<MadeOf> {
+        self.made_of().map(|preimage| MadeOf::Fingerprints { preimage })
+    }
+
     /// What it is found under if what it says it is made of is true; `None` if that says nothing.
     fn computed(&self) -> Option<Digest> {
         match &self.known {
-            Known::Layer { .. } => Some(serde_json::from_value::<Preimage>(self.preimage.clone()).ok()?.key().digest()),
-            Known::Portable { .. } => {
-                Some(serde_json::from_value::<PortablePreimage>(self.preimage.clone()).ok()?.key().digest())
-            }
-            Known::Base { .. } => {
-                let field = |name: &str| self.preimage.get(name);
-                let identity: Digest = serde_json::from_value(field("base")?.clone()).ok()?;
-                let key = LayerKey::base(identity, field("compression")?.as_str()?, field("epoch")?.as_u64()?);
-                Some(key.digest())
-            }
+            Known::Layer { .. } => self.made_of::<Preimage>().map(|preimage| preimage.key().digest()),
+            Known::Portable { .. } => self.made_of::<PortablePreimage>().map(|preimage| preimage.key().digest()),
+            Known::Base { .. } => self.made_of::<BasePreimage>().map(|preimage| preimage.key().digest()),
             Known::Value { .. } => Some(self.key),
         }
     }
@@ -130,18 +124,14 @@ impl Entry {
         if self.computed() != Some(self.key) {
             return Ok(false);
         }
-        let preimage = match &self.known {
-            Known::Layer { .. } => json!({PREIMAGE: self.preimage}),
-            _ => self.preimage.clone(),
-        };
-        keep_entry(store, self, preimage).map(|()| true)
+        keep_entry(store, self, None).map(|()| true)
     }
 }
 
 impl Wanted {
     /// A layer, by how it comes about.
     pub fn layer(planned: &PlannedLayer) -> Self {
-        let preimage = serde_json::to_value(&planned.preimage).unwrap_or_default();
+        let preimage = json::value(&planned.preimage);
         Self {
             kind: "layer",
             key: planned.key.digest(),
@@ -159,18 +149,18 @@ impl Wanted {
     /// An archive's layer.
     pub fn portable(preimage: &PortablePreimage) -> Self {
         let key = preimage.key().digest();
-        Self {
-            kind: "portable",
-            key,
-            preimage: serde_json::to_value(preimage).unwrap_or_default(),
-            any_parent: false,
-            portable: None,
-        }
+        Self { kind: "portable", key, preimage: json::value(preimage), any_parent: false, portable: None }
     }
 
     /// The layer of a base that is made from packages.
     pub fn base(identity: Digest, inputs: &Inputs) -> Self {
         let key = LayerKey::of_base(identity, inputs).digest();
-        Self { kind: "base", key, preimage: base_preimage(identity, inputs), any_parent: false, portable: None }
+        Self {
+            kind: "base",
+            key,
+            preimage: json::value(&BasePreimage::new(identity, inputs)),
+            any_parent: false,
+            portable: None,
+        }
     }
 }

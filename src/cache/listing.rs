@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{ARTIFACT_TYPE, Entry, TAG_PREFIX};
 use crate::image::{IndexEntry, REF_NAME};
+use crate::json;
 
 /// The tag of a repository that the list is under.
 pub const LIST_TAG: &str = "alloy-cache";
@@ -217,7 +218,7 @@ impl Listing {
                 manifests: entries.iter().map(|entry| entry.entry((NAMES, names(entry)))).collect(),
                 annotations: BTreeMap::from([(MARK.to_owned(), "1".to_owned())]),
             };
-            let bytes = serde_json::to_vec(&index).unwrap_or_default();
+            let bytes = json::bytes(&index);
             if bytes.len() <= MOST {
                 return bytes;
             }

@@ -6,6 +6,7 @@ pub mod elsewhere;
 mod entry;
 mod export;
 mod listing;
+mod made_of;
 mod parts;
 mod place;
 mod remote;
@@ -22,12 +23,14 @@ use serde::{Deserialize, Serialize};
 
 pub use directory::{Directory, DirectoryError};
 pub use entry::{Entry, EntryError, Known, TAG_PREFIX, Wanted, Written};
-pub use export::{BASE, INVENTORIES, INVENTORY, PROFILE, PROFILES, SUITE, SUITES, base_preimage, entries, keep_entry};
+pub use export::{BASE, INVENTORIES, INVENTORY, PROFILE, PROFILES, SUITE, SUITES, entries, keep_entry};
 pub use listing::LIST_TAG;
+pub use made_of::{BasePreimage, MadeOf};
 pub use place::{Place, PlaceError};
 pub use remote::{Remote, RemoteError};
 pub use team::{BELIEVED, CheckError, Team};
 
+use crate::json;
 use crate::plan::{Contents, LayerKey, PlannedLayer, PortablePreimage};
 
 /// What is known of a layer that was built.
@@ -44,7 +47,7 @@ pub struct LayerRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
     /// What the key was made of, to explain the next miss.
-    pub preimage: serde_json::Value,
+    pub preimage: MadeOf,
     /// What it is also found under: the bytes below in place of how they came about.
     #[serde(default)]
     pub output: Option<LayerKey>,
@@ -159,6 +162,5 @@ pub fn get<T: DeserializeOwned>(store: &Store, kind: &str, key: &str) -> Result<
 
 /// Writes a record of any kind.
 pub fn put<T: Serialize>(store: &Store, kind: &str, key: &str, value: &T) -> Result<(), StoreError> {
-    let bytes = serde_json::to_vec(value).unwrap_or_default();
-    store.put_record(kind, key, &bytes)
+    store.put_record(kind, key, &json::bytes(value))
 }

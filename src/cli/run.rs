@@ -21,6 +21,7 @@ use crate::plan::Platform;
 use crate::sandbox::Bind;
 use crate::target::image::RequestError;
 use crate::target::request::Interactive;
+use crate::target::workdir::cleaned;
 
 mod workdir;
 
@@ -181,24 +182,11 @@ fn interactive(
     let binds = [volumes, devices].concat();
     let user = args.user.clone().or_else(|| text("User")).unwrap_or_else(|| "root".to_owned());
     let cwd = args.workdir.clone().or_else(|| text("WorkingDir")).unwrap_or_default();
-    let cwd = cleaned(&cwd);
+    let cwd = cleaned(Path::new(&cwd));
     workdir::make_lent(&binds, &cwd)?;
     let cwd = cwd.display().to_string();
     let offline = args.network == NetworkMode::None;
     Ok(Interactive { argv, env, cwd, user, binds, as_caller, keep_groups, offline, terminal: false })
-}
-
-/// A path from the root, without `.` and `..`: as OCI runtimes take a working directory.
-fn cleaned(path: &str) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => drop(clean.pop()),
-            _ => {}
-        }
-    }
-    clean
 }
 
 fn bind(text: &str) -> Result<Bind, CommandError> {

@@ -12,6 +12,7 @@ use super::DebianError;
 use super::keys::Keys;
 use super::release::{self, Release, seconds};
 use crate::fetch::taken_apart;
+use crate::json;
 use crate::lock::{ArchivePin, PocketPin};
 
 const RECORDS: &str = "releases";
@@ -54,7 +55,7 @@ impl Seen<'_> {
             *date = release.made.max(*date);
         }
         if dates != before {
-            self.store.put_record(RECORDS, &key, &serde_json::to_vec(&dates).unwrap_or_default())?;
+            self.store.put_record(RECORDS, &key, &json::bytes(&dates))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::json;
 use layers::digest::Hasher;
 use layers::stop::Stop;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ impl Place {
 
     pub(super) fn remember(&self, validator: &Validator) {
         // Without it, the next attempt starts over.
-        let _ = fs::write(&self.validator, serde_json::to_vec(validator).unwrap_or_default());
+        let _ = fs::write(&self.validator, json::bytes(validator));
     }
 
     /// Deletes what came so far.

@@ -24,6 +24,7 @@ use super::unlike::unlike_its_name;
 use super::witness::Witnessed;
 use super::{Download, FetchError, Fetched, Fetcher, RECORDS, Transfer, address};
 use crate::event::{Event, Wait};
+use crate::json;
 use crate::tasks::{Behind, Held, aside, aside_holding};
 
 /// How often one looks whether another download of the same is done.
@@ -101,7 +102,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         fetcher.reporter().event(Event::Warning(format!("{}: {told}; a `sha256` settles it", job.shown)));
         return Ok(fetched);
     }
-    let bytes = serde_json::to_vec(&fetched).unwrap_or_default();
+    let bytes = json::bytes(&fetched);
     let (store, witnessed) = (store.clone(), Witnessed::new(&download.url, fetched.digest));
     aside_holding(job.held(), move |_| {
         store.put_record(RECORDS, &key, &bytes)?;

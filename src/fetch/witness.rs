@@ -10,6 +10,7 @@ use layers::unpack::{Looks, no_installer, no_package, strange};
 use serde::{Deserialize, Serialize};
 
 use super::{Came, Download, FetchError, Fetched, Fetcher, Known, RECORDS};
+use crate::json;
 use crate::op::{Secrets, Source, Step};
 
 /// Records of what URLs gave, by URL and digest.
@@ -37,7 +38,7 @@ impl Witnessed {
 
     /// Records it.
     pub(super) fn keep(&self, store: &Store) -> Result<(), StoreError> {
-        store.put_record(WITNESSED, &self.key().hex(), &serde_json::to_vec(self).unwrap_or_default())
+        store.put_record(WITNESSED, &self.key().hex(), &json::bytes(self))
     }
 }
 

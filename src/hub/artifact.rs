@@ -8,6 +8,7 @@ use layers::media_type::{self, Descriptor};
 use serde::{Deserialize, Serialize};
 
 use super::{BLUEPRINT, Form};
+use crate::json;
 use crate::plan::Platform;
 
 pub(super) type Annotations = BTreeMap<String, String>;
@@ -45,7 +46,7 @@ impl Manifest {
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        json::bytes(self)
     }
 }
 
@@ -91,6 +92,6 @@ impl Index {
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        json::bytes(self)
     }
 }

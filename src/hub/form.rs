@@ -11,6 +11,7 @@ use super::artifact::Manifest;
 use super::contents::Content;
 use super::{BLUEPRINT, Contents};
 use crate::blueprint::{self, LOCK_FILE, MANIFEST_FILE};
+use crate::json;
 use crate::lock::Lock;
 use crate::plan::Platform;
 use crate::yaml::{FileId, parse};
@@ -117,7 +118,7 @@ fn config(blueprint: &blueprint::Manifest, contents: &Contents, host: Option<&Pl
     if let Some(at) = lock.and_then(|lock| lock.resolved_at) {
         config["resolved_at"] = json!(at);
     }
-    serde_json::to_vec(&config).unwrap_or_default()
+    json::bytes(&config)
 }
 
 fn text<'a>(contents: &'a Contents, name: &str) -> Option<&'a str> {

@@ -15,6 +15,7 @@ use super::land::{free, land};
 use super::unpack::is_git_s;
 use super::{Found, HubError, MOST_TEXT, swap};
 use crate::blueprint::MANIFEST_FILE;
+use crate::json;
 use crate::resolve::Resolver;
 use crate::sink::{Sink, Staged};
 
@@ -160,7 +161,7 @@ impl Found {
     ) -> Result<(), HubError> {
         let path = directory.join(RECORD);
         let record = Record { from: self.name(), files: files.clone(), unfinished };
-        let bytes = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        let bytes = json::pretty(&record);
         let written = Sink::at(&path).and_then(|sink| sink.write_all(&bytes));
         written.map_err(|error| failed("write", &path)(io::Error::other(error)))
     }

@@ -8,6 +8,7 @@ use layers::media_type::{self, Descriptor};
 use serde_json::{Map, Value, json};
 
 use super::{Image, Layer, Manifest};
+use crate::json;
 use crate::plan::{ImageSpec, Platform};
 
 /// A layer that was built.
@@ -76,7 +77,7 @@ pub fn compose(
     let diff_ids: Vec<String> = all.iter().map(|layer| layer.diff_id.to_string()).collect();
     config.insert("rootfs".into(), json!({"type": "layers", "diff_ids": diff_ids}));
     config.insert("history".into(), Value::Array(history(base, layers, &created)));
-    let config = bytes(&Value::Object(config));
+    let config = json::canonical(&Value::Object(config));
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(media_type::OCI_MANIFEST.to_owned()),
@@ -88,7 +89,7 @@ pub fn compose(
         layers: all.into_iter().map(Layer::entry).collect(),
         annotations: BTreeMap::new(),
     };
-    let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
+    let manifest = json::bytes(&manifest);
     let descriptor = Descriptor {
         media_type: media_type::OCI_MANIFEST.to_owned(),
         digest: Digest::of(&manifest),
@@ -175,21 +176,6 @@ fn history(base: &Image, layers: &[NewLayer], created: &str) -> Vec<Value> {
 fn timestamp(epoch: u64) -> String {
     let seconds = i64::try_from(epoch).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
-}
-
-/// JSON with sorted keys.
-fn bytes(value: &Value) -> Vec<u8> {
-    fn sorted(value: &Value) -> Value {
-        match value {
-            Value::Object(map) => {
-                let entries: BTreeMap<String, Value> = map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
-                Value::Object(entries.into_iter().collect())
-            }
-            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-            other => other.clone(),
-        }
-    }
-    serde_json::to_vec(&sorted(value)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use layers::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{ImageError, LocalImage};
+use crate::json;
 use crate::plan::Platform;
 
 /// An image index.
@@ -45,7 +46,7 @@ impl Index {
 
     /// As it is stored and sent.
     pub fn bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        json::bytes(self)
     }
 
     /// Stores it.

@@ -10,6 +10,7 @@ use layers::store::{Damage, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{ImageError, Index, IndexEntry, select};
+use crate::json;
 use crate::plan::{LayerKey, Platform};
 
 const KIND: &str = "images";
@@ -251,7 +252,7 @@ pub fn tag_at(store: &Store, local: &Local, moment: i128) -> Result<(), StoreErr
         Local::Index(index) => _ = index.named_at.get_or_insert(moment),
         Local::Image(image) => _ = image.named_at.get_or_insert(moment),
     }
-    store.put_record(KIND, &key(local.name()), &serde_json::to_vec(&local).unwrap_or_default())
+    store.put_record(KIND, &key(local.name()), &json::bytes(&local))
 }
 
 /// Now, in nanoseconds since 1970.

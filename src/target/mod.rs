@@ -27,7 +27,7 @@ mod site;
 mod stored;
 mod trees;
 mod unpack;
-mod workdir;
+pub mod workdir;
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
 //! The working directory of a command of `alloy run`, which an image may name and no layer has.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use layers::root::{FileKind, Root, RootError};
 
@@ -31,9 +31,22 @@ fn followed(root: &Root, path: &Path) -> Result<PathBuf, RootError> {
         let mut links = ways.filter(|way| root.metadata(way).is_ok_and(|found| found.kind == FileKind::Symlink));
         let Some(link) = links.find(|way| !root.exists(way).unwrap_or(true)) else { break };
         let leads = link.parent().unwrap_or(Path::new("/")).join(root.read_link(link)?);
-        path = leads.join(path.strip_prefix(link).unwrap_or(Path::new("")));
+        path = cleaned(&leads.join(path.strip_prefix(link).unwrap_or(Path::new(""))));
     }
     Ok(path)
+}
+
+/// A path from the root, without `.` and `..`: as OCI runtimes take a working directory.
+pub fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    clean
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use layers::store::Lock;
 use super::{Result, Session, WRITING};
 use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
-use crate::cache::{self, LayerRecord, SUITE};
+use crate::cache::{self, BasePreimage, LayerRecord, MadeOf, SUITE};
 use crate::debian::{BasePlan, DebianError};
 use crate::event::{Event, Id, Wait};
 use crate::fetch::Transfer;
@@ -86,7 +86,8 @@ impl Session<'_> {
         let blob = target.commit(compression, epoch)?;
         self.written(blob.as_ref())?;
         self.ended(id, "built", blob.as_ref());
-        let (name, preimage) = (cache::BASE.to_owned(), cache::base_preimage(self.base.identity, self.inputs));
+        let preimage = MadeOf::Packages(BasePreimage::new(self.base.identity, self.inputs));
+        let name = cache::BASE.to_owned();
         let record = LayerRecord { name, layer: blob, archive: None, way: None, preimage, output: None, chain: None };
         cache::keep(self.resolver.store, key, &record)?;
         Ok(record)

@@ -18,6 +18,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use super::super::{ImageError, Layer};
+use crate::json;
 use crate::sink::{Made, SinkError, Staged, directory, is_mount_point};
 
 /// Records of directories that were written, by the digest of their path.
@@ -124,7 +125,7 @@ impl Directory {
         let now = Identity::of(staged.path()).map_err(&failed)?;
         // First: one that is killed in between has left one of the two.
         let known: Vec<Identity> = [before, now].into_iter().flatten().collect();
-        store.put_record(WRITTEN, &self.record(), &serde_json::to_vec(&known).unwrap_or_default())?;
+        store.put_record(WRITTEN, &self.record(), &json::bytes(&known))?;
         staged.persist(&self.path).map_err(failed)?;
         made.keep();
         Ok(absent)

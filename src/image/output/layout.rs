@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::super::{Files, ImageError, Index, JSON_LIMIT};
 use super::source::Source;
+use crate::json;
 use crate::sink::{Beside, Made, Parts, SinkError, Staged, directory, sweep};
 
 /// What `oci-layout` holds (OCI image-spec 1.1, "Image Layout").
@@ -178,7 +179,7 @@ impl Layout {
     /// The index with the image in it. What others wrote there stays, whatever it means to them.
     fn with(&self, image: &Source<'_>) -> Result<Vec<u8>, ImageError> {
         let Some((mut index, listed)) = self.index()? else { return Ok(Index::new(image.entries()).bytes()) };
-        let is_known = serde_json::to_value(&listed).is_ok_and(|known| known == index);
+        let is_known = json::value(&listed) == index;
         let mut manifests = listed.manifests;
         let replaced: Vec<bool> = manifests.iter().map(|entry| image.replaces(entry)).collect();
         if is_known {
@@ -189,9 +190,9 @@ impl Layout {
         let raw = index["manifests"].take();
         let raw = raw.as_array().cloned().unwrap_or_default();
         let kept = raw.into_iter().zip(replaced).filter(|(_, replaced)| !replaced).map(|(entry, _)| entry);
-        let own = image.entries().into_iter().filter_map(|entry| serde_json::to_value(entry).ok());
+        let own = image.entries().into_iter().map(|entry| json::value(&entry));
         index["manifests"] = kept.chain(own).collect();
-        Ok(serde_json::to_vec(&index).unwrap_or_default())
+        Ok(json::bytes(&index))
     }
 
     /// What is listed, as it stands there and as far as alloy knows it; nothing in a directory that is no layout yet.

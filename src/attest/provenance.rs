@@ -25,15 +25,11 @@ use crate::resolve::Origin;
 pub const BUILD_TYPE: &str = "urn:alloy:build:blueprint:v1";
 const BUILDER: &str = "urn:alloy:builder";
 
-/// Options that say where something was on the building machine, or how it was reached; and what is said elsewhere.
-const LEFT_OUT: [&str; 6] =
-    ["--base=", "--env-file=", "--insecure-registry=", "--keyring=", "--mirror=", "--platform="];
 /// The provenance of `built`, which `blueprint` asked for and `from` was given for.
 pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, from: &BuiltFrom) -> Statement {
     let secrets = &built.lowered.secrets;
     let masked = |texts: &[String]| texts.iter().map(|text| secrets.mask(text)).collect::<Vec<_>>();
-    let given = |option: &String| !LEFT_OUT.iter().any(|left_out| option.starts_with(left_out));
-    let options: Vec<String> = from.options.iter().filter(|option| given(option)).cloned().collect();
+    let options = from.settings.elsewhere().words();
     let manifest = &blueprint.manifest;
     let keys = built.plan.layers.iter().map(|layer| layer.key.hex());
     let layers = built.layers.iter().zip(keys).map(|(layer, key)| Layer {
@@ -67,7 +63,7 @@ pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, fro
                     platform: platform.to_string(),
                     base: secrets.mask(&anywhere(&built.lowered.base)),
                     options: masked(&options),
-                    secrets: from.withheld.clone(),
+                    secrets: from.settings.withheld.clone(),
                 },
                 internal_parameters: Internal {
                     source_date_epoch: built.inputs.epoch,

@@ -1,6 +1,5 @@
 //! Images by name in the local store.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,9 +8,9 @@ use layers::media_type::Descriptor;
 use layers::store::{Damage, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{ImageError, Index, IndexEntry, select};
+use super::{BuiltFrom, ImageError, Index, IndexEntry, select};
 use crate::json;
-use crate::plan::{LayerKey, Platform};
+use crate::plan::Platform;
 
 const KIND: &str = "images";
 
@@ -78,24 +77,6 @@ impl Documents {
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         std::iter::once(&self.provenance).chain(&self.sbom)
     }
-}
-
-/// What an image was built from, to build it once more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuiltFrom {
-    /// The blueprint's directory, absolute.
-    pub directory: PathBuf,
-    /// Options of the build, without values of secrets.
-    pub options: Vec<String>,
-    /// Variables whose values were left out of the options.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub withheld: Vec<String>,
-    /// `SOURCE_DATE_EPOCH`, in seconds since 1970.
-    pub epoch: u64,
-    /// What the base was.
-    pub base: Digest,
-    /// Keys of the blueprint's layers, by their names.
-    pub layers: BTreeMap<String, LayerKey>,
 }
 
 impl Local {

@@ -1,6 +1,7 @@
 //! Images as values, and the forms they are read from and written to (OCI image-spec 1.1).
 
 mod base_ref;
+mod built_from;
 mod chosen;
 mod compose;
 mod docker;
@@ -16,6 +17,7 @@ mod verified;
 mod wanted;
 
 pub use base_ref::{BaseRef, BaseRefError};
+pub use built_from::BuiltFrom;
 pub(crate) use chosen::listed;
 #[cfg(test)]
 pub(crate) use compose::merged_path;
@@ -28,8 +30,8 @@ pub use index::{Index, IndexEntry, select};
 pub use kind::{Foreign, LayerEntry, is_foreign, layer_type, no_image};
 pub use layout::{REF_NAME, archive_place, layout_place, look_at_layout, read_layout, read_layout_archive};
 pub use local::{
-    BuiltFrom, Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost,
-    now_exactly, tag, tag_at,
+    Documents, Local, LocalImage, LocalIndex, Strange, all, forget, is_name, local, locals, lost, now_exactly, tag,
+    tag_at,
 };
 pub use manifest::{Image, Layer, MAX_LAYERS, Manifest, NO_PLATFORM, read_config};
 pub use output::{Destination, LAYOUT, Output, OutputError, OutputKind, PARTS, Written};

@@ -2,6 +2,7 @@
 //! network, and of the disk no more than what a blueprint holds.
 
 mod base;
+mod build_settings;
 mod environment;
 mod explain;
 mod handed;
@@ -24,6 +25,7 @@ mod uncovered;
 mod unheard;
 
 pub use base::{SCRATCH, base_leads_out};
+pub use build_settings::{BuildSettings, VERSION as BUILD_SETTINGS_VERSION, WordsError};
 pub use explain::{Reason, changes, explain};
 pub use handed::{Handed, is_named};
 pub use image::ImageSpec;

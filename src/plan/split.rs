@@ -1,12 +1,14 @@
 //! Task files into layers: one each, but for archives, which become layers of their own.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use super::{LoweredLayer, PortableStep};
 use crate::op::{Op, Step};
 
 /// How task files become layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Layering {
     /// Archives are layers of their own, shared with every blueprint that unpacks them
     #[default]

@@ -93,11 +93,10 @@ pub(super) fn named(store: &Store, name: &str, parts: &[Part<'_>]) -> Result<Loc
 
 /// What `alloy verify` needs to build the image once more.
 fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
-    let (mut options, withheld) = inputs.options(Some(&prepared.blueprint), Some(&built.lowered));
+    let mut settings = inputs.recorded(Some(&prepared.blueprint), Some(&built.lowered));
     // One of several, or this machine's.
-    options.retain(|option| !option.starts_with("--platform="));
-    options.push(format!("--platform={}", prepared.platform));
+    settings.platforms = vec![prepared.platform.clone()];
     let directory = prepared.blueprint.directory.clone();
     let layers = built.plan.layers.iter().map(|layer| (layer.name.clone(), layer.key)).collect();
-    BuiltFrom { directory, options, withheld, epoch: prepared.epoch, base: built.base.identity, layers }
+    BuiltFrom { directory, settings, epoch: prepared.epoch, base: built.base.identity, layers }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+
 /// `pkg:KIND/NAMESPACE/NAME@VERSION?QUALIFIERS`, of parts that have nothing encoded; qualifiers must be sorted by name.
 pub(super) fn purl(
     kind: &str,
@@ -15,7 +17,7 @@ pub(super) fn purl(
     if let Some(namespace) = namespace {
         let _ = write!(text, "{}/", encoded(namespace));
     }
-    text += &encoded(name);
+    let _ = write!(text, "{}", encoded(name));
     if !version.is_empty() {
         let _ = write!(text, "@{}", encoded(version));
     }
@@ -27,16 +29,10 @@ pub(super) fn purl(
     text
 }
 
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+fn encoded(text: &str) -> PercentEncode<'_> {
+    /// What stays as it is (purl-spec, "Character encoding").
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+    utf8_percent_encode(text, ENCODED)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::files::parse;
 use super::{Id, Index, Version};
-use crate::yaml::{Mapping, Node, Sources};
+use crate::yaml::{Mapping, Node, Sources, quoted};
 
 /// The index of a tool that has this one version.
 pub fn new_index(version: &Version, file: &str) -> String {
@@ -131,11 +131,6 @@ fn indentation(text: &str, at: usize) -> Option<(usize, &str)> {
     let line = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
     let indent = text.get(line..at)?;
     indent.chars().all(|c| c == ' ').then_some((line, indent))
-}
-
-/// JSON's quotes are YAML's: without them `1.10` is a number to others.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 fn in_flow(version: &Version, file: &str) -> String {

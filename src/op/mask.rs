@@ -1,10 +1,12 @@
 //! What a secret may look like in a text, and where a text holds it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::automaton::Automaton;
 
@@ -212,16 +214,18 @@ impl Scan {
 
 /// `text` as any part of a URL may have it (RFC 3986, 2.3); what is encoded already stays as it is.
 pub fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for (at, byte) in text.bytes().enumerate() {
-        let follows = |n: usize| text.as_bytes().get(at + n).is_some_and(u8::is_ascii_hexdigit);
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (byte == b'%' && follows(1) && follows(2)) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    /// All that is not unreserved.
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let is_encoded = |rest: &str| {
+        let mut digits = rest.bytes().skip(1).take(2);
+        rest.starts_with('%') && digits.len() == 2 && digits.all(|byte| byte.is_ascii_hexdigit())
+    };
+    let parts = text.char_indices().map(|(at, c)| {
+        let end = at + c.len_utf8();
+        let kept = is_encoded(&text[at..]);
+        if kept { Cow::Borrowed(&text[at..end]) } else { utf8_percent_encode(&text[at..end], RESERVED).into() }
+    });
+    parts.collect()
 }
 
 /// What of a base64 text depends on `text` alone, wherever in it `text` begins: `user:password` is encoded as a whole.

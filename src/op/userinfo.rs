@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use percent_encoding::percent_decode_str;
+
 use super::token;
 
 /// What stands before the host of a URL.
@@ -118,23 +120,7 @@ pub(super) fn spellings(text: &str) -> Vec<String> {
 
 /// What percent signs stand for (RFC 3986, 2.1).
 pub fn percent_decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let hex = after.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        let meant = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match meant.filter(|_| *byte == b'%') {
-            Some(meant) => {
-                out.push(meant);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Looks at what begins at `start`, behind a scheme.

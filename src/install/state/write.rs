@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::read::{END, HEAD, VERSION};
 use super::{Record, State, Wrote};
+use crate::yaml::{quoted, scalar};
 
 /// The text of the file.
 pub(super) fn text(state: &State) -> String {
@@ -77,35 +78,6 @@ fn flow(value: &Value) -> String {
         }
         other => quoted(&other.to_string()),
     }
-}
-
-/// A text, without quotes where it cannot be taken for anything else.
-fn scalar(text: &str) -> String {
-    let first = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=~@(): ".contains(c));
-    let ends = text.ends_with([':', ' ']) || text.contains(": ");
-    let word = matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off");
-    let number = text.parse::<f64>().is_ok();
-    if first && plain && !ends && !word && !number { text.to_owned() } else { quoted(text) }
-}
-
-/// A text between quotes (YAML 1.2.2, 7.3.1); what does not show as itself is escaped.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            ' '..='~' => out.push(c),
-            c if c.is_alphanumeric() => out.push(c),
-            c => {
-                let _ = write!(out, "\\U{:08X}", u32::from(c));
-            }
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

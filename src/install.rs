@@ -102,7 +102,9 @@ pub fn install(
         false => Vec::new(),
     };
     let pending = prepared.pending(resolver.store, host.files())?;
-    check::users(&mut host, &prepared.steps, lowered.developer.as_deref(), |at| pending[at])?;
+    check::suite(host.files(), blueprint, resolver.reporter);
+    let developer = lowered.developer.as_deref();
+    check::users(&mut host, &prepared.steps, developer, |at| pending[at], resolver.reporter)?;
     let to_do = || prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
     ensure_agent(resolver.ssh, to_do())?;
     if to_do().any(Step::runs_programs) {

@@ -48,6 +48,8 @@ pub struct Manifest {
     /// Platforms among the `targets`: what is made for every host is made for these where no host is said to be supported.
     /// What else stands there, boards and chips, is for people.
     pub targets: Vec<String>,
+    /// Bases that it was made for, the one first that is meant where `image` names none.
+    pub supported_bases: Vec<(String, Span)>,
     pub image: ImageFields,
     /// `shell: strict`: what tasks have that say nothing of their shell.
     pub strict_shell: bool,
@@ -59,9 +61,15 @@ impl Manifest {
     pub fn hosts(&self) -> &[String] {
         if self.supported_hosts.is_empty() { &self.targets } else { &self.supported_hosts }
     }
+
+    /// The base that it means, and where it says so.
+    pub fn base(&self) -> Option<(&str, Option<Span>)> {
+        let named = self.image.base.as_ref().map(|(base, span)| (base.as_str(), *span));
+        named.or_else(|| self.supported_bases.first().map(|(base, span)| (base.as_str(), Some(*span))))
+    }
 }
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "name",
     "version",
     "description",
@@ -72,6 +80,7 @@ const FIELDS: [&str; 14] = [
     "toolchains",
     "required_env",
     "supported_hosts",
+    "supported_bases",
     "targets",
     "image",
     "shell",
@@ -190,6 +199,8 @@ impl Manifest {
         // Nothing is held against a list that is itself wrong.
         manifest.supported_hosts_span =
             mapping.get("supported_hosts").filter(|_| errors.0.len() == wrong).map(|node| node.span);
+        let base = |node: &Node| Ok((filled(node, &entry_of("supported_bases"))?.to_owned(), node.span));
+        manifest.supported_bases = list(mapping, "supported_bases", base, &mut errors);
         let file = |node: &Node| node.text(&entry_of("run_order")).map(|text| (text.to_owned(), node.span));
         manifest.run_order = list(mapping, "run_order", file, &mut errors);
         if mapping.get("run_order").is_none() {
@@ -243,10 +254,11 @@ fn list<T>(mapping: &Mapping, field: &str, read: impl Fn(&Node) -> Result<T>, er
         _ => error,
     });
     let Some(items) = errors.take(items) else { return Vec::new() };
-    if items.is_empty() && matches!(field, "run_order" | "supported_hosts") {
+    if items.is_empty() && matches!(field, "run_order" | "supported_hosts" | "supported_bases") {
         let error = Diagnostic::error("empty", node.span, format!("`{field}` is empty"));
         errors.0.push(error.help(match field {
             "run_order" => "name at least one task file",
+            "supported_bases" => "name a base, such as `deb:jammy`; without the field, every base will do",
             _ => "name a platform, such as `linux/amd64`; without the field, every platform is supported",
         }));
     }

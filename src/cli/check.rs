@@ -226,12 +226,12 @@ pub(super) fn look(read: &Blueprint, mut problems: Problems, strict: bool) -> Lo
 
 /// What is wrong with `image.base`.
 fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
-    let (text, span) = blueprint.manifest.image.base.as_ref()?;
+    let (text, span) = blueprint.manifest.base()?;
     let error = match text.parse::<BaseRef>() {
         Ok(BaseRef::Local(_)) => {
             let message = format!("`{text}` is an image of whoever builds: others have another one, or none");
             let help = "push it, and name its registry; `--base` takes it on the command line";
-            return Some(Diagnostic::warning("base", (*span)?, message).label("nobody else's").help(help));
+            return Some(Diagnostic::warning("base", span?, message).label("nobody else's").help(help));
         }
         Ok(_) => return None,
         Err(error) => error,
@@ -241,7 +241,7 @@ fn base(blueprint: &Blueprint) -> Option<Diagnostic> {
         return None;
     }
     let help = "a base is deb:SUITE, scratch, an image of the store or of a registry, or oci:, oci-archive:, docker-archive:, rootfs: and a path";
-    Some(Diagnostic::error("base", (*span)?, error.to_string()).help(help))
+    Some(Diagnostic::error("base", span?, error.to_string()).help(help))
 }
 
 /// Files of the blueprint that a task wants and that are not there.

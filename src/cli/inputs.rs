@@ -157,7 +157,7 @@ impl InputArgs {
 
     /// True where the author names no base, and packages may be looked for elsewhere.
     pub(super) fn may_mean_another_base(&self, blueprint: &Blueprint) -> bool {
-        (self.base.is_some() || blueprint.manifest.image.base.is_none()) && self.network != NetworkMode::None
+        (self.base.is_some() || blueprint.manifest.base().is_none()) && self.network != NetworkMode::None
     }
 
     /// Masks the passwords of mirrors.

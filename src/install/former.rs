@@ -30,7 +30,12 @@ impl Deref for Former {
 impl Former {
     /// True if its task stood in this file.
     pub fn is_in(&self, other: &str) -> bool {
-        file(&self.place) == other
+        self.file() == other
+    }
+
+    /// The file that its task stood in.
+    pub fn file(&self) -> &str {
+        file(&self.place)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tasks beside what is known of them: pure, but for a look at what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use layers::digest::Digest;
@@ -16,7 +16,7 @@ use super::{InstallError, Options, claim, clones, earlier, repair, whose};
 use crate::blueprint::Blueprint;
 use crate::event::{Event, Reporter};
 use crate::op::{Fingerprint, Source, Step};
-use crate::plan::{Lowered, StepTrace, is_named};
+use crate::plan::{LeftOut, Lowered, StepTrace, is_named};
 use crate::resolve::Resolver;
 
 /// Why a task runs that had another name for a while, and was done so.
@@ -42,6 +42,8 @@ pub struct Prepared<'a> {
     pub were: Vec<Record>,
     /// Records of tasks that the blueprint has no more, or has changed.
     pub left: Vec<Former>,
+    /// Files and names of tasks that are left out now: what is recorded of them stays.
+    left_out: BTreeSet<(String, String)>,
     /// There were records of tasks that were not reached, and that the blueprint no longer has: the state file is to lose
     /// them.
     pub forgotten: bool,
@@ -80,6 +82,8 @@ impl<'a> Prepared<'a> {
             |at: usize, was: &Record, now: &StepTrace| lowered.handed.is_same(steps[at], &was.trace(), now, sources);
         let (records, mut left) = matched(&traces, records, same);
         let were = state.tasks.clone();
+        let named = |task: &LeftOut| (task.file.clone(), lowered.secrets.mask_values(&task.name));
+        let left_out = lowered.left_out.iter().map(named).collect();
         let recorded = left.len();
         // What one has put there when it was another one is known by it alone.
         left.retain(|former| !former.is_unreached() || former.wrote != Wrote::default());
@@ -96,6 +100,7 @@ impl<'a> Prepared<'a> {
             records,
             were,
             left,
+            left_out,
             forgotten,
             other,
             reasons,
@@ -109,6 +114,12 @@ impl<'a> Prepared<'a> {
     /// True if the task at `at` failed when it was another one.
     pub fn failed_before(&self, at: usize) -> bool {
         self.formerly(at).any(|former| former.failed().is_some())
+    }
+
+    /// True for the record of a task that the blueprint has, and that is left out now.
+    pub fn is_left_out(&self, former: &Former) -> bool {
+        let task = (former.file().to_owned(), former.name.clone());
+        former.of.is_none() && self.left_out.contains(&task)
     }
 
     /// What was recorded of the task at `at` as it was before it was changed.
@@ -251,6 +262,7 @@ pub fn forecast(
 ) -> Result<Forecast, InstallError> {
     let root = Root::open(options.root)?;
     super::check::distribution(&root)?;
+    super::check::suite(&root, blueprint, resolver.reporter);
     let host = claim::name(&root)?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, host.as_deref())?;

@@ -8,7 +8,7 @@ use layers::store::Store;
 use super::InstallError;
 use super::ledger::{files, relative, runs_commands};
 use super::prepared::Prepared;
-use super::seen::Seen;
+use super::seen::{Seen, What};
 use super::state::{Ending, Record, UNDONE};
 use super::undone::says_all;
 use crate::event::{Event, Reporter};
@@ -41,7 +41,12 @@ impl Prepared<'_> {
             let Some((by, left)) = before.get(&path).filter(|(by, _)| places[at] != Some(*by)) else { continue };
             let by = &self.were[*by];
             let is_as_left = || left.now(root, &relative(&path)).map(|now| left.differences(&now).is_empty());
-            if wanted.differences(left).is_empty() || self.is_written_after(at, &path, by) || !is_as_left()? {
+            // What a later task removed is looked at where its makers are.
+            if left.what == What::Absent
+                || wanted.differences(left).is_empty()
+                || self.is_written_after(at, &path, by)
+                || !is_as_left()?
+            {
                 continue;
             }
             let (by, name) = (by.name.clone(), self.name(at));
@@ -60,11 +65,10 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    /// True if `by`, which was changed, still comes after the task at `at`, and may well write `path`.
+    /// True if `by`, which was changed or is left out now, still comes after the task at `at`, and may well write `path`.
     fn is_written_after(&self, at: usize, path: &str, by: &Record) -> bool {
-        let now = self.left.iter().filter(|former| former.record == *by).find_map(|former| former.of);
-        now.is_some_and(|now| {
-            now > at && (runs_commands(self.steps[now]) || self.writes(now).iter().any(|other| other == path))
-        })
+        let writes = |now: usize| runs_commands(self.steps[now]) || self.writes(now).iter().any(|other| other == path);
+        let mut formers = self.left.iter().filter(|former| former.record == *by);
+        formers.any(|former| self.is_left_out(former) || former.of.is_some_and(|now| now > at && writes(now)))
     }
 }

@@ -107,6 +107,7 @@ fn staying(findings: &Together<'_>, prepared: &Prepared<'_>) -> String {
     let former = prepared.left.iter().find(|record| first.is_some_and(|finding| finding.is_by(record)));
     let changed = former.is_some_and(|former| prepared.traces.iter().flatten().any(|trace| trace.name == former.name));
     let why = match changed {
+        _ if former.is_some_and(|former| prepared.is_left_out(former)) => "which its `exclude` leaves out now",
         true => "which has changed since: `alloy install` does it as it is now",
         false => "which the blueprint no longer has",
     };

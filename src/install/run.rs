@@ -350,6 +350,10 @@ impl<'a> Run<'a> {
             return if self.unsaved { self.save() } else { Ok(()) };
         }
         for record in std::mem::take(&mut self.prepared.left) {
+            if self.prepared.is_left_out(&record) {
+                self.prepared.left.push(record);
+                continue;
+            }
             if record.outcome == Ending::Done {
                 let note = format!("the blueprint no longer has {} ({}); what it did stays", record.name, record.place);
                 self.resolver.reporter.event(Event::Note(note));

@@ -69,8 +69,12 @@ impl Prepared<'_> {
     /// tasks that had written there do again.
     pub fn undo_forsaken(&mut self, store: &Store, root: &Root) -> Result<(), InstallError> {
         let is_followed = |former: &Former| former.why.starts_with(FOLLOWED);
-        let forsaken = |former: &&Former| former.failed().is_some() && former.of.is_none() && !is_followed(former);
-        let gone: Vec<Record> = self.left.iter().filter(forsaken).map(|former| former.record.clone()).collect();
+        let forsaken = |former: &Former| {
+            former.failed().is_some() && former.of.is_none() && !is_followed(former) && !self.is_left_out(former)
+        };
+        let forsaken: Vec<bool> = self.left.iter().map(forsaken).collect();
+        let gone = self.left.iter().zip(&forsaken).filter(|(_, forsaken)| **forsaken);
+        let gone: Vec<Record> = gone.map(|(former, _)| former.record.clone()).collect();
         if gone.is_empty() || self.anew {
             return Ok(());
         }
@@ -88,7 +92,7 @@ impl Prepared<'_> {
             }
         }
         // What follows from them is known now: what somebody does later is theirs.
-        for former in self.left.iter_mut().filter(|former| forsaken(&&**former)) {
+        for (former, _) in self.left.iter_mut().zip(forsaken).filter(|(_, forsaken)| *forsaken) {
             former.record.why.insert_str(0, FOLLOWED);
         }
         self.forgotten = true;

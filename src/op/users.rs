@@ -28,8 +28,7 @@ pub fn users_wanted<'a>(steps: &[&'a Step], dev: Option<&str>, mut there: impl F
         }
         for name in names {
             let skip_if = step.guards.skip_if.as_deref();
-            // It may well be what asks whether the user is there.
-            if skip_if.is_some_and(asks) || steps[..at].iter().any(|step| mentions(step, name)) {
+            if skip_if.is_some_and(|it| asks_for(it, name)) || steps[..at].iter().any(|step| mentions(step, name)) {
                 continue;
             }
             let new = Wanted { name, step, sure: skip_if.is_none() };
@@ -57,9 +56,11 @@ fn creates(step: &Step, path: &str, before: &[&Step], there: &mut impl FnMut(&st
     !step.guards.always_run && (before.iter().flat_map(|step| &step.ops).any(by) || there(path))
 }
 
-/// True for a condition that is about users.
-fn asks(condition: &str) -> bool {
-    ["id ", "getent", "passwd", "/home/", "whoami"].iter().any(|word| condition.contains(word))
+/// True for a condition that holds where there is no user `name`: such a step waits for one.
+fn asks_for(condition: &str, name: &str) -> bool {
+    let missing = ["! id ", "! getent ", "! grep ", "-z \"$(id ", "-z \"$(getent ", "! -d /home/", "! -d ~"];
+    let asked = missing.iter().any(|asked| condition.contains(asked));
+    asked && (speaks(condition, name) || condition.contains(&format!("~{name}")))
 }
 
 /// Whose an operation makes files.
@@ -140,7 +141,7 @@ fn speaks(text: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_of, names};
+    use super::{asks_for, is_of, names};
 
     #[test]
     fn packages_are_known_by_parts_of_their_names() {
@@ -159,6 +160,20 @@ mod tests {
             ("build-essential", "builder"),
         ] {
             assert!(!is_of(package, name), "{package} {name}");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_user_says_so() {
+        for condition in
+            ["! id dev", "! id -u dev >/dev/null 2>&1", "test ! -d /home/dev", "[ -z \"$(getent passwd dev)\" ]"]
+        {
+            assert!(asks_for(condition, "dev"), "{condition}");
+        }
+        for condition in
+            ["id dev", "test -e /home/dev/.done", "! id other", "getent passwd dev", "grep -q x /etc/passwd"]
+        {
+            assert!(!asks_for(condition, "dev"), "{condition}");
         }
     }
 

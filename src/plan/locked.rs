@@ -34,7 +34,7 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
         }
     }
     if whole && !fixed(&lock, &lowered.base, &platform) {
-        let written = blueprint.manifest.image.base.as_ref().and_then(|(_, span)| *span);
+        let written = blueprint.manifest.base().and_then(|(_, span)| span);
         let span = written.unwrap_or_else(|| fallback(blueprint));
         let message = format!("alloy.lock.yml does not pin the base `{}` for {platform}", lowered.base);
         found.push(Diagnostic::error("lock", span, message).label("not pinned").help("pin it: alloy lock"));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::handed::{self, Handed};
+use super::left_out::{self, LeftOut, is_excluded};
 use super::nodes::{size, unknown_places};
 use super::toolchains::Around;
 use super::{ImageSpec, Platform, PortableStep, base, environment, languages, offline, own, pins, toolchains, unheard};
@@ -10,7 +11,7 @@ use crate::action::{self, Action, COMMON};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
 use crate::lock::{ArchivePin, Lock, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, Value, nearest};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span, Value, nearest};
 
 /// The base of a blueprint that names none.
 const DEFAULT_BASE: &str = "deb:bookworm";
@@ -74,6 +75,8 @@ pub struct Lowered {
     pub developer: Option<String>,
     /// The same as `--var` would say it, where an env file or the environment does.
     pub said_outside: Option<String>,
+    /// Tasks that are left out as they are asked for now.
+    pub left_out: Vec<LeftOut>,
     /// What commands on a live host have that is no part of the tasks.
     pub handed: Handed,
     /// Secrets that the steps use.
@@ -125,8 +128,9 @@ fn from(
     let platform = settings.platform.to_string();
     toolchains::inject(blueprint, settings, lock, &mut env, &mut problems);
     let mut layers: Vec<LoweredLayer> = own::user_layer(blueprint).filter(|_| !settings.host).into_iter().collect();
-    let (mut carried, mut pinned) = (0, BTreeMap::new());
+    let (mut carried, mut pinned, mut excluded) = (0, BTreeMap::new(), Vec::new());
     for file in &blueprint.files {
+        excluded.extend(left_out::of(file, settings, &mut env, &blueprint.sources));
         let (env, problems, carried, pinned) = (&mut env, &mut problems, &mut carried, &mut pinned);
         let mut lowerer = Lowerer { blueprint, settings, lock, env, problems, carried, pinned };
         let steps = lowerer.file(file);
@@ -150,6 +154,9 @@ fn from(
     }
     let base = settings.base.clone().or(own_base);
     let base = base.unwrap_or_else(|| DEFAULT_BASE.to_owned());
+    if !settings.host {
+        problems.extend(base::other(blueprint, &base).map(|warning| warning.strictly(settings.strict)));
+    }
     let image = ImageSpec::of(manifest);
     if !settings.host && base.starts_with(ARCHIVE) {
         problems.extend(environment::unset(&manifest.image, &image));
@@ -179,6 +186,7 @@ fn from(
         sizes: lock.sizes(),
         developer: env.developer().map(str::to_owned),
         said_outside: env.developer_from_outside(),
+        left_out: excluded,
         handed: if settings.host { Handed::new(&env.exported, &settings.given.process) } else { Handed::default() },
         secrets: env.secrets,
         notes: env.notes,
@@ -231,7 +239,7 @@ impl Lowerer<'_> {
 
     /// `None` for a task that is excluded, or has errors.
     fn task(&mut self, file: &TaskFile, task: &Task) -> Option<Step> {
-        let excluded = self.excluded(task);
+        let excluded = is_excluded(task, &self.settings.tags);
         let action_field = match task.fields.get("action") {
             Some(node) => node,
             None => {
@@ -335,13 +343,6 @@ impl Lowerer<'_> {
 
     fn result<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
         result.map_err(|error| self.problems.push(error)).ok()
-    }
-
-    /// What is wrong with the field is said where all fields are checked.
-    fn excluded(&self, task: &Task) -> bool {
-        let tag = |node: &Node| node.text("exclude").is_ok_and(|tag| self.settings.tags.contains(tag));
-        let all = |node: &Node| tag(node) || node.sequence("exclude").is_ok_and(|tags| tags.iter().any(tag));
-        task.fields.get("exclude").is_some_and(all)
     }
 
     /// A download without a digest takes the lockfile's; who asks for it is a secret, whoever says it.

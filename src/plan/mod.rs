@@ -9,6 +9,7 @@ mod handed;
 mod image;
 mod key;
 mod languages;
+mod left_out;
 mod locked;
 mod lower;
 mod nodes;
@@ -31,6 +32,7 @@ pub use handed::{Handed, is_named};
 pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use languages::LanguageTask;
+pub use left_out::LeftOut;
 pub use locked::{covers, drop_unused, not_locked, not_pinned};
 pub use lower::{Lowered, LoweredLayer, ONE_NAME, Settings, lower, lower_with};
 

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::environment::may_be_lent;
-use crate::blueprint::{Blueprint, Given, Task, of_commands};
-use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Node, Span, Value};
+use super::left_out::is_excluded;
+use crate::blueprint::{Blueprint, Given, of_commands};
+use crate::yaml::{Diagnostic, MAX_PROBLEMS, Mapping, Span, Value};
 
 /// Names that shells, terminals and sessions set for everybody: nobody means whoever builds by them.
 const USUAL: &str = "COLORTERM COLUMNS COMP_WORDBREAKS DEBIAN_FRONTEND DESKTOP_SESSION DIRSTACK DISPLAY EDITOR EUID GROUPS \
@@ -60,12 +61,6 @@ fn told(name: &str, span: Span) -> Diagnostic {
     let message = format!("`${name}` is set here, and a build does not hand it to its commands");
     let help = format!("add {name} to `required_env:` in manifest.yml, or give it with --env-file");
     Diagnostic::warning("not-handed-on", span, message).label("not set in a build").help(help)
-}
-
-fn is_excluded(task: &Task, tags: &BTreeSet<String>) -> bool {
-    let tag = |node: &Node| node.text("exclude").is_ok_and(|tag| tags.contains(tag));
-    let any = |node: &Node| tag(node) || node.sequence("exclude").is_ok_and(|tags| tags.iter().any(tag));
-    task.fields.get("exclude").is_some_and(any)
 }
 
 /// Scripts of a task, those of one architecture included.

@@ -117,7 +117,7 @@ fn a_failure_is_shown_and_tried_again() {
         assert!(ended.stderr.contains(wanted), "{wanted} is not in:\n{}", ended.stderr);
     }
     assert!(ended.stdout.starts_with("1 done, 1 failed, 1 not reached in "), "{}", ended.stdout);
-    assert!(state(blueprint.path()).contains("outcome: failed\n    why: the command failed\n"));
+    assert!(state(blueprint.path()).contains("outcome: failed\n    why: \"the command failed\"\n"));
     let forecast = host.install(&store, blueprint.path(), &["--dry-run"]).ok();
     assert!(forecast.stdout.contains("run   Break: it failed\n"), "{}", forecast.stdout);
     std::fs::write(host.at("srv/mended"), "").unwrap();

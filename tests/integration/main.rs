@@ -60,6 +60,7 @@ mod lock_failures;
 mod locked;
 mod login;
 mod login_shells;
+mod meant_bases;
 mod names;
 mod odd_layers;
 mod old_names;

@@ -86,3 +86,36 @@ fn each_field_that_a_repair_leaves_wrong_is_told() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     host.drift(&store, &["--blueprint-dir", text(steps.path())]).ok();
 }
+
+#[test]
+fn a_task_that_is_left_out_once_keeps_its_record() {
+    let (host, store) = (Host::debian(), Store::new());
+    let steps = blueprint(&[
+        ("manifest.yml", "name: Left\nversion: 1.0.0\nvariables: {WHO: me}\nrun_order: [a.yml]\n"),
+        (
+            "a.yml",
+            "- {name: A, action: write_env_file, file: /etc/f, content: a}\n\
+         - {name: 'Of {{.Vars.WHO}}', action: write_env_file, file: /etc/f, content: b, exclude: [docker]}\n\
+         - {name: Count, action: run_command, reason: test, command: echo x >> /srv/count, exclude: docker}\n",
+        ),
+    ]);
+    let install = |more: &[&str]| host.install(&store, steps.path(), more).ok();
+    let drift = || host.drift(&store, &["--blueprint-dir", text(steps.path())]).ok().stdout;
+    assert!(install(&[]).stdout.starts_with("3 done"));
+    let before = drift();
+    for _ in 0..2 {
+        let said = install(&["--docker"]);
+        assert!(said.stdout.starts_with("0 done, 1 skipped") && !said.stderr.contains("no longer"), "{}", said.stderr);
+        assert_eq!((host.read("etc/f").as_str(), drift()), ("b", before.clone()));
+    }
+    let said = install(&[]);
+    assert!(said.stdout.starts_with("0 done, 3 skipped"), "{}{}", said.stdout, said.stderr);
+    assert_eq!(host.read("srv/count"), "x\n");
+    // One that is gone is gone.
+    let tasks = fs::read_to_string(steps.path().join("a.yml")).unwrap();
+    let first = tasks.lines().next().unwrap();
+    fs::write(steps.path().join("a.yml"), first).unwrap();
+    let said = install(&["--docker"]);
+    assert!(said.stderr.contains("the blueprint no longer has Of me"), "{}", said.stderr);
+    assert_eq!(host.read("etc/f"), "a");
+}

@@ -9,8 +9,9 @@ use crate::debian::DebianError;
 
 /// A component that an archive does not have: the manifest is wrong, where it is written there, else the command line.
 pub(super) fn no_component(component: &str, error: &DebianError) -> CommandError {
-    let base = |manifest: &Manifest| manifest.image.base.clone().filter(|(base, _)| base.contains(component));
-    match Place::of_manifest(|manifest| base(manifest).and_then(|(_, span)| span)) {
+    let base =
+        |manifest: &Manifest| manifest.base().filter(|(base, _)| base.contains(component)).and_then(|(_, span)| span);
+    match Place::of_manifest(base) {
         Some(place) => place.told(with(Kind::Blueprint, error, error.hint())),
         None => with(Kind::Usage, error, error.hint()),
     }

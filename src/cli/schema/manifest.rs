@@ -39,6 +39,7 @@ pub(super) fn manifest() -> Value {
             "toolchains": {"description": "Entries of the catalog, pinned in alloy.lock.yml", "type": "array", "items": toolchain()},
             "required_env": {"description": "Variables that the environment must have", "type": "array", "items": required_env()},
             "supported_hosts": described(hosts, "Platforms, as os/arch; without it, all"),
+            "supported_bases": {"description": "Bases that it was made for, such as deb:jammy; the first is the base where image.base names none", "type": "array", "items": {"type": "string", "minLength": 1}},
             "targets": {"description": "Platforms, as os/arch, that it is pinned and published for where there is no supported_hosts; boards and chips that it is for, as people look for them", "anyOf": [text(), texts]},
             "image": image(),
             "shell": {"description": "How tasks run scripts that say nothing of it: strict ends at the first command that fails", "enum": ["plain", "strict"]},

@@ -58,8 +58,9 @@ fn creates(step: &Step, path: &str, before: &[&Step], there: &mut impl FnMut(&st
 
 /// True for a condition that holds where there is no user `name`: such a step waits for one.
 fn asks_for(condition: &str, name: &str) -> bool {
-    let missing = ["! id ", "! getent ", "! grep ", "-z \"$(id ", "-z \"$(getent ", "! -d /home/", "! -d ~"];
+    let missing = ["! id ", "! getent ", "-z \"$(id ", "-z \"$(getent ", "! -d /home/", "! -d ~"];
     let asked = missing.iter().any(|asked| condition.contains(asked));
+    let asked = asked || condition.contains("! grep ") && condition.contains("/etc/passwd");
     asked && (speaks(condition, name) || condition.contains(&format!("~{name}")))
 }
 
@@ -170,9 +171,14 @@ mod tests {
         {
             assert!(asks_for(condition, "dev"), "{condition}");
         }
-        for condition in
-            ["id dev", "test -e /home/dev/.done", "! id other", "getent passwd dev", "grep -q x /etc/passwd"]
-        {
+        for condition in [
+            "id dev",
+            "test -e /home/dev/.done",
+            "! id other",
+            "! grep dev /etc/fstab",
+            "getent passwd dev",
+            "grep -q x /etc/passwd",
+        ] {
             assert!(!asks_for(condition, "dev"), "{condition}");
         }
     }

@@ -62,6 +62,12 @@ pub enum SandboxError {
         /// What the kernel, or a filter, said.
         source: io::Error,
     },
+    /// The image has something where a command needs something else.
+    #[error("{message}")]
+    Image {
+        /// What, and where.
+        message: String,
+    },
     /// What a command would be confined by cannot be set up.
     #[error("this machine does not let a sandbox be set up: {message}")]
     Enter {
@@ -122,6 +128,13 @@ pub enum SandboxError {
     },
 }
 
+/// What is said of a place where a command needs a directory.
+pub(super) const NO_DIRECTORY: &str = "the image has something else than a directory there";
+
+/// What helps then.
+const DIRECTORIES: &str =
+    "every command needs directories at /dev, /proc, /run, /sys and /tmp, or nothing there: have the base made so";
+
 impl SandboxError {
     /// A failed step: `what` completes "cannot …".
     pub fn setup(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
@@ -170,6 +183,8 @@ impl SandboxError {
                 "Docker's filter refuses it before 20.10.10, and so does an old libseccomp: a newer one, or {UNFILTERED}"
             )),
             Self::Enter { message } if disk::tells_of_full(message) => None,
+            Self::Image { .. } => Some(DIRECTORIES.into()),
+            Self::Setup { source, .. } if source.to_string() == NO_DIRECTORY => Some(DIRECTORIES.into()),
             Self::Enter { .. } => Some(format!("a container's filter, or its masked /proc, may be why: {UNFILTERED}")),
             Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             Self::Setup { .. } if self.is_of_machine() => Some(format!("a container's filter may be why: {UNFILTERED}")),

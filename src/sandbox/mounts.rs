@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use layers::beneath::openat2;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, statx};
 use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
 use rustix::process::pivot_root;
 
 use super::SandboxError;
+use super::error::NO_DIRECTORY;
 use super::spec::{Bind, RunSpec};
 
 mod attributes;
@@ -83,7 +84,9 @@ fn open_in(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<Own
 /// A mount point that exists: made where it is missing, a file for a file and a directory for a directory.
 fn mount_point(root: &OwnedFd, path: &Path, directory: bool) -> io::Result<OwnedFd> {
     match open_in(root, path, OFlags::PATH) {
+        Ok(fd) if directory && !is_directory(&fd)? => return Err(io::Error::other(NO_DIRECTORY)),
         Ok(fd) => return Ok(fd),
+        Err(rustix::io::Errno::NOTDIR) => return Err(io::Error::other(NO_DIRECTORY)),
         Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
@@ -101,6 +104,10 @@ fn mount_point(root: &OwnedFd, path: &Path, directory: bool) -> io::Result<Owned
         drop(open_in(root, path, OFlags::CREATE | OFlags::WRONLY)?);
     }
     Ok(open_in(root, path, OFlags::PATH)?)
+}
+
+fn is_directory(fd: &OwnedFd) -> rustix::io::Result<bool> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
 /// A path that names what `fd` refers to, for the mount calls that take paths only.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio as Std};
 
 use rustix::fs::MemfdFlags;
 
+use super::error::NO_DIRECTORY;
 use super::spec::{Identity, RunSpec, Stdio};
 use super::streams::Streams;
 use super::worker::inherit;
@@ -121,7 +122,10 @@ impl Running {
         if status.code() == Some(i32::from(SETUP_FAILED))
             && let Some(message) = self.spec.take().and_then(reported)
         {
-            return Err(SandboxError::Enter { message });
+            return Err(match message.contains(NO_DIRECTORY) {
+                true => SandboxError::Image { message },
+                false => SandboxError::Enter { message },
+            });
         }
         Ok(Exit(status.code().unwrap_or(128 + signal)))
     }

@@ -128,3 +128,28 @@ fn a_variant_says_which_packages_a_base_has() {
     let said = store.run(&["check", text(bad.path())]).fails(1).stdout;
     assert!(said.contains("a variant is one of essential, apt, minbase"), "{said}");
 }
+
+#[test]
+fn a_base_with_a_file_where_commands_need_a_directory_is_at_fault() {
+    let store = Store::with_base();
+    let root = tempfile::tempdir().unwrap();
+    let base = format!("type=dir,dest={}", text(&root.path().join("root")));
+    store.run(&["build", text(&crate::support::repository("examples/hello")), "-o", &base]).ok();
+    let task = "- {name: run, action: run_command, reason: r, command: 'true'}\n";
+    for place in ["proc", "run", "tmp"] {
+        let at = root.path().join("root").join(place);
+        let _ = std::fs::remove_dir_all(&at);
+        std::fs::write(&at, "").unwrap();
+        let odd = blueprint(&[
+            ("manifest.yml", &manifest(&format!("rootfs:{}", text(&root.path().join("root"))))),
+            ("a.yml", task),
+            ("b.yml", "[]\n"),
+        ]);
+        let base = format!("rootfs:{}", text(&root.path().join("root")));
+        let said = store.run(&["build", text(odd.path()), "--base", &base]).fails(1).stderr;
+        assert!(said.contains("the image has something else than a directory there"), "{place}: {said}");
+        assert!(said.contains("have the base made so") && !said.contains("this machine"), "{place}: {said}");
+        std::fs::remove_file(&at).unwrap();
+        std::fs::create_dir(&at).unwrap();
+    }
+}

@@ -32,6 +32,13 @@ need_cargo_deny() {
     cargo deny --version >/dev/null 2>&1 || cargo install --locked --debug --quiet cargo-deny
 }
 
+# What makes the book a web site, compiled once.
+need_mdbook() {
+    [ -x target/mdbook/bin/mdbook ] && return 0
+    echo "== compiling mdbook into target/mdbook"
+    cargo install --locked --debug --quiet --no-default-features --root target/mdbook --version 0.5.4 mdbook
+}
+
 # Tools that Debian does not have, in a virtual environment that is made once.
 need_python_tools() {
     [ -x target/python/bin/pyspdxtools ] && return 0

@@ -16,7 +16,7 @@ import tarfile
 import threading
 import time
 
-# README, "exit code".
+# docs/src/reference/exit-codes.md.
 DOCUMENTED = {1, 2, 3, 4, 5, 125, 130}
 # Far more than any command here needs: what takes longer hangs.
 LIMIT = 120

@@ -21,7 +21,7 @@ use crate::plan::SCRATCH;
 use crate::plan::{Plan, Platform};
 use crate::resolve::Origin;
 
-/// `buildType`: what the parameters mean is said in the README.
+/// `buildType`: `docs/src/concepts/documents.md` says what the parameters mean.
 pub const BUILD_TYPE: &str = "urn:alloy:build:blueprint:v1";
 const BUILDER: &str = "urn:alloy:builder";
 

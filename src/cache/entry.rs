@@ -27,11 +27,11 @@ const CREATED: &str = "org.opencontainers.image.created";
 /// A record and what it answers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What it is found under.
+    /// The key that the entry is found under.
     pub key: Digest,
-    /// What the key was made of.
+    /// The parts that the key was made of.
     pub preimage: Value,
-    /// What is known.
+    /// What is known under the key.
     pub known: Known,
 }
 
@@ -41,25 +41,25 @@ pub struct Entry {
 pub enum Known {
     /// A layer of a blueprint.
     Layer {
-        /// Its name.
+        /// The name of the layer: the task file.
         name: String,
-        /// `None` when its tasks changed nothing.
+        /// The layer. There is none if its tasks changed nothing.
         layer: Option<LayerBlob>,
-        /// What is in it, of an archive's layer.
+        /// What is in the layer, if it is that of an archive.
         archive: Option<Contents>,
-        /// Which way an archive's layer came.
+        /// How the layer of an archive was made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         way: Option<Way>,
-        /// What it is also found under: the bytes below in place of how they came about.
+        /// The other key that it is found under, which has the bytes of the layers below in place of how they came about.
         output: LayerKey,
-        /// Of the stack with it on top.
+        /// The chain ID of the stack with this layer on top.
         chain: Option<ChainId>,
     },
     /// A layer made of an archive alone.
     Portable {
         /// The layer.
         layer: LayerBlob,
-        /// Names directly below its destination.
+        /// The names that the archive has directly below its destination.
         tops: BTreeSet<OsString>,
     },
     /// The layer of a base that is made from packages.
@@ -69,9 +69,9 @@ pub enum Known {
     },
     /// Something that was found out about a stack of layers, or about an archive.
     Value {
-        /// What kind of thing.
+        /// What kind of thing it is.
         what: String,
-        /// It.
+        /// What was found out.
         value: Value,
     },
 }

@@ -36,22 +36,22 @@ use crate::plan::{Contents, LayerKey, PlannedLayer, PortablePreimage};
 /// What is known of a layer that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerRecord {
-    /// Its name: the task file, or `base`.
+    /// The name of the layer: the task file, or `base`.
     pub name: String,
-    /// The layer; `None` when its tasks changed nothing.
+    /// The layer. There is none if its tasks changed nothing.
     pub layer: Option<LayerBlob>,
-    /// What is in it, of an archive's layer.
+    /// What is in the layer, if it is that of an archive.
     #[serde(default)]
     pub archive: Option<Contents>,
-    /// Which way an archive's layer came; absent for other layers, and in records of an older alloy.
+    /// How the layer of an archive was made. Other layers do not have it, and neither do records of an older alloy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
-    /// What the key was made of, to explain the next miss.
+    /// The parts that the key was made of, to explain why the layer is not found the next time.
     pub preimage: MadeOf,
-    /// What it is also found under: the bytes below in place of how they came about.
+    /// The other key that it is found under, which has the bytes of the layers below in place of how they came about.
     #[serde(default)]
     pub output: Option<LayerKey>,
-    /// Of the stack with it on top.
+    /// The chain ID of the stack with this layer on top.
     #[serde(default)]
     pub chain: Option<ChainId>,
 }
@@ -60,9 +60,9 @@ pub struct LayerRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
-    /// In one pass, without unpacking it.
+    /// It was made in one pass, without unpacking the archive.
     Streamed,
-    /// Unpacked where it goes, since it, or what is there, does not allow the other.
+    /// The archive was unpacked where it goes, since the archive, or what is there, does not allow the other way.
     InPlace,
 }
 
@@ -85,9 +85,9 @@ fn came_so(way: Option<Way>, archive: Option<&Contents>, portable: bool) -> bool
 pub struct PortableRecord {
     /// The layer.
     pub layer: LayerBlob,
-    /// Names that it has directly below its destination.
+    /// The names that the archive has directly below its destination.
     pub tops: BTreeSet<OsString>,
-    /// What the key was made of.
+    /// The parts that the key was made of.
     pub preimage: PortablePreimage,
 }
 

@@ -63,7 +63,7 @@ fn row(field: &Field) -> [String; 4] {
     [format!("  {}", field.name), kind(field.kind), needed.to_owned(), field.summary.to_owned()]
 }
 
-fn kind(kind: FieldKind) -> String {
+pub(super) fn kind(kind: FieldKind) -> String {
     match kind {
         FieldKind::Text => "text".into(),
         FieldKind::Path => "path".into(),

@@ -9,7 +9,7 @@ use super::Cli;
 const VERIFY_KEY: &str = "ALLOY_CACHE_VERIFY_KEY";
 
 /// Headings, and the commands below each.
-const GROUPS: [(&str, &[&str]); 6] = [
+pub(super) const GROUPS: [(&str, &[&str]); 6] = [
     ("Build", &["build", "plan", "check", "lock", "outdated", "verify"]),
     ("Images", &["images", "run", "inspect", "sbom", "provenance", "tag", "untag", "manifest", "log"]),
     ("Share", &["push", "pull", "cache", "publish", "clone", "catalog", "login", "logout"]),

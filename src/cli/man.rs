@@ -10,11 +10,12 @@ use clap::{Arg, Args as ClapArgs, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use super::environment::VARIABLES;
 use super::error::{CommandError, Kind};
 use crate::sink::{Sink, Staged};
 
 /// Where alloy keeps and finds things: places, and what is there.
-const FILES: [(&str, &str); 7] = [
+pub(super) const FILES: [(&str, &str); 7] = [
     ("$XDG_DATA_HOME/alloy, ~/.local/share/alloy", "The store: layers, images, downloads, logs, the catalog."),
     ("manifest.yml, *.yml, alloy.lock.yml", "A blueprint: its manifest, its task files, what its names are pinned to."),
     ("alloy.state.yml", "What an installation has done; `alloy install --state` names another."),
@@ -73,14 +74,16 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
         man.render_subcommands_section(&mut page)?;
     }
     after(command).to_writer(&mut page)?;
-    variables(command).to_writer(&mut page)?;
     if name == "alloy" {
+        environment().to_writer(&mut page)?;
         let mut files = Roff::new();
         files.control("SH", ["FILES"]);
         for (place, what) in FILES {
             entry(&mut files, place, what);
         }
         files.to_writer(&mut page)?;
+    } else {
+        variables(command).to_writer(&mut page)?;
     }
     related(command, name).to_writer(&mut page)?;
     man.render_version_section(&mut page)?;
@@ -140,6 +143,16 @@ fn after(command: &Command) -> Roff {
         roff.text([roman(line)]);
     }
     roff.control("fi", []);
+    roff
+}
+
+/// All variables of the environment.
+fn environment() -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["ENVIRONMENT"]);
+    for variables in &VARIABLES {
+        entry(&mut roff, &variables.names.join(", "), variables.meaning);
+    }
     roff
 }
 

@@ -18,7 +18,9 @@ mod documents;
 mod drift;
 mod du;
 mod env_file;
+mod environment;
 mod error;
+mod exit_codes;
 mod failure;
 mod git;
 mod heal;
@@ -48,6 +50,8 @@ mod prune;
 mod publish;
 mod pull;
 mod push;
+#[cfg(test)]
+mod reference;
 mod report;
 mod room;
 mod run;
@@ -68,23 +72,9 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use compat::Typed;
 pub use error::{CommandError, Kind};
 
-const AFTER_HELP: &str = "\
-Exit codes:
-  0    done
-  1    a task, or alloy itself, failed; whoever read an image from standard output closed it
-       before its end; `alloy verify` or `alloy drift` found a difference,
-       `alloy lock --check` an old lockfile, `alloy check` an error in a blueprint,
-       `alloy outdated --exit-code` something newer
-  2    the command line is wrong
-  3    the blueprint has errors (`alloy check`, which looks for these, ends with 1)
-  4    a server or registry was not reached, refused, or sent something else
-  5    this machine gives no sandbox, or no emulator
-  130  interrupted
-`alloy run` ends as its command does.";
-
 /// Builds OCI images from blueprints: daemonless, rootless, cached layer by layer
 #[derive(Debug, Parser)]
-#[command(name = "alloy", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "alloy", version, after_help = exit_codes::help(), max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

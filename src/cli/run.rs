@@ -10,6 +10,7 @@ use clap::Args as ClapArgs;
 
 use super::context::{Context, Global, Network, RegistryArgs, now};
 use super::error::{CommandError, Kind};
+use super::exit_codes;
 use super::heal;
 use super::image_name::image_name;
 use super::inputs::NetworkMode;
@@ -25,6 +26,13 @@ use crate::target::workdir::cleaned;
 
 mod workdir;
 
+const EXAMPLES: &str = "\
+Examples:
+  alloy run arm-env arm-none-eabi-gcc --version
+  alloy run -v .:/work -w /work arm-env -- make -j4
+  alloy run --device /dev/ttyACM0 -v .:/work -w /work arm-env -- openocd -f board.cfg
+  alloy run -it --rw=arm-env:tried arm-env bash";
+
 /// Runs a command in an image of the store
 ///
 /// In the same sandbox as the tasks of a build. What it changes is forgotten, unless --rw keeps it. On a terminal it has
@@ -32,12 +40,7 @@ mod workdir;
 /// image gave that user is that user's as before. As root: it is the owner of what is lent. With -u, ids are what they
 /// are: root is you, all others are nobody of this machine.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  alloy run arm-env arm-none-eabi-gcc --version
-  alloy run -v .:/work -w /work arm-env -- make -j4
-  alloy run --device /dev/ttyACM0 -v .:/work -w /work arm-env -- openocd -f board.cfg
-  alloy run -it --rw=arm-env:tried arm-env bash")]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", exit_codes::help_of_run()))]
 pub(super) struct Args {
     /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
     #[arg(value_name = "IMAGE")]

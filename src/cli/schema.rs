@@ -2,6 +2,7 @@
 
 mod catalog;
 mod config;
+mod lock;
 mod manifest;
 
 use std::process::ExitCode;
@@ -43,16 +44,28 @@ enum FileKind {
     Config,
 }
 
+impl FileKind {
+    fn schema(self) -> Value {
+        match self {
+            Self::Manifest => manifest::manifest(),
+            Self::Tasks => tasks(),
+            Self::Variables => manifest::variables(),
+            Self::Lock => lock::lock(),
+            Self::CatalogIndex => catalog::index(),
+            Self::CatalogVersion => catalog::version(),
+            Self::Config => config::config(),
+        }
+    }
+}
+
+/// The schema of a kind of file, by the name of the kind.
+#[cfg(test)]
+pub(super) fn of(kind: &str) -> Value {
+    FileKind::from_str(kind, false).unwrap().schema()
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
-    let mut schema = match args.kind {
-        FileKind::Manifest => manifest::manifest(),
-        FileKind::Tasks => tasks(),
-        FileKind::Variables => manifest::variables(),
-        FileKind::Lock => manifest::lock(),
-        FileKind::CatalogIndex => catalog::index(),
-        FileKind::CatalogVersion => catalog::version(),
-        FileKind::Config => config::config(),
-    };
+    let mut schema = args.kind.schema();
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     ui::json_lines(schema);
     Ok(ExitCode::SUCCESS)

@@ -25,13 +25,13 @@ pub const STATE_FILE: &str = "alloy.state.yml";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// The blueprint's name.
+    /// The name of the blueprint.
     pub blueprint: String,
-    /// What it was installed for.
+    /// The platform that it was installed for.
     pub platform: String,
-    /// Which host: the name that it has in its own `/var/lib/alloy`.
+    /// The host that it was installed on, by the name that the host has in its own `/var/lib/alloy`.
     pub host: String,
-    /// Its tasks in the order in which they have run, with those that the blueprint has no more where they were.
+    /// The tasks in the order in which they have run. Those that the blueprint no longer has stay where they were.
     pub tasks: Vec<Record>,
 }
 
@@ -117,34 +117,35 @@ impl Left {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its name.
+    /// The name of the task.
     pub name: String,
-    /// Its file and line.
+    /// The file and line where it stands.
     pub place: String,
-    /// Its action.
+    /// The action of the task.
     pub action: String,
-    /// What it does.
+    /// The fingerprint of what it does: SHA-256 of its operations and conditions.
     pub fingerprint: Fingerprint,
-    /// How it ended.
+    /// How it ended: `done`, `skipped` or `failed`.
     pub outcome: Ending,
-    /// Why it was skipped or failed, or [`NOT_CREATED`], or what begins with [`REMOVED`].
+    /// Why it was skipped or failed, or what is to be said of a task that succeeded: that it did not make what its `creates`
+    /// names, or which later task removed that.
     #[serde(default)]
     pub why: String,
-    /// When (RFC 3339).
+    /// When that was (RFC 3339).
     pub at: String,
-    /// What the task did when it was last done, before it was changed to this.
+    /// The fingerprint of what the task did when it was last done, before it was changed to this.
     #[serde(default)]
     pub instead_of: Option<Fingerprint>,
-    /// What it wrote.
+    /// What the task wrote.
     #[serde(default)]
     pub wrote: Wrote,
-    /// What its downloads and files held.
+    /// The digests of its downloads and of files of the blueprint, by URL or path.
     #[serde(default)]
     pub sources: BTreeMap<String, Digest>,
-    /// Variables that its commands saw.
+    /// Variables that its commands saw, without the values of secrets.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
-    /// Its fields, variables put in.
+    /// The fields of the task, with variables put in.
     #[serde(default)]
     pub fields: Value,
 }
@@ -153,10 +154,10 @@ pub struct Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wrote {
-    /// Paths, absolute, and what was there afterwards.
+    /// Absolute paths, and what was there afterwards.
     #[serde(default)]
     pub files: BTreeMap<String, Seen>,
-    /// The same of an archive, as a record of the store: it is too long for people.
+    /// The digest of a record in the store with the same of an archive, which would be too long for this file.
     #[serde(default)]
     pub listing: Option<Digest>,
     /// Packages and their versions.

@@ -1,4 +1,4 @@
-//! The recipes for CI: their scripts are run as GitLab and GitHub run them, with a registry that wants a password.
+//! The recipes for CI: their scripts are run as GitLab, GitHub and Jenkins run them, with a registry that wants a password.
 
 use std::fs;
 
@@ -83,4 +83,31 @@ fn github_s() {
     run("Build and push").ok();
     run("Build it, without").ok();
     assert_eq!(recipe["jobs"]["firmware"]["container"]["options"], "--user root");
+}
+
+/// The words of each `sh` step of a Jenkinsfile, in their order.
+fn steps(recipe: &str) -> Vec<String> {
+    let words = recipe.lines().filter_map(|line| line.trim().strip_prefix("sh '")?.strip_suffix('\''));
+    words.map(|words| words.replace("\\'", "'")).collect()
+}
+
+#[test]
+fn jenkins_s() {
+    let shell = Shell::with(Some(("ci", "secret")));
+    let checkout = checkout(&shell);
+    let recipe = fs::read_to_string(repository("examples/ci/Jenkinsfile")).unwrap();
+    assert_eq!(recipe.matches(['{', '(', '[']).count(), recipe.matches(['}', ')', ']']).count());
+    let image = recipe.lines().find_map(|line| line.trim().strip_prefix("IMAGE = '")).unwrap().trim_end_matches('\'');
+    let given =
+        format!("export IMAGE={image} GIT_COMMIT=0a1b2c3d REGISTRY_USER=ci REGISTRY_PASSWORD=secret HOME=\"$PWD\"");
+    let steps = steps(&recipe);
+    assert_eq!(steps.len(), 5, "{steps:#?}");
+    let run = |step: &str| shell.run(&checkout, &format!("{given}\n{step}")).ok();
+    // In their order: a change before anybody has logged in, then the main branch.
+    steps.iter().for_each(|step| drop(run(step)));
+    assert!(steps[1].contains("--cache-to none") && steps[2].contains("alloy login"), "{steps:#?}");
+    run(&steps[1]);
+    assert!(fs::read_to_string(checkout.join("alloy.sarif")).unwrap().contains("\"2.1.0\""));
+    assert!(fs::read_to_string(checkout.join("sbom.spdx.json")).unwrap().contains("SPDX-2.3"));
+    assert!(fs::read_to_string(checkout.join("metadata.json")).unwrap().contains("containerimage.digest"));
 }

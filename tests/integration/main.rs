@@ -10,6 +10,7 @@ mod attestations;
 mod base_contents;
 mod bases;
 mod blueprints;
+mod book;
 mod boundary;
 mod boundary_races;
 mod catalog;

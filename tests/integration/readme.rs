@@ -1,28 +1,35 @@
-//! What README shows is run as it is printed.
+//! What README and the book show is run as it is printed.
 
 use std::fs;
 
+use crate::book::chapters;
 use crate::support::follower::Shell;
 use crate::support::{Store, copy_of, repository, text};
 
 /// A block between fences.
 struct Block {
+    file: String,
     language: String,
     text: String,
 }
 
-/// All blocks, in their order.
+/// All blocks of README and of the chapters, in their order.
 fn blocks() -> Vec<Block> {
-    let readme = fs::read_to_string(repository("README.md")).unwrap();
-    let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
-    for line in readme.lines() {
-        match (line.strip_prefix("```"), open.take()) {
-            (Some(_), Some(block)) => blocks.push(block),
-            (Some(language), None) => open = Some(Block { language: language.to_owned(), text: String::new() }),
-            (None, block) => {
-                open = block.map(|block| Block { text: format!("{}{line}\n", block.text), ..block });
+    let mut blocks: Vec<Block> = Vec::new();
+    for file in std::iter::once("README.md".to_owned()).chain(chapters()) {
+        let mut open: Option<Block> = None;
+        for line in fs::read_to_string(repository(&file)).unwrap().lines() {
+            match (line.strip_prefix("```"), open.take()) {
+                (Some(_), Some(block)) => blocks.push(block),
+                (Some(language), None) => {
+                    open = Some(Block { file: file.clone(), language: language.to_owned(), text: String::new() });
+                }
+                (None, block) => {
+                    open = block.map(|block| Block { text: format!("{}{line}\n", block.text), ..block });
+                }
             }
         }
+        assert!(open.is_none(), "a block of {file} is not closed");
     }
     blocks
 }
@@ -36,19 +43,40 @@ fn block(language: &str, part: &str) -> String {
 }
 
 /// Each block is run by the test that names a part of it.
-const RUN: [(&str, &str); 11] = [
+const RUN: [(&str, &str); 22] = [
     ("sh", "ci/test"),
     ("console", "arm-none-eabi-gcc --version"),
     ("yaml", "# manifest.yml"),
     ("yaml", "# hello.yml"),
-    ("yaml", "action: copy"),
+    ("yaml", "source: config/            #"),
     ("yaml", "tool-1.2.tar.xz"),
     ("yaml", "west-1.3.0-py3"),
     ("sh", "alloy cache ls"),
     ("yaml", "CI_JOB_TOKEN"),
     ("sh", "alloy publish"),
     ("console", "alloy verify noisy"),
+    ("sh", "mkdir greeter"),
+    ("sh", "alloy run greeter printenv"),
+    ("sh", "cat > greeter/10-tools.yml"),
+    ("sh", "alloy build greeter -t greeter:you"),
+    ("sh", "alloy lock greeter"),
+    ("sh", "team/greeter:1.0.0 --push"),
+    ("sh", "mkdir -p work"),
+    ("dockerfile", "COPY config/"),
+    ("yaml", "# The manifest of the migrated environment."),
+    ("yaml", "# 00-packages.yml"),
+    ("yaml", "# 10-configuration.yml"),
 ];
+
+/// Pages about CI, and the recipe that each shows parts of: what `ci_recipes` runs.
+const RECIPES: [(&str, &str); 3] = [
+    ("docs/src/ci/github.md", "github-actions.yml"),
+    ("docs/src/ci/gitlab.md", "gitlab-ci.yml"),
+    ("docs/src/ci/jenkins.md", "Jenkinsfile"),
+];
+
+/// Pages that are made from the code, with what it says about itself.
+const GENERATED: &str = "docs/src/reference/";
 
 /// Commands of a console, each with what it prints.
 fn console(text: &str) -> Vec<(String, Vec<String>)> {
@@ -63,7 +91,7 @@ fn console(text: &str) -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// True if `printed` is what README shows: digits differ, and `…` stands for anything.
+/// True if `printed` is what is shown: digits differ, and `…` stands for anything.
 fn shows(shown: &str, printed: &str) -> bool {
     let digits = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>();
     let (mut rest, mut parts) = (digits(printed), digits(shown).split('…').map(str::to_owned).collect::<Vec<_>>());
@@ -79,9 +107,33 @@ fn shows(shown: &str, printed: &str) -> bool {
 
 #[test]
 fn no_block_is_left_out() {
-    for block in blocks().iter().filter(|block| !block.language.is_empty()) {
+    let recipe = |block: &Block| RECIPES.iter().find(|(page, _)| *page == block.file);
+    for block in blocks().iter().filter(|block| !block.language.is_empty() && recipe(block).is_none()) {
         let runs = RUN.iter().filter(|(language, part)| block.language == *language && block.text.contains(part));
-        assert_eq!(runs.count(), 1, "no test runs this block, or several do:\n{}", block.text);
+        assert_eq!(runs.count(), 1, "no test runs this block of {}, or several do:\n{}", block.file, block.text);
+    }
+    for (language, part) in RUN {
+        block(language, part);
+    }
+}
+
+#[test]
+fn blocks_without_a_language_are_pictures() {
+    for block in blocks().iter().filter(|block| block.language.is_empty() && !block.file.starts_with(GENERATED)) {
+        let runs = |line: &str| line.starts_with("$ ") || line.starts_with("alloy ") && !line.contains("──");
+        assert!(!block.text.lines().any(runs), "nobody runs this block of {}:\n{}", block.file, block.text);
+    }
+}
+
+#[test]
+fn pages_about_ci_show_parts_of_the_recipes() {
+    for (page, recipe) in RECIPES {
+        let whole = fs::read_to_string(repository("examples/ci").join(recipe)).unwrap();
+        let shown: Vec<Block> = blocks().into_iter().filter(|block| block.file == page).collect();
+        assert!(shown.len() >= 3, "{page} shows {} parts", shown.len());
+        for block in shown {
+            assert!(whole.contains(&block.text), "{recipe} does not have what {page} shows:\n{}", block.text);
+        }
     }
 }
 
@@ -118,11 +170,63 @@ fn the_first_blueprint_and_a_team_s_cache() {
 }
 
 #[test]
+fn the_tutorial() {
+    let shell = Shell::new();
+    let place = shell.place.path();
+    let follow = |part: &str| shell.run(place, &block("sh", part)).ok();
+    let planned = follow("mkdir greeter").stdout;
+    assert!(planned.contains("00-greeting.yml"), "{planned}");
+    assert_eq!(follow("alloy run greeter printenv").stdout.lines().last(), Some("Hello, world"));
+    let changed = follow("cat > greeter/10-tools.yml");
+    assert!(changed.stdout.contains("patch"), "{}", changed.stdout);
+    assert!(changed.stderr.contains("[1/2] cached"), "{}", changed.stderr);
+    assert_eq!(follow("alloy build greeter -t greeter:you").stdout.lines().last(), Some("Hello, you"));
+    assert!(follow("alloy lock greeter").stdout.contains("identical: "));
+    follow("team/greeter:1.0.0 --push");
+    assert!(fs::read_to_string(place.join("sbom.spdx.json")).unwrap().contains("\"patch\""));
+    assert_eq!(follow("mkdir -p work").stdout.lines().last(), Some("Hello, world"));
+}
+
+#[test]
+fn a_dockerfile_and_the_blueprint_in_its_place() {
+    let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
+    let parts = [
+        ("manifest.yml", "# The manifest of the migrated environment."),
+        ("00-packages.yml", "# 00-packages.yml"),
+        ("10-configuration.yml", "# 10-configuration.yml"),
+    ];
+    for (name, part) in parts {
+        fs::write(place.path().join(name), block("yaml", part)).unwrap();
+    }
+    fs::create_dir(place.path().join("config")).unwrap();
+    fs::write(place.path().join("config/tool.conf"), "").unwrap();
+    // What the one installs, copies and sets, the other does, too.
+    let dockerfile = block("dockerfile", "COPY config/");
+    let packages = dockerfile.split_once("install -y ").unwrap().1.split_once(" &&").unwrap().0.to_owned();
+    assert!(block("yaml", "# 00-packages.yml").contains(&packages.replace(' ', ", ")), "{packages}");
+    let ended = shell
+        .run(
+            place.path(),
+            "alloy check . --strict && alloy build . -t migrated
+             alloy run migrated -- sh -c 'pwd; echo $WORKSPACE; ls /etc/tool; gcc --version; make --version'
+             alloy inspect migrated",
+        )
+        .ok();
+    assert!(ended.stdout.contains("\n/work\n/work\ntool.conf\ngcc "), "{}", ended.stdout);
+    for part in ["GNU Make", "WorkingDir\": \"/work", "/bin/bash"] {
+        assert!(ended.stdout.contains(part), "no {part}: {}", ended.stdout);
+    }
+    for part in ["WORKSPACE=/work", "WORKDIR /work", "/bin/bash"] {
+        assert!(dockerfile.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn files_of_a_blueprint() {
     let (shell, place) = (Shell::new(), tempfile::tempdir().unwrap());
     let manifest = "name: Test\nversion: 1.0.0\nrun_order: [tasks.yml]\n";
     fs::write(place.path().join("manifest.yml"), manifest).unwrap();
-    fs::write(place.path().join("tasks.yml"), block("yaml", "action: copy")).unwrap();
+    fs::write(place.path().join("tasks.yml"), block("yaml", "source: config/            #")).unwrap();
     fs::create_dir_all(place.path().join("config/more")).unwrap();
     for name in ["tool.conf", "more/old.orig"] {
         fs::write(place.path().join("config").join(name), name).unwrap();

@@ -1,8 +1,8 @@
-//! Schemas of what surrounds the tasks: the manifest, the variables and the lockfile.
+//! Schemas of what surrounds the tasks: the manifest and the variables.
 
 use serde_json::{Value, json};
 
-use super::{described, environment, sha256, text};
+use super::{described, environment, text};
 
 /// A name that templates and shells know.
 const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -106,98 +106,4 @@ fn image() -> Value {
             "labels": map("Labels of the image"),
         },
     })
-}
-
-/// `alloy.lock.yml`.
-pub(super) fn lock() -> Value {
-    let of = |methods: &[&str], required: &[&str]| {
-        json!({
-            "if": {"properties": {"method": {"enum": methods}}, "required": ["method"]},
-            "then": {"required": required},
-        })
-    };
-    let pin = json!({
-        "type": "object",
-        "properties": {
-            "url": described(text(), "Where it is"),
-            "sha256": sha256(),
-            "package": described(text(), "What pip calls it"),
-            "commit": {
-                "description": "What the version stood for, if its server was asked",
-                "type": "string",
-                "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$",
-            },
-            "method": {"description": "How it is installed", "type": "string"},
-            "version": described(text(), "The version that the reference stood for"),
-        },
-        "allOf": [
-            of(&["pip"], &["package", "version"]),
-            of(&["git", "west"], &["url", "version"]),
-            {
-                "if": {"not": {"properties": {"method": {"enum": ["pip", "git", "west"]}}, "required": ["method"]}},
-                "then": {"required": ["url", "sha256"]},
-            },
-        ],
-    });
-    let toolchains =
-        json!({"description": "By reference, with or without @version", "type": "object", "additionalProperties": pin});
-    let download = json!({
-        "type": "object",
-        "required": ["sha256"],
-        "properties": {
-            "sha256": sha256(),
-            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
-        },
-    });
-    let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
-    let repository = json!({"type": "object", "additionalProperties": commit});
-    let tags = json!({"type": "object", "additionalProperties": {"type": "string", "pattern": "^(object [0-9a-f]+\ntype commit\ntag |lightweight$)"}});
-    let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
-    let packages = packages();
-    json!({
-        "title": "alloy lockfile",
-        "description": "Generated, and committed: what names stand for",
-        "type": ["object", "null"],
-        "properties": {
-            "resolved_at": {"description": "When", "type": "string"},
-            "host": {"description": "The platform of `toolchains`", "type": "string"},
-            "toolchains": toolchains,
-            "hosts": {"description": "Toolchains of further platforms", "type": "object", "additionalProperties": host},
-            "git": {"description": "Commits by URL and tag or branch", "type": "object", "additionalProperties": repository},
-            "tags": {"description": "Objects of those that are tags, or `lightweight`", "type": "object", "additionalProperties": tags},
-            "downloads": {"description": "By URL, for tasks without sha256", "type": "object", "additionalProperties": download},
-            "python": packages,
-            "npm": packages,
-            "rust": packages,
-        },
-    })
-}
-
-/// What tasks install from the registry of a language, by platform and task.
-fn packages() -> Value {
-    let file = json!({
-        "type": "object",
-        "required": ["name", "version", "url", "sha256", "size"],
-        "properties": {
-            "name": {"description": "What the package is called", "type": "string"},
-            "version": described(text(), "Its version"),
-            "url": {"description": "Where it is, without a login", "type": "string"},
-            "sha256": sha256(),
-            "integrity": {"description": "What the registry says it is", "type": "string"},
-            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
-            "path": {"description": "Its place in the tree of npm", "type": "string"},
-            "build": {"description": "Only another package is built with it", "type": "boolean"},
-        },
-    });
-    let task = json!({
-        "type": "object",
-        "required": ["packages", "files"],
-        "properties": {
-            "packages": {"description": "What the task asks for", "type": "array", "items": {"type": "string"}},
-            "network": {"description": "What builds a package is not all pinned", "type": "boolean"},
-            "files": {"description": "All that is installed", "type": "array", "items": file},
-        },
-    });
-    let tasks = json!({"type": "object", "additionalProperties": task});
-    json!({"description": "By platform and task", "type": "object", "additionalProperties": tasks})
 }

@@ -140,14 +140,15 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?} are missing in VARIABLES");
     }
 
-    /// Names that alloy gives to programs that it starts, and no user sets.
-    const GIVEN: [&str; 6] = [
+    /// Names that alloy gives to programs that it starts, or that tests are asked by; no user sets them.
+    const GIVEN: [&str; 7] = [
         "ALLOY_BACKEND",
         "ALLOY_GIT_CONFIG",
         "ALLOY_GIT_PASSWORD_0",
         "ALLOY_GIT_USER_0",
         "ALLOY_PACKAGES",
         "ALLOY_SCRIPT",
+        "ALLOY_UPDATE",
     ];
 
     fn sources(directory: &Path, found: &mut BTreeSet<String>) {

@@ -52,11 +52,8 @@ pub(super) const EXIT_CODES: [(u8, &[&str]); 7] = [
 
 /// The exit codes of `alloy run`, whose command decides.
 pub(super) const OF_RUN: [(&str, &str); 5] = [
-    ("0–124", "the exit code of the command"),
-    (
-        "125",
-        "the command was not started: its sandbox cannot be set up, or there is no such user",
-    ),
+    ("0–255", "the exit code of the command"),
+    ("125", "the command was not started: its sandbox cannot be set up, or there is no such user"),
     ("126", "the command cannot be executed"),
     ("127", "the command was not found"),
     ("128+N", "signal N ended the command"),

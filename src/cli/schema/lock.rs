@@ -15,11 +15,11 @@ pub(super) fn lock() -> Value {
     let pin = json!({
         "type": "object",
         "properties": {
-            "url": described(text(), "Where it is"),
+            "url": described(text(), "The URL"),
             "sha256": sha256(),
-            "package": described(text(), "What pip calls it"),
+            "package": described(text(), "The name of the package, where pip installs it"),
             "commit": {
-                "description": "What the version stood for, if its server was asked",
+                "description": "The commit that the version stood for, if the server was asked",
                 "type": "string",
                 "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$",
             },
@@ -35,45 +35,43 @@ pub(super) fn lock() -> Value {
             },
         ],
     });
-    let toolchains =
-        json!({"description": "By reference, with or without @version", "type": "object", "additionalProperties": pin});
+    let toolchains = json!({"description": "What toolchains are, by reference, with or without @version", "type": "object", "additionalProperties": pin});
     let download = json!({
         "type": "object",
         "required": ["sha256"],
         "properties": {
             "sha256": sha256(),
-            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
+            "size": {"description": "The size in bytes", "type": "integer", "minimum": 0},
         },
     });
     let commit = json!({"type": "string", "pattern": "^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"});
     let repository = json!({"type": "object", "additionalProperties": commit});
     let tags = json!({"type": "object", "additionalProperties": {"type": "string", "pattern": "^(object [0-9a-f]+\ntype commit\ntag |lightweight$)"}});
     let host = json!({"type": "object", "properties": {"toolchains": toolchains}});
-    let packages = packages();
     json!({
         "title": "alloy lockfile",
         "description": "Generated, and committed: what names stand for",
         "type": ["object", "null"],
         "properties": {
-            "resolved_at": {"description": "When", "type": "string"},
+            "resolved_at": {"description": "When it was written", "type": "string"},
             "host": {"description": "The platform of `toolchains`", "type": "string"},
             "toolchains": toolchains,
             "hosts": {"description": "Toolchains of further platforms", "type": "object", "additionalProperties": host},
-            "git": {"description": "Commits by URL and tag or branch", "type": "object", "additionalProperties": repository},
-            "tags": {"description": "Objects of those that are tags, or `lightweight`", "type": "object", "additionalProperties": tags},
-            "downloads": {"description": "By URL, for tasks without sha256", "type": "object", "additionalProperties": download},
+            "git": {"description": "Commits, by the URL of the repository and by tag or branch", "type": "object", "additionalProperties": repository},
+            "tags": {"description": "The objects of revisions that are tags, or `lightweight`, likewise", "type": "object", "additionalProperties": tags},
+            "downloads": {"description": "What downloads hold, by URL, for tasks without sha256", "type": "object", "additionalProperties": download},
             "base": bases(),
             "mirror": {"description": "The registry and repository where `alloy lock --mirror-to` keeps packages", "type": "string"},
             "apt": closures(),
-            "python": packages,
-            "npm": packages,
-            "rust": packages,
+            "python": packages("pip"),
+            "npm": packages("npm"),
+            "rust": packages("cargo"),
         },
     })
 }
 
-/// What tasks install from the registry of a language, by platform and task.
-fn packages() -> Value {
+/// What `program` installs for tasks, by platform and task.
+fn packages(program: &str) -> Value {
     let file = json!({
         "type": "object",
         "required": ["name", "version", "url", "sha256", "size"],
@@ -82,10 +80,10 @@ fn packages() -> Value {
             "version": described(text(), "Its version"),
             "url": {"description": "Where it is, without a login", "type": "string"},
             "sha256": sha256(),
-            "integrity": {"description": "What the registry says it is", "type": "string"},
-            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
-            "path": {"description": "Its place in the tree of npm", "type": "string"},
-            "build": {"description": "Only another package is built with it", "type": "boolean"},
+            "integrity": {"description": "The digest as the registry has it (Subresource Integrity)", "type": "string"},
+            "size": {"description": "The size in bytes", "type": "integer", "minimum": 0},
+            "path": {"description": "Its place in the tree of packages of npm", "type": "string"},
+            "build": {"description": "True if another package is only built with it", "type": "boolean"},
         },
     });
     let task = json!({
@@ -93,12 +91,12 @@ fn packages() -> Value {
         "required": ["packages", "files"],
         "properties": {
             "packages": {"description": "What the task asks for", "type": "array", "items": {"type": "string"}},
-            "network": {"description": "What builds a package is not all pinned", "type": "boolean"},
-            "files": {"description": "All that is installed", "type": "array", "items": file},
+            "network": {"description": "True if what builds a package is not all pinned: the task then has the network", "type": "boolean"},
+            "files": {"description": "All files that are installed", "type": "array", "items": file},
         },
     });
     let tasks = json!({"type": "object", "additionalProperties": task});
-    json!({"description": "By platform and task", "type": "object", "additionalProperties": tasks})
+    json!({"description": format!("What {program} installs, by platform and task"), "type": "object", "additionalProperties": tasks})
 }
 
 /// What bases were, by reference.
@@ -146,7 +144,7 @@ fn closures() -> Value {
             "archive": {"description": "The archive that it is in, without a slash at its end", "type": "string"},
             "filename": {"description": "Its path below the archive", "type": "string"},
             "sha256": sha256(),
-            "size": {"description": "In bytes", "type": "integer", "minimum": 0},
+            "size": {"description": "The size in bytes", "type": "integer", "minimum": 0},
         },
     });
     let task = json!({
@@ -160,5 +158,5 @@ fn closures() -> Value {
         },
     });
     let tasks = json!({"type": "object", "additionalProperties": task});
-    json!({"description": "By platform and task", "type": "object", "additionalProperties": tasks})
+    json!({"description": "What apt installs, by platform and task", "type": "object", "additionalProperties": tasks})
 }

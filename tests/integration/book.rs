@@ -41,6 +41,17 @@ pub fn chapters() -> BTreeSet<String> {
     found
 }
 
+/// The chapters, and the texts beside the book.
+pub fn texts_to_read() -> Vec<String> {
+    chapters().into_iter().chain(OTHERS.map(str::to_owned)).collect()
+}
+
+/// What stands between backticks in a text.
+pub fn code_in(path: &str) -> Vec<String> {
+    let lines: Vec<String> = prose(path).into_iter().map(|(_, line)| line).collect();
+    words(&lines.join("\n")).into_iter().map(|code| code.replace('\n', " ")).collect()
+}
+
 fn read(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -146,9 +157,8 @@ fn wrong(from: &str, target: &str) -> Option<String> {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let files = chapters().into_iter().chain([SUMMARY.to_owned()]).chain(OTHERS.map(str::to_owned));
     let (mut count, mut broken) = (0, Vec::new());
-    for file in files {
+    for file in texts_to_read().into_iter().chain([SUMMARY.to_owned()]) {
         for (number, target) in links(&file) {
             count += 1;
             broken.extend(wrong(&file, &target).map(|why| format!("{file}:{number}: {target} {why}")));

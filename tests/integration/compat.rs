@@ -6,6 +6,7 @@ use std::process::Command;
 
 use alloy::yaml::{FileId, Node, Value, parse};
 
+use crate::book::{code_in, texts_to_read};
 use crate::support::{ALLOY, Ended, Store, repository, run, text, tool};
 
 /// alloy, called by another name.
@@ -143,14 +144,31 @@ fn recipes_use_only_what_there_is() {
     assert!(used >= 9, "{used} commands were looked at");
 }
 
+#[test]
+fn the_texts_name_only_commands_that_there_are() {
+    let (commands, mut used) = (commands(), 0);
+    // The reference is made from the definitions of the commands.
+    for file in texts_to_read().into_iter().filter(|file| !file.starts_with("docs/src/reference/")) {
+        for code in code_in(&file) {
+            // `compat` is tested by itself; what begins otherwise is no command.
+            let line = code.strip_prefix("alloy ").filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+            if let Some(line) = line.filter(|line| !line.starts_with("compat")) {
+                check(Path::new(&file), line, &commands);
+                used += 1;
+            }
+        }
+    }
+    assert!(used >= 120, "{used} commands were looked at");
+}
+
 fn check(path: &Path, line: &str, commands: &[(String, String)]) {
     let place = path.display();
     let fits = |name: &str| line == name || line.starts_with(&format!("{name} "));
     let longest = commands.iter().filter(|(name, _)| fits(name)).max_by_key(|(name, _)| name.len());
     let (_, help) = longest.unwrap_or_else(|| panic!("{place}: there is no `alloy {line}`"));
     let flags: Vec<&str> = help.split(|c: char| c.is_whitespace() || "[],=".contains(c)).collect();
-    for word in line.split_whitespace().filter(|word| word.starts_with('-')) {
-        let flag = word.split('=').next().unwrap();
+    for word in line.split_whitespace().map(|word| word.trim_start_matches('[')).filter(|word| word.starts_with('-')) {
+        let flag = word.split(['=', '[', ']']).next().unwrap();
         assert!(flags.contains(&flag), "{place}: `alloy {line}`: there is no {flag}");
     }
 }

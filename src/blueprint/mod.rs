@@ -1,5 +1,6 @@
 //! A blueprint as it was written: manifest, variables, task files and lockfile, each value with its place.
 
+mod developer;
 mod files;
 mod hosts;
 mod image;

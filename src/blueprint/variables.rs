@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::developer::{DEV_USERNAME, OUTSIDE, dev_user, image_user};
 use super::{Blueprint, RequiredEnv};
 use crate::op::{SHORTEST, Secrets, marker};
 use crate::yaml::{Diagnostic, UNKNOWN, nearest};
@@ -29,9 +30,6 @@ impl Given {
         self.env_file.get(name).or_else(|| self.process.get(name)).is_some_and(|value| value == "1")
     }
 }
-
-/// The name under which blueprints ask for the user they are made for.
-const DEV_USERNAME: &str = "DEV_USERNAME";
 
 /// Names that mean something to alloy itself, whatever a blueprint says.
 pub(super) const BUILT_IN: [&str; 2] = [DEV_USERNAME, "SDK_SYSROOT"];
@@ -193,8 +191,8 @@ impl Environment {
             }
         }
         env.given = env.process.keys().chain(of_file.keys()).chain(given.vars.keys()).cloned().collect();
-        env.values.extend(of_file.clone());
-        env.values.extend(given.vars.clone());
+        let set = of_file.iter().chain(&given.vars).filter(|(name, value)| *name != DEV_USERNAME || !value.is_empty());
+        env.values.extend(set.map(|(name, value)| (name.clone(), value.clone())));
         for required in manifest.required_env.iter().filter(|required| required.secret) {
             env.secret.insert(required.name.clone());
         }
@@ -336,62 +334,4 @@ fn own_credentials(blueprint: &Blueprint) -> Vec<Diagnostic> {
         Diagnostic::error("own-credential", span, message).help("give the variable another name")
     })
     .collect()
-}
-
-/// What says who the user is, and is no option.
-const OUTSIDE: [&str; 2] = ["the env file", "the environment"];
-
-/// The user a blueprint is made for in an image, and who says so, if it is not the manifest.
-fn image_user<'a>(blueprint: &'a Blueprint, given: &'a Given) -> (&'a str, Option<&'static str>) {
-    let places = [
-        (given.vars.get(DEV_USERNAME), "--var"),
-        (given.env_file.get(DEV_USERNAME), OUTSIDE[0]),
-        (given.user.as_ref(), "--user"),
-        (given.process.get(DEV_USERNAME).filter(|user| !user.is_empty()), OUTSIDE[1]),
-    ];
-    let found = places.into_iter().find_map(|(user, source)| Some((user?.as_str(), Some(source))));
-    let own = || blueprint.manifest.image.user.as_deref().and_then(|user| user.split(':').next());
-    found.or_else(|| own().map(|user| (user, None))).unwrap_or(("root", None))
-}
-
-/// The user a blueprint is made for on a live host, and who says so.
-fn dev_user(blueprint: &Blueprint, given: &Given) -> (String, &'static str) {
-    let process = |name: &str| given.process.get(name).filter(|value| !value.is_empty());
-    let variable = blueprint.variables.get(DEV_USERNAME).map(|variable| &variable.value);
-    let places = [
-        (given.vars.get(DEV_USERNAME), "--var"),
-        (given.env_file.get(DEV_USERNAME), OUTSIDE[0]),
-        (process(DEV_USERNAME), OUTSIDE[1]),
-        (process("SUDO_USER"), "SUDO_USER"),
-        (process("USER").filter(|user| *user != "root"), "USER"),
-        (variable, "the blueprint"),
-    ];
-    let found = places.into_iter().find_map(|(user, source)| Some((user?.clone(), source)));
-    found.unwrap_or_else(|| ("root".to_owned(), "who runs alloy"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(process: &[(&str, &str)], variables: &str) -> (String, Vec<String>) {
-        let manifest = format!("name: x\nversion: 1.0.0\nrun_order: []\nvariables: {{{variables}}}\n");
-        let files = BTreeMap::from([(super::super::MANIFEST_FILE.to_owned(), manifest.into_bytes())]);
-        let (blueprint, _) = super::super::read_texts(&files);
-        let process = process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let given = Given { process, ..Given::default() };
-        let mut env = Environment::of_host(&blueprint.unwrap(), &given).unwrap();
-        (env.variable(DEV_USERNAME).unwrap(), env.notes)
-    }
-
-    #[test]
-    fn a_live_host_knows_who_it_is_for() {
-        let all = [("DEV_USERNAME", "eve"), ("SUDO_USER", "ann"), ("USER", "root")];
-        let said = |user: &str, source: &str| (user.to_owned(), vec![format!("DEV_USERNAME is {user}, from {source}")]);
-        assert_eq!(user(&all, "DEV_USERNAME: vagrant"), said("eve", "the environment"));
-        assert_eq!(user(&all[1..], "DEV_USERNAME: vagrant"), said("ann", "SUDO_USER"));
-        assert_eq!(user(&[("USER", "bob")], ""), said("bob", "USER"));
-        assert_eq!(user(&all[2..], "DEV_USERNAME: vagrant"), said("vagrant", "the blueprint"));
-        assert_eq!(user(&all[2..], ""), said("root", "who runs alloy"));
-    }
 }

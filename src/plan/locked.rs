@@ -241,13 +241,20 @@ fn stale(blueprint: &Blueprint, lock: &Node) -> Vec<Diagnostic> {
 
 /// Takes out of `lock` the toolchains, downloads and revisions that nothing in `blueprint` uses.
 pub fn drop_unused(blueprint: &Blueprint, lock: &mut Lock) {
+    drop_unused_toolchains(blueprint, lock);
     let uses = Uses::of(blueprint);
-    lock.toolchains.values_mut().for_each(|pins| pins.retain(|key, _| uses.toolchain(key)));
     lock.downloads.retain(|key, _| uses.download(key));
     lock.git.iter_mut().for_each(|(url, pins)| pins.retain(|revision, _| uses.git(url, revision)));
     lock.git.retain(|_, pins| !pins.is_empty());
     lock.tags.iter_mut().for_each(|(url, pins)| pins.retain(|revision, _| uses.git(url, revision)));
     lock.tags.retain(|_, pins| !pins.is_empty());
+}
+
+/// The same of toolchains alone.
+pub fn drop_unused_toolchains(blueprint: &Blueprint, lock: &mut Lock) {
+    let uses = Uses::of(blueprint);
+    lock.toolchains.values_mut().for_each(|pins| pins.retain(|key, _| uses.toolchain(key)));
+    lock.toolchains.retain(|_, pins| !pins.is_empty());
 }
 
 /// Texts of all fields of that name, however deep.

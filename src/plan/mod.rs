@@ -33,7 +33,7 @@ pub use image::ImageSpec;
 pub use key::{Inputs, LayerKey, Plan, PlannedLayer, Preimage};
 pub use languages::LanguageTask;
 pub use left_out::LeftOut;
-pub use locked::{covers, drop_unused, not_locked, not_pinned};
+pub use locked::{covers, drop_unused, drop_unused_toolchains, not_locked, not_pinned};
 pub use lower::{Lowered, LoweredLayer, ONE_NAME, Settings, lower, lower_with};
 
 pub use pins::{AptTask, fixed, lock_refreshes};

@@ -138,6 +138,40 @@ fn nothing_of_anybody_else_is_replaced() {
     store.run(&["catalog", "info", &format!("{GCC}@2")]).fails(2);
 }
 
+/// The existing tools clone their catalog with git.
+#[test]
+fn a_clone_of_another_tool_is_taken_over_if_nothing_is_lost() {
+    let (store, remote, other) = (Store::new(), repository(), repository());
+    let place = store.path().join("theirs");
+    let clone = || {
+        let _ = std::fs::remove_dir_all(&place);
+        git(store.path(), &format!("git clone -q {} theirs", text(remote.path())));
+    };
+    let update = |from: &Path, more: &[&str]| {
+        store.run(&[&["catalog", "update", "--remote", text(from), "--catalog", text(&place)], more].concat())
+    };
+    for change in [
+        "echo x > own.txt",
+        "echo own.txt >> .git/info/exclude; echo x > own.txt",
+        "git commit -q --allow-empty -m own",
+        "git checkout -q -b own; git commit -q --allow-empty -m own; git checkout -q main",
+        "echo x >> catalog/toolchains/arm-gnu/arm-none-eabi/index.yaml; git stash -q",
+    ] {
+        clone();
+        git(&place, change);
+        git(remote.path(), "git commit -q --allow-empty -m more");
+        let said = update(remote.path(), &["--discard"]).fails(1).stderr;
+        assert!(said.contains("changes of its own") && said.contains("move it away"), "{change}: {said}");
+    }
+    clone();
+    let said = update(other.path(), &[]).fails(2).stderr;
+    assert!(said.contains("is a clone of") && said.contains("is left alone"), "{said}");
+    git(remote.path(), "git commit -q --allow-empty -m last");
+    assert!(update(remote.path(), &[]).ok().stdout.starts_with("updated: 1 tool"));
+    assert!(place.join(".git/alloy-catalog").exists());
+    assert!(update(remote.path(), &[]).ok().stdout.starts_with("up to date"));
+}
+
 #[test]
 fn a_plain_web_server_is_enough() {
     let (store, files) = (Store::new(), Files::serve());

@@ -175,6 +175,14 @@ fn a_blueprint_is_installed_from_a_directory_and_from_a_registry() {
         format!("unset ALLOY_REGISTRY; alloy-provisioner install team/board -registry {}", machine.registry.address);
     installed(&format!("{named} -root $ROOT"), "2 done in ");
     installed("alloy-provisioner install team/board -root $ROOT", "0 done, 2 skipped");
+    // A published one's `.env` is beside its clone, or where its files are put.
+    for place in [".alloy-it/blueprints/team/board", "put"] {
+        std::fs::create_dir_all(machine.at(place)).unwrap();
+        std::fs::write(machine.at(place).join(".env"), format!("SITE={place}\n")).unwrap();
+        let put = if place == "put" { "-blueprint-dir $HOME/put" } else { "" };
+        installed(&format!("unset SITE; alloy-provisioner install team/board {put} -root $ROOT"), " done");
+        assert_eq!(machine.host.read("srv/one"), format!("{place} 13.2"));
+    }
 }
 
 /// Credentials and registry may stand in any of several files, or in a pipe: the public registry hears of neither.

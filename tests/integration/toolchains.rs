@@ -121,6 +121,67 @@ fn what_pip_and_git_have_is_pinned_offline_and_gives_its_variables() {
     }
 }
 
+/// An archive that is there for one platform alone.
+const GCC: &str = "spec_version: 1\nid: toolchain.x.gcc\nversion: 1.3.0\nproviders:\n  - id: archive\n    method: archive\n    \
+                   host_platforms:\n      linux/amd64: {url: 'https://a.example/x.tar', sha256: SHA}\n";
+
+fn with_gcc(platform: &str) -> tempfile::TempDir {
+    let catalog = catalog("https://git.example/x");
+    let place = catalog.path().join("catalog/toolchains/x/gcc");
+    std::fs::create_dir_all(&place).unwrap();
+    let index = "spec_version: 1\nid: toolchain.x.gcc\ntype: index\naliases: {stable: 1.3.0}\nversions: [{version: 1.3.0, file: 1.3.0.yaml}]\n";
+    std::fs::write(place.join("index.yaml"), index).unwrap();
+    let version = GCC.replace("SHA", &"ab".repeat(32)).replace("linux/amd64", platform);
+    std::fs::write(place.join("1.3.0.yaml"), version).unwrap();
+    catalog
+}
+
+const HERE: &str = if cfg!(target_arch = "x86_64") { "linux/amd64" } else { "linux/arm64" };
+const ELSEWHERE: &str = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
+
+#[test]
+fn a_platform_that_the_catalog_lacks_keeps_no_other_from_being_pinned() {
+    let manifest = "name: T\nversion: 1.0.0\nrun_order: [tasks.yml]\nsupported_hosts: [linux/amd64, linux/arm64]\n\
+                    image: {env_from_profile: false, base: scratch}\ntoolchains: [{ref: toolchain.x.gcc, alias: GCC}]\n";
+    let tasks = "- {name: a, action: write_env_file, file: /etc/a, content: '{{.Vars.GCC_VERSION}}'}\n";
+    let lock = |catalog: &tempfile::TempDir, more: &[&str]| {
+        let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks)]);
+        let ended =
+            shared().run(&[&["lock", text(blueprint.path()), "--catalog", text(catalog.path())], more].concat());
+        let lock = std::fs::read_to_string(blueprint.path().join("alloy.lock.yml")).unwrap_or_default();
+        (ended, lock)
+    };
+    for more in [&[][..], &["--toolchains-only"]] {
+        let (ended, text) = lock(&with_gcc(HERE), more);
+        let said = ended.ok().stderr;
+        let told = format!("nothing is pinned for {ELSEWHERE}: toolchain.x.gcc is there for {HERE} alone");
+        assert!(said.contains(&told) && text.matches("toolchain.x.gcc@stable").count() == 1, "{said}{text}");
+        // What this machine lacks, or what was asked for by name, is an error.
+        let said = lock(&with_gcc(ELSEWHERE), more).0.fails(3).stderr;
+        assert!(said.contains(&format!("`--platform {ELSEWHERE}` pins it for that alone")), "{said}");
+        lock(&with_gcc(HERE), &[more, &["--platform", ELSEWHERE]].concat()).0.fails(3);
+    }
+}
+
+#[test]
+fn a_lockfile_of_another_machine_is_completed_for_this_one() {
+    let catalog = catalog("https://git.example/x");
+    let manifest =
+        "name: T\nversion: 1.0.0\nrun_order: [tasks.yml]\ntoolchains: [{ref: tool.python.west, alias: WEST}]\n";
+    let tasks = "- {name: a, action: write_env_file, file: /etc/a, content: '{{.Vars.WEST_VERSION}}'}\n";
+    let pin = "{package: west, method: pip, version: 1.3.0}";
+    let lock =
+        format!("host: {ELSEWHERE}\ntoolchains:\n  tool.python.gone@stable: {pin}\n  tool.python.west@stable: {pin}\n");
+    let blueprint = blueprint(&[("manifest.yml", manifest), ("tasks.yml", tasks), ("alloy.lock.yml", &lock)]);
+    let only = ["lock", text(blueprint.path()), "--toolchains-only", "--catalog", text(catalog.path())];
+    shared().run(&[&only[..], &["--check"]].concat()).fails(1);
+    shared().run(&only).ok();
+    let now = std::fs::read_to_string(blueprint.path().join("alloy.lock.yml")).unwrap();
+    assert!(now.matches("tool.python.west@stable").count() == 2 && now.contains(&format!("{HERE}:")), "{now}");
+    assert!(now.contains(&format!("host: {ELSEWHERE}")) && !now.contains("gone"), "{now}");
+    shared().run(&[&only[..], &["--check"]].concat()).ok();
+}
+
 #[test]
 fn entries_of_other_tools_are_read() {
     let lock = |entry: &str| format!("host: linux/amd64\ntoolchains:\n  tool.python.west@stable: {{{entry}}}\n");

@@ -53,13 +53,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             return Err(CommandError::usage("there is no catalog yet, nor is it known where to get one").hint(hint));
         }
     };
+    if let Some(old) = old.as_ref().filter(|old| !old.own && !same(&old.remote, &remote)) {
+        let message = format!(
+            "{} is a clone of {}, which alloy has not made, and is left alone",
+            directory.display(),
+            old.remote
+        );
+        return Err(CommandError::usage(message).hint("name another directory with --catalog, or move this one away"));
+    }
     let git = Git::new(&remote, global.stall_timeout);
     let commit = git.newest()?;
     let changed = old.as_ref().is_none_or(|old| old.remote != remote || old.commit != commit);
     if changed {
-        if let Some(old) = &old
-            && !args.discard
-        {
+        if let Some(old) = old.as_ref().filter(|old| !old.own || !args.discard) {
             old.unchanged(&directory)?;
         }
         // The catalog in the home of whoever calls by `sudo -E` is theirs.
@@ -89,44 +95,77 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     Ok(ExitCode::SUCCESS)
 }
 
-/// A clone that alloy made.
+/// True for two names of one repository: with `.git` at the end, or without.
+fn same(one: &str, other: &str) -> bool {
+    let plain = |text: &str| {
+        let text = text.trim_end_matches('/');
+        text.strip_suffix(".git").unwrap_or(text).trim_end_matches('/').to_owned()
+    };
+    plain(one) == plain(other)
+}
+
+/// A clone of a catalog.
 struct Clone {
     remote: String,
     commit: String,
+    /// alloy made it: somebody else's has to be as it was cloned.
+    own: bool,
 }
 
-/// The clone in `directory`, if there is one; anything else there is not alloy's to replace.
+/// The clone in `directory`, if there is one, also if it was made by hand or by another tool; anything else there is not
+/// alloy's to replace.
 fn existing(directory: &Path) -> Result<Option<Clone>, CommandError> {
     let empty = fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none());
     if empty {
         return Ok(None);
     }
-    if !directory.join(MARK).is_file() {
+    let own = directory.join(MARK).is_file();
+    let alone = || {
         let message = format!("{} was not made by `alloy catalog update`, and is left alone", directory.display());
-        let hint = "name another directory with --catalog, or update this one yourself";
-        return Err(CommandError::usage(message).hint(hint));
+        CommandError::usage(message).hint("name another directory with --catalog, or update this one yourself")
+    };
+    if !own && !directory.join(".git").is_dir() {
+        return Err(alone());
     }
     if let Some(what) = git_config::foreign(directory) {
         let message = format!("git is not run in {}: {what}, which alloy did not put there", directory.display());
         let hint = "take it out, or name another directory with --catalog";
         return Err(CommandError::usage(message).hint(hint));
     }
-    let remote = Git::local(directory, &["remote", "get-url", "origin"])?;
-    Ok(Some(Clone { remote, commit: Git::local(directory, &["rev-parse", "HEAD"])? }))
+    let remote = Git::local(directory, &["remote", "get-url", "origin"]);
+    let remote = if own { remote? } else { remote.map_err(|_| alone())? };
+    Ok(Some(Clone { remote, commit: Git::local(directory, &["rev-parse", "HEAD"])?, own }))
 }
 
 impl Clone {
     /// Refuses to lose what somebody has done in the clone.
     fn unchanged(&self, directory: &Path) -> Result<(), CommandError> {
-        let files = Git::local(directory, &["status", "--porcelain"])?;
-        let commits = Git::local(directory, &["log", "--oneline", "HEAD", "--not", "--remotes"])?;
-        if files.is_empty() && commits.is_empty() {
+        // Of what is not alloy's, nothing at all is lost.
+        let looks: [&[&str]; 3] = match self.own {
+            true => [&["status", "--porcelain"], &["log", "--oneline", "HEAD", "--not", "--remotes"], &[]],
+            false => [
+                &["status", "--porcelain", "--ignored"],
+                &["log", "--oneline", "HEAD", "--branches", "--tags", "--not", "--remotes"],
+                &["stash", "list"],
+            ],
+        };
+        let mut lines: Vec<String> = Vec::new();
+        for look in looks.into_iter().filter(|look| !look.is_empty()) {
+            lines.extend(Git::local(directory, look)?.lines().map(str::to_owned));
+        }
+        if lines.is_empty() {
             return Ok(());
         }
-        let lines: Vec<&str> = files.lines().chain(commits.lines()).take(10).collect();
+        lines.truncate(10);
         let message = format!("the catalog has changes of its own, which would be lost:\n{}", lines.join("\n"));
         let failure = CommandError::new(Kind::Failed, message);
-        Err(failure.hint("send them to where the catalog comes from, or drop them with --discard"))
+        Err(failure.hint(match self.own {
+            true => "send them to where the catalog comes from, or drop them with --discard",
+            false => {
+                "it was not made by `alloy catalog update`: send them to where it comes from, move it away, or name \
+                      another directory with --catalog"
+            }
+        }))
     }
 }
 

@@ -98,9 +98,11 @@ impl Words {
                 _ => {}
             }
         }
-        if own && !self.has("--env-file") {
-            let directory = self.value("--blueprint-dir").map(PathBuf::from).or_else(|| machine.directory.clone());
-            let env = directory.unwrap_or_default().join(ENV);
+        if !self.has("--env-file") {
+            let base = self.value("--blueprint-dir").map(PathBuf::from).or_else(|| machine.directory.clone());
+            // Of a published one, beside where it is put, or was cloned to.
+            let clone = || machine.place(BLUEPRINTS)?.join(repository(self.name.as_deref()?)?).into();
+            let env = base.or_else(clone).unwrap_or_default().join(ENV);
             if env.is_file() {
                 self.add("--env-file", env);
             }

@@ -13,7 +13,7 @@ use crate::cli::inputs::{InputArgs, Prepared};
 use crate::event::Event;
 use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, pins, same};
 use crate::op::{Secrets, Source, Step};
-use crate::plan::{ONE_NAME, Platform, drop_unused, fixed, uncovered};
+use crate::plan::{ONE_NAME, Platform, drop_unused, drop_unused_toolchains, fixed, uncovered};
 use crate::resolve::ResolveError;
 use crate::yaml::Diagnostic;
 
@@ -73,8 +73,9 @@ impl<'a> Locker<'a> {
     }
 
     pub(super) fn run(&mut self) -> Result<(), CommandError> {
-        if !self.toolchains_only {
-            drop_unused(self.blueprint, &mut self.lock);
+        match self.toolchains_only {
+            true => drop_unused_toolchains(self.blueprint, &mut self.lock),
+            false => drop_unused(self.blueprint, &mut self.lock),
         }
         let (host, supported) = self.platforms();
         self.lock.host = host.to_string();
@@ -93,7 +94,8 @@ impl<'a> Locker<'a> {
         self.lock.toolchains.retain(|name, _| keeps(name));
         self.lock.apt.retain(|name, _| keeps(name));
         self.lock.packages.retain(keeps);
-        self.toolchains(&wanted)?;
+        let lacking = self.toolchains(&wanted)?;
+        wanted.retain(|platform| !lacking.contains(platform));
         let (mut bases, mut failed) = (BTreeSet::new(), Vec::new());
         for platform in &wanted {
             match self.platform(platform) {
@@ -115,13 +117,22 @@ impl<'a> Locker<'a> {
         let fits = |platform: &Platform| supported.is_empty() || supported.contains(platform);
         let here = [before, Some(Platform::of_this_machine())].into_iter().flatten().find(fits);
         let host = here.or_else(|| supported.first().cloned()).unwrap_or_else(Platform::of_this_machine);
-        let all = if supported.is_empty() { vec![host.clone()] } else { supported };
+        let all = match supported.is_empty() {
+            // Whoever locks has it for this machine, too, wherever it was locked before.
+            true => BTreeSet::from([host.clone(), Platform::of_this_machine()]).into_iter().collect(),
+            false => supported,
+        };
         (host, all)
     }
 
-    /// Pins toolchains from the catalog; all that cannot be pinned is told at once.
-    fn toolchains(&mut self, platforms: &[Platform]) -> Result<(), CommandError> {
-        let mut problems = Vec::new();
+    /// Pins toolchains from the catalog; all that cannot be pinned is told at once. Gives those platforms, which nobody asked
+    /// for by name and this machine is not, that the catalog lacks something for: they are no reason to pin nothing.
+    fn toolchains(&mut self, platforms: &[Platform]) -> Result<BTreeSet<Platform>, CommandError> {
+        let (mut problems, mut lacking) = (Vec::new(), BTreeSet::new());
+        let is_asked = |platform: &Platform| {
+            !self.inputs.platform.is_empty() || *platform == Platform::of_this_machine() || platforms.len() == 1
+        };
+        let asked: Vec<bool> = platforms.iter().map(is_asked).collect();
         let blueprint = self.blueprint;
         let all = blueprint.manifest.toolchains.iter();
         for (toolchain, platform) in all.flat_map(|toolchain| platforms.iter().map(move |one| (toolchain, one))) {
@@ -147,6 +158,18 @@ impl<'a> Locker<'a> {
                     all_pins.retain(|key, pin| !same(key, &toolchain.reference) || others(key, pin));
                     all_pins.insert(key(&toolchain.reference), new);
                 }
+                Err(CatalogError::Platform { known, .. })
+                    if platforms.iter().zip(&asked).any(|(other, asked)| other == platform && !asked)
+                        && platforms.iter().any(|other| known.contains(&other.to_string())) =>
+                {
+                    let message = format!(
+                        "nothing is pinned for {platform}: {} is there for {} alone",
+                        toolchain.reference,
+                        known.join(", ")
+                    );
+                    self.context.reporter.event(Event::Warning(message));
+                    lacking.insert(platform.clone());
+                }
                 Err(error) => {
                     let problem = elsewhere(&error, platforms, error.at(toolchain.span));
                     // That there is no catalog is said once.
@@ -157,7 +180,7 @@ impl<'a> Locker<'a> {
             }
         }
         if problems.is_empty() {
-            return Ok(());
+            return Ok(lacking);
         }
         Err(Problems { diagnostics: problems, sources: self.blueprint.sources.clone() }.into())
     }

@@ -12,6 +12,7 @@ pub mod compress;
 pub mod diff;
 pub mod digest;
 pub mod disk;
+pub mod document;
 pub mod holes;
 pub mod ids;
 pub mod key;

@@ -22,7 +22,7 @@ use crate::resolve::{ResolveError, Resolver};
 
 /// Bytes of a document.
 const LIMIT: u64 = 64 << 20;
-/// Manifests that are looked at where a registry's list does not say what they are.
+/// Manifests of a registry's list that are looked at, of those that it lists as what is wanted, and of the others.
 const LOOKED_AT: usize = 32;
 
 /// Which of the documents.
@@ -87,25 +87,26 @@ pub(super) fn are_attached(resolver: &Resolver<'_>, client: &Client, subject: &D
     Ok(true)
 }
 
-/// Those of `referrers` that are of that kind. Where the registry lists none as such, their manifests say what they are.
+/// Those of `referrers` that are of that kind, by what their manifests say. Those that the registry lists as such are
+/// looked at first, and the others only where these are something else.
 fn fitting(
     resolver: &Resolver<'_>,
     client: &Client,
     referrers: &[Referrer],
     which: Which,
 ) -> Result<Vec<Referrer>, RegistryError> {
-    let listed: Vec<Referrer> = referrers.iter().filter(|referrer| which.is(referrer)).cloned().collect();
-    if !listed.is_empty() {
-        return Ok(listed);
+    let (listed, others): (Vec<_>, Vec<_>) = referrers.iter().partition(|referrer| which.is(referrer));
+    for some in [listed, others] {
+        let mut found = Vec::new();
+        for referrer in some.into_iter().take(LOOKED_AT) {
+            let described = resolver.runtime.block_on(client.described(referrer.clone()))?;
+            found.extend(which.is(&described).then_some(described));
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
     }
-    let known = [Some(attest::SPDX), Some(attest::IN_TOTO)];
-    let unknown = referrers.iter().filter(|referrer| !known.contains(&referrer.artifact_type.as_deref()));
-    let mut found = Vec::new();
-    for referrer in unknown.take(LOOKED_AT) {
-        let described = resolver.runtime.block_on(client.described(referrer.clone()))?;
-        found.extend(which.is(&described).then_some(described));
-    }
-    Ok(found)
+    Ok(Vec::new())
 }
 
 /// What is said of an image that was just built. What is in it is looked at when somebody wants to know.

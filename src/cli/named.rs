@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use layers::digest::Digest;
+use layers::document;
 use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use serde::de::DeserializeOwned;
@@ -223,13 +224,21 @@ fn of_bytes(store: &Store, digest: Digest, bytes: &[u8]) -> Result<Option<Local>
         Ok(LocalImage { name, manifest: descriptor, platform, tagged_at, named_at: None, from: None, documents: None })
     };
     let said: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let media_type = said["mediaType"].as_str().unwrap_or_default().to_owned();
+    // What is neither an image nor an index is nothing that is meant here.
+    let media_type = document::own_type(bytes, "the store", "").unwrap_or_default();
     let descriptor = Descriptor { media_type, digest, size: bytes.len() as u64 };
     if media_type::is_index(&descriptor.media_type) {
         let Ok(index) = serde_json::from_slice::<Index>(bytes) else { return Ok(None) };
         let images = index.manifests.into_iter().map(|entry| {
-            let manifest: Manifest = read(store, &name, &entry.descriptor.digest)?;
-            image(entry.descriptor, &manifest)
+            let descriptor = entry.descriptor;
+            let bytes = store.read_blob(&descriptor.digest, MANIFEST)?;
+            let invalid =
+                |why: String| ImageError::invalid(&name, format!("its manifest {}: {why}", descriptor.digest));
+            if document::is_index(&bytes, &descriptor.media_type).map_err(invalid)? {
+                return Err(ImageError::nested(&name, &descriptor.digest).into());
+            }
+            let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+            image(descriptor, &manifest)
         });
         let images = images.collect::<Result<_, _>>()?;
         let (index, tagged_at) = (descriptor, now());

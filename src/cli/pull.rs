@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 use layers::digest::Digest;
+use layers::document;
 use layers::media_type::{self, Descriptor};
 
 use super::context::{Context, Global, Network, RegistryArgs, now};
@@ -26,6 +27,8 @@ use crate::tasks::Task;
 
 /// What images of alloy run on, as Go names it.
 const LINUX: &str = "linux";
+/// Bytes of a manifest.
+const MANIFEST_LIMIT: u64 = 16 << 20;
 /// Images of one index: each is fetched.
 pub(super) const MOST: usize = 500;
 
@@ -198,7 +201,13 @@ pub(super) fn fetched(
             return Err(sent(ImageError::invalid(name, message)));
         }
     }
-    let manifest: Manifest = read(&context.store, name, &digest).map_err(sent)?;
+    // What the store had may have come from anywhere.
+    let bytes = context.store.read_blob(&digest, MANIFEST_LIMIT)?;
+    let invalid = |why: String| sent(ImageError::invalid(name, format!("its manifest {digest}: {why}")));
+    if document::is_index(&bytes, &descriptor.media_type).map_err(invalid)? {
+        return Err(sent(ImageError::nested(name, &digest)));
+    }
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
     if !media_type::is_config(&manifest.config.media_type) {
         let kind = layers::path::shown(manifest.config.media_type.as_bytes());
         let message = format!("{name} is no image: its config is {kind}");

@@ -9,7 +9,7 @@ use layers::unpack::Looks;
 use super::address::proxies;
 use super::hint;
 use super::retry::Temporary;
-use super::tls::{CA_AS_SERVER, CA_SHOWN, nothing_in_common, other_name};
+use super::tls::{CA_AS_SERVER, CA_SHOWN, dated, nothing_in_common, other_name, out_of_time};
 use super::unlike::{Known, told};
 use super::witness::Wanted;
 
@@ -87,6 +87,7 @@ impl FetchError {
             Self::Connection { message, .. } if message.contains("proxy authorization") => PROXY_CREDENTIALS.into(),
             Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
             Self::Certificate { message, .. } if other_name(message).is_some() => other_name(message)?.into(),
+            Self::Certificate { message, .. } if out_of_time(message).is_some() => out_of_time(message)?.into(),
             Self::Connection { message, .. } if nothing_in_common(message).is_some() => {
                 nothing_in_common(message)?.into()
             }
@@ -151,6 +152,7 @@ pub fn describe(error: &reqwest::Error) -> String {
         last = error.to_string();
         cause = error.source();
     }
+    let last = dated(&last).unwrap_or(last);
     let text = match () {
         () if error.is_redirect() && !last.is_empty() => return last,
         () if error.is_timeout() && error.is_connect() => "timed out while connecting",

@@ -41,10 +41,10 @@ pub use credential::{Credentials, Header, Missing, expanded};
 pub use error::{FetchError, describe};
 pub use login::{Login, taken_apart};
 pub use netrc::{Machine, machines};
-pub use pace::{Pace, Unread, small};
+pub use pace::{Pace, Unread, beginning, small};
 pub use progress::Transfer;
 pub use retry::{LONGEST_SAID, Patience, Temporary, retry, retry_after};
-pub use tls::{CA_AS_SERVER, CA_SHOWN, Identity, certificates, nothing_in_common, other_name};
+pub use tls::{CA_AS_SERVER, CA_SHOWN, Identity, certificates, nothing_in_common, other_name, out_of_time};
 pub use unlike::{Came, Known, unlike_its_name};
 pub use witness::{WITNESSED, Wanted, Witnessed};
 

@@ -72,6 +72,23 @@ pub async fn small(mut response: Response, limit: u64, stall: Duration) -> Resul
     }
 }
 
+/// The beginning of an answer, of no more than `limit` bytes: what has come when the server ends it, or is silent for
+/// `stall`, or takes too long.
+pub async fn beginning(mut response: Response, limit: u64, stall: Duration) -> Vec<u8> {
+    let (mut bytes, limit) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
+    let end = Instant::now().checked_add(stall.saturating_mul(SMALL));
+    while bytes.len() < limit {
+        let silence = Instant::now().checked_add(stall);
+        let piece = match silence.into_iter().chain(end).min() {
+            Some(end) => timeout_at(end, response.chunk()).await,
+            None => Ok(response.chunk().await),
+        };
+        let Ok(Ok(Some(piece))) = piece else { break };
+        bytes.extend_from_slice(&piece[..piece.len().min(limit - bytes.len())]);
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

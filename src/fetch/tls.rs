@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -170,6 +171,45 @@ pub fn other_name(message: &str) -> Option<&'static str> {
     )
 }
 
+/// A moment that rustls names in seconds, behind `mark`.
+fn moment(text: &str, mark: &str) -> Option<Timestamp> {
+    let digits = text.split_once(mark)?.1.trim_start();
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    Timestamp::from_second(digits[..end].parse().ok()?).ok()
+}
+
+/// What rustls says of a certificate whose time is over, or has not begun, with the moments as people read them; `None`
+/// of another text.
+pub fn dated(text: &str) -> Option<String> {
+    if text.ends_with("certificate: Expired") {
+        return Some(
+            "the server's certificate expired before it began: its last day is before its first one".to_owned(),
+        );
+    }
+    let now = moment(text, "verification time")?;
+    let (moment, how, relation) = match moment(text, "not valid after") {
+        Some(end) => (end, "expired on", "ago"),
+        None => (moment(text, "not valid before")?, "is not valid before", "from now"),
+    };
+    let seconds = now.duration_since(moment).as_secs().unsigned_abs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "seconds"),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    Some(format!("the server's certificate {how} {moment}, {count} {unit} {relation}; this machine's clock says {now}"))
+}
+
+/// What helps where the time of a certificate is over or has not begun; `None` of another message.
+pub fn out_of_time(message: &str) -> Option<&'static str> {
+    let over = message.contains("certificate expired ") || message.contains("certificate is not valid before");
+    over.then_some(
+        "whoever runs the server has to renew its certificate, or the one of its CA; where this machine's clock is wrong, set \
+         that",
+    )
+}
+
 /// What helps where both sides know no common way to speak TLS; `None` of another message.
 pub fn nothing_in_common(message: &str) -> Option<&'static str> {
     let alerts = ["HandshakeFailure", "ProtocolVersion", "InsufficientSecurity"];
@@ -222,5 +262,31 @@ impl ServerCertVerifier for Blind {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_certificate_is_told_in_words() {
+        let time = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let expired = CertificateError::ExpiredContext { time: time(1_700_000_000), not_after: time(1_699_900_000) };
+        let early = CertificateError::NotValidYetContext { time: time(1_700_000_000), not_before: time(1_700_300_000) };
+        for (error, told) in [
+            (expired, "the server's certificate expired on 2023-11-13T18:26:40Z, 27 hours ago; "),
+            (early, "the server's certificate is not valid before 2023-11-18T09:33:20Z, 3 days from now; "),
+        ] {
+            let text = dated(&Error::InvalidCertificate(error).to_string()).unwrap();
+            assert_eq!(text, format!("{told}this machine's clock says 2023-11-14T22:13:20Z"));
+            assert!(out_of_time(&text).is_some());
+        }
+        assert!(dated("invalid peer certificate: Expired").is_some_and(|text| out_of_time(&text).is_some()));
+        for other in
+            ["invalid peer certificate: UnknownIssuer", "not valid after", "verification time 7 not valid after x"]
+        {
+            assert_eq!((dated(other), out_of_time(other)), (None, None));
+        }
     }
 }

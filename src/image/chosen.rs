@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use layers::digest::Digest;
+use layers::document;
 use layers::media_type::{self, Descriptor};
 use layers::path::shown;
 
@@ -48,6 +49,12 @@ pub(crate) fn listed(
         reader.leaves(entry, true, &mut all, 0)?;
     }
     Ok(select(what, &Index::new(all), platform)?.clone())
+}
+
+/// What an index says that it lists: an index or an image's manifest. `None` where its type says neither.
+fn is_listed_as(descriptor: &Descriptor) -> Option<bool> {
+    let index = media_type::is_index(&descriptor.media_type);
+    (index || media_type::is_manifest(&descriptor.media_type)).then_some(index)
 }
 
 /// Reads the documents of indexes by their descriptors.
@@ -108,9 +115,33 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
         serde_json::from_slice(bytes).map_err(|error| self.invalid(format!("its index cannot be read: {error}")))
     }
 
+    /// What an index lists as `descriptor`, and whether that is an index: it says so itself, and has to be what it is
+    /// listed as.
+    fn document(&self, descriptor: &Descriptor) -> Result<(bool, Vec<u8>), ImageError> {
+        let bytes = match is_listed_as(descriptor) {
+            Some(_) => (self.json)(descriptor)?,
+            None => (self.json)(&Descriptor { media_type: media_type::OCI_MANIFEST.to_owned(), ..descriptor.clone() })?,
+        };
+        let is_index = document::is_index(&bytes, &descriptor.media_type)
+            .map_err(|why| self.invalid(format!("its manifest {}: {why}", descriptor.digest)))?;
+        Ok((is_index, bytes))
+    }
+
+    /// True if an entry leads to an index. Where its type says neither that nor anything else, what is there does.
+    fn is_index(&self, descriptor: &Descriptor) -> bool {
+        is_listed_as(descriptor).unwrap_or_else(|| self.document(descriptor).is_ok_and(|(is_index, _)| is_index))
+    }
+
+    fn inner(&self, entry: &IndexEntry, depth: usize) -> Result<Vec<IndexEntry>, ImageError> {
+        Ok(self.index(&self.document(&self.not_too_deep(entry, depth)?.descriptor)?.1)?.manifests)
+    }
+
     fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, ImageError> {
-        serde_json::from_slice(&(self.json)(descriptor)?)
-            .map_err(|error| self.invalid(format!("its manifest cannot be read: {error}")))
+        let (is_index, bytes) = self.document(descriptor)?;
+        if is_index {
+            return Err(ImageError::nested(self.what, &descriptor.digest));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.invalid(format!("its manifest cannot be read: {error}")))
     }
 
     /// `entries` without what only is about images, or beside them (image-spec, "Guidelines for Artifact Usage"), if that
@@ -118,7 +149,7 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
     fn without_artifacts(&self, entries: Vec<IndexEntry>) -> Vec<IndexEntry> {
         let is_image = |entry: &&IndexEntry| {
             let of_image = |manifest: Manifest| no_image(&manifest.config.media_type).is_none();
-            let known = media_type::is_index(&entry.descriptor.media_type) || entry.platform.is_some();
+            let known = entry.platform.is_some() || self.is_index(&entry.descriptor);
             known || self.manifest(&entry.descriptor).is_ok_and(of_image)
         };
         let unsaid = entries.iter().filter(|entry| !entry.is_attestation()).count();
@@ -145,7 +176,7 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
     fn for_platform(&self, entries: Vec<IndexEntry>, platform: &Platform) -> Result<Descriptor, ImageError> {
         let digests: BTreeSet<Digest> = entries.iter().map(|entry| entry.descriptor.digest).collect();
         if let (Some(entry), 1) = (entries.first(), digests.len())
-            && !media_type::is_index(&entry.descriptor.media_type)
+            && !self.is_index(&entry.descriptor)
         {
             return Ok(entry.descriptor.clone());
         }
@@ -169,8 +200,8 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
         if entry.is_attestation() {
             return Ok(());
         }
-        if media_type::is_index(&entry.descriptor.media_type) {
-            let inner = self.index(&(self.json)(&self.not_too_deep(entry, depth)?.descriptor)?)?.manifests;
+        if self.is_index(&entry.descriptor) {
+            let inner = self.inner(entry, depth)?;
             let ask = ask || inner.len() > 1;
             return inner.iter().try_for_each(|entry| self.leaves(entry, ask, all, depth + 1));
         }
@@ -208,8 +239,8 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
         if let Some(entry) = entries.iter().find(|entry| entry.descriptor.digest == *digest) {
             return Ok(Some(entry.clone()));
         }
-        for entry in entries.iter().filter(|entry| media_type::is_index(&entry.descriptor.media_type)) {
-            let inner = self.index(&(self.json)(&self.not_too_deep(entry, depth)?.descriptor)?)?.manifests;
+        for entry in entries.iter().filter(|entry| self.is_index(&entry.descriptor)) {
+            let inner = self.inner(entry, depth)?;
             if let Some(found) = self.by_digest(&inner, digest, depth + 1)? {
                 return Ok(Some(found));
             }
@@ -257,7 +288,7 @@ impl<J: Fn(&Descriptor) -> Result<Vec<u8>, ImageError>> Reader<'_, J> {
     }
 
     fn said_platform(&self, descriptor: &Descriptor) -> String {
-        if media_type::is_index(&descriptor.media_type) {
+        if self.is_index(descriptor) {
             return "an index".to_owned();
         }
         let platform = self.platform(descriptor).ok().flatten();

@@ -9,9 +9,10 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use super::listing::{Listing, next_page};
+use super::listing::{Listing, Trail, next_page};
 use super::pull::{ACCEPTED, CONTENT_DIGEST, whole};
 use super::push::header;
+use super::reason::brief;
 use super::{Client, RegistryError};
 
 /// What a manifest of an artifact may have: registries need not take more (distribution-spec 1.1, "Pushing Manifests").
@@ -44,7 +45,7 @@ impl Client {
         match promised.filter(|promised| promised.starts_with("sha256:") && *promised != found) {
             None => Ok(Some(bytes)),
             Some(expected) => {
-                let reference = format!("{} ({name})", self.repository());
+                let (reference, expected) = (format!("{} ({name})", self.repository()), brief(&expected));
                 Err(RegistryError::Digest { reference, expected, found })
             }
         }
@@ -114,7 +115,7 @@ impl Client {
         let what = format!("list the tags of {}", self.repository());
         let first = format!("{}/tags/list?n={PAGE}", self.inner.base);
         let mut next = Url::parse(&first).ok();
-        let mut all = Listing::default();
+        let (mut all, mut trail) = (Listing::default(), Trail::from(&first));
         while let Some(url) = next.take() {
             let (page, following) = self
                 .retry(|| async {
@@ -141,6 +142,7 @@ impl Client {
                 reference: self.repository(),
                 message: format!("its list of tags has no end: {too_much}"),
             })?;
+            following.iter().try_for_each(|next| trail.leads_to(next)).map_err(|why| self.cut("tags", &why))?;
             next = following;
         }
         Ok(all.names)

@@ -39,8 +39,14 @@ impl Challenge {
     pub(super) fn parse(header: &[u8]) -> Vec<Self> {
         // The parser knows ASCII alone; a realm for people may be in another language.
         let text: String = header.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
-        let whole = ChallengeParser::new(&text).map_while(Result::ok);
-        whole.filter_map(|challenge| Self::known(&challenge)).collect()
+        let known = |text: &str| -> Vec<Self> {
+            let whole = ChallengeParser::new(text).map_while(Result::ok);
+            whole.filter_map(|challenge| Self::known(&challenge)).collect()
+        };
+        match ChallengeParser::new(&text).all(|challenge| challenge.is_ok()) {
+            true => known(&text),
+            false => known(&tidied(&text)),
+        }
     }
 
     fn known(challenge: &ChallengeRef<'_>) -> Option<Self> {
@@ -56,6 +62,85 @@ impl Challenge {
         };
         Some(Self::Bearer { realm: parameter("realm")?, service: parameter("service"), scope: parameter("scope") })
     }
+}
+
+/// The header as the grammar has it: one space behind a scheme, one comma between parameters, and all values in quotes.
+/// What a scheme has in the place of parameters (RFC 9110's token68) is left out: no scheme that is answered here has it.
+/// What follows a quote that is not closed is not read.
+fn tidied(header: &str) -> String {
+    let mut challenges: Vec<(&str, Vec<String>)> = Vec::new();
+    // Whether the last value is a scope that is not in quotes: its commas look like those between parameters.
+    let mut scope = false;
+    let mut rest = header.trim_start_matches(BETWEEN);
+    while !rest.is_empty() {
+        let end = rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        let value = behind.trim_start_matches(BLANK).strip_prefix('=').map(|value| value.trim_start_matches(BLANK));
+        match (value, challenges.last_mut()) {
+            // A name and a value. A token68 ends with signs of equality, and has nothing behind these.
+            (Some(value), Some((_, parameters))) if is_token(word) && !value.is_empty() && !value.starts_with('=') => {
+                let (written, behind) = match value.strip_prefix('"') {
+                    Some(inside) => match closed(inside) {
+                        Some(end) => inside.split_at(end),
+                        None => break,
+                    },
+                    None => {
+                        let end = value.find([' ', '\t', ',']).unwrap_or(value.len());
+                        (value[..end].trim_end_matches(';'), &value[end..])
+                    }
+                };
+                let in_quotes = value.starts_with('"');
+                scope = !in_quotes && word.eq_ignore_ascii_case("scope");
+                match in_quotes {
+                    true => parameters.push(format!("{word}=\"{written}\"")),
+                    false => parameters.push(format!("{word}=\"{}\"", written.replace(['"', '\\'], ""))),
+                }
+                rest = if in_quotes { &behind[1..] } else { behind };
+            }
+            (None, Some((_, parameters))) if scope && ACTIONS.contains(&word) => {
+                if let Some(last) = parameters.last_mut() {
+                    last.insert_str(last.len() - 1, &format!(",{word}"));
+                }
+                rest = behind;
+            }
+            // A scheme, or what some write behind one.
+            (value, _) => {
+                scope = false;
+                let of_scheme = challenges.last().is_some_and(|(_, parameters)| parameters.is_empty());
+                let spaced = header[..header.len() - rest.len()].trim_end_matches(BLANK).ends_with(',');
+                if value.is_none() && is_token(word) && (!of_scheme || spaced) {
+                    challenges.push((word, Vec::new()));
+                }
+                rest = match word.is_empty() || value.is_some() {
+                    true => &rest[rest.find([' ', '\t', ',']).unwrap_or(rest.len())..],
+                    false => behind,
+                };
+            }
+        }
+        rest = rest.trim_start_matches(BETWEEN);
+    }
+    let written = challenges.iter().map(|(scheme, parameters)| format!("{scheme} {}", parameters.join(", ")));
+    written.map(|challenge| challenge.trim_end().to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+const BLANK: [char; 2] = [' ', '\t'];
+const BETWEEN: [char; 4] = [' ', '\t', ',', ';'];
+/// What a scope allows (distribution's token authentication).
+const ACTIONS: [&str; 4] = ["pull", "push", "delete", "*"];
+
+/// True for what may be the name of a scheme or a parameter (RFC 9110, 5.6.2).
+fn is_token(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Where a text in quotes ends.
+fn closed(inside: &str) -> Option<usize> {
+    let mut escaped = false;
+    inside.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
 }
 
 /// How long a token is good for that does not say so (distribution's token specification).
@@ -142,6 +227,41 @@ mod tests {
         // What comes before a syntax error counts; a Bearer without a realm cannot be answered.
         assert_eq!(best(&[r#"Basic realm="x", Bearer realm="cut"#]), Some(Challenge::Basic));
         assert_eq!(best(&["Bearer service=\"x\", Basic realm=\"y\""]), Some(Challenge::Basic));
+    }
+
+    #[test]
+    fn challenges_that_the_grammar_does_not_have_are_read_as_they_are_meant() {
+        let whole = Some(Challenge::Bearer {
+            realm: "https://a.example/t?x=y".into(),
+            service: Some("r.example".into()),
+            scope: Some("repository:a/b:pull,push".into()),
+        });
+        for header in [
+            r#"Bearer  realm="https://a.example/t?x=y",service="r.example",scope="repository:a/b:pull,push""#,
+            "Bearer\trealm=\"https://a.example/t?x=y\",  service=\"r.example\",\tscope=\"repository:a/b:pull,push\"",
+            r#"Bearer realm="https://a.example/t?x=y"  ,,  service="r.example",, ,scope="repository:a/b:pull,push","#,
+            r#"Bearer ,realm="https://a.example/t?x=y", service="r.example", scope="repository:a/b:pull,push""#,
+            r#"Bearer realm="https://a.example/t?x=y" service="r.example" scope="repository:a/b:pull,push""#,
+            r#"Bearer realm = "https://a.example/t?x=y"; service = r.example; scope="repository:a/b:pull,push""#,
+            "Bearer realm=https://a.example/t?x=y,service=r.example,scope=repository:a/b:pull,push",
+            "Bearer scope=repository:a/b:pull,push,service=r.example,realm=https://a.example/t?x=y",
+            "Bearer service=r.example, realm=https://a.example/t?x=y, scope=repository:a/b:pull,push, Basic realm=x",
+            r#"Negotiate YIIab/+c==, Bearer  realm="https://a.example/t?x=y",service="r.example",scope="repository:a/b:pull,push""#,
+            r#"NTLM TlRMTVNTUAAC, Bearer realm=https://a.example/t?x=y,service="r.example",scope="repository:a/b:pull,push""#,
+            r#"Negotiate abc=, Basic realm="x", Bearer realm="https://a.example/t?x=y",service="r.example",scope="repository:a/b:pull,push""#,
+            r#"Bearer realm="https://a.example/t?x=y",service="r.example",scope="repository:a/b:pull,push", Negotiate oYG2=="#,
+            r#", Basic  realm="a \"b\", Bearer realm=no", Bearer realm="https://a.example/t?x=y",service="r.example",scope="repository:a/b:pull,push""#,
+        ] {
+            assert_eq!(best(&[header]), whole, "{header}");
+        }
+        for header in
+            ["Basic  realm=\"x\"", "Basic  realm=two words", "Negotiate abc==, Basic", "Basic  ,,", "Basic realm="]
+        {
+            assert_eq!(best(&[header]), Some(Challenge::Basic), "{header}");
+        }
+        for header in ["Negotiate Basic==", "=,=", "\"Basic\"", "Bearer  realm=", "realm=\"x\"", ",,"] {
+            assert_eq!(best(&[header]), None, "{header}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ const DOCKER: &str = "docker.io";
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct AuthFile {
     /// Of all fields, other tools write `null` where they have nothing.
-    auths: Option<BTreeMap<String, Option<Entry>>>,
+    auths: Option<BTreeMap<String, Value>>,
     cred_helpers: Option<BTreeMap<String, Option<String>>>,
     creds_store: Option<String>,
 }
@@ -46,11 +46,15 @@ pub(super) fn key(registry: &str) -> &str {
     if registry == DOCKER { DOCKER_KEY } else { registry }
 }
 
+/// True of a file without anything: what `touch` leaves, and what other tools write of nothing.
+fn is_empty(bytes: &[u8]) -> bool {
+    matches!(bytes.trim_ascii(), b"" | b"null")
+}
+
 impl AuthFile {
     /// Reads a file's content.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        // An empty file is what `touch` leaves.
-        if bytes.trim_ascii().is_empty() {
+        if is_empty(bytes) {
             return Ok(Self::default());
         }
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
@@ -79,12 +83,15 @@ impl AuthFile {
         }
         keys.extend([registry.to_owned(), format!("https://{registry}"), format!("http://{registry}")]);
         keys.extend((registry == DOCKER).then(|| DOCKER_KEY.to_owned()));
-        let known = || self.auths.iter().flatten().filter_map(|(key, entry)| Some((key, entry.as_ref()?)));
+        // What is no object says nothing, and of what other registries' entries are, nothing depends here.
+        let known = || self.auths.iter().flatten().filter(|(_, entry)| entry.is_object());
         let entry = keys.iter().find_map(|key| {
-            let same = |(known, _): &(&String, &Entry)| *known == key;
+            let same = |(known, _): &(&String, &Value)| *known == key;
             known().find(same).or_else(|| known().find(|(known, _)| known.trim_end_matches('/') == key))
         });
         if let Some((key, entry)) = entry {
+            let entry: Entry =
+                serde_json::from_value(entry.clone()).map_err(|error| format!("the entry `{key}`: {error}"))?;
             let credentials = entry
                 .credentials()
                 .ok_or_else(|| format!("`auth` of the entry `{key}` is not base64 of `USER:PASSWORD`"))?;
@@ -120,7 +127,7 @@ pub(super) fn replace(path: &Path, registry: &str, entry: Option<Value>) -> Resu
     let shown = path.display().to_string();
     let unreadable = |message: String| RegistryError::CredentialFile { path: shown.clone(), message };
     let bytes = match regular::given(path, super::FILE_LIMIT) {
-        Ok(bytes) if bytes.trim_ascii().is_empty() => b"{}".to_vec(),
+        Ok(bytes) if is_empty(&bytes) => b"{}".to_vec(),
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
         Err(error) => return Err(unreadable(error.to_string())),
@@ -193,15 +200,23 @@ mod tests {
             r#"{"auths": null, "credHelpers": null, "credsStore": null}"#,
             r#"{"auths": {"r.example": null}, "credHelpers": {"r.example": null}}"#,
             r#"{"auths": {"r.example": {"auth": null, "identitytoken": null}}}"#,
+            "null",
+            " null\n",
+            r#"{"auths": {"r.example": "x", "https://r.example": 7, "o.example": []}}"#,
+            r#"{"auths": {"r.example": [], "o.example": {"auth": 7}}}"#,
         ] {
             assert!(found(json).is_empty(), "{json}");
         }
         let json = r#"{"auths": {"r.example": {"auth": "YTox"}}, "credHelpers": null}"#;
         assert_eq!(found(json).len(), 1);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), r#"{"auths": null}"#).unwrap();
-        assert!(!replace(file.path(), "r.example", Some(entry("ann", "x"))).unwrap());
-        assert!(replace(file.path(), "r.example", None).unwrap());
+        // Of two forms of a name, the one that says something counts.
+        assert_eq!(found(r#"{"auths": {"r.example": null, "https://r.example/": {"auth": "YTox"}}}"#).len(), 1);
+        for nothing in [r#"{"auths": null}"#, "null\n"] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), nothing).unwrap();
+            assert!(!replace(file.path(), "r.example", Some(entry("ann", "x"))).unwrap());
+            assert!(replace(file.path(), "r.example", None).unwrap());
+        }
     }
 
     #[test]

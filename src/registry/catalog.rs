@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::listing::{Listing, next_page};
+use super::listing::{Listing, Trail, next_page};
 use super::scope::Scope;
 use super::{Client, RegistryError};
 
@@ -24,7 +24,7 @@ impl Client {
         let need = Scope::parse("registry:catalog:*");
         // The length of a page is the registry's to choose: some refuse a longer one.
         let first = format!("{}://{}/v2/_catalog", origin.host.scheme(), origin.host.name);
-        let (mut next, mut all) = (Url::parse(&first).ok(), Listing::default());
+        let (mut next, mut all, mut trail) = (Url::parse(&first).ok(), Listing::default(), Trail::from(&first));
         while let Some(url) = next.take() {
             let answer = self.retry(|| async {
                 let client = origin.host.client().await?;
@@ -58,7 +58,8 @@ impl Client {
             });
             let Some((page, following)) = answer.await? else { return Ok(None) };
             // Of a list without end, the beginning is enough to choose from.
-            next = all.add(page, following.is_some()).ok().and(following);
+            let goes_on = all.add(page, following.is_some()).ok().and(following);
+            next = goes_on.filter(|next| trail.leads_to(next).is_ok());
         }
         Ok(Some(all.names))
     }

@@ -2,7 +2,7 @@
 
 use super::error::hung_up;
 use super::{Reference, RegistryError};
-use crate::fetch::{CA_AS_SERVER, CA_SHOWN, nothing_in_common, other_name, proxies};
+use crate::fetch::{CA_AS_SERVER, CA_SHOWN, nothing_in_common, other_name, out_of_time, proxies};
 
 /// Proxies that stand between here and the registry.
 fn proxies_to(registry: &str) -> Vec<String> {
@@ -36,6 +36,7 @@ impl RegistryError {
             Self::Certificate { registry, message, .. } if message.contains("received fatal alert") => own(registry),
             Self::Certificate { message, .. } if message.contains(CA_AS_SERVER) => CA_SHOWN.into(),
             Self::Certificate { message, .. } if other_name(message).is_some() => other_name(message)?.into(),
+            Self::Certificate { message, .. } if out_of_time(message).is_some() => out_of_time(message)?.into(),
             Self::Certificate { registry, .. } => format!(
                 "put the registry's CA into /etc/containers/certs.d/{registry}/ca.crt, or name its directory with \
                  --cert-dir; SSL_CERT_FILE and this machine's CAs count, too"

@@ -1,10 +1,13 @@
 //! Lists that registries send page by page: how they go on, and when they have gone on for long enough.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use reqwest::Response;
 use reqwest::header::LINK;
 use url::Url;
+
+use super::reason::brief;
 
 /// More names than these nobody reads.
 const MOST: usize = 100_000;
@@ -12,6 +15,26 @@ const MOST: usize = 100_000;
 const BYTES: usize = 16 << 20;
 /// Parts in which they may come: some registries send a hundred at a time.
 const PAGES: usize = 2000;
+
+/// The pages of a list that were asked for.
+#[derive(Debug)]
+pub(super) struct Trail(BTreeSet<String>);
+
+impl Trail {
+    /// Of a list that begins at `first`.
+    pub(super) fn from(first: &str) -> Self {
+        Self(BTreeSet::from([first.to_owned()]))
+    }
+
+    /// The list goes on at `next`. An error if it was there before: a list in a circle has no end, and what is behind it
+    /// is not known.
+    pub(super) fn leads_to(&mut self, next: &Url) -> Result<(), String> {
+        match self.0.insert(next.to_string()) {
+            true => Ok(()),
+            false => Err(format!("it goes in a circle: {} comes once more", brief(next.as_str()))),
+        }
+    }
+}
 
 /// What came of a list so far.
 #[derive(Debug, Default)]
@@ -57,7 +80,7 @@ pub(super) fn following<'a>(url: &str, headers: impl Iterator<Item = Cow<'a, str
 
 /// The target of the link of a header that leads to what is next.
 fn next_of(header: &str) -> Result<Option<String>, String> {
-    let unreadable = || format!("it names its next page in a way that cannot be read: {header}");
+    let unreadable = || format!("it names its next page in a way that cannot be read: {}", brief(header));
     let mut rest = header.trim_matches([' ', '\t', ',']);
     while !rest.is_empty() {
         let link = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
@@ -117,11 +140,12 @@ fn quoted(text: &str) -> (String, &str) {
 /// `target` as it is asked for: at the server of `url`, whatever a proxy between us and the registry makes of its name.
 /// Nobody else is told who we are.
 fn at_home(url: &Url, target: &str) -> Result<Url, String> {
-    let next = url.join(target).map_err(|error| format!("its next page, {target}, is no URL: {error}"))?;
+    let next = url.join(target).map_err(|error| format!("its next page, {}, is no URL: {error}", brief(target)))?;
     if next.origin() == url.origin() {
         return Ok(next);
     }
     if !next.path().starts_with("/v2/") {
+        let target = brief(target);
         return Err(format!("its next page, {target}, is at another server, and at no place of a registry's"));
     }
     let mut home = url.clone();

@@ -1,7 +1,7 @@
 //! The ways in which a blob can be sent, and when a registry has refused one of them: few take all.
 
 use reqwest::Response;
-use reqwest::header::RANGE;
+use reqwest::header::{CONTENT_TYPE, RANGE};
 
 use super::RegistryError;
 use super::push::header;
@@ -72,7 +72,7 @@ impl Step {
             (Request::Post | Request::End, _) => false,
             (_, RegistryError::UploadLost { .. }) => self.missing >= STAYS,
             (Request::Put, error) => matches!(error.status(), Some(400 | 405 | 411 | 415 | 501)),
-            (Request::Patch, error) => matches!(error.status(), Some(405 | 415 | 501)),
+            (Request::Patch, error) => matches!(error.status(), Some(400 | 405 | 411 | 415 | 501)),
         };
         if refused {
             self.missing = 0;
@@ -87,4 +87,10 @@ pub(super) fn received(response: &Response) -> Option<u64> {
     let (_, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
     // Of nothing, too, registries say `0-0`.
     last.parse::<u64>().ok().and_then(|last| if last == 0 { Some(0) } else { last.checked_add(1) })
+}
+
+/// True for a page for people: a login's, or a proxy's.
+pub(super) fn is_html(response: &Response) -> bool {
+    header(response, CONTENT_TYPE.as_str())
+        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }

@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use layers::digest::Digest;
-use layers::media_type::{self, Descriptor, OCI_INDEX, OCI_MANIFEST};
+use layers::document;
+use layers::media_type::{self, Descriptor};
 use layers::store::{BlobWriter, StoreError};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::client::Source;
 use super::endpoint::Endpoint;
+use super::reason::brief;
 use super::waiting::Waiting;
 use super::{Client, RegistryError};
 use crate::event::{Event, Wait};
@@ -32,56 +32,6 @@ pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
 const WRONG: usize = 2;
 /// How often one looks whether another process has pulled the same blob.
 const POLL: Duration = Duration::from_millis(100);
-
-/// What a manifest says of itself.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OwnType {
-    media_type: Option<String>,
-    schema_version: Option<Value>,
-    config: Option<Value>,
-    layers: Option<Value>,
-    manifests: Option<Value>,
-}
-
-/// Types that say nothing: of servers that have files, and know of no manifests.
-const PLAIN: [&str; 5] = ["", "application/json", "text/plain", "application/octet-stream", "binary/octet-stream"];
-
-impl OwnType {
-    /// Its type, where a server says `said`. What stands in the manifest is part of its digest; a header is only what
-    /// the server thinks. Where neither says anything, what is in it does (image-spec: `mediaType` may be left out).
-    ///
-    /// One digest is one thing: what could be read as an image's manifest and as an index is neither (CVE-2021-41190).
-    fn of(self, said: String) -> Result<String, String> {
-        let (list, image) = (self.manifests.is_some(), self.config.is_some() || self.layers.is_some());
-        let said_or_own = self.media_type.as_ref().unwrap_or(&said);
-        let (index, manifest) = (media_type::is_index(said_or_own), media_type::is_manifest(said_or_own));
-        if image && (list || index) || manifest && list {
-            return Err(format!(
-                "it has fields of an index (`manifests`) and of an image's manifest (`config`, `layers`){}: whoever reads it may \
-                 take it for either",
-                if list && image { "" } else { ", by what it says that it is" }
-            ));
-        }
-        if let Some(own) = self.media_type {
-            return Ok(own);
-        }
-        if !PLAIN.contains(&said.as_str()) {
-            return Ok(said);
-        }
-        let whole = self.config.is_some_and(|it| it.is_object()) && self.layers.is_some_and(|it| it.is_array());
-        match self.schema_version.as_ref().and_then(Value::as_u64) {
-            Some(1) => Err("it is a manifest of Docker's schema 1, which is not read".into()),
-            Some(2) if list && !image && self.manifests.is_some_and(|it| it.is_array()) => Ok(OCI_INDEX.into()),
-            Some(2) if whole && !list => Ok(OCI_MANIFEST.into()),
-            _ => Err(format!(
-                "it has no `mediaType`, the server says {}, and what is in it is neither an image's manifest (`config` and \
-                 `layers`) nor an index (`manifests`)",
-                if said.is_empty() { "nothing of its type".to_owned() } else { format!("`{said}`") }
-            )),
-        }
-    }
-}
 
 impl Client {
     /// The manifest or index `name` (a tag or digest): its descriptor and its bytes, stored as a blob.
@@ -151,11 +101,10 @@ impl Client {
         if let Some(expected) = expected.filter(|expected| expected.starts_with("sha256:"))
             && expected != digest.to_string()
         {
+            let expected = brief(&expected);
             return Err(RegistryError::Digest { reference, expected, found: digest.to_string() });
         }
-        let own =
-            serde_json::from_slice::<OwnType>(&bytes).map_err(|error| invalid(format!("not a manifest: {error}")))?;
-        let media_type = own.of(said).map_err(invalid)?;
+        let media_type = document::own_type(&bytes, "the server", &said).map_err(invalid)?;
         if !media_type::is_index(&media_type) && !media_type::is_manifest(&media_type) {
             return Err(invalid(format!(
                 "`{}` is not an image: Docker's schema 1 and artifacts are not read",
@@ -287,12 +236,20 @@ impl Client {
         if start > 0 && start == descriptor.size {
             return Ok(());
         }
-        let response = from.send(&what, |client| {
-            // The digest is that of the bytes as they lie there.
-            let request = client.get(&url).header(ACCEPT_ENCODING, "identity");
-            if start == 0 { request } else { request.header(RANGE, format!("bytes={start}-")) }
-        });
-        let mut response = response.await?;
+        let ask = async |start: u64| {
+            let response = from.send(&what, |client| {
+                // The digest is that of the bytes as they lie there.
+                let request = client.get(&url).header(ACCEPT_ENCODING, "identity");
+                if start == 0 { request } else { request.header(RANGE, format!("bytes={start}-")) }
+            });
+            response.await
+        };
+        let mut response = ask(start).await?;
+        // One that sends no such part may send all of it.
+        let other_part = response.status() == StatusCode::PARTIAL_CONTENT && begins_at(&response) != Some(start);
+        if start > 0 && (other_part || response.status() == StatusCode::RANGE_NOT_SATISFIABLE) {
+            response = ask(0).await?;
+        }
         // A page in the place of a blob is nothing to go on with.
         let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         let other = response.content_length() != Some(descriptor.size);

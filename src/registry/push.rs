@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION}
 use reqwest::{Response, StatusCode};
 
 use super::pull::CONTENT_DIGEST;
+use super::reason::brief;
 use super::scope::Scope;
 use super::upload::Upload;
 use super::{Client, RegistryError};
@@ -120,7 +121,8 @@ impl Client {
             let response =
                 origin.send_for(&need, &what, client, |client| client.post(&url).header(CONTENT_LENGTH, 0)).await?;
             match response.status() {
-                StatusCode::CREATED => self.keeps_what_was_sent(&response, &descriptor.digest).map(|()| true),
+                // One that took over something else has not got this.
+                StatusCode::CREATED => Ok(self.keeps_what_was_sent(&response, &descriptor.digest).is_ok()),
                 // Not what the specification says: the blob itself has to be there.
                 StatusCode::OK => {
                     Ok(self.presence(&descriptor.digest, Some(descriptor.size)).await? == Presence::There)
@@ -257,7 +259,7 @@ impl Client {
             None => Ok(()),
             Some(found) => Err(RegistryError::Invalid {
                 reference: self.reference().to_string(),
-                message: format!("{sent} was sent, and the registry keeps {found}"),
+                message: format!("{sent} was sent, and the registry keeps {}", brief(found)),
             }),
         }
     }

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 /// Nobody reads more errors than these, or more characters.
 const MOST: usize = 16;
-const LONGEST: usize = 2000;
+const LONGEST: usize = 600;
+/// What is quoted of an address, a digest or a header.
+const BRIEF: usize = 200;
 /// Beginnings of a page, in small letters.
 const PAGES: [&[u8]; 4] = [b"<!doctype html", b"<html", b"<head", b"<body"];
 
@@ -36,11 +38,25 @@ pub(super) fn title(page: &[u8]) -> String {
     title.filter(|title| !title.is_empty()).map_or_else(String::new, |title| format!(", `{title}`"))
 }
 
+/// The beginning of what a server wrote in a place where there is little to say, on one line.
+pub(super) fn brief(text: &str) -> String {
+    cut(text, BRIEF)
+}
+
 /// As it goes to a terminal.
 fn line(text: &str) -> String {
+    cut(text, LONGEST)
+}
+
+/// One line of at most `most` characters.
+fn cut(text: &str, most: usize) -> String {
+    // Of much more nothing is left anyway.
+    let end = text.char_indices().nth(most * 8).map_or(text.len(), |(at, _)| at);
     let words: Vec<String> =
-        text.split_whitespace().map(|word| word.chars().filter(|c| !steers(*c)).collect()).collect();
-    words.join(" ").chars().take(LONGEST).collect()
+        text[..end].split_whitespace().map(|word| word.chars().filter(|c| !steers(*c)).collect()).collect();
+    let line = words.join(" ");
+    let more = end < text.len() || line.chars().nth(most).is_some();
+    if more { line.chars().take(most).chain(['…']).collect() } else { line }
 }
 
 fn of_value(value: &Value) -> String {
@@ -164,7 +180,10 @@ mod tests {
         ] {
             assert_eq!(reason(body.as_bytes()), told, "{body}");
         }
-        assert_eq!(reason(&b"x".repeat(5000)).len(), LONGEST);
+        assert_eq!(reason(&b"x".repeat(LONGEST)), "x".repeat(LONGEST));
+        for length in [LONGEST + 1, 100_000] {
+            assert_eq!(reason(&b"x".repeat(length)), format!("{}…", "x".repeat(LONGEST)));
+        }
         assert_eq!(reason(b"\xff\xfe"), "\u{fffd}\u{fffd}");
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::amend::Amended;
-use super::listing::next_page;
+use super::listing::{Trail, next_page};
 use super::{Client, RegistryError};
 
 /// Parts in which a registry may send its list.
@@ -199,9 +199,17 @@ impl Client {
     }
 
     async fn own_list(&self, subject: &Digest) -> Result<Own, RegistryError> {
+        match self.own_pages(subject).await {
+            // A list that does not come whole is none: what is missing of it may be what is looked for.
+            Err(error @ RegistryError::Invalid { .. }) => Ok(Own::Broken(error)),
+            own => own,
+        }
+    }
+
+    async fn own_pages(&self, subject: &Digest) -> Result<Own, RegistryError> {
         let what = format!("list what is attached to {subject} of {}", self.reference());
         let first = format!("{}/referrers/{subject}", self.inner.base);
-        let (mut url, mut all, mut sum) = (first.clone(), Vec::new(), 0_usize);
+        let (mut url, mut all, mut sum, mut trail) = (first.clone(), Vec::new(), 0_usize, Trail::from(&first));
         for _ in 0..MOST_PAGES {
             let page = self.retry(|| async {
                 let response =
@@ -229,6 +237,7 @@ impl Client {
                 None => return Err(self.cut("what is attached", "a later part of it is no index")),
             }
             let Some(next) = next else { return Ok(Own::Listed(all)) };
+            trail.leads_to(&next).map_err(|why| self.cut("what is attached", &why))?;
             url = next.to_string();
         }
         Err(self.cut("what is attached", &format!("it has more than {MOST_PAGES} parts")))

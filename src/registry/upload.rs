@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use layers::media_type::Descriptor;
 use layers::store::StoreError;
@@ -14,11 +13,11 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::manner::{Manner, Request, Step, received};
+use super::manner::{Manner, Request, Step, is_html, received};
 use super::pull::CONTENT_DIGEST;
 use super::push::{Presence, header};
 use super::scope::Scope;
-use super::waiting::Waiting;
+use super::waiting::{Waiting, stalled};
 use super::{Client, Pushed, RegistryError};
 use crate::fetch::{Temporary, Transfer};
 use crate::tasks::aside;
@@ -215,8 +214,12 @@ impl<'a> Upload<'a> {
         if let Some(least) = least.filter(|_| self.manner == Manner::Stream) {
             self.manner = Manner::Chunks(least.max(CHUNK));
         }
-        let location = self.next(&response)?;
-        let location = location.ok_or_else(|| self.invalid("the registry does not say where to upload to"))?;
+        let Some(location) = self.next(&response)? else {
+            return Err(match is_html(&response) {
+                true => self.client.failure(&self.what, response).await,
+                false => self.invalid("the registry does not say where to upload to"),
+            });
+        };
         self.session = Some(Session { location, offset: 0 });
         Ok(())
     }
@@ -229,6 +232,8 @@ impl<'a> Upload<'a> {
         let response = self.send(start, length, |client| client.patch(location.clone()).header(CONTENT_RANGE, &range));
         let response = response.await?;
         match response.status() {
+            // A page, in whose place nothing was taken.
+            StatusCode::OK if is_html(&response) => return Err(self.client.failure(&self.what, response).await),
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED | StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(self.missing()),
             StatusCode::RANGE_NOT_SATISFIABLE => return Err(self.lost()),
@@ -384,17 +389,5 @@ impl<'a> Upload<'a> {
         };
         self.manner = Manner::Chunks(size);
         size >= SMALLEST
-    }
-}
-
-/// Ends when nothing has moved for `patience`, or a little longer.
-async fn stalled(moved: &AtomicU64, patience: Duration) {
-    let mut before = None;
-    loop {
-        let now = moved.load(Ordering::Relaxed);
-        if before.replace(now) == Some(now) {
-            return;
-        }
-        tokio::time::sleep(patience).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Registries that are asked too often (429), or are in trouble: how long they are waited for, and what is said meanwhile.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,18 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Ends when nothing has moved for `patience`, or a little longer.
+pub(super) async fn stalled(moved: &AtomicU64, patience: Duration) {
+    let mut before = None;
+    loop {
+        let now = moved.load(Ordering::Relaxed);
+        if before.replace(now) == Some(now) {
+            return;
+        }
+        tokio::time::sleep(patience).await;
     }
 }
 

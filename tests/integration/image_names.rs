@@ -121,6 +121,63 @@ fn indexes_in_indexes_are_read_as_deep_as_anybody_writes_them() {
     build(&store, &layout.base("")).fails(1);
 }
 
+#[test]
+fn what_a_layout_lists_says_itself_what_it_is() {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let (store, layout) = (Store::new(), Layout::new());
+    let image = marked(&layout, "one");
+    let nested = layout.nested(std::slice::from_ref(&image));
+    let listed = |entry: &Value, kind: &str| {
+        let mut entry = entry.clone();
+        entry["mediaType"] = json!(kind);
+        entry
+    };
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let changed = |entry: &Value, change: &dyn Fn(&mut Value)| {
+        let mut document = read(&layout.blob(digest(entry)));
+        change(&mut document);
+        layout.put(entry["mediaType"].as_str().unwrap(), document.to_string().as_bytes())
+    };
+    let tar = |layout: &Layout| {
+        let tar = store.path().join("o.tar");
+        tool("tar", &["-C", text(&layout.path()), "-cf", text(&tar), "."]).ok();
+        format!("oci-archive:{}", text(&tar))
+    };
+    // A type that says nothing leaves it to the document.
+    let untyped = changed(&nested, &|document| _ = document.as_object_mut().unwrap().remove("mediaType"));
+    for kind in ["", "application/json", "application/x-other"] {
+        for entry in [&image, &nested, &untyped] {
+            layout.index(&[listed(entry, kind)]);
+            assert_eq!(mark(&store, &layout.base("")), "one", "{kind}");
+            assert_eq!(mark(&store, &layout.base(&format!("@{}", digest(&image)))), "one", "{kind}");
+            assert_eq!(mark(&store, &tar(&layout)), "one", "{kind}");
+        }
+    }
+    // What is one thing by its index and another one by itself is read by nobody.
+    let inner = layout.nested(&[listed(&nested, MANIFEST)]);
+    let both = changed(&image, &|document| document["manifests"] = json!([image]));
+    let said_index = changed(&image, &|document| document["mediaType"] = json!(INDEX));
+    let said_manifest = changed(&nested, &|document| document["mediaType"] = json!(MANIFEST));
+    for (entry, said) in [
+        (listed(&image, INDEX), "its index lists it as an index, and it is an image's manifest itself"),
+        (listed(&nested, MANIFEST), "its index lists it as an image's manifest, and it is an index itself"),
+        (listed(&untyped, MANIFEST), "may take it for either"),
+        (inner, "its index lists it as an image's manifest, and it is an index itself"),
+        (both.clone(), "may take it for either"),
+        (listed(&both, INDEX), "may take it for either"),
+        (listed(&both, ""), "may take it for either"),
+        (said_index, "may take it for either"),
+        (said_manifest, "may take it for either"),
+    ] {
+        layout.index(std::slice::from_ref(&entry));
+        for base in [layout.base(""), tar(&layout)] {
+            let told = build(&store, &base).fails(1).stderr;
+            assert!(told.contains(said), "{entry}: {told}");
+        }
+    }
+}
+
 /// What `docker save` writes of images with these names, each of layers of one.
 fn saved(place: &Path, images: &[(&str, &[&str], &[&str])]) -> String {
     let list: Vec<Value> = images

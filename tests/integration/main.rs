@@ -92,6 +92,7 @@ mod registry_quirks;
 mod registry_quirks_documents;
 mod registry_quirks_hosts;
 mod registry_quirks_pages;
+mod registry_quirks_uploads;
 mod registry_tls;
 mod releases;
 mod reordered;

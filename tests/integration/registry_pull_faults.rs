@@ -94,6 +94,14 @@ fn blobs() -> Vec<Case> {
             "another part comes than was asked for",
             [get(BLOB, Fault::Truncate(60)).times(3), get(BLOB, header("Content-Range", "bytes 7-99/100")).times(1)],
         ),
+        works(
+            "the part that was asked for never comes",
+            [get(BLOB, Fault::Truncate(60)).times(3), get(BLOB, header("Content-Range", "bytes 7-99/100")).always()],
+        ),
+        works(
+            "there is no such part as was asked for",
+            [get(BLOB, Fault::Truncate(60)), get(BLOB, Fault::status(416))],
+        ),
         works("nobody sends the blob", [get(BLOB, Fault::Silence)]),
         works("a blob stalls", [get(BLOB, Fault::Stall(90))]),
         works("blobs are slow", [get(BLOB, Fault::Slow).always()]),

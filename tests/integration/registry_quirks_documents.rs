@@ -49,6 +49,15 @@ fn lists(request: &Request<'_>, answer: Answer) -> Option<Answer> {
     request.is("GET", "/referrers/").then_some(answer)
 }
 
+/// A list of nothing, of which each page leads to the one of that number behind it.
+fn paged(request: &Request<'_>, number: fn(usize) -> usize) -> Option<Answer> {
+    let (path, query) = request.path.split_once('?').unwrap_or((request.path, "page=0"));
+    let page: usize = query.trim_start_matches("page=").parse().unwrap_or(0);
+    let link = format!("<{path}?page={}>; rel=\"next\"", number(page + 1));
+    let body = r#"{"schemaVersion":2,"manifests":[]}"#;
+    lists(request, Answer("200 OK", INDEX.into(), body.into()).with("Link", &link))
+}
+
 fn wants_a_name() -> Answer {
     Answer::of("401 Unauthorized").with("WWW-Authenticate", "Basic realm=\"x\"")
 }
@@ -112,6 +121,8 @@ const QUIRKS: &[Quirk] = &[
     ),
     works("the list is forbidden", |_, request| lists(request, Answer::of(FORBIDDEN)), &[], 2),
     works("the list is not implemented", |_, request| lists(request, Answer::of("501 Not Implemented")), &[], 2),
+    works("the list goes in a circle", |_, request| paged(request, |page| page % 3), &[], 2),
+    works("the list has no end", |_, request| paged(request, |page| page), &[], 2),
     works("the list is not acceptable", |_, request| lists(request, Answer::of("406 Not Acceptable")), &[], 2),
     works("the list is in trouble", |_, request| lists(request, Answer::of("500 Internal Server Error")), &[], 2),
     works("the list is not there now", |_, request| lists(request, Answer::of("503 Service Unavailable")), &[], 2),
@@ -214,31 +225,61 @@ fn a_list_that_does_not_work_is_told_where_nothing_is_under_its_tag() {
 }
 
 #[test]
-fn a_document_is_found_whatever_the_list_says_that_it_is() {
-    // As go-containerregistry's: it lists the type of the config, and no annotations.
-    let registry = MemoryRegistry::odd(|state, request| {
-        let subject = request.path.rsplit('/').next().unwrap().to_owned();
-        request.is("GET", "/referrers/").then(|| {
-            let listed = state.manifests.iter().filter(|(name, bytes)| {
-                let manifest: Value = serde_json::from_slice(bytes).unwrap();
-                name.contains(':') && manifest["subject"]["digest"] == subject.as_str()
-            });
-            let listed = listed.map(|(name, bytes)| {
-                json!({
-                    "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": name, "size": bytes.len(),
-                    "artifactType": "application/vnd.oci.empty.v1+json",
-                })
-            });
-            let index = json!({"schemaVersion": 2, "manifests": listed.collect::<Vec<_>>()});
-            Answer("200 OK", INDEX.into(), index.to_string().into())
+fn a_list_without_an_end_is_told_where_nothing_is_under_its_tag() {
+    let circle = MemoryRegistry::odd(|_, request| paged(request, |page| page % 3));
+    let endless = MemoryRegistry::odd(|_, request| paged(request, |page| page));
+    for (registry, said, most) in [(circle, "goes in a circle: ", 5), (endless, "more than 32 parts", 40)] {
+        let image = registry.image("team/x:1");
+        images().push("small:1", &image).ok();
+        let mut sbom = Store::new().alloy(&["sbom", &image]);
+        quiet(&mut sbom);
+        let ended = run(&mut sbom).fails(4);
+        for part in ["its list of what is attached", "does not come whole", said] {
+            assert!(ended.stderr.contains(part), "no `{part}`: {}", ended.stderr);
+        }
+        let asked = registry.look(|state| state.asked.iter().filter(|line| line.contains("/referrers/")).count());
+        assert!(asked <= most, "{asked}");
+    }
+}
+
+/// A list of all that refers to an image, without annotations, where `said` says of each kind what it is listed as.
+fn listed_as(state: &State, request: &Request<'_>, said: fn(&str) -> &'static str) -> Option<Answer> {
+    let subject = request.path.rsplit('/').next().unwrap().to_owned();
+    let all = state.manifests.iter().filter_map(|(name, bytes)| {
+        let manifest: Value = serde_json::from_slice(bytes).unwrap();
+        let about = name.contains(':') && manifest["subject"]["digest"] == subject.as_str();
+        about.then(|| {
+            json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": name, "size": bytes.len(),
+                "artifactType": said(manifest["artifactType"].as_str().unwrap()),
+            })
         })
     });
-    let image = registry.image("team/x:1");
-    images().push("documented:1", &image).ok();
-    for (command, part) in [("sbom", "SPDX-2.3"), ("provenance", "slsa.dev/provenance/v1")] {
-        let mut show = Store::new().alloy(&[command, &image]);
-        quiet(&mut show);
-        assert!(run(&mut show).ok().stdout.contains(part), "{command}");
+    let index = json!({"schemaVersion": 2, "manifests": all.collect::<Vec<_>>()});
+    lists(request, Answer("200 OK", INDEX.into(), index.to_string().into()))
+}
+
+#[test]
+fn a_document_is_found_whatever_the_list_says_that_it_is() {
+    // As go-containerregistry's: it lists the type of the config.
+    let unknown =
+        MemoryRegistry::odd(|state, request| listed_as(state, request, |_| "application/vnd.oci.empty.v1+json"));
+    // Each is said to be what the other one is.
+    let swapped = MemoryRegistry::odd(|state, request| {
+        listed_as(state, request, |kind| match kind {
+            "application/vnd.in-toto+json" => "application/spdx+json",
+            _ => "application/vnd.in-toto+json",
+        })
+    });
+    for registry in [unknown, swapped] {
+        let image = registry.image("team/x:1");
+        images().push("documented:1", &image).ok();
+        for (command, part) in [("sbom", "SPDX-2.3"), ("provenance", "slsa.dev/provenance/v1")] {
+            let mut show = Store::new().alloy(&[command, &image]);
+            quiet(&mut show);
+            let shown = run(&mut show).ok().stdout;
+            assert!(shown.contains(part), "{command}: {shown}");
+        }
     }
 }
 

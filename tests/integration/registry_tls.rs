@@ -58,16 +58,28 @@ fn a_server_that_is_its_own_authority() {
     }
     push(&registry, "self:3", &[]).fails(4);
     // Name and time are looked at as ever.
-    for (place, address, days, said) in
-        [("name", "127.0.0.2", "2", "not valid for"), ("time", "127.0.0.1", "-1", "expired")]
-    {
+    for (place, address, days, said) in [
+        ("name", "127.0.0.2", "2", "not valid for"),
+        ("time", "127.0.0.1", "-1", "expired"),
+        ("end", "127.0.0.1", "0", "expired"),
+    ] {
         let authority = Authority::self_signed(address, days);
         let registry = Registry::tls(&authority, "", None);
+        // Moments are whole seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
         let certificates = authority.certs(&home.path().join(place), false);
         let refused = push(&registry, "self:1", &["--cert-dir", text(&certificates)]).fails(4);
         assert!(refused.stderr.to_lowercase().contains(said), "{place}: {}", refused.stderr);
         let hint = "the certificate is for other names";
         assert_eq!(refused.stderr.contains(hint), place == "name", "{place}: {}", refused.stderr);
+        let told: &[&str] = match place {
+            "end" => &["certificate expired on 20", " ago; ", "clock says 20", "has to renew its certificate"],
+            "time" => &["certificate expired before it began", "has to renew its certificate"],
+            _ => &[],
+        };
+        for part in told.iter().chain([&registry.address.as_str()]) {
+            assert!(refused.stderr.contains(part), "no `{part}`: {}", refused.stderr);
+        }
     }
 }
 

@@ -46,7 +46,9 @@ fn pages_in_the_place_of_uploads_are_named() {
     });
 }
 
-const MOUNTS: &[(&str, fn(&str) -> Answer)] = &[
+type Mount = fn(&str) -> Answer;
+
+const MOUNTS: &[(&str, Mount)] = &[
     ("202 without a place", |_| Answer::of("202 Accepted")),
     ("202 with a place", |_| Answer::of("202 Accepted").with("Location", "/v2/team/b/blobs/uploads/0")),
     ("200, and nothing is there", |_| Answer::of("200 OK")),

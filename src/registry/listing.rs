@@ -182,6 +182,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_page_that_comes_once_more_is_a_circle() {
+        let page = |number: usize| Url::parse(&format!("https://r.example/v2/a/tags/list?last={number}")).unwrap();
+        let mut trail = Trail::from(page(0).as_str());
+        assert_eq!([1, 2].map(|number| trail.leads_to(&page(number))), [Ok(()), Ok(())]);
+        for number in [0, 1, 2] {
+            assert!(trail.leads_to(&page(number)).unwrap_err().contains("goes in a circle"));
+        }
+        assert_eq!(trail.leads_to(&page(3)), Ok(()));
+    }
+
     const URL: &str = "https://r.example/v2/a/tags/list?n=4";
 
     fn next(headers: &[&str]) -> Result<Option<String>, String> {

@@ -5,6 +5,7 @@ use layers::media_type::{self, Descriptor};
 use serde_json::Value;
 
 use super::{Client, RegistryError};
+use crate::json;
 
 /// How often others may be quicker.
 const ROUNDS: u32 = 8;
@@ -32,7 +33,7 @@ impl Client {
             for blob in &blobs {
                 self.push_blob(blob).await?;
             }
-            let bytes = serde_json::to_vec(&manifest).unwrap_or_default();
+            let bytes = json::bytes(&manifest);
             self.put_manifest(tag, media_type, &bytes).await?;
         }
         Err(self.unusable(tag, "others write there all the time: try again later"))

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::amend::Amended;
 use super::listing::{Trail, next_page};
 use super::{Client, RegistryError};
+use crate::json;
 
 /// Parts in which a registry may send its list.
 const MOST_PAGES: usize = 32;
@@ -95,7 +96,7 @@ impl Artifact<'_> {
             subject: self.subject,
             annotations: &self.annotations,
         };
-        serde_json::to_vec(&manifest).unwrap_or_default()
+        json::bytes(&manifest)
     }
 }
 
@@ -305,7 +306,7 @@ fn with_entries(index: Option<Value>, entries: &[Referrer]) -> Result<Option<Ame
     let before = listed.len();
     for entry in entries {
         if !listed.iter().any(|other| other["digest"] == json!(entry.descriptor.digest)) {
-            listed.push(serde_json::to_value(entry).unwrap_or_default());
+            listed.push(json::value(entry));
         }
     }
     let added = listed.len() > before;

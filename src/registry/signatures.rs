@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::amend::Amended;
 use super::{Client, RegistryError};
+use crate::json;
 
 /// A payload of the store that was signed.
 #[derive(Clone, Debug)]
@@ -70,7 +71,7 @@ fn config(manifest: &Value) -> Vec<u8> {
         "history": vec![json!({"created": "0001-01-01T00:00:00Z"}); diff_ids.len()],
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
-    serde_json::to_vec(&config).unwrap_or_default()
+    json::bytes(&config)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ fn a_directory_as_input_is_refused() {
     image();
     let script = "\"$0\" run terminal cat /proc/self/fd/0/etc/passwd < /";
     for mode in MODES {
-        let ended = as_root(mode, "sh", &["-c", script, ALLOY]).fails(1);
+        let ended = as_root(mode, "sh", &["-c", script, ALLOY]).fails(125);
         assert!(ended.stderr.contains("standard input is a directory"), "{mode}: {}", ended.stderr);
         assert_eq!(ended.stdout, "");
     }

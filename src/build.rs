@@ -171,14 +171,14 @@ pub fn build(
             // Of every layer at most once: it is not believed again.
             Err(BuildError::Lost { digest, reason }) if !base.contains(&digest) => {
                 let error = blobs::lose(resolver, digest, reason)?;
-                resolver.reporter.event(Event::Warning(format!("{error}; it is made again")));
+                resolver.reporter().event(Event::Warning(format!("{error}; it is made again")));
             }
             Err(BuildError::Lost { digest, reason }) => {
                 let reason = format!("it is one of the base {}, and {reason}", lowered.base);
                 return Err(BuildError::Lost { digest, reason });
             }
             Err(error @ BuildError::Claim { .. }) => {
-                resolver.reporter.event(Event::Warning(format!("{error}; the archive is believed")));
+                resolver.reporter().event(Event::Warning(format!("{error}; the archive is believed")));
                 resolved = resolve(resolver, directory, &lowered, options)?;
             }
             done => return done,
@@ -207,7 +207,7 @@ fn make(
     let lasts = forecast::lasts(resolver, &lowered.name)?;
     let missing = &plan.layers[found.len()..];
     let works = foreign::before(resolver, &lowered, &base, &inputs, missing, &lasts, &options.no_cache)?;
-    agent::before(resolver.ssh, missing, &lasts, &options.no_cache)?;
+    agent::before(resolver.ssh(), missing, &lasts, &options.no_cache)?;
     forecast::because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
     let (cached, others) = plan.layers.split_at(found.len());
     resolver.witnessed(steps_of(&plan.layers))?;
@@ -298,8 +298,8 @@ fn report(resolver: &Resolver<'_>, base: Option<&str>, plan: &Plan, found: &[Lay
     let count = plan.layers.len();
     let cached = |name: &str, index, outcome, size| {
         let id = Id::next();
-        resolver.reporter.event(Event::LayerStarted { id, name: name.to_owned(), index, count });
-        resolver.reporter.event(Event::LayerEnded { id, outcome, size });
+        resolver.reporter().event(Event::LayerStarted { id, name: name.to_owned(), index, count });
+        resolver.reporter().event(Event::LayerEnded { id, outcome, size });
     };
     if let Some(base) = base {
         cached(base, 0, "cached", None);

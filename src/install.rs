@@ -94,24 +94,24 @@ pub fn install(
     host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
     let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
-    prepared.tell(resolver.reporter);
+    prepared.tell(resolver.reporter());
     prepared.undo_forsaken(resolver.store, host.files())?;
-    prepared.undo_reordered(resolver.store, host.files(), resolver.reporter)?;
+    prepared.undo_reordered(resolver.store, host.files(), resolver.reporter())?;
     let stays = match options.repair {
         true => repair::plan(resolver.store, host.files(), resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),
     };
     let pending = prepared.pending(resolver.store, host.files())?;
-    check::suite(host.files(), blueprint, resolver.reporter);
+    check::suite(host.files(), blueprint, resolver.reporter());
     let developer = lowered.developer.as_deref();
-    check::users(&mut host, &prepared.steps, developer, |at| pending[at], resolver.reporter)?;
+    check::users(&mut host, &prepared.steps, developer, |at| pending[at], resolver.reporter())?;
     let to_do = || prepared.steps.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(step, _)| *step);
-    ensure_agent(resolver.ssh, to_do())?;
+    ensure_agent(resolver.ssh(), to_do())?;
     if to_do().any(Step::runs_programs) {
         host.try_commands()?;
     }
-    if let Some(ssh) = resolver.ssh {
-        host.set_ssh(ssh.clone(), resolver.runtime.clone());
+    if let Some(ssh) = resolver.ssh() {
+        host.set_ssh(ssh.clone(), resolver.runtime().clone());
     }
     let fetches = Fetches::start(resolver, directory, &sources, to_do());
     let state = State {

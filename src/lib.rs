@@ -18,6 +18,7 @@ pub mod attest;
 pub mod build;
 pub mod cache;
 pub mod cli;
+pub mod context;
 pub mod debian;
 pub mod fetch;
 pub mod hub;

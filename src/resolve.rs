@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use layers::compress::Compression;
 use layers::digest::Digest;
 use layers::key::KeyHasher;
 use layers::media_type::{self, Descriptor};
@@ -13,14 +12,15 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::cache::{self, Place, SUITE, SUITES, Team, elsewhere};
-use crate::debian::{self, BaseOptions, BasePlan, Contents, Releases, Seen};
+use crate::context::{Context, now};
+use crate::debian::{self, BasePlan, Contents, Releases, Seen};
 use crate::event::{Event, Reporter, Wait};
 use crate::fetch::Fetcher;
 use crate::image::{self, BaseRef, Image, ImageError, Index, Manifest, NO_PLATFORM};
 use crate::lock::ArchivePin;
 use crate::op::{Source, Step};
 use crate::plan::Platform;
-use crate::registry::{Client, Reference, Registries, RegistryError};
+use crate::registry::{Client, Reference, RegistryError};
 use crate::ssh::Ssh;
 
 mod crates;
@@ -37,6 +37,7 @@ mod named;
 mod owners;
 mod packages;
 mod pin;
+mod request;
 mod rootfs;
 mod team;
 mod tree;
@@ -48,9 +49,9 @@ pub use error::ResolveError;
 pub use excludes::unused;
 pub use files::{local, taken};
 pub use foreign::from_urls;
-pub use kept::Kept;
 pub use meant::Other;
 pub use packages::Asked;
+pub use request::Request;
 pub use tree::{Member, copies, members, taken_tree};
 
 const BASES: &str = "bases";
@@ -90,50 +91,50 @@ pub struct Base {
     pub image: Image,
 }
 
-/// What resolving needs.
+/// Resolves what a request asks for.
+#[derive(Clone, Copy)]
 pub struct Resolver<'a> {
-    /// The store.
+    /// What the process works with.
+    pub context: &'a Context,
+    /// What is asked for.
+    pub request: &'a Request,
+    /// The store: what the team's key vouches for, where one is demanded.
     pub store: &'a Store,
-    /// Downloads.
-    pub fetcher: &'a Fetcher,
-    /// Runs what waits for the network.
-    pub runtime: &'a Handle,
-    /// Who hears of it.
-    pub reporter: &'a Reporter,
-    /// Registries, and how they are reached.
-    pub registries: &'a Registries,
-    /// Where distributions are.
-    pub archive: &'a BaseOptions,
     /// What the image is for.
     pub platform: &'a Platform,
-    /// Of layers that are made from root file systems.
-    pub compression: Compression,
-    /// Ask again, whatever was learnt before.
-    pub pull: bool,
-    /// Downloads without a digest are refused.
-    pub locked: bool,
-    /// What the lockfile says of a base that is made from packages.
-    pub pin: Option<&'a ArchivePin>,
-    /// Where packages are that the archive has lost, as the lockfile says.
-    pub mirror: Option<&'a str>,
-    /// What of it was needed.
-    pub kept: &'a Kept,
-    /// The directory that a base on this machine has to be in; `None` where whoever runs alloy names it.
-    pub base_within: Option<&'a Path>,
-    /// Who shares caches.
-    pub team: &'a Team,
-    /// The agent that commands that clone are lent.
-    pub ssh: Option<&'a Ssh>,
-    /// Now, in seconds since 1970.
-    pub now: i64,
 }
 
 type Result<T> = std::result::Result<T, ResolveError>;
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    /// Who hears of what happens.
+    pub fn reporter(&self) -> &'a Reporter {
+        self.context.reporter()
+    }
+
+    /// Runs what waits for the network.
+    pub fn runtime(&self) -> &'a Handle {
+        self.context.runtime.handle()
+    }
+
+    /// Downloads.
+    pub fn fetcher(&self) -> &'a Fetcher {
+        &self.request.fetcher
+    }
+
+    /// Who shares caches.
+    pub fn team(&self) -> &'a Team {
+        self.request.team()
+    }
+
+    /// The agent that commands that clone are lent.
+    pub fn ssh(&self) -> Option<&'a Ssh> {
+        self.context.ssh.as_ref()
+    }
+
     /// A client for a repository.
     pub fn client(&self, reference: &Reference) -> Result<Client> {
-        Ok(self.registries.client(reference, self.store, self.reporter)?)
+        Ok(self.context.registries().client(reference, self.store, self.reporter())?)
     }
 
     /// Resolves a base.
@@ -145,7 +146,7 @@ impl Resolver<'_> {
         let recorded = matches!(reference, BaseRef::Registry(_) | BaseRef::Deb { .. });
         let key = self.base_key(text);
         if recorded
-            && !self.pull
+            && !self.request.pull
             && let Some(base) = cache::get::<Base>(self.store, BASES, &key)?
             && self.reachable(&base)
         {
@@ -165,8 +166,8 @@ impl Resolver<'_> {
 
     fn base_key(&self, text: &str) -> String {
         let mut key = KeyHasher::new("base").with(text).with(self.platform.to_string());
-        key.part(self.archive.mirror.as_deref().unwrap_or_default());
-        if let Some(pin) = self.pin {
+        key.part(self.request.archive.mirror.as_deref().unwrap_or_default());
+        if let Some(pin) = &self.request.pin {
             key.part(Releases::pinned(text, self.platform.debian_arch(), pin).identity().as_bytes());
         }
         key.finish().hex()
@@ -176,14 +177,14 @@ impl Resolver<'_> {
         let image = match reference {
             BaseRef::Registry(reference) => {
                 let full = named::full(reference);
-                self.reporter.event(Event::Note(format!("resolving {full}")));
-                let _wait = Wait::start(self.reporter, format!("an answer about {full}"));
+                self.reporter().event(Event::Note(format!("resolving {full}")));
+                let _wait = Wait::start(self.reporter(), format!("an answer about {full}"));
                 return self.registry(reference).map_err(|error| named::told(error, reference));
             }
             BaseRef::Local(reference) => return Err(ResolveError::NotLocal { name: reference.to_string() }),
             BaseRef::Deb { suite, contents } => {
-                self.reporter.event(Event::Note(format!("resolving {reference}")));
-                let _wait = Wait::start(self.reporter, format!("an answer about {reference}"));
+                self.reporter().event(Event::Note(format!("resolving {reference}")));
+                let _wait = Wait::start(self.reporter(), format!("an answer about {reference}"));
                 return self.archive(suite, contents);
             }
             BaseRef::Scratch => return Ok(rootfs::empty()),
@@ -217,13 +218,13 @@ impl Resolver<'_> {
         let what = reference.to_string();
         let sent = |error: ImageError| error.sent::<ResolveError>(&what);
         let invalid = |error: serde_json::Error| sent(ImageError::invalid(&what, error.to_string()));
-        let (mut descriptor, mut bytes) = self.runtime.block_on(client.manifest(&reference.manifest()))?;
+        let (mut descriptor, mut bytes) = self.runtime().block_on(client.manifest(&reference.manifest()))?;
         let mut listed = None;
         if media_type::is_index(&descriptor.media_type) {
             let index: Index = serde_json::from_slice(&bytes).map_err(invalid)?;
             let json = |wanted: &Descriptor| self.document(&client, &what, wanted);
             let entry = listed.insert(image::listed(&what, &index, self.platform, json).map_err(sent)?);
-            (descriptor, bytes) = self.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
+            (descriptor, bytes) = self.runtime().block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
             if media_type::is_index(&descriptor.media_type) {
                 return Err(sent(ImageError::nested(&what, &descriptor.digest)));
             }
@@ -232,7 +233,7 @@ impl Resolver<'_> {
         if let Some(why) = image::no_image(&manifest.config.media_type) {
             return Err(sent(ImageError::invalid(&what, why)));
         }
-        let config = self.runtime.block_on(client.document(&manifest.config))?;
+        let config = self.runtime().block_on(client.document(&manifest.config))?;
         let image = Image::new(&what, descriptor.digest, &manifest, &config).map_err(sent)?;
         if let (Some(entry), Some(own)) = (&listed, image.platform()) {
             entry.agrees(&what, &own).map_err(sent)?;
@@ -251,7 +252,7 @@ impl Resolver<'_> {
     /// A document of `what`: a manifest, an index or a config.
     fn document(&self, client: &Client, what: &str, wanted: &Descriptor) -> std::result::Result<Vec<u8>, ImageError> {
         let is_manifest = media_type::is_index(&wanted.media_type) || media_type::is_manifest(&wanted.media_type);
-        let bytes = self.runtime.block_on(async {
+        let bytes = self.runtime().block_on(async {
             match is_manifest {
                 true => client.manifest(&wanted.digest.to_string()).await.map(|(_, bytes)| bytes),
                 false => client.document(wanted).await,
@@ -272,7 +273,7 @@ impl Resolver<'_> {
         let known: Option<BasePlan> = cache::get(self.store, SUITES, &identity.hex())?;
         let claimed = known.is_none();
         let known = known.or_else(|| Some(self.shared_value(SUITE, identity)?.0));
-        match known.filter(|plan| self.team.trusts(&plan.identity())) {
+        match known.filter(|plan| self.team().trusts(&plan.identity())) {
             Some(plan) => Ok(from_archive(FromArchive { plan, releases: identity, claimed })),
             None => self.planned(&releases),
         }
@@ -286,18 +287,18 @@ impl Resolver<'_> {
     /// The same; today's are not older than those that were `locked`.
     fn releases_after(&self, suite: &str, locked: Option<&ArchivePin>) -> Result<Releases> {
         let architecture = self.platform.debian_arch();
-        if let Some(pin) = self.pin {
+        if let Some(pin) = &self.request.pin {
             return Ok(Releases::pinned(suite, architecture, pin));
         }
         let seen = Seen { store: self.store, locked };
-        let releases = debian::releases(self.fetcher, suite, architecture, self.archive, &seen, self.now);
-        Ok(self.runtime.block_on(releases)?)
+        let releases = debian::releases(self.fetcher(), suite, architecture, &self.request.archive, &seen, now());
+        Ok(self.runtime().block_on(releases)?)
     }
 
     fn planned(&self, releases: &Releases) -> Result<Base> {
-        let mut plan = self.runtime.block_on(releases.plan(self.fetcher));
+        let mut plan = self.runtime().block_on(releases.plan(self.fetcher()));
         if plan.as_ref().is_err_and(|error| self.take_indexes(error)) {
-            plan = self.runtime.block_on(releases.plan(self.fetcher));
+            plan = self.runtime().block_on(releases.plan(self.fetcher()));
         }
         let plan = plan?;
         let identity = releases.identity();
@@ -332,9 +333,9 @@ impl Resolver<'_> {
             };
             digests.insert(source.clone(), digest);
         }
-        if self.locked && !unpinned.is_empty() {
+        if self.request.locked && !unpinned.is_empty() {
             let need = |(_, step, url): &(_, &Step, &str)| {
-                format!("{}: {}: {}", place(step), step.name, self.fetcher.shown(url))
+                format!("{}: {}: {}", place(step), step.name, self.fetcher().shown(url))
             };
             return Err(ResolveError::Unpinned(unpinned.iter().map(need).collect()));
         }
@@ -353,7 +354,7 @@ impl Resolver<'_> {
             for source in step.sources() {
                 let digest = match source {
                     Source::Url { sha256: Some(digest), .. } => Some(*digest),
-                    Source::Url { url, .. } => self.fetcher.known(url),
+                    Source::Url { url, .. } => self.fetcher().known(url),
                     Source::Local { path } => Some(self.local_digest(directory, step, path, false)?),
                     Source::Tree { path, excludes } => Some(self.tree_digest(directory, step, path, excludes, false)?),
                 };

@@ -88,10 +88,10 @@ const SHELLS: [Case; 6] = [
 
 /// What helps against what `output` of a command of `step` in an image says, if that is known.
 pub(super) fn of(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
-    checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
+    checkouts::advice(resolver.fetcher(), resolver.runtime(), &step.checkouts, output)
         .or_else(|| moved(step, output))
         .or_else(|| offline(step, output))
-        .or_else(|| known(output, resolver.ssh))
+        .or_else(|| known(output, resolver.ssh()))
 }
 
 /// What helps where a task without a network asked for a name.
@@ -135,9 +135,9 @@ fn foreign(output: &[String]) -> Option<String> {
 /// The same of git servers, by whatever command of `step`.
 pub fn git_advice(resolver: &Resolver<'_>, step: &Step, output: &[String]) -> Option<String> {
     let known = || output.iter().rev().find_map(|line| case(line, &LOGINS)).map(str::to_owned);
-    checkouts::advice(resolver.fetcher, resolver.runtime, &step.checkouts, output)
+    checkouts::advice(resolver.fetcher(), resolver.runtime(), &step.checkouts, output)
         .or_else(known)
-        .or_else(|| Ssh::advice(output.iter().map(String::as_str), resolver.ssh))
+        .or_else(|| Ssh::advice(output.iter().map(String::as_str), resolver.ssh()))
 }
 
 /// True for what git says where a server wants to know who asks.

@@ -17,7 +17,7 @@ pub(super) fn tell_of_triggers(resolver: &Resolver<'_>, base: &str, image: &Imag
         return;
     }
     let told: Vec<String> = triggers.iter().map(|one| format!("`{}`", shown(one.as_bytes()))).collect();
-    resolver.reporter.event(Event::Warning(format!(
+    resolver.reporter().event(Event::Warning(format!(
         "the base {base} wants something done in builds on it (its OnBuild), which alloy does not do, nor hand on to what \
          it builds: {}; where it is needed, write it as a task",
         listed(&told, TOLD)
@@ -28,7 +28,7 @@ pub(super) fn tell_of_triggers(resolver: &Resolver<'_>, base: &str, image: &Imag
 pub(super) fn tell_of_layers(resolver: &Resolver<'_>, base: &str, below: usize, own: usize) {
     let all = below + own;
     if all > MOST_LAYERS {
-        resolver.reporter.event(Event::Warning(format!(
+        resolver.reporter().event(Event::Warning(format!(
             "the image has {all} layers, {below} of them from the base {base}: alloy and podman run it, and runtimes that \
              stop at {MOST_LAYERS}, such as docker, do not; {SQUASH}"
         )));

@@ -22,8 +22,8 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
         let places: Vec<_> = elsewhere::places(resolver.store, &blob.digest)?.into_iter().collect();
         let remotes = resolver.remotes(&places);
         let urls = elsewhere::urls(resolver.store, &blob.digest)?;
-        let (wanted, store, fetcher) = (blob.clone(), resolver.store.clone(), resolver.fetcher.clone());
-        let task = Task::start(resolver.runtime, async move {
+        let (wanted, store, fetcher) = (blob.clone(), resolver.store.clone(), resolver.fetcher().clone());
+        let task = Task::start(resolver.runtime(), async move {
             let mut last = None;
             for remote in remotes {
                 match remote.pull(&wanted, &store).await {
@@ -68,7 +68,7 @@ pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildE
             Ok(found) if found == layer.diff_id => {}
             // The blob is another layer's, which may be wanted.
             Ok(found) => {
-                resolver.team.distrust(digest);
+                resolver.team().distrust(digest);
                 return Err(BuildError::Lost { digest, reason: format!("its diff ID is {found}, not what was said") });
             }
             Err(StoreError::Damaged { message, .. }) => return Err(lose(resolver, digest, message)?),
@@ -107,7 +107,7 @@ pub(super) fn lose(resolver: &Resolver<'_>, digest: Digest, reason: String) -> R
     if store.contains(&digest) && store.check_blob(&digest).is_ok() {
         store.note_diff_id(&digest, of_nothing(&digest))?;
     }
-    resolver.team.distrust(digest);
+    resolver.team().distrust(digest);
     Ok(BuildError::Lost { digest, reason })
 }
 

@@ -190,7 +190,7 @@ fn follows(resolver: &Resolver<'_>, all: &Closures, error: BuildError) -> Result
         BuildError::Task { failure, .. } if !all.failed.is_empty() => {
             let place = format!("{}:{}: {}", failure.file, failure.line, failure.task);
             let note = "it fails without the packages that are not found; nobody is asked for what comes behind it";
-            resolver.reporter.event(Event::Note(format!("{place}: {note}")));
+            resolver.reporter().event(Event::Note(format!("{place}: {note}")));
             Ok(())
         }
         error => Err(error),

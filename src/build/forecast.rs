@@ -206,7 +206,7 @@ fn base_downloads(resolver: &Resolver<'_>, base: &Base) -> Vec<ForecastDownload>
     match &base.origin {
         Origin::Archive(from) => {
             let plan = &from.plan;
-            let missing = plan.packages.iter().filter(|package| !resolver.fetcher.have(&package.sha256));
+            let missing = plan.packages.iter().filter(|package| !resolver.fetcher().have(&package.sha256));
             let (count, size) =
                 missing.fold((0, 0), |(count, size), package| (count + 1, package.size.saturating_add(size)));
             let name = format!("{count} packages of deb:{}", plan.suite);
@@ -240,7 +240,7 @@ fn files(
         for source in step.sources() {
             let Source::Url { url, .. } = source else { continue };
             let digest = inputs.sources.get(source).filter(|_| !unknown.contains(source));
-            let have = digest.is_some_and(|digest| resolver.fetcher.have(digest));
+            let have = digest.is_some_and(|digest| resolver.fetcher().have(digest));
             if have || !seen.insert(digest.map_or_else(|| url.clone(), Digest::hex)) {
                 continue;
             }
@@ -248,7 +248,7 @@ fn files(
                 (packages, bytes) = (packages + 1, size.saturating_add(bytes));
                 continue;
             }
-            let name = resolver.fetcher.shown(url);
+            let name = resolver.fetcher().shown(url);
             downloads.push(ForecastDownload { name, size: sizes.get(&Secrets::as_written(url)).copied() });
         }
         if packages > 0 {
@@ -277,7 +277,7 @@ pub(super) fn because(
         why(resolver, layer, lowered, inputs, lasts, None)?
     };
     for reason in reasons {
-        resolver.reporter.event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
+        resolver.reporter().event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
     }
     Ok(())
 }

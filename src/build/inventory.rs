@@ -48,7 +48,7 @@ pub fn inventory(resolver: &Resolver<'_>, image: &Image, pull: bool) -> Result<O
 pub(super) fn complete(resolver: &Resolver<'_>, inventory: Inventory) -> Inventory {
     if !inventory.complete {
         let warning = "the image is too large to look at all of it: its SBOM is not complete";
-        resolver.reporter.event(Event::Warning(warning.into()));
+        resolver.reporter().event(Event::Warning(warning.into()));
     }
     inventory
 }

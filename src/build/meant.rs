@@ -37,7 +37,7 @@ pub fn lacking(
     let steps: Vec<&Step> = plan.layers.iter().flat_map(|layer| &layer.steps).collect();
     let open = |found: usize| wanted(&steps).into_iter().any(|want| want.at >= there(found));
     let mut found = find(resolver, &plan, options)?.len();
-    if open(found) && !resolver.team.from.is_empty() {
+    if open(found) && !resolver.team().from.is_empty() {
         // What the team has is not performed.
         resolved.bring(resolver, &plan, lowered, options)?;
         found = find(resolver, &plan, options)?.len();

@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
 
     fn ended(&self, id: Id, outcome: &'static str, blob: Option<&LayerBlob>) {
         let size = blob.map(|blob| blob.descriptor.size);
-        self.resolver.reporter.event(Event::LayerEnded { id, outcome, size });
+        self.resolver.reporter().event(Event::LayerEnded { id, outcome, size });
     }
 
     /// Begins what needs nothing of the layers below: downloads, and archives that become layers by themselves.
@@ -198,8 +198,8 @@ impl<'a> Session<'a> {
                 continue;
             }
             let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };
-            let fetcher = self.resolver.fetcher.clone();
-            let task = Task::start(self.resolver.runtime, async move { fetcher.fetch(&download).await });
+            let fetcher = self.resolver.fetcher().clone();
+            let task = Task::start(self.resolver.runtime(), async move { fetcher.fetch(&download).await });
             self.fetches.insert(source.clone(), task);
         }
     }
@@ -278,16 +278,16 @@ impl<'a> Session<'a> {
     /// Says that a layer was there.
     fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, hit: &Hit, blob: Option<&LayerBlob>) {
         let id = Id::next();
-        self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
+        self.resolver.reporter().event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
         self.ended(id, if matches!(hit, Hit::Team(_)) { SHARED } else { "cached" }, blob);
     }
 
     /// Performs the steps of a layer in the sandbox.
     fn run(&mut self, planned: &PlannedLayer, index: usize, count: usize) -> Result<Option<LayerBlob>> {
         let id = Id::next();
-        self.resolver.reporter.event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
+        self.resolver.reporter().event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
         let mut blob = None;
-        ensure_agent(self.resolver.ssh, &planned.steps)?;
+        ensure_agent(self.resolver.ssh(), &planned.steps)?;
         if let Some(need) = planned.steps.iter().find_map(Need::of) {
             foreign::ensure(self.resolver, || need)?;
         }
@@ -298,7 +298,7 @@ impl<'a> Session<'a> {
             }
             self.tell_lost(planned)?;
             let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-            self.resolver.reporter.event(Event::LayerPhase { layer: id, doing: WRITING });
+            self.resolver.reporter().event(Event::LayerPhase { layer: id, doing: WRITING });
             // Which file's tasks they were is known here alone.
             blob = self.target()?.commit(compression, epoch).map_err(|error| match error {
                 RequestError::Failed { message, hint } => {
@@ -322,16 +322,16 @@ impl<'a> Session<'a> {
 
     /// Performs a step. Gives why it failed; the layer is open still.
     fn tried(&mut self, step: &Step, layer: &str, id: Id) -> Result<Option<Box<TaskFailure>>> {
-        let reporter = self.resolver.reporter;
+        let reporter = self.resolver.reporter();
         reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
         let (files, _copies) = self.files(step)?;
-        let fetcher = self.resolver.fetcher;
+        let fetcher = self.resolver.fetcher();
         let secrets = &fetcher.hiding(&self.lowered.secrets);
         let mut lines = Lines::new(reporter, secrets, id);
         let mut revealed = secrets.reveal_step(step);
         fetcher.tell_git(&mut revealed);
         let proxy = self.agent(step)?;
-        let loan = self.resolver.ssh.zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
+        let loan = self.resolver.ssh().zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
         let outcome = self.target()?.perform(&revealed, files, loan, |piece| lines.take(&piece));
         drop(proxy);
         let remarks = lines.remarks(step);
@@ -383,7 +383,7 @@ impl<'a> Session<'a> {
         if let Some(uploads) = self.uploads.take() {
             for (place, error) in uploads.finish() {
                 let warning = format!("the cache {place} does not have everything: {error}");
-                self.resolver.reporter.event(Event::Warning(warning));
+                self.resolver.reporter().event(Event::Warning(warning));
             }
         }
         ended

@@ -22,7 +22,7 @@ pub(super) fn bring(
     options: &Options,
 ) -> Result<Brought, BuildError> {
     let mut brought = Brought::new();
-    if resolver.team.from.is_empty() {
+    if resolver.team().from.is_empty() {
         return Ok(brought);
     }
     let (mut wanted, mut layers) = wanted(resolver, plan, lowered, inputs, options)?;

@@ -14,6 +14,7 @@ use layers::store::LayerBlob;
 
 use super::BuildError;
 use crate::cache::{self, Entry, Place, Remote, RemoteError, elsewhere};
+use crate::context::now;
 use crate::registry::{Client, Reference};
 use crate::resolve::Resolver;
 use crate::tasks::Task;
@@ -36,11 +37,12 @@ impl<'a> Uploads<'a> {
     /// Uploads to the repositories of `references`, and to the team's caches.
     pub(super) fn new(resolver: &'a Resolver<'a>, references: &[Reference]) -> Self {
         // What a cache of the same registry has, the push takes over from there.
-        let apart = |reference: &&Reference| !resolver.team.to.iter().any(|place| place.shares_registry(reference));
+        let apart = |reference: &&Reference| !resolver.team().to.iter().any(|place| place.shares_registry(reference));
         // One that cannot be reached is told of by the push.
         let clients = references.iter().filter(apart).filter_map(|reference| resolver.client(reference).ok()).collect();
         let cache = |remote: Remote| Arc::new(Cache { remote, failed: Mutex::default() });
-        let places: Vec<Place> = resolver.team.to.iter().filter(|place| resolver.team.asks(place)).cloned().collect();
+        let places: Vec<Place> =
+            resolver.team().to.iter().filter(|place| resolver.team().asks(place)).cloned().collect();
         let caches = resolver.remotes(&places).into_iter().map(cache).collect();
         Self { resolver, clients, caches, running: Vec::new() }
     }
@@ -52,7 +54,7 @@ impl<'a> Uploads<'a> {
         }
         for client in self.clients.clone() {
             let blob = blob.clone();
-            self.running.push(Task::start(self.resolver.runtime, async move {
+            self.running.push(Task::start(self.resolver.runtime(), async move {
                 let _ = client.push_blob(&blob).await;
             }));
         }
@@ -71,19 +73,19 @@ impl<'a> Uploads<'a> {
             }
             .into_iter()
             .collect();
-            let created = Timestamp::from_second(self.resolver.now).unwrap_or_default().to_string();
-            let signature = self.resolver.team.signature(&created, &entry.record());
+            let created = Timestamp::from_second(now()).unwrap_or_default().to_string();
+            let signature = self.resolver.team().signature(&created, &entry.record());
             let job = Job {
-                again: self.resolver.team.refused(&place, &entry.names()),
+                again: self.resolver.team().refused(&place, &entry.names()),
                 entry: entry.clone(),
-                signed: signature.zip(self.resolver.team.signer()),
+                signed: signature.zip(self.resolver.team().signer()),
                 created,
                 sources: self.resolver.remotes(&places),
                 places,
                 store: self.resolver.store.clone(),
             };
             let cache = Arc::clone(cache);
-            self.running.push(Task::start(self.resolver.runtime, async move {
+            self.running.push(Task::start(self.resolver.runtime(), async move {
                 if let Err(error) = job.run(&cache.remote).await {
                     *cache.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
@@ -99,7 +101,7 @@ impl<'a> Uploads<'a> {
             let _ = upload.wait();
         }
         for cache in &self.caches {
-            let published = self.resolver.runtime.block_on(cache.remote.publish());
+            let published = self.resolver.runtime().block_on(cache.remote.publish());
             let error = cache.failed.lock().unwrap_or_else(PoisonError::into_inner).take().or(published.err());
             failed.extend(error.map(|error| (cache.remote.place(), error)));
         }

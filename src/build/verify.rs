@@ -118,7 +118,7 @@ fn compared(
         })?;
         scratch.share(resolver.store, &blobs)?;
     }
-    resolver.reporter.event(Event::Note("building everything anew, to compare".to_owned()));
+    resolver.reporter().event(Event::Note("building everything anew, to compare".to_owned()));
     let anew = Resolver { store: &scratch.store, ..*resolver };
     let options = Options { no_cache: NoCache::Nothing, ..options };
     let secrets = lowered.secrets.clone();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 use layers::digest::Digest;
 
-use super::context::{Context, Global, Network, Verbose, now};
+use super::context::{self, Global, Verbose};
 use super::error::CommandError;
 use super::heal;
 use super::image_name::image_name;
@@ -20,10 +20,12 @@ use super::team::{CacheFrom, places};
 use super::ui;
 use crate::build::{BuildError, BuiltLayer, Hit, LookInside, NoCache, Options};
 use crate::cache::Team;
+use crate::context::{Context, now};
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
+use crate::resolve::Request;
 use crate::target::DEFAULT_EPOCH;
 
 mod deliver;
@@ -111,17 +113,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let attach = args.attach.read()?;
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
-    let mut context = Context::open(&args.verbose.of(global))?;
-    context.ssh = args.ssh.open(context.stall)?;
-    context.keep_log(&format!("build {}", args.inputs.directory.display()));
+    let mut context = context::open(&args.verbose.of(global), Some(&args.inputs.registry))?;
+    context.ssh = args.ssh.open(context.stall())?;
+    context::keep_log(&mut context, &format!("build {}", args.inputs.directory.display()));
     let places = Places::look(args, &context.store, &prepared)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     Prepared::warn(&prepared, &context);
-    let networks = prepared.iter().map(|one| args.inputs.network(&context, one));
-    let mut networks = networks.collect::<Result<Vec<Network<'_>>, _>>()?;
-    for network in &mut networks {
-        network.pull = args.pull;
-        network.share(team(args, if args.push { &names } else { &[] }, &attach)?);
+    let mut requests: Vec<Request> = prepared.iter().map(|one| args.inputs.request(&context, one)).collect();
+    for request in &mut requests {
+        request.pull = args.pull;
+        request.share(team(args, if args.push { &names } else { &[] }, &attach)?);
     }
     let options = Options {
         compression: args.inputs.compression,
@@ -131,9 +132,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         push: if args.push { names.clone() } else { Vec::new() },
         // Whoever pushes what the cache has will want it.
         whole: !args.output.is_empty() || heal::is_again(),
-        look_inside: look_inside(args, networks.iter().any(|network| !network.team().to.is_empty())),
+        look_inside: look_inside(args, requests.iter().any(|request| !request.team().to.is_empty())),
     };
-    let parts = platforms::build(&context, args, prepared, &networks, &options)?;
+    let parts = platforms::build(&context, args, prepared, &requests, &options)?;
     let image_as = |name: &str| platforms::named(&context.store, name, &parts);
     let moment = image::now_exactly();
     for name in &names {
@@ -145,15 +146,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         metadata::write(sink, &metadata::of(&image, &parts, &names))?;
     }
     let layers = || parts.iter().flat_map(|part| &part.built.layers);
-    context.reporter.event(Event::Note(sum(layers, start.elapsed())));
+    context.reporter().event(Event::Note(sum(layers, start.elapsed())));
     drop(parts);
-    drop(networks);
+    drop(requests);
     let digest = image.descriptor().digest;
     let told: Vec<String> = names.iter().map(Reference::to_string).collect();
     ui::made(&digest.to_string(), &told, start.elapsed());
     let made = names.first().map_or_else(|| digest.to_string(), |name| format!("{name}@{digest}"));
     if places.take_output() {
-        context.reporter.event(Event::Note(made));
+        context.reporter().event(Event::Note(made));
         return Ok(ExitCode::SUCCESS);
     }
     // Printed last, and alone on standard output: for scripts.

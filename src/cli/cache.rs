@@ -8,11 +8,12 @@ use futures_util::{StreamExt, stream};
 use layers::digest::Digest;
 use layers::store::LayerBlob;
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use crate::cache::{Known, Place, Remote, Written};
+use crate::context::Context;
 use crate::event::Event;
-use crate::plan::Platform;
+use crate::resolve::Resolver;
 
 mod copy;
 mod list;
@@ -61,12 +62,6 @@ struct CacheArg {
     registry: RegistryArgs,
 }
 
-impl CacheArg {
-    fn network<'a>(&self, context: &'a Context) -> Result<Network<'a>, CommandError> {
-        Network::new(context, &self.registry, Platform::of_this_machine())
-    }
-}
-
 /// What is said of an entry that somebody left, and its names.
 struct Listed {
     names: Vec<String>,
@@ -78,13 +73,13 @@ struct Listed {
     name: String,
 }
 
-fn open(network: &Network<'_>, place: &Place) -> Result<Remote, CommandError> {
+fn open(resolver: &Resolver<'_>, place: &Place) -> Result<Remote, CommandError> {
     if let Place::Directory(path) = place
         && !path.join("index.json").is_file()
     {
         return Err(CommandError::new(Kind::Failed, format!("there is no cache in {}", path.display())));
     }
-    Ok(network.resolver().remote(place)?)
+    Ok(resolver.remote(place)?)
 }
 
 /// Hands the manifest under each name of an entry to `each`, one after the other: a cache may have any number of
@@ -112,7 +107,7 @@ fn visit(
 
 /// The entry that a manifest is. What is none is told.
 fn entry(context: &Context, name: &str, manifest: &[u8]) -> Option<Written> {
-    let told = |error| context.reporter.event(Event::Warning(format!("{name} is not looked at: {error}")));
+    let told = |error| context.reporter().event(Event::Warning(format!("{name} is not looked at: {error}")));
     Written::read(manifest).map_err(told).ok()
 }
 

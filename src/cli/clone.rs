@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::context::{Context, Global};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::hub::{HubArgs, tagged};
 use super::inputs;
@@ -15,6 +15,7 @@ use super::ui::{self, Format};
 use crate::event::Event;
 use crate::hub::{self, Renewed};
 use crate::plan::Platform;
+use crate::resolve::Request;
 use crate::sink::Theirs;
 
 /// Fetches a blueprint from a registry, to be read, changed and built
@@ -75,11 +76,11 @@ fn clone(name: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result
         // Before anybody is asked.
         hub::free(directory)?;
     }
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&hub_args.registries(&reference)?))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
-    let network = hub_args.network(&context, &reference, platform)?;
-    let resolver = network.resolver();
+    let request = Request::new(&context, platform);
+    let resolver = request.resolver(&context);
     let found = hub::find(&resolver, &reference)?;
     // A clone that root makes in somebody's home is theirs.
     let theirs = Theirs::of(directory);
@@ -94,8 +95,8 @@ fn clone(name: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result
     let version = found.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
     let title = found.title.as_deref().unwrap_or(name);
     let note = format!("{title}{version} from {reference}@{}{how}", found.digest);
-    context.reporter.event(Event::Note(note));
-    drop(network);
+    context.reporter().event(Event::Note(note));
+    drop(request);
     drop(context);
     outln!("{}", directory.display());
     Ok(())
@@ -104,15 +105,15 @@ fn clone(name: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result
 fn list(project: &str, args: &Args, hub_args: &HubArgs, global: &Global) -> Result<(), CommandError> {
     let name = project.trim_end_matches('/');
     let reference = hub_args.reference(name)?;
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&hub_args.registries(&reference)?))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let network = hub_args.network(&context, &reference, Platform::of_this_machine())?;
-    let listed = hub::list(&network.resolver(), &reference, name)?;
+    let request = Request::new(&context, Platform::of_this_machine());
+    let listed = hub::list(&request.resolver(&context), &reference, name)?;
     if listed.is_empty() {
         let note = format!("{} has no blueprint whose name begins with {}", reference.registry, reference.repository);
-        context.reporter.event(Event::Note(note));
+        context.reporter().event(Event::Note(note));
     }
-    drop(network);
+    drop(request);
     drop(context);
     match args.format {
         Format::Human if listed.is_empty() => {}

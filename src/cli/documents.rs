@@ -6,7 +6,7 @@ use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use serde::Deserialize;
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::inputs::Prepared;
 use super::interrupt::{self, CtrlC};
@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::image::{self, BuiltFrom, Documents, Image, ImageError, Index, Local, LocalImage, Manifest};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, Referrer, RegistryError};
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{Request, ResolveError, Resolver};
 
 /// Bytes of a document.
 const LIMIT: u64 = 64 << 20;
@@ -78,7 +78,7 @@ pub(super) fn read(store: &Store, document: &Descriptor) -> Result<Vec<u8>, Comm
 
 /// True if the registry has an SBOM and a provenance statement of `subject`.
 pub(super) fn are_attached(resolver: &Resolver<'_>, client: &Client, subject: &Digest) -> Result<bool, RegistryError> {
-    let referrers = resolver.runtime.block_on(client.referrers(subject))?;
+    let referrers = resolver.runtime().block_on(client.referrers(subject))?;
     for which in [Which::Sbom, Which::Provenance] {
         if fitting(resolver, client, &referrers, which)?.is_empty() {
             return Ok(false);
@@ -99,7 +99,7 @@ fn fitting(
     for some in [listed, others] {
         let mut found = Vec::new();
         for referrer in some.into_iter().take(LOOKED_AT) {
-            let described = resolver.runtime.block_on(client.described(referrer.clone()))?;
+            let described = resolver.runtime().block_on(client.described(referrer.clone()))?;
             found.extend(which.is(&described).then_some(described));
         }
         if !found.is_empty() {
@@ -174,11 +174,11 @@ fn keep_sbom(
 /// Prints a document on standard output, as it is stored: its digest is what was signed and attached.
 pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result<(), CommandError> {
     let name: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    let context = Context::reading(global)?;
+    let context = context::reading(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
-    let network = Network::new(&context, &args.registry, platform)?;
-    let resolver = network.resolver();
+    let request = Request::new(&context, platform);
+    let resolver = request.resolver(&context);
     let found = match named::find(&context, &args.image) {
         Err(_) if name.names_registry() => None,
         found => Some(found?),
@@ -204,7 +204,7 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
             return Err(not_here(which, &args.image, built));
         }
     };
-    drop(network);
+    drop(request);
     drop(context);
     bytes.extend((!bytes.ends_with(b"\n")).then_some(b'\n'));
     ui::document(&bytes);
@@ -227,7 +227,7 @@ fn not_here(which: Which, image: &str, built: bool) -> CommandError {
 fn attached(resolver: &Resolver<'_>, name: &Reference, which: Which) -> Result<Descriptor, CommandError> {
     let client = resolver.client(name)?;
     let subject = manifest(resolver, &client, name)?;
-    let referrers = resolver.runtime.block_on(client.referrers(&subject)).map_err(ResolveError::from)?;
+    let referrers = resolver.runtime().block_on(client.referrers(&subject)).map_err(ResolveError::from)?;
     let mut fitting = fitting(resolver, &client, &referrers, which).map_err(ResolveError::from)?;
     let count = fitting.len();
     let Some(referrer) = fitting.pop() else {
@@ -237,20 +237,20 @@ fn attached(resolver: &Resolver<'_>, name: &Reference, which: Which) -> Result<D
     if count > 1 {
         let note =
             format!("{count} documents of that kind are attached to {name}; this is {}", referrer.descriptor.digest);
-        resolver.reporter.event(Event::Note(note));
+        resolver.reporter().event(Event::Note(note));
     }
     let document = content(resolver, &client, &referrer.descriptor.digest, &subject)?;
     if document.size > LIMIT {
         let message = format!("the {} of {name} is larger than {LIMIT} bytes", which.name());
         return Err(CommandError::new(Kind::Network, message));
     }
-    resolver.runtime.block_on(client.blob(&document)).map_err(ResolveError::from)?;
+    resolver.runtime().block_on(client.blob(&document)).map_err(ResolveError::from)?;
     Ok(document)
 }
 
 /// The digest of the image that `name` stands for on the resolver's platform.
 fn manifest(resolver: &Resolver<'_>, client: &Client, name: &Reference) -> Result<Digest, CommandError> {
-    let found = resolver.runtime.block_on(client.manifest(&name.manifest())).map_err(ResolveError::from)?;
+    let found = resolver.runtime().block_on(client.manifest(&name.manifest())).map_err(ResolveError::from)?;
     let (descriptor, bytes) = found;
     if !media_type::is_index(&descriptor.media_type) {
         return Ok(descriptor.digest);
@@ -273,7 +273,7 @@ fn content(
     digest: &Digest,
     subject: &Digest,
 ) -> Result<Descriptor, CommandError> {
-    let (_, bytes) = resolver.runtime.block_on(client.manifest(&digest.to_string())).map_err(ResolveError::from)?;
+    let (_, bytes) = resolver.runtime().block_on(client.manifest(&digest.to_string())).map_err(ResolveError::from)?;
     let attached = serde_json::from_slice(&bytes).ok().filter(|attached: &Attached| {
         attached.subject.as_ref().is_some_and(|about| about.digest == *subject) && attached.layers.len() == 1
     });

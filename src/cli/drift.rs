@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::context::{Context, Global, Network};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::inputs;
 use super::interrupt::{self, CtrlC};
@@ -15,13 +15,14 @@ use super::place::PlaceArgs;
 use super::ui::{self, Format};
 use crate::blueprint::Blueprint;
 use crate::build::ensure_blobs;
+use crate::context::Context;
 use crate::event::listed;
 use crate::image::{BaseRef, Image, Manifest};
 use crate::install::drift::{self, Drift, Finding, Subject, Undone, thousands, together};
 use crate::install::state::{Left, StateFile};
 use crate::op::Secrets;
 use crate::plan::Platform;
-use crate::resolve::Resolver;
+use crate::resolve::{Request, Resolver};
 
 /// Differences that people are told; more of them nobody reads.
 const SHOWN: usize = 200;
@@ -62,14 +63,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     hide_secrets(blueprint.as_ref())?;
     let found = match &args.image {
         None => {
-            let context = Context::read_only(global)?;
+            let context = context::read_only(global, None)?;
             drift::host(&context.store, &root, &StateFile::new(args.place.state()?), native, blueprint.as_ref())?
         }
         Some(name) => {
-            let context = Context::open(global)?;
+            let context = context::open(global, Some(&args.place.registries()?))?;
             interrupt::obey(&context.runtime, CtrlC::Ours)?;
-            let network = Network::new(&context, args.place.transport(), platform.clone())?;
-            let image = image(&context, &network.resolver(), name)?;
+            let request = Request::new(&context, platform.clone());
+            let image = image(&context, &request.resolver(&context), name)?;
             drift::image(&context.store, &image, &root, native)?
         }
     };

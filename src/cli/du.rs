@@ -6,10 +6,11 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::build::is_failed;
-use super::context::{Context, Global, store_path};
+use super::context::{self, Global, store_path};
 use super::error::CommandError;
 use super::prune::{Found, StoreKind, children, is_json, size};
 use super::ui::{self, Format};
+use crate::context::Context;
 use crate::event::Event;
 use crate::image;
 
@@ -39,14 +40,14 @@ struct Row {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let path = store_path(global)?;
-    let context = Context::read_only(global)?;
+    let context = context::read_only(global, None)?;
     let at_work = context.store.is_at_work()?;
     let rows = rows(&context, at_work)?;
     let total = size(&path);
     let goes: u64 = rows.iter().map(|row| row.goes).sum();
     if at_work {
         let note = "others are at work in the store: layers, trees, downloads and caches can go once they are done";
-        context.reporter.event(Event::Note(note.to_owned()));
+        context.reporter().event(Event::Note(note.to_owned()));
     }
     drop(context);
     match args.format {

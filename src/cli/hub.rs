@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::context::{Context, Network, RegistryArgs, User};
+use super::context::{RegistryArgs, User};
 use super::error::{CommandError, Kind};
 use crate::hub;
-use crate::plan::Platform;
 use crate::registry::Reference;
 
 /// The variables of blueprints' registries.
@@ -55,15 +54,9 @@ impl HubArgs {
         &self.transport
     }
 
-    /// What reaching `reference` needs.
-    pub(super) fn network<'a>(
-        &self,
-        context: &'a Context,
-        reference: &Reference,
-        platform: Platform,
-    ) -> Result<Network<'a>, CommandError> {
-        let transport = RegistryArgs { user: self.user(reference)?, ..self.transport.clone() };
-        Network::new(context, &transport, platform)
+    /// How registries are reached by whoever asks for `reference`.
+    pub(super) fn registries(&self, reference: &Reference) -> Result<RegistryArgs, CommandError> {
+        Ok(RegistryArgs { user: self.user(reference)?, ..self.transport.clone() })
     }
 
     /// The user of the environment or of the file of variables: of the registry that is set, else of the one that the name begins with. No other

@@ -8,10 +8,11 @@ use clap::Args as ClapArgs;
 use glob::Pattern;
 use serde_json::{Value, json};
 
-use super::context::{Context, Global, now};
+use super::context::{self, Global};
 use super::error::CommandError;
 use super::named;
 use super::ui::{self, Format};
+use crate::context::{Context, now};
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Manifest};
 
@@ -67,12 +68,12 @@ struct Listed {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::reading(global)?;
+    let context = context::reading(global, None)?;
     let filters = Filters::new(&context, &args.names, &args.filter)?;
     let (locals, strange) = image::all(&context.store)?;
     for strange in strange {
         let (name, why) = (strange.name(), &strange.why);
-        context.reporter.event(Event::Warning(format!("the image {name} is not listed: {why}")));
+        context.reporter().event(Event::Warning(format!("the image {name} is not listed: {why}")));
     }
     let mut all: Vec<(Local, bool)> = locals.into_iter().map(|local| (local, true)).collect();
     if args.all || filters.dangling() == Some(true) {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use layers::compress::Compression;
 
-use super::context::{Context, Network, RegistryArgs};
+use super::context::RegistryArgs;
 use super::env_file;
 use super::error::CommandError;
 use super::{located, ui};
 use crate::blueprint::{self, Blueprint, Given, Problems};
+use crate::context::Context;
 use crate::debian::{BaseOptions, nearer};
 use crate::event::Event;
 use crate::fetch::proxy_passwords;
 use crate::lock::Lock;
 use crate::plan::{self, Layering, Lowered, Platform, Settings};
+use crate::resolve::Request;
 use crate::target::{DEFAULT_EPOCH, Lent};
 use crate::yaml::Diagnostic;
 
@@ -80,7 +82,7 @@ pub(super) struct InputArgs {
     #[arg(long)]
     wsl2: bool,
     #[command(flatten)]
-    registry: RegistryArgs,
+    pub(super) registry: RegistryArgs,
 }
 
 /// Which network commands reach.
@@ -184,30 +186,27 @@ impl InputArgs {
         lower(blueprint, &settings, self.locked)
     }
 
-    /// What resolving `prepared` needs.
-    pub(super) fn network<'a>(
-        &'a self,
-        context: &'a Context,
-        prepared: &Prepared,
-    ) -> Result<Network<'a>, CommandError> {
-        let mut network = Network::new(context, &self.registry, prepared.platform.clone())?;
-        let (mirror, keyring) = (self.mirror.clone(), self.keyring.clone());
-        let told = network.archive.told.clone();
-        network.archive = BaseOptions { mirror, keyring, told };
+    /// The request that `prepared` is resolved with.
+    pub(super) fn request(&self, context: &Context, prepared: &Prepared) -> Request {
+        let mut request = Request::new(context, prepared.platform.clone());
+        request.archive.mirror.clone_from(&self.mirror);
+        request.archive.keyring.clone_from(&self.keyring);
         // One that cannot be read was told of when the blueprint was.
         let lock = prepared.blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
-        network.fetcher = context
-            .fetcher(prepared.lowered.secrets.clone(), self.allow_file_urls)?
-            .nearer(nearer(&lock, &network.archive))
-            .with_logins([network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat())
+        request.fetcher = request
+            .fetcher
+            .with_secrets(prepared.lowered.secrets.clone())
+            .with_file_urls(self.allow_file_urls)
+            .nearer(nearer(&lock, &request.archive))
+            .with_logins([request.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat())
             .doubting(prepared.lowered.authored.clone())
             .with_pins(lock.downloads.iter().map(|(url, pin)| (url.clone(), pin.sha256)).collect());
-        network.compression = self.compression;
-        network.locked = self.locked;
-        network.pin.clone_from(&prepared.lowered.archive);
-        network.mirror.clone_from(&prepared.lowered.mirror);
-        network.base_within = self.base.is_none().then(|| prepared.blueprint.directory.clone());
-        Ok(network)
+        request.compression = self.compression;
+        request.locked = self.locked;
+        request.pin.clone_from(&prepared.lowered.archive);
+        request.mirror.clone_from(&prepared.lowered.mirror);
+        request.base_within = self.base.is_none().then(|| prepared.blueprint.directory.clone());
+        request
     }
 
     /// For this machine.
@@ -313,11 +312,11 @@ impl Prepared {
                 let help = warning.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
                 let text = format!("{}: {}{help}", blueprint.sources.place(warning.span), warning.message);
                 if warnings.insert(text.clone()) {
-                    context.reporter.event(Event::Warning(text));
+                    context.reporter().event(Event::Warning(text));
                 }
             }
             for note in lowered.notes.iter().filter(|note| notes.insert((*note).clone())) {
-                context.reporter.event(Event::Note(note.clone()));
+                context.reporter().event(Event::Note(note.clone()));
             }
         }
     }

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::context::{Context, Global};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::named::find;
 use super::ui;
+use crate::context::Context;
 use crate::image::{Local, LocalImage, Manifest};
 use crate::plan::Platform;
 
@@ -24,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::reading(global)?;
+    let context = context::reading(global, None)?;
     let local = find(&context, &args.image)?;
     let value = match (&local, &args.platform) {
         (Local::Index(index), None) => {

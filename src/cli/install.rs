@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, Verbose};
+use super::context::{self, Global, Verbose};
 use super::error::CommandError;
 use super::inputs::{self, Prepared};
 use super::interrupt::{self, CtrlC};
@@ -15,6 +15,7 @@ use super::ssh::SshArgs;
 use super::ui;
 use crate::install::{self, Decision, Forecast, Options};
 use crate::plan::{Platform, Settings};
+use crate::resolve::Request;
 use crate::target::Lent;
 
 /// Installs a blueprint on this machine
@@ -106,23 +107,31 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     install::allowed(&place.root, args.dry_run)?;
     let looks = args.dry_run && !place.is_published();
     let global = &args.verbose.of(global);
-    let mut context = if looks { Context::read_only(global)? } else { Context::open(global)? };
+    let registries = &place.registries()?;
+    let mut context = match looks {
+        true => context::read_only(global, Some(registries))?,
+        false => context::open(global, Some(registries))?,
+    };
     // A look lends nothing.
-    context.ssh = if args.dry_run { None } else { args.ssh.open(context.stall)? };
+    context.ssh = if args.dry_run { None } else { args.ssh.open(context.stall())? };
     if !args.dry_run {
-        context.keep_log(&format!("install to {}", place.root.display()));
+        context::keep_log(&mut context, &format!("install to {}", place.root.display()));
     }
     interrupt::obey(&context.runtime, CtrlC::Asked)?;
     let Place { directory, state } = place.find(&context, args.platform(), args.dry_run)?;
     let prepared = args.prepare(&directory, env_file)?;
     Prepared::warn(std::slice::from_ref(&prepared), &context);
-    let mut network = Network::new(&context, place.transport(), prepared.platform.clone())?;
+    let mut request = Request::new(&context, prepared.platform.clone());
     // Packages that are pinned are fetched as builds fetch them.
     let logins = Lent::logins(|name| std::env::var(name).ok());
-    network.fetcher = context.fetcher(prepared.lowered.secrets.clone(), args.allow_file_urls)?.with_logins(logins);
-    network.mirror.clone_from(&prepared.lowered.mirror);
-    network.locked = args.locked;
-    let resolver = network.resolver();
+    request.fetcher = request
+        .fetcher
+        .with_secrets(prepared.lowered.secrets.clone())
+        .with_file_urls(args.allow_file_urls)
+        .with_logins(logins);
+    request.mirror.clone_from(&prepared.lowered.mirror);
+    request.locked = args.locked;
+    let resolver = request.resolver(&context);
     let options = Options { root: &place.root, state: &state, forget: args.forget, repair: args.repair };
     let (blueprint, lowered) = (&prepared.blueprint, &prepared.lowered);
     if args.dry_run {
@@ -131,7 +140,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let summary = install::install(&resolver, blueprint, lowered, &options)?;
     let (counts, took) = (summary.counts(), ui::duration(summary.took));
-    drop(network);
+    drop(request);
     // Ends the view before the result is told.
     drop(context);
     if !global.quiet {

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use layers::digest::Digest;
 use layers::regular;
 
-use super::context::{Context, Global, now};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::inputs::InputArgs;
 use super::interrupt::{self, CtrlC};
 use super::ssh::SshArgs;
 use super::ui;
 use crate::blueprint::{Blueprint, LOCK_FILE, Problems};
+use crate::context::now;
 use crate::event::Event;
 use crate::lock::{Lock, difference};
 use crate::op::Language;
@@ -85,8 +86,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // Before anybody is asked.
     let sink = if args.check || args.dry_run { None } else { Some(Sink::at(&path)?.durable()) };
     let update = Update::of(args.update.as_deref());
-    let mut context = Context::open(global)?;
-    context.ssh = args.ssh.open(context.stall)?;
+    let mut context = context::open(global, Some(&args.inputs.registry))?;
+    context.ssh = args.ssh.open(context.stall())?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);
@@ -120,8 +121,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
     }
     let moved = difference(&old, &new);
-    moved.iter().chain(&missing).for_each(|line| context.reporter.event(Event::Note(line.clone())));
-    uncovered_note(&uncovered).into_iter().for_each(|line| context.reporter.event(Event::Note(line)));
+    moved.iter().chain(&missing).for_each(|line| context.reporter().event(Event::Note(line.clone())));
+    uncovered_note(&uncovered).into_iter().for_each(|line| context.reporter().event(Event::Note(line)));
     let current = moved.is_empty() && missing.is_empty() && new.pins_as(&old) && blueprint.lock.is_some();
     if args.check {
         // What is shown live has to be gone before the last word.
@@ -142,7 +143,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         (false, true) => "not written",
         (false, false) => "current",
     };
-    context.reporter.event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
+    context.reporter().event(Event::Note(format!("{LOCK_FILE} is {said}: {}", summary(&new))));
     kept.map_err(|error| {
         error.hint(format!("{LOCK_FILE} is {said} nevertheless; the same command goes on from there"))
     })?;

@@ -8,11 +8,11 @@ use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use serde::de::DeserializeOwned;
 
-use super::context::{Context, now};
 use super::error::{CommandError, Kind};
 use super::prune::is_json;
 use super::push;
 use crate::cache::elsewhere;
+use crate::context::{Context, now};
 use crate::image::{self, ImageError, Index, Local, LocalImage, LocalIndex, Manifest, NO_PLATFORM, read_config};
 use crate::plan::Platform;
 use crate::registry::Reference;

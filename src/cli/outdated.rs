@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use serde_json::json;
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{self, Global, RegistryArgs};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::lock::lock_of;
@@ -18,11 +18,13 @@ use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::blueprint;
 use crate::catalog::{Catalog, CatalogError};
-use crate::debian::{BaseOptions, component};
+use crate::context::Context;
+use crate::debian::component;
 use crate::event::Event;
 use crate::image::BaseRef;
 use crate::lock::{BasePin, Lock};
 use crate::plan::Platform;
+use crate::resolve::Request;
 use crate::target::Lent;
 
 /// Says what has moved on since the lockfile was written
@@ -82,8 +84,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         return Err(CommandError::usage(message).hint("make one: alloy lock"));
     }
     let lock = lock_of(&blueprint)?;
-    let mut context = Context::open(global)?;
-    context.ssh = args.ssh.open(context.stall)?;
+    let mut context = context::open(global, Some(&args.registry))?;
+    context.ssh = args.ssh.open(context.stall())?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
     let mut found = toolchains(&context, &lock, &catalog);
@@ -91,7 +93,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let looked = packages(args, &context, &lock)?;
     let mut all = looked.is_some();
     found.extend(looked.unwrap_or_default());
-    let fetcher = network(args, &context, parsed(&lock.host)?)?.fetcher.clone();
+    let fetcher = request(args, &context, parsed(&lock.host)?).fetcher.clone();
     for (more, whole) in [registries::commits(&context, &lock), registries::packages(&context, &fetcher, &lock)] {
         found.extend(more);
         all &= whole;
@@ -127,7 +129,7 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
     if pins.is_empty() {
         return found;
     }
-    let warn = |error: &CatalogError| context.reporter.event(Event::Warning(error.to_string()));
+    let warn = |error: &CatalogError| context.reporter().event(Event::Warning(error.to_string()));
     let catalog = match Catalog::open(catalog) {
         Ok(catalog) => catalog,
         Err(error) => {
@@ -163,14 +165,13 @@ fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
     found
 }
 
-fn network<'a>(args: &Args, context: &'a Context, platform: Platform) -> Result<Network<'a>, CommandError> {
-    let mut network = Network::new(context, &args.registry, platform)?;
-    let (mirror, keyring) = (args.mirror.clone(), args.keyring.clone());
-    let told = network.archive.told.clone();
-    network.archive = BaseOptions { mirror, keyring, told };
-    let logins = [network.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat();
-    network.fetcher = network.fetcher.clone().with_logins(logins);
-    Ok(network)
+fn request(args: &Args, context: &Context, platform: Platform) -> Request {
+    let mut request = Request::new(context, platform);
+    request.archive.mirror.clone_from(&args.mirror);
+    request.archive.keyring.clone_from(&args.keyring);
+    let logins = [request.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat();
+    request.fetcher = request.fetcher.with_logins(logins);
+    request
 }
 
 /// Bases that are others today.
@@ -182,8 +183,8 @@ fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, C
             BasePin::Archive(platforms) => platforms.keys().cloned().collect(),
         };
         for platform in platforms {
-            let network = network(args, context, parsed(&platform)?)?;
-            let now = network.resolver().pin_base(reference, Some(pin))?;
+            let request = request(args, context, parsed(&platform)?);
+            let now = request.resolver(context).pin_base(reference, Some(pin))?;
             let base = |platform, locked: String, latest: String, from, security| Outdated {
                 kind: "base",
                 platform,
@@ -237,18 +238,18 @@ fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Option<Vec<Ou
             return Ok(Some(Vec::new()));
         }
         let warning = "packages are not looked at: name the suite that they come from with --suite";
-        context.reporter.event(Event::Warning(warning.into()));
+        context.reporter().event(Event::Warning(warning.into()));
         return Ok(None);
     };
     let mut found = Vec::new();
     for (platform, debs) in by_platform {
-        let network = network(args, context, parsed(platform)?)?;
-        let resolver = network.resolver();
+        let request = request(args, context, parsed(platform)?);
+        let resolver = request.resolver(context);
         let looked =
-            context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher, &components, &debs))?;
+            context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher(), &components, &debs))?;
         if !looked.unknown.is_empty() {
             let names = looked.unknown.into_iter().collect::<Vec<_>>().join(", ");
-            context.reporter.event(Event::Note(format!("not in {suite} for {platform}: {names}")));
+            context.reporter().event(Event::Note(format!("not in {suite} for {platform}: {names}")));
         }
         found.extend(looked.newer.into_iter().map(|newer| Outdated {
             kind: "package",

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, RegistryArgs};
+use super::context::RegistryArgs;
 use super::error::{CommandError, Kind};
 use super::hub::{HubArgs, tagged};
 use crate::blueprint::{self, Blueprint, MANIFEST_FILE};
+use crate::context::Context;
 use crate::event::Event;
 use crate::hub;
 use crate::install::state::STATE_FILE;
 use crate::plan::Platform;
 use crate::registry::Reference;
+use crate::resolve::Request;
 
 const DIRECTORY: &str = "ALLOY_BLUEPRINT_DIR";
 /// Below the home directory: published blueprints that were installed, and what was done of them.
@@ -61,9 +63,12 @@ impl PlaceArgs {
         Self { hub: self.hub.with(said), ..self.clone() }
     }
 
-    /// How registries are reached.
-    pub(super) fn transport(&self) -> &RegistryArgs {
-        self.hub.transport()
+    /// How registries are reached: by the hub's user, where a published blueprint is meant.
+    pub(super) fn registries(&self) -> Result<RegistryArgs, CommandError> {
+        match &self.name {
+            Some(name) => self.hub.registries(&self.reference(name)?),
+            None => Ok(self.hub.transport().clone()),
+        }
     }
 
     /// The state file.
@@ -94,18 +99,19 @@ impl PlaceArgs {
             return Ok(Place { directory: directory.clone(), state });
         }
         let reference = self.reference(name)?;
-        let network = self.hub.network(context, &reference, platform)?;
+        let request = Request::new(context, platform);
+        let resolver = request.resolver(context);
         if let Some(directory) = self.blueprint_dir.as_ref().filter(|_| !looks) {
-            let found = hub::find(&network.resolver(), &reference)?;
-            found.put(&network.resolver(), directory, true)?;
+            let found = hub::find(&resolver, &reference)?;
+            found.put(&resolver, directory, true)?;
             let note = format!("{reference}@{} is in {}", found.digest, directory.display());
-            context.reporter.event(Event::Note(note));
+            context.reporter().event(Event::Note(note));
             return Ok(Place { directory: directory.clone(), state });
         }
-        let fetched = hub::fetch(&network.resolver(), &reference, &home()?)?;
+        let fetched = hub::fetch(&resolver, &reference, &home()?)?;
         let version = fetched.version.map_or(String::new(), |version| format!(" ({version})"));
         let note = format!("{reference}@{}{version} is in {}", fetched.digest, fetched.directory.display());
-        context.reporter.event(Event::Note(note));
+        context.reporter().event(Event::Note(note));
         Ok(Place { directory: fetched.directory, state })
     }
 

@@ -6,14 +6,14 @@ use clap::Args as ClapArgs;
 use layers::store::Store;
 use serde_json::{Map, Value, json};
 
-use super::context::{Context, Global, Network};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::team::CacheFrom;
 use super::ui::{self, Format};
 use crate::build::{self, Forecast, ForecastLayer, LookInside, Options};
 use crate::cache::Team;
-use crate::resolve::Base;
+use crate::resolve::{Base, Resolver};
 
 /// Says what a build would do, and why
 ///
@@ -39,14 +39,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let prepared = args.inputs.prepare()?;
-    let context = Context::read_only(global)?;
+    let context = context::read_only(global, Some(&args.inputs.registry))?;
     Prepared::warn(&prepared, &context);
     let no_cache = super::build::no_cache(args.no_cache.as_deref(), args.refresh, &prepared)?;
     let mut forecasts = Vec::new();
     for one in prepared {
-        let mut network = args.inputs.network(&context, &one)?;
-        network.share(args.team()?);
-        let base = args.ask_for_base(&context, &one, &network)?;
+        let mut request = args.inputs.request(&context, &one);
+        request.share(args.team()?);
+        let base = args.ask_for_base(&one, &request.resolver(&context))?;
         let options = Options {
             compression: args.inputs.compression,
             epoch: one.epoch,
@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             whole: false,
             look_inside: LookInside::Never,
         };
-        let forecast = build::forecast(&network.resolver(), &one.blueprint.directory, one.lowered, base, &options)?;
+        let forecast =
+            build::forecast(&request.resolver(&context), &one.blueprint.directory, one.lowered, base, &options)?;
         forecasts.push((one.platform, forecast));
     }
     match (args.format, forecasts.as_slice()) {
@@ -85,24 +86,19 @@ impl Args {
 
     /// What the base is, where it is not known here and caches are asked: without it, no key of theirs is known. What is
     /// read for it is not kept.
-    fn ask_for_base(
-        &self,
-        context: &Context,
-        prepared: &Prepared,
-        network: &Network<'_>,
-    ) -> Result<Option<Base>, CommandError> {
+    fn ask_for_base(&self, prepared: &Prepared, resolver: &Resolver<'_>) -> Result<Option<Base>, CommandError> {
         let reference = &prepared.lowered.base;
-        if network.team().from.is_empty() || network.resolver().known_base(reference)?.is_some() {
+        if resolver.team().from.is_empty() || resolver.known_base(reference)?.is_some() {
             return Ok(None);
         }
         let place = tempfile::tempdir().map_err(|error| {
             let message = format!("cannot make a temporary directory: {error}");
             CommandError::new(Kind::Failed, message).hint("TMPDIR names where they are made")
         })?;
-        let context = context.elsewhere(Store::open(place.path())?)?;
-        let mut network = self.inputs.network(&context, prepared)?;
-        network.share(self.team()?);
-        Ok(Some(network.resolver().base(reference)?))
+        let context = resolver.context.elsewhere(Store::open(place.path())?);
+        let mut request = self.inputs.request(&context, prepared);
+        request.share(self.team()?);
+        Ok(Some(request.resolver(&context).base(reference)?))
     }
 }
 

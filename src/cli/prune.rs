@@ -11,11 +11,12 @@ use layers::store::{Lock, Store};
 
 use super::amount::{Age, age, size as bytes};
 use super::build::is_failed;
-use super::context::{Context, Global, now, open_store, store_path};
+use super::context::{self, Global, open_store, store_path};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
 use super::named;
 use super::ui;
+use crate::context::{Context, now};
 use crate::event::{Event, Reporter};
 use crate::image::{self, Local};
 use crate::registry::Reference;
@@ -129,9 +130,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let unknown = unknown(store, &found, &lost).filter(|_| !args.all);
     let told = alone && found.unknown().is_empty();
     alone &= unknown.is_none();
-    let mut deleted = Deleted::new(context.reporter.clone());
+    let mut deleted = Deleted::new(context.reporter().clone());
     for name in dropped.iter().map(Local::name) {
-        context.reporter.event(Event::Note(match (args.dry_run, is_failed(name) && !given.contains(name)) {
+        context.reporter().event(Event::Note(match (args.dry_run, is_failed(name) && !given.contains(name)) {
             (false, true) => format!("{name} goes, which a failed build left"),
             (true, true) => format!("{name} would go, which a failed build left"),
             (false, false) => format!("the name {name} is taken away"),
@@ -154,7 +155,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         }
         deleted.out_of_reach(store);
     }
-    let reporter = context.reporter.clone();
+    let reporter = context.reporter().clone();
     let all_goes = unknown.is_none() && (alone || args.dry_run);
     let (at, sizes) = (store.root().display().to_string(), found.sizes(all_goes));
     let over = found.over().filter(|_| all_goes && !at_work).map(|stays| (stays, found.in_use(store)));
@@ -231,23 +232,23 @@ fn tell(reporter: &Reporter, at: &str, dry: bool, bytes: u64) {
 
 /// The store as it is, and whether nobody is at work in it.
 fn look(global: &Global) -> Result<(Context, bool), CommandError> {
-    let store = Context::read_only(global)?;
+    let store = context::read_only(global, None)?;
     let alone = !store.store.is_at_work()?;
     drop(store);
-    Ok((Context::reading(global)?, alone))
+    Ok((context::reading(global, None)?, alone))
 }
 
 /// The store to delete from, and whether nobody else is at work in it.
 fn open(args: &Args, global: &Global) -> Result<(Context, bool), CommandError> {
     let store = open_store(global)?;
-    let context = Context::with(store, global)?;
+    let context = context::with(store, global, None)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     // One that was damaged, or an older alloy's, on a full disk: there is no lock, and no room for one, before
     // something is deleted that nobody can miss.
     let _ = context.store.sweep_temporaries(false);
     let lock = match args.wait {
         None => context.store.enter_alone()?,
-        Some(seconds) => Some(wait(&context.store, &context.reporter, Duration::from_secs(seconds.into()))?),
+        Some(seconds) => Some(wait(&context.store, context.reporter(), Duration::from_secs(seconds.into()))?),
     };
     let alone = lock.is_some();
     context.hold(match lock {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::check::{Looked, look, unpinned as not_pinned};
-use super::context::{Context, Global};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::hub::HubArgs;
 use super::inputs::epoch;
@@ -18,6 +18,7 @@ use crate::hub::{self, Contents, Form};
 use crate::lock::Lock;
 use crate::plan::{self, Platform};
 use crate::registry::Reference;
+use crate::resolve::Request;
 use crate::yaml::Diagnostic;
 
 /// Publishes a blueprint in a registry, for each host it supports
@@ -81,21 +82,21 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let Some(read) = read else { return Err(LoadError::Invalid(problems).into()) };
     let destinations = destinations(&reference, &args.reference, &read.manifest.version)?;
     let epoch = epoch()?;
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.hub.registries(&reference)?))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let hosts = hosts(&read, &context.reporter)?;
-    checked(&read, look(&read, problems, args.strict), args.allow_unpinned, &context.reporter)?;
+    let hosts = hosts(&read, context.reporter())?;
+    checked(&read, look(&read, problems, args.strict), args.allow_unpinned, context.reporter())?;
     let files =
         plan::files_read(&read).map_err(|diagnostics| Problems { diagnostics, sources: read.sources.clone() })?;
     let contents = Contents::of(&read, files)?;
     let package = hub::pack(&context.store, args.format.into(), &contents, &read.manifest, &hosts, epoch)?;
-    let network = args.hub.network(&context, &reference, Platform::of_this_machine())?;
-    let digest = hub::publish(&network.resolver(), &package, &destinations)?;
+    let request = Request::new(&context, Platform::of_this_machine());
+    let digest = hub::publish(&request.resolver(&context), &package, &destinations)?;
     let told: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let told = if told.is_empty() { "every host".to_owned() } else { told.join(", ") };
     let files = ui::count(contents.paths().count(), "file");
-    context.reporter.event(Event::Note(format!("published {} for {told}: {files}", read.manifest.name)));
-    drop(network);
+    context.reporter().event(Event::Note(format!("published {} for {told}: {files}", read.manifest.name)));
+    drop(request);
     drop(context);
     destinations.iter().for_each(|destination| outln!("{destination}@{digest}"));
     Ok(ExitCode::SUCCESS)

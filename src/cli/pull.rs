@@ -9,7 +9,7 @@ use layers::digest::Digest;
 use layers::document;
 use layers::media_type::{self, Descriptor};
 
-use super::context::{Context, Global, Network, RegistryArgs, now};
+use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::image_name::not_reserved;
 use super::interrupt::{self, CtrlC};
@@ -17,12 +17,13 @@ use super::named::{platform, read};
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::{Place, elsewhere};
+use crate::context::{Context, now};
 use crate::event::Event;
 use crate::fetch::FetchError;
 use crate::image::{self, Image, ImageError, Index, IndexEntry, LayerEntry, Local, LocalImage, LocalIndex, Manifest};
 use crate::plan::Platform;
 use crate::registry::{Client, Reference, RegistryError};
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{Request, ResolveError, Resolver};
 use crate::tasks::Task;
 
 /// What images of alloy run on, as Go names it.
@@ -60,13 +61,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let reference: Reference = args.image.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
     not_reserved(&reference)?;
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
+    let request = Request::new(&context, Platform::of_this_machine());
+    let resolver = request.resolver(&context);
     let (start, name) = (Instant::now(), reference.to_string());
     let before = image::local(&context.store, &name).ok().flatten();
-    let Found { local, whole } = find(args, &context, &network.resolver(), &reference)?;
-    let got = layers(&context, &network.resolver(), &reference, &local)?;
+    let Found { local, whole } = find(args, &context, &resolver, &reference)?;
+    let got = layers(&context, &resolver, &reference, &local)?;
     let digest = local.descriptor().digest;
     let same = before.as_ref().is_some_and(|before| before.descriptor().digest == digest);
     if !same {
@@ -83,16 +85,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             format!("pulled {name} ({platforms}) from {from}: {count}, {there} of them here; {bytes} came in {time}")
         }
     };
-    context.reporter.event(Event::Note(note));
+    context.reporter().event(Event::Note(note));
     if let Some(before) = before.filter(|_| !same) {
         let was = before.descriptor().digest;
-        context.reporter.event(Event::Note(format!("{name} was {was} before")));
+        context.reporter().event(Event::Note(format!("{name} was {was} before")));
     }
     if !whole {
         let all = "of an index that lists more; --platform names others, --all-platforms takes all";
-        context.reporter.event(Event::Note(format!("{name}: {platforms} {all}")));
+        context.reporter().event(Event::Note(format!("{name}: {platforms} {all}")));
     }
-    drop(network);
+    drop(request);
     drop(context);
     if global.quiet {
         outln!("{digest}");
@@ -127,7 +129,7 @@ fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Ref
                 "{name} is for {} and for nothing else, and this machine is {here}; --platform asks for one of these alone",
                 found.platform
             );
-            context.reporter.event(Event::Warning(warning));
+            context.reporter().event(Event::Warning(warning));
         }
         return Ok(Found { local: Local::Image(found), whole: true });
     }
@@ -282,7 +284,7 @@ fn layers(
     for layer in all {
         (got.came, got.bytes) = (got.came + 1, got.bytes.saturating_add(layer.size));
         let client = client.clone();
-        tasks.push(Task::start(resolver.runtime, async move { client.blob(&layer).await }));
+        tasks.push(Task::start(resolver.runtime(), async move { client.blob(&layer).await }));
     }
     // All of them are waited for: none goes on behind the back of a command that has failed.
     let done: Vec<Result<(), RegistryError>> =

@@ -9,7 +9,7 @@ use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use tokio::try_join;
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::image_name::{image_name, not_reserved};
 use super::interrupt::{self, CtrlC};
@@ -17,12 +17,13 @@ use super::named;
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::elsewhere;
+use crate::context::Context;
 use crate::event::Event;
 use crate::fetch::FetchError;
 use crate::image::{self, LayerEntry, Local, LocalImage, Manifest};
 use crate::plan::Platform;
 use crate::registry::{Client, Pushed, Reference, RegistryError};
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{Request, ResolveError, Resolver};
 use crate::tasks::Task;
 
 mod attach;
@@ -78,15 +79,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             .hint(format!("say where to: alloy push {} REGISTRY/{destination}", args.image)));
     }
     let attach = args.attach.read()?;
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let image = named::find(&context, &args.image)?;
-    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
-    push(&network.resolver(), &image, &destination, &attach)?;
+    let request = Request::new(&context, Platform::of_this_machine());
+    let resolver = request.resolver(&context);
+    push(&resolver, &image, &destination, &attach)?;
     if args.verify {
-        verify::verify(&network.resolver(), &image, &destination)?;
+        verify::verify(&resolver, &image, &destination)?;
     }
-    drop(network);
+    drop(request);
     drop(context);
     outln!("{destination}@{}", image.descriptor().digest);
     Ok(ExitCode::SUCCESS)
@@ -136,11 +138,11 @@ pub(super) fn push(
     }
     let mut seen = BTreeSet::new();
     blobs.retain(|blob| seen.insert(blob.digest));
-    let there = resolver.runtime.block_on(client.manifest_digest(&tag, &descriptor.media_type))?;
+    let there = resolver.runtime().block_on(client.manifest_digest(&tag, &descriptor.media_type))?;
     let there = there == Some(descriptor.digest);
-    let lost = if there { resolver.runtime.block_on(lost(&client, image, &blobs))? } else { 0 };
+    let lost = if there { resolver.runtime().block_on(lost(&client, image, &blobs))? } else { 0 };
     if there && lost == 0 {
-        resolver.reporter.event(Event::Note(format!("{destination} is there already")));
+        resolver.reporter().event(Event::Note(format!("{destination} is there already")));
         for image in image.images() {
             attach::complete(resolver, &client, image, destination, attach)?;
         }
@@ -151,7 +153,7 @@ pub(super) fn push(
     }
     if there {
         let lost = ui::count(lost, "part");
-        resolver.reporter.event(Event::Warning(format!(
+        resolver.reporter().event(Event::Warning(format!(
             "the registry has lost {lost} of {destination}; what is missing is sent again"
         )));
     }
@@ -167,13 +169,13 @@ pub(super) fn push(
         }
     };
     if lost > 0 {
-        let still = resolver.runtime.block_on(client.lost(&blobs)).map_err(ResolveError::from)?;
+        let still = resolver.runtime().block_on(client.lost(&blobs)).map_err(ResolveError::from)?;
         if let Some(digest) = still.into_iter().next() {
             return Err(RegistryError::Keeps { reference: destination.to_string(), digest }.into());
         }
     }
     let (sent, time) = (ui::bytes(sent), ui::duration(start.elapsed()));
-    resolver.reporter.event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
+    resolver.reporter().event(Event::Note(format!("pushed {destination}: {sent} sent in {time}")));
     Ok(())
 }
 
@@ -225,7 +227,7 @@ pub(super) fn send(
         // What another repository of the registry has is taken over from there.
         let places = elsewhere::places(resolver.store, &blob.digest)?;
         let from: Vec<String> = places.iter().filter_map(|it| it.mounts_to(destination).map(str::to_owned)).collect();
-        tasks.push(Task::start(resolver.runtime, async move {
+        tasks.push(Task::start(resolver.runtime(), async move {
             let mut pushed = None;
             for from in &from {
                 pushed = client.mount(&blob, from).await?;
@@ -249,13 +251,13 @@ pub(super) fn send(
         if pushed.is_none() {
             ensure_blobs(resolver, std::slice::from_ref(&blob))?;
             checked::check_one(resolver, image, &manifest, &blob)?;
-            resolver.runtime.block_on(client.push_blob(&blob))?;
+            resolver.runtime().block_on(client.push_blob(&blob))?;
         }
         if matches!(pushed, None | Some(Pushed::Sent)) {
             sent += blob.size;
         }
     }
-    let put = |name: &str| resolver.runtime.block_on(client.push_manifest(name, &image.manifest.media_type, &bytes));
+    let put = |name: &str| resolver.runtime().block_on(client.push_manifest(name, &image.manifest.media_type, &bytes));
     let documents = attach::with_sbom(resolver, image, attach)?;
     let (digest, goes_along) = (image.manifest.digest.to_string(), attach::goes_along(image, attach));
     let first = if goes_along { &digest } else { name };
@@ -312,7 +314,7 @@ fn again(
     for blob in all.iter().filter(|blob| digests.is_empty() || digests.contains(&blob.digest)) {
         ensure_blobs(resolver, std::slice::from_ref(blob))?;
         checked::check_one(resolver, image, manifest, blob)?;
-        resolver.runtime.block_on(client.send_again(blob)).map_err(ResolveError::from)?;
+        resolver.runtime().block_on(client.send_again(blob)).map_err(ResolveError::from)?;
         sent += blob.size;
     }
     Ok(sent)

@@ -2,7 +2,7 @@
 
 use layers::disk;
 
-use super::context::{Context, Global, store_path};
+use super::context::{self, Global, store_path};
 use super::error::{CommandError, FULL};
 use super::prune::{Found, StoreKind};
 use super::ui;
@@ -38,7 +38,7 @@ pub(super) fn told(mut error: CommandError, global: &Global) -> CommandError {
 /// Bytes of what no image in the store needs, and how many images there are; the store stays as it is. What is half
 /// fetched is wanted again.
 fn freed(global: &Global) -> Option<(u64, usize)> {
-    let context = Context::read_only(global).ok()?;
+    let context = context::read_only(global, None).ok()?;
     let (locals, strange) = image::all(&context.store).ok()?;
     let found = Found::look(&context.store, &locals, &strange).ok()?;
     let goes = found.items.iter().filter(|item| item.kind != StoreKind::Logs && !item.is_half());

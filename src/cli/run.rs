@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Network, RegistryArgs, now};
+use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::exit_codes;
 use super::heal;
@@ -17,8 +17,10 @@ use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::named::find;
 use crate::build::{BuildError, Session, ensure_blobs};
+use crate::context::now;
 use crate::image::{self, Image, Local, LocalImage, Manifest, config_env};
 use crate::plan::Platform;
+use crate::resolve::Request;
 use crate::sandbox::Bind;
 use crate::target::image::RequestError;
 use crate::target::request::Interactive;
@@ -96,7 +98,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         let error = CommandError::usage("--tty: input and output are no terminal");
         return Err(error.hint("leave it out: on a terminal, a command has one of its own without being asked"));
     }
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Theirs)?;
     let found = find(&context, &args.image)?;
     let name = found.name();
@@ -111,8 +113,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     let config = context.store.read_blob(&manifest.config.digest, 16 << 20)?;
     let image = Image::new(&local.name, local.manifest.digest, &manifest, &config)?;
-    let network = Network::new(&context, &args.registry, local.platform.clone())?;
-    let resolver = network.resolver();
+    let request = Request::new(&context, local.platform.clone());
+    let resolver = request.resolver(&context);
     let blobs: Vec<_> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
     ensure_blobs(&resolver, &blobs)?;
     let interactive = interactive(args, &image, volumes, devices)?;

@@ -9,15 +9,17 @@ use layers::digest::{ChainId, Digest};
 use layers::media_type::Descriptor;
 use layers::store::{Damage, Store, StoreError, layer_tree, stack_tree};
 
-use super::context::{Context, Global, Network, RegistryArgs};
+use super::context::{self, Global, RegistryArgs};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::{self, elsewhere};
+use crate::context::Context;
 use crate::event::Event;
 use crate::image::{self, Image, JSON_LIMIT, LocalImage, Manifest};
 use crate::plan::Platform;
+use crate::resolve::Request;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
@@ -75,7 +77,7 @@ impl Findings {
 }
 
 fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let (store, repair) = (&context.store, args.repair);
     if !repair {
@@ -100,7 +102,7 @@ fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let incomplete = images(&context, args, &mut findings)?;
     if !repair {
         // What was put aside was told then.
-        findings.damaged.iter().for_each(|damage| context.reporter.event(Event::Warning(damage.to_string())));
+        findings.damaged.iter().for_each(|damage| context.reporter().event(Event::Warning(damage.to_string())));
     }
     let (wrong, lost) =
         (findings.damaged.len(), findings.damaged.iter().filter(|damage| image::is_name(damage)).count());
@@ -108,12 +110,12 @@ fn check(args: &CheckArgs, global: &Global) -> Result<ExitCode, CommandError> {
         let names = ui::count(lost, "name");
         let warning =
             format!("{names} of images lost: `alloy images` lists those that are left; build the others again");
-        context.reporter.event(Event::Warning(warning));
+        context.reporter().event(Event::Warning(warning));
     }
     if compared.1 > 0 {
         let trees = ui::count(compared.1, "tree");
         let note = format!("{trees} without a layer here to compare the content with: by names, sizes and times alone");
-        context.reporter.event(Event::Note(note));
+        context.reporter().event(Event::Note(note));
     }
     ui::table(&findings.rows);
     drop(context);
@@ -209,7 +211,7 @@ fn images(context: &Context, args: &CheckArgs, findings: &mut Findings) -> Resul
     let (mut count, mut incomplete) = (strange.len(), strange.len());
     for strange in strange {
         let (name, why, give_up) = (strange.name(), &strange.why, strange.give_up());
-        context.reporter.event(Event::Warning(format!(
+        context.reporter().event(Event::Warning(format!(
             "it is not known what the image {name} needs ({why}); build it again, or give it up: {give_up}"
         )));
     }
@@ -221,7 +223,7 @@ fn images(context: &Context, args: &CheckArgs, findings: &mut Findings) -> Resul
         }
         incomplete += 1;
         let shown: Vec<String> = lost.iter().map(Digest::to_string).collect();
-        context.reporter.event(Event::Warning(format!(
+        context.reporter().event(Event::Warning(format!(
             "the image {} ({}) is incomplete: {} is not here, and no registry is known to have it; build it again",
             local.name,
             local.platform,
@@ -249,10 +251,10 @@ fn lost(context: &Context, local: &LocalImage, args: &CheckArgs) -> Result<Vec<D
     let mut lost: Vec<Digest> = lost.into_iter().map(|blob| blob.digest).collect();
     if args.repair && !there.is_empty() {
         let platform: Platform = local.platform.clone();
-        let network = Network::new(context, &args.registry, platform)?;
+        let request = Request::new(context, platform);
         for blob in there {
-            if let Err(error) = ensure_blobs(&network.resolver(), std::slice::from_ref(&blob)) {
-                context.reporter.event(Event::Warning(error.to_string()));
+            if let Err(error) = ensure_blobs(&request.resolver(context), std::slice::from_ref(&blob)) {
+                context.reporter().event(Event::Warning(error.to_string()));
                 lost.push(blob.digest);
             }
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use layers::media_type::Descriptor;
 
-use super::context::{Context, Global};
+use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
@@ -14,6 +14,7 @@ use super::named::{find, read};
 use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::build::{self, LookInside, NoCache, Options, Resolved, Subject, Verdict};
+use crate::context::Context;
 use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage, Manifest};
 use crate::plan::Platform;
@@ -57,9 +58,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let mut context = Context::open(global)?;
-    context.ssh = args.ssh.open(context.stall)?;
-    context.keep_log(&format!("verify {}", args.inputs.directory.display()));
+    let mut context = context::open(global, Some(&args.inputs.registry))?;
+    context.ssh = args.ssh.open(context.stall())?;
+    context::keep_log(&mut context, &format!("verify {}", args.inputs.directory.display()));
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let mut verdicts = Vec::new();
     if is_blueprint(&args.inputs.directory) {
@@ -75,6 +76,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         for (image, from) in &images {
             announce(&context, images.len() > 1, &image.platform);
             let inputs = args.inputs.remembered(&image.name, from)?;
+            let context = context.reaching(inputs.registry.registries(context.stall()));
             let prepared = inputs.prepare()?;
             Prepared::warn(&prepared, &context);
             for one in prepared {
@@ -94,7 +96,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 /// Says which of several platforms it is.
 fn announce(context: &Context, several: bool, platform: &Platform) {
     if several {
-        context.reporter.event(Event::Platform(platform.to_string()));
+        context.reporter().event(Event::Platform(platform.to_string()));
     }
 }
 
@@ -106,8 +108,8 @@ fn verify(
     mut prepared: Prepared,
     image: Option<(&LocalImage, &BuiltFrom)>,
 ) -> Result<(Platform, Verdict), CommandError> {
-    let network = inputs.network(context, &prepared)?;
-    let resolver = network.resolver();
+    let request = inputs.request(context, &prepared);
+    let resolver = request.resolver(context);
     let options = Options {
         compression: inputs.compression,
         epoch: prepared.epoch,

@@ -33,12 +33,12 @@ impl Fetcher {
     /// Settings by which git tells the server of `url` what it tells a download: git-config(1), `http.<url>.*`. A user and
     /// password in the URL count before them.
     pub fn git_settings(&self, url: &str) -> Vec<(String, String)> {
-        let Ok(url) = Url::parse(&self.inner.secrets.reveal_url(url)) else { return Vec::new() };
+        let Ok(url) = Url::parse(&self.secrets.reveal_url(url)) else { return Vec::new() };
         let Some(host) = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")) else { return Vec::new() };
         let port = url.port().map_or(String::new(), |port| format!(":{port}"));
         let place = format!("http.{}://{host}{port}/", url.scheme());
         let mut settings = Vec::new();
-        for (name, value) in &self.inner.credentials.of(&url) {
+        for (name, value) in &self.shared.credentials.of(&url) {
             let Ok(value) = value.to_str() else { continue };
             if name != ACCEPT {
                 settings.push((format!("{place}.extraHeader"), format!("{name}: {value}")));
@@ -54,7 +54,7 @@ impl Fetcher {
     /// Where the server of a git repository redirects whoever asks for it, without what may be a secret: a query, a user and
     /// a password. `None` if it does not, or cannot be asked.
     pub async fn git_leads_to(&self, url: &str) -> Option<String> {
-        let url = self.inner.secrets.reveal_url(url);
+        let url = self.secrets.reveal_url(url);
         let asked = Url::parse(&format!("{}{REFERENCES}", url.trim_end_matches('/'))).ok()?;
         if !matches!(asked.scheme(), "http" | "https") {
             return None;
@@ -92,7 +92,7 @@ impl Fetcher {
     /// `secrets`, and who this user is to servers.
     pub fn hiding(&self, secrets: &Secrets) -> Secrets {
         let mut secrets = secrets.clone();
-        self.inner.credentials.secrets().iter().for_each(|secret| secrets.hide(secret));
+        self.shared.credentials.secrets().iter().for_each(|secret| secrets.hide(secret));
         secrets
     }
 }

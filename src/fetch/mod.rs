@@ -77,10 +77,12 @@ pub struct Fetched {
     pub size: u64,
 }
 
-/// Fetches into a store. Cheap to clone.
+/// Fetches into a store. Cheap to clone: clones share connections, and what was checked already.
 #[derive(Clone)]
 pub struct Fetcher {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    secrets: Arc<Secrets>,
+    allow_file_urls: bool,
     /// Beginnings of URLs, each with one to try before it.
     nearer: Arc<[(String, String)]>,
     logins: Arc<[Login]>,
@@ -90,11 +92,10 @@ pub struct Fetcher {
     pins: Arc<BTreeMap<String, Digest>>,
 }
 
-struct Inner {
+/// What does not depend on the blueprint.
+struct Shared {
     store: Store,
     reporter: Reporter,
-    secrets: Secrets,
-    allow_file_urls: bool,
     stall: Duration,
     credentials: Credentials,
     transport: OnceCell<Transport>,
@@ -108,36 +109,33 @@ struct Inner {
 impl Fetcher {
     /// A fetcher into `store`. Nothing is opened before the first download. Without a byte for as long as `stall`, a
     /// transfer counts as broken; no server is waited for longer, whatever it asks.
-    pub fn new(
-        store: Store,
-        reporter: Reporter,
-        mut secrets: Secrets,
-        allow_file_urls: bool,
-        stall: Duration,
-        credentials: Credentials,
-    ) -> Self {
-        credentials.secrets().iter().for_each(|secret| secrets.hide(secret));
+    pub fn new(store: Store, reporter: Reporter, stall: Duration, credentials: Credentials) -> Self {
         let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
         let (checked, vouched) = Default::default();
-        let inner = Inner {
-            store,
-            reporter,
-            secrets,
-            allow_file_urls,
-            stall,
-            credentials,
-            transport,
-            permits,
-            checked,
-            vouched,
-        };
-        Self {
-            inner: Arc::new(inner),
+        let shared = Shared { store, reporter, stall, credentials, transport, permits, checked, vouched };
+        let fetcher = Self {
+            shared: Arc::new(shared),
+            secrets: Arc::default(),
+            allow_file_urls: false,
             nearer: Arc::new([]),
             logins: Arc::new([]),
             doubted: Arc::default(),
             pins: Arc::default(),
-        }
+        };
+        fetcher.with_secrets(Secrets::default())
+    }
+
+    /// The same, for URLs that hold markers of these secrets.
+    #[must_use]
+    pub fn with_secrets(self, mut secrets: Secrets) -> Self {
+        self.shared.credentials.secrets().iter().for_each(|secret| secrets.hide(secret));
+        Self { secrets: Arc::new(secrets), ..self }
+    }
+
+    /// The same, which reads `file:` URLs if `allow` is true.
+    #[must_use]
+    pub fn with_file_urls(self, allow: bool) -> Self {
+        Self { allow_file_urls: allow, ..self }
     }
 
     /// The same, which knows of these URLs that their digests are the lockfile's.
@@ -160,17 +158,17 @@ impl Fetcher {
 
     /// `url` as it is asked for.
     fn asked(&self, url: &str) -> String {
-        login::put_in(address::revealed(url, &self.inner.secrets), &self.logins)
+        login::put_in(address::revealed(url, &self.secrets), &self.logins)
     }
 
     /// What keeps a header for the host of `url` from being sent with a request for that, where none is sent.
     pub fn unsent(&self, url: &str) -> Option<String> {
-        self.inner.credentials.near(&url::Url::parse(&self.asked(url)).ok()?)
+        self.shared.credentials.near(&url::Url::parse(&self.asked(url)).ok()?)
     }
 
     /// Where a fetched file is.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.inner.store.downloads().join(digest.hex())
+        self.shared.store.downloads().join(digest.hex())
     }
 
     /// The file of that digest, if it was fetched before.
@@ -180,30 +178,30 @@ impl Fetcher {
 
     /// What `url` held when it was fetched last, if that is still here.
     pub fn known(&self, url: &str) -> Option<Digest> {
-        let bytes = self.inner.store.record(RECORDS, &Digest::of(url).hex()).ok()??;
+        let bytes = self.shared.store.record(RECORDS, &Digest::of(url).hex()).ok()??;
         let fetched: Fetched = serde_json::from_slice(&bytes).ok()?;
         self.have(&fetched.digest).then_some(fetched.digest)
     }
 
     /// The means of transport, opened on first use.
     async fn transport(&self) -> Result<&Transport, FetchError> {
-        let open = || async { Transport::named(self.inner.stall, self.inner.credentials.clone()) };
-        self.inner.transport.get_or_try_init(open).await
+        let open = || async { Transport::named(self.shared.stall, self.shared.credentials.clone()) };
+        self.shared.transport.get_or_try_init(open).await
     }
 
     /// Who hears of progress.
     pub fn reporter(&self) -> &Reporter {
-        &self.inner.reporter
+        &self.shared.reporter
     }
 
     /// The URL as it may be shown: without secrets and credentials.
     pub fn shown(&self, url: &str) -> String {
-        address::shown(url, &self.inner.secrets)
+        address::shown(url, &self.secrets)
     }
 
     /// Fetches a small file whole, without keeping it.
     pub async fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let _permit = self.inner.permits.acquire().await;
+        let _permit = self.shared.permits.acquire().await;
         self.transport().await?.get(&login::put_in(url.to_owned(), &self.logins), limit).await
     }
 
@@ -236,7 +234,7 @@ impl Fetcher {
         if self.is_checked(digest) {
             return Ok(self.path(digest).metadata().ok().map(|metadata| metadata.len()));
         }
-        let (store, digest) = (self.inner.store.clone(), *digest);
+        let (store, digest) = (self.shared.store.clone(), *digest);
         let size = crate::tasks::aside(move |stop| store.checked_download(&digest, stop)).await??;
         if size.is_some() {
             self.note_checked(digest);
@@ -245,11 +243,11 @@ impl Fetcher {
     }
 
     fn is_checked(&self, digest: &Digest) -> bool {
-        self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+        self.shared.checked.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 
     fn note_checked(&self, digest: Digest) {
-        self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.shared.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
 
     /// The same file of a nearer server.

@@ -56,7 +56,7 @@ struct Job<'a> {
 type Locks = (Option<Lock>, Lock);
 
 pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetched, FetchError> {
-    let store = &fetcher.inner.store;
+    let store = &fetcher.shared.store;
     let shown = fetcher.shown(&download.url);
     let key = Digest::of(&download.url).hex();
     // The same content under two URLs comes once, and so does the same URL with and without a digest. The URL's lock
@@ -76,7 +76,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         download.part_of.iter().for_each(|transfer| transfer.add(size));
         return Ok(Fetched { digest, size });
     }
-    let _permit = fetcher.inner.permits.acquire().await;
+    let _permit = fetcher.shared.permits.acquire().await;
     let name = address::file_name(&shown).to_owned();
     let transfer = download.part_of.clone();
     let transfer = transfer.unwrap_or_else(|| Transfer::start(fetcher.reporter(), name, download.size));
@@ -93,7 +93,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
         whole: AtomicU64::new(download.size.unwrap_or_default()),
         locks,
     };
-    if let Some(why) = fetcher.inner.credentials.missing(&job.url) {
+    if let Some(why) = fetcher.shared.credentials.missing(&job.url) {
         fetcher.reporter().event(Event::Warning(format!("{} is asked for without a header: {why}", job.shown)));
     }
     let fetched = if job.url.starts_with("file:") { job.copy().await } else { job.repeated().await }?;
@@ -115,7 +115,7 @@ pub(super) async fn run(fetcher: &Fetcher, download: &Download) -> Result<Fetche
 /// The lock `name`, once nobody else has it: another process may need a while for the same file. Not waited for in
 /// the kernel, where a build that ends could not be told.
 async fn alone(fetcher: &Fetcher, name: &str, shown: &str) -> Result<Lock, FetchError> {
-    let store: &Store = &fetcher.inner.store;
+    let store: &Store = &fetcher.shared.store;
     let (mut waited, mut wait) = (0, None);
     loop {
         if let Some(lock) = store.try_lock(name)? {
@@ -155,7 +155,7 @@ impl Job<'_> {
     }
 
     async fn copy(&self) -> Result<Fetched, FetchError> {
-        if !self.fetcher.inner.allow_file_urls {
+        if !self.fetcher.allow_file_urls {
             let reason = "`file:` URLs are only read with --allow-file-urls";
             return Err(FetchError::Refused { url: self.shown.clone(), reason });
         }
@@ -171,7 +171,7 @@ impl Job<'_> {
     }
 
     async fn repeated(&self) -> Result<Fetched, FetchError> {
-        let mut patience = Patience::new(self.fetcher.inner.stall);
+        let mut patience = Patience::new(self.fetcher.shared.stall);
         loop {
             let before = self.reached.load(Ordering::Relaxed);
             match self.attempt().await {
@@ -181,7 +181,7 @@ impl Job<'_> {
                 Err(error) if error.is_temporary() => {
                     // A download that gets on does not run out of attempts.
                     if self.reached.load(Ordering::Relaxed) > before {
-                        patience = Patience::new(self.fetcher.inner.stall);
+                        patience = Patience::new(self.fetcher.shared.stall);
                     }
                     if !patience.outlasts(&error).await {
                         return Err(error);
@@ -270,7 +270,7 @@ impl Job<'_> {
     }
 
     async fn body(&self, response: &mut Response, out: &mut Behind<Part>) -> Result<(), FetchError> {
-        let mut pace = Pace::new(self.fetcher.inner.stall);
+        let mut pace = Pace::new(self.fetcher.shared.stall);
         while let Some(piece) = response.chunk().await.map_err(|error| connection(&self.shown, &error))? {
             // What is longer than it may be is not what was asked for, however much there is of it.
             if self.download.size.is_some_and(|size| out.size().saturating_add(piece.len() as u64) > size) {

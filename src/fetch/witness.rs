@@ -100,19 +100,19 @@ impl Fetcher {
     /// True if that was seen on this machine, or somebody is believed who says so.
     pub fn has_witnessed(&self, one: &Witnessed) -> bool {
         let key = one.key();
-        let vouched = self.inner.vouched.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
-        vouched || self.inner.store.record(WITNESSED, &key.hex()).is_ok_and(|record| record.is_some())
+        let vouched = self.shared.vouched.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
+        vouched || self.shared.store.record(WITNESSED, &key.hex()).is_ok_and(|record| record.is_some())
     }
 
     /// Somebody who is believed has seen it.
     pub fn vouch(&self, one: &Witnessed) {
-        self.inner.vouched.lock().unwrap_or_else(PoisonError::into_inner).insert(one.key());
+        self.shared.vouched.lock().unwrap_or_else(PoisonError::into_inner).insert(one.key());
     }
 
     /// A URL that gave a file of that digest, other than `url`.
     pub(super) fn gave(&self, digest: &Digest, url: &str) -> Option<String> {
         let own = Secrets::as_written(url);
-        let records = self.inner.store.records(WITNESSED).ok()?.into_iter();
+        let records = self.shared.store.records(WITNESSED).ok()?.into_iter();
         let known = records.filter_map(|(_, bytes)| serde_json::from_slice::<Witnessed>(&bytes).ok());
         known.filter(|one| one.digest == *digest && one.url != own).map(|one| self.shown(&one.url)).next()
     }
@@ -154,6 +154,6 @@ impl Fetcher {
 
     /// Forgets what `url` gave: it was of no use.
     pub fn forget(&self, url: &str) -> Result<(), StoreError> {
-        self.inner.store.remove_record(RECORDS, &Digest::of(url).hex())
+        self.shared.store.remove_record(RECORDS, &Digest::of(url).hex())
     }
 }

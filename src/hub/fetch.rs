@@ -49,7 +49,7 @@ pub struct Fetched {
 /// Finds the blueprint that `reference` stands for on the resolver's platform.
 pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, HubError> {
     let client = resolver.client(reference)?;
-    let asked = resolver.runtime.block_on(client.manifest(&reference.manifest()));
+    let asked = resolver.runtime().block_on(client.manifest(&reference.manifest()));
     let (mut descriptor, mut bytes) = asked.map_err(|error| not_found(resolver, reference, &client, error))?;
     if media_type::is_index(&descriptor.media_type) {
         let index: Index = read(reference, &bytes)?;
@@ -59,7 +59,7 @@ pub fn find(resolver: &Resolver<'_>, reference: &Reference) -> Result<Found, Hub
             }
             error => invalid(reference, &error),
         })?;
-        (descriptor, bytes) = resolver.runtime.block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
+        (descriptor, bytes) = resolver.runtime().block_on(client.manifest(&entry.descriptor.digest.to_string()))?;
     }
     if media_type::is_index(&descriptor.media_type) {
         return Err(invalid(reference, &"its index lists another one"));
@@ -110,7 +110,7 @@ impl Found {
     pub(super) fn fill(&self, resolver: &Resolver<'_>, dest: &Path, tree: &Path) -> Result<(), HubError> {
         let Self { client, reference, parts: Parts { files, texts }, .. } = self;
         for blob in std::iter::once(files).chain(texts.iter().map(|(_, text)| text)) {
-            resolver.runtime.block_on(client.blob(blob))?;
+            resolver.runtime().block_on(client.blob(blob))?;
         }
         let told = |error| match error {
             ContentError::File { what, path, source } => failed(what, &dest.join(path))(source),
@@ -155,7 +155,7 @@ fn not_found(resolver: &Resolver<'_>, reference: &Reference, client: &Client, er
     if !latest || !matches!(error, RegistryError::NotFound { .. }) {
         return error.into();
     }
-    match resolver.runtime.block_on(tags(client)) {
+    match resolver.runtime().block_on(tags(client)) {
         Ok(tags) if !tags.is_empty() => HubError::NoLatest { reference: reference.to_string(), tags },
         _ => error.into(),
     }

@@ -45,7 +45,7 @@ struct Head {
 /// The blueprints of `project`, which its user calls `name`: a repository, or the first part of the names of several.
 pub fn list(resolver: &Resolver<'_>, project: &Reference, name: &str) -> Result<Vec<Listed>, HubError> {
     let own = resolver.client(project)?;
-    let catalog = resolver.runtime.block_on(own.catalog())?;
+    let catalog = resolver.runtime().block_on(own.catalog())?;
     let listed = catalog.is_some();
     // Many registries do not say what they have; then the project may be a repository itself.
     let all = catalog.unwrap_or_else(|| vec![project.repository.clone()]);
@@ -70,7 +70,7 @@ pub fn list(resolver: &Resolver<'_>, project: &Reference, name: &str) -> Result<
         }
         Ok(found)
     });
-    let found: Vec<_> = resolver.runtime.block_on(bounded.try_collect())?;
+    let found: Vec<_> = resolver.runtime().block_on(bounded.try_collect())?;
     if !listed && found.iter().all(Option::is_none) {
         let (registry, name) = (project.registry.clone(), project.repository.clone());
         return Err(HubError::NotListed { registry, name });

@@ -13,7 +13,7 @@ pub fn publish(resolver: &Resolver<'_>, package: &Package, destinations: &[Refer
     let digest = Digest::of(&package.index);
     let Some(first) = destinations.first() else { return Ok(digest) };
     let client = resolver.client(first)?;
-    resolver.runtime.block_on(async {
+    resolver.runtime().block_on(async {
         for (descriptor, bytes) in &package.blobs {
             client.push_small(descriptor, bytes).await?;
         }

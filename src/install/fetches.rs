@@ -36,8 +36,8 @@ impl<'a> Fetches<'a> {
         for source in steps.flat_map(Step::sources) {
             let Some(download) = fetches.download(source) else { continue };
             if !fetches.started.contains_key(source) {
-                let fetcher = resolver.fetcher.clone();
-                let task = Task::start(resolver.runtime, async move { fetcher.fetch(&download).await });
+                let fetcher = resolver.fetcher().clone();
+                let task = Task::start(resolver.runtime(), async move { fetcher.fetch(&download).await });
                 fetches.started.insert(source.clone(), task);
             }
         }
@@ -71,12 +71,12 @@ impl<'a> Fetches<'a> {
                     let pinned = download.sha256.zip(step.package(source));
                     let fetched = self.resolver.or_kept(url, pinned, || match self.started.remove(source) {
                         Some(task) => task.wait()?,
-                        None => self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download)),
+                        None => self.resolver.runtime().block_on(self.resolver.fetcher().fetch(&download)),
                     })?;
                     if let Some(wanted) = Wanted::of(step, source) {
-                        self.resolver.fetcher.is_a(wanted, url, &fetched, sha256.is_some())?;
+                        self.resolver.fetcher().is_a(wanted, url, &fetched, sha256.is_some())?;
                     }
-                    self.resolver.fetcher.path(&fetched.digest)
+                    self.resolver.fetcher().path(&fetched.digest)
                 }
                 (Source::Url { .. }, None) => continue,
             };

@@ -262,7 +262,7 @@ pub fn forecast(
 ) -> Result<Forecast, InstallError> {
     let root = Root::open(options.root)?;
     super::check::distribution(&root)?;
-    super::check::suite(&root, blueprint, resolver.reporter);
+    super::check::suite(&root, blueprint, resolver.reporter());
     let host = claim::name(&root)?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, host.as_deref())?;
@@ -270,9 +270,9 @@ pub fn forecast(
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (sources, _) = resolver.known_sources(&blueprint.directory, &steps)?;
     let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
-    prepared.tell(resolver.reporter);
+    prepared.tell(resolver.reporter());
     prepared.undo_forsaken(resolver.store, &root)?;
-    prepared.undo_reordered(resolver.store, &root, resolver.reporter)?;
+    prepared.undo_reordered(resolver.store, &root, resolver.reporter())?;
     let stays = match options.repair {
         true => repair::plan(resolver.store, &root, resolver.platform.debian_arch(), &mut prepared)?,
         false => Vec::new(),

@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
     /// An error if something was to be put right, and was not.
     pub fn repaired(&self, stays: Vec<String>) -> Result<()> {
         let installed = Packages::default().read(self.host.files(), self.resolver.platform.debian_arch()).clone();
-        repair::tell(self.resolver.reporter, self.host.files(), &installed, &self.prepared, stays)
+        repair::tell(self.resolver.reporter(), self.host.files(), &installed, &self.prepared, stays)
     }
 
     fn layers(&mut self) -> Result<()> {
@@ -118,7 +118,12 @@ impl<'a> Run<'a> {
         let mut at = 0;
         for (index, layer) in self.lowered.layers.iter().enumerate() {
             let (id, before) = (Id::next(), self.summary.done);
-            self.resolver.reporter.event(Event::LayerStarted { id, name: layer.name.clone(), index: index + 1, count });
+            self.resolver.reporter().event(Event::LayerStarted {
+                id,
+                name: layer.name.clone(),
+                index: index + 1,
+                count,
+            });
             let ended = layer.steps.iter().try_for_each(|step| {
                 at += 1;
                 self.task(at - 1, step, &layer.name, id)
@@ -128,7 +133,7 @@ impl<'a> Run<'a> {
                 Ok(()) if self.summary.done > before => "done",
                 Ok(()) => "nothing to do",
             };
-            self.resolver.reporter.event(Event::LayerEnded { id, outcome, size: None });
+            self.resolver.reporter().event(Event::LayerEnded { id, outcome, size: None });
             ended?;
         }
         Ok(())
@@ -142,9 +147,9 @@ impl<'a> Run<'a> {
             Decision::Skip(skipped) => self.skip(at, step, &skipped, id),
             Decision::Run(reason) => {
                 if let Some(reason) = reason.filter(|_| !step.guards.always_run) {
-                    self.resolver.reporter.event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
+                    self.resolver.reporter().event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
                 }
-                self.resolver.reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
+                self.resolver.reporter().event(Event::TaskStarted { layer: id, name: step.name.clone() });
                 self.perform(at, step, layer, id)
             }
         };
@@ -168,7 +173,7 @@ impl<'a> Run<'a> {
                 return Err(InstallError::Download { task, file, line, error });
             }
         };
-        let fetcher = self.resolver.fetcher;
+        let fetcher = self.resolver.fetcher();
         let secrets = &fetcher.hiding(&self.lowered.secrets);
         self.host.remember(self.prepared.made(self.resolver.store, at)?);
         let directories = self.prepared.directories(self.resolver.store, at, standing.as_ref())?;
@@ -202,7 +207,7 @@ impl<'a> Run<'a> {
             self.unsaved = true;
         }
         let made = self.prepared.standing(self.host.files(), at)?;
-        let lines = RefCell::new(Lines::new(self.resolver.reporter, secrets, id));
+        let lines = RefCell::new(Lines::new(self.resolver.reporter(), secrets, id));
         let output = |piece: &[u8]| lines.borrow_mut().take(piece);
         let mut revealed = secrets.reveal_step(&self.lowered.handed.added_to(step));
         fetcher.tell_git(&mut revealed);
@@ -221,7 +226,7 @@ impl<'a> Run<'a> {
                     let note = format!(
                         "{place} is cloned anew beside; if that is another clone, what is there now will stay as {kept}"
                     );
-                    self.resolver.reporter.event(Event::Note(note));
+                    self.resolver.reporter().event(Event::Note(note));
                 }
                 let (prepared, store) = (&self.prepared, self.resolver.store);
                 let look = |root: &Root, new: &Path| {
@@ -243,9 +248,9 @@ impl<'a> Run<'a> {
             Ok(Outcome::Ran(warnings)) => {
                 for warning in warnings {
                     let warning = format!("{}: {}", self.shown(step), secrets.mask(&warning));
-                    self.resolver.reporter.event(Event::Warning(warning));
+                    self.resolver.reporter().event(Event::Warning(warning));
                 }
-                remarks.into_iter().for_each(|remark| self.resolver.reporter.event(Event::Warning(remark)));
+                remarks.into_iter().for_each(|remark| self.resolver.reporter().event(Event::Warning(remark)));
                 let same = same.into_inner();
                 if renewal.is_none() {
                     self.tell_of_earlier(step);
@@ -254,7 +259,7 @@ impl<'a> Run<'a> {
                     self.renewed(at, renew, standing.as_ref())?;
                     if let How::Files { .. } = renew.how {
                         self.summary.done += 1;
-                        self.resolver.reporter.event(Event::TaskEnded { layer: id });
+                        self.resolver.reporter().event(Event::TaskEnded { layer: id });
                         return Ok(());
                     }
                 }
@@ -273,7 +278,7 @@ impl<'a> Run<'a> {
                 let why = if created { String::new() } else { NOT_CREATED.to_owned() };
                 self.record(at, Ending::Done, why, wrote)?;
                 self.summary.done += 1;
-                self.resolver.reporter.event(Event::TaskEnded { layer: id });
+                self.resolver.reporter().event(Event::TaskEnded { layer: id });
                 return Ok(());
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
@@ -356,7 +361,7 @@ impl<'a> Run<'a> {
             }
             if record.outcome == Ending::Done {
                 let note = format!("the blueprint no longer has {} ({}); what it did stays", record.name, record.place);
-                self.resolver.reporter.event(Event::Note(note));
+                self.resolver.reporter().event(Event::Note(note));
             }
             self.unsaved = true;
         }

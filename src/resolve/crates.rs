@@ -116,7 +116,7 @@ impl Resolver<'_> {
             return Ok(Err(why));
         }
         let about = self.fetched(format!("{index}config.json"), None)?;
-        let text = layers::regular::text(&self.fetcher.path(&about), LIMIT).unwrap_or_default();
+        let text = layers::regular::text(&self.fetcher().path(&about), LIMIT).unwrap_or_default();
         let Ok(Config { dl, auth_required: for_members }) = serde_json::from_str(&text) else {
             return Ok(Err(format!("{index} is no index of crates: its config.json does not say where they are")));
         };
@@ -124,7 +124,7 @@ impl Resolver<'_> {
         let url = address(&dl, name, version, &sha256);
         let sha256 = self.fetched(url.clone(), Some(sha256))?;
         let top = one(name, version, url, sha256);
-        Ok(match cargo_lock(&self.fetcher.path(&sha256), name, version) {
+        Ok(match cargo_lock(&self.fetcher().path(&sha256), name, version) {
             Ok(lockfile) => Ok(Crate { top, sha256, lockfile, dl, for_members }),
             Err(error) => Err(format!("{name} {version} cannot be read: {error}")),
         })
@@ -133,13 +133,13 @@ impl Resolver<'_> {
     /// What the index says that a version of a crate is.
     fn entry(&self, index: &str, name: &str, version: &str) -> Result<Digest> {
         let at = format!("{index}{}", crate_entry(name));
-        let refused = |message: String| ResolveError::Crate { index: self.fetcher.shown(index), message };
+        let refused = |message: String| ResolveError::Crate { index: self.fetcher().shown(index), message };
         let entries = match self.fetched(at, None) {
             // So an index says that there is none (The Cargo Book, "Registry Index", "Nonexistent Crates").
             Err(ResolveError::Fetch(FetchError::Status { status: 404 | 410 | 451, .. })) => {
                 return Err(refused(format!("has no crate `{name}`")));
             }
-            entries => layers::regular::text(&self.fetcher.path(&entries?), LIMIT).unwrap_or_default(),
+            entries => layers::regular::text(&self.fetcher().path(&entries?), LIMIT).unwrap_or_default(),
         };
         let mut all: Vec<Entry> = entries.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         // What stands behind `+` makes no other version (The Cargo Book, "The Manifest Format", "version").
@@ -158,7 +158,7 @@ impl Resolver<'_> {
 
     fn fetched(&self, url: String, sha256: Option<Digest>) -> Result<Digest> {
         let download = Download { url, sha256, size: None, part_of: None };
-        Ok(self.runtime.block_on(self.fetcher.fetch(&download))?.digest)
+        Ok(self.runtime().block_on(self.fetcher().fetch(&download))?.digest)
     }
 }
 

@@ -30,14 +30,14 @@ impl Resolver<'_> {
         let fetch = |(url, sha256, size): (String, Digest, u64)| {
             let part_of = shown.cloned();
             let download = Download { url: url.clone(), sha256: Some(sha256), size: Some(size), part_of };
-            let fetcher = self.fetcher.clone();
-            (url, sha256, size, Task::start(self.runtime, async move { fetcher.fetch(&download).await }))
+            let fetcher = self.fetcher().clone();
+            (url, sha256, size, Task::start(self.runtime(), async move { fetcher.fetch(&download).await }))
         };
         let tasks: Vec<_> = packages.map(fetch).collect();
         let mut paths = Vec::new();
         for (url, sha256, size, task) in tasks {
             self.or_kept(&url, Some((sha256, size)), || task.wait()?)?;
-            paths.push(self.fetcher.path(&sha256));
+            paths.push(self.fetcher().path(&sha256));
         }
         Ok(paths)
     }
@@ -51,9 +51,10 @@ impl Resolver<'_> {
         pinned: Option<(Digest, u64)>,
         fetched: impl FnOnce() -> std::result::Result<Fetched, FetchError>,
     ) -> std::result::Result<Fetched, FetchError> {
-        let Some((digest, size)) = pinned.filter(|_| self.mirror.is_some()) else { return fetched() };
+        let Some((digest, size)) = pinned.filter(|_| self.request.mirror.is_some()) else { return fetched() };
         let same = Fetched { digest, size };
-        if self.kept.is_silent(url) && !self.fetcher.have(&digest) && self.take_kept(url, digest, size, None) {
+        if self.request.kept.is_silent(url) && !self.fetcher().have(&digest) && self.take_kept(url, digest, size, None)
+        {
             return Ok(same);
         }
         fetched().or_else(|error| if self.take_kept(url, digest, size, Some(&error)) { Ok(same) } else { Err(error) })
@@ -67,8 +68,8 @@ impl Resolver<'_> {
             DebianError::Fetch(error) => Some(error),
             _ => return false,
         };
-        let pockets = self.pin.iter().flat_map(|pin| &pin.pockets);
-        let mut missing = pockets.filter(|pocket| !self.fetcher.have(&pocket.sha256)).peekable();
+        let pockets = self.request.pin.iter().flat_map(|pin| &pin.pockets);
+        let mut missing = pockets.filter(|pocket| !self.fetcher().have(&pocket.sha256)).peekable();
         missing.peek().is_some()
             && missing.all(|pocket| {
                 let url = format!("{}/{}", pocket.uri, pocket.index);
@@ -78,7 +79,7 @@ impl Resolver<'_> {
 
     /// Gets a file out of the lockfile's mirror, where `error` means that its server lost it. False if that failed.
     fn take_kept(&self, url: &str, sha256: Digest, size: u64, error: Option<&FetchError>) -> bool {
-        let Some(mirror) = self.mirror else { return false };
+        let Some(mirror) = self.request.mirror.as_deref() else { return false };
         let gone = matches!(error, Some(FetchError::Connection { .. } | FetchError::Stalled { .. }));
         let lost = matches!(
             error,
@@ -88,15 +89,17 @@ impl Resolver<'_> {
             return false;
         }
         if let Err(why) = self.out_of(mirror, sha256, size) {
-            let message =
-                format!("{} cannot be taken from {mirror}, which alloy.lock.yml names: {why}", self.fetcher.shown(url));
-            self.reporter.event(Event::Warning(message));
+            let message = format!(
+                "{} cannot be taken from {mirror}, which alloy.lock.yml names: {why}",
+                self.fetcher().shown(url)
+            );
+            self.reporter().event(Event::Warning(message));
             return false;
         }
-        if self.kept.note(url, gone)
+        if self.request.kept.note(url, mirror, gone)
             && let Some(error) = error
         {
-            self.reporter
+            self.reporter()
                 .event(Event::Note(format!("{error}; it is taken from {mirror}, as is all else that is lost there")));
         }
         true
@@ -106,8 +109,8 @@ impl Resolver<'_> {
         let reference: Reference = mirror.parse().map_err(crate::image::BaseRefError::from)?;
         let client = self.client(&reference)?;
         let descriptor = Descriptor { media_type: String::new(), digest: sha256, size };
-        self.runtime.block_on(client.blob(&descriptor))?;
-        let path = self.fetcher.path(&sha256);
+        self.runtime().block_on(client.blob(&descriptor))?;
+        let path = self.fetcher().path(&sha256);
         let failed = |source: io::Error| FetchError::Write { url: mirror.to_owned(), source };
         // Beside its place first: whoever finds it there finds all of it.
         let directory = path.parent().unwrap_or(&path);

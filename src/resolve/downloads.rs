@@ -24,7 +24,7 @@ impl Resolver<'_> {
     fn doubted<'s>(&self, steps: impl IntoIterator<Item = &'s Step>) -> Vec<(&'s Step, &'s str, Witnessed)> {
         let sources = steps.into_iter().flat_map(|step| step.sources().map(move |source| (step, source)));
         let doubted = sources.filter_map(|(step, source)| match source {
-            Source::Url { url, sha256: Some(digest) } if self.fetcher.is_doubted(url) => {
+            Source::Url { url, sha256: Some(digest) } if self.fetcher().is_doubted(url) => {
                 Some((step, url.as_str(), Witnessed::new(url, *digest)))
             }
             _ => None,
@@ -40,16 +40,16 @@ impl Resolver<'_> {
         let mut known = BTreeMap::new();
         for (_, _, one) in self.doubted(steps) {
             let key = one.key();
-            if self.fetcher.has_witnessed(&one) {
+            if self.fetcher().has_witnessed(&one) {
                 known.insert(key, (one, None));
             } else if cache::get::<Witnessed>(self.store, WITNESSED, &key.hex())?.is_some_and(|other| other == one) {
-                self.fetcher.vouch(&one);
+                self.fetcher().vouch(&one);
                 known.insert(key, (one, None));
             } else if let Some((_, place)) =
                 self.shared_value::<Witnessed>(WITNESS, key).filter(|(other, _)| *other == one)
             {
                 cache::put(self.store, WITNESSED, &key.hex(), &one)?;
-                self.fetcher.vouch(&one);
+                self.fetcher().vouch(&one);
                 known.insert(key, (one, Some(place)));
             }
         }
@@ -58,8 +58,8 @@ impl Resolver<'_> {
 
     /// URLs of `steps` that will be asked for, as their digests are known and not that they give them.
     pub fn unseen<'s>(&self, steps: impl IntoIterator<Item = &'s Step>) -> BTreeSet<String> {
-        let unseen = self.doubted(steps).into_iter().filter(|(_, _, one)| !self.fetcher.has_witnessed(one));
-        unseen.map(|(_, url, _)| self.fetcher.shown(url)).collect()
+        let unseen = self.doubted(steps).into_iter().filter(|(_, _, one)| !self.fetcher().has_witnessed(one));
+        unseen.map(|(_, url, _)| self.fetcher().shown(url)).collect()
     }
 
     /// Asks those URLs of `steps` whose files would otherwise not be fetched: since their layers are there, as `cached`
@@ -70,18 +70,18 @@ impl Resolver<'_> {
         others: impl IntoIterator<Item = &'s Step>,
     ) -> Result<(), (&'s Step, FetchError)> {
         let cached = self.doubted(cached).into_iter();
-        let here = self.doubted(others).into_iter().filter(|(_, _, one)| self.fetcher.have(&one.digest));
+        let here = self.doubted(others).into_iter().filter(|(_, _, one)| self.fetcher().have(&one.digest));
         let mut asked: BTreeMap<Digest, (&Step, Task<Result<_, FetchError>>)> = BTreeMap::new();
         for (step, url, one) in cached.chain(here) {
-            if self.fetcher.has_witnessed(&one) || asked.contains_key(&one.key()) {
+            if self.fetcher().has_witnessed(&one) || asked.contains_key(&one.key()) {
                 continue;
             }
-            let shown = self.fetcher.shown(url);
+            let shown = self.fetcher().shown(url);
             let note = format!("{shown} is asked for: its digest is known, and not that this URL gives it");
-            self.reporter.event(Event::Note(note));
+            self.reporter().event(Event::Note(note));
             let download = Download { url: url.to_owned(), sha256: Some(one.digest), size: None, part_of: None };
-            let fetcher = self.fetcher.clone();
-            let task = Task::start(self.runtime, async move { fetcher.fetch(&download).await });
+            let fetcher = self.fetcher().clone();
+            let task = Task::start(self.runtime(), async move { fetcher.fetch(&download).await });
             asked.insert(one.key(), (step, task));
         }
         for (step, task) in asked.into_values() {
@@ -105,7 +105,7 @@ impl Resolver<'_> {
         for source in step.sources().filter(|source| message.starts_with(UNPACKING) && step.unpacks(source)) {
             let path = match (source, digests.get(source)) {
                 (Source::Local { path }, _) => directory.join(path),
-                (_, Some(digest)) => self.fetcher.path(digest),
+                (_, Some(digest)) => self.fetcher().path(digest),
                 _ => continue,
             };
             let shown = path.display().to_string();
@@ -114,10 +114,10 @@ impl Resolver<'_> {
         let mut forgotten = Vec::new();
         for source in step.sources().filter(|source| step.unpacks(source)) {
             let (Source::Url { url, sha256: None }, Some(digest)) = (source, digests.get(source)) else { continue };
-            let file = layers::regular::open(&self.fetcher.path(digest));
+            let file = layers::regular::open(&self.fetcher().path(digest));
             if file.is_ok_and(|file| is_whole(file, &Stop::default()).is_err()) {
-                self.fetcher.forget(url)?;
-                forgotten.push(self.fetcher.shown(url));
+                self.fetcher().forget(url)?;
+                forgotten.push(self.fetcher().shown(url));
             }
         }
         if !forgotten.is_empty() {

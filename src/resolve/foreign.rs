@@ -22,8 +22,8 @@ impl Resolver<'_> {
             if self.store.holds(&layer.descriptor) {
                 continue;
             }
-            let fetched = from_urls(self.fetcher, self.store, &layer.descriptor, layer.urls());
-            self.runtime.block_on(fetched).map_err(|reason| {
+            let fetched = from_urls(self.fetcher(), self.store, &layer.descriptor, layer.urls());
+            self.runtime().block_on(fetched).map_err(|reason| {
                 let (what, number, count) = (what.to_owned(), at + 1, image.layers.len());
                 ResolveError::Foreign { what, number, count, digest, reason }
             })?;

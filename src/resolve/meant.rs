@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Base, Origin, Resolver, Result};
 use crate::cache;
+use crate::context::now;
 use crate::debian::{BaseOptions, DebianError, Distribution, Releases, Seen, releases};
 use crate::event::Event;
 use crate::image::BaseRef;
@@ -32,7 +33,7 @@ impl Resolver<'_> {
     /// Remembers which indexes there are, so that they need not be asked for when the base is known.
     pub(super) fn remember(&self, releases: &Releases) -> Result<()> {
         // A lockfile names those of `main` alone.
-        if self.pin.is_none() {
+        if self.request.pin.is_none() {
             cache::put(self.store, INDEXES, &releases.identity().hex(), releases)?;
         }
         Ok(())
@@ -47,10 +48,10 @@ impl Resolver<'_> {
             Origin::Archive(from) => cache::get(self.store, INDEXES, &from.releases.hex()).ok().flatten(),
             Origin::Registry(_) | Origin::Store => None,
         };
-        let asked = || self.asked(&suite, self.archive).and_then(|asked| asked.with(&contents).ok());
+        let asked = || self.asked(&suite, &self.request.archive).and_then(|asked| asked.with(&contents).ok());
         let Some(own) = known.or_else(asked) else { return found };
         let lacking = |releases: &Releases, names: &BTreeSet<String>| {
-            self.within(FOR_INDEXES, releases.lacking(self.fetcher, names))
+            self.within(FOR_INDEXES, releases.lacking(self.fetcher(), names))
         };
         let Some(mut left) = lacking(&own, names) else { return found };
         let mut silent = Vec::new();
@@ -62,16 +63,16 @@ impl Resolver<'_> {
             }
             let of_base = Distribution::of(&suite) == distribution;
             let options = if of_base {
-                self.archive.clone()
+                self.request.archive.clone()
             } else {
-                BaseOptions { told: self.archive.told.clone(), ..BaseOptions::default() }
+                BaseOptions { told: self.request.archive.told.clone(), ..BaseOptions::default() }
             };
             if !options.knows(other, self.platform.debian_arch()) {
                 continue;
             }
             let more = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
             let note = format!("deb:{suite} has no package `{first}`{more}: looking whether deb:{other} has");
-            self.reporter.event(Event::Note(note));
+            self.reporter().event(Event::Note(note));
             let releases = self.asked(other, &options);
             let Some((releases, rest)) = releases.and_then(|it| lacking(&it, &left).map(|rest| (it, rest))) else {
                 // Its other suites lie in the same place.
@@ -79,7 +80,7 @@ impl Resolver<'_> {
                 continue;
             };
             let mut flags = format!("--base deb:{other}");
-            if let Some(mirror) = releases.mirror().filter(|_| !of_base && self.archive.mirror.is_some()) {
+            if let Some(mirror) = releases.mirror().filter(|_| !of_base && self.request.archive.mirror.is_some()) {
                 flags += &format!(" --mirror {mirror}");
             }
             for name in left.difference(&rest) {
@@ -93,11 +94,11 @@ impl Resolver<'_> {
     /// Today's releases of a suite, whatever the lockfile pins.
     fn asked(&self, suite: &str, options: &BaseOptions) -> Option<Releases> {
         let seen = Seen { store: self.store, locked: None };
-        self.within(FOR_RELEASES, releases(self.fetcher, suite, self.platform.debian_arch(), options, &seen, self.now))
+        self.within(FOR_RELEASES, releases(self.fetcher(), suite, self.platform.debian_arch(), options, &seen, now()))
     }
 
     fn within<T>(&self, time: Duration, asked: impl Future<Output = std::result::Result<T, DebianError>>) -> Option<T> {
         let asked = async { tokio::time::timeout(time, asked).await };
-        self.runtime.block_on(asked).ok()?.ok()
+        self.runtime().block_on(asked).ok()?.ok()
     }
 }

@@ -23,7 +23,7 @@ impl Resolver<'_> {
             .map_err(|error| image::ImageError::invalid(&name, format!("its manifest cannot be read: {error}")))?;
         let config = self.store.read_blob(&manifest.config.digest, JSON_LIMIT)?;
         let image = Image::new(&name, digest, &manifest, &config)?;
-        self.reporter.event(match self.base_within {
+        self.reporter().event(match self.request.base_within.as_deref() {
             // Others who build the blueprint mean another thing, or none.
             Some(_) => Event::Warning(format!(
                 "the base {name} is an image of this store ({digest}); whoever builds the blueprint elsewhere has \

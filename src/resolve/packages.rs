@@ -50,8 +50,8 @@ impl Resolver<'_> {
     fn pinned_packages(&self, asked: Vec<Asked>) -> Result<Vec<PackagePin>> {
         let fetch = |asked: &Asked| {
             let download = Download { url: asked.url.clone(), sha256: asked.sha256, size: None, part_of: None };
-            let fetcher = self.fetcher.clone();
-            Task::start(self.runtime, async move { fetcher.fetch(&download).await })
+            let fetcher = self.fetcher().clone();
+            Task::start(self.runtime(), async move { fetcher.fetch(&download).await })
         };
         let tasks: Vec<_> = asked.iter().map(fetch).collect();
         let mut pins = Vec::new();
@@ -60,10 +60,10 @@ impl Resolver<'_> {
             let Asked { name, version, url, integrity, path, build, .. } = asked;
             let (sha256, size) = (fetched.digest, fetched.size);
             if let Some(integrity) = &integrity {
-                let same = agrees(&self.fetcher.path(&sha256), integrity);
-                let failed = |source| FetchError::Write { url: self.fetcher.shown(&url), source };
+                let same = agrees(&self.fetcher().path(&sha256), integrity);
+                let failed = |source| FetchError::Write { url: self.fetcher().shown(&url), source };
                 if !same.map_err(failed)? {
-                    let (url, integrity) = (self.fetcher.shown(&url), integrity.clone());
+                    let (url, integrity) = (self.fetcher().shown(&url), integrity.clone());
                     return Err(ResolveError::Integrity { name, url, integrity });
                 }
             }

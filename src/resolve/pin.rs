@@ -15,8 +15,8 @@ impl Resolver<'_> {
     /// a file of this machine.
     pub fn pin_base(&self, text: &str, before: Option<&BasePin>) -> Result<Option<BasePin>> {
         let note = || {
-            self.reporter.event(Event::Note(format!("resolving {text}")));
-            Wait::start(self.reporter, format!("an answer about {text}"))
+            self.reporter().event(Event::Note(format!("resolving {text}")));
+            Wait::start(self.reporter(), format!("an answer about {text}"))
         };
         let base: BaseRef = text.parse()?;
         self.not_here(&base)?;
@@ -24,7 +24,7 @@ impl Resolver<'_> {
             BaseRef::Registry(reference) if reference.digest.is_none() => {
                 let _wait = note();
                 let client = self.client(&reference)?;
-                let found = self.runtime.block_on(client.manifest(&reference.manifest()));
+                let found = self.runtime().block_on(client.manifest(&reference.manifest()));
                 let (descriptor, _) = found.map_err(|error| told(error.into(), &reference))?;
                 Ok(Some(BasePin::Image(descriptor.digest)))
             }
@@ -44,8 +44,8 @@ impl Resolver<'_> {
     pub fn pin_downloads(&self, urls: &[String]) -> Vec<std::result::Result<DownloadPin, FetchError>> {
         let fetch = |url: &String| {
             let download = Download { url: url.clone(), sha256: None, size: None, part_of: None };
-            let fetcher = self.fetcher.clone();
-            Task::start(self.runtime, async move { fetcher.fetch(&download).await })
+            let fetcher = self.fetcher().clone();
+            Task::start(self.runtime(), async move { fetcher.fetch(&download).await })
         };
         let tasks: Vec<_> = urls.iter().map(fetch).collect();
         let pin = |task: Task<std::result::Result<Fetched, FetchError>>| {

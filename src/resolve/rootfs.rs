@@ -47,7 +47,7 @@ struct State {
 impl Resolver<'_> {
     /// Which files may be a base.
     pub(super) fn files(&self) -> Files<'_> {
-        Files { within: self.base_within }
+        Files { within: self.request.base_within.as_deref() }
     }
 
     /// True for a directory that may be a base.
@@ -82,8 +82,8 @@ impl Resolver<'_> {
         let absolute = by_descriptor.read_link().map_err(failed)?;
         let metadata = by_descriptor.metadata().map_err(failed)?;
         // A layout whose links lead anywhere is not known to be one whose links do not.
-        let bound = if self.base_within.is_some() { "bound " } else { "" };
-        let key = format!("{bound}{} {what} {} {}", absolute.display(), self.platform, self.compression);
+        let bound = if self.request.base_within.is_some() { "bound " } else { "" };
+        let key = format!("{bound}{} {what} {} {}", absolute.display(), self.platform, self.request.compression);
         let (size, mtime, inode) = (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
         Ok(State { key: Digest::of(key).hex(), size, mtime, inode })
     }
@@ -115,7 +115,7 @@ impl Resolver<'_> {
         if !looks_like_tar(&head) {
             return Err(ImageError::invalid(path.display().to_string(), "it is not a tar").into());
         }
-        let mut writer = self.store.layer_writer(self.compression)?;
+        let mut writer = self.store.layer_writer(self.request.compression)?;
         writer.fill(&mut head.as_slice().chain(reader))?.map_err(failed)?;
         let layer = writer.finish()?;
         self.store.note_layer(&layer)?;
@@ -145,7 +145,7 @@ impl Resolver<'_> {
         let options = DiffOptions { mtime_max: u64::MAX, exclude: &exclude, lowers: &[], ids: Exchange::default() };
         let top = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
         let top = Root::open(Path::new(&top)).map_err(|error| failed(error.to_string()))?;
-        let mut writer = self.store.layer_writer(self.compression)?;
+        let mut writer = self.store.layer_writer(self.request.compression)?;
         let stats = diff(&top, &mut writer, &options).map_err(|error| failed(error.to_string()))?;
         Ok(if stats.is_empty() { None } else { Some(writer.finish()?) })
     }
@@ -157,7 +157,7 @@ impl Resolver<'_> {
         let on_disk = target.mode() == Mode::Rootless && self.is_of_root(path, &held)?;
         let layer = match on_disk {
             true => self.as_on_disk(&held)?,
-            false => target.capture(&held, self.compression)?,
+            false => target.capture(&held, self.request.compression)?,
         };
         target.finish()?;
         match layer {

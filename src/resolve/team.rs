@@ -16,7 +16,7 @@ const PARALLEL: usize = 24;
 impl Resolver<'_> {
     /// Opens a place; one that is open already stays so.
     pub fn remote(&self, place: &Place) -> Result<Remote, ResolveError> {
-        self.team.opened(place, || {
+        self.team().opened(place, || {
             Ok(match place {
                 Place::Registry(reference) => Remote::repository(self.client(reference)?),
                 Place::Directory(path) => Remote::directory(Directory::new(path)),
@@ -37,18 +37,18 @@ impl Resolver<'_> {
     }
 
     fn not_used(&self, place: &Place, error: &dyn std::fmt::Display) {
-        if self.team.give_up(place) {
-            self.reporter.event(Event::Warning(format!("the cache {place} is not used: {error}")));
+        if self.team().give_up(place) {
+            self.reporter().event(Event::Warning(format!("the cache {place} is not used: {error}")));
         }
     }
 
     /// What the team knows of each of `wanted`, and where it was found. The first place that has a good answer counts.
     pub fn ask(&self, wanted: &[Wanted]) -> Vec<Option<(Entry, Place)>> {
         let mut found: Vec<Option<(Entry, Place)>> = wanted.iter().map(|_| None).collect();
-        if wanted.is_empty() || self.team.from.is_empty() {
+        if wanted.is_empty() || self.team().from.is_empty() {
             return found;
         }
-        let places: Vec<Place> = self.team.from.iter().filter(|place| self.team.asks(place)).cloned().collect();
+        let places: Vec<Place> = self.team().from.iter().filter(|place| self.team().asks(place)).cloned().collect();
         let remotes = self.remotes(&places);
         let questions =
             remotes.iter().flat_map(|remote| wanted.iter().enumerate().map(move |(at, one)| (remote, at, one)));
@@ -59,14 +59,15 @@ impl Resolver<'_> {
             .collect::<Vec<_>>();
         // One line for a place that is not there, not one for each key.
         let mut silent: BTreeMap<Place, RemoteError> = BTreeMap::new();
-        for (remote, at, answer) in self.runtime.block_on(asked) {
+        for (remote, at, answer) in self.runtime().block_on(asked) {
             match answer {
                 Ok(Some(entry)) if found[at].is_none() => found[at] = Some((entry, remote.place())),
                 Ok(_) => {}
                 Err(RemoteError::Entry(error)) => {
                     let (name, place) = (wanted[at].name(), remote.place());
-                    self.reporter.event(Event::Warning(format!("cache entry {name} of {place} is not used: {error}")));
-                    self.team.refuse(place, name);
+                    self.reporter()
+                        .event(Event::Warning(format!("cache entry {name} of {place} is not used: {error}")));
+                    self.team().refuse(place, name);
                 }
                 Err(error) => drop(silent.entry(remote.place()).or_insert(error)),
             }
@@ -83,8 +84,8 @@ impl Resolver<'_> {
         self.signed(&wanted.name(), &written)?;
         let Some(layer) = written.entry.known.layer() else { return Ok(Some(written.entry)) };
         let blob = &layer.descriptor;
-        if !self.team.trusts(&blob.digest) {
-            self.team.refuse(remote.place(), wanted.name());
+        if !self.team().trusts(&blob.digest) {
+            self.team().refuse(remote.place(), wanted.name());
             return Ok(None);
         }
         // Registries forget layers that nothing leads to; better known now than when it is needed.
@@ -96,7 +97,7 @@ impl Resolver<'_> {
 
     /// Fails unless whoever is trusted has signed the entry under `tag`, and nothing newer was seen there.
     pub fn signed(&self, tag: &str, written: &Written) -> Result<(), CheckError> {
-        self.team.check(self.store, tag, written)
+        self.team().check(self.store, tag, written)
     }
 
     /// What the team knows of that kind under `key`, and who said so.

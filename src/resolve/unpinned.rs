@@ -19,10 +19,10 @@ impl Resolver<'_> {
         digests: &mut BTreeMap<Source, Digest>,
     ) -> Result<()> {
         let ask = |(source, step, url): (&Source, &Step, &str)| {
-            let known = if self.pull { None } else { self.fetcher.known(url) };
+            let known = if self.request.pull { None } else { self.fetcher().known(url) };
             let download = Download { url: url.to_owned(), sha256: None, size: None, part_of: None };
-            let fetcher = self.fetcher.clone();
-            let task = Task::start(self.runtime, async move {
+            let fetcher = self.fetcher().clone();
+            let task = Task::start(self.runtime(), async move {
                 match known {
                     // Whoever reads it looks whether it still is.
                     Some(digest) => Ok(digest),
@@ -40,7 +40,7 @@ impl Resolver<'_> {
                 .and_then(|fetched| fetched)
                 .map_err(|error| ResolveError::Download { task, place: place.clone(), error })?;
             let url = match &source {
-                Source::Url { url, .. } if listed => Some(self.fetcher.shown(url)),
+                Source::Url { url, .. } if listed => Some(self.fetcher().shown(url)),
                 _ => None,
             };
             let what = url.as_ref().map_or_else(|| "the download".to_owned(), |url| format!("`{url}` in `debs`"));
@@ -54,7 +54,7 @@ impl Resolver<'_> {
                     None => format!("{unpinned}; add `sha256: {}`", digest.hex()),
                 },
             };
-            self.reporter.event(Event::Warning(warning));
+            self.reporter().event(Event::Warning(warning));
             digests.insert(source, digest);
         }
         Ok(())
@@ -63,7 +63,7 @@ impl Resolver<'_> {
     /// What a download looks like that is no such file by its name.
     fn strange(&self, source: &Source, digest: &Digest) -> Option<&'static str> {
         let Source::Url { url, .. } = source else { return None };
-        let mut file = File::open(self.fetcher.path(digest)).ok()?;
+        let mut file = File::open(self.fetcher().path(digest)).ok()?;
         Some(unlike_its_name(url, &mut file).ok()??.name())
     }
 }

@@ -4,14 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::cache::Team;
-use alloy::debian::BaseOptions;
+use alloy::context::{Context, Reach};
 use alloy::event::{Reporter, Silent};
-use alloy::fetch::Fetcher;
 use alloy::hub::fetch;
-use alloy::plan::Platform;
 use alloy::registry::{CertificateFiles, ConfigFiles, Keychain, Registries, Settings};
-use alloy::resolve::{Kept, Resolver};
+use alloy::resolve::Request;
 use layers::tar::Kind;
 use serde_json::{Value, json};
 
@@ -148,27 +145,8 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
         certificates: CertificateFiles::default(),
         stall,
     });
-    let fetcher = Fetcher::new(store.clone(), reporter.clone(), Default::default(), false, stall, Default::default());
-    let (archive, platform, team) =
-        (BaseOptions::default(), "linux/amd64".parse::<Platform>().unwrap(), Team::default());
-    let resolver = Resolver {
-        mirror: None,
-        kept: &Kept::default(),
-        pin: None,
-        store: &store,
-        fetcher: &fetcher,
-        runtime: runtime.handle(),
-        reporter: &reporter,
-        registries: &registries,
-        archive: &archive,
-        platform: &platform,
-        base_within: None,
-        compression: Default::default(),
-        pull: false,
-        locked: false,
-        team: &team,
-        ssh: None,
-        now: 0,
-    };
+    let context = Context::new(store, reporter, runtime, Reach { registries, credentials: Default::default(), stall });
+    let request = Request::new(&context, "linux/amd64".parse().unwrap());
+    let resolver = request.resolver(&context);
     fetch(&resolver, &name.parse().unwrap(), home).unwrap()
 }

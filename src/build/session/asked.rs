@@ -71,7 +71,7 @@ impl Session<'_> {
         let files = self.resolver.pin_packages(&layer.steps[task.step], asked)?;
         if files.is_empty() {
             let note = format!("{}: what it asks for is there already: nothing of it is pinned", task.key);
-            self.resolver.reporter.event(Event::Note(note));
+            self.resolver.reporter().event(Event::Note(note));
         }
         let mut pin = PackagesPin { packages: task.asked.clone(), network: false, files };
         let free = layer.steps[task.step].clone();
@@ -87,7 +87,7 @@ impl Session<'_> {
             return Err(BuildError::Task { failure, partial: None });
         }
         let note = "what builds its packages is not all pinned, and is taken from the network";
-        self.resolver.reporter.event(Event::Note(format!("{}: {note}", task.key)));
+        self.resolver.reporter().event(Event::Note(format!("{}: {note}", task.key)));
         pin.network = true;
         layer.steps[task.step] = free;
         task.lock(std::slice::from_mut(layer), &pin);

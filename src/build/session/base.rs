@@ -21,7 +21,7 @@ impl Session<'_> {
         if let Some(lock) = store.try_lock(&lock)? {
             return Ok(lock);
         }
-        let _wait = Wait::for_build(self.resolver.reporter, name);
+        let _wait = Wait::for_build(self.resolver.reporter(), name);
         Ok(store.lock(&lock)?)
     }
 
@@ -65,7 +65,7 @@ impl Session<'_> {
             self.base.origin = confirmed.origin;
             return Ok(());
         }
-        self.resolver.team.distrust(self.base.identity);
+        self.resolver.team().distrust(self.base.identity);
         Err(BuildError::Claim { suite: from.plan.suite.clone() })
     }
 
@@ -73,8 +73,8 @@ impl Session<'_> {
         let id = Id::next();
         let name = format!("deb:{}", plan.suite);
         foreign::ensure(self.resolver, || Need::Base { reference: name.clone() })?;
-        self.resolver.reporter.event(Event::LayerStarted { id, name, index: 0, count: self.found });
-        let phase = |doing| self.resolver.reporter.event(Event::LayerPhase { layer: id, doing });
+        self.resolver.reporter().event(Event::LayerStarted { id, name, index: 0, count: self.found });
+        let phase = |doing| self.resolver.reporter().event(Event::LayerPhase { layer: id, doing });
         phase("getting packages");
         let debs = self.debs(plan)?;
         phase("installing packages");
@@ -95,7 +95,7 @@ impl Session<'_> {
 
     /// All packages, shown as one transfer.
     fn debs(&self, plan: &BasePlan) -> Result<Vec<PathBuf>> {
-        let fetcher = self.resolver.fetcher;
+        let fetcher = self.resolver.fetcher();
         let total = plan.packages.iter().fold(0, |sum: u64, package| sum.saturating_add(package.size));
         let missing = plan.packages.iter().any(|package| !fetcher.have(&package.sha256));
         let name = format!("{} packages", plan.packages.len());

@@ -31,7 +31,7 @@ impl Session<'_> {
             foreign::ensure(self.resolver, || need)?;
         }
         let last = tasks.last().map_or(0, |task| task.place().1);
-        ensure_agent(self.resolver.ssh, &layer.steps[..last])?;
+        ensure_agent(self.resolver.ssh(), &layer.steps[..last])?;
         let index = tasks.first().map_or(0, |task| task.place().0) + 1;
         let mut layer = [layer.clone()];
         let (mut next, mut without_apt) = (0, without.apt);
@@ -39,7 +39,7 @@ impl Session<'_> {
         let id = Id::next();
         // What its tasks print is shown as that of a layer that is built.
         let name = format!("what {} installs", layer[0].name);
-        self.resolver.reporter.event(Event::LayerStarted { id, name, index, count });
+        self.resolver.reporter().event(Event::LayerStarted { id, name, index, count });
         for (number, task) in tasks.iter().enumerate() {
             if without_apt && tasks[number..].iter().all(Open::is_of_language) {
                 // What stands between them is performed for nobody.
@@ -75,7 +75,7 @@ impl Session<'_> {
 
     fn closure(&mut self, task: &AptTask, step: &Step, id: Id) -> Result<Closure> {
         let (files, _copies) = self.files(step)?;
-        let reporter = self.resolver.reporter;
+        let reporter = self.resolver.reporter();
         reporter.event(Event::TaskStarted { layer: id, name: format!("what {} installs", task.key) });
         let mut lines = Lines::new(reporter, &self.lowered.secrets, id);
         let debs: Vec<Source> = task.debs.iter().map(|(source, _)| source.clone()).collect();

@@ -20,7 +20,7 @@ impl Session<'_> {
         let native = Platform::of_this_machine();
         let resolver = Resolver { platform: &native, ..*resolver };
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
-        let (compression, sources) = (resolver.compression, BTreeMap::new());
+        let (compression, sources) = (resolver.request.compression, BTreeMap::new());
         let inputs = Inputs { base: image.identity, sources, compression, epoch: DEFAULT_EPOCH };
         let lowered = Lowered::default();
         let mut session = Session::new(&resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);

@@ -19,14 +19,14 @@ impl Session<'_> {
                 "{}: {task}: what is written to {paths} is in no image: that is made anew wherever one runs, or is a cache",
                 planned.name
             );
-            self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
+            self.resolver.reporter().event(Event::Warning(self.lowered.secrets.mask(&warning)));
         }
         for (task, left) in left.passing {
             let told = self.lowered.secrets.mask(&format!("{}: {task}: {}", planned.name, told_of(&left)));
             // Most of what commands leave in /tmp is rubbish.
             let is_command = planned.steps.iter().any(|step| step.runs_programs() && task == step.placed());
             let only_rubbish = is_command && left.iter().all(|path| path.starts_with("/tmp"));
-            self.resolver.reporter.event(if only_rubbish { Event::Note(told) } else { Event::Warning(told) });
+            self.resolver.reporter().event(if only_rubbish { Event::Note(told) } else { Event::Warning(told) });
         }
         Ok(())
     }

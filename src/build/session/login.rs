@@ -28,7 +28,7 @@ impl Session<'_> {
         target.discard()?;
         let (found, said) = found?;
         for wrong in wrong(user, &found, &said) {
-            resolver.reporter.event(Event::Warning(wrong));
+            resolver.reporter().event(Event::Warning(wrong));
         }
         let own: BTreeSet<&str> = [
             "_",

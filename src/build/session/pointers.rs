@@ -33,7 +33,7 @@ impl Session<'_> {
         let Some(first) = text.lines().next().filter(|_| matches!(outcome, Ok(Outcome::Ran(_)))) else { return Ok(()) };
         let (count, first) = (text.lines().count(), first.trim_start_matches("./"));
         let what = if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") };
-        self.resolver.reporter.event(Event::Warning(format!(
+        self.resolver.reporter().event(Event::Warning(format!(
             "{}:{}: {}: {what} only a pointer of git-lfs in {place} ({first}): install git-lfs before, by \
              `apt_install`, and git fetches what it stands for",
             step.file, step.line, step.name

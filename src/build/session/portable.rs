@@ -52,7 +52,7 @@ impl Session<'_> {
         let facts = match self.world(step, tops)? {
             World::Exists => {
                 let (id, name) = (Id::next(), planned.name.clone());
-                let reporter = self.resolver.reporter;
+                let reporter = self.resolver.reporter();
                 reporter.event(Event::LayerStarted { id, name, index, count });
                 let reason = format!("{} exists", step.creates.as_deref().unwrap_or_default());
                 let name = planned.steps.last().map(|step| step.name.clone()).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Session<'_> {
         let hit = if found { self.hit(&record.preimage.key()) } else { Hit::Built };
         if let (false, Some(path), Some(task)) = (found, step.not_created(&record.tops), planned.steps.last()) {
             let warning = format!("{}: {}: {}", planned.name, task.name, not_created(path, None));
-            self.resolver.reporter.event(Event::Warning(self.lowered.secrets.mask(&warning)));
+            self.resolver.reporter().event(Event::Warning(self.lowered.secrets.mask(&warning)));
         }
         if found {
             self.cached(planned, index, count, &hit, Some(&record.layer));

@@ -29,7 +29,7 @@ impl Session<'_> {
     ) -> Result<(i32, Option<LayerBlob>)> {
         foreign::ensure(resolver, || Need::Command)?;
         let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
-        let (compression, epoch) = (resolver.compression, DEFAULT_EPOCH);
+        let (compression, epoch) = (resolver.request.compression, DEFAULT_EPOCH);
         let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
         let lowered = Lowered::default();
         let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
@@ -87,7 +87,7 @@ impl Session<'_> {
                     "{path} belongs to user {owner}, and the image's user `{name}` is user {} here: as root (`-u root`) the command can write to it",
                     user.uid
                 );
-                self.resolver.reporter.event(Event::Warning(text));
+                self.resolver.reporter().event(Event::Warning(text));
             }
         }
     }

@@ -44,9 +44,9 @@ impl Session<'_> {
                         (Ok(fetched), _) => {
                             if let Some(wanted) = Wanted::of(step, source) {
                                 let pinned = sha256.is_some();
-                                self.resolver.fetcher.is_a(wanted, url, &fetched, pinned).map_err(failed)?;
+                                self.resolver.fetcher().is_a(wanted, url, &fetched, pinned).map_err(failed)?;
                             }
-                            self.resolver.fetcher.path(&fetched.digest)
+                            self.resolver.fetcher().path(&fetched.digest)
                         }
                         (Err(error), Some(deb)) => return Err(BuildError::of_package(step, deb, error)),
                         (Err(error), None) => return Err(failed(error)),
@@ -69,6 +69,6 @@ impl Session<'_> {
             task.wait()??;
         }
         let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
-        self.resolver.runtime.block_on(self.resolver.fetcher.fetch(&download))
+        self.resolver.runtime().block_on(self.resolver.fetcher().fetch(&download))
     }
 }

@@ -109,7 +109,7 @@ impl Session<'_> {
             if !devices.is_empty() {
                 let nodes = listed(&devices, TOLD);
                 let warning = format!("tasks do not see device nodes of the base; the image keeps them: {nodes}");
-                self.resolver.reporter.event(Event::Warning(warning));
+                self.resolver.reporter().event(Event::Warning(warning));
             }
             if !attributes.is_empty() {
                 let named: Vec<_> = attributes.iter().map(|(name, path)| format!("{name} of {path}")).collect();
@@ -117,7 +117,7 @@ impl Session<'_> {
                     "extended attributes cannot be set here, and tasks do not see them; the image keeps them: {}",
                     listed(&named, TOLD)
                 );
-                self.resolver.reporter.event(Event::Warning(warning));
+                self.resolver.reporter().event(Event::Warning(warning));
             }
             if let Some((digest, reason)) = wrong.into_iter().next() {
                 return Err(self.wrong(digest, reason)?);
@@ -183,7 +183,7 @@ impl Session<'_> {
             }
             // The blob is another layer's, which may be wanted. What was said of it is not found any more, see `cache`.
             (Wrong::DiffId(found), _) => {
-                self.resolver.team.distrust(digest);
+                self.resolver.team().distrust(digest);
                 Ok(BuildError::Lost { digest, reason: format!("its diff ID is {found}, not what was said") })
             }
             (Wrong::Content(reason), claimed) => {

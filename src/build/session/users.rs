@@ -44,7 +44,7 @@ impl Session<'_> {
         let warning = format!(
             "{place}: unless its `skip_if` holds, it will fail: no task before makes the user `{name}`; `--user {name}` does"
         );
-        self.resolver.reporter.event(Event::Warning(warning));
+        self.resolver.reporter().event(Event::Warning(warning));
         Ok(())
     }
 }

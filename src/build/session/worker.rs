@@ -11,8 +11,8 @@ impl Session<'_> {
     pub(super) fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
-            let logins = self.resolver.archive.logins();
-            Lent::untold(&logins).for_each(|text| self.resolver.reporter.event(Event::Warning(text)));
+            let logins = self.resolver.request.archive.logins();
+            Lent::untold(&logins).for_each(|text| self.resolver.reporter().event(Event::Warning(text)));
             self.start(lent.with_logins(&logins), &[], false)?;
         }
         let lost = || RequestError::Failed { message: "no worker".into(), hint: None };
@@ -30,7 +30,7 @@ impl Session<'_> {
         let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds, keep_groups)?;
         if let Some(why) = target.instead() {
             let note = format!("commands run without a user namespace, as in a plain container: {why}");
-            self.resolver.reporter.event(Event::Note(note));
+            self.resolver.reporter().event(Event::Note(note));
         }
         self.target = Some(target);
         Ok(())

@@ -64,7 +64,7 @@ pub(super) fn deliver(
         if output.is_once() {
             heal::is_seen();
         }
-        resolver.reporter.event(Event::Note(format!("wrote {}", output.name())));
+        resolver.reporter().event(Event::Note(format!("wrote {}", output.name())));
     }
     if args.push {
         for name in names {
@@ -88,7 +88,7 @@ fn tell(resolver: &Resolver<'_>, name: &str, absent: &Absent) {
     for (what, of) in [("device nodes", &absent.devices), ("extended attributes", &attributes)] {
         if !of.is_empty() {
             let text = format!("{name} is without {what}, which the image keeps: {}", listed(of, TOLD));
-            resolver.reporter.event(Event::Warning(text));
+            resolver.reporter().event(Event::Warning(text));
         }
     }
 }

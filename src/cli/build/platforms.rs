@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use layers::store::{Store, StoreError};
 
-use super::super::context::{Context, Network, now};
 use super::super::documents;
 use super::super::error::CommandError;
 use super::super::inputs::{InputArgs, Prepared};
 use super::super::meant;
 use super::{Args, explain};
 use crate::build::{self, Built, Options};
+use crate::context::{Context, now};
 use crate::event::Event;
 use crate::image::{BuiltFrom, Documents, Local, LocalImage, LocalIndex};
 use crate::plan::Platform;
-use crate::resolve::Resolver;
+use crate::resolve::{Request, Resolver};
 
 /// What was built for one platform.
 pub(super) struct Part<'a> {
@@ -25,12 +25,12 @@ pub(super) struct Part<'a> {
     documents: Option<Documents>,
 }
 
-/// Builds each of `prepared`, for which `networks` are.
+/// Builds each of `prepared`, for which `requests` are.
 pub(super) fn build<'a>(
-    context: &Context,
+    context: &'a Context,
     args: &Args,
     prepared: Vec<Prepared>,
-    networks: &'a [Network<'a>],
+    requests: &'a [Request],
     options: &Options,
 ) -> Result<Vec<Part<'a>>, CommandError> {
     let several = prepared.len() > 1;
@@ -39,8 +39,8 @@ pub(super) fn build<'a>(
         if told { error } else { CommandError { message: format!("{platform}: {}", error.message), ..error } }
     };
     let (mut ready, mut told) = (Vec::new(), BTreeSet::new());
-    for (one, network) in prepared.into_iter().zip(networks) {
-        let resolver = network.resolver();
+    for (one, request) in prepared.into_iter().zip(requests) {
+        let resolver = request.resolver(context);
         let mut resolved = build::resolve(&resolver, &one.blueprint.directory, &one.lowered, options)
             .and_then(|mut resolved| {
                 build::foresee(&resolver, &one.lowered, &mut resolved, options)?;
@@ -52,13 +52,13 @@ pub(super) fn build<'a>(
             false => Ok(Vec::new()),
         };
         let lacking = lacking.map_err(|error| of(&one.platform, error.into()))?;
-        meant::warn(&context.reporter, &one.lowered.base, &lacking, &mut told);
+        meant::warn(context.reporter(), &one.lowered.base, &lacking, &mut told);
         ready.push((one, resolver, resolved, lacking));
     }
     let mut parts = Vec::new();
     for (mut one, resolver, resolved, lacking) in ready {
         if several {
-            context.reporter.event(Event::Platform(one.platform.to_string()));
+            context.reporter().event(Event::Platform(one.platform.to_string()));
         }
         let lowered = std::mem::take(&mut one.lowered);
         let built = build::build(&resolver, &one.blueprint.directory, lowered, resolved, options)

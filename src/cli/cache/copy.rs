@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 use layers::digest::Digest;
 use layers::store::StoreError;
 
-use super::super::context::{Context, Global};
+use super::super::context::{self, Global};
 use super::super::error::{CommandError, Kind};
 use super::super::interrupt::{self, CtrlC};
 use super::super::team::{signing_key, verifying_key};
@@ -18,7 +18,9 @@ use crate::build;
 use crate::cache::{DirectoryError, RemoteError, Team, elsewhere};
 use crate::event::Event;
 use crate::fetch::FetchError;
+use crate::plan::Platform;
 use crate::registry::RegistryError;
+use crate::resolve::Request;
 
 /// Leaves everything that the store knows of layers in a cache, with the layers
 #[derive(Debug, ClapArgs)]
@@ -44,17 +46,17 @@ pub(super) struct ImportArgs {
 }
 
 pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.cache.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let mut network = args.cache.network(&context)?;
+    let mut request = Request::new(&context, Platform::of_this_machine());
     let mut team = Team::new(Vec::new(), vec![args.cache.cache.clone()]);
     let key = signing_key(args.sign_key.as_deref())?;
     let signs = key.is_some();
     if let Some(key) = key {
         team.sign_with(key);
     }
-    network.share(team);
-    let count = build::export(&network.resolver())?;
+    request.share(team);
+    let count = build::export(&request.resolver(&context))?;
     if count == 0 && signs {
         let message = "nothing in the store was built or verified under this key, so there is nothing to sign";
         return Err(CommandError::new(Kind::Failed, message)
@@ -65,14 +67,14 @@ pub(super) fn export(args: &ExportArgs, global: &Global) -> Result<ExitCode, Com
 }
 
 pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.cache.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let mut network = args.cache.network(&context)?;
+    let mut request = Request::new(&context, Platform::of_this_machine());
     let mut team = Team::default();
     team.verify = verifying_key(args.cache_verify_key.as_deref())?;
-    network.share(team);
-    let resolver = network.resolver();
-    let remote = open(&network, &args.cache.cache)?;
+    request.share(team);
+    let resolver = request.resolver(&context);
+    let remote = open(&resolver, &args.cache.cache)?;
     let place = remote.place();
     let (mut count, mut bytes) = (0, 0);
     let mut brought = HashSet::new();
@@ -80,7 +82,7 @@ pub(super) fn import(args: &ImportArgs, global: &Global) -> Result<ExitCode, Com
         let Some(written) = entry(&context, &name, manifest) else { return Ok(()) };
         let key = written.entry.key;
         let refused = |reason: &dyn std::fmt::Display| {
-            context.reporter.event(Event::Warning(format!("{key} of {place} is not brought: {reason}")));
+            context.reporter().event(Event::Warning(format!("{key} of {place} is not brought: {reason}")));
         };
         // Under another name nobody would look for a newer one.
         if !written.entry.names().contains(&name) {

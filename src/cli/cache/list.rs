@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::super::context::{Context, Global};
+use super::super::context::{self, Global};
 use super::super::error::CommandError;
 use super::super::ui::{self, Format};
 use super::{CacheArg, entries, open, table};
+use crate::plan::Platform;
+use crate::resolve::Request;
 
 /// Lists what a cache has
 #[derive(Debug, ClapArgs)]
@@ -21,9 +23,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
-    let network = args.cache.network(&context)?;
-    let remote = open(&network, &args.cache.cache)?;
+    let context = context::open(global, Some(&args.cache.registry))?;
+    let request = Request::new(&context, Platform::of_this_machine());
+    let remote = open(&request.resolver(&context), &args.cache.cache)?;
     let listed = entries(&context, &remote)?;
     match args.format {
         Format::Human => table(&listed.iter().collect::<Vec<_>>()),

@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use layers::digest::Digest;
 
 use super::super::amount::{Age, age};
-use super::super::context::{Context, Global, now};
+use super::super::context::{self, Global};
 use super::super::error::CommandError;
 use super::super::ui;
 use super::{CacheArg, Listed, entries, open, table, told};
+use crate::context::now;
+use crate::plan::Platform;
+use crate::resolve::Request;
 
 /// Deletes entries of a cache; without --yes it says which
 ///
@@ -32,9 +35,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
-    let context = Context::open(global)?;
-    let network = args.cache.network(&context)?;
-    let remote = open(&network, &args.cache.cache)?;
+    let context = context::open(global, Some(&args.cache.registry))?;
+    let request = Request::new(&context, Platform::of_this_machine());
+    let remote = open(&request.resolver(&context), &args.cache.cache)?;
     let listed = entries(&context, &remote)?;
     let mut needed: BTreeSet<Digest> = BTreeSet::new();
     if args.unreferenced && !listed.is_empty() {

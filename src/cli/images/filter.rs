@@ -10,9 +10,9 @@ use layers::digest::Digest;
 use serde_json::Value;
 
 use super::super::amount::{Age, age};
-use super::super::context::Context;
 use super::super::error::CommandError;
 use super::super::named::find;
+use crate::context::Context;
 use crate::image::{self, Local, LocalImage, Manifest};
 
 const SECOND: i128 = 1_000_000_000;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::locker::Locker;
 use crate::build;
-use crate::cli::context::Network;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::git::{Git, Named};
 use crate::cli::inputs::Prepared;
@@ -12,11 +11,12 @@ use crate::cli::located::Place;
 use crate::event::{Event, Wait};
 use crate::lock::ToolchainSource;
 use crate::op::{Checkout, Step};
+use crate::resolve::Resolver;
 use crate::ssh::Ssh;
 
 impl Locker<'_> {
     /// Pins what tasks check out.
-    pub(super) fn commits(&mut self, bare: &Prepared, network: &Network<'_>) -> Result<(), CommandError> {
+    pub(super) fn commits(&mut self, bare: &Prepared, resolver: &Resolver<'_>) -> Result<(), CommandError> {
         let steps = bare.lowered.layers.iter().flat_map(|layer| &layer.steps);
         let checkouts = steps.flat_map(|step| step.checkouts.iter().map(move |checkout| (step, checkout)));
         for (step, checkout) in checkouts.filter(|(_, checkout)| !checkout.is_commit()) {
@@ -30,9 +30,9 @@ impl Locker<'_> {
                 self.missing.push(format!("{name} is not pinned"));
             } else if in_the_image(&url) {
                 let warning = format!("{name} is not pinned: it is a repository of the image. Name a commit");
-                self.context.reporter.event(Event::Warning(warning));
+                self.context.reporter().event(Event::Warning(warning));
             } else {
-                let Named { commit, tag } = self.asked(bare, Some(step), checkout, network)?;
+                let Named { commit, tag } = self.asked(bare, Some(step), checkout, resolver)?;
                 self.lock.pin_commit(&url, revision, commit, tag);
             }
         }
@@ -41,7 +41,7 @@ impl Locker<'_> {
 
     /// Notes which commits the versions of toolchains are that are repositories. Nothing depends on it, since what
     /// tasks check out is pinned by itself: a server that does not answer is worth a warning.
-    pub(super) fn toolchain_commits(&mut self, bare: &Prepared, network: &Network<'_>) {
+    pub(super) fn toolchain_commits(&mut self, bare: &Prepared, resolver: &Resolver<'_>) {
         let mut asked: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
         let mut toolchains = std::mem::take(&mut self.lock.toolchains);
         for (reference, pin) in toolchains.values_mut().flatten().filter(|_| self.ask) {
@@ -54,9 +54,9 @@ impl Locker<'_> {
                 }
                 let told = |error: CommandError| {
                     let warning = format!("the commit of {reference} is not recorded: {}", error.message);
-                    self.context.reporter.event(Event::Warning(warning));
+                    self.context.reporter().event(Event::Warning(warning));
                 };
-                self.asked(bare, None, &checkout, network).map(|named| named.commit).map_err(told).ok()
+                self.asked(bare, None, &checkout, resolver).map(|named| named.commit).map_err(told).ok()
             });
             commit.clone_from(found);
         }
@@ -68,22 +68,22 @@ impl Locker<'_> {
         bare: &Prepared,
         step: Option<&Step>,
         checkout: &Checkout,
-        network: &Network<'_>,
+        resolver: &Resolver<'_>,
     ) -> Result<Named, CommandError> {
         let (url, revision) = (checkout.key(), &checkout.revision);
         let at = |field: &str, error| match step {
             Some(step) => Place::of(&step.file, step.line, field).told_of(error, &step.name),
             None => error,
         };
-        self.context.reporter.event(Event::Note(format!("resolving {revision} of {url}")));
-        let _wait = Wait::start(&self.context.reporter, format!("an answer about {revision} of {url}"));
+        self.context.reporter().event(Event::Note(format!("resolving {revision} of {url}")));
+        let _wait = Wait::start(&self.context.reporter(), format!("an answer about {revision} of {url}"));
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
-        let (resolver, runtime) = (network.resolver(), self.context.runtime.handle());
-        let settings = resolver.fetcher.git_settings(&checkout.url);
-        let git = Git::new(remote, self.context.stall.as_secs()).with(settings).with_ssh(self.context.ssh.as_ref());
+        let runtime = self.context.runtime.handle();
+        let settings = resolver.fetcher().git_settings(&checkout.url);
+        let git = Git::new(remote, self.context.stall().as_secs()).with(settings).with_ssh(self.context.ssh.as_ref());
         let found = git.named(revision).map_err(|error| {
             let lines: Vec<String> = error.message.lines().map(str::to_owned).collect();
-            let help = build::checkout_advice(resolver.fetcher, runtime, std::slice::from_ref(checkout), &lines);
+            let help = build::checkout_advice(resolver.fetcher(), runtime, std::slice::from_ref(checkout), &lines);
             let help = help.or_else(|| build::advice(&error.message).map(str::to_owned));
             let help = help.or_else(|| Ssh::own_advice(&error.message));
             at(&url, help.into_iter().fold(error, CommandError::hint))

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::update::Update;
 use crate::blueprint::{Blueprint, Problems};
 use crate::catalog::{Artifact, Catalog, CatalogError, Resolved};
-use crate::cli::context::{Context, Network};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::{InputArgs, Prepared};
+use crate::context::Context;
 use crate::event::Event;
 use crate::lock::{BasePin, Lock, ToolchainPin, ToolchainSource, pins, same};
 use crate::op::{Secrets, Source, Step};
 use crate::plan::{ONE_NAME, Platform, drop_unused, drop_unused_toolchains, fixed, uncovered};
-use crate::resolve::ResolveError;
+use crate::resolve::{ResolveError, Resolver};
 use crate::yaml::Diagnostic;
 
 /// The action that unpacks a toolchain by its reference.
@@ -167,7 +167,7 @@ impl<'a> Locker<'a> {
                         toolchain.reference,
                         known.join(", ")
                     );
-                    self.context.reporter.event(Event::Warning(message));
+                    self.context.reporter().event(Event::Warning(message));
                     lacking.insert(platform.clone());
                 }
                 Err(error) => {
@@ -208,7 +208,7 @@ impl<'a> Locker<'a> {
         for (other, old) in pinned.filter(|(_, old)| old.version.is_some() && old.version != new.version) {
             let version = |pin: &ToolchainPin| pin.version.clone().unwrap_or_default();
             let (was, now) = (version(old), version(new));
-            self.context.reporter.event(Event::Warning(format!(
+            self.context.reporter().event(Event::Warning(format!(
                 "{reference} is {was} for {other}, and {now} for {platform}; the same for all: alloy lock --update={reference}"
             )));
         }
@@ -250,12 +250,13 @@ impl<'a> Locker<'a> {
     fn platform(&mut self, platform: &Platform) -> Result<String, CommandError> {
         let toolchains = Lock { toolchains: self.lock.toolchains.clone(), ..Lock::default() };
         let bare = self.inputs.prepare_with(self.blueprint, platform, &toolchains)?;
-        let network = self.inputs.network(self.context, &bare)?;
-        self.downloads(&bare, &network)?;
-        self.commits(&bare, &network)?;
-        self.toolchain_commits(&bare, &network);
+        let request = self.inputs.request(self.context, &bare);
+        let resolver = request.resolver(self.context);
+        self.downloads(&bare, &resolver)?;
+        self.commits(&bare, &resolver)?;
+        self.toolchain_commits(&bare, &resolver);
         let base = bare.lowered.base.clone();
-        self.base(&base, platform, &network)?;
+        self.base(&base, platform, &resolver)?;
         self.packages(&base, platform)?;
         let whole = self.inputs.prepare_with(self.blueprint, platform, &self.lock)?;
         self.uncovered.extend(uncovered(&whole.lowered));
@@ -263,7 +264,7 @@ impl<'a> Locker<'a> {
     }
 
     /// Pins downloads; all that cannot be had are told at once, and the others are pinned.
-    fn downloads(&mut self, bare: &Prepared, network: &Network<'_>) -> Result<(), CommandError> {
+    fn downloads(&mut self, bare: &Prepared, resolver: &Resolver<'_>) -> Result<(), CommandError> {
         let mut wanted: BTreeMap<String, (&String, &Step)> = BTreeMap::new();
         let steps = bare.lowered.layers.iter().flat_map(|layer| &layer.steps);
         for (step, source) in steps.flat_map(|step| step.sources().map(move |source| (step, source))) {
@@ -287,7 +288,7 @@ impl<'a> Locker<'a> {
         }
         let urls: Vec<String> = wanted.values().map(|(url, _)| (*url).clone()).collect();
         let mut failed = Vec::new();
-        for ((name, (_, step)), pin) in wanted.into_iter().zip(network.resolver().pin_downloads(&urls)) {
+        for ((name, (_, step)), pin) in wanted.into_iter().zip(resolver.pin_downloads(&urls)) {
             match pin {
                 Ok(pin) => {
                     self.anew.insert(name.clone());
@@ -299,7 +300,7 @@ impl<'a> Locker<'a> {
         CommandError::all(failed, "downloads cannot be pinned").map_or(Ok(()), Err)
     }
 
-    fn base(&mut self, base: &str, platform: &Platform, network: &Network<'_>) -> Result<(), CommandError> {
+    fn base(&mut self, base: &str, platform: &Platform, resolver: &Resolver<'_>) -> Result<(), CommandError> {
         let has = fixed(&self.lock, base, &platform.to_string());
         // The digest of a tag is that of all its platforms.
         if has && (!self.update.covers_base(base) || self.anew.contains(base)) {
@@ -309,7 +310,7 @@ impl<'a> Locker<'a> {
             self.missing.push(format!("the base {base} is not pinned for {platform}"));
             return Ok(());
         }
-        match (network.resolver().pin_base(base, self.old.base.get(base))?, self.lock.base.get_mut(base)) {
+        match (resolver.pin_base(base, self.old.base.get(base))?, self.lock.base.get_mut(base)) {
             (Some(BasePin::Archive(new)), Some(BasePin::Archive(pins))) => pins.extend(new),
             (Some(pin @ BasePin::Image(_)), _) => {
                 self.anew.insert(base.to_owned());

@@ -11,10 +11,10 @@ use layers::store::Store;
 use serde_json::json;
 
 use crate::blueprint::Blueprint;
-use crate::cli::context::Context;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::inputs::InputArgs;
 use crate::cli::ui;
+use crate::context::Context;
 use crate::event::Event;
 use crate::fetch::{Fetcher, taken_apart};
 use crate::lock::{BasePin, Lock};
@@ -72,15 +72,15 @@ pub(super) fn keep(
     }
     let platform: Platform = lock.host.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
     let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
-    let mut network = inputs.network(context, &prepared)?;
-    network.mirror.clone_from(&lock.mirror);
-    let resolver = network.resolver();
+    let mut request = inputs.request(context, &prepared);
+    request.mirror.clone_from(&lock.mirror);
+    let resolver = request.resolver(context);
     let client = resolver.client(reference)?;
     resolver.pinned(files.iter().map(|(digest, file)| (file.url.clone(), *digest, file.size)), None)?;
     let mut layers = Vec::new();
     for (digest, Kept { name, media_type, size, .. }) in &files {
         let blob = Descriptor { media_type: (*media_type).to_owned(), digest: *digest, size: *size };
-        into_store(&context.store, &network.fetcher, &blob)?;
+        into_store(&context.store, &request.fetcher, &blob)?;
         context.runtime.block_on(client.push_blob(&blob))?;
         layers.push(json!({
             "mediaType": blob.media_type, "digest": blob.digest, "size": blob.size, "annotations": {TITLE: name},
@@ -98,7 +98,7 @@ pub(super) fn keep(
     if files.len() > tasks {
         said += &format!(" and {} of the base", ui::count(files.len() - tasks, "file"));
     }
-    context.reporter.event(Event::Note(said));
+    context.reporter().event(Event::Note(said));
     Ok(Some(client.repository()))
 }
 
@@ -121,9 +121,9 @@ fn of_base(
 ) -> Result<Vec<(Digest, Kept)>, CommandError> {
     let platform: Platform = platform.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
     let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
-    let mut network = inputs.network(context, &prepared)?;
-    network.mirror.clone_from(&lock.mirror);
-    let (Some(pin), resolver) = (&network.pin, network.resolver()) else { return Ok(Vec::new()) };
+    let mut request = inputs.request(context, &prepared);
+    request.mirror.clone_from(&lock.mirror);
+    let (Some(pin), resolver) = (&request.pin, request.resolver(context)) else { return Ok(Vec::new()) };
     let mut base = resolver.base(&prepared.lowered.base)?;
     if matches!(&base.origin, Origin::Archive(from) if from.claimed) {
         base = resolver.confirmed(&prepared.lowered.base)?;

@@ -70,7 +70,7 @@ impl Locker<'_> {
         pins: &mut BTreeMap<String, ClosurePin>,
         platform: &str,
     ) -> Result<(), CommandError> {
-        let network = self.inputs.network(self.context, &prepared)?;
+        let request = self.inputs.request(self.context, &prepared);
         let options = Options {
             compression: self.inputs.compression,
             epoch: prepared.epoch,
@@ -80,15 +80,15 @@ impl Locker<'_> {
             whole: false,
             look_inside: LookInside::Never,
         };
-        let (resolver, directory) = (network.resolver(), &self.blueprint.directory);
+        let (resolver, directory) = (request.resolver(self.context), &self.blueprint.directory);
         let says_suite = prepared.lowered.base.starts_with("deb:");
         let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
         let lacking = match self.inputs.may_mean_another_base(self.blueprint) {
             true => build::lacking_to_lock(&resolver, &prepared.lowered, &resolved),
             false => Vec::new(),
         };
-        meant::warn(&self.context.reporter, &prepared.lowered.base, &lacking, &mut self.told);
-        let warn = |text: String| self.context.reporter.event(Event::Warning(text));
+        meant::warn(&self.context.reporter(), &prepared.lowered.base, &lacking, &mut self.told);
+        let warn = |text: String| self.context.reporter().event(Event::Warning(text));
         let mut all = Closures::default();
         let mut done = build::closures(&resolver, directory, prepared.lowered, resolved, &options, &mut all);
         if let Err(error @ BuildError::Foreign { .. }) = &done {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::source::{Joined, find};
-use crate::cli::context::{Context, Global, Network, RegistryArgs};
+use crate::cli::context::{self, Global, RegistryArgs};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::image_name::image_name;
 use crate::cli::interrupt::{self, CtrlC};
@@ -14,6 +14,7 @@ use crate::cli::push::{AttachArgs, put_index, send};
 use crate::event::Event;
 use crate::image::Index;
 use crate::plan::Platform;
+use crate::resolve::Request;
 
 /// Joins images for several platforms, built on several machines, under one name, and pushes it
 ///
@@ -44,10 +45,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             .hint(format!("write it out: alloy manifest create REGISTRY/{destination} …")));
     }
     let attach = args.attach.read()?;
-    let context = Context::open(global)?;
+    let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let network = Network::new(&context, &args.registry, Platform::of_this_machine())?;
-    let resolver = network.resolver();
+    let request = Request::new(&context, Platform::of_this_machine());
+    let resolver = request.resolver(&context);
     let mut joined = Vec::new();
     for image in &args.images {
         joined.extend(find(&context, &resolver, image)?);
@@ -55,14 +56,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     distinct(&joined)?;
     for Joined { named, image, place, .. } in &joined {
         let (platform, digest) = (&image.platform, image.manifest.digest);
-        context.reporter.event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
+        context.reporter().event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
         send(&resolver, image, &destination, &digest.to_string(), &attach)?;
     }
     let images: Vec<_> = joined.iter().map(|joined| joined.image.clone()).collect();
     let index = Index::new(joined.into_iter().map(Joined::into_entry).collect()).put(&context.store)?;
     let client = resolver.client(&destination)?;
     put_index(&resolver, &client, &index, &images, &destination, &attach)?;
-    drop(network);
+    drop(request);
     drop(context);
     outln!("{destination}@{}", index.digest);
     Ok(ExitCode::SUCCESS)

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use layers::media_type;
 
-use crate::cli::context::Context;
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::named::{self, platform, read};
 use crate::cli::pull::{MOST, fetched};
+use crate::context::Context;
 use crate::image::{ImageError, Index, IndexEntry, LocalImage, Manifest};
 use crate::registry::Reference;
 use crate::resolve::Resolver;

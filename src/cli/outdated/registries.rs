@@ -7,8 +7,8 @@ use layers::digest::Digest;
 use serde::Deserialize;
 
 use super::Outdated;
-use crate::cli::context::Context;
 use crate::cli::git::Git;
+use crate::context::Context;
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetcher};
 use crate::lock::{Lock, PackagePin};
@@ -28,7 +28,7 @@ pub(super) fn commits(context: &Context, lock: &Lock) -> (Vec<Outdated>, bool) {
         let asked = match url.contains("{{") {
             true => Err("its URL has a variable, whose value is not given here".to_owned()),
             false => {
-                let git = Git::new(url.clone(), context.stall.as_secs()).with_ssh(context.ssh.as_ref());
+                let git = Git::new(url.clone(), context.stall().as_secs()).with_ssh(context.ssh.as_ref());
                 git.commit(revision).map_err(|error| error.message)
             }
         };
@@ -37,7 +37,7 @@ pub(super) fn commits(context: &Context, lock: &Lock) -> (Vec<Outdated>, bool) {
             Ok(None) => "gone".to_owned(),
             Err(why) => {
                 let warning = format!("{revision} of {url} is not looked at: {why}");
-                context.reporter.event(Event::Warning(warning));
+                context.reporter().event(Event::Warning(warning));
                 all = false;
                 continue;
             }
@@ -112,7 +112,7 @@ pub(super) fn packages(context: &Context, fetcher: &Fetcher, lock: &Lock) -> (Ve
             Ok(_) => {}
             Err(why) => {
                 let warning = format!("{} {} is not looked at: {why}", language.name(), file.name);
-                context.reporter.event(Event::Warning(warning));
+                context.reporter().event(Event::Warning(warning));
                 all = false;
             }
         }

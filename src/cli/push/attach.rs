@@ -175,7 +175,7 @@ pub(super) fn attach(
         done => done.map(|attached| !attached),
     };
     if foreign && bare()? {
-        resolver.reporter.event(Event::Warning(format!(
+        resolver.reporter().event(Event::Warning(format!(
             "{destination} is without an SBOM and without provenance: it was not built here, and what is attached to an \
              image where it was pulled from does not come along; `oras cp -r` and `cosign copy` copy it with the image"
         )));
@@ -183,7 +183,7 @@ pub(super) fn attach(
     if let Some(documents) = &documents {
         let sent = give(resolver, client, destination, &artifacts(&image.manifest, documents))?;
         if documents.sbom.is_none() {
-            resolver.reporter.event(Event::Warning(format!(
+            resolver.reporter().event(Event::Warning(format!(
                 "{destination} is without an SBOM: its layers are not on this machine, and nobody who had them has left \
                  what is in them; `alloy sbom {}` pulls them and makes it, and the next push attaches it",
                 image.name
@@ -202,7 +202,7 @@ pub(super) fn attach(
         done.extend(sent.then_some("signed"));
     }
     if !done.is_empty() {
-        resolver.reporter.event(Event::Note(format!("{destination}: {}", done.join(", "))));
+        resolver.reporter().event(Event::Note(format!("{destination}: {}", done.join(", "))));
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ fn give(
         return Ok(attached.sent);
     }
     let refused: Vec<String> = attached.refused.iter().map(ToString::to_string).collect();
-    resolver.reporter.event(Event::Warning(format!(
+    resolver.reporter().event(Event::Warning(format!(
         "the registry did not take all that goes with {destination}: {}; the image is there without that, and \
          --no-attest pushes it without trying",
         refused.join("; ")
@@ -280,7 +280,7 @@ pub(in crate::cli) fn put_index(
     attach: &Attach,
 ) -> Result<(), CommandError> {
     let bytes = resolver.store.read_blob(&index.digest, 16 << 20)?;
-    let put = |name: &str| resolver.runtime.block_on(client.push_manifest(name, &index.media_type, &bytes));
+    let put = |name: &str| resolver.runtime().block_on(client.push_manifest(name, &index.media_type, &bytes));
     let statement = statement(resolver, index, images, attach)?;
     if attach.key.is_some() || statement.is_some() {
         put(&index.digest.to_string())?;
@@ -340,5 +340,5 @@ fn run<T>(
     resolver: &Resolver<'_>,
     sending: impl Future<Output = Result<T, crate::registry::RegistryError>>,
 ) -> Result<T, CommandError> {
-    Ok(resolver.runtime.block_on(sending).map_err(ResolveError::from)?)
+    Ok(resolver.runtime().block_on(sending).map_err(ResolveError::from)?)
 }

@@ -27,11 +27,11 @@ pub(super) fn verify(resolver: &Resolver<'_>, image: &Local, destination: &Refer
     }
     let mut seen = BTreeSet::new();
     blobs.retain(|blob| seen.insert(blob.digest));
-    let damaged = resolver.runtime.block_on(client.damaged(&blobs)).map_err(ResolveError::from)?;
+    let damaged = resolver.runtime().block_on(client.damaged(&blobs)).map_err(ResolveError::from)?;
     if !damaged.is_empty() {
         let count = ui::count(damaged.len(), "blob");
         let what = format!("the registry does not have {count} of {destination} as it should: sent again");
-        resolver.reporter.event(Event::Warning(what));
+        resolver.reporter().event(Event::Warning(what));
         let of_image = |digests: Vec<Digest>| digests.into_iter().filter(|digest| damaged.contains(digest)).collect();
         for (image, (_, manifest)) in &images {
             let own = sent_of(manifest).iter().map(|blob| blob.digest).collect();
@@ -41,7 +41,7 @@ pub(super) fn verify(resolver: &Resolver<'_>, image: &Local, destination: &Refer
             }
         }
         blobs.retain(|blob| damaged.contains(&blob.digest));
-        let still = resolver.runtime.block_on(client.damaged(&blobs)).map_err(ResolveError::from)?;
+        let still = resolver.runtime().block_on(client.damaged(&blobs)).map_err(ResolveError::from)?;
         if let Some(digest) = still.into_iter().next() {
             return Err(RegistryError::Keeps { reference: destination.to_string(), digest }.into());
         }
@@ -59,7 +59,7 @@ pub(super) fn verify(resolver: &Resolver<'_>, image: &Local, destination: &Refer
     }
     let (count, time) = (ui::count(seen.len(), "blob"), ui::duration(start.elapsed()));
     resolver
-        .reporter
+        .reporter()
         .event(Event::Note(format!("{destination} was read back: {count}, all as they should be, in {time}")));
     Ok(())
 }
@@ -76,7 +76,7 @@ fn manifest(
         return Ok(());
     }
     let put = client.push_manifest(&name, &descriptor.media_type, bytes);
-    resolver.runtime.block_on(put).map_err(ResolveError::from)?;
+    resolver.runtime().block_on(put).map_err(ResolveError::from)?;
     if tagged(resolver, client, &name)? == Some(descriptor.digest) {
         return Ok(());
     }
@@ -86,6 +86,6 @@ fn manifest(
 
 /// The digest of what the registry sends for a tag or digest.
 fn tagged(resolver: &Resolver<'_>, client: &Client, name: &str) -> Result<Option<Digest>, CommandError> {
-    let found = resolver.runtime.block_on(client.any_manifest(name)).map_err(ResolveError::from)?;
+    let found = resolver.runtime().block_on(client.any_manifest(name)).map_err(ResolveError::from)?;
     Ok(found.map(Digest::of))
 }

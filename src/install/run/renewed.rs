@@ -26,14 +26,14 @@ impl Run<'_> {
                     [] => String::new(),
                     others => format!("; from before there is {}", listed_paths(others, SHOWN)),
                 };
-                self.resolver.reporter.event(Event::Warning(format!(
+                self.resolver.reporter().event(Event::Warning(format!(
                     "{place} is a new clone; the earlier one is {kept}, with all that was in it: delete it when nobody \
                      misses anything{further}"
                 )));
                 let naming = self.prepared.naming(store, at, &renew.place)?;
                 if !naming.is_empty() {
                     let naming = self.lowered.secrets.mask(&listed(&naming, SHOWN));
-                    self.resolver.reporter.event(Event::Warning(format!(
+                    self.resolver.reporter().event(Event::Warning(format!(
                         "what commands of {naming} have made in {place} is in the earlier clone alone: a task that has \
                          `creates` there, or `always_run`, is done again"
                     )));
@@ -66,7 +66,7 @@ impl Run<'_> {
             if !earlier.is_empty() {
                 let (place, earlier) = (place.display(), listed_paths(&earlier, SHOWN));
                 let note = format!("{place} is a new clone; earlier ones are {earlier}, with all that was in them");
-                self.resolver.reporter.event(Event::Warning(note));
+                self.resolver.reporter().event(Event::Warning(note));
             }
         }
     }

@@ -14,7 +14,7 @@ impl Run<'_> {
             // That it is not done this time says nothing of it.
             Skipped::NeverDone => {
                 let reason = skipped.reason();
-                self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
+                self.resolver.reporter().event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason });
             }
             Skipped::Exists(_) | Skipped::Removed(_) | Skipped::Done(_) | Skipped::Guard(_) => {
                 self.record_skipped(at, step, skipped, id)?;
@@ -26,7 +26,11 @@ impl Run<'_> {
 
     fn record_skipped(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
         let reason = self.lowered.secrets.mask(&skipped.reason());
-        self.resolver.reporter.event(Event::TaskSkipped { layer: id, name: step.name.clone(), reason: reason.clone() });
+        self.resolver.reporter().event(Event::TaskSkipped {
+            layer: id,
+            name: step.name.clone(),
+            reason: reason.clone(),
+        });
         // What was done stays so, whatever holds it back now.
         let done = |record: &Record| record.outcome == Ending::Done;
         if self.prepared.records[at].as_ref().is_some_and(done) || matches!(skipped, Skipped::Removed(_)) {

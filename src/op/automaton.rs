@@ -1,113 +1,77 @@
-//! Many texts looked for at once (Aho and Corasick, "Efficient string matching", 1975). One step for each byte, however
-//! many texts there are, and a state that says how much of the input may still be the beginning of one of them.
+//! Many texts looked for at once, in a text that comes in pieces: one step for each byte, however many texts there are,
+//! and a state that says how much of the input may still be the beginning of one of them. The steps are those of the
+//! `aho-corasick` crate; how long a beginning a state stands for is found by walking along each text.
+
+use aho_corasick::Anchored;
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::nfa::noncontiguous::NFA;
 
 /// Looks for a set of texts.
 #[derive(Debug)]
 pub(super) struct Automaton {
-    /// The first is the root; those of depth 1 follow it.
-    nodes: Vec<Node>,
-    /// Where each byte leads, for the root and for nodes of depth 1: there, input is most of the time, and children are
-    /// many.
-    dense: Vec<[usize; 256]>,
+    /// `None` if nothing is looked for.
+    nfa: Option<NFA>,
+    /// Of each state, how many bytes lead to it: so many of the input's last may be the beginning of a text.
+    depths: Vec<usize>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Node {
-    byte: u8,
-    /// How many bytes lead here: so many of the input's last may be the beginning of a text.
+/// How far an input was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Node {
+    /// `None` at the beginning.
+    state: Option<StateID>,
     depth: usize,
-    /// Bytes of the longest text that ends here.
-    longest: usize,
-    /// The first child and the next sibling; 0 for none.
-    child: usize,
-    sibling: usize,
-    /// The node of the longest end of this one's bytes that is the beginning of a text as well.
-    fail: usize,
 }
 
 impl Automaton {
     pub(super) fn new<'a>(texts: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
-        let mut automaton = Self { nodes: vec![Node::default()], dense: Vec::new() };
-        for text in texts.clone() {
-            if let Some(first) = text.first() {
-                automaton.child_or_new(0, *first);
+        let texts = texts.filter(|text| !text.is_empty());
+        let mut automaton = Self { nfa: None, depths: Vec::new() };
+        if texts.clone().next().is_none() {
+            return automaton;
+        }
+        // It fails where all texts together are of more bytes than it can count, which no environment holds.
+        #[expect(clippy::expect_used, reason = "a mask that does not look for a secret must not be used")]
+        let nfa = NFA::builder().prefilter(false).build(texts.clone()).expect("secrets of less than 2 GiB");
+        automaton.nfa = Some(nfa);
+        for text in texts {
+            let mut node = Node::default();
+            for (at, byte) in text.iter().enumerate() {
+                node = automaton.next(node, *byte);
+                let id = node.state.map_or(0, |state| state.as_usize());
+                automaton.depths.resize(automaton.depths.len().max(id + 1), 0);
+                automaton.depths[id] = at + 1;
+                node.depth = at + 1;
             }
         }
-        let shallow = automaton.nodes.len();
-        for text in texts {
-            let node = text.iter().fold(0, |node, byte| automaton.child_or_new(node, *byte));
-            automaton.nodes[node].longest = text.len();
-        }
-        automaton.dense = vec![[0; 256]; shallow];
-        automaton.connect(shallow);
         automaton
     }
 
-    fn child_or_new(&mut self, node: usize, byte: u8) -> usize {
-        if let Some(child) = self.child(node, byte) {
-            return child;
-        }
-        let (sibling, depth) = (self.nodes[node].child, self.nodes[node].depth + 1);
-        self.nodes.push(Node { byte, depth, sibling, ..Node::default() });
-        self.nodes[node].child = self.nodes.len() - 1;
-        self.nodes.len() - 1
-    }
-
-    fn child(&self, node: usize, byte: u8) -> Option<usize> {
-        self.children(node).find(|child| self.nodes[*child].byte == byte)
-    }
-
-    fn children(&self, node: usize) -> impl Iterator<Item = usize> {
-        let some = |node: usize| (node != 0).then_some(node);
-        std::iter::successors(some(self.nodes[node].child), move |child| some(self.nodes[*child].sibling))
-    }
-
-    /// Sets what depends on shorter nodes, the shorter ones first.
-    fn connect(&mut self, shallow: usize) {
-        let mut queue = std::collections::VecDeque::from([0]);
-        while let Some(node) = queue.pop_front() {
-            let children: Vec<usize> = self.children(node).collect();
-            let fail = self.nodes[node].fail;
-            for child in &children {
-                let to = if node == 0 { 0 } else { self.next(fail, self.nodes[*child].byte) };
-                let longest = self.nodes[to].longest;
-                let child = &mut self.nodes[*child];
-                child.fail = to;
-                // What ends here itself is longer than what ends at the node it falls back to.
-                child.longest = child.longest.max(longest);
-            }
-            if node < shallow {
-                self.dense[node] = if node == 0 { [0; 256] } else { self.dense[fail] };
-                for child in &children {
-                    self.dense[node][usize::from(self.nodes[*child].byte)] = *child;
-                }
-            }
-            queue.extend(children);
-        }
-    }
-
-    /// The node behind `byte`. Every step back gives up a byte that was taken before, so that all steps together are no
-    /// more than twice the bytes.
-    pub(super) fn next(&self, mut node: usize, byte: u8) -> usize {
-        loop {
-            if let Some(table) = self.dense.get(node) {
-                return table[usize::from(byte)];
-            }
-            if let Some(child) = self.child(node, byte) {
-                return child;
-            }
-            node = self.nodes[node].fail;
-        }
-    }
-
-    /// How many of the last bytes may be the beginning of a text.
-    pub(super) fn depth(&self, node: usize) -> usize {
-        self.nodes[node].depth
+    /// The node behind `byte`.
+    pub(super) fn next(&self, node: Node, byte: u8) -> Node {
+        let Some(nfa) = &self.nfa else { return node };
+        let state = node.state.or_else(|| nfa.start_state(Anchored::No).ok());
+        let state = state.map(|state| nfa.next_state(Anchored::No, state, byte));
+        let depth = state.and_then(|state| self.depths.get(state.as_usize())).copied().unwrap_or_default();
+        Node { state, depth }
     }
 
     /// Bytes of the longest text that ends at `node`; 0 if none does.
-    pub(super) fn longest(&self, node: usize) -> usize {
-        self.nodes[node].longest
+    pub(super) fn longest(&self, node: Node) -> usize {
+        match (&self.nfa, node.state) {
+            (Some(nfa), Some(state)) if nfa.is_match(state) => {
+                let all = (0..nfa.match_len(state)).map(|index| nfa.pattern_len(nfa.match_pattern(state, index)));
+                all.max().unwrap_or_default()
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Node {
+    /// How many of the last bytes may be the beginning of a text.
+    pub(super) fn depth(self) -> usize {
+        self.depth
     }
 }
 
@@ -117,7 +81,7 @@ mod tests {
 
     fn ends(texts: &[&str], input: &str) -> Vec<(usize, usize)> {
         let automaton = Automaton::new(texts.iter().map(|text| text.as_bytes()));
-        let mut node = 0;
+        let mut node = Node::default();
         let step = |(at, byte): (usize, u8)| {
             node = automaton.next(node, byte);
             let longest = automaton.longest(node);

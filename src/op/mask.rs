@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::automaton::Automaton;
+use super::automaton::{Automaton, Node};
 
 mod decode;
 mod lane;
@@ -96,7 +96,7 @@ impl Mask {
         Scan {
             automata: Arc::clone(self.automata.get_or_init(build)),
             at: 0,
-            node: 0,
+            node: Node::default(),
             lanes: SPELLINGS.iter().map(|spellings| Lane::new(spellings, false)).collect(),
             active: 0,
             base64: Lane::new(&[Spelling::Base64], true),
@@ -113,7 +113,7 @@ pub(super) struct Scan {
     /// Bytes taken so far.
     at: usize,
     /// The state for texts as they stand.
-    node: usize,
+    node: Node,
     /// The states for texts in other spellings.
     lanes: Vec<Lane>,
     /// How many of them differ from the plain one.
@@ -132,7 +132,7 @@ impl Scan {
         for byte in bytes {
             let (byte, at, mut found) = (*byte, self.at, |start, end| new.push((start, end)));
             if self.active > 0 || matches!(byte, b'%' | b'+' | b'\\' | b'\'') {
-                let depth = automata.texts.depth(self.node);
+                let depth = self.node.depth();
                 for lane in self.lanes.iter_mut().filter(|lane| lane.wants(byte)) {
                     if !lane.active {
                         lane.begin(self.node, at - depth..at);
@@ -191,7 +191,7 @@ impl Scan {
 
     /// Up to where it is known what is to be masked.
     pub(super) fn known(&self) -> usize {
-        let text = self.at - self.automata.texts.depth(self.node);
+        let text = self.at - self.node.depth();
         let spelled = self.lanes.iter().chain([&self.base64_in_url]).filter(|lane| lane.active);
         let held = spelled.chain([&self.base64]).chain(&self.hex).filter_map(Lane::holds);
         held.fold(text, usize::min)

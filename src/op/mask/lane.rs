@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::automaton::Automaton;
+use super::super::automaton::{Automaton, Node};
 use super::SHORTEST;
 use super::decode::{Decoder, Item, Spelling};
 
@@ -24,7 +24,7 @@ pub(super) struct Lane {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    node: usize,
+    node: Node,
     /// Where the last bytes stand that may be the beginning of what is looked for.
     kept: VecDeque<usize>,
     /// Where the last byte stands that was spelled in another way.
@@ -45,7 +45,7 @@ impl Lane {
     }
 
     /// Begins to differ: from a way that has come to `node` by the bytes at `kept`.
-    pub(super) fn begin(&mut self, node: usize, kept: impl Iterator<Item = usize>) {
+    pub(super) fn begin(&mut self, node: Node, kept: impl Iterator<Item = usize>) {
         self.active = true;
         self.state.node = node;
         self.state.escape = None;
@@ -101,7 +101,7 @@ impl State {
             Err(bytes) => {
                 self.between += bytes;
                 if self.between > MOST_BETWEEN {
-                    self.node = 0;
+                    self.node = Node::default();
                     self.kept.clear();
                 }
                 return;
@@ -109,7 +109,7 @@ impl State {
         };
         self.between = 0;
         self.node = automaton.next(self.node, item.byte);
-        let depth = automaton.depth(self.node);
+        let depth = self.node.depth();
         self.kept.push_back(item.start);
         self.kept.drain(..self.kept.len() - depth);
         if item.escaped {

@@ -16,7 +16,7 @@ use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
 use crate::image::{Composed, Image, Layer, MAX_LAYERS, NewLayer, compose, config_env};
 use crate::op::Step;
-use crate::plan::{self, ImageSpec, Inputs, LayerKey, Layering, Lowered, Plan, PlannedLayer, Platform};
+use crate::plan::{self, ImageSpec, Inputs, LayerKey, Lowered, Plan, PlannedLayer, Platform};
 use crate::resolve::{Base, Resolver, WITNESS};
 use crate::target::DEFAULT_EPOCH;
 
@@ -31,31 +31,33 @@ mod error;
 mod forecast;
 mod foreign;
 mod inventory;
+mod maker;
 mod meant;
 mod options;
 mod output;
-mod session;
+mod performing;
 mod space;
+mod stack;
 mod team;
 mod uploads;
 mod verify;
 
-pub use advice::{advice, git_advice, unspoken};
+pub use advice::{advice, git_advice};
 pub use agent::ensure_agent;
 pub use blobs::ensure_blobs;
 pub use checkouts::advice as checkout_advice;
-pub use closures::{Closures, closures};
+pub use closures::Closures;
 pub use error::{BuildError, TaskFailure};
-pub use forecast::{Forecast, ForecastDownload, ForecastLayer, forecast};
-pub use foreign::{Need, foresee};
+pub use forecast::{Forecast, ForecastDownload, ForecastLayer};
+pub use foreign::Need;
 pub use inventory::inventory;
-pub use meant::{Lacking, lacking, lacking_to_lock};
+use maker::{Maker, Number};
+pub use meant::Lacking;
 pub use options::{LookInside, NoCache, Options};
-pub(crate) use output::Lines;
-pub use session::Session;
-pub use space::told as told_of_space;
+pub(crate) use performing::{Performing, Why};
+pub use stack::Stack;
 pub use uploads::export;
-pub use verify::{LayerVerdict, Subject, Verdict, changed, verify};
+pub use verify::{LayerVerdict, Verdict};
 
 /// How a layer ended that nobody here had, but the team.
 const SHARED: &str = "cached by the team";
@@ -90,7 +92,7 @@ pub struct BuiltLayer {
 
 /// A built image.
 #[derive(Debug)]
-pub struct Built {
+pub struct Built<'a> {
     /// The manifest, stored.
     pub manifest: Descriptor,
     /// The config's digest.
@@ -103,8 +105,8 @@ pub struct Built {
     pub plan: Plan,
     /// What it was done with.
     pub inputs: Inputs,
-    /// The blueprint, its layers taken out.
-    pub lowered: Lowered,
+    /// What was asked for.
+    pub lowered: &'a Lowered,
 }
 
 /// What names stand for.
@@ -118,179 +120,167 @@ pub struct Resolved {
     brought: Option<team::Brought>,
 }
 
-impl Resolved {
-    /// Asks the team's caches for what `plan` may use, once: whoever foresees a build leaves the answers to it.
-    fn bring(
-        &mut self,
-        resolver: &Resolver<'_>,
-        plan: &Plan,
-        lowered: &Lowered,
-        options: &Options,
-    ) -> Result<(), BuildError> {
-        if self.brought.is_none() {
-            self.brought = Some(team::bring(resolver, plan, &self.base, lowered, &self.inputs, options)?);
-        }
-        Ok(())
+/// A build: what is asked for, of whom, and how. Its stages are [`Build::resolve`], which asks the network what names stand
+/// for, and [`Build::run`], which makes what is missing.
+#[derive(Clone, Copy)]
+pub struct Build<'a> {
+    /// Who resolves, for which platform.
+    pub resolver: &'a Resolver<'a>,
+    /// The blueprint's directory.
+    pub directory: &'a Path,
+    /// What the blueprint asks for.
+    pub lowered: &'a Lowered,
+    /// How it is built.
+    pub options: &'a Options,
+}
+
+impl<'a> Build<'a> {
+    /// Finds out what names stand for.
+    pub fn resolve(&self) -> Result<Resolved, BuildError> {
+        let base = self.resolver.base(&self.lowered.base)?;
+        let steps: Vec<&Step> = self.lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+        let sources = self.resolver.sources(self.directory, &steps)?;
+        let Options { compression, epoch, .. } = *self.options;
+        Ok(Resolved { inputs: Inputs { base: base.identity, sources, compression, epoch }, base, brought: None })
     }
-}
 
-/// Finds out what the names in `lowered` stand for; `directory` is the blueprint's.
-pub fn resolve(
-    resolver: &Resolver<'_>,
-    directory: &Path,
-    lowered: &Lowered,
-    options: &Options,
-) -> Result<Resolved, BuildError> {
-    let base = resolver.base(&lowered.base)?;
-    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
-    let sources = resolver.sources(directory, &steps)?;
-    let inputs = Inputs { base: base.identity, sources, compression: options.compression, epoch: options.epoch };
-    Ok(Resolved { base, inputs, brought: None })
-}
+    /// Builds the image from what names were found to stand for. What a cache promised and does not keep is made here.
+    pub fn run(&self, mut resolved: Resolved) -> Result<Built<'a>, BuildError> {
+        bases::tell_of_triggers(self.resolver, &self.lowered.base, &resolved.base.image);
+        let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
+        loop {
+            // Another attempt asks the team anew.
+            let brought = resolved.brought.take();
+            let whole = |built: Built<'a>| match self.options.whole {
+                true => blobs::bring(self.resolver, &built).map(|()| built),
+                false => Ok(built),
+            };
+            match self.attempt(&resolved, brought).and_then(whole) {
+                Err(error) => self.put_right(error, &base, &mut resolved)?,
+                built => return built,
+            }
+        }
+    }
 
-/// Builds what `lowered` asks for from what names were found to stand for; `directory` is the blueprint's. What a cache
-/// promised and does not keep is made here.
-pub fn build(
-    resolver: &Resolver<'_>,
-    directory: &Path,
-    lowered: Lowered,
-    mut resolved: Resolved,
-    options: &Options,
-) -> Result<Built, BuildError> {
-    bases::tell_of_triggers(resolver, &lowered.base, &resolved.base.image);
-    let base: BTreeSet<Digest> = resolved.base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
-    loop {
-        let made = make(resolver, directory, lowered.clone(), resolved.clone(), options);
-        // Another attempt asks anew.
-        resolved.brought = None;
-        let made = made.and_then(|built| match options.whole {
-            true => blobs::bring(resolver, &built).map(|()| built),
-            false => Ok(built),
-        });
-        match made {
+    /// After an attempt failed of what was believed of others, that is believed no longer, and another attempt helps; any
+    /// other error is given back. `base` is what the base is made of.
+    fn put_right(&self, error: BuildError, base: &BTreeSet<Digest>, resolved: &mut Resolved) -> Result<(), BuildError> {
+        let warn = |text| self.resolver.reporter().event(Event::Warning(text));
+        match error {
+            BuildError::Lost { digest, reason } if base.contains(&digest) => {
+                let reason = format!("it is one of the base {}, and {reason}", self.lowered.base);
+                Err(BuildError::Lost { digest, reason })
+            }
             // Of every layer at most once: it is not believed again.
-            Err(BuildError::Lost { digest, reason }) if !base.contains(&digest) => {
-                let error = blobs::lose(resolver, digest, reason)?;
-                resolver.reporter().event(Event::Warning(format!("{error}; it is made again")));
+            BuildError::Lost { digest, reason } => {
+                warn(format!("{}; it is made again", blobs::lose(self.resolver, digest, reason)?));
+                Ok(())
             }
-            Err(BuildError::Lost { digest, reason }) => {
-                let reason = format!("it is one of the base {}, and {reason}", lowered.base);
-                return Err(BuildError::Lost { digest, reason });
+            error @ BuildError::Claim { .. } => {
+                warn(format!("{error}; the archive is believed"));
+                *resolved = self.resolve()?;
+                Ok(())
             }
-            Err(error @ BuildError::Claim { .. }) => {
-                resolver.reporter().event(Event::Warning(format!("{error}; the archive is believed")));
-                resolved = resolve(resolver, directory, &lowered, options)?;
-            }
-            done => return done,
+            error => Err(error),
         }
     }
-}
 
-/// One attempt at it.
-fn make(
-    resolver: &Resolver<'_>,
-    directory: &Path,
-    mut lowered: Lowered,
-    mut resolved: Resolved,
-    options: &Options,
-) -> Result<Built, BuildError> {
-    let base = &resolved.base;
-    let unset = |(name, wanted)| BuildError::Unset { name, wanted, base: lowered.base.clone() };
-    lowered.image.environment(config_env(&base.image.config)).map_err(unset)?;
-    let plan = planned(&mut lowered, resolver.platform, &resolved.inputs, options.layering, Some(base))?;
-    resolved.bring(resolver, &plan, &lowered, options)?;
-    let Resolved { mut base, inputs, brought } = resolved;
-    let brought = brought.unwrap_or_default();
-    let found = find(resolver, &plan, options)?;
-    let here = found.len() == plan.layers.len() || forecast::here(resolver, &base, &inputs);
-    report(resolver, here.then_some(lowered.base.as_str()), &plan, &found, &brought);
-    let lasts = forecast::lasts(resolver, &lowered.name)?;
-    let missing = &plan.layers[found.len()..];
-    let works = foreign::before(resolver, &lowered, &base, &inputs, missing, &lasts, &options.no_cache)?;
-    agent::before(resolver.ssh(), missing, &lasts, &options.no_cache)?;
-    forecast::because(resolver, &plan, found.len(), &lowered, &inputs, (&lasts, &options.no_cache))?;
-    let (cached, others) = plan.layers.split_at(found.len());
-    resolver.witnessed(steps_of(&plan.layers))?;
-    let doubted = resolver.ask_doubted(steps_of(cached), steps_of(others));
-    doubted.map_err(|(step, error)| BuildError::of_download(step, error))?;
-    let mut session = Session::new(resolver, &mut base, directory, &lowered, &inputs, found.len());
-    if works {
-        session.try_out()?;
+    /// One attempt at it.
+    fn attempt(&self, resolved: &Resolved, brought: Option<team::Brought>) -> Result<Built<'a>, BuildError> {
+        let Self { resolver, lowered, options, .. } = *self;
+        let Resolved { base, inputs, .. } = resolved;
+        let unset = |(name, wanted)| BuildError::Unset { name, wanted, base: lowered.base.clone() };
+        lowered.image.environment(config_env(&base.image.config)).map_err(unset)?;
+        let plan = self.plan(inputs, Some(base))?;
+        let brought = brought.map_or_else(|| self.ask_team(&plan, base, inputs), Ok)?;
+        let found = self.find(&plan)?;
+        let here = found.len() == plan.layers.len() || forecast::here(resolver, base, inputs);
+        report(resolver, here.then_some(lowered.base.as_str()), &plan, &found, &brought);
+        let lasts = forecast::lasts(resolver, &lowered.name)?;
+        let (cached, missing) = plan.layers.split_at(found.len());
+        let works = self.runs_here(resolved, missing, &lasts)?;
+        agent::before(resolver.ssh(), missing, &lasts, &options.no_cache)?;
+        self.say_why(missing.first(), inputs, &lasts)?;
+        resolver.witnessed(steps_of(&plan.layers))?;
+        let doubted = resolver.ask_doubted(steps_of(cached), steps_of(missing));
+        doubted.map_err(|(step, error)| BuildError::of_download(step, error))?;
+        let mut maker = Maker::new(self, base.clone(), inputs);
+        if works {
+            maker.try_out()?;
+        }
+        maker.upload(&options.push, brought);
+        maker.prefetch(&plan.layers, found.len());
+        maker.base_layer(plan.layers.len() - missing.len())?;
+        let mut done: Vec<BuiltLayer> = Vec::new();
+        for (planned, record) in plan.layers.iter().zip(found) {
+            let (key, hit) = (Some(planned.key), maker.hit(&planned.key));
+            let (name, blob) = (record.name.clone(), record.layer.clone());
+            done.push(BuiltLayer { name, key, hit, elapsed: Duration::ZERO, blob });
+            maker.take(planned, record)?;
+        }
+        for (index, layer) in plan.layers.iter().enumerate().skip(done.len()) {
+            let start = Instant::now();
+            let made = maker.layer(layer, Number { index: index + 1, count: plan.layers.len() });
+            let (blob, hit) = made.map_err(|error| failed(error, &maker, &done))?;
+            let (name, key) = (layer.name.clone(), Some(layer.key));
+            done.push(BuiltLayer { name, key, hit, elapsed: start.elapsed(), blob });
+        }
+        forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
+        let profile = profile(&mut maker, &lowered.image)?;
+        let built = done.iter().any(|layer| layer.hit == Hit::Built);
+        maker.look_inside(options.look_inside, built)?;
+        for (one, place) in resolver.witnessed(steps_of(&plan.layers))? {
+            maker.share_value(WITNESS, one.key(), &one, place.as_ref());
+        }
+        let base = maker.finish()?;
+        let composed = self.composed(&base.image, &done, &profile);
+        store(resolver, &composed)?;
+        let config = Digest::of(&composed.config);
+        let own = done.iter().filter(|layer| layer.blob.is_some()).count();
+        bases::tell_of_layers(resolver, &lowered.base, base.image.layers.len(), own);
+        let inputs = inputs.clone();
+        Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
     }
-    session.upload(&options.push, brought);
-    session.prefetch(&plan.layers, found.len(), &options.no_cache);
-    session.base_layer()?;
-    let mut done: Vec<BuiltLayer> = Vec::new();
-    for (planned, record) in plan.layers.iter().zip(found) {
-        let (key, hit) = (Some(planned.key), session.hit(&planned.key));
-        done.push(BuiltLayer {
-            name: record.name.clone(),
-            key,
-            hit,
-            elapsed: Duration::ZERO,
-            blob: record.layer.clone(),
-        });
-        session.take(planned, record)?;
+
+    /// Layers with their keys. `base` is what it is, where that is known.
+    fn plan(&self, inputs: &Inputs, base: Option<&Base>) -> Result<Plan, BuildError> {
+        // A base of packages is one layer, and so is what `alloy run --rw` keeps.
+        let below = base.map_or(1, |base| base.image.layers.len().max(1));
+        let room = MOST_LAYERS.saturating_sub(below + 1);
+        let layers = plan::split(self.lowered.layers.clone(), self.options.layering, room);
+        let own = layers.len();
+        if base.is_some() && below + own > MAX_LAYERS {
+            return Err(BuildError::TooManyLayers { base: self.lowered.base.clone(), below, own });
+        }
+        Plan::new(layers, self.resolver.platform, inputs).map_err(BuildError::UnknownSource)
     }
-    for (index, layer) in plan.layers.iter().enumerate().skip(done.len()) {
-        let (forced, start) = (options.no_cache.covers(layer), Instant::now());
-        let made = session.layer(layer, index + 1, plan.layers.len(), forced);
-        let (blob, hit) = made.map_err(|error| failed(error, &session, &done, &lowered.image))?;
-        done.push(BuiltLayer { name: layer.name.clone(), key: Some(layer.key), hit, elapsed: start.elapsed(), blob });
+
+    /// The records of all layers from the lowest up to the first that is missing, or to be built anew.
+    fn find(&self, plan: &Plan) -> Result<Vec<LayerRecord>, BuildError> {
+        let mut found = Vec::new();
+        for layer in &plan.layers {
+            if self.options.no_cache.covers(layer) {
+                break;
+            }
+            match cache::find(self.resolver.store, &layer.key)?.filter(|record| record.fits(layer)) {
+                Some(record) => found.push(LayerRecord { name: layer.name.clone(), ..record }),
+                None => break,
+            }
+        }
+        Ok(found)
     }
-    forecast::remember(resolver, &lowered.name, &plan, &lasts)?;
-    let profile = profile(&mut session, &lowered.image)?;
-    let built = done.iter().any(|layer| layer.hit == Hit::Built);
-    session.look_inside(options.look_inside, built)?;
-    for (one, place) in resolver.witnessed(steps_of(&plan.layers))? {
-        session.share_value(WITNESS, one.key(), &one, place.as_ref());
+
+    fn composed(&self, base: &Image, layers: &[BuiltLayer], profile: &BTreeMap<String, String>) -> Composed {
+        let new =
+            layers.iter().map(|built| NewLayer { name: built.name.clone(), layer: built.blob.as_ref().map(layer) });
+        // Docker takes them away from what is built as well, once it has done them.
+        let (base, new) = (base.clone().without_triggers(), new.collect::<Vec<_>>());
+        compose(&base, &new, &self.lowered.image, profile, self.resolver.platform, self.options.epoch)
     }
-    let image = session.image();
-    session.finish()?;
-    let composed = composed(&image, &done, &lowered.image, &profile, resolver, options.epoch);
-    store(resolver, &composed)?;
-    let config = Digest::of(&composed.config);
-    let own = done.iter().filter(|layer| layer.blob.is_some()).count();
-    bases::tell_of_layers(resolver, &lowered.base, image.layers.len(), own);
-    base.image = image;
-    Ok(Built { manifest: composed.descriptor, config, base, layers: done, plan, inputs, lowered })
 }
 
 fn steps_of(layers: &[PlannedLayer]) -> impl Iterator<Item = &Step> {
     layers.iter().flat_map(|layer| &layer.steps)
-}
-
-/// Layers with their keys.
-fn planned(
-    lowered: &mut Lowered,
-    platform: &Platform,
-    inputs: &Inputs,
-    layering: Layering,
-    base: Option<&Base>,
-) -> Result<Plan, BuildError> {
-    // A base of packages is one layer, and so is what `alloy run --rw` keeps.
-    let below = base.map_or(1, |base| base.image.layers.len().max(1));
-    let layers = plan::split(std::mem::take(&mut lowered.layers), layering, MOST_LAYERS.saturating_sub(below + 1));
-    let own = layers.len();
-    if base.is_some() && below + own > MAX_LAYERS {
-        return Err(BuildError::TooManyLayers { base: lowered.base.clone(), below, own });
-    }
-    Plan::new(layers, platform, inputs).map_err(BuildError::UnknownSource)
-}
-
-/// The records of all layers from the lowest up to the first that is missing, or to be built anew.
-fn find(resolver: &Resolver<'_>, plan: &Plan, options: &Options) -> Result<Vec<LayerRecord>, BuildError> {
-    let mut found = Vec::new();
-    for layer in &plan.layers {
-        if options.no_cache.covers(layer) {
-            break;
-        }
-        match cache::find(resolver.store, &layer.key)?.filter(|record| record.fits(layer)) {
-            Some(record) => found.push(LayerRecord { name: layer.name.clone(), ..record }),
-            None => break,
-        }
-    }
-    Ok(found)
 }
 
 /// Says what is there already: the base, if nothing of it has to come, and layers.
@@ -310,19 +300,6 @@ fn report(resolver: &Resolver<'_>, base: Option<&str>, plan: &Plan, found: &[Lay
     }
 }
 
-fn composed(
-    base: &Image,
-    layers: &[BuiltLayer],
-    spec: &ImageSpec,
-    profile: &BTreeMap<String, String>,
-    resolver: &Resolver<'_>,
-    epoch: u64,
-) -> Composed {
-    let new = layers.iter().map(|built| NewLayer { name: built.name.clone(), layer: built.blob.as_ref().map(layer) });
-    // Docker takes them away from what is built as well, once it has done them.
-    compose(&base.clone().without_triggers(), &new.collect::<Vec<_>>(), spec, profile, resolver.platform, epoch)
-}
-
 fn layer(blob: &LayerBlob) -> Layer {
     Layer::new(blob.descriptor.clone(), blob.diff_id)
 }
@@ -334,25 +311,25 @@ fn store(resolver: &Resolver<'_>, composed: &Composed) -> Result<(), BuildError>
 }
 
 /// A failed task leaves an image to look into.
-fn failed(error: BuildError, session: &Session<'_>, done: &[BuiltLayer], spec: &ImageSpec) -> BuildError {
+fn failed(error: BuildError, maker: &Maker<'_>, done: &[BuiltLayer]) -> BuildError {
     let BuildError::Task { mut failure, partial } = error else { return error };
     let mut layers = done.to_vec();
     let name = failure.layer.clone();
     layers.push(BuiltLayer { name, key: None, hit: Hit::Built, elapsed: Duration::ZERO, blob: partial.clone() });
-    let resolver = session.resolver();
-    let composed = composed(&session.image(), &layers, spec, &BTreeMap::new(), resolver, session.epoch());
-    if store(resolver, &composed).is_ok() {
+    let build = maker.build();
+    let composed = build.composed(&maker.image(), &layers, &BTreeMap::new());
+    if store(build.resolver, &composed).is_ok() {
         failure.image = Some(composed.descriptor);
     }
     BuildError::Task { failure, partial }
 }
 
 /// What a login shell sets beyond the image's environment. Known by what it depends on, so that it is asked once.
-fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<String, String>, BuildError> {
+fn profile(maker: &mut Maker<'_>, spec: &ImageSpec) -> Result<BTreeMap<String, String>, BuildError> {
     if !spec.env_from_profile {
         return Ok(BTreeMap::new());
     }
-    let image = session.image();
+    let image = maker.image();
     let mut env: BTreeMap<String, String> = config_env(&image.config).into_iter().collect();
     // Scripts of the profile may build on what the blueprint sets. What it adds to PATH is added to what they make of it.
     let own = spec.environment(config_env(&image.config)).unwrap_or_default();
@@ -363,10 +340,10 @@ fn profile(session: &mut Session<'_>, spec: &ImageSpec) -> Result<BTreeMap<Strin
         key.part(name);
         key.part(value);
     }
-    for diff_id in session.diff_ids() {
+    for diff_id in maker.diff_ids() {
         key.part(diff_id.0.as_bytes());
     }
-    session.value(cache::PROFILES, cache::PROFILE, key.finish(), |session| session.login_environment(user, env))
+    maker.value(cache::PROFILES, cache::PROFILE, key.finish(), |maker| maker.login_environment(user, env))
 }
 
 /// `image` with one more layer, stored: what `alloy run --rw` keeps.

@@ -19,7 +19,7 @@ pub use pin::{
     ArchivePin, BasePin, ClosurePin, DebPin, DownloadPin, PackagePin, PackagesPin, PocketPin, ToolchainPin,
     ToolchainSource,
 };
-pub use read::logins;
+pub use read::{Lockfile, logins};
 pub use words::unfit;
 
 use crate::op::Secrets;

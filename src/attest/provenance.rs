@@ -15,7 +15,6 @@ use crate::blueprint::{Blueprint, LOCK_FILE};
 use crate::build::Built;
 use crate::fetch::shown;
 use crate::image::{BaseRef, BuiltFrom};
-use crate::lock::Lock;
 use crate::op::{Secrets, Source, lets_in, percent_decoded};
 use crate::plan::SCRATCH;
 use crate::plan::{Plan, Platform};
@@ -26,7 +25,7 @@ pub const BUILD_TYPE: &str = "urn:alloy:build:blueprint:v1";
 const BUILDER: &str = "urn:alloy:builder";
 
 /// The provenance of `built`, which `blueprint` asked for and `from` was given for.
-pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, from: &BuiltFrom) -> Statement {
+pub fn provenance(built: &Built<'_>, blueprint: &Blueprint, platform: &Platform, from: &BuiltFrom) -> Statement {
     let secrets = &built.lowered.secrets;
     let masked = |texts: &[String]| texts.iter().map(|text| secrets.mask(text)).collect::<Vec<_>>();
     let options = from.settings.elsewhere().words();
@@ -39,10 +38,10 @@ pub fn provenance(built: &Built, blueprint: &Blueprint, platform: &Platform, fro
     });
     let mut dependencies = base(built);
     // One that cannot be read was told of when the blueprint was.
-    let lock = blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
+    let lock = blueprint.pins();
     let steps = || built.plan.layers.iter().flat_map(|layer| &layer.steps);
     let installs = |source: &Source| steps().any(|step| step.installs(source));
-    dependencies.extend(sources(&built.inputs.sources, &pinned(&lock, &platform.to_string()), installs, secrets));
+    dependencies.extend(sources(&built.inputs.sources, &pinned(lock, &platform.to_string()), installs, secrets));
     dependencies.extend(checkouts(&built.plan, secrets));
     dependencies.extend(blueprint.texts().map(|(path, text)| {
         let kind = if path == LOCK_FILE { "lockfile" } else { "blueprint" };
@@ -99,7 +98,7 @@ fn anywhere(text: &str) -> String {
     }
 }
 
-fn base(built: &Built) -> Vec<Dependency> {
+fn base(built: &Built<'_>) -> Vec<Dependency> {
     match &built.base.origin {
         Origin::Registry(reference) => {
             vec![Dependency::new("base", "base", Some(format!("docker://{reference}")), Some(&built.base.identity))]
@@ -201,6 +200,7 @@ fn public(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::Lock;
     use crate::op::marker;
 
     #[test]

@@ -14,8 +14,10 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use crate::yaml::{Diagnostic, Mapping, Node, Sources, Span};
+use crate::lock::{Lock, Lockfile};
+use crate::yaml::{Diagnostic, Mapping, Sources, Span};
 
 pub use files::digest_of;
 pub use image::{ImageFields, check_user};
@@ -73,10 +75,16 @@ pub struct Blueprint {
     /// Task files, in `run_order`.
     pub files: Vec<TaskFile>,
     /// `alloy.lock.yml`, if there is one.
-    pub lock: Option<Node>,
+    pub lock: Option<Lockfile>,
 }
 
 impl Blueprint {
+    /// What the lockfile pins: nothing, where there is none, or where it cannot be read.
+    pub fn pins(&self) -> &Lock {
+        static NOTHING: LazyLock<Lock> = LazyLock::new(Lock::default);
+        self.lock.as_ref().and_then(|lockfile| lockfile.read.as_ref().ok()).unwrap_or(&NOTHING)
+    }
+
     /// The texts of its files, by their paths in it.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         // Sources have the names that the user gave them, the manifest first.

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::files::{Disk, FileError, Files};
 use super::manifest::Manifest;
 use super::{Blueprint, LoadError, Problems, Task, TaskFile, Variables};
+use crate::lock::Lockfile;
 use crate::yaml::{self, Budget, Diagnostic, Node, Sources, Span};
 
 /// The entry point of a blueprint.
@@ -107,7 +108,7 @@ impl<'a> Reader<'a> {
             }
         };
         let given = optional(&mut self, VARIABLES_FILE);
-        let lock = optional(&mut self, LOCK_FILE);
+        let lock = optional(&mut self, LOCK_FILE).map(Lockfile::new);
         let mut variables = Variables::new();
         if let Some(node) = given.filter(|node| !node.is_null()) {
             match super::manifest::variables(&node, VARIABLES_FILE, &mut self.errors) {

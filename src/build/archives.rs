@@ -17,12 +17,14 @@ use layers::stop::Stop;
 use layers::store::{Lock, Store, StoreError};
 use layers::tar::Entry;
 
+use super::Build;
+use super::maker::Number;
 use crate::cache::{self, PortableRecord};
 use crate::event::{Event, Id, Wait};
 use crate::fetch::{Download, FetchError, Fetcher, Wanted};
 use crate::op::Source;
 use crate::plan::{Ancestor, Facts, Inputs, LayerKey, PlannedLayer, PortablePreimage, PortableStep};
-use crate::resolve::{Resolver, local, taken};
+use crate::resolve::{local, taken};
 use crate::target::excluded;
 use crate::tasks::Task;
 
@@ -158,17 +160,14 @@ pub(super) struct Job {
 
 impl Job {
     /// A job for `planned` in a world like `facts`; `None` if it cannot be known before.
-    #[expect(clippy::too_many_arguments, reason = "all of it is what a layer is")]
     pub(super) fn new(
-        resolver: &Resolver<'_>,
+        build: &Build<'_>,
+        inputs: &Inputs,
         planned: &PlannedLayer,
         facts: Facts,
-        inputs: &Inputs,
-        directory: &Path,
-        index: usize,
-        count: usize,
-        forced: bool,
+        Number { index, count }: Number,
     ) -> Option<Self> {
+        let (resolver, forced) = (build.resolver, build.options.no_cache.covers(planned));
         let step = planned.portable.clone()?;
         let wanted = planned.steps.last().and_then(|task| Wanted::of(task, &step.archive)).unwrap_or(Wanted::Archive);
         Some(Self {
@@ -179,7 +178,7 @@ impl Job {
             fetcher: resolver.fetcher().clone(),
             store: resolver.store.clone(),
             runtime: resolver.runtime().clone(),
-            directory: directory.to_owned(),
+            directory: build.directory.to_owned(),
             name: planned.name.clone(),
             task: planned.steps.last().map(|step| step.name.clone()).unwrap_or_default(),
             wanted,

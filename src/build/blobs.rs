@@ -57,7 +57,7 @@ pub fn ensure_blobs(resolver: &Resolver<'_>, blobs: &[Descriptor]) -> Result<(),
 }
 
 /// Brings all layers of what was built here, and looks whether they are what was said of them.
-pub(super) fn bring(resolver: &Resolver<'_>, built: &Built) -> Result<(), BuildError> {
+pub(super) fn bring(resolver: &Resolver<'_>, built: &Built<'_>) -> Result<(), BuildError> {
     let own: Vec<&LayerBlob> = built.layers.iter().filter_map(|layer| layer.blob.as_ref()).collect();
     let base = built.base.image.layers.iter().map(|layer| layer.descriptor.clone());
     let all: Vec<Descriptor> = base.chain(own.iter().map(|layer| layer.descriptor.clone())).collect();

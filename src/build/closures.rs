@@ -5,12 +5,13 @@ use std::path::Path;
 
 use layers::digest::Digest;
 
-use super::{BuildError, Options, Resolved, Session, build, layer};
+use super::maker::Maker;
+use super::{Build, BuildError, Resolved, layer};
 use crate::event::Event;
 use crate::image::Image;
 use crate::lock::{DebPin, PackagePin, PackagesPin};
 use crate::op::{Language, Pinned, Source, Step};
-use crate::plan::{AptTask, LanguageTask, Lowered, LoweredLayer, lock_refreshes};
+use crate::plan::{AptTask, LanguageTask, LoweredLayer, lock_refreshes};
 use crate::resolve::{Base, CRATES_IO, Crate, Origin, Resolver};
 use crate::target::{Closure, Lent};
 
@@ -113,74 +114,89 @@ pub struct Closures {
     pub failed: BTreeMap<(usize, usize), BuildError>,
 }
 
-/// Finds out what those tasks of `lowered` come to that have no pin yet, and of apt's all that follow the first of them.
-/// What stands below them is built, with the packages that were pinned, so that a locked build finds it. One that fails is
-/// in `all`, and the others are asked without it. What is found until something else fails is in `all` nevertheless.
-pub fn closures(
-    resolver: &Resolver<'_>,
-    directory: &Path,
-    mut lowered: Lowered,
-    mut resolved: Resolved,
-    options: &Options,
-    all: &mut Closures,
-) -> Result<(), BuildError> {
-    let mut without = Without::default();
-    crates(resolver, &mut lowered.layers, &mut resolved, all, &mut without)?;
-    let told = |task: &Open| {
-        let left = |task: &LanguageTask| all.left.iter().any(|(left, _)| left == task);
-        without.tasks.contains(&task.place()) || matches!(task, Open::Language(task) if left(task))
-    };
-    let open: Vec<Open> = Open::of(&lowered.layers, directory).into_iter().filter(|task| !told(task)).collect();
-    let mut open = open.into_iter().peekable();
-    lock_refreshes(&mut lowered.layers);
-    while let Some(first) = open.next() {
-        let at = first.place().0;
-        let mut tasks = vec![first];
-        while let Some(task) = open.next_if(|task| task.place().0 == at) {
-            tasks.push(task);
-        }
-        if without.apt && tasks.iter().all(Open::is_of_language) {
-            without.tasks.extend(tasks.iter().map(Open::place));
-            continue;
-        }
-        let image = match below(resolver, directory, &lowered, at, &resolved, options, &without) {
-            Ok(image) => image,
-            Err(error) => return follows(resolver, all, error),
+impl Build<'_> {
+    /// Finds out what those tasks come to that have no pin yet, and of apt's all that follow the first of them.
+    /// What stands below them is built, with the packages that were pinned, so that a locked build finds it. One that fails is
+    /// in `all`, and the others are asked without it. What is found until something else fails is in `all` nevertheless.
+    pub fn closures(&self, mut resolved: Resolved, all: &mut Closures) -> Result<(), BuildError> {
+        let (resolver, mut lowered) = (self.resolver, self.lowered.clone());
+        let mut without = Without::default();
+        crates(resolver, &mut lowered.layers, &mut resolved, all, &mut without)?;
+        let told = |task: &Open| {
+            let left = |task: &LanguageTask| all.left.iter().any(|(left, _)| left == task);
+            without.tasks.contains(&task.place()) || matches!(task, Open::Language(task) if left(task))
         };
-        let mut base = Base { identity: image.identity, origin: Origin::Store, image };
-        let mut session = Session::new(resolver, &mut base, directory, &lowered, &resolved.inputs, 0);
-        let mut found = Vec::new();
-        let asked = session.closures(&lowered.layers[at], &tasks, lowered.layers.len(), &mut found, &without);
-        let ended = if asked.is_ok() { session.finish() } else { Ok(()) };
-        for (task, found) in tasks.into_iter().zip(found) {
-            let kept = !without.decides(&task);
-            match (task, found) {
-                (Open::Apt(task), Found::Apt(closure)) => {
-                    task.lock(&mut lowered.layers, &closure.debs);
-                    let pinned = |deb: &DebPin| (Source::Url { url: deb.url(), sha256: Some(deb.sha256) }, deb.sha256);
-                    resolved.inputs.sources.extend(closure.debs.iter().map(pinned));
-                    all.apt.extend(kept.then_some((task, closure)));
-                }
-                (Open::Language(task), Found::Language(pin)) => {
-                    task.lock(&mut lowered.layers, &pin);
-                    resolved.inputs.sources.extend(pin.files.iter().map(pinned));
-                    all.languages.extend(kept.then_some((task, pin)));
-                }
-                (Open::Language(task), Found::Nothing(why)) => all.left.push((task, why)),
-                (task, Found::Failed(error)) => {
-                    without.add(&task);
-                    all.failed.insert(task.place(), *error);
-                }
-                (task, Found::Unasked) => drop(without.tasks.insert(task.place())),
-                _ => {}
+        let open: Vec<Open> =
+            Open::of(&lowered.layers, self.directory).into_iter().filter(|task| !told(task)).collect();
+        let mut open = open.into_iter().peekable();
+        lock_refreshes(&mut lowered.layers);
+        while let Some(first) = open.next() {
+            let at = first.place().0;
+            let mut tasks = vec![first];
+            while let Some(task) = open.next_if(|task| task.place().0 == at) {
+                tasks.push(task);
             }
+            if without.apt && tasks.iter().all(Open::is_of_language) {
+                without.tasks.extend(tasks.iter().map(Open::place));
+                continue;
+            }
+            let build = Build { lowered: &lowered, ..*self };
+            let image = match build.below(at, &resolved, &without) {
+                Ok(image) => image,
+                Err(error) => return follows(resolver, all, error),
+            };
+            let base = Base { identity: image.identity, origin: Origin::Store, image };
+            let mut maker = Maker::new(&build, base, &resolved.inputs);
+            let mut found = Vec::new();
+            let asked = maker.closures(&lowered.layers[at], &tasks, &mut found, &without);
+            let ended = if asked.is_ok() { maker.finish().map(drop) } else { Ok(()) };
+            for (task, found) in tasks.into_iter().zip(found) {
+                let kept = !without.decides(&task);
+                match (task, found) {
+                    (Open::Apt(task), Found::Apt(closure)) => {
+                        task.lock(&mut lowered.layers, &closure.debs);
+                        let pinned =
+                            |deb: &DebPin| (Source::Url { url: deb.url(), sha256: Some(deb.sha256) }, deb.sha256);
+                        resolved.inputs.sources.extend(closure.debs.iter().map(pinned));
+                        all.apt.extend(kept.then_some((task, closure)));
+                    }
+                    (Open::Language(task), Found::Language(pin)) => {
+                        task.lock(&mut lowered.layers, &pin);
+                        resolved.inputs.sources.extend(pin.files.iter().map(pinned));
+                        all.languages.extend(kept.then_some((task, pin)));
+                    }
+                    (Open::Language(task), Found::Nothing(why)) => all.left.push((task, why)),
+                    (task, Found::Failed(error)) => {
+                        without.add(&task);
+                        all.failed.insert(task.place(), *error);
+                    }
+                    (task, Found::Unasked) => drop(without.tasks.insert(task.place())),
+                    _ => {}
+                }
+            }
+            if let Err(error) = asked {
+                return follows(resolver, all, error);
+            }
+            ended?;
         }
-        if let Err(error) = asked {
-            return follows(resolver, all, error);
-        }
-        ended?;
+        Ok(())
     }
-    Ok(())
+
+    /// Everything below the layer `at`, without the tasks that have no packages.
+    fn below(&self, at: usize, resolved: &Resolved, without: &Without) -> Result<Image, BuildError> {
+        let mut prefix = self.lowered.clone();
+        prefix.layers.truncate(at);
+        for (layer, step) in without.tasks.iter().rev().filter(|(layer, _)| *layer < at) {
+            prefix.layers[*layer].steps.remove(*step);
+        }
+        // Nobody will run it.
+        prefix.image.env_from_profile = false;
+        let built = Build { lowered: &prefix, ..*self }.run(resolved.clone())?;
+        let mut image = built.base.image;
+        image.identity = built.manifest.digest;
+        image.layers.extend(built.layers.iter().filter_map(|built| built.blob.as_ref()).map(layer));
+        Ok(image)
+    }
 }
 
 /// A task that fails where packages are missing may fail for that alone: nobody can say before they are there. Those that
@@ -268,28 +284,4 @@ pub fn crate_of(
         }
         Err(why) => Ok(Err(why)),
     }
-}
-
-/// Everything below the layer `at`, without the tasks that have no packages.
-fn below(
-    resolver: &Resolver<'_>,
-    directory: &Path,
-    lowered: &Lowered,
-    at: usize,
-    resolved: &Resolved,
-    options: &Options,
-    without: &Without,
-) -> Result<Image, BuildError> {
-    let mut prefix = lowered.clone();
-    prefix.layers.truncate(at);
-    for (layer, step) in without.tasks.iter().rev().filter(|(layer, _)| *layer < at) {
-        prefix.layers[*layer].steps.remove(*step);
-    }
-    // Nobody will run it.
-    prefix.image.env_from_profile = false;
-    let built = build(resolver, directory, prefix, resolved.clone(), options)?;
-    let mut image = built.base.image;
-    image.identity = built.manifest.digest;
-    image.layers.extend(built.layers.iter().filter_map(|built| built.blob.as_ref()).map(layer));
-    Ok(image)
 }

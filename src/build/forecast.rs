@@ -1,16 +1,15 @@
 //! What a build would do, told without doing any of it: no network, no privileges, nothing written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use layers::digest::Digest;
 use layers::store::StoreError;
 
-use super::{BuildError, NoCache, Options, team};
+use super::{Build, BuildError, NoCache};
 use crate::cache::{self, LayerRecord, Place};
 use crate::event::Event;
 use crate::op::{Secrets, Source, Step};
-use crate::plan::{Inputs, LayerKey, Lowered, Plan, PlannedLayer, Reason, Trace, explain};
+use crate::plan::{Inputs, LayerKey, Plan, PlannedLayer, Reason, Trace, explain};
 use crate::resolve::{Base, Origin, Resolver};
 
 const LASTS: &str = "lasts";
@@ -57,79 +56,124 @@ pub struct ForecastDownload {
     pub size: Option<u64>,
 }
 
-/// Foresees a build. `base` is what the base was found to be just now, where that is not known here.
-pub fn forecast(
-    resolver: &Resolver<'_>,
-    directory: &Path,
-    mut lowered: Lowered,
-    base: Option<Base>,
-    options: &Options,
-) -> Result<Forecast, BuildError> {
-    let known = resolver.known_base(&lowered.base)?.or(base);
-    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
-    let (mut sources, unknown) = resolver.known_sources(directory, &steps)?;
-    // Keys that depend on them are found under nothing.
-    sources.extend(unknown.iter().map(|source| (source.clone(), Digest::of(format!("unknown {source:?}")))));
-    let base = known.as_ref().map_or_else(|| Digest::of("unknown"), |base| base.identity);
-    let inputs = Inputs { base, sources, compression: options.compression, epoch: options.epoch };
-    let plan = super::planned(&mut lowered, resolver.platform, &inputs, options.layering, known.as_ref())?;
-    let lasts = lasts(resolver, &lowered.name)?;
-    let (mut shared, base_team) = team::known(resolver, &plan, known.as_ref(), &lowered, &inputs, options)?;
-    let mut layers: Vec<ForecastLayer> = Vec::new();
-    for planned in plan.layers {
-        let forced = options.no_cache.covers(&planned);
-        let record = cache::find(resolver.store, &planned.key)?.filter(|record| !forced && record.fits(&planned));
-        let below = layers.last();
-        let here = record.map(|record| record.layer.map_or(0, |blob| blob.descriptor.size));
-        // A layer stands on those below: with one of them built anew, it is built anew, unless it is an archive.
-        let mut here = here.filter(|_| below.is_none_or(|below| below.here.is_some()));
-        let mut team = None;
-        if here.is_none()
-            && !forced
-            && let Some((size, place)) = shared.remove(&planned.key)
-            && below.is_none_or(|below| below.here.is_some())
-        {
-            (here, team) = (Some(size), Some(place));
-        }
-        if here.is_none() && !forced {
-            here = portable(resolver, &planned, &inputs, lowered.image.user.as_deref())?;
-        }
-        let mut reasons = Vec::new();
-        if here.is_none() {
-            reasons.extend(forced.then(|| asked(&options.no_cache)));
-            if known.is_none() && below.is_none() {
-                let what = format!("what the base {} is has not been asked yet", lowered.base);
-                reasons.push(Reason::new("base-unknown", what));
+impl Build<'_> {
+    /// Foresees the build. `base` is what the base was found to be just now, where that is not known here.
+    pub fn forecast(&self, base: Option<Base>) -> Result<Forecast, BuildError> {
+        let Build { resolver, directory, lowered, options } = *self;
+        let known = resolver.known_base(&lowered.base)?.or(base);
+        let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+        let (mut sources, unknown) = resolver.known_sources(directory, &steps)?;
+        // Keys that depend on them are found under nothing.
+        sources.extend(unknown.iter().map(|source| (source.clone(), Digest::of(format!("unknown {source:?}")))));
+        let base = known.as_ref().map_or_else(|| Digest::of("unknown"), |base| base.identity);
+        let inputs = Inputs { base, sources, compression: options.compression, epoch: options.epoch };
+        let plan = self.plan(&inputs, known.as_ref())?;
+        let lasts = lasts(resolver, &lowered.name)?;
+        let (mut shared, base_team) = self.known_to_team(&plan, known.as_ref(), &inputs)?;
+        let mut layers: Vec<ForecastLayer> = Vec::new();
+        for planned in plan.layers {
+            let forced = options.no_cache.covers(&planned);
+            let record = cache::find(resolver.store, &planned.key)?.filter(|record| !forced && record.fits(&planned));
+            let below = layers.last();
+            let here = record.map(|record| record.layer.map_or(0, |blob| blob.descriptor.size));
+            // A layer stands on those below: with one of them built anew, it is built anew, unless it is an archive.
+            let mut here = here.filter(|_| below.is_none_or(|below| below.here.is_some()));
+            let mut team = None;
+            if here.is_none()
+                && !forced
+                && let Some((size, place)) = shared.remove(&planned.key)
+                && below.is_none_or(|below| below.here.is_some())
+            {
+                (here, team) = (Some(size), Some(place));
             }
-            for source in planned.steps.iter().flat_map(Step::sources).filter(|source| unknown.contains(source)) {
-                let Source::Url { url, .. } = source else { continue };
-                let what = format!("{url} has no digest yet: neither the blueprint nor the lockfile pins it");
-                reasons.push(Reason::new("unpinned", what));
+            if here.is_none() && !forced {
+                here = portable(resolver, &planned, &inputs, lowered.image.user.as_deref())?;
             }
-            let unpinned = reasons.iter().any(|reason| reason.code == "unpinned");
-            if !forced && !reasons.iter().any(|reason| reason.code == "base-unknown") {
-                let more = why(resolver, &planned, &lowered, &inputs, &lasts, below)?;
-                // What nobody knows cannot be said to have changed.
-                reasons.extend(more.into_iter().filter(|reason| !unpinned || reason.code != "source"));
+            let mut reasons = Vec::new();
+            if here.is_none() {
+                reasons.extend(forced.then(|| asked(&options.no_cache)));
+                if known.is_none() && below.is_none() {
+                    let what = format!("what the base {} is has not been asked yet", lowered.base);
+                    reasons.push(Reason::new("base-unknown", what));
+                }
+                for source in planned.steps.iter().flat_map(Step::sources).filter(|source| unknown.contains(source)) {
+                    let Source::Url { url, .. } = source else { continue };
+                    let what = format!("{url} has no digest yet: neither the blueprint nor the lockfile pins it");
+                    reasons.push(Reason::new("unpinned", what));
+                }
+                let unpinned = reasons.iter().any(|reason| reason.code == "unpinned");
+                if !forced && !reasons.iter().any(|reason| reason.code == "base-unknown") {
+                    let more = self.why(&planned, &inputs, &lasts, below)?;
+                    // What nobody knows cannot be said to have changed.
+                    reasons.extend(more.into_iter().filter(|reason| !unpinned || reason.code != "source"));
+                }
+            }
+            layers.push(ForecastLayer { planned, here, team, reasons });
+        }
+        let base_here = known.as_ref().is_some_and(|base| here(resolver, base, &inputs));
+        let built = layers.iter().any(|layer| layer.here.is_none());
+        let mut downloads = Vec::new();
+        if built && !base_here && base_team.is_none() {
+            downloads.extend(known.as_ref().map(|base| base_downloads(resolver, base)).unwrap_or_default());
+        }
+        downloads.extend(files(resolver, &layers, &inputs, &unknown, &lowered.sizes));
+        // Of what the team has, the team knows it.
+        let own = layers.iter().filter(|layer| layer.team.is_none()).flat_map(|layer| &layer.planned.steps);
+        for url in resolver.unseen(own) {
+            if downloads.iter().all(|download| download.name != url) {
+                downloads.push(ForecastDownload { name: format!("{url}, which may give another file"), size: None });
             }
         }
-        layers.push(ForecastLayer { planned, here, team, reasons });
+        Ok(Forecast { base: lowered.base.clone(), known, base_here, base_team, layers, downloads })
     }
-    let base_here = known.as_ref().is_some_and(|base| here(resolver, base, &inputs));
-    let built = layers.iter().any(|layer| layer.here.is_none());
-    let mut downloads = Vec::new();
-    if built && !base_here && base_team.is_none() {
-        downloads.extend(known.as_ref().map(|base| base_downloads(resolver, base)).unwrap_or_default());
-    }
-    downloads.extend(files(resolver, &layers, &inputs, &unknown, &lowered.sizes));
-    // Of what the team has, the team knows it.
-    let own = layers.iter().filter(|layer| layer.team.is_none()).flat_map(|layer| &layer.planned.steps);
-    for url in resolver.unseen(own) {
-        if downloads.iter().all(|download| download.name != url) {
-            downloads.push(ForecastDownload { name: format!("{url}, which may give another file"), size: None });
+
+    /// Why `planned` is not here.
+    pub(super) fn why(
+        &self,
+        planned: &PlannedLayer,
+        inputs: &Inputs,
+        lasts: &Lasts,
+        below: Option<&ForecastLayer>,
+    ) -> Result<Vec<Reason>, StoreError> {
+        let (resolver, lowered) = (self.resolver, self.lowered);
+        let Some(last) = lasts.get(&planned.name) else {
+            return Ok(vec![Reason::new("new", "it was not built here before")]);
+        };
+        let record: Option<LayerRecord> = cache::record(resolver.store, last)?;
+        if *last == planned.key && record.as_ref().is_some_and(|record| !record.fits(planned)) {
+            return Ok(vec![Reason::new("way", "an older alloy made it another way")]);
         }
+        if let (true, Some(below)) = (*last == planned.key && cache::find(resolver.store, last)?.is_some(), below) {
+            let name = &below.planned.name;
+            return Ok(vec![Reason::new(
+                "below",
+                format!("{name} is built anew; it stays if that comes out as it was"),
+            )]);
+        }
+        let trace = record.and_then(|record| record.preimage.trace());
+        let (Some(trace), false) = (trace, *last == planned.key) else {
+            return Ok(vec![Reason::new("gone", "it is no longer in the store")]);
+        };
+        let below = below.map(|below| below.planned.name.as_str());
+        Ok(explain(&trace, &Trace::of(planned, lowered, inputs), below))
     }
-    Ok(Forecast { base: lowered.base, known, base_here, base_team, layers, downloads })
+
+    /// Says why the first layer that is missing is missing; those above it follow.
+    pub(super) fn say_why(
+        &self,
+        first: Option<&PlannedLayer>,
+        inputs: &Inputs,
+        lasts: &Lasts,
+    ) -> Result<(), BuildError> {
+        let Some(layer) = first.filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
+        let no_cache = &self.options.no_cache;
+        let reasons =
+            if no_cache.covers(layer) { vec![asked(no_cache)] } else { self.why(layer, inputs, lasts, None)? };
+        for reason in reasons {
+            self.resolver.reporter().event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
+        }
+        Ok(())
+    }
 }
 
 /// Bytes of an archive's layer that is here, whatever is below it.
@@ -148,34 +192,6 @@ fn portable(
 pub(super) fn asked(by: &NoCache) -> Reason {
     let option = if matches!(by, NoCache::AlwaysRun) { "--refresh" } else { "--no-cache" };
     Reason::new("asked", format!("{option} asks for it"))
-}
-
-/// Why `planned` is not here.
-pub(super) fn why(
-    resolver: &Resolver<'_>,
-    planned: &PlannedLayer,
-    lowered: &Lowered,
-    inputs: &Inputs,
-    lasts: &Lasts,
-    below: Option<&ForecastLayer>,
-) -> Result<Vec<Reason>, StoreError> {
-    let Some(last) = lasts.get(&planned.name) else {
-        return Ok(vec![Reason::new("new", "it was not built here before")]);
-    };
-    let record: Option<LayerRecord> = cache::record(resolver.store, last)?;
-    if *last == planned.key && record.as_ref().is_some_and(|record| !record.fits(planned)) {
-        return Ok(vec![Reason::new("way", "an older alloy made it another way")]);
-    }
-    if let (true, Some(below)) = (*last == planned.key && cache::find(resolver.store, last)?.is_some(), below) {
-        let name = &below.planned.name;
-        return Ok(vec![Reason::new("below", format!("{name} is built anew; it stays if that comes out as it was"))]);
-    }
-    let trace = record.and_then(|record| record.preimage.trace());
-    let (Some(trace), false) = (trace, *last == planned.key) else {
-        return Ok(vec![Reason::new("gone", "it is no longer in the store")]);
-    };
-    let below = below.map(|below| below.planned.name.as_str());
-    Ok(explain(&trace, &Trace::of(planned, lowered, inputs), below))
 }
 
 pub(super) fn lasts(resolver: &Resolver<'_>, name: &str) -> Result<Lasts, StoreError> {
@@ -260,24 +276,4 @@ fn files(
         }
     }
     downloads
-}
-/// Says why the first layer that is missing is missing; those above it follow.
-pub(super) fn because(
-    resolver: &Resolver<'_>,
-    plan: &Plan,
-    first: usize,
-    lowered: &Lowered,
-    inputs: &Inputs,
-    (lasts, no_cache): (&Lasts, &NoCache),
-) -> Result<(), BuildError> {
-    let Some(layer) = plan.layers.get(first).filter(|layer| lasts.contains_key(&layer.name)) else { return Ok(()) };
-    let reasons = if no_cache.covers(layer) {
-        vec![asked(no_cache)]
-    } else {
-        why(resolver, layer, lowered, inputs, lasts, None)?
-    };
-    for reason in reasons {
-        resolver.reporter().event(Event::Note(format!("{} is built anew: {reason}", layer.name)));
-    }
-    Ok(())
 }

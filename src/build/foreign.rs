@@ -6,10 +6,10 @@ use std::fmt;
 use layers::store::StoreError;
 
 use super::forecast::{self, Lasts};
-use super::{BuildError, NoCache, Options, Resolved, find, planned};
+use super::{Build, BuildError, Resolved};
 use crate::cache;
 use crate::op::Step;
-use crate::plan::{Inputs, LayerKey, Lowered, PlannedLayer};
+use crate::plan::{Inputs, LayerKey, PlannedLayer};
 use crate::resolve::{Base, Origin, Resolver};
 use crate::sandbox::{self, runs_here};
 use crate::target::image::RequestError;
@@ -52,59 +52,55 @@ pub(super) fn ensure(resolver: &Resolver<'_>, need: impl FnOnce() -> Need) -> Re
     runs_here(resolver.platform).map_err(|error| BuildError::Foreign { need: need(), error })
 }
 
-/// Tells before anything is built if it will have to run a program that does not run here.
-pub fn foresee(
-    resolver: &Resolver<'_>,
-    lowered: &Lowered,
-    resolved: &mut Resolved,
-    options: &Options,
-) -> Result<(), BuildError> {
-    if runs_here(resolver.platform).is_ok() && sandbox::possible().is_ok() {
-        return Ok(());
+impl Build<'_> {
+    /// Tells before anything is built if it will have to run a program that does not run here.
+    pub fn foresee(&self, resolved: &mut Resolved) -> Result<(), BuildError> {
+        if runs_here(self.resolver.platform).is_ok() && sandbox::possible().is_ok() {
+            return Ok(());
+        }
+        let plan = self.plan(&resolved.inputs, Some(&resolved.base))?;
+        // What the team has needs no emulator here.
+        self.bring(resolved, &plan)?;
+        let found = self.find(&plan)?.len();
+        let lasts = forecast::lasts(self.resolver, &self.lowered.name)?;
+        self.runs_here(resolved, &plan.layers[found..], &lasts).map(drop)
     }
-    let Resolved { base, inputs, .. } = &*resolved;
-    let plan = planned(&mut lowered.clone(), resolver.platform, inputs, options.layering, Some(base))?;
-    // What the team has needs no emulator here.
-    resolved.bring(resolver, &plan, lowered, options)?;
-    let found = find(resolver, &plan, options)?.len();
-    let lasts = forecast::lasts(resolver, &lowered.name)?;
-    before(resolver, lowered, &resolved.base, &resolved.inputs, &plan.layers[found..], &lasts, &options.no_cache)
-        .map(drop)
-}
 
-/// The same of a build that has `missing` to make. True if it will have work for the sandbox.
-pub(super) fn before(
-    resolver: &Resolver<'_>,
-    lowered: &Lowered,
-    base: &Base,
-    inputs: &Inputs,
-    missing: &[PlannedLayer],
-    lasts: &Lasts,
-    no_cache: &NoCache,
-) -> Result<bool, BuildError> {
-    // A layer that was built before may yet be found by what comes out below it.
-    let certain = || missing.iter().filter(|layer| no_cache.covers(layer) || !lasts.contains_key(&layer.name));
-    let base_to_be_made = to_be_made(resolver, base, inputs)?;
-    let works = |layer: &PlannedLayer| layer.portable.is_none() && !layer.steps.is_empty();
-    let works = base_to_be_made || certain().any(works);
-    if works {
-        sandbox::possible().map_err(RequestError::Sandbox)?;
+    /// The same of a build that has `missing` to make. True if it will have work for the sandbox.
+    pub(super) fn runs_here(
+        &self,
+        resolved: &Resolved,
+        missing: &[PlannedLayer],
+        lasts: &Lasts,
+    ) -> Result<bool, BuildError> {
+        let (resolver, base) = (self.resolver, &resolved.base);
+        // A layer that was built before may yet be found by what comes out below it.
+        let certain = || {
+            let forced = |layer: &&PlannedLayer| self.options.no_cache.covers(layer);
+            missing.iter().filter(move |layer| forced(layer) || !lasts.contains_key(&layer.name))
+        };
+        let base_to_be_made = to_be_made(resolver, base, &resolved.inputs)?;
+        let works = |layer: &PlannedLayer| layer.portable.is_none() && !layer.steps.is_empty();
+        let works = base_to_be_made || certain().any(works);
+        if works {
+            sandbox::possible().map_err(RequestError::Sandbox)?;
+        }
+        if runs_here(resolver.platform).is_ok() {
+            return Ok(works);
+        }
+        if base_to_be_made {
+            ensure(resolver, || Need::Base { reference: self.lowered.base.clone() })?;
+        }
+        if let Some(need) = certain().flat_map(|layer| &layer.steps).find_map(Need::of) {
+            ensure(resolver, || need)?;
+        }
+        // An empty base has a shell only if a task brings one.
+        let may_lack_shell = base.image.layers.is_empty() && matches!(base.origin, Origin::Store);
+        if self.lowered.image.env_from_profile && !may_lack_shell && lasts.is_empty() && !missing.is_empty() {
+            ensure(resolver, || Need::LoginShell)?;
+        }
+        Ok(works)
     }
-    if runs_here(resolver.platform).is_ok() {
-        return Ok(works);
-    }
-    if base_to_be_made {
-        ensure(resolver, || Need::Base { reference: lowered.base.clone() })?;
-    }
-    if let Some(need) = certain().flat_map(|layer| &layer.steps).find_map(Need::of) {
-        ensure(resolver, || need)?;
-    }
-    // An empty base has a shell only if a task brings one.
-    let may_lack_shell = base.image.layers.is_empty() && matches!(base.origin, Origin::Store);
-    if lowered.image.env_from_profile && !may_lack_shell && lasts.is_empty() && !missing.is_empty() {
-        ensure(resolver, || Need::LoginShell)?;
-    }
-    Ok(works)
 }
 
 /// True for a base of packages whose layer is not there.

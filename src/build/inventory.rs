@@ -4,7 +4,7 @@
 use layers::digest::{DiffId, Digest};
 use layers::key::KeyHasher;
 
-use super::{BuildError, Session};
+use super::{BuildError, Stack};
 use crate::cache::{self, INVENTORIES, INVENTORY};
 use crate::event::Event;
 use crate::image::Image;
@@ -36,7 +36,7 @@ pub fn inventory(resolver: &Resolver<'_>, image: &Image, pull: bool) -> Result<O
     let found = match resolver.shared_value(INVENTORY, key) {
         Some((shared, _)) => shared,
         None if pull || image.layers.iter().all(|layer| resolver.store.holds(&layer.descriptor)) => {
-            Session::look_into(resolver, image)?
+            Stack::look_into(resolver, image)?
         }
         None => return Ok(None),
     };

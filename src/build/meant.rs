@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{BuildError, Options, Resolved, find, planned};
+use super::{Build, BuildError, Resolved};
 use crate::op::{Command, Op, Step};
-use crate::plan::Lowered;
-use crate::resolve::{Other, Resolver};
+use crate::resolve::Other;
 
 /// A package that the base's archive does not have, and another suite has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,56 +19,46 @@ pub struct Lacking {
     pub other: Other,
 }
 
-/// What tasks that a build will perform want in vain. Nothing is asked where the layers of all of them are there.
-pub fn lacking(
-    resolver: &Resolver<'_>,
-    lowered: &Lowered,
-    resolved: &mut Resolved,
-    options: &Options,
-) -> Result<Vec<Lacking>, BuildError> {
-    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
-    if wanted(&steps).is_empty() {
-        return Ok(Vec::new());
+impl Build<'_> {
+    /// What tasks that the build will perform want in vain. Nothing is asked where the layers of all of them are there.
+    pub fn lacking(&self, resolved: &mut Resolved) -> Result<Vec<Lacking>, BuildError> {
+        let steps: Vec<&Step> = self.lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+        if wanted(&steps).is_empty() {
+            return Ok(Vec::new());
+        }
+        let plan = self.plan(&resolved.inputs, Some(&resolved.base))?;
+        let there = |found: usize| plan.layers[..found].iter().map(|layer| layer.steps.len()).sum::<usize>();
+        let steps: Vec<&Step> = plan.layers.iter().flat_map(|layer| &layer.steps).collect();
+        let open = |found: usize| wanted(&steps).into_iter().any(|want| want.at >= there(found));
+        let mut found = self.find(&plan)?.len();
+        if open(found) && !self.resolver.team().from.is_empty() {
+            // What the team has is not performed.
+            self.bring(resolved, &plan)?;
+            found = self.find(&plan)?.len();
+        }
+        Ok(self.looked(resolved, &steps, there(found)))
     }
-    let Resolved { base, inputs, .. } = &*resolved;
-    let plan = planned(&mut lowered.clone(), resolver.platform, inputs, options.layering, Some(base))?;
-    let there = |found: usize| plan.layers[..found].iter().map(|layer| layer.steps.len()).sum::<usize>();
-    let steps: Vec<&Step> = plan.layers.iter().flat_map(|layer| &layer.steps).collect();
-    let open = |found: usize| wanted(&steps).into_iter().any(|want| want.at >= there(found));
-    let mut found = find(resolver, &plan, options)?.len();
-    if open(found) && !resolver.team().from.is_empty() {
-        // What the team has is not performed.
-        resolved.bring(resolver, &plan, lowered, options)?;
-        found = find(resolver, &plan, options)?.len();
-    }
-    Ok(looked(resolver, lowered, resolved, &steps, there(found)))
-}
 
-/// The same of all tasks whose packages are not pinned.
-pub fn lacking_to_lock(resolver: &Resolver<'_>, lowered: &Lowered, resolved: &Resolved) -> Vec<Lacking> {
-    let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
-    looked(resolver, lowered, resolved, &steps, 0)
-}
-
-fn looked(
-    resolver: &Resolver<'_>,
-    lowered: &Lowered,
-    resolved: &Resolved,
-    steps: &[&Step],
-    from: usize,
-) -> Vec<Lacking> {
-    let wanted: Vec<Want<'_>> = wanted(steps).into_iter().filter(|want| want.at >= from).collect();
-    let names: BTreeSet<String> = wanted.iter().map(|want| want.name.to_owned()).collect();
-    if names.is_empty() {
-        return Vec::new();
+    /// The same of all tasks whose packages are not pinned.
+    pub fn lacking_to_lock(&self, resolved: &Resolved) -> Vec<Lacking> {
+        let steps: Vec<&Step> = self.lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
+        self.looked(resolved, &steps, 0)
     }
-    let others = resolver.other_suites(&lowered.base, &resolved.base, &names);
-    let lacking = |want: Want<'_>| {
-        let Step { file, line, .. } = steps[want.at];
-        let other = others.get(want.name)?.clone();
-        Some(Lacking { package: want.name.to_owned(), file: file.clone(), line: *line, other })
-    };
-    wanted.into_iter().filter_map(lacking).collect()
+
+    fn looked(&self, resolved: &Resolved, steps: &[&Step], from: usize) -> Vec<Lacking> {
+        let wanted: Vec<Want<'_>> = wanted(steps).into_iter().filter(|want| want.at >= from).collect();
+        let names: BTreeSet<String> = wanted.iter().map(|want| want.name.to_owned()).collect();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let others = self.resolver.other_suites(&self.lowered.base, &resolved.base, &names);
+        let lacking = |want: Want<'_>| {
+            let Step { file, line, .. } = steps[want.at];
+            let other = others.get(want.name)?.clone();
+            Some(Lacking { package: want.name.to_owned(), file: file.clone(), line: *line, other })
+        };
+        wanted.into_iter().filter_map(lacking).collect()
+    }
 }
 
 /// A package that a task asks the base's archive for.

@@ -4,18 +4,16 @@
 //! Shared are downloads, which have digests, and what the base is, with its blobs where it is not made here. The real
 //! store stays as it is.
 
-use std::path::Path;
-
 use layers::at_once;
 use layers::compare::{Comparison, Unlisted};
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::tree::Difference;
 
-use super::{BuildError, NoCache, Options, Resolved, ensure_blobs, make};
+use super::{Build, BuildError, NoCache, Options, Resolved, ensure_blobs};
 use crate::event::Event;
 use crate::image::Layer;
-use crate::plan::{Lowered, PlannedLayer};
+use crate::plan::PlannedLayer;
 use crate::resolve::{Origin, Resolver};
 
 mod cause;
@@ -24,24 +22,8 @@ mod document;
 mod scratch;
 mod side;
 
-pub use changed::changed;
 use scratch::Scratch;
 use side::{Side, differences};
-
-/// What is built once more.
-#[derive(Debug)]
-pub struct Subject<'a> {
-    /// The blueprint's directory.
-    pub directory: &'a Path,
-    /// What it asks for.
-    pub lowered: Lowered,
-    /// What the names in it stand for.
-    pub resolved: Resolved,
-    /// How it was built.
-    pub options: Options,
-    /// What came of it.
-    pub manifest: Descriptor,
-}
 
 /// What a comparison came to.
 #[derive(Debug)]
@@ -87,70 +69,73 @@ impl Verdict {
     }
 }
 
-/// Builds `subject` anew and compares it with the image that the store has. Of each layer, at most `limit` differences
-/// are told.
-pub fn verify(resolver: &Resolver<'_>, subject: Subject<'_>, limit: usize) -> Result<Verdict, BuildError> {
-    let scratch = Scratch::new(resolver.store)?;
-    let verdict = compared(resolver, subject, limit, &scratch);
-    // Whatever came of it; but what went wrong first is what is told.
-    let removed = scratch.remove(resolver.store);
-    let verdict = verdict?;
-    removed?;
-    Ok(verdict)
-}
+impl Build<'_> {
+    /// Builds everything anew and compares it with the image that the store has as `manifest`. Of each layer, at most
+    /// `limit` differences are told.
+    pub fn verify(&self, resolved: &Resolved, manifest: Digest, limit: usize) -> Result<Verdict, BuildError> {
+        let scratch = Scratch::new(self.resolver.store)?;
+        let verdict = self.compared(resolved, manifest, limit, &scratch);
+        // Whatever came of it; but what went wrong first is what is told.
+        let removed = scratch.remove(self.resolver.store);
+        let verdict = verdict?;
+        removed?;
+        Ok(verdict)
+    }
 
-fn compared(
-    resolver: &Resolver<'_>,
-    subject: Subject<'_>,
-    limit: usize,
-    scratch: &Scratch,
-) -> Result<Verdict, BuildError> {
-    let Subject { directory, lowered, resolved, options, manifest } = subject;
-    let base = &resolved.base;
-    if !matches!(base.origin, Origin::Archive(_)) {
-        let blobs: Vec<Descriptor> = base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        let here: Vec<&Descriptor> = blobs.iter().filter(|blob| resolver.store.holds(blob)).collect();
-        let checked = at_once::each(&here, |blob| resolver.store.check_blob(&blob.digest));
-        // What is damaged is fetched anew, where it can be.
-        ensure_blobs(resolver, &blobs).or_else(|lost| {
-            checked.into_iter().try_for_each(|done| done.map(drop))?;
-            Err(lost)
-        })?;
-        scratch.share(resolver.store, &blobs)?;
-    }
-    resolver.reporter().event(Event::Note("building everything anew, to compare".to_owned()));
-    let anew = Resolver { store: &scratch.store, ..*resolver };
-    let options = Options { no_cache: NoCache::Nothing, ..options };
-    let secrets = lowered.secrets.clone();
-    let built = make(&anew, directory, lowered, resolved, &options)?;
-    let sides = [Side::read(resolver.store, manifest.digest)?, Side::read(&scratch.store, built.manifest.digest)?];
-    let mut layers = Vec::new();
-    for index in 0..sides[0].layers.len().max(sides[1].layers.len()) {
-        let name = sides.iter().find_map(|side| side.layers.get(index)).map(|(name, _)| name.clone());
-        let name = name.unwrap_or_default();
-        let pair = [0, 1].map(|side| sides[side].layers.get(index).and_then(|(_, layer)| layer.as_ref()));
-        let above = index.checked_sub(sides[0].base(&built.plan.layers));
-        let planned = above.and_then(|index| built.plan.layers.get(index));
-        let mut verdict = LayerVerdict::new(name, planned, pair);
-        if !verdict.is_identical() {
-            ensure_blobs(resolver, &pair[0].map(|layer| layer.descriptor.clone()).into_iter().collect::<Vec<_>>())?;
-            let Comparison { differences: found, unlisted } =
-                differences([&sides[0], &sides[1]], pair, limit, &scratch.spill)?;
-            verdict.compression_only = pair[0].map(|layer| layer.diff_id) == pair[1].map(|layer| layer.diff_id);
-            verdict.unlisted = unlisted;
-            let told = found.into_iter().map(|found| (cause::likely(&found), found));
-            verdict.differences = told
-                .map(|(likely, found)| {
-                    let (left, right) = (secrets.mask(&found.left), secrets.mask(&found.right));
-                    (Difference { left, right, ..found }, likely)
-                })
-                .collect();
+    fn compared(
+        &self,
+        resolved: &Resolved,
+        manifest: Digest,
+        limit: usize,
+        scratch: &Scratch,
+    ) -> Result<Verdict, BuildError> {
+        let resolver = self.resolver;
+        let base = &resolved.base;
+        if !matches!(base.origin, Origin::Archive(_)) {
+            let blobs: Vec<Descriptor> = base.image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+            let here: Vec<&Descriptor> = blobs.iter().filter(|blob| resolver.store.holds(blob)).collect();
+            let checked = at_once::each(&here, |blob| resolver.store.check_blob(&blob.digest));
+            // What is damaged is fetched anew, where it can be.
+            ensure_blobs(resolver, &blobs).or_else(|lost| {
+                checked.into_iter().try_for_each(|done| done.map(drop))?;
+                Err(lost)
+            })?;
+            scratch.share(resolver.store, &blobs)?;
         }
-        layers.push(verdict);
+        resolver.reporter().event(Event::Note("building everything anew, to compare".to_owned()));
+        let anew = Resolver { store: &scratch.store, ..*resolver };
+        let options = Options { no_cache: NoCache::Nothing, ..self.options.clone() };
+        let secrets = &self.lowered.secrets;
+        let built = Build { resolver: &anew, options: &options, ..*self }.attempt(resolved, None)?;
+        let sides = [Side::read(resolver.store, manifest)?, Side::read(&scratch.store, built.manifest.digest)?];
+        let mut layers = Vec::new();
+        for index in 0..sides[0].layers.len().max(sides[1].layers.len()) {
+            let name = sides.iter().find_map(|side| side.layers.get(index)).map(|(name, _)| name.clone());
+            let name = name.unwrap_or_default();
+            let pair = [0, 1].map(|side| sides[side].layers.get(index).and_then(|(_, layer)| layer.as_ref()));
+            let above = index.checked_sub(sides[0].base(&built.plan.layers));
+            let planned = above.and_then(|index| built.plan.layers.get(index));
+            let mut verdict = LayerVerdict::new(name, planned, pair);
+            if !verdict.is_identical() {
+                ensure_blobs(resolver, &pair[0].map(|layer| layer.descriptor.clone()).into_iter().collect::<Vec<_>>())?;
+                let Comparison { differences: found, unlisted } =
+                    differences([&sides[0], &sides[1]], pair, limit, &scratch.spill)?;
+                verdict.compression_only = pair[0].map(|layer| layer.diff_id) == pair[1].map(|layer| layer.diff_id);
+                verdict.unlisted = unlisted;
+                let told = found.into_iter().map(|found| (cause::likely(&found), found));
+                verdict.differences = told
+                    .map(|(likely, found)| {
+                        let (left, right) = (secrets.mask(&found.left), secrets.mask(&found.right));
+                        (Difference { left, right, ..found }, likely)
+                    })
+                    .collect();
+            }
+            layers.push(verdict);
+        }
+        let mut documents = document::compare("config", &sides[0].config, &sides[1].config);
+        documents.extend(document::compare("manifest", &sides[0].manifest, &sides[1].manifest));
+        Ok(Verdict { manifests: [manifest, built.manifest.digest], layers, documents })
     }
-    let mut documents = document::compare("config", &sides[0].config, &sides[1].config);
-    documents.extend(document::compare("manifest", &sides[0].manifest, &sides[1].manifest));
-    Ok(Verdict { manifests: [manifest.digest, built.manifest.digest], layers, documents })
 }
 
 impl LayerVerdict {

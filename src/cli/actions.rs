@@ -12,10 +12,10 @@ use crate::action::{ACTIONS, Action, COMMON, Field, FieldKind};
 /// Lists the actions of task files, or explains one
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// The action
+    /// The action to explain
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

@@ -25,7 +25,7 @@ use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Output};
 use crate::plan::Platform;
 use crate::registry::Reference;
-use crate::resolve::Request;
+use crate::resolve::{Request, Resolver};
 use crate::target::DEFAULT_EPOCH;
 
 mod deliver;
@@ -42,7 +42,7 @@ const UNNAMED: &str = "image:latest";
 
 /// Builds an image from a blueprint
 ///
-/// Each task file becomes a layer. A layer whose tasks, inputs and base are the same as before is taken from the store.
+/// Each task file becomes a layer. A layer whose tasks, inputs and base have not changed is taken from the store.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -52,10 +52,10 @@ Examples:
   alloy build . -t registry.example/team/arm-env:1.2 --platform linux/amd64,linux/arm64 --push
   alloy build . -t arm-env --base registry.example/base:12 --var VERSION=13.3")]
 pub(super) struct Args {
-    /// Name of the image, [REGISTRY/]NAME[:TAG]; may be given more than once. `alloy-failed` is taken by builds that fail
+    /// Name the image [REGISTRY/]NAME[:TAG]. The name `alloy-failed` is reserved for builds that fail
     #[arg(long, short, value_name = "REF")]
     tag: Vec<String>,
-    /// Push the image under every name given with --tag
+    /// Push the image under every name that --tag gives
     #[arg(long, requires = "tag")]
     push: bool,
     /// Also write the image to a file or directory: type=TYPE,dest=PATH
@@ -65,19 +65,19 @@ pub(super) struct Args {
     /// standard output, for the three that are one file. May be given more than once.
     #[arg(long, short, value_name = "OUTPUT")]
     output: Vec<Output>,
-    /// Build all layers anew, or those of these task files
+    /// Build all layers again, or only those of these task files
     #[arg(long, value_name = "FILE", num_args = 0.., require_equals = true, value_delimiter = ',')]
     no_cache: Option<Vec<String>>,
-    /// Build those layers anew that have a task with `always_run`
+    /// Build every layer again that has a task with `always_run`
     #[arg(long, conflicts_with = "no_cache")]
     refresh: bool,
-    /// Ask again what tags, suites and downloads without a digest stand for
+    /// Look up again what tags, suites and downloads without a digest stand for
     #[arg(long)]
     pull: bool,
-    /// Write digests and layers as JSON; `-` is standard output
+    /// Write the image's digests and layers to a file as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
-    /// Leave layers for others there: REGISTRY/REPOSITORY or type=local,dest=DIR; `none` for nowhere [default with
+    /// Store layers in this cache for others: REGISTRY/REPOSITORY or type=local,dest=DIR, or `none` [default with
     /// --push: beside the image]
     #[arg(
         long,
@@ -134,7 +134,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         whole: !args.output.is_empty() || heal::is_again(),
         look_inside: look_inside(args, requests.iter().any(|request| !request.team().to.is_empty())),
     };
-    let parts = platforms::build(&context, args, prepared, &requests, &options)?;
+    let resolvers: Vec<Resolver<'_>> = requests.iter().map(|request| request.resolver(&context)).collect();
+    let parts = platforms::build(args, &prepared, &resolvers, &options)?;
     let image_as = |name: &str| platforms::named(&context.store, name, &parts);
     let moment = image::now_exactly();
     for name in &names {

@@ -22,7 +22,7 @@ mod prune;
 /// Questions on their way at once.
 const PARALLEL: usize = 24;
 
-/// Looks after the caches of a team: in registries, and in directories for CI caches and sites without a network
+/// Manages the caches of a team, in registries or in directories
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

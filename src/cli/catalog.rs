@@ -16,7 +16,7 @@ mod known;
 mod search;
 mod update;
 
-/// Knows what names of toolchains, SDKs and tools stand for
+/// Manages the catalog, which says what names of toolchains, SDKs and tools stand for
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -19,10 +19,10 @@ use crate::yaml::{Diagnostic, MAX_PROBLEMS, Node, Span, UNKNOWN};
 mod gitlab;
 mod passwords;
 
-/// Says everything that is wrong with blueprints
+/// Reports everything that is wrong with blueprints
 ///
-/// It needs no privileges, no network and no variables, and changes nothing. It looks at every platform of
-/// `supported_hosts`, or else among its `targets`.
+/// It needs no privileges, no network and no variables, and changes nothing. It checks every platform that
+/// `supported_hosts` or else `targets` lists.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -32,27 +32,27 @@ Examples:
 
 Exit codes: 0 there is no error (with --strict: no warning either); 1 there is one; 2 a directory is no blueprint")]
 pub(super) struct Args {
-    /// Directories of blueprints, each with a manifest.yml; one that is named twice is checked once
+    /// The blueprints to check: directories, each with a manifest.yml
     #[arg(value_name = "DIR", default_value = ".")]
     directories: Vec<PathBuf>,
-    /// Count warnings as errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
-    /// How problems are printed
+    /// How to print problems
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// With the source underlined
+    /// As text, with the source underlined
     #[default]
     Human,
     /// An array of problems
     Json,
     /// SARIF 2.1.0, for code review tools
     Sarif,
-    /// A report of Code Quality, as GitLab shows it beside a merge request; paths begin at the top of the git work tree
+    /// A GitLab Code Quality report; its paths begin at the top of the git work tree
     Gitlab,
 }
 

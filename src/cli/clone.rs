@@ -18,7 +18,7 @@ use crate::plan::Platform;
 use crate::resolve::Request;
 use crate::sink::Theirs;
 
-/// Fetches a blueprint from a registry, to be read, changed and built
+/// Downloads a blueprint from a registry, so that you can read, change and build it
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -30,17 +30,17 @@ pub(super) struct Args {
     /// The blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
     #[arg(value_name = "NAME", required_unless_present = "list", conflicts_with = "list")]
     name: Option<String>,
-    /// Where to put it: not there yet, or empty [default: the last part of its name]
+    /// The directory to put it in, which must be new or empty [default: the last part of its name]
     #[arg(long, short, value_name = "DIR", conflicts_with = "list")]
     output: Option<PathBuf>,
-    /// Its tag, if NAME has none [default: latest]
+    /// The tag, if NAME has none [default: latest]
     #[arg(long, value_name = "TAG", requires = "name")]
     tag: Option<String>,
-    /// Make an earlier clone there this version, or take what another tool has put there for one; what was changed in it is
-    /// never overwritten
+    /// Update an earlier clone in that directory, or one that another tool made; files that you have changed are never
+    /// overwritten
     #[arg(long, conflicts_with = "list")]
     update: bool,
-    /// List the blueprints whose names begin with this one
+    /// List the blueprints whose names begin with this
     #[arg(long, value_name = "[REGISTRY/]PROJECT")]
     list: Option<String>,
     /// How to list them

@@ -19,9 +19,9 @@ mod words;
 use defaults::Machine;
 use words::{REPOSITORY, Words};
 
-/// Answers to the names of the existing tools, alloy-provisioner, alloy-host and alloy-cicd
+/// Acts as one of the existing tools: alloy-provisioner, alloy-host or alloy-cicd
 ///
-/// A link of that name to alloy does the same. Flags may have one dash, as those tools take them.
+/// A link to alloy that has the tool's name does the same. Flags may begin with one dash, as those tools accept them.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// The tool
     #[arg(value_enum)]
     name: Name,
-    /// Its command, flags and arguments
+    /// The tool's command, flags and arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

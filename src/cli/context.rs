@@ -31,7 +31,7 @@ pub(super) struct Global {
         hide_env_values = true
     )]
     pub(super) store: Option<PathBuf>,
-    /// How progress is shown
+    /// How to show progress
     #[arg(
         help_heading = "Options of every command",
         long,
@@ -41,7 +41,7 @@ pub(super) struct Global {
         value_name = "HOW"
     )]
     pub(super) progress: Progress,
-    /// What is shown of what tasks print; `alloy log` has all of it
+    /// How much of the tasks' output to show; `alloy log` has all of it
     #[arg(
         help_heading = "Options of every command",
         long,
@@ -54,7 +54,7 @@ pub(super) struct Global {
     /// Show warnings and errors only
     #[arg(help_heading = "Options of every command", long, short, global = true)]
     pub(super) quiet: bool,
-    /// After so many seconds without a byte, or with less than 64 bytes a second, a server counts as gone
+    /// Give up on a server that has sent nothing, or less than 64 bytes a second, for this many seconds
     #[arg(help_heading = "Options of every command",
         long,
         global = true,
@@ -65,8 +65,8 @@ pub(super) struct Global {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(super) stall_timeout: u64,
-    /// Sent with downloads from that server, and to no other one: 'HOST[:PORT]: NAME: value', which may hold $VARIABLE;
-    /// ALLOY_HEADERS has one a line
+    /// Send this header to one server with every download, and to no other server: 'HOST[:PORT]: NAME: value'. The
+    /// value may contain $VARIABLE; ALLOY_HEADERS holds one header a line
     #[arg(help_heading = "Options of every command", long, global = true, value_name = "HEADER")]
     pub(super) header: Vec<String>,
 }
@@ -74,7 +74,7 @@ pub(super) struct Global {
 /// An option of commands that perform tasks
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Verbose {
-    /// Show all that tasks print, in the live view as well: --task-output all
+    /// Show everything that tasks print, in the live view too: the same as --task-output all
     #[arg(long, short)]
     verbose: bool,
 }
@@ -90,15 +90,16 @@ impl Verbose {
 /// Options of commands that reach registries
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct RegistryArgs {
-    /// Speak http to this registry, or https with any certificate (http to those on this machine needs no leave)
+    /// Use http for this registry, or https without verifying its certificate (registries on this machine may always
+    /// use http)
     #[arg(help_heading = "Registries", long, value_name = "HOST[:PORT]")]
     pub(super) insecure_registry: Vec<String>,
-    /// Mirrors, as containers-registries.conf(5) has them [default: $CONTAINERS_REGISTRIES_CONF,
-    /// ~/.config/containers/registries.conf, /etc/containers/registries.conf]
+    /// A file that names mirrors of registries, in the format of containers-registries.conf(5) [default:
+    /// $CONTAINERS_REGISTRIES_CONF, ~/.config/containers/registries.conf, /etc/containers/registries.conf]
     #[arg(help_heading = "Registries", long, value_name = "FILE")]
     pub(super) registry_config: Option<PathBuf>,
-    /// Certificates for registries: *.crt, and *.cert with *.key [default: HOST[:PORT] in ~/.config/containers/certs.d,
-    /// /etc/containers/certs.d, /etc/docker/certs.d]
+    /// A directory with certificates for registries: CAs in *.crt, client certificates in *.cert with *.key [default:
+    /// HOST[:PORT] in ~/.config/containers/certs.d, /etc/containers/certs.d, /etc/docker/certs.d]
     #[arg(help_heading = "Registries", long, value_name = "DIR")]
     pub(super) cert_dir: Option<PathBuf>,
     /// Who we are to one registry, whatever the credential files say.

@@ -112,7 +112,7 @@ fn fitting(
 /// What is said of an image that was just built. What is in it is looked at when somebody wants to know.
 pub(super) fn of_build(
     store: &Store,
-    built: &Built,
+    built: &Built<'_>,
     prepared: &Prepared,
     from: &BuiltFrom,
 ) -> Result<Documents, CommandError> {

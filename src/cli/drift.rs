@@ -29,12 +29,13 @@ const SHOWN: usize = 200;
 /// Directories that are named where nothing is known of what is in them.
 const FEW: usize = 4;
 
-/// Says what on this machine is no longer as a blueprint put it there
+/// Shows what on this machine differs from what a blueprint installed
 ///
-/// Files that were changed or deleted, modes, owners, packages that are gone or of another version: against the state
-/// file of `alloy install` or, with --image, against what a blueprint put into an image. Of short texts that everybody may
-/// read, lines are shown, without what lets somebody in. Tasks that failed, were not reached or were undone are named: of
-/// their work nothing is known. `alloy install --repair` does the tasks again whose work differs.
+/// It reports files that were changed or deleted, modes, owners, and packages that are gone or have another version. It
+/// compares the machine with the state file of `alloy install` or, with --image, with what a blueprint put into an
+/// image. For short texts that everybody may read, it shows the lines that differ, without secrets. It also names tasks
+/// that failed, were not reached or were undone, since their work is not known. `alloy install --repair` repeats the
+/// tasks whose work differs.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -47,10 +48,10 @@ Exit codes: 0 all is done, and as it was; 1 something is not")]
 pub(super) struct Args {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Compare with an image: of the store, of a registry, or oci:, oci-archive:, docker-archive: and a path
+    /// Compare with an image in the store or in a registry, or with oci:PATH, oci-archive:PATH or docker-archive:PATH
     #[arg(long, value_name = "REF", conflicts_with_all = ["state", "name"])]
     image: Option<String>,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

@@ -14,17 +14,17 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::image;
 
-/// Says what the store holds, and how much of it `alloy prune` would delete now
+/// Shows how much space the store uses, and how much `alloy prune` would free now
 ///
-/// In bytes on the disk. Layers are counted once, whatever the number of images that have them. While others are at
-/// work, only what killed builds left can go; so it is told here.
+/// Sizes are bytes on the disk. A layer counts once, however many images have it. While other commands use the store,
+/// only what killed builds left behind can be deleted, and the figures take that into account.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   alloy du
   alloy du --format json")]
 pub(super) struct Args {
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

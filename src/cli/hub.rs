@@ -17,7 +17,7 @@ const PASSWORD: &str = "ALLOY_REGISTRY_PASSWORD";
 /// Options of commands that reach blueprints in registries
 #[derive(Clone, Debug, Args)]
 pub(super) struct HubArgs {
-    /// The registry of blueprints whose names begin with none, with or without a path
+    /// The registry, optionally with a path, of blueprints whose names do not begin with a registry
     #[arg(long, value_name = "HOST[:PORT]", env = "ALLOY_REGISTRY", hide_env_values = true)]
     registry: Option<String>,
     /// The registry where nothing else names one: the names of the existing tools have one of their own.

@@ -22,8 +22,8 @@ use filter::{Filter, Filters, pattern};
 
 /// Lists the images in the store
 ///
-/// NAME is a name, its end behind a `/`, or a pattern of these (`*`, `?`, `[…]`), with the tag or without. Times are those
-/// when a name was given: an image itself has none. With -q, digests alone are printed, each once.
+/// NAME is a name, or its part after a `/`, or a pattern (`*`, `?`, `[…]`), with or without a tag. The times are those
+/// at which names were given, since an image itself has no time. With -q, only digests are printed, each once.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -33,10 +33,10 @@ Examples:
   alloy rmi $(alloy images -q --filter reference='arm-env:pr-*')
   alloy images --filter dangling=true")]
 pub(super) struct Args {
-    /// Only images of these names; of several, any
+    /// List only images that have one of these names
     #[arg(value_name = "NAME", value_parser = pattern)]
     names: Vec<Pattern>,
-    /// Only images that meet the condition; may be given more than once
+    /// List only images that meet the condition
     ///
     /// reference=GLOB: a name, as NAME is; before=IMAGE, since=IMAGE: named before or after that image was; until=AGE: named
     /// at least so long ago, such as 30d, 2w, 12h or 1h30m (units are y, w, d, h, m, s and ms); until=TIME: named before
@@ -45,16 +45,16 @@ pub(super) struct Args {
     /// NAMEs and `reference` any is enough, and all other conditions have to be met.
     #[arg(long, short, value_name = "CONDITION")]
     filter: Vec<Filter>,
-    /// Images without a name as well: those that no name stands for until the next prune
+    /// Also list images that have no name; they stay until the next prune
     #[arg(long, short)]
     all: bool,
-    /// Show digests whole
+    /// Show whole digests
     #[arg(long)]
     no_trunc: bool,
-    /// How the list is printed: `json` is one array
+    /// How to print the list; `json` is one array
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-    /// Print the objects of that array, one a line
+    /// Print one JSON object a line instead of an array
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }

@@ -35,7 +35,7 @@ pub(super) struct InputArgs {
     /// manifest's, else deb:bookworm]
     #[arg(long, value_name = "BASE")]
     base: Option<String>,
-    /// What the image runs on, os/arch[/variant]; several make an index [default: this machine]
+    /// The platform to build for, os/arch[/variant]; several platforms make an index [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(super) platform: Vec<Platform>,
     /// Read variables from a file of NAME=value lines
@@ -44,32 +44,33 @@ pub(super) struct InputArgs {
     /// Set a variable of the blueprint
     #[arg(long, value_name = "NAME=VALUE")]
     var: Vec<String>,
-    /// Make this user in the image, and run it as this user, whatever `image.user` says
+    /// Create this user in the image and run the image as this user, whatever `image.user` says
     #[arg(long, value_name = "NAME", value_parser = user)]
     user: Option<String>,
-    /// Compression of layers: zstd, gzip or none, with :LEVEL
+    /// How to compress layers: zstd, gzip or none, optionally with :LEVEL
     #[arg(long, value_name = "HOW", default_value = "zstd:2")]
     pub(super) compression: Compression,
-    /// How task files become layers
+    /// How to turn task files into layers
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub(super) layers: Layering,
-    /// Mirror that deb: bases come from, http://HOST/debian or http://HOST/ubuntu [default: this machine's apt sources,
-    /// else what its package python-apt-common or debootstrap names]
+    /// The mirror that deb: bases come from, http://HOST/debian or http://HOST/ubuntu [default: this machine's apt
+    /// sources, else the mirror that the package python-apt-common or debootstrap names]
     #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
     mirror: Option<String>,
-    /// Keys that sign the archive of deb: bases [default: this machine's, else those of Debian and Ubuntu that alloy has]
+    /// The keys that sign the archive of deb: bases [default: this machine's, else those of Debian and Ubuntu that come
+    /// with alloy]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
-    /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
+    /// Fail if a download or a toolchain is not pinned, or if the lockfile pins something that nothing uses
     #[arg(long)]
     pub(super) locked: bool,
-    /// The network of commands: the machine's, or none for all tasks
+    /// The network that commands can reach: this machine's, or none
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     network: NetworkMode,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
-    /// Build for a platform that the blueprint does not list
+    /// Build even for a platform that `supported_hosts` does not list
     #[arg(long)]
     ignore_supported_hosts: bool,
     /// Allow file: URLs
@@ -88,7 +89,7 @@ pub(super) struct InputArgs {
 /// Which network commands reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum NetworkMode {
-    /// None but a loopback interface of their own
+    /// Only a loopback interface of their own
     None,
     /// This machine's
     #[default]
@@ -192,12 +193,12 @@ impl InputArgs {
         request.archive.mirror.clone_from(&self.mirror);
         request.archive.keyring.clone_from(&self.keyring);
         // One that cannot be read was told of when the blueprint was.
-        let lock = prepared.blueprint.lock.as_ref().and_then(|lock| Lock::read(lock).ok()).unwrap_or_default();
+        let lock = prepared.blueprint.pins();
         request.fetcher = request
             .fetcher
             .with_secrets(prepared.lowered.secrets.clone())
             .with_file_urls(self.allow_file_urls)
-            .nearer(nearer(&lock, &request.archive))
+            .nearer(nearer(lock, &request.archive))
             .with_logins([request.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat())
             .doubting(prepared.lowered.authored.clone())
             .with_pins(lock.downloads.iter().map(|(url, pin)| (url.clone(), pin.sha256)).collect());

@@ -16,7 +16,7 @@ use crate::plan::Platform;
 /// Shows the manifest and config of an image in the store as JSON
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its first digits (7 or more, or 4 after `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
     /// One of several platforms [default: all]

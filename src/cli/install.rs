@@ -20,9 +20,9 @@ use crate::target::Lent;
 
 /// Installs a blueprint on this machine
 ///
-/// The tasks of a blueprint, performed where they are: on a Debian or Ubuntu machine, as root. What is done already is
-/// not done again: a task runs unless its guards hold it back, or alloy.state.yml says that it ran as it is now. A task
-/// that fails ends the run; the next one begins with it. A published blueprint is fetched first.
+/// It performs the tasks of a blueprint on a Debian or Ubuntu machine, as root. A task that is done already is not done
+/// again: alloy.state.yml records each task that ran, and a task runs again only if it has changed. A task that fails
+/// ends the run, and the next run begins with it. A published blueprint is downloaded first.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -48,10 +48,10 @@ pub(super) struct Args {
     /// Switch on the tag `wsl2` of `exclude`
     #[arg(long)]
     wsl2: bool,
-    /// Refuse downloads and toolchains that nothing pins, and a lockfile that pins what nothing uses
+    /// Fail if a download or a toolchain is not pinned, or if the lockfile pins something that nothing uses
     #[arg(long)]
     locked: bool,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
     /// Allow file: URLs
@@ -64,13 +64,13 @@ pub(super) struct Args {
     ssh: SshArgs,
     #[command(flatten)]
     verbose: Verbose,
-    /// Begin anew, whatever the state file says: all tasks run, and each does what is missing
+    /// Ignore the state file and run all tasks; each does what is missing
     #[arg(long)]
     forget: bool,
-    /// Do those tasks again whose work is no longer as they left it, and no others; `alloy drift` says which
+    /// Run only the tasks whose work has been changed since; `alloy drift` lists them
     #[arg(long, conflicts_with = "forget")]
     repair: bool,
-    /// Say what would be done, and why; needs no privileges
+    /// Show what would be done, and why, without privileges
     #[arg(long)]
     dry_run: bool,
 }

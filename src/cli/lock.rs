@@ -34,11 +34,12 @@ mod update;
 use locker::Locker;
 use update::Update;
 
-/// Pins all that names stand for, in alloy.lock.yml
+/// Pins everything that a blueprint names, in alloy.lock.yml
 ///
-/// Toolchains of the catalog, the base, downloads without a digest, tags and branches of git repositories, and of each
-/// task that installs packages exactly those that apt, pip, npm and cargo decide on, with all that they need. What is pinned stays as it is, what nothing uses is dropped. Commit the file: builds use
-/// it, and with --locked nothing else.
+/// It pins toolchains of the catalog, the base, downloads without a digest, tags and branches of git repositories, and,
+/// for each task that installs packages, exactly the packages that apt, pip, npm and cargo choose, with their
+/// dependencies. Pins that exist stay as they are, and pins that nothing uses are dropped. Commit the file: builds use
+/// it, and with --locked they use nothing else.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -51,22 +52,24 @@ Examples:
 
 Exit codes of --check: 0 the lockfile is current; 1 it is not")]
 pub(super) struct Args {
-    /// Say whether the lockfile is current, and write nothing
+    /// Check whether the lockfile is current, and write nothing
     #[arg(long)]
     check: bool,
-    /// Say what would be pinned, ask everybody for it, and write nothing
+    /// Look up and show what would be pinned, and write nothing
     #[arg(long, conflicts_with_all = ["check", "mirror_to"])]
     dry_run: bool,
-    /// Pin anew what is pinned: all, or these references, URLs and packages, `base`, `commits`, `apt`, `python`, `npm` or `rust`
+    /// Renew pins: all of them, or those of these references, URLs and packages, or of `base`, `commits`, `apt`,
+    /// `python`, `npm` or `rust`
     #[arg(long, value_name = "NAME", num_args = 0.., require_equals = true, value_delimiter = ',')]
     update: Option<Vec<String>>,
-    /// Pin the manifest's toolchains and nothing else, from the catalog there is: no network, no base, no packages
+    /// Pin only the manifest's toolchains, from the local catalog, without network access
     #[arg(long, conflicts_with = "mirror_to")]
     toolchains_only: bool,
-    /// The catalog that toolchains come from [default: `catalog` in the store]
+    /// The catalog to take toolchains from [default: `catalog` in the store]
     #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
     catalog: Option<PathBuf>,
-    /// Keep the packages, of apt, of languages and of a deb: base, in a registry, for the time when their servers have lost them
+    /// Keep copies of all pinned packages (apt's, the languages' and those of a deb: base) in a registry, for when
+    /// their servers no longer have them
     #[arg(long, value_name = "REF", conflicts_with = "check")]
     mirror_to: Option<Reference>,
     #[command(flatten)]
@@ -157,7 +160,7 @@ fn resolved_at() -> String {
 /// The blueprint's lockfile as it is.
 pub(super) fn lock_of(blueprint: &Blueprint) -> Result<Lock, CommandError> {
     let invalid = |diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() };
-    let read = blueprint.lock.as_ref().map_or_else(|| Ok(Lock::default()), Lock::read);
+    let read = blueprint.lock.as_ref().map_or_else(|| Ok(Lock::default()), |lockfile| lockfile.read.clone());
     read.map_err(|errors| invalid(errors).into())
 }
 

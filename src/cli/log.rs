@@ -11,8 +11,8 @@ use super::ui;
 
 /// Shows what the tasks of a build printed
 ///
-/// The store keeps the last 20 logs of `build`, `install` and `verify`: what was shown then, and all that the tasks
-/// printed, without secrets.
+/// The store keeps the last 20 logs of `build`, `install` and `verify`. A log has what was shown then, and everything
+/// that the tasks printed, without secrets.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -20,10 +20,10 @@ Examples:
   alloy log --list
   alloy log 2")]
 pub(super) struct Args {
-    /// Which one, counted back from the last
+    /// Which log, counted back from the newest
     #[arg(value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     number: u64,
-    /// List them instead
+    /// List the logs instead
     #[arg(long, conflicts_with = "number")]
     list: bool,
 }

@@ -13,10 +13,11 @@ use super::{password, ui};
 use crate::event::Event;
 use crate::registry::{Checked, Credentials, Reference};
 
-/// Keeps a password for a registry, once the registry has accepted it
+/// Logs in to a registry, and stores the password if the registry accepts it
 ///
-/// It is written where Docker, podman and skopeo find it: $REGISTRY_AUTH_FILE, else config.json in $DOCKER_CONFIG or
-/// ~/.docker; with a `credsStore` or `credHelpers` in that file, the helper keeps it.
+/// The password is stored where Docker, podman and skopeo find it: in $REGISTRY_AUTH_FILE, or else in config.json in
+/// $DOCKER_CONFIG or ~/.docker. If that file names a credential helper (`credsStore` or `credHelpers`), the helper
+/// stores it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +27,7 @@ pub(super) struct Args {
     /// The registry
     #[arg(value_name = "REGISTRY")]
     registry: String,
-    /// Who logs in [default: asked for]
+    /// The user who logs in [default: alloy asks]
     #[arg(long, short, value_name = "NAME")]
     username: Option<String>,
     /// Read the password from standard input

@@ -10,9 +10,9 @@ use super::login::named;
 use super::ui;
 use crate::registry::Reference;
 
-/// Forgets the password of a registry
+/// Deletes the stored password of a registry
 ///
-/// It is taken out of the file that `alloy login` writes, or away from the helper that the file names.
+/// It is deleted from the file that `alloy login` writes, or from the credential helper that the file names.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// The registry

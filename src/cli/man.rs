@@ -29,7 +29,7 @@ pub(super) const FILES: [(&str, &str); 7] = [
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example: alloy man ~/.local/share/man/man1")]
 pub(super) struct Args {
-    /// The directory they go to; made if it is not there
+    /// The directory to write them to; it is created if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

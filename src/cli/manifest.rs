@@ -10,7 +10,7 @@ use super::error::CommandError;
 mod create;
 mod source;
 
-/// Works with indexes: images for several platforms under one name
+/// Works with indexes, which hold images for several platforms under one name
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(subcommand)]

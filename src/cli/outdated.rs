@@ -27,34 +27,33 @@ use crate::plan::Platform;
 use crate::resolve::Request;
 use crate::target::Lent;
 
-/// Says what has moved on since the lockfile was written
+/// Shows what is newer than the lockfile
 ///
-/// Of packages the newest version in the archive, and whether it is a matter of security; of toolchains what the catalog
-/// has now; of the base and of git revisions whether they are others today; of packages of Python, npm and Rust that
-/// tasks ask for, whether their registry has a newer one. Nothing is built or written; `alloy lock --update` moves the
-/// pins.
+/// It compares apt packages with the archive, and tells security updates apart; toolchains with the catalog; the base
+/// and git revisions with what their names stand for today; and the Python, npm and Rust packages that tasks ask for
+/// with their registries. Nothing is built or written; `alloy lock --update` renews the pins.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// The blueprint: a directory with a manifest.yml
     #[arg(default_value = ".", value_name = "DIR")]
     directory: PathBuf,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
-    /// End with 1 if anything has
+    /// Exit with 1 if anything is newer
     #[arg(long)]
     exit_code: bool,
-    /// The suite that packages come from [default: that of the base, as the lockfile has it]
+    /// The suite to look for packages in [default: the suite of the base in the lockfile]
     #[arg(long, value_name = "SUITE")]
     suite: Option<String>,
-    /// The catalog that toolchains come from [default: `catalog` in the store]
+    /// The catalog to take toolchains from [default: `catalog` in the store]
     #[arg(long, value_name = "DIR", env = "ALLOY_CATALOG", hide_env_values = true)]
     catalog: Option<PathBuf>,
-    /// Mirror of the archive, http://HOST/debian or http://HOST/ubuntu [default: this machine's apt sources, else what
-    /// its package python-apt-common or debootstrap names]
+    /// The mirror of the archive, http://HOST/debian or http://HOST/ubuntu [default: this machine's apt sources, else
+    /// the mirror that the package python-apt-common or debootstrap names]
     #[arg(long, value_name = "URL", env = "ALLOY_MIRROR", hide_env_values = true)]
     mirror: Option<String>,
-    /// Keys that sign the archive [default: this machine's, else those of Debian and Ubuntu that alloy has]
+    /// The keys that sign the archive [default: this machine's, else those of Debian and Ubuntu that come with alloy]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]

@@ -27,17 +27,18 @@ pub(super) struct PlaceArgs {
     /// A published blueprint, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Its tag, if NAME has none [default: latest]
+    /// The tag, if NAME has none [default: latest]
     #[arg(long, value_name = "TAG", requires = "name")]
     tag: Option<String>,
-    /// The blueprint: a directory with a manifest.yml [default: $ALLOY_BLUEPRINT_DIR, else where you are]; with NAME,
-    /// where its files are put first, as `alloy clone --update` does it
+    /// The blueprint: a directory with a manifest.yml [default: $ALLOY_BLUEPRINT_DIR, else the current directory]; with
+    /// NAME, the directory that the blueprint is first downloaded to, as by `alloy clone --update`
     #[arg(long, value_name = "DIR")]
     blueprint_dir: Option<PathBuf>,
-    /// The root of another system, such as a mounted card; commands run in it with namespaces of their own
+    /// The root directory of another system, such as a mounted card; commands run in namespaces of their own
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(super) root: PathBuf,
-    /// What was done on the host [default: alloy.state.yml beside the blueprint; of a published one, in ~/.alloy-it]
+    /// The file that records what was done on the host [default: alloy.state.yml beside the blueprint; for a published
+    /// blueprint, in ~/.alloy-it]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     #[command(flatten)]

@@ -11,28 +11,28 @@ use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::team::CacheFrom;
 use super::ui::{self, Format};
-use crate::build::{self, Forecast, ForecastLayer, LookInside, Options};
+use crate::build::{Build, Forecast, ForecastLayer, LookInside, Options};
 use crate::cache::Team;
 use crate::resolve::{Base, Resolver};
 
-/// Says what a build would do, and why
+/// Shows what a build would do, and why
 ///
-/// For each layer: whether it is here, and if not, what changed since it was built last. Nothing is fetched, built or
-/// written, and no privileges are needed. With --cache-from, the team's caches are asked for what is not here, and the
-/// base for what it is.
+/// For each layer, it shows whether the layer is in the store, and if it is not, what has changed since it was last
+/// built. Nothing is fetched, built or written, and no privileges are needed. With --cache-from, the team's caches are
+/// asked for layers that are not in the store.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
     #[command(flatten)]
     cache_from: CacheFrom,
-    /// As if all layers were to be built anew, or those of these task files
+    /// Plan as if all layers, or those of these task files, had to be built again
     #[arg(long, value_name = "FILE", num_args = 0.., require_equals = true, value_delimiter = ',')]
     no_cache: Option<Vec<String>>,
-    /// As if those layers were to be built anew that have a task with `always_run`
+    /// Plan as if every layer that has a task with `always_run` had to be built again
     #[arg(long, conflicts_with = "no_cache")]
     refresh: bool,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }
@@ -56,8 +56,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             whole: false,
             look_inside: LookInside::Never,
         };
-        let forecast =
-            build::forecast(&request.resolver(&context), &one.blueprint.directory, one.lowered, base, &options)?;
+        let (resolver, directory) = (request.resolver(&context), &*one.blueprint.directory);
+        let build = Build { resolver: &resolver, directory, lowered: &one.lowered, options: &options };
+        let forecast = build.forecast(base)?;
         forecasts.push((one.platform, forecast));
     }
     match (args.format, forecasts.as_slice()) {

@@ -10,7 +10,7 @@ use super::error::CommandError;
 
 /// Prints what an image was made from: an in-toto statement with SLSA provenance
 ///
-/// Of an image of the store, or of one in a registry that it is attached to.
+/// The image may be in the store, or in a registry where the document is attached to it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

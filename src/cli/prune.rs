@@ -40,14 +40,14 @@ const POLL: Duration = Duration::from_millis(100);
 const CLOSED: Duration = Duration::from_secs(10);
 const ROUND: Duration = Duration::from_secs(40);
 
-/// Deletes what no image in the store needs: layers, trees, downloads, caches
+/// Deletes layers, trees, downloads and caches that no image in the store needs
 ///
-/// It works on a full disk. While builds and other commands are at work in the store, it deletes what they cannot need,
-/// which is what killed ones left behind, and says so; containers of `alloy run` keep their image's trees, and hold
-/// nothing else up. With --wait it waits until nobody is at work.
+/// It works even on a full disk. While builds and other commands use the store, it deletes only what killed commands
+/// left behind, and says so; with --wait, it waits until nothing else uses the store. A container of `alloy run` keeps
+/// its image's trees and holds up nothing else.
 ///
-/// With names, these are taken away, and what goes is what their images alone needed: downloads and caches stay. What a
-/// name stands for always stays, but for what failed builds left (`alloy-failed`).
+/// With names, it removes these names and deletes what only their images needed; downloads and caches stay. An image
+/// that has a name is never deleted, except for what failed builds left (`alloy-failed`).
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -56,28 +56,29 @@ Examples:
   alloy prune --older-than 30d --kind layers,trees
   alloy prune arm-env:1.1 --dry-run")]
 pub(super) struct Args {
-    /// Say what would be deleted; nobody is waited for
+    /// Show what would be deleted, without waiting
     #[arg(long)]
     dry_run: bool,
-    /// Wait until nobody else is at work in the store, at most so many seconds
+    /// Wait until nothing else uses the store, at most this many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "4294967295", conflicts_with = "dry_run")]
     wait: Option<u32>,
-    /// Take the names of these images away first: NAME[:TAG], a digest, or its beginning (7 digits or more)
+    /// Remove the names of these images first: NAME[:TAG], a digest, or its first digits (7 or more)
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
-    /// Take all names away first: then no image stays
+    /// Remove all names first, so that no image stays
     #[arg(long, conflicts_with = "images")]
     all: bool,
-    /// Only what was not used for so long: 30d, 2w, 1y, 12h or 1h30m (units are y of 365 days, w, d, h, m for minutes, s)
+    /// Delete only what was not used for this long: 30d, 2w, 1y, 12h or 1h30m (y is 365 days, m is minutes)
     #[arg(long, value_name = "AGE", value_parser = age, conflicts_with_all = ["images", "all"])]
     older_than: Option<Age>,
-    /// Only until the store takes no more than this on the disk: 20GB, 512MiB or 1.5G
+    /// Delete only until the store uses no more than this: 20GB, 512MiB or 1.5G
     ///
-    /// What was used least recently goes first. What named images need always stays: if that is more, it is said how much.
-    /// `kB`, `MB`, `GB` and `TB` are powers of 1000; `KiB`, `MiB`, `GiB`, `TiB` and `K`, `M`, `G`, `T` alone are powers of 1024.
+    /// What was used least recently is deleted first. What named images need always stays; if that is more than SIZE,
+    /// alloy says how much it is. `kB`, `MB`, `GB` and `TB` are powers of 1000; `KiB`, `MiB`, `GiB`, `TiB` and `K`,
+    /// `M`, `G`, `T` alone are powers of 1024.
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with_all = ["images", "all"])]
     keep_storage: Option<u64>,
-    /// Only these kinds [default: all but logs]
+    /// Delete only these kinds [default: all but logs]
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',', conflicts_with = "images")]
     kind: Vec<StoreKind>,
 }

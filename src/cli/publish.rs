@@ -15,7 +15,6 @@ use super::ui;
 use crate::blueprint::{self, Blueprint, LoadError, Problems};
 use crate::event::{Event, Reporter};
 use crate::hub::{self, Contents, Form};
-use crate::lock::Lock;
 use crate::plan::{self, Platform};
 use crate::registry::Reference;
 use crate::resolve::Request;
@@ -23,9 +22,9 @@ use crate::yaml::Diagnostic;
 
 /// Publishes a blueprint in a registry, for each host it supports
 ///
-/// What is sent is what belongs to it: manifest, variables, the task files of `run_order`, files that tasks read,
-/// alloy.lock.yml, README and LICENSE. The same blueprint is the same bytes. Without a tag, it is published under its
-/// version, and as `latest`.
+/// The artifact holds the manifest, the variables, the task files of `run_order`, the files that tasks read,
+/// alloy.lock.yml, README and LICENSE. The same blueprint always gives the same bytes. Without a tag, it is published
+/// under its version and as `latest`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -38,13 +37,13 @@ pub(super) struct Args {
     /// The blueprint
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// What to call it, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
+    /// The name to publish it under, [REGISTRY/]PROJECT/VENDOR/BOARD[:TAG]
     #[arg(value_name = "REF")]
     reference: String,
-    /// Publish it even if its lockfile does not pin all it needs
+    /// Publish it even if its lockfile does not pin everything that it needs
     #[arg(long)]
     allow_unpinned: bool,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
     /// In which form
@@ -57,10 +56,10 @@ pub(super) struct Args {
 /// How a blueprint is published
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// As one layer
+    /// One layer with all files
     #[default]
     Alloy,
-    /// As the existing hub has them, for tools that know no other form; alloy reads it, too
+    /// The layers of the existing hub, for tools that read no other format
     Hub,
 }
 
@@ -146,7 +145,7 @@ fn checked(
     reporter: &Reporter,
 ) -> Result<(), CommandError> {
     let sources = &looked.problems.sources;
-    let usable = blueprint.lock.as_ref().is_none_or(|lock| Lock::read(lock).is_ok());
+    let usable = blueprint.lock.as_ref().is_none_or(|lockfile| lockfile.read.is_ok());
     // Of a lockfile that cannot be read, all that is said is about the file itself.
     let is_unpinned = |diagnostic: &Diagnostic| {
         diagnostic.code == "unpinned" || usable && diagnostic.is_error() && diagnostic.code == "lock"

@@ -33,11 +33,12 @@ const MANIFEST_LIMIT: u64 = 16 << 20;
 /// Images of one index: each is fetched.
 pub(super) const MOST: usize = 500;
 
-/// Brings an image of a registry into the store, under the same name
+/// Downloads an image from a registry into the store, under the same name
 ///
-/// Layers that are here already are not fetched again; all are what the image's config says they are, or the image gets
-/// no name. They are unpacked when a command has to see them. What is attached to the image in the registry, such as an
-/// SBOM, stays there: `alloy sbom` finds it. With -q, the image's digest alone is printed.
+/// Layers that are in the store already are not downloaded again. Every layer is verified against the image's config
+/// before the image gets its name. Layers are unpacked only when a command needs them. Documents that are attached to
+/// the image in the registry, such as an SBOM, stay there; `alloy sbom` finds them. With -q, only the image's digest is
+/// printed.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -45,13 +46,13 @@ Examples:
   alloy pull registry.example/team/arm-env@sha256:…
   alloy pull --platform linux/amd64,linux/arm64 registry.example/team/arm-env:1.2")]
 pub(super) struct Args {
-    /// The image, [REGISTRY/]NAME[:TAG] or [REGISTRY/]NAME@DIGEST; of Docker Hub where no registry is named
+    /// The image, [REGISTRY/]NAME[:TAG] or [REGISTRY/]NAME@DIGEST; without a registry, Docker Hub's
     #[arg(value_name = "REF")]
     image: String,
     /// Which images of an index, os/arch[/variant]; several stay an index [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     platform: Vec<Platform>,
-    /// All images of an index that are for Linux
+    /// Download all images of an index that are for Linux
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
     #[command(flatten)]

@@ -34,8 +34,8 @@ pub(super) use attach::{Attach, AttachArgs, put_index};
 
 /// Pushes a built image to a registry
 ///
-/// What a team's cache has of its layers, `alloy build --push` leaves there while it builds, and `alloy cache export` later;
-/// a push does not.
+/// A push does not fill a team's cache: `alloy build --push` does that while it builds, and `alloy cache export` does
+/// it later.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -43,13 +43,13 @@ Examples:
   alloy push arm-env registry.example/team/arm-env:1.2
   alloy push registry.example/team/arm-env:1.2 --verify")]
 pub(super) struct Args {
-    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its first digits (7 or more, or 4 after `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
     /// Where to push it [default: the same name]
     #[arg(value_name = "REF")]
     destination: Option<String>,
-    /// Read back what the registry has of the image, and send again what is not as it should be
+    /// Read the image back from the registry, and send again whatever is missing or differs
     #[arg(long)]
     verify: bool,
     #[command(flatten)]

@@ -16,7 +16,7 @@ use super::image_name::image_name;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
 use super::named::find;
-use crate::build::{BuildError, Session, ensure_blobs};
+use crate::build::{BuildError, Stack, ensure_blobs};
 use crate::context::now;
 use crate::image::{self, Image, Local, LocalImage, Manifest, config_env};
 use crate::plan::Platform;
@@ -37,53 +37,55 @@ Examples:
 
 /// Runs a command in an image of the store
 ///
-/// In the same sandbox as the tasks of a build. What it changes is forgotten, unless --rw keeps it. On a terminal it has
-/// one of its own. Where something is lent (-v), the image's user is you: what it writes there is yours, and what the
-/// image gave that user is that user's as before. As root: it is the owner of what is lent. With -u, ids are what they
-/// are: root is you, all others are nobody of this machine.
+/// The command runs in the same sandbox as the tasks of a build. Its changes are discarded unless --rw keeps them. If
+/// alloy's input and output are a terminal, the command gets a terminal of its own. With -v, the image's user stands
+/// for you: files that it writes to a volume belong to you, and files of the image that belong to it still do. If you
+/// are root, it stands for the owner of the volume instead. With -u, ids are not translated: root in the image is you,
+/// and every other user is nobody on this machine.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", exit_codes::help_of_run()))]
 pub(super) struct Args {
-    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its first digits (7 or more, or 4 after `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
     /// The command [default: the image's]
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
-    /// What runs instead of the image's entrypoint, with COMMAND as its arguments; nothing: COMMAND alone
+    /// Run PROGRAM instead of the image's entrypoint, with COMMAND as its arguments; an empty PROGRAM runs COMMAND
+    /// alone
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
-    /// Keep what the command changes, as a layer on the image: under its name, or under another
+    /// Keep the command's changes as a new layer, under the image's name or under NAME
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     rw: Option<String>,
-    /// Hand input on, as it always is
+    /// Accepted for compatibility: input is always passed on
     #[arg(long, short)]
     interactive: bool,
-    /// Fail unless input and output are a terminal: then the command always has one of its own
+    /// Fail unless input and output are a terminal; a command that is started from a terminal always gets one
     #[arg(long, short)]
     tty: bool,
-    /// Forget what the command changes, as it always is without --rw
+    /// Accepted for compatibility: without --rw, changes are always discarded
     #[arg(long, conflicts_with = "rw")]
     rm: bool,
-    /// Lend a device of this machine, for reading and writing
+    /// Give the command a device of this machine, for reading and writing
     #[arg(long, value_name = "DEVICE[:PATH]")]
     device: Vec<String>,
-    /// Lend a file or directory of this machine; without -u, as the image's user's
+    /// Mount a file or directory of this machine; without -u, it belongs to the image's user
     #[arg(long, short, value_name = "HOST:PATH[:ro]")]
     volume: Vec<String>,
-    /// Set a variable; without a value, take this machine's
+    /// Set a variable; without a value, take it from alloy's environment
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
-    /// Working directory [default: the image's]
+    /// The working directory [default: the image's]
     #[arg(long, short, value_name = "DIR")]
     workdir: Option<String>,
-    /// User or id, with :GROUP [default: the image's]
+    /// The user or id to run as, optionally with :GROUP [default: the image's user]
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
-    /// Its network: this machine's, or none but a loopback interface of its own
+    /// The network that the command can reach: this machine's, or only a loopback interface of its own
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     network: NetworkMode,
-    /// Which of several platforms [default: this machine's]
+    /// The platform to choose from an index [default: this machine's]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     #[command(flatten)]
@@ -124,7 +126,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             context.leave();
         }
     };
-    let ran = Session::run_in(&resolver, &image, interactive, keeps, begins);
+    let ran = Stack::run_in(&resolver, &image, interactive, keeps, begins);
     let (code, kept) = ran.map_err(|error| {
         // Then the command has run.
         let unwritten = matches!(error, BuildError::Request(RequestError::Unwritten(_)));

@@ -8,9 +8,9 @@ use super::context::Global;
 use super::documents::{DocumentArgs, Which, show};
 use super::error::CommandError;
 
-/// Prints what is in an image: packages and downloads, as SPDX 2.3 in JSON
+/// Prints the packages and downloads in an image, as SPDX 2.3 in JSON
 ///
-/// Of an image of the store, or of one in a registry that it is attached to.
+/// The image may be in the store, or in a registry where the document is attached to it.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -12,11 +12,11 @@ use crate::ssh::{Ssh, SshError};
 /// Options of commands that perform tasks, or ask git servers
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SshArgs {
-    /// Lend this user's ssh agent to commands that clone, and to those of tasks with `ssh: true`: default, or
-    /// default=SOCKET [SOCKET: $SSH_AUTH_SOCK]
+    /// Let commands that clone, and tasks with `ssh: true`, use your ssh agent: default, or default=SOCKET [SOCKET:
+    /// $SSH_AUTH_SOCK]
     #[arg(help_heading = "SSH", long, value_name = "default[=SOCKET]")]
     ssh: Option<Agent>,
-    /// Hosts whose keys are known, for --ssh [default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts]
+    /// Files with the host keys to trust, for --ssh [default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts]
     #[arg(help_heading = "SSH", long, value_name = "FILE", requires = "ssh")]
     ssh_known_hosts: Vec<PathBuf>,
 }

@@ -23,7 +23,7 @@ use crate::resolve::Request;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
 
-/// Looks after the store itself: what layers, images and downloads are kept in
+/// Manages the store, where layers, images and downloads are kept
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -35,20 +35,19 @@ enum Command {
     Check(CheckArgs),
 }
 
-/// Reads all of the store, and says what is not what it was
+/// Reads the whole store and reports damage
 ///
-/// Blobs, downloads and records are hashed; unpacked layers are compared with what they were unpacked from, file by file.
-/// Images are complete if all their layers are here, or a registry is known to have them. What is wrong is named, and
-/// nothing is changed without --repair. Exit code 1 if anything is wrong; with --repair, if an image is incomplete still,
-/// or has lost its name.
+/// It hashes blobs, downloads and records, and compares unpacked layers with their blobs, file by file. An image is
+/// complete if each of its layers is in the store or known to be in a registry. Without --repair, nothing is changed.
+/// The exit code is 1 if anything is wrong; with --repair, if an image is still incomplete or has lost its name.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   alloy store check
   alloy store check --repair")]
 struct CheckArgs {
-    /// Put what is damaged aside, so that it counts as missing, and fetch what a registry is known to have; builds make
-    /// the rest anew
+    /// Put damaged files aside, so that they count as missing, and download what a registry is known to have; builds
+    /// make the rest again
     #[arg(long)]
     repair: bool,
     #[command(flatten)]

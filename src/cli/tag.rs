@@ -11,17 +11,17 @@ use super::named;
 use crate::context::now;
 use crate::image;
 
-/// Gives an image of the store more names
+/// Gives more names to an image in the store
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   alloy tag arm-env arm-env:1.2 registry.example/team/arm-env:1.2
   alloy tag sha256:75c4ffd90d58 arm-env:known-good")]
 pub(super) struct TagArgs {
-    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its beginning (7 digits or more, 4 behind `sha256:`)
+    /// The image: NAME[:TAG], NAME@DIGEST, a digest, or its first digits (7 or more, or 4 after `sha256:`)
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// Its new names, [REGISTRY/]NAME[:TAG]; whatever had one of them has it no more
+    /// The new names, [REGISTRY/]NAME[:TAG]; an image that has one of them loses it
     ///
     /// `alloy-failed`, `sha256` and what bases begin with (`local`, `deb`, `oci`, `oci-archive`, `docker-archive`, `rootfs`, `scratch`)
     /// are no names without a registry, since they mean something else.
@@ -29,10 +29,11 @@ pub(super) struct TagArgs {
     names: Vec<String>,
 }
 
-/// Takes names of images away; `alloy prune` then deletes what no image needs
+/// Removes names of images; `alloy prune` then deletes what no image needs
 #[derive(Debug, ClapArgs)]
 pub(super) struct UntagArgs {
-    /// Names; a digest, or its beginning (7 digits or more, 4 behind `sha256:`), stands for all names of an image
+    /// The names to remove; a digest, or its first digits (7 or more, or 4 after `sha256:`), stands for all names of an
+    /// image
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }

@@ -15,7 +15,7 @@ const NONE: &str = "none";
 /// Options of commands that look into caches
 #[derive(Debug, Default, Args)]
 pub(super) struct CacheFrom {
-    /// Look for layers there: REGISTRY/REPOSITORY or type=local,src=DIR; `none` for nowhere [default with --push: beside
+    /// Look for layers in this cache: REGISTRY/REPOSITORY or type=local,src=DIR, or `none` [default with --push: beside
     /// the image]
     #[arg(
         help_heading = "Caches of a team",
@@ -26,7 +26,7 @@ pub(super) struct CacheFrom {
         value_delimiter = ' '
     )]
     cache_from: Vec<String>,
-    /// Use only what the owner of this public key has signed
+    /// Use only entries that the owner of this public key has signed
     #[arg(
         help_heading = "Caches of a team",
         long,

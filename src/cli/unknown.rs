@@ -1,7 +1,9 @@
 //! Commands and flags that others have, and what they are called here.
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::Cli;
 use super::error::CommandError;
 
 /// What is typed, and what to say. No command has one of these names.
@@ -90,6 +92,51 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
     ),
     ("run", &["--net"], "`--network host|none`"),
     ("run", &["--gpus"], "`--device DEVICE` lends each of its devices"),
+    (
+        "run",
+        &[
+            "--cpus",
+            "--cpu-shares",
+            "--cpuset-cpus",
+            "-m",
+            "--memory",
+            "--memory-swap",
+            "--pids-limit",
+            "--ulimit",
+            "--shm-size",
+        ],
+        "a command has the limits of who starts alloy: set them there, with `ulimit`, `taskset` or `systemd-run --scope`",
+    ),
+    ("run", &["--hostname"], "the host name of every command is `alloy`, wherever it runs"),
+    (
+        "run",
+        &["--env-file"],
+        "`-e NAME=VALUE` sets a variable, and `-e NAME` hands on that of this shell: `set -a; . ./FILE; set +a` reads a file \
+         into it",
+    ),
+    ("run", &["--pull"], "`alloy pull IMAGE` brings an image into the store, or its newest version"),
+    (
+        "prune",
+        &["-f", "--force", "-y", "--yes"],
+        "`alloy prune` asks nothing: `--dry-run` says before what it would delete",
+    ),
+    (
+        "prune",
+        &["-a"],
+        "`alloy prune` deletes whatever no named image needs; `--all` takes the names of all images away first",
+    ),
+    (
+        "prune",
+        &["--filter", "--volumes"],
+        "`--older-than AGE`, `--keep-storage SIZE` and `--kind KIND` choose what goes",
+    ),
+    (
+        "untag",
+        &["-f", "--force"],
+        "`alloy untag NAME` asks nothing; `alloy prune NAME` deletes as well what that image alone needed",
+    ),
+    ("push", &["--all-tags", "-a"], "name each: `alloy push NAME:TAG`"),
+    ("pull", &["-a", "--all-tags"], "name each: `alloy pull NAME:TAG`"),
 ];
 
 /// What to say of a flag that a command does not have, if other tools have one of that name.
@@ -99,8 +146,11 @@ pub(super) fn flag(error: &clap::Error, words: &[String]) -> Option<CommandError
     }
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
     let name = given.split('=').next().unwrap_or(given);
-    let command = words.iter().skip(1).find(|word| !word.starts_with('-'))?;
-    let (_, _, tip) = FLAGS.iter().find(|(of, names, _)| of == command && names.contains(&name))?;
+    let typed = words.iter().skip(1).find(|word| !word.starts_with('-'))?;
+    // It may have been called by another of its names.
+    let cli = Cli::command();
+    let command = cli.find_subcommand(typed)?.get_name();
+    let (_, _, tip) = FLAGS.iter().find(|(of, names, _)| *of == command && names.contains(&name))?;
     Some(
         CommandError::usage(format!("`alloy {command}` has no `{name}`"))
             .hint(*tip)
@@ -126,10 +176,7 @@ pub(super) fn command(error: &clap::Error) -> Option<CommandError> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::cli::Cli;
 
     #[test]
     fn no_tip_hides_a_flag() {
@@ -152,6 +199,8 @@ mod tests {
             (["alloy", "build", "-f", "Dockerfile"], "names its task files"),
             (["alloy", "build", "--build-arg=A=b", "."], "--var NAME=VALUE"),
             (["alloy", "run", "-p", "80:80"], "this machine's network"),
+            (["alloy", "run", "--cpus=2", "x"], "limits"),
+            (["alloy", "rmi", "-f", "x"], "asks nothing"),
         ] {
             let error = Cli::command().try_get_matches_from(words).unwrap_err();
             let told = flag(&error, &words.map(str::to_owned)).unwrap();

@@ -13,25 +13,24 @@ use super::interrupt::{self, CtrlC};
 use super::named::{find, read};
 use super::ssh::SshArgs;
 use super::ui::{self, Format};
-use crate::build::{self, LookInside, NoCache, Options, Resolved, Subject, Verdict};
+use crate::build::{Build, LookInside, NoCache, Options, Resolved, Verdict};
 use crate::context::Context;
 use crate::event::Event;
 use crate::image::{BuiltFrom, LocalImage, Manifest};
 use crate::plan::Platform;
-use crate::resolve::Resolver;
 
 mod report;
 
 /// Differences of a layer that are told without --all.
 const SHOWN: usize = 20;
 
-/// Builds an image once more, without the cache, and says what comes out differently
+/// Builds an image again without the cache, and compares the result
 ///
-/// Of a blueprint: the image that the store has for it, built first where it is missing. Of an image: from the blueprint
-/// and with the options that it was built with. Everything is built anew in a store of its own, which is deleted
-/// afterwards; downloads and what the base is stay the same. Of several platforms, each is built. Equal: exit code 0.
-/// Else exit code 1 and, layer by layer, which file differs, in which field, both values, and the task file that wrote
-/// it.
+/// An image is built again from the blueprint and with the options that it was built with. A blueprint is compared with
+/// the image that the store has for it, which is built first if it is missing. Everything is built in a temporary
+/// store; downloads and the base stay the same. Each of several platforms is built. The exit code is 0 if both results
+/// are equal. Otherwise it is 1, and the report names, layer by layer, each file that differs, the field, both values,
+/// and the task file that wrote it.
 #[derive(Debug, ClapArgs)]
 #[command(
     mut_arg("directory", |arg| arg
@@ -49,10 +48,10 @@ pub(super) struct Args {
     inputs: InputArgs,
     #[command(flatten)]
     ssh: SshArgs,
-    /// List all differences, however many
+    /// List all differences
     #[arg(long)]
     all: bool,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }
@@ -69,7 +68,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         let several = prepared.len() > 1;
         for one in prepared {
             announce(&context, several, &one.platform);
-            verdicts.push(verify(args, &context, &args.inputs, one, None)?);
+            verdicts.push(verify(args, &context, &args.inputs, &one, None)?);
         }
     } else {
         let images = images(args, &context)?;
@@ -81,7 +80,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             Prepared::warn(&prepared, &context);
             for one in prepared {
                 let one = Prepared { epoch: from.epoch, ..one };
-                verdicts.push(verify(args, &context, &inputs, one, Some((image, from)))?);
+                verdicts.push(verify(args, &context, &inputs, &one, Some((image, from)))?);
             }
         }
     }
@@ -105,10 +104,10 @@ fn verify(
     args: &Args,
     context: &Context,
     inputs: &InputArgs,
-    mut prepared: Prepared,
+    prepared: &Prepared,
     image: Option<(&LocalImage, &BuiltFrom)>,
 ) -> Result<(Platform, Verdict), CommandError> {
-    let request = inputs.request(context, &prepared);
+    let request = inputs.request(context, prepared);
     let resolver = request.resolver(context);
     let options = Options {
         compression: inputs.compression,
@@ -119,16 +118,15 @@ fn verify(
         whole: false,
         look_inside: LookInside::Never,
     };
-    let directory = &prepared.blueprint.directory;
-    let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
+    let (directory, lowered) = (&*prepared.blueprint.directory, &prepared.lowered);
+    let build = Build { resolver: &resolver, directory, lowered, options: &options };
+    let resolved = build.resolve()?;
     let manifest = match image {
-        Some((image, from)) => same(&resolver, &prepared, &resolved, &options, image, from)?,
-        None => build::build(&resolver, directory, prepared.lowered.clone(), resolved.clone(), &options)?.manifest,
+        Some((image, from)) => same(&build, &resolved, image, from)?,
+        None => build.run(resolved.clone())?.manifest,
     };
     let limit = if args.all { usize::MAX } else { SHOWN };
-    let lowered = std::mem::take(&mut prepared.lowered);
-    let verdict = build::verify(&resolver, Subject { directory, lowered, resolved, options, manifest }, limit)?;
-    Ok((prepared.platform, verdict))
+    Ok((prepared.platform.clone(), build.verify(&resolved, manifest.digest, limit)?))
 }
 
 /// What looks like a path, or is a blueprint, is no image.
@@ -176,14 +174,12 @@ fn was_changed(context: &Context, image: &LocalImage) -> bool {
 
 /// The image's manifest, if it can be built once more from what it was built from.
 fn same(
-    resolver: &Resolver<'_>,
-    prepared: &Prepared,
+    build: &Build<'_>,
     resolved: &Resolved,
-    options: &Options,
     image: &LocalImage,
     from: &BuiltFrom,
 ) -> Result<Descriptor, CommandError> {
-    let changes = build::changed(resolver, &prepared.lowered, resolved, options, from)?;
+    let changes = build.changed(resolved, from)?;
     if changes.is_empty() {
         return Ok(image.manifest.clone());
     }

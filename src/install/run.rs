@@ -14,7 +14,7 @@ use super::prepared::Prepared;
 use super::renewal::Renewal;
 use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
 use super::{InstallError, Summary, clones, languages, made, repair};
-use crate::build::{Lines, TaskFailure, git_advice, told_of_space, unspoken};
+use crate::build::{Performing, TaskFailure, Why, git_advice};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
 use crate::plan::Lowered;
@@ -149,8 +149,8 @@ impl<'a> Run<'a> {
                 if let Some(reason) = reason.filter(|_| !step.guards.always_run) {
                     self.resolver.reporter().event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
                 }
-                self.resolver.reporter().event(Event::TaskStarted { layer: id, name: step.name.clone() });
-                self.perform(at, step, layer, id)
+                let performing = Performing::begin(self.resolver, &self.lowered.secrets, step, id);
+                self.perform(at, step, (layer, id), performing)
             }
         };
         // Whatever failed, it is this task that did not get through.
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
         self.lowered.secrets.mask(&step.name)
     }
 
-    fn perform(&mut self, at: usize, step: &Step, layer: &str, id: Id) -> Result<()> {
+    fn perform(&mut self, at: usize, step: &Step, (layer, id): (&str, Id), performing: Performing<'_>) -> Result<()> {
         let standing = self.prepared.records[at].clone();
         self.standing = standing.as_ref().map(|record| record.wrote.clone()).unwrap_or_default();
         let (files, _copies) = match self.fetches.files(step) {
@@ -173,8 +173,6 @@ impl<'a> Run<'a> {
                 return Err(InstallError::Download { task, file, line, error });
             }
         };
-        let fetcher = self.resolver.fetcher();
-        let secrets = &fetcher.hiding(&self.lowered.secrets);
         self.host.remember(self.prepared.made(self.resolver.store, at)?);
         let directories = self.prepared.directories(self.resolver.store, at, standing.as_ref())?;
         let renewal = self.prepared.renewal(self.resolver.store, self.host.files(), at, standing.as_ref())?;
@@ -207,10 +205,8 @@ impl<'a> Run<'a> {
             self.unsaved = true;
         }
         let made = self.prepared.standing(self.host.files(), at)?;
-        let lines = RefCell::new(Lines::new(self.resolver.reporter(), secrets, id));
-        let output = |piece: &[u8]| lines.borrow_mut().take(piece);
-        let mut revealed = secrets.reveal_step(&self.lowered.handed.added_to(step));
-        fetcher.tell_git(&mut revealed);
+        let output = |piece: &[u8]| performing.take(piece);
+        let mut revealed = performing.revealed(&self.lowered.handed.added_to(step));
         let creates = revealed.guards.creates.clone();
         if !creates_says {
             // That it is there says nothing of the rest.
@@ -240,17 +236,11 @@ impl<'a> Run<'a> {
             }
             Some(Renewal::Refused(why)) => (Err(TargetError::Kept(why.clone())), Vec::new()),
         };
-        let lines = lines.into_inner();
-        let remarks = lines.remarks(step);
-        let output = lines.finish();
+        let performed = performing.ended();
         self.prepared.note_removed(self.host.files(), at, &made)?;
-        let (message, exit, hint) = match outcome {
+        let why = match outcome {
             Ok(Outcome::Ran(warnings)) => {
-                for warning in warnings {
-                    let warning = format!("{}: {}", self.shown(step), secrets.mask(&warning));
-                    self.resolver.reporter().event(Event::Warning(warning));
-                }
-                remarks.into_iter().for_each(|remark| self.resolver.reporter().event(Event::Warning(remark)));
+                performed.went_well(&self.shown(step), &warnings);
                 let same = same.into_inner();
                 if renewal.is_none() {
                     self.tell_of_earlier(step);
@@ -283,23 +273,20 @@ impl<'a> Run<'a> {
             }
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = git_advice(self.resolver, step, &output);
-                let hint = hint.or_else(|| unspoken(step, &output, exit));
-                let hint = hint.or_else(|| pinned_advice(step, &self.lowered.base));
-                (message, exit, hint)
+                let why = performed.command_failed(message, exit, git_advice(self.resolver, step, performed.output()));
+                Why { hint: why.hint.or_else(|| pinned_advice(step, &self.lowered.base)), ..why }
             }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {
                 let users = InstallError::Users { names: vec![(name, format!("{}:{}", step.file, step.line))] };
-                (users.to_string(), None, users.hint())
+                Why { message: users.to_string(), exit: None, hint: users.hint() }
             }
-            Err(error) => (error.told(), None, error.hint()),
+            Err(error) => Why { message: error.told(), exit: None, hint: error.hint() },
         };
-        let mut hints = self.fetches.told_of_archives(step, &message)?;
-        hints.extend(hint);
+        let hints = self.fetches.told_of_archives(step, &why.message)?;
         let root = self.host.files().path();
-        let message = told_of_space(message, &output, Some(root), &[root, Path::new("/tmp"), Path::new("/var/tmp")]);
-        let message = secrets.mask(&message);
-        let why = if ending() { "interrupted".to_owned() } else { message.clone() };
+        let disks = [root, Path::new("/tmp"), Path::new("/var/tmp")];
+        let failure = performed.failure(layer, why, hints, (Some(root), &disks));
+        let why = if ending() { "interrupted".to_owned() } else { failure.message.clone() };
         match renewal {
             None if runs_commands(step) => {
                 // What it has done by now is its work, and what somebody does until it is tried again is not.
@@ -312,8 +299,7 @@ impl<'a> Run<'a> {
         if ending() {
             return Err(InstallError::Interrupted { task: Some(self.shown(step)) });
         }
-        let failure = TaskFailure::of(step, layer, message, output);
-        Err(InstallError::Task(Box::new(TaskFailure { task: self.shown(step), exit, hints, ..failure })))
+        Err(InstallError::Task(Box::new(TaskFailure { task: self.shown(step), ..failure })))
     }
 
     /// Records how the task `at` ended, if that is news.

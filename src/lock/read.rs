@@ -29,6 +29,22 @@ impl Lock {
     }
 }
 
+/// `alloy.lock.yml` as it was read, once.
+#[derive(Clone, Debug)]
+pub struct Lockfile {
+    /// Its tree, for whoever tells where something stands.
+    pub node: Node,
+    /// What it pins, or all that is wrong with it.
+    pub read: std::result::Result<Lock, Vec<Diagnostic>>,
+}
+
+impl Lockfile {
+    /// Reads the tree of a lockfile.
+    pub fn new(node: Node) -> Self {
+        Self { read: Lock::read(&node), node }
+    }
+}
+
 /// A warning for each key of a download that has a password: an older alloy wrote who asked into the lockfile.
 pub fn logins(node: &Node) -> Vec<Diagnostic> {
     let downloads = node.mapping("alloy.lock.yml").ok().and_then(|mapping| mapping.get("downloads"));

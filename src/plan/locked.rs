@@ -3,7 +3,7 @@
 use super::{AptTask, LanguageTask, Lowered, Platform, fixed};
 use crate::action::{REPO_REVISION, REPO_URL};
 use crate::blueprint::{Blueprint, Task};
-use crate::lock::{ClosurePin, Keys, Lock, same};
+use crate::lock::{ClosurePin, Keys, Lock, Lockfile, same};
 use crate::op::{DEFAULT_REVISION, Pinned, Secrets, Source, Step, without_logins, without_tokens};
 use crate::yaml::{Diagnostic, Mapping, Node, Span, Value};
 
@@ -22,7 +22,7 @@ pub fn not_pinned(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform)
 }
 
 fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: bool) -> Vec<Diagnostic> {
-    let lock = blueprint.lock.as_ref().and_then(|node| Lock::read(node).ok()).unwrap_or_default();
+    let lock = blueprint.pins();
     let platform = platform.to_string();
     let mut found = Vec::new();
     for toolchain in &blueprint.manifest.toolchains {
@@ -83,8 +83,8 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
         let error = Diagnostic::error("lock", span(blueprint, step, "package"), format!("{message} ({platform})"));
         found.push(error.label("not pinned").help("pin it and all that comes with it: alloy lock"));
     }
-    found.extend(blueprint.lock.iter().flat_map(|node| stale(blueprint, node)));
-    if let Some(node) = &blueprint.lock {
+    found.extend(blueprint.lock.iter().flat_map(|lockfile| stale(blueprint, &lockfile.node)));
+    if let Some(Lockfile { node, .. }) = &blueprint.lock {
         let keys = Keys::of(node);
         let base = lowered.base.split('@').next().unwrap_or_default();
         let bases = keys.bases.into_iter().filter(|key| key.text != base);

@@ -9,7 +9,7 @@ use super::toolchains::Around;
 use super::{ImageSpec, Platform, PortableStep, base, environment, languages, offline, own, pins, toolchains, unheard};
 use crate::action::{self, Action, COMMON};
 use crate::blueprint::{Blueprint, Environment, Given, Problems, Task, TaskFile, render_task, stray};
-use crate::lock::{ArchivePin, Lock, logins};
+use crate::lock::{ArchivePin, Lock, Lockfile, logins};
 use crate::op::{Archive, Network, Op, Secrets, Source, Step};
 use crate::yaml::{Diagnostic, MAX_PROBLEMS, Span, Value, nearest};
 
@@ -89,12 +89,12 @@ pub struct Lowered {
 
 /// Lowers `blueprint`; all that is wrong is reported at once.
 pub fn lower(blueprint: &Blueprint, settings: &Settings) -> Result<Lowered, Problems> {
-    let read = blueprint.lock.as_ref().map_or(Ok(Lock::default()), Lock::read);
-    let (lock, problems) = match read {
-        Ok(lock) => (Some(lock), blueprint.lock.as_ref().map(logins).unwrap_or_default()),
-        Err(problems) => (None, problems),
+    let (lock, problems) = match &blueprint.lock {
+        Some(Lockfile { read: Err(problems), .. }) => (None, problems.clone()),
+        Some(Lockfile { node, read: Ok(lock) }) => (Some(lock), logins(node)),
+        None => (Some(blueprint.pins()), Vec::new()),
     };
-    let lowered = from(blueprint, settings, lock.as_ref(), problems)?;
+    let lowered = from(blueprint, settings, lock, problems)?;
     let diagnostics = offline::unlocked(blueprint, &lowered.layers);
     if diagnostics.is_empty() {
         return Ok(lowered);

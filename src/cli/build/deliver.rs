@@ -43,7 +43,7 @@ pub(super) fn deliver(
 ) -> Result<(), CommandError> {
     let Some(Part { resolver, .. }) = parts.first() else { return Ok(()) };
     if !places.outputs.is_empty() {
-        parts.iter().try_for_each(|part| whole(&part.resolver, &part.built))?;
+        parts.iter().try_for_each(|part| whole(part.resolver, &part.built))?;
     }
     let mut all: Vec<String> = names.iter().map(Reference::to_string).collect();
     if all.is_empty() {
@@ -59,7 +59,7 @@ pub(super) fn deliver(
         for (directory, absent) in output.unpack(resolver.store, &each)? {
             tell(resolver, &directory.display().to_string(), &absent);
         }
-        let platform = if let [part] = parts { Some(&part.platform) } else { None };
+        let platform = if let [part] = parts { Some(part.platform) } else { None };
         output.write(resolver.store, Written { manifest: image.descriptor(), names: &all, platform })?;
         if output.is_once() {
             heal::is_seen();
@@ -75,7 +75,7 @@ pub(super) fn deliver(
 }
 
 /// Makes sure that layers are here which were never pulled.
-fn whole(resolver: &Resolver<'_>, built: &Built) -> Result<(), CommandError> {
+fn whole(resolver: &Resolver<'_>, built: &Built<'_>) -> Result<(), CommandError> {
     let blobs: Vec<Descriptor> = layers(built).into_iter().map(|layer| layer.descriptor).collect();
     ensure_blobs(resolver, &blobs)?;
     // Whoever reads a file or a directory has no registry's client to look at it first.
@@ -104,7 +104,7 @@ fn tar(resolver: &Resolver<'_>, built: &Built, sink: &Sink) -> Result<Absent, Co
     Ok(absent)
 }
 
-fn layers(built: &Built) -> Vec<image::Layer> {
+fn layers(built: &Built<'_>) -> Vec<image::Layer> {
     let new = built.layers.iter().filter_map(|layer| layer.blob.as_ref());
     let new = new.map(|blob| image::Layer::new(blob.descriptor.clone(), blob.diff_id));
     built.base.image.layers.iter().cloned().chain(new).collect()

@@ -27,7 +27,7 @@ pub(super) fn of(image: &Local, parts: &[Part<'_>], names: &[Reference]) -> Valu
     value
 }
 
-fn of_part(built: &Built) -> Value {
+fn of_part(built: &Built<'_>) -> Value {
     let layers: Vec<Value> = built
         .layers
         .iter()

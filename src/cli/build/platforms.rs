@@ -9,29 +9,28 @@ use super::super::error::CommandError;
 use super::super::inputs::{InputArgs, Prepared};
 use super::super::meant;
 use super::{Args, explain};
-use crate::build::{self, Built, Options};
-use crate::context::{Context, now};
+use crate::build::{Build, BuildError, Built, Options};
+use crate::context::now;
 use crate::event::Event;
 use crate::image::{BuiltFrom, Documents, Local, LocalImage, LocalIndex};
 use crate::plan::Platform;
-use crate::resolve::{Request, Resolver};
+use crate::resolve::Resolver;
 
 /// What was built for one platform.
 pub(super) struct Part<'a> {
-    pub(super) resolver: Resolver<'a>,
-    pub(super) platform: Platform,
-    pub(super) built: Built,
+    pub(super) resolver: &'a Resolver<'a>,
+    pub(super) platform: &'a Platform,
+    pub(super) built: Built<'a>,
     from: BuiltFrom,
     documents: Option<Documents>,
 }
 
-/// Builds each of `prepared`, for which `requests` are.
+/// Builds each of `prepared`, which is resolved by one of `resolvers`.
 pub(super) fn build<'a>(
-    context: &'a Context,
     args: &Args,
-    prepared: Vec<Prepared>,
-    requests: &'a [Request],
-    options: &Options,
+    prepared: &'a [Prepared],
+    resolvers: &'a [Resolver<'a>],
+    options: &'a Options,
 ) -> Result<Vec<Part<'a>>, CommandError> {
     let several = prepared.len() > 1;
     let of = |platform: &Platform, error: CommandError| {
@@ -39,37 +38,38 @@ pub(super) fn build<'a>(
         if told { error } else { CommandError { message: format!("{platform}: {}", error.message), ..error } }
     };
     let (mut ready, mut told) = (Vec::new(), BTreeSet::new());
-    for (one, request) in prepared.into_iter().zip(requests) {
-        let resolver = request.resolver(context);
-        let mut resolved = build::resolve(&resolver, &one.blueprint.directory, &one.lowered, options)
-            .and_then(|mut resolved| {
-                build::foresee(&resolver, &one.lowered, &mut resolved, options)?;
-                Ok(resolved)
-            })
-            .map_err(|error| of(&one.platform, error.into()))?;
-        let lacking = match args.inputs.may_mean_another_base(&one.blueprint) {
-            true => build::lacking(&resolver, &one.lowered, &mut resolved, options),
-            false => Ok(Vec::new()),
+    for (one, resolver) in prepared.iter().zip(resolvers) {
+        let build = Build { resolver, directory: &one.blueprint.directory, lowered: &one.lowered, options };
+        let known = || {
+            let mut resolved = build.resolve()?;
+            build.foresee(&mut resolved)?;
+            let lacking = match args.inputs.may_mean_another_base(&one.blueprint) {
+                true => build.lacking(&mut resolved)?,
+                false => Vec::new(),
+            };
+            Ok::<_, BuildError>((resolved, lacking))
         };
-        let lacking = lacking.map_err(|error| of(&one.platform, error.into()))?;
-        meant::warn(context.reporter(), &one.lowered.base, &lacking, &mut told);
-        ready.push((one, resolver, resolved, lacking));
+        let (resolved, lacking) = known().map_err(|error| of(&one.platform, error.into()))?;
+        meant::warn(resolver.reporter(), &one.lowered.base, &lacking, &mut told);
+        ready.push((one, build, resolved, lacking));
     }
     let mut parts = Vec::new();
-    for (mut one, resolver, resolved, lacking) in ready {
+    for (one, build, resolved, lacking) in ready {
+        let resolver = build.resolver;
         if several {
-            context.reporter().event(Event::Platform(one.platform.to_string()));
+            resolver.reporter().event(Event::Platform(one.platform.to_string()));
         }
-        let lowered = std::mem::take(&mut one.lowered);
-        let built = build::build(&resolver, &one.blueprint.directory, lowered, resolved, options)
+        let explained = |error| explain(error, resolver.context, build.directory, &one.platform);
+        let built = build
+            .run(resolved)
             .map_err(|error| meant::explain(error, &lacking))
-            .map_err(|error| of(&one.platform, explain(error, context, &one.blueprint.directory, &one.platform)))?;
-        let from = built_from(&args.inputs, &one, &built);
+            .map_err(|error| of(&one.platform, explained(error)))?;
+        let from = built_from(&args.inputs, one, &built);
         let documents = match args.attach.no_attest {
             true => None,
-            false => Some(documents::of_build(&context.store, &built, &one, &from)?),
+            false => Some(documents::of_build(&resolver.context.store, &built, one, &from)?),
         };
-        parts.push(Part { resolver, platform: one.platform, built, from, documents });
+        parts.push(Part { resolver, platform: &one.platform, built, from, documents });
     }
     Ok(parts)
 }
@@ -92,8 +92,8 @@ pub(super) fn named(store: &Store, name: &str, parts: &[Part<'_>]) -> Result<Loc
 }
 
 /// What `alloy verify` needs to build the image once more.
-fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built) -> BuiltFrom {
-    let mut settings = inputs.recorded(Some(&prepared.blueprint), Some(&built.lowered));
+fn built_from(inputs: &InputArgs, prepared: &Prepared, built: &Built<'_>) -> BuiltFrom {
+    let mut settings = inputs.recorded(Some(&prepared.blueprint), Some(built.lowered));
     // One of several, or this machine's.
     settings.platforms = vec![prepared.platform.clone()];
     let directory = prepared.blueprint.directory.clone();

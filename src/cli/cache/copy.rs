@@ -22,25 +22,25 @@ use crate::plan::Platform;
 use crate::registry::RegistryError;
 use crate::resolve::Request;
 
-/// Leaves everything that the store knows of layers in a cache, with the layers
+/// Writes everything that the store knows about layers to a cache, together with the layers
 #[derive(Debug, ClapArgs)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     cache: CacheArg,
-    /// Sign the entries with this private key: those that were built or verified under it
+    /// Sign the entries with this private key, and export only those that were built or verified with it
     #[arg(long, value_name = "FILE", env = "ALLOY_SIGN_KEY", hide_env_values = true)]
     sign_key: Option<PathBuf>,
 }
 
-/// Brings everything that a cache has into the store, with the layers
+/// Copies everything that a cache has into the store, together with the layers
 #[derive(Debug, ClapArgs)]
 pub(super) struct ImportArgs {
     #[command(flatten)]
     cache: CacheArg,
-    /// Bring what is known of layers, and the layers themselves when they are needed
+    /// Copy only what is known about layers; the layers themselves are fetched when they are needed
     #[arg(long)]
     lazy: bool,
-    /// Use only what the owner of this public key has signed
+    /// Use only entries that the owner of this public key has signed
     #[arg(long, value_name = "FILE", env = "ALLOY_CACHE_VERIFY_KEY", hide_env_values = true)]
     cache_verify_key: Option<PathBuf>,
 }

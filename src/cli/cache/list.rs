@@ -12,12 +12,12 @@ use super::{CacheArg, entries, open, table};
 use crate::plan::Platform;
 use crate::resolve::Request;
 
-/// Lists what a cache has
+/// Lists the entries of a cache
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     cache: CacheArg,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

@@ -16,17 +16,18 @@ use crate::context::now;
 use crate::plan::Platform;
 use crate::resolve::Request;
 
-/// Deletes entries of a cache; without --yes it says which
+/// Deletes entries of a cache; without --yes, it only lists them
 ///
-/// With both conditions, an entry goes that meets both. Registries free the space of layers when they collect garbage.
+/// If both conditions are given, entries that meet both are deleted. A registry frees the space of layers when it next
+/// collects garbage.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     cache: CacheArg,
-    /// Entries that were written longer ago than this: 30d, 2w, 12h
+    /// Delete entries that are older than this: 30d, 2w, 12h
     #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "unreferenced")]
     older_than: Option<Age>,
-    /// Entries whose layer no image in the same place has
+    /// Delete entries whose layer no image in the same repository has
     #[arg(long)]
     unreferenced: bool,
     /// Delete them

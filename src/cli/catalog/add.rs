@@ -18,7 +18,7 @@ use crate::yaml;
 
 /// Checks the file of a version, puts it into a catalog, and lists it in the tool's index
 ///
-/// A file that stands in a catalog already stays where it is; its catalog is the one meant.
+/// A file that is in a catalog already stays where it is, and is added to that catalog.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -26,13 +26,13 @@ pub(super) struct Args {
     /// The file of one version
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// A name for this version, such as stable; a tool's first version is latest and stable
+    /// An alias for this version, such as stable; a tool's first version becomes latest and stable
     #[arg(long, value_name = "NAME")]
     alias: Vec<String>,
-    /// Overwrite another file of the same version
+    /// Replace a file of the same version
     #[arg(long)]
     replace: bool,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

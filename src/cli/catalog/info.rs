@@ -18,10 +18,10 @@ use crate::yaml::{FileId, Span};
 pub(super) struct Args {
     #[command(flatten)]
     catalog: CatalogArg,
-    /// <kind>.<vendor>.<tool>, and @version or @alias behind it
+    /// <kind>.<vendor>.<tool>, optionally with @version or @alias
     #[arg(value_name = "ID[@VERSION]")]
     reference: String,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

@@ -12,14 +12,14 @@ use super::{CatalogArg, known, printable};
 use crate::catalog::Summary;
 use crate::event::Event;
 
-/// Finds tools by id, name and what they can do
+/// Finds tools by id, name and features
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     catalog: CatalogArg,
-    /// Words that must all be there, in upper or lower case; without any, all tools are listed
+    /// Words that must all match, whatever their case; without any, all tools are listed
     words: Vec<String>,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

@@ -20,18 +20,18 @@ use crate::sink::{Staged, Theirs};
 /// What tells a clone that alloy made, and may replace, from everybody else's. It holds nothing.
 const MARK: &str = ".git/alloy-catalog";
 
-/// Gets the catalog, or a newer one, with git
+/// Downloads or updates the catalog with git
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
     catalog: CatalogArg,
-    /// The repository it comes from [default: where it came from the last time]
+    /// The git repository to take it from [default: the one it last came from]
     #[arg(long, value_name = "URL|DIR", env = "ALLOY_CATALOG_REMOTE", hide_env_values = true)]
     remote: Option<String>,
-    /// Drop changes that were made in the catalog since
+    /// Discard local changes to the catalog
     #[arg(long)]
     discard: bool,
-    /// How to say it
+    /// How to print the result
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     format: Format,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::locker::{Locker, pin_of};
-use crate::build::{self, BuildError, Closures, LookInside, NoCache, Options};
+use crate::build::{Build, BuildError, Closures, LookInside, NoCache, Options};
 use crate::cli::error::CommandError;
 use crate::cli::inputs::Prepared;
 use crate::cli::meant;
@@ -80,17 +80,18 @@ impl Locker<'_> {
             whole: false,
             look_inside: LookInside::Never,
         };
-        let (resolver, directory) = (request.resolver(self.context), &self.blueprint.directory);
+        let (resolver, directory) = (request.resolver(self.context), &*self.blueprint.directory);
+        let build = Build { resolver: &resolver, directory, lowered: &prepared.lowered, options: &options };
         let says_suite = prepared.lowered.base.starts_with("deb:");
-        let resolved = build::resolve(&resolver, directory, &prepared.lowered, &options)?;
+        let resolved = build.resolve()?;
         let lacking = match self.inputs.may_mean_another_base(self.blueprint) {
-            true => build::lacking_to_lock(&resolver, &prepared.lowered, &resolved),
+            true => build.lacking_to_lock(&resolved),
             false => Vec::new(),
         };
         meant::warn(&self.context.reporter(), &prepared.lowered.base, &lacking, &mut self.told);
         let warn = |text: String| self.context.reporter().event(Event::Warning(text));
         let mut all = Closures::default();
-        let mut done = build::closures(&resolver, directory, prepared.lowered, resolved, &options, &mut all);
+        let mut done = build.closures(resolved, &mut all);
         if let Err(error @ BuildError::Foreign { .. }) = &done {
             warn(format!("packages are not pinned for {platform}: {error}; lock it where its programs run"));
             done = Ok(());

@@ -18,18 +18,18 @@ use crate::resolve::Request;
 
 /// Joins images for several platforms, built on several machines, under one name, and pushes it
 ///
-/// What the registry of INDEX does not have is sent: from the store, or taken over from where it is. An image is looked
-/// for in the store first. The index lists the images in the order given; its name is moved last, when all is there.
+/// Each image is looked for in the store first, then in its registry. Whatever the registry of INDEX does not have yet
+/// is sent to it. The index lists the images in the order given. Its name is moved last, when everything else is there.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   alloy manifest create registry.example/team/arm-env:1.2 \\
       registry.example/team/arm-env:1.2-amd64 registry.example/team/arm-env:1.2-arm64")]
 pub(super) struct Args {
-    /// The name to give, REGISTRY/NAME[:TAG]
+    /// The name of the new index, REGISTRY/NAME[:TAG]
     #[arg(value_name = "INDEX")]
     index: String,
-    /// Images of the store or of a registry; of an index, all it lists
+    /// Images in the store or in a registry; an index stands for all images that it lists
     #[arg(value_name = "REF", required = true)]
     images: Vec<String>,
     #[command(flatten)]

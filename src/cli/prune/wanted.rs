@@ -7,19 +7,19 @@ use clap::ValueEnum;
 /// Kinds of what a store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum StoreKind {
-    /// Manifests, configs and documents of images without a name, and what failed builds left to look into
+    /// Manifests, configs and documents of images without a name, and what failed builds left
     Images,
-    /// Layers that no image needs, which builds find again
+    /// Layers that no image needs; builds could still use them
     Layers,
-    /// Layers as they are unpacked for commands
+    /// Unpacked layers, which commands run on
     Trees,
     /// Downloads and packages
     Downloads,
     /// Package lists of apt
     Caches,
-    /// Logs of builds; they go only if they are named
+    /// Logs of builds; they are deleted only if this kind is named
     Logs,
-    /// What was found damaged, and put aside
+    /// Files that were found damaged and put aside
     Damaged,
 }
 

@@ -36,7 +36,7 @@ pub use json::made;
 pub use log::{logging, logs};
 pub use text::{age, bytes, duration};
 
-/// How progress is shown.
+/// How to show progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
     /// A live view on a terminal, plain lines elsewhere and under `CI` or `TERM=dumb`
@@ -53,12 +53,12 @@ pub enum Progress {
 /// What is shown of what tasks print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TaskOutput {
-    /// All of it in plain lines, the last line in a live view
+    /// Everything in plain lines, the last line in a live view
     #[default]
     Auto,
     /// All of it
     All,
-    /// The end of what a task printed that failed
+    /// The last lines of a task that failed
     Failures,
 }
 

@@ -1,6 +1,6 @@
 //! Files of repositories that stand for others, which nobody has fetched.
 
-use super::{Result, Session};
+use super::{Maker, Result};
 use crate::event::Event;
 use crate::op::{Command, Guards, Op, Step};
 use crate::target::request::Outcome;
@@ -14,7 +14,7 @@ const POINTERS: &str = r#"find . -name .git -prune 2>/dev/null | while read -r f
         done' "${found%/.git}"
 ) || true; done"#;
 
-impl Session<'_> {
+impl Maker<'_> {
     /// Warns of files that `step`, which went well, has checked out as mere pointers of git-lfs.
     pub(super) fn tell_pointers(&mut self, step: &Step) -> Result<()> {
         // Commands that install packages may clone, too: into no place that is known.
@@ -28,12 +28,12 @@ impl Session<'_> {
         *command = Command::Argv(["sh", "-c", POINTERS].map(str::to_owned).to_vec());
         let look = Step { guards: Guards::default(), ops: vec![look], wanted: None, ssh: false, ..step.clone() };
         let mut output = Vec::new();
-        let outcome = self.target()?.perform(&look, Vec::new(), None, |piece| output.extend(piece));
+        let outcome = self.stack.target()?.perform(&look, Vec::new(), None, |piece| output.extend(piece));
         let text = String::from_utf8_lossy(&output);
         let Some(first) = text.lines().next().filter(|_| matches!(outcome, Ok(Outcome::Ran(_)))) else { return Ok(()) };
         let (count, first) = (text.lines().count(), first.trim_start_matches("./"));
         let what = if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") };
-        self.resolver.reporter().event(Event::Warning(format!(
+        self.build.resolver.reporter().event(Event::Warning(format!(
             "{}:{}: {}: {what} only a pointer of git-lfs in {place} ({first}): install git-lfs before, by \
              `apt_install`, and git fetches what it stands for",
             step.file, step.line, step.name

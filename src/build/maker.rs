@@ -1,7 +1,6 @@
-//! The part of a build that makes things: a worker, started when the first layer is missing, and the trees it stands on.
+//! The part of a build that makes layers: from a cache, from an archive, or by performing steps on top of those below.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use layers::digest::DiffId;
 use layers::store::LayerBlob;
@@ -11,20 +10,20 @@ use super::agent::ensure_agent;
 use super::archives::Archives;
 use super::error::{BuildError, TaskFailure};
 use super::foreign::{self, Need};
-use super::output::Lines;
-use super::space;
+use super::performing::{Performing, Why};
+use super::stack::{Stack, Standing, Written};
 use super::team::{self, Brought};
 use super::uploads::Uploads;
-use super::{Hit, NoCache, SHARED};
+use super::{Build, Hit, SHARED};
 
 use crate::cache::{self, LayerRecord, MadeOf, Way};
 use crate::event::{Event, Id};
 use crate::fetch::{Download, FetchError, Fetched};
 use crate::image::{Image, config_env};
 use crate::op::{Source, Step};
-use crate::plan::{Contents, Inputs, LayerKey, Lowered, PlannedLayer, Trace};
-use crate::resolve::{Base, Resolver};
-use crate::target::image::{ImageTarget, RequestError};
+use crate::plan::{Contents, Inputs, LayerKey, PlannedLayer, Trace};
+use crate::resolve::Base;
+use crate::target::image::RequestError;
 use crate::target::request::Outcome;
 use crate::tasks::Task;
 
@@ -34,34 +33,31 @@ mod base;
 mod closure;
 mod inventory;
 mod kept;
-mod login;
 mod pointers;
 mod portable;
-mod running;
 mod share;
 mod sources;
-mod trees;
 mod users;
-mod worker;
 
 /// What is done for a layer after its last task.
 const WRITING: &str = "writing the layer";
 
 type Result<T> = std::result::Result<T, BuildError>;
 
-/// One build at work.
-pub struct Session<'a> {
-    resolver: &'a Resolver<'a>,
-    base: &'a mut Base,
-    directory: &'a Path,
-    lowered: &'a Lowered,
+/// Which layer of how many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number {
+    /// From one.
+    pub(super) index: usize,
+    pub(super) count: usize,
+}
+
+/// Makes the layers of one build.
+pub(super) struct Maker<'a> {
+    build: Build<'a>,
     inputs: &'a Inputs,
-    target: Option<ImageTarget>,
+    stack: Stack<'a>,
     fetches: BTreeMap<Source, Task<std::result::Result<Fetched, FetchError>>>,
-    /// Layers of the blueprint so far, lowest first.
-    made: Vec<Standing>,
-    /// Layers that were found and not made.
-    found: usize,
     /// Layers of the stack, from its bottom, that are known to be what is said of them.
     proven: usize,
     /// A layer below came out with other bytes than it is recorded with.
@@ -74,40 +70,25 @@ pub struct Session<'a> {
     ahead: Vec<Step>,
 }
 
-/// A layer of the blueprint that the next one stands on.
-struct Standing {
-    blob: LayerBlob,
-    archive: Option<Contents>,
-}
-
 /// A layer that was made or found.
-pub(super) struct Made {
-    pub(super) blob: Option<LayerBlob>,
-    pub(super) archive: Option<Contents>,
-    pub(super) way: Option<Way>,
+struct Made {
+    blob: Option<LayerBlob>,
+    archive: Option<Contents>,
+    way: Option<Way>,
 }
 
-impl<'a> Session<'a> {
-    /// A session that has made nothing yet; `found` layers are there.
-    pub fn new(
-        resolver: &'a Resolver<'a>,
-        base: &'a mut Base,
-        directory: &'a Path,
-        lowered: &'a Lowered,
-        inputs: &'a Inputs,
-        found: usize,
-    ) -> Self {
-        let (fetches, made) = (BTreeMap::new(), Vec::new());
+impl<'a> Maker<'a> {
+    /// A maker that has made nothing yet, on top of `base`.
+    pub(super) fn new(build: &Build<'a>, base: Base, inputs: &'a Inputs) -> Self {
+        let (name, written) = (
+            format!("the base {}", build.lowered.base),
+            Written { compression: inputs.compression, epoch: inputs.epoch },
+        );
         Self {
-            resolver,
-            base,
-            directory,
-            lowered,
+            build: *build,
             inputs,
-            target: None,
-            fetches,
-            made,
-            found,
+            stack: Stack::new(build.resolver, name, base, written),
+            fetches: BTreeMap::new(),
             proven: 0,
             moved: false,
             archives: Archives::default(),
@@ -117,41 +98,50 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Who resolves.
-    pub fn resolver(&self) -> &'a Resolver<'a> {
-        self.resolver
-    }
-
-    /// `SOURCE_DATE_EPOCH`.
-    pub fn epoch(&self) -> u64 {
-        self.inputs.epoch
+    /// The build whose layers are made.
+    pub(super) fn build(&self) -> &Build<'a> {
+        &self.build
     }
 
     /// The base as an image.
-    pub fn image(&self) -> Image {
-        self.base.image.clone()
+    pub(super) fn image(&self) -> Image {
+        self.stack.base().image.clone()
     }
 
     /// Of the whole stack, lowest first.
-    pub fn diff_ids(&self) -> Vec<DiffId> {
-        let base = self.base.image.layers.iter().map(|layer| layer.diff_id);
-        base.chain(self.made.iter().map(|standing| standing.blob.diff_id)).collect()
+    pub(super) fn diff_ids(&self) -> Vec<DiffId> {
+        self.stack.diff_ids()
+    }
+
+    /// An error if this machine does not let commands be run, before anything is fetched for them.
+    pub(super) fn try_out(&mut self) -> Result<()> {
+        self.stack.try_out()
+    }
+
+    /// What a login shell of `user` changes of `env`.
+    pub(super) fn login_environment(
+        &mut self,
+        user: &str,
+        env: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>> {
+        self.stack.login_environment(user, env)
     }
 
     /// The next layer stands on this one; `archive` says what is in it, where that is known.
     fn stand_on(&mut self, layer: Option<&LayerBlob>, archive: Option<Contents>) {
-        if let (Some(uploads), Some(layer)) = (&mut self.uploads, layer) {
-            uploads.start(&layer.descriptor);
+        let Some(blob) = layer else { return };
+        if let Some(uploads) = &mut self.uploads {
+            uploads.start(&blob.descriptor);
         }
-        self.made.extend(layer.cloned().map(|blob| Standing { blob, archive }));
+        self.stack.push(Standing { blob: blob.clone(), archive });
     }
 
     fn output_key(&self, planned: &PlannedLayer) -> LayerKey {
-        planned.preimage.output_key(&config_env(&self.base.image.config), &self.diff_ids())
+        planned.preimage.output_key(&config_env(&self.stack.base().image.config), &self.stack.diff_ids())
     }
 
     /// Takes a layer that was found.
-    pub fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
+    pub(super) fn take(&mut self, planned: &PlannedLayer, record: LayerRecord) -> Result<()> {
         let output = self.output_key(planned);
         // One that was imported lacks what explains it.
         let known = record.output == Some(output) && record.preimage.explains();
@@ -161,32 +151,39 @@ impl<'a> Session<'a> {
             self.share(&planned.key, &record);
             return Ok(());
         }
-        let preimage = MadeOf::tasks(Trace::of(planned, self.lowered, self.inputs));
+        let preimage = MadeOf::tasks(Trace::of(planned, self.build.lowered, self.inputs));
         let record = LayerRecord { output: Some(output), chain, preimage, ..record };
-        cache::keep(self.resolver.store, &planned.key, &record)?;
+        cache::keep(self.build.resolver.store, &planned.key, &record)?;
         self.share(&planned.key, &record);
         Ok(())
     }
 
+    fn started(&self, name: &str, Number { index, count }: Number) -> Id {
+        let id = Id::next();
+        self.build.resolver.reporter().event(Event::LayerStarted { id, name: name.to_owned(), index, count });
+        id
+    }
+
     fn ended(&self, id: Id, outcome: &'static str, blob: Option<&LayerBlob>) {
         let size = blob.map(|blob| blob.descriptor.size);
-        self.resolver.reporter().event(Event::LayerEnded { id, outcome, size });
+        self.build.resolver.reporter().event(Event::LayerEnded { id, outcome, size });
     }
 
     /// Begins what needs nothing of the layers below: downloads, and archives that become layers by themselves.
-    pub fn prefetch(&mut self, plan: &[PlannedLayer], done: usize, no_cache: &NoCache) {
+    pub(super) fn prefetch(&mut self, plan: &[PlannedLayer], done: usize) {
         let missing = &plan[done..];
         self.ahead = missing.iter().flat_map(|layer| &layer.steps).cloned().collect();
         // What a job fetches is its own: what the download fails of, the job says.
         let mut theirs = BTreeSet::new();
         for (index, layer) in missing.iter().enumerate() {
-            let user = self.lowered.image.user.as_deref();
+            let user = self.build.lowered.image.user.as_deref();
             let Some(step) = &layer.portable else { continue };
             let Some(facts) = step.usual(user) else { continue };
-            let forced = no_cache.covers(layer);
-            let found = cache::find(self.resolver.store, &layer.key).ok().flatten();
+            let forced = self.build.options.no_cache.covers(layer);
+            let found = cache::find(self.build.resolver.store, &layer.key).ok().flatten();
             let known = !forced && found.is_some_and(|record| record.fits(layer));
-            if let Some(job) = self.job(layer, facts, done + index + 1, plan.len(), forced).filter(|_| !known) {
+            let number = Number { index: done + index + 1, count: plan.len() };
+            if let Some(job) = self.job(layer, facts, number).filter(|_| !known) {
                 self.archives.start(layer.key, job);
                 theirs.insert(&step.archive);
             }
@@ -198,25 +195,20 @@ impl<'a> Session<'a> {
                 continue;
             }
             let download = Download { url: url.clone(), sha256: Some(*digest), size: None, part_of: None };
-            let fetcher = self.resolver.fetcher().clone();
-            let task = Task::start(self.resolver.runtime(), async move { fetcher.fetch(&download).await });
+            let fetcher = self.build.resolver.fetcher().clone();
+            let task = Task::start(self.build.resolver.runtime(), async move { fetcher.fetch(&download).await });
             self.fetches.insert(source.clone(), task);
         }
     }
 
     /// Makes a layer, unless it is there by now.
-    pub fn layer(
-        &mut self,
-        planned: &PlannedLayer,
-        index: usize,
-        count: usize,
-        forced: bool,
-    ) -> Result<(Option<LayerBlob>, Hit)> {
-        let store = self.resolver.store;
+    pub(super) fn layer(&mut self, planned: &PlannedLayer, number: Number) -> Result<(Option<LayerBlob>, Hit)> {
+        let forced = self.build.options.no_cache.covers(planned);
+        let store = self.build.resolver.store;
         let _lock = self.alone(&planned.key, &planned.name)?;
         let before = cache::find(store, &planned.key)?;
         let output = self.output_key(planned);
-        let trace = Trace::of(planned, self.lowered, self.inputs);
+        let trace = Trace::of(planned, self.build.lowered, self.inputs);
         let mut hit = self.hit(&planned.key);
         // With other bytes below than when it was made, what it was then says nothing.
         let mut found = before.clone().filter(|record| !self.moved && record.fits(planned));
@@ -226,7 +218,7 @@ impl<'a> Session<'a> {
         }
         if found.is_none()
             && !forced
-            && let Some((record, place)) = team::bring_output(self.resolver, planned, output, &trace)?
+            && let Some((record, place)) = team::bring_output(self.build.resolver, planned, output, &trace)?
         {
             hit = Hit::Team(place);
             found = Some(record);
@@ -235,10 +227,10 @@ impl<'a> Session<'a> {
         let made = match found.filter(|_| !forced) {
             Some(record) => {
                 said = record.chain;
-                self.cached(planned, index, count, &hit, record.layer.as_ref());
+                self.cached(planned, number, &hit, record.layer.as_ref());
                 Made { blob: record.layer, archive: record.archive, way: record.way }
             }
-            None => match self.portable(planned, index, count, forced)? {
+            None => match self.portable(planned, number)? {
                 Some((made, how)) => {
                     hit = how;
                     made
@@ -246,7 +238,7 @@ impl<'a> Session<'a> {
                 None => {
                     hit = Hit::Built;
                     let way = planned.portable.as_ref().map(|_| Way::InPlace);
-                    Made { blob: self.run(planned, index, count)?, archive: None, way }
+                    Made { blob: self.run(planned, number)?, archive: None, way }
                 }
             },
         };
@@ -272,24 +264,22 @@ impl<'a> Session<'a> {
 
     /// Remembers what a layer is that was written here.
     fn written(&self, blob: Option<&LayerBlob>) -> Result<()> {
-        Ok(blob.map_or(Ok(()), |blob| self.resolver.store.note_layer(blob))?)
+        Ok(blob.map_or(Ok(()), |blob| self.build.resolver.store.note_layer(blob))?)
     }
 
     /// Says that a layer was there.
-    fn cached(&self, planned: &PlannedLayer, index: usize, count: usize, hit: &Hit, blob: Option<&LayerBlob>) {
-        let id = Id::next();
-        self.resolver.reporter().event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
+    fn cached(&self, planned: &PlannedLayer, number: Number, hit: &Hit, blob: Option<&LayerBlob>) {
+        let id = self.started(&planned.name, number);
         self.ended(id, if matches!(hit, Hit::Team(_)) { SHARED } else { "cached" }, blob);
     }
 
     /// Performs the steps of a layer in the sandbox.
-    fn run(&mut self, planned: &PlannedLayer, index: usize, count: usize) -> Result<Option<LayerBlob>> {
-        let id = Id::next();
-        self.resolver.reporter().event(Event::LayerStarted { id, name: planned.name.clone(), index, count });
+    fn run(&mut self, planned: &PlannedLayer, number: Number) -> Result<Option<LayerBlob>> {
+        let id = self.started(&planned.name, number);
         let mut blob = None;
-        ensure_agent(self.resolver.ssh(), &planned.steps)?;
+        ensure_agent(self.build.resolver.ssh(), &planned.steps)?;
         if let Some(need) = planned.steps.iter().find_map(Need::of) {
-            foreign::ensure(self.resolver, || need)?;
+            foreign::ensure(self.build.resolver, || need)?;
         }
         if !planned.steps.is_empty() {
             self.begin()?;
@@ -297,12 +287,11 @@ impl<'a> Session<'a> {
                 self.step(step, &planned.name, id)?;
             }
             self.tell_lost(planned)?;
-            let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-            self.resolver.reporter().event(Event::LayerPhase { layer: id, doing: WRITING });
+            self.build.resolver.reporter().event(Event::LayerPhase { layer: id, doing: WRITING });
             // Which file's tasks they were is known here alone.
-            blob = self.target()?.commit(compression, epoch).map_err(|error| match error {
-                RequestError::Failed { message, hint } => {
-                    RequestError::Failed { message: format!("{}: {message}", planned.name), hint }
+            blob = self.stack.commit().map_err(|error| match error {
+                BuildError::Request(RequestError::Failed { message, hint }) => {
+                    RequestError::Failed { message: format!("{}: {message}", planned.name), hint }.into()
                 }
                 other => other,
             })?;
@@ -315,34 +304,26 @@ impl<'a> Session<'a> {
     fn step(&mut self, step: &Step, layer: &str, id: Id) -> Result<()> {
         let Some(failure) = self.tried(step, layer, id)? else { return Ok(()) };
         // What is there now is worth a look; that it cannot be kept is no further failure.
-        let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-        let partial = self.target()?.commit(compression, epoch).ok().flatten();
+        let partial = self.stack.commit().ok().flatten();
         Err(BuildError::Task { failure, partial })
     }
 
     /// Performs a step. Gives why it failed; the layer is open still.
     fn tried(&mut self, step: &Step, layer: &str, id: Id) -> Result<Option<Box<TaskFailure>>> {
-        let reporter = self.resolver.reporter();
-        reporter.event(Event::TaskStarted { layer: id, name: step.name.clone() });
+        let resolver = self.build.resolver;
+        let reporter = resolver.reporter();
+        let performing = Performing::begin(resolver, &self.build.lowered.secrets, step, id);
         let (files, _copies) = self.files(step)?;
-        let fetcher = self.resolver.fetcher();
-        let secrets = &fetcher.hiding(&self.lowered.secrets);
-        let mut lines = Lines::new(reporter, secrets, id);
-        let mut revealed = secrets.reveal_step(step);
-        fetcher.tell_git(&mut revealed);
+        let revealed = performing.revealed(step);
         let proxy = self.agent(step)?;
-        let loan = self.resolver.ssh().zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
-        let outcome = self.target()?.perform(&revealed, files, loan, |piece| lines.take(&piece));
+        let loan = resolver.ssh().zip(proxy.as_ref()).map(|(ssh, proxy)| ssh.loan(proxy.socket().to_owned()));
+        let outcome = self.stack.target()?.perform(&revealed, files, loan, |piece| performing.take(&piece));
         drop(proxy);
-        let remarks = lines.remarks(step);
-        let output = lines.finish();
-        let mut ran = true;
-        let (message, exit, hint) = match outcome {
+        let performed = performing.ended();
+        let mut looked_into = true;
+        let why = match outcome {
             Ok(Outcome::Ran(warnings)) => {
-                for warning in warnings {
-                    reporter.event(Event::Warning(format!("{layer}: {}: {}", step.name, secrets.mask(&warning))));
-                }
-                remarks.into_iter().for_each(|remark| reporter.event(Event::Warning(remark)));
+                performed.went_well(&format!("{layer}: {}", step.name), &warnings);
                 reporter.event(Event::TaskEnded { layer: id });
                 self.tell_pointers(step)?;
                 return Ok(None);
@@ -352,39 +333,33 @@ impl<'a> Session<'a> {
                 return Ok(None);
             }
             Ok(Outcome::Failed { message, exit }) => {
-                let hint = advice::of(self.resolver, step, &output);
-                (message, exit, hint.or_else(|| advice::unspoken(step, &output, exit)))
+                let known = advice::of(resolver, step, performed.output());
+                performed.command_failed(message, exit, known)
             }
             Err(RequestError::Failed { message, hint }) => {
-                ran = step.unpacks_in_root();
-                (message, None, hint)
+                looked_into = step.unpacks_in_root();
+                Why { message, exit: None, hint }
             }
             Err(error) => return Err(error.into()),
         };
-        let mut hints = self.resolver.told_of_archives(step, &self.inputs.sources, self.directory, &message)?;
-        hints.extend(hint);
+        let hints = resolver.told_of_archives(step, &self.inputs.sources, self.build.directory, &why.message)?;
         // What commands change lies beside the store, unless they say where.
-        let message = space::told(message, &output, None, &[self.resolver.store.root()]);
-        let failure = TaskFailure::of(step, layer, secrets.mask(&message), output);
-        Ok(Some(Box::new(TaskFailure { exit, hints, looked_into: ran, ..failure })))
+        let failure = performed.failure(layer, why, hints, (None, &[resolver.store.root()]));
+        Ok(Some(Box::new(TaskFailure { looked_into, ..failure })))
     }
 
     /// Begins a layer on everything so far.
     fn begin(&mut self) -> Result<()> {
-        let trees = self.trees(&BTreeSet::new())?;
-        let env = config_env(&self.base.image.config).into_iter().collect();
-        self.target()?.begin(trees, env)?;
+        self.stack.begin()?;
         self.users()
     }
 
-    /// Ends the worker, and waits for what is still sent.
-    pub fn finish(mut self) -> Result<()> {
-        let ended = self.target.take().map_or(Ok(()), |target| Ok(target.finish()?));
-        if let Some(uploads) = self.uploads.take() {
-            for (place, error) in uploads.finish() {
-                let warning = format!("the cache {place} does not have everything: {error}");
-                self.resolver.reporter().event(Event::Warning(warning));
-            }
+    /// Ends the worker, and waits for what is still sent. Gives what the layers stand on.
+    pub(super) fn finish(self) -> Result<Base> {
+        let ended = self.stack.finish();
+        for (place, error) in self.uploads.map(Uploads::finish).unwrap_or_default() {
+            let warning = format!("the cache {place} does not have everything: {error}");
+            self.build.resolver.reporter().event(Event::Warning(warning));
         }
         ended
     }

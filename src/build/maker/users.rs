@@ -1,19 +1,19 @@
 //! Whom tasks run as, asked before any of them runs.
 
-use super::{Result, Session};
+use super::{Maker, Result};
 use crate::build::BuildError;
 use crate::event::Event;
 use crate::op::{Step, WantedUser, users_wanted};
 use crate::target::facts::{FactsRequest, World};
 use crate::target::image::RequestError;
 
-impl Session<'_> {
+impl Maker<'_> {
     /// An error, before anything runs, if a task will run as a user whom nobody makes; a warning, if it may.
     pub(super) fn users(&mut self) -> Result<()> {
         let ahead = std::mem::take(&mut self.ahead);
         let steps: Vec<&Step> = ahead.iter().collect();
         let mut failed = None;
-        let (lowered, target) = (self.lowered, self.target()?);
+        let (lowered, target) = (self.build.lowered, self.stack.target()?);
         let wanted = users_wanted(&steps, lowered.developer.as_deref(), |path| {
             let exists = target.facts(at(path)).map(|world| world == World::Exists);
             exists.unwrap_or_else(|error| {
@@ -31,12 +31,12 @@ impl Session<'_> {
 
     fn is_there(&mut self, wanted: &WantedUser<'_>) -> Result<()> {
         let WantedUser { name, step, sure } = *wanted;
-        match self.target()?.identity(name) {
+        match self.stack.target()?.identity(name) {
             Ok(_) => return Ok(()),
             Err(RequestError::Failed { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let (name, task) = (self.lowered.secrets.mask(name), self.lowered.secrets.mask(&step.name));
+        let (name, task) = (self.build.lowered.secrets.mask(name), self.build.lowered.secrets.mask(&step.name));
         if sure {
             return Err(BuildError::User { name, task, file: step.file.clone(), line: step.line });
         }
@@ -44,7 +44,7 @@ impl Session<'_> {
         let warning = format!(
             "{place}: unless its `skip_if` holds, it will fail: no task before makes the user `{name}`; `--user {name}` does"
         );
-        self.resolver.reporter().event(Event::Warning(warning));
+        self.build.resolver.reporter().event(Event::Warning(warning));
         Ok(())
     }
 }

@@ -1,23 +1,21 @@
 //! A command of the user's in an image: `alloy run`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use layers::ids::Exchange;
 use layers::store::LayerBlob;
 
-use super::{Result, Session};
+use super::{Result, Stack};
 use crate::build::foreign::{self, Need};
 use crate::event::Event;
 use crate::image::{Image, config_env};
-use crate::plan::{Inputs, Lowered};
-use crate::resolve::{Base, Origin, Resolver};
+use crate::resolve::Resolver;
 use crate::sandbox::{Bind, Identity, Mode};
+use crate::target::Lent;
 use crate::target::request::Interactive;
-use crate::target::{DEFAULT_EPOCH, Lent};
 
-impl Session<'_> {
+impl Stack<'_> {
     /// Runs a command in an image. Gives its exit code and, with `keep`, what it changed. `begins` is called before the
     /// command does: from then on, without `keep`, nothing more is needed of the store but what is held.
     pub fn run_in(
@@ -28,29 +26,24 @@ impl Session<'_> {
         begins: impl FnOnce(),
     ) -> Result<(i32, Option<LayerBlob>)> {
         foreign::ensure(resolver, || Need::Command)?;
-        let mut base = Base { identity: image.identity, origin: Origin::Store, image: image.clone() };
-        let (compression, epoch) = (resolver.request.compression, DEFAULT_EPOCH);
-        let inputs = Inputs { base: image.identity, sources: BTreeMap::new(), compression, epoch };
-        let lowered = Lowered::default();
-        let mut session = Session::new(resolver, &mut base, Path::new("/"), &lowered, &inputs, 0);
+        let mut stack = Stack::of_image(resolver, image);
         let lent = Lent::to_any_image(|name| std::env::var(name).ok());
-        session.start(lent, &command.binds, command.keep_groups)?;
-        session.begin()?;
-        let ids = if command.as_caller { session.become_caller(&command)? } else { Exchange::default() };
+        stack.start(lent, &command.binds, command.keep_groups)?;
+        stack.begin()?;
+        let ids = if command.as_caller { stack.become_caller(&command)? } else { Exchange::default() };
         if !keep {
-            let trees = session.trees_with(&BTreeSet::new(), ids)?;
-            session.target()?.keep(&trees)?;
+            let trees = stack.trees_with(&BTreeSet::new(), ids)?;
+            stack.target()?.keep(&trees)?;
         }
         begins();
-        let target = session.target()?;
-        let code = target.run(command)?;
+        let code = stack.target()?.run(command)?;
         let kept = if keep {
-            target.commit(compression, epoch)?
+            stack.commit()?
         } else {
-            target.discard()?;
+            stack.target()?.discard()?;
             None
         };
-        session.finish()?;
+        stack.finish()?;
         Ok((code, kept))
     }
 

@@ -9,7 +9,7 @@ use layers::ids::Exchange;
 use layers::media_type::Descriptor;
 use layers::store::{StoreError, TreeNames};
 
-use super::{Result, Session};
+use super::{Result, Stack};
 use crate::build::BuildError;
 use crate::build::blobs::{ensure_blobs, lose};
 use crate::cache::elsewhere;
@@ -33,17 +33,12 @@ struct Below {
     of_base: Option<usize>,
 }
 
-impl Session<'_> {
-    /// The base, as messages name it.
-    fn base_name(&self) -> String {
-        if self.lowered.base.is_empty() { "the image".to_owned() } else { format!("the base {}", self.lowered.base) }
-    }
-
+impl Stack<'_> {
     /// All layers so far but `without`, lowest first.
     fn stack(&self, without: &BTreeSet<DiffId>) -> Vec<Below> {
         let base = self.base.image.layers.iter().enumerate();
         let base = base.map(|(at, layer)| (&layer.descriptor, layer.diff_id, Some(at)));
-        let made = self.made.iter().map(|standing| (&standing.blob.descriptor, standing.blob.diff_id, None));
+        let made = self.above.iter().map(|standing| (&standing.blob.descriptor, standing.blob.diff_id, None));
         let (mut chain, mut seen) = (None, BTreeSet::new());
         let all = base.chain(made).filter(|(_, diff_id, _)| !without.contains(diff_id));
         let below = |(blob, diff_id, of_base): (&Descriptor, DiffId, Option<usize>)| {
@@ -57,12 +52,12 @@ impl Session<'_> {
 
     /// Trees of all layers so far but `without`, topmost first; those that are missing are unpacked, those that cannot
     /// be are pulled.
-    pub(super) fn trees(&mut self, without: &BTreeSet<DiffId>) -> Result<Vec<String>> {
+    pub(in crate::build) fn trees(&mut self, without: &BTreeSet<DiffId>) -> Result<Vec<String>> {
         self.trees_with(without, Exchange::default())
     }
 
     /// The same, in which `ids` have changed places.
-    pub(super) fn trees_with(&mut self, without: &BTreeSet<DiffId>, ids: Exchange) -> Result<Vec<String>> {
+    pub(in crate::build) fn trees_with(&mut self, without: &BTreeSet<DiffId>, ids: Exchange) -> Result<Vec<String>> {
         let foreign = !matches!(self.base.origin, Origin::Archive(_));
         let store = self.resolver.store;
         let mut stack = self.stack(without);
@@ -79,7 +74,7 @@ impl Session<'_> {
             let of_base = below.of_base.filter(|_| foreign);
             if let Some(number) = of_base {
                 let layers = &self.base.image.layers;
-                image::verify_type(store, &self.base_name(), (number + 1, layers.len()), &layers[number])?;
+                image::verify_type(store, &self.name, (number + 1, layers.len()), &layers[number])?;
             }
             let foreign = of_base.is_some() || !elsewhere::places(store, &blob)?.is_empty();
             let verified = store.known_diff_id(&blob)? == Some(diff_id);
@@ -88,7 +83,7 @@ impl Session<'_> {
         if !wanted.is_empty() {
             let computed: Vec<(Digest, DiffId)> =
                 wanted.iter().filter(|one| !one.verified).map(|one| (one.blob, one.diff_id)).collect();
-            let of_base = of_base.then(|| self.base_name());
+            let of_base = of_base.then(|| self.name.clone());
             let Unpacked { absent: Absent { devices, attributes }, wrong } =
                 self.target()?.unpack(wanted).map_err(|error| match (error, of_base) {
                     (RequestError::Failed { message, hint }, Some(base)) => {
@@ -128,12 +123,12 @@ impl Session<'_> {
     }
 
     /// True if all layers so far lie there unpacked.
-    pub(super) fn is_unpacked(&self) -> bool {
+    pub(in crate::build) fn is_unpacked(&self) -> bool {
         self.stack(&BTreeSet::new()).iter().all(|below| below.tree.find(self.resolver.store).is_some())
     }
 
     /// The trees of those of `layers` that lie there unpacked.
-    pub(super) fn unpacked(&self, layers: &BTreeSet<DiffId>) -> Vec<(DiffId, String)> {
+    pub(in crate::build) fn unpacked(&self, layers: &BTreeSet<DiffId>) -> Vec<(DiffId, String)> {
         let stack = self.stack(&BTreeSet::new());
         let wanted = stack.iter().filter(|below| layers.contains(&below.diff_id));
         wanted.filter_map(|below| Some((below.diff_id, below.tree.find(self.resolver.store)?.to_owned()))).collect()
@@ -178,7 +173,7 @@ impl Session<'_> {
         let claimed = of_base.map(|at| (at + 1, layers[at].diff_id));
         match (reason, claimed) {
             (Wrong::DiffId(found), Some((number, claimed))) if !matches!(self.base.origin, Origin::Archive(_)) => {
-                let (what, count) = (self.base_name(), layers.len());
+                let (what, count) = (self.name.clone(), layers.len());
                 Ok(ImageError::DiffId { what, number, count, claimed, found }.into())
             }
             // The blob is another layer's, which may be wanted. What was said of it is not found any more, see `cache`.
@@ -188,7 +183,7 @@ impl Session<'_> {
             }
             (Wrong::Content(reason), claimed) => {
                 let archive = matches!(self.base.origin, Origin::Archive(_));
-                let (what, count) = (self.base_name(), layers.len());
+                let (what, count) = (self.name.clone(), layers.len());
                 match claimed.filter(|_| !archive) {
                     Some((number, _)) => {
                         // One that is damaged is put aside: fetched once more it may be a better one.

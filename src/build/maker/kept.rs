@@ -2,31 +2,31 @@
 
 use std::path::PathBuf;
 
-use super::{Result, Session};
+use super::{Maker, Result};
 use crate::event::{Event, listed_paths};
 use crate::plan::PlannedLayer;
 
 /// Names that are shown of what a task has left behind.
 const SHOWN: usize = 3;
 
-impl Session<'_> {
+impl Maker<'_> {
     /// Says what tasks have written that no image will have, and what the commands of tasks have left there.
     pub(super) fn tell_lost(&mut self, planned: &PlannedLayer) -> Result<()> {
-        let left = self.target()?.left()?;
+        let left = self.stack.target()?.left()?;
         for (task, lost) in left.lost {
             let paths = listed_paths(&lost, SHOWN);
             let warning = format!(
                 "{}: {task}: what is written to {paths} is in no image: that is made anew wherever one runs, or is a cache",
                 planned.name
             );
-            self.resolver.reporter().event(Event::Warning(self.lowered.secrets.mask(&warning)));
+            self.build.resolver.reporter().event(Event::Warning(self.build.lowered.secrets.mask(&warning)));
         }
         for (task, left) in left.passing {
-            let told = self.lowered.secrets.mask(&format!("{}: {task}: {}", planned.name, told_of(&left)));
+            let told = self.build.lowered.secrets.mask(&format!("{}: {task}: {}", planned.name, told_of(&left)));
             // Most of what commands leave in /tmp is rubbish.
             let is_command = planned.steps.iter().any(|step| step.runs_programs() && task == step.placed());
             let only_rubbish = is_command && left.iter().all(|path| path.starts_with("/tmp"));
-            self.resolver.reporter().event(if only_rubbish { Event::Note(told) } else { Event::Warning(told) });
+            self.build.resolver.reporter().event(if only_rubbish { Event::Note(told) } else { Event::Warning(told) });
         }
         Ok(())
     }

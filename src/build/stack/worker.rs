@@ -1,14 +1,14 @@
 //! The process that performs tasks: started when the first of them needs it.
 
-use super::{Result, Session};
+use super::{Result, Stack};
 use crate::event::Event;
 use crate::sandbox::Bind;
 use crate::target::Lent;
 use crate::target::image::{ImageTarget, RequestError};
 
-impl Session<'_> {
+impl Stack<'_> {
     /// The worker, started for tasks if it was not started before.
-    pub(super) fn target(&mut self) -> Result<&mut ImageTarget> {
+    pub(in crate::build) fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
             let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
             let logins = self.resolver.request.archive.logins();
@@ -20,14 +20,14 @@ impl Session<'_> {
     }
 
     /// An error if this machine does not let commands be run, before anything is fetched for them.
-    pub fn try_out(&mut self) -> Result<()> {
+    pub(in crate::build) fn try_out(&mut self) -> Result<()> {
         Ok(self.target()?.try_out()?)
     }
 
     /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls, with whose groups if
     /// `keep_groups`.
     pub(super) fn start(&mut self, lent: Lent, binds: &[Bind], keep_groups: bool) -> Result<()> {
-        let target = ImageTarget::start_lending(self.resolver.store, lent, self.inputs.epoch, binds, keep_groups)?;
+        let target = ImageTarget::start_lending(self.resolver.store, lent, self.written.epoch, binds, keep_groups)?;
         if let Some(why) = target.instead() {
             let note = format!("commands run without a user namespace, as in a plain container: {why}");
             self.resolver.reporter().event(Event::Note(note));

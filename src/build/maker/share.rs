@@ -4,19 +4,20 @@ use layers::digest::{ChainId, Digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Result, Session, Standing};
+use super::{Maker, Result};
 use crate::build::Hit;
+use crate::build::stack::Standing;
 use crate::build::team::Brought;
 use crate::build::uploads::Uploads;
 use crate::cache::{self, Entry, Known, LayerRecord, Place};
 use crate::plan::LayerKey;
 use crate::registry::Reference;
 
-impl Session<'_> {
+impl Maker<'_> {
     /// Sends layers from now on to the repositories of `references`, and with what is known of them to the team's caches,
     /// as soon as they are there. `brought` is what came from those.
     pub fn upload(&mut self, references: &[Reference], brought: Brought) {
-        self.uploads = Some(Uploads::new(self.resolver, references));
+        self.uploads = Some(Uploads::new(self.build.resolver, references));
         self.brought = brought;
     }
 
@@ -26,7 +27,7 @@ impl Session<'_> {
     }
 
     fn chain(&self) -> Option<ChainId> {
-        self.diff_ids().into_iter().fold(None, |chain, diff_id| Some(ChainId::extend(chain, diff_id)))
+        self.stack.diff_ids().into_iter().fold(None, |chain, diff_id| Some(ChainId::extend(chain, diff_id)))
     }
 
     /// The chain ID of the whole stack, if every layer was found to be what its image or its record says: here, or by
@@ -34,8 +35,8 @@ impl Session<'_> {
     /// of those is passed on to nobody. An archive's layer may never have been wanted: of it, its own record is enough.
     pub(super) fn proven_chain(&mut self, said: Option<ChainId>) -> Result<Option<ChainId>> {
         let chain = self.chain();
-        let base = self.base.image.layers.iter().map(|layer| (layer.descriptor.digest, layer.diff_id, false));
-        let made = self.made.iter().map(|Standing { blob, archive }| {
+        let base = self.stack.base().image.layers.iter().map(|layer| (layer.descriptor.digest, layer.diff_id, false));
+        let made = self.stack.above().iter().map(|Standing { blob, archive }| {
             let has_record = archive.is_some();
             (blob.descriptor.digest, blob.diff_id, has_record)
         });
@@ -44,7 +45,7 @@ impl Session<'_> {
             self.proven = stack.len();
         }
         while let Some((blob, diff_id, has_record)) = stack.get(self.proven) {
-            match self.resolver.store.known_diff_id(blob)? {
+            match self.build.resolver.store.known_diff_id(blob)? {
                 Some(known) if known == *diff_id => {}
                 None if *has_record => {}
                 _ => return Ok(None),
@@ -73,7 +74,7 @@ impl Session<'_> {
             return Ok(known);
         }
         let value = find(self)?;
-        cache::put(self.resolver.store, kind, &key.hex(), &value)?;
+        cache::put(self.build.resolver.store, kind, &key.hex(), &value)?;
         self.share_value(what, key, &value, None);
         Ok(value)
     }
@@ -85,11 +86,11 @@ impl Session<'_> {
         what: &'static str,
         key: Digest,
     ) -> Result<Option<T>> {
-        let store = self.resolver.store;
+        let store = self.build.resolver.store;
         let (value, place) = match cache::get::<T>(store, kind, &key.hex())? {
             Some(value) => (value, None),
             None => {
-                let Some((value, place)) = self.resolver.shared_value::<T>(what, key) else { return Ok(None) };
+                let Some((value, place)) = self.build.resolver.shared_value::<T>(what, key) else { return Ok(None) };
                 cache::put(store, kind, &key.hex(), &value)?;
                 (value, Some(place))
             }

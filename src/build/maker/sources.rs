@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use layers::digest::Digest;
 use tempfile::NamedTempFile;
 
-use super::{Result, Session};
+use super::{Maker, Result};
 use crate::build::BuildError;
 use crate::fetch::{Download, FetchError, Fetched, Wanted};
 use crate::op::{Source, Step};
@@ -14,7 +14,7 @@ use crate::resolve::{taken, taken_tree};
 /// Where each source of a step is.
 type Paths = Vec<(Source, PathBuf)>;
 
-impl Session<'_> {
+impl Maker<'_> {
     /// Where the sources of a step are, once they are there, and the copies of the blueprint's files among them, which
     /// are there as long as these are kept.
     pub(super) fn files(&mut self, step: &Step) -> Result<(Paths, Vec<NamedTempFile>)> {
@@ -25,7 +25,7 @@ impl Session<'_> {
                 Source::Local { path } | Source::Tree { path, .. } => {
                     let digest = self.inputs.sources.get(source);
                     let digest = digest.ok_or_else(|| BuildError::UnknownSource(source.clone()))?;
-                    let (store, directory) = (self.resolver.store, self.directory);
+                    let (store, directory) = (self.build.resolver.store, self.build.directory);
                     let copy = match source {
                         Source::Tree { excludes, .. } => taken_tree(store, directory, path, excludes, digest),
                         _ => taken(store, directory, path, digest),
@@ -38,15 +38,15 @@ impl Session<'_> {
                 Source::Url { url, sha256 } => {
                     let digest = sha256.or_else(|| self.inputs.sources.get(source).copied());
                     let pinned = digest.zip(step.package(source));
-                    let resolver = self.resolver;
+                    let resolver = self.build.resolver;
                     let fetched = resolver.or_kept(url, pinned, || self.fetched(source, url, digest));
                     match (fetched, step.deb(source)) {
                         (Ok(fetched), _) => {
                             if let Some(wanted) = Wanted::of(step, source) {
                                 let pinned = sha256.is_some();
-                                self.resolver.fetcher().is_a(wanted, url, &fetched, pinned).map_err(failed)?;
+                                self.build.resolver.fetcher().is_a(wanted, url, &fetched, pinned).map_err(failed)?;
                             }
-                            self.resolver.fetcher().path(&fetched.digest)
+                            self.build.resolver.fetcher().path(&fetched.digest)
                         }
                         (Err(error), Some(deb)) => return Err(BuildError::of_package(step, deb, error)),
                         (Err(error), None) => return Err(failed(error)),
@@ -69,6 +69,6 @@ impl Session<'_> {
             task.wait()??;
         }
         let download = Download { url: url.to_owned(), sha256, size: None, part_of: None };
-        self.resolver.runtime().block_on(self.resolver.fetcher().fetch(&download))
+        self.build.resolver.runtime().block_on(self.build.resolver.fetcher().fetch(&download))
     }
 }

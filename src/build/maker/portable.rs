@@ -7,40 +7,28 @@ use layers::digest::DiffId;
 use layers::portable::PortableError;
 use layers::store::layer_tree;
 
-use super::{Made, Result, Session, Standing};
+use super::{Made, Maker, Number, Result};
 use crate::build::archives::{Job, JobError, Ready};
+use crate::build::stack::Standing;
 use crate::build::{BuildError, Hit, TaskFailure};
 use crate::cache::Way;
-use crate::event::{Event, Id};
+use crate::event::Event;
 use crate::fetch::FetchError;
 use crate::plan::{Contents, Facts, PlannedLayer, PortableStep};
 use crate::target::TargetError;
 use crate::target::facts::{FactsRequest, World};
 use crate::target::not_created;
 
-impl Session<'_> {
+impl Maker<'_> {
     /// What it takes to make `planned` in a world like `facts`.
-    pub(super) fn job(
-        &self,
-        planned: &PlannedLayer,
-        facts: Facts,
-        index: usize,
-        count: usize,
-        forced: bool,
-    ) -> Option<Job> {
-        Job::new(self.resolver, planned, facts, self.inputs, self.directory, index, count, forced)
+    pub(super) fn job(&self, planned: &PlannedLayer, facts: Facts, number: Number) -> Option<Job> {
+        Job::new(&self.build, self.inputs, planned, facts, number)
     }
 
     /// Makes a layer of an archive; `None` if it has to be unpacked where it goes.
-    pub(super) fn portable(
-        &mut self,
-        planned: &PlannedLayer,
-        index: usize,
-        count: usize,
-        forced: bool,
-    ) -> Result<Option<(Made, Hit)>> {
+    pub(super) fn portable(&mut self, planned: &PlannedLayer, number: Number) -> Result<Option<(Made, Hit)>> {
         let Some(step) = &planned.portable else { return Ok(None) };
-        let (assumed, mut ready) = match self.ahead(planned, step, index, count, forced) {
+        let (assumed, mut ready) = match self.ahead(planned, step, number) {
             Some((facts, made)) => match made.map_err(|error| self.told(planned, error))? {
                 Some(ready) => (Some(facts), Some(ready)),
                 // It was tried.
@@ -51,9 +39,8 @@ impl Session<'_> {
         let tops = ready.as_ref().map(|(record, _)| record.tops.clone());
         let facts = match self.world(step, tops)? {
             World::Exists => {
-                let (id, name) = (Id::next(), planned.name.clone());
-                let reporter = self.resolver.reporter();
-                reporter.event(Event::LayerStarted { id, name, index, count });
+                let id = self.started(&planned.name, number);
+                let reporter = self.build.resolver.reporter();
                 let reason = format!("{} exists", step.creates.as_deref().unwrap_or_default());
                 let name = planned.steps.last().map(|step| step.name.clone()).unwrap_or_default();
                 reporter.event(Event::TaskSkipped { layer: id, name, reason });
@@ -64,17 +51,17 @@ impl Session<'_> {
             World::Facts(facts) => facts,
         };
         if assumed.as_ref() != Some(&facts) {
-            let job = self.job(planned, facts.clone(), index, count, forced);
+            let job = self.job(planned, facts.clone(), number);
             ready = job.map_or(Ok(None), |job| job.make_now()).map_err(|error| self.told(planned, error))?;
         }
         let Some((record, found)) = ready else { return Ok(None) };
         let hit = if found { self.hit(&record.preimage.key()) } else { Hit::Built };
         if let (false, Some(path), Some(task)) = (found, step.not_created(&record.tops), planned.steps.last()) {
             let warning = format!("{}: {}: {}", planned.name, task.name, not_created(path, None));
-            self.resolver.reporter().event(Event::Warning(self.lowered.secrets.mask(&warning)));
+            self.build.resolver.reporter().event(Event::Warning(self.build.lowered.secrets.mask(&warning)));
         }
         if found {
-            self.cached(planned, index, count, &hit, Some(&record.layer));
+            self.cached(planned, number, &hit, Some(&record.layer));
         }
         if let Some(uploads) = &mut self.uploads {
             let entry = record.entry();
@@ -90,13 +77,11 @@ impl Session<'_> {
         &mut self,
         planned: &PlannedLayer,
         step: &PortableStep,
-        index: usize,
-        count: usize,
-        forced: bool,
+        number: Number,
     ) -> Option<(Facts, std::result::Result<Option<Ready>, JobError>)> {
         self.archives.take(&planned.key).or_else(|| {
-            let facts = step.usual(self.lowered.image.user.as_deref())?;
-            let job = self.job(planned, facts.clone(), index, count, forced)?;
+            let facts = step.usual(self.build.lowered.image.user.as_deref())?;
+            let job = self.job(planned, facts.clone(), number)?;
             Some((facts, job.make_now()))
         })
     }
@@ -122,7 +107,8 @@ impl Session<'_> {
             }
         };
         let (message, hint) = error.failure();
-        let told = |step| self.resolver.told_of_archives(step, &self.inputs.sources, self.directory, &message);
+        let told =
+            |step| self.build.resolver.told_of_archives(step, &self.inputs.sources, self.build.directory, &message);
         let mut hints = match step.map(told).transpose() {
             Ok(hints) => hints.unwrap_or_default(),
             Err(error) => return error.into(),
@@ -134,7 +120,7 @@ impl Session<'_> {
             layer: planned.name.clone(),
             file,
             line,
-            message: self.lowered.secrets.mask(&message),
+            message: self.build.lowered.secrets.mask(&message),
             exit: None,
             output: Vec::new(),
             hints,
@@ -146,16 +132,16 @@ impl Session<'_> {
 
     /// What the world below is like for `step`. Archives below that do not matter to it are not unpacked for that.
     fn world(&mut self, step: &PortableStep, tops: Option<BTreeSet<OsString>>) -> Result<World> {
-        let store = self.resolver.store;
+        let store = self.build.resolver.store;
         let irrelevant = |standing: &&Standing| {
             store.tree(&layer_tree(standing.blob.diff_id)).is_none()
                 && standing.archive.as_ref().is_some_and(|contents| !contents.concerns(step, tops.as_ref()))
         };
         let without: BTreeSet<DiffId> =
-            self.made.iter().filter(irrelevant).map(|standing| standing.blob.diff_id).collect();
+            self.stack.above().iter().filter(irrelevant).map(|standing| standing.blob.diff_id).collect();
         let request = FactsRequest::of(step, tops);
-        let trees = self.trees(&without)?;
-        let target = self.target()?;
+        let trees = self.stack.trees(&without)?;
+        let target = self.stack.target()?;
         target.begin(trees, BTreeMap::new())?;
         let world = target.facts(request);
         target.discard()?;

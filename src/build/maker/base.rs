@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use layers::store::Lock;
 
-use super::{Result, Session, WRITING};
+use super::{Maker, Result, WRITING};
 use crate::build::foreign::{self, Need};
 use crate::build::{BuildError, layer};
 use crate::cache::{self, BasePreimage, LayerRecord, MadeOf, SUITE};
@@ -14,25 +14,26 @@ use crate::fetch::Transfer;
 use crate::plan::LayerKey;
 use crate::resolve::{FromArchive, Origin, ResolveError};
 
-impl Session<'_> {
+impl Maker<'_> {
     /// The lock of a layer, once no other build is making it.
     pub(super) fn alone(&self, key: &LayerKey, name: &str) -> Result<Lock> {
-        let (store, lock) = (self.resolver.store, format!("layer-{}", key.hex()));
+        let (store, lock) = (self.build.resolver.store, format!("layer-{}", key.hex()));
         if let Some(lock) = store.try_lock(&lock)? {
             return Ok(lock);
         }
-        let _wait = Wait::for_build(self.resolver.reporter(), name);
+        let _wait = Wait::for_build(self.build.resolver.reporter(), name);
         Ok(store.lock(&lock)?)
     }
 
-    /// Fills in the layer of a base that is made from packages, and makes it where it is missing.
-    pub fn base_layer(&mut self) -> Result<()> {
-        let Origin::Archive(from) = self.base.origin.clone() else { return Ok(()) };
-        if !self.base.image.layers.is_empty() {
+    /// Fills in the layer of a base that is made from packages, and makes it where it is missing; `found` layers of the
+    /// blueprint are there.
+    pub(in crate::build) fn base_layer(&mut self, found: usize) -> Result<()> {
+        let Origin::Archive(from) = self.stack.base().origin.clone() else { return Ok(()) };
+        if !self.stack.base().image.layers.is_empty() {
             return Ok(());
         }
-        let key = LayerKey::of_base(self.base.identity, self.inputs);
-        let store = self.resolver.store;
+        let key = LayerKey::of_base(self.stack.base().identity, self.inputs);
+        let store = self.build.resolver.store;
         let mut known = cache::find(store, &key)?;
         if known.is_none() {
             // Another build may be making the same one.
@@ -40,14 +41,14 @@ impl Session<'_> {
             known = cache::find(store, &key)?;
             if known.is_none() {
                 self.confirm(&from)?;
-                known = Some(self.assemble(&from.plan, &key)?);
+                known = Some(self.assemble(&from.plan, &key, found)?);
             }
         }
         let Some(known) = known else { return Ok(()) };
         if let (Some(uploads), Some(blob)) = (&mut self.uploads, &known.layer) {
             uploads.start(&blob.descriptor);
         }
-        self.base.image.layers.extend(known.layer.as_ref().map(layer));
+        self.stack.base_mut().image.layers.extend(known.layer.as_ref().map(layer));
         self.share(&key, &known);
         if !from.claimed {
             self.share_value(SUITE, from.releases, &from.plan, None);
@@ -60,48 +61,47 @@ impl Session<'_> {
         if !from.claimed {
             return Ok(());
         }
-        let confirmed = self.resolver.confirmed(&self.lowered.base)?;
-        if confirmed.identity == self.base.identity {
-            self.base.origin = confirmed.origin;
+        let confirmed = self.build.resolver.confirmed(&self.build.lowered.base)?;
+        if confirmed.identity == self.stack.base().identity {
+            self.stack.base_mut().origin = confirmed.origin;
             return Ok(());
         }
-        self.resolver.team().distrust(self.base.identity);
+        self.build.resolver.team().distrust(self.stack.base().identity);
         Err(BuildError::Claim { suite: from.plan.suite.clone() })
     }
 
-    fn assemble(&mut self, plan: &BasePlan, key: &LayerKey) -> Result<LayerRecord> {
+    fn assemble(&mut self, plan: &BasePlan, key: &LayerKey, found: usize) -> Result<LayerRecord> {
         let id = Id::next();
         let name = format!("deb:{}", plan.suite);
-        foreign::ensure(self.resolver, || Need::Base { reference: name.clone() })?;
-        self.resolver.reporter().event(Event::LayerStarted { id, name, index: 0, count: self.found });
-        let phase = |doing| self.resolver.reporter().event(Event::LayerPhase { layer: id, doing });
+        foreign::ensure(self.build.resolver, || Need::Base { reference: name.clone() })?;
+        self.build.resolver.reporter().event(Event::LayerStarted { id, name, index: 0, count: found });
+        let phase = |doing| self.build.resolver.reporter().event(Event::LayerPhase { layer: id, doing });
         phase("getting packages");
         let debs = self.debs(plan)?;
         phase("installing packages");
-        let (compression, epoch) = (self.inputs.compression, self.inputs.epoch);
-        let target = self.target()?;
+        let target = self.stack.target()?;
         target.begin_base()?;
         target.assemble(plan, debs)?;
         phase(WRITING);
-        let blob = target.commit(compression, epoch)?;
+        let blob = self.stack.commit()?;
         self.written(blob.as_ref())?;
         self.ended(id, "built", blob.as_ref());
-        let preimage = MadeOf::Packages(BasePreimage::new(self.base.identity, self.inputs));
+        let preimage = MadeOf::Packages(BasePreimage::new(self.stack.base().identity, self.inputs));
         let name = cache::BASE.to_owned();
         let record = LayerRecord { name, layer: blob, archive: None, way: None, preimage, output: None, chain: None };
-        cache::keep(self.resolver.store, key, &record)?;
+        cache::keep(self.build.resolver.store, key, &record)?;
         Ok(record)
     }
 
     /// All packages, shown as one transfer.
     fn debs(&self, plan: &BasePlan) -> Result<Vec<PathBuf>> {
-        let fetcher = self.resolver.fetcher();
+        let fetcher = self.build.resolver.fetcher();
         let total = plan.packages.iter().fold(0, |sum: u64, package| sum.saturating_add(package.size));
         let missing = plan.packages.iter().any(|package| !fetcher.have(&package.sha256));
         let name = format!("{} packages", plan.packages.len());
         let transfer = missing.then(|| Transfer::start(fetcher.reporter(), name, Some(total)));
         let packages = plan.packages.iter().map(|package| (package.url.clone(), package.sha256, package.size));
-        let paths = self.resolver.pinned(packages, transfer.as_ref());
+        let paths = self.build.resolver.pinned(packages, transfer.as_ref());
         Ok(paths.map_err(|error| match error {
             ResolveError::Fetch(error) => DebianError::from(error).into(),
             error => error,

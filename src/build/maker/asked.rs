@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Result, Session};
+use super::{Maker, Result};
 use crate::build::BuildError;
 use crate::build::closures::{Found, crate_of};
 use crate::event::{Event, Id};
@@ -18,7 +18,7 @@ mod python;
 const NO_TOKEN: &str =
     "it has no Cargo.lock, and its registry answers nobody without a token, which alloy lends to no cargo";
 
-impl Session<'_> {
+impl Maker<'_> {
     /// Asks for `task`, of `layer`, pins the files that it comes to, and installs them, so that it is known that they
     /// are all that it takes. The task of the layer is then locked. The layer is open still where that fails.
     pub(super) fn asked(&mut self, layer: &mut LoweredLayer, task: &LanguageTask, id: Id) -> Result<Found> {
@@ -27,7 +27,7 @@ impl Session<'_> {
         let (language, mut ask) = (wanted.language, wanted.ask.clone());
         let mut top = None;
         if language == Language::Rust {
-            match crate_of(self.resolver, task, step)? {
+            match crate_of(self.build.resolver, task, step)? {
                 // cargo, which is to ask for what the crate is built of, has no token.
                 Ok(found) if found.for_members => return Ok(Found::Nothing(NO_TOKEN.to_owned())),
                 Ok(found) => top = Some(found),
@@ -44,7 +44,7 @@ impl Session<'_> {
         let name = format!("what {} installs", task.key);
         let ask = Step { name, guards: Guards::default(), offline: false, ops: ask, wanted: None, ..step.clone() };
         let failed = self.tried(&ask, &layer.name, id)?;
-        let seen = if failed.is_none() { self.target()?.look(PathBuf::from(ASKED))? } else { Vec::new() };
+        let seen = if failed.is_none() { self.stack.target()?.look(PathBuf::from(ASKED))? } else { Vec::new() };
         let remove = vec![Op::Remove { path: ASKED.to_owned() }];
         self.done(&Step { name: "tidying up".into(), ops: remove, ..Step::default() }, &layer.name, id)?;
         if let Some(failure) = failed {
@@ -52,7 +52,7 @@ impl Session<'_> {
         }
         let found = match language {
             Language::Python => python::found(&seen),
-            Language::Npm => npm::found(&seen, self.resolver.platform.debian_arch()),
+            Language::Npm => npm::found(&seen, self.build.resolver.platform.debian_arch()),
             Language::Rust => {
                 let lockfile = seen.iter().find(|file| file.name == "Cargo.lock").and_then(|file| file.text.as_deref());
                 let found = top.as_ref().zip(lockfile).map(|(top, lockfile)| top.all(lockfile));
@@ -68,10 +68,10 @@ impl Session<'_> {
             Err(why) => return Ok(Found::Nothing(why)),
         };
         let builds = language == Language::Python && asked.iter().any(Asked::is_built);
-        let files = self.resolver.pin_packages(&layer.steps[task.step], asked)?;
+        let files = self.build.resolver.pin_packages(&layer.steps[task.step], asked)?;
         if files.is_empty() {
             let note = format!("{}: what it asks for is there already: nothing of it is pinned", task.key);
-            self.resolver.reporter().event(Event::Note(note));
+            self.build.resolver.reporter().event(Event::Note(note));
         }
         let mut pin = PackagesPin { packages: task.asked.clone(), network: false, files };
         let free = layer.steps[task.step].clone();
@@ -87,7 +87,7 @@ impl Session<'_> {
             return Err(BuildError::Task { failure, partial: None });
         }
         let note = "what builds its packages is not all pinned, and is taken from the network";
-        self.resolver.reporter().event(Event::Note(format!("{}: {note}", task.key)));
+        self.build.resolver.reporter().event(Event::Note(format!("{}: {note}", task.key)));
         pin.network = true;
         layer.steps[task.step] = free;
         task.lock(std::slice::from_mut(layer), &pin);

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Result, Session};
+use super::{Result, Stack};
 use crate::build::foreign::{self, Need};
 use crate::event::Event;
 
 /// So many lines of what profiles say are told.
 const TOLD: usize = 5;
 
-impl Session<'_> {
+impl Stack<'_> {
     /// What a login shell of `user` changes of `env`.
-    pub fn login_environment(&mut self, user: &str, env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    pub(in crate::build) fn login_environment(
+        &mut self,
+        user: &str,
+        env: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>> {
         let (resolver, trees) = (self.resolver, self.trees(&BTreeSet::new())?);
         let target = self.target()?;
         // What this machine lends is no part of the image, however a profile spells it.

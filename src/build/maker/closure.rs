@@ -1,6 +1,6 @@
 //! Pinned packages: what would be installed at the point where a task runs.
 
-use super::{Result, Session};
+use super::{Maker, Number, Result};
 use crate::build::closures::{Found, Open, Without};
 use crate::build::foreign::{self, Need};
 use crate::build::output::Lines;
@@ -14,8 +14,8 @@ use crate::target::image::RequestError;
 /// What became of a layer that nothing is kept of.
 const ASKED: &str = "asked";
 
-impl Session<'_> {
-    /// Asks on top of everything so far for each of `tasks`, all of `layer`, one of `count`, in their order. What comes
+impl Maker<'_> {
+    /// Asks on top of everything so far for each of `tasks`, all of `layer`, in their order. What comes
     /// before the last of them in the layer is performed for it, with what was pinned on the way, and kept nowhere. Those
     /// behind one that fails are asked without it, so that all are told at once; but what apt could not be asked for may
     /// be what the others are asked with. What is found until something else fails is in `closures`.
@@ -23,23 +23,23 @@ impl Session<'_> {
         &mut self,
         layer: &LoweredLayer,
         tasks: &[Open],
-        count: usize,
         closures: &mut Vec<Found>,
         without: &Without,
     ) -> Result<()> {
         if let Some(need) = layer.steps.iter().find_map(Need::of) {
-            foreign::ensure(self.resolver, || need)?;
+            foreign::ensure(self.build.resolver, || need)?;
         }
         let last = tasks.last().map_or(0, |task| task.place().1);
-        ensure_agent(self.resolver.ssh(), &layer.steps[..last])?;
-        let index = tasks.first().map_or(0, |task| task.place().0) + 1;
+        ensure_agent(self.build.resolver.ssh(), &layer.steps[..last])?;
+        let number = Number {
+            index: tasks.first().map_or(0, |task| task.place().0) + 1,
+            count: self.build.lowered.layers.len(),
+        };
         let mut layer = [layer.clone()];
         let (mut next, mut without_apt) = (0, without.apt);
         self.begin()?;
-        let id = Id::next();
         // What its tasks print is shown as that of a layer that is built.
-        let name = format!("what {} installs", layer[0].name);
-        self.resolver.reporter().event(Event::LayerStarted { id, name, index, count });
+        let id = self.started(&format!("what {} installs", layer[0].name), number);
         for (number, task) in tasks.iter().enumerate() {
             if without_apt && tasks[number..].iter().all(Open::is_of_language) {
                 // What stands between them is performed for nobody.
@@ -68,19 +68,19 @@ impl Session<'_> {
             next += usize::from(installed || matches!(found, Found::Failed(_) | Found::Unasked));
             closures.push(found);
         }
-        self.target()?.discard()?;
+        self.stack.target()?.discard()?;
         self.ended(id, ASKED, None);
         Ok(())
     }
 
     fn closure(&mut self, task: &AptTask, step: &Step, id: Id) -> Result<Closure> {
         let (files, _copies) = self.files(step)?;
-        let reporter = self.resolver.reporter();
+        let reporter = self.build.resolver.reporter();
         reporter.event(Event::TaskStarted { layer: id, name: format!("what {} installs", task.key) });
-        let mut lines = Lines::new(reporter, &self.lowered.secrets, id);
+        let mut lines = Lines::new(reporter, &self.build.lowered.secrets, id);
         let debs: Vec<Source> = task.debs.iter().map(|(source, _)| source.clone()).collect();
         let closure =
-            self.target()?.closure((&task.packages, &debs), task.recommends, files, |piece| lines.take(&piece));
+            self.stack.target()?.closure((&task.packages, &debs), task.recommends, files, |piece| lines.take(&piece));
         let output = lines.finish();
         let (message, hint) = match closure {
             Ok(closure) => {
@@ -90,7 +90,7 @@ impl Session<'_> {
             Err(RequestError::Failed { message, hint }) => (message, hint),
             Err(error) => return Err(error.into()),
         };
-        let mut failure = TaskFailure::of(step, &task.key, self.lowered.secrets.mask(&message), output);
+        let mut failure = TaskFailure::of(step, &task.key, self.build.lowered.secrets.mask(&message), output);
         failure.hints.extend(hint);
         Err(BuildError::Task { failure: Box::new(failure), partial: None })
     }

@@ -10,7 +10,6 @@ use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::inputs::Prepared;
 use super::interrupt::{self, CtrlC};
-use super::named;
 use super::ui;
 use crate::attest::{self, Statement};
 use crate::build::{self, Built};
@@ -179,7 +178,7 @@ pub(super) fn show(which: Which, args: &DocumentArgs, global: &Global) -> Result
     let platform = args.platform.clone().unwrap_or_else(Platform::of_this_machine);
     let request = Request::new(&context, platform);
     let resolver = request.resolver(&context);
-    let found = match named::find(&context, &args.image) {
+    let found = match image::named(&context.store, &args.image) {
         Err(_) if name.names_registry() => None,
         found => Some(found?),
     };

@@ -10,14 +10,13 @@ use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::inputs;
 use super::interrupt::{self, CtrlC};
-use super::named;
 use super::place::PlaceArgs;
 use super::ui::{self, Format};
 use crate::blueprint::Blueprint;
 use crate::build::ensure_blobs;
 use crate::context::Context;
 use crate::event::listed;
-use crate::image::{BaseRef, Image, Manifest};
+use crate::image::{self, BaseRef, Image, Manifest};
 use crate::install::drift::{self, Drift, Finding, Subject, Undone, thousands, together};
 use crate::install::state::{Left, StateFile};
 use crate::op::Secrets;
@@ -102,14 +101,14 @@ fn hide_secrets(blueprint: Option<&Blueprint>) -> Result<(), CommandError> {
 /// The image of that name, the layers of its blueprint in the store.
 fn image(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Image, CommandError> {
     let elsewhere = match text.parse::<BaseRef>() {
-        Ok(BaseRef::Registry(name)) => name.names_registry() && crate::image::local(&context.store, text)?.is_none(),
+        Ok(BaseRef::Registry(name)) => name.names_registry() && image::local(&context.store, text)?.is_none(),
         Ok(BaseRef::Local(_) | BaseRef::Oci(_) | BaseRef::OciArchive(_) | BaseRef::DockerArchive(_)) => true,
         Ok(BaseRef::Deb { .. } | BaseRef::Rootfs(_) | BaseRef::Scratch) | Err(_) => false,
     };
     let image = if elsewhere {
         resolver.base(text)?.image
     } else {
-        let local = named::find(context, text)?;
+        let local = image::named(&context.store, text)?;
         let local = local.select(None)?;
         let damaged = |error: &dyn std::error::Error| {
             CommandError::new(Kind::Failed, format!("{} is damaged: {error}", local.name))

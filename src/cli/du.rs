@@ -8,7 +8,7 @@ use serde_json::json;
 use super::build::is_failed;
 use super::context::{self, Global, store_path};
 use super::error::CommandError;
-use super::prune::{Found, StoreKind, children, is_json, size};
+use super::prune::{Found, StoreKind, children, size};
 use super::ui::{self, Format};
 use crate::context::Context;
 use crate::event::Event;
@@ -95,7 +95,7 @@ fn rows(context: &Context, at_work: bool) -> Result<Vec<Row>, CommandError> {
         let row = match needed.layers.get(&digest) {
             Some(1) => &mut single,
             Some(_) => &mut shared,
-            None if is_json(&path) => &mut json,
+            None if image::is_json(&path) => &mut json,
             None => &mut unused,
         };
         *row = (row.0 + 1, row.1 + size(&path));

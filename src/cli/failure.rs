@@ -1,6 +1,7 @@
 //! Errors of the parts as failures of a command: kind, text, hints.
 
 mod manifest;
+mod named;
 mod store;
 mod task;
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::context::{self, Global};
 use super::error::CommandError;
-use super::named;
 use super::ui::{self, Format};
+use crate::cache::elsewhere;
 use crate::context::{Context, now};
 use crate::event::Event;
 use crate::image::{self, Local, LocalImage, Manifest};
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let mut all: Vec<(Local, bool)> = locals.into_iter().map(|local| (local, true)).collect();
     if args.all || filters.dangling() == Some(true) {
         let named: Vec<&Local> = all.iter().map(|(local, _)| local).collect();
-        let nameless = named::nameless_of(&context.store, &named)?;
+        let nameless = image::nameless(&context.store, &named, |layer| elsewhere::reachable(&context.store, layer))?;
         all.extend(nameless.into_iter().map(|local| (local, false)));
     }
     all.retain(|(local, has_name)| filters.take(&context, local, *has_name));

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use super::context::{self, Global};
 use super::error::{CommandError, Kind};
-use super::named::find;
 use super::ui;
 use crate::context::Context;
-use crate::image::{Local, LocalImage, Manifest};
+use crate::image::{self, Local, LocalImage, Manifest};
 use crate::plan::Platform;
 
 /// Shows the manifest and config of an image in the store as JSON
@@ -26,7 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let context = context::reading(global, None)?;
-    let local = find(&context, &args.image)?;
+    let local = image::named(&context.store, &args.image)?;
     let value = match (&local, &args.platform) {
         (Local::Index(index), None) => {
             let images = index.images.iter().map(|image| of(&context, image)).collect::<Result<Vec<_>, _>>()?;

@@ -40,7 +40,6 @@ mod logout;
 mod man;
 mod manifest;
 mod meant;
-mod named;
 mod outdated;
 mod password;
 mod place;

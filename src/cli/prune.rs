@@ -14,7 +14,6 @@ use super::build::is_failed;
 use super::context::{self, Global, open_store, store_path};
 use super::error::{CommandError, Kind};
 use super::interrupt::{self, CtrlC};
-use super::named;
 use super::ui;
 use crate::context::{Context, now};
 use crate::event::{Event, Reporter};
@@ -27,7 +26,7 @@ mod needed;
 mod wanted;
 
 use delete::Deleted;
-pub(super) use found::{Found, children, is_json, size};
+pub(super) use found::{Found, children, size};
 pub(super) use needed::Needed;
 use needed::Unknown;
 pub(super) use wanted::StoreKind;
@@ -110,7 +109,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         if strange.iter().any(|strange| strange.is(&name)) {
             given.insert(name);
         } else {
-            given.extend(named::names(&context, text)?);
+            given.extend(image::names(store, text)?);
         }
     }
     let (wanted, total) = (args.wanted(), size(store.root()));

@@ -13,7 +13,6 @@ use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
 use super::image_name::not_reserved;
 use super::interrupt::{self, CtrlC};
-use super::named::{platform, read};
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::{Place, elsewhere};
@@ -134,7 +133,7 @@ fn find(args: &Args, context: &Context, resolver: &Resolver<'_>, reference: &Ref
         }
         return Ok(Found { local: Local::Image(found), whole: true });
     }
-    let index: Index = read(&context.store, &name, &descriptor.digest).map_err(sent)?;
+    let index: Index = image::read_document(&context.store, &name, &descriptor.digest).map_err(sent)?;
     let is_image = |entry: &&IndexEntry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown");
     let all: Vec<&IndexEntry> = index.manifests.iter().filter(is_image).collect();
     if all.len() > MOST {
@@ -218,7 +217,7 @@ pub(super) fn fetched(
         return Err(CommandError::new(Kind::Network, message).hint(hint));
     }
     context.runtime.block_on(client.document(&manifest.config))?;
-    let platform = platform(&context.store, name, &manifest).map_err(sent)?;
+    let platform = image::platform_of(&context.store, name, &manifest).map_err(sent)?;
     for LayerEntry { descriptor, urls } in manifest.layers.iter().filter(|it| !context.store.holds(&it.descriptor)) {
         elsewhere::note(&context.store, &descriptor.digest, &Place::beside(reference))?;
         if image::is_foreign(&descriptor.media_type) {
@@ -264,7 +263,7 @@ fn layers(
     let mut images = Vec::new();
     let sent = |error: ImageError| error.sent::<CommandError>(local.name());
     for image in local.images() {
-        let manifest: Manifest = read(store, &image.name, &image.manifest.digest).map_err(sent)?;
+        let manifest: Manifest = image::read_document(store, &image.name, &image.manifest.digest).map_err(sent)?;
         let config = store.read_blob(&manifest.config.digest, image::JSON_LIMIT)?;
         images.push(Image::new(&image.name, image.manifest.digest, &manifest, &config).map_err(sent)?);
     }

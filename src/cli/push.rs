@@ -11,13 +11,11 @@ use tokio::try_join;
 
 use super::context::{self, Global, RegistryArgs};
 use super::error::{CommandError, Kind};
-use super::image_name::{image_name, not_reserved};
+use super::image_name::image_name;
 use super::interrupt::{self, CtrlC};
-use super::named;
 use super::ui;
 use crate::build::ensure_blobs;
 use crate::cache::elsewhere;
-use crate::context::Context;
 use crate::event::Event;
 use crate::fetch::FetchError;
 use crate::image::{self, LayerEntry, Local, LocalImage, Manifest};
@@ -81,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let attach = args.attach.read()?;
     let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
-    let image = named::find(&context, &args.image)?;
+    let image = image::named(&context.store, &args.image)?;
     let request = Request::new(&context, Platform::of_this_machine());
     let resolver = request.resolver(&context);
     push(&resolver, &image, &destination, &attach)?;
@@ -92,30 +90,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     drop(context);
     outln!("{destination}@{}", image.descriptor().digest);
     Ok(ExitCode::SUCCESS)
-}
-
-/// What that name stands for in the store.
-pub(super) fn find(context: &Context, reference: &Reference) -> Result<Local, CommandError> {
-    let name = reference.to_string();
-    match image::local(&context.store, &name)? {
-        Some(image) => Ok(image),
-        None => {
-            let known: Vec<String> =
-                image::locals(&context.store)?.into_iter().map(|image| image.name().to_owned()).collect();
-            let error = CommandError::new(Kind::Failed, format!("there is no image `{name}` in the store"));
-            let error = match crate::yaml::nearest(&name, known.iter().map(String::as_str)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint("`alloy images` lists those that are there"),
-            };
-            let pull = format!("alloy pull {name}");
-            Err(match reference.names_registry() {
-                true => error.hint(format!("pull it: {pull}")),
-                // No image that is pulled would get that name.
-                false if not_reserved(reference).is_err() => error,
-                false => error.hint(format!("of Docker Hub, pull it: {pull}")),
-            })
-        }
-    }
 }
 
 /// Pushes what the registry does not have and what goes with it. The tag is moved last, when all is there.

@@ -15,7 +15,6 @@ use super::heal;
 use super::image_name::image_name;
 use super::inputs::NetworkMode;
 use super::interrupt::{self, CtrlC};
-use super::named::find;
 use crate::build::{BuildError, Stack, ensure_blobs};
 use crate::context::now;
 use crate::image::{self, Image, Local, LocalImage, Manifest, config_env};
@@ -102,7 +101,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     let context = context::open(global, Some(&args.registry))?;
     interrupt::obey(&context.runtime, CtrlC::Theirs)?;
-    let found = find(&context, &args.image)?;
+    let found = image::named(&context.store, &args.image)?;
     let name = found.name();
     let local = found.select(args.platform.as_ref())?;
     let keeps = args.rw.is_some();

@@ -7,7 +7,6 @@ use clap::Args as ClapArgs;
 use super::context::{self, Global};
 use super::error::CommandError;
 use super::image_name::image_name;
-use super::named;
 use crate::context::now;
 use crate::image;
 
@@ -41,7 +40,7 @@ pub(super) struct UntagArgs {
 pub(super) fn tag(args: &TagArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let names = args.names.iter().map(|name| image_name(name)).collect::<Result<Vec<_>, _>>()?;
     let context = context::open(global, None)?;
-    let found = named::find(&context, &args.image)?;
+    let found = image::named(&context.store, &args.image)?;
     let digest = found.descriptor().digest;
     let moment = image::now_exactly();
     for name in names {
@@ -54,7 +53,7 @@ pub(super) fn tag(args: &TagArgs, global: &Global) -> Result<ExitCode, CommandEr
 pub(super) fn untag(args: &UntagArgs, global: &Global) -> Result<ExitCode, CommandError> {
     let context = context::open(global, None)?;
     // All of them are there, or none is taken away.
-    let names = args.images.iter().map(|text| named::names(&context, text)).collect::<Result<Vec<_>, _>>()?;
+    let names = args.images.iter().map(|text| image::names(&context.store, text)).collect::<Result<Vec<_>, _>>()?;
     for name in names.into_iter().flatten() {
         image::forget(&context.store, &name)?;
         outln!("{name}");

@@ -10,13 +10,12 @@ use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
-use super::named::{find, read};
 use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::build::{Build, LookInside, NoCache, Options, Resolved, Verdict};
 use crate::context::Context;
 use crate::event::Event;
-use crate::image::{BuiltFrom, LocalImage, Manifest};
+use crate::image::{self, BuiltFrom, LocalImage, Manifest};
 use crate::plan::Platform;
 
 mod report;
@@ -137,8 +136,8 @@ fn is_blueprint(given: &Path) -> bool {
 
 /// The image that was asked for, for each platform or those asked for, and what each was built from.
 fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>, CommandError> {
-    let local = find(context, &args.inputs.directory.to_string_lossy())
-        .map_err(|error| error.hint("or name a directory with a manifest.yml"))?;
+    let local = image::named(&context.store, &args.inputs.directory.to_string_lossy())
+        .map_err(|error| CommandError::from(error).hint("or name a directory with a manifest.yml"))?;
     let name = local.name();
     let images: Vec<&LocalImage> = match args.inputs.platform.as_slice() {
         [] => local.images().iter().collect(),
@@ -163,8 +162,8 @@ fn images(args: &Args, context: &Context) -> Result<Vec<(LocalImage, BuiltFrom)>
 /// True if a command's changes are a layer of it.
 fn was_changed(context: &Context, image: &LocalImage) -> bool {
     let config = || -> Result<serde_json::Value, CommandError> {
-        let manifest: Manifest = read(&context.store, &image.name, &image.manifest.digest)?;
-        Ok(read(&context.store, &image.name, &manifest.config.digest)?)
+        let manifest: Manifest = image::read_document(&context.store, &image.name, &image.manifest.digest)?;
+        Ok(image::read_document(&context.store, &image.name, &manifest.config.digest)?)
     };
     let made = |config: serde_json::Value| {
         config["history"].as_array().is_some_and(|all| all.iter().any(|one| one["created_by"] == "alloy run"))

@@ -75,6 +75,13 @@ pub fn read_at_most(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// True for manifests, configs and documents in a store: layers do not begin so.
+pub fn is_json(path: &Path) -> bool {
+    let mut first = [0];
+    let read = layers::regular::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == *b"{"
+}
+
 /// What an archive may come to before all of the disk is full of it.
 pub struct Room {
     limit: u64,

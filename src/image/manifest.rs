@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use layers::digest::{DiffId, Digest};
 use layers::media_type::Descriptor;
 use layers::path::shown;
+use layers::store::Store;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -153,6 +155,35 @@ impl Image {
 /// Reads an image config.
 pub fn read_config(what: &str, bytes: &[u8]) -> Result<Value, ImageError> {
     serde_json::from_slice(bytes).map_err(|error| ImageError::invalid(what, format!("its config is not JSON: {error}")))
+}
+
+/// Bytes of a manifest, an index or a config of the store.
+const LIMIT: u64 = 16 << 20;
+
+/// The manifest, index or config of that digest, which the store has. `what` is what errors call it.
+pub fn read_document<T: DeserializeOwned>(store: &Store, what: &str, digest: &Digest) -> Result<T, ImageError> {
+    let bytes = store.read_blob(digest, LIMIT)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ImageError::invalid(what, format!("its manifest cannot be read: {error}")))
+}
+
+/// What the config of an image of the store says that it runs on.
+pub fn platform_of(store: &Store, what: &str, manifest: &Manifest) -> Result<Platform, ImageError> {
+    let config = read_config(what, &store.read_blob(&manifest.config.digest, LIMIT)?)?;
+    let field = |name: &str| config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    // As Go names them: what else stands there would be shown, and handed on.
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    match (field("os"), field("architecture")) {
+        (Some(os), Some(architecture))
+            if [Some(&os), Some(&architecture), field("variant").as_ref()]
+                .into_iter()
+                .flatten()
+                .all(|text| is_name(text)) =>
+        {
+            Ok(Platform { os, architecture, variant: field("variant") })
+        }
+        _ => Err(ImageError::invalid(what, NO_PLATFORM)),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::super::amount::{Age, age};
 use super::super::error::CommandError;
-use super::super::named::find;
 use crate::context::Context;
 use crate::image::{self, Local, LocalImage, Manifest};
 
@@ -110,12 +109,12 @@ impl Filters {
             match filter {
                 Filter::Reference(pattern) => filters.names.push(pattern.clone()),
                 Filter::Before(image) => {
-                    let image = find(context, image)?;
+                    let image = image::named(&context.store, image)?;
                     filters.themselves.push(image.descriptor().digest);
                     filters.before = earlier(filters.before, image.named_at());
                 }
                 Filter::Since(image) => {
-                    let image = find(context, image)?;
+                    let image = image::named(&context.store, image)?;
                     filters.themselves.push(image.descriptor().digest);
                     let at = image.named_at();
                     filters.since = Some(filters.since.map_or(at, |known| known.max(at)));

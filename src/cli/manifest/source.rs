@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use layers::media_type;
 
 use crate::cli::error::{CommandError, Kind};
-use crate::cli::named::{self, platform, read};
 use crate::cli::pull::{MOST, fetched};
 use crate::context::Context;
-use crate::image::{ImageError, Index, IndexEntry, LocalImage, Manifest};
+use crate::image::{self, ImageError, Index, IndexEntry, LocalImage, Manifest};
 use crate::registry::Reference;
 use crate::resolve::Resolver;
 
@@ -38,14 +37,14 @@ impl Joined {
 /// The images that `text` stands for: of an index all that it lists.
 pub(super) fn find(context: &Context, resolver: &Resolver<'_>, text: &str) -> Result<Vec<Joined>, CommandError> {
     let reference: Reference = text.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    let local = match named::find(context, text) {
+    let local = match image::named(&context.store, text) {
         Ok(local) => local,
         Err(_) if reference.names_registry() => return remote(context, resolver, text, &reference),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let images = local.images().iter().map(|image| {
-        let manifest: Manifest = read(&context.store, text, &image.manifest.digest)?;
-        let platform = platform(&context.store, text, &manifest)?;
+        let manifest: Manifest = image::read_document(&context.store, text, &image.manifest.digest)?;
+        let platform = image::platform_of(&context.store, text, &manifest)?;
         let image = LocalImage { platform, ..image.clone() };
         Ok(Joined { named: text.to_owned(), place: "the store", image, annotations: BTreeMap::new() })
     });
@@ -63,7 +62,7 @@ fn remote(
     let (descriptor, _) = get(&reference.manifest())?;
     let mut entries = vec![IndexEntry { descriptor, platform: None, annotations: BTreeMap::new() }];
     if media_type::is_index(&entries[0].descriptor.media_type) {
-        entries = read::<Index>(&context.store, text, &entries[0].descriptor.digest)?.manifests;
+        entries = image::read_document::<Index>(&context.store, text, &entries[0].descriptor.digest)?.manifests;
         if entries.len() > MOST {
             let message = format!("it lists {} images; alloy joins up to {MOST} of an index", entries.len());
             return Err(ImageError::invalid(text, message).sent(text));

@@ -1,7 +1,6 @@
 //! What is in the store, and what of it no image needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -76,7 +75,7 @@ impl Found {
         for digest in store.blobs()?.into_iter().filter(|digest| !needed.blobs.contains(digest)) {
             let path = store.blob_path(&digest);
             let at = store.last_used(&path).max(used.get(&digest).copied().unwrap_or(SystemTime::UNIX_EPOCH));
-            let kind = if is_json(&path) { StoreKind::Images } else { StoreKind::Layers };
+            let kind = if image::is_json(&path) { StoreKind::Images } else { StoreKind::Layers };
             items.push(Item { kind, what: What::Blob(digest), used: at, bytes: size(&path) });
         }
         let busy = store.used_trees()?;
@@ -203,13 +202,6 @@ impl Item {
     pub(super) fn blob(&self) -> Option<Digest> {
         if let What::Blob(digest) = &self.what { Some(*digest) } else { None }
     }
-}
-
-/// True for manifests, configs and documents; layers do not begin so.
-pub(in crate::cli) fn is_json(path: &Path) -> bool {
-    let mut first = [0];
-    let read = layers::regular::open(path).and_then(|mut file| file.read_exact(&mut first));
-    read.is_ok() && first == *b"{"
 }
 
 /// An unfinished download, or what the server said of it, that is old, and its key.

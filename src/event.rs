@@ -1,8 +1,12 @@
 //! What happens during a build, as values: everything that works reports here, only `cli::ui` prints.
 
+mod text;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use text::{age, bytes, count, duration};
 
 /// Ties the events of one transfer or one layer together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

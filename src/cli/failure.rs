@@ -2,6 +2,7 @@
 
 mod manifest;
 mod named;
+mod push;
 mod store;
 mod task;
 

@@ -5,6 +5,7 @@ pub mod ui;
 
 mod actions;
 mod amount;
+mod attach;
 mod build;
 mod cache;
 mod catalog;

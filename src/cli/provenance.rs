@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::context::Global;
-use super::documents::{DocumentArgs, Which, show};
+use super::documents::{DocumentArgs, show};
 use super::error::CommandError;
+use crate::documents::Which;
 
 /// Prints what an image was made from: an in-toto statement with SLSA provenance
 ///

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::context::Global;
-use super::documents::{DocumentArgs, Which, show};
+use super::documents::{DocumentArgs, show};
 use super::error::CommandError;
+use crate::documents::Which;
 
 /// Prints the packages and downloads in an image, as SPDX 2.3 in JSON
 ///

@@ -5,13 +5,13 @@ use layers::media_type::Descriptor;
 
 use super::super::error::CommandError;
 use super::super::heal;
-use super::super::push::{Attach, push};
 use super::Args;
 use super::places::Places;
 use super::platforms::{Part, named};
 use crate::build::{Built, ensure_blobs};
 use crate::event::{Event, listed};
 use crate::image::{self, Local, Output, Written};
+use crate::push::{Attach, Push};
 use crate::registry::Reference;
 use crate::resolve::Resolver;
 use crate::sink::Sink;
@@ -68,7 +68,7 @@ pub(super) fn deliver(
     }
     if args.push {
         for name in names {
-            push(resolver, &named(resolver.store, &name.to_string(), parts)?, name, attach)?;
+            Push::new(resolver, name, attach)?.image(&named(resolver.store, &name.to_string(), parts)?)?;
         }
     }
     Ok(())

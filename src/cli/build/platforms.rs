@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use layers::store::{Store, StoreError};
 
-use super::super::documents;
 use super::super::error::CommandError;
 use super::super::inputs::{InputArgs, Prepared};
 use super::super::meant;
 use super::{Args, explain};
 use crate::build::{Build, BuildError, Built, Options};
 use crate::context::now;
+use crate::documents;
 use crate::event::Event;
 use crate::image::{BuiltFrom, Documents, Local, LocalImage, LocalIndex};
 use crate::plan::Platform;
@@ -67,7 +67,7 @@ pub(super) fn build<'a>(
         let from = built_from(&args.inputs, one, &built);
         let documents = match args.attach.no_attest {
             true => None,
-            false => Some(documents::of_build(&resolver.context.store, &built, one, &from)?),
+            false => Some(documents::of_build(&resolver.context.store, &built, &one.blueprint, &one.platform, &from)?),
         };
         parts.push(Part { resolver, platform: &one.platform, built, from, documents });
     }

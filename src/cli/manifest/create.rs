@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::source::{Joined, find};
+use crate::cli::attach::AttachArgs;
 use crate::cli::context::{self, Global, RegistryArgs};
 use crate::cli::error::{CommandError, Kind};
 use crate::cli::image_name::image_name;
 use crate::cli::interrupt::{self, CtrlC};
-use crate::cli::push::{AttachArgs, put_index, send};
 use crate::event::Event;
 use crate::image::Index;
 use crate::plan::Platform;
+use crate::push::Push;
 use crate::resolve::Request;
 
 /// Joins images for several platforms, built on several machines, under one name, and pushes it
@@ -54,15 +55,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         joined.extend(find(&context, &resolver, image)?);
     }
     distinct(&joined)?;
+    let push = Push::new(&resolver, &destination, &attach)?;
     for Joined { named, image, place, .. } in &joined {
         let (platform, digest) = (&image.platform, image.manifest.digest);
         context.reporter().event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
-        send(&resolver, image, &destination, &digest.to_string(), &attach)?;
+        push.send(image, &digest.to_string())?;
     }
     let images: Vec<_> = joined.iter().map(|joined| joined.image.clone()).collect();
     let index = Index::new(joined.into_iter().map(Joined::into_entry).collect()).put(&context.store)?;
-    let client = resolver.client(&destination)?;
-    put_index(&resolver, &client, &index, &images, &destination, &attach)?;
+    push.put_index(&index, &images)?;
+    drop(push);
     drop(request);
     drop(context);
     outln!("{destination}@{}", index.digest);

@@ -14,7 +14,6 @@ mod hidden;
 mod json;
 mod log;
 mod plain;
-mod text;
 mod tty;
 
 use std::borrow::Cow;
@@ -28,13 +27,13 @@ use serde_json::Value;
 
 use crate::blueprint::Problems;
 use crate::event::Reporter;
+pub use crate::event::{age, bytes, count, duration};
 use crate::sink;
 use crate::yaml::{self, json_shown, one_line, shown};
 
 pub use hidden::{hide, hide_given, hide_quoted};
 pub use json::made;
 pub use log::{logging, logs};
-pub use text::{age, bytes, duration};
 
 /// How to show progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -209,9 +208,4 @@ pub fn out(text: &(impl AsRef<[u8]> + ?Sized)) {
 /// Why a result could not be printed, if that is so.
 pub fn unprinted() -> Option<&'static String> {
     UNPRINTED.get()
-}
-
-/// A number and what is counted: `1 layer`, `2 layers`.
-pub fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::text::{bytes, duration};
+use super::{bytes, duration};
 use crate::event::{Event, Id, Report};
 use crate::yaml::without_sequences;
 

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::TaskOutput;
 use super::plain::printed;
-use super::text::{bytes, duration};
+use super::{bytes, duration};
 use crate::event::{Event, Id, Report};
 use crate::yaml::{shown, without_sequences};
 

@@ -31,6 +31,11 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// A number and what is counted: `1 layer`, `2 layers`.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// How long ago something was, in the largest unit of which it is one at least.
 pub fn age(time: Duration) -> String {
     let seconds = time.as_secs();

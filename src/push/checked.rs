@@ -6,22 +6,22 @@ use layers::digest::ChainId;
 use layers::media_type::Descriptor;
 use layers::store::layer_tree;
 
-use super::super::error::CommandError;
+use super::{Part, PushError};
 use crate::build::ensure_blobs;
 use crate::cache;
-use crate::image::{self, Image, Layer, LocalImage, Manifest};
+use crate::image::{self, Image, Layer};
 use crate::resolve::Resolver;
 
-/// Fails if a layer of `image` is not what the image's config says it is.
+/// Fails if a layer of the image is not what the image's config says it is.
 ///
 /// Of a layer that is here, or was, that is known. One that never was is fetched for it, unless a record vouches for it:
-/// that of a layer which was made on top, by somebody who looked, or that of an archive's layer. An image that was not built here and only gets a new
-/// name is its author's.
-pub(super) fn check(resolver: &Resolver<'_>, image: &LocalImage, manifest: &Manifest) -> Result<(), CommandError> {
+/// that of a layer which was made on top, by somebody who looked, or that of an archive's layer. An image that was not built
+/// here and only gets a new name is its author's.
+pub(super) fn check(resolver: &Resolver<'_>, part: &Part<'_>) -> Result<(), PushError> {
     let store = resolver.store;
     // An index lists attestations beside images.
-    let Some(layers) = layers(resolver, image, manifest)? else { return Ok(()) };
-    let vouched = vouched(resolver, image, &layers)?;
+    let Some(layers) = layers(resolver, part)? else { return Ok(()) };
+    let vouched = vouched(resolver, part, &layers)?;
     let (mut wanted, mut missing) = (Vec::new(), Vec::new());
     for (at, layer) in layers.iter().enumerate() {
         let blob = &layer.descriptor.digest;
@@ -35,28 +35,20 @@ pub(super) fn check(resolver: &Resolver<'_>, image: &LocalImage, manifest: &Mani
         wanted.push((at, layer.clone()));
     }
     ensure_blobs(resolver, &missing)?;
-    Ok(image::verify_some(store, &image.name, &wanted, layers.len())?)
+    Ok(image::verify_some(store, &part.image.name, &wanted, layers.len())?)
 }
 
 /// The same of one layer that had to be fetched to be sent.
-pub(super) fn check_one(
-    resolver: &Resolver<'_>,
-    image: &LocalImage,
-    manifest: &Manifest,
-    blob: &Descriptor,
-) -> Result<(), CommandError> {
-    let layers = layers(resolver, image, manifest)?.unwrap_or_default();
+pub(super) fn check_one(resolver: &Resolver<'_>, part: &Part<'_>, blob: &Descriptor) -> Result<(), PushError> {
+    let layers = layers(resolver, part)?.unwrap_or_default();
     let same = |(_, layer): &(usize, Layer)| layer.descriptor.digest == blob.digest;
     let wanted: Vec<_> = layers.iter().cloned().enumerate().filter(same).collect();
-    Ok(image::verify_some(resolver.store, &image.name, &wanted, layers.len())?)
+    Ok(image::verify_some(resolver.store, &part.image.name, &wanted, layers.len())?)
 }
 
 /// Layers with their diff IDs; `None` of what is no image.
-fn layers(
-    resolver: &Resolver<'_>,
-    image: &LocalImage,
-    manifest: &Manifest,
-) -> Result<Option<Vec<Layer>>, CommandError> {
+fn layers(resolver: &Resolver<'_>, part: &Part<'_>) -> Result<Option<Vec<Layer>>, PushError> {
+    let Part { image, manifest, .. } = part;
     if manifest.layers.iter().any(|layer| image::layer_type(&layer.descriptor.media_type).is_none()) {
         return Ok(None);
     }
@@ -66,8 +58,8 @@ fn layers(
 }
 
 /// Which layers somebody vouches for.
-fn vouched(resolver: &Resolver<'_>, image: &LocalImage, layers: &[Layer]) -> Result<BTreeSet<usize>, CommandError> {
-    let Some(from) = &image.from else { return Ok((0..layers.len()).collect()) };
+fn vouched(resolver: &Resolver<'_>, part: &Part<'_>, layers: &[Layer]) -> Result<BTreeSet<usize>, PushError> {
+    let Some(from) = &part.image.from else { return Ok((0..layers.len()).collect()) };
     let (mut chains, mut archives) = (BTreeSet::new(), Vec::new());
     for key in from.layers.values() {
         let Some(record) = cache::record(resolver.store, key)? else { continue };

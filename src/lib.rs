@@ -25,6 +25,7 @@ pub mod fetch;
 pub mod hub;
 pub mod image;
 pub mod install;
+pub mod prune;
 pub mod push;
 pub mod registry;
 pub mod resolve;

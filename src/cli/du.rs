@@ -8,11 +8,11 @@ use serde_json::json;
 use super::build::is_failed;
 use super::context::{self, Global, store_path};
 use super::error::CommandError;
-use super::prune::{Found, StoreKind, children, size};
 use super::ui::{self, Format};
 use crate::context::Context;
 use crate::event::Event;
 use crate::image;
+use crate::prune::{Found, StoreKind, children, size};
 
 /// Shows how much space the store uses, and how much `alloy prune` would free now
 ///
@@ -81,7 +81,7 @@ fn rows(context: &Context, at_work: bool) -> Result<Vec<Row>, CommandError> {
     let store = &context.store;
     let (locals, strange) = image::all(store)?;
     let kept: Vec<_> = locals.into_iter().filter(|local| at_work || !is_failed(local.name())).collect();
-    let found = Found::look(store, &kept, &strange)?;
+    let found = Found::look(store, &kept, &strange, ui::logs(store.root()))?;
     // With an image whose needs are not known, `prune` deletes nothing.
     let all = !at_work && !found.is_unknown(store)?;
     let unneeded = |kind: StoreKind| -> u64 {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use clap::Args as ClapArgs;
+use clap::builder::PossibleValue;
+use clap::{Args as ClapArgs, ValueEnum};
 use layers::store::{Lock, Store};
 
 use super::amount::{Age, age, size as bytes};
@@ -18,19 +19,8 @@ use super::ui;
 use crate::context::{Context, now};
 use crate::event::{Event, Reporter};
 use crate::image::{self, Local};
+use crate::prune::{Deleted, Found, Needed, StoreKind, Unknown, Wanted, size};
 use crate::registry::Reference;
-
-mod delete;
-mod found;
-mod needed;
-mod wanted;
-
-use delete::Deleted;
-pub(super) use found::{Found, children, size};
-pub(super) use needed::Needed;
-use needed::Unknown;
-pub(super) use wanted::StoreKind;
-use wanted::Wanted;
 
 /// How often one looks whether the others are done.
 const POLL: Duration = Duration::from_millis(100);
@@ -82,6 +72,28 @@ pub(super) struct Args {
     kind: Vec<StoreKind>,
 }
 
+impl ValueEnum for StoreKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Images => {
+                let help = "Manifests, configs and documents of images without a name, and what failed builds left to look into";
+                ("images", help)
+            }
+            Self::Layers => ("layers", "Layers that no image needs, which builds find again"),
+            Self::Trees => ("trees", "Layers as they are unpacked for commands"),
+            Self::Downloads => ("downloads", "Downloads and packages"),
+            Self::Caches => ("caches", "Package lists of apt"),
+            Self::Logs => ("logs", "Logs of builds; they go only if they are named"),
+            Self::Damaged => ("damaged", "What was found damaged, and put aside"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
+}
+
 impl Args {
     fn wanted(&self) -> Wanted {
         Wanted {
@@ -118,7 +130,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         locals.into_iter().partition(|image| args.all || given.contains(image.name()) || failed(image));
     let (given_up, strange): (Vec<_>, Vec<_>) =
         strange.into_iter().partition(|strange| args.all || given.iter().any(|name| strange.is(name)));
-    let mut found = Found::look(store, &kept, &strange)?;
+    let mut found = Found::look(store, &kept, &strange, ui::logs(store.root()))?;
     let theirs = if wanted.of_images { Some(Needed::by(store, &dropped)?) } else { None };
     // Of an image whose needs are not known, it is not known either what it alone needed: then layers of all others that
     // are not needed go with its own.
@@ -171,7 +183,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if at_work {
         tell(&reporter, &at, args.dry_run, found.unneeded_bytes());
     }
-    deleted.check()?;
+    deleted.check().map_err(|error| {
+        let hint = "files of the image's users are deleted in a user namespace, or by root; the next `alloy prune` tries again";
+        CommandError::from_error(Kind::Failed, &error).hint(hint)
+    })?;
     unknown.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 

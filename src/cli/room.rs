@@ -4,9 +4,9 @@ use layers::disk;
 
 use super::context::{self, Global, store_path};
 use super::error::{CommandError, FULL};
-use super::prune::{Found, StoreKind};
 use super::ui;
 use crate::image;
+use crate::prune::{Found, StoreKind};
 
 /// `error`, with what `alloy prune` would free if it tells that the disk of the store is full.
 pub(super) fn told(mut error: CommandError, global: &Global) -> CommandError {
@@ -40,7 +40,7 @@ pub(super) fn told(mut error: CommandError, global: &Global) -> CommandError {
 fn freed(global: &Global) -> Option<(u64, usize)> {
     let context = context::read_only(global, None).ok()?;
     let (locals, strange) = image::all(&context.store).ok()?;
-    let found = Found::look(&context.store, &locals, &strange).ok()?;
+    let found = Found::look(&context.store, &locals, &strange, Vec::new()).ok()?;
     let goes = found.items.iter().filter(|item| item.kind != StoreKind::Logs && !item.is_half());
     let bytes = goes.map(|item| item.bytes).sum();
     Some((bytes, locals.len()))

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 /// Kinds of what a store holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum StoreKind {
-    /// Manifests, configs and documents of images without a name, and what failed builds left
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Manifests, configs and documents of images without a name, and what failed builds left to look into
     Images,
     /// Layers that no image needs; builds could still use them
     Layers,
@@ -24,11 +22,12 @@ pub(in crate::cli) enum StoreKind {
 }
 
 impl StoreKind {
-    pub(in crate::cli) const ALL: [Self; 7] =
+    /// All of them, in the order of rows.
+    pub const ALL: [Self; 7] =
         [Self::Images, Self::Layers, Self::Trees, Self::Downloads, Self::Caches, Self::Logs, Self::Damaged];
 
     /// As a row names it.
-    pub(in crate::cli) fn told(self) -> &'static str {
+    pub fn told(self) -> &'static str {
         match self {
             Self::Images => "images",
             Self::Layers => "layers",
@@ -40,26 +39,28 @@ impl StoreKind {
         }
     }
 
+    /// True if a row tells of it even if there is none.
     pub(super) fn is_always_told(self) -> bool {
         self != Self::Logs
     }
 }
 
-/// Conditions; what goes meets all of them.
+/// Conditions. What goes meets all of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
-    /// None are all but logs.
-    pub(super) kinds: Vec<StoreKind>,
+pub struct Wanted {
+    /// Kinds that may go; none stand for all but logs.
+    pub kinds: Vec<StoreKind>,
     /// Not used for so long.
-    pub(super) older_than: Option<Duration>,
+    pub older_than: Option<Duration>,
     /// Bytes that the store may keep; what was used least recently goes first.
-    pub(super) keep: Option<u64>,
+    pub keep: Option<u64>,
     /// Only what images have needed whose names are taken away.
-    pub(super) of_images: bool,
+    pub of_images: bool,
 }
 
 impl Wanted {
-    pub(super) fn covers(&self, kind: StoreKind) -> bool {
+    /// True if `kind` may go.
+    pub fn covers(&self, kind: StoreKind) -> bool {
         match self.kinds.as_slice() {
             [] if self.of_images => matches!(kind, StoreKind::Images | StoreKind::Layers | StoreKind::Trees),
             [] => kind != StoreKind::Logs,
@@ -68,7 +69,7 @@ impl Wanted {
     }
 
     /// True if all goes that no image needs.
-    pub(super) fn is_everything(&self) -> bool {
+    pub fn is_everything(&self) -> bool {
         self.kinds.is_empty() && self.older_than.is_none() && self.keep.is_none() && !self.of_images
     }
 }

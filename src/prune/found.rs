@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use layers::digest::Digest;
-use layers::store::Store;
+use layers::store::{Store, StoreError};
 
-use super::super::error::CommandError;
-use super::super::ui;
 use super::needed::{Needed, Unknown};
 use super::wanted::{StoreKind, Wanted};
 use crate::cache;
@@ -19,16 +17,18 @@ use crate::image::{self, Local, Strange};
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// One thing that can go.
-pub(in crate::cli) struct Item {
-    pub(in crate::cli) kind: StoreKind,
+pub struct Item {
+    /// What it is.
+    pub kind: StoreKind,
     pub(super) what: What,
     used: SystemTime,
-    pub(in crate::cli) bytes: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
 }
 
 impl Item {
     /// True for what an interrupted download has left.
-    pub(in crate::cli) fn is_half(&self) -> bool {
+    pub fn is_half(&self) -> bool {
         matches!(&self.what, What::Path(path) if is_half(path))
     }
 }
@@ -40,11 +40,12 @@ pub(super) enum What {
 }
 
 /// What can go.
-pub(in crate::cli) struct Found {
+pub struct Found {
     needed: Needed,
     /// Keys of records of layers that no image needs, and the layers.
     pub(super) records: Vec<(String, Option<Digest>)>,
-    pub(in crate::cli) items: Vec<Item>,
+    /// What can go.
+    pub items: Vec<Item>,
     /// Unfinished downloads that are old, and the keys of their locks.
     pub(super) unfinished: Vec<(PathBuf, String)>,
     /// What killed builds left, in bytes.
@@ -54,8 +55,9 @@ pub(in crate::cli) struct Found {
 }
 
 impl Found {
-    /// Looks for all that the images `kept` do not need. What those need that are `strange` is not known.
-    pub(in crate::cli) fn look(store: &Store, kept: &[Local], strange: &[Strange]) -> Result<Self, CommandError> {
+    /// Looks for all that the images `kept` do not need, and for `logs`, which no image needs. What those need that are
+    /// `strange` is not known.
+    pub fn look(store: &Store, kept: &[Local], strange: &[Strange], logs: Vec<PathBuf>) -> Result<Self, StoreError> {
         let mut needed = Needed::by(store, kept)?;
         needed.unknown.extend(strange.iter().map(Unknown::strange));
         let all = cache::all(store)?;
@@ -103,7 +105,7 @@ impl Found {
         let paths = finished
             .map(|path| (StoreKind::Downloads, path))
             .chain(caches.map(|path| (StoreKind::Caches, path)))
-            .chain(ui::logs(store.root()).into_iter().map(|path| (StoreKind::Logs, path)))
+            .chain(logs.into_iter().map(|path| (StoreKind::Logs, path)))
             .chain(aside.into_iter().map(|path| (StoreKind::Damaged, path)));
         items.extend(paths.map(|(kind, path)| {
             let (used, bytes) = (store.last_used(&path), size(&path));
@@ -116,7 +118,7 @@ impl Found {
 
     /// Leaves only what is `wanted`, which of `gone` images is what they alone needed. `total` is all that the store
     /// has, in bytes.
-    pub(super) fn choose(&mut self, wanted: &Wanted, gone: Option<&Needed>, total: u64) {
+    pub fn choose(&mut self, wanted: &Wanted, gone: Option<&Needed>, total: u64) {
         let now = SystemTime::now();
         self.items.retain(|item| {
             let old = wanted.older_than.is_none_or(|age| now.duration_since(item.used).is_ok_and(|it| it >= age));
@@ -144,12 +146,12 @@ impl Found {
     }
 
     /// Bytes of what stays, if that is more than the store was to keep.
-    pub(super) fn over(&self) -> Option<u64> {
+    pub fn over(&self) -> Option<u64> {
         self.over
     }
 
     /// Bytes of what images need, and of trees that containers run on.
-    pub(super) fn in_use(&self, store: &Store) -> u64 {
+    pub fn in_use(&self, store: &Store) -> u64 {
         let blobs = self.needed.blobs.iter().map(|digest| store.blob_path(digest));
         let busy = store.used_trees().unwrap_or_default();
         let trees: BTreeSet<&String> = self.needed.trees.iter().chain(&busy).collect();
@@ -157,12 +159,12 @@ impl Found {
     }
 
     /// Images of which it is not known what they need.
-    pub(super) fn unknown(&self) -> &[Unknown] {
+    pub fn unknown(&self) -> &[Unknown] {
         &self.needed.unknown
     }
 
     /// True if it is not known of some image what it needs.
-    pub(in crate::cli) fn is_unknown(&self, store: &Store) -> Result<bool, CommandError> {
+    pub fn is_unknown(&self, store: &Store) -> Result<bool, StoreError> {
         let damaged = store.damage().iter().any(image::is_name);
         Ok(damaged || !self.needed.unknown.is_empty() || !image::lost(store)?.is_empty())
     }
@@ -173,12 +175,12 @@ impl Found {
     }
 
     /// What images need.
-    pub(in crate::cli) fn needed(&self) -> &Needed {
+    pub fn needed(&self) -> &Needed {
         &self.needed
     }
 
     /// What goes, in bytes: all of it, or what nobody can need who is at work.
-    pub(in crate::cli) fn sizes(&self, all: bool) -> Vec<(&'static str, u64)> {
+    pub fn sizes(&self, all: bool) -> Vec<(&'static str, u64)> {
         let mut sizes: Vec<(&'static str, u64)> = Vec::new();
         for kind in StoreKind::ALL.into_iter().filter(|_| all) {
             let mut of_kind = self.items.iter().filter(|item| item.kind == kind).map(|item| item.bytes).peekable();
@@ -192,7 +194,7 @@ impl Found {
     }
 
     /// Bytes of what somebody may need who is at work.
-    pub(super) fn unneeded_bytes(&self) -> u64 {
+    pub fn unneeded_bytes(&self) -> u64 {
         self.items.iter().map(|item| item.bytes).sum()
     }
 }
@@ -218,12 +220,13 @@ fn unfinished(path: &Path) -> Option<(PathBuf, String)> {
     changed.elapsed().is_ok_and(|age| age > PATIENCE).then(|| (path.to_owned(), key))
 }
 
-pub(in crate::cli) fn children(directory: &Path) -> Vec<PathBuf> {
+/// What is in `directory`; nothing, if it cannot be read.
+pub fn children(directory: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 /// Bytes on disk below `path`, as far as they can be seen; files with several names count once.
-pub(in crate::cli) fn size(path: &Path) -> u64 {
+pub fn size(path: &Path) -> u64 {
     fn walk(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
         use std::os::unix::fs::MetadataExt;
         let Ok(metadata) = path.symlink_metadata() else { return 0 };

@@ -1,4 +1,4 @@
-//! Deleting it. Nothing is made on the way: the disk may be full.
+//! Deleting what no image needs. Nothing is made on the way: the disk may be full.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use layers::digest::Digest;
 use layers::root::remove_tree;
-use layers::store::{Stale, Store};
+use layers::store::{Stale, Store, StoreError};
 
-use super::super::error::{CommandError, Kind};
-use super::super::ui;
 use super::found::{Found, Item, What, children, size};
 use crate::cache::{self, elsewhere};
-use crate::event::{Event, Reporter};
+use crate::event::{self, Event, Reporter};
 use crate::resolve;
 use crate::target::image::ImageTarget;
 use crate::target::{DEFAULT_EPOCH, Lent};
@@ -26,7 +24,7 @@ const MUCH: u64 = 1 << 30;
 const OFTEN: Duration = Duration::from_secs(10);
 
 /// What was not deleted so far.
-pub(super) struct Deleted {
+pub struct Deleted {
     progress: Progress,
     /// Files of the image's users, which an ordinary user reaches only in a namespace of his own, and their bytes.
     hard: Vec<(PathBuf, u64)>,
@@ -47,14 +45,14 @@ impl Progress {
     fn begin(&mut self, total: u64) {
         self.total = total;
         if total >= MUCH {
-            self.say(format!("deleting {}", ui::bytes(total)));
+            self.say(format!("deleting {}", event::bytes(total)));
         }
     }
 
     fn add(&mut self, bytes: u64) {
         self.done += bytes;
         if self.said.elapsed() >= OFTEN {
-            self.say(format!("deleted {} of {}", ui::bytes(self.done), ui::bytes(self.total.max(self.done))));
+            self.say(format!("deleted {} of {}", event::bytes(self.done), event::bytes(self.total.max(self.done))));
         }
     }
 
@@ -66,14 +64,14 @@ impl Progress {
 
 impl Deleted {
     /// Nothing yet.
-    pub(super) fn new(reporter: Reporter) -> Self {
+    pub fn new(reporter: Reporter) -> Self {
         let progress = Progress { reporter, total: 0, done: 0, said: Instant::now() };
         Self { progress, hard: Vec::new(), stale: Vec::new(), failed: Vec::new() }
     }
 
     /// Deletes what the dead left behind: of no use to anybody, whoever is at work. Who is `alone` knows that everything
     /// that is under way is theirs.
-    pub(super) fn left_behind(&mut self, store: &Store, found: &Found, alone: bool) -> Result<(), CommandError> {
+    pub fn left_behind(&mut self, store: &Store, found: &Found, alone: bool) -> Result<(), StoreError> {
         store.sweep_temporaries(false)?;
         for stale in store.stale()? {
             self.tree(&stale.path, 0);
@@ -95,7 +93,7 @@ impl Deleted {
     }
 
     /// Deletes what was chosen; `everything` is all that no image needs, and nobody else who is at work.
-    pub(super) fn unneeded(&mut self, store: &Store, found: &Found, everything: bool) -> Result<(), CommandError> {
+    pub fn unneeded(&mut self, store: &Store, found: &Found, everything: bool) -> Result<(), StoreError> {
         // Records first: one without its layer would be a lie, a layer without its record is only unused.
         for (key, _) in &found.records {
             cache::forget(store, key)?;
@@ -132,7 +130,7 @@ impl Deleted {
     }
 
     /// Deletes all of them, as far as this process can.
-    pub(super) fn all(&mut self, paths: &[PathBuf]) {
+    pub fn all(&mut self, paths: &[PathBuf]) {
         paths.iter().for_each(|path| self.tree(path, 0));
     }
 
@@ -145,7 +143,7 @@ impl Deleted {
     }
 
     /// Deletes in a namespace what could not be deleted without.
-    pub(super) fn out_of_reach(&mut self, store: &Store) {
+    pub fn out_of_reach(&mut self, store: &Store) {
         let hard = std::mem::take(&mut self.hard);
         if hard.is_empty() {
             return;
@@ -169,19 +167,38 @@ impl Deleted {
     }
 
     /// Bytes of what is still there.
-    pub(super) fn kept_bytes(&self) -> u64 {
+    pub fn kept_bytes(&self) -> u64 {
         self.failed.iter().map(|(path, _)| size(path)).sum()
     }
 
     /// An error that names what is still there.
-    pub(super) fn check(self) -> Result<(), CommandError> {
-        let Some((_, why)) = self.failed.first() else { return Ok(()) };
-        let named: Vec<String> =
-            self.failed.iter().take(NAMED).map(|(path, _)| format!("\n  {}", path.display())).collect();
-        let more = self.failed.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-        let message = format!("not all of it could be deleted: {why}{}{more}", named.concat());
-        let hint = "files of the image's users are deleted in a user namespace, or by root; the next `alloy prune` tries again";
-        Err(CommandError::new(Kind::Failed, message).hint(hint))
+    pub fn check(self) -> Result<(), NotDeleted> {
+        match self.failed.first() {
+            None => Ok(()),
+            Some((_, why)) => Err(NotDeleted { why: why.clone(), paths: paths_of(&self.failed) }),
+        }
     }
+}
+
+fn paths_of(failed: &[(PathBuf, String)]) -> Vec<PathBuf> {
+    failed.iter().map(|(path, _)| path.clone()).collect()
+}
+
+/// What should be gone, and is still there.
+#[derive(Debug, thiserror::Error)]
+#[error("not all of it could be deleted: {why}{}", named(paths))]
+#[non_exhaustive]
+pub struct NotDeleted {
+    /// Why the first of them was not deleted.
+    pub why: String,
+    /// What is still there.
+    pub paths: Vec<PathBuf>,
+}
+
+/// The first of `paths`, each on a line, and how many more there are.
+fn named(paths: &[PathBuf]) -> String {
+    let named: Vec<String> = paths.iter().take(NAMED).map(|path| format!("\n  {}", path.display())).collect();
+    let more = paths.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    named.concat() + &more
 }

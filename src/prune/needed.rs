@@ -5,37 +5,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use layers::digest::{ChainId, Digest};
 use layers::store::{Store, StoreError, layer_tree, stack_tree};
 
-use super::super::error::CommandError;
 use crate::image::{Documents, Image, JSON_LIMIT, Local, Manifest, Strange};
 
 /// What images need.
 #[derive(Default)]
-pub(in crate::cli) struct Needed {
-    pub(in crate::cli) blobs: BTreeSet<Digest>,
-    pub(in crate::cli) trees: BTreeSet<String>,
+pub struct Needed {
+    /// Manifests, configs, layers and documents.
+    pub blobs: BTreeSet<Digest>,
+    /// Names of unpacked layers.
+    pub trees: BTreeSet<String>,
     /// Layers, and how many manifests name each.
-    pub(in crate::cli) layers: BTreeMap<Digest, usize>,
-    pub(super) unknown: Vec<Unknown>,
+    pub layers: BTreeMap<Digest, usize>,
+    /// Images of which it is not known what they need.
+    pub unknown: Vec<Unknown>,
 }
 
 /// An image of which it is not known what it needs.
-pub(super) struct Unknown {
-    pub(super) name: String,
-    pub(super) why: String,
+pub struct Unknown {
+    /// The name.
+    pub name: String,
+    /// Why it is not known.
+    pub why: String,
     /// What takes its name away.
-    pub(super) give_up: String,
+    pub give_up: String,
 }
 
 impl Unknown {
-    /// Of a name whose record cannot be read.
+    /// An image whose name has a record that cannot be read.
     pub(super) fn strange(strange: &Strange) -> Self {
         Self { name: strange.name(), why: strange.why.clone(), give_up: strange.give_up() }
     }
 }
 
 impl Needed {
-    /// What the images `kept` need.
-    pub(in crate::cli) fn by(store: &Store, kept: &[Local]) -> Result<Self, CommandError> {
+    /// What the images `kept` need. What cannot be read just now is an error.
+    pub fn by(store: &Store, kept: &[Local]) -> Result<Self, StoreError> {
         let mut needed = Self::default();
         let mut seen = BTreeSet::new();
         needed.blobs.extend(kept.iter().map(|local| local.descriptor().digest));

@@ -14,7 +14,8 @@ pub(super) struct AttachArgs {
     /// Attach neither an SBOM nor a provenance statement
     #[arg(help_heading = "Documents and signatures", long)]
     pub(super) no_attest: bool,
-    /// Sign what is pushed, as cosign does: a key in PEM (ECDSA P-256), or cosign's own with COSIGN_PASSWORD
+    /// Sign what is pushed, as cosign does, with a private key: PEM (ECDSA P-256), or a key of cosign's with
+    /// COSIGN_PASSWORD
     #[arg(
         help_heading = "Documents and signatures",
         long,

@@ -168,7 +168,7 @@ fn tasks() -> Value {
         })
         .collect();
     let names: Vec<&str> = ACTIONS.iter().map(|action| action.name).collect();
-    // The action to explain decides which fields there are: an editor then says what is wrong with those of that
+    // The action decides which fields there are: an editor then says what is wrong with those of that
     // action.
     let conditions: Vec<Value> = actions
         .into_iter()

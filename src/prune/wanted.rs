@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Kinds of what a store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
-    /// Manifests, configs and documents of images without a name, and what failed builds left to look into
+    /// Manifests, configs and documents of images without a name, and what failed builds left
     Images,
     /// Layers that no image needs; builds could still use them
     Layers,

@@ -17,7 +17,7 @@ use crate::plan::{ONE_NAME, Platform, drop_unused, drop_unused_toolchains, fixed
 use crate::resolve::{ResolveError, Resolver};
 use crate::yaml::Diagnostic;
 
-/// The action to explain that unpacks a toolchain by its reference.
+/// The action that unpacks a toolchain by its reference.
 const FROM_REF: &str = "unarchive_from_ref";
 
 /// Pins what is not pinned, platform by platform.

@@ -28,15 +28,12 @@ need_emulator() {
     [ -e "$place/qemu-$1" ] || cat "/usr/lib/binfmt.d/qemu-$1.conf" 2>/dev/null >"$place/register" || true
 }
 
-need_cargo_deny() {
-    cargo deny --version >/dev/null 2>&1 || cargo install --locked --debug --quiet cargo-deny
-}
-
-# What makes the book a web site, compiled once.
+# What makes the book a web site, compiled once, and as quickly as it can be.
 need_mdbook() {
     [ -x target/mdbook/bin/mdbook ] && return 0
     echo "== compiling mdbook into target/mdbook"
-    cargo install --locked --debug --quiet --no-default-features --root target/mdbook --version 0.5.4 mdbook
+    CARGO_PROFILE_DEV_DEBUG=false cargo install --locked --debug --quiet --no-default-features --root target/mdbook \
+        --version 0.5.4 mdbook
 }
 
 # Tools that Debian does not have, in a virtual environment that is made once.

@@ -14,7 +14,7 @@ use layers::store::LayerBlob;
 
 use crate::cache::{self, LayerRecord, Place};
 use crate::event::{Event, Id};
-use crate::image::{Composed, Image, Layer, MAX_LAYERS, NewLayer, compose, config_env};
+use crate::image::{Asked, Composed, Image, Layer, MAX_LAYERS, NewLayer, compose, config_env};
 use crate::op::Step;
 use crate::plan::{self, ImageSpec, Inputs, LayerKey, Lowered, Plan, PlannedLayer, Platform};
 use crate::resolve::{Base, Resolver, WITNESS};
@@ -275,7 +275,8 @@ impl<'a> Build<'a> {
             layers.iter().map(|built| NewLayer { name: built.name.clone(), layer: built.blob.as_ref().map(layer) });
         // Docker takes them away from what is built as well, once it has done them.
         let (base, new) = (base.clone().without_triggers(), new.collect::<Vec<_>>());
-        compose(&base, &new, &self.lowered.image, profile, self.resolver.platform, self.options.epoch)
+        let asked = Asked { spec: &self.lowered.image, profile };
+        compose(&base, &new, asked, self.resolver.platform, self.options.epoch)
     }
 }
 
@@ -354,7 +355,8 @@ pub fn extended(
     blob: LayerBlob,
 ) -> Result<Descriptor, BuildError> {
     let new = NewLayer { name: "run".to_owned(), layer: Some(layer(&blob)) };
-    let composed = compose(image, &[new], &ImageSpec::default(), &BTreeMap::new(), platform, DEFAULT_EPOCH);
+    let asked = Asked { spec: &ImageSpec::default(), profile: &BTreeMap::new() };
+    let composed = compose(image, &[new], asked, platform, DEFAULT_EPOCH);
     store(resolver, &composed)?;
     Ok(composed.descriptor)
 }

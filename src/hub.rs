@@ -26,7 +26,7 @@ pub use form::Form;
 pub use land::free;
 pub use list::{Listed, list};
 pub use name::{host, reference};
-pub use pack::{Package, pack};
+pub use pack::{Package, Packing, pack};
 pub use publish::publish;
 pub use renew::{RECORD, Renewed};
 

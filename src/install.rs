@@ -45,9 +45,9 @@ use claim::Claim;
 pub use decide::{Decision, Skipped};
 pub use error::InstallError;
 use fetches::Fetches;
-use prepared::Prepared;
 pub use prepared::{Forecast, Foreseen, forecast};
-use run::Run;
+use prepared::{Prepared, Recorded};
+use run::{Recorder, Run};
 use state::{State, StateError, StateFile};
 pub use summary::Summary;
 
@@ -93,7 +93,8 @@ pub fn install(
     let steps = || lowered.layers.iter().flat_map(|layer| &layer.steps);
     host.expect(steps());
     let sources = resolver.sources(directory, &steps().collect::<Vec<_>>())?;
-    let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    let recorded = Recorded { file: &file, state: state.unwrap_or_default(), anew: options.forget };
+    let mut prepared = Prepared::new(blueprint, lowered, &sources, recorded)?;
     prepared.tell(resolver.reporter());
     prepared.undo_forsaken(resolver.store, host.files())?;
     prepared.undo_reordered(resolver.store, host.files(), resolver.reporter())?;
@@ -120,7 +121,7 @@ pub fn install(
         host: claim.host.clone(),
         tasks: Vec::new(),
     };
-    let mut run = Run::new(resolver, lowered, prepared, host, fetches, file, state);
+    let mut run = Run::new(resolver, prepared, host, fetches, Recorder { file, state });
     let mut summary = run.all();
     if summary.failure.is_none() {
         summary.failure = run.repaired(stays).err();

@@ -290,8 +290,8 @@ impl<'a> Resolver<'a> {
         if let Some(pin) = &self.request.pin {
             return Ok(Releases::pinned(suite, architecture, pin));
         }
-        let seen = Seen { store: self.store, locked };
-        let releases = debian::releases(self.fetcher(), suite, architecture, &self.request.archive, &seen, now());
+        let seen = Seen { store: self.store, locked, now: now() };
+        let releases = debian::releases(self.fetcher(), suite, architecture, &self.request.archive, &seen);
         Ok(self.runtime().block_on(releases)?)
     }
 

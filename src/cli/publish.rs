@@ -14,7 +14,7 @@ use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::blueprint::{self, Blueprint, LoadError, Problems};
 use crate::event::{Event, Reporter};
-use crate::hub::{self, Contents, Form};
+use crate::hub::{self, Contents, Form, Packing};
 use crate::plan::{self, Platform};
 use crate::registry::Reference;
 use crate::resolve::Request;
@@ -88,7 +88,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let files =
         plan::files_read(&read).map_err(|diagnostics| Problems { diagnostics, sources: read.sources.clone() })?;
     let contents = Contents::of(&read, files)?;
-    let package = hub::pack(&context.store, args.format.into(), &contents, &read.manifest, &hosts, epoch)?;
+    let packing = Packing { form: args.format.into(), hosts: &hosts, epoch };
+    let package = hub::pack(&context.store, &contents, &read.manifest, packing)?;
     let request = Request::new(&context, Platform::of_this_machine());
     let digest = hub::publish(&request.resolver(&context), &package, &destinations)?;
     let told: Vec<String> = hosts.iter().map(ToString::to_string).collect();

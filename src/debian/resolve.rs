@@ -112,13 +112,12 @@ pub async fn releases(
     architecture: &str,
     options: &BaseOptions,
     seen: &Seen<'_>,
-    now: i64,
 ) -> Result<Releases, DebianError> {
     let mirror = options.choose(suite, architecture)?;
     if let Some(line) = mirror.told(suite).filter(|line| options.told.first(line)) {
         fetcher.reporter().event(Event::Note(line));
     }
-    let archive = Archive { fetcher, seen, architecture, now };
+    let archive = Archive { fetcher, seen, architecture, now: seen.now };
     let asked = join_all(mirror.places.iter().map(|place| archive.pocket(place))).await;
     let mut pockets = Vec::new();
     for (place, pocket) in mirror.places.iter().zip(asked) {

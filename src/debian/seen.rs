@@ -24,6 +24,8 @@ pub struct Seen<'a> {
     pub store: &'a Store,
     /// What the lockfile pins of the suite so far.
     pub locked: Option<&'a ArchivePin>,
+    /// When releases are looked at, in seconds since 1970.
+    pub now: i64,
 }
 
 impl Seen<'_> {

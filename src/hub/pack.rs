@@ -34,15 +34,23 @@ pub struct Package {
     pub(super) index: Vec<u8>,
 }
 
-/// Puts a blueprint's `contents` into the store, with a manifest for each of `hosts`; with none, for every host.
-/// `epoch` is when all of it was made.
+/// How a blueprint is packed.
+#[derive(Clone, Copy, Debug)]
+pub struct Packing<'h> {
+    /// Which tools can read it.
+    pub form: Form,
+    /// The hosts that it is for, each of which has a manifest; none, for every host.
+    pub hosts: &'h [Platform],
+    /// When all of it was made, in seconds since 1970.
+    pub epoch: u64,
+}
+
+/// Puts a blueprint's `contents` into the store, with its manifests.
 pub fn pack(
     store: &Store,
-    form: Form,
     contents: &Contents,
     manifest: &blueprint::Manifest,
-    hosts: &[Platform],
-    epoch: u64,
+    Packing { form, hosts, epoch }: Packing<'_>,
 ) -> Result<Package, HubError> {
     let layer = layer(store, contents, epoch)?;
     let annotations = annotations(manifest, epoch);

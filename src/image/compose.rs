@@ -45,15 +45,18 @@ pub fn config_env(config: &Value) -> Vec<(String, String)> {
     env
 }
 
-/// Puts an image together: `base`, the layers on it, what the blueprint says, and the environment of the profile.
-pub fn compose(
-    base: &Image,
-    layers: &[NewLayer],
-    spec: &ImageSpec,
-    profile: &BTreeMap<String, String>,
-    platform: &Platform,
-    epoch: u64,
-) -> Composed {
+/// What an image is to be besides its layers.
+#[derive(Clone, Copy)]
+pub struct Asked<'s> {
+    /// What the blueprint says of it.
+    pub spec: &'s ImageSpec,
+    /// What a login shell sets.
+    pub profile: &'s BTreeMap<String, String>,
+}
+
+/// Puts an image together: `base`, the layers on it, and what is asked of it.
+pub fn compose(base: &Image, layers: &[NewLayer], asked: Asked<'_>, platform: &Platform, epoch: u64) -> Composed {
+    let Asked { spec, profile } = asked;
     let created = timestamp(epoch);
     let mut config = base.config.as_object().cloned().unwrap_or_default();
     // The base's, and no more true.
@@ -197,7 +200,7 @@ mod tests {
         ];
         let profile = BTreeMap::from([("PATH".to_owned(), "/opt/bin:/usr/bin".to_owned())]);
         let platform = "linux/amd64".parse().unwrap();
-        let composed = compose(&base, &new, spec, &profile, &platform, 1_577_836_800);
+        let composed = compose(&base, &new, Asked { spec, profile: &profile }, &platform, 1_577_836_800);
         assert_eq!(composed.descriptor.digest, Digest::of(&composed.manifest));
         serde_json::from_slice(&composed.config).unwrap()
     }

@@ -24,7 +24,7 @@ pub(crate) use chosen::listed;
 #[cfg(test)]
 pub(crate) use compose::merged_path;
 pub(crate) use compose::path_directories;
-pub use compose::{Composed, NewLayer, compose, config_env};
+pub use compose::{Asked, Composed, NewLayer, compose, config_env};
 pub use docker::read_docker_archive;
 pub use error::{ImageError, SQUASH};
 pub use file::{Files, JSON_LIMIT, Room, copy_blob, is_json, read_at_most};

@@ -57,6 +57,23 @@ impl Before {
     }
 }
 
+/// What is known of the work of a step without looking.
+pub struct Known<'k> {
+    /// Paths that are of its making.
+    pub written: Vec<PathBuf>,
+    /// What it was to put right, as it was and as it is. What it has left as it is counts as it was.
+    pub wrong: &'k BTreeMap<String, (Seen, Seen)>,
+    /// The packages that it names by their files.
+    pub debs: &'k [String],
+}
+
+impl<'k> Known<'k> {
+    /// Nothing is known; `none` is an empty map.
+    pub fn nothing(none: &'k BTreeMap<String, (Seen, Seen)>) -> Self {
+        Self { written: Vec::new(), wrong: none, debs: &[] }
+    }
+}
+
 impl<'a> Ledger<'a> {
     /// An account that begins now; `native` is dpkg's name of the host's architecture.
     pub fn new(store: &'a Store, native: &str, secrets: &'a Secrets) -> Self {
@@ -123,16 +140,13 @@ impl<'a> Ledger<'a> {
         Ok(found)
     }
 
-    /// What `step` did; `debs` are the packages that it names by their files, `written` are the paths that are known to be
-    /// of its making. What of `wrong` it has left as it is counts as it was: the task has not put it right.
+    /// What `step` did, of which something is known already.
     pub fn after(
         &mut self,
         root: &Root,
         step: &Step,
         before: Before,
-        mut written: Vec<PathBuf>,
-        wrong: &BTreeMap<String, (Seen, Seen)>,
-        debs: &[String],
+        Known { mut written, wrong, debs }: Known<'_>,
     ) -> Result<Wrote, InstallError> {
         written.extend(step.guards.creates.iter().map(|path| relative(path)));
         if before.packages.is_some() {

@@ -30,6 +30,8 @@ pub const PUT_BACK: &str = "it failed when it was another one, and was put back 
 pub struct Prepared<'a> {
     /// The blueprint's.
     pub directory: &'a Path,
+    /// What the blueprint asks for.
+    pub lowered: &'a Lowered,
     /// What is to be told where the state is of a blueprint that had another name.
     pub other: Option<String>,
     /// In the order they run.
@@ -58,15 +60,23 @@ pub struct Prepared<'a> {
     pub wrong_packages: BTreeMap<String, String>,
 }
 
+/// What was recorded of a host.
+pub struct Recorded<'f> {
+    /// Where that stands.
+    pub file: &'f StateFile,
+    /// What it says.
+    pub state: State,
+    /// It counts for nothing until a task is done anew.
+    pub anew: bool,
+}
+
 impl<'a> Prepared<'a> {
-    /// The tasks of `blueprint` and `lowered`, whose sources hold `sources`, and what `state`, of that file, has of them.
+    /// The tasks of `blueprint` and `lowered`, whose sources hold `sources`, and what was recorded of them.
     pub fn new(
         blueprint: &'a Blueprint,
         lowered: &'a Lowered,
         sources: &BTreeMap<Source, Digest>,
-        state: State,
-        file: &StateFile,
-        anew: bool,
+        Recorded { file, state, anew }: Recorded<'_>,
     ) -> Result<Self, StateError> {
         let records = state.tasks.clone();
         let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
@@ -90,11 +100,15 @@ impl<'a> Prepared<'a> {
         let forgotten = left.len() < recorded;
         let other = match whose::check(file, &state, blueprint) {
             Ok(other) => other,
-            Err(_) if anew => return Self::new(blueprint, lowered, sources, State::default(), file, anew),
+            Err(_) if anew => {
+                let nothing = Recorded { file, state: State::default(), anew };
+                return Self::new(blueprint, lowered, sources, nothing);
+            }
             Err(error) => return Err(error),
         };
         Ok(Self {
             directory: &blueprint.directory,
+            lowered,
             steps,
             traces,
             records,
@@ -269,7 +283,8 @@ pub fn forecast(
     repair::possible(options, &file, state.as_ref())?;
     let steps: Vec<&Step> = lowered.layers.iter().flat_map(|layer| &layer.steps).collect();
     let (sources, _) = resolver.known_sources(&blueprint.directory, &steps)?;
-    let mut prepared = Prepared::new(blueprint, lowered, &sources, state.unwrap_or_default(), &file, options.forget)?;
+    let recorded = Recorded { file: &file, state: state.unwrap_or_default(), anew: options.forget };
+    let mut prepared = Prepared::new(blueprint, lowered, &sources, recorded)?;
     prepared.tell(resolver.reporter());
     prepared.undo_forsaken(resolver.store, &root)?;
     prepared.undo_reordered(resolver.store, &root, resolver.reporter())?;

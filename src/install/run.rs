@@ -9,15 +9,14 @@ use layers::root::Root;
 
 use super::decide::{Decision, Skipped};
 use super::fetches::Fetches;
-use super::ledger::{Ledger, runs_commands};
+use super::ledger::{Known, Ledger, runs_commands};
 use super::prepared::Prepared;
 use super::renewal::Renewal;
-use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateFile, Wrote};
+use super::state::{CUT_OFF, Ending, Left, NOT_CREATED, NOT_REACHED, Record, State, StateError, StateFile, Wrote};
 use super::{InstallError, Summary, clones, languages, made, repair};
 use crate::build::{Performing, TaskFailure, Why, git_advice};
 use crate::event::{Event, Id};
 use crate::op::{Op, Pinned, Step};
-use crate::plan::Lowered;
 use crate::resolve::Resolver;
 use crate::sandbox::{SandboxError, ending};
 use crate::target::TargetError;
@@ -40,16 +39,29 @@ fn pinned_advice(step: &Step, base: &str) -> Option<String> {
     })
 }
 
+/// Where an installation is recorded, and what the record says besides its tasks.
+pub struct Recorder {
+    /// The state file.
+    pub file: StateFile,
+    /// Of which blueprint it is, and of which host.
+    pub state: State,
+}
+
+impl Recorder {
+    fn save(&mut self, tasks: Vec<Record>) -> std::result::Result<(), StateError> {
+        self.state.tasks = tasks;
+        self.file.save(&self.state)
+    }
+}
+
 /// An installation at work.
 pub struct Run<'a> {
     resolver: &'a Resolver<'a>,
-    lowered: &'a Lowered,
     prepared: Prepared<'a>,
     host: Host,
     fetches: Fetches<'a>,
     ledger: Ledger<'a>,
-    file: StateFile,
-    state: State,
+    recorder: Recorder,
     summary: Summary,
     /// The state file does not say yet what is known.
     unsaved: bool,
@@ -58,31 +70,17 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// One that has done nothing yet; `state` says what it is of.
+    /// An installation that has done nothing yet.
     pub fn new(
         resolver: &'a Resolver<'a>,
-        lowered: &'a Lowered,
         prepared: Prepared<'a>,
         host: Host,
         fetches: Fetches<'a>,
-        file: StateFile,
-        state: State,
+        recorder: Recorder,
     ) -> Self {
-        let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch(), &lowered.secrets);
-        let summary = Summary::default();
-        Self {
-            resolver,
-            lowered,
-            prepared,
-            host,
-            fetches,
-            ledger,
-            file,
-            state,
-            summary,
-            unsaved: false,
-            standing: Wrote::default(),
-        }
+        let ledger = Ledger::new(resolver.store, resolver.platform.debian_arch(), &prepared.lowered.secrets);
+        let (summary, standing) = (Summary::default(), Wrote::default());
+        Self { resolver, prepared, host, fetches, ledger, recorder, summary, unsaved: false, standing }
     }
 
     /// Does what is to be done, up to the first failure.
@@ -114,9 +112,9 @@ impl<'a> Run<'a> {
             // What cannot be recorded is not begun.
             self.save()?;
         }
-        let count = self.lowered.layers.len();
+        let count = self.prepared.lowered.layers.len();
         let mut at = 0;
-        for (index, layer) in self.lowered.layers.iter().enumerate() {
+        for (index, layer) in self.prepared.lowered.layers.iter().enumerate() {
             let (id, before) = (Id::next(), self.summary.done);
             self.resolver.reporter().event(Event::LayerStarted {
                 id,
@@ -149,7 +147,7 @@ impl<'a> Run<'a> {
                 if let Some(reason) = reason.filter(|_| !step.guards.always_run) {
                     self.resolver.reporter().event(Event::Note(format!("{} runs: {reason}", self.shown(step))));
                 }
-                let performing = Performing::begin(self.resolver, &self.lowered.secrets, step, id);
+                let performing = Performing::begin(self.resolver, &self.prepared.lowered.secrets, step, id);
                 self.perform(at, step, (layer, id), performing)
             }
         };
@@ -159,7 +157,7 @@ impl<'a> Run<'a> {
     }
 
     fn shown(&self, step: &Step) -> String {
-        self.lowered.secrets.mask(&step.name)
+        self.prepared.lowered.secrets.mask(&step.name)
     }
 
     fn perform(&mut self, at: usize, step: &Step, (layer, id): (&str, Id), performing: Performing<'_>) -> Result<()> {
@@ -206,7 +204,7 @@ impl<'a> Run<'a> {
         }
         let made = self.prepared.standing(self.host.files(), at)?;
         let output = |piece: &[u8]| performing.take(piece);
-        let mut revealed = performing.revealed(&self.lowered.handed.added_to(step));
+        let mut revealed = performing.revealed(&self.prepared.lowered.handed.added_to(step));
         let creates = revealed.guards.creates.clone();
         if !creates_says {
             // That it is there says nothing of the rest.
@@ -259,7 +257,8 @@ impl<'a> Run<'a> {
                 written.extend(made::leading_to(directories, &written));
                 let debs = self.ledger.debs(&revealed, &files);
                 let wrong = &self.prepared.wrong;
-                let mut wrote = self.ledger.after(self.host.files(), step, before, written, wrong, &debs)?;
+                let mut wrote =
+                    self.ledger.after(self.host.files(), step, before, Known { written, wrong, debs: &debs })?;
                 if !self.prepared.wrong_packages.is_empty() {
                     self.prepared.accept_packages(at, self.ledger.installed(self.host.files()), &mut wrote);
                 }
@@ -274,7 +273,7 @@ impl<'a> Run<'a> {
             Ok(Outcome::Skipped(reason)) => return self.skip(at, step, &Skipped::Guard(reason), id),
             Ok(Outcome::Failed { message, exit }) => {
                 let why = performed.command_failed(message, exit, git_advice(self.resolver, step, performed.output()));
-                Why { hint: why.hint.or_else(|| pinned_advice(step, &self.lowered.base)), ..why }
+                Why { hint: why.hint.or_else(|| pinned_advice(step, &self.prepared.lowered.base)), ..why }
             }
             Err(TargetError::Sandbox(SandboxError::Unknown { kind: "user", name })) => {
                 let users = InstallError::Users { names: vec![(name, format!("{}:{}", step.file, step.line))] };
@@ -290,7 +289,7 @@ impl<'a> Run<'a> {
         match renewal {
             None if runs_commands(step) => {
                 // What it has done by now is its work, and what somebody does until it is tried again is not.
-                let wrote = self.ledger.after(self.host.files(), step, before, Vec::new(), &BTreeMap::new(), &[])?;
+                let wrote = self.ledger.after(self.host.files(), step, before, Known::nothing(&BTreeMap::new()))?;
                 self.record(at, Ending::Failed, why, wrote)?;
             }
             None => self.record(at, Ending::Failed, why, Wrote::default())?,
@@ -330,9 +329,8 @@ impl<'a> Run<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
-        self.state.tasks = self.prepared.recorded().cloned().collect();
         self.unsaved = false;
-        Ok(self.file.save(&self.state)?)
+        Ok(self.recorder.save(self.prepared.recorded().cloned().collect())?)
     }
 
     /// Tasks that are no more are forgotten, and those that were moved or renamed are known as they are now.

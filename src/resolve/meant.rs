@@ -93,8 +93,8 @@ impl Resolver<'_> {
 
     /// Today's releases of a suite, whatever the lockfile pins.
     fn asked(&self, suite: &str, options: &BaseOptions) -> Option<Releases> {
-        let seen = Seen { store: self.store, locked: None };
-        self.within(FOR_RELEASES, releases(self.fetcher(), suite, self.platform.debian_arch(), options, &seen, now()))
+        let seen = Seen { store: self.store, locked: None, now: now() };
+        self.within(FOR_RELEASES, releases(self.fetcher(), suite, self.platform.debian_arch(), options, &seen))
     }
 
     fn within<T>(&self, time: Duration, asked: impl Future<Output = std::result::Result<T, DebianError>>) -> Option<T> {

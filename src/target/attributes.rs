@@ -21,18 +21,22 @@ pub struct Made<'m> {
     pub below: Option<&'m HashSet<(u64, u64)>>,
 }
 
-/// Sets owner, then mode (chown(2) clears set-id bits), on `path`; with `recursive` on all below a directory.
+/// The owner and the mode that something is to have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attributes<'m> {
+    /// User, and group where that is to be another as well.
+    pub owner: Option<(u32, Option<u32>)>,
+    /// The mode.
+    pub mode: Option<&'m Mode>,
+    /// Everything below a directory is to have them, too.
+    pub recursive: bool,
+}
+
+/// Sets owner, then mode (chown(2) clears set-id bits), on `path`.
 ///
 /// In a shared root only what was `made` is given away: what else others have put under the same names, or into the
 /// same directories, stays as it is.
-pub fn set(
-    root: &Root,
-    path: &Path,
-    owner: Option<(u32, Option<u32>)>,
-    mode: Option<&Mode>,
-    recursive: bool,
-    made: Made<'_>,
-) -> Result<(), TargetError> {
+pub fn set(root: &Root, path: &Path, attributes: Attributes<'_>, made: Made<'_>) -> Result<(), TargetError> {
     let parent = root.directory(path.parent().unwrap_or(Path::new("")))?;
     let name = path.file_name().unwrap_or(OsStr::new("."));
     let made = if root.is_shared() { made } else { Made::default() };
@@ -42,15 +46,13 @@ pub fn set(
     if found.kind != FileKind::Symlink && made.top.is_some_and(|inode| found.inode != inode) {
         return Err(TargetError::Exchanged { path: path.to_owned() });
     }
-    set_on(top, owner, mode, recursive, made.below)
+    set_on(top, attributes, made.below)
 }
 
 /// The same on what `top` holds, wherever it is now.
 pub fn set_on(
     top: Handle,
-    owner: Option<(u32, Option<u32>)>,
-    mode: Option<&Mode>,
-    recursive: bool,
+    Attributes { owner, mode, recursive }: Attributes<'_>,
     made: Option<&HashSet<(u64, u64)>>,
 ) -> Result<(), TargetError> {
     let one = |handle: &Handle, found: &Metadata| -> Result<(), TargetError> {
@@ -117,6 +119,10 @@ mod tests {
         path.metadata().unwrap().mode() & 0o7777
     }
 
+    fn below(mode: &Mode) -> Attributes<'_> {
+        Attributes { mode: Some(mode), recursive: true, ..Attributes::default() }
+    }
+
     #[test]
     fn a_walk_goes_on_in_the_directory_it_began_in() {
         let place = tempfile::tempdir().unwrap();
@@ -135,13 +141,13 @@ mod tests {
         // Its owner puts a link to somewhere else in its place before the walk goes in.
         std::fs::rename(at("home/x"), at("home/moved")).unwrap();
         symlink("/etc", at("home/x")).unwrap();
-        set_on(top, None, Some(&Mode::Octal(0o640)), true, None).unwrap();
+        set_on(top, below(&Mode::Octal(0o640)), None).unwrap();
         assert_eq!(mode_of(&at("home/moved/d/shadow")), 0o640);
         assert_eq!(mode_of(&at("home/moved")), 0o640);
         std::fs::set_permissions(at("home/moved"), PermissionsExt::from_mode(0o755)).unwrap();
         // By the path there is a link now: it is neither followed nor given a mode.
-        set(&root, Path::new("/home/x"), None, Some(&Mode::Octal(0o777)), true, Made::default()).unwrap();
-        set(&root, Path::new("/home/moved/link"), None, Some(&Mode::Octal(0o777)), true, Made::default()).unwrap();
+        set(&root, Path::new("/home/x"), below(&Mode::Octal(0o777)), Made::default()).unwrap();
+        set(&root, Path::new("/home/moved/link"), below(&Mode::Octal(0o777)), Made::default()).unwrap();
         assert_eq!(mode_of(&at("etc/shadow")), 0o600);
         assert_ne!(mode_of(&at("etc")), 0o777);
     }

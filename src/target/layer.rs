@@ -55,17 +55,24 @@ pub struct Layer {
     agent: Option<Bind>,
 }
 
+/// What commands of a layer have around them.
+pub struct Surroundings {
+    /// The environment of the image.
+    pub env: BTreeMap<String, String>,
+    /// What this machine lends.
+    pub lent: Lent,
+    /// The package lists of apt, where there is one.
+    pub apt: Option<AptCache>,
+    /// The packages that the base's archive has.
+    pub index: Option<Digest>,
+    /// `SOURCE_DATE_EPOCH`.
+    pub epoch: u64,
+}
+
 impl Layer {
     /// Mounts `lowers`, topmost first, with everything that changes below `path`, which must not exist.
-    pub fn begin(
-        path: PathBuf,
-        lowers: &[PathBuf],
-        env: BTreeMap<String, String>,
-        lent: Lent,
-        apt: Option<AptCache>,
-        index: Option<Digest>,
-        epoch: u64,
-    ) -> Result<Self, TargetError> {
+    pub fn begin(path: PathBuf, lowers: &[PathBuf], surroundings: Surroundings) -> Result<Self, TargetError> {
+        let Surroundings { env, lent, apt, index, epoch } = surroundings;
         let epoch = epoch.to_string();
         let scratch = Scratch::create(path, &lent).map_err(TargetError::scratch)?;
         let overlay = Overlay::mount(lowers, scratch.path())?;

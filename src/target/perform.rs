@@ -14,7 +14,7 @@ use layers::root::{FileKind, Root};
 
 use super::TargetError;
 use super::accounts::{Account, Accounts};
-use super::attributes;
+use super::attributes::{self, Attributes};
 use super::request::Outcome;
 use super::site::Site;
 use super::{dangling, not_created};
@@ -224,9 +224,10 @@ impl<'a> Performer<'a> {
                 // Rules that came several in a package stand beside the path they were asked for at.
                 let named = [PathBuf::from(path)];
                 let paths = if self.beside.is_empty() { named.as_slice() } else { self.beside.as_slice() };
+                let attributes = Attributes { owner, mode: mode.as_ref(), recursive: *recursive };
                 for path in paths {
                     let made = attributes::Made { top: self.objects.get(path).copied(), below: self.unpacked.as_ref() };
-                    attributes::set(self.root(), path, owner, mode.as_ref(), *recursive, made)?;
+                    attributes::set(self.root(), path, attributes, made)?;
                 }
                 // Of what earlier tasks have made, this may have changed the owner or the mode.
                 if *recursive {

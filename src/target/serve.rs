@@ -14,7 +14,7 @@ use layers::store::{Damage, Store, layer_tree};
 
 use super::accounts::Account;
 use super::aptcache::AptCache;
-use super::layer::Layer;
+use super::layer::{Layer, Surroundings};
 use super::lent::Lent;
 use super::perform::{MARKER, Performer, environment_line};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
@@ -280,7 +280,8 @@ impl<'a> Session<'a> {
         self.begun += 1;
         let path = self.setup.work.join(format!("layer-{}", self.begun));
         let apt = if has_apt { self.apt.take() } else { None };
-        self.layer = Some(Layer::begin(path, &lowers, env, lent, apt, self.index, self.setup.epoch)?);
+        let surroundings = Surroundings { env, lent, apt, index: self.index, epoch: self.setup.epoch };
+        self.layer = Some(Layer::begin(path, &lowers, surroundings)?);
         Ok(())
     }
 

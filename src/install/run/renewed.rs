@@ -32,7 +32,7 @@ impl Run<'_> {
                 )));
                 let naming = self.prepared.naming(store, at, &renew.place)?;
                 if !naming.is_empty() {
-                    let naming = self.lowered.secrets.mask(&listed(&naming, SHOWN));
+                    let naming = self.prepared.lowered.secrets.mask(&listed(&naming, SHOWN));
                     self.resolver.reporter().event(Event::Warning(format!(
                         "what commands of {naming} have made in {place} is in the earlier clone alone: a task that has \
                          `creates` there, or `always_run`, is done again"

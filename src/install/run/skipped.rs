@@ -25,7 +25,7 @@ impl Run<'_> {
     }
 
     fn record_skipped(&mut self, at: usize, step: &Step, skipped: &Skipped, id: Id) -> Result<()> {
-        let reason = self.lowered.secrets.mask(&skipped.reason());
+        let reason = self.prepared.lowered.secrets.mask(&skipped.reason());
         self.resolver.reporter().event(Event::TaskSkipped {
             layer: id,
             name: step.name.clone(),

@@ -202,9 +202,7 @@ fn in_place(case: &Case, root: &Root) {
         attributes::set(
             root,
             &root.resolve(dest).unwrap(),
-            case.owner,
-            case.mode.as_ref(),
-            true,
+            attributes::Attributes { owner: case.owner, mode: case.mode.as_ref(), recursive: true },
             attributes::Made::default(),
         )
         .unwrap();

@@ -9,7 +9,7 @@ use layers::tar::{self, Content, Entry, Kind};
 
 use super::Performer;
 use crate::op::{Mode, Owner, Source};
-use crate::target::attributes::{self, Made};
+use crate::target::attributes::{self, Attributes, Made};
 use crate::target::{TargetError, accounts::Accounts};
 
 /// What a step has copied to one path.
@@ -65,7 +65,9 @@ impl Performer<'_> {
                 let inode = self.root().write_file_with_holes(path, &mut content, entry.mode)?;
                 // One that was there has kept its mode.
                 let made = Made { top: Some(inode), below: None };
-                attributes::set(self.root(), path, None, Some(&Mode::Octal(entry.mode)), false, made)?;
+                let mode = Mode::Octal(entry.mode);
+                let attributes = Attributes { mode: Some(&mode), ..Attributes::default() };
+                attributes::set(self.root(), path, attributes, made)?;
                 self.wrote_file(path, inode);
                 inode
             }
@@ -105,7 +107,7 @@ impl Performer<'_> {
         for Copied { path, kind, inode } in self.copied.iter().flatten() {
             let mode = mode.filter(|_| *kind == Kind::File);
             let made = Made { top: Some(*inode), below: None };
-            attributes::set(self.root(), path, owner, mode, false, made)?;
+            attributes::set(self.root(), path, Attributes { owner, mode, recursive: false }, made)?;
         }
         Ok(())
     }

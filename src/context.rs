@@ -10,6 +10,7 @@ use layers::store::{Lock, Store};
 use crate::debian::Told;
 use crate::event::Reporter;
 use crate::fetch::{Credentials, Fetcher};
+use crate::git::Programs;
 use crate::registry::Registries;
 use crate::ssh::Ssh;
 use crate::tasks::Runtime;
@@ -32,6 +33,8 @@ pub struct Context {
     pub runtime: Arc<Runtime>,
     /// The agent that commands that clone are lent.
     pub ssh: Option<Ssh>,
+    /// How git starts ssh.
+    pub git: Programs,
     reporter: Reporter,
     registries: Arc<Registries>,
     credentials: Credentials,
@@ -49,6 +52,7 @@ impl Context {
             store,
             runtime: Arc::new(runtime),
             ssh: None,
+            git: Programs::default(),
             reporter,
             registries: Arc::new(registries),
             credentials,
@@ -77,6 +81,7 @@ impl Context {
             store: self.store.clone(),
             runtime: Arc::clone(&self.runtime),
             ssh: self.ssh.clone(),
+            git: self.git.clone(),
             reporter: self.reporter.clone(),
             registries: Arc::clone(&self.registries),
             credentials: self.credentials.clone(),

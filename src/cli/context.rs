@@ -15,6 +15,7 @@ use super::ui::{self, Progress, TaskOutput};
 use crate::context::{Context, Reach};
 use crate::event::{Event, Reporter};
 use crate::fetch::Credentials;
+use crate::git::Programs;
 use crate::op::Secrets;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Registries, Settings};
 
@@ -185,7 +186,15 @@ pub(super) fn with(store: Store, global: &Global, registries: Option<&RegistryAr
         None => Credentials::default(),
     };
     let registries = registries.cloned().unwrap_or_default().registries(stall);
-    Ok(Context::new(store, reporter, runtime()?, Reach { registries, credentials, stall }))
+    let mut context = Context::new(store, reporter, runtime()?, Reach { registries, credentials, stall });
+    context.git = git_programs();
+    Ok(context)
+}
+
+/// How whoever runs alloy has git start ssh.
+pub(super) fn git_programs() -> Programs {
+    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Programs { ssh_command: var("GIT_SSH_COMMAND"), ssh: var("GIT_SSH") }
 }
 
 /// Who this user is to servers of downloads. What lets them in is shown nowhere.

@@ -1,7 +1,9 @@
 //! Errors of the parts as failures of a command: kind, text, hints.
 
+mod git;
 mod manifest;
 mod named;
+mod outdated;
 mod push;
 mod store;
 mod task;

@@ -16,7 +16,7 @@ use super::inputs::InputArgs;
 use super::interrupt::{self, CtrlC};
 use super::ssh::SshArgs;
 use super::ui;
-use crate::blueprint::{Blueprint, LOCK_FILE, Problems};
+use crate::blueprint::LOCK_FILE;
 use crate::context::now;
 use crate::event::Event;
 use crate::lock::{Lock, difference};
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     }
     args.mirror_to.as_ref().map_or(Ok(()), mirror::check)?;
     let blueprint = Arc::new(args.inputs.load()?);
-    let old = lock_of(&blueprint)?;
+    let old = Lock::of(&blueprint)?;
     let path = blueprint.directory.join(LOCK_FILE);
     // Before anybody is asked.
     let sink = if args.check || args.dry_run { None } else { Some(Sink::at(&path)?.durable()) };
@@ -155,13 +155,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
 
 fn resolved_at() -> String {
     Timestamp::from_second(now()).unwrap_or_default().to_string()
-}
-
-/// The blueprint's lockfile as it is.
-pub(super) fn lock_of(blueprint: &Blueprint) -> Result<Lock, CommandError> {
-    let invalid = |diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() };
-    let read = blueprint.lock.as_ref().map_or_else(|| Ok(Lock::default()), |lockfile| lockfile.read.clone());
-    read.map_err(|errors| invalid(errors).into())
 }
 
 fn summary(lock: &Lock) -> String {

@@ -23,7 +23,6 @@ mod environment;
 mod error;
 mod exit_codes;
 mod failure;
-mod git;
 mod heal;
 mod help;
 mod hub;

@@ -1,28 +1,20 @@
 //! `alloy outdated`.
 
-mod registries;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
-use serde::Serialize;
 use serde_json::json;
 
 use super::context::{self, Global, RegistryArgs};
 use super::error::CommandError;
 use super::interrupt::{self, CtrlC};
-use super::lock::lock_of;
 use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::blueprint;
-use crate::catalog::{Catalog, CatalogError};
 use crate::context::Context;
-use crate::debian::component;
-use crate::event::Event;
-use crate::image::BaseRef;
-use crate::lock::{BasePin, Lock};
+use crate::lock::Lock;
+use crate::outdated::{Found, Look, Outdated, outdated};
 use crate::plan::Platform;
 use crate::resolve::Request;
 use crate::target::Lent;
@@ -62,41 +54,21 @@ pub(super) struct Args {
     registry: RegistryArgs,
 }
 
-/// One pin that something newer is there for.
-#[derive(Debug, Serialize)]
-struct Outdated {
-    kind: &'static str,
-    platform: Option<String>,
-    name: String,
-    locked: String,
-    latest: String,
-    /// The part of the archive that has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    security: bool,
-}
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let blueprint = blueprint::load(&args.directory)?;
     if blueprint.lock.is_none() {
         let message = format!("{} has no lockfile", blueprint.directory.display());
         return Err(CommandError::usage(message).hint("make one: alloy lock"));
     }
-    let lock = lock_of(&blueprint)?;
+    let lock = Lock::of(&blueprint)?;
     let mut context = context::open(global, Some(&args.registry))?;
     context.ssh = args.ssh.open(context.stall())?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
-    let mut found = toolchains(&context, &lock, &catalog);
-    found.extend(bases(args, &context, &lock)?);
-    let looked = packages(args, &context, &lock)?;
-    let mut all = looked.is_some();
-    found.extend(looked.unwrap_or_default());
-    let fetcher = request(args, &context, parsed(&lock.host)?).fetcher.clone();
-    for (more, whole) in [registries::commits(&context, &lock), registries::packages(&context, &fetcher, &lock)] {
-        found.extend(more);
-        all &= whole;
-    }
+    let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
+    let request = |platform| request(args, &context, platform);
+    let look = Look { suite: args.suite.clone(), catalog, lent, request: &request };
+    let Found { outdated: found, all } = outdated(&context, &lock, &look)?;
     // What is shown live has to be gone before the result.
     drop(context);
     match args.format {
@@ -120,50 +92,7 @@ fn human(found: &[Outdated]) {
     ui::table(&rows);
 }
 
-/// Toolchains that the catalog has another version of. What it does not have at all is only worth a warning.
-fn toolchains(context: &Context, lock: &Lock, catalog: &Path) -> Vec<Outdated> {
-    let mut found = Vec::new();
-    let pins = lock.toolchains.iter().flat_map(|(platform, pins)| pins.iter().map(move |pin| (platform, pin)));
-    let pins: Vec<_> = pins.collect();
-    if pins.is_empty() {
-        return found;
-    }
-    let warn = |error: &CatalogError| context.reporter().event(Event::Warning(error.to_string()));
-    let catalog = match Catalog::open(catalog) {
-        Ok(catalog) => catalog,
-        Err(error) => {
-            warn(&error);
-            return found;
-        }
-    };
-    for (platform, (reference, pin)) in pins {
-        let latest = match catalog.resolve(reference, platform) {
-            Ok(latest) => latest,
-            Err(error) => {
-                warn(&error);
-                continue;
-            }
-        };
-        let other = match pin.sha256() {
-            Some(sha256) => latest.sha256() != Some(sha256),
-            None => Some(latest.pinned_version()) != pin.version.as_deref(),
-        };
-        if other {
-            let digest = pin.sha256().map(|sha256| sha256.hex()[..12].to_owned());
-            found.push(Outdated {
-                kind: "toolchain",
-                platform: Some(platform.clone()),
-                name: reference.clone(),
-                locked: pin.version.clone().or(digest).unwrap_or_default(),
-                latest: latest.version,
-                from: None,
-                security: false,
-            });
-        }
-    }
-    found
-}
-
+/// The request for a platform, as the options say.
 fn request(args: &Args, context: &Context, platform: Platform) -> Request {
     let mut request = Request::new(context, platform);
     request.archive.mirror.clone_from(&args.mirror);
@@ -171,100 +100,4 @@ fn request(args: &Args, context: &Context, platform: Platform) -> Request {
     let logins = [request.archive.logins(), Lent::logins(|name| std::env::var(name).ok())].concat();
     request.fetcher = request.fetcher.with_logins(logins);
     request
-}
-
-/// Bases that are others today.
-fn bases(args: &Args, context: &Context, lock: &Lock) -> Result<Vec<Outdated>, CommandError> {
-    let mut found = Vec::new();
-    for (reference, pin) in &lock.base {
-        let platforms = match pin {
-            BasePin::Image(_) => vec![lock.host.clone()],
-            BasePin::Archive(platforms) => platforms.keys().cloned().collect(),
-        };
-        for platform in platforms {
-            let request = request(args, context, parsed(&platform)?);
-            let now = request.resolver(context).pin_base(reference, Some(pin))?;
-            let base = |platform, locked: String, latest: String, from, security| Outdated {
-                kind: "base",
-                platform,
-                name: reference.clone(),
-                locked,
-                latest,
-                from,
-                security,
-            };
-            match (pin, now) {
-                (BasePin::Image(locked), Some(BasePin::Image(latest))) if *locked != latest => {
-                    found.push(base(None, locked.to_string(), latest.to_string(), None, false));
-                }
-                (BasePin::Archive(locked), Some(BasePin::Archive(latest))) => {
-                    let (Some(locked), Some(latest)) = (locked.get(&platform), latest.get(&platform)) else { continue };
-                    for (old, new) in locked.pockets.iter().filter_map(|old| {
-                        let new = latest.pockets.iter().find(|new| new.suite == old.suite)?;
-                        (new.sha256 != old.sha256).then_some((old, new))
-                    }) {
-                        let security = new.suite.ends_with("-security");
-                        let from = Some(new.suite.clone());
-                        found.push(base(Some(platform.clone()), old.date.clone(), new.date.clone(), from, security));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Packages that the archive has newer versions of; `None` where nobody knows of which suite they are.
-fn packages(args: &Args, context: &Context, lock: &Lock) -> Result<Option<Vec<Outdated>>, CommandError> {
-    let mut by_platform: BTreeMap<&String, BTreeSet<(String, String)>> = BTreeMap::new();
-    let mut components = BTreeSet::from(["main".to_owned()]);
-    for (platform, tasks) in &lock.apt {
-        for deb in tasks.values().flat_map(|pin| &pin.debs) {
-            by_platform.entry(platform).or_default().insert((deb.package.clone(), deb.version.clone()));
-            components.extend(component(&deb.filename).map(str::to_owned));
-        }
-    }
-    let of_base = || {
-        lock.base.keys().find_map(|base| match base.parse() {
-            Ok(BaseRef::Deb { suite, .. }) => Some(suite),
-            _ => None,
-        })
-    };
-    let of_tasks = || lock.apt.values().flat_map(|tasks| tasks.values()).find_map(|pin| pin.suite.clone());
-    let Some(suite) = args.suite.clone().or_else(of_base).or_else(of_tasks) else {
-        if by_platform.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let warning = "packages are not looked at: name the suite that they come from with --suite";
-        context.reporter().event(Event::Warning(warning.into()));
-        return Ok(None);
-    };
-    let mut found = Vec::new();
-    for (platform, debs) in by_platform {
-        let request = request(args, context, parsed(platform)?);
-        let resolver = request.resolver(context);
-        let looked =
-            context.runtime.block_on(resolver.releases(&suite)?.newer(resolver.fetcher(), &components, &debs))?;
-        if !looked.unknown.is_empty() {
-            let names = looked.unknown.into_iter().collect::<Vec<_>>().join(", ");
-            context.reporter().event(Event::Note(format!("not in {suite} for {platform}: {names}")));
-        }
-        found.extend(looked.newer.into_iter().map(|newer| Outdated {
-            kind: "package",
-            platform: Some(platform.clone()),
-            name: newer.package,
-            locked: newer.locked,
-            latest: newer.latest,
-            from: Some(newer.pocket),
-            security: newer.security,
-        }));
-    }
-    Ok(Some(found))
-}
-
-fn parsed(platform: &str) -> Result<Platform, CommandError> {
-    platform
-        .parse()
-        .map_err(|error: crate::plan::PlatformError| CommandError::usage(format!("alloy.lock.yml: {error}")))
 }

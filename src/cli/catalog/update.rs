@@ -13,8 +13,9 @@ use super::super::error::{CommandError, Kind};
 use super::super::ui::{self, Format};
 use super::{CatalogArg, git_config, known};
 use crate::catalog::Catalog;
-use crate::cli::git::Git;
+use crate::cli::context::git_programs;
 use crate::event::Event;
+use crate::git::Git;
 use crate::sink::{Staged, Theirs};
 
 /// What tells a clone that alloy made, and may replace, from everybody else's. It holds nothing.
@@ -61,7 +62,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         );
         return Err(CommandError::usage(message).hint("name another directory with --catalog, or move this one away"));
     }
-    let git = Git::new(&remote, global.stall_timeout);
+    let git = Git::new(&remote, global.stall_timeout).with_programs(&git_programs());
     let commit = git.newest()?;
     let changed = old.as_ref().is_none_or(|old| old.remote != remote || old.commit != commit);
     if changed {

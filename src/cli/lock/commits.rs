@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::locker::Locker;
 use crate::build;
 use crate::cli::error::{CommandError, Kind};
-use crate::cli::git::{Git, Named};
 use crate::cli::inputs::Prepared;
 use crate::cli::located::Place;
 use crate::event::{Event, Wait};
+use crate::git::{Git, Named};
 use crate::lock::ToolchainSource;
 use crate::op::{Checkout, Step};
 use crate::resolve::Resolver;
@@ -80,8 +80,12 @@ impl Locker<'_> {
         let remote = bare.lowered.secrets.reveal_url(&checkout.url);
         let runtime = self.context.runtime.handle();
         let settings = resolver.fetcher().git_settings(&checkout.url);
-        let git = Git::new(remote, self.context.stall().as_secs()).with(settings).with_ssh(self.context.ssh.as_ref());
+        let git = Git::new(remote, self.context.stall().as_secs())
+            .with(settings)
+            .with_ssh(self.context.ssh.as_ref())
+            .with_programs(&self.context.git);
         let found = git.named(revision).map_err(|error| {
+            let error = CommandError::from(error);
             let lines: Vec<String> = error.message.lines().map(str::to_owned).collect();
             let help = build::checkout_advice(resolver.fetcher(), runtime, std::slice::from_ref(checkout), &lines);
             let help = help.or_else(|| build::advice(&error.message).map(str::to_owned));

@@ -5,17 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use layers::path::shown;
 use url::Url;
 
-use super::catalog::printable;
-use super::error::{CommandError, Kind};
 use crate::fetch::{Login, taken_apart};
 use crate::op::{git_helper, is_commit};
 use crate::ssh::Ssh;
 
+mod error;
 mod named;
 
-pub(super) use named::Named;
+pub use error::GitError;
+pub use named::Named;
 
 /// What git inherits from a hook or alias that runs alloy, and must not act on.
 const INHERITED: [&str; 5] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"];
@@ -23,8 +24,26 @@ const INHERITED: [&str; 5] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT
 /// Transports that move data alone: others run commands.
 const PROTOCOLS: &str = "https:http:ssh:git:file";
 
+/// How this user's git is told to start ssh (git(1)).
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    /// `GIT_SSH_COMMAND`: a command, with its options.
+    pub ssh_command: Option<String>,
+    /// `GIT_SSH`: a program, which counts less than git's own configuration.
+    pub ssh: Option<String>,
+}
+
+/// Where git works.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// In a repository of this machine.
+    Here,
+    /// At the remote.
+    Remote,
+}
+
 /// git for one remote.
-pub(super) struct Git {
+pub struct Git {
     remote: String,
     /// The remote as it may stand on a command line, which everybody on the machine can read.
     asked: String,
@@ -34,11 +53,12 @@ pub(super) struct Git {
     settings: Vec<(String, String)>,
     /// The agent and the known hosts, where they are not this user's own.
     ssh: Option<Ssh>,
+    programs: Programs,
 }
 
 impl Git {
     /// For `remote`; a server that is silent for `stall` seconds counts as gone.
-    pub(super) fn new(remote: impl Into<String>, stall: u64) -> Self {
+    pub fn new(remote: impl Into<String>, stall: u64) -> Self {
         let remote = remote.into();
         let (asked, login) = match taken_apart(&remote) {
             (place, Some(login)) if place.starts_with("http") => (place, Some(login)),
@@ -48,21 +68,29 @@ impl Git {
             }
             _ => (remote.clone(), None),
         };
-        Self { remote, asked, login, stall, settings: Vec::new(), ssh: None }
+        Self { remote, asked, login, stall, settings: Vec::new(), ssh: None, programs: Programs::default() }
     }
 
     /// The same, with further settings.
-    pub(super) fn with(self, settings: Vec<(String, String)>) -> Self {
+    #[must_use]
+    pub fn with(self, settings: Vec<(String, String)>) -> Self {
         Self { settings, ..self }
     }
 
     /// The same, with `ssh` in the place of this user's own agent.
-    pub(super) fn with_ssh(self, ssh: Option<&Ssh>) -> Self {
+    #[must_use]
+    pub fn with_ssh(self, ssh: Option<&Ssh>) -> Self {
         Self { ssh: ssh.cloned(), ..self }
     }
 
+    /// The same, with ssh started as `programs` says.
+    #[must_use]
+    pub fn with_programs(self, programs: &Programs) -> Self {
+        Self { programs: programs.clone(), ..self }
+    }
+
     /// The remote, without its password.
-    pub(super) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match Url::parse(&self.remote) {
             Ok(mut url)
                 if url.password().is_some() || !url.username().is_empty() && url.scheme().starts_with("http") =>
@@ -76,34 +104,34 @@ impl Git {
     }
 
     /// What git says of the clone in `directory`, without its last line break.
-    pub(super) fn local(directory: &Path, arguments: &[&str]) -> Result<String, CommandError> {
-        Self::new("", 0).run(Some(directory), arguments, Kind::Failed)
+    pub fn local(directory: &Path, arguments: &[&str]) -> Result<String, GitError> {
+        Self::new("", 0).run(Some(directory), arguments, At::Here)
     }
 
     /// The commit that the remote has now.
-    pub(super) fn newest(&self) -> Result<String, CommandError> {
-        let lines = self.run(None, &["ls-remote", "--", &self.asked, "HEAD"], Kind::Network)?;
+    pub fn newest(&self) -> Result<String, GitError> {
+        let lines = self.run(None, &["ls-remote", "--", &self.asked, "HEAD"], At::Remote)?;
         match lines.split_whitespace().next() {
             Some(commit) => Ok(commit.to_owned()),
-            None => Err(CommandError::new(Kind::Network, format!("{} is empty", self.shown()))),
+            None => Err(GitError::Empty { remote: self.shown() }),
         }
     }
 
     /// The commit that the remote has for a revision now, if it has one.
-    pub(super) fn commit(&self, revision: &str) -> Result<Option<String>, CommandError> {
+    pub fn commit(&self, revision: &str) -> Result<Option<String>, GitError> {
         let lines = self.listed(revision)?;
         let named = reference_of(&lines, revision).map(|(_, commit)| commit.to_owned());
         named.map_or_else(|| self.described(revision), |commit| Ok(Some(commit)))
     }
 
     /// References of the remote whose names end like a revision.
-    fn listed(&self, revision: &str) -> Result<String, CommandError> {
+    fn listed(&self, revision: &str) -> Result<String, GitError> {
         let peeled = format!("{revision}^{{}}");
-        self.run(None, &["ls-remote", "--", &self.asked, revision, &peeled], Kind::Network)
+        self.run(None, &["ls-remote", "--", &self.asked, revision, &peeled], At::Remote)
     }
 
     /// Clones the newest state into `directory`, which is empty.
-    pub(super) fn clone_into(&self, directory: &Path) -> Result<(), CommandError> {
+    pub fn clone_into(&self, directory: &Path) -> Result<(), GitError> {
         let place = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         let place = place.to_string_lossy();
         // A link of the repository becomes a file that names what it points to.
@@ -111,36 +139,36 @@ impl Git {
             let options =
                 ["-c", "core.symlinks=false", "clone", "--quiet", "--no-local", "--single-branch", "--no-tags"];
             let arguments = [&options, depth, &["--", &self.asked, &place]].concat();
-            self.run(None, &arguments, Kind::Network)
+            self.run(None, &arguments, At::Remote)
         };
         match clone(&["--depth=1"]) {
             // A server of plain files cannot cut history.
-            Err(error) if error.message.contains("dumb http") => clone(&[]).map(drop),
+            Err(error) if error.said().contains("dumb http") => clone(&[]).map(drop),
             cloned => cloned.map(drop),
         }?;
         self.remember(directory)
     }
 
     /// Lets the clone know the remote with its password, as git's own would, for the next update.
-    fn remember(&self, directory: &Path) -> Result<(), CommandError> {
+    fn remember(&self, directory: &Path) -> Result<(), GitError> {
         if self.login.is_none() {
             return Ok(());
         }
         let path = directory.join(".git/config");
-        let failed = |error| CommandError::new(Kind::Failed, format!("cannot write {}: {error}", path.display()));
+        let failed = |source| GitError::Write { path: path.clone(), source };
         let text = layers::regular::text(&path, 1 << 20).map_err(failed)?;
         let text = text.replace(&format!("url = {}\n", self.asked), &format!("url = {}\n", self.remote));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
         std::fs::write(&path, text).map_err(failed)
     }
 
-    fn run(&self, directory: Option<&Path>, arguments: &[&str], kind: Kind) -> Result<String, CommandError> {
-        let output = self.output(directory, arguments, kind)?;
+    fn run(&self, directory: Option<&Path>, arguments: &[&str], at: At) -> Result<String, GitError> {
+        let output = self.output(directory, arguments, at)?;
         Ok(String::from_utf8_lossy(&output).trim_end().to_owned())
     }
 
     /// What git prints.
-    fn output(&self, directory: Option<&Path>, arguments: &[&str], kind: Kind) -> Result<Vec<u8>, CommandError> {
+    fn output(&self, directory: Option<&Path>, arguments: &[&str], at: At) -> Result<Vec<u8>, GitError> {
         let mut command = started_in(directory);
         command.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"]);
         command.args(["-c", "protocol.ext.allow=never", "-c", "http.lowSpeedLimit=1", "-c"]);
@@ -163,17 +191,13 @@ impl Git {
         if !self.settings.is_empty() {
             command.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
         }
-        let output = command.args(arguments).output().map_err(|error| {
-            let failure = CommandError::new(Kind::Failed, format!("cannot run git: {error}"));
-            failure.hint("install it: `apt-get install git`")
-        })?;
+        let output = command.args(arguments).output().map_err(GitError::Start)?;
         if output.status.success() {
             return Ok(output.stdout);
         }
         let said = String::from_utf8_lossy(&output.stderr).replace(&self.remote, &self.shown());
-        let said = said.lines().map(printable).collect::<Vec<_>>().join("\n");
-        let error = CommandError::new(kind, format!("git failed: {}", said.trim()));
-        Err(strangers(&said).into_iter().fold(error, CommandError::hint))
+        let said = said.lines().map(|line| shown(line.as_bytes())).collect::<Vec<_>>().join("\n");
+        Err(GitError::Refused { said: said.trim().to_owned(), at_remote: at == At::Remote })
     }
 }
 
@@ -193,13 +217,13 @@ impl Git {
     /// The ssh that this user's git would start (git(1), `GIT_SSH_COMMAND`), with options by which it asks nothing and
     /// believes no host that is not known. What comes first counts (ssh(1), `-o`).
     fn ssh_command(&self, directory: Option<&Path>) -> String {
-        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let own = || {
             let output = started_in(directory).args(["config", "--get", "core.sshCommand"]).output().ok()?;
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             (output.status.success() && !text.is_empty()).then_some(text)
         };
-        let given = var("GIT_SSH_COMMAND").or_else(own).or_else(|| var("GIT_SSH").map(|program| quoted(&program)));
+        let Programs { ssh_command, ssh } = &self.programs;
+        let given = ssh_command.clone().or_else(own).or_else(|| ssh.as_deref().map(quoted));
         let known = self.ssh.as_ref().map(Ssh::files).unwrap_or_default();
         with_options(given.as_deref().unwrap_or("ssh"), self.stall, known)
     }
@@ -243,16 +267,6 @@ fn reference_of<'a>(lines: &'a str, revision: &str) -> Option<(String, &'a str)>
     ["", "refs/", "refs/tags/", "refs/heads/"].iter().find_map(|above| of(format!("{above}{revision}")))
 }
 
-/// What helps where git does not read a repository that belongs to somebody else.
-fn strangers(said: &str) -> Option<String> {
-    let (_, place) = said.split_once("detected dubious ownership in repository at '")?;
-    let place = place.split('\'').next().unwrap_or_default();
-    Some(format!(
-        "{place} belongs to another user than you: `chown` it, or, if you trust what is in it, \
-         `git config --global --add safe.directory {place}`"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,13 +283,6 @@ mod tests {
         assert_eq!(of("next/v1"), Some(("refs/heads/next/v1".into(), other.as_str())));
         assert_eq!(of("HEAD"), Some(("HEAD".into(), branch.as_str())));
         assert_eq!(of("1"), None);
-    }
-
-    #[test]
-    fn a_repository_of_somebody_else_is_told_with_what_helps() {
-        let said = "fatal: detected dubious ownership in repository at '/srv/x/.git'\nTo add an exception";
-        assert!(strangers(said).unwrap().contains("safe.directory /srv/x/.git`"));
-        assert_eq!(strangers("fatal: not a git repository"), None);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use layers::digest::Digest;
 use serde::Deserialize;
 
 use super::Outdated;
-use crate::cli::git::Git;
 use crate::context::Context;
 use crate::event::Event;
 use crate::fetch::{Download, FetchError, Fetcher};
+use crate::git::Git;
 use crate::lock::{Lock, PackagePin};
 use crate::op::{Language, file_of};
 use crate::resolve::{CRATES_IO, crate_entry};
@@ -28,8 +28,10 @@ pub(super) fn commits(context: &Context, lock: &Lock) -> (Vec<Outdated>, bool) {
         let asked = match url.contains("{{") {
             true => Err("its URL has a variable, whose value is not given here".to_owned()),
             false => {
-                let git = Git::new(url.clone(), context.stall().as_secs()).with_ssh(context.ssh.as_ref());
-                git.commit(revision).map_err(|error| error.message)
+                let git = Git::new(url.clone(), context.stall().as_secs())
+                    .with_ssh(context.ssh.as_ref())
+                    .with_programs(&context.git);
+                git.commit(revision).map_err(|error| error.to_string())
             }
         };
         let now = match asked {
@@ -52,8 +54,7 @@ pub(super) fn commits(context: &Context, lock: &Lock) -> (Vec<Outdated>, bool) {
 }
 
 /// Packages of languages that have newer versions; false if one of them could not be asked for.
-pub(super) fn packages(context: &Context, fetcher: &Fetcher, lock: &Lock) -> (Vec<Outdated>, bool) {
-    let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
+pub(super) fn packages(context: &Context, fetcher: &Fetcher, lock: &Lock, lent: &Lent) -> (Vec<Outdated>, bool) {
     let mut pins: BTreeMap<(Language, &str, &str), &PackagePin> = BTreeMap::new();
     for (language, _, _, pin) in lock.packages.all() {
         let asked = pin.packages.iter().filter_map(|asked| {

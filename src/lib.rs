@@ -26,6 +26,7 @@ pub mod git;
 pub mod hub;
 pub mod image;
 pub mod install;
+pub mod locker;
 pub mod outdated;
 pub mod prune;
 pub mod push;

@@ -22,7 +22,6 @@ pub use pin::{
 pub use read::{Lockfile, logins};
 pub use words::unfit;
 
-use crate::blueprint::{Blueprint, Problems};
 use crate::op::Secrets;
 
 /// The platform of a lockfile that does not say one.
@@ -71,12 +70,6 @@ impl Default for Lock {
 }
 
 impl Lock {
-    /// The lockfile of `blueprint`; an empty one if it has none.
-    pub fn of(blueprint: &Blueprint) -> Result<Self, Problems> {
-        let read = blueprint.lock.as_ref().map_or_else(|| Ok(Self::default()), Self::read);
-        read.map_err(|diagnostics| Problems { diagnostics, sources: blueprint.sources.clone() })
-    }
-
     /// The pin of a URL, which may hold markers of secrets: the lock has the templates that its author wrote.
     pub fn download(&self, url: &str) -> Option<Digest> {
         self.downloads.get(&Secrets::as_written(url)).map(|pin| pin.sha256)

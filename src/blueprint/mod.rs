@@ -85,6 +85,14 @@ impl Blueprint {
         self.lock.as_ref().and_then(|lockfile| lockfile.read.as_ref().ok()).unwrap_or(&NOTHING)
     }
 
+    /// The same, and an error where the lockfile cannot be read.
+    pub fn readable_pins(&self) -> Result<&Lock, Problems> {
+        match self.lock.as_ref().map(|lockfile| &lockfile.read) {
+            Some(Err(diagnostics)) => Err(Problems { diagnostics: diagnostics.clone(), sources: self.sources.clone() }),
+            _ => Ok(self.pins()),
+        }
+    }
+
     /// The texts of its files, by their paths in it.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         // Sources have the names that the user gave them, the manifest first.

@@ -1,6 +1,7 @@
 //! Errors of the parts as failures of a command: kind, text, hints.
 
 mod git;
+mod lock;
 mod manifest;
 mod named;
 mod outdated;

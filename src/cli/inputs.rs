@@ -141,21 +141,21 @@ impl InputArgs {
         Ok(blueprint)
     }
 
-    /// Reads `blueprint` for one platform with another lockfile than its own.
+    /// Reads `blueprint` with another lockfile than its own.
     pub(super) fn prepare_with(
         &self,
         blueprint: &Arc<Blueprint>,
-        platform: &Platform,
+        settings: &Settings,
+        epoch: u64,
         lock: &Lock,
-    ) -> Result<Prepared, CommandError> {
-        let settings = Settings { platform: platform.clone(), ..self.settings()? };
-        let mut lowered = plan::lower_with(blueprint, &settings, lock)?;
-        if let Some(diagnostic) = base_outside(blueprint, &settings) {
-            return Err(Problems { diagnostics: vec![diagnostic], sources: blueprint.sources.clone() }.into());
+    ) -> Result<Prepared, Problems> {
+        let mut lowered = plan::lower_with(blueprint, settings, lock)?;
+        if let Some(diagnostic) = base_outside(blueprint, settings) {
+            return Err(Problems { diagnostics: vec![diagnostic], sources: blueprint.sources.clone() });
         }
         hide_passwords(&mut lowered);
         self.hide_logins(&mut lowered);
-        Ok(Prepared::new(Arc::clone(blueprint), lowered, platform.clone(), epoch()?))
+        Ok(Prepared::new(Arc::clone(blueprint), lowered, settings.platform.clone(), epoch))
     }
 
     /// True where the author names no base, and packages may be looked for elsewhere.
@@ -211,7 +211,7 @@ impl InputArgs {
     }
 
     /// For this machine.
-    fn settings(&self) -> Result<Settings, CommandError> {
+    pub(super) fn settings(&self) -> Result<Settings, CommandError> {
         let user = self.user.as_deref().and_then(|user| user.split(':').next()).map(str::to_owned);
         let given = Given { user, ..given(&self.var, of_files(&self.env_file)?)? };
         let on = |name: &str| given.is_on(name);

@@ -20,19 +20,15 @@ use crate::blueprint::LOCK_FILE;
 use crate::context::now;
 use crate::event::Event;
 use crate::lock::{Lock, difference};
+use crate::locker::{self, Asked, Kept, Locker, Update};
 use crate::op::Language;
 use crate::plan::uncovered_note;
 use crate::registry::Reference;
 use crate::sink::Sink;
 
-mod commits;
-mod locker;
-mod mirror;
-mod packages;
-mod update;
+mod asker;
 
-use locker::Locker;
-use update::Update;
+use asker::Reader;
 
 /// Pins everything that a blueprint names, in alloy.lock.yml
 ///
@@ -82,9 +78,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     if args.inputs.locked {
         return Err(CommandError::usage("--locked is for builds: `alloy lock` makes what they are locked to"));
     }
-    args.mirror_to.as_ref().map_or(Ok(()), mirror::check)?;
+    args.mirror_to.as_ref().map_or(Ok(()), check_mirror)?;
     let blueprint = Arc::new(args.inputs.load()?);
-    let old = Lock::of(&blueprint)?;
+    let old = blueprint.readable_pins()?.clone();
     let path = blueprint.directory.join(LOCK_FILE);
     // Before anybody is asked.
     let sink = if args.check || args.dry_run { None } else { Some(Sink::at(&path)?.durable()) };
@@ -93,12 +89,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     context.ssh = args.ssh.open(context.stall())?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let catalog = args.catalog.clone().unwrap_or_else(|| context.store.root().join("catalog"));
-    let mut locker = Locker::new(&context, &args.inputs, &blueprint, &old, &update, &catalog);
-    locker.ask = !args.check || update.any();
-    locker.toolchains_only = args.toolchains_only;
+    let reader = Reader::new(&context, &args.inputs, &blueprint)?;
+    let asked = Asked {
+        platforms: &args.inputs.platform,
+        update: &update,
+        catalog: &catalog,
+        ask: !args.check || update.any(),
+        toolchains_only: args.toolchains_only,
+        options: reader.options(),
+        may_mean_another_base: args.inputs.may_mean_another_base(&blueprint),
+    };
+    let mut locker = Locker::new(&context, &blueprint, &old, &asked, &reader);
     let done = locker.run();
     let Locker { lock: mut new, missing, uncovered, .. } = locker;
-    if let Err(error) = done {
+    if let Err(error) = done.map_err(CommandError::from) {
         // What is pinned need not be asked for again. Nothing is taken away, and what would be pinned anew waits for
         // the whole: packages fit the base that they were found on. Toolchains need nothing else.
         let mut partial = if args.toolchains_only { new } else { new.added_to(&old) };
@@ -115,9 +119,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     // What is pinned is pinned, whatever becomes of those who are to keep it.
     let mut kept = Ok(());
     if let Some(reference) = &args.mirror_to {
-        match mirror::keep(&context, &args.inputs, &blueprint, &new, reference) {
-            Ok(repository) => new.mirror = repository,
-            Err(mut error) => {
+        match locker::keep(&context, &reader, &new, reference) {
+            Ok(Kept { repository, of_base }) => {
+                context.reporter().event(Event::Note(keeps(reference, &new, of_base)));
+                new.mirror = Some(repository);
+            }
+            Err(error) => {
+                let mut error = CommandError::from(error);
                 error.message.insert_str(0, &format!("--mirror-to {reference}: "));
                 kept = Err(error);
             }
@@ -127,6 +135,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     moved.iter().chain(&missing).for_each(|line| context.reporter().event(Event::Note(line.clone())));
     uncovered_note(&uncovered).into_iter().for_each(|line| context.reporter().event(Event::Note(line)));
     let current = moved.is_empty() && missing.is_empty() && new.pins_as(&old) && blueprint.lock.is_some();
+    drop(reader);
     if args.check {
         // What is shown live has to be gone before the last word.
         drop(context);
@@ -151,6 +160,24 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         error.hint(format!("{LOCK_FILE} is {said} nevertheless; the same command goes on from there"))
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An error for a reference that packages cannot be sent to.
+fn check_mirror(reference: &Reference) -> Result<(), CommandError> {
+    if reference.names_registry() && reference.digest.is_none() {
+        return Ok(());
+    }
+    let message = format!("--mirror-to {reference}: name a registry, a repository and a tag");
+    Err(CommandError::usage(message).hint("for instance: --mirror-to REGISTRY/team/debs:arm-env"))
+}
+
+/// What `reference` keeps: the packages of `lock`, and so many files of the base.
+fn keeps(reference: &Reference, lock: &Lock, of_base: usize) -> String {
+    let mut said = format!("{reference} keeps {}", packages_of(lock).join(", "));
+    if of_base > 0 {
+        said += &format!(" and {} of the base", ui::count(of_base, "file"));
+    }
+    said
 }
 
 fn resolved_at() -> String {

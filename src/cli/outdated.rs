@@ -13,7 +13,6 @@ use super::ssh::SshArgs;
 use super::ui::{self, Format};
 use crate::blueprint;
 use crate::context::Context;
-use crate::lock::Lock;
 use crate::outdated::{Found, Look, Outdated, outdated};
 use crate::plan::Platform;
 use crate::resolve::Request;
@@ -60,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
         let message = format!("{} has no lockfile", blueprint.directory.display());
         return Err(CommandError::usage(message).hint("make one: alloy lock"));
     }
-    let lock = Lock::of(&blueprint)?;
+    let lock = blueprint.readable_pins()?.clone();
     let mut context = context::open(global, Some(&args.registry))?;
     context.ssh = args.ssh.open(context.stall())?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::locker::{Locker, pin_of};
-use crate::build::{Build, BuildError, Closures, LookInside, NoCache, Options};
-use crate::cli::error::CommandError;
-use crate::cli::inputs::Prepared;
-use crate::cli::meant;
+use super::{LockError, Locker, pin_of};
+use crate::build::{Build, BuildError, Closures};
 use crate::event::Event;
 use crate::lock::{ClosurePin, PackagesPin};
 use crate::op::Pinned;
-use crate::plan::{AptTask, LanguageTask, Platform};
+use crate::plan::{AptTask, LanguageTask, Lowered, Platform};
+use crate::resolve::Request;
 
 impl Locker<'_> {
     /// Pins what tasks install.
-    pub(super) fn packages(&mut self, base: &str, platform: &Platform) -> Result<(), CommandError> {
+    pub(super) fn packages(&mut self, base: &str, platform: &Platform) -> Result<(), LockError> {
         let name = platform.to_string();
         let mut before = self.lock.apt.remove(&name).unwrap_or_default();
         let mut languages = self.lock.packages.take(&name);
@@ -23,12 +21,12 @@ impl Locker<'_> {
             before.clear();
             languages.clear();
         }
-        let mut prepared = self.inputs.prepare_with(self.blueprint, platform, &self.lock)?;
-        let layers = &mut prepared.lowered.layers;
+        let (mut lowered, request) = self.asker.read(platform, &self.lock)?;
+        let layers = &mut lowered.layers;
         let tasks = AptTask::of(layers, &self.blueprint.directory);
         let stale = |task: &&AptTask| {
             let fits = before.get(&task.key).is_some_and(|pin| task.fits(pin));
-            self.update.covers_task(task) || !fits
+            self.asked.update.covers_task(task) || !fits
         };
         // What is installed first decides what is missing later. All are asked, so that every name is known.
         let kept = tasks.iter().enumerate().filter(|(_, task)| stale(task)).map(|(at, _)| at).min();
@@ -42,7 +40,7 @@ impl Locker<'_> {
         }
         for task in LanguageTask::of(layers) {
             let pin = languages.remove(&(task.language, task.key.clone())).filter(|pin| task.fits(pin));
-            if let Some(pin) = pin.filter(|pin| !self.update.covers_packages(&task, pin)) {
+            if let Some(pin) = pin.filter(|pin| !self.asked.update.covers_packages(&task, pin)) {
                 task.lock(layers, &pin);
                 self.lock.packages.insert(task.language, &name, task.key.clone(), pin);
             }
@@ -50,8 +48,8 @@ impl Locker<'_> {
         let open: Vec<LanguageTask> =
             LanguageTask::of(layers).into_iter().filter(|task| task.locked == Pinned::No).collect();
         let mut done = Ok(());
-        if self.ask && (kept < tasks.len() || !open.is_empty()) {
-            done = self.found(prepared, &mut pins, &name);
+        if self.asked.ask && (kept < tasks.len() || !open.is_empty()) {
+            done = self.found(lowered, &request, &mut pins, &name);
         } else {
             let keys = tasks[kept..].iter().map(|task| &task.key).chain(open.iter().map(|task| &task.key));
             self.missing.extend(keys.map(|key| format!("the packages of {key} are not pinned for {name}")));
@@ -66,29 +64,20 @@ impl Locker<'_> {
     /// warning, where this machine cannot run them.
     fn found(
         &mut self,
-        prepared: Prepared,
+        lowered: Lowered,
+        request: &Request,
         pins: &mut BTreeMap<String, ClosurePin>,
         platform: &str,
-    ) -> Result<(), CommandError> {
-        let request = self.inputs.request(self.context, &prepared);
-        let options = Options {
-            compression: self.inputs.compression,
-            epoch: prepared.epoch,
-            no_cache: NoCache::Nothing,
-            layering: self.inputs.layers,
-            push: Vec::new(),
-            whole: false,
-            look_inside: LookInside::Never,
-        };
+    ) -> Result<(), LockError> {
         let (resolver, directory) = (request.resolver(self.context), &*self.blueprint.directory);
-        let build = Build { resolver: &resolver, directory, lowered: &prepared.lowered, options: &options };
-        let says_suite = prepared.lowered.base.starts_with("deb:");
+        let (base, options) = (&lowered.base, &self.asked.options);
+        let build = Build { resolver: &resolver, directory, lowered: &lowered, options };
         let resolved = build.resolve()?;
-        let lacking = match self.inputs.may_mean_another_base(self.blueprint) {
+        let lacking = match self.asked.may_mean_another_base {
             true => build.lacking_to_lock(&resolved),
             false => Vec::new(),
         };
-        meant::warn(&self.context.reporter(), &prepared.lowered.base, &lacking, &mut self.told);
+        self.asker.lacking(base, &lacking);
         let warn = |text: String| self.context.reporter().event(Event::Warning(text));
         let mut all = Closures::default();
         let mut done = build.closures(resolved, &mut all);
@@ -101,16 +90,15 @@ impl Locker<'_> {
             warn(format!("the packages of {} are not pinned for {platform}: {why}", task.key));
         }
         pins.extend(apt.into_iter().map(|(task, closure)| {
-            let (suite, debs) = (closure.suite.filter(|_| !says_suite), closure.debs);
+            let (suite, debs) = (closure.suite.filter(|_| !base.starts_with("deb:")), closure.debs);
             let packages = task.wanted();
             (task.key, ClosurePin { packages, recommends: task.recommends, suite, debs })
         }));
         for (LanguageTask { language, key, .. }, pin) in languages {
             self.lock.packages.insert(language, platform, key, pin);
         }
-        let failed = failed.into_values().chain(done.err()).map(|error| meant::explain(error, &lacking));
-        let failed = failed.map(CommandError::from).collect();
-        CommandError::all(failed, "tasks have packages that cannot be pinned").map_or(Ok(()), Err)
+        let errors: Vec<BuildError> = failed.into_values().chain(done.err()).collect();
+        if errors.is_empty() { Ok(()) } else { Err(LockError::Packages { errors, lacking }) }
     }
 }
 

@@ -1,21 +1,22 @@
-//! `--update`: which pins are made anew.
+//! Which pins are made anew.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::LockError;
 use super::packages::names;
-use crate::cli::error::CommandError;
 use crate::lock::PackagesPin;
 use crate::plan::{AptTask, LanguageTask};
 
 /// What is asked for.
-pub(super) enum Update {
+pub enum Update {
     /// Nothing that is pinned.
     Nothing,
     /// Everything.
     Everything,
     /// What has one of these names.
     Named {
+        /// The names.
         names: BTreeSet<String>,
         /// Those that something had.
         found: RefCell<BTreeSet<String>>,
@@ -30,7 +31,8 @@ const COMMITS: &str = "commits";
 const APT: &str = "apt";
 
 impl Update {
-    pub(super) fn of(names: Option<&[String]>) -> Self {
+    /// What `names` mean: no list is nothing, an empty one everything.
+    pub fn of(names: Option<&[String]>) -> Self {
         match names {
             None => Self::Nothing,
             Some([]) => Self::Everything,
@@ -39,7 +41,7 @@ impl Update {
     }
 
     /// True if anything is asked for.
-    pub(super) fn any(&self) -> bool {
+    pub fn any(&self) -> bool {
         !matches!(self, Self::Nothing)
     }
 
@@ -86,13 +88,12 @@ impl Update {
     }
 
     /// An error for names that nothing has.
-    pub(super) fn check(&self) -> Result<(), CommandError> {
+    pub(super) fn check(&self) -> Result<(), LockError> {
         let Self::Named { names, found } = self else { return Ok(()) };
         let found = found.borrow();
         match names.iter().find(|name| !found.contains(*name)) {
             None => Ok(()),
-            Some(name) => Err(CommandError::usage(format!("--update: nothing that is pinned is called `{name}`"))
-                .hint("name a toolchain, a URL, a package that a task asks for, `base`, `commits`, `apt`, `python`, `npm` or `rust`")),
+            Some(name) => Err(LockError::NothingCalled { name: name.clone() }),
         }
     }
 }

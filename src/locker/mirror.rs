@@ -1,21 +1,16 @@
-//! `--mirror-to`: the packages of a lockfile, and of a base that is made from packages, as an artifact of a registry, which loses nothing.
+//! The packages of a lockfile, and of a base that is made from packages, as an artifact of a registry, which loses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 
 use layers::digest::Digest;
 use layers::media_type::{self, Descriptor};
 use layers::store::Store;
 use serde_json::json;
 
-use crate::blueprint::Blueprint;
-use crate::cli::error::{CommandError, Kind};
-use crate::cli::inputs::InputArgs;
-use crate::cli::ui;
+use super::{Asker, LockError};
 use crate::context::Context;
-use crate::event::Event;
 use crate::fetch::{Fetcher, taken_apart};
 use crate::lock::{BasePin, Lock};
 use crate::plan::Platform;
@@ -32,53 +27,44 @@ const FILE: &str = "application/octet-stream";
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// A file that a registry is to keep, by its digest.
-struct Kept {
+struct Package {
     url: String,
     name: String,
     media_type: &'static str,
     size: u64,
 }
 
-/// An error for a reference that cannot be sent to.
-pub(super) fn check(reference: &Reference) -> Result<(), CommandError> {
-    if reference.names_registry() && reference.digest.is_none() {
-        return Ok(());
-    }
-    let message = format!("--mirror-to {reference}: name a registry, a repository and a tag");
-    Err(CommandError::usage(message).hint("for instance: --mirror-to REGISTRY/team/debs:arm-env"))
+/// What a registry keeps.
+#[derive(Debug)]
+pub struct Kept {
+    /// Registry and repository, as the lockfile has them: every package is there under its digest.
+    pub repository: String,
+    /// How many files of the base it keeps that no task installs.
+    pub of_base: usize,
 }
 
-/// Sends all packages of `lock` to `reference`. Gives what the lockfile says of it: registry and repository, as every
-/// package is there under its digest.
-pub(super) fn keep(
-    context: &Context,
-    inputs: &InputArgs,
-    blueprint: &Arc<Blueprint>,
-    lock: &Lock,
-    reference: &Reference,
-) -> Result<Option<String>, CommandError> {
+/// Sends all packages of `lock`, and those of bases that are made from packages, to `reference`.
+pub fn keep(context: &Context, asker: &dyn Asker, lock: &Lock, reference: &Reference) -> Result<Kept, LockError> {
     let mut files = BTreeMap::new();
     for deb in lock.apt.values().flat_map(|tasks| tasks.values()).flat_map(|pin| &pin.debs) {
         let name = format!("{}_{}_{}.deb", deb.package, deb.version, deb.arch);
-        files.insert(deb.sha256, Kept { url: deb.url(), name, media_type: DEB, size: deb.size });
+        files.insert(deb.sha256, Package { url: deb.url(), name, media_type: DEB, size: deb.size });
     }
     for file in lock.packages.files() {
         let (url, name) = (file.url.clone(), file.url.rsplit('/').next().unwrap_or(&file.name).to_owned());
-        files.insert(file.sha256, Kept { url, name, media_type: FILE, size: file.size });
+        files.insert(file.sha256, Package { url, name, media_type: FILE, size: file.size });
     }
     let tasks = files.len();
     for platform in platforms_of_bases(lock) {
-        files.extend(of_base(context, inputs, blueprint, lock, &platform)?);
+        files.extend(of_base(context, asker, lock, &platform)?);
     }
-    let platform: Platform = lock.host.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
-    let mut request = inputs.request(context, &prepared);
+    let (_, mut request) = asker.read(&lock.host.parse()?, lock)?;
     request.mirror.clone_from(&lock.mirror);
     let resolver = request.resolver(context);
     let client = resolver.client(reference)?;
     resolver.pinned(files.iter().map(|(digest, file)| (file.url.clone(), *digest, file.size)), None)?;
     let mut layers = Vec::new();
-    for (digest, Kept { name, media_type, size, .. }) in &files {
+    for (digest, Package { name, media_type, size, .. }) in &files {
         let blob = Descriptor { media_type: (*media_type).to_owned(), digest: *digest, size: *size };
         into_store(&context.store, &request.fetcher, &blob)?;
         context.runtime.block_on(client.push_blob(&blob))?;
@@ -94,12 +80,7 @@ pub(super) fn keep(
     });
     let (tag, manifest) = (reference.manifest(), manifest.to_string());
     context.runtime.block_on(client.push_manifest(&tag, media_type::OCI_MANIFEST, manifest.as_bytes()))?;
-    let mut said = format!("{reference} keeps {}", super::packages_of(lock).join(", "));
-    if files.len() > tasks {
-        said += &format!(" and {} of the base", ui::count(files.len() - tasks, "file"));
-    }
-    context.reporter().event(Event::Note(said));
-    Ok(Some(client.repository()))
+    Ok(Kept { repository: client.repository(), of_base: files.len() - tasks })
 }
 
 /// The platforms for which bases are made from packages.
@@ -114,40 +95,38 @@ fn platforms_of_bases(lock: &Lock) -> BTreeSet<String> {
 /// What the base of a platform is made from: the archive's indexes that say so, and packages.
 fn of_base(
     context: &Context,
-    inputs: &InputArgs,
-    blueprint: &Arc<Blueprint>,
+    asker: &dyn Asker,
     lock: &Lock,
     platform: &str,
-) -> Result<Vec<(Digest, Kept)>, CommandError> {
-    let platform: Platform = platform.parse().map_err(|error| CommandError::from_error(Kind::Usage, &error))?;
-    let prepared = inputs.prepare_with(blueprint, &platform, lock)?;
-    let mut request = inputs.request(context, &prepared);
+) -> Result<Vec<(Digest, Package)>, LockError> {
+    let platform: Platform = platform.parse()?;
+    let (lowered, mut request) = asker.read(&platform, lock)?;
     request.mirror.clone_from(&lock.mirror);
     let (Some(pin), resolver) = (&request.pin, request.resolver(context)) else { return Ok(Vec::new()) };
-    let mut base = resolver.base(&prepared.lowered.base)?;
+    let mut base = resolver.base(&lowered.base)?;
     if matches!(&base.origin, Origin::Archive(from) if from.claimed) {
-        base = resolver.confirmed(&prepared.lowered.base)?;
+        base = resolver.confirmed(&lowered.base)?;
     }
     let Origin::Archive(from) = base.origin else { return Ok(Vec::new()) };
     let indexes = pin.pockets.iter().map(|pocket| {
         let url = format!("{}/{}", taken_apart(&pocket.uri).0, pocket.index);
         let name = format!("{}_{}_Packages", pocket.suite, platform.debian_arch());
-        (pocket.sha256, Kept { url, name, media_type: FILE, size: pocket.size })
+        (pocket.sha256, Package { url, name, media_type: FILE, size: pocket.size })
     });
     let packages = from.plan.packages.into_iter().map(|package| {
         let name = format!("{}_{}_{}.deb", package.name, package.version, platform.debian_arch());
-        (package.sha256, Kept { url: package.url, name, media_type: DEB, size: package.size })
+        (package.sha256, Package { url: package.url, name, media_type: DEB, size: package.size })
     });
     Ok(indexes.chain(packages).collect())
 }
 
 /// Registries are sent what the store has as a blob.
-fn into_store(store: &Store, fetcher: &Fetcher, blob: &Descriptor) -> Result<(), CommandError> {
+fn into_store(store: &Store, fetcher: &Fetcher, blob: &Descriptor) -> Result<(), LockError> {
     if store.contains(&blob.digest) {
         return Ok(());
     }
     let path = fetcher.path(&blob.digest);
-    let failed = |error: io::Error| CommandError::new(Kind::Failed, format!("cannot read {}: {error}", path.display()));
+    let failed = |source: io::Error| LockError::Read { path: path.clone(), source };
     let mut writer = store.blob_writer()?;
     writer.fill(&mut File::open(&path).map_err(failed)?)?.map_err(failed)?;
     writer.commit(Some((blob.digest, blob.size)))?;

@@ -5,6 +5,7 @@ mod lock;
 mod manifest;
 mod named;
 mod outdated;
+mod pull;
 mod push;
 mod store;
 mod task;

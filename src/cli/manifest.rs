@@ -8,7 +8,6 @@ use super::context::Global;
 use super::error::CommandError;
 
 mod create;
-mod source;
 
 /// Works with indexes, which hold images for several platforms under one name
 #[derive(Debug, ClapArgs)]

@@ -1,18 +1,15 @@
 //! `alloy manifest create`.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::source::{Joined, find};
 use crate::cli::attach::AttachArgs;
 use crate::cli::context::{self, Global, RegistryArgs};
-use crate::cli::error::{CommandError, Kind};
+use crate::cli::error::CommandError;
 use crate::cli::image_name::image_name;
 use crate::cli::interrupt::{self, CtrlC};
-use crate::event::Event;
-use crate::image::Index;
+use crate::join;
 use crate::plan::Platform;
 use crate::push::Push;
 use crate::resolve::Request;
@@ -50,37 +47,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let request = Request::new(&context, Platform::of_this_machine());
     let resolver = request.resolver(&context);
-    let mut joined = Vec::new();
-    for image in &args.images {
-        joined.extend(find(&context, &resolver, image)?);
-    }
-    distinct(&joined)?;
+    let joined = join::find(&resolver, &args.images)?;
     let push = Push::new(&resolver, &destination, &attach)?;
-    for Joined { named, image, place, .. } in &joined {
-        let (platform, digest) = (&image.platform, image.manifest.digest);
-        context.reporter().event(Event::Note(format!("{platform}: {named} from {place}, {digest}")));
-        push.send(image, &digest.to_string())?;
-    }
-    let images: Vec<_> = joined.iter().map(|joined| joined.image.clone()).collect();
-    let index = Index::new(joined.into_iter().map(Joined::into_entry).collect()).put(&context.store)?;
-    push.put_index(&index, &images)?;
+    let index = join::join(&resolver, joined, &push)?;
     drop(push);
     drop(request);
     drop(context);
     outln!("{destination}@{}", index.digest);
     Ok(ExitCode::SUCCESS)
-}
-
-/// An error if two images are for the same platform.
-fn distinct(joined: &[Joined]) -> Result<(), CommandError> {
-    let mut seen: BTreeMap<Platform, &str> = BTreeMap::new();
-    for Joined { named, image, .. } in joined.iter().filter(|joined| !joined.is_attestation()) {
-        // arm64 is the same with its only variant written out.
-        let platform = image.platform.to_string().parse().unwrap_or_else(|_| image.platform.clone());
-        if let Some(other) = seen.insert(platform.clone(), named) {
-            let message = format!("`{other}` and `{named}` are both for {platform}");
-            return Err(CommandError::new(Kind::Usage, message).hint("name one image for each platform"));
-        }
-    }
-    Ok(())
 }

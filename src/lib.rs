@@ -17,6 +17,7 @@ pub mod yaml;
 pub mod attest;
 pub mod build;
 pub mod cache;
+pub mod catalog_clone;
 pub mod cli;
 pub mod context;
 pub mod debian;

@@ -10,9 +10,7 @@ use super::error::CommandError;
 use crate::catalog::Catalog;
 
 mod add;
-mod git_config;
 mod info;
-mod known;
 mod search;
 mod update;
 

@@ -1,5 +1,6 @@
 //! Errors of the parts as failures of a command: kind, text, hints.
 
+mod catalog_clone;
 mod git;
 mod lock;
 mod manifest;

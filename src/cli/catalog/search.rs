@@ -8,8 +8,9 @@ use serde_json::json;
 use super::super::context::{Global, open_store};
 use super::super::error::CommandError;
 use super::super::ui::{self, Format};
-use super::{CatalogArg, known, printable};
+use super::{CatalogArg, printable};
 use crate::catalog::Summary;
+use crate::catalog_clone;
 use crate::event::Event;
 
 /// Finds tools by id, name and features
@@ -26,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError> {
     let catalog = args.catalog.open(global)?;
-    let known = known::all(&open_store(global)?, &catalog);
+    let known = catalog_clone::all(&open_store(global)?, &catalog);
     let words: Vec<String> =
         args.words.iter().flat_map(|word| word.split_whitespace()).map(str::to_lowercase).collect();
     let found: Vec<&Summary> = known.tools.iter().filter(|tool| tool.matches(&words)).collect();

@@ -18,27 +18,31 @@ const MAX_WARNINGS: usize = 10;
 
 /// What was found in a catalog.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Known {
+pub struct Known {
     /// The state of its files.
     stamp: String,
     /// Its tools.
-    pub(super) tools: Vec<Summary>,
+    pub tools: Vec<Summary>,
     /// What is wrong with the others.
-    pub(super) problems: Vec<Problem>,
+    pub problems: Vec<Problem>,
 }
 
 /// Something that is wrong.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Problem {
-    pub(super) file: String,
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) message: String,
+pub struct Problem {
+    /// The file, from the catalog's top.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
 }
 
 impl Known {
     /// What is wrong, as warnings.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let line =
             |problem: &Problem| format!("{}:{}:{}: {}", problem.file, problem.line, problem.column, problem.message);
         let mut lines: Vec<String> = self.problems.iter().take(MAX_WARNINGS).map(line).collect();
@@ -51,7 +55,7 @@ impl Known {
 }
 
 /// All tools. A store that cannot be written costs time, and nothing else.
-pub(super) fn all(store: &Store, catalog: &Catalog) -> Known {
+pub fn all(store: &Store, catalog: &Catalog) -> Known {
     let directory = catalog.directory();
     let place = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     let key = Digest::of(place.as_os_str().as_encoded_bytes()).hex();

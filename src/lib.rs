@@ -28,6 +28,7 @@ pub mod hub;
 pub mod image;
 pub mod install;
 pub mod join;
+pub mod lint;
 pub mod locker;
 pub mod outdated;
 pub mod prune;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::check::{Looked, look, unpinned as not_pinned};
 use super::context::{self, Global};
 use super::error::{CommandError, Kind};
 use super::hub::HubArgs;
@@ -15,6 +14,7 @@ use super::ui;
 use crate::blueprint::{self, Blueprint, LoadError, Problems};
 use crate::event::{Event, Reporter};
 use crate::hub::{self, Contents, Form, Packing};
+use crate::lint::{Looked, look, unpinned as not_pinned};
 use crate::plan::{self, Platform};
 use crate::registry::Reference;
 use crate::resolve::Request;
@@ -84,7 +84,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let context = context::open(global, Some(&args.hub.registries(&reference)?))?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     let hosts = hosts(&read, context.reporter())?;
-    checked(&read, look(&read, problems, args.strict), args.allow_unpinned, context.reporter())?;
+    let looked = look(&read, problems, args.strict);
+    ui::hide(&looked.secrets);
+    checked(&read, looked, args.allow_unpinned, context.reporter())?;
     let files =
         plan::files_read(&read).map_err(|diagnostics| Problems { diagnostics, sources: read.sources.clone() })?;
     let contents = Contents::of(&read, files)?;

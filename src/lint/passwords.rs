@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::super::ui;
 use crate::blueprint::Blueprint;
 use crate::op::{Secrets, parameters_written, passwords_written, tokens_written};
 use crate::yaml::{Diagnostic, FileId, MAX_PROBLEMS, Mapping, Node, Span, Value};
@@ -36,11 +35,11 @@ pub(super) fn written(blueprint: &Blueprint) -> Vec<Diagnostic> {
     found
 }
 
-/// From now on, no line shows a value that [`variables`] tells of.
-pub(super) fn hide(blueprint: &Blueprint) {
+/// The values that [`variables`] tells of.
+pub(super) fn secrets(blueprint: &Blueprint) -> Secrets {
     let mut secrets = Secrets::default();
     named(blueprint).for_each(|found| secrets.hide(&found.value));
-    ui::hide(&secrets);
+    secrets
 }
 
 /// A variable that is a secret by its name, and has its value here.

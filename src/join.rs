@@ -43,9 +43,15 @@ pub enum JoinError {
     #[error(transparent)]
     Pull(#[from] PullError),
     #[error(transparent)]
-    Push(#[from] PushError),
+    Push(Box<PushError>),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<PushError> for JoinError {
+    fn from(error: PushError) -> Self {
+        Self::Push(Box::new(error))
+    }
 }
 
 impl Joined {

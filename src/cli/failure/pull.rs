@@ -34,7 +34,7 @@ impl From<JoinError> for CommandError {
             JoinError::Named(error) => error.into(),
             JoinError::Image(error) => error.into(),
             JoinError::Pull(error) => error.into(),
-            JoinError::Push(error) => error.into(),
+            JoinError::Push(error) => (*error).into(),
             JoinError::Store(error) => error.into(),
             JoinError::Name(_) => with(Kind::Usage, &error, None),
             JoinError::Twice { .. } => with(Kind::Usage, &error, Some("name one image for each platform".to_owned())),

@@ -80,15 +80,15 @@ impl ValueEnum for StoreKind {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self {
             Self::Images => {
-                let help = "Manifests, configs and documents of images without a name, and what failed builds left to look into";
+                let help = "Manifests, configs and documents of images without a name, and what failed builds left";
                 ("images", help)
             }
-            Self::Layers => ("layers", "Layers that no image needs, which builds find again"),
-            Self::Trees => ("trees", "Layers as they are unpacked for commands"),
+            Self::Layers => ("layers", "Layers that no image needs; builds could still use them"),
+            Self::Trees => ("trees", "Unpacked layers, which commands run on"),
             Self::Downloads => ("downloads", "Downloads and packages"),
             Self::Caches => ("caches", "Package lists of apt"),
-            Self::Logs => ("logs", "Logs of builds; they go only if they are named"),
-            Self::Damaged => ("damaged", "What was found damaged, and put aside"),
+            Self::Logs => ("logs", "Logs of builds; they are deleted only if this kind is named"),
+            Self::Damaged => ("damaged", "Files that were found damaged and put aside"),
         };
         Some(PossibleValue::new(name).help(help))
     }

@@ -22,6 +22,7 @@ use super::request::Interactive;
 use super::scratch::{APT_CONF_PATH, Scratch};
 use super::site::Site;
 use super::stored::write_layer;
+use super::surroundings::Surroundings;
 use crate::op::{DEFAULT_PATH, Step};
 use crate::sandbox::{Bind, Identity, Overlay, RunSpec, SandboxError, Stdio, spawn, spawn_on};
 use crate::ssh::{Loan, SOCKET};
@@ -53,20 +54,6 @@ pub struct Layer {
     ssh: Option<Loan>,
     /// The same, while one of them is lent it.
     agent: Option<Bind>,
-}
-
-/// What commands of a layer have around them.
-pub struct Surroundings {
-    /// The environment of the image.
-    pub env: BTreeMap<String, String>,
-    /// What this machine lends.
-    pub lent: Lent,
-    /// The package lists of apt, where there is one.
-    pub apt: Option<AptCache>,
-    /// The packages that the base's archive has.
-    pub index: Option<Digest>,
-    /// `SOURCE_DATE_EPOCH`.
-    pub epoch: u64,
 }
 
 impl Layer {

@@ -25,6 +25,7 @@ mod scratch;
 mod serve;
 mod site;
 mod stored;
+mod surroundings;
 mod trees;
 mod unpack;
 pub mod workdir;

@@ -14,12 +14,13 @@ use layers::store::{Damage, Store, layer_tree};
 
 use super::accounts::Account;
 use super::aptcache::AptCache;
-use super::layer::{Layer, Surroundings};
+use super::layer::Layer;
 use super::lent::Lent;
 use super::perform::{MARKER, Performer, environment_line};
 use super::request::{Interactive, Outcome, Reply, Request, Setup};
 use super::site::Site;
 use super::stored::write_held;
+use super::surroundings::Surroundings;
 use super::trees::Trees;
 use super::{LOGIN_ENVIRONMENT, TargetError};
 use super::{export, facts, inventory, looked, scratch, unpack, workdir};

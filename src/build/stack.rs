@@ -12,7 +12,7 @@ use crate::image::{Image, config_env};
 use crate::plan::{Contents, Platform};
 use crate::resolve::{Base, Origin, Resolver};
 use crate::target::DEFAULT_EPOCH;
-use crate::target::image::{ImageTarget, RequestError};
+use crate::target::image::ImageTarget;
 use crate::target::inventory::Inventory;
 
 mod login;
@@ -126,7 +126,7 @@ impl<'a> Stack<'a> {
     /// Ends the worker. Gives what the stack stands on.
     pub(super) fn finish(self) -> Result<Base> {
         if let Some(target) = self.target {
-            target.finish().map_err(RequestError::from)?;
+            target.finish()?;
         }
         Ok(self.base)
     }

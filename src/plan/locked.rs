@@ -33,7 +33,7 @@ fn found(blueprint: &Blueprint, lowered: &Lowered, platform: &Platform, whole: b
             found.push(Diagnostic::error("lock", toolchain.span, message).label(label).help("pin it: alloy lock"));
         }
     }
-    if whole && !fixed(&lock, &lowered.base, &platform) {
+    if whole && !fixed(lock, &lowered.base, &platform) {
         let written = blueprint.manifest.base().and_then(|(_, span)| span);
         let span = written.unwrap_or_else(|| fallback(blueprint));
         let message = format!("alloy.lock.yml does not pin the base `{}` for {platform}", lowered.base);

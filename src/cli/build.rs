@@ -12,7 +12,7 @@ use super::attach::AttachArgs;
 use super::context::{self, Global, Verbose};
 use super::error::CommandError;
 use super::heal;
-use super::image_name::image_name;
+use super::image_name::{FAILED, image_name};
 use super::inputs::{InputArgs, Prepared};
 use super::interrupt::{self, CtrlC};
 use super::ssh::SshArgs;
@@ -36,8 +36,6 @@ mod platforms;
 
 use places::Places;
 
-/// The name under which the last build that failed can be looked into. Each blueprint has a tag of its own beside it.
-pub(super) const FAILED: &str = "alloy-failed";
 /// The name inside of files, where none is given.
 const UNNAMED: &str = "image:latest";
 
@@ -217,11 +215,6 @@ pub(super) fn no_cache(
         Some(file) => Err(CommandError::usage(format!("--no-cache: the blueprint has no task file `{file}`"))),
         None => Ok(NoCache::Files(files.iter().map(|file| (*file).to_owned()).collect::<BTreeSet<_>>())),
     }
-}
-
-/// True for names that failed builds give.
-pub(super) fn is_failed(name: &str) -> bool {
-    name.strip_prefix(FAILED).is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// The tag of failed builds of the blueprint in `directory`: the directory's name, and digits that tell apart those of

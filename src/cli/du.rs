@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::build::is_failed;
 use super::context::{self, Global, store_path};
 use super::error::CommandError;
+use super::image_name::is_failed;
 use super::ui::{self, Format};
 use crate::context::Context;
 use crate::event::Event;

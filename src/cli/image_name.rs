@@ -1,11 +1,18 @@
 //! Names that are given to images of the store.
 
-use super::build::FAILED;
 use super::error::{CommandError, Kind};
 use crate::cache::LIST_TAG;
 use crate::image::BaseRef;
 use crate::plan::SCRATCH;
 use crate::registry::Reference;
+
+/// The name under which the last build that failed can be looked into. Each blueprint has a tag of its own beside it.
+pub(super) const FAILED: &str = "alloy-failed";
+
+/// True for names that failed builds give.
+pub(super) fn is_failed(name: &str) -> bool {
+    name.strip_prefix(FAILED).is_some_and(|rest| rest.starts_with(':'))
+}
 
 /// An image name as the local store has it: with its tag.
 pub(super) fn image_name(text: &str) -> Result<Reference, CommandError> {

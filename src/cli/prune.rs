@@ -11,9 +11,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 use layers::store::{Lock, Store};
 
 use super::amount::{Age, age, size as bytes};
-use super::build::is_failed;
 use super::context::{self, Global, open_store, store_path};
 use super::error::{CommandError, Kind};
+use super::image_name::is_failed;
 use super::interrupt::{self, CtrlC};
 use super::ui;
 use crate::context::{Context, now};

@@ -203,3 +203,57 @@ fn by_digits(store: &Store, text: &str, digits: &str) -> Result<Local, NamedErro
     }
     found.into_values().next().ok_or_else(|| NamedError::NoDigest { text: text.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use layers::media_type::{Descriptor, OCI_MANIFEST};
+
+    use super::super::{LocalImage, tag};
+    use super::*;
+
+    /// A store with an image of each of these names; the digest of each is that of its name.
+    fn store_of(names: &[&str]) -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        for name in names {
+            let manifest = Descriptor { media_type: OCI_MANIFEST.to_owned(), digest: Digest::of(name), size: 1 };
+            let (name, platform) = ((*name).to_owned(), "linux/amd64".parse().unwrap());
+            let (named_at, from, documents) = (None, None, None);
+            let image = LocalImage { name, manifest, platform, tagged_at: 7, named_at, from, documents };
+            tag(&store, &Local::Image(image)).unwrap();
+        }
+        (directory, store)
+    }
+
+    #[test]
+    fn an_image_is_found_by_its_name_and_by_the_beginning_of_its_digest() {
+        let (_directory, store) = store_of(&["rig:latest", "r.example/team/rig:1"]);
+        let digest = Digest::of("rig:latest");
+        for text in
+            ["rig", "rig:latest", &digest.to_string(), &digest.hex()[..7], &format!("sha256:{}", &digest.hex()[..4])]
+        {
+            assert_eq!(named(&store, text).unwrap().name(), "rig:latest", "{text}");
+        }
+        assert_eq!(names(&store, &digest.hex()).unwrap(), ["rig:latest"]);
+        assert_eq!(
+            named(&store, &format!("r.example/team/rig@{}", Digest::of("r.example/team/rig:1"))).unwrap().tagged_at(),
+            7
+        );
+    }
+
+    #[test]
+    fn what_stands_for_no_image_is_told_apart() {
+        let (_directory, store) = store_of(&["rig:latest", "other:1"]);
+        let near = |text: &str| match named(&store, text).unwrap_err() {
+            NamedError::Unknown { near, is_short, .. } => (near, is_short),
+            error => panic!("{error}"),
+        };
+        assert_eq!(near("rigg"), (Some("rig:latest".to_owned()), false));
+        // It may have been meant to be a digest.
+        assert_eq!(near("abcdef"), (None, true));
+        assert!(matches!(named(&store, &"0".repeat(12)), Err(NamedError::NoDigest { .. })));
+        assert!(matches!(named(&store, "RIG"), Err(NamedError::Name(_))));
+        let of_another = format!("other:1@{}", Digest::of("rig:latest"));
+        assert!(matches!(names(&store, &of_another), Err(NamedError::OtherNames { .. })));
+    }
+}

@@ -14,6 +14,7 @@ use crate::git::Programs;
 use crate::registry::Registries;
 use crate::ssh::Ssh;
 use crate::tasks::Runtime;
+use crate::vars::Vars;
 
 /// How servers are reached, and who this user is to them.
 pub struct Reach {
@@ -23,6 +24,8 @@ pub struct Reach {
     pub credentials: Credentials,
     /// Without a byte for so long, a transfer counts as broken.
     pub stall: Duration,
+    /// The environment: proxies, what commands are lent, and how they are confined.
+    pub vars: Vars,
 }
 
 /// What one process works with.
@@ -39,6 +42,7 @@ pub struct Context {
     registries: Arc<Registries>,
     credentials: Credentials,
     stall: Duration,
+    vars: Vars,
     fetcher: OnceLock<Fetcher>,
     told: Told,
     lock: Mutex<Option<Lock>>,
@@ -47,7 +51,7 @@ pub struct Context {
 impl Context {
     /// A context that holds no lock of the store.
     pub fn new(store: Store, reporter: Reporter, runtime: Runtime, reach: Reach) -> Self {
-        let Reach { registries, credentials, stall } = reach;
+        let Reach { registries, credentials, stall, vars } = reach;
         Self {
             store,
             runtime: Arc::new(runtime),
@@ -57,6 +61,7 @@ impl Context {
             registries: Arc::new(registries),
             credentials,
             stall,
+            vars,
             fetcher: OnceLock::new(),
             told: Told::default(),
             lock: Mutex::new(None),
@@ -86,6 +91,7 @@ impl Context {
             registries: Arc::clone(&self.registries),
             credentials: self.credentials.clone(),
             stall: self.stall,
+            vars: self.vars.clone(),
             fetcher: OnceLock::new(),
             told: self.told.clone(),
             lock: Mutex::new(None),
@@ -123,6 +129,11 @@ impl Context {
         self.stall
     }
 
+    /// The environment.
+    pub fn vars(&self) -> &Vars {
+        &self.vars
+    }
+
     /// What was said of archives, which is not said again.
     pub fn told(&self) -> &Told {
         &self.told
@@ -131,7 +142,8 @@ impl Context {
     /// A fetcher into the store, which says who this user is to the servers that the user names.
     pub fn fetcher(&self) -> &Fetcher {
         self.fetcher.get_or_init(|| {
-            Fetcher::new(self.store.clone(), self.reporter.clone(), self.stall, self.credentials.clone())
+            let (credentials, vars) = (self.credentials.clone(), self.vars.clone());
+            Fetcher::new(self.store.clone(), self.reporter.clone(), self.stall, credentials, vars)
         })
     }
 }

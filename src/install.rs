@@ -8,7 +8,7 @@ use std::path::Path;
 
 use layers::root::Root;
 
-use crate::blueprint::{self, Blueprint};
+use crate::blueprint::Blueprint;
 use crate::build::ensure_agent;
 use crate::op::Step;
 use crate::plan::Lowered;
@@ -85,7 +85,7 @@ pub fn install(
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let root = Host::root(options.root)?;
     let claim = Claim::take(&root)?;
-    let mut host = Host::open(root, resolver.store, &blueprint::process())?;
+    let mut host = Host::open(root, resolver.store, &resolver.context.vars().texts())?;
     let file = StateFile::new(options.state);
     let state = earlier(&file, options, resolver, Some(&claim.host))?;
     repair::possible(options, &file, state.as_ref())?;

@@ -12,6 +12,7 @@ pub mod op;
 pub mod plan;
 pub mod sign;
 pub mod tasks;
+pub mod vars;
 pub mod yaml;
 
 pub mod attest;

@@ -9,6 +9,8 @@ use p256::elliptic_curve::zeroize::Zeroizing;
 use p256::pkcs8::der::pem;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey, LineEnding};
 
+use crate::vars::Vars;
+
 mod error;
 mod sealed;
 
@@ -34,10 +36,10 @@ pub struct VerifyingKey {
 }
 
 impl SigningKey {
-    /// Reads a PEM file: PKCS#8, SEC1, or what `cosign generate-key-pair` writes, with its password in
-    /// `COSIGN_PASSWORD`.
-    pub fn read(path: &Path) -> Result<Self, KeyError> {
-        Self::parse(&text(path)?, path, || std::env::var(PASSWORD).ok())
+    /// Reads a PEM file: PKCS#8, SEC1, or what `cosign generate-key-pair` writes, which wants its password: that of
+    /// [`PASSWORD`] in `vars`.
+    pub fn read(path: &Path, vars: &Vars) -> Result<Self, KeyError> {
+        Self::parse(&text(path)?, path, || vars.get(PASSWORD))
     }
 
     fn parse(text: &str, path: &Path, password: impl FnOnce() -> Option<String>) -> Result<Self, KeyError> {

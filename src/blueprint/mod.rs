@@ -22,7 +22,7 @@ use crate::yaml::{Diagnostic, Mapping, Sources, Span};
 pub use files::digest_of;
 pub use image::{ImageFields, check_user};
 pub use manifest::{Manifest, RequiredEnv, Toolchain};
-pub use process::{BACKEND, of_commands, process};
+pub use process::{BACKEND, of_commands};
 pub use read::{LOCK_FILE, MANIFEST_FILE, OWN_FILES, load, read, read_texts};
 pub use render::{ARCHITECTURES, PER_ARCH_FIELDS, render_task};
 pub use stray::stray;

@@ -1,4 +1,4 @@
-//! The environment of alloy's own process, and what of it commands on a live host have.
+//! What commands on a live host have of the environment of alloy's own process.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,6 @@ const WITHHELD: &str = "BASHOPTS BASH_ENV CDPATH FPATH GCONV_PATH GLOBIGNORE GNU
 
 /// What a command has of its own: who runs it, and where.
 const ITS_OWN: [&str; 11] = ["ENV", "HOME", "LOGNAME", "MAIL", "OLDPWD", "PATH", "PWD", "SHELL", "SHLVL", "USER", "_"];
-
-/// The environment of this process. Variables that are not text cannot be meant.
-pub fn process() -> BTreeMap<String, String> {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    std::env::vars_os().filter_map(text).collect()
-}
 
 /// What commands of the author's, and conditions, have on a live host of the environment of `process`.
 pub fn of_commands(process: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -277,7 +277,7 @@ pub fn crate_of(
     step: &Step,
 ) -> Result<Result<Crate, String>, BuildError> {
     let asked = task.asked.first().map(String::as_str).unwrap_or_default();
-    match Lent::by_this_machine(|name| std::env::var(name).ok()).crates_index() {
+    match Lent::by_this_machine(|name| resolver.context.vars().get(name)).crates_index() {
         Ok(index) => {
             let found = resolver.crate_of(index.as_deref().unwrap_or(CRATES_IO), asked);
             Ok(found.map_err(|error| error.of_step(step))?)

@@ -55,7 +55,7 @@ pub(super) fn ensure(resolver: &Resolver<'_>, need: impl FnOnce() -> Need) -> Re
 impl Build<'_> {
     /// Tells before anything is built if it will have to run a program that does not run here.
     pub fn foresee(&self, resolved: &mut Resolved) -> Result<(), BuildError> {
-        if runs_here(self.resolver.platform).is_ok() && sandbox::possible().is_ok() {
+        if runs_here(self.resolver.platform).is_ok() && sandbox::possible(self.resolver.context.vars()).is_ok() {
             return Ok(());
         }
         let plan = self.plan(&resolved.inputs, Some(&resolved.base))?;
@@ -83,7 +83,7 @@ impl Build<'_> {
         let works = |layer: &PlannedLayer| layer.portable.is_none() && !layer.steps.is_empty();
         let works = base_to_be_made || certain().any(works);
         if works {
-            sandbox::possible().map_err(RequestError::Sandbox)?;
+            sandbox::possible(resolver.context.vars()).map_err(RequestError::Sandbox)?;
         }
         if runs_here(resolver.platform).is_ok() {
             return Ok(works);

@@ -76,7 +76,7 @@ impl Build<'_> {
         let scratch = Scratch::new(self.resolver.store)?;
         let verdict = self.compared(resolved, manifest, limit, &scratch);
         // Whatever came of it; but what went wrong first is what is told.
-        let removed = scratch.remove(self.resolver.store);
+        let removed = scratch.remove(self.resolver.store, self.resolver.context.vars());
         let verdict = verdict?;
         removed?;
         Ok(verdict)

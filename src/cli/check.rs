@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::context::vars;
 use super::error::CommandError;
 use super::{report, ui};
 use crate::blueprint::{self, Problems};
@@ -102,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CommandError> {
 fn check(directory: &Path, strict: bool) -> Result<(Problems, Vec<String>), CommandError> {
     let (read, problems) = blueprint::read(directory)?;
     let Some(read) = read else { return Ok((problems, Vec::new())) };
-    let Checked { problems, notes, secrets } = lint::check(&read, problems, strict, blueprint::process());
+    let Checked { problems, notes, secrets } = lint::check(&read, problems, strict, vars().texts());
     ui::hide(&secrets);
     Ok((problems, notes))
 }

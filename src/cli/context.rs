@@ -18,6 +18,7 @@ use crate::fetch::Credentials;
 use crate::git::Programs;
 use crate::op::Secrets;
 use crate::registry::{CertificateFiles, ConfigFiles, Keychain, Registries, Settings};
+use crate::vars::Vars;
 
 /// Options of every command
 #[derive(Clone, Debug, Args)]
@@ -140,6 +141,7 @@ impl RegistryArgs {
             config: ConfigFiles { given, config_home: config_home.clone() },
             certificates: CertificateFiles { given: self.cert_dir.clone(), config_home },
             stall,
+            vars: vars(),
         })
     }
 }
@@ -186,7 +188,7 @@ pub(super) fn with(store: Store, global: &Global, registries: Option<&RegistryAr
         None => Credentials::default(),
     };
     let registries = registries.cloned().unwrap_or_default().registries(stall);
-    let mut context = Context::new(store, reporter, runtime()?, Reach { registries, credentials, stall });
+    let mut context = Context::new(store, reporter, runtime()?, Reach { registries, credentials, stall, vars: vars() });
     context.git = git_programs();
     Ok(context)
 }
@@ -239,6 +241,11 @@ const ROOTS: &str = "/root/.local/share";
 /// Who owns the directory `path`, or the nearest one above that is there.
 fn owner(path: &Path) -> Option<u32> {
     path.ancestors().find_map(|path| path.metadata().ok()).map(|found| found.uid())
+}
+
+/// The environment of this process.
+pub(super) fn vars() -> Vars {
+    Vars::new(std::env::vars_os())
 }
 
 /// The credentials of whoever runs alloy.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use layers::disk;
 
+use crate::fetch::{ADD_CA, CHECK_NETWORK, proxies};
 use crate::sandbox::UNFILTERED;
 
 /// What went wrong, as far as a script needs to branch on it.
@@ -93,13 +94,29 @@ impl CommandError {
     /// With a next move.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints.push(completed(hint.into()));
         self
     }
 
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.kind as u8
+    }
+}
+
+/// A hint of the library, which does not know the environment, with what the environment says to it.
+fn completed(hint: String) -> String {
+    let var = |name: &str| std::env::var(name).ok();
+    match hint.as_str() {
+        CHECK_NETWORK => match proxies(var).as_slice() {
+            [] => hint,
+            proxies => format!("check the network and the proxy: {}", proxies.join(", ")),
+        },
+        ADD_CA => {
+            let set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+            hint + &set.filter_map(|name| Some(format!("; {name} is {}", var(name)?))).collect::<String>()
+        }
+        _ => hint,
     }
 }
 

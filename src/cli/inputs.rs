@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use layers::compress::Compression;
 
-use super::context::RegistryArgs;
+use super::context::{self, RegistryArgs};
 use super::env_file;
 use super::error::CommandError;
 use super::{located, ui};
@@ -268,7 +268,7 @@ fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Low
 /// Masks the passwords of proxies and of what is lent: tasks have them too, and may show them.
 fn hide_passwords(lowered: &mut Lowered) {
     let lent = Lent::passwords(|name| std::env::var(name).ok());
-    proxy_passwords().iter().chain(&lent).for_each(|password| lowered.secrets.hide(password));
+    proxy_passwords(|name| std::env::var(name).ok()).iter().chain(&lent).for_each(|password| lowered.secrets.hide(password));
 }
 
 /// What is wrong with the base, if it is the manifest's and links lead from it out of the blueprint.
@@ -285,7 +285,7 @@ pub(super) fn given(pairs: &[String], env_file: BTreeMap<String, String>) -> Res
         };
         vars.insert(name.to_owned(), value.to_owned());
     }
-    Ok(Given { vars, env_file, process: crate::blueprint::process(), ..Given::default() })
+    Ok(Given { vars, env_file, process: context::vars().texts(), ..Given::default() })
 }
 
 /// What `--env-file` gives: the last of several files counts. A pipe can be read once.

@@ -165,7 +165,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
             // Once is enough.
             deleted.all(&lost);
         }
-        deleted.out_of_reach(store);
+        deleted.out_of_reach(store, context.vars());
     }
     let reporter = context.reporter().clone();
     let all_goes = unknown.is_none() && (alone || args.dry_run);

@@ -21,7 +21,6 @@ use crate::image::{self, Image, JSON_LIMIT, LocalImage, Manifest};
 use crate::plan::Platform;
 use crate::resolve::Request;
 use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, Lent};
 
 /// Manages the store, where layers, images and downloads are kept
 #[derive(Debug, ClapArgs)]
@@ -186,7 +185,7 @@ fn look_at_trees(
     };
     let trees: Vec<_> = trees.into_iter().map(|(name, layer)| (name, layer.filter(here))).collect();
     let counts = (trees.len(), trees.iter().filter(|(_, layer)| layer.is_none()).count());
-    let mut target = ImageTarget::start(&context.store, Lent::default(), DEFAULT_EPOCH)?;
+    let mut target = ImageTarget::start(&context.store, context.vars())?;
     let damaged = target.examine_trees(trees, repair)?;
     target.finish()?;
     Ok((counts, damaged))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::context::vars;
 use super::error::{CommandError, Kind};
 use crate::cache::{Place, Team};
 use crate::registry::Reference;
@@ -53,7 +54,7 @@ pub(super) fn verifying_key(path: Option<&Path>) -> Result<Option<VerifyingKey>,
 
 /// The private key in a file.
 pub(super) fn signing_key(path: Option<&Path>) -> Result<Option<SigningKey>, CommandError> {
-    path.map(SigningKey::read).transpose().map_err(|error| key_error(&error))
+    path.map(|path| SigningKey::read(path, &vars())).transpose().map_err(|error| key_error(&error))
 }
 
 fn key_error(error: &KeyError) -> CommandError {

@@ -69,11 +69,7 @@ pub(super) fn check_proxies(var: impl Fn(&str) -> Option<String>) -> Result<(), 
 }
 
 /// Passwords of the environment's proxies, as they stand there and as they are meant.
-pub fn proxy_passwords() -> Vec<String> {
-    passwords_of_proxies(|name| std::env::var(name).ok())
-}
-
-fn passwords_of_proxies(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
+pub fn proxy_passwords(var: impl Fn(&str) -> Option<String>) -> Vec<String> {
     PROXIES.into_iter().filter_map(var).flat_map(|value| passwords_of(&value, true)).collect()
 }
 
@@ -100,7 +96,7 @@ mod tests {
         for value in
             ["http://ann:pr=W0rd@p:1", "ann:W0rd@p:1", "W0rd@p:1", "http://ann:pr/W0rd@p:1", "http://ann:%41W0rd@p"]
         {
-            let passwords = passwords_of_proxies(|name| (name == "all_proxy").then(|| value.to_owned()));
+            let passwords = proxy_passwords(|name| (name == "all_proxy").then(|| value.to_owned()));
             assert!(passwords.iter().all(|password| password.ends_with("W0rd")) && !passwords.is_empty(), "{value}");
             let shown = proxies(|name| (name == "ALL_PROXY").then(|| value.to_owned()));
             assert!(!shown[0].contains("W0rd"), "{shown:?}");

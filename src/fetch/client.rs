@@ -19,6 +19,7 @@ use super::names::System;
 use super::pace::{Unread, small};
 use super::retry::{retry, retry_after};
 use super::tls::{self, Identity};
+use crate::vars::Vars;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS: usize = 10;
@@ -78,14 +79,19 @@ pub struct Transport {
 
 impl Transport {
     /// A client. Without a byte for as long as `stall`, a transfer counts as broken.
-    pub fn new(stall: Duration) -> Result<Self, FetchError> {
-        Self::with(stall, Some(stall), &Trust::default())
+    pub fn new(stall: Duration, vars: &Vars) -> Result<Self, FetchError> {
+        Self::with(stall, Some(stall), &Trust::default(), vars)
     }
 
-    /// A client with a trust of its own. Without `read`, whoever sends for longer than that has to watch over it.
-    pub fn with(stall: Duration, read: Option<Duration>, trust: &Trust) -> Result<Self, FetchError> {
+    /// A client with a trust of its own, by the proxies that `vars` name. Without `read`, whoever sends for longer than that has to watch over it.
+    pub fn with(
+        stall: Duration,
+        read: Option<Duration>,
+        trust: &Trust,
+        vars: &Vars,
+    ) -> Result<Self, FetchError> {
         if !trust.direct {
-            check_proxies(|name| std::env::var(name).ok())?;
+            check_proxies(|name| vars.get(name))?;
         }
         // Somebody else in this process may have been first; the provider is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -109,7 +115,7 @@ impl Transport {
         if let Some(read) = read {
             builder = builder.read_timeout(read);
         }
-        let proxy = if trust.direct { None } else { bypass::proxy(|name| std::env::var(name).ok()) };
+        let proxy = if trust.direct { None } else { bypass::proxy(|name| vars.get(name)) };
         let client = if let Some(proxy) = proxy { builder.proxy(proxy) } else { builder.no_proxy() }.build();
         let client = client.map_err(|error| FetchError::Transport(describe(&error)))?;
         Ok(Self { client, stall, credentials: None })
@@ -121,9 +127,9 @@ impl Transport {
     }
 
     /// A client that says who this user is to the servers that the user names, and to nobody they redirect to.
-    pub(super) fn named(stall: Duration, credentials: Credentials) -> Result<Self, FetchError> {
+    pub(super) fn named(stall: Duration, credentials: Credentials, vars: &Vars) -> Result<Self, FetchError> {
         let trust = Trust { still: true, ..Trust::default() };
-        Ok(Self { credentials: Some(credentials), ..Self::with(stall, Some(stall), &trust)? })
+        Ok(Self { credentials: Some(credentials), ..Self::with(stall, Some(stall), &trust, vars)? })
     }
 
     /// The good answer to a request for `url`, which `shown` names. Redirects are followed.

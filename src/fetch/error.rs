@@ -6,7 +6,6 @@ use std::time::Duration;
 use layers::digest::Digest;
 use layers::unpack::Looks;
 
-use super::address::proxies;
 use super::hint;
 use super::retry::Temporary;
 use super::tls::{CA_AS_SERVER, CA_SHOWN, dated, nothing_in_common, other_name, out_of_time};
@@ -92,14 +91,7 @@ impl FetchError {
                 nothing_in_common(message)?.into()
             }
             Self::Certificate { .. } => {
-                let set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
-                let set = set.filter_map(|name| Some(format!("; {name} is {}", std::env::var(name).ok()?)));
-                format!(
-                    "if a proxy re-signs traffic, or the server has a CA of its own: add that CA to this machine \
-                     (update-ca-certificates), or point SSL_CERT_FILE at a bundle or SSL_CERT_DIR at a directory with \
-                     it{}",
-                    set.collect::<String>()
-                )
+                ADD_CA.into()
             }
             Self::Stalled { .. } => {
                 "what came is kept, and the next build goes on there; --stall-timeout (ALLOY_STALL_TIMEOUT) waits longer"
@@ -109,10 +101,7 @@ impl FetchError {
             Self::Cut { .. } => "nothing of it was kept: try again, or name a mirror in `url`".into(),
             Self::Redirect { url, login: true, near, .. } => hint::refused(url, false, near.as_deref()),
             Self::Redirect { .. } => "put the URL of the file itself into `url`".into(),
-            Self::Connection { .. } => match proxies(|name| std::env::var(name).ok()).as_slice() {
-                [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
-                proxies => format!("check the network and the proxy: {}", proxies.join(", ")),
-            },
+            Self::Connection { .. } => CHECK_NETWORK.into(),
             _ => return None,
         };
         Some(text)
@@ -123,6 +112,14 @@ impl FetchError {
 fn led_to(at: Option<&str>) -> String {
     at.map_or_else(|| "the server".to_owned(), |at| format!("it leads to {at}, which"))
 }
+
+/// What helps where a server is not reached. Whoever knows the proxies of the environment names them.
+pub const CHECK_NETWORK: &str = "check the network, and http_proxy/https_proxy where a proxy is needed";
+
+/// What helps where nobody vouches for a server. Whoever knows the environment says what these variables are.
+pub const ADD_CA: &str = "if a proxy re-signs traffic, or the server has a CA of its own: add that CA to this machine \
+                          (update-ca-certificates), or point SSL_CERT_FILE at a bundle or SSL_CERT_DIR at a directory \
+                          with it";
 
 const PROXY_CREDENTIALS: &str = "the proxy wants credentials: https_proxy=http://USER:PASSWORD@HOST";
 

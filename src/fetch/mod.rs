@@ -38,7 +38,7 @@ pub use address::without_credentials;
 pub use address::{proxy_passwords, shown};
 pub use client::{Transport, Trust, led};
 pub use credential::{Credentials, Header, Missing, expanded};
-pub use error::{FetchError, describe};
+pub use error::{ADD_CA, CHECK_NETWORK, FetchError, describe};
 pub use login::{Login, taken_apart};
 pub use netrc::{Machine, machines};
 pub use pace::{Pace, Unread, beginning, small};
@@ -50,6 +50,7 @@ pub use witness::{WITNESSED, Wanted, Witnessed};
 
 use crate::event::Reporter;
 use crate::op::Secrets;
+use crate::vars::Vars;
 
 /// Downloads under way at once.
 const PARALLEL: usize = 8;
@@ -98,6 +99,7 @@ struct Shared {
     reporter: Reporter,
     stall: Duration,
     credentials: Credentials,
+    vars: Vars,
     transport: OnceCell<Transport>,
     permits: Semaphore,
     /// Files that this process has hashed.
@@ -108,11 +110,17 @@ struct Shared {
 
 impl Fetcher {
     /// A fetcher into `store`. Nothing is opened before the first download. Without a byte for as long as `stall`, a
-    /// transfer counts as broken; no server is waited for longer, whatever it asks.
-    pub fn new(store: Store, reporter: Reporter, stall: Duration, credentials: Credentials) -> Self {
+    /// transfer counts as broken; no server is waited for longer, whatever it asks. `vars` name proxies.
+    pub fn new(
+        store: Store,
+        reporter: Reporter,
+        stall: Duration,
+        credentials: Credentials,
+        vars: Vars,
+    ) -> Self {
         let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
         let (checked, vouched) = Default::default();
-        let shared = Shared { store, reporter, stall, credentials, transport, permits, checked, vouched };
+        let shared = Shared { store, reporter, stall, credentials, vars, transport, permits, checked, vouched };
         let fetcher = Self {
             shared: Arc::new(shared),
             secrets: Arc::default(),
@@ -185,7 +193,8 @@ impl Fetcher {
 
     /// The means of transport, opened on first use.
     async fn transport(&self) -> Result<&Transport, FetchError> {
-        let open = || async { Transport::named(self.shared.stall, self.shared.credentials.clone()) };
+        let shared = &self.shared;
+        let open = || async { Transport::named(shared.stall, shared.credentials.clone(), &shared.vars) };
         self.shared.transport.get_or_try_init(open).await
     }
 

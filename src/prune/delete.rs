@@ -13,7 +13,7 @@ use crate::cache::{self, elsewhere};
 use crate::event::{self, Event, Reporter};
 use crate::resolve;
 use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::vars::Vars;
 
 /// How many of what could not be deleted are named.
 const NAMED: usize = 5;
@@ -143,13 +143,13 @@ impl Deleted {
     }
 
     /// Deletes in a namespace what could not be deleted without.
-    pub fn out_of_reach(&mut self, store: &Store) {
+    pub fn out_of_reach(&mut self, store: &Store, vars: &Vars) {
         let hard = std::mem::take(&mut self.hard);
         if hard.is_empty() {
             return;
         }
         let all_failed = |error: String| hard.iter().map(|(path, _)| (path.clone(), error.clone())).collect::<Vec<_>>();
-        match ImageTarget::start(store, Lent::default(), DEFAULT_EPOCH) {
+        match ImageTarget::start(store, vars) {
             Ok(mut target) => {
                 for (path, bytes) in &hard {
                     match target.remove(vec![path.clone()]) {

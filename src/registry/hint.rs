@@ -2,12 +2,11 @@
 
 use super::error::hung_up;
 use super::{Reference, RegistryError};
-use crate::fetch::{CA_AS_SERVER, CA_SHOWN, nothing_in_common, other_name, out_of_time, proxies};
+use crate::fetch::{CA_AS_SERVER, CA_SHOWN, CHECK_NETWORK, nothing_in_common, other_name, out_of_time};
 
-/// Proxies that stand between here and the registry.
-fn proxies_to(registry: &str) -> Vec<String> {
-    let loopback = format!("{registry}/any").parse().is_ok_and(|any: Reference| any.is_loopback());
-    if loopback { Vec::new() } else { proxies(|name| std::env::var(name).ok()) }
+/// True for a registry on this machine, which no proxy stands before.
+fn is_here(registry: &str) -> bool {
+    format!("{registry}/any").parse().is_ok_and(|any: Reference| any.is_loopback())
 }
 
 /// How to have a certificate of one's own.
@@ -62,10 +61,10 @@ impl RegistryError {
                 let own = own(registry);
                 format!("check the network; a registry that wants a certificate may hang up, too: if so, {own}")
             }
-            Self::Connection { registry, .. } => match proxies_to(registry).as_slice() {
-                [] => "check the network, and http_proxy/https_proxy where a proxy is needed".into(),
-                proxies => format!("check the network and the proxy: {}", proxies.join(", ")),
-            },
+            Self::Connection { registry, .. } if is_here(registry) => {
+                "see that the registry runs, and listens on that port of this machine".into()
+            }
+            Self::Connection { .. } => CHECK_NETWORK.into(),
             Self::Stalled { .. } => "--stall-timeout (ALLOY_STALL_TIMEOUT) waits longer".into(),
             Self::TooLarge { .. } => {
                 "the registry, or a proxy in front of it, takes no more at once: raise its limit".into()

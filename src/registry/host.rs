@@ -12,8 +12,9 @@ use super::authority::Authority;
 use super::certificates::CertificateFiles;
 use super::credentials::Known;
 use super::waiting::Limit;
-use super::{Reference, RegistryError, connection};
+use super::{Reference, RegistryError, Settings, connection};
 use crate::fetch::{Transport, Trust, describe, nothing_in_common};
+use crate::vars::Vars;
 
 /// Blobs under way at once, both ways.
 const PARALLEL: usize = 6;
@@ -40,6 +41,8 @@ pub(super) struct Host {
     security: Security,
     files: CertificateFiles,
     pub(super) stall: Duration,
+    /// The environment, which names proxies.
+    vars: Vars,
     transport: OnceCell<Transport>,
     uploads: OnceCell<Transport>,
     tokens: OnceCell<Transport>,
@@ -59,15 +62,15 @@ impl Host {
         name: &str,
         registry: &str,
         security: Security,
-        files: CertificateFiles,
-        stall: Duration,
+        settings: &Settings,
     ) -> Self {
         Self {
             name: name.to_owned(),
             registry: registry.to_owned(),
             security,
-            files,
-            stall,
+            files: settings.certificates.clone(),
+            stall: settings.stall,
+            vars: settings.vars.clone(),
             transport: OnceCell::new(),
             uploads: OnceCell::new(),
             tokens: OnceCell::new(),
@@ -98,20 +101,20 @@ impl Host {
 
     /// The client for everything but what takes long to send.
     pub(super) async fn client(&self) -> Result<&reqwest::Client, RegistryError> {
-        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &self.trust()?)?) };
+        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &self.trust()?, &self.vars)?) };
         Ok(self.transport.get_or_try_init(open).await?.client())
     }
 
     /// The client for what takes long to send: its time limit would end a transfer that gets on.
     pub(super) async fn uploads(&self) -> Result<&reqwest::Client, RegistryError> {
-        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, None, &self.trust()?)?) };
+        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, None, &self.trust()?, &self.vars)?) };
         Ok(self.uploads.get_or_try_init(open).await?.client())
     }
 
     /// The client for requests that hold credentials in their body.
     pub(super) async fn tokens(&self) -> Result<&reqwest::Client, RegistryError> {
         let trust = || Ok::<_, RegistryError>(Trust { secret: true, ..self.trust()? });
-        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &trust()?)?) };
+        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &trust()?, &self.vars)?) };
         Ok(self.tokens.get_or_try_init(open).await?.client())
     }
 

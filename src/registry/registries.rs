@@ -13,6 +13,7 @@ use super::host::{Host, Security};
 use super::mirrors::{ConfigFiles, Mirrors};
 use super::{Client, Keychain, Reference, RegistryError};
 use crate::event::Reporter;
+use crate::vars::Vars;
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub certificates: CertificateFiles,
     /// Without a byte for so long, a transfer counts as broken.
     pub stall: Duration,
+    /// The environment, which names proxies.
+    pub vars: Vars,
 }
 
 /// All registries.
@@ -91,8 +94,7 @@ impl Registries {
                 reference.host(),
                 &reference.registry,
                 security,
-                self.settings.certificates.clone(),
-                self.settings.stall,
+                &self.settings,
             ))
         };
         Arc::clone(hosts.entry((reference.registry.clone(), security)).or_insert_with(new))

@@ -22,7 +22,7 @@ use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::op::DEFAULT_PATH;
 use crate::sandbox::{IdMap, Mode};
 use crate::target::image::{ImageTarget, RequestError};
-use crate::target::{DEFAULT_EPOCH, Lent, as_it_is};
+use crate::target::as_it_is;
 
 /// Records of images whose layers were found to be what their configs say. Those that an older alloy wrote under
 /// another name were believed without a look.
@@ -125,7 +125,7 @@ impl Resolver<'_> {
     /// True if a directory is to be read with the owners that it has on disk. An error if they can be read in no way.
     fn is_of_root(&self, path: &Path, held: &impl AsFd) -> Result<bool> {
         let top = format!("/proc/self/fd/{}", held.as_fd().as_raw_fd());
-        let map = IdMap::of_current_user().map_err(RequestError::Sandbox)?;
+        let map = IdMap::of_current_user(self.context.vars()).map_err(RequestError::Sandbox)?;
         let owners =
             owners(Path::new(&top), &map).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
         match owners {
@@ -153,7 +153,7 @@ impl Resolver<'_> {
     /// A directory, as the one layer of an image. Read anew every time: a directory does not tell that it has changed.
     pub(super) fn directory(&self, path: &Path) -> Result<Image> {
         let held = self.files().hold(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
-        let mut target = ImageTarget::start(self.store, Lent::default(), DEFAULT_EPOCH)?;
+        let mut target = ImageTarget::start(self.store, self.context.vars())?;
         let on_disk = target.mode() == Mode::Rootless && self.is_of_root(path, &held)?;
         let layer = match on_disk {
             true => self.as_on_disk(&held)?,

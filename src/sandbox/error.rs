@@ -53,6 +53,8 @@ pub enum SandboxError {
         program: &'static str,
         /// What it printed.
         message: String,
+        /// Why that may be, and what to do.
+        hint: Option<String>,
     },
     /// A system call that nothing works without.
     #[error("this machine refuses {call}(2), which alloy cannot do without: {source}")]
@@ -189,7 +191,7 @@ impl SandboxError {
             Self::Setup { source, .. } if restricted_by_apparmor() && denied(source) => Some(user_namespace_hint()),
             Self::Setup { .. } if self.is_of_machine() => Some(format!("a container's filter may be why: {UNFILTERED}")),
             Self::NoMapper { .. } => Some("as root: apt-get install uidmap".into()),
-            Self::Mapper { program, .. } => super::idmap::mapper_hint(program),
+            Self::Mapper { hint, .. } => hint.clone(),
             Self::WorkerLost { killed: true, .. } => Some(super::killed_hint()),
             Self::Unlendable { .. } => Some(
                 "lend it read-only (`:ro`), or from another file system; ALLOY_SANDBOX=privileged does without the namespace"

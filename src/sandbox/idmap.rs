@@ -3,12 +3,14 @@
 //! subuid(5), newuidmap(1). Id 0 inside is the user; 1 and up come from the range. Root has a map as well, in which not
 //! even id 0 is its own.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::SandboxError;
+use crate::vars::Vars;
 
 /// Fewer ids than this and Debian's `nobody` (65534) has no place.
 const NEEDED: u32 = 65_535;
@@ -39,6 +41,8 @@ pub struct IdMap {
     gid: u32,
     uids: Vec<Range>,
     gids: Vec<Range>,
+    /// Where programs are looked for, to say what is wrong with those that write it.
+    path: OsString,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +64,12 @@ impl Range {
 
 impl IdMap {
     /// The map for the user this process runs as.
-    pub fn of_current_user() -> Result<Self, SandboxError> {
+    pub fn of_current_user(vars: &Vars) -> Result<Self, SandboxError> {
         let uid = rustix::process::getuid().as_raw();
         let gid = rustix::process::getgid().as_raw();
         let account = account(uid);
         // Users of a directory service may be in no list; their login sets the variable.
-        let name = account.clone().or_else(|| std::env::var("USER").ok());
+        let name = account.clone().or_else(|| vars.get("USER"));
         let (uid_text, gid_text) = (UIDS.text()?, GIDS.text()?);
         let ranges = |kind: &Kind, text: &str| {
             find_ranges(text, name.as_deref(), uid).ok_or_else(|| SandboxError::NoRange {
@@ -75,7 +79,8 @@ impl IdMap {
                 hint: hint(account.as_deref(), uid, &[uid_text.clone(), gid_text.clone()]),
             })
         };
-        Ok(Self { uid, gid, uids: ranges(&UIDS, &uid_text)?, gids: ranges(&GIDS, &gid_text)? })
+        let path = vars.os("PATH").unwrap_or_default();
+        Ok(Self { uid, gid, uids: ranges(&UIDS, &uid_text)?, gids: ranges(&GIDS, &gid_text)?, path })
     }
 
     /// True if a user of the machine is one inside.
@@ -90,8 +95,8 @@ impl IdMap {
 
     /// Writes the map of process `pid`.
     pub(super) fn write(&self, pid: u32) -> Result<(), SandboxError> {
-        write_one(&UIDS, pid, self.uid, &self.uids)?;
-        write_one(&GIDS, pid, self.gid, &self.gids)
+        write_one(&UIDS, pid, self.uid, &self.uids, &self.path)?;
+        write_one(&GIDS, pid, self.gid, &self.gids, &self.path)
     }
 }
 
@@ -128,7 +133,7 @@ fn map_for_root(text: &str) -> String {
     map
 }
 
-fn write_one(kind: &Kind, pid: u32, own: u32, ranges: &[Range]) -> Result<(), SandboxError> {
+fn write_one(kind: &Kind, pid: u32, own: u32, ranges: &[Range], path: &OsStr) -> Result<(), SandboxError> {
     let (mut numbers, mut inside) = (vec![pid, 0, own, 1], 1);
     for range in ranges {
         numbers.extend([inside, range.start, range.count]);
@@ -141,6 +146,7 @@ fn write_one(kind: &Kind, pid: u32, own: u32, ranges: &[Range]) -> Result<(), Sa
         Ok(output) => Err(SandboxError::Mapper {
             program: kind.program,
             message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            hint: mapper_hint(kind.program, path),
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(SandboxError::NoMapper { program: kind.program })
@@ -150,7 +156,7 @@ fn write_one(kind: &Kind, pid: u32, own: u32, ranges: &[Range]) -> Result<(), Sa
 }
 
 /// Why `newuidmap` and `newgidmap`, which are set-user-ID programs, may gain no privileges here, and what to do.
-pub(super) fn mapper_hint(program: &str) -> Option<String> {
+fn mapper_hint(program: &str, path: &OsStr) -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     if status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"])) {
         return Some(format!(
@@ -158,7 +164,7 @@ pub(super) fn mapper_hint(program: &str) -> Option<String> {
              `--security-opt no-new-privileges` (in a pod: `allowPrivilegeEscalation: true`), or run alloy as its root"
         ));
     }
-    let path = found(program)?;
+    let path = found(program, path)?;
     let flags = rustix::fs::statvfs(&path).ok()?.f_flag;
     let (place, mode) = (path.display(), fs::metadata(&path).ok()?.permissions().mode());
     if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
@@ -179,18 +185,18 @@ pub(super) fn mapper_hint(program: &str) -> Option<String> {
 }
 
 /// Where the program is by `PATH`.
-fn found(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
+fn found(program: &str, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
 /// An error if this user can be given no sandbox, as far as files say: nothing is tried.
-pub fn possible() -> Result<(), SandboxError> {
+pub fn possible(vars: &Vars) -> Result<(), SandboxError> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    IdMap::of_current_user()?;
-    match [&UIDS, &GIDS].into_iter().find(|kind| found(kind.program).is_none()) {
+    IdMap::of_current_user(vars)?;
+    let path = vars.os("PATH").unwrap_or_default();
+    match [&UIDS, &GIDS].into_iter().find(|kind| found(kind.program, &path).is_none()) {
         Some(kind) => Err(SandboxError::NoMapper { program: kind.program }),
         None => Ok(()),
     }

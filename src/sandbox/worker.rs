@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
 use super::{Bind, Channel, Loan, Mode, SandboxError, mode, place, program};
+use crate::vars::Vars;
 
 mod loans;
 
@@ -61,6 +62,8 @@ pub struct Needs<'a> {
     pub lent: &'a [Bind],
     /// Commands have the groups of an ordinary user who calls: a device is often one group's.
     pub keep_groups: bool,
+    /// The environment, which may say how the worker is confined.
+    pub vars: &'a Vars,
 }
 
 /// Workers of this process, so that a signal can end them.
@@ -98,7 +101,7 @@ impl Worker {
     /// in that.
     /// The calling thread must live as long as the worker: its end is the worker's end.
     pub fn start(needs: Needs<'_>) -> Result<Self, SandboxError> {
-        let variable = std::env::var(mode::VARIABLE).ok();
+        let variable = needs.vars.get(mode::VARIABLE);
         let modes = mode::wanted(rustix::process::geteuid().is_root(), variable.as_deref())?;
         let (last, first) = modes.split_last().unwrap_or((&Mode::Privileged, &[]));
         let mut instead = None;
@@ -115,7 +118,7 @@ impl Worker {
     }
 
     fn start_as(mode: Mode, needs: Needs<'_>) -> Result<Self, SandboxError> {
-        let map = if mode == Mode::Rootless { Some(IdMap::of_current_user()?) } else { None };
+        let map = if mode == Mode::Rootless { Some(IdMap::of_current_user(needs.vars)?) } else { None };
         let mut worker = Self::launch(mode, needs.keep_groups)?;
         loop {
             match worker.receive::<Hello>(|_| ())? {

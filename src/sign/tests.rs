@@ -70,7 +70,7 @@ fn what_is_wrong_is_said_with_the_file_and_what_to_do() {
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.hint().contains(hint), "{}", error.hint());
     }
-    let error = SigningKey::read(Path::new("/there/is/none")).unwrap_err();
+    let error = SigningKey::read(Path::new("/there/is/none"), &Vars::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the key /there/is/none");
     let error = VerifyingKey::parse(&pkcs8(KEY), Path::new("key.pem")).unwrap_err();
     assert_eq!(error.to_string(), "key.pem holds no public key in PEM");

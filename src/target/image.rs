@@ -13,6 +13,7 @@ use layers::store::{Damage, LayerBlob, Store, WorkDir};
 use super::Closure;
 use super::facts::{FactsRequest, World};
 use super::inventory::Inventory;
+use super::layer::DEFAULT_EPOCH;
 use super::lent::Lent;
 use super::passing::Left;
 use super::request::{FileSeen, Interactive, Outcome, Reply, Request, Setup, Unpack, Unpacked};
@@ -21,6 +22,7 @@ use crate::debian::BasePlan;
 use crate::op::{Source, Step};
 use crate::sandbox::{Bind, Console, Identity, Mode, Needs, SandboxError, Worker, overlay_fits};
 use crate::ssh::Loan;
+use crate::vars::Vars;
 
 mod reach;
 use reach::Reach;
@@ -29,6 +31,7 @@ use reach::Reach;
 pub struct ImageTarget {
     worker: Worker,
     store: Store,
+    vars: Vars,
     reach: Reach,
     // Held, so that no other build takes the directory for left over; deleted by the worker.
     work: WorkDir,
@@ -47,7 +50,7 @@ impl Drop for ImageTarget {
             return;
         }
         // Its worker was killed: another one may delete what only a worker may. That one has no heir.
-        if let Ok(mut heir) = Self::begun(&self.store, Lent::default(), 0, &[], (false, true)) {
+        if let Ok(mut heir) = Self::begun(Starting::of(&self.store, &self.vars), true) {
             let own = heir.work.path().to_owned();
             let _ = heir.remove(vec![path, own]);
         }
@@ -76,34 +79,47 @@ pub enum RequestError {
     },
 }
 
+/// What a worker is started for.
+pub struct Starting<'a> {
+    /// Where it has a directory of its own.
+    pub store: &'a Store,
+    /// The environment, which may say how it is confined.
+    pub vars: &'a Vars,
+    /// What this machine lends to all commands.
+    pub lent: Lent,
+    /// `SOURCE_DATE_EPOCH`.
+    pub epoch: u64,
+    /// What commands are lent besides.
+    pub binds: &'a [Bind],
+    /// Commands have the groups of who calls.
+    pub keep_groups: bool,
+}
+
+impl<'a> Starting<'a> {
+    /// For work without commands.
+    pub fn of(store: &'a Store, vars: &'a Vars) -> Self {
+        Self { store, vars, lent: Lent::default(), epoch: DEFAULT_EPOCH, binds: &[], keep_groups: false }
+    }
+}
+
 impl ImageTarget {
-    /// Starts a worker with a directory of its own in `store`, and clears what killed builds left there.
-    pub fn start(store: &Store, lent: Lent, epoch: u64) -> Result<Self, RequestError> {
-        Self::start_lending(store, lent, epoch, &[], false)
+    /// Starts a worker that runs no commands, with a directory of its own in `store`, and clears what killed builds left
+    /// there.
+    pub fn start(store: &Store, vars: &Vars) -> Result<Self, RequestError> {
+        Self::start_lending(Starting::of(store, vars))
     }
 
-    /// The same, for commands that will be lent `binds` beside the usual, and have the groups of who calls if `keep_groups`.
-    pub fn start_lending(
-        store: &Store,
-        lent: Lent,
-        epoch: u64,
-        binds: &[Bind],
-        keep_groups: bool,
-    ) -> Result<Self, RequestError> {
-        Self::begun(store, lent, epoch, binds, (keep_groups, false))
+    /// The same for commands.
+    pub fn start_lending(starting: Starting<'_>) -> Result<Self, RequestError> {
+        Self::begun(starting, false)
     }
 
     /// The same; one that is `finished` from the beginning leaves its directory to its caller, also where it fails.
-    fn begun(
-        store: &Store,
-        lent: Lent,
-        epoch: u64,
-        binds: &[Bind],
-        (keep_groups, finished): (bool, bool),
-    ) -> Result<Self, RequestError> {
+    fn begun(starting: Starting<'_>, finished: bool) -> Result<Self, RequestError> {
+        let Starting { store, vars, lent, epoch, binds, keep_groups } = starting;
         let work = store.work_dir()?;
-        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds, keep_groups })?;
-        let mut target = Self { worker, store: store.clone(), reach: Reach::default(), work, finished };
+        let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds, keep_groups, vars })?;
+        let mut target = Self { worker, store: store.clone(), vars: vars.clone(), reach: Reach::default(), work, finished };
         let (there, work) = (target.below(store.root()), target.below(target.work.path()));
         let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
         target.worker.send(&Setup { store: there, work, lent, epoch })?;

@@ -27,7 +27,7 @@ impl Stack<'_> {
     ) -> Result<(i32, Option<LayerBlob>)> {
         foreign::ensure(resolver, || Need::Command)?;
         let mut stack = Stack::of_image(resolver, image);
-        let lent = Lent::to_any_image(|name| std::env::var(name).ok());
+        let lent = Lent::to_any_image(|name| resolver.context.vars().get(name));
         stack.start(lent, &command.binds, command.keep_groups)?;
         stack.begin()?;
         let ids = if command.as_caller { stack.become_caller(&command)? } else { Exchange::default() };

@@ -4,13 +4,13 @@ use super::{Result, Stack};
 use crate::event::Event;
 use crate::sandbox::Bind;
 use crate::target::Lent;
-use crate::target::image::{ImageTarget, RequestError};
+use crate::target::image::{ImageTarget, RequestError, Starting};
 
 impl Stack<'_> {
     /// The worker, started for tasks if it was not started before.
     pub(in crate::build) fn target(&mut self) -> Result<&mut ImageTarget> {
         if self.target.is_none() {
-            let lent = Lent::by_this_machine(|name| std::env::var(name).ok());
+            let lent = Lent::by_this_machine(|name| self.resolver.context.vars().get(name));
             let logins = self.resolver.request.archive.logins();
             Lent::untold(&logins).for_each(|text| self.resolver.reporter().event(Event::Warning(text)));
             self.start(lent.with_logins(&logins), &[], false)?;
@@ -27,7 +27,14 @@ impl Stack<'_> {
     /// Starts the worker, for commands that are lent `lent`, and `binds` by whoever calls, with whose groups if
     /// `keep_groups`.
     pub(super) fn start(&mut self, lent: Lent, binds: &[Bind], keep_groups: bool) -> Result<()> {
-        let target = ImageTarget::start_lending(self.resolver.store, lent, self.written.epoch, binds, keep_groups)?;
+        let target = ImageTarget::start_lending(Starting {
+            store: self.resolver.store,
+            vars: self.resolver.context.vars(),
+            lent,
+            epoch: self.written.epoch,
+            binds,
+            keep_groups,
+        })?;
         if let Some(why) = target.instead() {
             let note = format!("commands run without a user namespace, as in a plain container: {why}");
             self.resolver.reporter().event(Event::Note(note));

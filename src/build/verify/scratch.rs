@@ -9,7 +9,7 @@ use layers::store::{Store, StoreError, WorkDir};
 
 use crate::build::BuildError;
 use crate::target::image::ImageTarget;
-use crate::target::{DEFAULT_EPOCH, Lent};
+use crate::vars::Vars;
 
 /// A store of its own, with a directory beside it.
 pub(super) struct Scratch {
@@ -40,8 +40,8 @@ impl Scratch {
     }
 
     /// Deletes all of it. Files of the image's users are not ours to delete: the worker of `real` does it.
-    pub(super) fn remove(self, real: &Store) -> Result<(), BuildError> {
-        let mut target = ImageTarget::start(real, Lent::default(), DEFAULT_EPOCH)?;
+    pub(super) fn remove(self, real: &Store, vars: &Vars) -> Result<(), BuildError> {
+        let mut target = ImageTarget::start(real, vars)?;
         target.remove(vec![self.work.path().to_owned()])?;
         Ok(target.finish()?)
     }

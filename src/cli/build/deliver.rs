@@ -16,7 +16,6 @@ use crate::registry::Reference;
 use crate::resolve::Resolver;
 use crate::sink::Sink;
 use crate::target::image::{ImageTarget, RequestError};
-use crate::target::{DEFAULT_EPOCH, Lent};
 
 /// Device nodes and attributes that are named when they are not in a root file system.
 const TOLD: usize = 5;
@@ -95,7 +94,7 @@ fn tell(resolver: &Resolver<'_>, name: &str, absent: &Absent) {
 
 fn tar(resolver: &Resolver<'_>, built: &Built, sink: &Sink) -> Result<Absent, CommandError> {
     let blobs = layers(built).iter().map(|layer| layer.descriptor.digest).collect();
-    let mut target = ImageTarget::start(resolver.store, Lent::default(), DEFAULT_EPOCH)?;
+    let mut target = ImageTarget::start(resolver.store, resolver.context.vars())?;
     let absent = sink.write(|file| match target.export(blobs, file) {
         Err(RequestError::Unwritten(source)) => Err(sink.failed(source).into()),
         done => done.map_err(CommandError::from),

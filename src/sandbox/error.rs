@@ -20,6 +20,12 @@ pub enum SandboxError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A program that uses the library does not look whether it was started as a helper.
+    #[error(
+        "commands cannot be run: this program does not call `alloy::sandbox::dispatch` first in its `main`, and would be \
+         started once more as itself"
+    )]
+    NotDispatched,
     /// A way to confine that there is not.
     #[error("{variable} is `{value}`: it can be `userns` or `privileged`")]
     UnknownMode {

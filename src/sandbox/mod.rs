@@ -64,10 +64,18 @@ pub use spec::{Bind, Identity, RunSpec, Stdio};
 pub use worker::{Needs, Worker, kill_workers};
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// This program looks whether it was started as a helper, before it does anything else.
+static DISPATCHES: AtomicBool = AtomicBool::new(false);
 
 /// Runs a hidden helper if this process was started as one; `serve` is the worker's loop.
-/// Must be called before any thread exists.
+///
+/// A program that uses this library calls this first in `main`, before any thread exists, and ends with the exit code that
+/// it may be given: it is started once more for whatever enters namespaces. Where it did not, nothing is started, and
+/// [`SandboxError::NotDispatched`] says so.
 pub fn dispatch(serve: fn(Channel) -> ExitCode) -> Option<ExitCode> {
+    DISPATCHES.store(true, Ordering::Relaxed);
     descriptors::keep_to_ourselves();
     let mut args = std::env::args_os().skip(1);
     let role = args.next()?;
@@ -81,4 +89,9 @@ pub fn dispatch(serve: fn(Channel) -> ExitCode) -> Option<ExitCode> {
         (init::ROLE, Some(fd)) => Some(init::main(fd)),
         _ => None,
     }
+}
+
+/// An error unless this program, started once more, becomes the helper that it is meant to be.
+fn ensure_dispatch() -> Result<(), SandboxError> {
+    if DISPATCHES.load(Ordering::Relaxed) { Ok(()) } else { Err(SandboxError::NotDispatched) }
 }

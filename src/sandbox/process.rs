@@ -52,6 +52,7 @@ pub fn spawn_on(spec: &RunSpec, console: OwnedFd) -> Result<Running, SandboxErro
 }
 
 fn start(spec: &RunSpec, console: Option<OwnedFd>) -> Result<Running, SandboxError> {
+    super::ensure_dispatch()?;
     let failed = |e: io::Error| SandboxError::setup("start a command", e);
     let bytes = serde_json::to_vec(spec).map_err(|e| failed(e.into()))?;
     let memory = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;

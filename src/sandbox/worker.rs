@@ -152,6 +152,7 @@ impl Worker {
     }
 
     fn launch(mode: Mode, keep_groups: bool) -> Result<Self, SandboxError> {
+        super::ensure_dispatch()?;
         let (channel, theirs) = Channel::pair().map_err(|e| SandboxError::setup("make a socket pair", e))?;
         let fd = theirs.as_raw_fd();
         let mut command = Command::new(program::for_worker());

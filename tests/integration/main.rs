@@ -55,6 +55,7 @@ mod languages_install;
 mod large;
 mod lending;
 mod lent;
+mod library;
 mod links;
 mod lock;
 mod lock_failures;

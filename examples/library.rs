@@ -7,6 +7,8 @@
 //! The library waits for the network and for commands on the thread that calls it: an asynchronous program calls it from a
 //! thread of its own, such as `tokio::task::spawn_blocking` gives.
 
+#![expect(clippy::print_stdout, reason = "what is printed is for a person who looks at it")]
+
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;

@@ -27,7 +27,8 @@ impl Vars {
 
     /// All that are text. Others cannot be meant for a task.
     pub fn texts(&self) -> BTreeMap<String, String> {
-        let text = |(name, value): (&OsString, &OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+        let text =
+            |(name, value): (&OsString, &OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
         self.0.iter().filter_map(text).collect()
     }
 }

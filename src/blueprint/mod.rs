@@ -13,6 +13,7 @@ mod template;
 mod variables;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -128,6 +129,16 @@ pub struct Problems {
     /// Where.
     pub sources: Sources,
 }
+
+/// One line for each: where it is, and what is wrong. `alloy` itself shows the source as well.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.diagnostics.iter().map(|one| format!("{}: {}", self.sources.place(one.span), one.message));
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
 
 /// Why a blueprint cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,11 @@ pub(super) struct AttachArgs {
 impl AttachArgs {
     /// Reads the key: what is wrong with it is better said before a build than behind it.
     pub(super) fn read(&self) -> Result<Attach, CommandError> {
-        let key = self.sign_key.as_deref().filter(|path| !path.as_os_str().is_empty()).map(|path| SigningKey::read(path, &vars()));
+        let key = self
+            .sign_key
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(|path| SigningKey::read(path, &vars()));
         let key = key.transpose().map_err(|error| CommandError::from_error(Kind::Usage, &error).hint(error.hint()))?;
         Ok(Attach { documents: !self.no_attest, key })
     }

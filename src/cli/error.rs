@@ -94,7 +94,14 @@ impl CommandError {
     /// With a next move.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(completed(hint.into()));
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The same, whose hints say what of the environment belongs to them: the library does not know it.
+    #[must_use]
+    pub fn with_environment(mut self) -> Self {
+        self.hints = self.hints.into_iter().map(completed).collect();
         self
     }
 

@@ -268,7 +268,10 @@ fn lower(blueprint: &Blueprint, settings: &Settings, locked: bool) -> Result<Low
 /// Masks the passwords of proxies and of what is lent: tasks have them too, and may show them.
 fn hide_passwords(lowered: &mut Lowered) {
     let lent = Lent::passwords(|name| std::env::var(name).ok());
-    proxy_passwords(|name| std::env::var(name).ok()).iter().chain(&lent).for_each(|password| lowered.secrets.hide(password));
+    proxy_passwords(|name| std::env::var(name).ok())
+        .iter()
+        .chain(&lent)
+        .for_each(|password| lowered.secrets.hide(password));
 }
 
 /// What is wrong with the base, if it is the manifest's and links lead from it out of the blueprint.

@@ -198,7 +198,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(args, help::command()),
         Command::Compat(args) => compat::run(args),
     };
-    ended(result.map_err(|error| room::told(error, global)))
+    ended(result.map_err(|error| room::told(error, global).with_environment()))
 }
 
 /// The exit code for how a command ended, after its failure was printed.

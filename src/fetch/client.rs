@@ -84,12 +84,7 @@ impl Transport {
     }
 
     /// A client with a trust of its own, by the proxies that `vars` name. Without `read`, whoever sends for longer than that has to watch over it.
-    pub fn with(
-        stall: Duration,
-        read: Option<Duration>,
-        trust: &Trust,
-        vars: &Vars,
-    ) -> Result<Self, FetchError> {
+    pub fn with(stall: Duration, read: Option<Duration>, trust: &Trust, vars: &Vars) -> Result<Self, FetchError> {
         if !trust.direct {
             check_proxies(|name| vars.get(name))?;
         }

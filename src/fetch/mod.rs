@@ -111,13 +111,7 @@ struct Shared {
 impl Fetcher {
     /// A fetcher into `store`. Nothing is opened before the first download. Without a byte for as long as `stall`, a
     /// transfer counts as broken; no server is waited for longer, whatever it asks. `vars` name proxies.
-    pub fn new(
-        store: Store,
-        reporter: Reporter,
-        stall: Duration,
-        credentials: Credentials,
-        vars: Vars,
-    ) -> Self {
+    pub fn new(store: Store, reporter: Reporter, stall: Duration, credentials: Credentials, vars: Vars) -> Self {
         let (transport, permits) = (OnceCell::new(), Semaphore::new(PARALLEL));
         let (checked, vouched) = Default::default();
         let shared = Shared { store, reporter, stall, credentials, vars, transport, permits, checked, vouched };

@@ -58,12 +58,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(
-        name: &str,
-        registry: &str,
-        security: Security,
-        settings: &Settings,
-    ) -> Self {
+    pub(super) fn new(name: &str, registry: &str, security: Security, settings: &Settings) -> Self {
         Self {
             name: name.to_owned(),
             registry: registry.to_owned(),
@@ -101,7 +96,9 @@ impl Host {
 
     /// The client for everything but what takes long to send.
     pub(super) async fn client(&self) -> Result<&reqwest::Client, RegistryError> {
-        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &self.trust()?, &self.vars)?) };
+        let open = || async {
+            Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &self.trust()?, &self.vars)?)
+        };
         Ok(self.transport.get_or_try_init(open).await?.client())
     }
 
@@ -114,7 +111,8 @@ impl Host {
     /// The client for requests that hold credentials in their body.
     pub(super) async fn tokens(&self) -> Result<&reqwest::Client, RegistryError> {
         let trust = || Ok::<_, RegistryError>(Trust { secret: true, ..self.trust()? });
-        let open = || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &trust()?, &self.vars)?) };
+        let open =
+            || async { Ok::<_, RegistryError>(Transport::with(self.stall, Some(self.stall), &trust()?, &self.vars)?) };
         Ok(self.tokens.get_or_try_init(open).await?.client())
     }
 
@@ -212,11 +210,19 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Keychain;
 
     #[test]
     fn addresses_of_a_server_are_its_own() {
-        let host =
-            |name, security| Host::new(name, name, security, CertificateFiles::default(), Duration::from_secs(1));
+        let settings = Settings {
+            keychain: Keychain::of_this_user(|_| None),
+            insecure: Vec::new(),
+            config: Default::default(),
+            certificates: CertificateFiles::default(),
+            stall: Duration::from_secs(1),
+            vars: Vars::default(),
+        };
+        let host = |name, security| Host::new(name, name, security, &settings);
         let strict = host("r.example", Security::Strict);
         let url = |text: &str| Url::parse(text).unwrap();
         assert!(strict.owns(&url("https://r.example/v2/")) && strict.owns(&url("http://r.example/v2/")));

@@ -89,14 +89,7 @@ impl Registries {
             () => Security::Strict,
         };
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || {
-            Arc::new(Host::new(
-                reference.host(),
-                &reference.registry,
-                security,
-                &self.settings,
-            ))
-        };
+        let new = || Arc::new(Host::new(reference.host(), &reference.registry, security, &self.settings));
         Arc::clone(hosts.entry((reference.registry.clone(), security)).or_insert_with(new))
     }
 

@@ -21,8 +21,8 @@ use crate::cache;
 use crate::image::{self, Files, Image, ImageError, Layer, Room};
 use crate::op::DEFAULT_PATH;
 use crate::sandbox::{IdMap, Mode};
-use crate::target::image::{ImageTarget, RequestError};
 use crate::target::as_it_is;
+use crate::target::image::{ImageTarget, RequestError};
 
 /// Records of images whose layers were found to be what their configs say. Those that an older alloy wrote under
 /// another name were believed without a look.

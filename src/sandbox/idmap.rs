@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn a_map_has_its_owner_and_its_ranges() {
         let range = Range { start: 100_000, count: 65_536 };
-        let map = IdMap { uid: 1000, gid: 7, uids: vec![range], gids: vec![range] };
+        let map = IdMap { uid: 1000, gid: 7, uids: vec![range], gids: vec![range], path: OsString::new() };
         assert!([1000, 100_000, 165_535].into_iter().all(|uid| map.has_user(uid)));
         assert!(map.has_group(7) && ![0, 7, 99_999, 165_536].into_iter().any(|uid| map.has_user(uid)));
     }

@@ -119,7 +119,8 @@ impl ImageTarget {
         let Starting { store, vars, lent, epoch, binds, keep_groups } = starting;
         let work = store.work_dir()?;
         let worker = Worker::start(Needs { store: store.root(), work: work.path(), lent: binds, keep_groups, vars })?;
-        let mut target = Self { worker, store: store.clone(), vars: vars.clone(), reach: Reach::default(), work, finished };
+        let mut target =
+            Self { worker, store: store.clone(), vars: vars.clone(), reach: Reach::default(), work, finished };
         let (there, work) = (target.below(store.root()), target.below(target.work.path()));
         let (binds, lent) = (lent.binds, Lent { binds: Vec::new(), ..lent });
         target.worker.send(&Setup { store: there, work, lent, epoch })?;

@@ -146,7 +146,12 @@ fn fetched(name: &str, store: &Path, home: &Path) -> alloy::hub::Fetched {
         stall,
         vars: Default::default(),
     });
-    let context = Context::new(store, reporter, runtime, Reach { registries, credentials: Default::default(), stall, vars: Default::default() });
+    let context = Context::new(
+        store,
+        reporter,
+        runtime,
+        Reach { registries, credentials: Default::default(), stall, vars: Default::default() },
+    );
     let request = Request::new(&context, "linux/amd64".parse().unwrap());
     let resolver = request.resolver(&context);
     fetch(&resolver, &name.parse().unwrap(), home).unwrap()

@@ -11,6 +11,7 @@ fn example() -> PathBuf {
 
 #[test]
 fn another_program_builds_the_same_image() {
+    assert!(example().exists(), "`cargo test` makes it; for this test alone: cargo build --example library");
     let (directory, store) = (repository("examples/hello"), Store::new());
     let built = Command::new(example()).arg(&directory).arg(store.path()).output().unwrap();
     let said = String::from_utf8(built.stdout).unwrap();

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use crate::beneath::openat2;
@@ -44,6 +44,14 @@ pub struct Root {
 
 /// What is not done where an owner cannot be set.
 const OWNER: &str = "set the owner of";
+
+/// Owners as the kernel takes them. The largest number is nobody's.
+fn ids(uid: Option<u32>, gid: Option<u32>) -> Result<(Option<Uid>, Option<Gid>), Errno> {
+    match [uid, gid].contains(&Some(u32::MAX)) {
+        true => Err(Errno::INVAL),
+        false => Ok((uid.map(Uid::from_raw), gid.map(Gid::from_raw))),
+    }
+}
 
 /// A failed operation on a path of a root.
 #[derive(Debug, thiserror::Error)]

@@ -76,8 +76,13 @@ const MACHINES: [Case; 13] = [
 const NO_SHELL: &str = "the image has no such program: commands want a base with a shell, bash, such as deb:bookworm, or a \
                         task before that brings one; on `scratch` nothing is there but what tasks put there";
 
-/// Of images without what every command, or one that clones, wants.
-const SHELLS: [Case; 6] = [
+const LENT: &str = "alloy lends every command this machine's name servers and hosts, and what is written to those files would be \
+                    in no image: a container gets its own when it starts";
+
+/// Of images without what every command, or one that clones, wants, and of what is lent.
+const SHELLS: [Case; 8] = [
+    (&["/etc/hosts", "Read-only file system"], LENT),
+    (&["/etc/resolv.conf", "Read-only file system"], LENT),
     (&[": git: not found"], NO_GIT),
     (&["git: command not found"], NO_GIT),
     (&["bad interpreter", "^M"], WINDOWS),

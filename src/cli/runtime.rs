@@ -4,15 +4,11 @@ use std::fs::File;
 use std::io;
 
 use super::error::{CommandError, Kind};
-use crate::sandbox::SandboxError;
+use crate::sandbox::{MORE_PROCESSES, SandboxError};
 use crate::tasks::Runtime;
 
 /// Descriptors that the runtime takes when it begins, and a few to work with.
 const DESCRIPTORS: usize = 16;
-
-/// What helps where a thread or a process is refused.
-pub(super) const MORE_PROCESSES: &str =
-    "allow this user more processes (`ulimit -u`), or this container (`pids.max` of its cgroup)";
 
 /// A runtime.
 pub(super) fn runtime() -> Result<Runtime, CommandError> {

@@ -45,6 +45,9 @@ pub fn config_env(config: &Value) -> Vec<(String, String)> {
     env
 }
 
+/// What a login shell has of its own, root's and others' (login.defs(5), and Debian's /etc/profile).
+const LOGIN_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/games:/usr/games";
+
 /// What an image is to be besides its layers.
 #[derive(Clone, Copy)]
 pub struct Asked<'s> {
@@ -113,7 +116,11 @@ fn runtime(base: &Image, spec: &ImageSpec, profile: &BTreeMap<String, String>) -
         }
     }
     // What it refers to was looked for in the base before anything was built.
-    let env = spec.environment(env.clone()).unwrap_or(env);
+    let mut env = spec.environment(env.clone()).unwrap_or(env);
+    if let (Some(found), Some((_, path))) = (profile.get("PATH"), env.iter_mut().find(|(name, _)| name == "PATH")) {
+        let base = config_env(&base.config).into_iter().find(|(name, _)| name == "PATH");
+        *path = with_additions(path, found, base.as_ref().map_or("", |(_, path)| path));
+    }
     let env: Vec<String> = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     runtime.insert("Env".into(), json!(env));
     if let Some(entrypoint) = &spec.entrypoint {
@@ -156,6 +163,16 @@ pub(crate) fn merged_path(path: &str, base: &str) -> String {
         }
     }
     directories.join(":")
+}
+
+/// `path`, which `image.env` may have set anew, with what the profile's `found` adds to the PATH of the base: behind what
+/// stands before it there as well. What every login shell has is no addition.
+fn with_additions(path: &str, found: &str, base: &str) -> String {
+    let (own, base) = (path_directories(path), path_directories(base));
+    let usual = |directory: &&str| LOGIN_PATH.split(':').any(|one| one == *directory);
+    let adds = |directory: &&str| own.contains(directory) || !usual(directory) && !base.contains(directory);
+    let wanted: Vec<&str> = path_directories(found).into_iter().filter(adds).collect();
+    merged_path(path, &wanted.join(":"))
 }
 
 /// One entry for every layer; for a base that tells nothing, entries that say so.
@@ -228,6 +245,18 @@ mod tests {
         assert_eq!(config["config"]["StopSignal"], json!("SIGINT"));
         assert_eq!(config["created"], json!("2020-01-01T00:00:00Z"));
         assert_eq!(config.get("container"), None);
+    }
+
+    #[test]
+    fn what_the_profile_adds_is_on_a_path_that_is_set_anew() {
+        let base = "/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let login = |added: &str| format!("{added}:{base}");
+        let with = |path: &str, found: &str| with_additions(path, found, base);
+        assert_eq!(with("/my/bin:/usr/bin:/bin", &login("/opt/x/bin")), "/my/bin:/opt/x/bin:/usr/bin:/bin");
+        assert_eq!(with("/my/bin:/usr/bin", &format!("{base}:/opt/x/bin")), "/my/bin:/usr/bin:/opt/x/bin");
+        assert_eq!(with("/my/bin", base), "/my/bin");
+        // What refers to it has it where it was put.
+        assert_eq!(with("/opt/x/bin:/my/bin:/usr/bin", &login("/opt/x/bin")), "/opt/x/bin:/my/bin:/usr/bin");
     }
 
     #[test]

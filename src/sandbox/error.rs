@@ -136,6 +136,10 @@ pub enum SandboxError {
     },
 }
 
+/// What helps where a thread or a process is refused.
+pub const MORE_PROCESSES: &str =
+    "allow this user more processes (`ulimit -u`), or this container (`pids.max` of its cgroup)";
+
 /// What is said of a place where a command needs a directory.
 pub(super) const NO_DIRECTORY: &str = "the image has something else than a directory there";
 
@@ -163,8 +167,25 @@ impl SandboxError {
         }
     }
 
+    /// What helps where the limits of whoever runs alloy are why.
+    fn limit(&self) -> Option<&'static str> {
+        let (Self::UserNamespace { source } | Self::MountNamespace { source } | Self::Setup { source, .. }) = self
+        else {
+            return None;
+        };
+        match source.raw_os_error()? {
+            libc::EAGAIN => Some(MORE_PROCESSES),
+            libc::EMFILE | libc::ENFILE => Some("allow this process more open files (`ulimit -n`)"),
+            libc::EFBIG => Some("allow this process larger files (`ulimit -f unlimited`)"),
+            _ => None,
+        }
+    }
+
     /// The one command or setting that would help, if there is one.
     pub fn hint(&self) -> Option<String> {
+        if let Some(limit) = self.limit() {
+            return Some(limit.to_owned());
+        }
         match self {
             Self::UserNamespace { .. } => Some(user_namespace_hint()),
             Self::MountNamespace { .. } => {

@@ -51,7 +51,7 @@ pub use channel::{Channel, Frame};
 pub use console::Console;
 pub use direct::{end_commands, ending, spawn_directly};
 pub use emulator::{NoEmulator, runs_here};
-pub use error::{SandboxError, UNFILTERED};
+pub use error::{MORE_PROCESSES, SandboxError, UNFILTERED};
 pub use idmap::{IdMap, possible};
 pub use loan::Loan;
 pub use memory::killed_hint;

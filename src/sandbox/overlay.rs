@@ -6,7 +6,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{StatVfsMountFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -19,15 +19,29 @@ const OVERLAYFS: i64 = 0x794c_7630;
 /// An error if the kernel is known to mount no overlay whose changes lie below `place`.
 pub fn fits(place: &Path) -> Result<(), SandboxError> {
     match rustix::fs::statfs(place) {
-        Ok(found) if found.f_type == OVERLAYFS => Err(unfit(place)),
+        Ok(found) if found.f_type == OVERLAYFS || !has_attributes(place) => Err(unfit(place)),
         // What is wrong with the place is told by who uses it.
         _ => Ok(()),
     }
 }
 
+/// False for a file system, such as ramfs, without the attributes by which an overlay remembers what was renamed, and what
+/// a directory hides: it is mounted there, and fails later.
+fn has_attributes(place: &Path) -> bool {
+    const PROBE: &str = "user.overlay.alloy";
+    match rustix::fs::setxattr(place, PROBE, b"", XattrFlags::empty()) {
+        Ok(()) => drop(rustix::fs::removexattr(place, PROBE)),
+        Err(Errno::OPNOTSUPP) => return false,
+        // What else is in the way has nothing to do with the file system.
+        Err(_) => {}
+    }
+    true
+}
+
 fn unfit(place: &Path) -> SandboxError {
     let file_system = match rustix::fs::statfs(place).map(|found| found.f_type) {
         Ok(OVERLAYFS) => "an overlay itself, as the root of a container mostly is".to_owned(),
+        Ok(_) if !has_attributes(place) => "a file system without extended attributes, as ramfs is".to_owned(),
         Ok(kind) => format!("a file system that takes no overlay (0x{kind:x})"),
         Err(_) => "a file system that takes no overlay".to_owned(),
     };

@@ -59,7 +59,7 @@ impl Accounts {
 
     /// The user of that name, or of that decimal id; root is known even where there is no passwd file.
     pub fn user(&self, name: &str) -> Result<Account, SandboxError> {
-        let id = name.parse().ok();
+        let id = id(name);
         let found = self.users.iter().find(|user| user.name == name);
         let found = found.or_else(|| self.users.iter().find(|user| Some(user.uid) == id)).cloned();
         found.or_else(|| without_account(name, id)).ok_or_else(|| unknown("user", name))
@@ -68,7 +68,7 @@ impl Accounts {
     /// The id of a group given by name or decimal id.
     pub fn gid(&self, name: &str) -> Result<u32, SandboxError> {
         let found = self.groups.iter().find(|group| group.name == name).map(|group| group.gid);
-        found.or_else(|| name.parse().ok()).or((name == "root").then_some(0)).ok_or_else(|| unknown("group", name))
+        found.or_else(|| id(name)).or((name == "root").then_some(0)).ok_or_else(|| unknown("group", name))
     }
 
     /// User and group ids of an owner; the group stays `None` where the owner names none.
@@ -93,6 +93,11 @@ impl Accounts {
     }
 }
 
+/// A decimal id. The largest number is none: to chown(2) it changes nothing.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 fn unknown(kind: &'static str, name: &str) -> SandboxError {
     SandboxError::Unknown { kind, name: name.to_owned() }
 }
@@ -110,8 +115,8 @@ fn parse_account(line: &str) -> Option<Account> {
     let shell = if shell.is_empty() { "/bin/sh" } else { shell };
     Some(Account {
         name: (*name).to_owned(),
-        uid: uid.parse().ok()?,
-        gid: gid.parse().ok()?,
+        uid: id(uid)?,
+        gid: id(gid)?,
         home: (*home).to_owned(),
         shell: shell.to_owned(),
     })
@@ -121,7 +126,7 @@ fn parse_group(line: &str) -> Option<Group> {
     let fields: Vec<&str> = line.split(':').collect();
     let [name, _, gid, members] = fields.as_slice() else { return None };
     let members = members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
-    Some(Group { name: (*name).to_owned(), gid: gid.parse().ok()?, members })
+    Some(Group { name: (*name).to_owned(), gid: id(gid)?, members })
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use crate::support::forged::Forged;
 use crate::support::user::User;
 use crate::support::{Store, blueprint, text, tool};
 
-/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`, `path null`, `path pipe`), and what there is
+/// A name, the members of each layer (`path`, `path/`, `path -> target`, `path = target`, `path char`, `path null`, `path pipe`,
+/// `path nobody`), and what there is
 /// in the end.
 type Case = (&'static str, &'static [&'static [&'static str]], &'static str);
 
 /// All lie below `odd/NAME`, and `@` stands for that in links that are absolute.
-const CASES: [Case; 29] = [
+const CASES: [Case; 30] = [
     (
         "whiteout-through-a-link",
         &[&["etc/gone", "etc/stays", "loc -> @/etc"], &["loc/.wh.gone"]],
@@ -50,6 +51,7 @@ const CASES: [Case; 29] = [
     ("link-to-a-lower-link", &[&["d/a", "l -> d/a"], &["h = l"]], "d/ d/a h@ l@"),
     ("link-to-a-lower-pipe", &[&["p pipe"], &["h = p"]], "h p"),
     ("twice-in-one-layer", &[&["a"], &["b", "b/", "b/x"]], "a b/ b/x"),
+    ("owner-of-nobody", &[&["d/", "d/a"], &["d/a nobody", "d/b nobody"]], "d/ d/a d/b"),
 ];
 
 /// What umoci 0.4 fails at (a file in the way of a directory, whiteouts of dots), keeps (nodes, and what is below names
@@ -84,7 +86,8 @@ fn layer(number: usize, wanted: impl Fn(&str) -> bool) -> Vec<u8> {
             let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
             let path = at(path.trim_end_matches('/'));
             let device = if rest == "null" { (1, 3) } else { (0, 0) };
-            let entry = Entry { kind, mode, device, link: link.into(), ..plain_directory(Path::new(&path)) };
+            let uid = if rest == "nobody" { u32::MAX } else { 0 };
+            let entry = Entry { kind, mode, device, uid, link: link.into(), ..plain_directory(Path::new(&path)) };
             tar.append(&entry, &mut std::io::empty()).unwrap();
         }
     }

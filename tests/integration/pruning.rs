@@ -304,6 +304,19 @@ fn a_damaged_version_is_told_or_written_anew() {
     assert!(store.run(&["images"]).fails(1).stderr.contains("use a newer alloy"));
 }
 
+/// The kernel mounts an overlay there, and cannot rename a directory in it.
+#[test]
+fn a_store_without_attributes_is_refused_with_what_helps() {
+    let blueprint = crate::support::copy_of("examples/hello");
+    let script = "mkdir /mnt/all && mount -t ramfs none /mnt/all || exit 98
+                  export ALLOY_HOME=/mnt/all/store
+                  \"$1\" build \"$2\"";
+    let ended = on_a_disk("size=400m,mode=755", script, blueprint.path()).fails(5);
+    assert!(ended.stderr.contains("a file system without extended attributes"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--store DIR or ALLOY_HOME=DIR"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("packages"), "something was fetched: {}", ended.stderr);
+}
+
 #[test]
 fn a_store_on_an_overlay_is_refused_with_what_helps() {
     let user = crate::support::user::User::new();

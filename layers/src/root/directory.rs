@@ -130,7 +130,7 @@ impl Directory {
 
     /// Sets owner and group; a link itself, not its target.
     pub fn set_owner(&self, name: &OsStr, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
-        let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
+        let (uid, gid) = super::ids(uid, gid).map_err(self.failed(super::OWNER, name))?;
         let set = rustix::fs::chownat(&self.fd, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
         set.map_err(self.failed(super::OWNER, name))
     }

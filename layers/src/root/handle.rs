@@ -38,7 +38,7 @@ impl Handle {
 
     /// Sets owner and group; a link's own.
     pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), RootError> {
-        let (uid, gid) = (uid.map(rustix::fs::Uid::from_raw), gid.map(rustix::fs::Gid::from_raw));
+        let (uid, gid) = super::ids(uid, gid).map_err(self.failed(super::OWNER))?;
         let set = rustix::fs::chownat(&self.fd, "", uid, gid, AtFlags::EMPTY_PATH);
         set.map_err(self.failed(super::OWNER))
     }

@@ -17,6 +17,8 @@ use crate::path::{self, PathError};
 /// Bytes of all extended headers and long names of one member; attributes of 64 KiB fit many times.
 const MAX_EXTENDED: u64 = 4 << 20;
 const BLOCK: u64 = 512;
+/// An owner that changes nothing (chown(2)): what has it is whoever's who extracts it, which is root.
+const NOBODY: u32 = u32::MAX;
 
 /// How names of members become paths.
 type Clean = fn(&[u8]) -> Result<PathBuf, PathError>;
@@ -212,7 +214,10 @@ impl Ahead {
             match key.strip_prefix(XATTR.as_bytes()) {
                 // Its name may be any bytes.
                 Some(name) => self.xattrs.push((OsString::from_vec(name.to_vec()), value.to_vec())),
-                None => self.record(&String::from_utf8_lossy(key), value).ok_or_else(malformed)?,
+                None => {
+                    let key = String::from_utf8_lossy(key);
+                    self.record(&key, value).ok_or_else(|| unreadable(&key))?;
+                }
             }
         }
         Ok(())
@@ -222,8 +227,8 @@ impl Ahead {
         match key {
             "path" => self.path = Some(value.to_vec()),
             "linkpath" => self.link = Some(value.to_vec()),
-            "uid" => self.uid = Some(number(value)?),
-            "gid" => self.gid = Some(number(value)?),
+            "uid" => self.uid = Some(owner(value)?),
+            "gid" => self.gid = Some(owner(value)?),
             "size" => self.size = Some(number(value)?),
             "mtime" => self.mtime = Some(time(value)?),
             _ => {
@@ -236,8 +241,19 @@ impl Ahead {
     }
 }
 
+/// An owner as a pax header has it. What is -1 there is that to chown(2), too.
+fn owner(value: &[u8]) -> Option<u32> {
+    let id: i64 = number(value)?;
+    if id == -1 { Some(NOBODY) } else { u32::try_from(id).ok() }
+}
+
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
     std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn unreadable(key: &str) -> io::Error {
+    let message = format!("the field `{}` of an extended header cannot be read", path::shown(key.as_bytes()));
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// Seconds with an optional fraction.
@@ -285,6 +301,7 @@ fn member(
     let id = |ahead: Option<u32>, field: &[u8], header: io::Result<u64>| {
         let said = || header.ok().and_then(|id| u32::try_from(id).ok());
         let id = ahead.or_else(|| if empty(field) { Some(0) } else { said() });
+        let id = id.map(|id| if id == NOBODY { 0 } else { id });
         id.ok_or_else(|| refuse("has an owner that cannot be read"))
     };
     let (uid, gid) = (id(ahead.uid, &old.uid, header.uid())?, id(ahead.gid, &old.gid, header.gid())?);
@@ -331,6 +348,32 @@ fn member(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_owner_that_is_nobody_is_root() {
+        let record = |text: &str| format!("{} {text}\n", text.len() + 4).into_bytes();
+        let ids = |value: &str| {
+            let mut ahead = Ahead::default();
+            ahead.read(&record(&format!("uid={value}"))).map(|()| ahead.uid).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            (ids("00007"), ids("000-1")),
+            (Ok(Some(7)), Err("the field `uid` of an extended header cannot be read".into()))
+        );
+        assert_eq!(
+            (owner(b"-1"), owner(b"4294967294"), owner(b"-2"), owner(b"4294967296")),
+            (Some(NOBODY), Some(NOBODY - 1), None, None)
+        );
+        // What a header says, in whatever way, comes to the same.
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::Regular);
+        header.set_path("x").unwrap();
+        header.set_uid(NOBODY.into());
+        header.set_gid(7);
+        let ahead = || Ahead { gid: Some(NOBODY), ..Ahead::default() };
+        let (found, _) = member(&header, ahead(), 0, None, path::clean, &mut io::empty()).unwrap();
+        assert_eq!((found.uid, found.gid), (0, 0));
+    }
 
     #[test]
     fn times_with_a_fraction() {

@@ -4,7 +4,7 @@ use layers::store::StoreError;
 
 use super::with;
 use crate::cli::error::{CommandError, Kind};
-use crate::cli::runtime;
+use crate::sandbox::MORE_PROCESSES;
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
@@ -33,7 +33,7 @@ impl From<StoreError> for CommandError {
                 (Kind::Sandbox, Some(hint.to_owned()))
             }
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock => {
-                (Kind::Failed, Some(runtime::MORE_PROCESSES.to_owned()))
+                (Kind::Failed, Some(MORE_PROCESSES.to_owned()))
             }
             StoreError::Wrong(_) => {
                 let remade =

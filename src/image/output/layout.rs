@@ -201,9 +201,12 @@ impl Layout {
             return Ok(None);
         }
         let path = self.path.join(INDEX);
-        let bytes = Files::default()
-            .read(&path, JSON_LIMIT)
-            .map_err(|source| ImageError::Read { path: path.clone(), source })?;
+        let bytes = match Files::default().read(&path, JSON_LIMIT) {
+            // Whoever began it did not get so far, and nothing in it has a name.
+            Ok(bytes) if bytes.is_empty() => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|source| ImageError::Read { path: path.clone(), source })?,
+        };
         let wrong = |error: serde_json::Error| {
             let said = format!("it is no image index ({error}); write to another directory, or delete this one");
             ImageError::invalid(path.display().to_string(), said)

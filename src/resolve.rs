@@ -132,6 +132,13 @@ impl<'a> Resolver<'a> {
         self.context.ssh.as_ref()
     }
 
+    /// Warns of something that may be found more than once, and is told once.
+    pub fn warn_once(&self, warning: String) {
+        if self.context.told().first(&warning) {
+            self.reporter().event(Event::Warning(warning));
+        }
+    }
+
     /// A client for a repository.
     pub fn client(&self, reference: &Reference) -> Result<Client> {
         Ok(self.context.registries().client(reference, self.store, self.reporter())?)

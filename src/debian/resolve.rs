@@ -42,7 +42,7 @@ pub struct Told(Arc<Mutex<BTreeSet<String>>>);
 
 impl Told {
     /// True if `line` is new.
-    fn first(&self, line: &str) -> bool {
+    pub fn first(&self, line: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(line.to_owned())
     }
 }

@@ -47,7 +47,8 @@ impl Pull<'_> {
         // The registry may have them, or not.
         ensure_blobs(self.resolver, &foreign)?;
         for image in &images {
-            sent(local, image::verify_layers(store, local.name(), &image.layers))?;
+            let warnings = sent(local, image::verify_layers(store, local.name(), &image.layers))?;
+            warnings.into_iter().for_each(|warning| self.resolver.warn_once(warning));
         }
         Ok(got)
     }

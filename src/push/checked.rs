@@ -35,7 +35,9 @@ pub(super) fn check(resolver: &Resolver<'_>, part: &Part<'_>) -> Result<(), Push
         wanted.push((at, layer.clone()));
     }
     ensure_blobs(resolver, &missing)?;
-    Ok(image::verify_some(store, &part.image.name, &wanted, layers.len())?)
+    let warnings = image::verify_some(store, &part.image.name, &wanted, layers.len())?;
+    warnings.into_iter().for_each(|warning| resolver.warn_once(warning));
+    Ok(())
 }
 
 /// The same of one layer that had to be fetched to be sent.
@@ -43,7 +45,9 @@ pub(super) fn check_one(resolver: &Resolver<'_>, part: &Part<'_>, blob: &Descrip
     let layers = layers(resolver, part)?.unwrap_or_default();
     let same = |(_, layer): &(usize, Layer)| layer.descriptor.digest == blob.digest;
     let wanted: Vec<_> = layers.iter().cloned().enumerate().filter(same).collect();
-    Ok(image::verify_some(resolver.store, &part.image.name, &wanted, layers.len())?)
+    let warnings = image::verify_some(resolver.store, &part.image.name, &wanted, layers.len())?;
+    warnings.into_iter().for_each(|warning| resolver.warn_once(warning));
+    Ok(())
 }
 
 /// Layers with their diff IDs; `None` of what is no image.

@@ -99,7 +99,8 @@ impl Resolver<'_> {
     /// Layers that it names without having them are fetched.
     pub(super) fn verified(&self, path: &Path, image: Image) -> Result<Image> {
         self.foreign(&path.display().to_string(), &image)?;
-        image::verify_layers(self.store, &path.display().to_string(), &image.layers)?;
+        let warnings = image::verify_layers(self.store, &path.display().to_string(), &image.layers)?;
+        warnings.into_iter().for_each(|warning| self.warn_once(warning));
         Ok(image)
     }
 

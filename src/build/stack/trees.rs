@@ -74,7 +74,9 @@ impl Stack<'_> {
             let of_base = below.of_base.filter(|_| foreign);
             if let Some(number) = of_base {
                 let layers = &self.base.image.layers;
-                image::verify_type(store, &self.name, (number + 1, layers.len()), &layers[number])?;
+                let place = (number + 1, layers.len());
+                let warning = image::verify_type(store, &self.name, place, &layers[number])?;
+                warning.into_iter().for_each(|warning| self.resolver.warn_once(warning));
             }
             let foreign = of_base.is_some() || !elsewhere::places(store, &blob)?.is_empty();
             let verified = store.known_diff_id(&blob)? == Some(diff_id);

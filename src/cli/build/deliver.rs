@@ -78,7 +78,10 @@ fn whole(resolver: &Resolver<'_>, built: &Built<'_>) -> Result<(), CommandError>
     let blobs: Vec<Descriptor> = layers(built).into_iter().map(|layer| layer.descriptor).collect();
     ensure_blobs(resolver, &blobs)?;
     // Whoever reads a file or a directory has no registry's client to look at it first.
-    Ok(image::verify_layers(resolver.store, "the image", &layers(built))?)
+    let warnings = image::verify_layers(resolver.store, "the image", &layers(built))?;
+    // Of what is read from the disk, the base was looked at before.
+    warnings.into_iter().for_each(|warning| resolver.warn_once(warning));
+    Ok(())
 }
 
 /// Says what the root file system `name` lacks of the image.

@@ -7,7 +7,7 @@ use layers::compress::decoder;
 use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::stop::Stop;
-use layers::store::Store;
+use layers::store::{Store, StoreError};
 use layers::tar::{Kind, for_each};
 
 use super::chosen::{Chosen, chosen};
@@ -125,12 +125,31 @@ fn image(
     fetch: impl Fn(&Descriptor) -> Result<(), ImageError>,
     has: impl Fn(&Descriptor) -> bool,
 ) -> Result<Image, ImageError> {
+    // One that is missing or damaged is told as that of the image; what is wrong with the store is not.
+    let damaged = |error: &ImageError| match error {
+        ImageError::Read { .. } | ImageError::Store(StoreError::Mismatch { .. }) => Some(error.to_string()),
+        _ => None,
+    };
     let json = |descriptor: &Descriptor| {
-        fetch(descriptor)?;
+        fetch(descriptor).map_err(|error| match damaged(&error) {
+            Some(reason) => ImageError::invalid(what, format!("its document {}: {reason}", descriptor.digest)),
+            None => error,
+        })?;
         Ok(store.read_blob(&descriptor.digest, JSON_LIMIT)?)
     };
     let Chosen { digest, manifest, config } = chosen(what, index, wanted, platform, json)?;
-    let here = manifest.layers.iter().filter(|layer| !layer.stays_away() || has(&layer.descriptor));
-    here.map(|layer| &layer.descriptor).try_for_each(fetch)?;
+    let count = manifest.layers.len();
+    for (at, layer) in manifest.layers.iter().enumerate() {
+        if layer.stays_away() && !has(&layer.descriptor) {
+            continue;
+        }
+        fetch(&layer.descriptor).map_err(|error| match damaged(&error) {
+            Some(reason) => {
+                let (what, digest) = (what.to_owned(), layer.descriptor.digest);
+                ImageError::Layer { what, number: at + 1, count, digest, reason }
+            }
+            None => error,
+        })?;
+    }
     Image::new(what, digest, &manifest, &config)
 }

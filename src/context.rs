@@ -80,6 +80,13 @@ impl Context {
         Self { registries: Arc::new(registries), ..self.beside() }
     }
 
+    /// From here on, servers are reached like this.
+    pub fn reach(&mut self, registries: Registries, credentials: Credentials) {
+        self.registries = Arc::new(registries);
+        self.credentials = credentials;
+        self.fetcher = OnceLock::new();
+    }
+
     /// The same, without its lock.
     fn beside(&self) -> Self {
         Self {

@@ -112,10 +112,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CommandError
     let attach = args.attach.read()?;
     let prepared = args.inputs.prepare()?;
     deliver::check(&args.output, prepared.len())?;
-    let mut context = context::open(&args.verbose.of(global), Some(&args.inputs.registry))?;
+    let global = &args.verbose.of(global);
+    let mut context = context::open(global, None)?;
     context.ssh = args.ssh.open(context.stall())?;
     context::keep_log(&mut context, &format!("build {}", args.inputs.directory.display()));
     let places = Places::look(args, &context.store, &prepared)?;
+    context::reach_servers(&mut context, global, &args.inputs.registry)?;
     interrupt::obey(&context.runtime, CtrlC::Ours)?;
     Prepared::warn(&prepared, &context);
     let mut requests: Vec<Request> = prepared.iter().map(|one| args.inputs.request(&context, one)).collect();

@@ -183,14 +183,23 @@ pub(super) fn with(store: Store, global: &Global, registries: Option<&RegistryAr
     }
     heal::listen(&store, &reporter);
     let stall = Duration::from_secs(global.stall_timeout);
-    let credentials = match registries {
-        Some(_) => credentials(global, &reporter)?,
-        None => Credentials::default(),
-    };
-    let registries = registries.cloned().unwrap_or_default().registries(stall);
-    let mut context = Context::new(store, reporter, runtime()?, Reach { registries, credentials, stall, vars: vars() });
+    let nobody = RegistryArgs::default().registries(stall);
+    let reach = Reach { registries: nobody, credentials: Credentials::default(), stall, vars: vars() };
+    let mut context = Context::new(store, reporter, runtime()?, reach);
     context.git = git_programs();
+    registries.map_or(Ok(()), |registries| reach_servers(&mut context, global, registries))?;
     Ok(context)
+}
+
+/// From now on, servers are asked as these options say, and are told who this user is.
+pub(super) fn reach_servers(
+    context: &mut Context,
+    global: &Global,
+    registries: &RegistryArgs,
+) -> Result<(), CommandError> {
+    let credentials = credentials(global, context.reporter())?;
+    context.reach(registries.registries(context.stall()), credentials);
+    Ok(())
 }
 
 /// How whoever runs alloy has git start ssh.

@@ -28,7 +28,7 @@ pub use error::{FULL, SinkError};
 pub use look::{directory, is_mount_point, unexpanded_home};
 pub use made::Made;
 pub use parts::Parts;
-pub use staged::{Staged, exchange, settle};
+pub use staged::{Staged, exchange, remove_unfinished, settle};
 pub use theirs::Theirs;
 
 /// An error unless names can be made in `directory`.

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::error::{CommandError, Kind};
 use crate::sandbox::{end_commands, kill_workers};
+use crate::sink::remove_unfinished;
 use crate::tasks::Runtime;
 
 /// How long a command of a live host may take to end when it is asked to: package managers put things in order first.
@@ -51,6 +52,7 @@ pub(super) fn obey(runtime: &Runtime, ctrl_c: CtrlC) -> Result<(), CommandError>
             return ask(&mut signals).await;
         }
         kill_workers();
+        remove_unfinished();
         super::ui::interrupted();
         std::process::exit(Kind::Interrupted as i32);
     });

@@ -1,8 +1,12 @@
 //! A directory on its way to its name: beside it under `.NAME.alloy-XXXXXXXX`, locked while it is filled.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
 use layers::root::remove_tree;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -11,6 +15,26 @@ use tempfile::TempDir;
 
 use super::beside::{builder, held, prefix, sweep};
 use super::look::above;
+
+/// Directories that have not got their names yet, for whoever ends this process at once.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Deletes all directories that have not got their names yet, since this process ends now, wherever it is. A thread that
+/// still writes into one may be in the way for a moment.
+pub fn remove_unfinished() {
+    for path in std::mem::take(&mut *unfinished()) {
+        for _ in 0..20 {
+            if remove_tree(&path).is_ok() || path.symlink_metadata().is_err() {
+                break;
+            }
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
 
 /// A directory that has not got its name yet. What has its temporary name at last is deleted.
 pub struct Staged {
@@ -36,6 +60,7 @@ impl Staged {
             if let Ok(lock) = lock
                 && held(&lock, directory.path())
             {
+                unfinished().insert(directory.path().to_owned());
                 return Ok(Self { directory: Some(directory), _lock: lock });
             }
             // Somebody took it for left over before it was locked.
@@ -51,8 +76,7 @@ impl Staged {
     pub fn settle(mut self, path: &Path) -> io::Result<bool> {
         let settled = settle(self.path(), path)?;
         if settled {
-            // Nothing has the old name any more.
-            self.directory.take().map(TempDir::keep);
+            self.keep();
         }
         Ok(settled)
     }
@@ -63,9 +87,14 @@ impl Staged {
             return exchange(self.path(), path);
         }
         fs::rename(self.path(), path)?;
-        // Nothing has the old name any more.
-        self.directory.take().map(TempDir::keep);
+        self.keep();
         Ok(())
+    }
+
+    /// Nothing has the old name any more.
+    fn keep(&mut self) {
+        let kept = self.directory.take().map(TempDir::keep);
+        kept.map(|path| unfinished().remove(&path));
     }
 }
 
@@ -73,7 +102,9 @@ impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(directory) = self.directory.take() {
             // Of an image there are directories that their owner may not search.
-            let _ = remove_tree(&directory.keep());
+            let path = directory.keep();
+            let _ = remove_tree(&path);
+            unfinished().remove(&path);
         }
     }
 }

@@ -298,6 +298,34 @@ fn what_cannot_be_written_is_said_before_the_build() {
     assert!(ended.stderr.contains("in ") && ended.stderr.contains("nothing can be made"), "{}", ended.stderr);
 }
 
+/// Whoever presses Ctrl-C while an output is written finds nothing of it.
+#[test]
+fn an_interrupted_output_leaves_nothing() {
+    let outputs = Outputs::new();
+    fs::write(outputs.blueprint.path().join("root/srv/large"), vec![b'l'; 64 << 20]).unwrap();
+    outputs.build(&[]).ok();
+    for kind in ["dir", "oci"] {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("out");
+        let interrupted = (0..10).any(|_| {
+            let mut child =
+                outputs.command(&[(kind, &out)]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+            while fs::read_dir(place.path()).unwrap().count() == 0 && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+            let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+            let code = child.wait().unwrap().code();
+            if code != Some(130) {
+                fs::remove_dir_all(&out).unwrap();
+            }
+            code == Some(130)
+        });
+        assert!(interrupted, "{kind} is always faster");
+        let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{kind}: {left:?}");
+    }
+}
+
 #[test]
 fn a_directory_is_replaced_if_alloy_wrote_it() {
     let outputs = Outputs::new();

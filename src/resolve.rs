@@ -132,9 +132,9 @@ impl<'a> Resolver<'a> {
         self.context.ssh.as_ref()
     }
 
-    /// Warns of something that may be found more than once, and is told once.
-    pub fn warn_once(&self, warning: String) {
-        if self.context.told().first(&warning) {
+    /// Warns of something about `digest` that may be found more than once, and is told once.
+    pub fn warn_once(&self, (digest, warning): (Digest, String)) {
+        if self.context.told().first(&digest.to_string()) {
             self.reporter().event(Event::Warning(warning));
         }
     }

@@ -2,14 +2,18 @@
 
 use layers::at_once;
 use layers::compress::Format;
+use layers::digest::Digest;
 use layers::media_type::Descriptor;
 use layers::store::{Store, StoreError};
 
 use super::{ImageError, Layer};
 
+/// A warning, and the layer that it is about, of which it is told once.
+pub type Warning = (Digest, String);
+
 /// Fails unless all of `layers`, which are in the store, have the diff IDs that `what` says they have. Each blob is
 /// decompressed for that once; later its diff ID is remembered. Gives what is worth a warning.
-pub fn verify_layers(store: &Store, what: &str, layers: &[Layer]) -> Result<Vec<String>, ImageError> {
+pub fn verify_layers(store: &Store, what: &str, layers: &[Layer]) -> Result<Vec<Warning>, ImageError> {
     let all: Vec<(usize, Layer)> = layers.iter().cloned().enumerate().collect();
     verify_some(store, what, &all, layers.len())
 }
@@ -20,7 +24,7 @@ pub fn verify_some(
     what: &str,
     layers: &[(usize, Layer)],
     count: usize,
-) -> Result<Vec<String>, ImageError> {
+) -> Result<Vec<Warning>, ImageError> {
     let mut warnings = Vec::new();
     for (at, layer) in layers {
         warnings.extend(verify_type(store, what, (at + 1, count), layer)?);
@@ -49,7 +53,7 @@ pub fn verify_type(
     what: &str,
     (number, count): (usize, usize),
     layer: &Layer,
-) -> Result<Option<String>, ImageError> {
+) -> Result<Option<Warning>, ImageError> {
     let Descriptor { digest, media_type, .. } = &layer.descriptor;
     if !store.contains(digest) {
         return Ok(None);
@@ -61,10 +65,11 @@ pub fn verify_type(
     // What is damaged is no other kind of layer.
     store.check_blob(digest)?;
     if matches!(format, Format::Plain | Format::Gzip | Format::Zstd) {
-        return Ok(Some(format!(
+        let text = format!(
             "layer {number} of {count} of {what} has the media type {media_type}, and is compressed otherwise: docker, podman \
              and containerd read it by its content, and tools that go by the type, such as umoci, do not"
-        )));
+        );
+        return Ok(Some((*digest, text)));
     }
     let reason = format!("its media type is {media_type}, and that is not how it is compressed; others cannot read it");
     Err(ImageError::Layer { what: what.to_owned(), number, count, digest: *digest, reason })

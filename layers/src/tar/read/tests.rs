@@ -9,7 +9,7 @@ fn an_owner_that_is_nobody_is_root() {
     };
     assert_eq!(
         (ids("00007"), ids("000-1")),
-        (Ok(Some(7)), Err("the field `uid` of an extended header cannot be read".into()))
+        (Ok(Some(7)), Err("cannot read the archive: the field `uid` of an extended header cannot be read".into()))
     );
     assert_eq!(
         (owner(b"-1"), owner(b"4294967294"), owner(b"-2"), owner(b"4294967296")),

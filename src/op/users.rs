@@ -90,8 +90,21 @@ fn mentions(step: &Step, name: &str) -> bool {
             !debs.is_empty() || packages.iter().any(|package| is_of(package, name))
         }
         Op::EnsureUser { name: made, .. } => made == name,
+        Op::WriteFile { path, .. } | Op::PlaceBlob { path, .. } | Op::Copy { dest: path, .. } => path == "/etc/passwd",
         _ => false,
     })
+}
+
+/// What a command says that runs a file, or installs a package that is one: nobody knows whom these make.
+const OPAQUE: [&str; 6] = ["dpkg", ".sh", "./", "| sh", "| bash", "source "];
+
+/// True for a text that runs what cannot be read here.
+fn is_opaque(text: &str) -> bool {
+    let own = |program: &str| ["/bin/", "/sbin/", "/usr/"].iter().any(|place| program.starts_with(place));
+    let mut commands =
+        text.split(['\n', ';', '&', '|', '(', ')', '{', '}']).filter_map(|it| it.split_whitespace().next());
+    OPAQUE.iter().any(|words| text.contains(words))
+        || commands.any(|program| program.contains('/') && !program.contains('=') && !own(program))
 }
 
 /// Letters of a name that says enough for the package of a longer one, as `postgresql`, to be its.
@@ -116,7 +129,7 @@ const USERS: [&str; 9] = ["chown", "chgrp", "install", "setfacl", "su", "runuser
 /// True for a text that makes users, or in which `name` is a word that is no part of a path: `/dev/null` does not speak
 /// of `dev`, `/home/dev` does. Who gives files to a user does not make it.
 fn names(text: &str, name: &str) -> bool {
-    if MAKERS.iter().any(|maker| text.contains(maker)) {
+    if MAKERS.iter().any(|maker| text.contains(maker)) || is_opaque(text) {
         return true;
     }
     let commands = text.split(['\n', ';', '&', '|', '(', ')', '{', '}']);
@@ -161,6 +174,16 @@ mod tests {
             ("build-essential", "builder"),
         ] {
             assert!(!is_of(package, name), "{package} {name}");
+        }
+    }
+
+    #[test]
+    fn what_runs_a_file_may_make_anybody() {
+        for text in ["/opt/setup.sh", "cd /opt && ./setup", "dpkg -i /opt/x.deb", "/opt/vendor/installer --yes"] {
+            assert!(names(text, "dev"), "{text}");
+        }
+        for text in ["mkdir -p /opt/dev", "/usr/bin/env true", "A=/x/y true", "echo x > /srv/x"] {
+            assert!(!names(text, "dev"), "{text}");
         }
     }
 

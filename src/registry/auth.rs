@@ -60,7 +60,11 @@ impl Challenge {
             let mut all = challenge.params.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
             all.next().map(|(_, value)| value.to_unescaped())
         };
-        Some(Self::Bearer { realm: parameter("realm")?, service: parameter("service"), scope: parameter("scope") })
+        Some(Self::Bearer {
+            realm: parameter("realm").filter(|realm| !realm.is_empty())?,
+            service: parameter("service"),
+            scope: parameter("scope"),
+        })
     }
 }
 
@@ -216,6 +220,7 @@ mod tests {
             &[r#"Basic realm="x", Bearer realm="https://a.example/t""#][..],
             &[r#"Bearer realm="https://a.example/t", Basic realm="x""#],
             &[r#"Negotiate, Bearer realm="https://a.example/t""#],
+            &[r#"Bearer realm="", Bearer realm="https://a.example/t""#],
             &[r#"Basic realm="x""#, r#"Bearer realm="https://a.example/t""#],
             &["Negotiate", r#"BEARER Realm="https://a.example/t""#],
             &[r#"Digest realm="a, Basic b", nonce="1", qop="auth,auth-int", Bearer realm="https://a.example/t""#],

@@ -260,15 +260,14 @@ impl<'a> Upload<'a> {
         let response = self.send(offset, length, |client| client.put(location.clone())).await?;
         match response.status() {
             StatusCode::CREATED => self.client.keeps_what_was_sent(&response, &self.blob.digest),
-            status @ (StatusCode::OK | StatusCode::ACCEPTED | StatusCode::NO_CONTENT) => {
+            StatusCode::OK | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                 self.client.keeps_what_was_sent(&response, &self.blob.digest)?;
                 let there = match header(&response, CONTENT_DIGEST) {
                     Some(_) => Presence::There,
                     None => self.client.presence(&self.blob.digest, Some(self.blob.size)).await?,
                 };
-                // Whoever says 200 may say it of everything; the others are what some registries say in the place of 201.
-                let kept = there == Presence::There || (there == Presence::Unknown && status != StatusCode::OK);
-                if kept { Ok(()) } else { Err(self.client.failure(&self.what, response).await) }
+                // None of them says that it is kept.
+                if there == Presence::There { Ok(()) } else { Err(self.client.failure(&self.what, response).await) }
             }
             StatusCode::NOT_FOUND => Err(self.missing()),
             StatusCode::RANGE_NOT_SATISFIABLE => Err(self.lost()),
